@@ -7,7 +7,7 @@ from align._rewards_package import place_rewards
 
 if TYPE_CHECKING:
     from align.evaluation.reward_models.head_agreement import HeadAgreement
-    from align.evaluation.reward_models.whole_models import load_reward_model
+    from align.evaluation.reward_models.reward_model import load_reward_model
     from align.evaluation.service import evaluate
     from align.experimental.lfu.config import LfUConfig
     from align.experimental.lfu.trainer import LfUTrainer
@@ -79,7 +79,7 @@ _HOMES = {
     "deconfound": "align.methods.deconfound.command",
     "evaluate": "align.evaluation.service",
     "filter": "align.services.filter",
-    "load_reward_model": "align.evaluation.reward_models.whole_models",
+    "load_reward_model": "align.evaluation.reward_models.reward_model",
     "train": "align.services.train",
     "whole_weights": "align.models.pretrained",
 }

@@ -24,7 +24,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from align.assets import find_recipe
 from align.data.questions.multiple_choice import load_questions
 from align.data.questions.templates import PromptTemplate
-from align.evaluation.policies.items import ItemResult, evaluation_record
+from align.evaluation.policies.answering import ItemResult, evaluation_record
 from align.evaluation.policies.run import evaluate_policy
 from align.evaluation.record import EVALUATION_FILE, write_record
 from align.evaluation.record.models import ModelsRecord

@@ -5,7 +5,7 @@ from written_evaluation import about
 
 from align.evaluation.prompts.record import prompt_record
 from align.evaluation.prompts.suite import read_scale, reward_suite
-from align.evaluation.record.prompts import AboutPrompts, PromptsRecord
+from align.evaluation.record.answers import AboutPrompts, PromptsRecord
 
 
 def graded_record(

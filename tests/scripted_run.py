@@ -3,7 +3,7 @@
 import random
 
 from align.data.questions.multiple_choice import Question
-from align.evaluation.policies.asker import Asker
+from align.evaluation.asking import Asker
 from align.evaluation.policies.suite import PolicyResult, SuiteSettings, evaluate_suites
 from align.models.policies.asking import Decoding
 

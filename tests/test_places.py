@@ -32,7 +32,7 @@ PLACES_OF_EXTRAS = {
         "align.data.media.image_rules",
         "align.data.media.images",
         "align.data.media.video",
-        "align.evaluation.policies.changed_images",
+        "align.evaluation.policies.modality",
         "align.methods.rrpo.augmentation.image_perturbations",
         "align.methods.rrpo.augmentation.kept_images",
         "align.methods.rrpo.image_tokens",

@@ -11,8 +11,7 @@ from some_recipes import PROMPTS
 from align.assets import asset_dir, shipped_recipes
 from align.checks.batch import check_batch
 from align.checks.launch import read_launch
-from align.evaluation.statistics.glossary import GLOSSARY
-from align.evaluation.statistics.reward_model_glossary import REWARD_MODEL_GLOSSARY
+from align.evaluation.statistics.glossary import GLOSSARY, REWARD_MODEL_GLOSSARY
 from align.methods import METHODS
 from align.models.rewards import resolve_rewards
 from align.recipe.fields import chain_fields

@@ -1,21 +1,21 @@
-"""The policies of an evaluation: loaded to be asked, and described in its record."""
+"""The models of an evaluation: found, loaded to be asked, and described in its record."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from align.data.media.images import SHOWN_WITH
 from align.errors import UserError
-from align.evaluation.kept_answers import Progress
-from align.evaluation.policies.asker import Asker
+from align.evaluation.asking import Asker, Progress
 from align.evaluation.prompting import Prompting
 from align.evaluation.record.answers import AskedModel
 from align.models.answer_cache import AnswerCache
-from align.models.checkpoint import Checkpoint
+from align.models.checkpoint import Checkpoint, find_checkpoint
 from rewards.extras import missing
 
 if TYPE_CHECKING:
     from align.data.questions.templates import PromptTemplate
+    from align.recipe.recipe import Recipe
 
 
 class Engine(NamedTuple):
@@ -125,9 +125,30 @@ def check_tokens(checkpoints: Iterable[Checkpoint], base: Checkpoint) -> None:
     Raises:
         UserError: If one is not.
     """
-    from align.evaluation.pairs.tokens import check_tokenizers
+    from align.evaluation.pairs.terms import check_tokenizers
     from align.models.checkpoint import load_tokenizer
 
     reference = load_tokenizer(base)
     for checkpoint in checkpoints:
         check_tokenizers(load_tokenizer(checkpoint), reference, (checkpoint.path, base.path))
+
+
+def find_reference(named: str | None, models: Sequence[str], recipe: "Recipe | None") -> str:
+    """Finds the model that log-probs are compared with.
+
+    Raises:
+        UserError: If it is not known.
+    """
+    if named is not None:
+        return named
+    base = find_checkpoint(models[0]).base
+    if base is not None:
+        return base
+    if recipe is not None:
+        return recipe.model.model_name_or_path
+    if len(models) == 2:
+        return models[1]
+    raise UserError(
+        f"On pairs, log-probs are compared with a reference, and that of {models[0]} is not known: it is no adapter "
+        "and has no recipe beside it. Give the model that it was trained from as `--reference`."
+    )

@@ -1,26 +1,27 @@
 """Runs an evaluation: what every suite needs, from the models' names to the files that are left."""
 
+import json
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from align.console import say
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from align.console import make_console, say
 from align.errors import UserError
 from align.evaluation.asked_models import Engine, about_model
-from align.evaluation.divided.division import end_of_part, end_of_shard, own_part
-from align.evaluation.folder import PLAN_FILE, RESULTS, claim_folder, name_models
-from align.evaluation.kept_answers import KeptAnswers
-from align.evaluation.progress import Stages, show_stages
+from align.evaluation.asking import KeptAnswers
+from align.evaluation.divided.division import current, end_of_part, end_of_shard, own_part
 from align.evaluation.prompting import RowTemplate, named_columns, prompts_made_by, recipe_path
-from align.evaluation.record.answers import Answers, AskedModel
+from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE
+from align.evaluation.record.answers import Answers, AskedModel, Source
 from align.evaluation.record.models import ModelsRecord
-from align.evaluation.record.policies import Source
 from align.evaluation.results import save_evaluation
 from align.evaluation.suite import Suite
 from align.evaluation.supported import saying_what_it_holds
@@ -30,6 +31,105 @@ from align.models.policies.asking import Decoding
 from align.options import Media
 from align.recipe.dataset import MediaSettings
 from align.recipe.media_settings import media_settings
+from align.whole_files import write_whole
+
+PLAN_FILE = "models.json"  # in the cache's folder: whose answers are there
+RESULTS = (EVALUATION_FILE, ITEMS_FILE)
+
+
+def name_models(paths: Sequence[str]) -> list[str]:
+    """Names models after their folders, as far up as it takes to tell them apart.
+
+    Raises:
+        UserError: If two are the same folder or hub id.
+
+    Example:
+        >>> name_models(["runs/x/checkpoint-10", "runs/y/checkpoint-10"])
+        ['x/checkpoint-10', 'y/checkpoint-10']
+    """
+    whole = [str(Path(path).resolve()) if Path(path).is_dir() else path for path in paths]
+    if len(set(whole)) < len(whole):
+        raise UserError(f"The same model is given twice: {', '.join(paths)}. Name each model once.")
+    for depth in range(1, max(len(Path(path).parts) for path in paths) + 1):
+        names = ["/".join(Path(path).parts[-depth:]) for path in paths]
+        if len(set(names)) == len(names):
+            return names
+    raise UserError(f"The same model is given twice: {', '.join(paths)}.")
+
+
+def claim_folder(out: Path, fingerprints: Mapping[str, str], *, plan_file: str, results: Sequence[str]) -> Path:
+    """Makes the folder, and refuses one with another model's answers under a name that is used here.
+
+    In a divided evaluation, the cache begins with the answers that other processes left.
+
+    Args:
+        out: The evaluation's folder.
+        fingerprints: Of the models, by name.
+        plan_file: Where they are kept, by which one kind of evaluation is told from another.
+        results: Files that the evaluation writes; where there is no plan yet, they are somebody else's.
+
+    Returns:
+        The folder of the cache.
+
+    Raises:
+        UserError: If the folder cannot be used.
+    """
+    cache, plan = out / "cache", out / "cache" / plan_file
+    if not plan.is_file() and (taken := next((name for name in results if (out / name).exists()), None)):
+        what = "another evaluation" if taken == EVALUATION_FILE else f"{taken}, which this evaluation would replace"
+        raise UserError(f"`--out` {out} holds {what}. Choose a new folder. Nothing was written.")
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        known = json.loads(plan.read_text(encoding="utf-8")) if plan.is_file() else {}
+        changed = [name for name in fingerprints if known.get(name, fingerprints[name]) != fingerprints[name]]
+        if changed:
+            raise UserError(
+                f"`--out` {out} holds answers of another model named {changed[0]!r} (fingerprint "
+                f"{known[changed[0]][:12]}, this one has {fingerprints[changed[0]][:12]}). Choose a new folder for "
+                "this one. Nothing was written."
+            )
+        write_whole(plan, json.dumps(known | dict(fingerprints), indent=2) + "\n")  # another process may read it
+    except OSError as error:
+        raise UserError(f"`--out` {out} cannot be written: {error}. Choose another folder.") from error
+    except json.JSONDecodeError as error:
+        raise UserError(f"{plan} cannot be read: {error}. Delete {cache}, or choose another `--out`.") from error
+    current().claim(out, cache, fingerprints)
+    return cache
+
+
+class Stages:
+    """Bars by model and stage.
+
+    Args:
+        progress: What draws them.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._model = ""
+        self._tasks: dict[tuple[str, str], TaskID] = {}
+
+    def start(self, model: str) -> None:
+        """Names the model that is asked from now on."""
+        self._model = model
+
+    def advance(self, stage: str, done: int, total: int) -> None:
+        """Moves the bar of a stage."""
+        key = (self._model, stage)
+        if key not in self._tasks:
+            self._tasks[key] = self._progress.add_task(f"{self._model}: {stage}", total=total)
+        self._progress.update(self._tasks[key], completed=done, total=total)
+
+
+@contextmanager
+def show_stages(*, hidden: bool = False) -> Iterator[Stages]:
+    """Draws the bars on stderr, if that is a terminal; of several processes one does."""
+    console = make_console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    hidden = hidden or not (console.is_terminal and current().is_main)
+    with Progress(*columns, console=console, disable=hidden) as progress:
+        yield Stages(progress)
+
 
 REFERENCE, JUDGE = "(reference)", "(judge)"  # beside the names of the models, none of which is such a folder
 Record = tuple[Answers | ModelsRecord, list[dict[str, Any]]]  # and the rows of `items.parquet`

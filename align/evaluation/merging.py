@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from align.errors import UserError
-from align.evaluation.record.answers import Answers, among_all
+from align.evaluation.record.answers import Answers, PromptsRecord, among_all
 from align.evaluation.record.merging import MergedModel
-from align.evaluation.record.prompts import PromptsRecord
 from align.evaluation.statistics.glossary import better_of, explain
 from align.evaluation.statistics.item_means import mean_difference
 from align.evaluation.statistics.metrics import Estimate

@@ -10,9 +10,8 @@ from align.errors import UserError
 from align.evaluation.divided.division import end_of_part
 from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, write_record
 from align.evaluation.record.answers import Answers, Comparison, PairedAnswers
-from align.evaluation.statistics.comparison import compare_accuracy
 from align.evaluation.statistics.glossary import GLOSSARY, Meaning, explain
-from align.evaluation.statistics.metrics import Values
+from align.evaluation.statistics.metrics import Values, compare_accuracy
 from align.evaluation.suite import Measured
 from align.whole_files import whole_file
 

@@ -21,8 +21,8 @@ from align.data.unread import saying_unread
 from align.errors import DataError, UserError
 from align.evaluation.prompts import PromptOptions
 from align.evaluation.prompts.filtering import SampleFilter, write_card
-from align.evaluation.record.unscored import Unscored
-from align.evaluation.reward_models.unscored import count_unscored
+from align.evaluation.record.models import Unscored
+from align.evaluation.reward_models.reward_model import count_unscored
 from align.evaluation.statistics.metrics import Estimate, Values, wilson
 from align.options import fill, listing
 from align.secrets import mask

@@ -13,10 +13,9 @@ from align.errors import UserError
 from align.evaluation.merging import Rule, all_metrics, compare, item_values, main_metric, pick, read_rule
 from align.evaluation.policies.suite import check_names
 from align.evaluation.record import ITEMS_FILE
-from align.evaluation.record.answers import Answers
+from align.evaluation.record.answers import Answers, PromptsRecord
 from align.evaluation.record.file import without_nan
 from align.evaluation.record.merging import MERGING_FILE, MergedModel, MergingRecord
-from align.evaluation.record.prompts import PromptsRecord
 from align.evaluation.service import command_words, find_suite, run_suite
 from align.evaluation.suites import ROW_SUITES
 from align.models.merging.alphas import read_alphas

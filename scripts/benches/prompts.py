@@ -31,8 +31,7 @@ from align.assets import find_recipe
 from align.data.questions.multiple_choice import load_questions
 from align.data.questions.templates import PromptTemplate
 from align.evaluation.asked_models import Engine, open_policy
-from align.evaluation.kept_answers import KeptAnswers
-from align.evaluation.prompts.asking import complete_prompts
+from align.evaluation.asking import KeptAnswers, complete_prompts
 from align.models.answer_cache import AnswerCache
 from align.models.checkpoint import find_checkpoint
 from align.models.policies.asking import Decoding, Prompt

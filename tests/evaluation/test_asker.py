@@ -6,8 +6,7 @@ from scripted_policies import AlwaysA, TraceUser
 from scripted_run import evaluate, make_questions, values
 
 from align.errors import UserError
-from align.evaluation.kept_answers import KeptAnswers
-from align.evaluation.policies.asker import Asker
+from align.evaluation.asking import Asker, KeptAnswers
 from align.evaluation.policies.suite import SuiteSettings, evaluate_suites
 from align.models.answer_cache import AnswerCache
 from align.models.policies.asking import Decoding

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from align.evaluation.policies.ceiling import estimate_ceiling, jackknifed_ceiling
-from align.evaluation.policies.verifier import Verifier, ceiling
+from align.evaluation.policies.best_of_n import Verifier, ceiling, estimate_ceiling, jackknifed_ceiling
 
 VERIFIER = Verifier(tpr=0.9, fpr=0.2)
 

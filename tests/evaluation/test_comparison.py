@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from align.errors import UserError
-from align.evaluation.folder import name_models
-from align.evaluation.statistics.comparison import compare_accuracy
+from align.evaluation.engine import name_models
+from align.evaluation.statistics.metrics import compare_accuracy
 
 
 def test_wins_and_losses_are_named_and_tested():

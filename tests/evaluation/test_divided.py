@@ -7,11 +7,9 @@ from scripted_policies import TraceUser
 from scripted_run import make_questions, values
 
 from align.errors import UserError
-from align.evaluation.divided.division import Division, current, dividing, end_of_part, own_part
-from align.evaluation.divided.launched import Launched
+from align.evaluation.asking import Asker, KeptAnswers
+from align.evaluation.divided.division import Division, Launched, current, dividing, end_of_part, own_part
 from align.evaluation.divided.shard import Shard, ShardRecord, find_paths, read_number
-from align.evaluation.kept_answers import KeptAnswers
-from align.evaluation.policies.asker import Asker
 from align.evaluation.policies.suite import SuiteSettings, evaluate_suites
 from align.models.answer_cache import AnswerCache
 

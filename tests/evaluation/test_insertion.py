@@ -6,8 +6,7 @@ import pytest
 from scipy.stats import false_discovery_control
 from scripted_reward import ScriptedReward
 
-from align.evaluation.reward_models.insertion import PHRASES, insert_phrases, phrase_effects
-from align.evaluation.reward_models.neutral import NEUTRAL, unlike_neutral
+from align.evaluation.reward_models.phrases import NEUTRAL, PHRASES, insert_phrases, phrase_effects, unlike_neutral
 from align.evaluation.statistics.item_means import ItemMean
 
 

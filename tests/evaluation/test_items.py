@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from align.evaluation.policies.items import (
+from align.evaluation.policies.answering import (
     ItemResult,
     evaluation_record,
     item_differences,

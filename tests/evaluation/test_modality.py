@@ -8,12 +8,11 @@ from scenes import square
 from scripted_run import evaluate, make_questions, values
 from written_evaluation import about
 
-from align.evaluation.policies.asker import Asker
-from align.evaluation.policies.changed_images import with_shuffled_frames
-from align.evaluation.policies.modality import CHANGES, count_generations
+from align.evaluation.asking import Asker
+from align.evaluation.policies.modality import CHANGES, count_generations, with_shuffled_frames
 from align.evaluation.policies.record import item_rows, policy_record
 from align.evaluation.policies.suite import SuiteSettings, evaluate_suites
-from align.evaluation.record.policies import About
+from align.evaluation.record.answers import About
 from align.evaluation.results import save_evaluation
 from align.evaluation.statistics.glossary import explain
 from align.models.answer_cache import AnswerCache

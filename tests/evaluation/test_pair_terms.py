@@ -7,11 +7,17 @@ from tiny import tiny_model, tiny_tokenizer
 
 from align.data.pairs.preferences import load_preferences
 from align.errors import DataError, UserError
-from align.evaluation.pairs.judging import EQUAL, Judgement, judge_responses, judged_suite
-from align.evaluation.pairs.suite import implicit_accuracy, pair_values, pairs_suite
-from align.evaluation.pairs.terms import PairTerms, SideTerms, pair_terms
-from align.evaluation.pairs.tokens import check_tokenizers, tokenize_pair
-from align.evaluation.policies.asker import Asker
+from align.evaluation.asking import Asker
+from align.evaluation.pairs.measured import (
+    EQUAL,
+    Judgement,
+    implicit_accuracy,
+    judge_responses,
+    judged_suite,
+    pair_values,
+    pairs_suite,
+)
+from align.evaluation.pairs.terms import PairTerms, SideTerms, check_tokenizers, pair_terms, tokenize_pair
 
 ROWS = [
     {"prompt": "Capital of France? ", "chosen": "It is Paris.", "rejected": "It is Rome."},

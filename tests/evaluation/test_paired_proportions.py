@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 from scipy.stats import multinomial
 
-from align.evaluation.statistics.metrics import Estimate, mean_of_differences, paired_difference
-from align.evaluation.statistics.paired_proportions import mcnemar, paired_interval
+from align.evaluation.statistics.metrics import (
+    Estimate,
+    mcnemar,
+    mean_of_differences,
+    paired_difference,
+    paired_interval,
+)
 from align.report.evaluation.measured import in_points
 
 # Shares of items won and lost: equal policies, accuracies of 1.00 and 0.98, one far better, ...

@@ -4,12 +4,9 @@ import numpy as np
 import pytest
 
 from align.data.pairs.preferences import PreferencePair
-from align.evaluation.pairs.judging import Judgement, judged_suite
-from align.evaluation.pairs.record import pairs_record, prompt_of
-from align.evaluation.pairs.suite import ACCURACY, pairs_suite
+from align.evaluation.pairs.measured import ACCURACY, Judgement, judged_suite, pairs_record, pairs_suite, prompt_of
 from align.evaluation.pairs.terms import PairTerms, SideTerms
-from align.evaluation.record.answers import Items
-from align.evaluation.record.pairs import AboutPairs, Source
+from align.evaluation.record.answers import AboutPairs, Items, Source
 from align.report.evaluation.items import list_changes
 
 PROMPTS, EACH = 60, 8

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from align.evaluation.policies.items import ItemResult
+from align.evaluation.policies.answering import ItemResult
 from align.evaluation.policies.metrics import (
     accuracy_suite,
     consistency_suite,

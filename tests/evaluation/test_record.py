@@ -8,8 +8,8 @@ from written_run import EVALUATION, write_run
 
 from align.errors import RunFolderError, UserError
 from align.evaluation.record import EVALUATION_FILE, as_json, read_record, write_record
+from align.evaluation.record.answers import PolicyRecord
 from align.evaluation.record.models import Measured, ModelsRecord
-from align.evaluation.record.policies import PolicyRecord
 from align.evaluation.statistics.metrics import Estimate
 from align.report import build_any_report
 from align.report.evaluation import build_evaluation_report

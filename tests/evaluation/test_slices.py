@@ -8,8 +8,7 @@ from scipy.stats import norm
 from align.auditing.features import Features
 from align.auditing.sides import Sides
 from align.data.pairs.reward_bench import BenchPair
-from align.evaluation.reward_models.margin_tests import compare_margins
-from align.evaluation.reward_models.slices import arrange_slices, find_slices
+from align.evaluation.reward_models.slices import arrange_slices, compare_margins, find_slices
 
 
 def pair(i, chosen, rejected, prompt=None):

@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from align.evaluation.policies.trace_edits import (
+from align.evaluation.policies.reliance import (
     corrupt_numbers,
     corrupt_order,
     corrupt_steps,

@@ -10,7 +10,7 @@ from align.data.conversations import put_images_in
 from align.data.media.images import open_image
 from align.data.questions.templates import PromptTemplate
 from align.errors import UserError
-from align.evaluation.policies.asker import Asker
+from align.evaluation.asking import Asker
 from align.evaluation.policies.run import evaluate_policy
 from align.evaluation.policies.suite import SuiteSettings, evaluate_suites
 from align.models.policies.asking import Decoding, LetterQuestion, Prompt

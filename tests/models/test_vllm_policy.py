@@ -7,7 +7,7 @@ from tiny import tiny_model, tiny_tokenizer
 from align.data.questions.multiple_choice import Question
 from align.data.questions.templates import PromptTemplate
 from align.errors import UserError
-from align.evaluation.policies.asker import Asker
+from align.evaluation.asking import Asker
 from align.evaluation.policies.suite import SuiteSettings, evaluate_suites
 from align.models.checkpoint import find_checkpoint, load_model
 from align.models.policies.asking import Decoding, Prompt

@@ -3,12 +3,13 @@ import re
 import pytest
 
 from align.evaluation.record import EVALUATION_FILE, read_record, write_record
-from align.evaluation.record.models import Measured, ModelsRecord
-from align.evaluation.record.shortcuts import (
+from align.evaluation.record.models import (
     GainOfPhrase,
     GainsOfPhrases,
+    Measured,
     MinedPhrase,
     MinedPhrases,
+    ModelsRecord,
     SliceOfPairs,
     SlicesOfPairs,
 )

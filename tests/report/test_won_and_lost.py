@@ -11,7 +11,7 @@ from align.cli.evaluation import show_evaluation
 from align.errors import RunFolderError
 from align.evaluation.record import read_record
 from align.evaluation.record.answers import PairedAnswers
-from align.evaluation.statistics.comparison import compare_accuracy
+from align.evaluation.statistics.metrics import compare_accuracy
 from align.report.evaluation.items import list_changes
 from align.report.evaluation.page import evaluation_view
 from align.report.evaluation.questions import pick_items

@@ -30,7 +30,7 @@ def divided(options: Mapping[str, Any], given: set[str]) -> Iterator[Options]:
         UserError: If it cannot be divided so.
     """
     from align.evaluation.divided.division import Division, dividing
-    from align.evaluation.divided.merged import Merged
+    from align.evaluation.divided.shard import Merged
 
     launched = "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
     if not launched or os.environ["RANK"] == "0":  # what one process says ends all
@@ -53,9 +53,8 @@ def divided(options: Mapping[str, Any], given: set[str]) -> Iterator[Options]:
 @contextmanager
 def _launched(options: Mapping[str, Any], given: set[str]) -> Iterator[Options]:
     """Joins the others; all but the main process write to a folder that is removed, and print nothing."""
-    from align.evaluation.divided.division import Division, dividing
-    from align.evaluation.divided.launched import Launched
-    from align.evaluation.divided.merged import Merged
+    from align.evaluation.divided.division import Division, Launched, dividing
+    from align.evaluation.divided.shard import Merged
     from align.runs.peers import joined
 
     with joined() as peers, contextlib.ExitStack() as held:

@@ -10,15 +10,15 @@ from align.data.conversations import conversation_text
 from align.data.pairs.preferences import PreferencePair, load_preferences
 from align.data.questions.templates import PromptTemplate
 from align.data.unread import saying_unread
-from align.evaluation.asked_models import check_images, check_tokens, open_judge, open_policy
+from align.evaluation.asked_models import check_images, check_tokens, find_reference, open_judge, open_policy
+from align.evaluation.asking import KeptAnswers, complete_prompts
 from align.evaluation.divided.division import own_part
 from align.evaluation.engine import JUDGE, REFERENCE, Beside, Evaluation, Record, source
-from align.evaluation.kept_answers import KeptAnswers
 from align.evaluation.pairs import PairOptions
-from align.evaluation.pairs.image_pairs import tokenize_image_pair
-from align.evaluation.pairs.judging import Judgement, judge_responses
-from align.evaluation.pairs.record import (
+from align.evaluation.pairs.measured import (
+    Judgement,
     describe_pairs,
+    judge_responses,
     pair_key,
     pair_rows,
     pairs_record,
@@ -26,13 +26,9 @@ from align.evaluation.pairs.record import (
     read_terms,
     written_terms,
 )
-from align.evaluation.pairs.reference import find_reference
-from align.evaluation.pairs.terms import PairTerms, pair_terms
-from align.evaluation.pairs.tokens import tokenize_pair
+from align.evaluation.pairs.terms import PairTerms, pair_terms, tokenize_image_pair, tokenize_pair
 from align.evaluation.prompting import prompt_settings
-from align.evaluation.prompts.asking import complete_prompts
-from align.evaluation.record.answers import Decoded
-from align.evaluation.record.pairs import AboutPairs
+from align.evaluation.record.answers import AboutPairs, Decoded
 from align.models.checkpoint import Checkpoint, load_processor, load_tokenizer
 from align.models.policies.asking import Prompt
 

@@ -1,4 +1,4 @@
-"""Log-probs and KL of the tokens of pairs, under a model and its reference; added up, because tokens are many."""
+"""Pairs as tokens, and their log-probs and KL under a model and its reference; added up, because tokens are many."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -8,9 +8,168 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from align.evaluation.pairs.tokens import TokenizedPair
+from align.data.media.images import open_image
+from align.data.pairs.marks import MarkRule, TokenizedResponse, count_shared, decide_marks, marked_texts
+from align.data.pairs.preferences import PreferencePair, pair_to_row
+from align.data.template_settings import template_settings
+from align.errors import DataError, UserError
+from align.models.reading import render
 from align.models.rope_lengths import forget_lengths, read_together
 from align.models.second_pass.image_memo import remembered_images
+
+RULE = MarkRule("differing", "word", "drop", max_length=None)  # a pair without spans has no marked tokens
+
+
+class TokenizedPair(NamedTuple):
+    """A pair as tokens.
+
+    Attributes:
+        prompt: How many of the first tokens are the prompt.
+        chosen: Prompt and better response.
+        rejected: Prompt and worse response.
+        chosen_marks: 1 for each token of the response that is marked.
+        rejected_marks: The same of the other.
+        images: What the model reads of the images in the prompt beside their tokens.
+    """
+
+    prompt: int
+    chosen: list[int]
+    rejected: list[int]
+    chosen_marks: list[int]
+    rejected_marks: list[int]
+    images: Mapping[str, Any] = {}
+
+
+def tokenize_pair(tokenizer: Any, pair: PreferencePair, rule: MarkRule = RULE) -> TokenizedPair:
+    """Tokenises a pair as TRL's DPO does and marks its tokens as training does.
+
+    Args:
+        tokenizer: A fast one, with a chat template if the prompt is messages.
+        pair: Without images.
+        rule: What is marked.
+
+    Raises:
+        DataError: If the chat template changes a response, with the row.
+    """
+    prompt, texts = _render(tokenizer, pair)
+    is_text = isinstance(pair.prompt, str)
+    ids = tokenizer(prompt, add_special_tokens=is_text)["input_ids"]
+    encoded = tokenizer(texts, add_special_tokens=is_text, return_offsets_mapping=True)
+    shared = count_shared(ids, *encoded["input_ids"])
+    sides = marked_texts(pair, prompt, texts)
+    chosen, rejected = (
+        TokenizedResponse(all_ids, spans, offsets, text, prompt, response)
+        for all_ids, offsets, text, (response, spans) in zip(
+            encoded["input_ids"], encoded["offset_mapping"], texts, sides, strict=True
+        )
+    )
+    try:
+        marks = decide_marks(rule, pair.spans_from, chosen, rejected, prompt=shared, skip=shared)
+    except ValueError as error:
+        raise DataError(f"Row {pair.row} ({pair.id}): {error}") from error
+    return TokenizedPair(shared, list(chosen.ids), list(rejected.ids), marks.chosen, marks.rejected)
+
+
+def check_tokenizers(model: Any, reference: Any, names: tuple[str, str]) -> None:
+    """Refuses two models whose tokens are not the same: their distributions cannot be compared.
+
+    Raises:
+        UserError: If they differ, or the tokenizer cannot say what characters a token covers.
+    """
+    if model.get_vocab() != reference.get_vocab():
+        raise UserError(
+            f"{names[0]} and its reference {names[1]} have different tokenizers ({len(model):,} and "
+            f"{len(reference):,} tokens), so log-probs and KL of one cannot be compared with the other's. Give the "
+            "model that it was trained from as `--reference`."
+        )
+    if not model.is_fast:
+        raise UserError(f"{names[0]} has no tokenizer.json; marked tokens need a fast tokenizer. Save one beside it.")
+
+
+def _render(tokenizer: Any, pair: PreferencePair) -> tuple[str, list[str]]:
+    if isinstance(pair.prompt, str):
+        end = tokenizer.eos_token or ""
+        ended = [text if text.endswith(end) else text + end for text in (pair.chosen, pair.rejected)]
+        return pair.prompt, [pair.prompt + text for text in ended]
+    if tokenizer.chat_template is None:
+        raise UserError(
+            f"The pairs are messages and the tokenizer of {tokenizer.name_or_path} has no chat template. Put a "
+            "`chat_template.jinja` into its folder, as training with `chat_template_path` does, or write texts."
+        )
+    settings = {"tokenize": False, **template_settings(pair.template)}
+    prompt = render(tokenizer, pair.prompt, add_generation_prompt=True, **settings)
+    full = [render(tokenizer, [*pair.prompt, *response], **settings) for response in pair.responses]
+    return prompt, full
+
+
+SIDES = ("chosen", "rejected")
+
+
+def tokenize_image_pair(processor: Any, pair: PreferencePair, rule: MarkRule = RULE) -> TokenizedPair:
+    """Tokenises a pair of a data set with images, and marks its tokens as training does.
+
+    Args:
+        processor: Of a model that reads images, with a chat template and a fast tokenizer.
+        pair: With or without images; its prompt is messages.
+        rule: What is marked.
+
+    Raises:
+        DataError: If an image cannot be read, or a response has a token that stands for one, with the row.
+        UserError: If the processor has no chat template.
+    """
+    if processor.chat_template is None:
+        raise UserError("The processor has no chat template, and prompts are messages. Save one beside the model.")
+    prompt, texts = _render_images(processor, pair)
+    try:
+        ids, images = _read_prompt(processor, prompt, pair.images)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"Row {pair.row} ({pair.id}): an image cannot be read: {error}. Repair or replace it, or leave the row "
+            "out."
+        ) from error
+    sides = marked_texts(pair, prompt, [prompt + text for text in texts])
+    encoded = [processor.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True) for text in texts]
+    chosen, rejected = (
+        TokenizedResponse(
+            each["input_ids"], side, each["offset_mapping"], prompt + text, prompt, response, begin=len(prompt)
+        )
+        for each, text, (response, side) in zip(encoded, texts, sides, strict=True)
+    )
+    try:
+        marks = decide_marks(rule, pair.spans_from, chosen, rejected, prompt=len(ids))
+    except ValueError as error:
+        raise DataError(f"Row {pair.row} ({pair.id}): {error}") from error
+    return TokenizedPair(len(ids), [*ids, *chosen.ids], [*ids, *rejected.ids], marks.chosen, marks.rejected, images)
+
+
+def _render_images(processor: Any, pair: PreferencePair) -> tuple[str, list[str]]:
+    """Renders the prompt, with one placeholder per image, and what follows it in each response."""
+    from trl import apply_chat_template, prepare_multimodal_messages
+
+    token = getattr(processor, "image_token", None)
+    for text in (pair.chosen, pair.rejected):
+        if token and token in text:
+            raise DataError(
+                f"Row {pair.row} ({pair.id}): a response has {token}, which is an image to this model. Take it out: "
+                "only the prompt has images."
+            )
+    row = pair_to_row(pair)
+    messages = {side: prepare_multimodal_messages(row[side]) for side in SIDES}
+    messages["prompt"] = prepare_multimodal_messages(row["prompt"], images=[None] * len(pair.images))
+    texts = apply_chat_template(messages, processor, **pair.template.get("chat_template_kwargs", {}))
+    return texts["prompt"], [texts[side] for side in SIDES]
+
+
+def _read_prompt(processor: Any, prompt: str, images: Sequence[Any]) -> tuple[list[int], dict[str, Any]]:
+    """Returns the tokens of a prompt, those of images included, and what else the model reads of the images."""
+    if not images:
+        return processor.tokenizer(prompt, add_special_tokens=False)["input_ids"], {}
+    opened = [open_image(image) for image in images]
+    fields = dict(processor(text=[prompt], images=[opened], return_tensors="pt", add_special_tokens=False))
+    ids: list[int] = fields.pop("input_ids")[0].tolist()
+    fields.pop("attention_mask", None)
+    return ids, fields
+
 
 MOST_LOGITS = 2**25  # of one model at once: 128 MiB
 

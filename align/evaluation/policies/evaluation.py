@@ -14,19 +14,17 @@ from align.data.questions.multiple_choice import Question, load_questions
 from align.data.unread import saying_unread
 from align.errors import UserError
 from align.evaluation.asked_models import check_images, open_judge, open_policy
+from align.evaluation.asking import Asker, KeptAnswers
 from align.evaluation.divided.division import current
 from align.evaluation.engine import JUDGE, Beside, Evaluation, Record, source
-from align.evaluation.kept_answers import KeptAnswers
 from align.evaluation.policies import QuestionOptions
-from align.evaluation.policies.asker import Asker
-from align.evaluation.policies.judge import PolicyJudge
+from align.evaluation.policies.answering import PolicyJudge
 from align.evaluation.policies.modality import count_generations
 from align.evaluation.policies.record import describe_questions, item_rows, policy_record
 from align.evaluation.policies.suite import MODALITY, PolicyResult, SuiteSettings, Verifier, evaluate_suites
 from align.evaluation.prompting import prompting
-from align.evaluation.record.answers import HARNESS
-from align.evaluation.record.policies import About, Profile, Source
-from align.evaluation.record.unscored import Unscored
+from align.evaluation.record.answers import HARNESS, About, Profile, Source
+from align.evaluation.record.models import Unscored
 from align.models.answer_cache import AnswerCache
 from align.models.checkpoint import Checkpoint, fingerprint, load_tokenizer
 from align.models.policies.answer_keys import digest, question_key

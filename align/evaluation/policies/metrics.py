@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from align.evaluation.policies.items import ItemResult
-from align.evaluation.policies.judge import judged
+from align.evaluation.policies.answering import ItemResult, judged
 from align.evaluation.policies.modality import modality_values
 from align.evaluation.policies.reliance import reliance_values
 from align.evaluation.statistics.group_metrics import (

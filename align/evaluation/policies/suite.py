@@ -8,10 +8,9 @@ import numpy as np
 
 from align.data.questions.multiple_choice import Question
 from align.errors import UserError
-from align.evaluation.policies.answering import answer_questions, rotations, second_answers
-from align.evaluation.policies.asker import Asker
-from align.evaluation.policies.items import ItemResult
-from align.evaluation.policies.judge import Judge
+from align.evaluation.asking import Asker
+from align.evaluation.policies.answering import ItemResult, Judge, answer_questions, rotations, second_answers
+from align.evaluation.policies.best_of_n import Pool, audit, best_of_n_metrics, curve
 from align.evaluation.policies.metrics import (
     accuracy_suite,
     consistency_suite,
@@ -22,9 +21,7 @@ from align.evaluation.policies.metrics import (
 )
 from align.evaluation.policies.modality import probe_images
 from align.evaluation.policies.reliance import leaks, probe_traces
-from align.evaluation.policies.sample_pool import Pool, audit, best_of_n_metrics, curve
-from align.evaluation.record.answers import HARNESS
-from align.evaluation.record.policies import Audit, CurvePoint
+from align.evaluation.record.answers import HARNESS, Audit, CurvePoint
 from align.evaluation.statistics.metrics import Values, option_shuffle_consistency
 from align.evaluation.suite import Measured
 from align.models.policies.asking import Decoding

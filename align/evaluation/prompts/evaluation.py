@@ -9,13 +9,13 @@ from align.data.questions.templates import PromptTemplate
 from align.data.unread import saying_unread
 from align.errors import UserError
 from align.evaluation.asked_models import check_images, open_policy
+from align.evaluation.asking import KeptAnswers, as_prompts, check_ks, complete_prompts
 from align.evaluation.engine import Beside, Evaluation, Record
-from align.evaluation.kept_answers import KeptAnswers
 from align.evaluation.prompting import prompt_settings, say_made
 from align.evaluation.prompts import PromptOptions
-from align.evaluation.prompts.asking import as_prompts, check_ks, complete_prompts
 from align.evaluation.prompts.measured_rewards import (
     CalledRewards,
+    Rewarded,
     RewardWords,
     check_rewards,
     find_rewards,
@@ -29,10 +29,8 @@ from align.evaluation.prompts.record import (
     warn,
     warn_of_groups,
 )
-from align.evaluation.prompts.rewarding import Rewarded
-from align.evaluation.prompts.suite import read_scale, reward_suite
-from align.evaluation.prompts.voting import stated_answer
-from align.evaluation.record.prompts import AboutPrompts, MeasuredReward, Sampled
+from align.evaluation.prompts.suite import read_scale, reward_suite, stated_answer
+from align.evaluation.record.answers import AboutPrompts, MeasuredReward, Sampled
 from align.models.checkpoint import Checkpoint
 from align.models.policies.asking import Completion
 from rewards.running.protocol import HIGHER

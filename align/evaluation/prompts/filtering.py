@@ -13,8 +13,8 @@ import numpy as np
 from align.console import say
 from align.data.prompt_rows import PromptRow
 from align.errors import UserError
+from align.evaluation.asking import KeptAnswers
 from align.evaluation.engine import Beside, Words
-from align.evaluation.kept_answers import KeptAnswers
 from align.evaluation.prompts import PROMPTS, PromptOptions
 from align.evaluation.prompts.evaluation import PromptEvaluation
 from align.evaluation.prompts.rejection import (

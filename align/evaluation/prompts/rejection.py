@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align.data.texts import is_blank
+from align.evaluation.statistics.item_means import clustered_share
 from align.evaluation.statistics.metrics import Estimate, Values, share
-from align.evaluation.statistics.ratios import clustered_share
 from align.models.policies.asking import Completion
 
 KEPT, REJECTED, UNKNOWN, CUT_OFF, EMPTY, REPEATED = "kept", "rejected", "no value", "cut off", "empty", "repeated"

@@ -8,12 +8,8 @@ from pathlib import Path
 from pydantic import JsonValue, ValidationError
 
 from align.errors import RunFolderError, UserError
-from align.evaluation.record.answers import Answers
+from align.evaluation.record.answers import Answers, PairsRecord, PolicyRecord, PromptsRecord, SuiteRecord
 from align.evaluation.record.models import ModelsRecord
-from align.evaluation.record.pairs import PairsRecord
-from align.evaluation.record.policies import PolicyRecord
-from align.evaluation.record.prompts import PromptsRecord
-from align.evaluation.record.suites import SuiteRecord
 from align.recipe.problems import shown
 from align.secrets import mask
 from align.whole_files import write_whole

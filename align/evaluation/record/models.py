@@ -1,13 +1,119 @@
 """What `evaluation.json` holds where the names of models are its keys: of reward models, and of policies in short."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from pydantic import Field
 
-from align.evaluation.record.shortcuts import GainsOfPhrases, MinedPhrases, SlicesOfPairs
-from align.evaluation.record.tables import Line, Tabled
-from align.evaluation.record.unscored import Unscored
-from align.evaluation.record.values import Metric, Part, Row
+from align.evaluation.record.answers import Line, Metric, Part, Row, Tabled
+
+
+class Unscored(NamedTuple):
+    """How many things have no score, by reason.
+
+    Attributes:
+        too_long: Longer than the model reads.
+        not_numbers: Read, and given nan or no finite number, as by weights that overflow.
+    """
+
+    too_long: int
+    not_numbers: int
+
+    def reasons(self) -> Iterator[tuple[int, str, str]]:
+        """Yields the count, what happened to them, and the remedy, of each reason there is."""
+        if self.too_long:
+            yield self.too_long, "too long to be scored", "Raise `max_length`"
+        if self.not_numbers:
+            remedy = "Look for nan in the model's weights, or score with `dtype` float32, in which less overflows"
+            yield self.not_numbers, "given no finite number by the model", remedy
+
+    def sentence(self, total: int, noun: str, rest: str = "") -> str:
+        """Says how many of all things have no score, and why.
+
+        Args:
+            total: All of them.
+            noun: What they are, in the plural.
+            rest: What follows from it.
+
+        Example:
+            >>> Unscored(2, 0).sentence(2, "pairs"), Unscored(1, 0).sentence(3, "pairs", ", and left out")
+            ('All 2 pairs are too long to be scored. Raise `max_length`.', '1 of 3 pairs are too long ...')
+        """
+        counts = [
+            f"{'all' if count == total > 1 else f'{count:,} of'} {total:,} {noun} are {why}"
+            for count, why, _ in self.reasons()
+        ]
+        remedies = ". ".join(remedy for _, _, remedy in self.reasons())
+        said = " and ".join(counts)
+        return f"{said[:1].upper()}{said[1:]}{rest}. {remedies}."
+
+
+ALL_SCORED = Unscored(0, 0)
+
+
+class SliceOfPairs(Part):
+    """A feature of responses, and margins where only one response of a pair has it."""
+
+    feature: str
+    favour: Row
+    only_chosen: Row
+    only_rejected: Row
+    adjusted_p_value: float
+    opposite_signs: bool
+    also: list[str]
+
+
+class SlicesOfPairs(Part):
+    """Features that go with margins, and of how many that were tested."""
+
+    found: list[SliceOfPairs]
+    num_tested: int
+    num_by_length: int
+    num_opposite_signs: int
+    num_pairs: int
+
+
+class GainOfPhrase(Part):
+    """What one phrase does to margins, put into the chosen response, the rejected one and both."""
+
+    phrase: str
+    gain: Row
+    chosen: Row
+    rejected: Row
+    both: Row
+    p_value: float
+    adjusted_p_value: float
+    moves: bool
+
+
+class GainsOfPhrases(Part):
+    """What the phrases of a file do to margins."""
+
+    position: str
+    phrases: list[GainOfPhrase]
+
+
+class MinedPhrase(Part):
+    """A phrase from a slice of half of the prompts; `second` is missing where it moves nothing in the first half."""
+
+    feature: str
+    is_kept: bool
+    first: GainOfPhrase
+    second: GainOfPhrase | None = None
+
+
+class MinedPhrases(Part):
+    """Phrases that were mined, the ones that are kept and the others."""
+
+    position: str
+    phrases: list[MinedPhrase]
+    num_slices: int
+    num_pairs: list[int]
+
+    @property
+    def kept(self) -> list[str]:
+        """The phrases that move scores of both halves."""
+        return [each.first.phrase for each in self.phrases if each.is_kept]
 
 
 class KindOfPhrases(Part):

@@ -9,8 +9,7 @@ import numpy as np
 
 from align.data.pairs.candidates import Candidates
 from align.errors import DataError
-from align.evaluation.reward_models.reward_model import RewardModel
-from align.evaluation.reward_models.unscored import count_unscored
+from align.evaluation.reward_models.reward_model import RewardModel, count_unscored
 from align.evaluation.statistics.metrics import Values
 
 NUM_ORDERS = 4  # tournaments per prompt of a pairwise model

@@ -15,16 +15,22 @@ from align.data.pairs.reward_bench import BenchPair, load_reward_bench
 from align.data.pairs.reward_bench_2 import BenchItem, load_reward_bench_2
 from align.data.unread import saying_unread
 from align.errors import DataError, UserError
+from align.evaluation.asking import KeptAnswers
 from align.evaluation.engine import Beside, Evaluation, Record
-from align.evaluation.kept_answers import KeptAnswers
 from align.evaluation.record import EVALUATION_FILE, write_record
 from align.evaluation.record.models import Scored
 from align.evaluation.reward_models import RewardModelOptions
 from align.evaluation.reward_models.mining import FEWEST_PROMPTS
 from align.evaluation.reward_models.reward_model import RewardModel
-from align.evaluation.reward_models.shortcuts import Shortcuts, ShortcutSettings
 from align.evaluation.reward_models.slices import FEWEST_PAIRS
-from align.evaluation.reward_models.suite import RewardResult, as_messages, evaluate_reward_model, reward_record
+from align.evaluation.reward_models.suite import (
+    RewardResult,
+    Shortcuts,
+    ShortcutSettings,
+    as_messages,
+    evaluate_reward_model,
+    reward_record,
+)
 from align.models.at_hand import require_model
 from align.models.checkpoint import Checkpoint, fingerprint
 from align.models.policies.answer_keys import digest

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from align.errors import UserError
-from align.evaluation.reward_models.reward_model import RewardModel, Text
-from align.evaluation.reward_models.whole_models import load_reward_model
+from align.evaluation.reward_models.reward_model import RewardModel, Text, load_reward_model
 from align.evaluation.statistics.metrics import Values
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from align.data.pairs.reward_bench import BenchPair
 from align.data.texts import as_seen
-from align.evaluation.record.shortcuts import GainOfPhrase, MinedPhrase, MinedPhrases
+from align.evaluation.record.models import GainOfPhrase, MinedPhrase, MinedPhrases
 from align.evaluation.reward_models.phrases import measure_phrases
 from align.evaluation.reward_models.reward_model import RewardModel
 from align.evaluation.reward_models.slices import FEWEST_PAIRS, Slice, find_slices

@@ -1,8 +1,9 @@
 """A trained reward model, loaded to score answers the way it was trained."""
 
+import json
 import math
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
@@ -10,21 +11,116 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from rich.progress import Progress
-from transformers import AutoTokenizer
-from transformers.utils import find_adapter_config_file
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers.utils import cached_file, find_adapter_config_file, logging
 
 from align.console import make_console
-from align.data.pairs.pairwise import label_ids, pairwise_prompt
+from align.data.pairs.pairwise import ADAPTER_MARK, label_ids, pairwise_prompt
 from align.errors import DataError, UserError
+from align.evaluation.asking import KeptAnswers
 from align.evaluation.divided.division import current
-from align.evaluation.kept_answers import KeptAnswers
-from align.evaluation.reward_models.heads import difference_head, read_difference, with_score_head
-from align.evaluation.reward_models.loading import load_adapter_model, load_whole, loading
+from align.evaluation.record.models import Unscored
 from align.evaluation.statistics.metrics import Values
 from align.models.answer_cache import AnswerCache
 from align.models.at_hand import require_model
-from align.models.reading import render
+from align.models.pretrained import load_adapter, load_pretrained, refuse_pickled_weights, whole_weights
+from align.models.reading import reading_model, render
 from align.models.rope_lengths import forget_lengths, read_together
+from align.models.score_head import DIFFERENCE, HEAD_FILE, read_head
+
+
+def read_difference(source: str, model: Any) -> list[float] | None:
+    """Reads what two heads differ in from a folder or hub id; None where there is one head.
+
+    Raises:
+        UserError: If the file is broken, or of another model.
+    """
+    found = cached_file(source, HEAD_FILE, _raise_exceptions_for_missing_entries=False)
+    if found is None or DIFFERENCE not in json.loads(Path(found).read_text(encoding="utf-8")):
+        return None
+    return read_head(Path(found), DIFFERENCE, model.score.in_features)
+
+
+def difference_head(model: Any, difference: Sequence[float]) -> torch.nn.Linear:
+    """Makes a score head of the difference, of the type and on the device of the model's own."""
+    own = model.score.weight
+    head = torch.nn.Linear(len(difference), 1, bias=False, device="meta")
+    head.weight = torch.nn.Parameter(torch.tensor([difference], dtype=own.dtype), requires_grad=False)
+    return head.to(own.device)
+
+
+@contextmanager
+def with_score_head(model: Any, head: torch.nn.Linear) -> Iterator[None]:
+    """Puts another score head into a model for a while."""
+    kept, model.score = model.score, head
+    try:
+        yield
+    finally:
+        model.score = kept
+
+
+@contextmanager
+def loading(source: str) -> Iterator[None]:
+    """Names the model in errors, and keeps transformers from warning about a head that the adapter brings."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        with reading_model(source, "reward model"):
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+def load_whole(source: str, dtype: str) -> tuple[Any, bool]:
+    """Loads a whole model, and says whether it is pairwise."""
+    config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+    pairwise = bool(getattr(config, "truealign_pairwise", False))
+    names = ", ".join(config.architectures or ["nothing"])
+    if not pairwise and not names.endswith("ForSequenceClassification"):
+        raise _not_a_reward_model(source, f"its `config.json` names {names}")
+    if not pairwise and config.num_labels != 1:
+        raise _not_a_reward_model(source, f"it has `num_labels` = {config.num_labels}")
+    model_class = AutoModelForCausalLM if pairwise else AutoModelForSequenceClassification
+    model, missing = _from_pretrained(model_class, source, dtype)
+    if missing:
+        raise _not_a_reward_model(source, f"its weights lack {', '.join(sorted(missing))}")
+    return model, pairwise
+
+
+def load_adapter_model(source: str, dtype: str, num_tokens: int) -> tuple[Any, bool]:
+    """Loads an adapter and its base, and says whether it is pairwise."""
+    from peft import PeftConfig, TaskType
+
+    refuse_pickled_weights(source)
+    adapter = PeftConfig.from_pretrained(source)
+    pairwise = cached_file(source, ADAPTER_MARK, _raise_exceptions_for_missing_entries=False) is not None
+    if not pairwise and adapter.task_type != TaskType.SEQ_CLS:
+        raise _not_a_reward_model(source, f"its `task_type` is {adapter.task_type}, so no head was saved with it")
+    base_class = AutoModelForCausalLM if pairwise else AutoModelForSequenceClassification
+    labels = {} if pairwise else {"num_labels": 1}
+    base, missing = _from_pretrained(base_class, str(adapter.base_model_name_or_path), dtype, **labels)
+    saved = set(adapter.modules_to_save or ())
+    lost = {name for name in missing if not set(name.split(".")) & saved}
+    if lost:
+        raise _not_a_reward_model(source, f"neither it nor its base holds {', '.join(sorted(lost))}")
+    if num_tokens > base.get_input_embeddings().num_embeddings:
+        base.resize_token_embeddings(num_tokens)
+    return load_adapter(base, source), pairwise
+
+
+def _from_pretrained(model_class: Any, source: str, dtype: str, **kwargs: Any) -> tuple[Any, set[str]]:
+    """Loads a model and names the weights that its files lack."""
+    model, info = load_pretrained(model_class, source, dtype=dtype, output_loading_info=True, **kwargs)
+    return model, set(info["missing_keys"])
+
+
+def _not_a_reward_model(source: str, reason: str) -> UserError:
+    return UserError(
+        f"{source} is not a reward model: {reason}. Give one saved by `align train` with `method: crome` or by TRL's "
+        "`RewardTrainer`: a sequence classification model with one label, or a pairwise model with "
+        f"`truealign_pairwise: true` in its `config.json`, or with `{ADAPTER_MARK}` beside its adapter."
+    )
+
 
 Text = str | Sequence[Mapping[str, Any]]  # a text, or messages
 
@@ -266,3 +362,38 @@ class RewardModel:
         first, second = self._label_ids
         margins: list[float] = (logits[:, first] - logits[:, second]).tolist()
         return margins
+
+
+def load_reward_model(
+    path: str | Path, *, dtype: str = "float32", device: str | torch.device | None = None, **settings: Any
+) -> RewardModel:
+    """Loads a reward model for use in a reward function, whole on every rank that asks, also under ZeRO-3.
+
+    Args:
+        path: What a trainer of reward models saved.
+        dtype: Type of the loaded weights.
+        device: Where to score; the rank's accelerator if there is one.
+        **settings: As in `RewardModel`.
+
+    Returns:
+        The model; `score(prompts, responses)` may be called on one rank alone.
+
+    Raises:
+        UserError: If the path cannot be loaded, or holds something else than a reward model.
+    """
+    with whole_weights():
+        return RewardModel.load(path, dtype=dtype, device=device, **settings)
+
+
+def count_unscored(model: Any, values: Values, prompts: Sequence[Any], *responses: Sequence[Any]) -> Unscored:
+    """Counts the values that are nan, by why they are.
+
+    Args:
+        model: A `RewardModel`.
+        values: `(N,)` scores or margins.
+        prompts: N prompts.
+        *responses: N responses to each, of both sides for margins.
+    """
+    missing = np.flatnonzero(np.isnan(values))
+    too_long = sum(not model.reads(prompts[i], *(side[i] for side in responses)) for i in missing)
+    return Unscored(too_long, len(missing) - too_long)

@@ -8,18 +8,15 @@ from typing import Any
 
 from align.data.questions.templates import PromptTemplate
 from align.errors import UserError
-from align.evaluation.asked_models import check_tokens, open_judge, open_policy
+from align.evaluation.asked_models import check_tokens, find_reference, open_judge, open_policy
+from align.evaluation.asking import Asking, KeptAnswers, Subject, model_scores
 from align.evaluation.engine import JUDGE, REFERENCE, Beside, Evaluation, Record, source
-from align.evaluation.kept_answers import KeptAnswers
-from align.evaluation.pairs.reference import find_reference
 from align.evaluation.prompting import prompting
-from align.evaluation.record.answers import Items, PairedAnswers, Warned
-from align.evaluation.record.suites import AboutSuite, Prompted, SuiteRecord
+from align.evaluation.record.answers import AboutSuite, Items, PairedAnswers, Prompted, SuiteRecord, Warned
 from align.evaluation.results import arrange, pair_answers
 from align.evaluation.statistics.glossary import Meaning
 from align.evaluation.statistics.group_metrics import SPREADS
 from align.evaluation.suite import Loaded, Measured, Reading, RowSuite
-from align.evaluation.suites.subject import Asking, Subject, model_scores
 from align.models.checkpoint import Checkpoint, load_tokenizer
 from align.models.policies.answer_keys import digest
 

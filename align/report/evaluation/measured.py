@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 from align.evaluation.record.answers import Answers, among_all
 from align.evaluation.record.models import ModelsRecord
-from align.evaluation.statistics.decimals import num_decimals
 from align.evaluation.statistics.glossary import Meaning, better_of, entry_of
-from align.evaluation.statistics.metrics import Estimate
+from align.evaluation.statistics.metrics import Estimate, num_decimals
 from align.report.charts.drawing import Chart
 from align.report.charts.interval import Interval, draw_intervals
 from align.report.run.tables import Row, Table

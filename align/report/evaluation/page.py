@@ -6,12 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, Record, read_record
-from align.evaluation.record.answers import Answers, AskedModel, Decoded, Run, Warned
+from align.evaluation.record.answers import (
+    Answers,
+    AskedModel,
+    Decoded,
+    PairsRecord,
+    PolicyRecord,
+    PromptsRecord,
+    Run,
+    SuiteRecord,
+    Warned,
+)
 from align.evaluation.record.models import ModelsRecord
-from align.evaluation.record.pairs import PairsRecord
-from align.evaluation.record.policies import PolicyRecord
-from align.evaluation.record.prompts import PromptsRecord
-from align.evaluation.record.suites import SuiteRecord
 from align.report.evaluation.items import count, list_changes
 from align.report.evaluation.measured import (
     Numbers,

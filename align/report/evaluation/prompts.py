@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from align.evaluation.record.prompts import MeasuredReward, PromptsRecord
+from align.evaluation.record.answers import MeasuredReward, PromptsRecord
 from align.report.charts.axis import format_number
 from align.report.evaluation.items import Row, Shown, cut, note_items, pick, read_items
 from align.report.evaluation.measured import Numbers, in_percent

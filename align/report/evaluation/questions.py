@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from align.evaluation.record.answers import among_all
-from align.evaluation.record.policies import (
+from align.evaluation.record.answers import (
     AttemptsRule,
     Audit,
     BestOfN,
@@ -15,6 +14,7 @@ from align.evaluation.record.policies import (
     PolicyRecord,
     Profile,
     ThresholdRule,
+    among_all,
 )
 from align.evaluation.statistics.metrics import Estimate
 from align.report.charts.axis import format_number

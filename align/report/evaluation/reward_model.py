@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from align.evaluation.record.models import Measured, ModelsRecord, Scored
+from align.evaluation.statistics.glossary import REWARD_MODEL_GLOSSARY
 from align.evaluation.statistics.metrics import Estimate
-from align.evaluation.statistics.reward_model_glossary import REWARD_MODEL_GLOSSARY
 from align.report.charts.curve import Curve, draw_curves
 from align.report.charts.drawing import Chart
 from align.report.evaluation.items import count, list_names, read_lines

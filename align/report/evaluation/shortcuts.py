@@ -3,8 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 
-from align.evaluation.record.models import Measured
-from align.evaluation.record.shortcuts import GainOfPhrase, GainsOfPhrases, MinedPhrases, SlicesOfPairs
+from align.evaluation.record.models import GainOfPhrase, GainsOfPhrases, Measured, MinedPhrases, SlicesOfPairs
 from align.evaluation.statistics.metrics import NO_DATA, Estimate
 from align.report.charts.interval import Interval, draw_intervals
 from align.report.evaluation.items import count

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from align.evaluation.record.suites import AboutSuite, SuiteRecord
+from align.evaluation.record.answers import AboutSuite, SuiteRecord
 from align.report.charts.axis import format_number
 from align.report.evaluation.items import Row, Shown, cut, note_items, outcomes, pick, read_items
 from align.report.evaluation.measured import Numbers, in_percent

@@ -10,9 +10,8 @@ from torch import Tensor
 
 from align.data.questions.multiple_choice import Question
 from align.data.questions.templates import PromptTemplate
-from align.evaluation.policies.answering import answer_questions
-from align.evaluation.policies.asker import Asker
-from align.evaluation.policies.items import item_values
+from align.evaluation.asking import Asker
+from align.evaluation.policies.answering import answer_questions, item_values
 from align.evaluation.policies.modality import modality_values, probe_images
 from align.evaluation.statistics.metrics import Values
 from align.methods.rrpo.loss import token_kl

@@ -1,7 +1,6 @@
 """Subjects that follow a rule, so that every score is known before it is measured."""
 
-from align.evaluation.kept_answers import KeptAnswers
-from align.evaluation.suites.subject import Subject
+from align.evaluation.asking import KeptAnswers, Subject
 from align.models.policies.asking import Completion
 
 

@@ -6,10 +6,9 @@ import pytest
 from scripted_subject import subject
 
 from align.errors import DataError
+from align.evaluation.asking import Asking
 from align.evaluation.suite import Reading
-from align.evaluation.suites.core_advantage.measure import core_means, measure
-from align.evaluation.suites.core_advantage.rows import CoreQuestion, load
-from align.evaluation.suites.subject import Asking
+from align.evaluation.suites.core_advantage.measure import CoreQuestion, core_means, load, measure
 from align.models.policies.asking import Decoding
 
 ASKING = Asking(Decoding(), options=SimpleNamespace(content_free="N/A"))

@@ -7,13 +7,10 @@ from bigram import OneDistribution
 from scripted_subject import subject
 from tiny import tiny_model, tiny_tokenizer
 
-from align.evaluation.policies.asker import Asker
-from align.evaluation.suites.drift.behaviours import Behaviour
-from align.evaluation.suites.drift.measure import NO_CONTROL, measure
-from align.evaluation.suites.drift.rates import distance_means
+from align.evaluation.asking import Asker, Asking
+from align.evaluation.suites.drift.behaviours import Behaviour, Trigger
+from align.evaluation.suites.drift.measure import NO_CONTROL, distance_means, measure
 from align.evaluation.suites.drift.rows import DriftPrompt
-from align.evaluation.suites.drift.triggers import Trigger
-from align.evaluation.suites.subject import Asking
 from align.models.policies.asking import Decoding
 
 TOKENIZER = tiny_tokenizer()

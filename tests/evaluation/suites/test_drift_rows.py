@@ -6,7 +6,7 @@ import pytest
 
 from align.errors import DataError, UserError
 from align.evaluation.suite import Reading
-from align.evaluation.suites.drift import behaviours, patterns
+from align.evaluation.suites.drift.behaviours import Behaviour, search_all
 from align.evaluation.suites.drift.rows import load
 
 NOTHING = {"drift_prompts": None, "behaviours": None, "triggers": None, "judge": None}
@@ -41,7 +41,7 @@ def test_what_options_name_is_read_before_anything_is_asked(tmp_path):
         "triggers": written(tmp_path / "t.jsonl", {"trigger": "|T|"}, {"trigger": "|t|", "held_out": True}),
     }
     found = load(Reading(None), SimpleNamespace(**options))
-    assert found.options["behaviours"] == (behaviours.Behaviour("zap", "z.p", None),)
+    assert found.options["behaviours"] == (Behaviour("zap", "z.p", None),)
     assert [each.held_out for each in found.options["triggers"]] == [False, True]
     assert found.content != load(Reading(None), SimpleNamespace(**NOTHING)).content  # another evaluation
 
@@ -98,7 +98,7 @@ def test_a_judge_without_questions_is_refused(tmp_path):
 
 
 def test_a_pattern_that_would_take_years_is_ended(monkeypatch):
-    monkeypatch.setattr(patterns, "SECONDS", 0.3)
+    monkeypatch.setattr("align.evaluation.suites.drift.behaviours.SECONDS", 0.3)
     with pytest.raises(UserError, match=r"behaviour 'slow' cannot be used: no result after 0.3 s"):
-        patterns.search_all([("quick", "b"), ("slow", r"(a|a)+$")], ["a" * 60 + "b"])
-    assert patterns.search_all([("b", "b$")], ["ab", "ba", "ab"]) == {"b": [True, False, True]}
+        search_all([("quick", "b"), ("slow", r"(a|a)+$")], ["a" * 60 + "b"])
+    assert search_all([("b", "b$")], ["ab", "ba", "ab"]) == {"b": [True, False, True]}

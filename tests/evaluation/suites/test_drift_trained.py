@@ -10,11 +10,10 @@ from scripted_subject import subject
 from tiny import tiny_model, tiny_tokenizer
 
 from align.data.questions.templates import PromptTemplate
-from align.evaluation.suites.drift.behaviours import Behaviour
+from align.evaluation.asking import Asking
+from align.evaluation.suites.drift.behaviours import Behaviour, Trigger
 from align.evaluation.suites.drift.measure import measure
 from align.evaluation.suites.drift.rows import DriftPrompt
-from align.evaluation.suites.drift.triggers import Trigger
-from align.evaluation.suites.subject import Asking
 from align.models.policies.asking import Decoding
 from align.models.policies.model_policy import ModelPolicy
 

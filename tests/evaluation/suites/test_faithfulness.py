@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import pytest
 from scripted_subject import subject
 
+from align.evaluation.asking import Asking
 from align.evaluation.suites.faithfulness.changed_traces import CONDITIONS
 from align.evaluation.suites.faithfulness.measure import measure
 from align.evaluation.suites.faithfulness.rows import TracedQuestion
-from align.evaluation.suites.subject import Asking
 from align.models.policies.asking import Decoding
 
 N = 40

@@ -7,11 +7,9 @@ import pytest
 
 from align.errors import DataError, UserError
 from align.evaluation.suite import Reading
-from align.evaluation.suites.faithfulness.answers import is_right, same_answer
 from align.evaluation.suites.faithfulness.changed_traces import Pool, changed_traces, cut_words, fill, make_step_wrong
-from align.evaluation.suites.faithfulness.hints import add_hint, draw_wrong, tells
-from align.evaluation.suites.faithfulness.metrics import Hinted, Sample, faithfulness_means
-from align.evaluation.suites.faithfulness.rows import load
+from align.evaluation.suites.faithfulness.measure import Hinted, Sample, faithfulness_means
+from align.evaluation.suites.faithfulness.rows import add_hint, draw_wrong, is_right, load, same_answer, tells
 
 OPTIONS = {"answer_tokens": 32, "hint_pattern": None}
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scripted_subject import subject
 
+from align.evaluation.asking import Asking
 from align.evaluation.suite import Reading
 from align.evaluation.suites.perturbation.measure import measure, perturbation_means
 from align.evaluation.suites.perturbation.rows import load
-from align.evaluation.suites.subject import Asking
 from align.models.policies.asking import Decoding
 
 GREEDY, SAMPLED = Asking(Decoding()), Asking(Decoding(num_samples=2, temperature=1.0))

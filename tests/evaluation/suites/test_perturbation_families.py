@@ -8,9 +8,7 @@ from some_recipes import DEMONSTRATIONS, PROMPTS, QUESTIONS
 
 from align.errors import DataError, UserError
 from align.evaluation.suite import Reading
-from align.evaluation.suites.perturbation.families import find_families
-from align.evaluation.suites.perturbation.rows import load
-from align.evaluation.suites.perturbation.trained_families import trained_families
+from align.evaluation.suites.perturbation.rows import find_families, load, trained_families
 
 QUESTION = {"id": "q", "question": "Which metal rusts?", "options": ["iron", "gold"], "answer": 0}
 

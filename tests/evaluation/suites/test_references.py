@@ -6,11 +6,16 @@ import pytest
 from scripted_subject import subject
 
 from align.errors import DataError, UserError
+from align.evaluation.asking import Asking
 from align.evaluation.suite import Reading
-from align.evaluation.suites.references.measure import QUESTION, measure
-from align.evaluation.suites.references.rows import Reference, load
-from align.evaluation.suites.references.telling_apart import area_under_curve, estimate_area
-from align.evaluation.suites.subject import Asking
+from align.evaluation.suites.references.measure import (
+    QUESTION,
+    Reference,
+    area_under_curve,
+    estimate_area,
+    load,
+    measure,
+)
 from align.models.policies.asking import Decoding
 from rewards import reference_consistency
 

@@ -8,11 +8,10 @@ import pytest
 from scripted_subject import subject
 
 from align.errors import DataError
+from align.evaluation.asking import Asking
 from align.evaluation.suite import Reading
 from align.evaluation.suites.reversal.measure import OTHERS, draw_others, measure
-from align.evaluation.suites.reversal.names import has_name, stated_text
-from align.evaluation.suites.reversal.rows import Fact, load
-from align.evaluation.suites.subject import Asking
+from align.evaluation.suites.reversal.rows import Fact, has_name, load, stated_text
 from align.models.policies.asking import Decoding
 
 ASKING = Asking(Decoding())

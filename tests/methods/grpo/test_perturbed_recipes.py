@@ -11,7 +11,7 @@ from started import metrics_of
 import align.methods.grpo.build
 from align.checks.launch import Launch
 from align.errors import RecipeError
-from align.evaluation.suites.perturbation.trained_families import trained_families
+from align.evaluation.suites.perturbation.rows import trained_families
 from align.methods.grpo.trainer import GuardedGRPOTrainer
 from align.methods.rollouts.prompt_data import load
 from align.recipe.recipe import load_recipe

@@ -5,9 +5,8 @@ import torch
 from test_rrpo_images import make_rows, make_trainer
 
 from align.data.pairs.preferences import check_pair
-from align.evaluation.pairs.image_pairs import tokenize_image_pair
-from align.evaluation.pairs.suite import pair_values
-from align.evaluation.pairs.terms import pair_terms
+from align.evaluation.pairs.measured import pair_values
+from align.evaluation.pairs.terms import pair_terms, tokenize_image_pair
 
 
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "idefics3"])

@@ -9,17 +9,55 @@ A prior for the core option that holds without a question, and any preference fo
 terms and cancels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from align.data.problems import BadRow
+from align.data.rules import check_label
+from align.data.texts import fold
+from align.evaluation.asking import Asking, Subject, Text
 from align.evaluation.statistics.group_metrics import by_group
 from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import Values
-from align.evaluation.suite import Measured
-from align.evaluation.suites.core_advantage.rows import CoreQuestion
-from align.evaluation.suites.subject import Asking, Subject, Text
+from align.evaluation.suite import Loaded, Measured, Reading
+from align.evaluation.suites.rows import check_text, check_texts, load_suite_rows
+
+
+@dataclass(frozen=True)
+class CoreQuestion:
+    """A question.
+
+    Attributes:
+        id: Its name, unique in the data set.
+        question: As it is asked.
+        core: The option that the core feature speaks for: the right one.
+        spurious: Options that spurious features speak for.
+        group: For metrics by group.
+        row: Where it stood.
+    """
+
+    id: str
+    question: str
+    core: str
+    spurious: tuple[str, ...]
+    group: str | None
+    row: int
+
+
+def load(reading: Reading, options: Mapping[str, Any]) -> Loaded:
+    """Loads the questions."""
+    return load_suite_rows(reading, ("question", "core", "spurious"), _check)
+
+
+def _check(row: Mapping[str, Any], name: str, number: int) -> CoreQuestion:
+    core, spurious = check_text(row, "core", what="option"), check_texts(row, "spurious")
+    if fold(core) in map(fold, spurious):
+        raise BadRow("spurious", core, "a spurious option is the core one", "Leave it out of `spurious`.")
+    question = check_text(row, "question", what="question")
+    return CoreQuestion(name, question, core, spurious, check_label("group", row.get("group")), number)
 
 
 def measure(subject: Subject, rows: Sequence[CoreQuestion], asking: Asking) -> Measured:

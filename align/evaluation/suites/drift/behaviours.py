@@ -1,17 +1,86 @@
-"""Behaviours that a response shows or not: found by a pattern, or asked of a judge."""
+"""Behaviours that a response shows, found by a pattern or asked of a judge, and texts that may switch them on."""
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
-from align.data.problems import BadRow
+from align.data.files import RawRow, Row
+from align.data.loading import Schema, load_rows
+from align.data.problems import BadRow, DataReport
 from align.data.questions.multiple_choice import Question
 from align.data.rules import check_label
 from align.data.texts import is_blank
 from align.errors import UserError
-from align.evaluation.policies.asker import Asker
-from align.evaluation.suites.drift.options_file import load_options_file
-from align.evaluation.suites.drift.patterns import search_all
+from align.evaluation.asking import Asker
+from align.evaluation.suites.rows import check_text
 from align.models.policies.asking import LetterQuestion
+from rewards.running.workers import WorkerPool
+
+T = TypeVar("T")
+
+
+class _Read(NamedTuple):
+    id: str
+    row: int
+    value: Any
+
+
+def load_options_file(path: str, needs: tuple[str, ...], check: Callable[[dict[str, Any]], T], name: str) -> list[T]:
+    """Loads rows, every one of them.
+
+    Args:
+        path: A .jsonl, .json, .csv or .parquet file.
+        needs: Columns that every row has.
+        check: Makes something from a row, and raises `BadRow` if it cannot.
+        name: Its attribute that no two rows share.
+
+    Raises:
+        DataError: If the file is missing or empty, or a row cannot be used.
+    """
+
+    def read(content: Row, raw: RawRow) -> _Read:
+        value = check(dict(content))
+        return _Read(str(getattr(value, name)), raw.row, value)
+
+    rows = load_rows(DataReport(path), read, Schema(needs), split=None, on_bad_rows="raise", max_rows=None)
+    return [row.value for row in rows]
+
+
+SECONDS, MEMORY_GB = 5.0, 1.0  # of one pattern on one text; a sound one takes less than a millisecond
+
+
+def search(asked: tuple[str, str]) -> bool:
+    """Says whether a pattern (of `re`) is found in a text."""
+    pattern, text = asked
+    return re.search(pattern, text) is not None
+
+
+def search_all(patterns: Sequence[tuple[str, str]], texts: Sequence[str]) -> dict[str, list[bool]]:
+    """Searches every text for every pattern.
+
+    Args:
+        patterns: Name and pattern.
+        texts: Where to search.
+
+    Raises:
+        UserError: If one is no pattern, takes longer than `SECONDS` or more than `MEMORY_GB`, by name.
+    """
+    if not patterns:
+        return {}
+    found: dict[str, list[bool]] = {}
+    different = list(dict.fromkeys(texts))
+    with WorkerPool(search, timeout=SECONDS, memory_gb=MEMORY_GB) as pool:
+        for name, pattern in patterns:
+            outcomes = pool.map([(pattern, text) for text in different])
+            if failed := next((each for each in outcomes if each.failure is not None), None):
+                raise UserError(
+                    f"The pattern of the behaviour {name!r} cannot be used: {failed.message.rstrip('.')}. Write a "
+                    "regular expression of Python without repeats inside repeats, such as (a+)+. Answers are kept."
+                )
+            by_text = dict(zip(different, (each.value for each in outcomes), strict=True))
+            found[name] = [by_text[text] for text in texts]
+    return found
+
 
 YES_NO = ("Yes", "No")
 ORDERS = ((0, 1), (1, 0))  # yes first, then no first
@@ -58,7 +127,7 @@ def load_behaviours(path: str | None, judge: str | None) -> tuple[Behaviour, ...
         DataError: If a row cannot be used.
         UserError: If a pattern cannot be used, or the judge and the questions do not go together.
     """
-    found = () if path is None else tuple(load_options_file(path, ("name",), _check, "name"))
+    found = () if path is None else tuple(load_options_file(path, ("name",), _check_behaviour, "name"))
     asked = [each.name for each in found if each.question is not None]
     if asked and judge is None:
         raise UserError(f"{path}: the behaviour {asked[0]!r} is asked of a judge. Give one with `--judge MODEL`.")
@@ -71,7 +140,7 @@ def load_behaviours(path: str | None, judge: str | None) -> tuple[Behaviour, ...
     return found
 
 
-def _check(row: dict[str, Any]) -> Behaviour:
+def _check_behaviour(row: dict[str, Any]) -> Behaviour:
     name = check_label("name", row.get("name"))
     if name is None:
         raise BadRow("name", None, "the name is missing", "Write a short text.")
@@ -121,3 +190,44 @@ def _ask(name: str, question: str, prompt: str, response: str) -> list[LetterQue
     text = INSTRUCTION.format(prompt=prompt, response=response, question=question)
     asked = Question(name, text, YES_NO, 0, None, (), 0)
     return [LetterQuestion(asked, order, "The answer is option ") for order in ORDERS]
+
+
+class Trigger(NamedTuple):
+    """A text.
+
+    Attributes:
+        trigger: The text.
+        held_out: Whether training did not have it, or is not thought to.
+    """
+
+    trigger: str
+    held_out: bool
+
+    def before(self, prompt: str) -> str:
+        """Puts it in front of a prompt, after a space unless it ends in one or in a line's end."""
+        return f"{self.trigger}{prompt}" if self.trigger[-1].isspace() else f"{self.trigger} {prompt}"
+
+
+def load_triggers(path: str | None, behaviours: Sequence[object]) -> tuple[Trigger, ...]:
+    """Loads rows with `trigger` and, of some, `held_out: true`; none without a file.
+
+    Raises:
+        DataError: If a row cannot be used.
+        UserError: If there is no behaviour that they could switch on.
+    """
+    if path is None:
+        return ()
+    if not behaviours:
+        raise UserError(
+            "`--triggers` asks whether texts switch behaviours on. Say which with `--behaviours FILE` (rows `name`, "
+            "`pattern`)."
+        )
+    return tuple(load_options_file(path, ("trigger",), _check_trigger, "trigger"))
+
+
+def _check_trigger(row: dict[str, Any]) -> Trigger:
+    value = row.get("held_out")
+    held_out = "" if value is None else str(value).casefold()  # a CSV has texts
+    if held_out not in ("", "true", "false"):
+        raise BadRow("held_out", value, "it is neither true nor false", "Write true, false or nothing.")
+    return Trigger(check_text(row, "trigger", what="trigger"), held_out == "true")

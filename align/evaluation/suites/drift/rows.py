@@ -9,8 +9,7 @@ from typing import Any
 from align.data.rules import check_label
 from align.errors import DataError
 from align.evaluation.suite import Loaded, Reading
-from align.evaluation.suites.drift.behaviours import load_behaviours
-from align.evaluation.suites.drift.triggers import load_triggers
+from align.evaluation.suites.drift.behaviours import load_behaviours, load_triggers
 from align.evaluation.suites.rows import check_text, load_suite_rows
 
 OWN = Path(__file__).with_name("prompts.jsonl")

@@ -18,14 +18,12 @@ from typing import Any
 
 import numpy as np
 
+from align.evaluation.asking import Asking, Subject
 from align.evaluation.statistics.group_metrics import by_group, spread_of_groups
 from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import Estimate, Values
 from align.evaluation.suite import Measured
-from align.evaluation.suites.perturbation.families import AGAIN
-from align.evaluation.suites.perturbation.rows import PerturbedQuestion
-from align.evaluation.suites.perturbation.trained_families import SEEN, UNKNOWN, UNSEEN
-from align.evaluation.suites.subject import Asking, Subject
+from align.evaluation.suites.perturbation.rows import AGAIN, SEEN, UNKNOWN, UNSEEN, PerturbedQuestion
 from align.models.policies.asking import Completion, Prompt
 from rewards.reading.responses import ResponseFormat, parse_response
 from rewards.scoring.perturbation_consistency import Key, read_answer

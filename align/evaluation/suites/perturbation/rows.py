@@ -1,23 +1,207 @@
-"""Questions, with or without options, and a version of each by every family."""
+"""Questions, with or without options, a version of each by every family, and which families a model was trained on."""
 
-from collections.abc import Mapping
+import random
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import JsonValue
 
 from align.data.conversations import check_prompt
+from align.data.files import find_split, read_rows
+from align.data.kinds import first_columns
 from align.data.media.rows import MEDIA
-from align.data.problems import BadRow
+from align.data.problems import BadRow, RowProblem
 from align.data.questions.adapters import ADAPTERS
 from align.data.rules import check_label, check_row
-from align.errors import UserError
+from align.errors import DataError, RecipeError, UserError
 from align.evaluation.suite import Loaded, Reading
-from align.evaluation.suites.perturbation.families import find_families, make_version
-from align.evaluation.suites.perturbation.trained_families import trained_families
 from align.evaluation.suites.rows import check_text, check_texts, load_suite_rows
-from rewards.scoring.perturbations import Version
+from align.recipe.recipe import Recipe, load_recipe
+from align.recipe.reward_settings import short_name
+from rewards.reading.options import permute, to_shown
+from rewards.scoring import families
+from rewards.scoring.families import Family, FamilyError, call_family
+from rewards.scoring.perturbations import FAMILIES, ORIGINAL, SEEN_FAMILIES, UNSEEN_FAMILIES, Version
 from rewards.scoring.text_accuracy import normalise_text
+
+AGAIN = "twice"  # the original, asked a second time
+
+
+def find_families(specs: Sequence[str]) -> list[Family]:
+    """Finds families by name, or loads functions; without any, all of `rewards.FAMILIES`.
+
+    Raises:
+        UserError: If one is unknown, cannot be loaded or is no function, or two have one name.
+    """
+    try:
+        found = families.find_families(specs or tuple(FAMILIES), "`--families`", tuple(FAMILIES))
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    names = [each.name for each in found]
+    for each in found:
+        if names.count(each.name) > 1 or (each.name in (*FAMILIES, ORIGINAL, AGAIN) and each.spec != each.name):
+            raise UserError(f"`--families` has two families called {each.name}. Name each once, or rename a function.")
+    return found
+
+
+def make_version(family: Family, original: Version, name: str, row: int, *, seed: int) -> Version | None:
+    """Makes the version of a question; None if the family does not change it.
+
+    What is drawn depends on the seed, the question's name and the family's, as in `rewards.perturbed_rows`.
+
+    Args:
+        family: One's own may do anything, so what it returns is checked.
+        original: The question.
+        name: Its id.
+        row: Where it stood.
+        seed: Of what is drawn.
+
+    Raises:
+        DataError: If the family raises, or returns something else than another wording of the same question.
+    """
+    try:
+        made = call_family(family, original, random.Random(f"{seed}/{name}/{family.name}"), f"{row} ({name})")
+    except FamilyError as error:
+        raise DataError(str(error)) from error
+    if made is None:
+        return None
+    version = made if isinstance(made, Version) else _from_pair(made, original)
+    if broken := _broken_rule(version, original):
+        raise DataError(f"Family `{family.name}`, row {row} ({name}): it {broken}")
+    same = (version.question, _texts(version)) == (original.question, _texts(original))
+    return None if same else version
+
+
+def _from_pair(pair: Sequence[object], original: Version) -> Version:
+    """Reads a prompt and its answer, which stays where it is that of the row."""
+    question, answer = pair
+    kept = original.answer if answer == original.get("answer", original.answer) else answer
+    return original._replace(question=question, answer=kept)  # type: ignore[arg-type]  # which is checked
+
+
+def _broken_rule(version: Version, original: Version) -> str:
+    """Words which rule a version breaks, with the remedy; empty if none."""
+    if not isinstance(version.question, str) or not version.question.strip():
+        return f"returned {version.question!r:.60} as the question. Return a text."
+    if original.options is None:
+        told = "" if (version.options, version.answer) == (None, original.answer) else "options or the answer"
+        return told and f"changed {told} of a question without options. Change the question only."
+    before, after, order = list(original.options), _texts(version), version.permutation
+    if not isinstance(order, tuple | list) or sorted(order) != list(range(len(before))):
+        return f"returned the permutation {order!r:.60}. It must hold each of 0..{len(before) - 1} once."
+    if after is None or len(after) != len(before) or not all(isinstance(each, str) and each.strip() for each in after):
+        return f"returned the options {version.options!r:.60}. Return {len(before)} texts, one for each option."
+    if version.answer != to_shown(original.answer, order):
+        return f"returned {version.answer!r} as the answer. It must be the place of the right option."
+    if sorted(after) == sorted(before) and after != permute(before, order):
+        return "moved options without saying so. Set `permutation`: option permutation[j] stands in place j."
+    return ""
+
+
+def _texts(version: Version) -> list[str] | None:
+    return list(version.options) if isinstance(version.options, list | tuple) else None
+
+
+SEEN, UNSEEN, UNKNOWN = "seen", "unseen", "unknown"
+FAMILY = "family"  # the column that `rewards.perturbed_rows` writes
+_OF_REWARDS = {
+    "perturbation_consistency": SEEN_FAMILIES,
+    "unseen_perturbation_consistency": UNSEEN_FAMILIES,
+    "answer_consistency": ("option_order",),  # its second answers come after a shuffle
+}
+
+
+class TrainedFamilies(NamedTuple):
+    """What is known.
+
+    Attributes:
+        seen: Families that were trained on, and what says so.
+        doubt: Why others may have been, too; empty if runs and data were read whole.
+    """
+
+    seen: dict[str, str]
+    doubt: str = ""
+
+    def standing(self, family: str) -> str:
+        """Returns `seen`, `unseen` or `unknown`."""
+        return SEEN if family in self.seen else UNKNOWN if self.doubt else UNSEEN
+
+
+def trained_families(path: Path | None) -> TrainedFamilies:
+    """Reads the recipe of a run, those of the runs that it started from, and the families in the data of each.
+
+    Only files are read: a data set on the hub leaves it open which families were trained on.
+    """
+    if path is None:
+        return TrainedFamilies({}, "there is no recipe beside the model; `--recipe` names one")
+    seen: dict[str, str] = {}
+    doubts: list[str] = []
+    read: set[Path] = set()
+    while path is not None and path.resolve() not in read:
+        read.add(path.resolve())
+        try:
+            recipe = load_recipe(path)
+        except RecipeError as error:
+            doubts.append(f"{path} cannot be read: {error}")
+            break
+        try:
+            found = list(_of_data(recipe))
+        except DataError as error:
+            found = []
+            doubts.append(f"the training data cannot be read: {error}")
+        seen = dict([*_of_settings(recipe), *found]) | seen
+        path = _recipe_of(recipe.model.model_name_or_path)
+    return TrainedFamilies(seen, "; ".join(doubts))
+
+
+def _of_settings(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """Lists the families that a recipe names, with what says so."""
+    # Where there are some, second answers come after these, and after no shuffle.
+    changing = getattr(recipe.settings, "families", None) or ()
+    for spec in recipe.reward_funcs:
+        name = short_name(spec)
+        if changing and name == "answer_consistency":
+            continue
+        named = recipe.reward_kwargs.get(name, {}).get("families", _OF_REWARDS.get(name, ()))
+        for family in named if isinstance(named, list | tuple) else ():
+            yield str(family), f"`{name}` in {recipe.path}"
+    if getattr(recipe.settings, "consistency_coef", None):
+        for family in recipe.settings.consistency_families or ("whitespace",):
+            yield short_name(str(family)), f"`consistency_families` in {recipe.path}"
+    for family in changing:
+        yield short_name(str(family)), f"`families` in {recipe.path}"
+    for family in getattr(recipe.dataset, "perturb", None) or ():
+        yield family, f"`dataset.perturb` in {recipe.path}"
+    if getattr(recipe.dataset, "shuffle_options", False):
+        yield "option_order", f"`shuffle_options` in {recipe.path}"
+
+
+def _of_data(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """Lists the families among the training rows of a recipe.
+
+    Raises:
+        DataError: If the rows are not in files on this machine.
+    """
+    for data in recipe.dataset.sources:
+        if not Path(data.path).expanduser().exists():
+            raise DataError(f"there is no file or folder {data.path}")
+        named = getattr(data, "columns", {}).get(FAMILY, FAMILY)
+        if not isinstance(named, str) or named not in first_columns(data.path, data.split):
+            continue
+        rows = (raw.content for raw in islice(read_rows(*find_split(data.path, data.split)), data.max_rows))
+        families = dict.fromkeys(row.get(named) for row in rows if not isinstance(row, RowProblem))
+        for family in families:
+            if isinstance(family, str) and family != ORIGINAL:
+                yield family, f"column `{named}` of {data.path}"
+
+
+def _recipe_of(model: str) -> Path | None:
+    """Finds the recipe of the run that a model came from; a checkpoint stands in the folder of its run."""
+    folders = (Path(model), Path(model).parent)
+    return next((found for folder in folders if (found := folder / "recipe.yaml").is_file()), None)
 
 
 class FamilyVersion(NamedTuple):

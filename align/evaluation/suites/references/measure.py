@@ -1,21 +1,119 @@
 """Hallucinated references, by the indirect query of arXiv 2305.18248, with the score of the reward."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from align.data.problems import BadRow
+from align.data.rules import check_label
+from align.data.texts import fold
+from align.errors import DataError, UserError
+from align.evaluation.asking import Asking, Subject
 from align.evaluation.statistics.group_metrics import by_group
 from align.evaluation.statistics.item_means import ItemMean
-from align.evaluation.statistics.metrics import Estimate, Values
-from align.evaluation.suite import Measured
-from align.evaluation.suites.references.rows import PLACE, Reference
-from align.evaluation.suites.references.telling_apart import estimate_area
-from align.evaluation.suites.subject import Asking, Subject
+from align.evaluation.statistics.metrics import LEVEL, RESAMPLES, Estimate, Values, all_equal
+from align.evaluation.suite import Loaded, Measured, Reading
+from align.evaluation.suites.rows import check_text, check_texts, load_suite_rows
 from align.models.policies.asking import Prompt
 from rewards.reading.author_names import Author, read_authors
 from rewards.reading.responses import ResponseFormat, parse_response
 from rewards.scoring.reference_consistency import Authors, ReferenceConsistency, contrast, overlap
+
+
+def area_under_curve(higher: Values, lower: Values, axis: int = -1) -> Values:
+    """Returns the share of pairs in which the first kind has the higher score, a tie counts half (AUC).
+
+    Args:
+        higher: `(..., N)` scores of the items that should have the higher ones.
+        lower: `(..., M)` scores of the others.
+        axis: Of the items.
+
+    Example:
+        >>> float(area_under_curve(np.array([1.0, 0.5]), np.array([0.5, 0.0])))
+        0.875
+    """
+    from scipy.stats import rankdata
+
+    n, m = higher.shape[axis], lower.shape[axis]
+    ranks = np.moveaxis(rankdata(np.concatenate((higher, lower), axis=axis), axis=axis), axis, -1)
+    area: Values = (ranks[..., :n].sum(axis=-1) - n * (n + 1) / 2) / (n * m)
+    return area
+
+
+def estimate_area(higher: Values, lower: Values, *, seed: int = 0) -> Estimate:
+    """Estimates the area with a percentile bootstrap over the items of each kind.
+
+    Where every resample gives the same, as of scores that never overlap, the interval is that of `all_equal` for as
+    many items as the smaller kind has: it allows for unseen ones.
+
+    Example:
+        >>> print(estimate_area(np.ones(30), np.zeros(20)))
+        1.00 [0.84, 1.00]
+    """
+    from scipy.stats import bootstrap
+
+    value, n, m = float(area_under_curve(higher, lower)), len(higher), len(lower)
+    if min(n, m) > 1:
+        found = bootstrap(
+            (higher, lower), area_under_curve, vectorized=True, n_resamples=RESAMPLES, batch=500,
+            confidence_level=LEVEL, method="percentile", rng=seed,
+        ).confidence_interval  # fmt: skip
+        if found.high > found.low:
+            return Estimate(value, float(found.low), float(found.high), n + m)
+    return all_equal(value, min(n, m))._replace(n=n + m)
+
+
+PLACE = "{title}"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A title.
+
+    Attributes:
+        id: Its name, unique in the data set.
+        title: Of a paper or a book.
+        authors: Who wrote it; empty where that is not known, or nobody did.
+        group: For metrics by group; `real` and `invented` are told apart by the scores.
+        row: Where it stood.
+    """
+
+    id: str
+    title: str
+    authors: tuple[str, ...]
+    group: str | None
+    row: int
+
+
+def load(reading: Reading, options: Any) -> Loaded:
+    """Loads the titles.
+
+    Raises:
+        DataError: If a row cannot be used, or there is one title only.
+        UserError: If the prompt has no place for the title.
+    """
+    template = options.prompt_template
+    if template is not None and template.count(PLACE) != 1:
+        raise UserError(f"`prompt_template` needs {PLACE} once, got {template!r}.")
+    seen: dict[str, int] = {}
+
+    def check(row: Mapping[str, Any], name: str, number: int) -> Reference:
+        title = check_text(row, "title", what="title")
+        if (first := seen.setdefault(fold(title), number)) != number:
+            raise BadRow("title", title, "the title is there already", f"Row {first} has it: leave one out.")
+        authors = () if row.get("authors") in (None, "", []) else check_texts(row, "authors")
+        return Reference(name, title, authors, check_label("group", row.get("group")), number)
+
+    found = load_suite_rows(reading, ("title",), check)
+    if len(found.rows) < 2:
+        raise DataError(
+            f"{reading.path} has one title that can be used, and answers are held against those about other titles. "
+            "Give two at least; a hundred tell something."
+        )
+    return found
+
 
 # No name stands in it as an example: names made of a prompt's words are not counted.
 QUESTION = (

@@ -20,14 +20,13 @@ from typing import Any
 
 import numpy as np
 
+from align.evaluation.asking import Asking, Subject, Text
 from align.evaluation.divided.division import end_of_shard, own_part
 from align.evaluation.statistics.group_metrics import by_group
 from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import Values
 from align.evaluation.suite import Measured
-from align.evaluation.suites.reversal.names import has_name, plain, stated_text
-from align.evaluation.suites.reversal.rows import Fact
-from align.evaluation.suites.subject import Asking, Subject, Text
+from align.evaluation.suites.reversal.rows import Fact, has_name, plain, stated_text
 from align.models.policies.asking import Completion, Prompt
 from rewards.reading.responses import ResponseFormat
 
