@@ -1,6 +1,8 @@
 """Which packages each extra of TrueAlign brings, and the sentence for one that is missing."""
 
+import importlib
 import importlib.util
+from typing import Any
 
 # By extra: import name and package name. A base install has none of them, but for what its own packages bring.
 EXTRAS: dict[str, dict[str, str]] = {
@@ -57,6 +59,32 @@ def missing(extra: str, what: str, *modules: str) -> str:
     packages = EXTRAS[extra]
     lacking = [packages[name] for name in modules or packages if not is_installed(name)]
     return _sentence(what, lacking, remedy(extra)) if lacking else ""
+
+
+def require(extra: str, what: str) -> None:
+    """Checks that what an extra brings can be loaded, without loading it.
+
+    Raises:
+        ImportError: If something is not installed; the message names the extra.
+    """
+    if sentence := missing(extra, what):
+        raise ImportError(sentence)
+
+
+def library(module: str, what: str) -> Any:
+    """Imports a module of a library when it is needed; `import rewards` stays light.
+
+    Raises:
+        ImportError: If it is not installed, or broken; the message names the extra that brings it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        extra = next((extra for extra, modules in EXTRAS.items() if package in modules), None)
+        if extra is None:
+            raise
+        raise ImportError(not_imported(extra, what, error, package)) from error
 
 
 def absent(extra: str, what: str) -> str:

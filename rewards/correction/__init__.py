@@ -1,6 +1,5 @@
 """DeconfoundLM: from an observed outcome to a reward without the effect of known confounders (arXiv 2506.00152)."""
 
-from rewards.correction.chunks import TableChunk
 from rewards.correction.columns import CorrectionWarning
 from rewards.correction.correction import Correction
 from rewards.correction.corrector import Corrector
@@ -8,6 +7,7 @@ from rewards.correction.double_ml import DoubleML
 from rewards.correction.fixed_effects import FixedEffects
 from rewards.correction.instrumental import InstrumentalVariables
 from rewards.correction.naive import NaiveResidual, NoCorrection
+from rewards.correction.table import TableChunk
 
 ESTIMATORS: dict[str, type[Corrector]] = {
     "iv": InstrumentalVariables,

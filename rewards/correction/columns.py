@@ -36,11 +36,6 @@ class Columns(NamedTuple):
     units: Mapping[str, str] = MappingProxyType({})
     categories: tuple[Category, ...] = ()
 
-    @property
-    def of_levels(self) -> frozenset[str]:
-        """Names the columns of 0 and 1 that categories became."""
-        return frozenset(name for each in self.categories for name in each.columns)
-
     def less(self, means: Array) -> Array:
         """Returns `(N, K)` values less `(K,)` means; integers keep their digits."""
         origins = self.origins or (0,) * len(self.names)

@@ -4,16 +4,13 @@ import inspect
 import warnings
 from typing import Any, ClassVar, NamedTuple, Self
 
-import numpy as np
-
-from rewards.correction._moments import Array, Moments, collect, in_chunks
-from rewards.correction.categories import Category
-from rewards.correction.chunks import ChunkReader, ReadTable, stack
-from rewards.correction.columns import CorrectionWarning, Missing, Sample, read_sample
+from rewards.correction._moments import Array
+from rewards.correction.columns import CorrectionWarning, Missing, read_sample
 from rewards.correction.correction import Correction, formula_in_words
-from rewards.correction.estimates import Estimates
+from rewards.correction.cross_fitting import Residuals
+from rewards.correction.least_squares import Estimates
 from rewards.correction.refusals import refuse_degenerate, refuse_one_group, refuse_too_few_rows
-from rewards.correction.standardising import Residuals, Units, standardise
+from rewards.correction.table import ReadTable, Table, table_in_chunks, whole_table
 from rewards.correction.wording import WORDS
 
 FEW_CLUSTERS = 20
@@ -45,9 +42,13 @@ class Corrector:
     """Base of the estimators; `fit` learns `correction_`, `coef_` and `residuals_`, `correct` applies them.
 
     Subclasses take keyword arguments in `__init__`, store them and do nothing else; `_find` estimates.
+
+    Attributes:
+        in_chunks: Whether sums over rows are all that the estimator needs.
     """
 
     name: ClassVar[str]
+    in_chunks: ClassVar[bool] = False
     missing: Missing
 
     def fit(
@@ -83,11 +84,7 @@ class Corrector:
             missing=self.missing,
         )
         refuse_one_group(sample.groups)
-        moments = collect(in_chunks(stack(sample)))._replace(origins=sample.origins)
-        names = sample.confounders.names, sample.instruments and sample.instruments.names
-        self._check(*names, moments, sample.confounders.of_levels)
-        found = self._find(*standardise(sample, moments))
-        self._keep(found, names[0], sample.confounders.categories, moments, sample.num_dropped, sample.units)
+        self._fit(whole_table(sample))
         return self
 
     def fit_chunks(self, read: ReadTable) -> Self:
@@ -99,14 +96,9 @@ class Corrector:
         Raises:
             ValueError: If the estimator needs all rows at once, or the table cannot be used.
         """
-        if type(self)._find_in_chunks is Corrector._find_in_chunks:
+        if not self.in_chunks:
             raise ValueError(f"`{self.name}` needs all rows at once. Call `fit`, or use `ols` or `iv` without text.")
-        reader = ChunkReader(read, self.missing)
-        moments = collect(reader)
-        moments = moments._replace(origins=reader.origins)
-        self._check(reader.confounders, reader.instruments, moments, reader.of_levels)
-        found = self._find_in_chunks(reader, moments)
-        self._keep(found, reader.confounders, reader.categories or (), moments, reader.num_dropped, reader.units)
+        self._fit(table_in_chunks(read, self.missing))
         return self
 
     def correct(self, outcome: Any, confounders: Any, *, groups: Any = None) -> Array:
@@ -138,40 +130,24 @@ class Corrector:
             setattr(self, name, value)
         return self
 
-    def _check(
-        self,
-        confounders: tuple[str, ...],
-        instruments: tuple[str, ...] | None,
-        moments: Moments,
-        of_levels: frozenset[str],
-    ) -> None:
-        if not confounders:
+    def _check(self, table: Table) -> None:
+        if not table.confounders:
             raise ValueError("`confounders` must have at least one column, got none. Name what moves the outcome.")
-        refuse_too_few_rows(moments.num_rows, len(confounders) + 1)
-        refuse_degenerate(("outcome",), "outcome", moments, [0])
-        refuse_degenerate(confounders, "confounder", moments, range(1, 1 + len(confounders)))
+        refuse_too_few_rows(table.moments.num_rows, len(table.confounders) + 1)
+        refuse_degenerate(("outcome",), "outcome", table.moments, [0])
+        refuse_degenerate(table.confounders, "confounder", table.moments, range(1, 1 + len(table.confounders)))
 
-    def _find(self, sample: Sample, units: Units) -> Found:
-        """Estimates from standardised columns."""
+    def _find(self, table: Table) -> Found:
         raise NotImplementedError
 
-    def _find_in_chunks(self, reader: ChunkReader, moments: Moments) -> Found:
-        raise NotImplementedError
-
-    def _keep(
-        self,
-        found: Found,
-        names: tuple[str, ...],
-        categories: tuple[Category, ...],
-        moments: Moments,
-        num_dropped: int,
-        dates: dict[str, str],
-    ) -> None:
+    def _fit(self, table: Table) -> None:
+        self._check(table)
+        found, names, moments = self._find(table), table.confounders, table.moments
         columns = slice(1, 1 + len(names))
         means, deviations = moments.levels[columns], moments.deviations[columns]
-        warned = [*found.warnings, *filter(None, (each.in_words for each in categories))]
-        if num_dropped:
-            warned.append(f"{num_dropped} rows were left out because a value was missing.")
+        warned = [*found.warnings, *filter(None, (each.in_words for each in table.categories))]
+        if table.num_dropped:
+            warned.append(f"{table.num_dropped} rows were left out because a value was missing.")
         if found.num_clusters is not None and found.num_clusters < FEW_CLUSTERS:
             warned.append(
                 f"There are only {found.num_clusters} groups; below {FEW_CLUSTERS} intervals are too narrow."
@@ -186,7 +162,7 @@ class Corrector:
                 means,
                 bool(found.group_effects),
                 deviations=deviations,
-                units=dates,
+                units=table.units,
             ),
             confounders=names,
             coefficients=_floats(found.estimates.coefficients),
@@ -194,14 +170,14 @@ class Corrector:
             intervals=tuple((float(low), float(high)) for low, high in found.estimates.intervals),
             means=_floats(means),
             num_rows=moments.num_rows,
-            num_dropped=num_dropped,
+            num_dropped=table.num_dropped,
             num_clusters=found.num_clusters,
             assumptions=described.assumptions,
             breaks_if=described.breaks_if,
             warnings=tuple(warned),
-            details=found.details | ({"units": dates} if dates else {}),
+            details=found.details | ({"units": table.units} if table.units else {}),
             group_effects=found.group_effects,
-            categories=categories,
+            categories=table.categories,
         )
         self.coef_ = found.estimates.coefficients
         self.residuals_ = found.residuals
@@ -211,8 +187,3 @@ class Corrector:
 
 def _floats(values: Array) -> tuple[float, ...]:
     return tuple(float(value) for value in values)
-
-
-def num_clusters(groups: Array | None) -> int | None:
-    """Counts the groups that errors are clustered by; None without."""
-    return None if groups is None else len(np.unique(groups))

@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rewards.correction._libraries import library
-from rewards.correction._moments import Array
+from rewards.correction._moments import Array, Moments
 from rewards.correction.columns import Sample
+from rewards.correction.table import stack, standardise
+from rewards.extras import library
 
+NEEDED_BY = "`rewards.correction`"
 # Chinese, Japanese, Thai, Lao, Burmese and Khmer are written without spaces between words.
 _UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff"
 _RUN = re.compile(rf"[{_UNSPACED}]+|[^\W{_UNSPACED}]{{2,}}")
@@ -33,6 +35,42 @@ class CrossFit(NamedTuple):
     folds: Array
 
 
+class Residuals(NamedTuple):
+    """What is left of outcome `(N,)`, confounders `(N, K)` and instruments `(N, L)` without the text's part.
+
+    The predictions of `fit` are less the means of the columns.
+    """
+
+    outcome: Array
+    confounders: Array
+    instruments: Array | None
+    fit: CrossFit
+
+
+def partial_out_text(
+    sample: Sample, moments: Moments, num_folds: int, max_words: int, ridge: Sequence[float], seed: int
+) -> Residuals:
+    """Removes what the text predicts, out of fold, from outcome, confounders and instruments.
+
+    Args:
+        sample: Rows with text or features.
+        moments: Of all its columns, none of which is constant.
+        num_folds: Folds of the cross-fitting.
+        max_words: Words that TF-IDF keeps.
+        ridge: Penalties to choose from.
+        seed: Of the folds.
+
+    Raises:
+        ValueError: If there is neither text nor features, or there are fewer groups than folds.
+    """
+    features, (standard, units) = text_features(sample, max_words), standardise(sample, moments)
+    targets = stack(standard)
+    fit = cross_fit(features, targets, assign_folds(fold_keys(sample), num_folds, seed), ridge)
+    left, width = (targets - fit.predictions) * units, 1 + len(sample.confounders.names)
+    instruments = None if sample.instruments is None else left[:, width:]
+    return Residuals(left[:, 0], left[:, 1:width], instruments, fit._replace(predictions=fit.predictions * units))
+
+
 def text_features(sample: Sample, max_words: int) -> Any:
     """Returns the given features, or TF-IDF of the words of the text as an `(N, D)` sparse matrix.
 
@@ -50,7 +88,7 @@ def text_features(sample: Sample, max_words: int) -> Any:
         )
     if not any(map(words, sample.text)):
         raise ValueError("No text has a word of two letters. Pass `features`, or leave the text out.")
-    make = library("sklearn.feature_extraction.text").TfidfVectorizer
+    make = library("sklearn.feature_extraction.text", NEEDED_BY).TfidfVectorizer
     return make(analyzer=words, max_features=max_words, norm=None).fit_transform(sample.text)
 
 
@@ -84,7 +122,7 @@ def assign_folds(keys: Array, num_folds: int, seed: int) -> Array:
             f"`num_folds` must be at least 2 and at most the number of groups, got {num_folds} folds and "
             f"{len(labels)} groups. Lower `num_folds`, or group by something finer."
         )
-    splitter = library("sklearn.model_selection").GroupKFold(num_folds, shuffle=True, random_state=seed)
+    splitter = library("sklearn.model_selection", NEEDED_BY).GroupKFold(num_folds, shuffle=True, random_state=seed)
     folds = np.empty(len(codes), dtype=np.int64)
     for number, (_, held_out) in enumerate(splitter.split(codes, groups=codes)):
         folds[held_out] = number
@@ -102,7 +140,7 @@ def cross_fit(features: Any, targets: Array, folds: Array, ridge: Sequence[float
         folds: `(N,)` numbers from 0.
         ridge: Penalties to choose from.
     """
-    make = library("sklearn.linear_model").Ridge
+    make = library("sklearn.linear_model", NEEDED_BY).Ridge
     predictions = np.empty((len(ridge), *targets.shape))
     for number in range(int(folds.max()) + 1):
         held_out = folds == number

@@ -1,16 +1,14 @@
 import numpy as np
 
-from rewards.correction._libraries import library
-from rewards.correction._moments import Array, Layout, Moments, collect, in_chunks
-from rewards.correction._sums import estimate
+from rewards.correction._moments import Array, Layout, collect, in_chunks
 from rewards.correction.columns import Missing, Sample
 from rewards.correction.correction import as_label
 from rewards.correction.corrector import Corrector, Found
-from rewards.correction.cross_fitting import text_features
-from rewards.correction.estimates import Estimates
-from rewards.correction.least_squares import from_sums
+from rewards.correction.cross_fitting import NEEDED_BY, text_features
+from rewards.correction.least_squares import Estimates, estimate
 from rewards.correction.refusals import ROWS_PER_COEFFICIENT, refuse_degenerate, refuse_too_few_rows, text_warnings
-from rewards.correction.standardising import Units
+from rewards.correction.table import Table, standardise
+from rewards.extras import library
 
 CONSTANT_WITHIN = 1e-9  # share of a column's variance that must be left within groups
 NO_TEXT = (
@@ -45,17 +43,13 @@ class FixedEffects(Corrector):
         self.seed = seed
         self.missing = missing
 
-    def _check(
-        self,
-        confounders: tuple[str, ...],
-        instruments: tuple[str, ...] | None,
-        moments: Moments,
-        of_levels: frozenset[str],
-    ) -> None:
-        refuse_degenerate(("outcome",), "outcome", moments, [0])
-        refuse_degenerate(confounders, "confounder", moments, range(1, 1 + len(confounders)))
+    def _check(self, table: Table) -> None:
+        refuse_degenerate(("outcome",), "outcome", table.moments, [0])
+        refuse_degenerate(table.confounders, "confounder", table.moments, range(1, 1 + len(table.confounders)))
 
-    def _find(self, sample: Sample, units: Units) -> Found:
+    def _find(self, table: Table) -> Found:
+        assert table.sample is not None
+        sample, units = standardise(table.sample, table.moments)
         if sample.groups is None:
             raise ValueError("`fixed_effects` needs `groups`, got none. Pass one label per row, such as the author.")
         labels, codes = np.unique(sample.groups, return_inverse=True)
@@ -75,10 +69,10 @@ class FixedEffects(Corrector):
         else:
             joint = within_least_squares(sample.outcome, columns, codes)
             slopes = joint.coefficients
-            estimates = units.estimates(Estimates(slopes[:width], joint.covariance[:width, :width], joint.degrees))
+            estimates = joint.picked(np.arange(width)).scaled(units[0] / units[1 : 1 + width])
         left = sample.outcome - columns @ slopes
         effects = group_means(left[:, None], codes)[:, 0]
-        effects = (effects - effects[codes].mean()) * units.outcome
+        effects = (effects - effects[codes].mean()) * units[0]
         details = _describe(codes, effects, text.shape[1])
         named = tuple(zip(map(as_label, labels.tolist()), effects.tolist(), strict=True))
         return Found(estimates, self.name, warned, details, len(labels), named)
@@ -107,7 +101,7 @@ class FixedEffects(Corrector):
         self._refuse_too_few_rows(sample.num_rows - int(codes.max()) - 1, width + 1)
         count = min(self.num_components, room, features.shape[1])
         if features.shape[1] > count or hasattr(features, "tocsr"):
-            reduce = library("sklearn.decomposition").TruncatedSVD(count, random_state=self.seed)
+            reduce = library("sklearn.decomposition", NEEDED_BY).TruncatedSVD(count, random_state=self.seed)
             features = reduce.fit_transform(features)
         return independent_within(features, sample.confounders.values, codes)
 
@@ -146,8 +140,7 @@ def within_least_squares(outcome: Array, columns: Array, codes: Array) -> Estima
         codes: `(N,)` group numbers from 0.
     """
     values = deviations(np.column_stack([outcome, columns]), codes)
-    sums = estimate(in_chunks(values, codes), Layout(columns.shape[1]), absorbed=0)
-    return from_sums(sums, absorbed=0)
+    return estimate(in_chunks(values, codes), Layout(columns.shape[1]), absorbed=0).estimates
 
 
 def group_means(values: Array, codes: Array) -> Array:

@@ -1,23 +1,58 @@
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from importlib import import_module
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from rewards.correction._moments import Array, Layout, Moments
-from rewards.correction._sums import estimate
-from rewards.correction.chunks import ChunkReader, reorder, reorder_moments
-from rewards.correction.columns import Missing, Sample
-from rewards.correction.corrector import Corrector, Found, num_clusters
-from rewards.correction.double_ml import RIDGE, found_by_residuals, partial_out_text
-from rewards.correction.estimates import Estimates
+from rewards.correction._moments import Array, Layout, Moments, Read, collect, cragg_donald, in_chunks
+from rewards.correction.columns import Missing
+from rewards.correction.corrector import Corrector, Found
+from rewards.correction.cross_fitting import partial_out_text
+from rewards.correction.double_ml import RIDGE, found_by_residuals
+from rewards.correction.least_squares import Estimates, estimate
 from rewards.correction.refusals import refuse_degenerate, refuse_instruments, refuse_too_few_rows
-from rewards.correction.standardising import Units
-from rewards.correction.two_stage import TwoStage, two_stage_from_sums, two_stage_least_squares
+from rewards.correction.table import Table, reordered
 
 WEAK_F = 10.0  # Staiger and Stock (1997)
 CONTRADICTION_P = 0.01
 NO_TEXT = "No text was given, so neither stage controls for it; where texts react to the confounder this is wrong."
+SCORE_TEST = "Wooldridge's robust score test"
+CLUSTERED_TEST = "Hansen's J test, clustered by group"
+NOT_RUN = (
+    f"not tested: {CLUSTERED_TEST}, needs as many groups as it has conditions, and conditions that vary between them; "
+    "there are {groups:,} groups and {conditions} conditions"
+)
 OnWeak = Literal["fallback", "refuse", "keep"]
+
+
+class TwoStage(NamedTuple):
+    """Two-stage least squares with what tells whether to believe it.
+
+    Attributes:
+        estimates: Of the exogenous, then the endogenous columns.
+        num_clusters: Groups that errors are clustered by, None without.
+        f_statistics: `(E,)` robust first-stage F of the instruments, per endogenous column; classical where there are
+            no more groups than instruments.
+        partial_r2: `(E,)` share of each endogenous column that the instruments explain beyond exogenous columns.
+        cragg_donald: F of the worst-identified mix of endogenous columns; the classical F if there is one.
+        overidentification: Statistic of the test, None if there are as many instruments as columns, or too few groups.
+        overidentification_p: Its p-value; small means that the instruments contradict each other.
+        overidentification_test: Which test it is, or why it was not run.
+    """
+
+    estimates: Estimates
+    num_clusters: int | None
+    f_statistics: Array
+    partial_r2: Array
+    cragg_donald: float
+    overidentification: float | None
+    overidentification_p: float | None
+    overidentification_test: str | None
+
+    @property
+    def strength(self) -> float:
+        """Returns the smallest of all F statistics, which the weak-instrument rule looks at."""
+        return min(self.cragg_donald, *self.f_statistics.tolist())
 
 
 class InstrumentalVariables(Corrector):
@@ -42,6 +77,7 @@ class InstrumentalVariables(Corrector):
     """
 
     name = "iv"
+    in_chunks = True
 
     def __init__(
         self,
@@ -63,22 +99,17 @@ class InstrumentalVariables(Corrector):
         self.seed = seed
         self.missing = missing
 
-    def _check(
-        self,
-        confounders: tuple[str, ...],
-        instruments: tuple[str, ...] | None,
-        moments: Moments,
-        of_levels: frozenset[str],
-    ) -> None:
+    def _check(self, table: Table) -> None:
+        confounders, instruments, moments = table.confounders, table.instruments, table.moments
         if self.on_weak_instrument not in get_args(OnWeak):
             raise ValueError(
                 f"`on_weak_instrument` must be one of {', '.join(get_args(OnWeak))}; got {self.on_weak_instrument!r}."
             )
-        super()._check(confounders, instruments, moments, of_levels)
+        super()._check(table)
         if instruments is None:
             raise ValueError("`iv` needs `instruments`, got none. Pass them, or use `dml`, which needs text instead.")
         refuse_too_few_rows(moments.num_rows, 1 + len(confounders) + len(instruments))
-        moved = self._moved(confounders, of_levels)
+        moved = self._moved(table)
         refuse_instruments(confounders, instruments, moments, int(moved.sum()))
         places = 1 + len(confounders) + np.arange(len(instruments))
         refuse_degenerate(instruments, "instrument", moments, places.tolist())
@@ -86,40 +117,28 @@ class InstrumentalVariables(Corrector):
         both = [*(1 + np.flatnonzero(~moved)).tolist(), *places.tolist()]
         refuse_degenerate([*own, *instruments], "first-stage column", moments, both)
 
-    def _find(self, sample: Sample, units: Units) -> Found:
-        assert sample.instruments is not None
-        names = sample.confounders.names
-        moved = self._moved(names, sample.confounders.of_levels)
-        if not sample.has_text:
-            stages = _run(sample.outcome, sample.confounders.values, sample.instruments.values, moved, sample.groups)
-            return self._judge(names, moved, _in_units(stages, units), None, num_clusters(sample.groups))
-        left = partial_out_text(sample, self.num_folds, self.max_words, self.ridge, self.seed)
-        assert left.instruments is not None
-        stages = _run(left.outcome, left.confounders, left.instruments, moved, sample.groups)
-        return self._judge(names, moved, _in_units(stages, units), found_by_residuals(sample, left, units))
+    def _find(self, table: Table) -> Found:
+        assert table.instruments is not None
+        moved, left, read, moments = self._moved(table), None, table.read, table.moments
+        if table.sample is not None and table.sample.has_text:
+            args = self.num_folds, self.max_words, self.ridge, self.seed
+            left = partial_out_text(table.sample, moments, *args)
+            read = in_chunks(np.column_stack([part for part in left[:3] if part is not None]), table.sample.groups)
+            moments = collect(read)
+        order = np.concatenate([np.flatnonzero(~moved), np.flatnonzero(moved)])  # exogenous confounders come first
+        places = np.concatenate([[0], 1 + order, 1 + len(moved) + np.arange(len(table.instruments))])
+        layout = Layout(int((~moved).sum()), int(moved.sum()), len(table.instruments))
+        stages = two_stage_least_squares(*reordered(read, moments, places), layout)
+        stages = stages._replace(estimates=stages.estimates.picked(np.argsort(order)))
+        by_text = None if left is None or table.sample is None else found_by_residuals(table.sample, left)
+        return self._judge(table.confounders, moved, stages, by_text)
 
-    def _find_in_chunks(self, reader: ChunkReader, moments: Moments) -> Found:
-        assert reader.instruments is not None
-        names = reader.confounders
-        moved = self._moved(names, reader.of_levels)
-        order = np.concatenate([[0], 1 + _order(moved), 1 + len(names) + np.arange(len(reader.instruments))])
-        layout = Layout(int((~moved).sum()), int(moved.sum()), len(reader.instruments))
-        sums = estimate(reorder(reader, order), layout, reorder_moments(moments, order))
-        stages = _restore(two_stage_from_sums(sums, layout), moved)
-        return self._judge(names, moved, stages, None, sums.num_clusters)
-
-    def _judge(
-        self,
-        names: tuple[str, ...],
-        moved: Array,
-        stages: TwoStage,
-        by_text: Found | None,
-        clusters: int | None = None,
-    ) -> Found:
+    def _judge(self, names: tuple[str, ...], moved: Array, stages: TwoStage, by_text: Found | None) -> Found:
         """Applies the weak-instrument rule; `by_text` is double ML on the same residuals, None without text."""
         details = _describe(stages, [name for name, is_moved in zip(names, moved, strict=True) if is_moved])
         if by_text is None:
-            found = Found(stages.estimates, self.name, [NO_TEXT], details | {"text_controls": False}, clusters)
+            found = Found(stages.estimates, self.name, [NO_TEXT], details | {"text_controls": False})
+            found = found._replace(num_clusters=stages.num_clusters)
         else:
             details |= by_text.details | {"text_controls": True}
             found = by_text._replace(estimates=stages.estimates, estimator=self.name, details=details)
@@ -141,8 +160,8 @@ class InstrumentalVariables(Corrector):
         found.warnings.append(f"{weak}. Fell back to double ML, which needs that nothing unobserved confounds.")
         return found._replace(estimates=by_text.estimates, estimator=by_text.estimator)
 
-    def _moved(self, names: tuple[str, ...], of_levels: frozenset[str]) -> Array:
-        numbers = tuple(name for name in names if name not in of_levels)
+    def _moved(self, table: Table) -> Array:
+        numbers = tuple(name for name in table.confounders if name not in table.of_levels)
         moved = numbers if self.instrumented is None else tuple(self.instrumented)
         unknown = [name for name in moved if name not in numbers]
         if unknown or not moved:
@@ -150,7 +169,7 @@ class InstrumentalVariables(Corrector):
                 f"`instrumented` must name some of the confounders that are numbers, {', '.join(numbers) or 'none'}; "
                 f"got {', '.join(moved) or 'none'}."
             )
-        return np.array([name in moved for name in names])
+        return np.array([name in moved for name in table.confounders])
 
 
 def _contradiction(stages: TwoStage) -> list[str]:
@@ -163,26 +182,23 @@ def _contradiction(stages: TwoStage) -> list[str]:
     ]
 
 
-def _order(moved: Array) -> Array:
-    """Returns the numbers of the exogenous confounders, then those of the instrumented ones."""
-    return np.concatenate([np.flatnonzero(~moved), np.flatnonzero(moved)])
+def two_stage_least_squares(read: Read, moments: Moments, layout: Layout) -> TwoStage:
+    """Fits outcome ~ 1 + exogenous + endogenous, the last moved by the instruments, with robust or clustered errors.
 
-
-def _run(outcome: Array, confounders: Array, instruments: Array, moved: Array, groups: Array | None) -> TwoStage:
-    stages = two_stage_least_squares(outcome, confounders[:, moved], instruments, confounders[:, ~moved], groups)
-    return _restore(stages, moved)
-
-
-def _in_units(stages: TwoStage, units: Units) -> TwoStage:
-    return stages._replace(estimates=units.estimates(stages.estimates))
-
-
-def _restore(stages: TwoStage, moved: Array) -> TwoStage:
-    """Puts the coefficients back into the order of the confounders."""
-    back = np.argsort(_order(moved))
-    found = stages.estimates
-    estimates = Estimates(found.coefficients[back], found.covariance[np.ix_(back, back)], found.degrees)
-    return stages._replace(estimates=estimates)
+    Args:
+        read: Gives the rows, and the clusters of those that may be dependent.
+        moments: Of the same rows.
+        layout: What the columns are; there are at least as many instruments as endogenous ones.
+    """
+    sums = estimate(read, layout, moments)
+    over, surplus = sums.overidentification, layout.instruments - layout.endogenous
+    test = None if not surplus else SCORE_TEST if sums.num_clusters is None else CLUSTERED_TEST
+    if surplus and over is None:
+        conditions = 1 + layout.exogenous + layout.instruments
+        test = NOT_RUN.format(groups=sums.num_clusters, conditions=conditions)
+    p_value = None if over is None else float(import_module("scipy.special").chdtrc(surplus, over))
+    found = sums.estimates, sums.num_clusters, sums.f_statistics, sums.partial_r2
+    return TwoStage(*found, cragg_donald(moments, layout), over, p_value, test)
 
 
 def _describe(stages: TwoStage, moved: Sequence[str]) -> dict[str, Any]:

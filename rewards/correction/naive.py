@@ -1,14 +1,11 @@
 import numpy as np
 
-from rewards.correction._moments import Layout, Moments
-from rewards.correction._sums import estimate
-from rewards.correction.chunks import ChunkReader
-from rewards.correction.columns import Missing, Sample
-from rewards.correction.corrector import Corrector, Found, num_clusters
-from rewards.correction.estimates import Estimates
-from rewards.correction.least_squares import from_sums, least_squares
+from rewards.correction._moments import Layout
+from rewards.correction.columns import Missing
+from rewards.correction.corrector import Corrector, Found
+from rewards.correction.least_squares import Estimates, estimate
 from rewards.correction.refusals import text_warnings
-from rewards.correction.standardising import Units
+from rewards.correction.table import Table
 
 
 class NoCorrection(Corrector):
@@ -19,18 +16,15 @@ class NoCorrection(Corrector):
     """
 
     name = "none"
+    in_chunks = True
 
     def __init__(self, missing: Missing = "refuse") -> None:
         self.missing = missing
 
-    def _find(self, sample: Sample, units: Units) -> Found:
-        return self._nothing(len(sample.confounders.names), sample.num_rows)
-
-    def _find_in_chunks(self, reader: ChunkReader, moments: Moments) -> Found:
-        return self._nothing(len(reader.confounders), moments.num_rows)
-
-    def _nothing(self, width: int, num_rows: int) -> Found:
-        return Found(Estimates(np.zeros(width), np.zeros((width, width)), float(num_rows)), self.name, [], {})
+    def _find(self, table: Table) -> Found:
+        width = len(table.confounders)
+        nothing = Estimates(np.zeros(width), np.zeros((width, width)), float(table.moments.num_rows))
+        return Found(nothing, self.name, [], {})
 
 
 class NaiveResidual(Corrector):
@@ -44,16 +38,12 @@ class NaiveResidual(Corrector):
     """
 
     name = "ols"
+    in_chunks = True
 
     def __init__(self, missing: Missing = "refuse") -> None:
         self.missing = missing
 
-    def _find(self, sample: Sample, units: Units) -> Found:
-        estimates = units.estimates(least_squares(sample.outcome, sample.confounders.values, sample.groups))
-        return Found(estimates, self.name, text_warnings(sample), {}, num_clusters(sample.groups))
-
-    def _find_in_chunks(self, reader: ChunkReader, moments: Moments) -> Found:
-        if reader.instruments:
-            raise ValueError("`ols` takes no instruments in chunks, got some. Leave them out, or use `iv`.")
-        sums = estimate(reader, Layout(len(reader.confounders)), moments)
-        return Found(from_sums(sums), self.name, [], {}, sums.num_clusters)
+    def _find(self, table: Table) -> Found:
+        sums = estimate(table.read, Layout(len(table.confounders)), table.moments)
+        warned = [] if table.sample is None else text_warnings(table.sample)
+        return Found(sums.estimates, self.name, warned, {}, sums.num_clusters)

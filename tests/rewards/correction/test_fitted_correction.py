@@ -9,9 +9,8 @@ import pytest
 from correction_tables import draw
 
 from rewards.correction import ESTIMATORS, Correction, CorrectionWarning
-from rewards.correction._libraries import library
 from rewards.correction.wording import WORDS
-from rewards.extras import EXTRAS, pip_line
+from rewards.extras import EXTRAS, library, pip_line
 
 DRAWN = draw(600, by_group=0.3)
 
@@ -81,7 +80,7 @@ def test_other_json_is_refused(tmp_path):
 def test_a_library_that_is_not_there_is_named_with_its_extra():
     (extra,) = [extra for extra, modules in EXTRAS.items() if "sklearn" in modules]
     with pytest.raises(ImportError, match=f"needs scikit-learn.*{re.escape(pip_line(extra))}"):
-        library("sklearn.no_such_module")
+        library("sklearn.no_such_module", "`rewards.correction`")
 
 
 def test_the_package_imports_without_the_libraries():

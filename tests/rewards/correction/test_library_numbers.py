@@ -10,13 +10,18 @@ from linearmodels.panel import PanelOLS
 from pandas import Categorical, DataFrame, MultiIndex, Series
 
 from rewards.correction import FixedEffects, InstrumentalVariables, NaiveResidual
-from rewards.correction._moments import Layout, in_chunks
-from rewards.correction._sums import estimate
+from rewards.correction._moments import CHUNK_ROWS, Layout, collect, in_chunks
 from rewards.correction.fixed_effects import within_least_squares
+from rewards.correction.instrumental import two_stage_least_squares
 from rewards.correction.least_squares import least_squares
-from rewards.correction.two_stage import two_stage_from_sums, two_stage_least_squares
 
 CLOSE = {"rtol": 1e-8, "atol": 1e-10}
+
+
+def two_stage(outcome, endogenous, instruments, exogenous, clusters=None, size=CHUNK_ROWS):
+    read = in_chunks(np.column_stack([outcome, exogenous, endogenous, instruments]), clusters, size)
+    layout = Layout(exogenous.shape[1], endogenous.shape[1], instruments.shape[1])
+    return two_stage_least_squares(read, collect(read), layout)
 
 
 def same(ours, theirs):
@@ -88,10 +93,8 @@ def test_sums_over_rows_give_the_same_numbers(clustered):
     outcome, endogenous, exogenous, instruments, clusters = columns()
     clusters = clusters if clustered else None
     both = np.hstack([endogenous, exogenous])
-    same(least_squares(outcome, both, clusters), library_least_squares(outcome, both, clusters))
-    layout = Layout(2, 2, 3)
-    read = in_chunks(np.column_stack([outcome, exogenous, endogenous, instruments]), clusters, size=70)
-    summed = two_stage_from_sums(estimate(read, layout), layout)
+    same(least_squares(outcome, both, clusters).estimates, library_least_squares(outcome, both, clusters))
+    summed = two_stage(outcome, endogenous, instruments, exogenous, clusters, size=70)
     direct, over = library_two_stage(outcome, endogenous, instruments, exogenous, clusters)
     same(summed.estimates, direct)
     np.testing.assert_allclose(
@@ -110,13 +113,13 @@ def test_sums_over_rows_give_the_same_fixed_effects():
 def test_sums_keep_their_digits_with_large_means():
     outcome, endogenous, *_ = columns()
     moved = endogenous + np.array([1.7e9, 1e6])
-    plain = least_squares(outcome, endogenous)
-    np.testing.assert_allclose(least_squares(outcome, moved).coefficients, plain.coefficients, rtol=1e-6)
+    plain = least_squares(outcome, endogenous).estimates
+    np.testing.assert_allclose(least_squares(outcome, moved).estimates.coefficients, plain.coefficients, rtol=1e-6)
 
 
 def test_cragg_and_donald_is_the_classical_f_of_one_column():
     outcome, endogenous, exogenous, instruments, _ = columns()
-    stages = two_stage_least_squares(outcome, endogenous[:, :1], instruments, exogenous)
+    stages = two_stage(outcome, endogenous[:, :1], instruments, exogenous)
     first = sm.OLS(endogenous[:, 0], sm.add_constant(np.hstack([exogenous, instruments]))).fit()
     restriction = np.eye(6)[3:]
     assert stages.cragg_donald == pytest.approx(float(first.f_test(restriction).fvalue), rel=1e-8)
@@ -125,7 +128,7 @@ def test_cragg_and_donald_is_the_classical_f_of_one_column():
 def test_two_weak_mixes_of_strong_instruments_are_seen():
     outcome, endogenous, exogenous, instruments, _ = columns(2000)
     twin = endogenous[:, 0] + np.random.default_rng(1).normal(size=2000)
-    stages = two_stage_least_squares(outcome, np.column_stack([endogenous[:, 0], twin]), instruments[:, :2], exogenous)
+    stages = two_stage(outcome, np.column_stack([endogenous[:, 0], twin]), instruments[:, :2], exogenous)
     assert stages.f_statistics.min() > 100
     assert stages.strength == stages.cragg_donald < 10
 
@@ -145,6 +148,6 @@ def test_instruments_that_move_by_group_agree_in_a_large_table_too():
     cause, unseen = rng.normal(size=120_000), rng.normal(size=200)[labels]
     endogenous = instruments.sum(axis=1) + cause + rng.normal(size=120_000)
     outcome = 2 * endogenous + 3 * cause + 3 * unseen + rng.normal(size=120_000)
-    stages = two_stage_least_squares(outcome, endogenous[:, None], instruments, np.empty((120_000, 0)), labels)
+    stages = two_stage(outcome, endogenous[:, None], instruments, np.empty((120_000, 0)), labels)
     assert stages.overidentification_p > 0.05
     assert "clustered by group" in stages.overidentification_test

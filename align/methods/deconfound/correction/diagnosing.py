@@ -14,6 +14,7 @@ from align.methods.deconfound.correction.fitting import apply, columns, confound
 from align.methods.deconfound.correction.settings import CorrectionSettings
 from rewards.correction import Correction, Corrector
 from rewards.correction.corrector import FEW_CLUSTERS
+from rewards.correction.cross_fitting import Residuals
 from rewards.correction.diagnostics import (
     Agreement,
     additivity,
@@ -25,7 +26,6 @@ from rewards.correction.diagnostics import (
     placebo,
     rank_agreement,
 )
-from rewards.correction.standardising import Residuals
 
 MOST_ROWS = 200_000  # that diagnostics look at; several estimators are fitted to them
 MOST_TEXTS = 20_000  # where these read the text

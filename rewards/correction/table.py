@@ -1,4 +1,4 @@
-"""Tables that do not fit in memory: read in chunks, twice."""
+"""The table that an estimator sees: rows that are read again and again, from memory or in chunks."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rewards.correction._moments import Array, Moments, Read, Rows
+from rewards.correction._moments import Array, Moments, Read, Rows, collect, in_chunks
 from rewards.correction.categories import Category, category, count, labels_of
 from rewards.correction.columns import Missing, Sample, category_names, read_sample
 
@@ -23,13 +23,58 @@ class TableChunk(NamedTuple):
 ReadTable = Callable[[], Iterable[TableChunk]]
 
 
-class ChunkReader:
-    """Reads checked rows of a table as often as asked, and remembers names and how many rows were left out.
+class Table(NamedTuple):
+    """Checked rows, and what is known of all of them.
+
+    Attributes:
+        read: Gives the outcome, the K confounders and the L instruments of the rows, as often as asked.
+        moments: Of all these columns.
+        confounders: K names.
+        instruments: L names, None without.
+        categories: Whose levels some of the confounders are.
+        units: That dates were turned into, by the name of the column.
+        num_dropped: Rows left out because a value was missing.
+        sample: All rows at once; None in chunks.
+    """
+
+    read: Read
+    moments: Moments
+    confounders: tuple[str, ...]
+    instruments: tuple[str, ...] | None
+    categories: tuple[Category, ...]
+    units: dict[str, str]
+    num_dropped: int
+    sample: Sample | None = None
+
+    @property
+    def of_levels(self) -> frozenset[str]:
+        """Names the columns of 0 and 1 that categories became."""
+        return frozenset(name for each in self.categories for name in each.columns)
+
+
+def whole_table(sample: Sample) -> Table:
+    """Makes the table of rows that are all in memory."""
+    read = in_chunks(stack(sample), sample.groups)
+    moments = collect(read)._replace(origins=sample.origins)
+    names = sample.confounders.names, sample.instruments and sample.instruments.names
+    return Table(read, moments, *names, sample.confounders.categories, sample.units, sample.num_dropped, sample)
+
+
+def table_in_chunks(read: ReadTable, missing: Missing) -> Table:
+    """Makes the table of rows that need not be in memory.
 
     Args:
         read: Gives the chunks from the start, each time the same.
         missing: `refuse` rows with missing values, or `drop` them.
     """
+    reader = _ChunkReader(read, missing)
+    moments = collect(reader)._replace(origins=reader.origins)
+    names = reader.confounders, reader.instruments
+    return Table(reader, moments, *names, reader.categories or (), reader.units, reader.num_dropped)
+
+
+class _ChunkReader:
+    """Reads checked rows as often as asked, and remembers names and how many rows were left out."""
 
     def __init__(self, read: ReadTable, missing: Missing) -> None:
         self.read = read
@@ -40,11 +85,6 @@ class ChunkReader:
         self.units: dict[str, str] = {}
         self.categories: tuple[Category, ...] | None = None  # known after the first chunk
         self.num_dropped = 0
-
-    @property
-    def of_levels(self) -> frozenset[str]:
-        """Names the columns of 0 and 1 that categories became."""
-        return frozenset(name for each in self.categories or () for name in each.columns)
 
     def __call__(self) -> Iterator[Rows]:
         """Gives the outcome, the confounders and the instruments of each chunk.
@@ -96,14 +136,25 @@ def stack(sample: Sample) -> Array:
     return np.hstack([sample.outcome[:, None], sample.confounders.values, *instruments])
 
 
-def reorder(read: Read, order: Array) -> Read:
-    """Reads the same rows with their columns in another order."""
-    return lambda: (rows._replace(values=rows.values[:, order]) for rows in read())
+def standardise(sample: Sample, moments: Moments) -> tuple[Sample, Array]:
+    """Takes the means off outcome, confounders and instruments, and divides by the `(1 + K + L,)` deviations.
+
+    A penalty, or what is cut off, then does not depend on units.
+    """
+    deviations = np.where(moments.deviations > 0, moments.deviations, 1.0)
+    parts = np.split((stack(sample) - moments.means) / deviations, [1, 1 + len(sample.confounders.names)], axis=1)
+    confounders = sample.confounders._replace(values=parts[1])
+    instruments = sample.instruments and sample.instruments._replace(values=parts[2])
+    return sample._replace(outcome=parts[0][:, 0], confounders=confounders, instruments=instruments), deviations
 
 
-def reorder_moments(moments: Moments, order: Array) -> Moments:
-    """Returns the moments of `reorder`."""
-    return Moments(moments.num_rows, moments.means[order], moments.scale[order], moments.cross[np.ix_(order, order)])
+def reordered(read: Read, moments: Moments, order: Array) -> tuple[Read, Moments]:
+    """Reads the same rows with their columns in another order, and returns the moments of these."""
+    means, scale, cross = moments.means[order], moments.scale[order], moments.cross[np.ix_(order, order)]
+    return (
+        lambda: (rows._replace(values=rows.values[:, order]) for rows in read()),
+        Moments(moments.num_rows, means, scale, cross),
+    )
 
 
 def _dates(units: dict[str, str]) -> str:

@@ -1,0 +1,348 @@
+"""What to look at before a correction is believed."""
+
+import warnings
+from collections.abc import Collection, Mapping
+from importlib import import_module
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+
+from rewards.correction._moments import Array
+from rewards.correction.columns import Columns, CorrectionWarning, read_columns, read_sample
+from rewards.correction.correction import Correction
+from rewards.correction.corrector import Corrector
+from rewards.correction.cross_fitting import Residuals
+from rewards.correction.instrumental import WEAK_F
+from rewards.correction.least_squares import least_squares
+
+TOP_SHARE = 0.1
+What = Literal["confounder", "instrument"]
+
+
+class Association(NamedTuple):
+    """Correlation of a reward with a confounder, and its 95 % interval; nan where the confounder is constant."""
+
+    name: str
+    correlation: float
+    low: float
+    high: float
+
+
+def associations(reward: Any, confounders: Any, groups: Array | None = None) -> list[Association]:
+    """Estimates how a reward goes with each confounder; call it with the outcome and with the corrected reward.
+
+    A good correction need not end at 0: where texts that are worth more go with the confounder, their worth keeps a
+    correlation with it. Only the naive residual always ends at 0.
+
+    Args:
+        reward: `(N,)` rewards or outcomes; rows where it is nan are left out.
+        confounders: Table, mapping, or `(N, K)` array.
+        groups: `(N,)` labels that the intervals are clustered by.
+    """
+    reward, columns = np.asarray(reward, dtype=float), read_columns(confounders, "confounder")
+    kept = np.isfinite(reward) & np.isfinite(columns.values).all(axis=1)
+    clusters = None if groups is None else np.asarray(groups)[kept]
+    found = []
+    for name, column in zip(columns.names, columns.values[kept].T, strict=True):
+        if not np.ptp(column):
+            found.append(Association(name, *[float("nan")] * 3))
+            continue
+        slope = least_squares(reward[kept], column[:, None], clusters).estimates
+        estimates = slope.scaled(np.array([column.std() / (reward[kept].std() or 1.0)]))
+        low, high = estimates.intervals[0]
+        found.append(Association(name, float(estimates.coefficients[0]), float(low), float(high)))
+    return found
+
+
+def explained(values: Array, column: Any) -> float:
+    """Returns the share of the variance of `(N,)` values that a column explains, free of what chance explains.
+
+    Numbers explain by a line, labels by the means of their rows (adjusted R²; never below 0). It is nan where the
+    column is the same in every row or each row has a label of its own, and 0 where the values are all the same.
+
+    Example:
+        >>> explained(np.array([1.0, 1.0, 3.0, 3.0]), np.array(["a", "a", "b", "b"], dtype=object))
+        1.0
+    """
+    column, num_rows = np.asarray(column), len(values)
+    if column.dtype.kind in "biuf":
+        centred, used = column - column.mean(), 2
+        if not centred.any():
+            return float("nan")
+        fitted = centred * (centred @ values / (centred @ centred))
+    else:
+        labels, codes = np.unique(column.astype(str), return_inverse=True)
+        used = len(labels)
+        means = np.bincount(codes, weights=values - values.mean()) / np.bincount(codes)
+        fitted = means[codes]
+    if not 1 < used < num_rows:
+        return float("nan")
+    total = float(((values - values.mean()) ** 2).sum())
+    left = float(((values - values.mean() - fitted) ** 2).sum())
+    return max(0.0, 1 - left / (num_rows - used) / (total / (num_rows - 1))) if total > 0 else 0.0
+
+
+class Collinearity(NamedTuple):
+    """Variance inflation factor of a confounder: 1 if the others say nothing about it; above 10 is much."""
+
+    name: str
+    inflation: float
+
+
+def collinearity(confounders: Any) -> list[Collinearity]:
+    """Computes by how much the other confounders widen the variance of each coefficient; nan for a constant one.
+
+    Raises:
+        ValueError: If confounders determine each other.
+    """
+    columns = read_columns(confounders, "confounder")
+    values = columns.values[np.isfinite(columns.values).all(axis=1)]
+    varies = np.ptp(values, axis=0) > 0
+    inflation = np.full(len(varies), np.nan)
+    inflation[varies] = np.diag(np.linalg.inv(np.atleast_2d(np.corrcoef(values[:, varies], rowvar=False))))
+    return [Collinearity(name, float(factor)) for name, factor in zip(columns.names, inflation, strict=True)]
+
+
+class InstrumentStrength(NamedTuple):
+    """How well the instruments move one confounder.
+
+    Attributes:
+        name: Of the confounder.
+        f_statistic: Robust or clustered first-stage F, after the text was partialled out.
+        partial_r2: Share of the confounder that the instruments explain beyond text and other confounders.
+        is_weak: Whether F, or Cragg and Donald's statistic of all confounders, is below the bound.
+    """
+
+    name: str
+    f_statistic: float
+    partial_r2: float
+    is_weak: bool
+
+
+def first_stage(correction: Correction, weak_f: float = WEAK_F) -> list[InstrumentStrength]:
+    """Reads the first stage off a correction that was asked for by instrumental variables; empty for others."""
+    details = correction.details
+    return [
+        InstrumentStrength(name, f, details["partial_r2"][name], min(f, details["cragg_donald"]) < weak_f)
+        for name, f in details.get("first_stage_f", {}).items()
+    ]
+
+
+class Overlap(NamedTuple):
+    """How much of a confounder is left to learn from.
+
+    Attributes:
+        name: Of the confounder.
+        explained: Share of its variance that the text and the other confounders explain.
+        effective_rows: Rows that carry the estimate, of all rows.
+        share: `effective_rows` over all rows; 1/3 for normally distributed residuals.
+    """
+
+    name: str
+    explained: float
+    effective_rows: float
+    share: float
+
+
+def overlap(confounders: Columns, residuals: Array | None = None) -> list[Overlap]:
+    """Computes the effective sample of each coefficient (Aronow and Samii 2016): weights are squared residuals.
+
+    A row counts by how far its confounder is from what the text and the other confounders predict. If a few rows
+    carry the estimate, or almost nothing is left, similar texts were not seen with high and low confounders.
+
+    Args:
+        confounders: `(N, K)`.
+        residuals: `(N, K)` what the text leaves of them, as in `residuals_.confounders`; None without text.
+    """
+    spread = confounders.values.std(axis=0)
+    left = (confounders.values if residuals is None else residuals) / np.where(spread > 0, spread, 1.0)
+    left = left - left.mean(axis=0)
+    found = []
+    for number, name in enumerate(confounders.names):
+        others = np.delete(left, number, axis=1)
+        column = left[:, number] - others @ np.linalg.lstsq(others, left[:, number], rcond=None)[0]
+        weights = column**2
+        explained = 1 - weights.mean()
+        effective = float(weights.sum() ** 2 / (weights**2).sum()) if weights.any() else 0.0
+        found.append(Overlap(name, float(explained), effective, effective / len(column)))
+    return found
+
+
+class Interaction(NamedTuple):
+    """A term that additivity says is 0, with its 95 % interval.
+
+    Attributes:
+        term: `<confounder> x text`, per standard deviation of the text's predicted worth, or `<confounder> squared`.
+        coefficient: In units of the outcome.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
+        p_value: Of the coefficient being 0.
+    """
+
+    term: str
+    coefficient: float
+    low: float
+    high: float
+    p_value: float
+
+
+def additivity(
+    names: tuple[str, ...],
+    residuals: Residuals,
+    coefficients: Array,
+    clusters: Array | None = None,
+    two_valued: Collection[str] = (),
+) -> list[Interaction]:
+    """Tests whether the confounders' effect changes with the text or is curved, which one slope cannot remove.
+
+    The outcome's residual is regressed on the confounders' residuals, these times the predicted worth of the text,
+    and their squares. The error of the regressions on the text makes small tables find a term too often (about 10 %
+    at p < 0.05 with 1,500 rows), so look at its size and at p < 0.01.
+
+    Args:
+        names: Of the K confounders.
+        residuals: What the text leaves, as in `residuals_`.
+        coefficients: `(K,)` of the correction, for the worth of the text: prediction of outcome less confounders.
+        clusters: `(N,)` labels that errors are clustered by.
+        two_valued: Confounders whose square says nothing beside them.
+
+    Raises:
+        ValueError: If a residual is constant, or the terms determine each other.
+    """
+    predicted, unit = residuals.fit.predictions, residuals.confounders.std(axis=0)
+    left, of_outcome = residuals.confounders / unit, residuals.outcome.std()
+    worth = predicted[:, 0] - predicted[:, 1 : 1 + len(names)] @ np.asarray(coefficients)
+    worth = (worth - worth.mean()) / worth.std()
+    curved = [place for place, name in enumerate(names) if name not in two_valued]
+    columns = np.hstack([left, left * worth[:, None], left[:, curved] ** 2])
+    estimates = least_squares(residuals.outcome / of_outcome, columns, clusters).estimates
+    estimates = estimates.scaled(of_outcome / np.concatenate([unit, unit, unit[curved] ** 2]))
+    terms = [f"{name} x text" for name in names] + [f"{names[place]} squared" for place in curved]
+    found = zip(estimates.coefficients, estimates.intervals, estimates.p_values, strict=True)
+    tested = list(found)[len(names) :]
+    return [
+        Interaction(term, float(slope), float(low), float(high), float(p_value))
+        for term, (slope, (low, high), p_value) in zip(terms, tested, strict=True)
+    ]
+
+
+class Placebo(NamedTuple):
+    """Estimates after permutation.
+
+    Attributes:
+        what: What was permuted.
+        coefficients: `(repeats, K)`; about 0 after permuting confounders.
+        strengths: `(repeats,)` smallest first-stage F; about 1 after permuting instruments, nan without instruments.
+        coverage: Share of the 95 % intervals that contain 0.
+    """
+
+    what: str
+    coefficients: Array
+    strengths: Array
+    coverage: float
+
+
+def placebo(
+    corrector: Corrector,
+    outcome: Any,
+    confounders: Any,
+    *,
+    text: Any = None,
+    features: Any = None,
+    instruments: Any = None,
+    groups: Any = None,
+    permute: What = "confounder",
+    repeats: int = 20,
+    seed: int = 0,
+) -> Placebo:
+    """Fits again with permuted rows of the confounders or the instruments: no effect may be left.
+
+    `confounder` permutes confounders together with their instruments, so that the first stage stays. `instrument`
+    permutes the instruments alone: the first stage must vanish. A placebo that fails shows an error in the table or
+    in the intervals; one that holds does not show that the assumptions are true.
+
+    Args:
+        corrector: Estimator whose parameters are used; it is not changed.
+        outcome: As in `fit`, like the arguments up to `groups`.
+        confounders: Permuted by `confounder`.
+        text: Stays in place.
+        features: Stay in place.
+        instruments: Permuted by both.
+        groups: Stay in place.
+        permute: What to permute.
+        repeats: Permutations.
+        seed: Of the permutations.
+
+    Raises:
+        ValueError: If instruments are to be permuted and there are none, or `fit` refuses the table.
+    """
+    if permute not in get_args(What) or (permute == "instrument" and instruments is None):
+        raise ValueError(f"`permute` must be `confounder`, or `instrument` with `instruments`; got {permute!r}.")
+    missing = corrector.missing
+    sample = read_sample(
+        outcome, confounders, text=text, features=features, instruments=instruments, groups=groups, missing=missing
+    )
+    rng = np.random.default_rng(seed)
+    coefficients, strengths = [], []
+    covers: list[bool] = []
+    for _ in range(repeats):
+        order = rng.permutation(sample.num_rows)
+        moved = None if sample.instruments is None else _shuffled(sample.instruments, order)
+        both = _shuffled(sample.confounders, order) if permute == "confounder" else sample.confounders
+        copy = type(corrector)(**corrector.get_params())
+        if "on_weak_instrument" in copy.get_params():
+            copy.set_params(on_weak_instrument="keep")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CorrectionWarning)
+            copy.fit(
+                sample.outcome,
+                both,
+                text=sample.text,
+                features=sample.features,
+                instruments=moved,
+                groups=sample.groups,
+            )
+        coefficients.append(copy.correction_.coefficients)
+        strengths.append(copy.correction_.details.get("strength", np.nan))
+        covers.extend(low <= 0 <= high for low, high in copy.correction_.intervals)
+    return Placebo(permute, np.array(coefficients), np.array(strengths), float(np.mean(covers)))
+
+
+def _shuffled(columns: Columns, order: Array) -> Columns:
+    return Columns(columns.names, columns.values[order])
+
+
+class Agreement(NamedTuple):
+    """How alike several corrections rank the same rows.
+
+    Attributes:
+        names: Of the E corrections.
+        rank_correlation: `(E, E)` Spearman's.
+        top_overlap: `(E, E)` share of the best tenth by one that is in the best tenth by the other.
+    """
+
+    names: tuple[str, ...]
+    rank_correlation: Array
+    top_overlap: Array
+
+
+def rank_agreement(rewards: Mapping[str, Any]) -> Agreement:
+    """Compares the rankings of the same rows by rewards from several estimators.
+
+    Where estimators with different assumptions agree, the assumptions matter little; where they do not, which one is
+    right cannot be read off the table.
+
+    Args:
+        rewards: `(N,)` rewards by name, two at least; rows where one is nan are left out.
+
+    Raises:
+        ValueError: If there are fewer than two.
+    """
+    if len(rewards) < 2:
+        raise ValueError(f"`rewards` must hold at least two to compare, got {', '.join(rewards) or 'none'}.")
+    table = np.stack([np.asarray(values, dtype=float) for values in rewards.values()])
+    table = table[:, np.isfinite(table).all(axis=0)]
+    ranks = import_module("scipy.stats").rankdata(table, axis=1)
+    top = ranks > (1 - TOP_SHARE) * table.shape[1]
+    common = (top[:, None] & top[None]).sum(axis=-1) / np.maximum(top.sum(axis=1), 1)[:, None]
+    return Agreement(tuple(rewards), np.corrcoef(ranks), common)
