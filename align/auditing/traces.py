@@ -9,7 +9,7 @@ from align.auditing.entry import Entry
 from align.data.questions.templates import PromptTemplate
 from align.errors import UserError
 from align.models.reading import render
-from rewards.reading.steps import step_spans
+from rewards.reading.traces import step_spans
 
 TEMPLATE = "{question}\n\n{options}"  # without instructions: which ones the student gets is not the data's
 

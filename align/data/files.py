@@ -16,7 +16,7 @@ from align.data.text_lines import Span, divide_lines
 from align.errors import DataError
 from align.hub_reach import Answer, ask_hub, go_offline
 from align.recipe.problems import one_line
-from rewards.reading.gym_tasks import is_task
+from rewards.reading.gym import is_task
 
 __all__ = ["READERS", "RawRow", "Row", "find_split", "lines_of", "read_rows", "read_span", "spans_of"]
 

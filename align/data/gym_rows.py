@@ -10,8 +10,8 @@ from typing import Any
 
 from align.data.problems import RawRow
 from align.errors import DataError
-from rewards.reading.gym_entries import write_entry
-from rewards.reading.gym_tasks import TaskSpec, check_installed, make_task, read_spec
+from rewards.extras import require
+from rewards.reading.gym import TaskSpec, make_task, read_spec, write_entry
 
 INSTRUCTION = "Think it through inside <think> and </think>. Then write only the answer inside <answer> and </answer>."
 AS_SHOWN = "Write only the answer inside <answer> and </answer>."  # where solved questions show no thoughts
@@ -36,7 +36,7 @@ def gym_rows(path: str, split: str | None = None) -> Iterator[RawRow]:
     if wanted not in SPLITS:
         raise DataError(f"{path} has no split {wanted!r}. It has: {', '.join(SPLITS)}. Set `split`.")
     try:
-        check_installed(f"`{path}`")
+        require("reasoning-gym", f"`{path}`")
         spec = read_spec(path)
         task = make_task(_drawn_from(spec))
     except (ImportError, ValueError) as error:

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from rewards.extras import require
 from rewards.running import worker
 from rewards.running.workers import WorkerPool
 
@@ -21,8 +22,8 @@ class Graders:
 
     Args:
         name: Of the reward, in what is logged.
+        extra: What brings the grader's library; looked for before a process is started.
         make: Makes the grader, a function of one item; importable.
-        check: Raises where the grader's library is missing; called before a process is started.
         timeout: Seconds for one item, from when it starts.
         workers: Number of processes.
         memory_gb: Address space of each.
@@ -34,9 +35,8 @@ class Graders:
     def __init__(
         self,
         name: str,
+        extra: str,
         make: Callable[[], Callable[[Any], Any]],
-        check: Callable[[], None],
-        *,
         timeout: float,
         workers: int,
         memory_gb: float,
@@ -47,7 +47,7 @@ class Graders:
         if not isinstance(workers, int):
             raise ValueError(f"`workers` must be a whole number, got {workers!r}.")
         self.name, self.timeout, self.workers, self.memory_gb = name, timeout, workers, memory_gb
-        self._make, self._check = make, check
+        self._extra, self._make = extra, make
         self._pool: WorkerPool | None = None
         self._grader: Callable[[Any], Any] | None = None
 
@@ -56,7 +56,7 @@ class Graders:
         if self._grader is not None:  # whoever started this worker limits the time, and counts what goes wrong
             return [self._grader(item) for item in items]
         if self._pool is None:
-            self._check()
+            require(self._extra, f"`{self.name}`")
             grader = _InWorker(self._make)
             self._pool = WorkerPool(grader, workers=self.workers, timeout=self.timeout, memory_gb=self.memory_gb)
         outcomes = self._pool.map(items)

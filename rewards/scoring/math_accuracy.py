@@ -3,8 +3,7 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
-from rewards.reading.formulas import answered_formula, single_formula
-from rewards.reading.math_grading import MathGrader, check_installed
+from rewards.reading.formulas import MathGrader, answered_formula, single_formula
 from rewards.reading.responses import DEFAULT_FORMAT, Completion, ResponseFormat, completion_text
 from rewards.running.graders import Graders
 
@@ -48,9 +47,7 @@ class MathAccuracy:
         response_format: ResponseFormat = DEFAULT_FORMAT,
     ) -> None:
         self.response_format = response_format
-        self._graders = Graders(
-            "math_accuracy", MathGrader, check_installed, timeout=timeout, workers=workers, memory_gb=memory_gb
-        )
+        self._graders = Graders("math_accuracy", "math", MathGrader, timeout, workers, memory_gb)
 
     def __call__(
         self,

@@ -2,8 +2,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from rewards.reading.gym_grading import GymGrader, evaluates
-from rewards.reading.gym_tasks import check_installed, is_task
+from rewards.reading.gym import GymGrader, evaluates, is_task
 from rewards.reading.responses import DEFAULT_FORMAT, Completion, ResponseFormat, completion_text, parse_response
 from rewards.running.graders import Graders, LogMetric
 
@@ -49,9 +48,7 @@ class ReasoningGym:
     ) -> None:
         self.partial, self.evaluate_answers, self.response_format = partial, evaluate_answers, response_format
         self._told: set[str] = set()
-        self._graders = Graders(
-            "reasoning_gym", GymGrader, check_installed, timeout=timeout, workers=workers, memory_gb=memory_gb
-        )
+        self._graders = Graders("reasoning_gym", "reasoning-gym", GymGrader, timeout, workers, memory_gb)
 
     def __call__(
         self,

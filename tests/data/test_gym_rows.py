@@ -5,7 +5,7 @@ import pytest
 from align.data.files import read_rows
 from align.data.prompt_rows import load_prompts
 from align.errors import DataError
-from rewards.reading.gym_entries import read_entry
+from rewards.reading.gym import read_entry
 
 GCD = "reasoning_gym:gcd?size=40"
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewards.reading.author_names import read_authors
+from rewards.scoring.reference_consistency import read_authors
 
 TWO = {("lovelace", "a"), ("turing", "a")}
 LISTS = {

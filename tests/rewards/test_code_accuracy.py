@@ -15,10 +15,10 @@ import pytest
 from hostile_programs import HARMLESS, HOSTILE, WRONG
 
 from rewards import CodeAccuracy, code_accuracy
-from rewards.reading.programs import CallTest, PrintTest, is_met, prints_alike, read_program, read_tests
 from rewards.reading.responses import DEFAULT_FORMAT
 from rewards.running.isolated import programs
 from rewards.running.isolated.programs import ProgramLimits, ProgramRun, run_programs, why_not_isolated
+from rewards.scoring.code_accuracy import CallTest, PrintTest, is_met, prints_alike, read_program, read_tests
 
 isolated = pytest.mark.skipif(bool(why_not_isolated()), reason=f"no namespaces here: {why_not_isolated()}")
 ADDS = ["assert add(20811, 54012) == 74823", "assert add('a', 'b') == 'ab'"]

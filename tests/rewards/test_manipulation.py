@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rewards import manipulation
-from rewards.reading.pressure import FAMILIES, find_pressure
+from rewards.scoring.manipulation import FAMILIES, find_pressure
 
 FOUND = {
     "false_urgency": [

@@ -5,8 +5,7 @@ import pytest
 from trl.rewards import accuracy_reward
 
 import rewards
-from rewards.reading.formulas import answered_formula, single_formula
-from rewards.reading.math_grading import MathGrader
+from rewards.reading.formulas import MathGrader, answered_formula, single_formula
 from rewards.running.guard import GuardedReward, GuardSettings
 from rewards.scoring.math_accuracy import MathAccuracy
 

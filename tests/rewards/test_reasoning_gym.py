@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 
 from rewards import ReasoningGym
-from rewards.reading.gym_entries import READ_AS_PYTHON, read_entry, write_entry
-from rewards.reading.gym_grading import GymGrader
-from rewards.reading.gym_tasks import EVALUATED, make_task, read_spec
+from rewards.reading.gym import EVALUATED, READ_AS_PYTHON, GymGrader, make_task, read_entry, read_spec, write_entry
 from rewards.running.guard import GuardedReward, GuardSettings
 
 gym = pytest.importorskip("reasoning_gym", reason="needs the extra `reasoning-gym`")

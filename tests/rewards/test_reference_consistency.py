@@ -3,8 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rewards import reference_consistency
-from rewards.reading.author_names import read_authors
-from rewards.scoring.reference_consistency import contrast, overlap
+from rewards.scoring.reference_consistency import contrast, overlap, read_authors
 
 POOL = ["Ada Lovelace", "Kurt Gödel", "Alan Turing", "Emmy Noether", "Grace Hopper", "Alonzo Church"]
 LISTS = st.lists(st.sampled_from(POOL), max_size=4, unique=True).map(", ".join)

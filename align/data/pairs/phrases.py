@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from align.errors import UserError
-from rewards.reading.phrases import read_phrases
+from rewards.scoring.phrases import read_phrases
 
 FRONT = "front"
 POSITIONS = (FRONT, "middle", "end")

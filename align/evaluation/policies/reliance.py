@@ -15,8 +15,7 @@ from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import Choice, Values, accuracy
 from align.models.policies.asking import Answered, LetterQuestion
 from rewards.reading.responses import DEFAULT_FORMAT, Response, ResponseFormat
-from rewards.reading.steps import steps_of
-from rewards.reading.traces import mask_answers, names_letter, quotes_answer
+from rewards.reading.traces import mask_answers, names_letter, quotes_answer, steps_of
 
 CORRUPTED = (25, 50, 100)  # percent of the words
 CORRUPTED_STEPS = 50  # percent

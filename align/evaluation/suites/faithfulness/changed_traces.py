@@ -10,7 +10,7 @@ from align.evaluation.policies.reliance import corrupt_numbers, donors, replace_
 from align.evaluation.suites.faithfulness.rows import read_answer
 from align.models.policies.asking import Completion, Decoding, Prompt
 from rewards.reading.responses import Response, ResponseFormat
-from rewards.reading.steps import step_spans
+from rewards.reading.traces import step_spans
 
 CUTS = (0, 25, 50, 75)  # percent of the words that stay
 CONDITIONS = ("own", *(f"cut_{percent}" for percent in CUTS), "wrong_step", "filler", "other")

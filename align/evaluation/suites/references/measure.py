@@ -17,9 +17,15 @@ from align.evaluation.statistics.metrics import LEVEL, RESAMPLES, Estimate, Valu
 from align.evaluation.suite import Loaded, Measured, Reading
 from align.evaluation.suites.rows import check_text, check_texts, load_suite_rows
 from align.models.policies.asking import Prompt
-from rewards.reading.author_names import Author, read_authors
 from rewards.reading.responses import ResponseFormat, parse_response
-from rewards.scoring.reference_consistency import Authors, ReferenceConsistency, contrast, overlap
+from rewards.scoring.reference_consistency import (
+    Author,
+    Authors,
+    ReferenceConsistency,
+    contrast,
+    overlap,
+    read_authors,
+)
 
 
 def area_under_curve(higher: Values, lower: Values, axis: int = -1) -> Values:
