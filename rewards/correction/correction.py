@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,59 @@ from rewards.correction.columns import Columns, CorrectionWarning, read_columns,
 from rewards.correction.numeric import read_numbers
 
 FORMAT = "truealign.correction/1"
+
+
+class Words(NamedTuple):
+    """What an estimator takes for granted, and what would break it, as a report can print it."""
+
+    assumptions: tuple[str, ...]
+    breaks_if: str
+
+
+_ADDITIVE = "The confounders add to the outcome in proportion, the same for every text."
+
+WORDS = {
+    "iv": Words(
+        (
+            _ADDITIVE,
+            "Each instrument moves the confounder.",
+            "An instrument reaches the outcome through the confounder only.",
+            "Given the text, an instrument shares no cause with the outcome.",
+            "Given the text, confounders without an instrument share no unobserved cause with the outcome.",
+        ),
+        "The instrument changes the outcome by another way than the confounder, or hardly moves the confounder; or an "
+        "unobserved cause moves the confounder and the outcome while the text reacts to the confounder.",
+    ),
+    "dml": Words(
+        (
+            _ADDITIVE,
+            "Given the text, nothing unobserved moves both the confounder and the outcome.",
+            "Given the text, the confounder still varies.",
+            "The confounders are measured without error.",
+            "Ridge regression on the features finds what the text says about outcome and confounder.",
+        ),
+        "An unobserved cause moves the confounder and the outcome, or the confounder is measured with error.",
+    ),
+    "fixed_effects": Words(
+        (
+            _ADDITIVE,
+            "Whatever else confounds is the same for all rows of a group and adds to their outcome.",
+            "The features hold what the text is worth, in proportion, so that group effects leave it in place.",
+            "Within groups, nothing unobserved moves both a confounder and the outcome.",
+        ),
+        "Something that confounds changes within a group, or no text is given, so that a group's effect contains what "
+        "its texts are worth.",
+    ),
+    "ols": Words(
+        (_ADDITIVE, "The worth of a text is unrelated to the confounders, and so is everything else unobserved."),
+        "Texts that are worth more appear where the confounder is high or low: the residual then takes away a part of "
+        "what the text is worth.",
+    ),
+    "none": Words(
+        ("The confounders do not move the outcome, or are unrelated to the text.",),
+        "A confounder moves the outcome and goes with some texts: the reward then pays those texts for it.",
+    ),
+}
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,16 @@
 """What the estimators share: scikit-learn's contract, and one way from a table to a fitted correction."""
 
-import inspect
 import warnings
+from dataclasses import fields
 from typing import Any, ClassVar, NamedTuple, Self
 
 from rewards.correction._moments import Array
 from rewards.correction.columns import CorrectionWarning, Missing, read_sample
-from rewards.correction.correction import Correction, formula_in_words
+from rewards.correction.correction import WORDS, Correction, formula_in_words
 from rewards.correction.cross_fitting import Residuals
 from rewards.correction.least_squares import Estimates
 from rewards.correction.refusals import refuse_degenerate, refuse_one_group, refuse_too_few_rows
 from rewards.correction.table import ReadTable, Table, table_in_chunks, whole_table
-from rewards.correction.wording import WORDS
 
 FEW_CLUSTERS = 20
 
@@ -41,7 +40,7 @@ class Found(NamedTuple):
 class Corrector:
     """Base of the estimators; `fit` learns `correction_`, `coef_` and `residuals_`, `correct` applies them.
 
-    Subclasses take keyword arguments in `__init__`, store them and do nothing else; `_find` estimates.
+    Subclasses are dataclasses whose fields are their settings; `_find` estimates.
 
     Attributes:
         in_chunks: Whether sums over rows are all that the estimator needs.
@@ -113,9 +112,7 @@ class Corrector:
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Returns the arguments of `__init__`, as scikit-learn asks for."""
-        return {
-            name: getattr(self, name) for name in inspect.signature(type(self).__init__).parameters if name != "self"
-        }
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
 
     def set_params(self, **params: Any) -> Self:
         """Sets arguments of `__init__`.

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rewards.correction.columns import Missing, Sample
 from rewards.correction.corrector import Corrector, Found
@@ -10,6 +11,7 @@ from rewards.correction.table import Table
 RIDGE = (1.0, 10.0, 100.0, 1000.0)
 
 
+@dataclass(eq=False)
 class DoubleML(Corrector):
     """Cross-fitted partially linear double machine learning (Chernozhukov et al. 2018, arXiv 1608.00060, Eq. 4.4).
 
@@ -25,20 +27,11 @@ class DoubleML(Corrector):
     """
 
     name = "dml"
-
-    def __init__(
-        self,
-        num_folds: int = 5,
-        max_words: int = 5000,
-        ridge: Sequence[float] = RIDGE,
-        seed: int = 0,
-        missing: Missing = "refuse",
-    ) -> None:
-        self.num_folds = num_folds
-        self.max_words = max_words
-        self.ridge = ridge
-        self.seed = seed
-        self.missing = missing
+    num_folds: int = 5
+    max_words: int = 5000
+    ridge: Sequence[float] = RIDGE
+    seed: int = 0
+    missing: Missing = "refuse"
 
     def _find(self, table: Table) -> Found:
         assert table.sample is not None

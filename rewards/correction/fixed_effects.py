@@ -1,3 +1,5 @@
+from dataclasses import dataclass
+
 import numpy as np
 
 from rewards.correction._moments import Array, Layout, collect, in_chunks
@@ -17,6 +19,7 @@ NO_TEXT = (
 )
 
 
+@dataclass(eq=False)
 class FixedEffects(Corrector):
     """Removes one effect per group (author, article, week), estimated jointly with the text and the confounders.
 
@@ -34,14 +37,10 @@ class FixedEffects(Corrector):
     """
 
     name = "fixed_effects"
-
-    def __init__(
-        self, num_components: int = 200, max_words: int = 5000, seed: int = 0, missing: Missing = "refuse"
-    ) -> None:
-        self.num_components = num_components
-        self.max_words = max_words
-        self.seed = seed
-        self.missing = missing
+    num_components: int = 200
+    max_words: int = 5000
+    seed: int = 0
+    missing: Missing = "refuse"
 
     def _check(self, table: Table) -> None:
         refuse_degenerate(("outcome",), "outcome", table.moments, [0])

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -55,6 +56,7 @@ class TwoStage(NamedTuple):
         return min(self.cragg_donald, *self.f_statistics.tolist())
 
 
+@dataclass(eq=False)
 class InstrumentalVariables(Corrector):
     """Two-stage least squares, with the text controlled for in both stages when it is given.
 
@@ -78,26 +80,14 @@ class InstrumentalVariables(Corrector):
 
     name = "iv"
     in_chunks = True
-
-    def __init__(
-        self,
-        instrumented: Sequence[str] | None = None,
-        on_weak_instrument: OnWeak = "fallback",
-        weak_f: float = WEAK_F,
-        num_folds: int = 5,
-        max_words: int = 5000,
-        ridge: Sequence[float] = RIDGE,
-        seed: int = 0,
-        missing: Missing = "refuse",
-    ) -> None:
-        self.instrumented = instrumented
-        self.on_weak_instrument = on_weak_instrument
-        self.weak_f = weak_f
-        self.num_folds = num_folds
-        self.max_words = max_words
-        self.ridge = ridge
-        self.seed = seed
-        self.missing = missing
+    instrumented: Sequence[str] | None = None
+    on_weak_instrument: OnWeak = "fallback"
+    weak_f: float = WEAK_F
+    num_folds: int = 5
+    max_words: int = 5000
+    ridge: Sequence[float] = RIDGE
+    seed: int = 0
+    missing: Missing = "refuse"
 
     def _check(self, table: Table) -> None:
         confounders, instruments, moments = table.confounders, table.instruments, table.moments

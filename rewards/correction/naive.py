@@ -1,3 +1,5 @@
+from dataclasses import dataclass
+
 import numpy as np
 
 from rewards.correction._moments import Layout
@@ -8,6 +10,7 @@ from rewards.correction.refusals import text_warnings
 from rewards.correction.table import Table
 
 
+@dataclass(eq=False)
 class NoCorrection(Corrector):
     """Leaves the outcome as it is: the baseline whose reward contains the confounders' effect.
 
@@ -17,9 +20,7 @@ class NoCorrection(Corrector):
 
     name = "none"
     in_chunks = True
-
-    def __init__(self, missing: Missing = "refuse") -> None:
-        self.missing = missing
+    missing: Missing = "refuse"
 
     def _find(self, table: Table) -> Found:
         width = len(table.confounders)
@@ -27,6 +28,7 @@ class NoCorrection(Corrector):
         return Found(nothing, self.name, [], {})
 
 
+@dataclass(eq=False)
 class NaiveResidual(Corrector):
     """Regresses the outcome on the confounders alone and keeps the residual: a baseline, called naive for a reason.
 
@@ -39,9 +41,7 @@ class NaiveResidual(Corrector):
 
     name = "ols"
     in_chunks = True
-
-    def __init__(self, missing: Missing = "refuse") -> None:
-        self.missing = missing
+    missing: Missing = "refuse"
 
     def _find(self, table: Table) -> Found:
         sums = estimate(table.read, Layout(len(table.confounders)), table.moments)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rewards.reading.responses import DEFAULT_FORMAT, Completion, ResponseFormat
@@ -22,6 +23,7 @@ def outcome(first: int | None, second: int | None, gold: int) -> str:
     return "second_only" if second == gold else "neither"
 
 
+@dataclass(eq=False)
 class AnswerConsistency:
     """Rewards an answer by whether it and a second answer, from the same trace and shuffled options, are right.
 
@@ -47,13 +49,14 @@ class AnswerConsistency:
 
     __name__ = "answer_consistency"
 
-    def __init__(
-        self,
-        both: float = 1.0,
-        first_only: float = 0.5,
-        second_only: float = 0.2,
-        response_format: ResponseFormat = DEFAULT_FORMAT,
-    ) -> None:
+    both: float = 1.0
+    first_only: float = 0.5
+    second_only: float = 0.2
+    response_format: ResponseFormat = DEFAULT_FORMAT
+
+    def __post_init__(self) -> None:
+        """Checks the values."""
+        both, first_only, second_only = self.both, self.first_only, self.second_only
         for name, value in (("both", both), ("first_only", first_only), ("second_only", second_only)):
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                 raise ValueError(f"`{name}` must be a finite number, got {value!r}.")
@@ -66,10 +69,6 @@ class AnswerConsistency:
                 f"`second_only` must be at least 0 and below `both`, got {second_only} with both={both}. "
                 "Use 0 to give a wrong first answer nothing."
             )
-        self.both = both
-        self.first_only = first_only
-        self.second_only = second_only
-        self.response_format = response_format
 
     def needs_second_answer(self, first_is_correct: bool) -> bool:
         """Tells whether the reward of a row can depend on its second answer."""

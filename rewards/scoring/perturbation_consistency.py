@@ -1,5 +1,6 @@
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rewards.reading.options import parse_choice, to_content
@@ -10,6 +11,7 @@ from rewards.scoring.text_accuracy import normalise_text
 Key = Hashable | None  # an option in the original's order, or a normalised text; None for no answer
 
 
+@dataclass(eq=False)
 class PerturbationConsistency:
     """Rewards a right answer by how rarely it flips when the question is perturbed: `1 - flip rate`.
 
@@ -45,16 +47,13 @@ class PerturbationConsistency:
     __name__ = "perturbation_consistency"
     whole_batch = True  # a response is held against the others
 
-    def __init__(
-        self,
-        families: Sequence[str] = SEEN_FAMILIES,
-        only_correct: bool = True,
-        response_format: ResponseFormat = DEFAULT_FORMAT,
-    ) -> None:
-        check_families(families)
-        self.families = tuple(families)
-        self.only_correct = only_correct
-        self.response_format = response_format
+    families: Sequence[str] = SEEN_FAMILIES
+    only_correct: bool = True
+    response_format: ResponseFormat = DEFAULT_FORMAT
+
+    def __post_init__(self) -> None:
+        """Checks the families."""
+        check_families(self.families)
 
     def __call__(
         self,
@@ -147,18 +146,12 @@ class PerturbationConsistency:
         return values
 
 
+@dataclass(eq=False)
 class UnseenPerturbationConsistency(PerturbationConsistency):
     """`PerturbationConsistency` over the families that are not trained on, to be logged as an audit."""
 
     __name__ = "unseen_perturbation_consistency"
-
-    def __init__(
-        self,
-        families: Sequence[str] = UNSEEN_FAMILIES,
-        only_correct: bool = True,
-        response_format: ResponseFormat = DEFAULT_FORMAT,
-    ) -> None:
-        super().__init__(families, only_correct, response_format)
+    families: Sequence[str] = UNSEEN_FAMILIES
 
 
 def read_answer(answer: str | None, options: Sequence[str] | None, order: Sequence[int] | None) -> Key:

@@ -204,10 +204,10 @@ def contrast(lists: Sequence[Authors], references: Sequence[Hashable]) -> list[C
             for name in sorted(near, key=order.__getitem__)
         ]
         for i in rows:
-            agreement = _mean([overlap(authors, lists[j]) for j in groups[references[i]] if j != i])
-            if agreement is not None and len(groups) > 1:
+            others = [overlap(authors, lists[j]) for j in groups[references[i]] if j != i]
+            if others and len(groups) > 1:
                 chances = [value for name, value in shared if name != references[i]]
-                values[i] = Contrast(agreement, sum(chances) / (len(groups) - 1))
+                values[i] = Contrast(sum(others) / len(others), sum(chances) / (len(groups) - 1))
     return values
 
 
@@ -246,10 +246,6 @@ def _key(prompt: Any) -> str:
 @lru_cache(maxsize=256)
 def _words(text: str) -> frozenset[str]:
     return frozenset(re.findall(r"[^\W\d_]+", strip_accents(text.casefold())))
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None
 
 
 reference_consistency = ReferenceConsistency()

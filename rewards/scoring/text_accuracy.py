@@ -1,6 +1,7 @@
 import re
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rewards.reading.responses import DEFAULT_FORMAT, Completion, ResponseFormat, completion_text, parse_response
@@ -48,6 +49,7 @@ def strip_accents(text: str) -> str:
     return "".join(character for character in decomposed if not unicodedata.combining(character))
 
 
+@dataclass(eq=False)
 class TextAccuracy:
     """Rewards an answer that is the reference text with 1.0 and every other, no answer included, with 0.0.
 
@@ -65,15 +67,9 @@ class TextAccuracy:
 
     __name__ = "text_accuracy"
 
-    def __init__(
-        self,
-        ignore_articles: bool = False,
-        ignore_accents: bool = False,
-        response_format: ResponseFormat = DEFAULT_FORMAT,
-    ) -> None:
-        self.ignore_articles = ignore_articles
-        self.ignore_accents = ignore_accents
-        self.response_format = response_format
+    ignore_articles: bool = False
+    ignore_accents: bool = False
+    response_format: ResponseFormat = DEFAULT_FORMAT
 
     def __call__(
         self, completions: Sequence[Completion], answer: Sequence[str | Sequence[str] | None], **kwargs: Any

@@ -9,7 +9,7 @@ import pytest
 from correction_tables import draw
 
 from rewards.correction import ESTIMATORS, Correction, CorrectionWarning
-from rewards.correction.wording import WORDS
+from rewards.correction.correction import WORDS
 from rewards.extras import EXTRAS, library, pip_line
 
 DRAWN = draw(600, by_group=0.3)
