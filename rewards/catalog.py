@@ -9,8 +9,7 @@ from typing import Any
 
 from rewards.extras import missing
 from rewards.reading.responses import DEFAULT_FORMAT, ResponseFormat
-from rewards.running.entry_points import GROUP, load_shipped, shipped_rewards
-from rewards.running.loading import find_dotted, find_in_file
+from rewards.running.loading import GROUP, find_dotted, find_in_file, load_shipped, shipped_rewards
 from rewards.running.protocol import CALL_ARGUMENTS, TRAINER_ARGUMENTS, is_async, reward_name
 from rewards.running.worker import end_if_copied
 

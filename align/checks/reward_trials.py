@@ -22,8 +22,7 @@ from rewards.running.contract import (
     rarest_seen,
     try_reward,
 )
-from rewards.running.worker_process import WorkerError
-from rewards.running.workers import WorkerPool
+from rewards.running.workers import WorkerError, WorkerPool
 
 ROWS = 256
 FIRST_ROWS = 16  # most calls are made with these

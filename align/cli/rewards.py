@@ -14,8 +14,7 @@ from align.console import make_console, make_table
 from align.errors import UserError
 from align.runs.writable import check_writable
 from rewards.catalog import REWARDS
-from rewards.running.entry_points import package_of, shipped_rewards
-from rewards.running.loading import find_dotted
+from rewards.running.loading import find_dotted, package_of, shipped_rewards
 from rewards.running.protocol import TRAINER_ARGUMENTS
 
 GIVEN = ("prompts", "completions", "completion_ids")

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from align.recipe.reward_settings import FEWEST_REPEATS
-from rewards.running.contract.completions import first_difference
+from rewards.running.contract.trial import first_difference
 from rewards.running.scores import Score
 
 

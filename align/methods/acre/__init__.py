@@ -22,7 +22,7 @@ ACRE = Method(
     report="align.methods.rollouts.report:REPORT",
     has_rewards=True,
     check_rewards="align.methods.acre.data:check_second_pass",
-    reward_columns="rewards.running.contract.synthetic:second_pass_columns",
+    reward_columns="rewards.running.contract.samples:second_pass_columns",
     experimental=("align.experimental.consistency:CONSISTENT_ACRE",),
     console={"acre/consistency_rate": "consistent"},
 )

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rewards.reading.options import LETTERS
-from rewards.running.contract.completions import Form, first_difference, write_value
 from rewards.running.contract.problem import RewardProblem
 from rewards.running.contract.samples import (
     Row,
@@ -18,8 +17,7 @@ from rewards.running.contract.samples import (
     is_choice,
     other_gold,
 )
-from rewards.running.contract.speed import LEAST_SAMPLES, Speed
-from rewards.running.contract.trial import Trial
+from rewards.running.contract.trial import LEAST_SAMPLES, Form, Speed, Trial, first_difference, write_value
 
 ROWS_WITH_ANSWERS = 16
 SHARE_OF_TIME = 0.3

@@ -1,16 +1,111 @@
-"""The call of TRL 1.16, `GRPOTrainer._calculate_rewards`: keyword arguments, and one event loop for coroutines."""
+"""One call of a reward as TRL 1.16 makes it, `GRPOTrainer._calculate_rewards`, and all of it that can be seen."""
 
+import contextlib
 import copy
+import inspect
+import io
+import math
 import os
 import pickle
+import sysconfig
+import threading
+import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Number
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 from rewards.reading.responses import Completion, completion_text
+from rewards.running import worker
+from rewards.running.contract.effects import State, left_behind, move_generators, process_state, random_states, seeded
+from rewards.running.contract.leftovers import children
+from rewards.running.contract.printed import MOST_OF_A_CALL, Flood, Printed
+from rewards.running.contract.problem import RewardProblem
+from rewards.running.contract.signature import missing_column
 from rewards.running.event_loop import result_of
-from rewards.running.protocol import is_async
-from rewards.running.worker import end_if_copied
+from rewards.running.protocol import TRAINER_ARGUMENTS, is_async, reward_name
+from rewards.running.scores import LARGEST, written
+from rewards.running.worker import end_if_copied, name_error
+
+ONE_EACH = "Return one number (or None) per completion."
+FINITE = "Return a finite number, or None to skip a row."
+DETACHED = "Return `value.item()`, or compute under `torch.no_grad()`."
+
+
+def read_values(
+    name: str, values: Any, expected: int, describe: Callable[[int], str] = lambda index: f"row {index + 1}"
+) -> list[float | None] | RewardProblem:
+    """Reads returned values as numbers, or says what is wrong with them.
+
+    Args:
+        name: Name of the reward.
+        values: What it returned.
+        expected: How many completions it was given.
+        describe: Names a completion by its index.
+    """
+    listed = _as_list(name, values)
+    if isinstance(listed, RewardProblem):
+        return listed
+    if len(listed) != expected:
+        text = (
+            f"returned {len(listed)} value{'s' if len(listed) != 1 else ''} for {expected} "
+            f"completion{'s' if expected != 1 else ''}"
+        )
+        return RewardProblem(name, "wrong_length", text, ONE_EACH)
+    faults = [(index, fault) for index, value in enumerate(listed) if (fault := _fault(value)) is not None]
+    if not faults:
+        return [None if value is None else float(value) for value in listed]
+    index, (kind, reason) = faults[0]
+    text = (
+        f"returned {shorten(listed[index])} for {len(faults)} of {expected} rows, first at {describe(index)}: {reason}"
+    )
+    return RewardProblem(name, kind, text, DETACHED if kind == "has_gradient" else FINITE)
+
+
+def shorten(value: Any, width: int = 60) -> str:
+    """Writes a value on one line of limited width."""
+    text = written(value)
+    return text if len(text) <= width else f"{text[: width - 3]}..."
+
+
+def _as_list(name: str, values: Any) -> list[Any] | RewardProblem:
+    if values is None or isinstance(values, str | bytes | Mapping | Number):
+        text = f"returned {shorten(values)} ({type(values).__name__}), not a list"
+        return RewardProblem(name, "not_a_list", text, ONE_EACH)
+    if inspect.isawaitable(values):
+        remedy = "Declare the reward itself `async def`, so that TRL awaits it."
+        return RewardProblem(name, "not_a_list", "returned a coroutine", remedy)
+    if isinstance(values, set | frozenset):
+        text = "returned a set, which has no order and holds equal values once"
+        return RewardProblem(name, "not_a_list", text, ONE_EACH)
+    try:
+        return list(values)
+    except TypeError:
+        return RewardProblem(name, "not_a_list", f"returned a {type(values).__name__}, not a list", ONE_EACH)
+
+
+def _fault(value: Any) -> tuple[str, str] | None:
+    if value is None:
+        return None
+    if isinstance(value, str | bytes | Mapping):
+        return "not_a_number", f"a {type(value).__name__} is not a number"
+    if getattr(value, "ndim", 0):
+        return "not_a_number", f"a {type(value).__name__} with {value.ndim} axis is not a number"
+    if getattr(value, "requires_grad", False) is True:
+        return "has_gradient", "its graph is kept for gradients that nobody takes, and torch warns of the number"
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    except Exception:  # whatever a `__float__` raises
+        return "not_a_number", f"a {type(value).__name__} is not a number"
+    if math.isnan(number):
+        return "not_finite", "TRL skips NaN silently"
+    if abs(number) > LARGEST:
+        return "not_finite", "an infinite reward makes every advantage of its group NaN"
+    return None
+
 
 # TRL takes these out of the columns before it calls a reward.
 NOT_COLUMNS = ("prompt", "completion", "completion_ids")
@@ -75,3 +170,187 @@ def _trainer_state() -> SimpleNamespace:
     best: dict[str, Any] = {"best_metric": None, "best_global_step": None, "best_model_checkpoint": None}
     ranks = {"is_local_process_zero": True, "is_world_process_zero": True}
     return SimpleNamespace(epoch=0.0, log_history=[], **counts, **steps, **best, **ranks)
+
+
+SHOWN = 60  # characters of what is printed
+OWN_FOLDER = os.path.dirname(worker.__file__)
+STANDARD_LIBRARY = sysconfig.get_path("stdlib")
+MEND = "Run it on one such completion and mend it; TRL stops at an error, and the guard loses the row."
+PRINT_REMEDY = "Remove the print, or use `log_extra` and `log_metric`: it prints once per step on every process."
+COPY_REMEDY = "Copy before you change: the next reward and the log read the same objects."
+LOG_REMEDY = "`log_extra(column, values)` takes one value per completion; TRL cannot write its table otherwise."
+
+
+class Call(NamedTuple):
+    """What a reward is called with.
+
+    Attributes:
+        rows: Columns per completion, with `prompt`.
+        completions: One completion per row.
+        names: What each completion is, in words.
+        in_thread: Whether to call it outside the main thread.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    completions: Sequence[Completion]
+    names: Sequence[str] = ()
+    in_thread: bool = False
+
+
+class Called(NamedTuple):
+    """What came of a call.
+
+    Attributes:
+        values: Numbers and None, one per completion; empty after a problem.
+        problem: Why there are no values.
+        seconds: How long it took.
+        remarks: What else was seen.
+        processes: How many child processes there are after it.
+    """
+
+    values: list[float | None]
+    problem: RewardProblem | None
+    seconds: float
+    remarks: list[RewardProblem]
+    processes: int = 0
+
+
+def call_watched(func: Callable[..., Any], call: Call) -> Called:
+    """Calls a reward once and watches its arguments, its output, its logs and the process."""
+    name, log = reward_name(func), Log()
+    rows, completions = copied((call.rows, call.completions))
+    arguments = call_arguments(rows, completions, log)
+    inputs = {key: arguments[key] for key in arguments if key not in TRAINER_ARGUMENTS}
+    original = call_arguments(call.rows, call.completions)
+    with contextlib.redirect_stdout(Printed()) as printed:
+        before, started = process_state(), time.perf_counter()
+        try:
+            returned = _in_thread(func, arguments) if call.in_thread else call_reward(func, arguments)
+            values = read_values(name, returned, len(call.rows), _describe(call))
+        except BaseException as error:  # `sys.exit()` in a reward is a finding, too
+            if isinstance(error, KeyboardInterrupt) and not worker.in_worker:
+                raise
+            values = _raised(name, error, call, list(arguments), printed)
+        seconds = time.perf_counter() - started
+        effects = _effects(before)
+    if isinstance(values, RewardProblem):
+        return Called([], values, seconds, [])
+    remarks = [RewardProblem(name, *each) for each in effects]
+    remarks += _changed(name, original, inputs) + _printed(name, printed.getvalue())
+    return Called(values, None, seconds, remarks + _logged(name, log, len(call.rows)), len(children()))
+
+
+def seeds_of(func: Callable[..., Any], call: Call) -> list[RewardProblem]:
+    """Calls a reward from two random states and says which seeds it sets, or what it raised this time."""
+    ends: list[dict[str, bytes]] = []
+    for _ in range(2):
+        move_generators()
+        before = process_state()
+        arguments = call_arguments(*copied((call.rows, call.completions)))
+        with contextlib.redirect_stdout(Printed()) as printed:
+            try:
+                call_reward(func, arguments)
+            except Exception as error:  # the calls before went well
+                raised = _raised(reward_name(func), error, call, list(arguments), printed)
+                return [raised._replace(problem=f"{raised.problem}, in one of several equal calls")]
+        _effects(before)
+        ends.append(random_states())
+    return [RewardProblem(reward_name(func), *each) for each in seeded(*ends)]
+
+
+def _in_thread(func: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+    outcome: dict[str, Any] = {}
+
+    def target() -> None:
+        try:
+            returned = call_reward(func, arguments)
+            outcome["value"] = returned if isinstance(returned, list) else list(returned)
+        except BaseException as error:
+            outcome["error"] = error
+
+    thread = threading.Thread(target=target, daemon=True)
+    thread.start()
+    thread.join()
+    if "error" in outcome:
+        raise outcome["error"]
+    return outcome["value"]
+
+
+def _describe(call: Call) -> Callable[[int], str]:
+    def describe(index: int) -> str:
+        return f"row {index + 1}" + (f", {call.names[index]}" if call.names else "")
+
+    return describe
+
+
+def _raised(name: str, error: BaseException, call: Call, arguments: list[str], printed: io.StringIO) -> RewardProblem:
+    if isinstance(error, Flood):
+        begin = f"beginning {shorten(printed.getvalue()[:SHOWN])}"
+        text = f"prints more than {MOST_OF_A_CALL:,} characters in a call with {len(call.rows)} completions, {begin}"
+        return RewardProblem(name, "floods", text, PRINT_REMEDY)
+    column = error.args[0] if isinstance(error, KeyError) and error.args else None
+    if isinstance(column, str) and column not in arguments and _holds_columns(error):
+        return missing_column(name, column, arguments)
+    return RewardProblem(name, "raises", f"raised {name_error(error)}{_place(error)}", MEND)
+
+
+def _holds_columns(error: BaseException) -> bool:
+    """Tells whether what raised has at hand the columns that a reward took as `**kwargs`, whatever it calls them."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    values = [value for value in frames[-1].f_locals.values() if isinstance(value, dict)]
+    return any(set(TRAINER_ARGUMENTS) & value.keys() for value in values)
+
+
+def _place(error: BaseException) -> str:
+    """Names the last line that is neither ours nor Python's own."""
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [each for each in frames if not each.filename.startswith((OWN_FOLDER, "<")) and not _is_standard(each)]
+    return f" (line {theirs[-1].lineno} of {theirs[-1].filename})" if theirs else ""
+
+
+def _is_standard(frame: traceback.FrameSummary) -> bool:
+    return frame.filename.startswith(STANDARD_LIBRARY) and "site-packages" not in frame.filename
+
+
+def _effects(before: State) -> list[tuple[str, str, str]]:
+    after = process_state()
+    if after.folder != before.folder:
+        with contextlib.suppress(OSError):  # it may have been deleted
+            os.chdir(before.folder)
+    return left_behind(before, after)
+
+
+def _changed(name: str, original: Mapping[str, Any], inputs: Mapping[str, Any]) -> list[RewardProblem]:
+    changed = [key for key in inputs if not _same(original[key], inputs[key])]
+    if not changed:
+        return []
+    quoted = ", ".join(f"`{key}`" for key in changed)
+    return [RewardProblem(name, "changes_inputs", f"changes its inputs: {quoted}", COPY_REMEDY)]
+
+
+def _same(one: Any, other: Any) -> bool:
+    try:
+        return bool(one == other) or _written(one) == _written(other)  # objects may have no equality of their own
+    except Exception:  # arrays and images compare in ways of their own
+        return repr(one) == repr(other)
+
+
+def _written(value: Any) -> bytes:
+    """Pickles a copy: what is pickled for the first time may be written otherwise."""
+    return pickle.dumps(copied(value))
+
+
+def _printed(name: str, text: str) -> list[RewardProblem]:
+    if not text.strip():
+        return []
+    first = shorten(text.strip().splitlines()[0])
+    return [RewardProblem(name, "prints", f"prints to standard output: {first}", PRINT_REMEDY)]
+
+
+def _logged(name: str, log: Log, expected: int) -> list[RewardProblem]:
+    wrong = [(column, len(values)) for column, values in log.columns.items() if len(values) != expected]
+    if not wrong:
+        return []
+    column, count = wrong[0]
+    text = f"logs {count} values in the column `{column}` for {expected} completions"
+    return [RewardProblem(name, "logs_wrong_length", text, LOG_REMEDY)]

@@ -4,59 +4,20 @@ from typing import Literal, NamedTuple
 
 Level = Literal["error", "warning"]
 
-# An error would stop training or spoil what is learnt; a warning may be meant.
-LEVELS: dict[str, Level] = {
-    "not_found": "error",
-    "signature": "error",
-    "missing_column": "error",
-    "raises": "error",
-    "fails_on_odd": "error",
-    "hangs": "error",
-    "hangs_sometimes": "error",
-    "dies": "error",
-    "dies_sometimes": "error",
-    "not_a_list": "error",
-    "wrong_length": "error",
-    "not_a_number": "error",
-    "not_finite": "error",
-    "any_attribute": "error",
-    "odd_name": "error",
-    "always_none": "error",
-    "reads_no_gold": "error",
-    "changes_inputs": "error",
-    "depends_on_order": "error",
-    "forms_differ": "error",
-    "wrong_above_right": "error",
-    "pays_nothing": "error",
-    "logs_wrong_length": "error",
-    "seeds": "error",
-    "changes_folder": "error",
-    "torch": "error",
-    "forks": "error",
-    "keeps_threads": "error",
-    "leaves_processes": "error",
-    "floods": "error",
-    "needs_data": "warning",
-    "absent_column": "warning",
-    "has_gradient": "warning",
-    "one_form": "warning",
-    "often_none": "warning",
-    "not_deterministic": "warning",
-    "depends_on_batch": "warning",
-    "differs_in_thread": "warning",
-    "right_below_maximum": "warning",
-    "ignores_answer": "warning",
-    "pays_every_answer": "warning",
-    "constant": "warning",
-    "slow": "warning",
-    "few_samples": "warning",
-    "not_picklable": "warning",
-    "prints": "warning",
-    "signal_handler": "warning",
-    "environment": "warning",
-    "interpreter": "warning",
-    "patches": "warning",
-}
+ERRORS = (  # would stop training or spoil what is learnt
+    "not_found", "signature", "missing_column", "raises", "fails_on_odd", "hangs", "hangs_sometimes", "dies",
+    "dies_sometimes", "not_a_list", "wrong_length", "not_a_number", "not_finite", "any_attribute", "odd_name",
+    "always_none", "reads_no_gold", "changes_inputs", "depends_on_order", "forms_differ", "wrong_above_right",
+    "pays_nothing", "logs_wrong_length", "seeds", "changes_folder", "torch", "forks", "keeps_threads",
+    "leaves_processes", "floods",
+)  # fmt: skip
+WARNINGS = (  # may be meant
+    "needs_data", "absent_column", "has_gradient", "one_form", "often_none", "not_deterministic",
+    "depends_on_batch", "differs_in_thread", "right_below_maximum", "ignores_answer", "pays_every_answer",
+    "constant", "slow", "few_samples", "not_picklable", "prints", "signal_handler", "environment", "interpreter",
+    "patches",
+)  # fmt: skip
+LEVELS: dict[str, Level] = {**dict.fromkeys(ERRORS, "error"), **dict.fromkeys(WARNINGS, "warning")}
 
 
 class RewardProblem(NamedTuple):

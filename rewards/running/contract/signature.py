@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from rewards.running.contract.problem import RewardProblem
-from rewards.running.protocol import CALL_ARGUMENTS, TRAINER_ARGUMENTS, reward_name
+from rewards.running.protocol import CALL_ARGUMENTS, TRAINER_ARGUMENTS
 
 # Names that people write for TRL's, too far from them for `difflib`.
 ALSO_MEANT = {"prompt": "prompts", "completion": "completions", "response": "completions", "responses": "completions"}
@@ -113,8 +113,3 @@ def missing_column(reward: str, column: str, arguments: Sequence[str]) -> Reward
     hint = f"Did you mean `{near[0]}`? " if near else ""
     remedy = f"{hint}It is called with: {', '.join(arguments)}."
     return RewardProblem(reward, "missing_column", f"needs a column `{column}` that the data lacks", remedy)
-
-
-def parameters_of(func: Callable[..., Any]) -> tuple[str, Parameters]:
-    """Reads the name and the parameters of a reward."""
-    return reward_name(func), read_parameters(func)

@@ -4,16 +4,16 @@ import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from rewards.catalog import resolve_reward
 from rewards.reading.responses import DEFAULT_FORMAT, ResponseFormat
 from rewards.running import worker
+from rewards.running.contract.calls import Call, Called, call_watched, seeds_of
 from rewards.running.contract.effects import loaded_settings, process_state
 from rewards.running.contract.leftovers import Baseline, leftovers, take_baseline
 from rewards.running.contract.problem import RewardProblem
 from rewards.running.contract.signature import Parameters, read_parameters
-from rewards.running.contract.watched import Call, Called, call_watched, seeds_of
 from rewards.running.protocol import asks_a_model, is_audit_only, reads_whole_batch, renders_messages, reward_name
 from rewards.running.workers import Outcome, WorkerPool
 
@@ -73,25 +73,6 @@ class Description(NamedTuple):
     asks_a_model: bool = False
 
 
-class Subject(Protocol):
-    """A reward that can be described and called, somewhere.
-
-    Each raises `Stopped` if the reward hangs or ends its process.
-    """
-
-    def describe(self) -> Description:
-        """Describes the reward."""
-
-    def call(self, call: Call) -> Called:
-        """Calls it."""
-
-    def seeds(self, call: Call) -> list[RewardProblem]:
-        """Says which global seeds it sets."""
-
-    def leftovers(self) -> list[RewardProblem]:
-        """Says what is left of it in its process after all calls."""
-
-
 class Stopped(Exception):
     """A reward that cannot be tried further; the problem says why."""
 
@@ -103,9 +84,9 @@ class Stopped(Exception):
 class LocalSubject:
     """A reward called in this process: quick, and helpless against a hang."""
 
-    def __init__(self, func: Callable[..., Any]) -> None:
+    def __init__(self, func: Callable[..., Any], baseline: Baseline | None = None) -> None:
         self.func = func
-        self.baseline = take_baseline()
+        self.baseline = baseline or take_baseline()
 
     def describe(self) -> Description:
         """Describes the reward."""
@@ -120,7 +101,7 @@ class LocalSubject:
         return seeds_of(self.func, call)
 
     def leftovers(self) -> list[RewardProblem]:
-        """Says what is left of it after all calls."""
+        """Says what is left of it in its process after all calls."""
         return leftovers(reward_name(self.func), self.baseline)
 
 
@@ -234,10 +215,10 @@ class Remote:
 
     def __init__(self, specs: Sequence[RewardSpec]) -> None:
         self.specs = specs
-        self.found: dict[int, tuple[Callable[..., Any], Baseline]] = {}
+        self.found: dict[int, LocalSubject] = {}
 
     def __call__(self, question: tuple[int, str, Call | None]) -> Any:
-        """Answers one question."""
+        """Answers one question: a method of `LocalSubject`, with the call that it takes."""
         index, what, call = question
         remarks: list[tuple[str, str, str]] = []
         if index not in self.found:
@@ -248,19 +229,14 @@ class Remote:
             except (ValueError, TypeError) as error:
                 return str(error)
             remarks = loaded_settings(before, process_state())
-            self.found[index] = func, take_baseline(baseline)
-        func, baseline = self.found[index]
-        if what == "leftovers":
-            return leftovers(reward_name(func), baseline)
-        if call is None:
-            described = _describe(func)
-            loaded = (RewardProblem(described.name, *each) for each in remarks)
-            return described._replace(remarks=(*described.remarks, *loaded))
-        if what == "seeds":
-            return seeds_of(func, call)
-        called = call_watched(func, call)
-        worker.is_last_answer |= called.problem is not None and "MemoryError" in called.problem.problem
-        return called
+            self.found[index] = LocalSubject(func, take_baseline(baseline))
+        answer = getattr(self.found[index], what)(*([] if call is None else [call]))
+        if isinstance(answer, Description):
+            loaded = (RewardProblem(answer.name, *each) for each in remarks)
+            return answer._replace(remarks=(*answer.remarks, *loaded))
+        if isinstance(answer, Called):
+            worker.is_last_answer |= answer.problem is not None and "MemoryError" in answer.problem.problem
+        return answer
 
 
 def _describe(func: Callable[..., Any]) -> Description:

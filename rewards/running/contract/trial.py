@@ -1,15 +1,47 @@
-"""A reward under test: what is known of it and of the data, and every call of it."""
+"""A reward under test: what is known of it and of the data, every call of it, and how long they take."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
-from rewards.reading.responses import DEFAULT_FORMAT, ResponseFormat
-from rewards.running.contract.completions import Form, as_completion, first_difference, row_in_form
+from rewards.reading.responses import DEFAULT_FORMAT, Completion, ResponseFormat
+from rewards.running.contract.calls import Call, Called
 from rewards.running.contract.problem import LEVELS, RewardProblem
-from rewards.running.contract.samples import Row, Sample
-from rewards.running.contract.subject import Description, Stopped, Subject
-from rewards.running.contract.synthetic import SECOND_PASS, second_pass_columns, synthetic_rows
-from rewards.running.contract.watched import Call, Called
+from rewards.running.contract.samples import SECOND_PASS, Row, Sample, second_pass_columns, synthetic_rows
+from rewards.running.contract.subject import Description, LocalSubject, RemoteSubject, Stopped
+
+Form = Literal["text", "messages"]
+TOLERANCE = 1e-4
+
+
+def as_completion(text: str, form: Form) -> Completion:
+    """Writes a response as TRL hands it over."""
+    return text if form == "text" else [{"role": "assistant", "content": text}]
+
+
+def row_in_form(row: Mapping[str, Any], form: Form) -> dict[str, Any]:
+    """Returns a row whose prompt is in a form."""
+    prompt = row.get("prompt")
+    if form == "messages" and isinstance(prompt, str):
+        prompt = [{"role": "user", "content": prompt}]
+    elif form == "text" and isinstance(prompt, list):
+        prompt = "\n".join(str(message.get("content", "")) for message in prompt)
+    return {**row, "prompt": prompt}
+
+
+def first_difference(one: Sequence[float | None], other: Sequence[float | None]) -> int | None:
+    """Finds the first place at which values differ by more than rounding."""
+    for index, (a, b) in enumerate(zip(one, other, strict=True)):
+        if a is None or b is None:
+            if a is not b:
+                return index
+        elif abs(a - b) > TOLERANCE * max(1.0, abs(a), abs(b)):
+            return index
+    return None
+
+
+def write_value(value: float | None) -> str:
+    """Writes a value in few digits."""
+    return "None" if value is None else f"{value + 0.0:.4g}"
 
 
 class Settings(NamedTuple):
@@ -55,7 +87,7 @@ class Trial:
         processes: How many child processes there were after each call.
     """
 
-    def __init__(self, subject: Subject, settings: Settings) -> None:
+    def __init__(self, subject: LocalSubject | RemoteSubject, settings: Settings) -> None:
         self.subject = subject
         self.settings = settings
         self.num_completions = self.num_compared = 0
@@ -117,3 +149,48 @@ class Trial:
             return self.settings.add_columns(sample)
         made_up = self.is_synthetic and set(SECOND_PASS) & set(self.description.parameters.columns)
         return second_pass_columns(sample, self.settings.response_format) if made_up else {}
+
+
+SLOW_STEP = 5.0
+"""Seconds per step from which a reward is called slow."""
+SCORED_PER_SAMPLE = 8  # how often a trial scores each of its responses, about
+LEAST_SAMPLES = 4
+
+
+class Speed(NamedTuple):
+    """Seconds of a call with `size` completions, and of one with a single one."""
+
+    size: int
+    together: float
+    alone: float
+
+    def seconds(self, completions: int) -> float:
+        """Projects the time of a call; what a call costs in itself is paid once."""
+        each = max(0.0, (self.together - self.alone) / max(self.size - 1, 1))
+        return self.alone + each * (completions - 1)
+
+    @property
+    def each(self) -> float:
+        """Seconds per completion, the call's own share included."""
+        return self.together / self.size
+
+
+def affordable(trial: Trial, speed: Speed, samples: Sequence[Sample]) -> tuple[list[Sample], RewardProblem | None]:
+    """Leaves samples out of a slow reward's trial, and says so."""
+    count = int(trial.settings.max_seconds / SCORED_PER_SAMPLE / max(speed.each, 1e-9))
+    if count >= len(samples):
+        return list(samples), None
+    kept = list(samples[: max(LEAST_SAMPLES, count)])
+    text = f"takes {speed.each:.2g} s per completion and was tried on {len(kept)} of {len(samples)} responses only"
+    remedy = "Most odd responses were left out; raise `--max_seconds` to try more."
+    return kept, trial.problem("few_samples", text, remedy)
+
+
+def check_speed(trial: Trial, speed: Speed) -> Iterator[RewardProblem]:
+    """Says how long a step will wait for a reward, if that is long."""
+    count = trial.settings.completions_per_step
+    seconds = speed.seconds(count)
+    if seconds > SLOW_STEP:
+        text = f"takes {speed.each:.2g} s per completion: about {seconds:.0f} s per step of {count} completions"
+        remedy = "Score in parallel (workers, or `async def` for HTTP), or cache what repeats."
+        yield trial.problem("slow", text, remedy)

@@ -6,17 +6,14 @@ from typing import Any, NamedTuple
 
 from rewards.reading.responses import Completion
 from rewards.running.contract.answers import check_answers, name_the_golds
-from rewards.running.contract.calls import call_arguments
-from rewards.running.contract.completions import Form
-from rewards.running.contract.forms import check_forms, usable_forms
+from rewards.running.contract.calls import Call, call_arguments, call_watched
 from rewards.running.contract.problem import RewardProblem
-from rewards.running.contract.repeats import by_chance, check_repeats, check_values_alone
+from rewards.running.contract.repeats import by_chance, check_forms, check_repeats, check_values_alone, usable_forms
 from rewards.running.contract.samples import Sample, answer_samples, odd_samples
-from rewards.running.contract.signature import absent_column, check_signature, parameters_of
-from rewards.running.contract.speed import Speed, affordable, check_speed, measure
-from rewards.running.contract.subject import NOT_PICKLED, Stopped, Subject
-from rewards.running.contract.trial import Settings, Trial
-from rewards.running.contract.watched import Call, call_watched
+from rewards.running.contract.signature import absent_column, check_signature, read_parameters
+from rewards.running.contract.subject import NOT_PICKLED, LocalSubject, RemoteSubject, Stopped
+from rewards.running.contract.trial import Form, Settings, Speed, Trial, affordable, check_speed
+from rewards.running.protocol import reward_name
 
 ROWS_IN_BATCH = 4
 CALLS_THAT_LEAVE_PROCESSES = 5
@@ -45,7 +42,7 @@ class Tried(NamedTuple):
     num_compared: int = 0
 
 
-def try_reward(subject: Subject, settings: Settings | None = None) -> Tried:
+def try_reward(subject: LocalSubject | RemoteSubject, settings: Settings | None = None) -> Tried:
     """Tries a reward and lists what is wrong, each fault once.
 
     A fault hides what follows from it: a reward that raises is not asked whether it is deterministic, one that draws
@@ -88,8 +85,8 @@ def _steps(trial: Trial, speeds: list[Speed]) -> Iterator[RewardProblem]:
     """Asks one question after the other."""
     if trial.description.not_picklable:
         yield trial.problem("not_picklable", trial.description.not_picklable, NOT_PICKLED)
-    refusals = list(_check_arguments(trial))
-    yield from refusals
+    refusals = check_signature(trial.name, trial.description.parameters, _arguments(trial))
+    yield from (_of_made_up_rows(trial, problem) for problem in refusals)
     if refusals:
         return
     yield from _check_asked_for(trial)
@@ -102,7 +99,8 @@ def _steps(trial: Trial, speeds: list[Speed]) -> Iterator[RewardProblem]:
     if not forms:
         return
     form = forms[0]
-    speed = measure(trial, samples, form)
+    timed = trial.call(samples[:2], form)  # the first call, which may have loaded something, came before
+    speed = Speed(2, timed.seconds, timed.seconds / 2)
     samples, budget = affordable(trial, speed, samples)
     if budget is not None:
         yield budget
@@ -151,11 +149,6 @@ def _processes_left(trial: Trial) -> list[RewardProblem]:
     text = f"leaves processes behind: {trial.processes[-1]} after {len(trial.processes)} calls"
     remedy = "Wait for each (`subprocess.run` does), or end it before you return: they fill the machine."
     return [trial.problem("leaves_processes", text, remedy)]
-
-
-def _check_arguments(trial: Trial) -> Iterator[RewardProblem]:
-    for problem in check_signature(trial.name, trial.description.parameters, _arguments(trial)):
-        yield _of_made_up_rows(trial, problem)
 
 
 def _check_asked_for(trial: Trial) -> Iterator[RewardProblem]:
@@ -259,8 +252,8 @@ def check_reward(
     """
     if not rows or len(rows) != len(completions):
         raise ValueError(f"Give one completion per row and at least one row, got {len(completions)} for {len(rows)}.")
-    name, parameters = parameters_of(func)
-    problems = check_signature(name, parameters, list(call_arguments(rows[:1], completions[:1])))
+    arguments = list(call_arguments(rows[:1], completions[:1]))
+    problems = check_signature(reward_name(func), read_parameters(func), arguments)
     if problems:
         return problems
     problem = call_watched(func, Call(rows, completions)).problem
