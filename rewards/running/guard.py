@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from rewards.running.contract.effects import changes, fresh_torch, put_back, torch_settings, working_folder
+from rewards.running.contract.effects import changes, put_back, torch_settings, working_folder
 from rewards.running.protocol import TRAINER_ARGUMENTS, is_async, reads_whole_batch, reward_name
 from rewards.running.scores import FAILURES, LEFT_OUT, Score, failed_scores, read_scores
 from rewards.running.worker import describe_error, end_if_copied
@@ -400,7 +400,7 @@ def training_as_it_was(reward: str) -> Iterator[None]:
     finally:
         after = torch_settings()
         if after != before:
-            before = fresh_torch() | before  # it may have loaded torch
+            before = torch_settings(fresh=True) | before  # it may have loaded torch
             changed = changes(before, after)
             put_back(before, after)
             if changed:

@@ -23,14 +23,15 @@ Settings = dict[str, Any]
 
 
 class Setting(NamedTuple):
-    """One setting: how it is read, and how it is put back."""
+    """One setting: how it is read, how it is put back, and what it is at first; None if machines differ in that."""
 
     read: Callable[[], Any]
     write: Callable[[Any], Any]
+    fresh: Any = None
 
 
-def _attribute(module: Any, name: str) -> Setting:
-    return Setting(lambda: getattr(module, name), lambda value: setattr(module, name, value))
+def _attribute(module: Any, name: str, fresh: Any = None) -> Setting:
+    return Setting(lambda: getattr(module, name), lambda value: setattr(module, name, value), fresh)
 
 
 INTERPRETER = {
@@ -62,17 +63,15 @@ INTERPRETER = {
 }
 
 
-def interpreter_settings() -> Settings:
-    """Reads the settings of the interpreter."""
-    return {name: setting.read() for name, setting in INTERPRETER.items()}
-
-
-def torch_settings() -> Settings:
-    """Reads the settings of torch, if it is loaded."""
+def torch_settings(*, fresh: bool = False) -> Settings:
+    """Reads the settings of torch, or those that it starts with, if it is loaded."""
     torch = sys.modules.get("torch")
     if torch is None or not hasattr(torch, "get_num_threads"):  # it may be loading in another thread
         return {}
-    return {name: setting.read() for name, setting in _torch(torch).items()}
+    known = _torch(torch)
+    if fresh:
+        return {name: setting.fresh for name, setting in known.items() if setting.fresh is not None}
+    return {name: setting.read() for name, setting in known.items()}
 
 
 def working_folder() -> str:
@@ -81,11 +80,6 @@ def working_folder() -> str:
         return os.getcwd()
     except FileNotFoundError:
         return "one that does not exist any more"
-
-
-def fresh_torch() -> Settings:
-    """Lists the settings that torch starts with; its threads are those of OpenMP, if they are one."""
-    return FRESH_TORCH | ({"the number of threads": 1} if os.environ.get("OMP_NUM_THREADS") == "1" else {})
 
 
 def changes(before: Settings, after: Settings) -> list[str]:
@@ -105,46 +99,33 @@ def put_back(before: Settings, after: Settings) -> None:
                 known[name].write(before[name])
 
 
-FRESH_TORCH: Settings = {
-    "gradients": True,
-    "inference mode": False,
-    "autocast": {"cpu": False, "cuda": False},
-    "the default dtype": "torch.float32",
-    "deterministic algorithms": False,
-    "the search for anomalies": False,
-    "the precision of float32 products": "highest",
-    "cuDNN": True,
-    "the search for fast cuDNN kernels": False,
-    "deterministic cuDNN": False,
-    "the default device": "cpu",
-}
-
-
 def _torch(torch: Any) -> dict[str, Setting]:
-    cudnn = torch.backends.cudnn
+    cudnn, threads = torch.backends.cudnn, 1 if os.environ.get("OMP_NUM_THREADS") == "1" else None
     return {
-        "gradients": Setting(torch.is_grad_enabled, torch.set_grad_enabled),
-        "inference mode": Setting(torch.is_inference_mode_enabled, lambda value: None),
+        "gradients": Setting(torch.is_grad_enabled, torch.set_grad_enabled, True),
+        "inference mode": Setting(torch.is_inference_mode_enabled, lambda value: None, False),
         "autocast": Setting(
             lambda: {device: torch.is_autocast_enabled(device) for device in ("cpu", "cuda")},
             lambda value: [torch.set_autocast_enabled(device, on) for device, on in value.items()],
+            {"cpu": False, "cuda": False},
         ),
         "the default dtype": Setting(
             lambda: str(torch.get_default_dtype()),
             lambda value: torch.set_default_dtype(getattr(torch, value.removeprefix("torch."))),
+            "torch.float32",
         ),
-        "the number of threads": Setting(torch.get_num_threads, torch.set_num_threads),
+        "the number of threads": Setting(torch.get_num_threads, torch.set_num_threads, threads),
         "deterministic algorithms": Setting(
-            torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms
+            torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms, False
         ),
-        "the search for anomalies": Setting(torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
+        "the search for anomalies": Setting(torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly, False),
         "the precision of float32 products": Setting(
-            torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
+            torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"
         ),
-        "cuDNN": _attribute(cudnn, "enabled"),
-        "the search for fast cuDNN kernels": _attribute(cudnn, "benchmark"),
-        "deterministic cuDNN": _attribute(cudnn, "deterministic"),
-        "the default device": Setting(lambda: str(torch.get_default_device()), torch.set_default_device),
+        "cuDNN": _attribute(cudnn, "enabled", True),
+        "the search for fast cuDNN kernels": _attribute(cudnn, "benchmark", False),
+        "deterministic cuDNN": _attribute(cudnn, "deterministic", False),
+        "the default device": Setting(lambda: str(torch.get_default_device()), torch.set_default_device, "cpu"),
     }
 
 
@@ -168,8 +149,6 @@ HANDLER_REMEDY = "Put the old handler back: checkpoints before preemption and Ct
 FOLDER_REMEDY = "Use absolute paths: checkpoints would go elsewhere, because `output_dir` is relative to it."
 ENVIRONMENT_REMEDY = "Set variables before training; libraries read them at different times."
 SEED_REMEDY = "Use a generator of your own (`random.Random(0)`): with the global one every step draws the same."
-
-
 INTERPRETER_REMEDY = "Put it back before you return: the trainer runs in the same interpreter."
 TORCH_REMEDY = "Put it back before you return, as `with torch.no_grad():` does: the model trains with the same torch."
 
@@ -190,7 +169,7 @@ def process_state() -> State:
         folder=working_folder(),
         environment=dict(os.environ),
         handlers={number.name: signal.getsignal(number) for number in SIGNALS},
-        interpreter=interpreter_settings(),
+        interpreter={name: setting.read() for name, setting in INTERPRETER.items()},
         torch=torch_settings(),
     )
 
@@ -225,7 +204,7 @@ def changed_settings(before: State, after: State) -> list[tuple[str, str, str]]:
     found = []
     if names := changes(before.interpreter, after.interpreter):
         found.append(("interpreter", f"changes settings of Python: {', '.join(names)}", INTERPRETER_REMEDY))
-    torch_before = fresh_torch() | before.torch
+    torch_before = torch_settings(fresh=True) | before.torch
     if names := changes(torch_before, after.torch):
         found.append(("torch", f"changes settings of torch: {', '.join(names)}", TORCH_REMEDY))
     put_back(before.interpreter | torch_before, after.interpreter | after.torch)
