@@ -59,12 +59,13 @@ def test_answers_are_scored_by_their_tasks(reward):
     assert reward(**plain) == [1.0]
 
 
-def test_parts_of_a_verifier_count_only_where_they_are_wanted(reward):
+def test_parts_of_a_verifier_count_only_where_they_are_wanted(reward, monkeypatch):
     spec = "reasoning_gym:gcd?seed=2"
     right = item_of(spec)[2]
     listed = f"{right} or 999"
     assert reward(**rows(spec, listed)) == [0.0]
-    assert ReasoningGym(partial=True)(**rows(spec, right, listed)) == [1.0, len(right) / len(listed)]
+    monkeypatch.setattr(reward, "partial", True)
+    assert reward(**rows(spec, right, listed)) == [1.0, len(right) / len(listed)]
 
 
 def test_rows_of_other_data_are_skipped(reward):
@@ -183,6 +184,6 @@ def test_a_column_of_tasks_holds_tasks(reward):
         reward(completions=["<answer>1</answer>"], task=["gcd"], entry=["{}"])
 
 
-def test_it_pickles_with_its_settings(reward):
+def test_it_pickles_with_its_settings():
     copy = pickle.loads(pickle.dumps(ReasoningGym(partial=True, timeout=60.0)))
-    assert (copy.partial, copy(**rows("reasoning_gym:gcd", "banana"))) == (True, [0.0])
+    assert (copy.partial, copy._graders.timeout, copy._graders._pool) == (True, 60.0, None)

@@ -1,5 +1,3 @@
-import pickle
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,15 +18,13 @@ def messages(texts):
     return [[{"role": "assistant", "content": text}] for text in texts]
 
 
-@pytest.mark.parametrize("completions", [TEXTS, messages(TEXTS)], ids=["plain", "conversational"])
-def test_accuracy_rewards_the_one_right_answer(completions):
-    scores = rewards.accuracy(completions=completions, options=OPTIONS, answer=[1] * len(TEXTS), id=["x"] * len(TEXTS))
+def test_accuracy_rewards_the_one_right_answer():
+    scores = rewards.accuracy(completions=TEXTS, options=OPTIONS, answer=[1] * len(TEXTS), id=["x"] * len(TEXTS))
     assert scores == [1.0, 0.0, 1.0, 0.0, 0.0, 0.0]
 
 
-@pytest.mark.parametrize("completions", [TEXTS, messages(TEXTS)], ids=["plain", "conversational"])
-def test_format_rewards_form_whatever_the_answer(completions):
-    assert rewards.format(completions=completions, answer=[1] * len(TEXTS)) == [1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
+def test_format_rewards_form_whatever_the_answer():
+    assert rewards.format(completions=TEXTS, answer=[1] * len(TEXTS)) == [1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
 
 
 def test_accuracy_reads_indices_and_letters_and_skips_rows_without_gold():
@@ -49,12 +45,6 @@ def test_tags_are_the_rewards_own():
     assert Accuracy(tags)([text], OPTIONS[:1], [1]) == [1.0]
     assert Format(tags)([text]) == [1.0]
     assert rewards.accuracy([text], OPTIONS[:1], [1]) == rewards.format([text]) == [0.0]
-
-
-@pytest.mark.parametrize("reward", [rewards.accuracy, rewards.answer_consistency, rewards.format, Length(10)])
-def test_rewards_pickle_and_carry_their_catalog_name(reward):
-    assert pickle.loads(pickle.dumps(reward)).__name__ == reward.__name__
-    assert reward.__name__ in rewards.REWARDS
 
 
 @given(st.integers(1, 60), st.integers(0, 60), st.integers(0, 100))

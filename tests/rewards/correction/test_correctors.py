@@ -106,7 +106,7 @@ def test_a_text_worth_something_fools_the_naive_residual_only():
 
 @pytest.mark.parametrize(("kind", "names"), [(DoubleML, ["text"]), (FixedEffects, ["text", "groups"])])
 def test_a_text_without_spaces_is_controlled_for_like_one_with_them(kind, names):
-    drawn = draw()
+    drawn = draw(1500)
     two = {word: chr(0x4E00 + 2 * number) + chr(0x4E01 + 2 * number) for number, word in enumerate(WORDS)}
     text = ["".join(two[word] for word in each.split()) for each in drawn.text]
     assert distance(fit(kind(), drawn, *names, text=text)) < 3

@@ -83,7 +83,7 @@ def test_the_first_stage_is_read_off_a_correction(double_ml):
 
 def test_a_permuted_confounder_has_no_effect_and_a_permuted_instrument_moves_nothing():
     parts = {"text": DRAWN.text, "instruments": DRAWN.instrument, "repeats": 8}
-    model = InstrumentalVariables()
+    model = InstrumentalVariables(ridge=(10.0,))
     confounder = placebo(model, DRAWN.outcome, NAMED, permute="confounder", **parts)
     assert confounder.coefficients.shape == (8, 1)
     assert np.abs(confounder.coefficients.mean()) < 0.1
