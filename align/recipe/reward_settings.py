@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from align.recipe.alarms import DEFAULT_ALARMS, OF_VLLM
 from align.recipe.rules import suggestion
-from rewards.running.composition import Composition
+from rewards.running.scores import Composition
 
 _NAMED_MODEL = re.compile(r"(?P<name>[A-Za-z_][\w-]*)=(?P<path>.*/.*)", re.DOTALL)
 FEWEST_REPEATS = 8  # completions of a step that are scored again, on all ranks together

@@ -48,12 +48,10 @@ from align.training.reward_repeats import (
 )
 from align.training.scored_again import score_again
 from rewards.catalog import REWARDS
-from rewards.running.composition import Composition
 from rewards.running.contract.calls import NOT_COLUMNS
-from rewards.running.event_loop import own_loop, result_of
 from rewards.running.guard import GuardedReward
-from rewards.running.protocol import is_async, reads_whole_batch
-from rewards.running.scores import Score
+from rewards.running.protocol import is_async, own_loop, reads_whole_batch, result_of
+from rewards.running.scores import Composition, Score
 
 if TYPE_CHECKING:
     from trl import GRPOTrainer as Parent

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from rewards.running.event_loop import result_of
 from rewards.running.guard import GuardedReward
-from rewards.running.protocol import is_async
+from rewards.running.protocol import is_async, result_of
 from rewards.running.scores import Score
 
 Rows = Mapping[GuardedReward, Sequence[int]]

@@ -2,11 +2,10 @@
 
 from rewards.correction.columns import CorrectionWarning
 from rewards.correction.correction import Correction
-from rewards.correction.corrector import Corrector
+from rewards.correction.corrector import Corrector, NaiveResidual, NoCorrection
 from rewards.correction.double_ml import DoubleML
 from rewards.correction.fixed_effects import FixedEffects
 from rewards.correction.instrumental import InstrumentalVariables
-from rewards.correction.naive import NaiveResidual, NoCorrection
 from rewards.correction.table import TableChunk
 
 ESTIMATORS: dict[str, type[Corrector]] = {

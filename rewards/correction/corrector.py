@@ -1,15 +1,17 @@
-"""What the estimators share: scikit-learn's contract, and one way from a table to a fitted correction."""
+"""What the estimators share: scikit-learn's contract, one way from a table to a fitted correction; two baselines."""
 
 import warnings
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, NamedTuple, Self
 
-from rewards.correction._moments import Array
+import numpy as np
+
+from rewards.correction._moments import Array, Layout
 from rewards.correction.columns import CorrectionWarning, Missing, read_sample
 from rewards.correction.correction import WORDS, Correction, formula_in_words
 from rewards.correction.cross_fitting import Residuals
-from rewards.correction.least_squares import Estimates
-from rewards.correction.refusals import refuse_degenerate, refuse_one_group, refuse_too_few_rows
+from rewards.correction.least_squares import Estimates, estimate
+from rewards.correction.refusals import refuse_degenerate, refuse_one_group, refuse_too_few_rows, text_warnings
 from rewards.correction.table import ReadTable, Table, table_in_chunks, whole_table
 
 FEW_CLUSTERS = 20
@@ -184,3 +186,42 @@ class Corrector:
 
 def _floats(values: Array) -> tuple[float, ...]:
     return tuple(float(value) for value in values)
+
+
+@dataclass(eq=False)
+class NoCorrection(Corrector):
+    """Leaves the outcome as it is: the baseline whose reward contains the confounders' effect.
+
+    Args:
+        missing: `refuse` rows with missing values, or `drop` them.
+    """
+
+    name = "none"
+    in_chunks = True
+    missing: Missing = "refuse"
+
+    def _find(self, table: Table) -> Found:
+        width = len(table.confounders)
+        nothing = Estimates(np.zeros(width), np.zeros((width, width)), float(table.moments.num_rows))
+        return Found(nothing, self.name, [], {})
+
+
+@dataclass(eq=False)
+class NaiveResidual(Corrector):
+    """Regresses the outcome on the confounders alone and keeps the residual: a baseline, called naive for a reason.
+
+    The coefficient tends to gamma + Cov(C, f(X)) / Var(C), so where texts that are worth more go with the confounder
+    the correction takes away a part of their worth.
+
+    Args:
+        missing: `refuse` rows with missing values, or `drop` them.
+    """
+
+    name = "ols"
+    in_chunks = True
+    missing: Missing = "refuse"
+
+    def _find(self, table: Table) -> Found:
+        sums = estimate(table.read, Layout(len(table.confounders)), table.moments)
+        warned = [] if table.sample is None else text_warnings(table.sample)
+        return Found(sums.estimates, self.name, warned, {}, sums.num_clusters)

@@ -119,11 +119,11 @@ class InstrumentStrength(NamedTuple):
     is_weak: bool
 
 
-def first_stage(correction: Correction, weak_f: float = WEAK_F) -> list[InstrumentStrength]:
+def first_stage(correction: Correction) -> list[InstrumentStrength]:
     """Reads the first stage off a correction that was asked for by instrumental variables; empty for others."""
     details = correction.details
     return [
-        InstrumentStrength(name, f, details["partial_r2"][name], min(f, details["cragg_donald"]) < weak_f)
+        InstrumentStrength(name, f, details["partial_r2"][name], min(f, details["cragg_donald"]) < WEAK_F)
         for name, f in details.get("first_stage_f", {}).items()
     ]
 

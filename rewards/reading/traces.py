@@ -96,7 +96,7 @@ def scrub_letters(trace: str, options: Sequence[str]) -> str:
     return "".join([*pieces, trace[position:]])
 
 
-def mask_answers(trace: str, options: Sequence[str], mask: str = "...") -> str:
+def mask_answers(trace: str, options: Sequence[str]) -> str:
     """Replaces every text of an option and every letter of one that the trace names, right ones and wrong ones alike.
 
     Example:
@@ -107,7 +107,7 @@ def mask_answers(trace: str, options: Sequence[str], mask: str = "...") -> str:
     pieces, position = [], 0
     for mention in sorted(found, key=lambda mention: (mention.start, -mention.end)):
         if mention.start >= position:
-            pieces += [trace[position : mention.start], mask]
+            pieces += [trace[position : mention.start], "..."]
         position = max(position, mention.end)
     return "".join([*pieces, trace[position:]])
 

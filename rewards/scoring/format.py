@@ -19,11 +19,7 @@ class Format:
         self.response_format = response_format
 
     def __call__(self, completions: Sequence[Completion], **kwargs: Any) -> list[float]:
-        """Scores completions.
-
-        Args:
-            completions: The responses, plain or conversational.
-            **kwargs: Other columns, not used.
+        """Scores completions, plain or conversational.
 
         Example:
             >>> Format()(["<think>Iron.</think><answer>B</answer>", "<answer>B</answer>"])

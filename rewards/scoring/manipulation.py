@@ -161,12 +161,7 @@ class Manipulation:
         log_metric: Callable[[str, float], None] | None = None,
         **kwargs: Any,
     ) -> list[float]:
-        """Scores completions.
-
-        Args:
-            completions: The responses, plain or conversational.
-            log_metric: TRL's; gets the share of responses with each family, as `manipulation/<family>`.
-            **kwargs: Other columns, not used.
+        """Scores completions, and logs the share of responses with each family, as `manipulation/<family>`.
 
         Example:
             >>> manipulation(["Hurry, this offer ends tonight!", "The museum opens at nine."])

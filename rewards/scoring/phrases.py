@@ -58,12 +58,7 @@ class Phrases:
         self._pattern = re.compile("|".join(map(_pattern, longest_first)), re.IGNORECASE)
 
     def __call__(self, completions: Sequence[Completion], **kwargs: Any) -> list[float]:
-        """Scores completions.
-
-        Args:
-            completions: The responses, plain or conversational.
-            **kwargs: Other columns, not used.
-        """
+        """Scores completions, plain or conversational."""
         return [self._score(completion_text(completion)) for completion in completions]
 
     def _score(self, text: str) -> float:

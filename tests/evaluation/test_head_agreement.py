@@ -11,7 +11,7 @@ from align import HeadAgreement
 from align.errors import UserError
 from align.evaluation.reward_models.head_agreement import agreement_in_group
 from rewards import resolve_reward
-from rewards.running.composition import Composition
+from rewards.running.scores import Composition
 
 PROMPTS, COMPLETIONS = ["q1?"] * 3 + ["q2?"], ["It is 1.", "No.", "Good, and long too.", "Well."]
 

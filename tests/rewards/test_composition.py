@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rewards.running.composition import Composition
+from rewards.running.scores import Composition
 
 NAN = float("nan")
 

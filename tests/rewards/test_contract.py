@@ -10,7 +10,7 @@ from some_recipes import TRAINER
 
 import rewards
 from rewards.running.contract import check_reward
-from rewards.running.event_loop import result_of
+from rewards.running.protocol import result_of
 from rewards.scoring.length import Length
 
 ROWS = [

@@ -15,8 +15,8 @@ from unruly_rewards import unruly
 from align import load_reward_model
 from align.errors import RewardError
 from align.training.guarded_rewards import RewardRules
-from rewards.running.composition import Composition
 from rewards.running.guard import GuardSettings, guard_rewards
+from rewards.running.scores import Composition
 
 TOKENIZER = tiny_tokenizer()
 TEXTS = {0: ["a", "bb", "ccc", "dddd"], 1: ["nan", "sleep 99", "cc", "none"]}  # by rank

@@ -13,8 +13,8 @@ from unruly_rewards import logging_reward, patient, unruly
 from align.errors import RewardError
 from align.training.guarded_rewards import RewardRules
 from rewards import check_reward
-from rewards.running.composition import Composition
 from rewards.running.guard import GuardedReward, GuardSettings, guard_rewards
+from rewards.running.scores import Composition
 
 GUARDED = trainer_class(PROMPTS)
 TOKENIZER = tiny_tokenizer()

@@ -18,9 +18,8 @@ from align.recipe.reward_settings import short_name
 from align.recipe.yaml_loader import read_yaml_option
 from rewards.reading.responses import ResponseFormat
 from rewards.running.contract.signature import check_signature, read_parameters
-from rewards.running.event_loop import result_of
 from rewards.running.guard import GuardedReward, GuardSettings, guard_rewards
-from rewards.running.protocol import CALL_ARGUMENTS, HIGHER, TRAINER_ARGUMENTS, better_side, is_async
+from rewards.running.protocol import CALL_ARGUMENTS, HIGHER, TRAINER_ARGUMENTS, better_side, is_async, result_of
 from rewards.running.scores import Score
 
 if TYPE_CHECKING:

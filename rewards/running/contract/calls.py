@@ -23,8 +23,7 @@ from rewards.running.contract.leftovers import children
 from rewards.running.contract.printed import MOST_OF_A_CALL, Flood, Printed
 from rewards.running.contract.problem import RewardProblem
 from rewards.running.contract.signature import missing_column
-from rewards.running.event_loop import result_of
-from rewards.running.protocol import TRAINER_ARGUMENTS, is_async, reward_name
+from rewards.running.protocol import TRAINER_ARGUMENTS, is_async, result_of, reward_name
 from rewards.running.scores import LARGEST, written
 from rewards.running.worker import end_if_copied, name_error
 

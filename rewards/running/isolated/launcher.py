@@ -209,11 +209,11 @@ def _enter_root(disk_mb: int, held: dict[str, int]) -> None:
     """Leaves the machine's files for a root of its own that shows what is held open."""
     links = {path: os.readlink(path) for path in SYSTEM if os.path.islink(path)}
     _checked(libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None), "mount")
-    _mount(b"tmpfs", NEW_ROOT, "tmpfs", MS_NOSUID | MS_NODEV, "size=1m,mode=755")
+    _mount("tmpfs", NEW_ROOT, MS_NOSUID | MS_NODEV, "size=1m,mode=755")
     # Before what is mounted below it: Python itself may lie in the machine's /tmp.
     os.makedirs(f"{NEW_ROOT}/tmp")
     options = f"size={disk_mb}m,mode=1777,nr_inodes=4096"
-    _mount(b"tmpfs", f"{NEW_ROOT}/tmp", "tmpfs", MS_NOSUID | MS_NODEV, options)
+    _mount("tmpfs", f"{NEW_ROOT}/tmp", MS_NOSUID | MS_NODEV, options)
     for path, target in links.items():
         os.symlink(target, f"{NEW_ROOT}{path}")
     for path, descriptor in held.items():
@@ -229,13 +229,12 @@ def _enter_root(disk_mb: int, held: dict[str, int]) -> None:
         if path not in DEVICES:
             _make_read_only(place)
     os.makedirs(f"{NEW_ROOT}/proc")
-    _mount(b"proc", f"{NEW_ROOT}/proc", "proc", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "subset=pid")
+    _mount("proc", f"{NEW_ROOT}/proc", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "subset=pid")
     os.chdir(NEW_ROOT)
     _checked(libc.syscall(_number("pivot_root"), b".", b"."), "pivot_root")
     _checked(libc.umount2(b".", MNT_DETACH), "umount")
     os.chdir("/")
-    attributes = (ctypes.c_uint64 * 4)(MOUNT_READ_ONLY, 0, 0, 0)
-    _checked(libc.syscall(_number("mount_setattr"), AT_FDCWD, b"/", 0, ctypes.byref(attributes), 32), "mount_setattr")
+    _make_read_only("/", 0)
     os.chdir("/tmp")
 
 
@@ -243,15 +242,14 @@ def _is_within(path: str, folders: tuple[str, ...]) -> bool:
     return path not in folders and any(path.startswith(f"{folder}/") for folder in folders)
 
 
-def _make_read_only(place: str) -> None:
+def _make_read_only(place: str, flags: int = AT_RECURSIVE) -> None:
     attributes = (ctypes.c_uint64 * 4)(MOUNT_READ_ONLY, 0, 0, 0)
-    done = libc.syscall(_number("mount_setattr"), AT_FDCWD, place.encode(), AT_RECURSIVE, ctypes.byref(attributes), 32)
+    done = libc.syscall(_number("mount_setattr"), AT_FDCWD, place.encode(), flags, ctypes.byref(attributes), 32)
     _checked(done, "mount_setattr")
 
 
-def _mount(source: bytes, place: str, kind: str | None, flags: int, options: str | None) -> None:
-    texts = [None if text is None else text.encode() for text in (place, kind, options)]
-    _checked(libc.mount(source, texts[0], texts[1], flags, texts[2]), f"mount on {place}")
+def _mount(kind: str, place: str, flags: int, options: str) -> None:
+    _checked(libc.mount(kind.encode(), place.encode(), kind.encode(), flags, options.encode()), f"mount on {place}")
 
 
 def _number(call: str) -> int:

@@ -13,8 +13,7 @@ from align.methods.rrpo.augmentation.sources import Source
 from align.models.samplers.sampler import Prompt
 from rewards.catalog import resolve_reward
 from rewards.running.contract import check_reward
-from rewards.running.event_loop import result_of
-from rewards.running.protocol import is_async
+from rewards.running.protocol import is_async, result_of
 
 # Words as \w+, but every Chinese, Japanese or Korean character by itself, because no space parts them.
 _WIDE = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
