@@ -35,7 +35,7 @@ def rollout_trainer(surroundings, tmp_path_factory):
     from tiny import tiny_model, tiny_tokenizer
     from trl import GRPOConfig, GRPOTrainer
 
-    from align.methods.rollouts.canary.trainer import Canary
+    from align.experimental.canary.trainer import Canary
     from align.models.vllm_engine import vllm_rollouts
 
     class Watched(Canary, GRPOTrainer):

@@ -70,16 +70,25 @@ def test_a_run_says_once_what_it_turned_on(tmp_path, method):
     found = list(on(method))
     assert found
     for name, value, variant in found:
-        recipe = parsed(tmp_path, method, **{name: value})
+        needed = {"use_vllm": True} if name == "canary_steps" else {}
+        recipe = parsed(tmp_path, method, **{name: value}, **needed)
         assert recipe.record == variant
         told = [each.text for each in prepare(recipe, Launch()).warnings if each.check == "experimental"]
-        assert [f"No lab found a gain from `{name}: {value}` that lasts" in text for text in told] == [True]
+        assert [f"No lab speaks for `{name}: {getattr(recipe.settings, name)}`" in text for text in told] == [True]
 
 
 def test_two_trainers_at_once_are_refused(tmp_path):
     (first, one, _), (second, other, _) = on(DEMONSTRATIONS)
     with pytest.raises(RecipeError, match=f"`{first}` and `{second}` are both above 0. Set one of them to 0."):
         parsed(tmp_path, DEMONSTRATIONS, **{first: one, second: other})
+
+
+def test_an_experiment_on_top_of_another_has_both(tmp_path):
+    both = {"consistency_coef": 1.0, "canary_steps": 2}
+    recipe = parsed(tmp_path, PROMPTS, **both, use_vllm=True)
+    assert recipe.record == METHODS[PROMPTS].variants[0]
+    (told,) = [each.text for each in prepare(recipe, Launch()).warnings if each.check == "experimental"]
+    assert "`consistency_coef: 1.0` and `canary_steps: 2`" in told
 
 
 def test_a_main_trainer_refuses_a_config_whose_settings_it_does_not_read(tmp_path):

@@ -23,6 +23,7 @@ from align.checks.versions import check_versions
 from align.checks.vllm_models import check_cpu_engine
 from align.checks.vllm_server import check_vllm_server
 from align.data.training_data import TrainingData
+from align.methods import METHODS
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
 
@@ -60,9 +61,9 @@ def check_loaded(
 
 def _experimental(recipe: Recipe) -> list[Finding]:
     """Says what of a run no lab speaks for."""
-    turned_on = recipe.record.part("turned_on")
-    if turned_on is None:
+    on = [key for each in METHODS[recipe.method].variants for key in each.part("turned_on")(recipe.settings)]
+    if not on:
         return []
-    keys = " and ".join(f"`{key}: {getattr(recipe.settings, key)}`" for key in turned_on(recipe.settings))
-    text = f"No lab found a gain from {keys} that lasts, and what it turns on may change or go in any version."
+    keys = " and ".join(f"`{key}: {getattr(recipe.settings, key)}`" for key in dict.fromkeys(on))
+    text = f"No lab speaks for {keys}, and what it turns on may change or go in any version."
     return [Finding("warning", "experimental", text)]

@@ -12,7 +12,7 @@ from align.methods import METHODS, Method
 from align.recipe.blocks import check_blocks
 from align.recipe.chain import parse_second_run, second_run
 from align.recipe.dataset import DatasetConfig
-from align.recipe.fields import OUR_FOLDER, chain_fields, settings_class
+from align.recipe.fields import OUR_FOLDER, settings_class
 from align.recipe.method_key import method_of
 from align.recipe.mixture import dataset_class, read_dataset
 from align.recipe.model import ModelSettings
@@ -68,12 +68,6 @@ class Recipe:
     def record(self) -> Method:
         """What its method is made of, with the experimental parts that the recipe turns on."""
         return METHODS[self.method].running(self.settings)
-
-    @property
-    def experimental(self) -> list[str]:
-        """Names the settings of the experimental parts that it turns on."""
-        more = set(self.record.config_chain) - set(METHODS[self.method].config_chain)
-        return list(chain_fields(tuple(each for each in self.record.config_chain if each in more)))
 
     @property
     def training(self) -> dict[str, Any]:
@@ -241,7 +235,7 @@ def _check_rewards(recipe: Recipe) -> None:
 
 def _check_together(recipe: Recipe) -> None:
     check, settings = rules_of(recipe.method).together, recipe.settings
-    on = [found for each in METHODS[recipe.method].variants if (found := each.part("turned_on")(settings))]
+    on = [each.part("turned_on")(settings) for each in METHODS[recipe.method].turned_on_by(settings)]
     check_quantization(recipe.model, settings)
     try:
         check_blocks(recipe.method, settings)

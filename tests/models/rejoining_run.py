@@ -12,7 +12,7 @@ from trl import GRPOConfig, GRPOTrainer
 from trl_server import weights_by_file
 
 from align.errors import ServerError
-from align.methods.rollouts.canary.trainer import Canary
+from align.experimental.canary.trainer import Canary
 from align.models.vllm_engine import vllm_rollouts
 from align.recipe.alarms import CANARY
 

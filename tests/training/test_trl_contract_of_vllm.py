@@ -11,7 +11,7 @@ import trl
 from trl import GRPOTrainer
 from trl.generation.vllm_generation import VLLMGeneration
 
-from align.methods.rollouts.canary.trainer import PLAIN
+from align.experimental.canary.trainer import PLAIN
 from align.models.cpu_attention import HEAD_SIZES
 from align.training.without_vllm import GENERATION
 

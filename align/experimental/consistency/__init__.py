@@ -2,8 +2,7 @@
 
 from dataclasses import replace
 
-from align.methods.acre import ACRE
-from align.methods.grpo import GRPO
+from align.experimental.canary import CANARY_ACRE, CANARY_GRPO
 from align.methods.method import Method
 from align.methods.sft import SFT
 
@@ -31,5 +30,5 @@ def _consistent(method: Method) -> Method:
 
 CONSISTENT_SFT = replace(_consistent(SFT), footprint=f"{HOME}.parts:footprint_sft", card=f"{HOME}.parts:card_sft")
 CONSISTENT_GRPO, CONSISTENT_ACRE = (
-    replace(_consistent(method), footprint=f"{HOME}.parts:footprint_rollouts") for method in (GRPO, ACRE)
+    replace(_consistent(method), footprint=f"{HOME}.parts:footprint_rollouts") for method in (CANARY_GRPO, CANARY_ACRE)
 )

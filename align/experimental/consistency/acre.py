@@ -6,28 +6,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from align.data.training_data import TrainingData
+from align.experimental.canary.trainer import CanaryACREConfig, CanaryACRETrainer, CanaryTextACRETrainer
 from align.experimental.consistency.answers import ConsistentAnswers
 from align.experimental.consistency.config import ConsistencyConfig
 from align.experimental.consistency.prompts import KNOWN, other_prompt, other_wording
 from align.experimental.consistency.rules import check_acre, families_of, with_families
 from align.methods.acre import build as acre
-from align.methods.acre.config import ACREConfig
 from align.methods.acre.second_pass import SecondPassTrainer
-from align.methods.acre.text_trainer import TextACRETrainer
-from align.methods.acre.trainer import ACRETrainer
 from align.recipe.recipe import Recipe
 from align.training.reward_build import Rewards
 from rewards.scoring.families import Family
 
 
 @dataclass
-class ConsistentACREConfig(ConsistencyConfig, ACREConfig):
+class ConsistentACREConfig(ConsistencyConfig, CanaryACREConfig):
     """`ACREConfig` with the settings of consistency."""
 
     _check = staticmethod(check_acre)
 
 
-class ConsistentACRETrainer(ACRETrainer, ConsistentAnswers):
+class ConsistentACRETrainer(CanaryACRETrainer, ConsistentAnswers):
     """`ACRETrainer` with `ConsistentAnswers`: a question in other words, whose options keep their letters."""
 
     known_families = KNOWN
@@ -36,7 +34,7 @@ class ConsistentACRETrainer(ACRETrainer, ConsistentAnswers):
         return other_wording(families, row, rng, self.render_prompt)
 
 
-class ConsistentTextACRETrainer(TextACRETrainer, ConsistentAnswers):
+class ConsistentTextACRETrainer(CanaryTextACRETrainer, ConsistentAnswers):
     """`TextACRETrainer` with `ConsistentAnswers`."""
 
     def _other_prompt(self, families: list[Family], row: Mapping[str, Any], rng: random.Random) -> Any:

@@ -8,13 +8,12 @@ from align.checks.families import Change, try_families
 from align.checks.finding import Finding
 from align.checks.memory import Footprint, activations
 from align.data.training_data import TrainingData
+from align.experimental.canary import report as canary
 from align.experimental.consistency.prompts import other_prompt, other_wording, prompt_of
 from align.experimental.consistency.rules import consistency_families, families_of
 from align.methods.acre import data as acre
 from align.methods.grpo import checks as grpo
-from align.methods.grpo.report import REPORT as GRPO_REPORT
 from align.methods.rollouts import memory
-from align.methods.rollouts.report import REPORT as ROLLOUT_REPORT
 from align.methods.sft import data as sft
 from align.methods.sft.card import card as sft_card
 from align.methods.sft.report import REPORT as SFT_REPORT
@@ -39,7 +38,7 @@ PANEL = Panel(
 )
 COMPARED = Panel("Divergence under a perturbed prompt", "On each run's own families.", {"consistency/divergence": ""})
 OF_SFT, OF_GRPO, OF_ACRE = (
-    report.beside(FACTS, [PANEL], [COMPARED]) for report in (SFT_REPORT, GRPO_REPORT, ROLLOUT_REPORT)
+    report.beside(FACTS, [PANEL], [COMPARED]) for report in (SFT_REPORT, canary.OF_GRPO, canary.OF_ACRE)
 )
 
 

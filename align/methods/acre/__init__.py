@@ -6,7 +6,6 @@ ACRE = Method(
     name="acre",
     config_chain=(
         ("align", "methods/acre/config.py", "ACREConfig"),
-        ("align", "methods/rollouts/canary/config.py", "CanaryConfig"),
         ("trl", "trainer/grpo_config.py", "GRPOConfig"),
         *BASE_CHAIN,
     ),
@@ -23,6 +22,6 @@ ACRE = Method(
     has_rewards=True,
     check_rewards="align.methods.acre.data:check_second_pass",
     reward_columns="rewards.running.contract.samples:second_pass_columns",
-    experimental=("align.experimental.consistency:CONSISTENT_ACRE",),
+    experimental=("align.experimental.consistency:CONSISTENT_ACRE", "align.experimental.canary:CANARY_ACRE"),
     console={"acre/consistency_rate": "consistent"},
 )

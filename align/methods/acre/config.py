@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from trl import GRPOConfig
 
 from align.methods.acre.rules import RULES
-from align.methods.rollouts.canary.config import CanaryConfig
-from align.methods.rollouts.canary.rules import check_canary
 from align.recipe.config_numbers import check_numbers
 from align.recipe.rules import check_choice
 from align.recipe.saved_arguments import SavedWithoutSecrets
@@ -15,7 +13,7 @@ from align.training.renamed_settings import take_new_names
 
 
 @dataclass
-class ACREConfig(SavedWithoutSecrets, CanaryConfig, GRPOConfig):
+class ACREConfig(SavedWithoutSecrets, GRPOConfig):
     """Settings of `ACRETrainer` and `TextACRETrainer`; everything else is TRL's `GRPOConfig`.
 
     Paper (arXiv 2510.10104) to field: trace t and first answer a come from the rollout; the shuffle and the second
@@ -117,4 +115,3 @@ class ACREConfig(SavedWithoutSecrets, CanaryConfig, GRPOConfig):
             )
         take_new_names(self)
         super().__post_init__()
-        check_canary(self)

@@ -5,7 +5,6 @@ from numbers import Integral
 from typing import Any
 
 from align.errors import DataError
-from align.methods.rollouts.canary import rules as canary
 from align.recipe.dataset import DatasetConfig, MultipleChoiceDatasetConfig, PromptDatasetConfig
 from align.recipe.ranges import COUNT, NOT_NEGATIVE
 from align.recipe.rules import Rules
@@ -84,16 +83,6 @@ def check_only_texts(settings: Any) -> None:
             )
 
 
-def check_together(settings: Any) -> None:
-    """Refuses settings that have no meaning together, and those of the canary that cannot be used.
-
-    Raises:
-        ValueError: At the first.
-    """
-    check_answers(settings)
-    canary.check_canary(settings)
-
-
 def dataset_class(content: dict[str, Any]) -> type[DatasetConfig]:
     """Returns the class of the `dataset` block: of prompts where answers are texts, else of questions with options."""
     return PromptDatasetConfig if content.get("families") else MultipleChoiceDatasetConfig
@@ -110,7 +99,6 @@ RULES = Rules(
         "second_pass_batch_size": COUNT,
         "second_answer_tokens": COUNT,
         "second_answer_temperature": NOT_NEGATIVE,
-    }
-    | canary.RANGES,
-    together=check_together,
+    },
+    together=check_answers,
 )

@@ -13,12 +13,12 @@ from trl import GRPOTrainer
 
 from align.console import say
 from align.methods.acre.config import ACREConfig
-from align.methods.rollouts.canary.trainer import Canary
 from align.methods.rollouts.image_prompts import ImagePrompts
 from align.methods.rollouts.prompt_order import EarlierPasses
 from align.models.vllm_engine import vllm_rollouts
 from align.training.default_args import with_args
 from align.training.guarded_rewards import GuardedRewards, RewardRules
+from align.training.renamed_settings import old_names_hidden
 from rewards.reading.responses import ResponseFormat
 
 
@@ -36,7 +36,7 @@ class Twice(NamedTuple):
     table: list[dict[str, Any]]
 
 
-class SecondPassTrainer(Canary, GuardedRewards, ImagePrompts, GRPOTrainer):
+class SecondPassTrainer(GuardedRewards, ImagePrompts, GRPOTrainer):
     """GRPO with a second answer from the same trace; subclasses say what is asked, and how it is answered.
 
     Only `_calculate_rewards` differs from `GRPOTrainer`: before the reward functions are called, columns on both
@@ -108,6 +108,11 @@ class SecondPassTrainer(Canary, GuardedRewards, ImagePrompts, GRPOTrainer):
         self._check_evaluated(eval_dataset)
         metrics: dict[str, float] = super().evaluate(eval_dataset, *args, **kwargs)
         return metrics
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        with old_names_hidden():
+            output: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        return output
 
     def _calculate_rewards(
         self, inputs: list[dict[str, Any]], prompts: list[Any], completions: list[Any], completion_ids_list: list[Any]

@@ -7,7 +7,6 @@ GRPO = Method(
     config_chain=(
         ("align", "methods/grpo/config.py", "GRPOConfig"),
         ("align", "methods/grpo/config.py", "ToolConfig"),
-        ("align", "methods/rollouts/canary/config.py", "CanaryConfig"),
         ("trl", "trainer/grpo_config.py", "GRPOConfig"),
         *BASE_CHAIN,
     ),
@@ -22,5 +21,5 @@ GRPO = Method(
     report="align.methods.grpo.report:REPORT",
     has_rewards=True,
     rewarded_by="environment_factory",
-    experimental=("align.experimental.consistency:CONSISTENT_GRPO",),
+    experimental=("align.experimental.consistency:CONSISTENT_GRPO", "align.experimental.canary:CANARY_GRPO"),
 )

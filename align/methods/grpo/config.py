@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import trl
 
-from align.methods.grpo.rules import RULES, check_together
-from align.methods.rollouts.canary.config import CanaryConfig
+from align.methods.grpo.rules import RULES
+from align.methods.grpo.tools.named import specs_of
 from align.recipe.config_numbers import check_numbers
 from align.recipe.saved_arguments import SavedWithoutSecrets
 from align.training.renamed_settings import take_new_names
@@ -40,11 +40,11 @@ class ToolConfig:
 
 
 @dataclass
-class GRPOConfig(SavedWithoutSecrets, ToolConfig, CanaryConfig, trl.GRPOConfig):
-    """TRL's `GRPOConfig`, saved without secrets, with `ToolConfig` and `CanaryConfig`."""
+class GRPOConfig(SavedWithoutSecrets, ToolConfig, trl.GRPOConfig):
+    """TRL's `GRPOConfig`, saved without secrets, with `ToolConfig`."""
 
     def __post_init__(self) -> None:
-        """Checks the settings of tools and of the canary.
+        """Checks the settings of tools.
 
         Raises:
             TypeError: If a number is something else.
@@ -53,4 +53,4 @@ class GRPOConfig(SavedWithoutSecrets, ToolConfig, CanaryConfig, trl.GRPOConfig):
         check_numbers(self, RULES.ranges)
         take_new_names(self)
         super().__post_init__()
-        check_together(self)
+        specs_of(self)

@@ -52,10 +52,7 @@ def _findings(run: RunFolder) -> Sequence[Finding]:
 
 def _unused(recipe: Mapping[str, Any]) -> Sequence[str]:
     has_tools = recipe.get("tools") or recipe.get("environment_factory")
-    return (
-        *OF_ROLLOUTS.unused(recipe),
-        *(() if has_tools else {*FACTS, *own_fields(METHODS["grpo"].config_chain, "ToolConfig")}),
-    )
+    return () if has_tools else tuple({*FACTS, *own_fields(METHODS["grpo"].config_chain, "ToolConfig")})
 
 
 REPORT = OF_ROLLOUTS._replace(facts={**OF_ROLLOUTS.facts, **FACTS}, charts=_charts, findings=_findings, unused=_unused)

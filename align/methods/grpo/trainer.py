@@ -6,7 +6,6 @@ from typing import Any
 from trl import GRPOConfig, GRPOTrainer
 
 from align.methods.grpo.tools.rollouts import ToolRollouts
-from align.methods.rollouts.canary.trainer import Canary
 from align.methods.rollouts.image_prompts import ImagePrompts
 from align.methods.rollouts.prompt_order import EarlierPasses
 from align.methods.rollouts.rows_together import RowsTogether
@@ -15,7 +14,7 @@ from align.training.default_args import with_args
 from align.training.guarded_rewards import GuardedRewards, RewardRules
 
 
-class GuardedGRPOTrainer(Canary, GuardedRewards, RowsTogether, ToolRollouts, ImagePrompts, GRPOTrainer):
+class GuardedGRPOTrainer(GuardedRewards, RowsTogether, ToolRollouts, ImagePrompts, GRPOTrainer):
     """TRL's `GRPOTrainer` whose rewards and tools are counted, timed and guarded.
 
     With `RewardRules()`, valid rewards and no tools the losses are those of `GRPOTrainer`.

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from align.methods.rollouts.audit_findings import find_audit_falls
-from align.methods.rollouts.canary import report as canary
 from align.methods.rollouts.completion_findings import find_completion_problems
 from align.methods.rollouts.findings import find_rollout_problems
 from align.methods.rollouts.noise_findings import find_noise
@@ -40,7 +39,6 @@ FACTS = {
     "temperature": "Temperature",
     "max_completion_length": "Longest completion, tokens",
     "use_vllm": "vLLM rollouts",
-    **canary.FACTS,
 }
 
 
@@ -51,7 +49,7 @@ def _charts(metrics: Metrics) -> Sequence[Chart | None]:
         letter_chart(metrics),
         step_time_chart(metrics, STEP_TIME),
         *call_charts(metrics),
-        *(draw_panel(panel, metrics) for panel in (*ROLLOUT_PANELS, canary.PANEL)),
+        *(draw_panel(panel, metrics) for panel in ROLLOUT_PANELS),
     ]
 
 
@@ -67,4 +65,4 @@ def _findings(run: RunFolder) -> Sequence[Finding]:
     ]
 
 
-REPORT = ReportParts(FACTS, _charts, _findings, COMPARED, unused=canary.unused)
+REPORT = ReportParts(FACTS, _charts, _findings, COMPARED)

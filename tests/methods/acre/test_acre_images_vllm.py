@@ -9,7 +9,7 @@ from scenes import square
 from test_acre_images import SETTINGS, TEMPLATE, Answered, make_rows
 from tiny import tiny_vl_model_and_processor
 
-from align.methods.acre.config import ACREConfig
+from align.experimental.canary.trainer import Canary, CanaryACREConfig
 from align.methods.acre.trainer import ACRETrainer
 from align.recipe.alarms import CANARY
 from rewards import AnswerConsistency
@@ -17,7 +17,7 @@ from rewards import AnswerConsistency
 pytestmark = pytest.mark.slow
 
 
-class WithoutLogProbs(Answered):
+class WithoutLogProbs(Canary, Answered):
     """Leaves out the engine's log-probabilities, which are of the sampled tokens alone."""
 
     def _generate_single_turn(self, *args, **kwargs):
@@ -36,7 +36,7 @@ def trainer(request, tmp_path, monkeypatch):
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     monkeypatch.setenv("MASTER_PORT", str(port))
-    args = ACREConfig(
+    args = CanaryACREConfig(
         output_dir=str(tmp_path / "run"),
         use_vllm=True,
         vllm_max_model_length=512,

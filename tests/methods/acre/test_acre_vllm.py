@@ -9,8 +9,7 @@ from datasets import Dataset
 from peft import LoraConfig
 from tiny import tiny_model, tiny_tokenizer
 
-from align.methods.acre.config import ACREConfig
-from align.methods.acre.trainer import ACRETrainer
+from align.experimental.canary.trainer import CanaryACREConfig, CanaryACRETrainer
 from align.models.second_pass.forward import SecondPassRow
 from align.recipe.alarms import CANARY
 from rewards import AnswerConsistency, render_options
@@ -34,7 +33,7 @@ def make_rows():
     return rows
 
 
-class Answered(ACRETrainer):
+class Answered(CanaryACRETrainer):
     """Samples with vLLM, then puts the sampled tokens into a response that has an answer."""
 
     def _generate_single_turn(self, prompt_ids, *args, **kwargs):
@@ -62,7 +61,7 @@ def trainer(request, tmp_path_factory):
         built = Answered(
             str(folder),
             reward_funcs=[AnswerConsistency()],
-            args=ACREConfig(
+            args=CanaryACREConfig(
                 output_dir=str(folder / "run"),
                 use_vllm=True,
                 vllm_max_model_length=512,
@@ -133,7 +132,7 @@ def test_a_large_update_reaches_the_next_rollout_only_through_the_sync(trainer):
         head.add_(torch.randn_like(head) * 0.5)
     stale = torch.tensor(trainer._score([row]))
     trainer._last_loaded_step = -1  # as after an optimizer step
-    ACRETrainer._generate_single_turn(trainer, [prompt], None, {}, 1)
+    CanaryACRETrainer._generate_single_turn(trainer, [prompt], None, {}, 1)
     fresh = torch.tensor(trainer._score([row]))
     trainer.args.second_pass = "forward"
     torch.testing.assert_close(stale, before)

@@ -4,8 +4,7 @@ import pytest
 from datasets import Dataset
 from tiny import tiny_model, tiny_tokenizer
 
-from align import GuardedGRPOTrainer
-from align.methods.grpo.config import GRPOConfig
+from align.experimental.canary.trainer import CanaryGRPOConfig, CanaryGRPOTrainer
 
 PROMPTS = ["a?", "bc?", "def?"]
 
@@ -15,13 +14,13 @@ def test_a_canary_reads_the_first_prompts_and_blocks_of_rows_are_refused(tmp_pat
     given = {
         "model": tiny_model(vocabulary=len(tokenizer)),
         "reward_funcs": lambda completions, **kwargs: [0.0] * len(completions),
-        "args": GRPOConfig(
+        "args": CanaryGRPOConfig(
             str(tmp_path), max_steps=1, num_generations=2, canary_prompts=2, use_cpu=True, bf16=False, report_to="none"
         ),
         "train_dataset": Dataset.from_list([{"prompt": prompt} for prompt in PROMPTS]).to_iterable_dataset(),
         "processing_class": tokenizer,
     }
-    found = GuardedGRPOTrainer(**given)._draw_canary_prompts()
+    found = CanaryGRPOTrainer(**given)._draw_canary_prompts()
     assert [each.ids for each in found] == [tokenizer(prompt)["input_ids"] for prompt in PROMPTS[:2]]
     with pytest.raises(ValueError, match="`rows_together` is 2, and TRL shuffles the rows of a stream one by one"):
-        GuardedGRPOTrainer(**given, rows_together=2)
+        CanaryGRPOTrainer(**given, rows_together=2)

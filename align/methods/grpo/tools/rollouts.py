@@ -12,6 +12,7 @@ from align.errors import RewardError
 from align.methods.grpo.tools.guarded import GuardedEnvironment
 from align.methods.grpo.tools.rows import COLUMN, RowCounts, RowTools, as_column, call_metrics, count_row, lost_by
 from align.training.guarded_rewards import RewardRules
+from align.training.renamed_settings import old_names_hidden
 from align.training.reward_records import invalid_share
 from rewards.running.guard import GuardedReward
 
@@ -48,7 +49,8 @@ class ToolRollouts(Parent):
         for factory in (self.environment_factories or {}).values():
             if isinstance(factory, type) and issubclass(factory, GuardedEnvironment):
                 factory._seed = self._batch_seed
-        output: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        with old_names_hidden():
+            output: dict[str, Any] = super()._generate_and_score_completions(inputs)
         return output
 
     def _generate(self, prompts: list[Any]) -> Any:

@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -12,9 +13,21 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, Trainer
 from trl.data_utils import prepare_multimodal_messages
 
+from align.data.prompt_rows import PromptRow
+from align.data.training_data import TrainingData
+from align.experimental.canary.config import CanaryConfig
+from align.methods.acre import build as acre
+from align.methods.acre.config import ACREConfig
+from align.methods.acre.second_pass import SecondPassTrainer
+from align.methods.acre.text_trainer import TextACRETrainer
+from align.methods.acre.trainer import ACRETrainer
+from align.methods.grpo import build as grpo
+from align.methods.grpo.config import GRPOConfig
+from align.methods.grpo.trainer import GuardedGRPOTrainer
 from align.methods.rollouts.image_prompts import ImagePrompts
 from align.recipe.alarms import CANARY, CANARY_MAX
-from align.training.renamed_settings import old_names_hidden
+from align.recipe.recipe import Recipe
+from align.training.reward_build import Rewards
 from align.training.scored_again import generators_kept
 
 MOST_TOKENS = 16  # behind each prompt
@@ -83,8 +96,7 @@ class Canary(ImagePrompts):
         return FixedPrompt(list(ids[0]), list(engine_ids[0]), images and images[0], read)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        with old_names_hidden():
-            output: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        output: dict[str, Any] = super()._generate_and_score_completions(inputs)
         if self._canary_steps and self.model.training and self._is_canary_due():
             self._canary_at = self.state.global_step
             self._measure_canary()
@@ -145,6 +157,38 @@ class Canary(ImagePrompts):
             self.model, ids, torch.ones_like(ids), len(tokens), batch_size=1, **fields
         )
         return scored[0][0].float()
+
+
+@dataclass
+class CanaryGRPOConfig(CanaryConfig, GRPOConfig):
+    """`GRPOConfig` with the settings of the canary."""
+
+
+@dataclass
+class CanaryACREConfig(CanaryConfig, ACREConfig):
+    """`ACREConfig` with the settings of the canary."""
+
+
+class CanaryGRPOTrainer(Canary, GuardedGRPOTrainer):
+    """`GuardedGRPOTrainer` with `Canary`."""
+
+
+class CanaryACRETrainer(Canary, ACRETrainer):
+    """`ACRETrainer` with `Canary`."""
+
+
+class CanaryTextACRETrainer(Canary, TextACRETrainer):
+    """`TextACRETrainer` with `Canary`."""
+
+
+def build_grpo(recipe: Recipe, data: TrainingData[PromptRow], rewards: Rewards) -> GuardedGRPOTrainer:
+    """Builds it as GRPO is built."""
+    return grpo.build(recipe, data, rewards, CanaryGRPOTrainer)
+
+
+def build_acre(recipe: Recipe, data: TrainingData[Any], rewards: Rewards) -> SecondPassTrainer:
+    """Builds it as ACRE is built."""
+    return acre.build(recipe, data, rewards, CanaryACRETrainer, CanaryTextACRETrainer)
 
 
 @contextmanager

@@ -3,8 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from align.methods.grpo.report import REPORT as GRPO_REPORT
+from align.methods.rollouts.report import REPORT as ROLLOUT_REPORT
 from align.recipe.alarms import CANARY, CANARY_MAX
 from align.report.charts.panel import Panel
+from align.report.run.parts import ReportParts
 
 FACTS = {"canary_steps": "Steps between canaries", "canary_prompts": "Prompts of the canary"}
 PANEL = Panel(
@@ -14,6 +17,11 @@ PANEL = Panel(
 )
 
 
-def unused(recipe: Mapping[str, Any]) -> Sequence[str]:
-    """Lists the settings that a run without a canary does not use."""
-    return () if recipe.get("canary_steps") else tuple(FACTS)
+def _watched(report: ReportParts) -> ReportParts:
+    def unused(recipe: Mapping[str, Any]) -> Sequence[str]:
+        return (*report.unused(recipe), *(() if recipe.get("canary_steps") else FACTS))
+
+    return report.beside(FACTS, [PANEL], [])._replace(unused=unused)
+
+
+OF_GRPO, OF_ACRE = map(_watched, (GRPO_REPORT, ROLLOUT_REPORT))

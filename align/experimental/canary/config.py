@@ -1,0 +1,65 @@
+"""Settings of the canary and their rules: nothing of TRL is imported."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from align.recipe.config_numbers import check_numbers
+from align.recipe.ranges import COUNT, NOT_NEGATIVE, Range
+from align.recipe.rules import Rules
+
+RANGES: dict[str, Range] = {"canary_steps": NOT_NEGATIVE, "canary_prompts": COUNT}
+
+
+def turned_on(settings: Any) -> list[str]:
+    """Lists the key by which there is a canary, if there is one."""
+    return ["canary_steps"] if settings.canary_steps else []
+
+
+def check_canary(settings: Any) -> None:
+    """Refuses settings of the canary that cannot be used.
+
+    Args:
+        settings: Of a recipe, or a config.
+
+    Raises:
+        ValueError: At the first.
+    """
+    for name, allowed in RANGES.items():
+        if not allowed.holds(getattr(settings, name)):
+            raise ValueError(f"`{name}` must be {allowed}, got {getattr(settings, name)}.")
+    if settings.canary_steps and not settings.use_vllm:
+        raise ValueError(
+            "`canary_steps` compares log-probabilities of vLLM with the trainer's, and without `use_vllm: true` the "
+            "trainer writes the completions itself. Set `use_vllm: true`, or `canary_steps: 0`."
+        )
+
+
+RULES = Rules(ranges=RANGES, together=check_canary)
+
+
+@dataclass
+class CanaryConfig:
+    """Settings of the canary; with `canary_steps: 0`, the default, nothing differs."""
+
+    canary_steps: int = field(
+        default=0,
+        metadata={
+            "help": "Steps after which vLLM writes behind the same prompts again, and its log-probabilities are "
+            "compared with the trainer's; also at the first step of a process. With 0 never."
+        },
+    )
+    canary_prompts: int = field(
+        default=8,
+        metadata={"help": "Prompts of the training data that are drawn for it, by `seed`; each is continued once."},
+    )
+
+    def __post_init__(self) -> None:
+        """Checks them with those of the method.
+
+        Raises:
+            TypeError: If a number is something else.
+            ValueError: If one cannot be used.
+        """
+        check_numbers(self, RANGES)
+        super().__post_init__()  # type: ignore[misc]  # that of the method's config
+        check_canary(self)

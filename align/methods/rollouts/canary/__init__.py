@@ -1,1 +1,0 @@
-"""Whether vLLM writes with the weights that are trained: its log-probabilities on fixed prompts and the trainer's."""
