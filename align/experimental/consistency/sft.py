@@ -81,6 +81,9 @@ class ConsistentSFTTrainer(CountedSFTTrainer):
             raise ValueError(NO_PARALLELISM)
         self._comparison = Comparison(self.model, self.args.consistency_divergence)
         self.data_collator = _WithNumbers(self.data_collator)
+        self._set_signature_columns_if_needed()
+        columns: Any = self._signature_columns
+        columns += [ROW]
         self._sum = torch.zeros((), device=self.args.device)  # of divergences, in the step that is being made
 
     def _prepare_dataset(self, dataset: Any, processing_class: Any, args: Any, *rest: Any) -> Any:
@@ -111,12 +114,6 @@ class ConsistentSFTTrainer(CountedSFTTrainer):
             self._versions = VersionMaker(families, prompts, tokenise, args.max_length, args.seed, settings)
             dataset = dataset.add_column(ROW, list(range(len(dataset))))
         return super()._prepare_dataset(dataset, processing_class, args, *rest)
-
-    def _set_signature_columns_if_needed(self) -> None:
-        super()._set_signature_columns_if_needed()
-        columns: Any = self._signature_columns
-        if self._versions is not None and ROW not in columns:
-            self._signature_columns = columns + [ROW]  # noqa: RUF005 - transformers types it as None
 
     def get_batch_samples(
         self, epoch_iterator: Any, num_batches: int, device: torch.device

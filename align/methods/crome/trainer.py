@@ -73,6 +73,9 @@ class CromeTrainer(RewardTrainer):
         if type(self.data_collator) is not DataCollatorForPreference:
             name = type(self.data_collator).__name__
             raise TypeError(f"Crome collates ties with its own collator, got `data_collator` {name}. Leave it out.")
+        self._set_signature_columns_if_needed()
+        columns: Any = self._signature_columns
+        columns += ["tie", "tie_source"]
         self.data_collator = TieCollator(**vars(self.data_collator))
         self.add_callback(TokenCount(self))
         self.add_callback(self._streams)
@@ -111,12 +114,6 @@ class CromeTrainer(RewardTrainer):
         with self._streams.evaluating():
             metrics: dict[str, float] = super().evaluate(*args, **kwargs)
         return metrics
-
-    def _set_signature_columns_if_needed(self) -> None:
-        if self._signature_columns is None:
-            super()._set_signature_columns_if_needed()
-            columns: Any = self._signature_columns
-            columns += ["tie", "tie_source"]
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict)

@@ -114,6 +114,7 @@ class DeconfoundTrainer(Trainer):
             data_collator=OutcomeCollator(processing_class.pad_token_id, scale.mean, correction.means),
             **kwargs,
         )
+        self._signature_columns: Any = ["input_ids", "label", "outcome", "confounders"]
         self.model_accepts_loss_kwargs = False  # so that the loss is averaged over accumulated batches
         if args.head == "ridge" and self.is_deepspeed_enabled:
             raise ValueError("`head: ridge` needs whole weights, which DeepSpeed shards. Use one process, or DDP.")
@@ -149,9 +150,6 @@ class DeconfoundTrainer(Trainer):
             self.evaluate()
         self.control = self.callback_handler.on_train_end(self.args, self.state, self.control)
         return TrainOutput(1, error, {"train_loss": error})
-
-    def _set_signature_columns_if_needed(self) -> None:
-        self._signature_columns: Any = ["input_ids", "label", "outcome", "confounders"]
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None

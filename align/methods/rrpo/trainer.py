@@ -101,6 +101,9 @@ class RRPOTrainer(DPOTrainer):
             self.eval_dataset = self._prepare_vision(self.eval_dataset, "eval")
         self.train_dataset = endless(self.train_dataset, self.args)
         self.add_callback(self._streams)
+        self._set_signature_columns_if_needed()
+        columns: Any = self._signature_columns
+        columns += ["chosen_span_mask", "rejected_span_mask"]
         self.data_collator = self._span_collator()
         base = self.model.get_base_model() if is_peft_model(self.model) else self.model  # type: ignore[operator]
         self._reference_reading = add_token_head(base)
@@ -182,12 +185,6 @@ class RRPOTrainer(DPOTrainer):
         with self._streams.evaluating():
             metrics: dict[str, float] = super().evaluate(eval_dataset, *args, **kwargs)
         return metrics
-
-    def _set_signature_columns_if_needed(self) -> None:
-        if self._signature_columns is None:
-            super()._set_signature_columns_if_needed()
-            columns: Any = self._signature_columns
-            columns += [] if self.args.is_dpo else ["chosen_span_mask", "rejected_span_mask"]
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
         if self.args.is_dpo:
