@@ -69,10 +69,10 @@ ENABLED = {
     "deconfound": [f"train deconfound/quickstart {TWO_STEPS}", f"{DECONFOUND} dml", f"{DECONFOUND} fixed_effects"],
     "math": ["rewards check math_accuracy"],
     "reasoning-gym": ["rewards check reasoning_gym --data reasoning_gym:gcd?size=20"],
-    "qlora": [f"train sft/quickstart --lfu_coef 0 --use_peft true --load_in_4bit true {TWO_STEPS}"],
-    "tensorboard": [f"train sft/quickstart --lfu_coef 0 --report_to tensorboard {TWO_STEPS}"],
-    "trackio": [f"train sft/quickstart --lfu_coef 0 --report_to trackio {TWO_STEPS}"],
-    "wandb": [f"train sft/quickstart --lfu_coef 0 --report_to wandb {TWO_STEPS}"],
+    "qlora": [f"train sft/quickstart --use_peft true --load_in_4bit true {TWO_STEPS}"],
+    "tensorboard": [f"train sft/quickstart --report_to tensorboard {TWO_STEPS}"],
+    "trackio": [f"train sft/quickstart --report_to trackio {TWO_STEPS}"],
+    "wandb": [f"train sft/quickstart --report_to wandb {TWO_STEPS}"],
     "audit": [AUDIT],
 }
 TRACKERS = ("tensorboard", "trackio", "wandb")  # each is a writer of transformers; nightly

@@ -62,7 +62,7 @@ def walks() -> dict[str, Walk]:
     return {
         "tiny": Walk(
             str(recipes / "acre/assets/lab/model"),
-            ("sft/quickstart", "--lfu_coef", "0", "--max_steps", "20", "--learning_rate", "2e-4"),
+            ("sft/quickstart", "--max_steps", "20", "--learning_rate", "2e-4"),
             ("acre/quickstart",),
             60,
             str(recipes / "acre/assets/lab/eval.jsonl"),
