@@ -7,7 +7,7 @@ import pytest
 
 import align
 from align.errors import UserError
-from align.report.audit.words import headline
+from align.report.audit import headline
 
 
 @pytest.mark.slow

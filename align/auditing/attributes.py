@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from align.auditing.entry import Entry
 from align.auditing.features import FEWEST
-from align.auditing.rows import Compared, Flags, Seen
-from align.auditing.tested import Numbers, Values
+from align.auditing.rows import Compared, Seen
+from align.auditing.significance import Flags, Numbers, Values
 from align.evaluation.statistics.group_metrics import NAMED_GROUPS
 
 COMMON, COUNTER = NAMED_GROUPS

@@ -4,15 +4,13 @@ from array import array
 
 import numpy as np
 
-from align.auditing.choices import compare_choices
-from align.auditing.correlations import compare_outcomes
 from align.auditing.cues import Cues, find_cues
 from align.auditing.entry import Entry
 from align.auditing.features import FEWEST, Texts
-from align.auditing.labels import compare_labels
-from align.auditing.rows import Compared, Flags, Seen, first_of_prompt
-from align.auditing.sides import Sides
-from align.auditing.tested import Numbers, Tested
+from align.auditing.labels import compare_labels, compare_outcomes
+from align.auditing.rows import Compared, Seen, first_of_prompt
+from align.auditing.sides import Sides, compare_choices
+from align.auditing.significance import Flags, Numbers, Tested
 from rewards.reading.options import LETTERS
 
 MOST_WORDS = 12_000_000  # each takes some 130 bytes while features are tested, and more rows find hardly other cues

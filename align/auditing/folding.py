@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from align.auditing.tested import Numbers, Tested
+from align.auditing.significance import Numbers, Tested
 
 _SAME = 0.8  # of the units, with their side, of two cues that are shown as one
 _PART = 0.6  # of the units of a weaker cue that shares a word

@@ -1,17 +1,28 @@
-"""Cues in texts that have a label: questions by the gold's letter, examples by their class."""
+"""Cues in texts that have a label or an outcome: letters of the gold, classes, and what was observed."""
+
+from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
-from align.auditing.features import FEWEST, Features
-from align.auditing.significance import FALSE_DISCOVERIES, NUM_STRATA, fisher, of_z, strata_of
-from align.auditing.tested import Numbers, Tested, Values, stricter
-from align.auditing.words import COUNTS
+from align.auditing.features import COUNTS, FEWEST, Features, is_length
+from align.auditing.significance import (
+    FALSE_DISCOVERIES,
+    NUM_STRATA,
+    Flags,
+    Numbers,
+    Tested,
+    Values,
+    fisher,
+    of_z,
+    strata_of,
+    stricter,
+    sums,
+)
+
+_BLOCK = 256  # features at once
 
 
-def compare_labels(
-    where: str, kept: NDArray[np.bool_], labels: Numbers, names: list[str], features: Features
-) -> Tested:
+def compare_labels(where: str, kept: Flags, labels: Numbers, names: list[str], features: Features) -> Tested:
     """Tests which features a label has more often than the other labels, by Fisher's exact test.
 
     Args:
@@ -21,7 +32,7 @@ def compare_labels(
         names: C names of the labels.
         features: Of the texts.
     """
-    text, feature, feature_names, types = with_some(features, kept)
+    text, feature, feature_names, types, _ = features.beside(_counts(features, kept))
     stays = kept[text]
     text, feature = text[stays], feature[stays]
     num, classes = len(feature_names), len(names)
@@ -53,10 +64,10 @@ def compare_labels(
         room = (n_s * (all_in - n_s) / np.maximum(1, all_in)).sum(axis=1)
         spread = n_s * label_s * (all_in - n_s) * (all_in - label_s) / np.maximum(1, all_in**2 * (all_in - 1))
         z_within, within = over / np.sqrt(spread.sum(axis=1)), over / room
-    is_length = np.array([feature_names[i].endswith(COUNTS[0]) and types[i] == "count" for i in at], dtype=bool)
-    z, z_within = np.nan_to_num(z), np.where(is_length, np.nan_to_num(z), np.nan_to_num(z_within))
+    of_length = is_length(feature_names, types)[at]
+    z, z_within = np.nan_to_num(z), np.where(of_length, np.nan_to_num(z), np.nan_to_num(z_within))
     p_raw = fisher(hit, trials, with_label, np.full(len(hit), rows))
-    p_values = stricter(p_raw, z, np.where(is_length, p_raw, of_z(z_within)), z_within)
+    p_values = stricter(p_raw, z, np.where(of_length, p_raw, of_z(z_within)), z_within)
     unit, of, is_hit = _occurrences(
         at, label, np.flatnonzero(p_values <= FALSE_DISCOVERIES), text, feature, labels, num
     )
@@ -67,30 +78,24 @@ def compare_labels(
         targets=[names[i] for i in label],
         opposites=[""] * len(at),  # less of one label is more of another, which has a test of its own
         n=trials, hits=hit, expected=rest, effect=share - rest,
-        within=np.where(is_length, share - rest, np.nan_to_num(within)),
+        within=np.where(of_length, share - rest, np.nan_to_num(within)),
         p_raw=p_raw, p_values=p_values, z=z, by_class=hits[at], num_texts=int(rows),
         unit=unit, feature=of, is_hit=is_hit,
     )  # fmt: skip
 
 
-def with_some(features: Features, kept: NDArray[np.bool_]) -> tuple[Numbers, Numbers, list[str], list[str]]:
-    """Adds whether a text has any of what is counted, and whether it is longer than most."""
-    found = [(features.text, features.feature)]
-    names, types = list(features.names), list(features.types)
+def _counts(features: Features, kept: Flags) -> Iterator[tuple[str, str, Numbers]]:
+    """Says which texts have any of what is counted, and which are longer than most."""
     for number, name in enumerate(COUNTS):
         column = features.sizes[:, number]
         least = np.median(column[kept]) if number == 0 and kept.any() else 1 if name == "lines" else 0
-        having = np.flatnonzero((column > least) & kept)
-        found.append((having, np.full(len(having), len(names))))
-        names.append({0: "more than the median of characters", 1: "several lines"}.get(number, f"any {name}"))
-        types.append("count")
-    text, feature = (np.concatenate(each) for each in zip(*found, strict=True))
-    return text, feature, names, types
+        words = {0: "more than the median of characters", 1: "several lines"}.get(number, f"any {name}")
+        yield words, "count", np.flatnonzero((column > least) & kept)
 
 
 def _occurrences(
     at: Numbers, label: Numbers, tests: Numbers, text: Numbers, feature: Numbers, labels: Numbers, num: int
-) -> tuple[Numbers, Numbers, NDArray[np.bool_]]:
+) -> tuple[Numbers, Numbers, Flags]:
     """Lists the texts of some tests, sorted by test."""
     order = np.lexsort((text, feature))
     text, feature = text[order], feature[order]
@@ -99,3 +104,92 @@ def _occurrences(
     test = np.repeat(tests, length)
     place = np.arange(len(test)) - np.repeat(np.cumsum(length) - length, length) + starts[at[test]]
     return text[place], test, labels[text[place]] == label[test]
+
+
+def compare_outcomes(
+    kept: np.ndarray, outcome: Values, confounders: Values, cluster: Numbers, features: Features
+) -> Tested:
+    """Tests which features go with a higher or a lower outcome.
+
+    Ranks of the outcome lose what a straight line through the ranks of the confounders explains of them, and so do the
+    features; in the second test the strata of length are taken out, too. Texts of one prompt count as one: the test is
+    robust to what they share.
+
+    Args:
+        kept: `(N,)` which texts count.
+        outcome: `(N,)` what was observed.
+        confounders: `(N, C)` what may have moved it.
+        cluster: `(N,)` number of each text's prompt.
+        features: Of the texts.
+    """
+    from scipy.stats import rankdata
+
+    text, feature, names, types, _ = features.beside(_counts(features, kept))
+    stays = kept[text]
+    rows = np.flatnonzero(kept)
+    place = np.cumsum(kept) - 1
+    text, feature = place[text[stays]], feature[stays]
+    num, num_rows = len(names), len(rows)
+    n = np.bincount(feature, minlength=num).astype(float)
+    usable = np.flatnonzero((n >= FEWEST) & (n <= num_rows - FEWEST))
+    new = np.full(num, -1)
+    new[usable] = np.arange(len(usable))
+    stays = new[feature] >= 0
+    text, feature = text[stays], new[feature[stays]]
+    order = np.lexsort((text, feature))
+    text, feature = text[order], feature[order]
+    names, types, n = [names[i] for i in usable], [types[i] for i in usable], n[usable]
+
+    y = rankdata(outcome[kept])
+    known = [np.ones(num_rows), *(rankdata(column) for column in confounders[kept].T)]
+    stratum = strata_of(features.sizes[kept, 0].astype(float))
+    lengths = [(stratum == each).astype(float) for each in range(1, NUM_STRATA)]
+    _, groups = np.unique(cluster[kept], return_inverse=True)
+    starts = np.searchsorted(feature, np.arange(len(usable) + 1))
+    raw = _correlate(y, np.stack(known, axis=1), groups, text, starts)
+    within = _correlate(y, np.stack([*known, *lengths], axis=1), groups, text, starts)
+    effect, z = raw
+    effect_within, z_within = (np.where(is_length(names, types), a, b) for a, b in zip(raw, within, strict=True))
+    p_raw = of_z(z)
+    p_values = stricter(p_raw, z, of_z(z_within), z_within)
+    median = np.median(outcome[kept]) if num_rows else 0.0
+    above = outcome[kept][text] > median
+    return Tested(
+        where="text", names=names, types=types,
+        targets=["a higher outcome"] * len(names), opposites=["a lower outcome"] * len(names),
+        n=n, hits=sums(feature, above, len(names)),
+        expected=np.zeros(len(names)), effect=effect, within=effect_within, p_raw=p_raw, p_values=p_values, z=z,
+        by_class=np.zeros((len(names), 0)), num_texts=num_rows,
+        unit=rows[text], feature=feature, is_hit=above,
+    )  # fmt: skip
+
+
+def _correlate(y: Values, known: Values, groups: Numbers, text: Numbers, starts: Numbers) -> tuple[Values, Values]:
+    """Computes partial correlations of features with an outcome, and their deviates.
+
+    Args:
+        y: `(N,)` outcome.
+        known: `(N, K)` what is taken out of both, with a column of ones.
+        groups: `(N,)` number of each text's group.
+        text: `(E,)` texts that have a feature, sorted by feature.
+        starts: `(F + 1,)` where each feature begins in them.
+    """
+    basis, _ = np.linalg.qr(known)
+    rest = y - basis @ (basis.T @ y)
+    num_groups, length = int(groups.max(initial=-1)) + 1, float(np.sqrt((rest**2).sum()))
+    found = []
+    for first in range(0, len(starts) - 1, _BLOCK):
+        last = min(first + _BLOCK, len(starts) - 1)
+        block = np.zeros((len(y), last - first))
+        column = np.repeat(np.arange(last - first), np.diff(starts[first : last + 1]))
+        block[text[starts[first] : starts[last]], column] = 1.0
+        block -= basis @ (basis.T @ block)
+        products = block * rest[:, None]
+        by_group = np.zeros((num_groups, last - first))
+        np.add.at(by_group, groups, products)
+        over = products.sum(axis=0)
+        sizes = np.sqrt((block**2).sum(axis=0))
+        spread = np.sqrt((by_group**2).sum(axis=0))
+        found.append(np.stack([over / np.maximum(sizes * length, 1e-12), over / np.maximum(spread, 1e-12)]))
+    joined = np.concatenate(found, axis=1) if found else np.zeros((2, 0))
+    return joined[0], joined[1]

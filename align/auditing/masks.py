@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from align.auditing.cues import describe
 from align.auditing.entry import Entry
 from align.auditing.features import FEWEST, Features, Texts
-from align.auditing.rows import Compared, Flags, Seen, first_of_prompt
-from align.auditing.tested import Numbers, Values
+from align.auditing.rows import Compared, Seen, first_of_prompt
+from align.auditing.significance import Flags, Numbers, Values
 from align.evaluation.statistics.metrics import wilson
 from rewards.reading.options import LETTERS
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align.auditing.entry import Entry
-from align.auditing.words import Vocabulary
+from align.auditing.features import Vocabulary
 from rewards.extras import missing
 
 JACCARD = 0.8

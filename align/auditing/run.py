@@ -132,8 +132,8 @@ def audit(
     files = [_count(reader, "training") for reader in readers]
     files += [] if eval_reader is None else [_count(eval_reader, "evaluation")]
     record = AuditRecord(
-        kind, files, len(train), int(rows.distinct.sum()), findings, found_cues, sentences, told,
-        pairs.finding if pairs else None,
+        kind, files, len(train), int(rows.distinct.sum()), findings, found_cues, told,
+        pairs.finding if pairs else None, None, sentences,
     )  # fmt: skip
     return Audited(record, reasons, readers, pairs.groups if pairs else None)
 

@@ -5,9 +5,9 @@ from typing import Any
 from rich.text import Text
 
 from align.auditing.record import AuditRecord
-from align.auditing.trace_scores import TraceFinding
+from align.auditing.traces import TraceFinding
 from align.console import make_console, make_table
-from align.report.audit.words import (
+from align.report.audit import (
     TRACE_COLUMNS,
     by_length,
     in_points,

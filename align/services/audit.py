@@ -16,14 +16,13 @@ from align.auditing.record import AuditRecord
 from align.auditing.row_checks import Named
 from align.auditing.run import Advance
 from align.auditing.run import audit as audit_rows
-from align.auditing.trace_scores import find_scores, write_traces
+from align.auditing.traces import find_scores, write_traces
 from align.console import make_console
 from align.errors import UserError
 from align.options import Media, fill, listing, several
 from align.recipe.dataset import DatasetConfig, MediaSettings
 from align.recipe.media_settings import check_media
-from align.report.audit import build_audit_page
-from align.report.audit.words import headline
+from align.report.audit import build_audit_page, headline
 from align.runs.writable import check_writable
 from align.services.options import AuditReading, NamedColumns, Scoring
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from align.auditing.folding import fold
-from align.auditing.tested import Tested
+from align.auditing.significance import Tested
 
 NUM_UNITS, NUM_FEATURES = 60, 40
 

@@ -9,8 +9,7 @@ from planted import read_lines, write_rows
 from tiny import tiny_model, tiny_tokenizer
 
 from align.auditing.entry import Entry
-from align.auditing.trace_scores import clustered_interval, find_scores, write_traces
-from align.auditing.traces import ScoredTrace, TraceData
+from align.auditing.traces import ScoredTrace, TraceData, clustered_interval, find_scores, write_traces
 from align.models.likelihood import Tokens, token_nll
 
 TRACES = ("Iron is 4.\nSo it rusts.\nA", "Gold.", "One step. Two steps, 2. Three")

@@ -8,7 +8,7 @@ from planted import clean_pairs, with_cue, write_rows
 from align.auditing.reading import Source
 from align.auditing.row_checks import Named
 from align.auditing.run import audit
-from align.auditing.trace_scores import GroupScore, StepScore, TraceFinding
+from align.auditing.traces import GroupScore, StepScore, TraceFinding
 from align.report.audit import build_audit_page
 
 

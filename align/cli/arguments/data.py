@@ -150,7 +150,7 @@ def _audit(
 ) -> int:
     """Prints what was found; returns 1 if something is found that it should fail on."""
     from align.auditing.kept import COUNTERFACTUAL_FILE, KEPT_FILE, LEFT_OUT_FILE
-    from align.auditing.trace_scores import TRACES_FILE
+    from align.auditing.traces import TRACES_FILE
     from align.cli.audit_tables import show
     from align.services.audit import audit_data
 

@@ -11,8 +11,16 @@ from align.auditing.cues import describe
 from align.auditing.features import FEWEST, Features, Texts
 from align.auditing.folding import Lead, fold
 from align.auditing.sides import Sides, is_length, tell_apart
-from align.auditing.significance import FALSE_DISCOVERIES, NUM_STRATA, adjust, strata_of
-from align.auditing.tested import Numbers, Tested, stricter, sums
+from align.auditing.significance import (
+    FALSE_DISCOVERIES,
+    NUM_STRATA,
+    Numbers,
+    Tested,
+    adjust,
+    strata_of,
+    stricter,
+    sums,
+)
 from align.data.pairs.reward_bench import BenchPair
 from align.evaluation.statistics.item_means import Codes
 from align.evaluation.statistics.metrics import LEVEL, Estimate, Values
