@@ -15,7 +15,7 @@ from align.recipe.fields import chain_fields, settings_class
 from align.recipe.keys import EXPERIMENTAL, keys_of
 from align.recipe.recipe import parse_recipe
 from align.services.prepared import prepare
-from align.training.default_args import with_args
+from align.training.as_in_trl import with_args
 
 WITH = [name for name, method in METHODS.items() if method.variants]
 

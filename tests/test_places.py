@@ -27,7 +27,7 @@ OF_TRL = (
 # The only modules that import what an extra brings, and never at their top: a base install reaches all others.
 PLACES_OF_EXTRAS = {
     "vllm": {"align.models.vllm_engine", "align.models.second_pass.vllm", "align.models.policies.vllm_policy"},
-    "deepspeed": {"align.recipe.deepspeed_json", "align.training.moving_reference"},
+    "deepspeed": {"align.recipe.deepspeed_json", "align.training.resuming"},
     "vision": {
         "align.data.media.image_rules",
         "align.data.media.images",

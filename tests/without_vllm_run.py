@@ -11,7 +11,7 @@ import runpy
 import sys
 from pathlib import Path
 
-from align.training.without_vllm import leave_out_vllm
+from align.training.mended import leave_out_vllm
 
 if __name__ == "__main__":
     del sys.argv[0]

@@ -7,7 +7,7 @@ import pyarrow.parquet as parquet
 from scenes import COLOURS, square
 
 from align.data.media.thumbnails import thumbnails
-from align.training.media import MediaFolder
+from align.training.shown_rows import MediaFolder
 
 
 def frames(count: int, colour: str = "red", size: int = 240):

@@ -85,8 +85,8 @@ def _build(stage: Stage, run: Prepared) -> Any:
     from transformers.utils.logging import disable_progress_bar
 
     from align.training.build import build_trainer
-    from align.training.pair_samples import write_pairs
-    from align.training.renamed_settings import hide_old_names
+    from align.training.mended import hide_old_names
+    from align.training.shown_rows import write_pairs
 
     recipe, folder, data = stage.recipe, stage.folder, run.training_data
     say_loading(recipe, folder)
@@ -126,15 +126,12 @@ def _run(trainer: Any, stage: Stage, run: Prepared, seconds: float | None, is_sh
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
     from align.report import build_report
-    from align.training.callbacks import AlarmLines, BestMetric, EndOfPass, MetricsFile, RunProgress
+    from align.training.callbacks import AlarmLines, BestMetric, LivePage, MetricsFile, PhaseTimer, RunProgress
     from align.training.hub import HubPushes
-    from align.training.live_page import LivePage
     from align.training.mended import keep_adapter_dtype, keep_loading, restore_to_one_cpu
-    from align.training.moving_reference import MovingReference
-    from align.training.phases import PhaseTimer
+    from align.training.resuming import EndOfPass, MovingReference, Unlogged
     from align.training.saving import WholeCheckpoints
     from align.training.stopping import EarlyEnd, exact_every
-    from align.training.unlogged import Unlogged
 
     recipe, folder, launch = stage.recipe, stage.folder, current_launch()
     sizes = run_bytes(recipe, launch)

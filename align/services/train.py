@@ -35,7 +35,6 @@ from align.services.prepared import Prepared, prepare
 from align.services.run_words import say_checking, start_words
 from align.threads import use_threads
 from align.training.stopping import TO_BE_CONTINUED
-from align.training.without_vllm import leave_out_vllm
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,6 +154,8 @@ def _train_stages(
     models = [stage.recipe.model.model_name_or_path for stage in stages]
     use_threads(most_parameters(model for model in models if recipe.then is None or model != recipe.then.trained))
     if services.is_whole_process and not uses_vllm:
+        from align.training.mended import leave_out_vllm
+
         leave_out_vllm()
         gc.freeze()  # modules: accelerate runs full collections in and after each training
         atexit.register(gc.unfreeze)  # else Triton takes its own, which are never freed, for leaks and lists them

@@ -11,8 +11,7 @@ from align.data.training_data import Rows, TrainingData
 from align.errors import RecipeError
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward, named_model
-from align.training.cached_rows import cached
-from align.training.typed_rows import typed_dataset
+from align.training.row_sets import cached, typed_dataset
 
 
 def build_trainer(recipe: Recipe, data: TrainingData[Any], rewards: list[Reward]) -> Trainer:
@@ -53,7 +52,7 @@ def as_dataset(rows: Rows) -> Dataset:
     """Makes a data set whose images are decoded when they are read."""
     if not isinstance(rows, MadeRows) and any("images" in row for row in rows):
         return typed_dataset(rows).cast_column("images", [Image()])
-    return cached(rows, typed_dataset)
+    return cached(rows)
 
 
 def eval_dataset(rows: Rows) -> Dataset | None:

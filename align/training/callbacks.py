@@ -1,7 +1,9 @@
-"""What a run writes, shows and makes up for while it trains."""
+"""What a run writes, shows and times while it trains."""
 
+import functools
 import json
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -9,13 +11,12 @@ from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from transformers import TrainerCallback
-from transformers.trainer_utils import IntervalStrategy
 
 from align.console import make_console, say
 from align.errors import RecipeError, UserError
 from align.recipe.alarms import CANARY, alarm_keys, alarm_sentence, logs_of
+from align.recipe.problems import one_line
 from align.recipe.rules import suggestion
-from align.runs.stages import lacks_evaluation
 from align.secrets import mask
 
 # Shown beside the progress bar, where the run logs them; what a method shows of its own comes behind the first.
@@ -27,6 +28,9 @@ SHOWN = {
     "accuracy": "accuracy",
 }
 _PREFIX = "eval_"
+EVERY_SECONDS = 30.0
+SHARE = 0.01  # of the time that a run has trained
+_TIMED = ("_generate", "_ask_again", "_calculate_rewards", "_generate_and_score_completions", "training_step")
 
 
 class MetricsFile(TrainerCallback):
@@ -209,40 +213,97 @@ class BestMetric(TrainerCallback):
         )
 
 
-class EndOfPass(TrainerCallback):
-    """Logs and evaluates after the last step of a pass, where a run was ended between its save and that.
+class LivePage(TrainerCallback):
+    """Writes the page every half minute at most, and less often where that would take more than 1 % of the time.
 
-    transformers saves after the step, and then does what is due after a pass; a run that goes on begins with the next
-    one. Scores of the best model, a scheduler that follows the evaluation, and random numbers go on from there, too.
-    After the last step of all no other one is made.
+    A page is no reason to end a run: what goes wrong with it is said once.
 
     Args:
-        trainer: Any trainer.
-        checkpoint: What the run goes on from, None for its beginning.
+        write: Writes the page.
+        clock: Gives seconds.
     """
 
-    def __init__(self, trainer: Any, checkpoint: Path | None) -> None:
-        self._trainer, self._checkpoint = trainer, checkpoint
+    def __init__(self, write: Callable[[], object], clock: Callable[[], float] = time.monotonic) -> None:
+        self.write, self.clock = write, clock
+        self.began = self.ended = clock()
+        self.spent = self.last = 0.0
+        self.has_failed = False
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Makes up for it, once callbacks before this one have taken up what the checkpoint holds."""
-        trainer, is_end = self._trainer, state.global_step >= state.max_steps
-        if self._checkpoint is None or not (is_end or float(state.epoch).is_integer()):
+        """Starts the clock."""
+        self.began = self.ended = self.clock()
+
+    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Writes if it is time."""
+        started = self.clock()
+        if not state.is_world_process_zero or not self._is_due(started):
             return
-        if args.logging_strategy == IntervalStrategy.EPOCH:
-            control.should_log = True
-            trainer._maybe_log_save_evaluate(trainer._tr_loss, None, None, None, state.epoch, None, None)
-            control.should_log = False
-        if lacks_evaluation(args, state.log_history, state.global_step, state.epoch):
-            trainer._load_rng_state(str(self._checkpoint))
-            metrics = trainer._evaluate(None, None)
-            if trainer._determine_best_metric(metrics, None):
-                state.best_model_checkpoint = str(self._checkpoint)
-            trainer._load_rng_state = _keep  # which would undo what the evaluation has drawn
-        if is_end:
-            control.should_training_stop = True
-            trainer._run_epoch = _keep  # which looks at that after a step
+        try:
+            self.write()
+        except Exception as error:  # whatever a table of this run holds, its training matters more
+            if not self.has_failed:
+                say(f"The page cannot be written while training: {one_line(error).rstrip('.')}. Training goes on.")
+            self.has_failed = True
+        self.ended = self.clock()
+        self.last = self.ended - started
+        self.spent += self.last
+
+    def _is_due(self, now: float) -> bool:
+        return now - self.ended >= EVERY_SECONDS and self.spent + self.last <= SHARE * (now - self.began)
 
 
-def _keep(*args: Any, **kwargs: Any) -> None:
-    """Leaves all as it is."""
+class PhaseTimer(TrainerCallback):
+    """Logs `time/<phase>`, seconds per optimizer step; what happens in a step stays as it is.
+
+    Phases: `generate` (with the transfer of weights to vLLM), `second_pass` (ACRE), `rewards`, `log_probs` (of the
+    sampler's policy and the reference, and of the canary), `update` (forward and backward), `rest` (optimizer, data,
+    logs, checkpoints). They add up to the time between two steps; evaluation is part of `rest`. Trainers that generate
+    nothing are left as they are.
+
+    Args:
+        trainer: Any trainer; a `GRPOTrainer` or a subclass is timed.
+    """
+
+    def __init__(self, trainer: Any) -> None:
+        self._trainer = trainer
+        self._seconds: dict[str, float] = defaultdict(float)
+        self._last = time.perf_counter()
+        self._generates = hasattr(trainer, "_calculate_rewards")
+        for name in _TIMED if self._generates else ():
+            if hasattr(trainer, name):
+                setattr(trainer, name, self._timed(name, getattr(trainer, name)))
+
+    def _timed(self, name: str, function: Any) -> Any:
+        @functools.wraps(function)
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            started = time.perf_counter()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                if self._trainer.model.training:
+                    self._seconds[name] += time.perf_counter() - started
+
+        return timed
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Starts the clock."""
+        self._last = time.perf_counter()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Hands the phases of the step to the trainer's metrics, which are averaged until they are logged."""
+        if not self._generates:
+            return
+        now, spent = time.perf_counter(), self._seconds
+        scored = spent["_generate_and_score_completions"]
+        phases = {
+            "generate": spent["_generate"],
+            "rewards": spent["_calculate_rewards"] - spent["_ask_again"],
+            "log_probs": scored - spent["_generate"] - spent["_calculate_rewards"],
+            "update": spent["training_step"] - scored,
+            "rest": now - self._last - spent["training_step"],
+        }
+        if hasattr(self._trainer, "_ask_again"):
+            phases["second_pass"] = spent["_ask_again"]
+        for phase, seconds in phases.items():
+            self._trainer._metrics["train"][f"time/{phase}"].append(seconds)
+        self._last, self._seconds = now, defaultdict(float)

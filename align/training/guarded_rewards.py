@@ -15,15 +15,6 @@ from transformers import PreTrainedModel
 from align.errors import RewardError
 from align.secrets import mask
 from align.training.audit_signals import audit_signals, text_features
-from align.training.completion_tables import (
-    GOLD_COLUMN,
-    IMAGES_COLUMN,
-    has_images,
-    right_answers,
-    small_copies,
-    write_copies,
-)
-from align.training.media import MediaFolder
 from align.training.output_head import WholeHead, check_fused_head
 from align.training.reward_records import (
     GOES_ON_AFTER,
@@ -45,8 +36,17 @@ from align.training.reward_repeats import (
     pair_scores,
     repeat_metrics,
     rows_to_repeat,
+    score_again,
 )
-from align.training.scored_again import score_again
+from align.training.shown_rows import (
+    GOLD_COLUMN,
+    IMAGES_COLUMN,
+    MediaFolder,
+    has_images,
+    right_answers,
+    small_copies,
+    write_copies,
+)
 from rewards.catalog import REWARDS
 from rewards.running.contract.calls import NOT_COLUMNS
 from rewards.running.guard import GuardedReward

@@ -1,13 +1,25 @@
-"""What a run mends in its trainer and in torch: types of adapters, loaders and signals, CPUs."""
+"""What a run mends in its libraries: types of adapters, loaders and signals, CPUs, names, an import that it lacks."""
 
 import signal
-from collections.abc import Callable
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import torch
 from accelerate.utils import is_peft_model
-from transformers import Trainer
+from transformers import Trainer, TrainingArguments
+
+# transformers 5.20; TRL 1.16 sets the first by default. Drop with TRL 1.17.
+RENAMED = {
+    "gradient_checkpointing": "activation_checkpointing",
+    "gradient_checkpointing_kwargs": "activation_checkpointing_kwargs",
+}
+GENERATION = "trl.generation.vllm_generation"  # with its client all of TRL that imports vLLM, each when it is loaded
 
 
 def keep_adapter_dtype(trainer: Any) -> None:
@@ -73,3 +85,40 @@ def _no_tag(storage: Any) -> None:
 
 def _restored(storage: Any, location: str) -> Any | None:
     return storage if location.startswith("cpu:") else None
+
+
+def take_new_names(config: TrainingArguments) -> None:
+    """Hands settings on under their new names, as transformers does, which warns of a default that is TRL's."""
+    for old, new in RENAMED.items():
+        if getattr(config, new, False) is None:  # a transformers before has none of that name
+            setattr(config, new, getattr(config, old))
+
+
+def hide_old_names() -> None:
+    """Hides deprecations of transformers >= 5.20 that TRL 1.16 causes and no user can mend; drop with TRL 1.17."""
+    for name in ("gradient_checkpointing", "is_gradient_checkpointing", "past_key_values"):
+        warnings.filterwarnings("ignore", message=rf"`{name}\w*` is deprecated", category=FutureWarning)
+
+
+@contextmanager
+def old_names_hidden() -> Iterator[None]:
+    """Does so for a call of TRL's alone."""
+    with warnings.catch_warnings():
+        hide_old_names()
+        yield
+
+
+def leave_out_vllm() -> None:
+    """Loads what TRL generates with as if vLLM were not installed; this process cannot use vLLM afterwards.
+
+    TRL imports it wherever it is installed, and that takes seconds.
+    """
+    if GENERATION in sys.modules or find_spec("vllm") is None:
+        return
+    import_utils: Any = import_module("trl.import_utils")
+    installed = import_utils.is_vllm_available
+    import_utils.is_vllm_available = lambda min_version=None: False
+    try:
+        import_module(GENERATION)
+    finally:
+        import_utils.is_vllm_available = installed

@@ -19,14 +19,14 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from align.report.page import run_page
 from align.services.train import run
-from align.training import live_page
+from align.training import callbacks
 from scripts.benches.report import write_run
 from scripts.harness import Options, tell, write_numbers
 
-BAR = live_page.SHARE
+BAR = callbacks.SHARE
 
 
-class CountedPage(live_page.LivePage):
+class CountedPage(callbacks.LivePage):
     """Counts steps, pages, and the processor time of the loop and of the pages in it."""
 
     made: ClassVar[list["CountedPage"]] = []
@@ -57,7 +57,7 @@ class CountedPage(live_page.LivePage):
 
 def train(recipe: str, minutes: float) -> dict[str, Any]:
     """Trains for some time and returns what the page took."""
-    live_page.LivePage = CountedPage  # type: ignore[misc]
+    callbacks.LivePage = CountedPage  # type: ignore[misc]
     with tempfile.TemporaryDirectory() as folder:
         words = ["--output_dir", f"{folder}/run", "--max_steps", "1000000", "--logging_steps", "1"]
         run(recipe, words, None, f"{round(60 * minutes)}s")
@@ -98,7 +98,7 @@ def main(argv: list[str] | None = None) -> int:
         f"{found['seconds']:.0f} s: {found['share']:.2%} of the loop, {found['cpu_share']:.2%} of its processor time"
     )
     long = render_long(arguments.steps, arguments.completions)
-    every = max(live_page.EVERY_SECONDS, long / BAR)
+    every = max(callbacks.EVERY_SECONDS, long / BAR)
     print(
         f"A page of {arguments.steps:,} steps and {arguments.completions:,} completions takes {long:.2f} s of the "
         f"processor: every {every:.0f} s at most, {long / every:.2%}"

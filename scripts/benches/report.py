@@ -98,7 +98,7 @@ def write_media(folder: Path, rng: np.random.Generator, count: int = 64) -> list
     from PIL import Image
 
     from align.data.media.thumbnails import thumbnail
-    from align.training.media import MediaFolder
+    from align.training.shown_rows import MediaFolder
 
     media = MediaFolder(folder)
     pixels = rng.integers(0, 256, (count, 160, 160, 3), dtype=np.uint8)

@@ -50,8 +50,8 @@ def pages(monkeypatch):
         return given[0] / "report.html"
 
     monkeypatch.setattr("align.report.build_report", keep)
-    monkeypatch.setattr("align.training.live_page.EVERY_SECONDS", 0.0)
-    monkeypatch.setattr("align.training.live_page.SHARE", 1.0)
+    monkeypatch.setattr("align.training.callbacks.EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("align.training.callbacks.SHARE", 1.0)
     return written
 
 

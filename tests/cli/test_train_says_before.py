@@ -15,7 +15,7 @@ from align.runs.start import find_start
 from align.services.build_error import build_error, named_keys
 from align.services.prepared import prepare
 from align.services.train import run
-from align.training.renamed_settings import hide_old_names
+from align.training.mended import hide_old_names
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ from align.methods.acre.config import ACREConfig
 from align.methods.crome.config import CromeConfig
 from align.methods.grpo.config import GRPOConfig
 from align.methods.rrpo.config import RRPOConfig
-from align.training.default_args import with_args
+from align.training.as_in_trl import with_args
 
 TRAINERS = [
     (RRPOTrainer, DPOTrainer, RRPOConfig, "RRPO"),

@@ -18,7 +18,7 @@ from align.data.media.thumbnails import thumbnail
 from align.report import build_any_report, build_comparison, build_report
 from align.report.run.samples import pick_samples
 from align.report.thumbnails import Filmstrip, Thumbnails
-from align.training.media import MediaFolder
+from align.training.shown_rows import MediaFolder
 
 Image = pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
 SOURCES = re.compile(r'<img src="data:image/jpeg;base64,([A-Za-z0-9+/=]+)" alt="([^"]*)"')

@@ -11,13 +11,13 @@ from started import ROOT
 from align.data import load_preferences, stored_items
 from align.data.pairs.preferences import pair_to_row, pairs_to_rows
 from align.data.stored_items import Picked, StoredItems
-from align.training import cached_rows
+from align.training import row_sets
 from align.training.build import as_dataset
 
 
 @pytest.fixture
 def cache(monkeypatch, tmp_path):
-    monkeypatch.setattr(cached_rows, "LEAST", 3)
+    monkeypatch.setattr(row_sets, "LEAST", 3)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     return tmp_path / "cache"
 
@@ -47,7 +47,7 @@ def test_a_second_start_finds_what_the_first_made(cache, tmp_path):
 
 def test_other_code_makes_it_again(cache, tmp_path, monkeypatch):
     assert calls(tmp_path, rows("a", "bb", "ccc"))[1] == 3
-    monkeypatch.setattr(cached_rows, "code_digest", lambda: "another version")
+    monkeypatch.setattr(row_sets, "code_digest", lambda: "another version")
     assert calls(tmp_path, rows("a", "bb", "ccc"))[1] == 3
 
 
@@ -147,7 +147,7 @@ import sys
 from align.data import load_questions, stored_items
 from align.data.questions.rows import question_rows
 from align.data.questions.templates import PromptTemplate
-from align.training.cached_rows import _digest
+from align.training.row_sets import _digest
 stored_items.IN_MEMORY = 2
 rows = question_rows(load_questions(sys.argv[1])[0], PromptTemplate("{question}\\n{options}"), shuffle_options=True)
 print(_digest(rows))

@@ -8,8 +8,7 @@ import torch
 import transformers
 from transformers import Trainer, TrainerCallback
 
-from align.training.callbacks import EndOfPass
-from align.training.unlogged import Unlogged
+from align.training.resuming import EndOfPass, Unlogged
 
 
 class Noisy(lines.Line):

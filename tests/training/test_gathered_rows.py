@@ -4,7 +4,7 @@ import torch
 from line_trainer import line_trainer
 from transformers import Trainer
 
-from align.training.gathered_rows import gather_rows
+from align.training.as_in_trl import gather_rows
 
 
 def test_only_the_last_batch_of_a_pass_is_cut(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from written_run import write_run
 from align.report import build_report
 from align.runs.folder import record_end
 from align.runs.progress import record_start
-from align.training.live_page import LivePage
+from align.training.callbacks import LivePage
 
 
 class Clock:

@@ -4,8 +4,7 @@ from scenes import square, write_squares
 
 from align.data.media.thumbnails import spread_places, thumbnail
 from align.report.run.folder import read_pairs
-from align.training.media import MediaFolder
-from align.training.pair_samples import PAIRS_FILE, write_pairs
+from align.training.shown_rows import PAIRS_FILE, MediaFolder, write_pairs
 
 pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
 ROW = {"id": "a", "prompt": "What is shown?", "chosen": "A red square.", "rejected": "A blue square."}

@@ -5,7 +5,7 @@ from safetensors.torch import load_file
 from trl.trainer.callbacks import SyncRefModelCallback
 
 from align.runs.checkpoints import REFERENCE, copy_model, damage
-from align.training.moving_reference import MovingReference
+from align.training.resuming import MovingReference
 from align.training.saving import WholeCheckpoints
 
 

@@ -9,7 +9,7 @@ from transformers import TrainerCallback
 from trl import GRPOTrainer
 
 from align.methods import METHODS
-from align.training.phases import PhaseTimer
+from align.training.callbacks import PhaseTimer
 from rewards import AnswerConsistency, render_options
 
 SECOND_PASS = trainer_class(QUESTIONS)

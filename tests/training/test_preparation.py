@@ -11,9 +11,9 @@ from trl import DPOTrainer, RewardTrainer
 from align.assets import find_recipe
 from align.methods import METHODS
 from align.recipe.recipe import load_recipe
-from align.training import cached_rows
+from align.training import row_sets
+from align.training.as_in_trl import Preparation
 from align.training.build import build_trainer
-from align.training.preparation import Preparation
 
 KINDS = {
     "pairs": (PAIRS, []),
@@ -30,14 +30,14 @@ def test_trl_prepares_pairs_by_these_settings(parent):
     read = set(re.findall(r"\bargs\.(\w+)", inspect.getsource(parent._prepare_dataset)))
     assert read
     assert read <= set(Preparation._fields), (
-        f"TRL {trl.__version__} reads other settings; add them to align/training/preparation.py."
+        f"TRL {trl.__version__} reads other settings; add them to align/training/as_in_trl.py."
     )
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_another_run_prepares_nothing(kind, tmp_path, monkeypatch):
     method, settings = KINDS[kind]
-    monkeypatch.setattr(cached_rows, "LEAST", 3)
+    monkeypatch.setattr(row_sets, "LEAST", 3)
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
 
     def prepare(folder, *words):

@@ -12,8 +12,7 @@ from align.data.media.thumbnails import spread_places, thumbnail
 from align.report.run.folder import read_completions
 from align.report.run.samples import pick_samples
 from align.report.thumbnails import Thumbnails
-from align.training.completion_tables import small_copies, write_copies
-from align.training.media import MediaFolder
+from align.training.shown_rows import MediaFolder, small_copies, write_copies
 
 pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
 pytest.importorskip("torchvision", reason="needs the extra `vision`")

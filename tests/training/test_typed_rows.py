@@ -10,7 +10,7 @@ from started import metrics_of
 
 from align.errors import DataError
 from align.services.train import run
-from align.training import cached_rows
+from align.training import row_sets
 from align.training.build import as_dataset
 
 TEXTS = ["1945", "007", "1e3", "true", "null", "NaN", '"quoted"', "[1, 2]", "{}", "Paris", "\u8d70 \U0001f600\n\0", ""]
@@ -39,7 +39,7 @@ def test_texts_stay_texts_inside_lists_and_blocks():
 
 
 def test_texts_stay_texts_in_the_cache(monkeypatch, tmp_path):
-    monkeypatch.setattr(cached_rows, "LEAST", 3)
+    monkeypatch.setattr(row_sets, "LEAST", 3)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
     rows = column([*TEXTS, ["Austen", "1"]])
     for _ in range(2):

@@ -7,7 +7,7 @@ from align.assets import find_recipe
 from align.methods import METHODS
 from align.recipe.recipe import load_recipe
 from align.training.build import build_trainer
-from align.training.unlogged import Unlogged
+from align.training.resuming import Unlogged
 
 WORDS = ["--max_steps", "7", "--logging_steps", "3", "--save_strategy", "steps", "--save_steps", "2"]
 WORDS += ["--use_cpu", "true", "--per_device_train_batch_size", "4", "--eval_strategy", "no"]

@@ -5,7 +5,7 @@ import pytest
 
 from align.data.pairs.preferences import check_pair, pair_to_row
 from align.report.run.folder import read_pairs
-from align.training.pair_samples import PAIRS_FILE, write_pairs
+from align.training.shown_rows import PAIRS_FILE, write_pairs
 
 ROW = {
     "id": "a",

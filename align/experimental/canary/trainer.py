@@ -28,7 +28,7 @@ from align.methods.rollouts.image_prompts import ImagePrompts
 from align.recipe.alarms import CANARY, CANARY_MAX
 from align.recipe.recipe import Recipe
 from align.training.reward_build import Rewards
-from align.training.scored_again import generators_kept
+from align.training.reward_repeats import generators_kept
 
 MOST_TOKENS = 16  # behind each prompt
 # What would let vLLM's log-probabilities differ from the trainer's with the same weights. The temperature stays: the

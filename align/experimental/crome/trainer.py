@@ -22,8 +22,8 @@ from align.methods.crome.trainer import CromeTrainer
 from align.models.score_head import score_places
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
+from align.training.as_in_trl import gather_rows
 from align.training.build import eval_dataset
-from align.training.gathered_rows import gather_rows
 
 
 class WideMargins(RewardTrainer):

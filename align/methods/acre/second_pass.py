@@ -16,9 +16,9 @@ from align.methods.acre.config import ACREConfig
 from align.methods.rollouts.image_prompts import ImagePrompts
 from align.methods.rollouts.prompt_order import EarlierPasses
 from align.models.vllm_engine import vllm_rollouts
-from align.training.default_args import with_args
+from align.training.as_in_trl import with_args
 from align.training.guarded_rewards import GuardedRewards, RewardRules
-from align.training.renamed_settings import old_names_hidden
+from align.training.mended import old_names_hidden
 from rewards.reading.responses import ResponseFormat
 
 

@@ -20,7 +20,7 @@ from align.models.second_pass.forward import SecondPassRow
 from align.models.second_pass.image_memo import is_sharded
 from align.models.second_pass.vllm import written_answers
 from align.training.guarded_rewards import RewardRules
-from align.training.scored_again import generators_kept
+from align.training.reward_repeats import generators_kept
 from rewards.running.guard import GuardedReward
 from rewards.running.protocol import result_of
 from rewards.scoring.families import ChangedPrompt, Family, FamilyError, as_family, change_prompt, find_families

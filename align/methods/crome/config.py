@@ -8,7 +8,7 @@ from align.methods.crome.rules import RULES, check_crome
 from align.recipe.config_numbers import check_numbers
 from align.recipe.rules import check_choice
 from align.recipe.saved_arguments import SavedWithoutSecrets
-from align.training.renamed_settings import take_new_names
+from align.training.mended import take_new_names
 
 
 @dataclass

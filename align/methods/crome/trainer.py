@@ -23,11 +23,9 @@ from align.methods.crome.config import CromeConfig
 from align.methods.crome.logged_margins import log_margins
 from align.methods.crome.loss import bradley_terry_loss, crome_loss
 from align.methods.crome.pairwise_head import as_pairwise
-from align.training.default_args import with_args
-from align.training.gathered_rows import gather_rows
-from align.training.preparation import Preparation
+from align.training.as_in_trl import Preparation, gather_rows, with_args
+from align.training.resuming import TokenCount
 from align.training.streams import StreamCounts, endless, kept_rows, usable_rows
-from align.training.token_count import TokenCount
 
 
 class CromeTrainer(RewardTrainer):

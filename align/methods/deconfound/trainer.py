@@ -21,7 +21,7 @@ from align.methods.deconfound.outcome_batches import OutcomeCollator, TokenizeOu
 from align.methods.deconfound.predictions import prediction_metrics
 from align.methods.deconfound.ridge_head import solve_head
 from align.models.pretrained import load_pretrained
-from align.training.gathered_rows import gather_rows
+from align.training.as_in_trl import gather_rows
 from rewards.correction import Correction
 
 CORRECTION_FILE = "correction.json"

@@ -10,7 +10,7 @@ from align.methods.rollouts.image_prompts import ImagePrompts
 from align.methods.rollouts.prompt_order import EarlierPasses
 from align.methods.rollouts.rows_together import RowsTogether
 from align.models.vllm_engine import vllm_rollouts
-from align.training.default_args import with_args
+from align.training.as_in_trl import with_args
 from align.training.guarded_rewards import GuardedRewards, RewardRules
 
 

@@ -33,13 +33,11 @@ from align.methods.rrpo.vision_spans import (
     check_all_have_images,
     mark_vision_dataset,
 )
-from align.training.default_args import with_args
-from align.training.gathered_rows import gather_rows
+from align.training.as_in_trl import Preparation, gather_rows, with_args
+from align.training.mended import old_names_hidden
 from align.training.output_head import WholeHead, check_fused_head, whole_head
-from align.training.preparation import Preparation
-from align.training.renamed_settings import old_names_hidden
+from align.training.resuming import TokenCount
 from align.training.streams import StreamCounts, endless, kept_rows
-from align.training.token_count import TokenCount
 from align.training.token_head import Reference, Tokens, add_token_head
 
 logger = get_logger(__name__)

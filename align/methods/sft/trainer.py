@@ -5,8 +5,8 @@ from typing import Any
 from trl import SFTTrainer
 
 from align.methods.sft.config import SFTConfig
-from align.training.default_args import with_args
-from align.training.token_count import TokenCount
+from align.training.as_in_trl import with_args
+from align.training.resuming import TokenCount
 
 
 class CountedSFTTrainer(SFTTrainer):

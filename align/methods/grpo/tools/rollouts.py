@@ -12,7 +12,7 @@ from align.errors import RewardError
 from align.methods.grpo.tools.guarded import GuardedEnvironment
 from align.methods.grpo.tools.rows import COLUMN, RowCounts, RowTools, as_column, call_metrics, count_row, lost_by
 from align.training.guarded_rewards import RewardRules
-from align.training.renamed_settings import old_names_hidden
+from align.training.mended import old_names_hidden
 from align.training.reward_records import invalid_share
 from rewards.running.guard import GuardedReward
 

@@ -1,25 +1,28 @@
-"""Rows in the cache of `datasets`, where what a trainer makes of them, such as tokens and marks, is found again."""
+"""Rows as data sets that give them back as they were, and the cache of what a trainer makes of many of them."""
 
 import hashlib
-from collections.abc import Callable
+import json
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import datasets
-from datasets import Dataset
+from datasets import Dataset, Features, Json, List
 from datasets.fingerprint import Hasher
 
 import align
 import rewards
 from align.data.stored_items import MadeRows, content_digest
 from align.data.training_data import Rows
+from align.errors import DataError
 from align.versions import installed_version
 
 LEAST = 2_000  # rows; fewer are tokenised in seconds
 PACKAGES = ("trl", "transformers", "tokenizers", "datasets")  # whose code makes something of rows
+MIXED: Any = {"on_mixed_types": "use_json"}  # else tables give every message every key
 
 
-def cached(rows: Rows, to_dataset: Callable[[Rows], Dataset]) -> Dataset:
+def cached(rows: Rows) -> Dataset:
     """Makes a data set, and keeps many rows in a file that is named after their content and the code that reads them.
 
     `Dataset.map` keeps its results beside such a file, and a second start with the same rows, tokenizer and settings
@@ -29,7 +32,7 @@ def cached(rows: Rows, to_dataset: Callable[[Rows], Dataset]) -> Dataset:
     content = _digest(rows)
     if content is not None and (found := _read(*_place(content))) is not None:
         return found
-    dataset = to_dataset(rows)
+    dataset = typed_dataset(rows)
     if len(dataset) < LEAST:
         return dataset
     name, file = _place(content or dataset._fingerprint)
@@ -79,3 +82,48 @@ def code_digest() -> str:
         for source in sorted(folder.rglob("*.py")):
             digest.update(source.read_bytes())
     return digest.hexdigest()
+
+
+def typed_dataset(rows: Rows) -> Dataset:
+    """Makes a data set in which texts stay texts beside values of another type, as `1945` beside a list.
+
+    Raises:
+        DataError: If a column has numbers that no type holds together.
+    """
+    try:
+        dataset = Dataset.from_list(list(rows), **MIXED)
+    except (ValueError, OverflowError):  # of Arrow, which names no column
+        _check_columns(rows)
+        raise
+    features = dict(dataset.features)
+    if not _has_json(features):
+        return dataset
+    return Dataset.from_list([_written(row, features) for row in rows], features=Features(features))
+
+
+def _has_json(feature: Any) -> bool:
+    if isinstance(feature, dict):
+        return any(_has_json(each) for each in feature.values())
+    return isinstance(feature, Json) or (isinstance(feature, List) and _has_json(feature.feature))
+
+
+def _written(value: Any, feature: Any) -> Any:
+    """Writes texts of mixed fields as JSON: `datasets` takes one that is JSON already, as `1945`, for what it says."""
+    if isinstance(feature, Json):
+        return json.dumps(value) if isinstance(value, str) else value
+    if isinstance(feature, dict) and value is not None:
+        return {name: _written(value.get(name), each) for name, each in feature.items()}
+    if isinstance(feature, List) and value is not None and _has_json(feature.feature):
+        return [_written(each, feature.feature) for each in value]
+    return value
+
+
+def _check_columns(rows: Rows) -> None:
+    for name in dict.fromkeys(name for row in rows for name in row):
+        try:
+            Dataset.from_dict({name: [row.get(name) for row in rows]}, **MIXED)
+        except (ValueError, OverflowError) as error:
+            raise DataError(
+                f"Column `{name}` has values that a data set cannot hold together: {error}. Write large numbers as "
+                f"texts, or give all values of the column one type."
+            ) from error

@@ -1,9 +1,11 @@
-"""The config of a trainer that is given none, as TRL makes one."""
+"""What our trainers do as TRL's: a config where none is given, rows that are prepared once, means over all rows."""
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
+from accelerate import Accelerator
+from torch import Tensor
 from transformers import TrainingArguments
 from trl.trainer.utils import get_config_model_id
 
@@ -58,3 +60,31 @@ def with_args(
 
 def _is_experimental(kind: type) -> bool:
     return kind.__module__.startswith("align.experimental.")
+
+
+class Preparation(NamedTuple):
+    """What TRL reads of a trainer's settings while it tokenises and leaves out pairs, and nothing else.
+
+    `Dataset.filter` names what it keeps after all that its function refers to, and TRL's refer to the settings. With
+    all of them each new `output_dir`, seed or learning rate would prepare the rows again, and keep one more copy.
+    """
+
+    dataset_num_proc: int | None
+    max_length: int | None
+    truncation_mode: str | None
+
+    @classmethod
+    def of(cls, args: Any) -> Any:
+        """Picks them out of a trainer's settings, in whose place they stand."""
+        return cls(*(getattr(args, name, None) for name in cls._fields))
+
+
+def gather_rows(accelerator: Accelerator, rows: Tensor, in_training: bool) -> Tensor:
+    """Gathers `(B, ...)` of all processes, without the rows that fill the last batch of a pass up.
+
+    transformers fetches all batches of a step before it computes the first, and accelerate takes the loader for ended
+    as soon as the last is fetched: it would cut each of them.
+    """
+    if in_training and not accelerator.sync_gradients:  # not the last batch of its step
+        return accelerator.gather(rows)
+    return accelerator.gather_for_metrics(rows)

@@ -1,5 +1,8 @@
-"""A sample of the pairs of a run, kept for its report."""
+"""What a run keeps of its rows for its page: right answers, small copies of images, and a sample of pairs."""
 
+import hashlib
+import warnings
+from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,10 +10,96 @@ from typing import Any
 import numpy as np
 
 from align.data.media.thumbnails import thumbnails
-from align.training.media import MediaFolder
-from align.whole_files import whole_file
+from align.whole_files import whole_file, write_whole
+from rewards.reading.options import LETTERS
 
+MEDIA_FOLDER = "media"
+_MOST_FILES = 20_000  # about 100 MB
 PAIRS_FILE = "pairs.parquet"
+GOLD_COLUMN = "gold"
+# What data sets call it; TRL's own reward reads `solution`.
+_NAMES = (GOLD_COLUMN, "answer", "solution", "ground_truth", "reference")
+IMAGES_COLUMN = "images"
+
+
+class MediaFolder:
+    """The folder `media` of a run, in which equal images are one file.
+
+    Args:
+        run: The run folder.
+        most: Files to keep at most, those of an earlier part of the run included.
+    """
+
+    def __init__(self, run: Path, most: int = _MOST_FILES) -> None:
+        self.folder = run / MEDIA_FOLDER
+        self.most = most
+        self._known = {path.name for path in self.folder.glob("*.jpg")}
+
+    def keep(self, content: bytes) -> str | None:
+        """Writes a JPEG unless it is there.
+
+        Returns:
+            Its path inside the run folder; None, after a warning, if the folder is full.
+        """
+        name = f"{hashlib.sha256(content).hexdigest()[:24]}.jpg"
+        if name not in self._known:
+            if len(self._known) >= self.most:
+                warnings.warn(
+                    f"{self.folder} holds {self.most:,} images; the report shows no others. Training goes on.",
+                    stacklevel=2,
+                )
+                return None
+            write_whole(self.folder / name, content)
+            self._known.add(name)
+        return f"{MEDIA_FOLDER}/{name}"
+
+
+def right_answers(rows: Sequence[Mapping[str, Any]]) -> list[str | None] | None:
+    """Returns the right answer of every row, in words; None if the rows have none.
+
+    Example:
+        >>> right_answers([{"prompt": "1 + 1", "answer": 2}, {"prompt": "?", "answer": None}])
+        ['2', None]
+        >>> right_answers([{"options": ["tin", "iron"], "answer": 1}])
+        ['B. iron']
+    """
+    name = next((name for name in _NAMES if rows and name in rows[0]), None)
+    return None if name is None else [_in_words(row.get(name), row.get("options")) for row in rows]
+
+
+def _in_words(answer: Any, options: Any) -> str | None:
+    if answer is None:
+        return None
+    if isinstance(answer, int) and isinstance(options, Sequence) and 0 <= answer < len(options):
+        return f"{LETTERS[answer]}. {options[answer]}" if answer < len(LETTERS) else str(options[answer])
+    return str(answer)
+
+
+def has_images(row: Mapping[str, Any]) -> bool:
+    """Says whether the rows of a data set have a column of images; a single row may have none in it."""
+    return "images" in row or "image" in row
+
+
+def small_copies(rows: Sequence[Mapping[str, Any]]) -> list[list[bytes | None]]:
+    """Makes small copies of the images of every row; rows with the same `id` share them.
+
+    Returns:
+        For each row one entry per image, None for images that a report leaves out.
+    """
+    made: dict[Any, list[bytes | None]] = {}
+    found = []
+    for place, row in enumerate(rows):
+        key = row.get("id", place)
+        if key not in made:
+            made[key] = thumbnails(row.get("images") or [image for image in [row.get("image")] if image is not None])
+        found.append(made[key])
+    return found
+
+
+def write_copies(column: "deque[Any]", media: MediaFolder) -> None:
+    """Puts the paths of files in the place of the copies of a column, and leaves paths from earlier as they are."""
+    for place, copies in enumerate(column):
+        column[place] = [media.keep(copy) if isinstance(copy, bytes) else copy for copy in copies or ()]
 
 
 def write_pairs(folder: Path, rows: Sequence[Mapping[str, Any]], limit: int = 40) -> None:
