@@ -10,7 +10,17 @@ from align.training.build import build_trainer
 from align.training.resuming import Unlogged
 
 WORDS = ["--max_steps", "7", "--logging_steps", "3", "--save_strategy", "steps", "--save_steps", "2"]
-WORDS += ["--use_cpu", "true", "--per_device_train_batch_size", "4", "--eval_strategy", "no"]
+WORDS += [
+    "--dataset.max_rows",
+    "200",
+    "--dataset.max_eval_rows",
+    "40",
+    "--use_cpu",
+    "true",
+    "--per_device_train_batch_size",
+    "4",
+]
+WORDS += ["--eval_strategy", "no"]
 BEST = ["--save_strategy", "best", "--eval_strategy", "steps", "--eval_steps", "2"]
 BEST += ["--metric_for_best_model", "eval_loss"]
 
@@ -33,20 +43,32 @@ def steps_saved(folder):
     return sorted(int(path.name.rpartition("-")[2]) for path in folder.glob("checkpoint-*"))
 
 
-@pytest.mark.parametrize("method", [PAIRS, OUTCOMES])
-def test_a_run_that_goes_on_between_two_logs_ends_with_the_same_log(method, tmp_path):
-    whole = logged(tmp_path / "run", method, "--save_total_limit", "9")
-    assert [line["step"] for line in whole] == [3, 6, 7]
-    assert steps_saved(tmp_path / "run") == [2, 4, 6, 7]
-    for step in (2, 4, 6):  # before a log, between two, and with one
-        assert logged(tmp_path / "run", method, resume=tmp_path / "run" / f"checkpoint-{step}") == whole
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that was never stopped, and its log."""
+    folder = tmp_path_factory.mktemp("whole")
+    log = logged(folder, PAIRS, "--save_total_limit", "9")
+    assert [line["step"] for line in log] == [3, 6, 7]
+    assert steps_saved(folder) == [2, 4, 6, 7]
+    return folder, log
 
 
-def test_without_it_the_log_is_another(tmp_path):
-    whole = logged(tmp_path / "run", PAIRS, "--save_total_limit", "9", keeps=False)
-    again = logged(tmp_path / "run", PAIRS, keeps=False, resume=tmp_path / "run" / "checkpoint-4")
-    assert again[1]["loss"] != whole[1]["loss"]
-    assert again[-1]["train_loss"] != pytest.approx(whole[-1]["train_loss"], rel=0.1)
+@pytest.mark.parametrize("step", [2, 4, 6])  # before a log, between two, and with one
+def test_a_run_that_goes_on_between_two_logs_ends_with_the_same_log(step, whole, tmp_path):
+    folder, log = whole
+    assert logged(tmp_path, PAIRS, resume=folder / f"checkpoint-{step}") == log
+
+
+def test_so_does_one_of_another_trainer(tmp_path):
+    log = logged(tmp_path, OUTCOMES, "--save_total_limit", "9")
+    assert logged(tmp_path, OUTCOMES, resume=tmp_path / "checkpoint-4") == log
+
+
+def test_without_it_the_log_is_another(whole, tmp_path):
+    folder, log = whole
+    again = logged(tmp_path, PAIRS, keeps=False, resume=folder / "checkpoint-4")
+    assert again[1]["loss"] != log[1]["loss"]
+    assert again[-1]["train_loss"] != pytest.approx(log[-1]["train_loss"], rel=0.1)
 
 
 def test_a_save_that_an_evaluation_decides_about_keeps_it_too(tmp_path):
