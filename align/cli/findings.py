@@ -82,7 +82,7 @@ def count(findings: Sequence[Finding], level: str) -> int:
 
 def print_samples(samples: Sequence[Mapping[str, Any]], console: Console) -> None:
     """Prints each pair as its prompt and two responses, with the marked parts [in brackets]."""
-    from align.report.run.marked_text import mark_text
+    from align.report.run.pairs import mark_text
 
     for sample in samples:
         title = Text(f"\nrow {sample['row']} ({_visible(str(sample['id']))})", "bold")

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from align.errors import UserError
-from align.report import build_any_report, build_comparison
-from align.report.any_folder import is_evaluation
+from align.report import build_any_report, build_comparison, is_evaluation
 
 _PORT = 8765
 

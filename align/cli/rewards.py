@@ -12,7 +12,7 @@ from rich.text import Text
 
 from align.console import make_console, make_table
 from align.errors import UserError
-from align.runs.writable import check_writable
+from align.runs.room import check_writable
 from rewards.catalog import REWARDS
 from rewards.running.loading import find_dotted, package_of, shipped_rewards
 from rewards.running.protocol import TRAINER_ARGUMENTS

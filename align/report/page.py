@@ -1,6 +1,8 @@
 """One HTML file about one run or several: no request, one script of our own, every word of a model escaped."""
 
+import base64
 import functools
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,24 +11,21 @@ from align.evaluation.record.models import ModelsRecord
 from align.evaluation.statistics.glossary import explain
 from align.report.charts.drawing import Chart
 from align.report.charts.panel import Metrics
-from align.report.run.compared import SideBySide, final_numbers, recipe_differences
 from align.report.run.completions import reward_weights
-from align.report.run.facts import flat, run_facts
+from align.report.run.facts import find_problems, flat, run_facts
 from align.report.run.finding import Finding
-from align.report.run.findings import find_problems
 from align.report.run.folder import RunFolder, read_run_folder
 from align.report.run.pairs import Pair, pick_pairs
-from align.report.run.panels import compared_panels, comparison_charts, run_charts
-from align.report.run.parts import parts_of
+from align.report.run.parts import compared_panels, comparison_charts, parts_of, run_charts
 from align.report.run.reward_calls import RewardCalls, read_reward_calls
 from align.report.run.samples import Sample, pick_samples
-from align.report.run.tables import differences, first_metric, headline
-from align.report.script import page_script
+from align.report.run.tables import SideBySide, differences, final_numbers, first_metric, headline, recipe_differences
 from align.report.thumbnails import PAGE_BYTES, Thumbnails
 from align.runs.progress import Progress, State, look_up
 from align.whole_files import write_whole
 
 _SAMPLES = 60
+_SCRIPT = ("charts.js", "samples.js", "live.js")
 
 
 class RunView(NamedTuple):
@@ -43,6 +42,21 @@ class RunView(NamedTuple):
     pairs: list[Pair]
     marks: str
     calls: RewardCalls | None  # of guarded rewards
+
+
+class Script(NamedTuple):
+    """A script, and its hash as a policy names it."""
+
+    text: str
+    sha256: str
+
+
+@functools.cache
+def page_script() -> Script:
+    """Reads the script of pages about runs."""
+    folder = Path(__file__).parent / "js"
+    text = "\n" + "".join((folder / name).read_text(encoding="utf-8") for name in _SCRIPT)
+    return Script(text, base64.b64encode(hashlib.sha256(text.encode()).digest()).decode())
 
 
 def build_report(run_dir: Path, out: Path | None = None, *, in_training: bool = False) -> Path:

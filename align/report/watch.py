@@ -12,8 +12,7 @@ from urllib.parse import urlsplit
 
 from align.errors import UserError
 from align.recipe.problems import one_line
-from align.report.page import comparison_page, render_page, run_page
-from align.report.script import page_script
+from align.report.page import comparison_page, page_script, render_page, run_page
 from align.runs.owner import is_held
 
 LOOPBACK = "127.0.0.1"

@@ -67,7 +67,9 @@ def agree_on_data(
                         f"{name} is another file on {peers.host_of(rank)} than on {peers.host_of(0)}. Copy it, so "
                         "that all hosts train on the same rows. Nothing was written."
                     )
-        return compare_data(stage, fingerprints, allow_changed=allow_changed)
+        if stage.checkpoint is None:
+            return None
+        return check_same_data(stage.checkpoint.resolve().parent, fingerprints, allow_changed=allow_changed)
 
     changed: str | None = peers.from_main(f"data/{number}/same", compare)
     return changed
@@ -82,27 +84,17 @@ def agree_on_readings(peers: Peers, stage: Stage, number: int, *, allow_changed:
     Raises:
         RunFolderError: If the base model is another one.
     """
-    changed: list[str] = peers.from_main(
-        f"readings/{number}", lambda: compare_readings(stage, allow_changed=allow_changed)
-    )
+
+    def compare() -> list[str]:
+        before = read_before(stage.checkpoint)
+        if stage.checkpoint is None or not before:
+            return []
+        last, now = before[-1], read_now(stage.recipe, stage.checkpoint)
+        check_same_base(stage.recipe, stage.checkpoint, last, now, allow_changed=allow_changed)
+        return [] if stage.todo is ToDo.END else list(changes([last, now]))
+
+    changed: list[str] = peers.from_main(f"readings/{number}", compare)
     return changed
-
-
-def compare_data(stage: Stage, fingerprints: Mapping[str, str], *, allow_changed: bool = False) -> str | None:
-    """Does on this process what `agree_on_data` does for a run that goes on."""
-    if stage.checkpoint is None:
-        return None
-    return check_same_data(stage.checkpoint.resolve().parent, fingerprints, allow_changed=allow_changed)
-
-
-def compare_readings(stage: Stage, *, allow_changed: bool = False) -> list[str]:
-    """Does on this process what `agree_on_readings` does."""
-    before = read_before(stage.checkpoint)
-    if stage.checkpoint is None or not before:
-        return []
-    last, now = before[-1], read_now(stage.recipe, stage.checkpoint)
-    check_same_base(stage.recipe, stage.checkpoint, last, now, allow_changed=allow_changed)
-    return [] if stage.todo is ToDo.END else list(changes([last, now]))
 
 
 def _packed(stage: Stage, recipe: Recipe) -> list[Any]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from align.console import say
 from align.runs.watch import Place, Watch
@@ -17,48 +17,28 @@ _AT_ONCE = 4 << 20  # characters of a value; JSON writes ASCII
 _HELLO_SECONDS = 60  # after which a process that has not come is named, once
 
 
-class Peers(Protocol):
-    """The processes of a run."""
+class Peers:
+    """The processes of a run, where it is the only one."""
 
-    rank: int
-    size: int
-    is_local_main: bool
+    rank, size, is_local_main = 0, 1, True
 
     def gather(self, name: str, value: Any) -> list[Any]:
         """Tells a value, and returns those of all processes in the order of their ranks."""
+        return [value]
 
     def from_main(self, name: str, value: Callable[[], Any]) -> Any:
         """Returns what the main process computes; what it raises ends the run on all hosts."""
+        return value()
 
     def forget(self, name: str) -> None:
         """Takes back the value that this process told, once all have it."""
 
     def host_of(self, rank: int) -> str:
         """Names the host of a process."""
-
-
-class Alone:
-    """A run of one process."""
-
-    rank, size, is_local_main = 0, 1, True
-
-    def gather(self, name: str, value: Any) -> list[Any]:
-        """Returns the one value."""
-        return [value]
-
-    def from_main(self, name: str, value: Callable[[], Any]) -> Any:
-        """Returns the value."""
-        return value()
-
-    def forget(self, name: str) -> None:
-        """Has nothing to take back."""
-
-    def host_of(self, rank: int) -> str:
-        """Names this host."""
         return platform.node()
 
 
-class StorePeers:
+class StorePeers(Peers):
     """Processes that share the store by which their launcher made them meet.
 
     Args:
@@ -130,7 +110,7 @@ def joined() -> Iterator[Peers]:
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         with Watch(0, [Place.here()]):
-            yield Alone()
+            yield Peers()
         return
     rank = int(os.environ["RANK"])
     peers = StorePeers(_connect(), rank, size)

@@ -1,10 +1,11 @@
-"""Room on the disk: what the checkpoints of a run take, before they are written and when there is too little."""
+"""Room on the disk for what is to be written: whether it may be, what checkpoints take, what is missing."""
 
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from align.errors import RunFolderError
+from align.errors import RunFolderError, UserError
 
 GIB, MIB = 2**30, 2**20
 
@@ -21,6 +22,25 @@ def free_bytes(folder: Path) -> int:
 def existing(folder: Path) -> Path:
     """Finds the nearest folder above that exists."""
     return next(path for path in (folder, *folder.absolute().parents) if path.exists())
+
+
+def check_writable(folder: Path, option: str) -> None:
+    """Refuses a folder that cannot be made, or may not be written into; nothing is made.
+
+    Args:
+        folder: Where files are to go.
+        option: As it was given on the command line.
+
+    Raises:
+        UserError: With the part of the path that is in the way.
+    """
+    place = existing(folder)
+    if not place.is_dir():
+        raise UserError(
+            f"`{option}` needs a folder, and {place} is a file. Choose another place. Nothing was written."
+        )
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UserError(f"`{option}` may not be written: {place} is read-only. Choose another place.")
 
 
 def size_of(folder: Path) -> int:

@@ -23,7 +23,7 @@ from align.options import Media, fill, listing, several
 from align.recipe.dataset import DatasetConfig, MediaSettings
 from align.recipe.media_settings import check_media
 from align.report.audit import build_audit_page, headline
-from align.runs.writable import check_writable
+from align.runs.room import check_writable
 from align.services.options import AuditReading, NamedColumns, Scoring
 
 if TYPE_CHECKING:

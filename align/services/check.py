@@ -14,7 +14,8 @@ from align.checks.launch import read_launch
 from align.checks.output import check_output
 from align.errors import RunFolderError
 from align.recipe.recipe import Recipe, load_recipe
-from align.runs.agreement import compare_data, compare_readings
+from align.runs.agreement import agree_on_data, agree_on_readings
+from align.runs.peers import Peers
 from align.runs.stages import Stage, ToDo, plan_stages
 from align.secrets import mask
 from align.services.prepared import Prepared, prepare
@@ -125,8 +126,11 @@ def _check_changes(stages: Sequence[Stage], runs: Sequence[Prepared]) -> list[Fi
         if stage.todo is ToDo.NOTHING or prepared.data is None:
             continue
         try:
-            compare_data(stage, prepared.data.fingerprints)
-            found += [Finding("warning", "output", text) for text in compare_readings(stage)]
+            agree_on_data(Peers(), stage, 0, prepared.data.fingerprints, allow_changed=False)
+            found += [
+                Finding("warning", "output", text)
+                for text in agree_on_readings(Peers(), stage, 0, allow_changed=False)
+            ]
         except RunFolderError as error:
             found.append(Finding("error", "output", str(error)))
     return found

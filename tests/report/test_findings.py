@@ -6,7 +6,7 @@ from some_recipes import QUESTIONS
 from written_run import metric_lines, write_run
 
 from align.report.charts.drawing import downsample
-from align.report.run.findings import find_problems
+from align.report.run.facts import find_problems
 from align.report.run.folder import Series, read_metrics, read_run_folder
 from align.report.run.samples import pick_samples
 

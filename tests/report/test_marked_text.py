@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from align.report.run.marked_text import mark_text, share_marked
+from align.report.run.pairs import mark_text, share_marked
 
 OFFSET = st.integers(-3, 60)
 SPANS = st.lists(st.tuples(OFFSET, OFFSET).map(list), max_size=8)

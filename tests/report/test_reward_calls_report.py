@@ -4,7 +4,7 @@ import pytest
 from written_run import write_run
 
 from align.report import build_report
-from align.report.run.findings import find_problems
+from align.report.run.facts import find_problems
 from align.report.run.folder import read_run_folder
 from align.report.run.reward_calls import read_reward_calls
 

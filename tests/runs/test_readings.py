@@ -9,7 +9,7 @@ from align.errors import RunFolderError
 from align.recipe.recipe import load_recipe
 from align.runs.agreement import agree_on_readings
 from align.runs.folder import record_run
-from align.runs.peers import Alone
+from align.runs.peers import Peers
 from align.runs.readings import changes, noted_readings, readings_note
 from align.runs.stages import Stage, ToDo
 
@@ -50,7 +50,7 @@ def start(recipe, tmp_path, step=4):
 
 
 def goes_on(stage, data=DATA, **how):
-    said = agree_on_readings(Alone(), stage, 0, **{"allow_changed": False, **how})
+    said = agree_on_readings(Peers(), stage, 0, **{"allow_changed": False, **how})
     record_run(stage.folder, stage.recipe.resolved, readings_note(stage.recipe, stage.checkpoint, data))
     return said
 
@@ -141,7 +141,7 @@ def test_another_base_is_refused_where_something_in_the_checkpoint_belongs_to_th
 def test_a_run_that_lacks_its_end_only_reads_none_of_it(recipe, tmp_path):
     stage = start(recipe(), tmp_path)
     (tmp_path / "own.py").write_text("")
-    assert agree_on_readings(Alone(), stage._replace(todo=ToDo.END), 0, allow_changed=False) == []
+    assert agree_on_readings(Peers(), stage._replace(todo=ToDo.END), 0, allow_changed=False) == []
 
 
 def test_a_run_that_goes_on_in_another_folder_takes_the_record_along(recipe, tmp_path):

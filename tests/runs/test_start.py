@@ -3,7 +3,7 @@ from saved_checkpoint import save_checkpoint
 
 from align.errors import RunFolderError
 from align.runs.owner import owned
-from align.runs.start import find_start
+from align.runs.stages import find_start
 
 
 def snapshot(folder):

@@ -35,7 +35,7 @@ from align.methods.deconfound.options import Columns, Estimation, PairsOf, Table
 from align.methods.deconfound.words import facts_of, left_out, notes_of, sentences_of
 from align.methods.pairs.augmentation.settings import check_at_least_one, check_choice
 from align.options import fill, listing, several
-from align.runs.writable import check_writable
+from align.runs.room import check_writable
 from rewards.correction import Correction
 from rewards.extras import missing
 

@@ -8,7 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from align.report.charts.axis import axis_of, format_number
-from align.report.charts.drawing import BOTTOM, LETTER, NUM_COLOURS, RIGHT, TOP, Chart, Legend, to_svg
+from align.report.charts.drawing import BOTTOM, LETTER, NUM_COLOURS, RIGHT, TOP, Chart, Legend, lines_across, to_svg
+
+_APART = 22.0  # of numbers that do not touch
 
 
 class Curve(NamedTuple):
@@ -61,11 +63,7 @@ def draw_curves(
     def path(xs: Sequence[float], ys: Sequence[float]) -> str:
         return "L".join(f"{x(a):.1f} {y(b):.1f}" for a, b in zip(xs, ys, strict=True) if math.isfinite(b))
 
-    parts = [
-        f'<path class="across" d="M{left:.1f} {y(tick):.1f}H{RIGHT}"/>'
-        f'<text x="{left - 5:.1f}" y="{y(tick) + 3:.1f}" text-anchor="end">{label}</text>'
-        for tick, label in axis.ticks
-    ]
+    parts = [lines_across(axis, left, y)]
     for curve in curves:
         colour = f"var(--c{curve.colour % NUM_COLOURS})"
         known = [
@@ -96,7 +94,7 @@ def draw_curves(
     return Chart(title, note, to_svg(title, BOTTOM + 32, parts), legend)
 
 
-def thinned(ticks: Sequence[float], place: Callable[[float], float], apart: float = 22.0) -> list[float]:
+def thinned(ticks: Sequence[float], place: Callable[[float], float]) -> list[float]:
     """Leaves out ticks whose numbers would touch.
 
     Example:
@@ -105,6 +103,6 @@ def thinned(ticks: Sequence[float], place: Callable[[float], float], apart: floa
     """
     kept: list[float] = []
     for tick in ticks:
-        if not kept or place(tick) - place(kept[-1]) >= apart:
+        if not kept or place(tick) - place(kept[-1]) >= _APART:
             kept.append(tick)
     return kept

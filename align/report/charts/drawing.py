@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
 from html import escape
 from typing import Any, NamedTuple
@@ -87,6 +87,15 @@ def to_svg(title: str, height: float, parts: Iterable[str]) -> str:
     return f'<svg class="plot" {size}>{"".join(parts)}</svg>'
 
 
+def lines_across(axis: Axis, left: float, y: Callable[[Any], Any]) -> str:
+    """Draws a line across at each number of an axis, with the number beside its left end."""
+    return "".join(
+        f'<path class="across" d="M{left:.1f} {y(tick):.1f}H{RIGHT}"/>'
+        f'<text x="{left - 5:.1f}" y="{y(tick) + 3:.1f}" text-anchor="end">{label}</text>'
+        for tick, label in axis.ticks
+    )
+
+
 def downsample(series: Series, max_points: int = _MAX_POINTS) -> Stretches:
     """Averages a series into at most `max_points` stretches.
 
@@ -147,14 +156,10 @@ class _Place:
             for tick, label in whole_ticks(*self.steps)
         )
         middle = (self.left + RIGHT) / 2
-        across = "".join(
-            f'<path class="across" d="M{self.left:.1f} {self.y(tick):.1f}H{RIGHT}"/>'
-            f'<text x="{self.left - 5:.1f}" y="{self.y(tick) + 3:.1f}" text-anchor="end">{label}</text>'
-            for tick, label in self.axis.ticks
-        )
         return (
             f'<g>{below}<text x="{middle:.1f}" y="{_HEIGHT - 6}" text-anchor="middle">optimizer step</text>'
-            f'<path class="below" d="M{self.left:.1f} {BOTTOM}H{RIGHT}"/></g><g>{across}'
+            f'<path class="below" d="M{self.left:.1f} {BOTTOM}H{RIGHT}"/></g><g>'
+            + lines_across(self.axis, self.left, self.y)
         )
 
     def curve(self, line: Line, steps: Any, values: Any) -> str:

@@ -1,20 +1,22 @@
 """What the row of a completions table says, whichever method and rewards wrote it."""
 
+import contextlib
+import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from align.recipe.reward_settings import short_name
-from align.report.run.tool_calls import written
 
 Row = Mapping[str, Any]
 Weights = Mapping[str, float]  # of the rewards that a run is trained on, by the names of their columns
 UNKNOWN: Weights = MappingProxyType({})  # of a run that did not say: each number of a row that is no other column
 REWARD_METRIC = re.compile(r"rewards/(.+)/mean")
 LONGEST_TEXT = 3000  # characters of a field; 40 samples of three fields stay well under a megabyte
+_LONGEST_CALL = 300  # characters of the arguments or the result of a tool
 _FIRST_WORDS = 110  # characters of the closed line
 _KNOWN = ("step", "prompt", "completion", "advantage", "gold", "images", "trace", "tool_calls")
 # Words of a second answer, where there is one, by the name to show.
@@ -166,3 +168,52 @@ def _parts(parts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for (text, kind), group in groupby((part.get("text"), part.get("type")) for part in parts):
         count = len(list(group))
         yield from [str(text)] * count if text else [f"[{count} {kind}s]" if count > 1 else f"[{kind}]"]
+
+
+class ShownCall(NamedTuple):
+    """One call as the report shows it."""
+
+    call: str
+    result: str
+    seconds: str
+    failure: str
+
+
+def calls_of(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Reads the calls of a row; none where it has no such column, or one of another kind."""
+    try:
+        found = json.loads(row.get("tool_calls") or "[]")
+    except (TypeError, ValueError):
+        return []
+    return [call for call in found if isinstance(call, dict)] if isinstance(found, list) else []
+
+
+def shown_calls(row: Mapping[str, Any]) -> list[ShownCall]:
+    """Writes the calls of a row, in short."""
+    return [
+        ShownCall(
+            written(str(call.get("tool")), call.get("arguments")),
+            _shorten_call(str(call.get("result"))),
+            f"{call.get('seconds')} s",
+            str(call.get("failure") or ""),
+        )
+        for call in calls_of(row)
+    ]
+
+
+def written(tool: str, arguments: Any) -> str:
+    """Writes a call as Python does; arguments may be JSON.
+
+    Example:
+        >>> written("price", '{"item": "pear"}')
+        "price(item='pear')"
+    """
+    with contextlib.suppress(ValueError):  # a text that is no JSON stays
+        arguments = json.loads(arguments) if isinstance(arguments, str) else arguments
+    if isinstance(arguments, Mapping):
+        return _shorten_call(f"{tool}({', '.join(f'{name}={value!r}' for name, value in arguments.items())})")
+    return _shorten_call(f"{tool}({arguments!r})")
+
+
+def _shorten_call(text: str) -> str:
+    return text if len(text) <= _LONGEST_CALL else f"{text[:_LONGEST_CALL]} ... ({len(text):,} characters)"

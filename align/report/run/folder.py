@@ -139,10 +139,7 @@ def read_checks(path: Path) -> list[dict[str, Any]]:
     """Reads what was found before training; a run from before that was written down has nothing."""
     if not path.exists():
         return []
-    try:
-        found = json.loads(_read(path))
-    except json.JSONDecodeError as error:
-        raise RunFolderError(f"{path}, line {error.lineno}: not JSON ({error.msg}).") from None
+    found = _read_json(path)
     return [mask(each) for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
 
@@ -192,13 +189,17 @@ def read_object(path: Path) -> dict[str, Any]:
     Raises:
         RunFolderError: If it is missing, empty or something else.
     """
-    try:
-        value = json.loads(_read(path))
-    except json.JSONDecodeError as error:
-        raise RunFolderError(f"{path}, line {error.lineno}: not JSON ({error.msg}).") from None
+    value = _read_json(path)
     if not isinstance(value, dict):
         raise RunFolderError(f"{path} must hold a JSON object, got a {type(value).__name__}.")
     return dict(mask(value))  # a folder from before secrets were masked when written
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(_read(path))
+    except json.JSONDecodeError as error:
+        raise RunFolderError(f"{path}, line {error.lineno}: not JSON ({error.msg}).") from None
 
 
 def _read(path: Path) -> str:

@@ -1,16 +1,36 @@
-"""What a method puts on the page of a run."""
+"""What a method puts on the page of a run, beside the charts that runs of every method have."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from align.methods import METHODS
 from align.methods.method import Saved
 from align.report.charts.drawing import Chart
-from align.report.charts.panel import Metrics, Panel, draw_panel
+from align.report.charts.panel import Metrics, Panel, draw_comparison, draw_panel
+from align.report.run.completions import REWARD_METRIC
 from align.report.run.finding import Finding
 from align.report.run.folder import RunFolder
 
 LENGTH = {"max_steps": "Steps asked for", "num_train_epochs": "Epochs asked for"}
+_SHARED = (
+    Panel("Gradient norm", "Before clipping.", {"grad_norm": "gradient norm"}),
+    Panel("Learning rate", "As scheduled.", {"learning_rate": "learning rate"}),
+)
+_COMPARED = (
+    Panel("Time of a step, seconds", "On the same machine only if the runs were.", {"step_time": ""}),
+    Panel("Gradient norm", "Before clipping.", {"grad_norm": ""}),
+    Panel("Learning rate", "As scheduled.", {"learning_rate": ""}),
+)
+_OF_REWARDS = ("reward_funcs", "reward_weights", "reward_kwargs", "reward_gates", "reward_clip")
+_PHASES = {
+    "time/generate": "generate",
+    "time/second_pass": "second pass",
+    "time/rewards": "rewards",
+    "time/log_probs": "log-probs",
+    "time/update": "update",
+    "time/rest": "optimizer and rest",
+}
 
 
 class ReportParts(NamedTuple):
@@ -45,3 +65,55 @@ def parts_of(recipe: Mapping[str, Any]) -> ReportParts:
     """Returns the parts of a run's method; of one that is not known here, what all runs have."""
     method = METHODS.get(str(recipe.get("method")))
     return ReportParts() if method is None else method.running(Saved(recipe)).part("report")
+
+
+def run_charts(parts: ReportParts, metrics: Metrics) -> list[Chart]:
+    """Draws the charts of one run; what it did not log is left out."""
+    charts = [*parts.charts(metrics), *(draw_panel(panel, metrics) for panel in _SHARED)]
+    return [chart for chart in charts if chart]
+
+
+def compared_panels(runs: Mapping[str, RunFolder]) -> list[Panel]:
+    """Lists the quantities that mean the same in each of several runs.
+
+    A reward is compared with that of the same name; their total, and the loss, only where the recipes agree on what
+    makes it up.
+    """
+    panels: list[Panel] = []
+    for run in runs.values():
+        panels += [panel for panel in parts_of(run.recipe).compared if panel not in panels]
+    return [*_same_rewards(list(runs.values())), *panels, *_same_loss(list(runs.values())), *_COMPARED]
+
+
+def comparison_charts(panels: Sequence[Panel], runs: Mapping[str, Metrics]) -> list[Chart]:
+    """Draws one line per run."""
+    charts = (draw_comparison(panel, runs) for panel in panels)
+    return [chart for chart in charts if chart]
+
+
+def _same_rewards(runs: Sequence[RunFolder]) -> list[Panel]:
+    panels = []
+    rewards = [[run.recipe.get(key) for key in _OF_REWARDS] for run in runs]
+    if all(each == rewards[0] for each in rewards):
+        panels.append(Panel("Reward in all", "The weighted total, of the same rewards in each run.", {"reward": ""}))
+    logged = Counter(key for run in runs for key in run.metrics if REWARD_METRIC.fullmatch(key))
+    shared = [key for key, count in logged.items() if count > 1]
+    if len(shared) > 1 or not panels:
+        note = "Mean over the batch, without its weight. Its settings may differ between the runs."
+        panels += [Panel(f"Reward {REWARD_METRIC.fullmatch(key)[1]}", note, {key: ""}) for key in shared]  # type: ignore[index]
+    return panels
+
+
+def _same_loss(runs: Sequence[RunFolder]) -> list[Panel]:
+    losses = {(run.recipe.get("method"), str(run.recipe.get("loss_type"))) for run in runs}
+    return [Panel("Loss", "Of one method in each run.", {"loss": ""})] if len(losses) == 1 else []
+
+
+def step_time_chart(metrics: Metrics, whole: Panel) -> Chart | None:
+    """Draws where the time of a step goes; runs that did not log its phases show the whole."""
+    phases = {key: label for key, label in _PHASES.items() if key in metrics}
+    if not phases:
+        return draw_panel(whole, metrics)
+    note = "From the end of one step to the end of the next, by what was done."
+    colours = [place for place, key in enumerate(_PHASES) if key in phases]
+    return draw_panel(Panel("Time of a step, seconds", note, phases, stacked=True, colours=colours), metrics)

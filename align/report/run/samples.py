@@ -11,6 +11,7 @@ from align.report.run.completions import (
     ANSWERS,
     UNKNOWN,
     Row,
+    ShownCall,
     Weights,
     answers_disagree,
     completion_words,
@@ -22,9 +23,9 @@ from align.report.run.completions import (
     other_texts,
     outcome_of,
     rewards_of,
+    shown_calls,
     total_reward,
 )
-from align.report.run.tool_calls import ShownCall, shown_calls
 from align.report.thumbnails import Filmstrip, Thumbnails
 
 _FAR = 0.75  # of its range: rewards so far apart judge a completion differently

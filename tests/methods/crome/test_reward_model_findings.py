@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from written_reward_run import reward_lines, write_reward_run
 
-from align.report.run.findings import find_problems
+from align.report.run.facts import find_problems
 from align.report.run.folder import read_run_folder
 
 

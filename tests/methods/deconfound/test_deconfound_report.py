@@ -8,7 +8,7 @@ from align.methods.deconfound.report import REPORT
 from align.report.charts.drawing import Chart
 from align.report.charts.interval import Interval, draw_intervals, in_words
 from align.report.run.folder import Series
-from align.report.run.panels import comparison_charts, run_charts
+from align.report.run.parts import comparison_charts, run_charts
 
 
 def metrics_of(**values):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from written_pairs_run import pair_lines, write_pairs_run
 
-from align.report.run.findings import find_problems
+from align.report.run.facts import find_problems
 from align.report.run.folder import read_run_folder
 
 

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from align.data.tables.observations import ObservationReader, Observations
 from align.errors import DataError, RunFolderError
 from align.methods.deconfound.correction.fitting import apply
-from align.runs.writable import check_writable
+from align.runs.room import check_writable
 from align.secrets import mask
 from align.whole_files import whole_file, write_whole
 from rewards.correction import Correction

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from align.report.charts.panel import Metrics
+from align.report.run.completions import calls_of
 from align.report.run.finding import Finding, early, percent, recent
-from align.report.run.tool_calls import calls_of
 
 _OFTEN = 0.25  # of the calls
 _LOST = 0.02  # of the completions
