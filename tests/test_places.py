@@ -4,7 +4,9 @@ import ast
 import re
 import sys
 from collections import Counter
+from functools import cache
 from importlib.metadata import packages_distributions
+from pathlib import Path
 
 from installed import distributions
 from packaging.utils import canonicalize_name
@@ -61,9 +63,14 @@ OF_TRL_IN_TESTS = re.compile(r"\bGRPO(Trainer|Config)\b")
 BY_MODULE = {module: extra for extra, modules in reversed(EXTRAS.items()) for module in modules}
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def loaded(module: Module) -> set[str]:
     """Lists what a module imports, by statements and by `library("...")` and `import_module("...")`."""
-    calls = [node for node in ast.walk(module.tree) if isinstance(node, ast.Call) and node.args]
+    calls = [node for node in module.nodes if isinstance(node, ast.Call) and node.args]
     named = {
         str(node.args[0].value)
         for node in calls
@@ -109,7 +116,7 @@ def test_weights_are_loaded_in_one_place():
     wrong = [
         (module.name, ast.unparse(node.value))
         for module in ALIGN
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.Attribute)
         and node.attr == "from_pretrained"
         and module.name != "align.models.pretrained"
@@ -189,7 +196,7 @@ def test_files_of_tests_do_nothing_when_they_are_collected():
     """Doctests are looked for in every file, so a script without `if __name__ == "__main__"` runs in every worker."""
     wrong = []
     for path in sorted((ROOT / "tests").rglob("*.py")):
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        for node in parsed(path).body:
             is_call = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
             function = ast.unparse(node.value.func) if is_call else ""
             if isinstance(node, ast.For | ast.While) or function in ("main", "os._exit", "sys.exit", "exit"):
@@ -201,7 +208,7 @@ def test_no_two_tests_draw_from_one_generator():
     """What a test draws from one would depend on the tests before it, which differ between workers and orders."""
     wrong = []
     for path in sorted((ROOT / "tests").rglob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = parsed(path)
         bound = [node for node in tree.body if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)]
         generators = {
             target.id

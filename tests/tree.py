@@ -19,12 +19,17 @@ class Module:
         return ast.parse(self.path.read_text(encoding="utf-8"))
 
     @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """Returns all of the tree, walked once."""
+        return tuple(ast.walk(self.tree))
+
+    @cached_property
     def top(self) -> frozenset[str]:
         return frozenset(imports(self.tree.body))
 
     @cached_property
     def all(self) -> frozenset[str]:
-        return frozenset(imports(ast.walk(self.tree)))
+        return frozenset(imports(self.nodes))
 
     @property
     def roots(self) -> set[str]:

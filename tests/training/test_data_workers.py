@@ -7,7 +7,7 @@ import torch
 from accelerate import Accelerator
 from torch.utils.data import DataLoader, Dataset
 
-from align.training.mended import keep_loading
+from align.training.mended import Undisturbed, keep_loading
 
 
 class Numbers(Dataset):
@@ -52,13 +52,13 @@ def read(loader, *signals):
     return seen
 
 
-@pytest.mark.parametrize("name", ["get_train_dataloader", "get_eval_dataloader"])
-def test_a_worker_outlives_the_signals_of_a_scheduler_and_of_a_terminal(name):
+def test_a_worker_outlives_the_signals_of_a_scheduler_and_of_a_terminal():
     with pytest.raises(RuntimeError, match=r"exited unexpectedly|is killed by signal"):
-        read(getattr(Loads(1), name)(), signal.SIGTERM)
+        read(Loads(1).get_train_dataloader(), signal.SIGTERM)
     trainer = Loads(1)
     keep_loading(trainer)
-    seen = read(getattr(trainer, name)(), signal.SIGTERM, signal.SIGINT)
+    assert isinstance(trainer.get_eval_dataloader().base_dataloader.worker_init_fn, Undisturbed)  # of that one, too
+    seen = read(trainer.get_train_dataloader(), signal.SIGTERM, signal.SIGINT)
     assert [index for index, _, _ in seen] == list(range(40))
     assert {own for _, _, own in seen} == {7}  # what begins a worker otherwise still does
     worker = seen[0][1]
