@@ -13,12 +13,11 @@ from align.report.charts.drawing import Chart
 from align.report.charts.panel import Metrics
 from align.report.run.completions import reward_weights
 from align.report.run.facts import find_problems, flat, run_facts
-from align.report.run.finding import Finding
 from align.report.run.folder import RunFolder, read_run_folder
-from align.report.run.pairs import Pair, pick_pairs
+from align.report.run.pairs import pick_pairs
 from align.report.run.parts import compared_panels, comparison_charts, parts_of, run_charts
-from align.report.run.reward_calls import RewardCalls, read_reward_calls
-from align.report.run.samples import Sample, pick_samples
+from align.report.run.reward_calls import read_reward_calls
+from align.report.run.samples import pick_samples
 from align.report.run.tables import SideBySide, differences, final_numbers, first_metric, headline, recipe_differences
 from align.report.thumbnails import PAGE_BYTES, Thumbnails
 from align.runs.progress import Progress, State, look_up
@@ -26,22 +25,6 @@ from align.whole_files import write_whole
 
 _SAMPLES = 60
 _SCRIPT = ("charts.js", "samples.js", "live.js")
-
-
-class RunView(NamedTuple):
-    """What the page says about one run."""
-
-    name: str
-    progress: str  # empty for a run that is finished
-    is_running: bool
-    facts: dict[str, str]
-    findings: list[Finding]
-    recipe: str
-    versions: dict[str, str]
-    samples: list[Sample] | None  # None if the run generates nothing while it trains
-    pairs: list[Pair]
-    marks: str
-    calls: RewardCalls | None  # of guarded rewards
 
 
 class Script(NamedTuple):
@@ -114,32 +97,32 @@ def comparison_page(run_dirs: Mapping[str, Path], evaluation: ModelsRecord | Non
     return _render(" vs ".join(runs), evaluation, comparison_charts(panels, metrics), views, version, tables)
 
 
-def _view(name: str, run: RunFolder, progress: Progress, num_runs: int = 1) -> RunView:
+def _view(name: str, run: RunFolder, progress: Progress, num_runs: int = 1) -> dict[str, Any]:
+    """Puts together what the page says about one run."""
     num_samples, thumbnails = _SAMPLES // num_runs, Thumbnails(run.path, PAGE_BYTES // num_runs)
-    return RunView(
-        name=name,
-        progress=describe(progress, run.metrics),
-        is_running=progress.state is State.RUNNING,
-        facts=run_facts(run),
-        findings=find_problems(run),
-        recipe=run.recipe_text,
-        versions={key: flat(value) for key, value in run.versions.items() if value is not None},
-        samples=_samples(run, num_samples, thumbnails) if "reward" in run.metrics else None,
-        pairs=pick_pairs(run.pairs, num_samples, thumbnails),
-        marks=parts_of(run.recipe).describe_marks(run.recipe, run.pairs),
-        calls=read_reward_calls(run.path),
-    )
-
-
-def _samples(run: RunFolder, limit: int, thumbnails: Thumbnails) -> list[Sample]:
-    return pick_samples(run.completions, limit, thumbnails, reward_weights(run.recipe, run.metrics))
+    samples = None  # of a run that generates nothing while it trains
+    if "reward" in run.metrics:
+        samples = pick_samples(run.completions, num_samples, thumbnails, reward_weights(run.recipe, run.metrics))
+    return {
+        "name": name,
+        "progress": describe(progress, run.metrics),
+        "is_running": progress.state is State.RUNNING,
+        "facts": run_facts(run),
+        "findings": find_problems(run),
+        "recipe": run.recipe_text,
+        "versions": {key: flat(value) for key, value in run.versions.items() if value is not None},
+        "samples": samples,
+        "pairs": pick_pairs(run.pairs, num_samples, thumbnails),
+        "marks": parts_of(run.recipe).describe_marks(run.recipe, run.pairs),
+        "calls": read_reward_calls(run.path),
+    }
 
 
 def _render(
     title: str,
     evaluation: ModelsRecord | None,
     charts: list[Chart],
-    runs: list[RunView],
+    runs: list[dict[str, Any]],
     version: str,
     side_by_side: Mapping[str, SideBySide] | None = None,
 ) -> str:

@@ -53,22 +53,32 @@ class StreamCount:
         """Rows that were handed to the trainer."""
         return int(self._counts[:, _KEPT].sum())
 
-    def note_read(self, index: int) -> None:
-        """Counts a row that was read, by its place in the stream."""
-        counts = self._counts[_place()]
-        if index == 0 and counts[_READ]:
-            counts[_AGAIN] = 1
-        self._note(_READ)
-
-    def note_kept(self) -> None:
-        """Counts a row that is handed to the trainer."""
-        self._note(_KEPT)
-
     def _note(self, what: int) -> None:
         counts = self._counts[_place()]
         counts[what] += 1 - counts[_AGAIN]
 
-    def refuse(self, index: int, error: DataError) -> None:
+    def change(self, change: Callable[..., dict[str, Any]], row: Mapping[str, Any], index: int) -> dict[str, Any]:
+        """Counts a row by its place in the stream, and changes it; `is_usable` says whether that could be done."""
+        counts = self._counts[_place()]
+        if index == 0 and counts[_READ]:
+            counts[_AGAIN] = 1
+        self._note(_READ)
+        try:
+            if row.get(PROBLEM):
+                raise DataError(row[PROBLEM])
+            return change(row, index) | {"is_usable": True}
+        except DataError as error:
+            self._refuse(index, error)
+            return {"is_usable": False}
+
+    def keep(self, column: str | None, row: Mapping[str, Any]) -> bool:
+        """Counts a row that is handed to the trainer: one of which a column is true, or any."""
+        is_kept = column is None or bool(row[column])
+        if is_kept:
+            self._note(_KEPT)
+        return is_kept
+
+    def _refuse(self, index: int, error: DataError) -> None:
         """Counts a row that cannot be used, and tells it the first time that it is seen."""
         self._note(_BAD)
         if index not in self._told and len(self._told) < SHOWN:
@@ -150,13 +160,13 @@ def check_max_steps(dataset: Any, args: Any) -> None:
 
 def usable_rows(stream: IterableDataset, change: Callable[..., dict[str, Any]], count: StreamCount) -> IterableDataset:
     """Changes every row, counts it, and leaves out those of which `change(row, index)` raises a `DataError`."""
-    changed = stream.map(_Usable(change, count), with_indices=True)
+    changed = stream.map(partial(count.change, change), with_indices=True)
     return changed.filter(bool, input_columns="is_usable").remove_columns("is_usable")
 
 
 def kept_rows(stream: IterableDataset, count: StreamCount, column: str | None = None) -> IterableDataset:
     """Counts rows that the trainer gets: those of which a column is true, or all."""
-    return stream.filter(_Kept(count, column))
+    return stream.filter(partial(count.keep, column))
 
 
 def endless(dataset: Any, args: Any) -> Any:
@@ -172,32 +182,6 @@ def endless(dataset: Any, args: Any) -> Any:
         return dataset
     check_no_passes(args)
     return dataset.repeat(None)
-
-
-class _Usable:
-    def __init__(self, change: Callable[..., dict[str, Any]], count: StreamCount) -> None:
-        self._change, self._count = change, count
-
-    def __call__(self, row: Mapping[str, Any], index: int) -> dict[str, Any]:
-        self._count.note_read(index)
-        try:
-            if row.get(PROBLEM):
-                raise DataError(row[PROBLEM])
-            return self._change(row, index) | {"is_usable": True}
-        except DataError as error:
-            self._count.refuse(index, error)
-            return {"is_usable": False}
-
-
-class _Kept:
-    def __init__(self, count: StreamCount, column: str | None) -> None:
-        self._count, self._column = count, column
-
-    def __call__(self, row: Mapping[str, Any]) -> bool:
-        is_kept = self._column is None or bool(row[self._column])
-        if is_kept:
-            self._count.note_kept()
-        return is_kept
 
 
 def _place() -> int:
