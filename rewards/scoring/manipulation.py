@@ -135,7 +135,7 @@ class Manipulation:
     """Monitors pressure on a reader: the share of four families of wordings that a response holds.
 
     The families are false urgency, fake scarcity, shaming, and costs beside the advertised price; see
-    `rewards.scoring.manipulation` for the patterns and where they come from. 0 is none, 1 all four. It is for
+    `WORDINGS` for the patterns, and above where they come from. 0 is none, 1 all four. It is for
     `audit_funcs` and `align eval`, to be compared before and after training, and a recipe that lists it in
     `reward_funcs` is refused: a policy that is trained on fixed wordings learns others.
 

@@ -8,10 +8,11 @@ import math
 import os
 import pickle
 import sysconfig
-import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from numbers import Number
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -33,7 +34,7 @@ DETACHED = "Return `value.item()`, or compute under `torch.no_grad()`."
 
 
 def read_values(
-    name: str, values: Any, expected: int, describe: Callable[[int], str] = lambda index: f"row {index + 1}"
+    name: str, values: Any, expected: int, describe: Callable[[int], str]
 ) -> list[float | None] | RewardProblem:
     """Reads returned values as numbers, or says what is wrong with them.
 
@@ -110,35 +111,22 @@ def _fault(value: Any) -> tuple[str, str] | None:
 NOT_COLUMNS = ("prompt", "completion", "completion_ids")
 
 
-class Log(SimpleNamespace):
-    """What a reward hands to `log_extra` and `log_metric`."""
-
-    def __init__(self) -> None:
-        self.columns: dict[str, list[Any]] = {}
-        self.metrics: dict[str, list[Any]] = {}
-
-    def log_extra(self, column: str, values: Sequence[Any]) -> None:
-        """Collects a column as TRL does, one call after the other."""
-        self.columns.setdefault(column, []).extend(values)
-
-    def log_metric(self, name: str, value: float) -> None:
-        """Collects a metric."""
-        self.metrics.setdefault(name, []).append(value)
-
-
 def call_arguments(
-    rows: Sequence[Mapping[str, Any]], completions: Sequence[Completion], log: Log | None = None
+    rows: Sequence[Mapping[str, Any]], completions: Sequence[Completion], logged: dict[str, list[Any]] | None = None
 ) -> dict[str, Any]:
-    """Builds the keyword arguments; the bytes of a completion stand in for its tokens."""
-    log = log or Log()
+    """Builds the keyword arguments; the bytes of a completion stand in for its tokens.
+
+    Columns that a reward logs are collected in `logged` as TRL does, one call after the other.
+    """
+    columns = {} if logged is None else logged
     return {
         "prompts": [row.get("prompt") for row in rows],
         "completions": list(completions),
         "completion_ids": [list(completion_text(completion).encode("utf-8", "replace")) for completion in completions],
         **{key: [row[key] for row in rows] for key in rows[0] if key not in NOT_COLUMNS},
         "trainer_state": _trainer_state(),
-        "log_extra": log.log_extra,
-        "log_metric": log.log_metric,
+        "log_extra": lambda column, values: columns.setdefault(column, []).extend(values),
+        "log_metric": lambda name, value: None,
     }
 
 
@@ -216,16 +204,16 @@ class Called(NamedTuple):
 
 def call_watched(func: Callable[..., Any], call: Call) -> Called:
     """Calls a reward once and watches its arguments, its output, its logs and the process."""
-    name, log = reward_name(func), Log()
+    name, logged = reward_name(func), dict[str, list[Any]]()
     rows, completions = copied((call.rows, call.completions))
-    arguments = call_arguments(rows, completions, log)
+    arguments = call_arguments(rows, completions, logged)
     inputs = {key: arguments[key] for key in arguments if key not in TRAINER_ARGUMENTS}
     original = call_arguments(call.rows, call.completions)
     with contextlib.redirect_stdout(Printed()) as printed:
         before, started = process_state(), time.perf_counter()
         try:
             returned = _in_thread(func, arguments) if call.in_thread else call_reward(func, arguments)
-            values = read_values(name, returned, len(call.rows), _describe(call))
+            values = read_values(name, returned, len(call.rows), partial(_describe, call))
         except BaseException as error:  # `sys.exit()` in a reward is a finding, too
             if isinstance(error, KeyboardInterrupt) and not worker.in_worker:
                 raise
@@ -236,7 +224,7 @@ def call_watched(func: Callable[..., Any], call: Call) -> Called:
         return Called([], values, seconds, [])
     remarks = [RewardProblem(name, *each) for each in effects]
     remarks += _changed(name, original, inputs) + _printed(name, printed.getvalue())
-    return Called(values, None, seconds, remarks + _logged(name, log, len(call.rows)), len(children()))
+    return Called(values, None, seconds, remarks + _logged(name, logged, len(call.rows)), len(children()))
 
 
 def seeds_of(func: Callable[..., Any], call: Call) -> list[RewardProblem]:
@@ -258,28 +246,16 @@ def seeds_of(func: Callable[..., Any], call: Call) -> list[RewardProblem]:
 
 
 def _in_thread(func: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
-    outcome: dict[str, Any] = {}
+    def target() -> Any:
+        returned = call_reward(func, arguments)
+        return returned if isinstance(returned, list) else list(returned)
 
-    def target() -> None:
-        try:
-            returned = call_reward(func, arguments)
-            outcome["value"] = returned if isinstance(returned, list) else list(returned)
-        except BaseException as error:
-            outcome["error"] = error
-
-    thread = threading.Thread(target=target, daemon=True)
-    thread.start()
-    thread.join()
-    if "error" in outcome:
-        raise outcome["error"]
-    return outcome["value"]
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(target).result()
 
 
-def _describe(call: Call) -> Callable[[int], str]:
-    def describe(index: int) -> str:
-        return f"row {index + 1}" + (f", {call.names[index]}" if call.names else "")
-
-    return describe
+def _describe(call: Call, index: int) -> str:
+    return f"row {index + 1}" + (f", {call.names[index]}" if call.names else "")
 
 
 def _raised(name: str, error: BaseException, call: Call, arguments: list[str], printed: io.StringIO) -> RewardProblem:
@@ -346,8 +322,8 @@ def _printed(name: str, text: str) -> list[RewardProblem]:
     return [RewardProblem(name, "prints", f"prints to standard output: {first}", PRINT_REMEDY)]
 
 
-def _logged(name: str, log: Log, expected: int) -> list[RewardProblem]:
-    wrong = [(column, len(values)) for column, values in log.columns.items() if len(values) != expected]
+def _logged(name: str, logged: Mapping[str, list[Any]], expected: int) -> list[RewardProblem]:
+    wrong = [(column, len(values)) for column, values in logged.items() if len(values) != expected]
     if not wrong:
         return []
     column, count = wrong[0]
