@@ -12,9 +12,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
-from started import ROOT
+from started import ROOT, num_kept
 
 from align.models.samplers.asking import gather_all
 
@@ -53,14 +54,13 @@ class ChatServer:
 
 
 def kill_once_answered(server: ChatServer, words: list[object], answered: int, concurrency: int) -> None:
-    """Starts an `align` command and kills it when the server has answered some calls and leaves the others waiting."""
+    """Starts an `align` command and kills it when some answers are kept and the server leaves the others waiting."""
     process = subprocess.Popen([sys.executable, "-m", "align", *map(str, words)], cwd=ROOT)
-    deadline = time.monotonic() + 120
-    while server.now < concurrency or sum(server.answered.values()) < answered:
+    deadline, out = time.monotonic() + 600, Path(str(words[words.index("--out") + 1]))
+    while server.now < concurrency or sum(num_kept(path.parent) for path in out.rglob("cache.db")) < answered:
         assert process.poll() is None, "the command ended by itself"
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    time.sleep(0.5)  # for what was answered last to be kept
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
 

@@ -4,9 +4,11 @@ import json
 import os
 import shlex
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,14 +29,14 @@ def align(*words: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     return start("-m", "align", *map(str, words), cwd=cwd)
 
 
-def launch(config: str, *words: object, timeout: float = 560, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def launch(config: str, *words: object, timeout: float = 1200, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """Runs a script, or `-m MODULE`, in the processes of a file of `ds_configs/`; each launch has its own port."""
     # The console script does the same, and imports transformers for the other commands of accelerate.
     launcher = ("-m", "accelerate.commands.launch", "--config_file", ROOT / "ds_configs" / config)
     return with_tests(*launcher, *words, timeout=timeout, cwd=cwd)
 
 
-def with_tests(*words: object, timeout: float = 560, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def with_tests(*words: object, timeout: float = 1200, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """Runs `python WORDS`, which can import what lies in `tests/`."""
     path = os.pathsep.join(map(str, (ROOT, ROOT / "tests")))
     return start(*map(str, words), timeout=timeout, cwd=cwd, PYTHONPATH=path)
@@ -73,7 +75,16 @@ def metrics_of(folder):
     return {line["step"]: line for line in lines if "loss" in line}
 
 
-def train_and_kill(recipe, folder, step=2, seconds=240):
+def num_kept(folder):
+    """Counts the answers in the cache of a process that may be writing to it; none as long as there is no cache."""
+    try:
+        with closing(sqlite3.connect(f"file:{folder / 'cache.db'}?mode=ro", uri=True)) as kept:
+            return kept.execute("SELECT COUNT(*) FROM Cache").fetchone()[0]
+    except sqlite3.Error:
+        return 0
+
+
+def train_and_kill(recipe, folder, step=2, seconds=600):
     """Trains until a checkpoint is there, kills the process, and returns the last step that was saved."""
     command = [sys.executable, "-m", "align", "train", str(recipe)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}  # as in `align`: other threads, another order of sums

@@ -56,7 +56,7 @@ def test_a_reward_that_takes_its_process_with_it_is_found_and_the_others_are_sti
     for index, source in enumerate(LOADING):
         (tmp_path / f"own{index}.py").write_text(source)
         specs.append(RewardSpec(f"own{index}.py:reward", base_dir=tmp_path))
-    limits = Limits(call=2.0, to_load=3.0)
+    limits = Limits(call=2.0, to_load=60.0)
     found = try_rewards(specs, Settings(form="messages", max_seconds=0.5), Handling(limits))
     expected = [*FOUND.values(), *({kind: message} for kind, message in LOADING.values())]
     assert [[problem.kind for problem in each.problems] for each in found] == [list(each) for each in expected]

@@ -3,13 +3,12 @@
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
 
 import pytest
-from started import ROOT, align
+from started import ROOT, align, num_kept
 
 ROWS = {
     "core_advantage": [{"question": f"Bird {i}?", "core": "water", "spurious": ["land", "sky"]} for i in range(40)],
@@ -33,7 +32,7 @@ TITLES = [{"title": f"Study {i}", "group": ("real", "invented")[i % 2]} for i in
 KEPT = ("suites", "comparisons", "paired", "warnings", "glossary")
 
 
-def kill_once_kept(words, cache, seconds=240):
+def kill_once_kept(words, cache, seconds=600):
     """Starts an `align` command and kills it when some answers are kept."""
     environment = os.environ | {"OMP_NUM_THREADS": "1"}  # as in `align`: other threads, another order of sums
     process = subprocess.Popen([sys.executable, "-m", "align", *map(str, words)], cwd=ROOT, env=environment)
@@ -44,14 +43,6 @@ def kill_once_kept(words, cache, seconds=240):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-
-
-def num_kept(cache):
-    try:
-        with sqlite3.connect(f"file:{cache / 'cache.db'}?mode=ro", uri=True) as kept:
-            return kept.execute("SELECT COUNT(*) FROM Cache").fetchone()[0]
-    except sqlite3.Error:  # it is not there yet
-        return 0
 
 
 @pytest.mark.slow

@@ -83,7 +83,7 @@ def read_until(terminal, text):
     return said
 
 
-def wait_for(path, process, seconds=240):
+def wait_for(path, process, seconds=600):
     deadline = time.monotonic() + seconds
     while not path.exists():
         assert process.poll() is None, process.communicate()
@@ -241,7 +241,7 @@ def test_sigterm_to_all_processes_ends_a_run_with_a_checkpoint_and_it_goes_on(ti
     process = start(path)
     wait_for(folder / "metrics.jsonl", process)
     os.killpg(process.pid, signal.SIGTERM)
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=600)
     assert process.returncode == TO_BE_CONTINUED, said
     assert said.count("SIGTERM: the run saves and stops after this step.\n") == 1
     assert f"SIGTERM. It goes on with: align train {path} --resume auto\n" in said

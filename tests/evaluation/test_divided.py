@@ -56,7 +56,7 @@ class Threads:
 
 def launch(size, work):
     """Runs `work(rank)` in threads that divide an evaluation; returns what each returned, and what is still told."""
-    told, barrier = {}, threading.Barrier(size, timeout=20)
+    told, barrier = {}, threading.Barrier(size, timeout=120)
 
     def part(rank):
         with dividing(Launched(Threads(rank, size, told, barrier), Division())):

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from align.errors import UserError
 
-SECONDS = 20.0  # of one case on a busy machine; most take milliseconds
+SECONDS = 60.0  # of one case on a busy machine; most take milliseconds
 LONGEST = 6_000  # characters of a refusal; that of bad rows lists five of them
 SEEDS = "FUZZ_SEEDS"
 

@@ -12,7 +12,7 @@ from drawn_lines import Places, recipe
 from some_recipes import QUESTIONS
 
 pytestmark = pytest.mark.slow
-SECONDS = 60.0  # of a line on a busy machine; most take one
+SECONDS = 180.0  # of a line on a busy machine; most take one
 CODES = {0: "done", 1: "refused", 2: "no such words"}
 
 

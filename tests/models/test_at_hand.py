@@ -19,7 +19,7 @@ from align.errors import UserError
 from align.models.at_hand import require_model
 
 NOBODY = "http://127.0.0.1:9"
-SECONDS = 10  # a file of the hub is asked for again for 31 seconds
+SECONDS = 30  # a file of the hub is asked for again for 31 seconds
 
 
 @contextmanager

@@ -1,3 +1,4 @@
+import threading
 import time
 
 import pytest
@@ -130,11 +131,14 @@ def test_a_model_that_thought_until_its_tokens_were_used_up_was_cut_off():
 
 
 def test_no_more_calls_than_allowed_are_on_their_way_at_once():
-    def slowly(body, before):
-        time.sleep(0.05)
+    three = threading.Barrier(3, timeout=120)
+
+    def together(body, before):
+        three.wait()
+        time.sleep(0.05)  # for a fourth one to come
         return "yes"
 
-    with ChatServer(slowly) as server:
+    with ChatServer(together) as server:
         sample(server, requests(24), concurrency=3)
     assert server.most_at_once == 3
 

@@ -128,7 +128,7 @@ def test_hostile_programs_harm_nothing_and_earn_only_where_their_attack_meets_no
             texts = {name: program.replace(word, value) for name, program in texts.items()}
         # What stands at the end is reached by those that fail in silence only.
         ends = [text if "def add" in text else f"{text}\ndef add(a, b): return a + b" for text in texts.values()]
-        earned = dict(zip(texts, score(*ends, seconds=0.5, workers=4), strict=True))
+        earned = dict(zip(texts, score(*ends, seconds=1, workers=4), strict=True))
         with pytest.raises(BlockingIOError):
             server.accept()
     assert earned == {name: float(name in HARMLESS) for name in HOSTILE}

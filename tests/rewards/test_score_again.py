@@ -30,7 +30,7 @@ def values(scores):
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_rows_are_scored_again_in_their_own_order(workers):
-    reward = GuardedReward(unruly, GuardSettings(workers=workers, timeout=5.0 if workers else None))
+    reward = GuardedReward(unruly, GuardSettings(workers=workers, timeout=60.0 if workers else None))
     given = arguments(TEXTS)
     reward(**given)
     assert values(reward.score_again(given, [3, 0])) == [4.0, 1.0]
@@ -50,7 +50,7 @@ def test_nothing_is_logged_again():
 
 @pytest.mark.slow
 def test_another_worker_scores_a_row_again():
-    reward = GuardedReward(by_process, GuardSettings(workers=3, timeout=20.0))
+    reward = GuardedReward(by_process, GuardSettings(workers=3, timeout=60.0))
     given = arguments(TEXTS * 8)
     first = reward(**given)
     for rows in ([5, 2, 31], list(range(32))[::-1]):
@@ -61,7 +61,7 @@ def test_another_worker_scores_a_row_again():
 
 @pytest.mark.slow
 def test_a_row_whose_other_worker_dies_is_scored_by_the_one_that_comes_after_it():
-    reward = GuardedReward(unruly, GuardSettings(workers=2, timeout=0.5))
+    reward = GuardedReward(unruly, GuardSettings(workers=2, timeout=2.0))
     given = arguments(["exit 1", "a", "sleep 9", "bb"])
     reward(**given)
     again = reward.score_again(given, [3, 2, 1, 0])
@@ -70,7 +70,7 @@ def test_a_row_whose_other_worker_dies_is_scored_by_the_one_that_comes_after_it(
 
 
 def test_a_reward_that_is_awaited():
-    for settings in (GuardSettings(), GuardSettings(timeout=5.0)):
+    for settings in (GuardSettings(), GuardSettings(timeout=60.0)):
         reward = AsyncGuardedReward(patient, settings)
         given = arguments(["a", "sleep 0.01", "ccc"])
         asyncio.run(reward(**given))

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def pool():
-    with WorkerPool(act, workers=2, timeout=0.5, memory_gb=4) as pool:
+    with WorkerPool(act, workers=2, timeout=2.0, memory_gb=4) as pool:
         yield pool
 
 
@@ -29,8 +29,8 @@ def test_results_come_back_in_order(pool):
 @pytest.mark.parametrize(
     ("order", "failure", "message"),
     [
-        ("sleep 3600", "timeout", "no result after 0.5 s"),
-        ("backtrack", "timeout", "no result after 0.5 s"),
+        ("sleep 3600", "timeout", "no result after 2 s"),
+        ("backtrack", "timeout", "no result after 2 s"),
         ("raise five", "error", "ValueError: invalid literal for int() with base 10: 'five' (unruly_rewards.py, line"),
         ("sys.exit 0", "error", "SystemExit: 0"),
         ("exit 3", "died", "its process ended with exit code 3"),
@@ -81,17 +81,17 @@ def test_hash_gives_the_same_in_every_worker(pool, monkeypatch):
 
 @pytest.mark.parametrize("ending", ["echo a", "exit 1", "sleep 3600"])
 def test_a_worker_takes_the_processes_it_started_with_it(tmp_path, ending):
-    with WorkerPool(act, timeout=0.5) as pool:
+    with WorkerPool(act, timeout=2.0) as pool:
         pool.map([f"stray {tmp_path / 'pids'}", ending])
     (pid,) = map(int, (tmp_path / "pids").read_text().split())
     wait_until(lambda: not is_running(pid))
 
 
 def test_the_clock_starts_when_the_call_starts():
-    with WorkerPool(act, workers=2, timeout=1.5) as pool:
-        outcomes = pool.map(["sleep 0.4"] * 10)  # the last calls wait longer than the limit
-    assert [outcome.failure for outcome in outcomes] == [None] * 10
-    assert all(0.39 < outcome.seconds < 1.5 for outcome in outcomes)
+    with WorkerPool(act, timeout=4.0) as pool:
+        outcomes = pool.map(["sleep 0.4"] * 12)  # the last calls wait longer than the limit
+    assert [outcome.failure for outcome in outcomes] == [None] * 12
+    assert all(0.39 < outcome.seconds < 4.0 for outcome in outcomes)
 
 
 def test_an_end_that_is_sent_to_all_processes_of_a_job_costs_no_call(pool):
@@ -101,7 +101,7 @@ def test_an_end_that_is_sent_to_all_processes_of_a_job_costs_no_call(pool):
     ends = [threading.Timer(0.1, os.kill, (pid, each)) for pid in workers for each in (signal.SIGTERM, signal.SIGINT)]
     for end in ends:
         end.start()
-    outcomes = pool.map(["sleep 0.3"] * 2)
+    outcomes = pool.map(["sleep 0.3"] * 2, timeout=60.0)
     assert [outcome.value for outcome in outcomes] == ["slept", "slept"], outcomes
 
 
@@ -112,7 +112,7 @@ def test_a_program_that_a_call_starts_ends_when_it_is_told_to():
 
 
 def test_a_limit_can_be_set_for_one_round(pool):
-    assert pool.map(["sleep 0.7"], timeout=3.0)[0].value == "slept"
+    assert pool.map(["sleep 2.2"], timeout=60.0)[0].value == "slept"
 
 
 def test_what_cannot_be_sent_is_the_calls_error(pool):
@@ -123,9 +123,9 @@ def test_what_cannot_be_sent_is_the_calls_error(pool):
 
 
 def test_one_that_waits_is_not_taken_for_one_that_loads(pool):
-    (outcome,) = pool.map(["poll"], timeout=0.5, to_load=60.0)
+    (outcome,) = pool.map(["poll"], timeout=0.5, to_load=300.0)
     assert outcome.failure == "timeout"
-    assert outcome.seconds < 5
+    assert outcome.seconds < 60
 
 
 def test_a_function_that_closes_the_pipes_leaves_no_traceback_of_ours(tmp_path):
@@ -138,7 +138,7 @@ def test_works_off_the_main_thread(pool):
     found = []
     thread = threading.Thread(target=lambda: found.extend(pool.map(["echo a", "sleep 3600"])))
     thread.start()
-    thread.join(timeout=20)
+    thread.join(timeout=120)
     assert [outcome.failure for outcome in found] == [None, "timeout"]
 
 
@@ -203,7 +203,7 @@ def is_running(pid):
     return bool(state) and not state.startswith("Z")
 
 
-def wait_until(condition, seconds=20):
+def wait_until(condition, seconds=120):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline

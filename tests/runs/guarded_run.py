@@ -64,7 +64,7 @@ def failing(completions, **kwargs):
 def train(policy: str, reward_model: str, folder: str, what: str) -> None:
     """Trains two steps, and writes what the test reads."""
     rewards = guard_rewards([failing] if what == "fail" else [uneven, judged], GuardSettings())
-    audits = guard_rewards([unruly], GuardSettings(workers=1, timeout=1.0))
+    audits = guard_rewards([unruly], GuardSettings(workers=1, timeout=2.0))
     audits += guard_rewards([second_thoughts], GuardSettings())
     trainer = trainer_class(PROMPTS)(
         policy,

@@ -48,10 +48,10 @@ class Launched:
             )
         return [process.stdout.readline() for process in self.processes]
 
-    def end(self, rank, within):
+    def end(self, rank):
         """Waits for a process, and returns its exit code, its words and the seconds that it took."""
         began = time.monotonic()
-        _, error = self.processes[rank].communicate(timeout=within)
+        _, error = self.processes[rank].communicate(timeout=120)
         return self.processes[rank].returncode, error, time.monotonic() - began
 
 
@@ -92,13 +92,13 @@ def test_large_values_arrive_whole_and_are_taken_back():
 def test_all_hear_what_all_say_and_what_the_main_process_decides(launched):
     lines = launched.start("leaves", "elsewhere leaves")
     assert [line.split(maxsplit=1)[1] for line in lines] == ["['leaves', 'elsewhere leaves'] of 0\n"] * 2
-    assert [launched.end(rank, 20)[:2] for rank in range(2)] == [(0, "")] * 2
+    assert [launched.end(rank)[:2] for rank in range(2)] == [(0, "")] * 2
 
 
 @slow
 def test_a_process_that_has_left_is_not_missed(launched):
     launched.start("later leaves", "lingers")
-    assert [launched.end(rank, 30)[:2] for rank in range(2)] == [(0, "")] * 2
+    assert [launched.end(rank)[:2] for rank in range(2)] == [(0, "")] * 2
 
 
 @pytest.mark.parametrize(
@@ -111,16 +111,16 @@ def test_a_process_that_has_left_is_not_missed(launched):
 @slow
 def test_what_ends_one_host_ends_the_others_with_its_sentence(launched, how, words):
     launched.start("waits", f"elsewhere {how}")
-    code, said, seconds = launched.end(0, 30)
+    code, said, seconds = launched.end(0)
     assert (code, said) == (1, f"Error: Process 1 on other-host {words}\n")
-    assert seconds < 10
+    assert seconds < 40  # it would wait a minute
 
 
 @slow
 def test_a_process_that_is_killed_ends_the_others(launched):
     launched.start("waits", "waits")
     launched.processes[1].send_signal(signal.SIGKILL)
-    code, said, _ = launched.end(0, 30)
+    code, said, _ = launched.end(0)
     assert code == 1
     assert said.startswith("Error: Process 1 on ")
     assert said.endswith(" is gone, so the run ends.\n")
@@ -130,12 +130,12 @@ def test_a_process_that_is_killed_ends_the_others(launched):
 def test_a_host_that_falls_silent_ends_the_others(launched):
     launched.start("waits", "elsewhere waits")
     launched.processes[1].send_signal(signal.SIGSTOP)
-    code, said, seconds = launched.end(0, 40)
+    code, said, seconds = launched.end(0)
     assert code == 1
     assert said.startswith("Error: Process 1 on other-host has said nothing for 4 s, so the run ends")
-    assert seconds < 25
+    assert seconds < 50
     launched.processes[1].send_signal(signal.SIGCONT)  # it hears that the others have gone
-    assert launched.end(1, 40)[0] == 1
+    assert launched.end(1)[0] == 1
 
 
 @slow
@@ -143,7 +143,7 @@ def test_a_launcher_that_cannot_be_reached_ends_its_processes(launched):
     launched.start("waits", "elsewhere waits")
     launched.store = None  # its server stops
     for rank in range(2):  # also the main process, which is alone on its host
-        code, said, _ = launched.end(rank, 40)
+        code, said, _ = launched.end(rank)
         assert code == 1
         assert "Error: The launcher on " in said
         assert "(127.0.0.1) cannot be reached" in said
@@ -161,6 +161,6 @@ def test_a_process_whose_launcher_was_killed_ends(tmp_path):
     launcher.stdout.readline()
     (child,) = psutil.Process(launcher.pid).children()
     launcher.kill()
-    assert launcher.communicate(timeout=30)[1].endswith("is gone, so its processes end, too.\n")
-    psutil.wait_procs([child], timeout=20)
+    assert launcher.communicate(timeout=120)[1].endswith("is gone, so its processes end, too.\n")
+    psutil.wait_procs([child], timeout=50)
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE

@@ -22,10 +22,10 @@ CONFIGS = {
 }
 SHORT = ["-m", "align", "train", f"{PAIRS}/quickstart", "--use_cpu", "true", "--max_steps", "4", "--save_steps", "2"]
 SHORT += ["--save_strategy", "steps", "--eval_strategy", "no", "--per_device_train_batch_size", "8"]
-SECONDS = 60  # within which a host hears that the other one is gone
+SECONDS = 120  # within which a host hears that the other one is gone
 
 
-def wait_for(path, process, seconds=200):
+def wait_for(path, process, seconds=600):
     deadline = time.monotonic() + seconds
     while not path.exists():
         assert process.poll() is None, process.communicate()[0][-3000:]
@@ -33,7 +33,7 @@ def wait_for(path, process, seconds=200):
         time.sleep(0.02)
 
 
-def ended(process, seconds=200):
+def ended(process, seconds=600):
     said, _ = process.communicate(timeout=seconds)
     return process.returncode, said
 

@@ -87,7 +87,7 @@ def test_what_goes_wrong_in_a_check_is_said_and_the_others_run(kit, check, recor
     path = tmp_path / "out.json"
     checks = [
         check("crashes", "raise SystemExit('no kernel for this')"),
-        check("hangs", "import time; print('began', flush=True); time.sleep(60)", seconds=1),
+        check("hangs", "import time; print('began', flush=True); time.sleep(60)", seconds=5),
         check("silent", "pass"),
         check("dies_at_its_end", f"{GOOD}; import os; os.abort()"),
         check("misses", GOOD.replace("1.0", "2.0")),
@@ -161,12 +161,12 @@ checks.CHECKS = [
 sys.exit(checks.main(["--device", "cpu", "--tiny", "--json", {str(tmp_path / "out.json")!r}]))
 """
     process = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)})
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while not ((tmp_path / "pid").exists() and (tmp_path / "pid").read_text()):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 143
+    assert process.wait(120) == 143
     assert json.loads((tmp_path / "out.json").read_text())["results"]["first"]["status"] == "passed"
     pid = int((tmp_path / "pid").read_text())
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE

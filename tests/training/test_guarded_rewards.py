@@ -71,7 +71,7 @@ def parent(tmp_path_factory):
     return log_of(train(tmp_path_factory.mktemp("parent"), [unruly], trainer=GRPOTrainer, max_steps=5))
 
 
-@pytest.mark.parametrize("settings", [GuardSettings(), GuardSettings(workers=1, timeout=5.0)])
+@pytest.mark.parametrize("settings", [GuardSettings(), GuardSettings(workers=1, timeout=60.0)])
 def test_the_guard_changes_no_loss(tmp_path, parent, settings):
     ours = log_of(train(tmp_path / "ours", guard_rewards([unruly], settings), max_steps=5))
     assert len({entry["loss"] for entry in parent}) == 5
@@ -126,7 +126,7 @@ def test_gates_and_limits_keep_the_raw_value_beside_what_counts(tmp_path):
 
 
 def test_what_went_wrong_is_counted_and_shown(tmp_path):
-    rewards = guard_rewards([unruly], GuardSettings(workers=2, timeout=0.4))
+    rewards = guard_rewards([unruly], GuardSettings(workers=2, timeout=2.0))
     texts = ["aa", "sleep 9", "b", "nan", "raise x", "ccc", "exit 1", "none"]
     trainer = train(tmp_path, rewards, texts=texts, max_steps=2)
     assert log_of(trainer)[0]["rewards/unruly/invalid_share"] == 0.5
@@ -135,7 +135,7 @@ def test_what_went_wrong_is_counted_and_shown(tmp_path):
     assert (first["step"], first["rows"], first["none"]) == (1, 8, 1)
     assert first["invalid"] == {"timeout": 1, "not finite": 1, "error": 1, "died": 1}
     assert first["slowest"][0]["completion"] == "sleep 9"
-    assert first["seconds"]["max"] >= 0.4
+    assert first["seconds"]["max"] >= 2.0
     assert {row["failure"] for row in first["failed"]} < set(first["invalid"])
     rewards[0].close()
 

@@ -28,7 +28,7 @@ def without_repeats(entry):
 
 
 @pytest.mark.parametrize(
-    ("reward", "settings"), [(noisy, GuardSettings()), (unruly, GuardSettings(workers=2, timeout=5.0))]
+    ("reward", "settings"), [(noisy, GuardSettings()), (unruly, GuardSettings(workers=2, timeout=60.0))]
 )
 def test_scoring_again_changes_nothing_but_the_log(tmp_path, reward, settings):
     trainers = []
@@ -81,7 +81,7 @@ def test_what_is_logged_can_be_worked_out_from_the_calls(tmp_path):
 
 
 def test_rows_that_fail_and_rows_without_a_value(tmp_path):
-    rewards = guard_rewards([unruly], GuardSettings(workers=2, timeout=0.4))
+    rewards = guard_rewards([unruly], GuardSettings(workers=2, timeout=2.0))
     texts = ["aa", "sleep 9", "b", "nan", "raise x", "ccc", "exit 1", "none"]
     (entry,) = log_of(train(tmp_path, rewards, texts=texts, rules=RewardRules(repeats=1.0), max_steps=1))
     rewards[0].close()
