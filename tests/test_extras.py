@@ -1,5 +1,6 @@
 """A base install works, and each extra adds what it is for; without it, one sentence says how to get it."""
 
+import ast
 import json
 import os
 import re
@@ -119,6 +120,34 @@ def test_the_table_is_that_of_the_project_file():
         assert len(modules) == len(wanted)
         if extra != "vllm":  # where its twin for CPUs is installed, the module is of that
             assert all(names & wanted for names in found.values()), f"{extra}: {found}"
+
+
+def test_a_test_whose_extra_may_be_absent_is_skipped_with_its_name():
+    """All but those that the extra `test` brings, which need no guard."""
+    line = next(each for each in PROJECT["optional-dependencies"]["test"] if each.startswith("truealign"))
+    brought = Requirement(line).extras
+    extras_of = {
+        module: {extra for extra, known in extras.EXTRAS.items() if module in known}
+        for known in extras.EXTRAS.values()
+        for module in known
+    }
+    offenders = []
+    for path in (ROOT / "tests").rglob("*.py"):
+        imported, guarded = set(), set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module.partition(".")[0])
+            elif isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.importorskip":
+                module, said = ast.unparse(node.args[0]).strip("'").partition(".")[0], ast.unparse(node)
+                guarded.add(module)
+                wanted = extras_of.get(module)
+                if wanted and not any(f"needs the extra `{extra}`" in said for extra in wanted):
+                    offenders.append(f"{path.name}:{node.lineno}: {said}")
+        bare = {module for module in imported - guarded if module in extras_of and not extras_of[module] & brought}
+        offenders += [f"{path.name} imports {module} without a word" for module in bare]
+    assert offenders == []
 
 
 WALK = """

@@ -23,7 +23,7 @@ def test_other_trackers_need_no_key(tiny_recipe, nobody, report_to):
 
 
 def test_wandb_without_a_key_is_said_before(tiny_recipe, nobody, monkeypatch):
-    wandb = pytest.importorskip("wandb")
+    wandb = pytest.importorskip("wandb", reason="needs the extra `wandb`")
     recipe = load_recipe(tiny_recipe(report_to=["wandb", "tensorboard"]))
     (found,) = check_trackers(recipe)
     assert (found.level, found.fix) == ("warning", "wandb login")

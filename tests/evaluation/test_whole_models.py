@@ -8,7 +8,7 @@ from align.evaluation.reward_models.reward_model import RewardModel
 
 @pytest.fixture
 def under_zero3():
-    pytest.importorskip("deepspeed")
+    pytest.importorskip("deepspeed", reason="needs the extra `deepspeed`")
     return HfDeepSpeedConfig({"zero_optimization": {"stage": 3}, "train_micro_batch_size_per_gpu": 1})
 
 

@@ -13,7 +13,7 @@ from align.models.rewards import resolve_rewards
 from align.training.build import build_trainer
 from align.training.mended import keep_adapter_dtype
 
-bitsandbytes = pytest.importorskip("bitsandbytes")
+bitsandbytes = pytest.importorskip("bitsandbytes", reason="needs the extra `qlora`")
 
 
 @pytest.fixture(scope="module")

@@ -94,7 +94,7 @@ def test_a_deepspeed_file_beside_the_launch_file_is_checked_too(tmp_path: Path):
     )
     with pytest.raises(RecipeError, match="Cannot read"):
         check_deepspeed_config(path)
-    pytest.importorskip("deepspeed", reason="needs `pip install 'truealign[deepspeed]'`")
+    pytest.importorskip("deepspeed", reason="needs the extra `deepspeed`")
     json_path.write_text(json.dumps(GOOD_JSON), encoding="utf-8")
     assert check_deepspeed_config(path) == LaunchPlan(3, 2, offload_optimizer=True, offload_param=False)
 
@@ -114,7 +114,7 @@ def test_a_deepspeed_file_beside_the_launch_file_is_checked_too(tmp_path: Path):
 def test_a_wrong_deepspeed_file_is_refused_with_the_key_and_a_remedy(
     tmp_path: Path, change: dict[str, Any], said: str
 ):
-    pytest.importorskip("deepspeed", reason="needs `pip install 'truealign[deepspeed]'`")
+    pytest.importorskip("deepspeed", reason="needs the extra `deepspeed`")
     path = tmp_path / "ds.json"
     path.write_text(json.dumps(GOOD_JSON | change), encoding="utf-8")
     with pytest.raises(RecipeError) as caught:
@@ -149,7 +149,7 @@ print(" ".join(map(str, who)) + chr(10), end="")  # in one write: both processes
 @pytest.mark.parametrize(("name", "stage"), [("ddp_cpu", None), ("zero2_cpu", 2), ("zero3_cpu", 3)])
 def test_the_cpu_files_start_two_processes_that_talk(tmp_path: Path, name: str, stage: int | None):
     if stage is not None:
-        pytest.importorskip("deepspeed", reason="needs `pip install 'truealign[deepspeed]'`")
+        pytest.importorskip("deepspeed", reason="needs the extra `deepspeed`")
     if shutil.which("c++") is None and stage is not None:
         pytest.skip("needs a C++ compiler: DeepSpeed builds an extension for CPUs")
     script = tmp_path / "who.py"

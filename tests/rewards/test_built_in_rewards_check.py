@@ -28,12 +28,12 @@ GOLDS = (
 
 
 ROWS = tuple({"prompt": f"q{i}", "solution": gold, "answer": gold} for i, gold in enumerate(GOLDS))
-NEEDS = {"math_accuracy": "math_verify", "reasoning_gym": "reasoning_gym"}
+NEEDS = {"math_accuracy": ("math_verify", "math"), "reasoning_gym": ("reasoning_gym", "reasoning-gym")}
 
 
 def needs_library(name):
-    module = NEEDS.get(name, "rewards")
-    return pytest.mark.skipif(find_spec(module) is None, reason=f"needs the package {module}")
+    module, extra = NEEDS.get(name, ("rewards", ""))
+    return pytest.mark.skipif(find_spec(module) is None, reason=f"needs the extra `{extra}`")
 
 
 PROGRAMS = (
