@@ -22,8 +22,10 @@ def test_groups_worked_by_hand():
     assert metrics == pytest.approx(
         {"accuracy": 4 / 7, "accuracy/common": 3 / 4, "accuracy/counter": 1 / 2, "macro_accuracy": 5 / 8}
     )
-    spread = {name: estimate.value for name, estimate in spread_of_groups(GROUPS, RIGHT).items()}
+    found = spread_of_groups(GROUPS, RIGHT)
+    spread = {name: estimate.value for name, estimate in found.items()}
     assert spread == pytest.approx({"worst_group": 1 / 2, "group_gap": 1 / 4, "group_std": 1 / 8})
+    assert found["group_gap"].low == 0, "intervals that overlap leave no gap, and none below 0"
     assert counter_drop(GROUPS, RIGHT, "common", "counter").estimate().value == pytest.approx(1 / 4)
 
 

@@ -30,7 +30,7 @@ def number_of(body) -> int:
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_key_that_never_worked_is_refused_at_once(status, monkeypatch):
-    monkeypatch.setattr(connection, "FIRST_PAUSE", 100.0)
+    monkeypatch.setattr(limits, "FIRST_PAUSE_OF_KEY", 100.0)
     with ChatServer(lambda body, before: status) as server:
         sampler = EndpointSampler(server.url, "tiny", concurrency=1)
         start = time.monotonic()

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rewards import FAMILIES, SEEN_FAMILIES, UNSEEN_FAMILIES, can_shuffle, perturbed_rows, render_options
-from rewards.scoring.perturbations import Version
+from rewards.scoring.perturbations import Version, make_versions
 
 WORDS = ["iron", "gold", "zinc", "lead", "tin", "which metal", "that rusts", "is soft", "melts first", "conducts"]
 QUESTIONS = st.lists(st.sampled_from(WORDS), min_size=2, max_size=6).map(lambda words: f"{' '.join(words)}?")
@@ -97,6 +97,8 @@ def test_a_version_depends_on_its_own_row_only():
     alone, _ = perturbed_rows([ROW | {"id": "q2"}], render, ["distractor"], seed=1)
     assert alone[1] in rows
     assert perturbed_rows([ROW], render, seed=1)[0] == perturbed_rows([dict(ROW)], render, seed=1)[0]
+    drawn = make_versions(version(), "q1", dict.fromkeys("ab", lambda _, rng: rng.random()))
+    assert drawn["a"] != drawn["b"], "two families draw the same"
 
 
 def test_rows_that_a_family_cannot_change_are_counted_and_left_out_unless_asked_for():

@@ -292,11 +292,12 @@ def test_weights_in_16_bits_swallow_the_step_and_the_log_says_so(tmp_path):
 
 
 def test_the_loss_by_hand():
-    h = torch.tensor([[[1.0, 2.0], [0.0, 0.0]]])
+    h = torch.tensor([[[1.0, 2.0], [0.0, 0.0]]], requires_grad=True)
     moved = torch.tensor([[[2.0, 4.0], [9.0, 9.0]]], requires_grad=True)
     found = consistency_sum([h, h], [moved, moved.detach()], torch.tensor([[True, False]]))
     assert found.item() == pytest.approx((1 + 4) / 2)  # one token; both layers alike; mean over a width of two
     found.backward()
     assert moved.grad.tolist() == [[[0.5, 1.0], [0.0, 0.0]]]  # half of it: the other layer is a constant
+    assert h.grad is None
     assert ascent_scale([torch.zeros(2)], alpha=0.1).item() == 0
     assert ascent_scale([torch.tensor([float("inf")])], alpha=0.1).item() == 0

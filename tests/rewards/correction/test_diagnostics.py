@@ -1,4 +1,5 @@
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -79,6 +80,8 @@ def test_the_first_stage_is_read_off_a_correction(double_ml):
     assert found.f_statistic > 100
     assert 0 < found.partial_r2 < 1
     assert first_stage(double_ml.correction_) == []
+    mixed = replace(fitted.correction_, details=fitted.correction_.details | {"cragg_donald": 5.0})
+    assert first_stage(mixed)[0].is_weak, "a weak mix of strong first stages"
 
 
 def test_a_permuted_confounder_has_no_effect_and_a_permuted_instrument_moves_nothing():
@@ -136,3 +139,5 @@ def test_collinearity_is_that_of_statsmodels():
     expected = [variance_inflation_factor(centred, number) for number in range(3)]
     assert [each.inflation for each in collinearity(table)] == pytest.approx(expected)
     assert collinearity(table[:, 0])[0].inflation == 1
+    with_constant = [each.inflation for each in collinearity(np.column_stack([table, np.ones(300)]))]
+    assert with_constant == pytest.approx([*expected, np.nan], nan_ok=True)

@@ -115,6 +115,10 @@ def test_sums_keep_their_digits_with_large_means():
     moved = endogenous + np.array([1.7e9, 1e6])
     plain = least_squares(outcome, endogenous).estimates
     np.testing.assert_allclose(least_squares(outcome, moved).estimates.coefficients, plain.coefficients, rtol=1e-6)
+    small = np.random.default_rng(0).integers(0, 5, (60_000, 2)).astype(float)  # a plain mean of so many is off by 0.8
+    found = collect(in_chunks(1e12 + small))
+    np.testing.assert_allclose(found.deviations, small.std(axis=0), rtol=1e-9)
+    np.testing.assert_allclose(found.means - 1e12, small.mean(axis=0), atol=1e-3)
 
 
 def test_cragg_and_donald_is_the_classical_f_of_one_column():
