@@ -121,3 +121,13 @@ def test_items_of_one_prompt_tell_as_much_as_one():
     assert found == mean_difference(np.ones(1), np.zeros(1))
     assert math.isnan(mean_of_clusters(np.arange(8.0), same, None).low)
     assert mean_of_clusters(np.arange(8.0), same, None).value == 3.5
+
+
+def test_clusters_of_values_between_other_bounds_are_scaled_back_and_intervals_stay_within_them():
+    codes, values = np.arange(80) // 2, np.random.default_rng(0).random(80)
+    share = mean_of_clusters(values, codes, (0.0, 1.0))
+    assert share.value == pytest.approx(values.mean())
+    scaled = mean_of_clusters(2 + 3 * values, codes, (2.0, 5.0))
+    assert scaled[:3] == pytest.approx([2 + 3 * number for number in share[:3]])
+    few = np.array([1.0, 1.0, 1.0, 1.0, 0.9, 0.9])
+    assert difference_of_clusters(few, np.zeros(6), codes[:6], (0.0, 1.0)).high == 1.0
