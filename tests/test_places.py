@@ -29,7 +29,7 @@ OF_TRL = (
 # The only modules that import what an extra brings, and never at their top: a base install reaches all others.
 PLACES_OF_EXTRAS = {
     "vllm": {"align.models.vllm_engine", "align.models.second_pass.vllm", "align.models.policies.vllm_policy"},
-    "deepspeed": {"align.recipe.deepspeed_json", "align.training.resuming"},
+    "deepspeed": {"align.recipe.deepspeed", "align.training.resuming"},
     "vision": {
         "align.data.media.image_rules",
         "align.data.media.images",
@@ -50,7 +50,7 @@ PLACES_OF_EXTRAS = {
     "reasoning-gym": {"rewards.reading.gym"},
     "audit": {"align.auditing.near"},
     "merge": {"align.models.merging.dense"},
-    "wandb": {"align.checks.trackers"},
+    "wandb": {"align.checks.needs"},
 }
 OF_METHODS = ("methods", "scripts")  # folders of tests that are about methods, and about labs and recipes
 NAMING = {  # files of tests that name methods, and why

@@ -11,7 +11,7 @@ from some_recipes import outcome_readers
 from transformers import AutoModelForCausalLM
 
 from align.checks.launch import read_launch
-from align.checks.reward_models import check_reward_model
+from align.checks.rewards import check_reward_model
 from align.errors import UserError
 from align.evaluation.reward_models.reward_model import RewardModel
 from align.models.checkpoint import find_checkpoint, load_model

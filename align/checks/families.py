@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from align.checks.finding import Finding
-from align.checks.reward_trials import spread
+from align.checks.rewards import spread
 from rewards.scoring.families import Family, FamilyError
 
 MANY = 0.5  # share of rows that nothing changes, above which most are trained without what a recipe asks for

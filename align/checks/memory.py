@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 from align.checks.finding import Finding
 from align.checks.launch import Launch
+from align.checks.machine.devices import GIB
 from align.checks.model import model_folder
 from align.models.model_files import read_header
 from align.models.pretrained import weight_files
 from align.recipe.recipe import Recipe
 
-GIB, MIB = 2**30, 2**20
+MIB = 2**20
 
 
 class Footprint(NamedTuple):

@@ -1,5 +1,6 @@
-"""Where a recipe's model is, and what it says of itself."""
+"""Where a recipe's model is, what it says of itself, and whether it has what the recipe names of it."""
 
+import ast
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,8 +9,10 @@ from typing import Any
 from align.checks.finding import Finding
 from align.models.at_hand import file_problem, is_hub_id
 from align.models.model_files import file_problems
-from align.models.pretrained import pickled_weights
+from align.models.pretrained import pickled_weights, weight_files
 from align.recipe.recipe import Recipe
+from align.recipe.rules import suggestion
+from align.recipe.signatures import Source, class_fields, keys_read, parameters, source_tree
 
 ELSEWHERE = {"gguf_file", "subfolder", "variant"}  # keys of loading under which the files have other names
 
@@ -68,3 +71,137 @@ def model_config(model: str) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return {**content, **(content.get("text_config") or {})} if isinstance(content, dict) else {}
+
+
+TIED = "lm_head"  # whose weights are those of the embedding, and not in the file a second time
+
+
+def check_adapter(recipe: Recipe) -> list[Finding]:
+    """Finds names of `lora_target_modules` that are no part of a name in the model's files.
+
+    A pattern is left to peft, and so is `all-linear`. What is found is a warning, since transformers may join the
+    modules of a file, as it does with experts.
+    """
+    targets = recipe.model.lora_target_modules
+    folder = model_folder(recipe.model.model_name_or_path)
+    if not recipe.model.use_peft or isinstance(targets, str) or folder is None:
+        return []
+    known = _modules(folder)
+    missing = [name for name in targets if known and not any(_is_end(name, module) for module in known)]
+    last = sorted({module.rpartition(".")[2] for module in known})
+    return [
+        Finding(
+            "warning",
+            "model",
+            f"`lora_target_modules`: no module in the files of the model is called {name!r}, and what is not there "
+            f"gets no adapter. It has {', '.join(last)}.{suggestion(name, last)}",
+        )
+        for name in missing
+    ]
+
+
+def _modules(folder: Path) -> set[str]:
+    """Names the modules that have weights; none where the files cannot be read."""
+    from safetensors import SafetensorError, safe_open
+
+    names: set[str] = {TIED}
+    try:
+        for file in weight_files(folder):
+            with safe_open(file, framework="np") as weights:
+                names |= {name.removesuffix(".weight") for name in weights.offset_keys() if name.endswith(".weight")}
+    except (OSError, ValueError, LookupError, SafetensorError):
+        return set()
+    return names if len(names) > 1 else set()
+
+
+def _is_end(name: str, module: str) -> bool:
+    return module == name or module.endswith(f".{name}")
+
+
+MODELS: Source = ("transformers", "modeling_utils.py")
+AUTO: Source = ("transformers", "models/auto/auto_factory.py")
+CONFIGS: Source = ("transformers", "configuration_utils.py")
+OF_LOADING = {"code_revision", "experts_implementation", "attn_implementation", "low_cpu_mem_usage", "torch_dtype"}
+OF_PROGRAMS = {"config", "state_dict", "output_loading_info"}  # take or give objects, which no recipe holds
+OF_LABELS = {"num_labels", "id2label", "label2id", "problem_type", "output_attentions", "use_cache"}
+KEY = "router_aux_loss_coef"
+ROUTED = "output_router_logits"  # TRL 1.16 looks for it in the config once the model is loaded
+
+
+def check_model_kwargs(recipe: Recipe) -> list[Finding]:
+    """Finds keys that neither loading nor the model's config takes: they would end in an error of its class."""
+    given = getattr(recipe.settings, "model_init_kwargs", None)
+    if not isinstance(given, dict):
+        return []
+    config, known = config_keys(recipe.model.model_name_or_path)
+    known |= _loading_keys()
+    findings = []
+    for name in given:
+        if name in known:
+            continue
+        text = f"`model_init_kwargs.{name}` is no setting of loading"
+        if config is None:
+            text += ", and the model's own settings are not on this machine: training may stop when it loads."
+            findings.append(Finding("warning", "model", text + suggestion(str(name), known)))
+        else:
+            text += f" or of a model of type {config}. Remove it.{suggestion(str(name), known)}"
+            findings.append(Finding("error", "model", text))
+    return findings
+
+
+def _loading_keys() -> set[str]:
+    named = parameters(MODELS, "PreTrainedModel.from_pretrained").keys() - {"cls", "pretrained_model_name_or_path"}
+    read = keys_read(MODELS, "PreTrainedModel.from_pretrained", "kwargs")
+    auto = keys_read(AUTO, "_BaseAutoModelClass.from_pretrained", "kwargs")
+    return {name for name in {*named, *read, *auto} if not name.startswith("_")} - OF_PROGRAMS | OF_LOADING
+
+
+def config_keys(model: str) -> tuple[str | None, set[str]]:
+    """Reads the type of a model and the keys of its config; None where either is not known."""
+    folder = model_folder(model)
+    content: Any = None
+    if folder is not None and (folder / "config.json").is_file():
+        try:
+            content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        except (ValueError, RecursionError):
+            content = None
+    if not isinstance(content, dict) or not isinstance(content.get("model_type"), str):
+        return None, set()
+    classes = _config_classes(content["model_type"])
+    keys = {*content, *class_fields(CONFIGS, "PreTrainedConfig"), *OF_LABELS}
+    return (content["model_type"] if classes else None), keys.union(*classes)
+
+
+def _config_classes(model_type: str) -> list[set[str]]:
+    """Lists the fields of each config class of a model type; empty if one inherits from another model's."""
+    package = model_type.replace("-", "_")
+    source = ("transformers", f"models/{package}/configuration_{package}.py")
+    if not package.isidentifier() or not _exists(source):
+        return []
+    found = []
+    for node in source_tree(source).body:
+        if isinstance(node, ast.ClassDef) and node.name.endswith("Config"):
+            if [getattr(base, "id", "") for base in node.bases] != ["PreTrainedConfig"]:
+                return []
+            found.append(set(class_fields(source, node.name)))
+    return found
+
+
+def _exists(source: Source) -> bool:
+    import importlib.util
+
+    spec = importlib.util.find_spec(source[0])
+    return spec is not None and Path(next(iter(spec.submodule_search_locations or [""])), source[1]).is_file()
+
+
+def check_experts(recipe: Recipe) -> list[Finding]:
+    """Finds a weight of that loss for a model which is no mixture of experts; one with images is left to TRL."""
+    weight = getattr(recipe.settings, KEY, None)
+    kind, keys = config_keys(recipe.model.model_name_or_path) if weight else (None, set())
+    if kind is None or {ROUTED, "text_config"} & keys:
+        return []
+    text = (
+        f"`{KEY}: {weight:g}` weighs the load-balancing loss of a mixture of experts, and a model of type {kind} is "
+        "none. Remove it."
+    )
+    return [Finding("error", "model", text)]

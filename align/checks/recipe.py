@@ -1,27 +1,22 @@
-"""All checks of a run: of its settings alone, and of the data and rewards that were loaded for it."""
+"""All checks of a run: of its settings alone, of the data and rewards that were loaded for it, and of two runs."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from align.checks.adapter import check_adapter
 from align.checks.batch import check_batch
 from align.checks.chat_template import check_chat_template
 from align.checks.costs import check_costs
 from align.checks.finding import Finding
 from align.checks.hub import check_hub
-from align.checks.launch import Launch
-from align.checks.launched import check_processes, check_quantized, check_sharded
-from align.checks.lengths import check_tokens
+from align.checks.launch import Launch, check_processes, check_quantized, check_sharded
+from align.checks.lengths import check_tokens, load_tokenizer
 from align.checks.memory import check_memory
-from align.checks.model import check_model
-from align.checks.model_kwargs import check_experts, check_model_kwargs
-from align.checks.needs import check_extras, check_needs, check_secrets
+from align.checks.model import check_adapter, check_experts, check_model, check_model_kwargs
+from align.checks.needs import check_extras, check_needs, check_secrets, check_trackers, check_versions
 from align.checks.output import check_room
+from align.checks.rewards import PREFIXED
 from align.checks.rows import check_mixture, check_rows
-from align.checks.trackers import check_trackers
-from align.checks.versions import check_versions
-from align.checks.vllm_models import check_cpu_engine
-from align.checks.vllm_server import check_vllm_server
+from align.checks.vllm_server import check_cpu_engine, check_vllm_server
 from align.data.training_data import TrainingData
 from align.methods import METHODS
 from align.recipe.recipe import Recipe
@@ -67,3 +62,37 @@ def _experimental(recipe: Recipe) -> list[Finding]:
     keys = " and ".join(f"`{key}: {getattr(recipe.settings, key)}`" for key in dict.fromkeys(on))
     text = f"No lab speaks for {keys}, and what it turns on may change or go in any version."
     return [Finding("warning", "experimental", text)]
+
+
+Rows = Sequence[dict[str, Any]]
+
+
+def check_chain(recipe: Recipe, first: TrainingData[Any], second: TrainingData[Any], launch: Launch) -> list[Finding]:
+    """Compares what the reward model learns from with what it will be asked about.
+
+    Args:
+        recipe: With a second run.
+        first: Data of the first run.
+        second: Data of the second.
+        launch: Under which both are made.
+    """
+    findings = []
+    prefix = first.extra.scale.prefix if hasattr(first.extra, "scale") else ""
+    if prefix:
+        findings.append(Finding("error", "chain", f"The reward model: {PREFIXED.format(prefix=prefix)}"))
+    return findings + _check_forms(recipe, first.rows, second.rows)
+
+
+def _check_forms(recipe: Recipe, first: Rows, second: Rows) -> list[Finding]:
+    learns, reads = ("texts" if isinstance(rows[0]["prompt"], str) else "messages" for rows in (first, second))
+    tokenizer = load_tokenizer(recipe)
+    if reads == "messages" and tokenizer is not None and not tokenizer.chat_template:
+        text = (
+            "The prompts of `then` are messages, and the tokenizer of the reward model, "
+            f"{recipe.model.model_name_or_path}, has no chat template. Set `chat_template_path`, or write texts."
+        )
+        return [Finding("error", "chain", text)]
+    if learns != reads:
+        text = f"The reward model learns from {learns} and will be asked about {reads}. Write both in one form."
+        return [Finding("warning", "chain", text)]
+    return [Finding("ok", "chain", f"The reward model learns from {learns}, and is asked about {reads}.")]

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from align.data.problems import BadRow
 from align.data.rules import check_row
-from align.recipe.made_prompts import PLACE, MadePrompts, places_of
+from align.recipe.dataset import PLACE, MadePrompts, places_of
 from rewards.reading.options import render_options
 
 OPTIONS = "options"

@@ -11,8 +11,7 @@ from align.data.kinds import first_columns
 from align.data.questions.templates import PromptTemplate
 from align.data.row_templates import RowTemplate, template_of
 from align.errors import UserError
-from align.recipe.dataset import DEFAULT_TEMPLATE
-from align.recipe.made_prompts import MADE, MadePrompts
+from align.recipe.dataset import DEFAULT_TEMPLATE, MADE, MadePrompts
 from rewards.reading.responses import ResponseFormat
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import Any
 
 from align.errors import RecipeError
 from align.methods import METHODS
-from align.recipe.method_key import word_missing
 from align.recipe.problems import shown
+from align.recipe.reading import word_missing
 from align.recipe.rules import suggestion
 
 TRAINED = "trained"  # stands for the model of the first run: as a reward, or as the model of the second

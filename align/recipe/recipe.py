@@ -13,13 +13,10 @@ from align.recipe.blocks import check_blocks
 from align.recipe.chain import parse_second_run, second_run
 from align.recipe.dataset import DatasetConfig
 from align.recipe.fields import OUR_FOLDER, settings_class
-from align.recipe.method_key import method_of
-from align.recipe.mixture import dataset_class, read_dataset
-from align.recipe.model import ModelSettings
+from align.recipe.model import ModelSettings, check_quantization
 from align.recipe.overrides import merge, parse_overrides, resolve_paths
 from align.recipe.problems import shown
-from align.recipe.quantization import check_quantization
-from align.recipe.reading import as_mapping, read_block
+from align.recipe.reading import as_mapping, dataset_class, method_of, read_block, read_dataset
 from align.recipe.reward_settings import RewardSettings, check_reward_settings
 from align.recipe.rules import rules_of
 from align.recipe.together import check_together, check_written

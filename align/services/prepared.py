@@ -6,10 +6,9 @@
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from align.checks.chain import check_chain
 from align.checks.finding import Finding
 from align.checks.launch import Launch
-from align.checks.recipe import check_loaded, check_settings
+from align.checks.recipe import check_chain, check_loaded, check_settings
 from align.checks.rewards import check_loading
 from align.data.training_data import TrainingData
 from align.errors import RecipeError

@@ -6,9 +6,16 @@ from typing import Any
 
 from align.assets import find_recipe, shipped_recipes
 from align.checks.finding import Finding
-from align.checks.reward_models import check_reward_model
-from align.checks.reward_trials import Handling, trial_findings, try_rewards
-from align.checks.rewards import check_specs, check_together, handling_of, trial_settings
+from align.checks.rewards import (
+    Handling,
+    check_reward_model,
+    check_specs,
+    check_together,
+    handling_of,
+    trial_findings,
+    trial_settings,
+    try_rewards,
+)
 from align.data.columns import Columns, guess_columns, our_names, questions_in_columns, word_mapping
 from align.data.conversations import conversation_text
 from align.data.kinds import first_columns

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from some_recipes import PROMPTS
 
-from align.checks.vllm_models import check_cpu_engine
+from align.checks.vllm_server import check_cpu_engine
 from align.recipe.recipe import load_recipe
 
 
@@ -13,7 +13,7 @@ def checked(tiny_recipe, monkeypatch):
     """Checks a recipe whose model says something of itself, where vLLM for CPUs is installed or not."""
 
     def check(config, engine="0.31.0", **changes):
-        monkeypatch.setattr("align.checks.vllm_models.installed_version", lambda name: engine)
+        monkeypatch.setattr("align.checks.vllm_server.installed_version", lambda name: engine)
         path = tiny_recipe(use_vllm=True, **changes)
         if config is not None:
             text = config if isinstance(config, str) else json.dumps(config)

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from align.checks.model_kwargs import check_experts
+from align.checks.model import check_experts
 from align.recipe.recipe import load_recipe
 
 

@@ -6,8 +6,7 @@ import pytest
 from pair_recipe import as_messages, fact_pairs, write_pair_recipe
 
 from align.checks.finding import Finding
-from align.checks.image_tokens import token_counter
-from align.checks.images import check_images, check_letters
+from align.checks.images import check_images, check_letters, token_counter
 from align.checks.launch import Launch
 from align.checks.lengths import check_lengths
 from align.data import load_questions

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from align.assets import asset_dir
-from align.checks.launch import Launch, current_launch, read_launch
-from align.checks.launched import check_quantized, check_sharded
+from align.checks.launch import Launch, check_quantized, check_sharded, current_launch, read_launch
 from align.errors import RecipeError
 from align.recipe.recipe import load_recipe
 
@@ -73,7 +72,7 @@ def test_fsdp_is_refused_on_a_machine_without_gpus_only_by_the_run_itself(tiny_r
     (found,) = check_sharded(recipe, launch)
     assert found.level == "error"
     assert "launch with ds_configs/ddp_cpu.yaml" in found.text
-    monkeypatch.setattr("align.checks.launched._has_gpu", lambda: True)
+    monkeypatch.setattr("align.checks.launch._has_gpu", lambda: True)
     assert check_sharded(recipe, launch) == []
     monkeypatch.setenv("FSDP_CPU_RAM_EFFICIENT_LOADING", "true")
     (found,) = check_sharded(recipe, launch)

@@ -1,6 +1,6 @@
 import pytest
 
-from align.checks.model_kwargs import check_model_kwargs
+from align.checks.model import check_model_kwargs
 from align.recipe.recipe import load_recipe
 
 

@@ -3,8 +3,7 @@ from importlib.util import find_spec
 import pytest
 
 from align.assets import asset_dir
-from align.checks.launch import Launch, read_launch
-from align.checks.launched import check_processes
+from align.checks.launch import Launch, check_processes, read_launch
 from align.recipe.recipe import load_recipe
 from align.services.prepared import prepare
 

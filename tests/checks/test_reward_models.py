@@ -6,7 +6,7 @@ from tiny import tiny_model, tiny_reward_model, tiny_tokenizer
 from transformers import AutoModelForSequenceClassification
 
 from align.checks.launch import Launch
-from align.checks.reward_models import check_reward_model
+from align.checks.rewards import check_reward_model
 from align.data.tables.outcome_rows import SCALE_FILE, Scale
 from align.models.rewards import find_reward_model
 from align.recipe.recipe import load_recipe

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from align.checks.reward_trials import Handling, spread, trial_findings, try_rewards
+from align.checks.rewards import Handling, spread, trial_findings, try_rewards
 from rewards.running.contract import Limits, RewardSpec, Settings
 
 FOLDER = Path(__file__).resolve().parents[1] / "rewards" / "broken_rewards"

@@ -1,6 +1,6 @@
 import pytest
 
-from align.checks.trackers import check_trackers
+from align.checks.needs import check_trackers
 from align.recipe.recipe import load_recipe
 
 KEYS = ("WANDB_API_KEY", "WANDB_MODE", "WANDB_IDENTITY_TOKEN_FILE", "WANDB_BASE_URL", "NETRC")

@@ -4,12 +4,12 @@ import pytest
 from packaging.requirements import Requirement
 from pair_recipe import write_pair_recipe
 
-from align.checks.versions import check_versions, vllm_window
+from align.checks.needs import check_versions, vllm_window
 from align.recipe.recipe import load_recipe
 from align.versions import installed_version
 from rewards.extras import absent
 
-INSTALLED = "align.checks.versions.installed_version"
+INSTALLED = "align.checks.needs.installed_version"
 
 
 def trl_requirement():

@@ -4,7 +4,7 @@ from align.data.problems import BadRow
 from align.data.row_templates import RowTemplate
 from align.data.versions import perturb_rows, word_in_turn
 from align.errors import DataError
-from align.recipe.made_prompts import Perturbation
+from align.recipe.dataset import Perturbation
 from rewards import FAMILIES
 
 TEMPLATE = RowTemplate(("{question}\n{options}\n",), conversational=False)

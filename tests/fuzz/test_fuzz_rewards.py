@@ -4,7 +4,7 @@ import pytest
 from campaign import check_refusal, is_whole_campaign, require, run_cases
 from drawn_rewards import PRELUDE, draw_reward
 
-from align.checks.reward_trials import Handling, try_rewards
+from align.checks.rewards import Handling, try_rewards
 from rewards.running.contract import LEVELS, Limits, LocalSubject, RewardSpec, Settings, try_reward
 
 pytestmark = pytest.mark.slow

@@ -11,8 +11,7 @@ from align.assets import shipped_recipes
 from align.cli.app import app
 from align.cli.keys import schema_path
 from align.methods import METHODS
-from align.recipe.keys import keys_of
-from align.recipe.schema import schema_of
+from align.recipe.keys import keys_of, schema_of
 from align.recipe.yaml_loader import load_yaml, parse_yaml
 
 SHIPPED = {name: load_yaml(path) for name, path in shipped_recipes().items()}

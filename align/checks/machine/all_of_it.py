@@ -5,9 +5,8 @@ from pathlib import Path
 
 from align.checks.finding import Finding
 from align.checks.machine.devices import check_devices
-from align.checks.machine.engines import check_engines
 from align.checks.machine.folders import check_folders
-from align.checks.machine.packages import check_packages
+from align.checks.machine.packages import check_engines, check_packages
 from align.checks.machine.ports import check_ports
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from align.checks.finding import Finding
-from align.checks.memory import GIB
 from align.threads import SMALL, choose_threads, num_cores
 from align.versions import installed_version
 
+GIB = 2**30
 _LEAST_MEMORY, _LEAST_SHARED = 4.0, 1.0  # GiB
 _BUSY = 0.1  # share of a GPU's memory in use before anything of ours runs
 _SECONDS = 60

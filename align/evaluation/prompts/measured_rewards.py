@@ -208,7 +208,7 @@ def check_rewards(rewards: Sequence[NamedReward], prompts: Sequence[PromptRow]) 
     Raises:
         UserError: At the first reward that cannot.
     """
-    from align.checks.reward_models import check_reward_model
+    from align.checks.rewards import check_reward_model
 
     rows = prompts_to_rows(list(prompts))
     for each in rewards:

@@ -6,7 +6,7 @@ from functools import partial
 from align.checks.families import try_families
 from align.checks.finding import Finding
 from align.checks.lengths import load_tokenizer
-from align.checks.reward_trials import spread
+from align.checks.rewards import spread
 from align.data.prompt_rows import PromptRow
 from align.data.training_data import TrainingData
 from align.errors import DataError

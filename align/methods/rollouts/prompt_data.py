@@ -6,8 +6,7 @@ from typing import Any, cast
 from align.checks.counts import check_counts
 from align.checks.finding import Finding
 from align.checks.images import check_images
-from align.checks.lengths import check_lengths
-from align.checks.long_prompts import leave_out_long
+from align.checks.lengths import check_lengths, leave_out_long
 from align.checks.rewards import check_rewards
 from align.data.prompt_rows import PromptReport, PromptRow, load_prompts, prompts_to_rows
 from align.data.row_templates import template_of

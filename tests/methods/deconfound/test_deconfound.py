@@ -12,7 +12,7 @@ from started import start
 from tiny import tiny_reward_model, tiny_tokenizer
 from trained import logged
 
-from align.checks.reward_models import check_reward_model
+from align.checks.rewards import check_reward_model
 from align.evaluation.reward_models.reward_model import RewardModel
 from align.methods.deconfound.config import DeconfoundConfig
 from align.methods.deconfound.data import load

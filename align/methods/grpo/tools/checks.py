@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from align.checks.finding import Finding
-from align.checks.reward_trials import is_first_process
+from align.checks.rewards import is_first_process
 from align.methods.grpo.tools.environment_trial import try_environment
 from align.methods.grpo.tools.examples import example_arguments
 from align.methods.grpo.tools.guarded import (
