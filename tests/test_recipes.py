@@ -9,7 +9,6 @@ import pytest
 from some_recipes import PROMPTS
 
 from align.assets import asset_dir, shipped_recipes
-from align.checks.batch import check_batch
 from align.checks.launch import read_launch
 from align.evaluation.statistics.glossary import GLOSSARY, REWARD_MODEL_GLOSSARY
 from align.methods import METHODS
@@ -78,7 +77,7 @@ def test_a_recipe_has_a_batch_that_divides_and_rewards_that_work(path):
         findings = prepare(replace(recipe, is_dry=asks_elsewhere), launch).findings
     else:  # the data is not on this machine; the arithmetic and the rewards' settings need none
         resolve_rewards(recipe)
-        findings = check_batch(recipe, launch, num_rows=1_000)
+        findings = recipe.record.part("check_batch")(recipe, launch, 1_000)
     elsewhere = {"versions", "model"}  # what is installed, and models that a script makes
     assert [f.text for f in findings if f.level == "error" and f.check not in elsewhere] == []
 

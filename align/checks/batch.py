@@ -7,12 +7,6 @@ from align.checks.launch import Launch
 from align.recipe.recipe import Recipe
 
 
-def check_batch(recipe: Recipe, launch: Launch, num_rows: int) -> list[Finding]:
-    """Says what one step of the recipe's method is, and whether its numbers divide."""
-    findings: list[Finding] = recipe.record.part("check_batch")(recipe, launch, num_rows)
-    return findings
-
-
 def check_rows(recipe: Recipe, launch: Launch, num_rows: int, name: str, detail: str, sequences: int) -> list[Finding]:
     """Says what one step is.
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from align.checks.batch import check_batch
 from align.checks.chat_template import check_chat_template
 from align.checks.costs import check_costs
 from align.checks.finding import Finding
@@ -48,7 +47,7 @@ def check_loaded(
     if data is not None:
         findings += recipe.record.part("check")(recipe, data, rewards)
         findings += check_mixture(data) + check_rows(recipe, data)
-        batch = check_batch(recipe, launch, len(data.rows))
+        batch = recipe.record.part("check_batch")(recipe, launch, len(data.rows))
         findings += batch + check_costs(recipe, launch, data, rewards, batch)
     findings += check_vllm_server(recipe, data.rows if data is not None else [])
     return findings + check_memory(recipe, launch) + check_room(recipe, launch)

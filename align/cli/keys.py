@@ -170,7 +170,7 @@ def show_schema(method: str | None, *, write: bool) -> None:
     Raises:
         UserError: If they cannot be written.
     """
-    from align.recipe.schema import schema_of
+    from align.recipe.keys import schema_of
 
     names = METHODS if method is None else [method_of({"method": method})]
     if not write:

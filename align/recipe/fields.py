@@ -18,11 +18,12 @@ from pydantic_core import PydanticCustomError
 from align.methods import METHODS
 from align.recipe.problems import SAID
 from align.recipe.rules import boolean_name, check_choice, check_null, check_range
-from align.recipe.signatures import Source, as_type, find_definition
+from align.recipe.signatures import Source, as_type, enum_members, find_definition, source_tree
 
 # Where a recipe is silent, in place of the defaults of TRL and transformers.
 OUR_DEFAULTS: dict[str, Any] = {"log_completions": True, "num_completions_to_print": 0}
 OUR_FOLDER = "outputs/{method}-{name}"
+ENUMS = "trainer_utils.py"  # of transformers
 PARENTS = ("trl", "transformers")  # packages of the classes that configs of methods build on
 
 
@@ -92,11 +93,22 @@ def _class_fields(source: Source, class_name: str) -> dict[str, ConfigField]:
             name, kind, facts = node.target.id, as_type(node.annotation), _metadata(node.value)
             if facts.get("const") is True:  # `fsdp` is annotated as text, and also a switch
                 kind = bool | kind
-            choices, told = tuple(facts.get("choices", ())), " ".join(str(facts.get("help", "")).split())
+            choices = tuple(facts.get("choices", ())) or _members(source, node.annotation)
+            told = " ".join(str(facts.get("help", "")).split())
             default, is_computed = _default(node.value)
             owner, told = (source[0], class_name), told.replace("%%", "%")  # as argparse wants it written
             fields[name] = ConfigField(name, kind, default, choices, told, owner, is_computed)
     return fields
+
+
+def _members(source: Source, annotation: ast.expr) -> tuple[str, ...]:
+    """Lists the values of the enum in an annotation such as `SchedulerType | str`; none where there is no enum."""
+    named = {each.id for each in ast.walk(annotation) if isinstance(each, ast.Name)}
+    for file in (source, (source[0], ENUMS)) if source[0] == "transformers" else ():
+        for node in source_tree(file).body:
+            if isinstance(node, ast.ClassDef) and node.name in named:
+                return tuple(enum_members(file, node.name))
+    return ()
 
 
 def _metadata(value: ast.expr | None) -> dict[str, Any]:

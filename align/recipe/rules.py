@@ -9,18 +9,6 @@ from align.methods import METHODS
 from align.recipe.problems import shown
 from align.recipe.ranges import PARENT_RANGES, Range, is_finite
 
-# transformers, `OptimizerNames`
-OPTIMIZERS = (
-    "adamw_torch", "adamw_torch_fused", "adamw_torch_xla", "adamw_torch_npu_fused", "adafactor",
-    "adamw_anyprecision", "adamw_torch_4bit", "adamw_torch_8bit", "ademamix", "sgd", "adagrad", "adamw_bnb_8bit",
-    "adamw_8bit", "ademamix_8bit", "lion_8bit", "lion_32bit", "paged_adamw_32bit", "paged_adamw_8bit",
-    "paged_ademamix_32bit", "paged_ademamix_8bit", "paged_lion_32bit", "paged_lion_8bit", "rmsprop", "rmsprop_bnb",
-    "rmsprop_bnb_8bit", "rmsprop_bnb_32bit", "galore_adamw", "galore_adamw_8bit", "galore_adafactor",
-    "galore_adamw_layerwise", "galore_adamw_8bit_layerwise", "galore_adafactor_layerwise", "lomo", "adalomo",
-    "grokadamw", "schedule_free_radam", "schedule_free_adamw", "schedule_free_sgd", "apollo_adamw",
-    "apollo_adamw_layerwise", "stable_adamw",
-)  # fmt: skip
-
 LOG_LEVELS = ("passive", "detail", "debug", "info", "warning", "error", "critical")
 REPORTERS = (
     "azure_ml", "clearml", "codecarbon", "comet_ml", "dagshub", "dvclive", "flyte", "kubeflow", "mlflow", "neptune",
@@ -29,27 +17,8 @@ REPORTERS = (
 # Settings of several words: each must be one of the choices.
 SEVERAL_WORDS = ("fsdp", "debug")
 
-# transformers, `TrainingArguments`
+# transformers, `TrainingArguments`; settings whose type is an enum have its members.
 TRAINING_CHOICES: dict[str, tuple[str, ...]] = {
-    "lr_scheduler_type": (
-        "linear",
-        "cosine",
-        "cosine_with_restarts",
-        "polynomial",
-        "constant",
-        "constant_with_warmup",
-        "inverse_sqrt",
-        "reduce_lr_on_plateau",
-        "cosine_with_min_lr",
-        "cosine_warmup_with_min_lr",
-        "warmup_stable_decay",
-        "greedy",
-    ),
-    "save_strategy": ("no", "steps", "epoch", "best"),
-    "eval_strategy": ("no", "steps", "epoch"),
-    "logging_strategy": ("no", "steps", "epoch"),
-    "hub_strategy": ("end", "every_save", "checkpoint", "all_checkpoints"),
-    "optim": OPTIMIZERS,
     "log_level": LOG_LEVELS,
     "log_level_replica": LOG_LEVELS,
     "include_num_input_tokens_seen": ("all", "non_padding", "no"),

@@ -1,7 +1,6 @@
 import pytest
 from pair_recipe import fact_pairs, sourced_pairs, write_pair_recipe, write_reward_recipe
 
-from align.checks.batch import check_batch
 from align.checks.launch import Launch
 from align.methods import METHODS
 from align.recipe.recipe import load_recipe
@@ -13,7 +12,7 @@ EVALUATES = {"eval_strategy": "steps", "dataset": {"eval_path": "./train.jsonl"}
 def findings(tiny_recipe):
     def check(processes=1, questions=40, **changes):
         recipe = load_recipe(tiny_recipe(**changes))
-        return check_batch(recipe, Launch(num_processes=processes), questions)
+        return recipe.record.part("check_batch")(recipe, Launch(num_processes=processes), questions)
 
     return check
 
@@ -90,7 +89,7 @@ def test_the_steps_of_one_pass_are_those_of_the_trainer(tiny_recipe):
         trainer = build_trainer(recipe, checked.data, checked.rewards)
         batches = len(trainer.get_train_dataloader())
         expected = max(1, -(-batches // trainer.args.gradient_accumulation_steps))
-        (finding,) = check_batch(recipe, Launch(), len(trainer.train_dataset))
+        (finding,) = recipe.record.part("check_batch")(recipe, Launch(), len(trainer.train_dataset))
         assert changes or finding in checked.findings
         assert finding.numbers["steps_per_pass"] == expected, changes
         prompts = finding.numbers["prompts_per_generation"]
@@ -135,7 +134,7 @@ def test_too_few_questions_for_a_step_are_an_error(findings):
 def pair_findings(tmp_path, tiny_model_folder):
     def check(processes=1, pairs=37, **changes):
         recipe = load_recipe(write_pair_recipe(tmp_path, tiny_model_folder, **changes))
-        return check_batch(recipe, Launch(num_processes=processes), pairs)
+        return recipe.record.part("check_batch")(recipe, Launch(num_processes=processes), pairs)
 
     return check
 

@@ -1,12 +1,13 @@
 import pytest
 import yaml
 from fake_distribution import install
-from some_recipes import PAIRS, QUESTIONS
+from some_recipes import OUTCOMES, PAIRS, QUESTIONS
 
 from align.checks.needs import OPTIMIZERS, REPORTERS, check_needs
 from align.methods import METHODS
 from align.recipe import rules
 from align.recipe.blocks import optimizer_function
+from align.recipe.fields import config_fields
 from align.recipe.recipe import load_recipe
 
 # `report_to`, and others, of packages that no extra of ours brings.
@@ -75,7 +76,7 @@ def test_a_wrong_deepspeed_file_of_the_recipe_is_told(tiny_recipe, tmp_path):
 
 def test_the_tables_name_what_transformers_has():
     assert set(REPORTERS) | {"kubeflow"} == set(rules.REPORTERS)
-    made_by = {optimizer_function(name) for name in rules.OPTIMIZERS}
+    made_by = {optimizer_function(name) for name in config_fields(OUTCOMES)["optim"].choices}
     assert set(OPTIMIZERS) <= made_by
     assert made_by - set(OPTIMIZERS) == {
         "_get_adafactor", "_get_adamw_torch", "_get_sgd", "_get_adagrad", "_get_rmsprop"

@@ -130,9 +130,10 @@ def _change(rng: random.Random, method: str, content: dict[str, Any], key: str) 
 
 def _fitting_value(rng: random.Random, method: str, key: str) -> Any:
     """Draws a value of the right type, so that what comes behind the types is reached."""
-    if key in rules_of(method).choices:
-        return rng.choice(rules_of(method).choices[key])
-    kind = str(config_fields(method)[key].type) if key in config_fields(method) else ""
+    field = config_fields(method).get(key)
+    if choices := rules_of(method).choices.get(key) or (field.choices if field else ()):
+        return rng.choice(choices)
+    kind = str(field.type) if field else ""
     fitting = [value for word, values in EXAMPLES.items() if word in kind for value in values]
     return rng.choice(fitting) if fitting else odd_value(rng)
 

@@ -9,7 +9,6 @@ from align.methods import METHODS
 from align.recipe.fields import config_fields, settings_class
 from align.recipe.rules import BOOLEAN_NAMES, NO_NULL, rules_of
 
-CHOICES = {method: rules_of(method).choices for method in METHODS}
 RANGES = {method: rules_of(method).ranges for method in METHODS}
 UPDATE = "TRL or transformers changed its configs: update the chains in align/methods/method.py, then rules.py"
 # Defaults that the source computes; `config_fields` gives None for them.
@@ -23,6 +22,10 @@ OWN = {
     DEMONSTRATIONS: {"lfu_mode", "consistency_divergence"},
 }
 ENUMS = {"lr_scheduler_type", "save_strategy", "eval_strategy", "logging_strategy", "hub_strategy", "optim"}
+CHOICES = {
+    method: {name: config_fields(method)[name].choices for name in ENUMS} | rules_of(method).choices
+    for method in METHODS
+}
 # Lists of transformers that are no enums, with where they are.
 LISTS = {"log_level", "log_level_replica", "include_num_input_tokens_seen", "torch_compile_mode", "fsdp", "debug"}
 LISTS |= {"cache_implementation", "report_to"}

@@ -10,7 +10,7 @@ from align.methods import METHODS
 from align.recipe.blocks import BLOCKS, check_blocks
 from align.recipe.fields import config_fields
 from align.recipe.recipe import load_recipe
-from align.recipe.rules import NO_NULL, TRAINING_CHOICES
+from align.recipe.rules import NO_NULL
 
 DATA = {OUTCOMES: "{path: ./x.csv, text: t, outcome: y, confounders: [c]}"}
 DIVERGENCE = "f_divergence_type: js_divergence"
@@ -273,7 +273,7 @@ def test_every_block_is_a_field_and_says_what_it_takes(name):
 
 
 def test_every_schedule_and_optimizer_has_its_keys_in_the_libraries():
-    for name in TRAINING_CHOICES["lr_scheduler_type"]:
+    for name in config_fields(OUTCOMES)["lr_scheduler_type"].choices:
         assert BLOCKS["lr_scheduler_kwargs"](SimpleNamespace(lr_scheduler_type=name))[0] is not None
     assert set(BLOCKS["optim_args"](SimpleNamespace(optim="rmsprop"))[0]) >= {"momentum", "alpha", "centered"}
     check_blocks(
