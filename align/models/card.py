@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from huggingface_hub.errors import HFValidationError
 from huggingface_hub.repocard import REGEX_YAML_BLOCK
-from huggingface_hub.utils import validate_repo_id
+
+from align.models.at_hand import is_hub_id
 
 
 def card_fields(path: Path) -> dict[str, Any]:
@@ -26,10 +26,4 @@ def hub_id(name: Any) -> str | None:
         >>> [hub_id(name) for name in ("owner/base", "gpt2", "/data/base", "./base", "runs/base/checkpoint-4")]
         ['owner/base', 'gpt2', None, None, None]
     """
-    if not isinstance(name, str):
-        return None
-    try:
-        validate_repo_id(name)
-    except HFValidationError:
-        return None
-    return None if Path(name).exists() else name
+    return name if isinstance(name, str) and is_hub_id(name) and not Path(name).exists() else None

@@ -1,5 +1,7 @@
 """How long an endpoint is waited for and how often it is asked: every decision to make a call again."""
 
+from __future__ import annotations
+
 import asyncio
 import math
 import time
@@ -8,9 +10,12 @@ from email.utils import mktime_tz, parsedate_tz
 from enum import Enum
 from random import random
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from align.errors import UserError
-from align.models.samplers.sampler import Failure
+
+if TYPE_CHECKING:  # whose imports take longer than help may
+    from align.models.samplers.sampler import Failure
 
 _ABOVE_ZERO = ("timeout", "max_answer_mb")
 _SECONDS_PER_MINUTE = 60.0
@@ -201,7 +206,7 @@ class Waiting:
         self.seconds = 0.0
         self._num_waiting, self._since = 0, 0.0
 
-    def __reduce__(self) -> tuple[type["Waiting"], tuple[()]]:
+    def __reduce__(self) -> tuple[type[Waiting], tuple[()]]:
         return Waiting, ()
 
     def __enter__(self) -> None:

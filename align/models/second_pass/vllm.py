@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import torch
 from accelerate.utils import broadcast_object_list, gather_object
@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # TRL's module imports vLLM, which need not be installed
     from align.models.second_pass.forward import SecondPassRow
     from align.models.vllm_rejoin import ServerGeneration
 
+T = TypeVar("T")
 MAX_LOGPROBS = 20  # vLLM's default ceiling per token, which TRL's engine keeps
 
 
@@ -45,9 +46,10 @@ def second_answers(generation: VLLMGeneration, rows: Sequence[SecondPassRow]) ->
     """
     all_rows, own = _gather_rows(generation, rows)
     if generation.mode == "server":
-        log_probs, cached_token_share = _ask_server(cast("ServerGeneration", generation), all_rows), None
-    else:
-        log_probs, cached_token_share = _ask_engine(generation, all_rows)
+        scores = _from_server(generation, all_rows, lambda client: _server_scores(client, all_rows))
+        return SecondAnswers(_restricted(scores, all_rows)[own], None)
+    with _awake(generation):
+        log_probs, cached_token_share = ask_engine(generation.llm, all_rows)
     return SecondAnswers(log_probs[own], cached_token_share)
 
 
@@ -82,13 +84,14 @@ def written_answers(
     settings: dict[str, Any] = {"temperature": temperature, "max_tokens": max_new_tokens}
     more: dict[str, Any] = {"stop": [stop], "include_stop_str_in_output": True} if stop else {}  # of the engine alone
     if generation.mode == "server":
-        tokens, cached_token_share = (
-            _write_by_server(cast("ServerGeneration", generation), all_rows, settings, more),
-            None,
-        )
-    else:
-        with _awake(generation):
-            tokens, cached_token_share = write_by_engine(generation.llm, all_rows, seed, **settings, **more)
+        prompts = [row.prompt_ids + row.prefix_ids for row in all_rows]
+
+        def ask(client: Any) -> list[list[int]]:
+            return list(client.generate(prompts=prompts, **settings, generation_kwargs=more)["completion_ids"])
+
+        return WrittenAnswers(_from_server(generation, all_rows, ask)[own], None)
+    with _awake(generation):
+        tokens, cached_token_share = write_by_engine(generation.llm, all_rows, seed, **settings, **more)
     return WrittenAnswers(tokens[own], cached_token_share)
 
 
@@ -109,19 +112,13 @@ def _cached_share(prompts: list[Any], outputs: list[Any]) -> float | None:
     return sum(output.num_cached_tokens or 0 for output in outputs) / num_tokens if prompts else None
 
 
-def _write_by_server(
-    generation: ServerGeneration, rows: list[SecondPassRow], settings: dict[str, Any], more: dict[str, Any]
-) -> list[list[int]]:
-    def ask() -> list[list[int]]:
-        if not (rows and generation.accelerator.is_main_process):
-            return []
-        prompts = [row.prompt_ids + row.prefix_ids for row in rows]
-        output = generation.vllm_client.generate(prompts=prompts, **settings, generation_kwargs=more)
-        return list(output["completion_ids"])
-
-    tokens = [generation.until_answered(ask)]
-    broadcast_object_list(tokens, from_process=0)
-    return tokens[0]
+def _from_server(generation: VLLMGeneration, rows: list[SecondPassRow], ask: Callable[[Any], list[T]]) -> list[T]:
+    """Asks the server on the main process, and tells every process the answers; without rows it is not asked."""
+    server = cast("ServerGeneration", generation)
+    asks = rows and server.accelerator.is_main_process
+    answers = [server.until_answered(lambda: ask(server.vllm_client) if asks else [])]
+    broadcast_object_list(answers, from_process=0)
+    return answers[0]
 
 
 def _gather_rows(generation: VLLMGeneration, rows: Sequence[SecondPassRow]) -> tuple[list[SecondPassRow], slice]:
@@ -161,11 +158,6 @@ def ask_engine(llm: Any, rows: Sequence[SecondPassRow]) -> tuple[list[list[float
     return _restricted(scores, rows), _cached_share(prompts, outputs)
 
 
-def _ask_engine(generation: VLLMGeneration, rows: list[SecondPassRow]) -> tuple[list[list[float]], float | None]:
-    with _awake(generation):
-        return ask_engine(generation.llm, rows)
-
-
 @contextmanager
 def _awake(generation: VLLMGeneration) -> Iterator[None]:
     """Wakes an engine that TRL put to sleep after its rollouts, and puts it back."""
@@ -178,16 +170,6 @@ def _awake(generation: VLLMGeneration) -> Iterator[None]:
     yield
     generation.llm.sleep(level=2)
     generation._llm_weights_sleeping = True
-
-
-def _ask_server(generation: ServerGeneration, rows: list[SecondPassRow]) -> list[list[float]]:
-    def ask() -> list[dict[int, float]]:
-        asks = rows and generation.accelerator.is_main_process
-        return _server_scores(generation.vllm_client, rows) if asks else []
-
-    scores = [generation.until_answered(ask)]
-    broadcast_object_list(scores, from_process=0)
-    return _restricted(scores[0], rows)
 
 
 def _server_scores(client: Any, rows: list[SecondPassRow]) -> list[dict[int, float]]:
