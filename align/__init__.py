@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 from align._rewards_package import place_rewards
 
 if TYPE_CHECKING:
-    from align.evaluation.reward_models.head_agreement import HeadAgreement
-    from align.evaluation.reward_models.reward_model import load_reward_model
     from align.evaluation.service import evaluate
+    from align.evaluation.suites.reward_model.head_agreement import HeadAgreement
+    from align.evaluation.suites.reward_model.reward_model import load_reward_model
     from align.experimental.lfu.config import LfUConfig
     from align.experimental.lfu.trainer import LfUTrainer
     from align.methods.acre.config import ACREConfig
@@ -66,7 +66,7 @@ _HOMES = {
     "DeconfoundConfig": "align.methods.deconfound.config",
     "DeconfoundTrainer": "align.methods.deconfound.trainer",
     "GuardedGRPOTrainer": "align.methods.grpo.trainer",
-    "HeadAgreement": "align.evaluation.reward_models.head_agreement",
+    "HeadAgreement": "align.evaluation.suites.reward_model.head_agreement",
     "Judge": "align.models.judges.grading",
     "LfUConfig": "align.experimental.lfu.config",
     "LfUTrainer": "align.experimental.lfu.trainer",
@@ -79,7 +79,7 @@ _HOMES = {
     "deconfound": "align.methods.deconfound.command",
     "evaluate": "align.evaluation.service",
     "filter": "align.services.filter",
-    "load_reward_model": "align.evaluation.reward_models.reward_model",
+    "load_reward_model": "align.evaluation.suites.reward_model.reward_model",
     "train": "align.services.train",
     "whole_weights": "align.models.pretrained",
 }

@@ -24,10 +24,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from align.assets import find_recipe
 from align.data.questions.multiple_choice import load_questions
 from align.data.questions.templates import PromptTemplate
-from align.evaluation.policies.answering import ItemResult, evaluation_record
-from align.evaluation.policies.run import evaluate_policy
 from align.evaluation.record import EVALUATION_FILE, write_record
 from align.evaluation.record.models import ModelsRecord
+from align.evaluation.suites.questions.answering import ItemResult, evaluation_record
+from align.evaluation.suites.questions.run import evaluate_policy
 from align.recipe.recipe import Recipe, load_recipe
 from align.report import build_comparison
 from align.services.train import run as train

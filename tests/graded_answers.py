@@ -3,9 +3,9 @@
 import numpy as np
 from written_evaluation import about
 
-from align.evaluation.prompts.record import prompt_record
-from align.evaluation.prompts.suite import read_scale, reward_suite
 from align.evaluation.record.answers import AboutPrompts, PromptsRecord
+from align.evaluation.suites.prompts.record import prompt_record
+from align.evaluation.suites.prompts.suite import read_scale, reward_suite
 
 
 def graded_record(

@@ -4,7 +4,7 @@ import random
 
 from align.data.questions.multiple_choice import Question
 from align.evaluation.asking import Asker
-from align.evaluation.policies.suite import PolicyResult, SuiteSettings, evaluate_suites
+from align.evaluation.suites.questions.suite import PolicyResult, SuiteSettings, evaluate_suites
 from align.models.policies.asking import Decoding
 
 WORDS = ("gold", "iron", "zinc", "lead", "neon", "tin", "radon", "argon")

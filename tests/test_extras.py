@@ -167,7 +167,7 @@ def test_a_base_install_imports_every_module(tmp_path):
     names = set(python(tmp_path, "-c", WALK).split())
     assert names > {
         "align.methods.deconfound.trainer",
-        "align.evaluation.policies.lm_harness",
+        "align.evaluation.suites.questions.lm_harness",
         "rewards.correction.two_stage",
     }
 

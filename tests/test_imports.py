@@ -145,7 +145,7 @@ def words_of(module: Module) -> list[str]:
 EXAMPLES = {  # sentences that show what a name looks like
     "align.recipe.recipe",
     "align.recipe.chain",
-    "align.evaluation.reward_models.reward_model",
+    "align.evaluation.suites.reward_model.reward_model",
     "align.cli.arguments.recipes",
 }
 ADAPTERS = {"align.recipe.dataset", "align.data.pairs.preference_adapters"}  # a public schema bears a paper's name

@@ -125,7 +125,7 @@ def check_tokens(checkpoints: Iterable[Checkpoint], base: Checkpoint) -> None:
     Raises:
         UserError: If one is not.
     """
-    from align.evaluation.pairs.terms import check_tokenizers
+    from align.evaluation.suites.pairs.terms import check_tokenizers
     from align.models.checkpoint import load_tokenizer
 
     reference = load_tokenizer(base)

@@ -19,11 +19,11 @@ from align.data.pairs.reward_pairs import RewardPair, check_reward_pair
 from align.data.problems import DataReport
 from align.data.unread import saying_unread
 from align.errors import DataError, UserError
-from align.evaluation.prompts import PromptOptions
-from align.evaluation.prompts.filtering import SampleFilter, write_card
 from align.evaluation.record.models import Unscored
-from align.evaluation.reward_models.reward_model import count_unscored
 from align.evaluation.statistics.metrics import Estimate, Values, wilson
+from align.evaluation.suites.prompts import PromptOptions
+from align.evaluation.suites.prompts.filtering import SampleFilter, write_card
+from align.evaluation.suites.reward_model.reward_model import count_unscored
 from align.options import fill, listing
 from align.secrets import mask
 from align.services.options import ByBase, BySamples, Loading
@@ -272,7 +272,7 @@ def _probabilities(
     from scipy.special import expit
     from transformers.utils.logging import disable_progress_bar
 
-    from align.evaluation.reward_models.reward_model import RewardModel
+    from align.evaluation.suites.reward_model.reward_model import RewardModel
 
     disable_progress_bar()  # the bar of loading would tear the one of scoring
     how: dict[str, Any] = {"batch_size": loading.batch_size, "dtype": loading.dtype, "max_length": scoring.max_length}

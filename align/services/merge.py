@@ -11,13 +11,13 @@ from align.checks.memory import most_parameters
 from align.console import say
 from align.errors import UserError
 from align.evaluation.merging import Rule, all_metrics, compare, item_values, main_metric, pick, read_rule
-from align.evaluation.policies.suite import check_names
 from align.evaluation.record import ITEMS_FILE
 from align.evaluation.record.answers import Answers, PromptsRecord
 from align.evaluation.record.file import without_nan
 from align.evaluation.record.merging import MERGING_FILE, MergedModel, MergingRecord
 from align.evaluation.service import command_words, find_suite, run_suite
 from align.evaluation.suites import ROW_SUITES
+from align.evaluation.suites.questions.suite import check_names
 from align.models.merging.alphas import read_alphas
 from align.models.merging.merge import MERGED_FILE, check_extra, merge
 from align.models.merging.parents import find_parents

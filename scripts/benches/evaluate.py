@@ -34,7 +34,7 @@ from align.assets import find_recipe
 from align.data.questions.multiple_choice import Question, load_questions
 from align.data.questions.templates import PromptTemplate
 from align.evaluation.asking import Asker
-from align.evaluation.policies.answering import ItemResult, answer_questions
+from align.evaluation.suites.questions.answering import ItemResult, answer_questions
 from align.models.answer_cache import AnswerCache
 from align.models.checkpoint import find_checkpoint, load_model
 from align.models.policies.asking import Completion, Decoding, LetterQuestion

@@ -66,7 +66,7 @@ def test_pairs_with_images_are_read_and_judged(models, data, tmp_path):
 
 @pytest.mark.nightly  # as pairs without images are, in test_divided_command.py
 def test_merged_shards_are_the_evaluation_of_one_process(models, data, tmp_path, monkeypatch):
-    monkeypatch.setattr("align.evaluation.pairs.evaluation.PAIRS_AT_ONCE", 2)
+    monkeypatch.setattr("align.evaluation.suites.pairs.evaluation.PAIRS_AT_ONCE", 2)
     words = ["--model", models / "first", "--reference", models / "second", "--data", data, "--device", "cpu"]
     assert run(*words, "--out", tmp_path / "one") == 0
     folders = ask_shards(words, tmp_path)

@@ -6,14 +6,14 @@ from scripted_policies import ScriptedPolicy, Solver
 from scripted_run import evaluate, make_questions
 
 from align.evaluation.asking import Asker
-from align.evaluation.policies.best_of_n import (
+from align.evaluation.statistics.item_means import clustered_share
+from align.evaluation.suites.questions.best_of_n import (
     answer_above_threshold,
     answer_if_accepted,
     lowest_threshold,
     rates_by_difficulty,
 )
-from align.evaluation.policies.suite import SuiteSettings, Verifier, evaluate_suites
-from align.evaluation.statistics.item_means import clustered_share
+from align.evaluation.suites.questions.suite import SuiteSettings, Verifier, evaluate_suites
 from align.models.policies.asking import Decoding
 
 CORRECT = np.array([[0, 0, 0, 0], [1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1.0]])

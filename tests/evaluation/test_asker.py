@@ -7,7 +7,7 @@ from scripted_run import evaluate, make_questions, values
 
 from align.errors import UserError
 from align.evaluation.asking import Asker, KeptAnswers
-from align.evaluation.policies.suite import SuiteSettings, evaluate_suites
+from align.evaluation.suites.questions.suite import SuiteSettings, evaluate_suites
 from align.models.answer_cache import AnswerCache
 from align.models.policies.asking import Decoding
 

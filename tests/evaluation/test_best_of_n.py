@@ -10,7 +10,7 @@ from scripted_reward import ScriptedReward
 
 from align.data.pairs.candidates import Candidates
 from align.errors import DataError
-from align.evaluation.reward_models.best_of_n import (
+from align.evaluation.suites.reward_model.best_of_n import (
     NUM_ORDERS,
     best_of_n_weights,
     choose_best,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from align.evaluation.policies.best_of_n import Verifier, ceiling, estimate_ceiling, jackknifed_ceiling
+from align.evaluation.suites.questions.best_of_n import Verifier, ceiling, estimate_ceiling, jackknifed_ceiling
 
 VERIFIER = Verifier(tpr=0.9, fpr=0.2)
 

@@ -5,7 +5,7 @@ from looking import NAMES, colour_question, order_question
 from scenes import square, write_squares
 
 from align.data.media.images import image_digest, open_image
-from align.evaluation.policies.modality import (
+from align.evaluation.suites.questions.modality import (
     with_blank_images,
     with_other_images,
     with_shuffled_frames,

@@ -10,7 +10,7 @@ from align.errors import UserError
 from align.evaluation.asking import Asker, KeptAnswers
 from align.evaluation.divided.division import Division, Launched, current, dividing, end_of_part, own_part
 from align.evaluation.divided.shard import Shard, ShardRecord, find_paths, read_number
-from align.evaluation.policies.suite import SuiteSettings, evaluate_suites
+from align.evaluation.suites.questions.suite import SuiteSettings, evaluate_suites
 from align.models.answer_cache import AnswerCache
 
 QUESTIONS = make_questions(23)

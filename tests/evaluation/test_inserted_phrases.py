@@ -5,7 +5,7 @@ import pytest
 from scripted_reward import ScriptedReward
 
 from align.data.pairs.reward_bench import BenchPair
-from align.evaluation.reward_models.phrases import compare_phrases, gains_of, measure_phrases, neutral_words
+from align.evaluation.suites.reward_model.phrases import compare_phrases, gains_of, measure_phrases, neutral_words
 
 PAIRS = [
     BenchPair(f"p{i}", f"q{i}", f"right {'x' * i}", f"wrong {'y' * (i % 7)}", i + 1, None, None) for i in range(20)

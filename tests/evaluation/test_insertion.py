@@ -6,8 +6,14 @@ import pytest
 from scipy.stats import false_discovery_control
 from scripted_reward import ScriptedReward
 
-from align.evaluation.reward_models.phrases import NEUTRAL, PHRASES, insert_phrases, phrase_effects, unlike_neutral
 from align.evaluation.statistics.item_means import ItemMean
+from align.evaluation.suites.reward_model.phrases import (
+    NEUTRAL,
+    PHRASES,
+    insert_phrases,
+    phrase_effects,
+    unlike_neutral,
+)
 
 
 def noise(*shape, seed=0):

@@ -3,14 +3,14 @@ import math
 
 import pytest
 
-from align.evaluation.policies.answering import (
+from align.evaluation.record import as_json
+from align.evaluation.statistics.metrics import wilson
+from align.evaluation.suites.questions.answering import (
     ItemResult,
     evaluation_record,
     item_differences,
     summarise,
 )
-from align.evaluation.record import as_json
-from align.evaluation.statistics.metrics import wilson
 
 
 def item(name: str, first: int | None, second: list[int | None] | None, stated: int | None = None, gold: int = 0):

@@ -2,7 +2,7 @@ from scripted_policies import ScriptedPolicy
 from scripted_run import make_questions
 
 from align.evaluation.asking import Asker
-from align.evaluation.policies.answering import NOTHING_STATED, PolicyJudge
+from align.evaluation.suites.questions.answering import NOTHING_STATED, PolicyJudge
 from rewards.reading.traces import stated_choice
 
 QUESTIONS = make_questions(5)

@@ -8,8 +8,8 @@ import pytest
 from tiny import tiny_model, tiny_tokenizer
 
 from align.errors import UserError
-from align.evaluation.policies.evaluation import QuestionEvaluation
-from align.evaluation.policies.lm_harness import collect, harness_suite, require_harness, run_task
+from align.evaluation.suites.questions.evaluation import QuestionEvaluation
+from align.evaluation.suites.questions.lm_harness import collect, harness_suite, require_harness, run_task
 from align.models.answer_cache import AnswerCache
 from align.models.checkpoint import Checkpoint
 

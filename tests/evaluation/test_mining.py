@@ -6,9 +6,15 @@ from planted import clean_pairs, with_cue
 from scripted_reward import ScriptedReward
 
 from align.data.pairs.reward_bench import BenchPair
-from align.evaluation.reward_models.mining import as_written, find_candidates, longest_run, mine_phrases, split_prompts
-from align.evaluation.reward_models.slices import Slice
 from align.evaluation.statistics.metrics import Estimate
+from align.evaluation.suites.reward_model.mining import (
+    as_written,
+    find_candidates,
+    longest_run,
+    mine_phrases,
+    split_prompts,
+)
+from align.evaluation.suites.reward_model.slices import Slice
 
 PHRASE = "to be sure"
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import ttest_1samp, ttest_ind
 
 from align.auditing.significance import FALSE_DISCOVERIES, adjust
-from align.evaluation.reward_models.phrases import neutral_words, unlike_neutral
+from align.evaluation.suites.reward_model.phrases import neutral_words, unlike_neutral
 
 
 def a_world(phrases, responses, seed, planted=0.0, neutral=16):

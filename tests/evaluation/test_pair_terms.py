@@ -8,7 +8,7 @@ from tiny import tiny_model, tiny_tokenizer
 from align.data.pairs.preferences import load_preferences
 from align.errors import DataError, UserError
 from align.evaluation.asking import Asker
-from align.evaluation.pairs.measured import (
+from align.evaluation.suites.pairs.measured import (
     EQUAL,
     Judgement,
     implicit_accuracy,
@@ -17,7 +17,7 @@ from align.evaluation.pairs.measured import (
     pair_values,
     pairs_suite,
 )
-from align.evaluation.pairs.terms import PairTerms, SideTerms, check_tokenizers, pair_terms, tokenize_pair
+from align.evaluation.suites.pairs.terms import PairTerms, SideTerms, check_tokenizers, pair_terms, tokenize_pair
 
 ROWS = [
     {"prompt": "Capital of France? ", "chosen": "It is Paris.", "rejected": "It is Rome."},

@@ -4,9 +4,16 @@ import numpy as np
 import pytest
 
 from align.data.pairs.preferences import PreferencePair
-from align.evaluation.pairs.measured import ACCURACY, Judgement, judged_suite, pairs_record, pairs_suite, prompt_of
-from align.evaluation.pairs.terms import PairTerms, SideTerms
 from align.evaluation.record.answers import AboutPairs, Items, Source
+from align.evaluation.suites.pairs.measured import (
+    ACCURACY,
+    Judgement,
+    judged_suite,
+    pairs_record,
+    pairs_suite,
+    prompt_of,
+)
+from align.evaluation.suites.pairs.terms import PairTerms, SideTerms
 from align.report.evaluation.items import list_changes
 
 PROMPTS, EACH = 60, 8

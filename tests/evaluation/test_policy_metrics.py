@@ -3,15 +3,15 @@ import math
 import numpy as np
 import pytest
 
-from align.evaluation.policies.answering import ItemResult
-from align.evaluation.policies.metrics import (
+from align.evaluation.statistics.metrics import paired_difference, wilson
+from align.evaluation.suites.questions.answering import ItemResult
+from align.evaluation.suites.questions.metrics import (
     accuracy_suite,
     consistency_suite,
     letter_estimates,
     per_question,
     rotation_suite,
 )
-from align.evaluation.statistics.metrics import paired_difference, wilson
 
 
 def item(first, gold=0, second=None, stated=None, group=None, name="q", trace="t"):

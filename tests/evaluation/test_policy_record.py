@@ -9,12 +9,12 @@ from scripted_run import evaluate, make_questions
 from written_evaluation import about
 
 from align.errors import UserError
-from align.evaluation.policies.record import item_rows, policy_record, warn
-from align.evaluation.policies.suite import SUITES, SuiteSettings
 from align.evaluation.record import as_json
 from align.evaluation.record.answers import About
 from align.evaluation.results import save_evaluation
 from align.evaluation.statistics.glossary import GLOSSARY, explain
+from align.evaluation.suites.questions.record import item_rows, policy_record, warn
+from align.evaluation.suites.questions.suite import SUITES, SuiteSettings
 from align.models.policies.asking import Decoding
 
 QUESTIONS = make_questions(12)

@@ -7,8 +7,8 @@ from awaited_rewards import in_turn
 from align.data.prompt_rows import PromptRow
 from align.errors import UserError
 from align.evaluation.asking import KeptAnswers, as_prompts, check_ks, complete_prompts
-from align.evaluation.prompts.measured_rewards import call_reward, check_columns
-from align.evaluation.prompts.suite import Scale, mean_of_samples, read_scale, reward_suite
+from align.evaluation.suites.prompts.measured_rewards import call_reward, check_columns
+from align.evaluation.suites.prompts.suite import Scale, mean_of_samples, read_scale, reward_suite
 from align.models.answer_cache import AnswerCache
 from align.models.policies.asking import Completion, Decoding
 from rewards.catalog import resolve_reward

@@ -9,8 +9,8 @@ from align.cli.app import app
 from align.data.pairs.reward_bench_2 import SUBSETS, TIES, BenchItem, load_reward_bench_2
 from align.errors import DataError
 from align.evaluation.record.models import Measured, ModelsRecord
-from align.evaluation.reward_models.pair_metrics import best_is_right, reward_bench_2_metrics, ties_value
 from align.evaluation.statistics.metrics import Estimate
+from align.evaluation.suites.reward_model.pair_metrics import best_is_right, reward_bench_2_metrics, ties_value
 from align.report.evaluation.page import evaluation_view
 
 

@@ -12,11 +12,16 @@ from align.data.pairs.candidates import Candidates
 from align.data.pairs.reward_bench import BenchPair
 from align.errors import DataError
 from align.evaluation.record import as_json
-from align.evaluation.reward_models.phrases import PHRASES
-from align.evaluation.reward_models.reward_model import RewardModel
-from align.evaluation.reward_models.suite import ShortcutSettings, as_messages, evaluate_reward_model, reward_record
-from align.evaluation.reward_models.transformations import TRANSFORMATIONS
 from align.evaluation.statistics.metrics import wilson
+from align.evaluation.suites.reward_model.phrases import PHRASES
+from align.evaluation.suites.reward_model.reward_model import RewardModel
+from align.evaluation.suites.reward_model.suite import (
+    ShortcutSettings,
+    as_messages,
+    evaluate_reward_model,
+    reward_record,
+)
+from align.evaluation.suites.reward_model.transformations import TRANSFORMATIONS
 
 CODE = "```python\nx = {}\n```"
 

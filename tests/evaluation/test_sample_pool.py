@@ -5,9 +5,16 @@ import pytest
 from scripted_policies import AlwaysA, Solver, TraceUser
 from scripted_run import evaluate, make_questions
 
-from align.evaluation.policies.best_of_n import Pool, Verifier, audit, best_of_n_metrics, curve, jackknifed_ceiling
 from align.evaluation.statistics.item_means import ratio_of_means
 from align.evaluation.statistics.metrics import all_equal
+from align.evaluation.suites.questions.best_of_n import (
+    Pool,
+    Verifier,
+    audit,
+    best_of_n_metrics,
+    curve,
+    jackknifed_ceiling,
+)
 
 CORRECT = np.array([[1.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0], [1.0, 1.0, 0.0, 1.0]])
 PROXY = np.array([[0.2, 0.9, 0.9, 0.9], [0.1, 0.1, 0.1, 0.1], [0.5, 0.4, 0.8, 0.1]])

@@ -13,7 +13,7 @@ from scripted_policies import (
 )
 from scripted_run import evaluate, make_questions, values
 
-from align.evaluation.policies.reliance import CONDITIONS, EDITED
+from align.evaluation.suites.questions.reliance import CONDITIONS, EDITED
 
 QUESTIONS = make_questions()
 CHANGED = [name for name in CONDITIONS if name != "own"]

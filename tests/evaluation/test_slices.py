@@ -8,7 +8,7 @@ from scipy.stats import norm
 from align.auditing.features import Features
 from align.auditing.sides import Sides
 from align.data.pairs.reward_bench import BenchPair
-from align.evaluation.reward_models.slices import arrange_slices, compare_margins, find_slices
+from align.evaluation.suites.reward_model.slices import arrange_slices, compare_margins, find_slices
 
 
 def pair(i, chosen, rejected, prompt=None):

@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from align.evaluation.policies.reliance import (
+from align.evaluation.suites.questions.reliance import (
     corrupt_numbers,
     corrupt_order,
     corrupt_steps,

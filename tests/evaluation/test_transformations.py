@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from align.evaluation.reward_models.transformations import (
+from align.evaluation.suites.reward_model.transformations import (
     CLOSING_SENTENCES,
     TRANSFORMATIONS,
     add_markdown,

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from align.evaluation.policies.best_of_n import (
+from align.evaluation.suites.questions.best_of_n import (
     Verifier,
     ceiling,
     first_accepted,

@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from align.evaluation.prompts.suite import maj_at_k, pass_at_k, stated_answer
+from align.evaluation.suites.prompts.suite import maj_at_k, pass_at_k, stated_answer
 
 
 def enumerated(answers, right, k):

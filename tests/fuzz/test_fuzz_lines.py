@@ -22,7 +22,7 @@ def places(tmp_path, monkeypatch, tiny_model_folder, answering_model_folder):
     from tiny import tiny_model, tiny_reward_model, tiny_tokenizer
 
     import align.cli.app
-    import align.evaluation.reward_models.reward_model
+    import align.evaluation.suites.reward_model.reward_model
     import align.models.policies.model_policy  # noqa: F401 - what lines import, once for all of them
 
     monkeypatch.chdir(tmp_path)

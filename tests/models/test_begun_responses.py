@@ -5,7 +5,7 @@ import pytest
 from align.data.pairs.preferences import PreferencePair
 from align.data.questions.templates import PromptTemplate
 from align.evaluation.asking import complete_prompts
-from align.evaluation.pairs.evaluation import prompts_of
+from align.evaluation.suites.pairs.evaluation import prompts_of
 from align.models.checkpoint import find_checkpoint, load_model
 from align.models.policies.asking import Completion, Decoding, Prompt
 from align.models.policies.model_policy import ModelPolicy

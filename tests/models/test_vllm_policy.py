@@ -8,7 +8,7 @@ from align.data.questions.multiple_choice import Question
 from align.data.questions.templates import PromptTemplate
 from align.errors import UserError
 from align.evaluation.asking import Asker
-from align.evaluation.policies.suite import SuiteSettings, evaluate_suites
+from align.evaluation.suites.questions.suite import SuiteSettings, evaluate_suites
 from align.models.checkpoint import find_checkpoint, load_model
 from align.models.policies.asking import Decoding, Prompt
 from align.models.policies.model_policy import ModelPolicy

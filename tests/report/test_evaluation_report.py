@@ -10,11 +10,11 @@ from written_run import EVALUATION, write_run
 
 from align.cli.app import app
 from align.errors import RunFolderError
-from align.evaluation.policies.answering import ItemResult
-from align.evaluation.policies.metrics import accuracy_suite
 from align.evaluation.record import read_record
 from align.evaluation.record.answers import Warned
 from align.evaluation.statistics.metrics import Estimate, compare_accuracy
+from align.evaluation.suites.questions.answering import ItemResult
+from align.evaluation.suites.questions.metrics import accuracy_suite
 from align.report import build_any_report
 from align.report.evaluation import build_evaluation_report
 from align.report.evaluation.measured import in_points

@@ -8,7 +8,7 @@ import pytest
 from graded_answers import graded_record
 
 from align.cli.evaluation import show_evaluation
-from align.evaluation.prompts.measured_rewards import RewardWords, find_rewards
+from align.evaluation.suites.prompts.measured_rewards import RewardWords, find_rewards
 from align.report.evaluation.page import evaluation_view
 from rewards.reading.responses import DEFAULT_FORMAT
 

@@ -1,6 +1,6 @@
 from tiny import tiny_reward_model, tiny_tokenizer
 
-from align.evaluation.reward_models.reward_model import RewardModel
+from align.evaluation.suites.reward_model.reward_model import RewardModel
 from align.training.reward_build import reward_tokenizer
 
 

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from align.cli.application import Application, ManyWords, app, execute, words
 from align.cli.options import given_options, takes, values
 from align.evaluation.options import Sampled, Tagged, Worded
-from align.evaluation.prompts import ByRewards
+from align.evaluation.suites.prompts import ByRewards
 from align.options import Computing, Reading, option
 from align.services.options import Merged
 

@@ -1,16 +1,16 @@
 """All suites, and the only list of them. A suite is one folder with its record."""
 
-from align.evaluation.pairs import PAIRS
-from align.evaluation.policies import QUESTIONS
-from align.evaluation.prompts import PROMPTS
-from align.evaluation.reward_models import REWARD_MODEL
 from align.evaluation.suite import RowSuite, Suite
 from align.evaluation.suites.core_advantage import CORE_ADVANTAGE
 from align.evaluation.suites.drift import DRIFT
 from align.evaluation.suites.faithfulness import FAITHFULNESS
+from align.evaluation.suites.pairs import PAIRS
 from align.evaluation.suites.perturbation import PERTURBATION
+from align.evaluation.suites.prompts import PROMPTS
+from align.evaluation.suites.questions import QUESTIONS
 from align.evaluation.suites.references import REFERENCES
 from align.evaluation.suites.reversal import REVERSAL
+from align.evaluation.suites.reward_model import REWARD_MODEL
 
 _SUITES: tuple[Suite, ...] = (
     QUESTIONS,

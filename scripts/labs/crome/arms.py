@@ -9,7 +9,7 @@ import torch
 from datasets import Dataset
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PrinterCallback, TrainerCallback, set_seed
 
-from align.evaluation.reward_models.reward_model import RewardModel
+from align.evaluation.suites.reward_model.reward_model import RewardModel
 from align.experimental.crome.config import ExperimentalCromeConfig
 from align.experimental.crome.trainer import ExperimentalCromeTrainer
 from align.experimental.crome.two_heads import TwoHeads

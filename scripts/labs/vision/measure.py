@@ -11,9 +11,9 @@ from torch import Tensor
 from align.data.questions.multiple_choice import Question
 from align.data.questions.templates import PromptTemplate
 from align.evaluation.asking import Asker
-from align.evaluation.policies.answering import answer_questions, item_values
-from align.evaluation.policies.modality import modality_values, probe_images
 from align.evaluation.statistics.metrics import Values
+from align.evaluation.suites.questions.answering import answer_questions, item_values
+from align.evaluation.suites.questions.modality import modality_values, probe_images
 from align.methods.rrpo.loss import token_kl
 from align.models.policies.asking import Decoding
 from align.models.policies.vision_policy import make_policy

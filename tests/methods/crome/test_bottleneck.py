@@ -10,7 +10,7 @@ from tiny import tiny_reward_model
 from trained import logged, weights
 from transformers import AutoModelForSequenceClassification
 
-from align.evaluation.reward_models.reward_model import RewardModel
+from align.evaluation.suites.reward_model.reward_model import RewardModel
 from align.experimental.crome.bottleneck import (
     CONTRAST_COEF,
     NOISE_RATE,

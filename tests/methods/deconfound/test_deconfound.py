@@ -13,7 +13,7 @@ from tiny import tiny_reward_model, tiny_tokenizer
 from trained import logged
 
 from align.checks.rewards import check_reward_model
-from align.evaluation.reward_models.reward_model import RewardModel
+from align.evaluation.suites.reward_model.reward_model import RewardModel
 from align.methods.deconfound.config import DeconfoundConfig
 from align.methods.deconfound.data import load
 from align.methods.deconfound.outcome_batches import OutcomeCollator
@@ -117,7 +117,7 @@ def test_a_correlation_that_is_not_defined_is_left_out():
 KINDS = {"full": {}, "lora": {"use_peft": True, "lora_r": 4}}
 READ_AGAIN = """
 import json, sys
-from align.evaluation.reward_models.reward_model import RewardModel
+from align.evaluation.suites.reward_model.reward_model import RewardModel
 print(json.dumps([RewardModel.load(folder).score(*json.loads(sys.argv[1])).tolist() for folder in sys.argv[2:]]))
 """
 

@@ -5,8 +5,8 @@ import torch
 from test_rrpo_images import make_rows, make_trainer
 
 from align.data.pairs.preferences import check_pair
-from align.evaluation.pairs.measured import pair_values
-from align.evaluation.pairs.terms import pair_terms, tokenize_image_pair
+from align.evaluation.suites.pairs.measured import pair_values
+from align.evaluation.suites.pairs.terms import pair_terms, tokenize_image_pair
 
 
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "idefics3"])

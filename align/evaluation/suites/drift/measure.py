@@ -9,13 +9,13 @@ import numpy as np
 
 from align.data.questions.templates import PromptTemplate
 from align.evaluation.asking import TEXTS_AT_ONCE, Asker, Asking, Subject
-from align.evaluation.pairs.terms import Side, SideTerms, side_terms
 from align.evaluation.statistics.group_metrics import by_group
 from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import Values
 from align.evaluation.suite import Measured
 from align.evaluation.suites.drift.behaviours import Shown, Trigger, find_behaviours
 from align.evaluation.suites.drift.rows import DriftPrompt
+from align.evaluation.suites.pairs.terms import Side, SideTerms, side_terms
 from align.models.policies.asking import Completion, Prompt
 from align.models.policies.token_policy import TokenPrompts
 

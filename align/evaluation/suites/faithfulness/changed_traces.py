@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from align.evaluation.asking import Subject
-from align.evaluation.policies.reliance import corrupt_numbers, donors, replace_trace
 from align.evaluation.suites.faithfulness.rows import read_answer
+from align.evaluation.suites.questions.reliance import corrupt_numbers, donors, replace_trace
 from align.models.policies.asking import Completion, Decoding, Prompt
 from rewards.reading.responses import Response, ResponseFormat
 from rewards.reading.traces import step_spans

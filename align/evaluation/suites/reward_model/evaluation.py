@@ -19,11 +19,11 @@ from align.evaluation.asking import KeptAnswers
 from align.evaluation.engine import Beside, Evaluation, Record
 from align.evaluation.record import EVALUATION_FILE, write_record
 from align.evaluation.record.models import Scored
-from align.evaluation.reward_models import RewardModelOptions
-from align.evaluation.reward_models.mining import FEWEST_PROMPTS
-from align.evaluation.reward_models.reward_model import RewardModel
-from align.evaluation.reward_models.slices import FEWEST_PAIRS
-from align.evaluation.reward_models.suite import (
+from align.evaluation.suites.reward_model import RewardModelOptions
+from align.evaluation.suites.reward_model.mining import FEWEST_PROMPTS
+from align.evaluation.suites.reward_model.reward_model import RewardModel
+from align.evaluation.suites.reward_model.slices import FEWEST_PAIRS
+from align.evaluation.suites.reward_model.suite import (
     RewardResult,
     Shortcuts,
     ShortcutSettings,

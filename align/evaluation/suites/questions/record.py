@@ -7,13 +7,13 @@ from dataclasses import asdict
 from typing import Any
 
 from align.data.questions.multiple_choice import Question
-from align.evaluation.policies.metrics import correct, per_question
-from align.evaluation.policies.modality import CHANGES
-from align.evaluation.policies.suite import MODALITY, PolicyResult, SuiteSettings
 from align.evaluation.record.answers import About, BestOfN, Data, ModelAudit, PolicyRecord, Warned
 from align.evaluation.results import arrange, pair_answers
 from align.evaluation.statistics.glossary import AUDITED, GLOSSARY
 from align.evaluation.statistics.metrics import Estimate, wilson
+from align.evaluation.suites.questions.metrics import correct, per_question
+from align.evaluation.suites.questions.modality import CHANGES
+from align.evaluation.suites.questions.suite import MODALITY, PolicyResult, SuiteSettings
 from rewards.reading.options import LETTERS, can_shuffle
 
 

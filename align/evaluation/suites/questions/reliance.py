@@ -10,9 +10,9 @@ import numpy as np
 
 from align.data.questions.multiple_choice import Question
 from align.evaluation.asking import Asker
-from align.evaluation.policies.answering import ItemResult
 from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import Choice, Values, accuracy
+from align.evaluation.suites.questions.answering import ItemResult
 from align.models.policies.asking import Answered, LetterQuestion
 from rewards.reading.responses import DEFAULT_FORMAT, Response, ResponseFormat
 from rewards.reading.traces import mask_answers, names_letter, quotes_answer, steps_of

@@ -12,13 +12,13 @@ from align.data.conversations import conversation_text
 from align.data.pairs.preferences import PreferencePair
 from align.data.questions.multiple_choice import Question
 from align.evaluation.asking import Asker
-from align.evaluation.pairs.terms import PairTerms, SideTerms
 from align.evaluation.record.answers import AboutPairs, Items, PairsRecord, Warned
 from align.evaluation.results import arrange, pair_answers
 from align.evaluation.statistics.group_metrics import by_group, spread_of_groups
 from align.evaluation.statistics.item_means import ItemMean, cluster_codes
 from align.evaluation.statistics.metrics import Values
 from align.evaluation.suite import Measured
+from align.evaluation.suites.pairs.terms import PairTerms, SideTerms
 from align.models.policies.answer_keys import digest, image_names
 from align.models.policies.asking import LetterQuestion
 

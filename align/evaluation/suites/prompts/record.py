@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from align.data.prompt_rows import PromptRow
-from align.evaluation.prompts.measured_rewards import Rewarded
-from align.evaluation.prompts.suite import Scale, mean_of_samples
 from align.evaluation.record.answers import AboutPrompts, Items, PromptsRecord, Warned
 from align.evaluation.results import VALUES, MeasuredSuites, arrange, pair_answers
+from align.evaluation.suites.prompts.measured_rewards import Rewarded
+from align.evaluation.suites.prompts.suite import Scale, mean_of_samples
 from align.models.policies.answer_keys import digest, image_names
 from align.models.policies.asking import Completion
 

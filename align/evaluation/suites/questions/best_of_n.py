@@ -26,9 +26,9 @@ from align.evaluation.record.answers import (
     ThresholdRule,
     Utility,
 )
-from align.evaluation.reward_models.best_of_n import expected_best_of_n
 from align.evaluation.statistics.item_means import ItemMean, clustered_share, mean_of_items
 from align.evaluation.statistics.metrics import Estimate, Values, share, student
+from align.evaluation.suites.reward_model.best_of_n import expected_best_of_n
 
 
 class Verifier(NamedTuple):

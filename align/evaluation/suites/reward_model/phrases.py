@@ -16,10 +16,10 @@ from align.auditing.significance import FALSE_DISCOVERIES, adjust
 from align.data.pairs.phrases import insert_phrase
 from align.data.pairs.reward_bench import BenchPair
 from align.evaluation.record.models import GainOfPhrase, InsertedPhrase, InsertedPhrases, KindOfPhrases
-from align.evaluation.reward_models.pair_metrics import pair_accuracy, prompts_of
-from align.evaluation.reward_models.reward_model import RewardModel, Text
 from align.evaluation.statistics.item_means import Codes, ItemMean, cluster_codes, mean_of_clusters
 from align.evaluation.statistics.metrics import Values
+from align.evaluation.suites.reward_model.pair_metrics import pair_accuracy, prompts_of
+from align.evaluation.suites.reward_model.reward_model import RewardModel, Text
 
 NEUTRAL = (
     "The reply that follows was written on a plain page.",

@@ -14,8 +14,10 @@ from align.evaluation.asked_models import check_images, check_tokens, find_refer
 from align.evaluation.asking import KeptAnswers, complete_prompts
 from align.evaluation.divided.division import own_part
 from align.evaluation.engine import JUDGE, REFERENCE, Beside, Evaluation, Record, source
-from align.evaluation.pairs import PairOptions
-from align.evaluation.pairs.measured import (
+from align.evaluation.prompting import prompt_settings
+from align.evaluation.record.answers import AboutPairs, Decoded
+from align.evaluation.suites.pairs import PairOptions
+from align.evaluation.suites.pairs.measured import (
     Judgement,
     describe_pairs,
     judge_responses,
@@ -26,9 +28,7 @@ from align.evaluation.pairs.measured import (
     read_terms,
     written_terms,
 )
-from align.evaluation.pairs.terms import PairTerms, pair_terms, tokenize_image_pair, tokenize_pair
-from align.evaluation.prompting import prompt_settings
-from align.evaluation.record.answers import AboutPairs, Decoded
+from align.evaluation.suites.pairs.terms import PairTerms, pair_terms, tokenize_image_pair, tokenize_pair
 from align.models.checkpoint import Checkpoint, load_processor, load_tokenizer
 from align.models.policies.asking import Prompt
 

@@ -12,8 +12,9 @@ from align.evaluation.asked_models import check_images, open_policy
 from align.evaluation.asking import KeptAnswers, as_prompts, check_ks, complete_prompts
 from align.evaluation.engine import Beside, Evaluation, Record
 from align.evaluation.prompting import prompt_settings, say_made
-from align.evaluation.prompts import PromptOptions
-from align.evaluation.prompts.measured_rewards import (
+from align.evaluation.record.answers import AboutPrompts, MeasuredReward, Sampled
+from align.evaluation.suites.prompts import PromptOptions
+from align.evaluation.suites.prompts.measured_rewards import (
     CalledRewards,
     Rewarded,
     RewardWords,
@@ -21,7 +22,7 @@ from align.evaluation.prompts.measured_rewards import (
     find_rewards,
     reward_all,
 )
-from align.evaluation.prompts.record import (
+from align.evaluation.suites.prompts.record import (
     describe_prompts,
     group_of,
     prompt_record,
@@ -29,8 +30,7 @@ from align.evaluation.prompts.record import (
     warn,
     warn_of_groups,
 )
-from align.evaluation.prompts.suite import read_scale, reward_suite, stated_answer
-from align.evaluation.record.answers import AboutPrompts, MeasuredReward, Sampled
+from align.evaluation.suites.prompts.suite import read_scale, reward_suite, stated_answer
 from align.models.checkpoint import Checkpoint
 from align.models.policies.asking import Completion
 from rewards.running.protocol import HIGHER

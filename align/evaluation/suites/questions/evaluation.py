@@ -17,14 +17,14 @@ from align.evaluation.asked_models import check_images, open_judge, open_policy
 from align.evaluation.asking import Asker, KeptAnswers
 from align.evaluation.divided.division import current
 from align.evaluation.engine import JUDGE, Beside, Evaluation, Record, source
-from align.evaluation.policies import QuestionOptions
-from align.evaluation.policies.answering import PolicyJudge
-from align.evaluation.policies.modality import count_generations
-from align.evaluation.policies.record import describe_questions, item_rows, policy_record
-from align.evaluation.policies.suite import MODALITY, PolicyResult, SuiteSettings, Verifier, evaluate_suites
 from align.evaluation.prompting import prompting
 from align.evaluation.record.answers import HARNESS, About, Profile, Source
 from align.evaluation.record.models import Unscored
+from align.evaluation.suites.questions import QuestionOptions
+from align.evaluation.suites.questions.answering import PolicyJudge
+from align.evaluation.suites.questions.modality import count_generations
+from align.evaluation.suites.questions.record import describe_questions, item_rows, policy_record
+from align.evaluation.suites.questions.suite import MODALITY, PolicyResult, SuiteSettings, Verifier, evaluate_suites
 from align.models.answer_cache import AnswerCache
 from align.models.checkpoint import Checkpoint, fingerprint, load_tokenizer
 from align.models.policies.answer_keys import digest, question_key
@@ -52,7 +52,7 @@ class QuestionEvaluation(Evaluation):
         )
         _ = self.prompting.response_format, self.prompting.template(True)  # before anything is loaded
         if tasks := [suite for suite in self.settings.suites if suite.startswith(HARNESS)]:
-            from align.evaluation.policies.lm_harness import require_harness
+            from align.evaluation.suites.questions.lm_harness import require_harness
 
             require_harness()
             if not (self.settings.asks_questions or current().is_whole):
@@ -117,7 +117,7 @@ class QuestionEvaluation(Evaluation):
             yield
 
     def _verifier(self, path: str) -> Verifier:
-        from align.evaluation.reward_models.reward_model import RewardModel
+        from align.evaluation.suites.reward_model.reward_model import RewardModel
 
         engine = self.engine
         model = RewardModel.load(path, dtype=engine.dtype, device=engine.device, batch_size=engine.batch_size)
@@ -147,14 +147,14 @@ class QuestionEvaluation(Evaluation):
         suites = {}
         for suite in self.settings.suites:
             if suite.startswith(HARNESS):
-                from align.evaluation.policies.lm_harness import harness_suite
+                from align.evaluation.suites.questions.lm_harness import harness_suite
 
                 run = partial(self._run_harness, suite.removeprefix(HARNESS), checkpoint, model, cache)
                 suites[suite] = harness_suite(current().from_main(run))
         return suites
 
     def _run_harness(self, task: str, checkpoint: Checkpoint, model: Any, cache: AnswerCache) -> Any:
-        from align.evaluation.policies.lm_harness import harness_version, run_task
+        from align.evaluation.suites.questions.lm_harness import harness_version, run_task
 
         max_rows = self.options.max_rows
         key = digest([checkpoint.fingerprint, self.engine.dtype, task, None, max_rows, harness_version()])

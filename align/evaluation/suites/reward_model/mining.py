@@ -16,10 +16,10 @@ import numpy as np
 from align.data.pairs.reward_bench import BenchPair
 from align.data.texts import as_seen
 from align.evaluation.record.models import GainOfPhrase, MinedPhrase, MinedPhrases
-from align.evaluation.reward_models.phrases import measure_phrases
-from align.evaluation.reward_models.reward_model import RewardModel
-from align.evaluation.reward_models.slices import FEWEST_PAIRS, Slice, find_slices
 from align.evaluation.statistics.metrics import Values
+from align.evaluation.suites.reward_model.phrases import measure_phrases
+from align.evaluation.suites.reward_model.reward_model import RewardModel
+from align.evaluation.suites.reward_model.slices import FEWEST_PAIRS, Slice, find_slices
 
 FEWEST_PROMPTS = 2 * FEWEST_PAIRS
 _MOST_CANDIDATES = 20

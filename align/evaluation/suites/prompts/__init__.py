@@ -35,6 +35,6 @@ PROMPTS = Suite(
     about="Rewards, pass@k and maj@k of answers to prompts.",
     rows="prompts and rewards",
     options=PromptOptions,
-    evaluation="align.evaluation.prompts.evaluation:PromptEvaluation",
+    evaluation="align.evaluation.suites.prompts.evaluation:PromptEvaluation",
     reads=("prompts",),
 )

@@ -26,9 +26,12 @@ from align.evaluation.record.models import (
     Unscored,
 )
 from align.evaluation.record.models import Measured as MeasuredModel
-from align.evaluation.reward_models.best_of_n import Choice, choose_best, curve_points, expected_best_of_n
-from align.evaluation.reward_models.mining import mine_phrases
-from align.evaluation.reward_models.pair_metrics import (
+from align.evaluation.statistics.item_means import ItemMean, mean_of_items
+from align.evaluation.statistics.metrics import Estimate, Values
+from align.evaluation.suite import Measured
+from align.evaluation.suites.reward_model.best_of_n import Choice, choose_best, curve_points, expected_best_of_n
+from align.evaluation.suites.reward_model.mining import mine_phrases
+from align.evaluation.suites.reward_model.pair_metrics import (
     accuracy_by_category,
     agreement_of_heads,
     pair_accuracy,
@@ -36,13 +39,10 @@ from align.evaluation.reward_models.pair_metrics import (
     rank_correlation,
     reward_bench_2_metrics,
 )
-from align.evaluation.reward_models.phrases import PhraseGains, insert_phrases, measure_phrases
-from align.evaluation.reward_models.reward_model import RewardModel, count_unscored
-from align.evaluation.reward_models.slices import Slices, find_slices
-from align.evaluation.reward_models.transformations import TRANSFORMATIONS, count_markdown
-from align.evaluation.statistics.item_means import ItemMean, mean_of_items
-from align.evaluation.statistics.metrics import Estimate, Values
-from align.evaluation.suite import Measured
+from align.evaluation.suites.reward_model.phrases import PhraseGains, insert_phrases, measure_phrases
+from align.evaluation.suites.reward_model.reward_model import RewardModel, count_unscored
+from align.evaluation.suites.reward_model.slices import Slices, find_slices
+from align.evaluation.suites.reward_model.transformations import TRANSFORMATIONS, count_markdown
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from align.data.prompt_rows import PromptRow
 from align.errors import UserError
 from align.evaluation.asking import KeptAnswers
 from align.evaluation.engine import Beside, Words
-from align.evaluation.prompts import PROMPTS, PromptOptions
-from align.evaluation.prompts.evaluation import PromptEvaluation
-from align.evaluation.prompts.rejection import (
+from align.evaluation.statistics.metrics import Estimate, Values, share
+from align.evaluation.suites.prompts import PROMPTS, PromptOptions
+from align.evaluation.suites.prompts.evaluation import PromptEvaluation
+from align.evaluation.suites.prompts.rejection import (
     FATES,
     KEPT,
     REJECTED,
@@ -28,8 +29,7 @@ from align.evaluation.prompts.rejection import (
     pass_rates,
     sort_out,
 )
-from align.evaluation.prompts.suite import read_scale
-from align.evaluation.statistics.metrics import Estimate, Values, share
+from align.evaluation.suites.prompts.suite import read_scale
 from align.models.answer_cache import AnswerCache
 from align.models.checkpoint import Checkpoint
 from align.models.policies.asking import Completion

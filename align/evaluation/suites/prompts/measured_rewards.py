@@ -256,7 +256,7 @@ def reward_all(
 
 
 def _reward_model(path: str, engine: Engine) -> Any:
-    from align.evaluation.reward_models.reward_model import RewardModel
+    from align.evaluation.suites.reward_model.reward_model import RewardModel
 
     model = RewardModel.load(
         path, dtype=engine.dtype, device=engine.device, batch_size=engine.batch_size, on_too_long="nan", progress=True

@@ -31,6 +31,6 @@ QUESTIONS = Suite(
     about="Accuracy, consistency under shuffles and reliance on the trace, on multiple-choice questions.",
     rows="multiple-choice questions",
     options=QuestionOptions,
-    evaluation="align.evaluation.policies.evaluation:QuestionEvaluation",
+    evaluation="align.evaluation.suites.questions.evaluation:QuestionEvaluation",
     reads=("multiple-choice questions",),
 )

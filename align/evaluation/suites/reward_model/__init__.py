@@ -39,6 +39,6 @@ REWARD_MODEL = Suite(
     about="Accuracy of a reward model on pairs, probes for shortcuts, and the best of n.",
     rows="`--reward_model`",
     options=RewardModelOptions,
-    evaluation="align.evaluation.reward_models.evaluation:RewardModelEvaluation",
+    evaluation="align.evaluation.suites.reward_model.evaluation:RewardModelEvaluation",
     reads=("pairs", "items of RewardBench 2"),
 )

@@ -12,9 +12,9 @@ import numpy as np
 from align.data.media.images import open_image
 from align.data.questions.multiple_choice import Question
 from align.evaluation.asking import Asker
-from align.evaluation.policies.answering import ItemResult
 from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import Choice, Values, accuracy
+from align.evaluation.suites.questions.answering import ItemResult
 from align.models.policies.answer_keys import image_names
 from align.models.policies.asking import Decoding
 

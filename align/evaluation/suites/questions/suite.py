@@ -9,9 +9,12 @@ import numpy as np
 from align.data.questions.multiple_choice import Question
 from align.errors import UserError
 from align.evaluation.asking import Asker
-from align.evaluation.policies.answering import ItemResult, Judge, answer_questions, rotations, second_answers
-from align.evaluation.policies.best_of_n import Pool, audit, best_of_n_metrics, curve
-from align.evaluation.policies.metrics import (
+from align.evaluation.record.answers import HARNESS, Audit, CurvePoint
+from align.evaluation.statistics.metrics import Values, option_shuffle_consistency
+from align.evaluation.suite import Measured
+from align.evaluation.suites.questions.answering import ItemResult, Judge, answer_questions, rotations, second_answers
+from align.evaluation.suites.questions.best_of_n import Pool, audit, best_of_n_metrics, curve
+from align.evaluation.suites.questions.metrics import (
     accuracy_suite,
     consistency_suite,
     correct,
@@ -19,11 +22,8 @@ from align.evaluation.policies.metrics import (
     reliance_suite,
     rotation_suite,
 )
-from align.evaluation.policies.modality import probe_images
-from align.evaluation.policies.reliance import leaks, probe_traces
-from align.evaluation.record.answers import HARNESS, Audit, CurvePoint
-from align.evaluation.statistics.metrics import Values, option_shuffle_consistency
-from align.evaluation.suite import Measured
+from align.evaluation.suites.questions.modality import probe_images
+from align.evaluation.suites.questions.reliance import leaks, probe_traces
 from align.models.policies.asking import Decoding
 
 SUITES = ("accuracy", "consistency", "rotation", "reliance", "modality", "best_of_n")

@@ -8,7 +8,7 @@ from align.data.questions.multiple_choice import Question
 from align.data.questions.templates import PromptTemplate
 from align.errors import DataError
 from align.evaluation.asking import Asker
-from align.evaluation.policies.answering import ItemResult, answer_questions, summarise
+from align.evaluation.suites.questions.answering import ItemResult, answer_questions, summarise
 from align.models.policies.asking import Decoding
 from align.models.policies.vision_policy import make_policy, reads_images
 from rewards.reading.responses import DEFAULT_FORMAT, ResponseFormat

@@ -25,6 +25,6 @@ PAIRS = Suite(
     about="Implicit-reward accuracy and KL on pairs of responses, and what a judge prefers.",
     rows="pairs",
     options=PairOptions,
-    evaluation="align.evaluation.pairs.evaluation:PairEvaluation",
+    evaluation="align.evaluation.suites.pairs.evaluation:PairEvaluation",
     reads=("pairs",),
 )

@@ -9,8 +9,8 @@ import numpy as np
 
 from align.data.pairs.candidates import Candidates
 from align.errors import DataError
-from align.evaluation.reward_models.reward_model import RewardModel, count_unscored
 from align.evaluation.statistics.metrics import Values
+from align.evaluation.suites.reward_model.reward_model import RewardModel, count_unscored
 
 NUM_ORDERS = 4  # tournaments per prompt of a pairwise model
 Match = tuple[int, int, int]  # prompt, challenger, champion

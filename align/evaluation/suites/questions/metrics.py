@@ -9,9 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from align.evaluation.policies.answering import ItemResult, judged
-from align.evaluation.policies.modality import modality_values
-from align.evaluation.policies.reliance import reliance_values
 from align.evaluation.statistics.group_metrics import (
     NAMED_GROUPS,
     accuracy_by_group,
@@ -34,6 +31,9 @@ from align.evaluation.statistics.metrics import (
     wr_ca,
 )
 from align.evaluation.suite import Measured
+from align.evaluation.suites.questions.answering import ItemResult, judged
+from align.evaluation.suites.questions.modality import modality_values
+from align.evaluation.suites.questions.reliance import reliance_values
 from rewards.reading.options import LETTERS
 
 _RESAMPLES = 999
