@@ -188,3 +188,11 @@ def test_files_that_options_name_are_found(tmp_path, monkeypatch):
         "rows.jsonl": "data",
         "./mine.py": "rewards",
     }
+
+
+def test_a_part_that_asks_nothing_leaves_nothing_to_compare():
+    division = Division()
+    with dividing(division):
+        with own_part():
+            pass
+        assert not division.is_first

@@ -95,6 +95,8 @@ def own_part() -> Iterator[None]:
     except EndOfPart:
         if division.is_whole:
             raise
+    finally:
+        division.is_first = False  # also where nothing was asked: what follows may need what came before
 
 
 def end_of_shard() -> None:
