@@ -4,6 +4,7 @@ import pytest
 from pair_recipe import as_messages, fact_pairs, write_pair_recipe
 
 from align.checks.launch import Launch
+from align.data.pairs.marks import count_shared
 from align.methods.pairs.spans import marked_rows
 from align.methods.pairs.tokens import tokenize_here
 from align.recipe.recipe import load_recipe
@@ -69,3 +70,8 @@ def test_rows_for_the_report_need_no_tokenizer(tmp_path, tiny_model_folder):
     rows = marked_rows(recipe, prepare(recipe, Launch()).data.items, limit=2)
     assert [row["id"] for row in rows] == ["p0", "p6"]
     assert all(row["chosen"][slice(*row["chosen_spans"][0])].isdigit() for row in rows)
+
+
+def test_what_is_shared_ends_where_one_text_departs():
+    assert count_shared([1, 2, 3], [1, 2, 4], [1, 2, 3, 5]) == 2
+    assert count_shared([1, 2, 3], [1, 2], [1, 2, 3]) == 2
