@@ -1,0 +1,82 @@
+import json
+import subprocess
+
+import pytest
+from loaded_script import load_script
+from started import ROOT, start
+
+TREE = {
+    "pytest.ini": "[pytest]\naddopts = --doctest-modules\n",
+    "align/__init__.py": "",
+    "rewards/__init__.py": "",
+    "rewards/sums.py": """
+def double(x):
+    '''Doubles.
+
+    >>> double(3)
+    6
+    '''
+    return x + x
+
+
+def spin(times):
+    while times > 0:
+        times = times - 1
+
+
+def rounded(x):
+    return round(x, 3)
+""",
+    "tests/test_sums.py": """
+from rewards.sums import double, spin
+
+
+def test_sums():
+    assert spin(double(1)) is None
+""",
+}
+LIST = """
+["rewards/former.py"]
+region = "sums"
+tests = ["tests/test_sums.py"]
+mutants = [
+  ["double", "x + x", "x - x"],
+  ["former_name", "times - 1", "times - 0"],
+  ["rounded", "round(x, 3)", "round(x, 4)"],
+  ["rounded", "(x, 3)", "(x, 3.0)", "only to show"],
+  ["double", "Doubles.", "Halves."],
+  ["double", "x * 2", "x * 3"],
+]
+"""
+
+
+@pytest.mark.nightly
+@pytest.mark.slow
+def test_breaks_are_killed_survive_or_are_gone_and_a_second_run_repeats_nothing(tmp_path):
+    for name, text in TREE.items():
+        (tmp_path / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "tree" / name).write_text(text)
+    subprocess.run(["git", "init", "--quiet", str(tmp_path / "tree")], check=True)
+    (tmp_path / "list.toml").write_text(LIST)
+    words = ["-m", "scripts.checks.mutants", "--tree", tmp_path / "tree", "--list", tmp_path / "list.toml"]
+    words += ["--kept", tmp_path / "kept.jsonl", "--json", tmp_path / "found.json", "--check_bars"]
+    done = start(*map(str, words), PYTHONPATH=str(ROOT))
+    assert done.returncode == 1, done.stderr
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert list(found["outcomes"].values()) == ["killed", "killed", "survived", "equivalent", "gone", "gone"]
+    assert found["share_killed"] == {"sums": 2 / 3, "all": 2 / 3}
+    kept = (tmp_path / "kept.jsonl").read_text()
+    assert len(kept.splitlines()) == 4  # one of them without a break
+    assert start(*map(str, words), PYTHONPATH=str(ROOT)).returncode == 1
+    assert (tmp_path / "kept.jsonl").read_text() == kept
+    assert (tmp_path / "tree" / "rewards" / "sums.py").read_text() == TREE["rewards/sums.py"]
+
+
+@pytest.mark.slow
+def test_the_list_has_breaks_enough_that_are_not_gone():
+    script = load_script("checks.mutants")
+    mutants, functions = script.read_list(), script.functions_of(ROOT)
+    here = [each for each in mutants if script.place(each, functions)]
+    assert len(here) >= 120
+    assert len({each.key for each in mutants}) == len(mutants)
+    assert {each.region for each in here} == {"losses", "scoring", "correction", "statistics", "runs", "pairs"}
