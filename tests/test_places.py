@@ -35,9 +35,9 @@ PLACES_OF_EXTRAS = {
         "align.data.media.images",
         "align.data.media.video",
         "align.evaluation.suites.questions.modality",
-        "align.methods.rrpo.augmentation.image_perturbations",
-        "align.methods.rrpo.augmentation.kept_images",
-        "align.methods.rrpo.image_tokens",
+        "align.methods.rrpo.augmentation.perturbations",
+        "align.methods.rrpo.augmentation.output",
+        "align.methods.rrpo.vision_spans",
         "align.models.samplers.input_images",
     },
     "deconfound": {

@@ -38,12 +38,7 @@ class ExperimentalCromeConfig(CromeConfig):
     )
 
     def __post_init__(self) -> None:
-        """Checks the settings that have no meaning together.
-
-        Raises:
-            TypeError: If a number is something else.
-            ValueError: If a setting is outside its range, or has no meaning for the type of model.
-        """
+        """Checks the settings that have no meaning together."""
         check_numbers(self, ("num_heads", *RULES.ranges))
         super().__post_init__()
         check_together(self)

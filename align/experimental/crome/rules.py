@@ -24,14 +24,7 @@ def turned_on(settings: Any) -> list[str]:
 
 
 def check_together(settings: Any) -> None:
-    """Refuses settings that are out of range or have no meaning for the type of model.
-
-    Args:
-        settings: Of a recipe, or a config.
-
-    Raises:
-        ValueError: If there is one.
-    """
+    """Refuses settings that are out of range or have no meaning for the type of model."""
     for name, allowed in RULES.ranges.items():
         if not allowed.holds(getattr(settings, name)):
             raise ValueError(f"`{name}` must be {allowed}, got {getattr(settings, name)}.")

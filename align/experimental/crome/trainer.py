@@ -16,7 +16,7 @@ from align.experimental.crome.destroyed import answer_mask, attributions, destro
 from align.experimental.crome.rules import ADAPTER_REFUSED
 from align.experimental.crome.score_heads import ScoreHead, extend_head, load_terms, save_terms, split_weights
 from align.experimental.crome.two_heads import TwoHeads, UnlabelledPairs, agreement, mutual_information
-from align.methods.crome import build as crome
+from align.methods.crome import trainer as crome
 from align.methods.crome.loss import tie_loss
 from align.methods.crome.trainer import CromeTrainer
 from align.models.score_head import score_places

@@ -31,12 +31,7 @@ class CromeConfig(SavedWithoutSecrets, RewardConfig):
     )
 
     def __post_init__(self) -> None:
-        """Checks the settings that have no meaning together.
-
-        Raises:
-            TypeError: If a number is something else.
-            ValueError: If a setting is outside its choices or range, or has no meaning for the type of model.
-        """
+        """Checks the settings that have no meaning together."""
         check_choice("crome", "model_type", self.model_type)
         check_numbers(self, RULES.ranges)
         take_new_names(self)

@@ -7,14 +7,7 @@ from align.recipe.rules import Rules
 
 
 def check_crome(settings: Any) -> None:
-    """Refuses settings that are out of range or have no meaning for the type of model.
-
-    Args:
-        settings: Of a recipe, or a config.
-
-    Raises:
-        ValueError: If there is one.
-    """
+    """Refuses settings that are out of range or have no meaning for the type of model."""
     if not settings.tie_coef >= 0:
         raise ValueError(f"`tie_coef` must be 0 or more, got {settings.tie_coef}.")
     if settings.model_type == "pairwise" and settings.center_rewards_coefficient is not None:

@@ -2,6 +2,8 @@
 
 import inspect
 import json
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -17,14 +19,21 @@ from trl.trainer.reward_trainer import DataCollatorForPreference
 from trl.trainer.utils import global_then_local_main_first
 
 from align.data.pairs.pairwise import ADAPTER_MARK, LABELS
-from align.errors import DataError
+from align.data.pairs.reward_pairs import CAUSAL, NEUTRAL, RewardPair
+from align.data.training_data import TrainingData
+from align.errors import DataError, RecipeError
 from align.methods.crome.collation import TieCollator, TieColumns, read_names
 from align.methods.crome.config import CromeConfig
-from align.methods.crome.logged_margins import log_margins
+from align.methods.crome.data import odd_head
 from align.methods.crome.loss import bradley_terry_loss, crome_loss
 from align.methods.crome.pairwise_head import as_pairwise
+from align.recipe.recipe import Recipe
+from align.recipe.reward_settings import Reward
 from align.training.as_in_trl import Preparation, gather_rows, with_args
+from align.training.build import eval_dataset, peft_config, training_rows
+from align.training.model_card import Card, Rows
 from align.training.resuming import TokenCount
+from align.training.settings import build_config
 from align.training.streams import StreamCounts, endless, kept_rows, usable_rows
 
 
@@ -43,10 +52,6 @@ class CromeTrainer(RewardTrainer):
     order and `source` (default `preference`) names where a pair is from. The prompt may be inside both responses. Of
     a streamed data set ties are read with the rows: those that cannot be used are told with their number and left out,
     and counted at the end with those that are too long.
-
-    Args:
-        *args: As in `RewardTrainer`.
-        **kwargs: As in `RewardTrainer`.
 
     Attributes:
         num_left_out: Pairs of streams that were left out, by name of the data set, at the end.
@@ -148,3 +153,77 @@ class CromeTrainer(RewardTrainer):
         margins, tie = gather_rows(self.accelerator, table, self.model.training).unbind(-1)
         sources = gather_rows(self.accelerator, sources, self.model.training)
         log_margins(metrics, margins, tie.bool(), read_names(sources))
+
+
+def build(
+    recipe: Recipe,
+    data: TrainingData[RewardPair],
+    rewards: list[Reward],
+    trainer: type[CromeTrainer] = CromeTrainer,
+    **more: Any,
+) -> CromeTrainer:
+    """Builds Crome; TRL loads the model, with a new scalar head, and its tokenizer from the recipe's path.
+
+    Raises:
+        RecipeError: If the head would read another type than its own.
+    """
+    args = build_config(recipe)
+    if text := odd_head(recipe, bf16=args.bf16):  # which a check on another machine could only warn of
+        raise RecipeError(text)
+    task_type = "CAUSAL_LM" if recipe.settings.model_type == "pairwise" else "SEQ_CLS"
+    return trainer(
+        model=recipe.model.model_name_or_path,
+        args=args,
+        train_dataset=training_rows(data),
+        eval_dataset=eval_dataset(data.eval_rows),
+        peft_config=peft_config(recipe, task_type),
+        **more,
+    )
+
+
+NOT_SHOWN = (
+    "that the model judges what its pairs are not about, and that a policy trained on its rewards gets better: it "
+    "finds what a reward model overlooks. Only differences between the rewards of answers to one prompt mean something"
+)
+BRADLEY_TERRY_TITLE = "Training language models to follow instructions with human feedback"
+
+
+def card(recipe: Recipe, rows: Rows) -> Card:
+    """Says what a reward model was trained on; without edits and ties it is Bradley-Terry's, and says so."""
+    counts = Counter(f"{row['source']}{' (ties)' if row['tie'] else ''}" for row in rows)
+    facts = {"pairs": ", ".join(f"{count} {name}" for name, count in counts.items())}
+    if getattr(recipe.dataset, "streaming", False):
+        facts = {"pairs": f"a stream; of its first {len(rows)}: {facts['pairs']}"}
+    model_type = recipe.settings.model_type
+    learnt = [row for row in rows if not row["tie"] or recipe.settings.tie_coef]
+    if any(row["tie"] or row["source"] in (*CAUSAL, *NEUTRAL) for row in learnt):
+        title = "Robust Reward Modeling via Causal Rubrics"
+        return Card("crome", "Crome", "2506.16507", title, NOT_SHOWN, facts, model_type)
+    tag, name = "bradley-terry", "Bradley-Terry"
+    return Card(tag, name, "2203.02155", BRADLEY_TERRY_TITLE, NOT_SHOWN, facts, model_type)
+
+
+def log_margins(metrics: dict[str, list[float]], margins: Tensor, tie: Tensor, names: Sequence[str]) -> None:
+    """Replaces TRL's accuracy and margin by those of the pairs with an order, and adds ours.
+
+    Args:
+        metrics: Name to the values of this log; TRL's last ones are over all pairs.
+        margins: (B,) reward of the chosen response minus that of the rejected one.
+        tie: (B,) whether a pair has no order.
+        names: Where each pair is from.
+    """
+    ordered = margins[~tie]
+    for name, value in (("accuracy", (ordered > 0).float()), ("margin", ordered)):
+        metrics[name].pop()
+        if len(ordered):
+            metrics[name].append(value.mean().item())
+        elif not metrics[name]:
+            del metrics[name]  # TRL divides by the number of entries
+    metrics["crome/tie_share"].append(tie.float().mean().item())
+    if tie.any():
+        metrics["crome/tie_margin"].append(margins[tie].abs().mean().item())
+    for name in sorted(set(names)):
+        of = margins[~tie & torch.tensor([each == name for each in names], device=tie.device)]
+        if len(of):
+            metrics[f"crome/accuracy_{name}"].append((of > 0).float().mean().item())
+            metrics[f"crome/margin_{name}"].append(of.mean().item())

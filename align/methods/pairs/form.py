@@ -1,13 +1,17 @@
-"""What can be said of pairs of any kind before they are tokenised."""
+"""What can be said of pairs of any kind before they are tokenised, and what one step over them is."""
 
 from collections.abc import Sequence
 from heapq import nlargest
 from typing import TypeVar
 
+from align.checks.batch import check_rows
 from align.checks.finding import Finding
+from align.checks.launch import Launch
+from align.checks.memory import activations
 from align.data.pairs.pair import Pair
 from align.data.problems import shorten
 from align.data.stored_items import values_of
+from align.recipe.recipe import Recipe
 
 AUDITED = 1_000  # pairs that are tokenised: these many of the first, and of the longest
 LONGER = 1.2  # mean length of chosen over rejected responses from which length is a shortcut
@@ -54,3 +58,13 @@ def length_ratio(pairs: Sequence[Pair]) -> float:
     for better, worse in values_of(pairs, "chosen", "rejected"):
         chosen, rejected = chosen + len(better), rejected + len(worse)
     return chosen / rejected
+
+
+def check_batch(recipe: Recipe, launch: Launch, num_pairs: int) -> list[Finding]:
+    """Says what one step over pairs is."""
+    return check_rows(recipe, launch, num_pairs, "pairs", ", of two sequences each", 2)
+
+
+def pair_activations(recipe: Recipe) -> str:
+    """Names the activations of a pass over pairs."""
+    return activations(recipe, 2, "sequences", " (both responses of a pair, with their prompts)")

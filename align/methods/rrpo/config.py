@@ -53,12 +53,7 @@ class RRPOConfig(SavedWithoutSecrets, DPOConfig):
     )
 
     def __post_init__(self) -> None:
-        """Checks the settings that have no meaning together.
-
-        Raises:
-            TypeError: If a number is something else.
-            ValueError: If a setting is outside its choices or range, or is one of DPO's that RRPO replaces.
-        """
+        """Checks the settings that have no meaning together."""
         for name in ("kl_placement", "spans", "diff_unit", "on_missing_spans"):
             check_choice("rrpo", name, getattr(self, name))
         check_numbers(self, ("beta", *RULES.ranges))

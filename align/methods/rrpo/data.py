@@ -8,6 +8,7 @@ from typing import Any, cast
 from align.checks.counts import check_counts, name_rows
 from align.checks.finding import Finding, Level
 from align.checks.images import check_images
+from align.checks.memory import Footprint
 from align.checks.model import model_folder
 from align.data.conversations import message_form
 from align.data.files import find_split
@@ -23,11 +24,10 @@ from align.data.pairs.preferences import (
 from align.data.problems import DataReport
 from align.data.training_data import Rows, TrainingData, load_stream, load_training_data
 from align.errors import DataError
-from align.methods.pairs.equal_tokens import word_equal
-from align.methods.pairs.form import LONGER, audited, check_form, check_implicit, length_ratio
+from align.methods.pairs.form import LONGER, audited, check_form, check_implicit, length_ratio, pair_activations
 from align.methods.pairs.lengths import check_max_length
 from align.methods.pairs.spans import check_spans, marked_rows
-from align.methods.pairs.tokens import Tokenised, tokenize_here, usable_pairs
+from align.methods.pairs.tokens import Tokenised, tokenize_here, usable_pairs, word_equal
 from align.recipe.dataset import PreferenceDatasetConfig
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
@@ -115,8 +115,7 @@ def try_rows(recipe: Recipe, rows: Rows) -> list[Finding]:
     from datasets import Dataset
     from transformers import AutoProcessor
 
-    from align.methods.rrpo.image_tokens import ImageTokens
-    from align.methods.rrpo.vision_spans import VisionMarker
+    from align.methods.rrpo.vision_spans import ImageTokens, VisionMarker
     from align.training.build import processing_class
 
     picked: dict[Any, tuple[int, dict[str, Any]]] = {}
@@ -159,3 +158,9 @@ def _check_length_bias(pairs: Sequence[PreferencePair]) -> list[Finding]:
         f"write more. Balance the lengths, or mark only what makes the difference."
     )
     return [Finding("warning", "lengths", text, {"length_ratio": ratio})]
+
+
+def footprint(recipe: Recipe) -> Footprint:
+    """Says what pairs and their reference keep in memory."""
+    in_advance = getattr(recipe.settings, "precompute_ref_log_probs", None)
+    return Footprint(pair_activations(recipe), keeps_reference=not (recipe.model.use_peft or in_advance))

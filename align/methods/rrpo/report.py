@@ -3,13 +3,99 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from align.methods.rrpo.findings import find_pair_problems
-from align.methods.rrpo.panels import COMPARED, PANELS, STEP_TIME
+import numpy as np
+
 from align.report.charts.drawing import Chart
-from align.report.charts.panel import Metrics, draw_panel
-from align.report.run.finding import Finding
-from align.report.run.folder import RunFolder
+from align.report.charts.panel import Metrics, Panel, draw_panel
+from align.report.run.finding import Finding, percent, recent, stays_at_log_two
+from align.report.run.folder import RunFolder, Series
 from align.report.run.parts import LENGTH, ReportParts, step_time_chart
+
+_MARGIN, _CHOSEN, _REJECTED, _SHARED = 0, 2, 1, 5  # the colours of chosen and rejected text on the page
+
+PANELS = (
+    Panel(
+        "Preference accuracy",
+        "Pairs whose chosen side gained more than the rejected one on the marked tokens. Not the share of right "
+        "answers: the policy need not write what it prefers.",
+        {"rewards/accuracies": "accuracy"},
+        share=True,
+    ),
+    Panel(
+        "Margin on marked tokens",
+        "`beta` times the change in log-probability; the margin is chosen minus rejected. DPO marks all tokens.",
+        {"rewards/margins": "margin", "rewards/chosen": "chosen", "rewards/rejected": "rejected"},
+        colours=(_MARGIN, _CHOSEN, _REJECTED),
+    ),
+    Panel(
+        "Change in log-probability, nats",
+        "Against the reference, summed per pair. Chosen should rise; shared tokens should stay near 0.",
+        {
+            "rrpo/logp_change_chosen": "chosen, marked",
+            "rrpo/logp_change_rejected": "rejected, marked",
+            "rrpo/logp_change_shared": "chosen, shared",
+        },
+        colours=(_CHOSEN, _REJECTED, _SHARED),
+    ),
+    Panel(
+        "Distance from the reference, nats",
+        "KL summed over a chosen response; this is what `kl_coef` weighs.",
+        {"rrpo/kl_chosen": "KL of a response"},
+    ),
+    Panel(
+        "Distance from the reference, nats per token",
+        "The same KL per token, to compare responses of different lengths.",
+        {"rrpo/kl_chosen_per_token": "KL of a token"},
+    ),
+    Panel(
+        "Marked tokens",
+        "Share of the response tokens that the preference rewards.",
+        {"rrpo/marked_share": "marked"},
+        share=True,
+    ),
+    Panel(
+        "Loss",
+        "Preference loss plus `kl_coef` times the KL. It starts at 0.69, where both responses are equally preferred.",
+        {"loss": "loss"},
+        beside="rewards/margins",
+    ),
+)
+STEP_TIME = Panel(
+    "Time of a step, seconds", "Of all passes over the batch.", {"step_time": "step"}, beside="rewards/margins"
+)
+
+COMPARED = (
+    Panel(
+        "Preference accuracy",
+        "Each run on its own marks. A higher one need not write better answers.",
+        {"rewards/accuracies": ""},
+        share=True,
+    ),
+    Panel("Margin", "Times each run's own `beta`; whole responses in DPO.", {"rewards/margins": ""}),
+    Panel(
+        "KL of a chosen response, nats",
+        "Summed over its tokens. Compare runs where they answer equally well.",
+        {"rrpo/kl_chosen": ""},
+    ),
+    Panel("KL of a token, nats", "Of chosen responses.", {"rrpo/kl_chosen_per_token": ""}),
+    Panel(
+        "Chosen, marked: change in log-probability, nats",
+        "Below 0 the chosen text became less likely.",
+        {"rrpo/logp_change_chosen": ""},
+    ),
+    Panel(
+        "Rejected, marked: change in log-probability, nats",
+        "Should fall.",
+        {"rrpo/logp_change_rejected": ""},
+    ),
+    Panel(
+        "Chosen, shared: change in log-probability, nats",
+        "What training did to text that no preference is about.",
+        {"rrpo/logp_change_shared": ""},
+    ),
+    Panel("Marked tokens", "Share of the response tokens.", {"rrpo/marked_share": ""}, share=True),
+)
+
 
 FACTS = {
     **LENGTH,
@@ -47,3 +133,99 @@ def _describe_marks(recipe: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
 
 
 REPORT = ReportParts(FACTS, _charts, _findings, COMPARED, describe_marks=_describe_marks)
+
+
+_FALLEN = -1.0  # nats: the marked text is e times less likely than in the reference, beyond the noise of a batch
+_SATURATED = 0.98  # of pairs; too few are left in the wrong order to explain a growing margin
+_EARLY = 0.5  # of the run
+_STILL_GROWING = 1.5  # times the margin at the middle of the run
+_FEWEST_LOGS = 8  # below, a quarter of the run is one batch
+_FAR = 0.5  # nats per token: 50 nats over a response of 100 tokens
+_MARKED_MOST = 0.7  # of the response tokens; the rest is too little to be kept in place
+_MARKED_LEAST = 0.005  # one token of a response of 200
+
+
+def find_pair_problems(metrics: Metrics, whole: bool) -> list[Finding]:
+    """Lists what looks wrong in preferences, likelihoods and marks.
+
+    Args:
+        metrics: What the run logged.
+        whole: Whether the recipe asks for whole responses to be marked.
+    """
+    marks = None if whole else _marks(metrics)
+    found = (_learns_nothing(metrics), _chosen_falls(metrics), _over_trained(metrics), _far_away(metrics), marks)
+    return [finding for finding in found if finding]
+
+
+def _learns_nothing(metrics: Metrics) -> Finding | None:
+    if not stays_at_log_two(metrics):
+        return None
+    return Finding(
+        "The loss stays at log 2: the policy prefers chosen to rejected responses no more than the reference does",
+        "Raise `learning_rate` (adapters take ten times that of all weights), look whether the pairs below differ in "
+        "what the policy reads, and whether `max_length` cuts off where they differ.",
+    )
+
+
+def _chosen_falls(metrics: Metrics) -> Finding | None:
+    change = recent(metrics, "rrpo/logp_change_chosen")
+    if not change < _FALLEN:
+        return None
+    return Finding(
+        f"The chosen text became less likely, by {-change:.1f} nats over its marked tokens",
+        "The preference holds as long as the rejected text falls faster, but the probability goes to text that is in "
+        "neither response (likelihood displacement). Raise `kl_coef`, lower `learning_rate`, or raise `beta`: a "
+        "larger one is content with a smaller change.",
+    )
+
+
+def _over_trained(metrics: Metrics) -> Finding | None:
+    if not {"rewards/accuracies", "rewards/margins"} <= metrics.keys():
+        return None
+    accuracy, margin = (_middle(metrics[key]) for key in ("rewards/accuracies", "rewards/margins"))
+    latest = recent(metrics, "rewards/margins")
+    if not (accuracy > _SATURATED and margin > 0 and latest > _STILL_GROWING * margin):
+        return None
+    return Finding(
+        f"{percent(accuracy)} of pairs were told apart by the middle of the run, and the margin kept growing",
+        f"From {margin:.2g} there to {latest:.2g}: later steps moved the policy, but no further pair. This accuracy "
+        "can be near 1 in a policy that does not write the chosen answers, so compare checkpoints by what they "
+        "generate. Then stop earlier with `max_steps`, or lower `learning_rate`.",
+    )
+
+
+def _middle(series: Series) -> float:
+    """Returns the mean of the quarter that ends at the middle of a run, NaN for a run too short to tell."""
+    end = int(len(series.values) * _EARLY)
+    quarter = series.values[end - len(series.values) // 4 : end]
+    enough = len(series.values) >= _FEWEST_LOGS and np.isfinite(quarter).any()
+    return float(np.nanmean(quarter)) if enough else float("nan")
+
+
+def _far_away(metrics: Metrics) -> Finding | None:
+    distance = recent(metrics, "rrpo/kl_chosen_per_token")
+    if not distance > _FAR:
+        return None
+    return Finding(
+        f"Chosen responses are {distance:.2g} nats per token away from the reference",
+        "At this distance a policy forgets what the pairs are not about. Raise `kl_coef`, or lower `learning_rate` or "
+        "the number of steps, and look at answers to unrelated prompts.",
+    )
+
+
+def _marks(metrics: Metrics) -> Finding | None:
+    share = recent(metrics, "rrpo/marked_share")
+    if share > _MARKED_MOST:
+        return Finding(
+            f"{percent(share)} of response tokens are marked",
+            "The two responses of a pair share little, so this is close to DPO with a KL term. Reword the rejected "
+            "responses to follow the chosen ones, or give spans in the data; with `on_missing_spans: whole`, pairs "
+            "without spans count as marked throughout.",
+        )
+    if share < _MARKED_LEAST:
+        return Finding(
+            f"Only {percent(share)} of response tokens are marked",
+            "The preference rests on a handful of tokens. See in the pairs below whether they are the ones meant; "
+            "`diff_unit: word` marks whole words.",
+        )
+    return None

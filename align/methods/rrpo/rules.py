@@ -32,14 +32,7 @@ def is_plain_dpo(settings: Any) -> bool:
 
 
 def check_rrpo(settings: Any) -> None:
-    """Refuses settings of DPO that RRPO replaces; as plain DPO all of them work.
-
-    Args:
-        settings: Of a recipe, or a config.
-
-    Raises:
-        ValueError: If a replaced setting has another value than its one.
-    """
+    """Refuses settings of DPO that RRPO replaces; as plain DPO all of them work."""
     if is_plain_dpo(settings):
         return
     for name, (value, reason) in FIXED.items():

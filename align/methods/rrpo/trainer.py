@@ -14,10 +14,12 @@ from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer.dpo_trainer import DataCollatorForPreference, DataCollatorForVisionPreference
 from trl.trainer.utils import global_then_local_main_first, use_adapter
 
+from align.data.pairs.preferences import PreferencePair
+from align.data.training_data import TrainingData
 from align.errors import DataError
 from align.methods.rrpo.config import RRPOConfig
-from align.methods.rrpo.image_tokens import ImageTokens
 from align.methods.rrpo.loss import rrpo_loss, span_log_ratio, tdpo_loss
+from align.methods.rrpo.rules import is_plain_dpo
 from align.methods.rrpo.spans import (
     Marker,
     SpanCollator,
@@ -28,15 +30,21 @@ from align.methods.rrpo.spans import (
     mark_stream,
 )
 from align.methods.rrpo.vision_spans import (
+    ImageTokens,
     VisionMarker,
     VisionSpanCollator,
     check_all_have_images,
     mark_vision_dataset,
 )
+from align.recipe.recipe import Recipe
+from align.recipe.reward_settings import Reward
 from align.training.as_in_trl import Preparation, gather_rows, with_args
+from align.training.build import eval_dataset, peft_config, processing_class, training_rows
 from align.training.mended import old_names_hidden
+from align.training.model_card import Card, Rows
 from align.training.output_head import WholeHead, check_fused_head, whole_head
 from align.training.resuming import TokenCount
+from align.training.settings import build_config
 from align.training.streams import StreamCounts, endless, kept_rows
 from align.training.token_head import Reference, Tokens, add_token_head
 
@@ -65,10 +73,6 @@ class RRPOTrainer(DPOTrainer):
     Of a streamed data set rows are marked as they are read: those that cannot be used are told with their number and
     left out, and counted at the end with those without a marked token. The load-balancing loss of mixture-of-experts
     models is added as DPO adds it.
-
-    Args:
-        *args: As in `DPOTrainer`.
-        **kwargs: As in `DPOTrainer`.
 
     Attributes:
         num_left_out: Pairs that were left out, by name of the data set; of a stream at the end.
@@ -293,3 +297,30 @@ class RRPOTrainer(DPOTrainer):
 def _pair_sums(mask: Tensor) -> Tensor:
     """Counts true tokens of both responses of a pair: `(2B, T)` to `(B,)`."""
     return mask.sum(-1).view(2, -1).sum(0)
+
+
+def build(recipe: Recipe, data: TrainingData[PreferencePair], rewards: list[Reward]) -> RRPOTrainer:
+    """Builds RRPO; TRL loads the model, its reference and its tokenizer or processor from the recipe's path."""
+    return RRPOTrainer(
+        model=recipe.model.model_name_or_path,
+        args=build_config(recipe),
+        train_dataset=training_rows(data),
+        eval_dataset=eval_dataset(data.eval_rows),
+        processing_class=processing_class(recipe),
+        peft_config=peft_config(recipe),
+    )
+
+
+NOT_SHOWN = (
+    "that the model writes what it prefers between two given responses, and anything on prompts unlike those of the "
+    "data"
+)
+RRPO_TITLE = "Self-Alignment of Large Video Language Models with Refined Regularized Preference Optimization"
+DPO_TITLE = "Direct Preference Optimization: Your Language Model is Secretly a Reward Model"
+
+
+def card(recipe: Recipe, rows: Rows) -> Card:
+    """Says what RRPO was trained towards; with its own settings off it is DPO, and says so."""
+    if is_plain_dpo(recipe.settings):
+        return Card("dpo", "DPO", "2305.18290", DPO_TITLE, NOT_SHOWN)
+    return Card("rrpo", "RRPO", "2504.12083", RRPO_TITLE, NOT_SHOWN)

@@ -1,8 +1,7 @@
 from align.data.pairs.reward_pairs import RewardPair
 from align.methods.crome.augmentation.family import Family
 from align.methods.crome.augmentation.neutrals import NO_OTHER, add_irrelevant_queries
-from align.methods.crome.augmentation.oracle import Profile
-from align.methods.crome.augmentation.replies import Attribute
+from align.methods.crome.augmentation.oracle import Attribute, Profile
 
 
 def family(i, prompt=None, edits=3):

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from align.methods.crome.augmentation.replies import Edit, Elements, FullRubric, Rubric, Verdict
+from align.methods.crome.augmentation.oracle import Edit, Elements, FullRubric, Rubric, Verdict
 from align.models.samplers.reply import UnreadableReplyError
 
 ATTRIBUTES = [{"name": f"a{i}", "weight": 0.2} for i in range(5)]

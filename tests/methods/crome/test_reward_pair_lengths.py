@@ -6,8 +6,7 @@ from pair_recipe import as_messages, drop_case, fact_pairs, sourced_pairs, write
 from align.checks.launch import Launch
 from align.checks.lengths import load_tokenizer
 from align.methods.crome.data import check as check_data
-from align.methods.crome.data import load
-from align.methods.crome.lengths import count_tokens
+from align.methods.crome.data import count_tokens, load
 from align.recipe.recipe import load_recipe
 from align.services.prepared import prepare
 

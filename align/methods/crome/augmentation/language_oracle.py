@@ -4,16 +4,18 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from align.methods.crome.augmentation.oracle import Case, Profile, UnansweredError
-from align.methods.crome.augmentation.replies import (
+from align.methods.crome.augmentation.oracle import (
     NUM_ATTRIBUTES,
     NUM_ELEMENTS,
     Attribute,
+    Case,
     Differences,
     Edit,
     Element,
     Elements,
     FullRubric,
+    Profile,
+    UnansweredError,
     Verdict,
 )
 from align.methods.crome.augmentation.settings import CromeSettings
@@ -33,9 +35,11 @@ class LanguageOracle:
     A reply that cannot be read is asked for again with the reason, `NUM_RETRIES` times; one that was cut off should
     be shorter then. What is shown of it is no longer than a reply may be, whatever the server sent.
 
+    Every method raises `UnansweredError` where there is no usable answer.
+
     Args:
         asker: Reaches the model.
-        name: Of the model.
+        name: Of the model, for the record.
         settings: How it is sampled.
     """
 
@@ -43,31 +47,31 @@ class LanguageOracle:
         self._asker, self._settings, self.name = asker, settings, name
 
     async def rubric(self, case: Case) -> list[Attribute]:
-        """Asks for five attributes that do not overlap; see `Oracle`."""
+        """Asks for five attributes that count in answers to the question and do not overlap, the heaviest first."""
         reply = await self._ask(FullRubric, "rubric", **case._asdict(), count=NUM_ATTRIBUTES)
         return reply.heaviest(NUM_ATTRIBUTES)
 
     async def elements(self, case: Case, attribute: Attribute) -> tuple[Element, ...]:
-        """Asks for five causal elements; see `Oracle`."""
+        """Asks for five elements that decide an attribute."""
         reply = await self._ask(Elements, "elements", **case._asdict(), attribute=attribute, count=NUM_ELEMENTS)
         return reply.elements
 
     async def edit(self, question: str, answer: str, profile: Profile, direction: str) -> str:
-        """Asks for the answer with one attribute changed; see `Oracle`."""
+        """Asks for an answer that is better (`upgrade`) or worse (`degrade`) in one attribute; the same is no edit."""
         about = {"attribute": profile.attribute, "elements": profile.elements, "direction": direction}
         return (await self._ask(Edit, "edit", question=question, answer=answer, **about)).response
 
     async def verify(self, question: str, before: str, after: str, attribute: Attribute, direction: str) -> Verdict:
-        """Asks whether an edit keeps to its task, without showing how it came about; see `Oracle`."""
+        """Asks whether an edit keeps to its task, without showing how it came about."""
         about = {"attribute": attribute, "direction": direction}
         return await self._ask(Verdict, "check", question=question, before=before, after=after, **about)
 
     async def paraphrase(self, question: str, answer: str) -> str:
-        """Asks for other words; see `Oracle`."""
+        """Asks for the same in other words."""
         return (await self._ask(Edit, "paraphrase", question=question, answer=answer)).response
 
     async def align(self, case: Case, profiles: Sequence[Profile]) -> str:
-        """Asks how the answers differ, and then for a worse answer without these differences; see `Oracle`."""
+        """Asks how the answers differ, and then for a worse answer without these differences."""
         found = await self._ask(Differences, "differences", **case._asdict(), profiles=profiles)
         reply = await self._ask(Edit, "align", **case._asdict(), differences=found.differences)
         return reply.response

@@ -1,8 +1,9 @@
-"""Ties that need no oracle: the two answers of a pair under the question of another one."""
+"""Ties that need no oracle: two answers under the question of another pair, and an answer with an idle phrase."""
 
 import random
 from collections.abc import Sequence
 
+from align.data.pairs.phrases import insert_phrase
 from align.data.pairs.reward_pairs import RewardPair
 from align.methods.crome.augmentation.family import Family, make_row
 from align.methods.crome.augmentation.originals import read_question
@@ -48,3 +49,24 @@ def _draw_other(originals: Sequence[RewardPair], i: int, rng: random.Random) -> 
 
 def _text(response: str | list[dict[str, str]]) -> str:
     return response if isinstance(response, str) else response[-1]["content"]
+
+
+INSERTED = "inserted_phrase"
+
+
+def add_inserted_phrases(families: Sequence[Family], phrases: Sequence[str], position: str, seed: int) -> None:
+    """Adds one tie to each family: one of the original's two answers, and that answer with one of the phrases.
+
+    A family's draw depends on its original and on the list of phrases alone.
+
+    Args:
+        families: One for each original; ties are added to them.
+        phrases: What is put in.
+        position: Where, one of `POSITIONS`.
+        seed: Decides the draws.
+    """
+    for family in families:
+        original = family.original
+        rng = random.Random(f"{seed}/{INSERTED}/{original.id}")
+        answer = rng.choice((original.chosen, original.rejected))
+        family.add(INSERTED, None, (answer, insert_phrase(answer, rng.choice(phrases), position)), None, None)

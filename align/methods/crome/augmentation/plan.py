@@ -7,17 +7,17 @@ from typing import Any, TypeVar
 
 from align.data.pairs.reward_pairs import RewardPair
 from align.methods.crome.augmentation.language_oracle import ERROR, NUM_RETRIES, LanguageOracle
-from align.methods.crome.augmentation.oracle import UnansweredError
-from align.methods.crome.augmentation.pairs import make_family
-from align.methods.crome.augmentation.replies import (
+from align.methods.crome.augmentation.oracle import (
     NUM_ATTRIBUTES,
     NUM_ELEMENTS,
     Differences,
     Edit,
     Elements,
     FullRubric,
+    UnansweredError,
     Verdict,
 )
+from align.methods.crome.augmentation.pairs import make_family
 from align.methods.crome.augmentation.settings import CromeSettings
 from align.models.samplers.asking import Asker, SampledAnswers, map_concurrently
 from align.models.samplers.reply import Reply

@@ -7,8 +7,7 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from align.errors import UserError
-from align.methods.crome.augmentation.oracle import Case, Profile
-from align.methods.crome.augmentation.replies import Attribute, Element, Rubric, Verdict
+from align.methods.crome.augmentation.oracle import Attribute, Case, Element, Profile, Rubric, Verdict
 from rewards.running.loading import find_in_file
 
 NEEDED = (
@@ -37,7 +36,7 @@ class Rules(Protocol):
 
 
 class RulesOracle:
-    """Calls the user's rules and checks what they return.
+    """Does what `LanguageOracle` does by calling the user's rules, and checks what they return.
 
     Args:
         rules: An instance of the class.
@@ -48,7 +47,7 @@ class RulesOracle:
         self._rules, self.name = rules, name
 
     async def rubric(self, case: Case) -> list[Attribute]:
-        """Reads the rules' attributes; see `Oracle`."""
+        """Reads the rules' attributes."""
         listed = self._call("rubric", case.question)
         try:
             attributes = [{"name": name, "weight": weight} for name, weight in listed]
@@ -63,22 +62,22 @@ class RulesOracle:
         return ()
 
     async def edit(self, question: str, answer: str, profile: Profile, direction: str) -> str:
-        """Lets the rules edit; see `Oracle`."""
+        """Lets the rules edit."""
         return self._call_for_text("edit", question, answer, profile.attribute.name, direction)
 
     async def verify(self, question: str, before: str, after: str, attribute: Attribute, direction: str) -> Verdict:
-        """Lets the rules judge; see `Oracle`."""
+        """Lets the rules judge."""
         passed = self._call("verify", question, before, after, attribute.name, direction)
         if not isinstance(passed, bool):
             raise self._error("verify", question, f"must return True or False, got {passed!r}")
         return Verdict(verdict="pass" if passed else "fail")
 
     async def paraphrase(self, question: str, answer: str) -> str:
-        """Lets the rules reword; see `Oracle`."""
+        """Lets the rules reword."""
         return self._call_for_text("paraphrase", question, answer)
 
     async def align(self, case: Case, profiles: Sequence[Profile]) -> str:
-        """Lets the rules mend the worse answer; see `Oracle`."""
+        """Lets the rules mend the worse answer."""
         return self._call_for_text("align", *case)
 
     def _call_for_text(self, method: str, *arguments: str) -> str:

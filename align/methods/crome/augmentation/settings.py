@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from align.data.pairs.phrases import FRONT, check_position
 from align.data.pairs.reward_pairs import NEUTRAL
 from align.errors import UserError
-from align.methods.crome.augmentation.inserted import INSERTED
-from align.methods.crome.augmentation.replies import NUM_ATTRIBUTES
+from align.methods.crome.augmentation.neutrals import INSERTED
+from align.methods.crome.augmentation.oracle import NUM_ATTRIBUTES
 from align.methods.pairs.augmentation.settings import SamplingSettings, check_choice
 
 NO_NEUTRALS = "none"

@@ -28,11 +28,7 @@ def describe_file(path: Path) -> str:
 
 
 def check_folder(folder: Path, run: Row) -> None:
-    """Refuses a folder that holds something else than this run.
-
-    Raises:
-        RunFolderError: If it does, or says nothing that can be read about what it holds.
-    """
+    """Refuses a folder that holds something else than this run."""
     if folder.exists() and not folder.is_dir():
         raise RunFolderError(f"{folder} is a file. Choose a folder with `--out`. Nothing was written.")
     file = folder / SETTINGS_FILE

@@ -1,8 +1,9 @@
-"""Settings that making data has in common: what decides an answer, beside the rows and the model."""
+"""What `align augment` asks of a method, and settings that making data has in common."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import NamedTuple
 
 from align.errors import UserError
 
@@ -36,22 +37,30 @@ class SamplingSettings:
 
 
 def check_at_least_one(name: str, number: int) -> None:
-    """Refuses a count below 1.
-
-    Raises:
-        UserError: If it is.
-    """
+    """Refuses a count below 1."""
     if number < 1:
         raise UserError(f"`{name}` must be at least 1, got {number}.")
 
 
 def check_choice(name: str, value: str, known: Sequence[str]) -> None:
-    """Refuses a value that is not among those known.
-
-    Raises:
-        UserError: If it is not.
-    """
+    """Refuses a value that is not among those known."""
     if value not in known:
         near = get_close_matches(value, known, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise UserError(f"`{name}` must be one of {', '.join(known)}, got {value!r}.{hint}")
+
+
+class Augmentation(NamedTuple):
+    """How data for a method is made.
+
+    Attributes:
+        options: Those of the command that mean something to this method only.
+        with_model: Makes the data with a sampled model; returns 1 if there is none.
+        with_rules: Makes it with rules in place of a model, where that can be.
+        rules: The option that names the rules.
+    """
+
+    options: tuple[str, ...]
+    with_model: Callable[..., int]
+    with_rules: Callable[..., int] | None = None
+    rules: str = ""

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from align.errors import UserError
-from align.methods.pairs.augmentation.command import Augmentation
 from align.methods.pairs.augmentation.folder import LEFT_OUT_FILE, PAIRS_FILE, check_folder, claim_folder
+from align.methods.pairs.augmentation.settings import Augmentation
 from align.methods.rrpo.augmentation.options import PairOptions
 from align.methods.rrpo.augmentation.output import build_card, describe_run, write_output
 from align.methods.rrpo.augmentation.pairs import draw_samples, make_pairs

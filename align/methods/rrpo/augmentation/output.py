@@ -4,14 +4,16 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from align.data.media.images import ImageLike, image_digest, open_image
 from align.data.problems import DataReport
 from align.methods.pairs.augmentation.folder import LEFT_OUT_FILE, describe_data, write_folder
-from align.methods.rrpo.augmentation.kept_images import keep_image
 from align.methods.rrpo.augmentation.pairs import Outcome, Sample, rows_without_pairs
 from align.methods.rrpo.augmentation.settings import PairSettings
+from align.whole_files import write_whole
 
 IMAGES_FOLDER = "images"  # for those that were no files
 
@@ -67,3 +69,33 @@ def _with_image_paths(pair: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 def _count(values: Iterable[str]) -> dict[str, int]:
     return dict(Counter(values).most_common())
+
+
+def keep_image(image: ImageLike, folder: Path) -> str:
+    """Returns the absolute path of an image.
+
+    Args:
+        image: A path, `{"bytes": ..., "path": ...}` or a PIL image.
+        folder: Where to write one that is not in a file; it is named after its content, so twice is once.
+    """
+    if isinstance(image, str | Path):
+        return str(Path(image).absolute())
+    if isinstance(image, Mapping) and image.get("bytes") is None:
+        return str(Path(image["path"]).absolute())
+    content, suffix = _encode(image)
+    path = folder.absolute() / f"{image_digest(image)}{suffix}"
+    if not path.exists():
+        write_whole(path, content)
+    return str(path)
+
+
+def _encode(image: ImageLike) -> tuple[bytes, str]:
+    """Returns the bytes of a file and its suffix; a file that is held in bytes stays as it is."""
+    from PIL import Image
+
+    if isinstance(image, Mapping):
+        with Image.open(BytesIO(image["bytes"])) as opened:
+            return image["bytes"], f".{(opened.format or 'png').lower()}"
+    content = BytesIO()
+    open_image(image).save(content, "PNG")
+    return content.getvalue(), ".png"

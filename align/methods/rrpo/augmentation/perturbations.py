@@ -5,12 +5,97 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Protocol
+from typing import TYPE_CHECKING, TypeVar
 
-from align.methods.rrpo.augmentation.drawing import draw_masked, shuffled, shuffled_in_windows
-from align.methods.rrpo.augmentation.image_perturbations import ImageStep, blur_images, mask_images
 from align.models.samplers.input_images import InputImage
 from align.models.samplers.sampler import Prompt, prompt_text
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PILImage
+
+
+MASKED_SHARE = (0.25, 0.5)  # of the parts
+WINDOW = 4  # parts that may change places with each other
+T = TypeVar("T")
+
+
+def draw_masked(count: int, rng: random.Random) -> list[int]:
+    """Draws 25 to 50 % of `count` parts; none of a single one."""
+    lowest, highest = -int(-count * MASKED_SHARE[0] // 1), int(count * MASKED_SHARE[1])
+    return rng.sample(range(count), rng.randint(lowest, highest)) if highest else []
+
+
+def shuffled(items: Sequence[T], rng: random.Random) -> list[T]:
+    """Draws an order that differs from the given one wherever two items differ."""
+    given, drawn = list(items), list(items)
+    while drawn == given and any(item != given[0] for item in given):
+        rng.shuffle(drawn)
+    return drawn
+
+
+def shuffled_in_windows(items: Sequence[T], rng: random.Random) -> list[T]:
+    """Draws another order inside each window of four."""
+    windows = [shuffled(items[start : start + WINDOW], rng) for start in range(0, len(items), WINDOW)]
+    return [item for window in windows for item in window]
+
+
+Images = Sequence[InputImage]
+ImageStep = Callable[[Images, random.Random], list[InputImage]]
+GRID = 8  # patches a side of a single image
+BLUR = 0.05  # radius (standard deviation) as a share of the shorter side
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Blacks out cells of a grid; one of one cell blacks out everything.
+
+    Attributes:
+        grid: Cells a side.
+        cells: Which ones, row by row.
+    """
+
+    grid: int = 1
+    cells: tuple[int, ...] = (0,)
+
+    def __call__(self, image: "PILImage") -> "PILImage":
+        """Returns another image of the same size and mode."""
+        masked, (width, height), grid = image.copy(), image.size, self.grid
+        for row, column in (divmod(cell, grid) for cell in self.cells):
+            left, right = (edge * width // grid for edge in (column, column + 1))
+            top, bottom = (edge * height // grid for edge in (row, row + 1))
+            masked.paste(0, (left, top, right, bottom))
+        return masked
+
+
+@dataclass(frozen=True)
+class Blur:
+    """Blurs with a Gaussian.
+
+    Attributes:
+        radius: As a share of the shorter side.
+    """
+
+    radius: float = BLUR
+
+    def __call__(self, image: "PILImage") -> "PILImage":
+        """Returns another image of the same size and mode."""
+        from PIL import ImageFilter
+
+        return image.filter(ImageFilter.GaussianBlur(self.radius * min(image.size)))
+
+
+def mask_images(images: Images, rng: random.Random) -> list[InputImage]:
+    """Blacks out 25 to 50 % of the frames, or of the patches of a single image."""
+    if len(images) == 1:
+        return [replace(images[0], edit=Mask(GRID, tuple(sorted(draw_masked(GRID * GRID, rng)))))]
+    masked = set(draw_masked(len(images), rng))
+    return [replace(image, edit=Mask()) if i in masked else image for i, image in enumerate(images)]
+
+
+def blur_images(images: Images, rng: random.Random) -> list[InputImage]:
+    """Blurs every image alike."""
+    return [replace(image, edit=Blur()) for image in images]
+
 
 TextStep = Callable[[str, random.Random], str]
 MASK = "____"
@@ -39,14 +124,7 @@ class ModelInput:
         return _with_text(self.prompt, f"{self.context}\n\n{prompt_text(self.prompt)}")
 
 
-class Perturbation(Protocol):
-    """Changes an input; everything random comes from `rng`."""
-
-    def __call__(self, given: ModelInput, rng: random.Random) -> ModelInput:
-        """Returns the changed input, or an equal one if it holds nothing to change."""
-
-
-class StepwisePerturbation:
+class Perturbation:
     """Perturbs the images, or else the context, or else the prompt's last message without the question it ends with.
 
     A question can be told apart if it is the last sentence and ends with `?`. It stays as it is.
@@ -60,7 +138,7 @@ class StepwisePerturbation:
         self._text, self._images = text, images
 
     def __call__(self, given: ModelInput, rng: random.Random) -> ModelInput:
-        """Applies the steps in their order."""
+        """Applies the steps in their order; an input that holds nothing to change stays. `rng` decides the rest."""
         if given.images:
             return replace(given, images=self._perturb_images(given.images, rng))
         if given.context is not None:
@@ -135,10 +213,10 @@ def _with_text(prompt: Prompt, text: str) -> Prompt:
 
 
 PERTURBATIONS: Mapping[str, Perturbation] = {
-    "mask_local_shuffle": StepwisePerturbation((mask_words, shuffle_words), (mask_images, shuffled_in_windows)),
-    "mask": StepwisePerturbation((mask_words,), (mask_images,)),
-    "global_shuffle": StepwisePerturbation((shuffle_sentences,), (shuffled,)),
-    "local_shuffle": StepwisePerturbation((shuffle_words,), (shuffled_in_windows,)),
-    "blur": StepwisePerturbation(images=(blur_images,)),
-    "none": StepwisePerturbation(),
+    "mask_local_shuffle": Perturbation((mask_words, shuffle_words), (mask_images, shuffled_in_windows)),
+    "mask": Perturbation((mask_words,), (mask_images,)),
+    "global_shuffle": Perturbation((shuffle_sentences,), (shuffled,)),
+    "local_shuffle": Perturbation((shuffle_words,), (shuffled_in_windows,)),
+    "blur": Perturbation(images=(blur_images,)),
+    "none": Perturbation(),
 }

@@ -4,25 +4,15 @@ from dataclasses import dataclass
 
 from align.errors import UserError
 from align.methods.pairs.augmentation.settings import SamplingSettings, check_at_least_one, check_choice
+from align.methods.rrpo.augmentation.options import PairOptions
 from align.methods.rrpo.augmentation.perturbations import PERTURBATIONS
 from align.methods.rrpo.augmentation.wordings import WORDINGS
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairSettings(SamplingSettings):
-    """What decides the pairs of `--method rrpo`.
+class PairSettings(PairOptions, SamplingSettings):
+    """What decides the pairs of `--method rrpo`; names are those of `PERTURBATIONS` and `WORDINGS`."""
 
-    Attributes:
-        perturbation: Name in `PERTURBATIONS`.
-        num_samples: Responses sampled for each row.
-        wording: Where the words of the chosen answer come from, a name in `WORDINGS`.
-        judge: Reward that tells right from wrong; without one, a right response holds the reference or its letter.
-    """
-
-    perturbation: str = "mask_local_shuffle"
-    num_samples: int = 4
-    wording: str = "model"
-    judge: str | None = None
     temperature: float = 0.7
     max_new_tokens: int = 128
 

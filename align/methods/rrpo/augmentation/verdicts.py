@@ -1,19 +1,94 @@
-"""Decides which responses are wrong."""
+"""Decides which responses are wrong, and reads which options they name by their letters."""
 
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
-from types import SimpleNamespace
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from align.errors import UserError
-from align.methods.rrpo.augmentation.letters import named_letters
 from align.methods.rrpo.augmentation.sources import Source
-from align.models.samplers.sampler import Prompt
 from rewards.catalog import resolve_reward
+from rewards.reading.options import LETTERS
+from rewards.reading.traces import letter_mentions, text_mentions
 from rewards.running.contract import check_reward
-from rewards.running.protocol import is_async, result_of
+from rewards.running.contract.calls import call_arguments, call_reward
+
+# What is only for show; a tag ends a line, so that what it holds stands alone.
+MARKUP = re.compile(r"[*_`$\"\u201c\u201d\u2018{}\[\]]|\\(?:boxed|text\w*|mathrm)\b|(?<!\w)['\u2019]|['\u2019](?!\w)")
+TAG = re.compile(r"</?\w[\w-]*>")
+NOUN = r"(?i:options?|choices?|answers?|alternatives?|letters?)"
+# In either case: at the start of a line or alone on it, in brackets, and behind a noun where a clause ends.
+READ = (
+    re.compile(r"^[ \t>#\u2022-]*(?:\(\s*)?([A-Za-z])(?:\s*[.):](?!\w)|[ \t]*$)", re.MULTILINE),
+    re.compile(r"(?<!\w)\(\s*([A-Za-z])\s*\)"),
+    re.compile(rf"\b{NOUN}(?i:\s++is)?\s*+[:=]?\s*+([a-z])(?=\s*(?:[.,;:!?)]|$))", re.MULTILINE),
+)
+BOXED = re.compile(r"\\boxed\{\W*+(?:text\w*|mathrm)?\W*+([A-Za-z])\W*\}")
+# A capital by itself. "A" before a word is an article, unless the word goes on about a letter; "I" is a pronoun.
+LONE = re.compile(
+    r"(?<![\w.'\u2019°&+#-])(?:[B-HJ-Z]|A(?![ \t]+[\w(])|A(?=[ \t]+(?:is|was|or|and|nor|but|because|since)\b)"
+    r"|(?<=[a-z][ ])A(?=[ ][a-z]))(?![\w'\u2019+#-]|\.\w)"
+)
+DENIED_BEFORE = re.compile(
+    rf"(?:(?:\bnot|n['\u2019]t|\brather than|\binstead of|\bexcept|\bunlike|\bneither|\bnor)\s+"
+    rf"(?:(?:the|an?|{NOUN})\s+)*"
+    rf"|\b(?:wrong|incorrect|false)\s+{NOUN}(?:\s+is)?\s*[:=]?\s*)\(?$",
+    re.IGNORECASE,
+)
+DENIED_BEHIND = re.compile(
+    r"\)?[.:]?\s*(?:is|was)(?:n['\u2019]t|\s+(?:not|never|wrong|incorrect|false))\b", re.IGNORECASE
+)
+NEAR = 60  # characters in front of a letter that may deny it
+
+
+class NamedLetter(NamedTuple):
+    """The letter of an option, in a response."""
+
+    place: int  # of the character
+    letter: str  # upper case
+    is_read: bool  # named as an answer is; else it may mean something else, such as "vitamin C", or is denied
+
+
+def named_letters(text: str, options: Sequence[str]) -> list[NamedLetter]:
+    """Lists the letters of options that a response names, but for those that are part of an option's text.
+
+    Example:
+        >>> named_letters("A metal. The answer is (B) gold, not A.", ["iron", "gold"])
+        [NamedLetter(place=24, letter='B', is_read=True), NamedLetter(place=37, letter='A', is_read=False)]
+    """
+    if not options:
+        return []
+    plain = MARKUP.sub(lambda found: " " * len(found[0]), TAG.sub(lambda found: "\n" * len(found[0]), text))
+    read = {found.start(1) for pattern in READ for found in pattern.finditer(plain)}
+    read |= {found.start(1) for found in BOXED.finditer(text)}
+    read |= {_first_letter(plain, each.start) for each in letter_mentions(plain, len(options))}
+    read |= {place for i, option in enumerate(options) for place in _before_its_text(plain, i, option)}
+    lone = {found.start() for found in LONE.finditer(plain)}
+    texts = [each for each in text_mentions(plain, options, overlapping=True) if each.end - each.start > 1]
+    return [
+        NamedLetter(place, text[place].upper(), place in read and not _is_denied(plain, place))
+        for place in sorted(read | lone)
+        if LETTERS.index(text[place].upper()) < len(options) and not any(t.start <= place < t.end for t in texts)
+    ]
+
+
+def _first_letter(text: str, start: int) -> int:
+    return next(place for place in range(start, len(text)) if text[place].isalpha())
+
+
+def _before_its_text(text: str, option: int, option_text: str) -> list[int]:
+    """Finds where an option's letter and its text stand together: "A: gold", "a) gold"."""
+    letter = LETTERS[option : option + 1]
+    words = r"\s+".join(map(re.escape, option_text.split()))
+    pattern = rf"(?<![\w'\u2019])({letter}|{letter.lower()})\s*[.):=\u2013\u2014-]\s*(?i:{words})(?!\w)"
+    return [found.start(1) for found in re.finditer(pattern, text)] if letter else []
+
+
+def _is_denied(text: str, place: int) -> bool:
+    before = text[max(0, place - NEAR) : place]
+    return DENIED_BEFORE.search(before) is not None or DENIED_BEHIND.match(text, place + 1) is not None
+
 
 # Words as \w+, but every Chinese, Japanese or Korean character by itself, because no space parts them.
 _WIDE = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
@@ -24,15 +99,6 @@ SIGN_IN_WORDS = re.compile(r"\b(?:minus|negative)\s+(?=\.?\d)")
 DECIMAL = re.compile(r"(-?)(\d*)\.(\d+)")
 ARTICLES = ("a", "an", "the")
 RIGHT_SCORE = 0.5
-
-
-class Check(Protocol):
-    """Tells right responses from wrong ones."""
-
-    name: str  # for the record
-
-    def are_right(self, sources: Sequence[Source], responses: Sequence[str]) -> list[bool | None]:
-        """Judges one response per source; None where there is no verdict."""
 
 
 class ContainsReference:
@@ -76,9 +142,8 @@ class RewardCheck:
         Raises:
             UserError: If the reward cannot judge these rows.
         """
-        rows = [_columns(sources)[i] | {"prompt": source.given.rendered} for i, source in enumerate(sources)]
         responses = [self._as_completion(source.reference) for source in sources]
-        problems = check_reward(self._reward, rows, responses)
+        problems = check_reward(self._reward, _rows(sources), responses)
         if problems:
             raise UserError(" ".join(f"`judge`: {problem}" for problem in problems))
 
@@ -86,7 +151,8 @@ class RewardCheck:
         """Scores all responses in one call, as TRL calls a reward."""
         if not responses:
             return []
-        values = _call(self._reward, sources, [self._as_completion(response) for response in responses], responses)
+        completions = [self._as_completion(response) for response in responses]
+        values = list(call_reward(self._reward, call_arguments(_rows(sources), completions)))
         if len(values) != len(responses):
             raise UserError(f"`judge` returned {len(values)} values for {len(responses)} responses. Return one each.")
         scores = [math.nan if value is None else float(value) for value in values]
@@ -94,6 +160,9 @@ class RewardCheck:
 
     def _as_completion(self, response: str) -> Any:
         return [{"role": "assistant", "content": response}] if self._conversational else response
+
+
+Check = ContainsReference | RewardCheck
 
 
 def names_wrong_answer(source: Source, text: str) -> bool:
@@ -144,25 +213,9 @@ def _shortest(word: str) -> str:
     return f"{sign}{whole}.{decimals}" if decimals else f"{sign}{whole}"
 
 
-def _columns(sources: Sequence[Source]) -> list[dict[str, Any]]:
+def _rows(sources: Sequence[Source]) -> list[dict[str, Any]]:
+    """Returns the columns of rows as a reward gets them; one that another row has is None."""
     names = {name: None for source in sources for name in source.columns}
-    return [{name: source.columns.get(name) for name in names} for source in sources]
-
-
-def _call(
-    reward: Callable[..., Any], sources: Sequence[Source], completions: list[Any], responses: Sequence[str]
-) -> list[Any]:
-    """Calls a reward with the keyword arguments of TRL 1.16; bytes stand in for tokens."""
-    rows = _columns(sources)
-    prompts: list[Prompt] = [source.given.rendered for source in sources]
-    arguments = {
-        **{name: [row[name] for row in rows] for name in rows[0] if name not in ("prompt", "completion")},
-        "prompts": prompts,
-        "completions": completions,
-        "completion_ids": [list(response.encode()) for response in responses],
-        "trainer_state": SimpleNamespace(global_step=0, max_steps=1, epoch=0.0, num_train_epochs=1),
-        "log_extra": lambda column, values: None,
-        "log_metric": lambda name, value: None,
-    }
-    values = result_of(reward(**arguments)) if is_async(reward) else reward(**arguments)
-    return list(values)
+    return [
+        {name: source.columns.get(name) for name in names} | {"prompt": source.given.rendered} for source in sources
+    ]

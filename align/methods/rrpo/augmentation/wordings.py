@@ -6,9 +6,8 @@ from difflib import SequenceMatcher
 from typing import NamedTuple
 
 from align.data.texts import fold
-from align.methods.rrpo.augmentation.letters import named_letters
 from align.methods.rrpo.augmentation.sources import Source
-from align.methods.rrpo.augmentation.verdicts import names_wrong_answer, normalised_words
+from align.methods.rrpo.augmentation.verdicts import named_letters, names_wrong_answer, normalised_words
 from align.models.samplers.sampler import Answer, Failure, Request, prompt_text
 from rewards.reading.options import LETTERS
 from rewards.reading.responses import parse_response
