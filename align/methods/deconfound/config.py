@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from transformers import TrainingArguments
 
-from align.methods.deconfound.rules import RULES
+from align.methods.deconfound.dataset import RULES
 from align.recipe.config_numbers import check_numbers
 from align.recipe.rules import check_choice, check_range
 from align.recipe.saved_arguments import SavedWithoutSecrets
@@ -33,12 +33,7 @@ class DeconfoundConfig(SavedWithoutSecrets, TrainingArguments):
     )
 
     def __post_init__(self) -> None:
-        """Checks the own settings.
-
-        Raises:
-            TypeError: If a number is something else.
-            ValueError: If there is no room for a token, or `head` is neither of its choices.
-        """
+        """Checks the own settings."""
         check_choice("deconfound", "head", self.head)
         check_numbers(self, RULES.ranges)
         check_range("deconfound", "max_length", self.max_length)

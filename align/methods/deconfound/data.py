@@ -8,9 +8,12 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from jinja2 import TemplateError
 
+from align.checks.batch import check_rows
 from align.checks.counts import check_counts
 from align.checks.finding import Finding
+from align.checks.launch import Launch
 from align.checks.lengths import check_positions, context_window, load_tokenizer
+from align.checks.memory import Footprint, activations
 from align.data.mixing import Share, join_reports, mix_rows
 from align.data.tables.observation_adapters import OBSERVATION_ADAPTERS
 from align.data.tables.observations import (
@@ -236,3 +239,31 @@ def _check_lengths(recipe: Recipe, rows: Sequence[dict[str, Any]]) -> list[Findi
     level = "error" if recipe.dataset.on_bad_rows == "raise" else "warning"
     remedy = "They are left out. Raise `max_length`, or accept this with `dataset.on_bad_rows: skip`."
     return [Finding(level, "lengths", text + remedy, {"rows": over}), *moved]  # type: ignore[arg-type]
+
+
+def footprint(recipe: Recipe) -> Footprint:
+    """Says what a reward model on outcomes keeps in memory."""
+    return Footprint(
+        activations(recipe, 1, "texts"), has_lm_head=False, trains_weights=recipe.settings.head != "ridge"
+    )
+
+
+def check_batch(recipe: Recipe, launch: Launch, num_texts: int) -> list[Finding]:
+    """Says what one step over texts is, or what solving for the score head needs."""
+    if recipe.settings.head == "ridge":
+        return _check_ridge(recipe, launch, num_texts)
+    return check_rows(recipe, launch, num_texts, "texts", "", 1)
+
+
+def _check_ridge(recipe: Recipe, launch: Launch, num_texts: int) -> list[Finding]:
+    if launch.zero_stage:
+        text = "`head: ridge` needs whole weights, which DeepSpeed shards. Use one process, or `ds_configs/ddp.yaml`."
+        return [Finding("error", "batch", text)]
+    if recipe.model.use_peft:
+        text = "`head: ridge` trains no weights, so an adapter would stay random. Set `use_peft: false`."
+        return [Finding("error", "batch", text)]
+    text = (
+        f"The score head is solved for on all {num_texts} texts at once; `max_steps`, `learning_rate` and other "
+        "settings of the optimizer are not used."
+    )
+    return [Finding("ok", "batch", text)]

@@ -1,8 +1,14 @@
-from typing import Literal
+"""The `dataset` block and the rules of a reward model on corrected outcomes: nothing of transformers is imported."""
+
+from collections.abc import Iterator
+from typing import Literal, cast
 
 from pydantic import Field, model_validator
 
 from align.recipe.dataset import DatasetConfig
+from align.recipe.ranges import COUNT
+from align.recipe.recipe import Recipe
+from align.recipe.rules import Rules
 
 
 class ObservationDatasetConfig(DatasetConfig):
@@ -60,3 +66,18 @@ class ObservationDatasetConfig(DatasetConfig):
         if self.correction is not None and self.estimator == "input":
             raise ValueError("`estimator: input` corrects nothing, so it takes no `correction`")
         return self
+
+
+RULES = Rules(choices={"head": ("trained", "ridge")}, ranges={"max_length": COUNT})
+
+
+READS_TEXT = ("iv", "dml", "fixed_effects")  # estimators that control for the text
+
+
+def extras(recipe: Recipe) -> Iterator[tuple[str, ...]]:
+    """Yields extra, what needs it, and which modules of it."""
+    if recipe.settings.head == "ridge":
+        yield "deconfound", "`head: ridge`"
+    data = cast(ObservationDatasetConfig, recipe.dataset)
+    if data.correction is None and data.estimator in READS_TEXT:
+        yield "deconfound", f"`dataset.estimator: {data.estimator}`"

@@ -3,13 +3,56 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from align.methods.deconfound.findings import find_outcome_problems
-from align.methods.deconfound.panels import COMPARED, PANELS, lean_charts
 from align.report.charts.drawing import Chart
 from align.report.charts.panel import Metrics, Panel, draw_panel
-from align.report.run.finding import Finding
+from align.report.run.finding import Finding, recent
 from align.report.run.folder import RunFolder
 from align.report.run.parts import LENGTH, ReportParts, step_time_chart
+
+MSE, CORRECTED, OUTCOME = "deconfound/mse", "deconfound/correlation_corrected", "deconfound/correlation_outcome"
+LEAN, TARGET = "deconfound/correlation_", "deconfound/target_"
+_MOST = 6
+
+PANELS = (
+    Panel(
+        "Squared error",
+        "Of the corrected outcome in standard deviations: 1 is no better than its mean. Noise in the outcome keeps it "
+        "above 0.",
+        {MSE: "error"},
+    ),
+    Panel(
+        "Correlation of the predictions with the outcome",
+        "With the corrected outcome, which is learnt, and with the observed one.",
+        {CORRECTED: "corrected", OUTCOME: "observed"},
+    ),
+)
+COMPARED = (
+    Panel("Correlation with the corrected outcome", "In training, each run by its own correction.", {CORRECTED: ""}),
+)
+
+
+def confounders_of(metrics: Metrics) -> list[str]:
+    """Lists the confounders that a run logged."""
+    return [key.removeprefix(TARGET) for key in metrics if key.startswith(TARGET)]
+
+
+def lean_charts(metrics: Metrics) -> list[Chart | None]:
+    """Draws for each confounder how much predictions and labels go with it."""
+    names = confounders_of(metrics)
+    more = f" {len(names) - _MOST} more confounders are in metrics.jsonl." if len(names) > _MOST else ""
+    return [
+        draw_panel(
+            Panel(
+                f"Does the reward lean on {name}?",
+                "Correlation with the confounder. That of the corrected outcome is what texts are worth where it is "
+                f"high, and noise; predictions without noise may lie above it.{more}",
+                {f"{LEAN}{name}": "predictions", f"{TARGET}{name}": "corrected outcome"},
+            ),
+            metrics,
+        )
+        for name in names[:_MOST]
+    ]
+
 
 FACTS = {
     "head": "Score head",
@@ -38,3 +81,55 @@ def _unused(recipe: Mapping[str, Any]) -> Sequence[str]:
 
 
 REPORT = ReportParts(FACTS, _charts, _findings, COMPARED, _unused)
+
+
+_BY_HEART = 0.7  # error in training over that on held-out rows
+_NOTHING = 0.98  # of the error of predicting the mean
+_LEAN = 0.1  # correlation with a confounder, as far as the corrected outcome does not explain it
+
+
+def find_outcome_problems(metrics: Metrics) -> list[Finding]:
+    """Lists what looks wrong in errors and correlations."""
+    found = (
+        _learns_nothing(metrics),
+        _learns_by_heart(metrics),
+        *(_leans(metrics, n) for n in confounders_of(metrics)),
+    )
+    return [finding for finding in found if finding]
+
+
+def _learns_nothing(metrics: Metrics) -> Finding | None:
+    error = recent(metrics, MSE)
+    if not error > _NOTHING:
+        return None
+    return Finding(
+        f"The squared error is {error:.2g}, no better than predicting the mean",
+        "The texts say nothing about the corrected outcome, or the model has not learnt yet. Train longer, raise "
+        "`learning_rate`, or look whether ridge regression on the words (`align deconfound --estimator dml`) finds "
+        "something: its report gives the share of the outcome that the text explains.",
+    )
+
+
+def _learns_by_heart(metrics: Metrics) -> Finding | None:
+    trained, held_out = recent(metrics, MSE), recent(metrics, f"eval_{MSE}")
+    if not trained < _BY_HEART * held_out:
+        return None
+    return Finding(
+        f"The squared error is {trained:.2g} in training and {held_out:.2g} on held-out rows",
+        "Larger models learn outcomes by heart, their noise included. Train for one pass, lower `learning_rate`, or "
+        "raise `weight_decay`.",
+    )
+
+
+def _leans(metrics: Metrics, name: str) -> Finding | None:
+    """Compares the lean with the most that the labels explain: their own correlation, freed of the labels' noise."""
+    lean, target = recent(metrics, f"{LEAN}{name}"), recent(metrics, f"{TARGET}{name}")
+    fit = recent(metrics, CORRECTED)
+    explained = abs(target) / fit if fit > 0 else abs(target)
+    if not abs(lean) > explained + _LEAN:
+        return None
+    return Finding(
+        f"Predictions go with {name} at {lean:.2g}, and the corrected outcome at {target:.2g}",
+        f"The reward leans on {name} more than what it was trained on. If `{OUTCOME}` is above `{CORRECTED}`, the "
+        "correction removed too little; compare estimators with `align deconfound`.",
+    )

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -16,12 +16,20 @@ from transformers.utils import logging
 from trl.trainer.utils import disable_dropout_in_model, get_config_model_id
 
 from align.data.tables.outcome_rows import SCALE_FILE, Scale
+from align.data.training_data import TrainingData
 from align.methods.deconfound.config import DeconfoundConfig
+from align.methods.deconfound.dataset import ObservationDatasetConfig
 from align.methods.deconfound.outcome_batches import OutcomeCollator, TokenizeOutcomes, prepare
 from align.methods.deconfound.predictions import prediction_metrics
 from align.methods.deconfound.ridge_head import solve_head
 from align.models.pretrained import load_pretrained
+from align.recipe.recipe import Recipe
+from align.recipe.reward_settings import Reward
+from align.secrets import mask
 from align.training.as_in_trl import gather_rows
+from align.training.build import as_dataset, eval_dataset, peft_config, processing_class
+from align.training.model_card import Card, Rows
+from align.training.settings import build_config, model_kwargs
 from rewards.correction import Correction
 
 CORRECTION_FILE = "correction.json"
@@ -208,3 +216,43 @@ def _load(name: str, kwargs: Mapping[str, Any]) -> Any:
             f"{name} lacks the weights {', '.join(lost[:5])}, so it cannot be trained on. Check the files."
         )
     return model
+
+
+def build(recipe: Recipe, data: TrainingData[Any], rewards: list[Reward]) -> DeconfoundTrainer:
+    """Builds a reward model on corrected outcomes, with a new scalar head."""
+    return DeconfoundTrainer(
+        recipe.model.model_name_or_path,
+        build_config(recipe),
+        as_dataset(data.rows),
+        correction=data.extra.correction,
+        scale=data.extra.scale,
+        eval_dataset=eval_dataset(data.eval_rows),
+        processing_class=processing_class(recipe),
+        peft_config=peft_config(recipe, "SEQ_CLS"),
+        model_kwargs=model_kwargs(recipe),
+    )
+
+
+ABOUT_SCORES = """\
+A score is the corrected outcome in standard deviations; `reward_scale.json` has its mean and deviation, and
+`correction.json` what was removed from the outcome."""
+READS_CONFOUNDERS = """
+Nothing was removed: the model reads the confounders before the text. Write the `prefix` of `reward_scale.json` before
+every prompt, in evaluation and in other recipes too; nothing adds it."""
+
+
+def card(recipe: Recipe, rows: Rows) -> Card:
+    """Says what a reward model on outcomes was trained on, and what was removed from them."""
+    data = cast(ObservationDatasetConfig, recipe.dataset)
+    settings = data.model_dump(exclude_defaults=True, exclude={"path", "eval_path", "max_eval_rows"})
+    return Card(
+        "deconfound",
+        "DeconfoundLM",
+        "2506.00152",
+        "Aligning Language Models with Observational Data",
+        "that the assumptions of the correction are true, and that a policy trained on its rewards gets better: it "
+        "finds what a reward model overlooks. Beyond texts like those of the data a score means nothing",
+        facts={"rows": len(rows), "correction": f"`{json.dumps(mask(settings), ensure_ascii=False)}`"},
+        model_type="scalar",
+        about_scores=ABOUT_SCORES + (READS_CONFOUNDERS if data.estimator == "input" else ""),
+    )

@@ -9,15 +9,16 @@ from align.models.at_hand import require_model
 from align.models.pretrained import load_pretrained
 from align.models.reading import reading_model, refuse_unfit
 
+BATCH = 32  # texts at once
+LONGEST = 512  # tokens that are read of a text
 
-def embed(texts: Sequence[str], model: str, *, batch_size: int = 32, max_length: int = 512) -> NDArray[np.float32]:
+
+def embed(texts: Sequence[str], model: str) -> NDArray[np.float32]:
     """Averages the last hidden states over the tokens of each text.
 
     Args:
         texts: N texts; equal ones are read once.
         model: A folder or hub id that transformers can load as `AutoModel`.
-        batch_size: Texts at once.
-        max_length: Tokens that are read of a text.
 
     Returns:
         `(N, D)`.
@@ -41,10 +42,10 @@ def embed(texts: Sequence[str], model: str, *, batch_size: int = 32, max_length:
     distinct, codes = np.unique(np.asarray(texts, dtype=str), return_inverse=True)
     order = np.argsort([len(text) for text in distinct])
     found: dict[int, NDArray[np.float32]] = {}
-    for start in range(0, len(order), batch_size):
-        places = order[start : start + batch_size]
+    for start in range(0, len(order), BATCH):
+        places = order[start : start + BATCH]
         inputs = tokenizer(
-            [str(distinct[place]) for place in places], padding=True, truncation=True, max_length=max_length,
+            [str(distinct[place]) for place in places], padding=True, truncation=True, max_length=LONGEST,
             return_tensors="pt", return_token_type_ids=False,
         ).to(device)  # fmt: skip
         with torch.no_grad():

@@ -24,11 +24,7 @@ REWARD = "reward"
 
 
 def check_new_folder(folder: Path) -> None:
-    """Refuses a folder that holds something, or cannot be made.
-
-    Raises:
-        UserError: If it does, or is a file or under one.
-    """
+    """Refuses a folder that holds something, or cannot be made."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         what = "holds something" if folder.is_dir() else "is a file"
         raise RunFolderError(f"{folder} {what}. Choose a new folder with `--out`. Nothing was written.")

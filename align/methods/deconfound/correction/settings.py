@@ -40,20 +40,16 @@ class CorrectionSettings:
             return ()
         return confounders if self.instrumented is None else self.instrumented
 
-    def corrector(self, estimator: str | None = None) -> "Corrector":
-        """Makes an unfitted estimator: the one that was asked for, or another one with the same settings."""
+    def corrector(self) -> "Corrector":
+        """Makes an unfitted estimator."""
         from rewards.correction import ESTIMATORS as CLASSES
 
-        chosen = CLASSES[estimator or self.estimator]
+        chosen = CLASSES[self.estimator]
         known = inspect.signature(chosen).parameters
         return chosen(**{name: value for name, value in vars(self).items() if name in known})
 
     def check_needs(self, *, has_text: bool, has_instruments: bool, has_groups: bool) -> None:
-        """Refuses an estimator without the columns that it needs.
-
-        Raises:
-            UserError: With the role that is missing and what else would do.
-        """
+        """Refuses an estimator without the columns that it needs."""
         needs = {"iv": ("instruments", has_instruments), "dml": ("text", has_text)}
         needs["fixed_effects"] = ("groups", has_groups)
         role, is_given = needs.get(self.estimator, ("", True))
