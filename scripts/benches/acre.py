@@ -31,7 +31,7 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer
 
-from align.experimental.consistency.grpo import ConsistentGRPOConfig, ConsistentGRPOTrainer
+from align.experimental.consistency.answers import ConsistentGRPOConfig, ConsistentGRPOTrainer
 from align.methods.acre.config import ACREConfig
 from align.methods.acre.text_trainer import TextACRETrainer
 from align.methods.acre.trainer import ACRETrainer

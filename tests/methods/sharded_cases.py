@@ -10,7 +10,7 @@ from scenes import COLOURS, square
 from tiny import tiny_tokenizer, tiny_vl_model_and_processor
 
 from align.data.tables.outcome_rows import Scale
-from align.experimental.consistency.grpo import ConsistentGRPOConfig, ConsistentGRPOTrainer
+from align.experimental.consistency.answers import ConsistentGRPOConfig, ConsistentGRPOTrainer
 from align.experimental.consistency.sft import ConsistentSFTTrainer
 from align.experimental.crome.trainer import ExperimentalCromeTrainer
 from align.experimental.lfu.trainer import LfUTrainer

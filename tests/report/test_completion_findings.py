@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from written_run import write_run
 
-from align.methods.rollouts.completion_findings import find_completion_problems, spread_reasons, within_correlation
+from align.methods.rollouts.findings import find_completion_problems, spread_reasons, within_correlation
 from align.recipe.alarms import CANARY
 from align.report.run.completions import UNKNOWN, reward_weights
 from align.report.run.facts import find_problems

@@ -16,14 +16,7 @@ def turned_on(settings: Any) -> list[str]:
 
 
 def check_canary(settings: Any) -> None:
-    """Refuses settings of the canary that cannot be used.
-
-    Args:
-        settings: Of a recipe, or a config.
-
-    Raises:
-        ValueError: At the first.
-    """
+    """Refuses settings of the canary that cannot be used."""
     for name, allowed in RANGES.items():
         if not allowed.holds(getattr(settings, name)):
             raise ValueError(f"`{name}` must be {allowed}, got {getattr(settings, name)}.")
@@ -54,12 +47,7 @@ class CanaryConfig:
     )
 
     def __post_init__(self) -> None:
-        """Checks them with those of the method.
-
-        Raises:
-            TypeError: If a number is something else.
-            ValueError: If one cannot be used.
-        """
+        """Checks them with those of the method."""
         check_numbers(self, RANGES)
         super().__post_init__()  # type: ignore[misc]  # that of the method's config
         check_canary(self)

@@ -21,7 +21,7 @@ from align.methods.acre.config import ACREConfig
 from align.methods.acre.second_pass import SecondPassTrainer
 from align.methods.acre.text_trainer import TextACRETrainer
 from align.methods.acre.trainer import ACRETrainer
-from align.methods.grpo import build as grpo
+from align.methods.grpo import trainer as grpo
 from align.methods.grpo.config import GRPOConfig
 from align.methods.grpo.trainer import GuardedGRPOTrainer
 from align.methods.rollouts.image_prompts import ImagePrompts
@@ -59,10 +59,6 @@ class Canary(ImagePrompts):
     The prompts are drawn by `seed` and stay the same, in a run that goes on, too; every process asks its engine about
     all of them, so that the worst process is what is logged, and that all make the same forward passes. Tokens are
     sampled with a seed of their own. Random states, engine settings, metrics and completions are left as they were.
-
-    Args:
-        *args: As in the parent.
-        **kwargs: As in the parent.
     """
 
     args: Any  # a config with `CanaryConfig`, or TRL's own

@@ -9,11 +9,11 @@ from align.methods.sft import SFT
 HOME = "align.experimental.consistency"
 
 
-def _consistent(method: Method) -> Method:
+def _consistent(method: Method, trainer: str = "answers") -> Method:
     """Makes the record of a method with consistency from its own."""
     name = method.name
     configs = (
-        ("align", f"experimental/consistency/{name}.py", f"Consistent{name.upper()}Config"),
+        ("align", f"experimental/consistency/{trainer}.py", f"Consistent{name.upper()}Config"),
         ("align", "experimental/consistency/config.py", "ConsistencyConfig"),
     )
     return replace(
@@ -22,13 +22,15 @@ def _consistent(method: Method) -> Method:
         rules=f"{HOME}.rules:OF_{name.upper()}",
         turned_on=f"{HOME}.rules:turned_on",
         check=f"{HOME}.parts:check_{name}",
-        build=f"{HOME}.{name}:build",
+        build=f"{HOME}.{trainer}:build_{name}",
         report=f"{HOME}.parts:OF_{name.upper()}",
         console={**method.console, "consistency/divergence": "divergence"},
     )
 
 
-CONSISTENT_SFT = replace(_consistent(SFT), footprint=f"{HOME}.parts:footprint_sft", card=f"{HOME}.parts:card_sft")
+CONSISTENT_SFT = replace(
+    _consistent(SFT, "sft"), footprint=f"{HOME}.parts:footprint_sft", card=f"{HOME}.parts:card_sft"
+)
 CONSISTENT_GRPO, CONSISTENT_ACRE = (
     replace(_consistent(method), footprint=f"{HOME}.parts:footprint_rollouts") for method in (CANARY_GRPO, CANARY_ACRE)
 )

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,10 +14,35 @@ from trl import GRPOTrainer
 from trl.trainer.utils import pad as pad_rows
 
 from align.console import say
+from align.data.prompt_rows import PromptRow
+from align.data.training_data import TrainingData
 from align.errors import DataError
+from align.experimental.canary.trainer import (
+    CanaryACREConfig,
+    CanaryACRETrainer,
+    CanaryGRPOConfig,
+    CanaryGRPOTrainer,
+    CanaryTextACRETrainer,
+)
 from align.experimental.consistency.comparison import Comparison
-from align.experimental.consistency.prompts import other_prompt
-from align.experimental.consistency.rules import NO_FSDP, NO_MIXTURE, NO_PARALLELISM, consistency_families
+from align.experimental.consistency.config import ConsistencyConfig
+from align.experimental.consistency.prompts import KNOWN, other_prompt, other_wording
+from align.experimental.consistency.rules import (
+    NO_FSDP,
+    NO_MIXTURE,
+    NO_PARALLELISM,
+    check_acre,
+    check_grpo,
+    consistency_families,
+    families_of,
+    with_families,
+)
+from align.methods.acre import build as acre
+from align.methods.acre.second_pass import SecondPassTrainer
+from align.methods.grpo import trainer as grpo
+from align.methods.grpo.trainer import GuardedGRPOTrainer
+from align.recipe.recipe import Recipe
+from align.training.reward_build import Rewards
 from rewards.scoring.families import ON_PROMPTS, Family, FamilyError
 
 # In the batches that TRL keeps: another prompt of each row, (B, P) on the right, no token where there is none, and the
@@ -35,10 +61,6 @@ class ConsistentAnswers(GRPOTrainer):
 
     It stands behind the trainer that it is added to, in `class Ours(ACRETrainer, ConsistentAnswers)`, so that it sees
     the rows which that hands on to TRL.
-
-    Args:
-        *args: As in `GRPOTrainer`.
-        **kwargs: As in `GRPOTrainer`.
     """
 
     args: Any  # a config with `ConsistencyConfig`, or TRL's own
@@ -171,3 +193,48 @@ def _extend(rows: Tensor, more: Tensor, value: int) -> Tensor:
     """Puts rows behind others; completions end them, so that the shorter ones are padded on the left."""
     width = max(rows.shape[1], more.shape[1])
     return torch.cat([pad(each, (width - each.shape[1], 0), value=value) for each in (rows, more)])
+
+
+@dataclass
+class ConsistentGRPOConfig(ConsistencyConfig, CanaryGRPOConfig):
+    """`GRPOConfig` with the settings of consistency."""
+
+    _check = staticmethod(check_grpo)
+
+
+class ConsistentGRPOTrainer(CanaryGRPOTrainer, ConsistentAnswers):
+    """`GuardedGRPOTrainer` with `ConsistentAnswers`."""
+
+
+@dataclass
+class ConsistentACREConfig(ConsistencyConfig, CanaryACREConfig):
+    """`ACREConfig` with the settings of consistency."""
+
+    _check = staticmethod(check_acre)
+
+
+class ConsistentACRETrainer(CanaryACRETrainer, ConsistentAnswers):
+    """`ACRETrainer` with `ConsistentAnswers`: a question in other words, whose options keep their letters."""
+
+    known_families = KNOWN
+
+    def _other_prompt(self, families: list[Family], row: Mapping[str, Any], rng: random.Random) -> Any:
+        return other_wording(families, row, rng, self.render_prompt)
+
+
+class ConsistentTextACRETrainer(CanaryTextACRETrainer, ConsistentAnswers):
+    """`TextACRETrainer` with `ConsistentAnswers`."""
+
+    def _other_prompt(self, families: list[Family], row: Mapping[str, Any], rng: random.Random) -> Any:
+        return other_prompt(families, row, rng, self.args.gold_column)
+
+
+def build_grpo(recipe: Recipe, data: TrainingData[PromptRow], rewards: Rewards) -> GuardedGRPOTrainer:
+    """Builds it as GRPO is built."""
+    return grpo.build(with_families(recipe), data, rewards, ConsistentGRPOTrainer)
+
+
+def build_acre(recipe: Recipe, data: TrainingData[Any], rewards: Rewards) -> SecondPassTrainer:
+    """Builds it as ACRE is built."""
+    recipe = with_families(recipe, families_of(recipe.settings))
+    return acre.build(recipe, data, rewards, ConsistentACRETrainer, ConsistentTextACRETrainer)

@@ -39,12 +39,7 @@ class ConsistencyConfig:
         check_consistency(settings)
 
     def __post_init__(self) -> None:
-        """Checks them with those of the method.
-
-        Raises:
-            TypeError: If a number is something else.
-            ValueError: If one cannot be used.
-        """
+        """Checks them with those of the method."""
         check_numbers(self, RANGES)
         super().__post_init__()  # type: ignore[misc]  # that of the method's config
         self._check(self)

@@ -13,10 +13,10 @@ from align.experimental.consistency.prompts import other_prompt, other_wording, 
 from align.experimental.consistency.rules import consistency_families, families_of
 from align.methods.acre import data as acre
 from align.methods.grpo import checks as grpo
-from align.methods.rollouts import memory
+from align.methods.rollouts.batch import footprint
 from align.methods.sft import data as sft
-from align.methods.sft.card import card as sft_card
 from align.methods.sft.report import REPORT as SFT_REPORT
+from align.methods.sft.trainer import card as sft_card
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
 from align.report.charts.panel import Panel
@@ -91,7 +91,7 @@ def footprint_sft(recipe: Recipe) -> Footprint:
 
 def footprint_rollouts(recipe: Recipe) -> Footprint:
     """Says that each completion is read behind two prompts."""
-    alone = memory.footprint(recipe)
+    alone = footprint(recipe)
     return alone._replace(on_top=f"{alone.on_top}, behind two prompts each,")
 
 

@@ -37,9 +37,6 @@ def check_consistency(settings: Any, known: Sequence[str] = ON_PROMPTS) -> None:
     Args:
         settings: Of a recipe, or a config.
         known: The families that can be used.
-
-    Raises:
-        ValueError: At the first.
     """
     coef, divergence = settings.consistency_coef, settings.consistency_divergence
     if not coef >= 0:

@@ -27,7 +27,7 @@ from align.experimental.consistency.rules import (
     with_families,
 )
 from align.experimental.consistency.versions import Batch, VersionMaker
-from align.methods.sft import build as sft
+from align.methods.sft import trainer as sft
 from align.methods.sft.config import SFTConfig
 from align.methods.sft.demonstrations import Demonstration
 from align.methods.sft.trainer import CountedSFTTrainer
@@ -52,10 +52,6 @@ class ConsistentSFTTrainer(CountedSFTTrainer):
     prompt, in which TRL's loss learns nothing. One forward pass reads both, so that DDP and DeepSpeed see one pass as
     they expect. With `consistency_coef: 0` nothing differs. The logged `loss` is the sum of both losses; that of
     evaluations is the SFT loss.
-
-    Args:
-        *args: As in `SFTTrainer`; `args` is a `ConsistentSFTConfig`.
-        **kwargs: As in `SFTTrainer`.
     """
 
     _config = ConsistentSFTConfig
@@ -187,6 +183,6 @@ class _WithNumbers:
         return batch | {ROW: torch.tensor([row[ROW] for row in rows])} if ROW in rows[0] else batch
 
 
-def build(recipe: Recipe, data: TrainingData[Demonstration], rewards: list[Reward]) -> CountedSFTTrainer:
+def build_sft(recipe: Recipe, data: TrainingData[Demonstration], rewards: list[Reward]) -> CountedSFTTrainer:
     """Builds it as SFT is built."""
     return sft.build(with_families(recipe), data, rewards, ConsistentSFTTrainer)

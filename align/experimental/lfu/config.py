@@ -39,12 +39,7 @@ class LfUConfig(SFTConfig):
     lfu_rank: int = field(default=8, metadata={"help": "Rank of the term of `lfu_mode: aux_lora`."})
 
     def __post_init__(self) -> None:
-        """Checks the settings that have no meaning together.
-
-        Raises:
-            TypeError: If a number or a list is something else.
-            ValueError: If a setting is outside its choices or range, or LfU cannot be trained with it.
-        """
+        """Checks the settings that have no meaning together."""
         check_choice("sft", "lfu_mode", self.lfu_mode)
         check_numbers(self, RULES.ranges)
         layers: Any = self.lfu_layers

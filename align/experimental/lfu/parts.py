@@ -9,10 +9,10 @@ from align.checks.memory import Footprint
 from align.checks.model import model_folder
 from align.data.training_data import TrainingData
 from align.experimental.lfu.rules import NO_DEEPSPEED, chosen_layers
-from align.methods.sft import batch, data, memory
-from align.methods.sft.card import card as sft_card
+from align.methods.sft import data
 from align.methods.sft.demonstrations import Demonstration
 from align.methods.sft.report import REPORT as OF_SFT
+from align.methods.sft.trainer import card as sft_card
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
 from align.report.charts.panel import Panel
@@ -70,13 +70,13 @@ def check(recipe: Recipe, found: TrainingData[Demonstration], rewards: Sequence[
 def check_batch(recipe: Recipe, launch: Launch, num_rows: int) -> list[Finding]:
     """Says what one step is, and refuses a launch that LfU cannot be trained under."""
     refused = [Finding("error", "batch", NO_DEEPSPEED)] if launch.zero_stage else []
-    return batch.check_batch(recipe, launch, num_rows) + refused
+    return data.check_batch(recipe, launch, num_rows) + refused
 
 
 def footprint(recipe: Recipe) -> Footprint:
     """Says what is kept to move the weights, and that hidden states are, to compare them."""
     copy = " and a copy of the trained weights" if recipe.settings.lfu_mode == "params" else ""
-    return Footprint(f"{memory.footprint(recipe).on_top}, the hidden states of all layers twice{copy}")
+    return Footprint(f"{data.footprint(recipe).on_top}, the hidden states of all layers twice{copy}")
 
 
 def card(recipe: Recipe, rows: Rows) -> Card:

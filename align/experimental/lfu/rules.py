@@ -65,14 +65,7 @@ def chosen_layers(layers: Sequence[int] | None, number: int) -> list[int]:
 
 
 def check_together(settings: Any) -> None:
-    """Refuses settings that LfU cannot be trained with.
-
-    Args:
-        settings: Of a recipe, or a config.
-
-    Raises:
-        ValueError: At the first.
-    """
+    """Refuses settings that LfU cannot be trained with."""
     if not turned_on(settings):
         return
     layers = settings.lfu_layers

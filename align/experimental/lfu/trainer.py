@@ -20,8 +20,8 @@ from align.experimental.lfu.rules import (
     ROUNDED_AWAY,
     chosen_layers,
 )
-from align.experimental.lfu.undesirable import AuxiliaryLoRA, UndesirableStep, WeightStep
-from align.methods.sft import build as sft
+from align.experimental.lfu.undesirable import AuxiliaryLoRA, WeightStep
+from align.methods.sft import trainer as sft
 from align.methods.sft.demonstrations import Demonstration
 from align.methods.sft.trainer import CountedSFTTrainer
 from align.recipe.recipe import Recipe
@@ -41,10 +41,6 @@ class LfUTrainer(CountedSFTTrainer):
 
     The step of ascent is that of the whole batch, over accumulation and processes, so that it does not depend on how
     the batch is split. The logged `loss` is the sum of both losses; that of evaluations is the SFT loss.
-
-    Args:
-        *args: As in `SFTTrainer`.
-        **kwargs: As in `SFTTrainer`.
     """
 
     _tag_names = ["trl", "sft", "lfu"]  # noqa: RUF012 - TRL declares it so
@@ -65,7 +61,7 @@ class LfUTrainer(CountedSFTTrainer):
         self._is_watched = True  # until a step says whether anything that is compared is moved
         self._batches: list[Batch] = []  # of the step that is being made
         self._layers = chosen_layers(self.args.lfu_layers, self.model.config.get_text_config().num_hidden_layers)
-        self._undesirable: UndesirableStep = WeightStep(self.model)
+        self._undesirable: WeightStep | AuxiliaryLoRA = WeightStep(self.model)
         if self.args.lfu_mode == "aux_lora":
             self._undesirable = AuxiliaryLoRA(self._backbone(), self.args.lfu_rank, self.args.seed)
 

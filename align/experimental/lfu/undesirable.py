@@ -1,8 +1,8 @@
 """The undesirable step: what it moves, and how that is taken back to the last bit."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Protocol
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,24 +10,6 @@ from torch import Tensor, nn
 from align.experimental.lfu.loss import ascent_scale
 
 Reduce = Callable[[Tensor], Tensor]
-
-
-class UndesirableStep(Protocol):
-    """A step of gradient ascent that is made, looked at and taken back."""
-
-    def aim(self, alpha: float, mean: Reduce) -> Tensor:
-        """Plans the step from the gradient of the SFT loss, and returns the length that it really has.
-
-        Args:
-            alpha: The length that it should have.
-            mean: Averages a tensor over processes.
-        """
-
-    def made(self) -> AbstractContextManager[None]:
-        """Returns a context in which the step is made."""
-
-    def forget(self) -> None:
-        """Frees what the step took."""
 
 
 class WeightStep:
@@ -46,7 +28,14 @@ class WeightStep:
 
     @torch.no_grad()
     def aim(self, alpha: float, mean: Reduce) -> Tensor:
-        """Copies the moved weights; weights in 16 bits may round the move away, which the length shows."""
+        """Plans the step from the gradient of the SFT loss, and returns the length that it really has.
+
+        Weights in 16 bits may round the move away, which the length shows.
+
+        Args:
+            alpha: The length that it should have.
+            mean: Averages a tensor over processes, which these gradients are already.
+        """
         trained = [weight for weight in self._model.parameters() if weight.grad is not None]
         gradients: list[Any] = [weight.grad for weight in trained]
         scale = ascent_scale(gradients, alpha=alpha)

@@ -1,14 +1,16 @@
+import json
 from typing import Any, cast
 
 from align.data.training_data import TrainingData
 from align.methods.acre.second_pass import SecondPassTrainer
 from align.methods.acre.text_trainer import TextACRETrainer
 from align.methods.acre.trainer import ACRETrainer
-from align.methods.rollouts.versions import rows_together
+from align.methods.rollouts.prompt_data import rows_together
 from align.recipe.dataset import MultipleChoiceDatasetConfig
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import short_name
 from align.training.build import as_dataset, eval_dataset, peft_config, processing_class
+from align.training.model_card import Card, Rows
 from align.training.reward_build import Rewards, guard, reward_tokenizers
 from align.training.settings import build_config
 
@@ -41,4 +43,22 @@ def build(
     answer_reward: Any = [*trained, *rules.audits][names.index(recipe.settings.answer_reward)]
     return (texts or TextACRETrainer)(
         **given, **rows_together(recipe), families=data.extra, answer_reward=answer_reward
+    )
+
+
+def card(recipe: Recipe, rows: Rows) -> Card:
+    """Says what ACRE was trained towards, and with which prompt or which families."""
+    if recipe.settings.families:
+        names = ", ".join(f"`{short_name(spec) or spec}`" for spec in recipe.settings.families)
+        facts, unknown = {"prompts changed by": names}, "how answers hold under other changes of a prompt"
+    else:
+        template = cast(MultipleChoiceDatasetConfig, recipe.dataset).prompt_template
+        facts, unknown = {"prompt": f"`{json.dumps(template, ensure_ascii=False)}`"}, "answers outside multiple choice"
+    return Card(
+        "acre",
+        "ACRE",
+        "2510.10104",
+        "Answer-Consistent Chain-of-thought Reinforcement Learning For Multi-modal Large Language Models",
+        f"accuracy on other tasks, and {unknown}",
+        facts=facts,
     )

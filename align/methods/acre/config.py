@@ -94,12 +94,7 @@ class ACREConfig(SavedWithoutSecrets, GRPOConfig):
     answer_tag: str = field(default="answer", metadata={"help": "Tag around the answer."})
 
     def __post_init__(self) -> None:
-        """Checks the settings that TRL would only trip over later.
-
-        Raises:
-            TypeError: If a number is something else.
-            ValueError: If a setting is outside its choices or range.
-        """
+        """Checks the settings that TRL would only trip over later."""
         for name in ("second_pass", "second_pass_rows", "permutation_scope"):
             check_choice("acre", name, getattr(self, name))
         check_numbers(self, RULES.ranges)

@@ -1,6 +1,6 @@
 """Multiple-choice questions: read, tried on the rewards, and looked at for a planted answer position."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from align.checks.counts import check_counts
@@ -8,6 +8,7 @@ from align.checks.finding import Finding
 from align.checks.images import check_images, check_letters
 from align.checks.lengths import check_lengths, leave_out_long
 from align.checks.rewards import check_rewards
+from align.checks.vllm_server import logprobs_mode, uses_server
 from align.data.questions.multiple_choice import Question, QuestionReport, letter_balance, load_questions
 from align.data.questions.rows import question_rows
 from align.data.questions.templates import PromptTemplate
@@ -15,7 +16,7 @@ from align.data.stored_items import MadeRows
 from align.data.training_data import Rows, TrainingData, load_training_data
 from align.errors import DataError
 from align.methods.acre import text_data
-from align.methods.acre.second_server import check_second_server
+from align.models.vllm_server import ask_server, server_url
 from align.recipe.dataset import MultipleChoiceDatasetConfig
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
@@ -107,3 +108,21 @@ def check_second_pass(recipe: Recipe, rewards: Sequence[Reward]) -> list[Finding
         "`accuracy` (or the neutral setting both: 1, first_only: 1, second_only: 0)."
     )
     return [Finding("error", "rewards", text)]
+
+
+def check_second_server(recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    """Finds a server whose log-probs do not know of the restriction to the letters, which ends the first step."""
+    asks_server = uses_server(recipe) and recipe.settings.second_pass in ("auto", "vllm")
+    if not asks_server or any(row.get("images") for row in rows):
+        return []
+    try:
+        mode = logprobs_mode(ask_server(server_url(recipe.settings)))
+    except (OSError, ValueError):
+        return []  # said by the check of the server
+    if mode in (None, "processed_logprobs"):
+        return []
+    text = (
+        f"The second pass reads log-probs after the restriction to the letters, and the vLLM server reports `{mode}`. "
+        f"Restart it with --logprobs-mode processed_logprobs, or set `second_pass: forward`."
+    )
+    return [Finding("error", "second pass", text)]

@@ -15,11 +15,7 @@ OF_LETTERS = {"exclude_identity": "a version that changes nothing never counts",
 
 
 def check_answers(settings: Any) -> None:
-    """Refuses settings for text answers where answers are letters, and the other way round.
-
-    Raises:
-        ValueError: At the first that has no meaning.
-    """
+    """Refuses settings for text answers where answers are letters, and the other way round."""
     if not settings.families:
         for name, default in OF_TEXTS.items():
             if getattr(settings, name) != default:
@@ -40,11 +36,7 @@ def check_answers(settings: Any) -> None:
 
 
 def check_only_letters(settings: Any) -> None:
-    """Refuses settings that `ACRETrainer` does not read; in a recipe `families` choose the trainer.
-
-    Raises:
-        ValueError: At the first that is set.
-    """
+    """Refuses settings that `ACRETrainer` does not read; in a recipe `families` choose the trainer."""
     unread: dict[str, Any] = OF_TEXTS | {"families": []}
     for name, default in unread.items():
         if (value := getattr(settings, name)) != default:
@@ -55,11 +47,7 @@ def check_only_letters(settings: Any) -> None:
 
 
 def check_answer(row: Mapping[str, Any]) -> None:
-    """Refuses a right answer that is no index of an option: no letter that is read would ever be equal to it.
-
-    Raises:
-        DataError: If it is none.
-    """
+    """Refuses a right answer that is no index of an option: no letter that is read would ever be equal to it."""
     answer, options = row["answer"], row["options"]
     is_index = isinstance(answer, Integral) and not isinstance(answer, bool)
     if not (is_index and 0 <= int(answer) < len(options)):
@@ -70,11 +58,7 @@ def check_answer(row: Mapping[str, Any]) -> None:
 
 
 def check_only_texts(settings: Any) -> None:
-    """Refuses settings that `TextACRETrainer` does not read.
-
-    Raises:
-        ValueError: At the first that is set.
-    """
+    """Refuses settings that `TextACRETrainer` does not read."""
     for name, why in OF_LETTERS.items():
         if getattr(settings, name):
             raise ValueError(

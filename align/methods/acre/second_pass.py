@@ -14,7 +14,7 @@ from trl import GRPOTrainer
 from align.console import say
 from align.methods.acre.config import ACREConfig
 from align.methods.rollouts.image_prompts import ImagePrompts
-from align.methods.rollouts.prompt_order import EarlierPasses
+from align.methods.rollouts.rows_together import EarlierPasses
 from align.models.vllm_engine import vllm_rollouts
 from align.training.as_in_trl import with_args
 from align.training.guarded_rewards import GuardedRewards, RewardRules

@@ -10,9 +10,9 @@ import torch
 from align.console import say
 from align.data.conversations import as_written
 from align.errors import DataError
+from align.methods.acre.outcomes import SecondText, TextRow, text_metrics, text_table
 from align.methods.acre.rules import check_only_texts
 from align.methods.acre.second_pass import SecondPassTrainer, Twice
-from align.methods.acre.text_outcomes import SecondText, TextRow, text_metrics, text_table
 from align.methods.rollouts.rows_together import RowsTogether
 from align.models.second_pass.answer_place import TextPlace, text_place
 from align.models.second_pass.answers import write_answers

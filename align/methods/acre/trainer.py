@@ -11,8 +11,7 @@ from align.data.conversations import as_written
 from align.data.media.images import image_digest
 from align.data.questions.rows import show_anew
 from align.errors import DataError
-from align.methods.acre.letters import take_letter
-from align.methods.acre.outcomes import AnsweredRow, outcome_metrics, table_columns
+from align.methods.acre.outcomes import AnsweredRow, outcome_metrics, table_columns, take_letter
 from align.methods.acre.rules import check_answer, check_only_letters
 from align.methods.acre.second_pass import SecondPassTrainer, Twice
 from align.models.second_pass.answer_place import AnswerPlace, answer_place, retokenised_place

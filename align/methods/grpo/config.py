@@ -44,12 +44,7 @@ class GRPOConfig(SavedWithoutSecrets, ToolConfig, trl.GRPOConfig):
     """TRL's `GRPOConfig`, saved without secrets, with `ToolConfig`."""
 
     def __post_init__(self) -> None:
-        """Checks the settings of tools.
-
-        Raises:
-            TypeError: If a number is something else.
-            ValueError: If one cannot be used.
-        """
+        """Checks the settings of tools."""
         check_numbers(self, RULES.ranges)
         take_new_names(self)
         super().__post_init__()

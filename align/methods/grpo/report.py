@@ -1,15 +1,16 @@
 """What runs of GRPO put on their page: that of all methods that sample, and the calls of tools."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from align.methods import METHODS
-from align.methods.grpo.tools.findings import find_tool_problems
 from align.methods.rollouts.report import REPORT as OF_ROLLOUTS
 from align.recipe.fields import own_fields
 from align.report.charts.drawing import NUM_COLOURS, Chart
 from align.report.charts.panel import Metrics, Panel, draw_panel
-from align.report.run.finding import Finding
+from align.report.run.completions import calls_of
+from align.report.run.finding import Finding, early, percent, recent
 from align.report.run.folder import RunFolder
 
 FACTS = {
@@ -56,3 +57,89 @@ def _unused(recipe: Mapping[str, Any]) -> Sequence[str]:
 
 
 REPORT = OF_ROLLOUTS._replace(facts={**OF_ROLLOUTS.facts, **FACTS}, charts=_charts, findings=_findings, unused=_unused)
+
+
+_OFTEN = 0.25  # of the calls
+_LOST = 0.02  # of the completions
+_SELDOM = 0.01
+_FEWEST_STEPS = 5
+_SHOWN = 160  # characters of an error
+
+
+def find_tool_problems(metrics: Metrics, rows: Sequence[Mapping[str, Any]] = ()) -> list[Finding]:
+    """Lists what looks wrong in the calls of tools.
+
+    Args:
+        metrics: What was logged.
+        rows: Saved completions, whose calls say what the failures are.
+    """
+    found = (_never_called(metrics), _given_up(metrics), _fails_often(metrics, rows), _lost(metrics, rows))
+    return [finding for finding in found if finding]
+
+
+def _never_called(metrics: Metrics) -> Finding | None:
+    if "tools/used_share" not in metrics:
+        return None
+    used = metrics["tools/used_share"].values
+    if len(used) < _FEWEST_STEPS or used.max() > 0:
+        return None
+    return Finding(
+        "No completion called a tool",
+        "A policy that never calls is never paid for calling. Read some completions below: it may not know how a call "
+        "is written, for which a warm start with `method: sft` on conversations with calls helps, or when to call, "
+        "which the prompt can say. Calls that are cut off at `max_completion_length` are none either.",
+    )
+
+
+def _given_up(metrics: Metrics) -> Finding | None:
+    before, now = early(metrics, "tools/used_share"), recent(metrics, "tools/used_share")
+    if not (before > _OFTEN and now < _SELDOM):
+        return None
+    return Finding(
+        f"The policy gave its tools up: {percent(before)} of completions called one, and now {percent(now)}",
+        "What is paid for can be had without them, or calls fail or are cut off. Compare the rewards of completions "
+        "with and without calls in the completions table.",
+    )
+
+
+def _fails_often(metrics: Metrics, rows: Sequence[Mapping[str, Any]]) -> Finding | None:
+    share = recent(metrics, "tools/failure_frequency")
+    if not share > _OFTEN:
+        return None
+    return Finding(
+        f"{percent(share)} of the calls of tools fail",
+        " ".join(
+            [
+                *_reasons(rows, ("error", "unknown", "timeout", "died")),
+                "The model is shown the error. Where it gets names or arguments wrong, say in the tool's docstring "
+                "what they may be; where the tool itself fails, mend it.",
+            ]
+        ),
+    )
+
+
+def _lost(metrics: Metrics, rows: Sequence[Mapping[str, Any]]) -> Finding | None:
+    share = recent(metrics, "tools/lost_share")
+    if not share > _LOST:
+        return None
+    return Finding(
+        f"{percent(share)} of completions lost their tool or environment, and their reward",
+        " ".join(
+            [
+                *_reasons(rows, ("timeout", "died")),
+                "A call took longer than `tool_timeout`, or ended its process, or the environment could not be reset "
+                "or scored. What `on_invalid` says holds for their rewards: nothing is learnt from them by default.",
+            ]
+        ),
+    )
+
+
+def _reasons(rows: Sequence[Mapping[str, Any]], kinds: Sequence[str]) -> Iterator[str]:
+    """Counts failures in the later half of the saved completions, and quotes the most frequent."""
+    failed = [call for row in rows[len(rows) // 2 :] for call in calls_of(row) if call.get("failure") in kinds]
+    if not failed:
+        return
+    counts = Counter(f"{call['tool']}: {call['failure']}" for call in failed)
+    listed = ", ".join(f"{count} x {what}" for what, count in counts.most_common(3))
+    example = Counter(str(call["result"])[:_SHOWN] for call in failed).most_common(1)[0][0]
+    yield f"Among those saved: {listed}; such as {example}."

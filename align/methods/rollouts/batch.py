@@ -1,9 +1,10 @@
-"""The batch arithmetic of methods that sample completions, in words."""
+"""The batch arithmetic of methods that sample completions, in words, and what they keep in memory."""
 
 import math
 
 from align.checks.finding import Finding
 from align.checks.launch import Launch
+from align.checks.memory import Footprint
 from align.recipe.recipe import Recipe
 
 
@@ -122,3 +123,12 @@ def _generation_batch(recipe: Recipe, global_batch: int, completions: int) -> tu
         text = f"`generation_batch_size` = {size} must be a multiple of the batch of all devices, {global_batch}."
         return completions, Finding("error", "batch", text)
     return (size or (steps * global_batch if steps else completions)), None
+
+
+def footprint(recipe: Recipe) -> Footprint:
+    """Says what sampling and the KL to a reference keep in memory."""
+    logits = int(recipe.settings.per_device_train_batch_size) * int(recipe.settings.max_completion_length)
+    return Footprint(
+        f"Activations and the logits of {logits:,} completion tokens",
+        keeps_reference=bool(recipe.settings.beta) and not recipe.model.use_peft,
+    )

@@ -2,20 +2,17 @@
 
 from collections.abc import Sequence
 
-from align.methods.rollouts.audit_findings import find_audit_falls
-from align.methods.rollouts.completion_findings import find_completion_problems
-from align.methods.rollouts.findings import find_rollout_problems
-from align.methods.rollouts.noise_findings import find_noise
+from align.methods.rollouts.findings import find_completion_problems, find_rollout_problems
 from align.methods.rollouts.panels import (
     COMPARED,
     OUTCOME_PANELS,
     ROLLOUT_PANELS,
     STEP_TIME,
+    call_charts,
     letter_chart,
     reward_chart,
 )
-from align.methods.rollouts.reward_findings import find_reward_signals
-from align.methods.rollouts.reward_panels import call_charts
+from align.methods.rollouts.reward_findings import find_audit_falls, find_noise, find_reward_signals
 from align.report.charts.drawing import Chart
 from align.report.charts.panel import Metrics, draw_panel
 from align.report.run.completions import reward_weights

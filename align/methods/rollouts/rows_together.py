@@ -1,4 +1,4 @@
-"""Rows that rewards have to see in one call: a row and its versions."""
+"""The order in which rows are asked: a row and its versions together, and as before in a run that goes on."""
 
 from collections.abc import Iterator
 from itertools import repeat
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from trl import GRPOTrainer as Parent
 else:
     Parent = object
+
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 
 class RowsTogether(Parent):
@@ -99,3 +102,22 @@ class BlockSampler(Sampler[int]):
 
     def __len__(self) -> int:
         return len(self.sampler) * self._size * self._repeats
+
+
+class EarlierPasses(TrainerCallback):
+    """Draws the orders of earlier passes again where a run goes on; a run from the start has TRL's orders.
+
+    TRL's sampler draws an order for each pass from one generator, which no checkpoint keeps: a run that goes on in its
+    third pass would begin with the order of the first, and leave out what that asked before.
+    """
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Finds the pass in which a checkpoint was written; data loaders were made just before."""
+        order = kwargs.get("train_dataloader")  # whose samplers stand inside each other; of a stream there is none
+        while (inner := getattr(order, "batch_sampler", None) or getattr(order, "sampler", None)) is not None:
+            order = inner
+        if isinstance(order, RepeatSampler) and order.shuffle:
+            for _ in range(int(state.epoch or 0)):
+                torch.randperm(order.num_samples, generator=order.generator)

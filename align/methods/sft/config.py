@@ -14,11 +14,7 @@ class SFTConfig(SavedWithoutSecrets, trl.SFTConfig):
     """TRL's `SFTConfig`, saved without secrets."""
 
     def __post_init__(self) -> None:
-        """Checks the settings that have no meaning together.
-
-        Raises:
-            ValueError: At the first.
-        """
+        """Checks the settings that have no meaning together."""
         take_new_names(self)
         super().__post_init__()
         check_together(self)

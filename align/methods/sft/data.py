@@ -1,19 +1,24 @@
 """Demonstrations: read, validated row by row, counted and measured."""
 
+import re
 from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
 from typing import cast
 
+from align.checks.batch import check_rows
 from align.checks.counts import check_counts
 from align.checks.finding import Finding
+from align.checks.launch import Launch
+from align.checks.memory import Footprint, activations
 from align.checks.templates import read_chat_template
 from align.data.problems import DataReport
 from align.data.template_settings import add_template_columns
 from align.data.training_data import Rows, TrainingData, load_training_data
 from align.errors import DataError
-from align.methods.sft.answer_marks import marks_answers
-from align.methods.sft.dataset import DemonstrationDatasetConfig
 from align.methods.sft.demonstrations import Demonstration, load_demonstrations
 from align.methods.sft.lengths import check_demonstration_lengths
+from align.methods.sft.rules import DemonstrationDatasetConfig
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
 
@@ -112,3 +117,36 @@ def _check_read_part(recipe: Recipe, item: Demonstration) -> list[Finding]:
         )
         findings.append(Finding("error", "data", text))
     return findings
+
+
+def check_batch(recipe: Recipe, launch: Launch, num_rows: int) -> list[Finding]:
+    """Says what one step over demonstrations is."""
+    if recipe.settings.packing:
+        detail = ", each filled with several demonstrations, so that a pass takes fewer steps than said here"
+        return check_rows(recipe, launch, num_rows, "rows", detail, 1)
+    return check_rows(recipe, launch, num_rows, "demonstrations", "", 1)
+
+
+def footprint(recipe: Recipe) -> Footprint:
+    """Says what SFT keeps in memory."""
+    return Footprint(activations(recipe, 1, "sequences"))
+
+
+# TRL 1.16, `has_generation_markers`
+_MARK = re.compile(r"\{%-?\s*generation\s*-?%\}")
+
+
+def marks_answers(template: str) -> bool:
+    """Says whether a chat template marks answers itself, or TRL has the same template with marks.
+
+    Example:
+        >>> marks_answers("{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}")
+        True
+    """
+    if _MARK.search(template):
+        return True
+    spec = find_spec("trl")  # reading its files: importing it takes seconds
+    folder = Path(next(iter((spec and spec.submodule_search_locations) or ()), "")) / "chat_templates"
+    marked = folder.glob("*_training.jinja")
+    plain = (file.with_name(file.name.replace("_training", "")) for file in marked)
+    return template in (file.read_text(encoding="utf-8") for file in plain if file.is_file())

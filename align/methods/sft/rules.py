@@ -1,19 +1,15 @@
-"""Rules between the settings of SFT, for recipes and for the config: nothing of TRL is imported."""
+"""The `dataset` block of SFT and rules between its settings: nothing of TRL is imported."""
 
 from typing import Any
 
+from pydantic import Field
+
+from align.recipe.dataset import RowDatasetConfig
 from align.recipe.rules import Rules
 
 
 def check_together(settings: Any) -> None:
-    """Refuses settings that mean nothing together.
-
-    Args:
-        settings: Of a recipe, or a config.
-
-    Raises:
-        ValueError: At the first.
-    """
+    """Refuses settings that mean nothing together."""
     if settings.packing and settings.max_length is None:
         raise ValueError("`packing: true` fills rows of `max_length` tokens, and that is null. Write a number.")
     if settings.padding_free and not settings.packing and settings.max_length is not None:
@@ -29,3 +25,15 @@ def check_together(settings: Any) -> None:
 
 
 RULES = Rules(together=check_together)
+
+
+class DemonstrationDatasetConfig(RowDatasetConfig):
+    """Rows of `messages`, or of `prompt` and `completion`."""
+
+    read = (
+        "messages", "prompt", "completion", "text", "conversations", "id", "correct", "tools", "chat_template_kwargs",
+    )  # fmt: skip
+    keep_incorrect: bool = Field(
+        default=True,
+        description="Whether rows with `correct: false` are learnt from, too; false leaves them out and counts them.",
+    )

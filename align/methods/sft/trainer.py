@@ -4,18 +4,20 @@ from typing import Any
 
 from trl import SFTTrainer
 
+from align.data.training_data import TrainingData
 from align.methods.sft.config import SFTConfig
+from align.methods.sft.demonstrations import Demonstration
+from align.recipe.recipe import Recipe
+from align.recipe.reward_settings import Reward
 from align.training.as_in_trl import with_args
+from align.training.build import as_dataset, eval_dataset, peft_config
+from align.training.model_card import Card, Rows
 from align.training.resuming import TokenCount
+from align.training.settings import build_config
 
 
 class CountedSFTTrainer(SFTTrainer):
-    """TRL's `SFTTrainer`; of a run that goes on `num_tokens` counts on, and nothing else differs.
-
-    Args:
-        *args: As in `SFTTrainer`.
-        **kwargs: As in `SFTTrainer`.
-    """
+    """TRL's `SFTTrainer`; of a run that goes on `num_tokens` counts on, and nothing else differs."""
 
     _config: type[SFTConfig] = SFTConfig
 
@@ -23,3 +25,28 @@ class CountedSFTTrainer(SFTTrainer):
         args, kwargs = with_args(SFTTrainer.__init__, self, args, kwargs, self._config, takes_plain=True)
         super().__init__(*args, **kwargs)
         self.add_callback(TokenCount(self))
+
+
+def build(
+    recipe: Recipe,
+    data: TrainingData[Demonstration],
+    rewards: list[Reward],
+    trainer: type[CountedSFTTrainer] = CountedSFTTrainer,
+) -> CountedSFTTrainer:
+    """Builds SFT; TRL loads the model and its tokenizer from the recipe's path."""
+    return trainer(
+        model=recipe.model.model_name_or_path,
+        args=build_config(recipe),
+        train_dataset=as_dataset(data.rows),
+        eval_dataset=eval_dataset(data.eval_rows),
+        peft_config=peft_config(recipe),
+    )
+
+
+NOT_SHOWN = "that the model keeps what it could do before, and that it is right where its demonstrations were not"
+TITLE = "Training language models to follow instructions with human feedback"
+
+
+def card(recipe: Recipe, rows: Rows) -> Card:
+    """Says how much was demonstrated."""
+    return Card("sft", "SFT", "2203.02155", TITLE, NOT_SHOWN, {"demonstrations": len(rows)})

@@ -29,7 +29,7 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 
 from align.errors import UserError
-from align.experimental.consistency.grpo import ConsistentGRPOConfig, ConsistentGRPOTrainer
+from align.experimental.consistency.answers import ConsistentGRPOConfig, ConsistentGRPOTrainer
 from align.versions import installed_versions
 from scripts.harness import ON_A_CPU, Options, quiet, seeds_of
 from scripts.labs.acre.make import split_texts

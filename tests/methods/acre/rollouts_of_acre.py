@@ -3,7 +3,7 @@
 import scripted_text_acre as of_texts
 import test_acre as of_letters
 
-from align.experimental.consistency.acre import ConsistentACRETrainer, ConsistentTextACRETrainer
+from align.experimental.consistency.answers import ConsistentACRETrainer, ConsistentTextACRETrainer
 from rewards import AnswerConsistency
 
 

@@ -5,7 +5,7 @@ from datasets import Dataset
 from tiny import tiny_model, tiny_tokenizer
 from trl import GRPOConfig
 
-from align.experimental.consistency.acre import ConsistentACREConfig
+from align.experimental.consistency.answers import ConsistentACREConfig
 from align.methods.acre.config import ACREConfig
 from align.methods.acre.text_trainer import TextACRETrainer
 from rewards import AnswerConsistency, TextAccuracy

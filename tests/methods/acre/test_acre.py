@@ -9,7 +9,7 @@ from peft import LoraConfig
 from tiny import tiny_model, tiny_tokenizer
 from trl import GRPOConfig, GRPOTrainer
 
-from align.experimental.consistency.acre import ConsistentACREConfig
+from align.experimental.consistency.answers import ConsistentACREConfig
 from align.methods.acre.config import ACREConfig
 from align.methods.acre.trainer import ACRETrainer
 from rewards import AnswerConsistency, render_options

@@ -6,8 +6,7 @@ import re
 import pytest
 from rollouts_of_acre import letters, texts
 
-from align.experimental.consistency.acre import ConsistentACREConfig
-from align.experimental.consistency.answers import IDS, MASK
+from align.experimental.consistency.answers import IDS, MASK, ConsistentACREConfig
 from align.experimental.consistency.prompts import KNOWN, other_wording
 from rewards.scoring.families import Family, FamilyError, find_families
 

@@ -1,8 +1,7 @@
 from http_answers import answering
 from vllm_answers import SERVER_MODE, answers_of
 
-from align.methods.acre.data import load
-from align.methods.acre.second_server import check_second_server
+from align.methods.acre.data import check_second_server, load
 from align.recipe.recipe import load_recipe
 
 

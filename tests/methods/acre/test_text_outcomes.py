@@ -1,6 +1,6 @@
 import pytest
 
-from align.methods.acre.text_outcomes import SecondText, TextRow, text_metrics, text_table
+from align.methods.acre.outcomes import SecondText, TextRow, text_metrics, text_table
 from rewards.scoring.families import ChangedPrompt
 
 SAME, MAPPED = ChangedPrompt("p", "Ann", "noise"), ChangedPrompt("p", "Bob", "names")

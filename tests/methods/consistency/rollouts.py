@@ -4,7 +4,7 @@ import torch
 from datasets import Dataset
 from tiny import tiny_model, tiny_tokenizer
 
-from align.experimental.consistency.grpo import ConsistentGRPOConfig, ConsistentGRPOTrainer
+from align.experimental.consistency.answers import ConsistentGRPOConfig, ConsistentGRPOTrainer
 
 TOKENIZER = tiny_tokenizer()
 QUIET = {"bf16": False, "use_cpu": True, "report_to": "none", "save_strategy": "no", "disable_tqdm": True}

@@ -8,11 +8,11 @@ import pytest
 import yaml
 from started import metrics_of
 
-import align.methods.grpo.build
+import align.methods.grpo.trainer
 from align.checks.launch import Launch
 from align.errors import RecipeError
 from align.evaluation.suites.perturbation.rows import trained_families
-from align.methods.grpo.trainer import GuardedGRPOTrainer
+from align.methods.grpo.trainer import GuardedGRPOTrainer, build
 from align.methods.rollouts.prompt_data import load
 from align.recipe.recipe import load_recipe
 from align.services.prepared import prepare
@@ -101,7 +101,7 @@ class Scripted(GuardedGRPOTrainer):
 
 
 def test_the_reward_has_the_values_that_are_computed_by_hand(recipe, tmp_path, monkeypatch):
-    monkeypatch.setattr(align.methods.grpo.build, "GuardedGRPOTrainer", Scripted)
+    monkeypatch.setattr(align.methods.grpo.trainer, "GuardedGRPOTrainer", Scripted)
     path = recipe(reward_funcs=["perturbation_consistency"], per_device_train_batch_size=6, max_steps=8)
     assert run(str(path), [], None) == 0
     rows = {row["id"]: row for row in load(load_recipe(path)).rows}
@@ -135,7 +135,7 @@ class Naming(Scripted):
 
 
 def test_several_wordings_of_a_title_are_one_reference(recipe, tmp_path, monkeypatch):
-    monkeypatch.setattr(align.methods.grpo.build, "GuardedGRPOTrainer", Naming)
+    monkeypatch.setattr(align.methods.grpo.trainer, "GuardedGRPOTrainer", Naming)
     path = recipe(
         rows=[{"id": str(i), "title": f"T{i}"} for i in range(4)],
         dataset={"prompt_template": ["Who wrote {title}?", "Authors of {title}:"], "perturb": None},
@@ -252,4 +252,4 @@ def test_keys_that_do_not_fit_are_refused_when_the_recipe_is_read(recipe, case):
 def test_the_trainer_refuses_a_batch_that_tears_rows_apart(recipe):
     made = load_recipe(recipe(per_device_train_batch_size=8))
     with pytest.raises(ValueError, match="3 rows have to be in one call of the rewards, with 2 completions each"):
-        align.methods.grpo.build.build(made, load(made), [lambda completions, **kwargs: [0.0] * len(completions)])
+        build(made, load(made), [lambda completions, **kwargs: [0.0] * len(completions)])

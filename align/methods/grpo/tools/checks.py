@@ -6,8 +6,6 @@ from typing import Any
 
 from align.checks.finding import Finding
 from align.checks.rewards import is_first_process
-from align.methods.grpo.tools.environment_trial import try_environment
-from align.methods.grpo.tools.examples import example_arguments
 from align.methods.grpo.tools.guarded import (
     Limits,
     ToolError,
@@ -18,7 +16,7 @@ from align.methods.grpo.tools.guarded import (
 from align.methods.grpo.tools.named import Spec, find_tool, named_by, tool_methods
 from align.methods.grpo.tools.served import Loaded, ServedTools
 from align.methods.grpo.tools.template import check_template
-from align.methods.grpo.tools.trial import make_schema, try_call
+from align.methods.grpo.tools.trial import example_arguments, make_schema, try_call, try_environment
 from align.recipe.problems import shown
 from align.recipe.recipe import Recipe
 
