@@ -14,7 +14,7 @@ def _consistent(method: Method, trainer: str = "answers") -> Method:
     name = method.name
     configs = (
         ("align", f"experimental/consistency/{trainer}.py", f"Consistent{name.upper()}Config"),
-        ("align", "experimental/consistency/config.py", "ConsistencyConfig"),
+        ("align", "experimental/consistency/rules.py", "ConsistencyConfig"),
     )
     return replace(
         method,

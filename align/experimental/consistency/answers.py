@@ -25,12 +25,12 @@ from align.experimental.canary.trainer import (
     CanaryTextACRETrainer,
 )
 from align.experimental.consistency.comparison import Comparison
-from align.experimental.consistency.config import ConsistencyConfig
 from align.experimental.consistency.prompts import KNOWN, other_prompt, other_wording
 from align.experimental.consistency.rules import (
     NO_FSDP,
     NO_MIXTURE,
     NO_PARALLELISM,
+    ConsistencyConfig,
     check_acre,
     check_grpo,
     consistency_families,

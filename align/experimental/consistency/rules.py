@@ -1,11 +1,12 @@
-"""Rules of consistency, of all methods and of each that has it: nothing of TRL is imported."""
+"""Settings of consistency and their rules, of all methods and of each that has it: nothing of TRL is imported."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from align.experimental.consistency.prompts import KNOWN
+from align.recipe.config_numbers import check_numbers
 from align.recipe.ranges import NOT_NEGATIVE, Range
 from align.recipe.recipe import Recipe
 from align.recipe.rules import Rules
@@ -119,3 +120,41 @@ def check_sft(settings: Any) -> None:
 
 
 OF_SFT, OF_GRPO, OF_ACRE = (Rules(CHOICES, RANGES, check) for check in (check_sft, check_grpo, check_acre))
+
+
+@dataclass
+class ConsistencyConfig:
+    """Settings of consistency; with `consistency_coef: 0`, the default, nothing differs."""
+
+    consistency_coef: float = field(
+        default=0.0,
+        metadata={
+            "help": "Weight of the divergence between the answer's tokens behind the prompt and behind a perturbed "
+            "one; with 0 none is computed."
+        },
+    )
+    consistency_families: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "Families that perturb prompts, `whitespace`, `distractor`, or functions as ./mine.py:function; "
+            "by default `whitespace`."
+        },
+    )
+    consistency_divergence: str = field(
+        default="js",
+        metadata={
+            "help": "`js`, the Jensen-Shannon divergence, or `kl`, from the clean side, which is a constant, to the "
+            "perturbed one."
+        },
+    )
+
+    @staticmethod
+    def _check(settings: Any) -> None:
+        """Refuses what a method cannot be made consistent with, in a subclass that of its method."""
+        check_consistency(settings)
+
+    def __post_init__(self) -> None:
+        """Checks them with those of the method."""
+        check_numbers(self, RANGES)
+        super().__post_init__()  # type: ignore[misc]  # that of the method's config
+        self._check(self)

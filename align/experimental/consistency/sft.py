@@ -15,13 +15,13 @@ from align.data.template_settings import check_template_columns, template_settin
 from align.data.training_data import TrainingData
 from align.errors import DataError
 from align.experimental.consistency.comparison import Comparison
-from align.experimental.consistency.config import ConsistencyConfig
 from align.experimental.consistency.loss import before_answers
 from align.experimental.consistency.prompts import prompt_of
 from align.experimental.consistency.rules import (
     NO_FSDP,
     NO_MIXTURE,
     NO_PARALLELISM,
+    ConsistencyConfig,
     check_sft,
     consistency_families,
     with_families,

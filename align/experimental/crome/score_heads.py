@@ -7,7 +7,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
-from align.models.score_head import HEAD_FILE, read_head, write_head
+from align.models.score_head import HEAD_FILE, read_head
 
 Extended = TypeVar("Extended", bound="ScoreHead")
 
@@ -44,11 +44,6 @@ def split_weights(weights: Mapping[str, Tensor], head: ScoreHead) -> tuple[dict[
     ours = f"score.{head.saved}"
     terms = {head.saved: weights[ours].detach().float().flatten().tolist()}
     return {name: weight for name, weight in weights.items() if name != ours}, terms
-
-
-def save_terms(folder: str | Path, terms: Mapping[str, list[float]]) -> None:
-    """Writes the terms of a head beside the weights of its model."""
-    write_head(Path(folder), terms)
 
 
 @torch.no_grad()

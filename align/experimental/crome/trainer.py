@@ -1,5 +1,6 @@
 """Crome with what was tried beside it: a bottleneck, a second head, and destroyed ties."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,12 +15,12 @@ from align.experimental.crome.bottleneck import CONTRAST_COEF, Bottleneck, contr
 from align.experimental.crome.config import ExperimentalCromeConfig
 from align.experimental.crome.destroyed import answer_mask, attributions, destroy
 from align.experimental.crome.rules import ADAPTER_REFUSED
-from align.experimental.crome.score_heads import ScoreHead, extend_head, load_terms, save_terms, split_weights
+from align.experimental.crome.score_heads import ScoreHead, extend_head, load_terms, split_weights
 from align.experimental.crome.two_heads import TwoHeads, UnlabelledPairs, agreement, mutual_information
 from align.methods.crome import trainer as crome
 from align.methods.crome.loss import tie_loss
 from align.methods.crome.trainer import CromeTrainer
-from align.models.score_head import score_places
+from align.models.score_head import score_places, write_head
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
 from align.training.as_in_trl import gather_rows
@@ -104,7 +105,7 @@ class ExperimentalCromeTrainer(CromeTrainer, WideMargins):
             return
         state_dict, terms = split_weights(state_dict or self.model.state_dict(), self._head)
         super()._save(output_dir, state_dict)
-        save_terms(output_dir or self.args.output_dir or ".", terms)
+        write_head(Path(output_dir or self.args.output_dir or "."), terms)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)

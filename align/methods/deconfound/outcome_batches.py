@@ -1,9 +1,10 @@
-"""Batches of texts with outcomes, for regression."""
+"""Batches of texts with outcomes, for regression, and how well predictions fit them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate.logging import get_logger
 from datasets import Dataset
@@ -11,6 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from align.data.conversations import check_messages
+from align.evaluation.statistics.metrics import Values
 
 logger = get_logger(__name__)
 COLUMNS = ("prompt", "text", "label", "outcome", "confounders")
@@ -96,3 +98,42 @@ def prepare(dataset: Any, tokenize: TokenizeOutcomes, max_length: int | None, ki
     if not len(kept):
         raise ValueError(f"All {kind} rows are longer than `max_length` = {max_length}. Raise it.")
     return kept
+
+
+def prediction_metrics(
+    predictions: Values,
+    labels: Values,
+    outcome: Values,
+    confounders: Values,
+    names: Sequence[str],
+) -> dict[str, float]:
+    """Computes the error of predictions, and what they go with.
+
+    Args:
+        predictions: `(N,)`.
+        labels: `(N,)` standardised corrected outcomes.
+        outcome: `(N,)` as observed.
+        confounders: `(N, K)`.
+        names: Of the K confounders.
+
+    Returns:
+        `deconfound/mse`, and correlations of the predictions with the corrected and the observed outcome and with each
+        confounder; beside the last, those of the corrected outcome, which predictions without a lean share. One that
+        is not defined is left out.
+    """
+    found = {
+        "deconfound/mse": float(((predictions - labels) ** 2).mean()),
+        "deconfound/correlation_corrected": _correlation(predictions, labels),
+        "deconfound/correlation_outcome": _correlation(predictions, outcome),
+    }
+    for name, column in zip(names, confounders.T, strict=True):
+        found[f"deconfound/correlation_{name}"] = _correlation(predictions, column)
+        found[f"deconfound/target_{name}"] = _correlation(labels, column)
+    return {name: value for name, value in found.items() if np.isfinite(value)}
+
+
+def _correlation(one: Values, other: Values) -> float:
+    if len(one) < 2 or np.ptp(one) == 0 or np.ptp(other) == 0:
+        return float("nan")
+    one, other = (each.astype(float) / np.abs(each).max() for each in (one, other))  # squares that fit, in any unit
+    return float(np.corrcoef(one, other)[0, 1])

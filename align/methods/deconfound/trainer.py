@@ -19,8 +19,7 @@ from align.data.tables.outcome_rows import SCALE_FILE, Scale
 from align.data.training_data import TrainingData
 from align.methods.deconfound.config import DeconfoundConfig
 from align.methods.deconfound.dataset import ObservationDatasetConfig
-from align.methods.deconfound.outcome_batches import OutcomeCollator, TokenizeOutcomes, prepare
-from align.methods.deconfound.predictions import prediction_metrics
+from align.methods.deconfound.outcome_batches import OutcomeCollator, TokenizeOutcomes, prediction_metrics, prepare
 from align.methods.deconfound.ridge_head import solve_head
 from align.models.pretrained import load_pretrained
 from align.recipe.recipe import Recipe

@@ -16,8 +16,7 @@ from align.checks.rewards import check_reward_model
 from align.evaluation.suites.reward_model.reward_model import RewardModel
 from align.methods.deconfound.config import DeconfoundConfig
 from align.methods.deconfound.data import load
-from align.methods.deconfound.outcome_batches import OutcomeCollator
-from align.methods.deconfound.predictions import prediction_metrics
+from align.methods.deconfound.outcome_batches import OutcomeCollator, prediction_metrics
 from align.methods.deconfound.ridge_head import find_head
 from align.methods.deconfound.trainer import DeconfoundTrainer
 from align.recipe.recipe import load_recipe
@@ -71,7 +70,7 @@ def test_accumulated_batches_take_the_step_of_one_large_batch(tmp_path, tiny_mod
 
 
 def test_it_learns_what_words_are_worth(tmp_path, tiny_model_folder):
-    settings = {"max_steps": 120, "learning_rate": 5e-3, "per_device_train_batch_size": 16}
+    settings = {"max_steps": 60, "learning_rate": 5e-3, "per_device_train_batch_size": 16}
     trainer, _ = build(tmp_path, tiny_model_folder, dataset={"eval_path": "./eval.csv"}, **settings)
     trainer.train()
     errors = logged(trainer, "deconfound/mse")

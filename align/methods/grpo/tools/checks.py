@@ -1,11 +1,14 @@
-"""Tools and environments of a recipe, found and tried in a process that can be killed, before training needs them."""
+"""What can be wrong with a recipe of GRPO; tools and environments are tried in a process that can be killed."""
 
+import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from align.checks.finding import Finding
 from align.checks.rewards import is_first_process
+from align.data.prompt_rows import PromptRow
+from align.data.training_data import TrainingData
 from align.methods.grpo.tools.guarded import (
     Limits,
     ToolError,
@@ -17,8 +20,10 @@ from align.methods.grpo.tools.named import Spec, find_tool, named_by, tool_metho
 from align.methods.grpo.tools.served import Loaded, ServedTools
 from align.methods.grpo.tools.template import check_template
 from align.methods.grpo.tools.trial import example_arguments, make_schema, try_call, try_environment
+from align.methods.rollouts import prompt_data
 from align.recipe.problems import shown
 from align.recipe.recipe import Recipe
+from align.recipe.reward_settings import Reward
 
 Rows = Sequence[dict[str, Any]]
 COLUMN = "environment"  # of the data, where there are several environments
@@ -152,3 +157,19 @@ def _row_of(rows: Rows, name: str | None) -> dict[str, Any]:
         return dict(rows[0])
     row = next((row for row in rows if row.get(COLUMN) == name), rows[0])
     return {key: value for key, value in row.items() if key != COLUMN}
+
+
+GIVEN = "environments"  # what TRL calls the instances that it hands to rewards
+
+
+def check(recipe: Recipe, data: TrainingData[PromptRow], rewards: Sequence[Reward]) -> list[Finding]:
+    """Checks prompts, rewards and lengths as for every method that samples, and tries tools and environments."""
+    tools = check_tools(recipe, data.rows)
+    more: dict[str, Any] = {}
+    if any(map(_reads_environments, rewards)) and not any(finding.level == "error" for finding in tools):
+        more = {GIVEN: sample_environment(recipe, data.rows)}
+    return prompt_data.check(recipe, data, rewards, is_rewarded=uses_environment(recipe), trial_columns=more) + tools
+
+
+def _reads_environments(reward: Reward) -> bool:
+    return not isinstance(reward, str) and GIVEN in inspect.signature(reward).parameters
