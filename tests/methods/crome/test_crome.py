@@ -67,7 +67,7 @@ def test_a_mixed_batch_has_the_loss_of_the_formula(tmp_path, model_folder, tie_c
 
 def test_ties_bring_rewards_together(tmp_path, model_folder):
     rows = [row for row in make_rows(48, ties=True) if row["tie"]]
-    trainer = make_trainer(tmp_path, model_folder, rows, max_steps=30)
+    trainer = make_trainer(tmp_path, model_folder, rows, max_steps=15)
     trainer.train()
     margins = logged(trainer, "crome/tie_margin")
     assert sum(margins[-5:]) < 0.7 * sum(margins[:5])

@@ -111,7 +111,7 @@ def test_a_dpo_config_is_refused(tmp_path, tiny_model_folder):
 def test_kl_holds_the_shared_tokens(tmp_path, tiny_model_folder):
     changes = []
     for kl_coef in (0.0, 0.5):
-        trainer = make_trainer(tmp_path, tiny_model_folder, max_steps=15, kl_coef=kl_coef)
+        trainer = make_trainer(tmp_path, tiny_model_folder, max_steps=10, kl_coef=kl_coef)
         trainer.train()
         assert logged(trainer, "rewards/margins")[-1] > 0.1
         changes.append(logged(trainer, "rrpo/kl_chosen")[-1])

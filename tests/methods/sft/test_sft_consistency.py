@@ -170,7 +170,7 @@ def test_rows_that_nothing_changes_leave_sft(tmp_path):
 def test_it_brings_the_predictions_together(tmp_path):
     last = {}
     for coef in (1e-9, 20.0):
-        trainer = make_trainer(tmp_path, max_steps=12, **ON | {"consistency_coef": coef, "learning_rate": 3e-3})
+        trainer = make_trainer(tmp_path, max_steps=8, **ON | {"consistency_coef": coef, "learning_rate": 3e-3})
         trainer.train()
         last[coef] = sum(logged(trainer, "consistency/divergence")[-4:])
     assert last[20.0] < 0.7 * last[1e-9]
