@@ -29,7 +29,8 @@ class Method:
         experimental: Places of records in `align.experimental`; one stands in for this one where a recipe turns it on.
             Their keys are keys of this method.
         turned_on: `(settings) -> keys` of an experimental record: those by which a recipe turns it on.
-        load: `(recipe) -> TrainingData`. Reads the rows and whatever else its trainer needs.
+        load: `(recipe) -> TrainingData`. Reads the rows and whatever else its trainer needs; DataError if they cannot
+            be read, or some cannot be used and should not be skipped.
         check: `(recipe, data, rewards) -> list[Finding]`. Says what is wrong with what was read.
         check_batch: `(recipe, launch, num_rows) -> list[Finding]`. Says what one step is, and whether it divides.
         footprint: `(recipe) -> Footprint`. Says what it keeps in memory.

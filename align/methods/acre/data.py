@@ -24,11 +24,7 @@ from rewards.reading.options import LETTERS
 
 
 def load(recipe: Recipe) -> TrainingData[Any]:
-    """Reads the questions of a recipe and renders their prompts, `extra` is the template; or its prompts.
-
-    Raises:
-        DataError: If the data cannot be read, or has rows that cannot be used and should not be skipped.
-    """
+    """Reads the questions of a recipe and renders their prompts, `extra` is the template; or its prompts."""
     if recipe.settings.families:
         return text_data.load(recipe)
     data = cast(MultipleChoiceDatasetConfig, recipe.dataset)

@@ -19,12 +19,7 @@ from rewards.scoring.families import change_prompt, find_families
 
 
 def load(recipe: Recipe) -> TrainingData[PromptRow]:
-    """Reads the prompts of a recipe; `extra` is its families.
-
-    Raises:
-        DataError: If the data cannot be read, or has rows that cannot be used and should not be skipped.
-        ValueError: If a family does not exist.
-    """
+    """Reads the prompts of a recipe; `extra` is its families. ValueError if there is no such family."""
     families = find_families(recipe.settings.families, base_dir=recipe.path.parent)
     try:
         data = prompt_data.load(recipe)

@@ -41,11 +41,7 @@ ONE_SIDED = 0.75  # of the edits
 
 
 def load(recipe: Recipe) -> TrainingData[RewardPair]:
-    """Reads the pairs of a recipe.
-
-    Raises:
-        DataError: If the data cannot be read, or has rows that cannot be used and should not be skipped.
-    """
+    """Reads the pairs of a recipe."""
     data = cast(RewardPairDatasetConfig, recipe.dataset)
     if data.unlabelled_path is not None and recipe.record.turned_on is None:
         raise DataError("`dataset.unlabelled_path` is read by two heads only. Set `num_heads: 2`, or remove the path.")

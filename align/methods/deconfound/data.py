@@ -56,11 +56,7 @@ class Corrected(NamedTuple):
 
 
 def load(recipe: Recipe) -> TrainingData[Any]:
-    """Reads the observations of a recipe and fits the correction to those for training.
-
-    Raises:
-        DataError: If the data cannot be read or corrected, or has rows that cannot be used and should not be skipped.
-    """
+    """Reads the observations of a recipe and fits the correction to those for training."""
     data = cast(ObservationDatasetConfig, recipe.dataset)
     known = None if data.correction is None else load_correction(Path(data.correction)).categories
     parts: list[tuple[Observations, ObservationReport]] = []

@@ -22,11 +22,7 @@ from rewards.scoring.perturbations import ORIGINAL
 
 
 def load(recipe: Recipe) -> TrainingData[PromptRow]:
-    """Reads the prompts of a recipe, or makes them, with the versions that it asks for.
-
-    Raises:
-        DataError: If the data cannot be read, or has rows that cannot be used and should not be skipped.
-    """
+    """Reads the prompts of a recipe, or makes them, with the versions that it asks for."""
     data = cast(PromptDatasetConfig, recipe.dataset)
     template = template_of(data)
 

@@ -36,11 +36,7 @@ TRIED = 8  # forms of messages of which the trainer's row is made
 
 
 def load(recipe: Recipe) -> TrainingData[PreferencePair]:
-    """Reads the preference pairs of a recipe; those with nothing to mark make no rows unless the recipe keeps them.
-
-    Raises:
-        DataError: If the data cannot be read, or has rows that cannot be used and should not be skipped.
-    """
+    """Reads the preference pairs of a recipe; those with nothing to mark make no rows unless the recipe keeps them."""
     data = cast(PreferenceDatasetConfig, recipe.dataset)
     if not data.streaming:
         return _load(recipe, data)

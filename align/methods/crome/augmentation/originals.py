@@ -20,15 +20,8 @@ def load_originals(
 ) -> tuple[list[RewardPair], DataReport]:
     """Loads pairs as `load_reward_pairs` does, and takes only those with an order that no augmentation made.
 
-    Args:
-        path: A .jsonl, .json, .csv or .parquet file, a folder, or a hub id.
-        split: Split of a folder or hub data set.
-        on_bad_rows: `raise` stops at rows that cannot be used, `skip` leaves them out and reports them.
-        max_rows: Read only this many rows.
-
     Raises:
-        DataError: If the file is missing or empty, no row can be used, with `raise` a row cannot be used, or an id
-            would be the id of a new pair, too.
+        DataError: As there, and if an id would be the id of a new pair, too.
     """
     file, split = find_split(path, split)
     report = DataReport(file)
