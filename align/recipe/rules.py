@@ -105,6 +105,7 @@ def rules_of(method: str) -> Rules:
 # TRL maps booleans to the first; YAML reads a bare `no` as false in the others.
 BOOLEAN_NAMES = {
     "second_pass": {False: "off"},
+    "skip_without_advantage": {False: "off"},
     "scale_rewards": {True: "group", False: "none"},
     "save_strategy": {False: "no"},
     "eval_strategy": {False: "no"},

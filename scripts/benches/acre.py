@@ -44,6 +44,7 @@ from scripts.harness import Options, write_numbers
 
 ANSWER_TOKENS = 8
 ARMS = ("acre", "acre-rows", "acre-text", "grpo-consistency")
+AS_TRL = {"skip_without_advantage": "off"}  # what is measured is the second pass
 LETTERS_BAR = 1.02  # tokens read for second answers over their floor
 
 
@@ -138,12 +139,12 @@ def make_trainer(arm: str, arguments: argparse.Namespace, rows: list[dict[str, A
         args = ConsistentGRPOConfig(**settings, consistency_coef=1.0, consistency_families=["distractor"])
         trainer = FixedConsistent(model, [constant], args=args, train_dataset=data, processing_class=tokenizer)
     elif arm == "acre-text":
-        args = ACREConfig(**settings, second_answer_tokens=ANSWER_TOKENS)
+        args = ACREConfig(**settings, **AS_TRL, second_answer_tokens=ANSWER_TOKENS)
         own = {"families": [ask_first], "answer_reward": text_is_short}
         trainer = FixedText(model, [answer_consistency], args, data, processing_class=tokenizer, **own)
     else:
         scope = "row" if arm == "acre-rows" else "group"
-        args = ACREConfig(**settings, permutation_scope=scope)
+        args = ACREConfig(**settings, **AS_TRL, permutation_scope=scope)
         trainer = FixedACRE(model, [answer_consistency], args, data, processing_class=tokenizer, render_prompt=render)
     trainer.train()
     return trainer

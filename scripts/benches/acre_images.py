@@ -43,7 +43,7 @@ from align.data.questions.templates import PromptTemplate
 from align.methods.acre.config import ACREConfig
 from align.models.second_pass.forward import score_letters
 from rewards import answer_consistency
-from scripts.benches.acre import FixedACRE, FixedGRPO, constant, take_step
+from scripts.benches.acre import AS_TRL, FixedACRE, FixedGRPO, constant, take_step
 from scripts.benches.counted import cost_of
 from scripts.benches.device import add_device, clock, on_device, ratios_of
 from scripts.benches.random_model import WORDS
@@ -141,7 +141,7 @@ def make_trainer(arm: str, arguments: argparse.Namespace, rows: list[dict[str, A
     if arm == "grpo":
         trainer = FixedGRPO(model, [constant], GRPOConfig(**settings), data, processing_class=processor)
     else:
-        args = ACREConfig(**settings, permutation_scope="row" if arm.startswith("row") else "group")
+        args = ACREConfig(**settings, **AS_TRL, permutation_scope="row" if arm.startswith("row") else "group")
         how = {"processing_class": processor, "render_prompt": TEMPLATE.render}
         trainer = FixedACRE(model, [answer_consistency], args, data, **how)
     trainer.train()

@@ -75,6 +75,7 @@ class ConsistentAnswers(GRPOTrainer):
         if not self._coef:
             return
         self._check_consistency()
+        self.term_over_all = "`consistency_coef` is above 0, and the divergence is over all"
         self.consistency_families = consistency_families(self.args.consistency_families, known=self.known_families)
         self._comparison = Comparison(self.model, self.args.consistency_divergence, self.temperature)
         self._compared = torch.zeros(2, device=self.args.device)  # divergence and tokens, in a step

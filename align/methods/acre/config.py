@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from trl import GRPOConfig
 
 from align.methods.acre.rules import RULES
+from align.methods.rollouts.config import SkipConfig
 from align.recipe.config_numbers import check_numbers
 from align.recipe.rules import check_choice
 from align.recipe.saved_arguments import SavedWithoutSecrets
@@ -13,7 +14,7 @@ from align.training.mended import take_new_names
 
 
 @dataclass
-class ACREConfig(SavedWithoutSecrets, GRPOConfig):
+class ACREConfig(SavedWithoutSecrets, SkipConfig, GRPOConfig):
     """Settings of `ACRETrainer` and `TextACRETrainer`; everything else is TRL's `GRPOConfig`.
 
     Paper (arXiv 2510.10104) to field: trace t and first answer a come from the rollout; the shuffle and the second

@@ -5,6 +5,7 @@ from numbers import Integral
 from typing import Any
 
 from align.errors import DataError
+from align.methods.rollouts.config import SKIPPING
 from align.recipe.dataset import DatasetConfig, MultipleChoiceDatasetConfig, PromptDatasetConfig
 from align.recipe.ranges import COUNT, NOT_NEGATIVE
 from align.recipe.rules import Rules
@@ -77,7 +78,8 @@ RULES = Rules(
         "second_pass": ("auto", "forward", "vllm", "off"),
         "second_pass_rows": ("needed", "all"),
         "permutation_scope": ("group", "row"),
-    },
+    }
+    | SKIPPING,
     ranges={
         "num_shuffles": COUNT,
         "second_pass_batch_size": COUNT,

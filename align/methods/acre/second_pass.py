@@ -15,6 +15,7 @@ from align.console import say
 from align.methods.acre.config import ACREConfig
 from align.methods.rollouts.image_prompts import ImagePrompts
 from align.methods.rollouts.rows_together import EarlierPasses
+from align.methods.rollouts.zero_advantage import SkipZeroAdvantage
 from align.models.vllm_engine import vllm_rollouts
 from align.training.as_in_trl import with_args
 from align.training.guarded_rewards import GuardedRewards, RewardRules
@@ -36,7 +37,7 @@ class Twice(NamedTuple):
     table: list[dict[str, Any]]
 
 
-class SecondPassTrainer(GuardedRewards, ImagePrompts, GRPOTrainer):
+class SecondPassTrainer(GuardedRewards, SkipZeroAdvantage, ImagePrompts, GRPOTrainer):
     """GRPO with a second answer from the same trace; subclasses say what is asked, and how it is answered.
 
     Only `_calculate_rewards` differs from `GRPOTrainer`: before the reward functions are called, columns on both

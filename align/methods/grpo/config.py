@@ -6,6 +6,7 @@ import trl
 
 from align.methods.grpo.rules import RULES
 from align.methods.grpo.tools.named import specs_of
+from align.methods.rollouts.config import SkipConfig
 from align.recipe.config_numbers import check_numbers
 from align.recipe.saved_arguments import SavedWithoutSecrets
 from align.training.mended import take_new_names
@@ -40,8 +41,8 @@ class ToolConfig:
 
 
 @dataclass
-class GRPOConfig(SavedWithoutSecrets, ToolConfig, trl.GRPOConfig):
-    """TRL's `GRPOConfig`, saved without secrets, with `ToolConfig`."""
+class GRPOConfig(SavedWithoutSecrets, SkipConfig, ToolConfig, trl.GRPOConfig):
+    """TRL's `GRPOConfig`, saved without secrets, with `SkipConfig` and `ToolConfig`."""
 
     def __post_init__(self) -> None:
         """Checks the settings of tools."""

@@ -3,6 +3,7 @@
 from typing import Any
 
 from align.methods.grpo.tools.named import specs_of
+from align.methods.rollouts.config import SKIPPING
 from align.recipe.ranges import POSITIVE
 from align.recipe.rules import Rules
 
@@ -12,4 +13,8 @@ def _check_named(settings: Any) -> None:
     specs_of(settings)
 
 
-RULES = Rules(ranges={"tool_timeout": POSITIVE, "tool_memory_gb": POSITIVE}, together=_check_named)
+RULES = Rules(
+    choices=SKIPPING,
+    ranges={"tool_timeout": POSITIVE, "tool_memory_gb": POSITIVE},
+    together=_check_named,
+)

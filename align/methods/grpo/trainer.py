@@ -16,6 +16,7 @@ from align.methods.grpo.tools.rollouts import ToolRollouts
 from align.methods.rollouts.image_prompts import ImagePrompts
 from align.methods.rollouts.prompt_data import rows_together
 from align.methods.rollouts.rows_together import EarlierPasses, RowsTogether
+from align.methods.rollouts.zero_advantage import SkipZeroAdvantage
 from align.models.vllm_engine import vllm_rollouts
 from align.recipe.recipe import Recipe
 from align.training.as_in_trl import with_args
@@ -26,7 +27,7 @@ from align.training.reward_build import Rewards, guard, reward_tokenizers
 from align.training.settings import build_config
 
 
-class GuardedGRPOTrainer(GuardedRewards, RowsTogether, ToolRollouts, ImagePrompts, GRPOTrainer):
+class GuardedGRPOTrainer(GuardedRewards, SkipZeroAdvantage, RowsTogether, ToolRollouts, ImagePrompts, GRPOTrainer):
     """TRL's `GRPOTrainer` whose rewards and tools are counted, timed and guarded.
 
     With `RewardRules()`, valid rewards and no tools the losses are those of `GRPOTrainer`.

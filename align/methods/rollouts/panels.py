@@ -39,6 +39,12 @@ ROLLOUT_PANELS = (
         {"completions/mean_length": "all", "completions/mean_terminated_length": "those that ended by themselves"},
     ),
     Panel(
+        "Completions that teach",
+        "Those with an advantage, of which alone the update is computed.",
+        {"rollouts/trained_share": "share"},
+        share=True,
+    ),
+    Panel(
         "Wasted completions",
         "Cut off at the token limit, or in a group whose completions all earn the same.",
         {"completions/clipped_ratio": "cut off", "frac_reward_zero_std": "group without spread"},
@@ -55,7 +61,10 @@ ROLLOUT_PANELS = (
     ),
     Panel("Distance from the reference, nats", "KL per token; logged when `beta` is above 0.", {"kl": "KL"}),
     Panel(
-        "Entropy, nats", "Per token. Near 0 the policy no longer explores.", {"entropy": "entropy"}, beside="reward"
+        "Entropy, nats",
+        "Per token. Near 0 the policy no longer explores.",
+        {"entropy": "all completions", "trained/entropy": "completions with an advantage"},
+        beside="reward",
     ),
     Panel(
         "Log-probs of sampler and trainer, difference in nats",

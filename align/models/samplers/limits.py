@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
 from dataclasses import dataclass, field
@@ -187,6 +186,8 @@ class Rate:
 
     async def take(self, number: float) -> None:
         """Waits until so many more may come, and in the order of the calls; more than a minute's count as those."""
+        import asyncio  # takes longer than help may
+
         if self._per_minute is None:
             return
         now = time.monotonic()

@@ -63,6 +63,20 @@ def agrees(model: PreTrainedModel, read: Callable[[Sequence[SecondPassRow]], Ten
     return bool(far <= _NEAR.get(logits.dtype, _NEAR_ELSE))
 
 
+def reads_behind_padding(model: PreTrainedModel, pad_token_id: int) -> bool:
+    """Tells whether a row has the same log-probs behind padding as alone where nobody counts its positions.
+
+    A model that learns a vector for each position reads another one there; with rotary positions distances count.
+    """
+    row = torch.tensor([[*_rows(model, 0)[0].prompt_ids, *range(5)]], device=model.device)
+    padded = torch.nn.functional.pad(row, (6, 0), value=pad_token_id)
+    mask = torch.nn.functional.pad(torch.ones_like(row), (6, 0))
+    with inference(model):
+        alone, behind = model(input_ids=row).logits, model(input_ids=padded, attention_mask=mask).logits[:, 6:]
+    far = (alone.float().log_softmax(-1) - behind.float().log_softmax(-1)).abs().mean(-1).max()
+    return bool(far <= _NEAR.get(alone.dtype, _NEAR_ELSE))
+
+
 def _find(model: PreTrainedModel, pad_token_id: int) -> Way:
     # States cannot be handed to several rows, windows that a cache knows of would count the padding, and keys would
     # keep the positions of a shorter row.

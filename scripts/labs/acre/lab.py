@@ -104,6 +104,7 @@ def train(trainer_class: type[ACRETrainer], model: Any, recipe: Recipe) -> Metri
     data = load(recipe)
     with tempfile.TemporaryDirectory() as folder:
         quiet = {"output_dir": folder, "save_strategy": "no", "log_completions": False, "disable_tqdm": True}
+        quiet["skip_without_advantage"] = "off"  # TRL's numbers to the digit, and the entropy of all completions
         trainer = trainer_class(
             model=model,
             reward_funcs=resolve_rewards(recipe),

@@ -72,7 +72,8 @@ def train(start: Any, rows: Rows, reward: Any, seed: int, arguments: argparse.Na
             reward_funcs=[reward],
             args=ConsistentGRPOConfig(
                 output_dir=folder, max_steps=arguments.steps, per_device_train_batch_size=64, num_generations=8,
-                max_completion_length=LENGTH, learning_rate=arguments.learning_rate, seed=seed, **ON_A_CPU, **settings,
+                max_completion_length=LENGTH, learning_rate=arguments.learning_rate, seed=seed,
+                skip_without_advantage="off", **ON_A_CPU, **settings,
             ),
             train_dataset=Dataset.from_list(
                 [{"prompt": row["prompt"], "answer": row["completion"]} for row in rows]

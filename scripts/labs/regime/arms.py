@@ -57,7 +57,7 @@ SETTINGS: dict[str, Any] = {
     "second_pass_batch_size": 64,
 }
 FROZEN: dict[str, Any] = {"settings": SETTINGS, "batch": BATCH, "lookup": LOOKUP, "task": TASK}
-QUIET = ON_A_CPU | {"log_completions": False, "logging_strategy": "no"}
+QUIET = ON_A_CPU | {"log_completions": False, "logging_strategy": "no", "skip_without_advantage": "off"}
 LATE = 10  # steps at the end, over which sampled traces are averaged
 REACHED, WINDOW = 0.6, 5  # a share of right traces, and the steps that it is averaged over
 

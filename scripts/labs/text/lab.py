@@ -157,6 +157,7 @@ def train(
     }[arm.reward]
     with tempfile.TemporaryDirectory() as folder:
         quiet = {"output_dir": folder, "save_strategy": "no", "log_completions": False, "disable_tqdm": True}
+        quiet["skip_without_advantage"] = "off"  # TRL's numbers to the digit, and the entropy of all completions
         own = {"seed": seed, "shuffle_dataset": False, "second_pass": "auto" if arm.reward == "acre" else "off"}
         trainer = TextACRETrainer(
             model=model,

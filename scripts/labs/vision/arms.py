@@ -69,6 +69,7 @@ def run_answers(arm: str, recipe_path: Path, overrides: list[str], seed: int) ->
     if words is not None:
         with tempfile.TemporaryDirectory() as folder:
             quiet = {"output_dir": folder, "save_strategy": "no", "log_completions": False, "disable_tqdm": True}
+            quiet["skip_without_advantage"] = "off"  # TRL's numbers to the digit, and the entropy of all completions
             trainer = (SameOrder if arm == "placebo" else ACRETrainer)(
                 model=model,
                 reward_funcs=resolve_rewards(recipe),

@@ -110,6 +110,7 @@ def test_neutral_settings_give_the_losses_of_grpo(tmp_path, settings):
     neutral = [AnswerConsistency(both=1, first_only=1, second_only=0), by_length]
     parent = losses(make_trainer(tmp_path, [by_length], trainer=GRPOTrainer, **settings))
     assert len(set(parent)) == 3
+    settings["skip_without_advantage"] = "off"
     assert losses(make_trainer(tmp_path, [by_length], second_pass="off", **settings)) == parent
     assert losses(make_trainer(tmp_path, neutral, reward_weights=[0.0, 1.0], **settings)) == parent
 

@@ -144,9 +144,10 @@ def test_neutral_settings_give_the_losses_of_grpo_with_images(tmp_path, family):
         return [entry[name] for entry in steps for name in ("loss", "grad_norm", "reward", "entropy")]
 
     neutral = [AnswerConsistency(both=1, first_only=1, second_only=0), by_length]
+    own = {"trainer": ACRETrainer, "skip_without_advantage": "off"}
     parent = losses(make_trainer(tmp_path, family, [by_length], trainer=GRPOTrainer))
-    assert losses(make_trainer(tmp_path, family, [by_length], trainer=ACRETrainer, second_pass="off")) == parent
-    weightless = make_trainer(tmp_path, family, neutral, trainer=ACRETrainer, reward_weights=[0.0, 1.0])
+    assert losses(make_trainer(tmp_path, family, [by_length], second_pass="off", **own)) == parent
+    weightless = make_trainer(tmp_path, family, neutral, reward_weights=[0.0, 1.0], **own)
     assert losses(weightless) == parent
 
 

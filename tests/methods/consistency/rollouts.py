@@ -30,6 +30,8 @@ def make_trainer(folder, trainer=ConsistentGRPOTrainer, config=ConsistentGRPOCon
         "learning_rate": 1e-2,
         "logging_steps": 1,
     }
+    if config is ConsistentGRPOConfig:  # other batches would be other roundings
+        base["skip_without_advantage"] = "off"
     given = {name: settings.pop(name) for name in ("peft_config", "eval_dataset") if name in settings}
     return trainer(
         settings.pop("model", None) or tiny_model(vocabulary=len(TOKENIZER)),

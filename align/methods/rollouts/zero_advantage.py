@@ -1,0 +1,259 @@
+"""Completions whose advantage is 0 teach nothing: the update is computed for the others alone, in fewer batches."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import accumulate
+from math import gcd
+from typing import TYPE_CHECKING, Any
+
+import torch
+from accelerate.utils import DistributedType
+from torch import Tensor
+from trl.trainer.utils import split_pixel_values_by_grid, unsplit_pixel_values_by_grid
+
+from align.console import say
+from align.models.rope_lengths import length_free
+from align.models.second_pass.trial import reads_behind_padding
+
+if TYPE_CHECKING:
+    from trl import GRPOTrainer as Parent
+else:
+    Parent = object
+
+Batch = dict[str, Any]
+_SUMS = ("dapo", "cispo", "vespo")  # a sum over tokens, divided by a number for the whole generation
+_PER_TOKEN = (  # of a completion; a ratio of whole sequences has one column
+    "completion_ids", "completion_mask", "tool_mask", "old_per_token_logps", "ref_per_token_logps",
+    "sampling_per_token_logps", "importance_sampling_ratio",
+)  # fmt: skip
+_WORTH_A_PASS = 0.1  # of the tokens of a batch: padding that is saved by reading it in two
+_SCALE, _IDLE = "zero_advantage_scale", "zero_advantage_idle"  # in a packed batch; TRL passes over them
+
+
+class SkipZeroAdvantage(Parent):
+    """Leaves out of the update the completions whose advantage is 0, and columns that are padding in all of a batch.
+
+    What is left of an update is packed anew, by length, into no more batches than TRL's, each with no more tokens, and
+    into fewer where that costs no padding to speak of. The gradient is that of TRL on the same completions, up to
+    rounding: each keeps the weight that it had in its batch. Ranks make as many forward passes as the one that has
+    most left. Where `reason_for_all` names a term of the loss that is over all completions, only padding is left out.
+
+    Entropy, shares of clipped tokens and whatever else TRL's loss logs are then of the completions that are left, and
+    have the prefix `trained/`. With `skip_without_advantage: off` the trainer is its parent, bit for bit.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._cuts = getattr(self.args, "skip_without_advantage", "off") == "auto"
+        self._cuts_left: bool | None = None  # found out with the first batch
+        reason = reason_for_all(self) if self._cuts else None
+        self._skips = self._cuts and reason is None
+        if reason and self.accelerator.is_main_process:
+            say(f"Completions without an advantage are computed, too: {reason}.")
+
+    def _prepare_inputs(self, generation_batch: Any) -> Batch:
+        before: Any = self._buffered_inputs
+        inputs: Batch = super()._prepare_inputs(generation_batch)
+        batches: Any = self._buffered_inputs
+        if not self._cuts or batches is before:  # also in evaluation, which buffers nothing
+            return inputs
+        if self._skips:
+            batches = self._only_taught(batches)
+        cut = [self._cut(batch) for batch in batches]
+        self._buffered_inputs: Any = cut
+        return cut[self._step % len(cut)]
+
+    def _only_taught(self, batches: Sequence[Batch]) -> list[Batch]:
+        """Packs what is left of a generation; there are as many batches as before, of which some are empty."""
+        together = gcd(len(batches), self.args.gradient_accumulation_steps)  # batches that are in one update
+        windows = [Window(batches[i : i + together], self.loss_type) for i in range(0, len(batches), together)]
+        totals = [sum(len(each.taught) for each in windows), sum(each.tokens for each in windows)]
+        own = torch.tensor([*(len(each.packed) for each in windows), *totals], device=self.accelerator.device)
+        ranks = self.accelerator.gather(own[None])  # (ranks, windows + 2)
+        taught, tokens = ranks[:, -2:].sum(0).tolist()
+        rows = len(ranks) * len(batches) * len(batches[0]["advantages"])
+        self._metrics["train"]["rollouts/trained_share"].append(taught / rows)
+        self._metrics["train"]["rollouts/trained_tokens"].append(tokens)
+        most = ranks[:, :-2].amax(0).tolist()
+        # DeepSpeed begins a sum of gradients with the first pass of an update, and so needs one in all places.
+        least = together if self.accelerator.distributed_type == DistributedType.DEEPSPEED else 1
+        return [batch for each, number in zip(windows, most, strict=True) for batch in each.batches(number, least)]
+
+    def _cut(self, batch: Batch) -> Batch:
+        """Cuts columns off that are padding in all rows; of models whose positions count padding, none on the left."""
+        model: Any = self.model
+        if not batch or self.pad_to_multiple_of or not length_free(model):
+            return batch
+        if self._cuts_left is None:
+            self._cuts_left = reads_behind_padding(model, self._tokenizer.pad_token_id)
+        prompt, completion = batch["prompt_mask"], batch["completion_mask"]
+        first = int(prompt.any(0).int().argmax()) if self._cuts_left else 0
+        length = max(1, int(completion.sum(1).max()))  # of completions, which are padded on the right
+        cut = {name: batch[name][:, first:] for name in ("prompt_ids", "prompt_mask")}
+        cut |= {name: batch[name][:, :length] for name in _PER_TOKEN if name in batch}
+        types = (name for name in ("token_type_ids", "mm_token_type_ids") if name in batch)
+        cut |= {name: batch[name][:, first : prompt.shape[1] + length] for name in types}
+        return batch | cut
+
+    def _compute_loss(self, model: Any, inputs: Batch) -> Tensor:
+        if not inputs:  # all that is left is in the batches that follow
+            return torch.zeros((), device=self.accelerator.device, requires_grad=True)
+        if _SCALE not in inputs:
+            plain: Tensor = super()._compute_loss(model, inputs)
+            return plain
+        metrics: Any = self._metrics["train"]
+        logged = {name: len(values) for name, values in metrics.items()}
+        with _rows_may_differ(self.accelerator):
+            loss: Tensor = super()._compute_loss(model, inputs) * inputs[_SCALE]
+        for name, values in list(metrics.items()):
+            own = values[logged.get(name, 0) :]
+            del values[logged.get(name, 0) :]
+            if own and not inputs[_IDLE]:
+                metrics[f"trained/{name}"].extend(own)
+            if not values:  # TRL divides by their number
+                del metrics[name]
+        return loss
+
+
+@contextmanager
+def _rows_may_differ(accelerator: Any) -> Iterator[None]:
+    """Gathers values of rows from ranks with unlike numbers of rows; TRL's extremes pass over NaN."""
+    gather = accelerator.gather
+    if accelerator.num_processes > 1:
+        accelerator.gather = lambda values: gather(accelerator.pad_across_processes(values, pad_index=float("nan")))
+    try:
+        yield
+    finally:
+        vars(accelerator).pop("gather", None)
+
+
+def reason_for_all(trainer: Any) -> str | None:
+    """Says which term of a trainer's loss is over all completions, whatever their advantage; None if none is."""
+    terms = {
+        "`beta` is above 0, and the KL is over all": trainer.beta != 0.0,
+        "the bonus for entropy is over all": trainer._entropy_bonus_enabled,
+        "`top_entropy_quantile` is below 1, and the quantile is over all": trainer.top_entropy_quantile < 1.0,
+        "the loss of the router is over all": trainer.aux_loss_enabled,
+    }
+    of_subclass: str | None = getattr(trainer, "term_over_all", None)
+    return next((term for term, is_there in terms.items() if is_there), of_subclass)
+
+
+class Window:
+    """The batches of one generation that are in one update, of `B` rows each.
+
+    Args:
+        batches: As `GRPOTrainer` buffers them.
+        loss_type: That of `GRPOConfig`.
+
+    Attributes:
+        taught: Rows that have an advantage and a token that counts.
+        tokens: Of these rows, prompts included.
+        packed: These rows by batch.
+    """
+
+    def __init__(self, batches: Sequence[Batch], loss_type: str) -> None:
+        split = [split_pixel_values_by_grid(batch) for batch in batches]
+        self._rows = {name: _join([batch[name] for batch in split]) for name in split[0]}
+        self._number, self._size, self._loss_type = len(batches), len(batches[0]["advantages"]), loss_type
+        mask = self._rows["completion_mask"] * self._rows.get("tool_mask", 1)
+        self._counted = mask.sum(1)  # tokens of each row that count
+        teaches = (self._rows["advantages"] != 0).view(len(mask), -1).any(1) & (self._counted > 0)
+        self.taught: list[int] = teaches.nonzero().flatten().tolist()
+        prompts, completions = (self._rows[f"{name}_mask"].sum(1).tolist() for name in ("prompt", "completion"))
+        self._lengths = list(zip(prompts, completions, strict=True))
+        self.tokens = sum(sum(self._lengths[row]) for row in self.taught)
+        self.packed = self._pack()
+
+    def _pack(self) -> list[list[int]]:
+        """Puts rows of like length together, and takes batches apart while that saves padding and there are places."""
+        batches = list(self._fill())
+        while batches and len(batches) < self._number:
+            gain, place, number = max((*self._best_cut(rows), number) for number, rows in enumerate(batches))
+            if gain < _WORTH_A_PASS * self._padded(batches[number]):
+                break
+            rows = batches[number]
+            batches[number : number + 1] = [rows[:place], rows[place:]]
+        return batches
+
+    def _padded(self, rows: Sequence[int]) -> int:
+        """Counts the tokens of a batch, with its padding."""
+        return len(rows) * sum(max(each) for each in zip(*(self._lengths[row] for row in rows), strict=True))
+
+    def _best_cut(self, rows: list[int]) -> tuple[int, int]:
+        """Finds where to cut a batch in two, and how many padded tokens that saves."""
+        widest = [*accumulate((self._lengths[row] for row in rows), _wider)]
+        behind = [*accumulate((self._lengths[row] for row in reversed(rows)), _wider)][::-1]
+        whole = len(rows) * sum(widest[-1])
+        cuts = (
+            (whole - place * sum(widest[place - 1]) - (len(rows) - place) * sum(behind[place]), place)
+            for place in range(1, len(rows))
+        )
+        return max(cuts, default=(0, 0))
+
+    def _fill(self) -> Iterator[list[int]]:
+        """Yields batches with as many rows as have no more tokens than a batch of TRL's."""
+        prompt, completion = (self._size * self._rows[f"{name}_ids"].shape[1] for name in ("prompt", "completion"))
+        batch: list[int] = []
+        widest = (0, 0)
+        for row in sorted(self.taught, key=lambda row: sum(self._lengths[row])):
+            widest = _wider(widest, self._lengths[row])
+            tokens = [(len(batch) + 1) * width for width in widest]
+            if batch and (sum(tokens) > prompt + completion or tokens[1] > completion):  # logits are of completions
+                yield batch
+                batch, widest = [], self._lengths[row]
+            batch.append(row)
+        if batch:
+            yield batch
+
+    def batches(self, most: int, least: int = 1) -> list[Batch]:
+        """Makes as many batches as there were, those of the rows at the end.
+
+        The last is never empty: it hands the gradients to the other ranks and to the optimizer.
+
+        Args:
+            most: How many the rank has that has most left.
+            least: How many are read, also where there are no rows for them.
+        """
+        read = max(most, least)
+        filled = [self._idle() for _ in range(read - len(self.packed))] + [self._batch(rows) for rows in self.packed]
+        flagged = [batch | {_IDLE: place < read - most} for place, batch in enumerate(filled)]
+        return [{}] * (self._number - read) + flagged
+
+    def _batch(self, rows: list[int]) -> Batch:
+        """Takes rows, and what gives them the weight that they had in their batch."""
+        batch: Batch = unsplit_pixel_values_by_grid({name: _take(value, rows) for name, value in self._rows.items()})
+        scale = 1.0 if self._loss_type in (*_SUMS, "bnpo") else len(rows) / self._size
+        if self._loss_type == "bnpo":  # divides by the tokens of a batch, which for these rows were several
+            tokens = self._counted.view(-1, self._size).sum(1).clamp(min=1).repeat_interleave(self._size)
+            batch["advantages"] = batch["advantages"] * (self._counted[rows].sum() / tokens[rows])
+        return batch | {_SCALE: scale}
+
+    def _idle(self) -> Batch:
+        """Makes a batch without a gradient of the row with the shortest prompt."""
+        batch = self._batch([min(range(len(self._lengths)), key=lambda row: self._lengths[row])])
+        for name, value in batch.items():
+            if name in ("completion_mask", "advantages") or name.endswith("per_token_logps"):
+                batch[name] = torch.zeros_like(value)
+            elif name == "importance_sampling_ratio":
+                batch[name] = torch.ones_like(value)
+        return batch
+
+
+def _wider(one: tuple[int, int], other: tuple[int, int]) -> tuple[int, int]:
+    return max(one[0], other[0]), max(one[1], other[1])
+
+
+def _join(values: Sequence[Any]) -> Any:
+    if all(isinstance(value, list) for value in values):
+        return [each for value in values for each in value]
+    if not isinstance(values[0], list) and not getattr(values[0], "ndim", 0):
+        return values[0]
+    # A batch in which every row has one image looks to TRL as if its pixels were one block per image.
+    return torch.cat([torch.cat(value) if isinstance(value, list) else value for value in values])
+
+
+def _take(values: Any, rows: list[int]) -> Any:
+    if isinstance(values, list):
+        return [values[row] for row in rows]
+    return values[rows] if isinstance(values, Tensor) and values.ndim else values

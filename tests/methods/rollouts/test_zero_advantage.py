@@ -1,0 +1,240 @@
+import pytest
+import torch
+from datasets import Dataset
+from peft import LoraConfig
+from tiny import tiny_model, tiny_tokenizer, tiny_vl_model_and_processor
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from align.methods.grpo.config import GRPOConfig
+from align.methods.grpo.trainer import GuardedGRPOTrainer
+from align.methods.rollouts.zero_advantage import Window
+
+TOKENIZER = tiny_tokenizer()
+LOSSES = ("grpo", "bnpo", "dr_grpo", "dapo", "cispo", "sapo", "luspo", "vespo")
+QUIET = {"bf16": False, "use_cpu": True, "report_to": "none", "save_strategy": "no", "disable_tqdm": True}
+SIZES = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 4, "num_generations": 4, "max_steps": 2}
+
+
+def some_teach(prompts, completions, **kwargs):
+    """Pays the same for all completions of a prompt with `many`, so that these have no advantage."""
+    texts = zip(map(str, prompts), map(str, completions), strict=True)
+    return [1.0 if "many" in prompt else float(len(text) % 3) for prompt, text in texts]
+
+
+def nothing_teaches(prompts, completions, **kwargs):
+    return [1.0] * len(prompts)
+
+
+def make_rows():
+    return [{"prompt": f"Ann has {'many ' * (i % 3)}{i}. Who?"} for i in range(16)]
+
+
+def make_trainer(folder, model=None, reward=some_teach, rows=None, tokenizer=TOKENIZER, peft_config=None, **settings):
+    config = GRPOConfig(
+        **QUIET | SIZES | {"output_dir": str(folder), "max_completion_length": 12, "learning_rate": 0.1} | settings,
+        optim="sgd", lr_scheduler_type="constant", logging_steps=1, max_grad_norm=0.0, gradient_checkpointing=False,
+    )  # fmt: skip
+    return GuardedGRPOTrainer(
+        model or tiny_model(vocabulary=len(TOKENIZER)),
+        reward_funcs=[reward],
+        args=config,
+        train_dataset=Dataset.from_list(rows or make_rows()),
+        processing_class=tokenizer,
+        peft_config=peft_config,
+    )
+
+
+def generated(trainer):
+    """Generates once, and returns TRL's batches; the trainer stands where an update begins."""
+    torch.manual_seed(0)
+    trainer.model.train()
+    trainer.current_gradient_accumulation_steps = trainer.args.gradient_accumulation_steps
+    trainer._cuts, skips = False, trainer._cuts
+    trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
+    trainer._cuts = skips
+    return trainer._buffered_inputs
+
+
+def gradient(trainer, batches):
+    trainer.model.zero_grad()
+    for batch in batches:
+        trainer._compute_loss(trainer.model, batch).backward()
+    weights = (weight for weight in trainer.model.parameters() if weight.requires_grad)
+    return torch.cat([(torch.zeros_like(w) if w.grad is None else w.grad).flatten() for w in weights])
+
+
+def packed(trainer, batches):
+    return [trainer._cut(batch) for batch in trainer._only_taught(batches)]
+
+
+def distance(trainer, batches):
+    """Compares the gradients of TRL's batches and of the packed ones, as a share of the largest entry."""
+    expected, found = gradient(trainer, batches), gradient(trainer, packed(trainer, batches))
+    assert expected.abs().max() > 0
+    return float((expected - found).abs().max() / expected.abs().max())
+
+
+def double_model():
+    """Builds a model that computes in fp64 throughout (no rotary angles, no RMS norms), and learns its positions."""
+    model = GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=len(TOKENIZER),
+            n_embd=32,
+            n_layer=2,
+            n_head=4,
+            n_positions=128,
+            initializer_range=0.3,
+            attn_pdrop=0,
+            resid_pdrop=0,
+            embd_pdrop=0,
+            pad_token_id=0,
+            eos_token_id=1,
+            bos_token_id=1,
+        )
+    )
+    return model.double()
+
+
+def scores_in_doubles(model, input_ids, attention_mask, logits_to_keep, **kwargs):
+    """Scores completions as `_get_per_token_logps_and_entropies` does, whose output head is of single precision."""
+    logits = model(input_ids=input_ids, attention_mask=attention_mask).logits[:, -logits_to_keep - 1 : -1]
+    logps = logits.log_softmax(-1)
+    tokens, counted = input_ids[:, -logits_to_keep:, None], attention_mask[:, -logits_to_keep:]
+    return logps.gather(-1, tokens)[..., 0] * counted, -(logps.exp() * logps).sum(-1) * counted, None
+
+
+@pytest.fixture(scope="module")
+def doubles(tmp_path_factory):
+    """A trainer in fp64, and its batches with the columns that vLLM, tools and a second iteration add."""
+    trainer = make_trainer(tmp_path_factory.mktemp("double"), double_model())
+    batches = generated(trainer)
+    trainer._get_per_token_logps_and_entropies = scores_in_doubles
+    rng = torch.Generator().manual_seed(0)
+    for batch in batches:
+        shape = batch["completion_ids"].shape
+        mask = batch["completion_mask"]
+        batch["old_per_token_logps"] = -5 * torch.rand(shape, generator=rng, dtype=torch.float64) * mask
+        batch["sampling_per_token_logps"] = batch["old_per_token_logps"] - 0.1
+        batch["importance_sampling_ratio"] = 1 - torch.rand(shape, generator=rng, dtype=torch.float64) * mask
+        batch["tool_mask"] = (torch.rand(shape, generator=rng) > 0.3).int()
+    return trainer, batches
+
+
+@pytest.mark.parametrize("level", ["token", "sequence"])
+@pytest.mark.parametrize("loss_type", LOSSES)
+def test_the_gradient_is_that_of_all_rows(doubles, monkeypatch, loss_type, level):
+    trainer, batches = doubles
+    monkeypatch.setattr(trainer, "loss_type", loss_type)
+    monkeypatch.setattr(trainer, "importance_sampling_level", level)
+    monkeypatch.setattr(trainer, "off_policy_mask_threshold", 0.3)
+    for use_vllm in (False, True):  # whether the ratio to the sampler counts
+        monkeypatch.setattr(trainer, "use_vllm", use_vllm)
+        # The advantages to which `bnpo` gives another weight are of single precision.
+        assert distance(trainer, batches) < (1e-6 if loss_type == "bnpo" else 1e-12)
+    assert trainer._cuts_left is False  # its positions count padding
+
+
+def test_rows_that_teach_fill_the_last_batches(doubles):
+    trainer, batches = doubles
+    found = packed(trainer, batches)
+    sizes = [len(batch["advantages"]) if batch else 0 for batch in found]
+    assert sizes == sorted(sizes, key=bool)
+    assert sizes[0] == 0
+    assert sum(sizes) == sum(int((batch["advantages"] != 0).sum()) for batch in batches)
+
+
+def test_padding_is_left_out_on_both_sides(tmp_path):
+    trainer = make_trainer(tmp_path)
+    batches = generated(trainer)
+    widest = {name: batches[0][name].shape[1] for name in ("prompt_ids", "completion_ids")}
+    found = [batch for batch in packed(trainer, batches) if batch]
+    assert max(batch["prompt_ids"].shape[1] for batch in found) < widest["prompt_ids"]
+    assert trainer._cuts_left
+    assert distance(trainer, batches) < 2e-6
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"num_iterations": 2, "loss_type": "bnpo"},
+        {"steps_per_generation": 8, "loss_type": "grpo"},
+        {"steps_per_generation": 2},
+        {"beta": 0.1},
+        {"entropy_coef": 0.1},
+        {"top_entropy_quantile": 0.5},
+    ],
+    ids=str,
+)
+def test_two_steps_leave_the_weights_of_trl(tmp_path, tiny_model_folder, settings):
+    weights, logs = [], []
+    for knob in ("off", "auto"):
+        trainer = make_trainer(tmp_path, str(tiny_model_folder), skip_without_advantage=knob, **settings)
+        trainer.train()
+        weights.append(torch.cat([weight.detach().flatten() for weight in trainer.model.parameters()]))
+        logs.append(trainer.state.log_history[0])
+    assert (weights[0] - weights[1]).abs().max() < 1e-6
+    of_all = {"beta", "entropy_coef", "top_entropy_quantile"} & settings.keys()
+    assert ("entropy" in logs[1], "trained/entropy" in logs[1]) == (bool(of_all), not of_all)
+    for name in ("frac_reward_zero_std", "completions/mean_length", "reward"):
+        assert logs[0][name] == logs[1][name]
+
+
+def test_an_adapter_gets_the_same_gradient(tmp_path):
+    trainer = make_trainer(tmp_path, peft_config=LoraConfig(r=4, target_modules="all-linear"))
+    assert distance(trainer, generated(trainer)) < 2e-6
+
+
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "idefics3"])
+def test_rows_keep_their_images(tmp_path, family):
+    pytest.importorskip("torchvision", reason="needs the extra `vision`")
+    from scenes import COLOURS, square
+
+    model, processor = tiny_vl_model_and_processor(family=family)
+    rows = [
+        {
+            "prompt": [{"role": "user", "content": f"q {'many' * (i % 2)}"}],
+            "images": [square(colour, place=(i, 3 * i)) for colour in list(COLOURS)[: 1 + i % 3]],
+        }
+        for i in range(8)
+    ]
+    trainer = make_trainer(tmp_path, model, rows=rows, tokenizer=processor)
+    assert distance(trainer, generated(trainer)) < 2e-6
+
+
+def test_where_nothing_teaches_a_row_without_weight_is_read(tmp_path):
+    trainer = make_trainer(tmp_path, reward=nothing_teaches, weight_decay=0.0)
+    before = [weight.detach().clone() for weight in trainer.model.parameters()]
+    trainer.train()
+    after = list(trainer.model.parameters())
+    assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+    assert all(weight.grad is None or not weight.grad.any() for weight in after)
+    first = trainer.state.log_history[0]
+    assert first["rollouts/trained_share"] == 0
+    assert first["rollouts/trained_tokens"] == 0
+    assert not any(name.startswith("trained/") for name in first)
+
+
+def test_a_rank_with_less_left_reads_rows_without_weight(doubles, monkeypatch):
+    trainer, batches = doubles
+    monkeypatch.setattr(trainer, "loss_type", "grpo")
+    window = Window(batches, "grpo")
+    expected, found = gradient(trainer, window.batches(2)), gradient(trainer, window.batches(4))
+    assert torch.equal(expected, found)
+    assert all(len(batch["advantages"]) for batch in window.batches(4))
+
+
+def test_no_batch_is_larger_than_those_of_trl(doubles):
+    _, batches = doubles
+    window = Window(batches, "dapo")
+    most = batches[0]["prompt_ids"].numel() + batches[0]["completion_ids"].numel()
+    for batch in filter(None, window.batches(2)):
+        rows = [mask.sum(1).max() * len(mask) for mask in (batch["prompt_mask"], batch["completion_mask"])]
+        assert sum(rows) <= most
+        assert rows[1] <= batches[0]["completion_ids"].numel()
+
+
+def test_off_is_trl(tmp_path):
+    trainer = make_trainer(tmp_path, skip_without_advantage="off")
+    trainer.train()
+    assert {"entropy", "clip_ratio/high_mean"} <= trainer.state.log_history[0].keys()
+    assert "rollouts/trained_share" not in trainer.state.log_history[0]

@@ -1,0 +1,59 @@
+"""Trains with and without what teaches nothing in two processes; run by test_zero_advantage_in_two_processes.py."""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+from accelerate.state import AcceleratorState
+from datasets import Dataset
+from fsdp_on_cpus import shard_on_cpus
+from tiny import tiny_tokenizer
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
+from align.methods.grpo.config import GRPOConfig
+from align.methods.grpo.trainer import GuardedGRPOTrainer
+
+
+def uneven(prompts, completions, trainer_state, **kwargs):
+    """Leaves rank 1 without advantages in every other step, and both in every third."""
+    step, rank = trainer_state.global_step, PartialState().process_index
+    if step % 3 == 2 or (rank == 1 and step % 2 == 0):
+        return [1.0] * len(prompts)
+    texts = zip(prompts, completions, strict=True)
+    return [1.0 if "many" in prompt else float(sum(map(ord, text)) % 3) for prompt, text in texts]
+
+
+def train(knob: str, folder: Path, steps: int) -> dict[str, torch.Tensor]:
+    AcceleratorState._reset_state()  # DeepSpeed's "auto" keys were filled in for the trainer before
+    unset_hf_deepspeed_config()
+    config = GRPOConfig(
+        output_dir=str(folder / knob), max_steps=steps, per_device_train_batch_size=4, gradient_accumulation_steps=2,
+        num_generations=4, max_completion_length=8, learning_rate=0.05, optim="sgd", lr_scheduler_type="constant",
+        logging_steps=1, bf16=False, use_cpu=True, report_to="none", save_strategy="no", disable_tqdm=True,
+        gradient_checkpointing=False, loss_type="grpo", skip_without_advantage=knob,
+        model_init_kwargs={"dtype": "float32"},
+    )  # fmt: skip
+    rows = [{"prompt": f"Ann has {'many ' * (i % 3)}{i}. Who?"} for i in range(64)]
+    trainer = GuardedGRPOTrainer(
+        str(folder / "model"), reward_funcs=[uneven], args=config, train_dataset=Dataset.from_list(rows),
+        processing_class=tiny_tokenizer(),
+    )  # fmt: skip
+    trainer.train()
+    if trainer.accelerator.is_main_process:
+        (folder / f"{knob}.json").write_text(json.dumps(trainer.state.log_history))
+    return trainer.accelerator.get_state_dict(trainer.model_wrapped)
+
+
+def main(folder: str, steps: str) -> None:
+    shard_on_cpus()
+    off, auto = (train(knob, Path(folder), int(steps)) for knob in ("off", "auto"))
+    if PartialState().is_main_process:
+        apart = max(float((off[name].float() - auto[name].float()).abs().max()) for name in off)
+        (Path(folder) / "apart.json").write_text(json.dumps(apart))
+    PartialState().destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
