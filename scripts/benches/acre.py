@@ -39,7 +39,7 @@ from rewards import answer_consistency, render_options
 from rewards.reading.options import LETTERS
 from scripts.benches.counted import Cost, cost_of, counting
 from scripts.benches.device import CLOCKS, add_device, clock, on_device, ratios_of, weights
-from scripts.benches.random_model import NAMES, WORDS, random_model
+from scripts.benches.random_model import ABOUT_MODEL, NAMES, SMOLLM2, WORDS, model_there, random_model
 from scripts.harness import Options, write_numbers
 
 ANSWER_TOKENS = 8
@@ -213,7 +213,7 @@ def count(trainers: dict[str, GRPOTrainer], batch: list[dict[str, Any]], device:
 def main(argv: list[str] | None = None) -> None:
     """Runs the benchmark."""
     parser = Options(__doc__)
-    parser.add_argument("--model", default="models/smollm2-135m", help=f"a folder, or one of {', '.join(NAMES)}")
+    parser.add_argument("--model", type=model_there, default=SMOLLM2, help=ABOUT_MODEL)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=["acre", "acre-rows"])
     parser.add_argument("--completion_tokens", type=int, default=64)

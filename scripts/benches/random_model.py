@@ -1,5 +1,6 @@
 """Llamas with random weights, for benches and checks that no folder of a model is given to."""
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,21 @@ SIZES: dict[str, dict[str, int]] = {
     "small": {"hidden_size": 256, "intermediate_size": 768, "num_hidden_layers": 6, "num_attention_heads": 4},
     "large": {"hidden_size": 2048, "intermediate_size": 5504, "num_hidden_layers": 6, "num_attention_heads": 16},
 }
+SMOLLM2 = "models/smollm2-135m"
 NAMES = ("random", *(f"random-{size}" for size in SIZES))
+
+
+ABOUT_MODEL = f"a folder, or one of {', '.join(NAMES)}"
+
+
+def model_there(text: str) -> str:
+    """Names a model for an option; one that is not there is refused with the command that makes it."""
+    if text in NAMES or Path(text).is_dir():
+        return text
+    raise argparse.ArgumentTypeError(
+        f"{text} is not there. Make it, `python -m scripts.models.smollm2 --out {text}`, or name a folder or one of "
+        f"{', '.join(NAMES)}."
+    )
 
 
 def size_of(name: str | Path) -> dict[str, int]:

@@ -29,7 +29,7 @@ from align.methods.rrpo.config import RRPOConfig
 from align.methods.rrpo.trainer import RRPOTrainer
 from scripts.benches.counted import Cost, cost_of, counting
 from scripts.benches.device import add_device, clock, on_device, ratios_of, weights
-from scripts.benches.random_model import NAMES, random_model
+from scripts.benches.random_model import ABOUT_MODEL, NAMES, SMOLLM2, model_there, random_model
 from scripts.harness import Options, write_numbers
 
 ARMS = ("dpo", "rrpo")
@@ -155,7 +155,7 @@ def compare(arguments: argparse.Namespace, num_tokens: int) -> dict[str, Any]:
 def main(argv: list[str] | None = None) -> None:
     """Runs the benchmark."""
     parser = Options(__doc__)
-    parser.add_argument("--model", default="models/smollm2-135m", help=f"a folder, or one of {', '.join(NAMES)}")
+    parser.add_argument("--model", type=model_there, default=SMOLLM2, help=ABOUT_MODEL)
     parser.add_argument("--tokens", type=int, nargs="+", default=[512, 1024], help="Length of a sequence.")
     parser.add_argument("--rounds", type=int, default=5, help="0 counts only")
     parser.add_argument("--gradient_checkpointing", action="store_true", help="TRL's default.")

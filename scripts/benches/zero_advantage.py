@@ -35,7 +35,7 @@ from align.methods.rollouts.zero_advantage import Window
 from scripts.benches.acre import fixed_response, make_rows, render
 from scripts.benches.counted import Cost, cost_of
 from scripts.benches.device import CLOCKS, add_device, clock, on_device, ratios_of, weights
-from scripts.benches.random_model import NAMES, random_model
+from scripts.benches.random_model import ABOUT_MODEL, NAMES, SMOLLM2, model_there, random_model
 from scripts.harness import Options, write_numbers
 
 ARMS = ("trl", "off", "grpo", "acre")
@@ -189,7 +189,7 @@ def measure(arguments: argparse.Namespace, rate: float) -> dict[str, Any]:
 def main(argv: list[str] | None = None) -> None:
     """Runs the benchmark."""
     parser = Options(__doc__)
-    parser.add_argument("--model", default="models/smollm2-135m", help=f"a folder, or one of {', '.join(NAMES)}")
+    parser.add_argument("--model", type=model_there, default=SMOLLM2, help=ABOUT_MODEL)
     parser.add_argument("--pass_rates", type=float, nargs="+", default=[0.1, 0.5, 0.9])
     parser.add_argument("--prompts", type=int, default=4, help="in a step, each in a batch of its own")
     parser.add_argument("--rounds", type=int, default=5)

@@ -6,6 +6,7 @@ ACRE = Method(
     name="acre",
     config_chain=(
         ("align", "methods/acre/config.py", "ACREConfig"),
+        ("align", "methods/rollouts/config.py", "SkipConfig"),
         ("trl", "trainer/grpo_config.py", "GRPOConfig"),
         *BASE_CHAIN,
     ),

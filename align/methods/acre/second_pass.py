@@ -40,10 +40,11 @@ class Twice(NamedTuple):
 class SecondPassTrainer(GuardedRewards, SkipZeroAdvantage, ImagePrompts, GRPOTrainer):
     """GRPO with a second answer from the same trace; subclasses say what is asked, and how it is answered.
 
-    Only `_calculate_rewards` differs from `GRPOTrainer`: before the reward functions are called, columns on both
-    answers are added to the rows. Sampling, advantages, loss and checkpoints are TRL's (see `ImagePrompts` for how
-    images reach them), and no gradient flows through the second pass. When no reward can depend on the second answer,
-    the losses are those of `GRPOTrainer`, and when no audit can, either, no second pass is made.
+    Beside `SkipZeroAdvantage`, only `_calculate_rewards` differs from `GRPOTrainer`: before the reward functions are
+    called, columns on both answers are added to the rows. Sampling, advantages, loss and checkpoints are TRL's (see
+    `ImagePrompts` for how images reach them), and no gradient flows through the second pass. When no reward can depend
+    on the second answer, and with `skip_without_advantage: off`, the losses are those of `GRPOTrainer`, and when no
+    audit can, either, no second pass is made.
     """
 
     _tag_names = ["trl", "grpo", "acre"]  # noqa: RUF012 - TRL declares it so

@@ -6,6 +6,7 @@ GRPO = Method(
     name="grpo",
     config_chain=(
         ("align", "methods/grpo/config.py", "GRPOConfig"),
+        ("align", "methods/rollouts/config.py", "SkipConfig"),
         ("align", "methods/grpo/config.py", "ToolConfig"),
         ("trl", "trainer/grpo_config.py", "GRPOConfig"),
         *BASE_CHAIN,

@@ -30,7 +30,8 @@ from align.training.settings import build_config
 class GuardedGRPOTrainer(GuardedRewards, SkipZeroAdvantage, RowsTogether, ToolRollouts, ImagePrompts, GRPOTrainer):
     """TRL's `GRPOTrainer` whose rewards and tools are counted, timed and guarded.
 
-    With `RewardRules()`, valid rewards and no tools the losses are those of `GRPOTrainer`.
+    With `RewardRules()`, valid rewards, no tools and `skip_without_advantage: off` the losses are those of
+    `GRPOTrainer`; with `auto` up to rounding, at a part of the cost (see `SkipZeroAdvantage`).
     Rollouts with vLLM work on CPUs, too.
 
     Args:

@@ -26,7 +26,10 @@ def test_the_second_pass_is_as_without_it(tmp_path, form):
     """The first step draws, asks and rewards before any weight has moved; only its loss has one more part."""
     logs = {}
     for coef in (0.0, 1.0):
-        trainer = form(tmp_path / str(coef), max_steps=1, consistency_coef=coef, consistency_families=["distractor"])
+        trainer = form(
+            tmp_path / str(coef), max_steps=1, consistency_coef=coef, consistency_families=["distractor"],
+            skip_without_advantage="off",
+        )  # fmt: skip
         trainer.train()
         logs[coef] = trainer.state.log_history[0]
     own = {name for name in logs[1.0] if name.startswith("consistency/")}

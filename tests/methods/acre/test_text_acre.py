@@ -39,6 +39,7 @@ def test_neutral_settings_give_the_losses_of_grpo(tmp_path, settings):
     weights = {"reward_weights": [0.0, 1.0]}
     parent = losses(make_trainer(tmp_path, [by_length], trainer=GRPOTrainer, **settings))
     assert len(set(parent)) == 3
+    settings["skip_without_advantage"] = "off"
     assert losses(make_trainer(tmp_path, [by_length], second_pass="off", **settings)) == parent
     assert losses(make_trainer(tmp_path, [NEUTRAL, by_length], **settings | weights)) == parent
 
@@ -61,8 +62,8 @@ def test_an_answer_reward_that_draws_random_numbers_does_not_move_those_of_the_r
         return [float(random.random() < 0.5) for _ in completions]
 
     parent = losses(make_trainer(tmp_path, [by_length], trainer=GRPOTrainer))
-    weights = {"reward_weights": [0.0, 1.0]}
-    assert losses(make_trainer(tmp_path, [NEUTRAL, by_length], answer_reward=judge, **weights)) == parent
+    own = {"reward_weights": [0.0, 1.0], "skip_without_advantage": "off"}
+    assert losses(make_trainer(tmp_path, [NEUTRAL, by_length], answer_reward=judge, **own)) == parent
 
 
 @pytest.mark.parametrize("is_trained_on", [False, True])

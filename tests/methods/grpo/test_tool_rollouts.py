@@ -155,6 +155,7 @@ def test_calls_that_work_change_nothing_of_what_trl_learns(tmp_path, named):
 
     scripts = [[call("price", item="pear"), "it is 3"], ["four"]]
     given = {"rewards": [lambda completions, **kw: [float(i % 3) for i in range(len(completions))]], "max_steps": 2}
+    given["skip_without_advantage"] = "off"
     ours = trainer_of(tmp_path / "a", scripts, tools={"tools": guard_tools([named("price")], Limits())}, **given)
     start = weights(ours)
     ours.train()

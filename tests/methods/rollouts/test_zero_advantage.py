@@ -233,6 +233,24 @@ def test_no_batch_is_larger_than_those_of_trl(doubles):
         assert rows[1] <= batches[0]["completion_ids"].numel()
 
 
+def batch_of(*lengths, width=16):
+    """Makes a batch of completions with such lengths behind prompts of two tokens, all of which teach."""
+    rows = len(lengths)
+    ids = {"prompt_ids": torch.zeros(rows, 2), "completion_ids": torch.zeros(rows, width)}
+    mask = (torch.arange(width) < torch.tensor(lengths)[:, None]).int()
+    ones = {"prompt_mask": torch.ones(rows, 2), "advantages": torch.ones(rows)}
+    return ids | ones | {"completion_mask": mask}
+
+
+def test_rows_are_packed_by_length_into_few_batches():
+    mixed = Window([batch_of(1, 16, 1, 16), batch_of(16, 1, 16, 1)], "dapo")
+    assert mixed.packed == [[0, 2, 5, 7], [1, 3, 4, 6]]
+    assert len(Window([batch_of(1, 1, 1, 1)] * 4, "dapo").packed) == 1
+    assert len(Window([batch_of(16, 16, 16, 16)] * 4, "dapo").packed) == 4
+    one_place = Window([batch_of(1, 1, 1, 16)], "dapo")  # a second batch would be one more than TRL's
+    assert one_place.packed == [[0, 1, 2, 3]]
+
+
 def test_off_is_trl(tmp_path):
     trainer = make_trainer(tmp_path, skip_without_advantage="off")
     trainer.train()
