@@ -168,7 +168,7 @@ def test_a_base_install_imports_every_module(tmp_path):
     assert names > {
         "align.methods.deconfound.trainer",
         "align.evaluation.suites.questions.lm_harness",
-        "rewards.correction.two_stage",
+        "rewards.correction.instrumental",
     }
 
 

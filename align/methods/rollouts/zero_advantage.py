@@ -159,11 +159,16 @@ class Window:
         mask = self._rows["completion_mask"] * self._rows.get("tool_mask", 1)
         self._counted = mask.sum(1)  # tokens of each row that count
         teaches = (self._rows["advantages"] != 0).view(len(mask), -1).any(1) & (self._counted > 0)
-        self.taught: list[int] = teaches.nonzero().flatten().tolist()
+        # Rows without images are left where they are: together they would not be read by the images' part of a model.
+        is_mixed = 0 in (self._rows.get("num_images") or ())
+        self.taught: list[int] = (teaches | is_mixed).nonzero().flatten().tolist()
         prompts, completions = (self._rows[f"{name}_mask"].sum(1).tolist() for name in ("prompt", "completion"))
         self._lengths = list(zip(prompts, completions, strict=True))
         self.tokens = sum(sum(self._lengths[row]) for row in self.taught)
-        self.packed = self._pack()
+        self.packed = self._as_they_were() if is_mixed else self._pack()
+
+    def _as_they_were(self) -> list[list[int]]:
+        return [[*range(first, first + self._size)] for first in range(0, self._number * self._size, self._size)]
 
     def _pack(self) -> list[list[int]]:
         """Puts rows of like length together, and takes batches apart while that saves padding and there are places."""
