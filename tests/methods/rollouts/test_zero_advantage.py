@@ -106,6 +106,7 @@ def scores_in_doubles(model, input_ids, attention_mask, logits_to_keep, **kwargs
 @pytest.fixture(scope="module")
 def doubles(tmp_path_factory):
     """A trainer in fp64, and its batches with the columns that vLLM, tools and a second iteration add."""
+    torch.manual_seed(0)
     trainer = make_trainer(tmp_path_factory.mktemp("double"), double_model())
     batches = generated(trainer)
     trainer._get_per_token_logps_and_entropies = scores_in_doubles
@@ -117,6 +118,7 @@ def doubles(tmp_path_factory):
         batch["sampling_per_token_logps"] = batch["old_per_token_logps"] - 0.1
         batch["importance_sampling_ratio"] = 1 - torch.rand(shape, generator=rng, dtype=torch.float64) * mask
         batch["tool_mask"] = (torch.rand(shape, generator=rng) > 0.3).int()
+        batch["tool_mask"][0] = 0  # a completion of which all is a tool's
     return trainer, batches
 
 
@@ -140,7 +142,9 @@ def test_rows_that_teach_fill_the_last_batches(doubles):
     sizes = [len(batch["advantages"]) if batch else 0 for batch in found]
     assert sizes == sorted(sizes, key=bool)
     assert sizes[0] == 0
-    assert sum(sizes) == sum(int((batch["advantages"] != 0).sum()) for batch in batches)
+    counted = [(batch["completion_mask"] * batch["tool_mask"]).any(1) for batch in batches]
+    taught = [(batch["advantages"] != 0) & each for batch, each in zip(batches, counted, strict=True)]
+    assert sum(sizes) == sum(int(each.sum()) for each in taught)
 
 
 def test_padding_is_left_out_on_both_sides(tmp_path):
