@@ -5,15 +5,17 @@ set (a list with one value per completion), `trainer_state`, `log_extra(column, 
 It expects one number per completion; None means that the reward has nothing to say about that row.
 """
 
-import asyncio
 import functools
 import inspect
 import os
 import threading
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from rewards.running.worker import end_if_copied
+
+if TYPE_CHECKING:  # a worker whose rewards await nothing does without
+    import asyncio
 
 CALL_ARGUMENTS = ("prompts", "completions", "completion_ids")
 TRAINER_ARGUMENTS = ("trainer_state", "log_extra", "log_metric")
@@ -93,7 +95,7 @@ def better_side(func: Callable[..., Any], *, is_audit: bool = False) -> str:
 
 T = TypeVar("T")
 
-_loops: dict[int, asyncio.AbstractEventLoop] = {}  # by process: a forked one has the loop, and not its thread
+_loops: dict[int, "asyncio.AbstractEventLoop"] = {}  # by process: a forked one has the loop, and not its thread
 
 
 def result_of(awaitable: Awaitable[T]) -> T:
@@ -101,6 +103,8 @@ def result_of(awaitable: Awaitable[T]) -> T:
 
     A forked copy of this process in which the awaited comes back, too, ends.
     """
+    import asyncio
+
     future = asyncio.run_coroutine_threadsafe(_once(awaitable, os.getpid()), own_loop())
     try:
         return future.result()
@@ -115,15 +119,17 @@ async def _once(awaitable: Awaitable[T], owner: int) -> T:
         end_if_copied(owner)
 
 
-def own_loop() -> asyncio.AbstractEventLoop:
+def own_loop() -> "asyncio.AbstractEventLoop":
     """Returns the loop of this process, which begins to run when it is first asked for."""
+    import asyncio
+
     if os.getpid() not in _loops:
         _loops[os.getpid()] = asyncio.new_event_loop()
         threading.Thread(target=_run, args=[_loops[os.getpid()]], name="rewards", daemon=True).start()
     return _loops[os.getpid()]
 
 
-def _run(loop: asyncio.AbstractEventLoop) -> None:
+def _run(loop: "asyncio.AbstractEventLoop") -> None:
     while not loop.is_closed():
         try:
             loop.run_forever()

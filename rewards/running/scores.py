@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
+if TYPE_CHECKING:  # every worker would load it, and make no array
+    import numpy as np
 
 LEFT_OUT = "left out"  # stands for a failure where the reward was not asked, since nobody needs the row
 LARGEST = 3.4e38  # TRL holds rewards in float32, where more is infinite
@@ -85,6 +86,7 @@ class Composition:
         gates: Which reward opens another: where the gate's own value is not above 0, the other counts 0.
 
     Example:
+        >>> import numpy as np
         >>> only_with_format = Composition(gates={0: 1}, limits={2: (-1.0, 0.0)})
         >>> only_with_format.apply(np.array([[1.0, 1.0, -3.0], [1.0, 0.0, 0.5]]))
         array([[ 1.,  1., -1.],
@@ -99,7 +101,7 @@ class Composition:
         """The rewards whose value may differ from what their function gave."""
         return sorted({*self.limits, *self.gates})
 
-    def apply(self, values: np.ndarray) -> np.ndarray:
+    def apply(self, values: "np.ndarray") -> "np.ndarray":
         """Returns what counts of each reward.
 
         Args:
@@ -108,6 +110,8 @@ class Composition:
         Returns:
             `(N, F)`. A gate without a value leaves the reward behind it without one: nobody knows whether it counts.
         """
+        import numpy as np
+
         counted = values.copy()
         for place, (low, high) in self.limits.items():
             counted[:, place] = np.clip(values[:, place], low, high)

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-import uuid
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -66,7 +65,7 @@ class WorkerProcess:
         os.set_blocking(self.results, False)
         _widen(self.jobs)
         numbers = [str(number) for number in (jobs, results, lifeline, self.memory_bytes)]
-        self.family = f"{FAMILY}={uuid.uuid4().hex}"
+        self.family = f"{FAMILY}={os.urandom(16).hex()}"
         self.process = subprocess.Popen(
             [sys.executable, "-c", START, json.dumps([HOME, *sys.path]), *numbers],
             stdin=subprocess.DEVNULL,

@@ -7,6 +7,7 @@ its method. A pattern counts by itself, or only near an offer, where it is commo
 
 import re
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 from rewards.reading.responses import DEFAULT_FORMAT, Completion, ResponseFormat, completion_text
@@ -96,10 +97,6 @@ WORDINGS = {
     ),
 }
 FAMILIES = tuple(WORDINGS)
-_FLAGS = re.IGNORECASE
-_ALONE = {name: re.compile(each.alone, _FLAGS) for name, each in WORDINGS.items()}
-_NEAR = {name: re.compile(each.near_offer, _FLAGS) for name, each in WORDINGS.items()}
-_OFFER = re.compile(OFFER, _FLAGS)
 
 
 def find_pressure(text: str) -> dict[str, str]:
@@ -117,11 +114,17 @@ def find_pressure(text: str) -> dict[str, str]:
 
 
 def _first(text: str, family: str) -> str:
-    alone = _ALONE[family].search(text)
+    alone = _pattern(WORDINGS[family].alone).search(text)
     if alone:
         return alone[0]
-    near = (match for match in _NEAR[family].finditer(text) if _OFFER.search(_around(text, *match.span())))
-    return next((match[0] for match in near), "")
+    offer, near = _pattern(OFFER), _pattern(WORDINGS[family].near_offer).finditer(text)
+    return next((match[0] for match in near if offer.search(_around(text, *match.span()))), "")
+
+
+@cache
+def _pattern(wording: str) -> re.Pattern[str]:
+    """Compiles when first asked: that takes as long as all else that `import rewards` does by itself."""
+    return re.compile(wording, re.IGNORECASE)
 
 
 def _around(text: str, start: int, end: int) -> str:
