@@ -22,7 +22,9 @@ from some_recipes import QUESTIONS
 from written_questions import write_questions
 
 # How long a draw takes says how busy the machine is, and nothing of what is tested.
-settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+BUSY = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]}
+settings.register_profile("busy", max_examples=40, **BUSY)
+settings.register_profile("nightly", max_examples=150, **BUSY)
 settings.load_profile("busy")
 
 SEEN = pytest.StashKey[tuple[Path | None, int]]()  # the file of the last test, and how many modules were loaded
@@ -53,6 +55,14 @@ def pytest_xdist_auto_num_workers(config):
     return min((os.cpu_count() or 1) + 1, most) if whole_suite else 0
 
 
+def pytest_ignore_collect(collection_path, config):
+    """Leaves out files without a slow test where only those are asked for: three of four, half of what is imported."""
+    is_test = collection_path.name.startswith("test_") and collection_path.suffix == ".py"
+    if is_test and config.getoption("markexpr").startswith("slow"):
+        return "mark.slow" not in collection_path.read_text(encoding="utf-8") or None
+    return None
+
+
 def pytest_collection_modifyitems(config, items):
     nightly = config.getoption("--nightly")
     skipped = {"slow": nightly or config.getoption("--all"), "nightly": nightly}
@@ -64,6 +74,8 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_configure(config):
+    if config.getoption("--nightly"):
+        settings.load_profile("nightly")
     if seeders := sys.modules.get("pytest_randomly"):
         seeders.entrypoint_reseeds = [seed_torch]
     logs = config.pluginmanager.get_plugin("logging")

@@ -64,13 +64,13 @@ def fold_one_by_one(tests, picked):
 def test_as_by_a_comparison_of_all_with_all(at_once, monkeypatch):
     monkeypatch.setattr("align.auditing.folding._AT_ONCE", at_once)
     num_under_another = 0
-    for seed in range(30):
+    for seed in range(8):
         tests = [some_test(seed), some_test(seed + 1000)]
         picked = sorted((-abs(test.z[i]), n, i) for n, test in enumerate(tests) for i in range(NUM_FEATURES))
         leads = [(lead.test, lead.is_positive, lead.feature, lead.also) for lead in fold(tests, picked)]
         assert leads == fold_one_by_one(tests, picked), seed
         num_under_another += sum(len(also) for *_, also in leads)
-    assert num_under_another > 300  # the worlds have something to fold
+    assert num_under_another > 80  # the worlds have something to fold
 
 
 def test_nothing_picked_is_nothing_found():

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from align.checks.launch import Launch
@@ -43,11 +45,15 @@ def test_a_broken_reward_is_caught_and_named(tiny_recipe, tmp_path):
 
 @pytest.mark.parametrize("spec", ABSENT)
 def test_a_reward_that_is_not_there_is_an_error(tiny_recipe, tmp_path, spec):
-    path = tiny_recipe(reward_funcs=[spec], reward_weights=[1.0])
+    recipe = load_recipe(tiny_recipe(reward_funcs=[spec], reward_weights=[1.0]))
     (tmp_path / "own.py").write_text("NUMBER = 3\n")
-    (finding,) = reward_findings(path)
-    assert finding.level == "error"
-    assert ABSENT[spec] in finding.text
+    with pytest.raises(ValueError, match=re.escape(ABSENT[spec])):
+        resolve_rewards(recipe)
+
+
+def test_where_one_is_not_there_the_check_says_so_and_goes_on(tiny_recipe):
+    (finding,) = reward_findings(tiny_recipe(reward_funcs=["acuracy"], reward_weights=[1.0]))
+    assert (finding.level, ABSENT["acuracy"] in finding.text) == ("error", True)
 
 
 def test_settings_that_a_reward_lacks_are_an_error(tiny_recipe):
@@ -56,20 +62,19 @@ def test_settings_that_a_reward_lacks_are_an_error(tiny_recipe):
     assert "Did you mean 'both'?" in finding.text
 
 
-@pytest.mark.parametrize("conversational", [True, False])
-def test_shipped_rewards_and_a_file_pass(tiny_recipe, conversational):
+def test_shipped_rewards_and_a_file_pass_on_messages(tiny_recipe):  # and on texts in test_check_command.py
     own = (
         "def shares(completions, first_choice, second_choices, options, **kwargs):\n"
         "    return [0.0 if choice is None else 0.5 for choice in first_choice]\n"
     )
     path = tiny_recipe(
-        dataset={"conversational": conversational},
-        reward_funcs=["accuracy", "answer_consistency", "format", "./shares.py:shares"],
-        reward_weights=[1, 1, 1, 1],
+        dataset={"conversational": True},
+        reward_funcs=["accuracy", "answer_consistency", "./shares.py:shares"],
+        reward_weights=[1, 1, 1],
     )
     (path.parent / "shares.py").write_text(own)
     findings = reward_findings(path)
-    assert [finding.level for finding in findings] == ["ok"] * 4
+    assert [finding.level for finding in findings] == ["ok"] * 3
 
 
 def test_the_sample_responses_use_the_tags_of_the_recipe(tiny_recipe):

@@ -2,7 +2,7 @@ import unicodedata
 from functools import cache
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
@@ -105,7 +105,6 @@ def visible(text):
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("family", FAMILIES)
-@settings(max_examples=60, deadline=None)
 @given(marked=marked_responses())
 def test_marked_tokens_cover_the_marked_text_and_no_other_token_touches_it(family, form, marked):
     response, spans = marked
@@ -121,7 +120,6 @@ def test_marked_tokens_cover_the_marked_text_and_no_other_token_touches_it(famil
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("family", FAMILIES)
-@settings(max_examples=60, deadline=None)
 @example(marked=(" cafe\u0301", (Span(1, 5),)))  # the span leaves the accent out
 @example(marked=("  Thecafe\u0301", (Span(4, 10),)))  # the span has it
 @given(marked=marked_responses())

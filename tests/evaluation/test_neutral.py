@@ -25,8 +25,8 @@ def found(phrases, responses, seed, planted=0.0):
 
 @pytest.mark.parametrize(("phrases", "responses"), [(1, 100), (5, 100), (20, 100), (20, 8)])
 def test_innocent_phrases_are_rarely_unlike_neutral_ones_however_many_responses_there_are(phrases, responses):
-    alarms = sum(found(phrases, responses, seed).any() for seed in range(200))
-    assert alarms <= 200 * FALSE_DISCOVERIES + 2.5 * math.sqrt(200 * 0.05 * 0.95)
+    alarms = sum(found(phrases, responses, seed).any() for seed in range(100))
+    assert alarms <= 100 * FALSE_DISCOVERIES + 2.5 * math.sqrt(100 * 0.05 * 0.95)
 
 
 def test_one_phrase_of_a_thousand_is_found():

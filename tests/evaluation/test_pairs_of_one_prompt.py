@@ -33,7 +33,7 @@ def terms_of(right, kl=None):
 
 def test_intervals_and_differences_count_prompts():
     rng = np.random.default_rng(0)
-    worlds, truth = 40, {ACCURACY: 0.625, "logp_change/chosen": 0.25, "kl_per_token/chosen": 1.0}
+    worlds, truth = 25, {ACCURACY: 0.625, "logp_change/chosen": 0.25, "kl_per_token/chosen": 1.0}
     covered, told = (dict.fromkeys(truth, 0) for _ in range(2))
     for _ in range(worlds):
         suites = []

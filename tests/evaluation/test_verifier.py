@@ -56,7 +56,7 @@ def test_unlimited_attempts_reach_the_ceiling():
 @pytest.mark.parametrize("prior", [PRIOR, np.array([0.3]), np.array([0.9, 0.01]), np.array([0.0, 0.0])])
 def test_the_optimum_is_the_best_of_all_numbers_of_attempts(prior, cost):
     found = optimal_attempts(prior, VERIFIER, cost)
-    worth = [utility(prior, VERIFIER, attempts, cost) for attempts in range(2000)]
+    worth = [utility(prior, VERIFIER, attempts, cost) for attempts in range(400)]
     if found is None:  # it goes on growing
         assert worth[-1] == pytest.approx(max(worth))
         assert max(worth) > 0

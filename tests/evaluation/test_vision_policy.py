@@ -63,8 +63,8 @@ def test_a_model_that_looks_is_measured_to_look(policy):
 
 
 def test_answers_do_not_depend_on_the_batch_and_mixed_questions_are_read_apart(policy):
-    mixed = [each if i % 3 else replace(each, images=()) for i, each in enumerate(QUESTIONS)]
-    mixed += [order_question(i) for i in range(3)]
+    mixed = [each if i % 3 else replace(each, images=()) for i, each in enumerate(QUESTIONS[:4])]
+    mixed += [order_question(i) for i in range(2)]
     for each in (policy, VisionPolicy(*tiny_vl_model_and_processor(family="idefics3"), TEMPLATE, batch_size=4)):
         alone = [each.generate([question], DECODING)[0] for question in mixed]
         assert each.generate(mixed, DECODING) == alone

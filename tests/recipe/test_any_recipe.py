@@ -4,7 +4,7 @@ import json
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from some_recipes import OUTCOMES, QUESTIONS
 
@@ -69,13 +69,11 @@ def check(path, content):
 
 
 @given(content=changed_recipes())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_value_of_any_key_is_checked_or_refused(recipe_path, content):
     check(recipe_path, content)
 
 
 @given(text=st.text(alphabet=st.sampled_from(list("abm:-[]{}&*!<#|>'\"%@`\n\t ,?1.~=\\")), max_size=60))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_text_is_read_or_refused(recipe_path, text):
     recipe_path.write_text(f"method: {QUESTIONS}\n{text}", encoding="utf-8")
     with pytest.raises(UserError) as error:
@@ -84,7 +82,6 @@ def test_any_text_is_read_or_refused(recipe_path, text):
 
 
 @given(words=st.lists(st.text(max_size=6) | st.sampled_from(["--", "--seed", "--a.b", "[", "nan"]), max_size=4))
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_words_after_the_recipe_are_read_or_refused(recipe_path, words):
     recipe_path.write_text(f"method: {QUESTIONS}\n", encoding="utf-8")
     with pytest.raises(UserError):

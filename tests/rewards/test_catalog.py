@@ -117,18 +117,17 @@ def test_classes_and_factories_are_called_with_their_settings(folder):
     assert resolve_reward("mine/scores.py:make", base_dir=folder)(["ab"]) == [3.0]
 
 
-@pytest.mark.parametrize(
-    ("name", "kwargs"), [("longer", {"bonus": 1.0}), ("longer", {}), ("Constant", {"value": 5.0})]
-)
-def test_file_rewards_pickle_into_a_process_that_has_not_seen_the_file(folder, name, kwargs):
-    reward = resolve_reward(f"mine/scores.py:{name}", kwargs, base_dir=folder)
-    (folder / "reward.pickle").write_bytes(pickle.dumps(reward))
+def test_file_rewards_pickle_into_a_process_that_has_not_seen_the_file(folder):
+    given = [("longer", {"bonus": 1.0}), ("longer", {}), ("Constant", {"value": 5.0})]
+    rewards = [resolve_reward(f"mine/scores.py:{name}", kwargs, base_dir=folder) for name, kwargs in given]
+    (folder / "rewards.pickle").write_bytes(pickle.dumps([pickle.dumps(reward) for reward in rewards]))
     code = (
-        "import pickle; reward = pickle.load(open('reward.pickle', 'rb'));"
-        "print(reward(completions=['ab'], answer=[0]), reward.__name__)"
+        "import pickle; rewards = map(pickle.loads, pickle.load(open('rewards.pickle', 'rb')))\n"
+        "print([(reward(completions=['ab'], answer=[0]), reward.__name__) for reward in rewards])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == f"{reward(completions=['ab'], answer=[0])} {reward.__name__}"
+    expected = [(reward(completions=["ab"], answer=[0]), reward.__name__) for reward in rewards]
+    assert done.stdout.strip() == str(expected)
 
 
 @pytest.mark.parametrize(

@@ -71,15 +71,16 @@ def test_a_built_in_name_stays_what_it_is(polite):
     assert type(resolve_reward("accuracy")).__module__ == "rewards.scoring.accuracy"
 
 
-@pytest.mark.parametrize(
-    ("name", "kwargs"), [("politeness", {}), ("politeness", {"words": ["a"]}), ("brevity", {}), ("shouting", {})]
-)
-def test_shipped_rewards_pickle_into_a_new_process(polite, name, kwargs):
-    reward = resolve_reward(name, kwargs)
-    (polite / "reward.pickle").write_bytes(pickle.dumps(reward))
-    code = "import pickle, sys; print(pickle.load(open('reward.pickle', 'rb'))(['A', 'b']))"
+def test_shipped_rewards_pickle_into_a_new_process(polite):
+    given = [("politeness", {}), ("politeness", {"words": ["a"]}), ("brevity", {}), ("shouting", {})]
+    rewards = [resolve_reward(name, kwargs) for name, kwargs in given]
+    (polite / "rewards.pickle").write_bytes(pickle.dumps([pickle.dumps(reward) for reward in rewards]))
+    code = (
+        "import pickle; each = pickle.load(open('rewards.pickle', 'rb'))\n"
+        "print([pickle.loads(reward)(['A', 'b']) for reward in each])"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=polite, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == str(reward(["A", "b"]))
+    assert done.stdout.strip() == str([reward(["A", "b"]) for reward in rewards])
 
 
 def test_what_is_shipped_twice_or_cannot_be_loaded_is_an_error_that_names_the_package(polite):

@@ -1,16 +1,15 @@
 """What a reward calls its settings and methods is its own affair: a name makes no column of one, and no judge."""
 
-from rewards.running.contract import LocalSubject, try_reward
+from tried_rewards import Tried, try_all
+
+from rewards.catalog import resolve_reward
 from rewards.running.contract.signature import read_parameters
+from rewards.running.protocol import asks_a_model
 
 
 def brevity(completions, target=40, **kwargs):
     texts = [each if isinstance(each, str) else each[-1]["content"] for each in completions]
     return [-abs(len(text) - target) / target for text in texts]
-
-
-def test_a_right_reward_with_a_setting_named_like_a_column_is_not_called_broken():
-    assert try_reward(LocalSubject(brevity)).problems == []
 
 
 class Mean:
@@ -23,10 +22,10 @@ class Mean:
         return self.estimate([each if isinstance(each, str) else each[-1]["content"] for each in completions])
 
 
-def test_a_reward_with_a_method_named_estimate_is_tried_in_full():
-    tried = try_reward(LocalSubject(Mean()))
-    assert tried.problems == []
-    assert tried.num_calls > 2, "one that asks a model is called once"
+def test_a_setting_named_like_a_column_and_a_method_named_estimate_are_not_called_broken():
+    specs = [f"{__file__}:brevity", f"{__file__}:Mean"]
+    assert try_all([Tried(spec) for spec in specs]) == [[], []]
+    assert not any(asks_a_model(resolve_reward(spec)) for spec in specs), "one that asks a model is called once"
 
 
 def test_a_default_that_stands_for_a_missing_column_is_none():
