@@ -1,20 +1,26 @@
-"""What two processes have to agree on in GRPO; one launch trains both recipes, as imports cost more than steps."""
+"""What two processes have to agree on in GRPO; one launch trains all of it, as imports cost more than steps."""
 
 import json
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 from calling import SHOP
+from fsdp_on_cpus import WORDS
 from started import WITHOUT_VLLM, launch, metrics_of
 from test_perturbed_recipes import OPTIONS, WHOLE
+from tiny import tiny_model, tiny_tokenizer
 
 from align.assets import find_recipe
 
 pytestmark = pytest.mark.slow
 RUN = Path(__file__).with_name("recipes_run.py")
 TOOLS = find_recipe("grpo/quickstart-tools")
+NEEDS_DEEPSPEED = pytest.mark.skipif(find_spec("deepspeed") is None, reason="needs the extra `deepspeed`")
+STEPS = 7  # with what teaches nothing on neither, one or both of two processes
 HANGS_ONCE = '''
 import time
 from pathlib import Path
@@ -66,23 +72,55 @@ def with_a_tool(folder):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, tiny_model_folder):
-    """Trains both recipes in two processes; returns the folder of the runs."""
-    folder = tmp_path_factory.mktemp("two")
-    paths = []
-    for name, content in {"a": perturbed(folder, tiny_model_folder), "b": with_a_tool(folder)}.items():
-        paths.append(folder / f"{name}.yaml")
-        paths[-1].write_text(yaml.safe_dump(content, sort_keys=False))
-    done = launch("ddp_cpu.yaml", WITHOUT_VLLM, RUN, *paths)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    return folder
+    """Trains in two processes when first asked, under DDP both recipes too; returns the folder of the runs."""
+
+    @cache
+    def train(config):
+        folder = tmp_path_factory.mktemp(config)
+        tiny_model(vocabulary=len(tiny_tokenizer())).save_pretrained(folder / "model")
+        paths = []
+        recipes = {"a": perturbed(folder, tiny_model_folder), "b": with_a_tool(folder)} if config == "ddp_cpu" else {}
+        for name, content in recipes.items():
+            paths.append(folder / f"{name}.yaml")
+            paths[-1].write_text(yaml.safe_dump(content, sort_keys=False))
+        done = launch(f"{config}.yaml", *WORDS.get(config, ()), WITHOUT_VLLM, RUN, folder, STEPS, *paths)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+        return folder
+
+    return train
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "ddp_cpu",
+        pytest.param("zero2_cpu", marks=(pytest.mark.nightly, NEEDS_DEEPSPEED)),
+        pytest.param("zero3_cpu", marks=(pytest.mark.nightly, NEEDS_DEEPSPEED)),
+        pytest.param("fsdp2", marks=pytest.mark.nightly),
+    ],
+)
+def test_the_weights_are_those_of_all_completions_where_ranks_leave_out_unlike_numbers(trained, config):
+    folder = trained(config)
+    assert json.loads((folder / "apart.json").read_text()) < 1e-6
+    off, auto = (
+        [log for log in json.loads((folder / f"{knob}.json").read_text()) if "grad_norm" in log]
+        for knob in ("off", "auto")
+    )
+    assert [log["grad_norm"] for log in auto] == pytest.approx([log["grad_norm"] for log in off], rel=1e-5, abs=1e-7)
+    shares = [log["rollouts/trained_share"] for log in auto]
+    assert len(shares) == STEPS
+    assert 0.0 in shares
+    assert 0 < max(shares) < 1
 
 
 def test_versions_of_a_row_meet_on_two_processes_and_across_the_steps_of_a_generation(trained):
+    trained = trained("ddp_cpu")
     metrics = metrics_of(trained / "perturbed")
     assert [metrics[step]["rewards/together/mean"] for step in range(1, 5)] == [1.0] * 4
 
 
 def test_a_tool_that_hangs_once_in_one_of_two_processes_costs_one_row(trained):
+    trained = trained("ddp_cpu")
     lost = [line["tools/lost_share"] for line in metrics_of(trained / "tools").values()]
     assert sum(lost) == pytest.approx(1 / 32)
     table = pd.read_parquet(trained / "tools" / "completions" / "completions_00001.parquet")

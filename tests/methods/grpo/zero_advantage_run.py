@@ -1,14 +1,12 @@
-"""Trains with and without what teaches nothing in two processes; run by test_zero_advantage_in_two_processes.py."""
+"""Trains with and without what teaches nothing; recipes_run.py runs it in the processes of its launch."""
 
 import json
-import sys
 from pathlib import Path
 
 import torch
 from accelerate import PartialState
 from accelerate.state import AcceleratorState
 from datasets import Dataset
-from fsdp_on_cpus import shard_on_cpus
 from tiny import tiny_tokenizer
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
@@ -46,14 +44,9 @@ def train(knob: str, folder: Path, steps: int) -> dict[str, torch.Tensor]:
     return trainer.accelerator.get_state_dict(trainer.model_wrapped)
 
 
-def main(folder: str, steps: str) -> None:
-    shard_on_cpus()
-    off, auto = (train(knob, Path(folder), int(steps)) for knob in ("off", "auto"))
+def run(folder: Path, steps: int) -> None:
+    """Trains `folder/model` both ways, and writes into `folder/apart.json` how far the weights are apart."""
+    off, auto = (train(knob, folder, steps) for knob in ("off", "auto"))
     if PartialState().is_main_process:
         apart = max(float((off[name].float() - auto[name].float()).abs().max()) for name in off)
-        (Path(folder) / "apart.json").write_text(json.dumps(apart))
-    PartialState().destroy_process_group()
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+        (folder / "apart.json").write_text(json.dumps(apart))
