@@ -56,7 +56,7 @@ def rollout_trainer(surroundings, tmp_path_factory):
         learning_rate=1e-2,
         per_device_train_batch_size=4,
         num_generations=4,
-        max_completion_length=16,
+        max_completion_length=8,
         bf16=False,
         use_cpu=True,
         report_to="none",

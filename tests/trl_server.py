@@ -5,13 +5,13 @@ see `weights_by_file`.
 """
 
 import json
+import multiprocessing
 import os
 import socket
-import subprocess
-import sys
 import time
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 from threading import Lock
 from types import SimpleNamespace
@@ -46,21 +46,23 @@ class Server:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._words = [str(model), str(weights), str(self.port)]
-        self.process: subprocess.Popen | None = None
+        self.process: ForkProcess | None = None
 
     def start(self, dies_at: str = "", logprobs_mode: str = "processed_logprobs") -> None:
-        """Starts a server with the model's first weights.
+        """Starts a server with the model's first weights, as a copy of this process, which has imported everything.
 
         Args:
             dies_at: `PATH N`: it exits when the N-th request for that path has come.
             logprobs_mode: What it says about its log-probs.
         """
-        self.process = subprocess.Popen([sys.executable, __file__, *self._words, dies_at, logprobs_mode])
+        given = (*self._words, dies_at, logprobs_mode)
+        self.process = multiprocessing.get_context("fork").Process(target=main, args=given, daemon=True)
+        self.process.start()
 
     def wait(self) -> None:
         """Waits until the server answers."""
         for _ in range(600):
-            assert self.process.poll() is None
+            assert self.process.is_alive()
             try:
                 urllib.request.urlopen(f"{self.url}/health", timeout=5).close()
                 return
@@ -68,11 +70,16 @@ class Server:
                 time.sleep(0.1)
         raise AssertionError("the server did not start")
 
+    def ended(self) -> int | None:
+        """Waits until the server is dead, and returns its exit code."""
+        self.process.join()
+        return self.process.exitcode
+
     def stop(self) -> None:
         """Kills the server, if there is one."""
         if self.process is not None:
             self.process.kill()
-            self.process.wait()
+            self.process.join()
 
 
 def weights_by_file(patch, path: Path) -> None:
@@ -229,7 +236,3 @@ def main(name: str, weights: str, port: str, dies_at: str, logprobs_mode: str) -
     SETTINGS["model_config"]["logprobs_mode"] = logprobs_mode
     Handler.served = Policy(name, weights, dies_at)
     ThreadingHTTPServer(("127.0.0.1", int(port)), Handler).serve_forever()
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

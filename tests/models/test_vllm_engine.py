@@ -93,7 +93,7 @@ def policy(rollout_trainer):
 def disagreement(trainer, model=None) -> float:
     """Samples completions and returns the largest difference between the engine's log-probs and the model's own."""
     model = model or trainer.model
-    prompts = [trainer.processing_class(f"{i} + 1 =")["input_ids"] for i in range(6)]
+    prompts = [trainer.processing_class(f"{i} + 1 =")["input_ids"] for i in range(3)]
     _, completions, logprobs, _ = trainer.vllm_generation.generate(prompts, None, 1)
     worst = 0.0
     for prompt, completion, engine in zip(prompts, completions, logprobs, strict=True):

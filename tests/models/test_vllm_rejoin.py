@@ -45,7 +45,7 @@ def followed(server):
     """Starts the next server as soon as one is dead."""
 
     def follow():
-        assert server.process.wait() == DIED
+        assert server.ended() == DIED
         server.start()
 
     thread = Thread(target=follow)
@@ -107,7 +107,7 @@ def test_a_question_that_servers_die_of_ends_the_run(server, policy, tmp_path):
 
     def follow():
         for _ in range(2):
-            server.process.wait()
+            server.ended()
             server.start("/v1/completions 1")
 
     thread = Thread(target=follow)
@@ -140,7 +140,7 @@ def test_another_kind_of_server_is_not_gone_on_with(server, policy, tmp_path):
     trainer = make_trainer(policy, server.url, tmp_path / "run")
 
     def follow():
-        server.process.wait()
+        server.ended()
         server.start(logprobs_mode="raw_logprobs")
 
     thread = Thread(target=follow)

