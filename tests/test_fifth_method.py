@@ -1,48 +1,62 @@
 """A method that is not ours: with one folder and one name in the list it is checked, trained, reported, described."""
 
 import json
-import os
 
 import pytest
 from pair_recipe import write_pair_recipe
-from started import ROOT, start
+from started import with_tests
 
 pytestmark = pytest.mark.slow
 
-ADD = "import simpo; from align.methods import METHODS; METHODS['simpo'] = simpo.SIMPO; "
+RUN = """
+import json, sys
+from in_one_process import run
+recipe, out = sys.argv[1:]
+unknown = run(["check", recipe])
+import simpo
+from align.methods import METHODS
+METHODS["simpo"] = simpo.SIMPO
+found = [run(["check", recipe, *words]) for words in (["--json"], ["--gama", "1"], ["--gamma", "-1"])]
+print(json.dumps([unknown, *found, run(["train", recipe, "--output_dir", out])]))
+"""
 
 
-@pytest.fixture
-def recipe(tmp_path, tiny_model_folder):
-    return write_pair_recipe(tmp_path, tiny_model_folder, method="simpo", max_steps=2, beta=2.0, gamma=0.3)
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("simpo")
 
 
-def align(*words, code=ADD):
-    code += f"import sys; sys.argv = ['align', *{list(map(str, words))!r}]; from align.cli import main; main()"
-    return start("-c", code, PYTHONPATH=os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
+@pytest.fixture(scope="module")
+def done(folder, tiny_model_folder):
+    """Runs commands in a process of their own, whose list of methods has one more from the second on."""
+    recipe = write_pair_recipe(folder, tiny_model_folder, method="simpo", max_steps=2, beta=2.0, gamma=0.3)
+    found = with_tests("-c", RUN, recipe, folder / "run")
+    assert found.returncode == 0, found.stderr[-3000:]
+    results = json.loads(found.stdout.splitlines()[-1])
+    assert {result["crash"] for result in results} == {"NoneType: None\n"}
+    return results
 
 
-def test_it_is_checked_in_its_own_words(recipe):
-    done = align("check", recipe, "--json")
-    findings = json.loads(done.stdout)
+def test_it_is_checked_in_its_own_words(done):
+    _, good, wrong, low, _ = (each["output"] for each in done)
+    findings = json.loads(good)
     assert [finding["text"] for finding in findings if finding["level"] == "error"] == []
     (memory,) = [finding for finding in findings if finding["check"] == "memory"]
     assert "reference" not in memory["numbers"]["bytes"]
-    wrong = align("check", recipe, "--gama", "1")
-    assert "Unknown key `gama`" in wrong.stderr + wrong.stdout
-    assert "Did you mean 'gamma'?" in wrong.stderr + wrong.stdout
-    assert "`gamma` must be at least 0, got -1" in align("check", recipe, "--gamma", "-1").stderr
+    assert "Unknown key `gama`" in wrong
+    assert "Did you mean 'gamma'?" in wrong
+    assert "`gamma` must be at least 0, got -1" in low
 
 
-def test_without_its_line_in_the_list_it_is_not_known(recipe):
-    assert "`method` must be one of" in align("check", recipe, code="").stderr
+def test_without_its_line_in_the_list_it_is_not_known(done):
+    assert done[0]["code"] == 1
+    assert "`method` must be one of" in done[0]["output"]
 
 
-def test_it_trains_and_its_page_and_card_speak_its_words(recipe):
-    run = recipe.parent / "run"
-    done = align("train", recipe, "--output_dir", run)
-    assert done.returncode == 0, done.stderr
-    assert "margin" in done.stderr  # beside the steps
+def test_it_trains_and_its_page_and_card_speak_its_words(done, folder):
+    run = folder / "run"
+    assert done[-1]["code"] == 0, done[-1]["output"]
+    assert "margin" in done[-1]["output"]  # beside the steps
     logged = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in logged if "simpo/margin" in line] == [1, 2]
     page, card = ((run / name).read_text() for name in ("report.html", "README.md"))

@@ -23,6 +23,7 @@ def folder(tmp_path) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly  # `scripts/fresh.sh` checks a reward of such a file and a built-in one in CI
 def test_commands_find_our_package_and_the_users_file(folder):
     done = align("rewards", "check", "./rewards.py:variety", cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr

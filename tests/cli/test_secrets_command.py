@@ -5,14 +5,15 @@ import sys
 import zipfile
 from importlib.util import find_spec
 
+import in_one_process
 import pyarrow.parquet as parquet
 import pytest
 import torch
 import yaml
 from some_recipes import PAIRS, QUESTIONS
-from started import align
 from written_evaluation import write_evaluation
 
+from align import secrets
 from align.cli.report import run as report
 from align.errors import RecipeError
 from align.services.train import run
@@ -116,17 +117,21 @@ def test_a_masked_value_is_never_used(planted, tmp_path):
 
 
 def test_check_and_errors_show_no_secret(planted, tmp_path, capfd):
-    found = align("check", planted, "--hub_token", HUB, "--json")
-    assert json.loads(found.stdout)
-    broken = [
-        align("check", planted, "--hub_token", f"[{HUB}]"),
-        align("check", planted, "--dataset.path", f"https://me:{LOGIN}@x"),
-    ]
     (tmp_path / "broken.yaml").write_text(f"method: {QUESTIONS}\nhub_token: [{HUB}\n")
-    broken.append(align("check", tmp_path / "broken.yaml"))
-    assert [result.returncode for result in broken] == [1, 1, 1]
-    for result in (found, *broken):
-        assert [secret for secret in SECRETS if secret in result.stdout + result.stderr] == []
+    commands = [
+        ["check", tmp_path / "broken.yaml"],  # before anything else has told what is secret
+        ["check", planted, "--hub_token", f"[{HUB}]"],
+        ["check", planted, "--dataset.path", f"https://me:{LOGIN}@x"],
+        ["check", planted, "--hub_token", HUB, "--json"],
+    ]
+    results = []
+    for words in commands:
+        secrets._known.clear()
+        results.append(in_one_process.run([str(word) for word in words]))
+    assert [result["code"] for result in results[:3]] == [1, 1, 1]
+    assert json.loads(results[3]["output"])
+    for result in results:
+        assert [secret for secret in SECRETS if secret in result["output"] + result["crash"]] == []
 
 
 def test_the_recipe_of_a_run_folder_is_still_read(planted, tmp_path):

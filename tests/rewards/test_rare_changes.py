@@ -9,7 +9,7 @@ from rewards.catalog import resolve_reward
 from rewards.running.contract import LocalSubject, rarest_seen, try_reward
 
 RARELY = str(Path(__file__).parent / "broken_rewards" / "broken_behaviour.py:RarelyAnother")
-SEEDS = range(30)
+SEEDS = range(20)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def test_a_value_that_changes_by_chance_is_blamed_on_nothing_else(found):
 @pytest.mark.slow
 def test_an_error_that_comes_by_chance_is_blamed_on_nothing_else(found):
     texts = [problem.text for seed in SEEDS for problem in found["raises", seed]]
-    assert sum("in one of several equal calls" in text for text in texts) > 5
+    assert sum("in one of several equal calls" in text for text in texts) > 3
     blamed = ("thread", "reverse", "of one completion", "as a ", "an empty")
     assert not any(word in text for text in texts for word in blamed)
 

@@ -12,11 +12,11 @@ def bench():
 @pytest.mark.slow
 def test_the_bench_measures_processes_and_fits_how_they_grow(bench, tmp_path, capsys):
     out = tmp_path / "growth.json"
-    words = ["--rows", "20", "60", "--parts", "load-questions", "load-pairs", "--words", "6", "--json", str(out)]
+    words = ["--rows", "20", "60", "--parts", "load-pairs", "--words", "6", "--json", str(out)]
     assert bench.main(words) == 0
     found = json.loads(out.read_text())
     assert found["curves"]["load-pairs"]["60"]["cpu_seconds"] > 0
-    assert found["curves"]["load-questions"]["20"]["peak_gb"] > 0
+    assert found["curves"]["load-pairs"]["20"]["peak_gb"] > 0
     assert set(found["exponents"]["load-pairs"]) == {
         "cpu_seconds", "cpu_seconds_beyond", "peak_gb", "peak_gb_beyond",
     }  # fmt: skip

@@ -141,6 +141,7 @@ def test_a_quality_that_some_prompts_lack_is_told(script, models, candidates, tm
 
 
 @pytest.mark.slow
+@pytest.mark.nightly  # the others call its `main`
 def test_the_command_line_as_a_user_types_it(models, data, candidates, tmp_path):
     out = tmp_path / "out"
     words = [

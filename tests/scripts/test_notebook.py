@@ -14,6 +14,7 @@ SHOWN = ("Ready to train.", "<figure", "accuracy", "<table")
 
 
 @pytest.mark.slow
+@pytest.mark.nightly  # tests/test_services.py calls the same, and shows the same tables, without a kernel
 def test_the_quickstart_is_trained_evaluated_and_shown(tmp_path):
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     pytest.importorskip("ipykernel")

@@ -15,7 +15,12 @@ pytestmark = pytest.mark.slow
             marks=pytest.mark.nightly,  # the longer one
             id="reward",
         ),
-        ("checkpoint", {"after", "compared", "merged", "confirmed"}),
+        pytest.param(
+            "checkpoint",
+            {"after", "compared", "merged", "confirmed"},
+            marks=pytest.mark.nightly,  # tests of its commands train, evaluate and merge in CI
+            id="checkpoint",
+        ),
     ],
 )
 def test_a_tour_ends_as_its_text_says_and_leaves_nothing_outside_its_folder(tour, leaves, tmp_path):
