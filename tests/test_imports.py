@@ -171,20 +171,12 @@ def test_imports_help_and_versions_take_half_a_second(command):
     assert least_seconds(command, 0.5) < 0.5
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        "align",
-        "rewards",
-        "rewards.catalog",
-        "align.cli",
-        "align.recipe.recipe",
-        "align.methods",
-        "align.evaluation.record",
-    ],
-)
-def test_light_modules_do_not_load_torch(module):
-    assert modules_after(f"import {module}") & {"torch", "trl", "transformers", "scipy", "matplotlib"} == set()
+LIGHT = "align, rewards, rewards.catalog, align.cli, align.recipe.recipe, align.methods, align.evaluation.record"
+
+
+def test_light_modules_do_not_load_torch():
+    assert modules_after(f"import {LIGHT}") & {"torch", "trl", "transformers", "scipy", "matplotlib"} == set()
+    assert modules_after("import rewards.running.contract.trial") & {"numpy", "asyncio"} == set(), "workers load it"
 
 
 def test_public_names_are_those_of_their_modules():

@@ -16,7 +16,7 @@ def test_settings_of_several_processes_are_told_where_there_is_one(tiny_recipe, 
     recipe = load_recipe(tiny_recipe(reward_funcs=["format"], reward_weights=[1.0], **keys))
     (error,) = prepare(recipe, Launch()).errors
     assert error.text.startswith(words)
-    assert prepare(recipe, Launch(num_processes=2)).errors == []
+    assert check_processes(recipe, Launch(num_processes=2)) == []
 
 
 def test_deepspeed_without_a_launcher_is_told_before_training(tiny_recipe):

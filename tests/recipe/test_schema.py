@@ -1,6 +1,7 @@
 """`align schema` refuses what `align check` refuses of a single key, and takes every recipe that is shipped."""
 
 import json
+from functools import cache
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -18,9 +19,14 @@ SHIPPED = {name: load_yaml(path) for name, path in shipped_recipes().items()}
 CHAIN = next(content for content in SHIPPED.values() if content["method"] == DEMONSTRATIONS and "then" in content)
 
 
+@cache
+def validator_of(method):
+    return Draft202012Validator(schema_of(method))
+
+
 def problems(content):
-    validator = Draft202012Validator(schema_of(content["method"]))
-    return [(".".join(map(str, error.absolute_path)), error.message) for error in validator.iter_errors(content)]
+    found = validator_of(content["method"]).iter_errors(content)
+    return [(".".join(map(str, error.absolute_path)), error.message) for error in found]
 
 
 def recipe_of(method):
