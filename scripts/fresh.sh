@@ -48,7 +48,7 @@ mkdir -p "$CLONE"
 find "$CLONE" -mindepth 1 -maxdepth 1 ! -name .venv -exec rm -rf {} +
 tar -xzf "$FRESH"/dist/*.tar.gz --strip-components 1 -C "$CLONE"
 cd "$CLONE" || exit 1
-try bash scripts/quickstart.sh --max_steps 2 --max_eval 50
+try bash scripts/quickstart.sh --max_steps 2 --max_eval 16
 
 # The wheel: an environment of its own that sees the packages of the clone's, but not the clone.
 cd "$USER_FOLDER" || exit 1
@@ -91,8 +91,8 @@ END
 
 try align doctor
 try align recipes
+try align check acre/quickstart # training checks its recipe too
 for method in acre rrpo crome; do
-  try align check "$method/quickstart"
   try align train "$method/quickstart" --max_steps 2 --output_dir "outputs/$method"
 done
 try python -m align check grpo.yaml

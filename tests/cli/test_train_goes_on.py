@@ -237,7 +237,7 @@ def test_a_time_limit_ends_a_run_with_a_checkpoint_and_a_report_and_it_goes_on(t
 
 
 def test_sigterm_to_all_processes_ends_a_run_with_a_checkpoint_and_it_goes_on(tiny_recipe, folder, tmp_path):
-    path = tiny_recipe(max_steps=24, save_steps=20, dataloader_num_workers=2)
+    path = tiny_recipe(max_steps=14, save_steps=12, dataloader_num_workers=2)
     process = start(path)
     wait_for(folder / "metrics.jsonl", process)
     os.killpg(process.pid, signal.SIGTERM)
@@ -247,11 +247,11 @@ def test_sigterm_to_all_processes_ends_a_run_with_a_checkpoint_and_it_goes_on(ti
     assert f"SIGTERM. It goes on with: align train {path} --resume auto\n" in said
     assert "leaked" not in said  # by Triton's bindings, of modules that are frozen
     reached = max(int(saved.parent.name.rpartition("-")[2]) for saved in folder.glob("checkpoint-*/manifest.json"))
-    assert 0 < reached < 24
+    assert 0 < reached < 14
     assert run(str(path), [], "auto") == 0
     assert run(str(path), ["--output_dir", str(tmp_path / "whole")], None) == 0
     assert same_weights(folder, tmp_path / "whole")
-    assert sorted(metrics_of(folder)) == list(range(1, 25))
+    assert sorted(metrics_of(folder)) == list(range(1, 15))
 
 
 def test_a_second_ctrl_c_on_a_terminal_ends_a_run_at_once_and_brings_the_cursor_back(tiny_recipe, folder):

@@ -9,7 +9,7 @@ from tiny import tiny_model, tiny_tokenizer
 
 from align.errors import UserError
 from align.evaluation.suites.questions.evaluation import QuestionEvaluation
-from align.evaluation.suites.questions.lm_harness import collect, harness_suite, require_harness, run_task
+from align.evaluation.suites.questions.lm_harness import collect, harness_suite, require_harness
 from align.models.answer_cache import AnswerCache
 from align.models.checkpoint import Checkpoint
 
@@ -73,18 +73,7 @@ def test_a_missing_harness_is_named_with_its_pip_line():
 
 
 @pytest.mark.slow
-def test_a_task_in_a_local_file_runs_offline(tmp_path):
-    pytest.importorskip("lm_eval", reason="needs the extra `lm-eval`")
-    rows = [{"q": f"q{i}?", "choices": ["1", "2"], "gold": i % 2} for i in range(10)]
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (tmp_path / "tiny_task.yaml").write_text(TASK.format(rows=tmp_path / "rows.jsonl"))
-    kept = run_task(str(tmp_path / "tiny_task.yaml"), tiny_model(), tiny_tokenizer(), batch_size=4, max_rows=None)
-    assert len(kept["items"]["acc"]) == 10
-    assert set(kept["items"]["acc"]) <= {0.0, 1.0}
-
-
-@pytest.mark.slow
-def test_a_task_in_a_file_is_run_again_since_what_it_includes_may_have_changed(tmp_path):
+def test_a_task_in_a_file_runs_offline_and_again_since_what_it_includes_may_have_changed(tmp_path):
     pytest.importorskip("lm_eval", reason="needs the extra `lm-eval`")
     task, rows = tmp_path / "tiny_task.yaml", [{"q": f"q{i}?", "choices": ["1", "2"], "gold": 0} for i in range(8)]
     (tmp_path / "kept").mkdir()
@@ -99,3 +88,4 @@ def test_a_task_in_a_file_is_run_again_since_what_it_includes_may_have_changed(t
             (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[:num]))
             found = QuestionEvaluation._run_harness(evaluation, str(task), checkpoint, model, cache)
             assert len(found["items"]["acc"]) == num
+            assert set(found["items"]["acc"]) <= {0.0, 1.0}

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 from fake_distribution import install
-
-import align
+from started import ROOT
 
 HERE = Path(__file__).parent
 
@@ -20,25 +19,28 @@ def test_a_suite_of_an_installed_package_is_a_command_with_its_options(tmp_path,
     place.write_text("[truealign.suites]\nshouting = shouting:SHOUTING\nbroken = no_such:X\nodd = json:dumps\n")
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"prompt": f"Say {i}."}) + "\n" for i in range(4)))
 
-    def run(*words):
-        found = subprocess.run(
-            [sys.executable, "-c", "from align.cli.app import main; main()", "eval", *map(str, words)],
-            capture_output=True, text=True, cwd=tmp_path,
-            env={"PYTHONPATH": f"{tmp_path / 'site'}:{HERE}:{Path(align.__file__).parents[1]}", "HOME": str(tmp_path),
-                 "COLUMNS": "200"},
-        )  # fmt: skip
-        return found.returncode, found.stdout + found.stderr
-
-    code, shown = run("shouting", "--help")
+    words = ("--model", tiny_model_folder, "--data", "rows.jsonl", "--max_new_tokens", 4)
+    commands = [
+        ("shouting", "--help"),
+        ("shouting", *words, "--loud", 0, "--out", "out"),
+        ("--suite", "shouting", *words, "--num_shuffles", 2, "--out", "other"),
+    ]
+    found = subprocess.run(
+        [sys.executable, ROOT / "tests" / "in_one_process.py"], capture_output=True, text=True, cwd=tmp_path,
+        input=json.dumps([["eval", *map(str, command)] for command in commands]),
+        env={"PYTHONPATH": f"{tmp_path / 'site'}:{HERE}:{ROOT}", "HOME": str(tmp_path)},
+    )  # fmt: skip
+    assert found.returncode == 0, found.stderr
+    results = json.loads(found.stdout.splitlines()[-1])
+    assert {result["crash"] for result in results} == {"NoneType: None\n"}
+    code, shown = results[0]["code"], results[0]["output"]
     assert (code, "--loud" in shown, "--num_shuffles" in shown) == (0, True, False)
     assert "The suite broken cannot be loaded from no_such:X" in shown
     assert "The suite odd is left out: json:dumps must be a `Suite`, got function." in shown
-    words = ("--model", tiny_model_folder, "--data", "rows.jsonl", "--max_new_tokens", 4)
-    code, shown = run("shouting", *words, "--loud", 0, "--out", "out")
-    assert code == 0, shown
+    assert results[1]["code"] == 0, results[1]["output"]
     record = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert (record["kind"], record["about"]["settings"]) == ("suite", {"loud": 0.0})
     assert record["suites"]["shouting"]["model"]["shouting"]["n"] == 4
     assert "Shouting" in (tmp_path / "out" / "report.html").read_text()
-    code, shown = run("--suite", "shouting", *words, "--num_shuffles", 2, "--out", "other")
+    code, shown = results[2]["code"], results[2]["output"]
     assert (code, "`--num_shuffles` does not go with `--suite shouting`" in shown) == (1, True)

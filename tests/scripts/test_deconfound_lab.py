@@ -94,7 +94,7 @@ def test_arms_that_are_worse_than_the_baseline_are_listed(lab):
 @pytest.mark.slow
 def test_a_small_lab_runs_from_end_to_end(lab, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(lab, "COVERAGE_SEED", 500)
-    words = ["--replications", "2", "--first_seed", "100", "--rows", "1200", "--coverage_replications", "2"]
+    words = ["--replications", "1", "--first_seed", "100", "--rows", "1200", "--coverage_replications", "2"]
     words += ["--regimes", "entangled", "grouped", "weak", "--json", str(tmp_path / "lab.json")]
     assert lab.main(words) == 0
     record = json.loads((tmp_path / "lab.json").read_text())

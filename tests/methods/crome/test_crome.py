@@ -126,7 +126,7 @@ def test_a_pairwise_model_reads_both_orders(tmp_path, model_folder, messages, pe
 def test_a_pairwise_model_learns(tmp_path, model_folder):
     rows = make_rows(64, ties=True)
     trainer = make_trainer(
-        tmp_path, model_folder, rows, model_type="pairwise", max_steps=60, per_device_train_batch_size=8
+        tmp_path, model_folder, rows, model_type="pairwise", max_steps=36, per_device_train_batch_size=8
     )
     trainer.train()
     loss = logged(trainer)
