@@ -11,14 +11,13 @@ import runpy
 import sys
 from pathlib import Path
 
-from align.training.mended import leave_out_vllm
+from align.training.imports import load_libraries
 
 if __name__ == "__main__":
     del sys.argv[0]
     sys.path.insert(0, str(Path(sys.argv[0]).parent))
     gc.disable()
-    leave_out_vllm()
-    import trl  # noqa: F401  # also where no vLLM is installed
+    load_libraries(without_vllm=True)
     from accelerate.utils import imports
 
     imports._is_package_available = functools.cache(imports._is_package_available)

@@ -27,9 +27,9 @@ def unwritten(recipe: Recipe, config: Any) -> str:
     """
     values = _values(recipe, config)
     written = recipe.resolved.keys() | {f"dataset.{name}" for name in recipe.resolved["dataset"]}
-    lines = [HEAD]
+    training, lines = recipe.training, [HEAD]
     for place, keys in groupby(keys_of(recipe.method), lambda key: key.place):
-        found = [_line(key.name, values, recipe.training, written) for key in keys if key.name in values]
+        found = [_line(key.name, values, training, written) for key in keys if key.name in values]
         lines += [f"# -- {place}\n", *filter(None, found)] if any(found) else []
     return "".join(lines)
 

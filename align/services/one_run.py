@@ -125,7 +125,6 @@ def _build(stage: Stage, run: Prepared) -> Any:
 def _run(trainer: Any, stage: Stage, run: Prepared, seconds: float | None, is_shared: bool) -> tuple[int, str | None]:
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-    from align.report import build_report
     from align.training.callbacks import AlarmLines, BestMetric, LivePage, MetricsFile, PhaseTimer, RunProgress
     from align.training.hub import HubPushes
     from align.training.mended import keep_adapter_dtype, keep_loading, restore_to_one_cpu
@@ -151,7 +150,7 @@ def _run(trainer: Any, stage: Stage, run: Prepared, seconds: float | None, is_sh
     trainer.add_callback(PhaseTimer(trainer))
     trainer.add_callback(AlarmLines(recipe.rewards.thresholds(), recipe.rewards.stop_on))
     trainer.add_callback(BestMetric())
-    trainer.add_callback(LivePage(partial(build_report, folder, in_training=True)))  # it reads what others write
+    trainer.add_callback(LivePage(partial(_build_live_page, folder)))  # it reads what others write
     trainer.add_callback(EndOfPass(trainer, stage.checkpoint))  # last: it evaluates
     restore_to_one_cpu()
     keep_loading(trainer)
@@ -193,6 +192,12 @@ def write_missing_report(folder: Path, *, anew: bool = False) -> None:
         )
         return
     print(f"Model and logs are in {folder}, the report is {report}.")
+
+
+def _build_live_page(folder: Path) -> None:
+    from align.report import build_report  # not before the first step, which need not wait for it
+
+    build_report(folder, in_training=True)
 
 
 def _with_model(checkpoint: Path, recipe: Recipe) -> Path:

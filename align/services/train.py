@@ -4,6 +4,7 @@ import atexit
 import gc
 import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -34,10 +35,12 @@ from align.services.one_run import quiet_environment, train_stage
 from align.services.prepared import Prepared, prepare
 from align.services.run_words import say_checking, start_words
 from align.threads import use_threads
-from align.training.stopping import TO_BE_CONTINUED
+from align.training.imports import load_libraries
 
 if TYPE_CHECKING:
     import pandas as pd
+
+TO_BE_CONTINUED = 75  # EX_TEMPFAIL of sysexits.h
 
 
 @dataclass(frozen=True, repr=False)
@@ -153,10 +156,11 @@ def _train_stages(
     quiet_environment(uses_vllm)
     models = [stage.recipe.model.model_name_or_path for stage in stages]
     use_threads(most_parameters(model for model in models if recipe.then is None or model != recipe.then.trained))
-    if services.is_whole_process and not uses_vllm:
-        from align.training.mended import leave_out_vllm
-
-        leave_out_vllm()
+    if "torch" not in sys.modules:
+        say("Loading torch, transformers and TRL.")
+    leaves_out = services.is_whole_process and not uses_vllm
+    load_libraries(without_vllm=leaves_out and any(hasattr(stage.recipe.settings, "use_vllm") for stage in stages))
+    if leaves_out:
         gc.freeze()  # modules: accelerate runs full collections in and after each training
         atexit.register(gc.unfreeze)  # else Triton takes its own, which are never freed, for leaks and lists them
     from accelerate.utils import release_memory

@@ -1,13 +1,10 @@
-"""What a run mends in its libraries: types of adapters, loaders and signals, CPUs, names, an import that it lacks."""
+"""What a run mends in its libraries: types of adapters, loaders and signals, CPUs, and names."""
 
 import signal
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -19,7 +16,6 @@ RENAMED = {
     "gradient_checkpointing": "activation_checkpointing",
     "gradient_checkpointing_kwargs": "activation_checkpointing_kwargs",
 }
-GENERATION = "trl.generation.vllm_generation"  # with its client all of TRL that imports vLLM, each when it is loaded
 
 
 def keep_adapter_dtype(trainer: Any) -> None:
@@ -106,19 +102,3 @@ def old_names_hidden() -> Iterator[None]:
     with warnings.catch_warnings():
         hide_old_names()
         yield
-
-
-def leave_out_vllm() -> None:
-    """Loads what TRL generates with as if vLLM were not installed; this process cannot use vLLM afterwards.
-
-    TRL imports it wherever it is installed, and that takes seconds.
-    """
-    if GENERATION in sys.modules or find_spec("vllm") is None:
-        return
-    import_utils: Any = import_module("trl.import_utils")
-    installed = import_utils.is_vllm_available
-    import_utils.is_vllm_available = lambda min_version=None: False
-    try:
-        import_module(GENERATION)
-    finally:
-        import_utils.is_vllm_available = installed

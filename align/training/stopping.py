@@ -13,7 +13,6 @@ import torch
 from transformers import TrainerCallback
 from transformers.trainer_utils import SaveStrategy
 
-TO_BE_CONTINUED = 75  # EX_TEMPFAIL of sysexits.h
 _SHARE_TO_SPARE, _MOST_TO_SPARE = 0.05, 120.0  # of the limit, seconds: reports, engines that shut down
 _SIGNALS = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
 _SAME = 1.0  # seconds: a launcher hands on what the terminal has sent to everyone

@@ -15,8 +15,7 @@ from started import ROOT, metrics_of
 
 from align.errors import RecipeError, RunFolderError
 from align.runs.owner import owned
-from align.services.train import run
-from align.training.stopping import TO_BE_CONTINUED
+from align.services.train import TO_BE_CONTINUED, run
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ from trl.generation.vllm_generation import VLLMGeneration
 
 from align.experimental.canary.trainer import PLAIN
 from align.models.cpu_attention import HEAD_SIZES
-from align.training.mended import GENERATION
+from align.training.imports import GENERATION
 
 
 def test_the_engine_reads_its_settings_when_it_is_asked_and_has_no_more_that_change_log_probs():
