@@ -1,4 +1,4 @@
-"""A base install works, and each extra adds what it is for; without it, one sentence says how to get it."""
+"""Each size and each extra adds what it is for; without it, one sentence says how to get it."""
 
 import ast
 import json
@@ -28,7 +28,8 @@ DECONFOUND = (
     "--groups author --max_rows 200 --out OUT --estimator"
 )
 AUGMENT = f"augment {ASSETS}/crome/assets/lab/train.jsonl --method crome --out OUT --max_rows 4 --dry_run --model x"
-AUDIT = f"audit {ASSETS}/crome/assets/lab/train.jsonl --max_rows 60 --out OUT --fail_on near_duplicates"
+AUDITED = f"audit {ASSETS}/crome/assets/lab/train.jsonl --max_rows 60 --out OUT"
+AUDIT = f"{AUDITED} --fail_on near_duplicates"
 MATH = "--reward_funcs [math_accuracy] --reward_kwargs {}"
 GYM = "--reward_funcs [reasoning_gym] --reward_kwargs {}"
 TWO_STEPS = "--max_steps 2 --eval_strategy no --output_dir OUT"
@@ -76,6 +77,30 @@ ENABLED = {
     "wandb": [f"train sft/quickstart --report_to wandb {TWO_STEPS}"],
     "audit": [AUDIT],
 }
+# By size: what it has, and what it lacks with the size that has it.
+OF_SIZES: dict[str, tuple[list[str], list[tuple[str, str]]]] = {
+    "": (
+        [
+            "recipes",
+            "doctor",
+            AUDITED,
+            "rewards check format",
+            f"{AUGMENT} --endpoint http://127.0.0.1:9/v1",
+        ],
+        [
+            ("train", "check acre/quickstart"),
+            ("train", f"train acre/quickstart {TWO_STEPS}"),
+            ("train", "keys acre"),
+            ("train", "rewards check acre/quickstart"),
+            ("eval", EVAL),
+            ("eval", f"merge --base {LAB}/model --tuned {VISION}/model --out OUT"),
+            ("eval", "audit owner/data --out OUT"),
+            ("eval", AUGMENT),
+            ("eval", f"filter {ASSETS}/acre/assets/lab/eval.jsonl --out OUT.jsonl --model {LAB}/model"),
+        ],
+    ),
+    "eval": (["doctor", EVAL], [("train", "check acre/quickstart"), ("train", "keys acre")]),
+}
 TRACKERS = ("tensorboard", "trackio", "wandb")  # each is a writer of transformers; nightly
 # Their parts need weights, tasks and tables that no package of ours brings.
 IMPORTS = {
@@ -86,9 +111,11 @@ IMPORTS = {
 }
 
 
-def python(folder: Path, *words: str, with_extras: tuple[str, ...] = (), given: str = "") -> str:
-    """Runs Python outside the checkout with a base install and some extras, and returns what it prints."""
-    variables = os.environ | installed_with(folder / "site", *with_extras) | {"OMP_NUM_THREADS": "1"}
+def python(folder: Path, *words: str, with_extras: tuple[str, ...] = (), size: str = "train", given: str = "") -> str:
+    """Runs Python outside the checkout with a base install, a size and some extras, and returns what it prints."""
+    variables = (
+        os.environ | installed_with(folder / "site", *filter(None, (size, *with_extras))) | {"OMP_NUM_THREADS": "1"}
+    )
     variables |= {"WANDB_MODE": "offline", "TRACKIO_DIR": str(folder / "trackio")}
     done = subprocess.run(
         [sys.executable, *words], cwd=folder, env=variables, input=given, capture_output=True, text=True
@@ -97,11 +124,11 @@ def python(folder: Path, *words: str, with_extras: tuple[str, ...] = (), given: 
     return done.stdout
 
 
-def run_all(folder: Path, commands: list[str], *with_extras: str) -> list[dict]:
+def run_all(folder: Path, commands: list[str], *with_extras: str, size: str = "train") -> list[dict]:
     """Runs commands one after the other in one process; each gets an `OUT` of its own."""
     words = [shlex.split(command.replace("OUT", f"out/{i}")) for i, command in enumerate(commands)]
     runner = str(ROOT / "tests" / "in_one_process.py")
-    lines = python(folder, runner, with_extras=with_extras, given=json.dumps(words)).splitlines()
+    lines = python(folder, runner, with_extras=with_extras, size=size, given=json.dumps(words)).splitlines()
     return json.loads(next(line for line in reversed(lines) if line.startswith("[{")))  # a tracker may say good-bye
 
 
@@ -110,10 +137,13 @@ def has(*names: str) -> bool:
 
 
 def test_the_table_is_that_of_the_project_file():
-    assert sorted(extras.EXTRAS) == EXTRAS
+    assert sorted(extras.SIZES | extras.EXTRAS) == EXTRAS
     brought = packages_distributions()
-    for extra, modules in extras.EXTRAS.items():
-        wanted = {canonicalize_name(Requirement(line).name) for line in PROJECT["optional-dependencies"][extra]}
+    own = extras.EXTRAS | {"eval": extras.SIZES["eval"], "train": {"trl": "TRL"}}
+    assert extras.SIZES["train"] == own["eval"] | own["train"]
+    for extra, modules in own.items():
+        lines = map(Requirement, PROJECT["optional-dependencies"][extra])
+        wanted = {canonicalize_name(line.name) for line in lines if line.name != "truealign"}
         found = {
             module: {canonicalize_name(name) for name in brought[module]} for module in modules if module in brought
         }
@@ -163,7 +193,7 @@ for name in align.__all__:
 
 
 @pytest.mark.slow
-def test_a_base_install_imports_every_module(tmp_path):
+def test_an_install_to_train_with_imports_every_module(tmp_path):
     names = set(python(tmp_path, "-c", WALK).split())
     assert names > {
         "align.methods.deconfound.trainer",
@@ -209,13 +239,29 @@ def test_what_an_extra_brings_is_missing_or_broken_and_the_sentence_says_which(m
     assert extras.not_imported("own", "`x`", error, "json") == broken
 
 
+def refused_at(size: str, folder: Path) -> None:
+    """Runs what a size has and what it lacks, and compares the sentences."""
+    has, lacks = OF_SIZES[size]
+    results = run_all(folder, [*has, *(command for _, command in lacks)], size=size)
+    for command, result in zip(has, results, strict=False):
+        assert result["code"] == 0, f"{command}: {result['output']}{result['crash']}"
+    for (larger, command), result in zip(lacks, results[len(has) :], strict=True):
+        assert result["code"] == 1, command
+        assert result["crash"] == "NoneType: None\n", command
+        assert result["output"].count("Error") == 1
+        assert extras.pip_line(larger) in result["output"], command
+
+
 @pytest.mark.slow
-def test_a_base_install_asks_servers_and_audits_and_says_what_it_did_not_look_for(tmp_path):
-    served = f"{AUGMENT} --endpoint http://127.0.0.1:9/v1"
-    result, planned = run_all(tmp_path, [AUDIT.partition(" --fail_on")[0], served])
-    assert result["code"] == planned["code"] == 0, result["output"] + planned["output"]
-    assert extras.pip_line("audit") in result["output"]
-    assert "cues" in json.loads((tmp_path / "out" / "0" / "audit.json").read_text())
+def test_a_base_audits_and_tries_rewards_and_names_the_size_for_the_rest(tmp_path):
+    refused_at("", tmp_path)
+    said = python(tmp_path, "-c", "import align\ntry: align.train\nexcept ImportError as error: print(error)", size="")
+    assert extras.pip_line("train") in said
+
+
+@pytest.mark.slow
+def test_without_trl_models_are_evaluated_and_recipes_refused(tmp_path):
+    refused_at("eval", tmp_path)
 
 
 @pytest.mark.slow
