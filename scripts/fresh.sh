@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# What a stranger does first, without an extra: bash scripts/fresh.sh [FOLDER]
-# In a clone without an environment: `scripts/quickstart.sh`, which makes one. Beside it, and outside the checkout: a
-# built wheel with the same packages and no others, every command of the README that needs no extra, and for those that
-# need one the sentence that says so. FOLDER (.fresh) is used again: a second run downloads nothing.
+# What a stranger does first, in each of the three sizes: bash scripts/fresh.sh [FOLDER]
+# In a clone without an environment: `scripts/quickstart.sh`, which makes one of the size `train`. Outside the checkout:
+# a built wheel with the same packages and no others, every command of the README that needs no extra, and for those that
+# need one the sentence that says so; the size `eval`, which is `train` without TRL; and the base, installed anew from
+# the index. FOLDER (.fresh) is used again: a second run downloads nothing.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 export PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -107,6 +108,42 @@ try align rewards check accuracy
 try align rewards check acre/quickstart
 try align rewards check ./rewards.py:brevity
 
-[ $failed = 0 ] || echo "$failed of the commands of a base install failed."
-echo "A base install took $SECONDS s."
+# The size `eval`: the packages of the clone's environment but TRL.
+MIDDLE="$FRESH/middle"
+rm -rf "$MIDDLE" && "$CLONE/.venv/bin/python" -m venv --without-pip "$MIDDLE"
+for each in "$(packages "$CLONE/.venv")"/*; do
+  case "${each##*/}" in trl | trl-* | truealign* | *.pth) ;; *) ln -s "$each" "$(packages "$MIDDLE")/" ;; esac
+done
+try "$CLONE/.venv/bin/python" -m pip --python "$MIDDLE/bin/python" install --quiet --no-index --no-deps "$FRESH"/dist/*.whl
+PATH="$MIDDLE/bin:$PATH"
+MODEL="$ASSETS/acre/assets/lab/model"
+try align doctor
+try align eval --model "$MODEL" --data "$ASSETS/acre/assets/lab/eval.jsonl" --max_rows 4 --suite accuracy --out small-eval
+refuse train align check acre/quickstart
+refuse train align keys acre
+
+# The base.
+SMALL="$FRESH/small"
+[ -x "$SMALL/bin/python" ] || "${BASE_PYTHON:-python3}" -m venv "$SMALL"
+began=$SECONDS
+try "$SMALL/bin/python" -m pip install --quiet --no-compile "$FRESH"/dist/*.whl
+took=$((SECONDS - began))
+try "$SMALL/bin/python" -m pip install --quiet --no-compile --no-index --no-deps --force-reinstall "$FRESH"/dist/*.whl
+PATH="$SMALL/bin:$PATH"
+try align --version
+try align doctor
+try align recipes
+try align audit "$ASSETS/acre/assets/lab/train.jsonl" --max_rows 200 --out audit
+try align rewards new politeness
+try align rewards check politeness.py:politeness
+try align report outputs/rrpo
+try align report eval
+refuse train align check acre/quickstart
+refuse train align train acre/quickstart
+refuse eval align eval --model "$MODEL" --data "$ASSETS/acre/assets/lab/eval.jsonl" --out nothing
+refuse eval align merge --base "$MODEL" --tuned "$MODEL" --out nothing
+echo "The base has $(du -sm "$(packages "$SMALL")" | cut -f1) MB and took $took s to install."
+
+[ $failed = 0 ] || echo "$failed of the commands of a fresh install failed."
+echo "Fresh installs took $SECONDS s."
 exit $((failed > 0))

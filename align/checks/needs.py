@@ -223,7 +223,7 @@ def vllm_window() -> tuple[str, str]:
     """Reads the lowest and highest vLLM that the installed TRL supports from TRL's source, without importing it."""
     spec = importlib.util.find_spec("trl")
     if spec is None or spec.submodule_search_locations is None:
-        raise ModuleNotFoundError("The package `trl` is not installed. Run `pip install truealign`.")
+        raise ModuleNotFoundError(absent("train", "`use_vllm: true`"), name="trl")
     source = (Path(spec.submodule_search_locations[0]) / "import_utils.py").read_text(encoding="utf-8")
     found = re.search(r'Version\("([\d.]+)"\) <= _vllm_base_version <= Version\("([\d.]+)"\)', source)
     if found is None:

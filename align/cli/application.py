@@ -14,7 +14,14 @@ MEANT = ("system_prompt", "content_free")  # texts for a model, which may be emp
 
 
 class Command(TyperCommand):
-    """A command that refuses an empty word, in place of taking it for the current folder, or for nothing."""
+    """A command that refuses an empty word, in place of taking it for the current folder, or for nothing.
+
+    Attributes:
+        size: Of an install, without which it is refused before anything else; what else it turns out to need is said
+            in the same words.
+    """
+
+    size: str | None = None
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Looks at the words before they are read; those of other options are not its own."""
@@ -36,9 +43,21 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command, where remedies name its options."""
+        from rewards.extras import missing, too_small
+
+        what = f"`{ctx.command_path}`"
         leaves_out = any(param.name == "on_bad_rows" for param in self.params)
-        with asked_by("command" if leaves_out else "none"):
-            return super().invoke(ctx)
+        sentence = missing(self.size, what) if self.size else ""
+        try:
+            if not sentence:
+                with asked_by("command" if leaves_out else "none"):
+                    return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            sentence = too_small(what, error)
+            if not sentence:
+                raise
+        typer.secho(f"Error: {sentence}", fg=typer.colors.RED, err=True)
+        raise typer.Exit(1)
 
 
 def _refuse(ctx: Any, option: Any) -> None:
@@ -100,9 +119,9 @@ def _repeat(names: set[str], args: list[str]) -> Iterable[str]:
 class Application(typer.Typer):
     """An application whose commands refuse words that are empty."""
 
-    def command(self, name: str | None = None, *, cls: Any = Command, **settings: Any) -> Any:
-        """Registers a command, as typer does."""
-        return super().command(name, cls=cls, **settings)
+    def command(self, name: str | None = None, *, cls: Any = Command, size: str | None = None, **settings: Any) -> Any:
+        """Registers a command, as typer does, and the size of an install that it needs."""
+        return super().command(name, cls=type(cls.__name__, (cls,), {"size": size}) if size else cls, **settings)
 
 
 app = Application(

@@ -16,6 +16,7 @@ from align.data.text_lines import Span, divide_lines
 from align.errors import DataError
 from align.hub_reach import Answer, ask_hub, go_offline
 from align.recipe.problems import one_line
+from rewards.extras import missing
 from rewards.reading.gym import is_task
 
 __all__ = ["READERS", "RawRow", "Row", "find_split", "lines_of", "read_rows", "read_span", "spans_of"]
@@ -168,6 +169,8 @@ def _unpack(batch: Any, file: Path, before: int) -> Iterator[Row | RowProblem]:
 
 
 def _read_with_datasets(path: str, split: str | None) -> Iterator[RawRow]:
+    if sentence := missing("eval", f"{path} is no file that is here, and reading it", "datasets"):
+        raise DataError(sentence)
     import datasets
 
     name, _, subset = path.partition(":")

@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
 from align.models.at_hand import is_hub_id
 
 
 def card_fields(path: Path) -> dict[str, Any]:
     """Reads the front matter of a card; empty where there is none, or none that can be read."""
+    from huggingface_hub.repocard import REGEX_YAML_BLOCK
+
     try:
         found = REGEX_YAML_BLOCK.search(path.read_text(encoding="utf-8"))
         fields = yaml.safe_load(found[2]) if found else None

@@ -47,8 +47,8 @@ def config_fields(method: str) -> dict[str, ConfigField]:
 
 def own_fields(chain: tuple[tuple[str, str, str], ...], owner: str | None = None) -> list[str]:
     """Lists the settings that a config adds to those of TRL and transformers, all or those of one of its classes."""
-    fields = chain_fields(chain).values()
-    return [each.name for each in fields if each.owner[0] not in PARENTS and owner in (None, each.owner[1])]
+    fields = chain_fields(tuple(each for each in chain if each[0] not in PARENTS)).values()
+    return [each.name for each in fields if owner in (None, each.owner[1])]
 
 
 @cache

@@ -24,6 +24,7 @@ from align.recipe.unknown_keys import check_keys
 from align.recipe.yaml_loader import load_yaml, parse_word
 from align.secrets import remember_secrets
 from rewards.catalog import REWARDS
+from rewards.extras import missing
 
 MODEL_BLOCK = "model_init_kwargs"
 OF_LOADING = ("revision", "code_revision", "subfolder", "variant", "cache_dir", "gguf_file", "token")
@@ -98,6 +99,8 @@ def load_recipe(path: Path, overrides: Sequence[str] = (), settings: Mapping[str
     Raises:
         RecipeError: At the first key or value that is wrong, with its name and what would be right.
     """
+    if sentence := missing("train", "Reading a recipe"):
+        raise RecipeError(sentence)
     content = load_yaml(path)
     base = path.resolve().parent
     texts = text_keys(merge(content, parse_overrides(overrides)))

@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rewards.extras import absent
+
 Source = tuple[str, str]  # a package, and a file in it
 
 
@@ -34,7 +36,7 @@ def source_tree(source: Source) -> ast.Module:
     package, file = source
     spec = importlib.util.find_spec(package)
     if spec is None or spec.submodule_search_locations is None:
-        raise ModuleNotFoundError(f"The package `{package}` is not installed. Run `pip install truealign`.")
+        raise ModuleNotFoundError(absent("train", "Reading a recipe"), name=package)
     path = Path(next(iter(spec.submodule_search_locations))) / file
     return ast.parse(path.read_text(encoding="utf-8"))
 

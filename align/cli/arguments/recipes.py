@@ -38,7 +38,7 @@ ResumeOption = Annotated[
 ]
 
 
-@app.command(cls=WithKeys, context_settings=OVERRIDES)
+@app.command(cls=WithKeys, size="train", context_settings=OVERRIDES)
 def train(
     context: typer.Context,
     recipe: RecipeArgument,
@@ -64,7 +64,7 @@ def train(
     execute(lambda: run(recipe, context.args, resume, time_limit, allow_changed_data))
 
 
-@app.command(cls=WithKeys, context_settings=OVERRIDES)
+@app.command(cls=WithKeys, size="train", context_settings=OVERRIDES)
 def check(
     context: typer.Context,
     recipe: RecipeArgument,
@@ -90,7 +90,7 @@ def doctor(
     execute(lambda: check_machine(output_dir, json))
 
 
-@app.command()
+@app.command(size="train")
 def keys(
     method: MethodArgument,
     word: Annotated[
@@ -104,7 +104,7 @@ def keys(
     execute(lambda: show_keys(method, word))
 
 
-@app.command()
+@app.command(size="train")
 def schema(
     method: Annotated[
         Optional[str],  # noqa: UP045

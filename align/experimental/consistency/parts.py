@@ -16,7 +16,6 @@ from align.methods.grpo.tools import checks as grpo
 from align.methods.rollouts.batch import footprint
 from align.methods.sft import data as sft
 from align.methods.sft.report import REPORT as SFT_REPORT
-from align.methods.sft.trainer import card as sft_card
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
 from align.report.charts.panel import Panel
@@ -97,6 +96,8 @@ def footprint_rollouts(recipe: Recipe) -> Footprint:
 
 def card_sft(recipe: Recipe, rows: Rows) -> Card:
     """Says how much was demonstrated."""
+    from align.methods.sft.trainer import card as sft_card  # not above: a page is written without TRL
+
     return sft_card(recipe, rows)._replace(
         name="SFT with consistency", paper="2505.19616", title=TITLE, not_shown=NO_FLIPS
     )

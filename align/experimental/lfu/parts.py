@@ -12,7 +12,6 @@ from align.experimental.lfu.rules import NO_DEEPSPEED, chosen_layers
 from align.methods.sft import data
 from align.methods.sft.demonstrations import Demonstration
 from align.methods.sft.report import REPORT as OF_SFT
-from align.methods.sft.trainer import card as sft_card
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
 from align.report.charts.panel import Panel
@@ -81,6 +80,8 @@ def footprint(recipe: Recipe) -> Footprint:
 
 def card(recipe: Recipe, rows: Rows) -> Card:
     """Says how much was demonstrated."""
+    from align.methods.sft.trainer import card as sft_card  # not above: a page is written without TRL
+
     return sft_card(recipe, rows)._replace(tag="lfu", name="SFT with LfU", paper="2511.13052", title=TITLE)
 
 
