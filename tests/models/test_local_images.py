@@ -35,11 +35,11 @@ def sample(sampler, asked):
 
 
 def request(images, prompt="Which colour?", seed=0, temperature=0.0):
-    return Request(prompt, seed=seed, temperature=temperature, max_new_tokens=8, images=tuple(images))
+    return Request(prompt, seed=seed, temperature=temperature, max_new_tokens=4, images=tuple(images))
 
 
 def test_answers_depend_on_the_images_and_not_on_their_batch(sampler, images):
-    lists = [images[:1], images[1:2], images[:3], [], images[2:3], [], images[1:4], images[:1]]
+    lists = [images[:1], images[1:2], images[:3], [], images[2:4]]
     asked = [request(each, f"Which {'very ' * i}colour?", i, temperature=1.0) for i, each in enumerate(lists)]
     together = sample(sampler, asked)
     assert [sample(sampler, [each])[0] for each in asked] == together
@@ -64,7 +64,7 @@ def test_the_prompt_is_the_one_of_training(sampler, model, images):
     )
     (answer,) = sample(sampler, [request(images[:2])])
     assert answer.prompt_tokens == expected["input_ids"].shape[1]
-    output = sampler._model.generate(**expected, do_sample=False, max_new_tokens=8)
+    output = sampler._model.generate(**expected, do_sample=False, max_new_tokens=4)
     text = processor.tokenizer.decode(output[0, answer.prompt_tokens :], skip_special_tokens=True)
     assert text == answer.text
 

@@ -22,11 +22,11 @@ def sample(model, asked, batch_size=4):
 
 
 def test_answers_depend_on_their_seed_and_not_on_their_batch(tiny_model_folder):
-    asked = requests()
-    together = sample(tiny_model_folder, asked, batch_size=6)
+    asked = requests(4)
+    together = sample(tiny_model_folder, asked, batch_size=4)
     assert sample(tiny_model_folder, asked, batch_size=1) == together
-    assert sample(tiny_model_folder, requests(temperature=1)) == sample(tiny_model_folder, requests(temperature=1.0))
-    assert sample(tiny_model_folder, asked[::-1], batch_size=4)[::-1] == together
+    assert sample(tiny_model_folder, requests(4, temperature=1)) == together
+    assert sample(tiny_model_folder, asked[::-1], batch_size=3)[::-1] == together
     again = [Request(each.prompt, seed=99 + each.seed, max_new_tokens=12) for each in asked]
     assert sample(tiny_model_folder, again) != together
 
@@ -70,7 +70,7 @@ def bare(model, folder):
 
 
 def test_temperature_zero_is_greedy_and_requests_of_other_settings_go_apart(tiny_model_folder):
-    greedy, hot = requests(temperature=0.0), requests(temperature=5.0)
+    greedy, hot = requests(3, temperature=0.0), requests(3, temperature=5.0)
     mixed = sample(tiny_model_folder, [each for pair in zip(greedy, hot, strict=True) for each in pair], batch_size=3)
     assert mixed[::2] == sample(tiny_model_folder, greedy)
     assert mixed[1::2] == sample(tiny_model_folder, hot)

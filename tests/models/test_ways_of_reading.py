@@ -50,9 +50,15 @@ WAYS = {
 }  # fmt: skip
 
 
-@pytest.fixture(params=MODELS)
+@pytest.fixture(scope="module", params=MODELS)
 def name(request):
     return request.param
+
+
+@pytest.fixture(scope="module")
+def model(name):
+    """A model that is tried once for all tests."""
+    return MODELS[name]().eval()
 
 
 def make_rows():
@@ -62,7 +68,7 @@ def make_rows():
         return [rng.randrange(3, 100) for _ in range(rng.randrange(low, high))]
 
     prompts = [text(5, 40) for _ in range(4)]
-    return [SecondPassRow(prompt, text(1, 12), LETTER_IDS) for prompt in prompts for _ in range(3)]
+    return [SecondPassRow(prompt, text(1, 12), LETTER_IDS) for prompt in prompts for _ in range(2)]
 
 
 def plain(model, ids):
@@ -82,17 +88,17 @@ def test_a_trial_admits_what_a_model_can(name):
 
 
 @pytest.mark.parametrize("share_prompts", [True, False])
-def test_letters_have_the_scores_of_plain_passes(name, share_prompts):
-    model, rows = MODELS[name](), make_rows()
-    scores = score_letters(model, rows, pad_token_id=0, batch_size=8, share_prompts=share_prompts)
+def test_letters_have_the_scores_of_plain_passes(model, share_prompts):
+    rows = make_rows()
+    scores = score_letters(model, rows, pad_token_id=0, batch_size=5, share_prompts=share_prompts)
     for row, found in zip(rows, scores, strict=True):
         alone = plain(model, row.prompt_ids + row.prefix_ids)[-1, LETTER_IDS].log_softmax(-1)
         torch.testing.assert_close(torch.tensor(found), alone, rtol=0, atol=2e-5)
 
 
-def test_written_answers_are_those_of_plain_passes(name):
-    model, rows = MODELS[name](), make_rows()
-    found = write_answers(model, rows, lambda i, ids: False, pad_token_id=0, batch_size=8, max_new_tokens=6)
+def test_written_answers_are_those_of_plain_passes(model):
+    rows = make_rows()
+    found = write_answers(model, rows, lambda i, ids: False, pad_token_id=0, batch_size=5, max_new_tokens=4)
     for row, new in zip(rows, found, strict=True):
         ids = row.prompt_ids + row.prefix_ids
         for token in new:
@@ -100,8 +106,8 @@ def test_written_answers_are_those_of_plain_passes(name):
             ids = [*ids, token]
 
 
-def test_texts_are_as_likely_as_alone(name):
-    model, rows = MODELS[name]().eval(), [Tokens(row.prompt_ids, row.prefix_ids) for row in make_rows()]
+def test_texts_are_as_likely_as_alone(model):
+    rows = [Tokens(row.prompt_ids, row.prefix_ids) for row in make_rows()]
     for row, found in zip(rows, token_nll(model, rows, pad_token_id=0), strict=True):
         log_probs = plain(model, [*row.prompt, *row.text]).log_softmax(-1)[len(row.prompt) - 1 : -1]
         alone = -log_probs.gather(-1, torch.tensor(row.text)[:, None])[:, 0]

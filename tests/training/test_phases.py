@@ -26,7 +26,7 @@ def by_length(completions, **kwargs):
 
 def make_trainer(folder, reward_funcs, *, trainer=SECOND_PASS, **settings):
     config = METHODS[QUESTIONS].config_class()(
-        output_dir=str(folder), per_device_train_batch_size=8, num_generations=4, max_completion_length=12,
+        output_dir=str(folder), per_device_train_batch_size=8, num_generations=4, max_completion_length=4,
         logging_steps=1, bf16=False, use_cpu=True, report_to="none", save_strategy="no", disable_tqdm=True, **settings,
     )  # fmt: skip
     rows = [

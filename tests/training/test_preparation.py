@@ -21,7 +21,7 @@ KINDS = {
     "pairs for a reward model": (REWARD_PAIRS, []),
     "demonstrations": (DEMONSTRATIONS, []),
     "demonstrations and their versions": (DEMONSTRATIONS, ["--consistency_coef", "1", "--lfu_coef", "0"]),
-    "outcomes": (OUTCOMES, []),
+    "outcomes": (OUTCOMES, ["--dataset.max_rows", "100"]),  # of enough authors for a fit
 }
 
 
@@ -41,8 +41,8 @@ def test_another_run_prepares_nothing(kind, tmp_path, monkeypatch):
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
 
     def prepare(folder, *words):
-        fixed = ["--use_cpu", "true", "--dataset.max_rows", "100", "--output_dir", str(tmp_path / folder)]
-        recipe = load_recipe(find_recipe(f"{method}/quickstart"), [*settings, *fixed, *words])
+        fixed = ["--use_cpu", "true", "--dataset.max_rows", "30", "--output_dir", str(tmp_path / folder)]
+        recipe = load_recipe(find_recipe(f"{method}/quickstart"), [*fixed, *settings, *words])
         made = build_trainer(recipe, METHODS[method].part("load")(recipe), []).train_dataset
         return made.to_list(), sorted(path.name for path in (tmp_path / "cache").rglob("*.arrow"))
 

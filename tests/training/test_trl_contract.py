@@ -3,6 +3,7 @@
 import inspect
 import re
 from dataclasses import fields
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,6 +31,7 @@ from trl.trainer.utils import (
 
 from align.training.output_head import _logit_scale, check_fused_head
 
+source_of = cache(inspect.getsource)  # which parses the file of a class each time
 HOOKS = {
     (GRPOTrainer, "_calculate_rewards"): ["self", "inputs", "prompts", "completions", "completion_ids_list"],
     (GRPOTrainer, "_tokenize_prompts"): ["self", "prompts"],
@@ -139,7 +141,7 @@ ATTRIBUTES = {
     ("owner", "attribute"), [(owner, name) for owner, names in ATTRIBUTES.items() for name in names]
 )
 def test_trainer_still_keeps_what_is_read(owner, attribute):
-    assert f"self.{attribute} =" in inspect.getsource(owner) or f"self.{attribute}:" in inspect.getsource(owner), (
+    assert f"self.{attribute} =" in source_of(owner) or f"self.{attribute}:" in source_of(owner), (
         f"TRL {trl.__version__} no longer sets {owner.__name__}.{attribute}, which align/trainers reads."
     )
 
@@ -160,7 +162,7 @@ def test_function_has_the_signature_the_trainers_were_written_for(function):
 
 
 def test_a_reward_trainer_logs_accuracy_and_margin_once_a_step_and_scores_chosen_answers_first():
-    source = inspect.getsource(RewardTrainer.compute_loss)
+    source = source_of(RewardTrainer.compute_loss)
     for text in ('["accuracy"].append', '["margin"].append', "rewards_chosen, rewards_rejected = torch.chunk("):
         assert source.count(text) == 1, (
             f"TRL {trl.__version__} changed RewardTrainer.compute_loss; read the trainer of reward pairs again."
@@ -178,8 +180,8 @@ def test_a_batch_of_preferences_is_made_of_what_the_span_collator_knows():
 
 
 def test_pairs_with_images_are_not_prepared_and_their_responses_are_tokenised_alone():
-    assert "skip_prepare_dataset = self._is_vision_dataset" in inspect.getsource(DPOTrainer.__init__)
-    source = inspect.getsource(DataCollatorForVisionPreference.torch_call)
+    assert "skip_prepare_dataset = self._is_vision_dataset" in source_of(DPOTrainer.__init__)
+    source = source_of(DataCollatorForVisionPreference.torch_call)
     for text in ("text=chosens,", "text=rejecteds,", 'example["images"] for example in examples] * 2'):
         assert text in source, (
             f"TRL {trl.__version__} collates pairs with images otherwise; read vision_spans.py again."
@@ -187,8 +189,8 @@ def test_pairs_with_images_are_not_prepared_and_their_responses_are_tokenised_al
 
 
 def test_the_fused_head_knows_every_change_of_logits_that_trl_knows():
-    ours = inspect.getsource(check_fused_head) + inspect.getsource(_logit_scale)
-    theirs = inspect.getsource(add_fused_lm_head)
+    ours = source_of(check_fused_head) + source_of(_logit_scale)
+    theirs = source_of(add_fused_lm_head)
     names = set(re.findall(r'getattr\(text_config, "(\w*logit\w*|\w*multiplier\w*)"', theirs))
     names -= {"output_router_logits"}  # asks a mixture-of-experts model for more, changes no logit
     assert len(names) >= 5
@@ -198,12 +200,12 @@ def test_the_fused_head_knows_every_change_of_logits_that_trl_knows():
 
 
 def test_rewards_are_calculated_after_the_rollout_and_before_the_loss():
-    source = inspect.getsource(GRPOTrainer._generate_and_score_completions)
+    source = source_of(GRPOTrainer._generate_and_score_completions)
     assert source.index("self._generate(") < source.index("self._calculate_rewards(")
 
 
 def test_every_call_of_a_tool_goes_through_the_dict_of_its_row_and_what_it_raises_is_shown():
-    source = inspect.getsource(GRPOTrainer._tool_call_loop)
+    source = source_of(GRPOTrainer._tool_call_loop)
     for text in (
         "sync_tool_dict = self._sync_tool_dicts[idx_with_tool]",
         "if name in sync_tool_dict:",
@@ -215,17 +217,17 @@ def test_every_call_of_a_tool_goes_through_the_dict_of_its_row_and_what_it_raise
 
 
 def test_environments_are_reset_before_completions_are_generated_and_their_methods_are_looked_up_on_the_class():
-    source = inspect.getsource(GRPOTrainer._generate_and_score_completions)
+    source = source_of(GRPOTrainer._generate_and_score_completions)
     order = ["self._sync_tool_dicts = []", "environment.reset(**reset_kwargs)", "self._generate(prompts)"]
     places = [source.index(text) for text in order]
     assert places == sorted(places)
     looked_up = "inspect.getmembers(type(instance), predicate=inspect.isfunction)"
-    assert looked_up in inspect.getsource(GRPOTrainer.__init__)
+    assert looked_up in source_of(GRPOTrainer.__init__)
 
 
 def test_the_loss_reads_one_batch_once_with_completions_at_its_end_and_keeps_what_is_beside_it():
     """What ConsistentAnswers needs: one forward pass for the loss, and columns that follow the rows."""
-    loss = inspect.getsource(GRPOTrainer._compute_loss)
+    loss = source_of(GRPOTrainer._compute_loss)
     assert loss.count("self._get_per_token_logps_and_entropies(") == 1
     assert "torch.cat([prompt_ids, completion_ids], dim=1)" in loss
     found = list(inspect.signature(GRPOTrainer._get_per_token_logps_and_entropies).parameters)
@@ -240,21 +242,21 @@ def test_the_loss_reads_one_batch_once_with_completions_at_its_end_and_keeps_wha
 
 
 def test_pending_metrics_are_averaged_over_rows_of_all_ranks():
-    source = inspect.getsource(GRPOTrainer._generate_and_score_completions)
+    source = source_of(GRPOTrainer._generate_and_score_completions)
     assert "[sum(values), len(values)]" in source, (
         "TRL changed how metrics of reward functions are averaged over ranks; rates of a second pass are sum / count."
     )
 
 
 def test_a_prompt_without_images_is_told_apart_by_none():
-    source = inspect.getsource(GRPOTrainer._tokenize_prompts)
+    source = source_of(GRPOTrainer._tokenize_prompts)
     assert "images.append(prompt_images if prompt_images else None)" in source, (
         f"TRL {trl.__version__} changed what it says of prompts without images; ImagePrompts._tokenize_prompts may go."
     )
 
 
 def test_prompts_are_tokenised_right_before_they_are_sampled_from():
-    source = inspect.getsource(GRPOTrainer._generate_single_turn), inspect.getsource(GRPOTrainer._generate)
+    source = source_of(GRPOTrainer._generate_single_turn), source_of(GRPOTrainer._generate)
     assert "prompts=prompt_ids,\n                images=images," in source[0]
     tokenised = source[1].index("self._tokenize_prompts(prompts)")
     assert 0 < source[1].index("self._generate_single_turn(") - tokenised < 300, (
@@ -279,7 +281,7 @@ VISION_MODELS = {
 @pytest.mark.parametrize("family", VISION_MODELS)
 def test_vision_models_ask_themselves_for_the_features_of_their_images(family):
     module = import_module(f"transformers.models.{family}.modeling_{family}")
-    forward = inspect.getsource(getattr(module, VISION_MODELS[family]).forward)
+    forward = source_of(getattr(module, VISION_MODELS[family]).forward)
     assert "self.get_image_features(" in forward, (
         f"{family} no longer calls get_image_features, so align/models/second_pass/image_memo.py saves it no work."
     )

@@ -39,11 +39,13 @@ def make_trainer(tmp_path, reward_funcs, *, trainer=TextACRETrainer, rows=None, 
         "max_steps": 3,
         "per_device_train_batch_size": 8,
         "num_generations": 4,
-        "max_completion_length": 12,
+        "max_completion_length": 6,
         "learning_rate": 1e-2,
         "logging_steps": 1,
     }
     own = issubclass(trainer, TextACRETrainer)
+    if own:
+        base["second_answer_tokens"] = 4
     extra = {"families": families, "answer_reward": settings.pop("answer_reward", RIGHT)} if own else {}
     config = ConsistentACREConfig if "consistency_coef" in settings else ACREConfig if own else GRPOConfig
     return trainer(

@@ -51,7 +51,7 @@ def make_trainer(tmp_path, reward_funcs, rows=None, *, trainer=ACRETrainer, mode
         "max_steps": 3,
         "per_device_train_batch_size": 8,
         "num_generations": 4,
-        "max_completion_length": 12,
+        "max_completion_length": 6,
         "learning_rate": 1e-2,
         "logging_steps": 1,
     }

@@ -25,7 +25,7 @@ SETTINGS = {
     "learning_rate": 1e-2,
     "per_device_train_batch_size": 4,
     "num_generations": 4,
-    "max_completion_length": 8,
+    "max_completion_length": 5,
     "bf16": False,
     "use_cpu": True,
     "report_to": "none",
@@ -117,8 +117,7 @@ def count_tower_runs(trainer, tower):
     return counts
 
 
-@pytest.mark.parametrize("weights", ["full", "lora"])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("family", "weights"), [("qwen2_5_vl", "full"), ("idefics3", "lora")])
 def test_two_steps_with_second_answers_that_see_the_images(tmp_path, family, weights):
     lora = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM") if weights == "lora" else None
     settings = {"permutation_scope": "row", "num_shuffles": 2}
@@ -146,7 +145,6 @@ def test_neutral_settings_give_the_losses_of_grpo_with_images(tmp_path, family):
     neutral = [AnswerConsistency(both=1, first_only=1, second_only=0), by_length]
     own = {"trainer": ACRETrainer, "skip_without_advantage": "off"}
     parent = losses(make_trainer(tmp_path, family, [by_length], trainer=GRPOTrainer))
-    assert losses(make_trainer(tmp_path, family, [by_length], second_pass="off", **own)) == parent
     weightless = make_trainer(tmp_path, family, neutral, reward_weights=[0.0, 1.0], **own)
     assert losses(weightless) == parent
 

@@ -35,7 +35,8 @@ def asked(form, folder, checkpoint=None, **changes):
         seen[trainer_state.global_step + 1] += dict.fromkeys(prompts)
         return [float(len(text)) for text in completions]
 
-    steps = {"save_strategy": "steps", "save_steps": 2, "max_steps": 8}
+    steps = {"save_strategy": "steps", "save_steps": 2, "max_steps": 8, "max_completion_length": 1}
+    steps |= {"per_device_train_batch_size": 4, "num_generations": 2}
     trainer = of.make_trainer(folder, [keep], rows=of.make_rows(8), **steps | settings | changes)
     trainer.train(resume_from_checkpoint=checkpoint)
     return dict(seen)

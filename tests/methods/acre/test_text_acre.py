@@ -240,7 +240,7 @@ def test_two_runs_draw_the_same_versions_and_another_seed_draws_others(tmp_path)
     def drawn(name, **settings):
         folder = tmp_path / name
         folder.mkdir()
-        rows = table(make_trainer(folder, [AnswerConsistency()], trainer=Scripted, max_steps=3, **settings), folder)
+        rows = table(make_trainer(folder, [AnswerConsistency()], trainer=Scripted, max_steps=2, **settings), folder)
         return json.dumps(rows["second_gold"].tolist())
 
     settings = {"second_answer_temperature": 1.0, "shuffle_dataset": False}

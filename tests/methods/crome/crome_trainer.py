@@ -38,7 +38,7 @@ def make_trainer(
 ):
     base = QUIET | {
         "output_dir": str(tmp_path),
-        "max_steps": 5,
+        "max_steps": 3,
         "per_device_train_batch_size": 4,
         "learning_rate": 1e-2,
         "logging_steps": 1,

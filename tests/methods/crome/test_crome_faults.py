@@ -14,10 +14,12 @@ from align.methods.crome.augmentation.settings import CromeSettings
 from align.models.samplers.asking import SampledAnswers
 from align.models.samplers.endpoint import EndpointSampler
 
+COUNT = 3
+
 
 @pytest.fixture
 def originals(tmp_path):
-    return load_originals(write_preferences(tmp_path / "data.jsonl"))[0]
+    return load_originals(write_preferences(tmp_path / "data.jsonl", COUNT))[0]
 
 
 def test_a_reply_that_was_cut_off_is_asked_for_again_and_should_be_brief(originals, tmp_path):
@@ -28,9 +30,9 @@ def test_a_reply_that_was_cut_off_is_asked_for_again_and_should_be_brief(origina
     families, tokens, server = augment(originals, tmp_path, long_winded)
     assert not reasons_of(families)
     again = [body["messages"] for body in server.bodies if len(body["messages"]) > 1]
-    assert [len(messages) for messages in again].count(5) == 6
+    assert [len(messages) for messages in again].count(5) == COUNT
     assert all("because it is too long: be brief." in messages[-1]["content"] for messages in again)
-    assert tokens.answers == len(server.bodies) == 6 * (CALLS_PER_PAIR + 2), "what was cut off was paid for, too"
+    assert tokens.answers == len(server.bodies) == COUNT * (CALLS_PER_PAIR + 2), "what was cut off was paid for, too"
 
 
 def test_replies_that_are_always_cut_off_are_counted_after_some_times(originals, tmp_path):
@@ -38,7 +40,7 @@ def test_replies_that_are_always_cut_off_are_counted_after_some_times(originals,
         return completion('{"attributes": [{"name": "a', "length") if step_of(body) == "rubric" else 400
 
     families, _, server = augment(originals, tmp_path, endless)
-    assert len(server.bodies) == 6 * (NUM_RETRIES + 1)
+    assert len(server.bodies) == COUNT * (NUM_RETRIES + 1)
     assert set(reasons_of(families)) == {(s, "rubric: cut off at `max_new_tokens`") for s in ("upgrade", "degrade")}
 
 

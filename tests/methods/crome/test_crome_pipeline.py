@@ -15,23 +15,24 @@ from align.methods.crome.augmentation.settings import CromeSettings
 from align.models.samplers.asking import SampledAnswers
 from align.models.samplers.endpoint import EndpointSampler
 
+COUNT = 3  # originals: every attribute of each costs several calls
 EVERY_TIE = {"neutrals": list(NEUTRAL), "phrases": ["to be sure"]}
 
 
 @pytest.fixture
 def originals(tmp_path):
-    return load_originals(write_preferences(tmp_path / "data.jsonl"))[0]
+    return load_originals(write_preferences(tmp_path / "data.jsonl", COUNT))[0]
 
 
 def test_every_original_gives_an_upgrade_and_a_degrade_per_attribute_and_a_tie(originals, tmp_path):
     families, tokens, server = augment(originals, tmp_path, oracle_reply)
     assert Counter(row["source"] for row in rows_of(families)) == {
-        "preference": 6,
-        "upgrade": 30,
-        "degrade": 30,
-        "irrelevant_query": 6,
+        "preference": COUNT,
+        "upgrade": 5 * COUNT,
+        "degrade": 5 * COUNT,
+        "irrelevant_query": COUNT,
     }
-    assert len(server.bodies) == 6 * CALLS_PER_PAIR == tokens.answers
+    assert len(server.bodies) == COUNT * CALLS_PER_PAIR == tokens.answers
     assert (tokens.prompt, tokens.completion) == (7 * tokens.answers, 3 * tokens.answers)
     rows = {row["id"]: row for row in rows_of(families)}
     up, down = rows["r2/upgrade/point 1"], rows["r2/degrade/point 1"]
@@ -44,18 +45,19 @@ def test_every_original_gives_an_upgrade_and_a_degrade_per_attribute_and_a_tie(o
 def test_fewer_attributes_are_the_heaviest(originals, tmp_path):
     families, _, _ = augment(originals, tmp_path, oracle_reply, num_attributes=2, neutrals=["none"])
     assert {row["attribute"] for row in rows_of(families)} == {None, "point 0", "point 1"}
-    assert Counter(row["source"] for row in rows_of(families)) == {"preference": 6, "upgrade": 12, "degrade": 12}
+    sources = {"preference": COUNT, "upgrade": 2 * COUNT, "degrade": 2 * COUNT}
+    assert Counter(row["source"] for row in rows_of(families)) == sources
 
 
 def test_ties_of_every_kind(originals, tmp_path):
     families, _, server = augment(originals, tmp_path, oracle_reply, num_attributes=1, **EVERY_TIE)
     rows = {row["id"]: row for row in rows_of(families)}
     ties = Counter(row["source"] for row in rows.values() if row["tie"])
-    assert ties == dict.fromkeys(NEUTRAL, 6)
+    assert ties == dict.fromkeys(NEUTRAL, COUNT)
     assert rows["r0/causally_aligned"]["chosen"] == "Good answer 0."
     assert rows["r0/causally_aligned"]["rejected"] == "Bad answer 0. Now as good."
     assert rows["r0/paraphrase"]["rejected"] == "Put otherwise: " + rows["r0/paraphrase"]["chosen"]
-    assert Counter(map(step_of, server.bodies))["differences"] == 6
+    assert Counter(map(step_of, server.bodies))["differences"] == COUNT
 
 
 def test_an_irrelevant_query_is_another_originals_and_its_answers_are_of_one_pair(originals, tmp_path):
@@ -85,7 +87,7 @@ def test_a_reply_that_cannot_be_read_is_asked_for_again_with_the_error(originals
 
     families, _, server = augment(originals, tmp_path, sloppy)
     again = [body for body in server.bodies if len(body["messages"]) > 1]
-    assert len(again) == 6
+    assert len(again) == COUNT
     assert "the weights must add up to 1, and add up to 1.6" in again[0]["messages"][-1]["content"]
     assert again[0]["messages"][1]["role"] == "assistant"
     assert not reasons_of(families)
@@ -95,18 +97,18 @@ def test_what_is_never_readable_is_counted_and_costs_only_what_builds_on_it(orig
     def broken(body, before):
         if step_of(body) == "elements" and "point 3" in text_of(body):
             return "I would rather not."
-        if step_of(body) == "rubric" and "Question 5?" in text_of(body):
+        if step_of(body) == "rubric" and "Question 2?" in text_of(body):
             return '{"attributes": ['
         return oracle_reply(body)
 
     families, _, server = augment(originals, tmp_path, broken)
     assert reasons_of(families) == {
-        ("upgrade", "elements: unreadable reply"): 5,
-        ("degrade", "elements: unreadable reply"): 5,
+        ("upgrade", "elements: unreadable reply"): 2,
+        ("degrade", "elements: unreadable reply"): 2,
         ("upgrade", "rubric: unreadable reply"): 1,
         ("degrade", "rubric: unreadable reply"): 1,
     }
-    assert Counter(row["source"] for row in rows_of(families))["upgrade"] == 20
+    assert Counter(row["source"] for row in rows_of(families))["upgrade"] == 2 * 4
     assert max(len(body["messages"]) for body in server.bodies) == 1 + 2 * NUM_RETRIES
     left = families[0].left_out[0]
     assert (left.id, left.attribute) == ("r0/upgrade/point 3", "point 3")
@@ -166,7 +168,7 @@ def test_what_failed_is_asked_again_by_the_next_run_and_nothing_else_is(original
     assert not reasons_of(second)
     assert rows_of(again) == rows_of(second)
     assert max(server.answered.values()) == 1
-    assert tokens.answers == sum(server.answered.values()) == 6 * CALLS_PER_PAIR
+    assert tokens.answers == sum(server.answered.values()) == COUNT * CALLS_PER_PAIR
 
 
 def test_equal_pairs_are_asked_about_once(originals, tmp_path):
@@ -182,7 +184,7 @@ def test_a_plan_counts_the_calls_of_a_run_in_which_all_goes_well(originals, tmp_
     with ChatServer(oracle_reply) as server, SampledAnswers(tmp_path) as cache:
         sampler = EndpointSampler(server.url, "tiny", concurrency=4)
         cost = plan_cost(originals, sampler, None, settings)
-        augment_with_model(originals[:2], sampler, cache, settings, 4)
+        augment_with_model(originals[:1], sampler, cache, settings, 4)
         rest = plan_cost(originals, sampler, cache, settings)
         asked = len(server.bodies)
         augment_with_model(originals, sampler, cache, settings, 4)
@@ -202,9 +204,9 @@ def test_the_worst_case_is_no_more_than_the_plan_allows(originals, tmp_path):
     with ChatServer(never) as server:
         cost = plan_cost(originals, EndpointSampler(server.url, "tiny"), None, CromeSettings(**settings))
     _, _, server = augment(originals, tmp_path, never, **settings)
-    per_pair = cost.most_prompt_tokens / 6
-    sent = sum(len(m["content"]) for body in server.bodies for m in body["messages"]) / 4 / 6
-    assert len(server.bodies) == 6 * 2 * (NUM_RETRIES + 1) < cost.most_calls
+    per_pair = cost.most_prompt_tokens / COUNT
+    sent = sum(len(m["content"]) for body in server.bodies for m in body["messages"]) / 4 / COUNT
+    assert len(server.bodies) == COUNT * 2 * (NUM_RETRIES + 1) < cost.most_calls
     assert sent < per_pair
 
 

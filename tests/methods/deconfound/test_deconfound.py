@@ -26,7 +26,8 @@ TOKENIZER = tiny_tokenizer()
 
 
 def build(tmp_path, model, **changes):
-    recipe = load_recipe(write_outcome_recipe(tmp_path, model, save_strategy="no", **changes))
+    dataset = {"max_rows": 96} | changes.pop("dataset", {})
+    recipe = load_recipe(write_outcome_recipe(tmp_path, model, save_strategy="no", dataset=dataset, **changes))
     data = load(recipe)
     return build_trainer(recipe, data, []), data
 
@@ -70,8 +71,9 @@ def test_accumulated_batches_take_the_step_of_one_large_batch(tmp_path, tiny_mod
 
 
 def test_it_learns_what_words_are_worth(tmp_path, tiny_model_folder):
-    settings = {"max_steps": 60, "learning_rate": 5e-3, "per_device_train_batch_size": 16}
-    trainer, _ = build(tmp_path, tiny_model_folder, dataset={"eval_path": "./eval.csv"}, **settings)
+    settings = {"max_steps": 40, "learning_rate": 5e-3, "per_device_train_batch_size": 16}
+    dataset = {"eval_path": "./eval.csv", "max_rows": 240}
+    trainer, _ = build(tmp_path, tiny_model_folder, dataset=dataset, **settings)
     trainer.train()
     errors = logged(trainer, "deconfound/mse")
     assert np.mean(errors[-10:]) < 0.7 * np.mean(errors[:10])

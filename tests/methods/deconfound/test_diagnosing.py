@@ -29,7 +29,7 @@ def observations(count=300, *, text=True, groups=True, prompt=False):
 def diagnosed():
     rows, settings = observations(), CorrectionSettings(estimator="iv")
     corrector = fit(rows, settings)
-    return rows, corrector, diagnose(corrector.correction_, rows, settings, corrector=corrector, repeats=10)
+    return rows, corrector, diagnose(corrector.correction_, rows, settings, corrector=corrector, repeats=5)
 
 
 def test_every_diagnostic_is_there_and_is_json(diagnosed):

@@ -29,7 +29,7 @@ def make_trainer(
     """Makes a trainer of a model or its folder; keywords change its settings."""
     base = QUIET | {
         "output_dir": str(tmp_path),
-        "max_steps": 3,
+        "max_steps": 2,
         "per_device_train_batch_size": 4,
         "learning_rate": 1e-2,
         "logging_steps": 1,

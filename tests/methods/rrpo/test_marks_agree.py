@@ -63,8 +63,7 @@ def train(recipe, model, rows):
     )
 
 
-@pytest.mark.parametrize("case", SETTINGS)
-@pytest.mark.parametrize("messages", [False, True])
+@pytest.mark.parametrize(("case", "messages"), [*((case, False) for case in SETTINGS), ("words", True), ("cut", True)])
 def test_what_the_check_says_of_odd_pairs_is_what_training_does(tmp_path, model, case, messages):
     settings, nothing = SETTINGS[case]
     rows = [{"id": name, "prompt": "q?"} | NO_OFFSETS | row for name, row in ODD.items()]

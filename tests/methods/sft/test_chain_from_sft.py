@@ -19,7 +19,7 @@ from align.services.train import run
 PAIRS = {"method": "crome", "dataset": {"path": "./pairs.jsonl"}, "max_length": 64}
 PROMPTS = {
     "method": "grpo", "dataset": {"path": "./prompts.jsonl"}, "reward_funcs": ["format"], "num_generations": 4,
-    "max_completion_length": 8, "gradient_checkpointing": False, "save_only_model": True,
+    "max_completion_length": 2, "gradient_checkpointing": False, "save_only_model": True,
 }  # fmt: skip
 SHORT = {
     "per_device_train_batch_size": 8, "max_steps": 2, "learning_rate": 1e-3, "logging_steps": 1, "save_steps": 2,
