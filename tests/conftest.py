@@ -74,6 +74,11 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_configure(config):
+    if hasattr(config, "workerinput") and not config.getoption("--all") and not config.getoption("--nightly"):
+        # A worker of the fast tier meets TRL anyway, and no test of that tier starts vLLM, which TRL would import.
+        from align.training.imports import load_libraries
+
+        load_libraries(without_vllm=True)
     if config.getoption("--nightly"):
         settings.load_profile("nightly")
     if seeders := sys.modules.get("pytest_randomly"):

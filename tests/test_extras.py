@@ -146,6 +146,7 @@ def test_the_table_is_that_of_the_project_file():
     for extra, modules in own.items():
         lines = map(Requirement, PROJECT["optional-dependencies"][extra])
         wanted = {canonicalize_name(line.name) for line in lines if line.name != "truealign"}
+        wanted -= set(own["eval"]) if extra == "train" else set()  # which it bounds more tightly
         found = {
             module: {canonicalize_name(name) for name in brought[module]} for module in modules if module in brought
         }
