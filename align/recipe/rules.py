@@ -106,6 +106,7 @@ def rules_of(method: str) -> Rules:
 BOOLEAN_NAMES = {
     "second_pass": {False: "off"},
     "skip_without_advantage": {False: "off"},
+    "share_prompts": {False: "off"},
     "scale_rewards": {True: "group", False: "none"},
     "save_strategy": {False: "no"},
     "eval_strategy": {False: "no"},

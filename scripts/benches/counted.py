@@ -110,7 +110,7 @@ def least(model: nn.Module, sequences: Sequence[Sequence[int]], owners: Sequence
 
     What all sequences begin with is read once, and behind it every token of an owner's sequences, whatever these have
     in common. A token looks at what stands before it and at itself, and only what follows a sequence is projected to
-    the vocabulary.
+    the vocabulary, if the model has a head for it.
     """
     head_length = next((i for i, same in enumerate(zip(*sequences, strict=False)) if len(set(same)) > 1), None)
     if head_length is None:  # one goes on from all others
@@ -133,5 +133,5 @@ def least(model: nn.Module, sequences: Sequence[Sequence[int]], owners: Sequence
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     per_pair = 4 * config.num_hidden_layers * config.num_attention_heads * width
     per_token = 2 * sum(layer.weight.numel() for layer in layers)
-    projected = 2 * head.weight.numel() * len(last)
+    projected = 0 if head is None else 2 * head.weight.numel() * len(last)
     return per_token * len(depths) + per_pair * sum(depth + 1 for depth in depths) + projected, len(depths)

@@ -80,6 +80,8 @@ def make_trainer(
     kinds: dict[str, Any] = {"trl": (RewardTrainer, RewardConfig), "crome": (CromeTrainer, CromeConfig)}
     trainer_class, config = kinds.get(arm, (ExperimentalCromeTrainer, ExperimentalCromeConfig))
     data, head = Dataset.from_list(rows), model.score
+    if arm != "trl":  # what is measured are the ties; `shared_prompts` measures the rest
+        settings["share_prompts"] = "off"
     own = config(**settings | on_device(arguments) | KNOBS.get(arm, {}))
     more = {"unlabelled_dataset": data} if "num_heads" in KNOBS.get(arm, {}) else {}
     trainer = trainer_class(model, args=own, train_dataset=data, processing_class=tokenizer, **more)

@@ -47,6 +47,8 @@ def make_trainer(arm: str, arguments: argparse.Namespace) -> DPOTrainer:
     } | on_device(arguments)
     policy, reference = (AutoModelForCausalLM.from_pretrained(arguments.model, **weights(arguments)) for _ in ARMS)
     trainer_class, config = (DPOTrainer, DPOConfig) if arm == "dpo" else (RRPOTrainer, RRPOConfig)
+    if arm == "rrpo":  # what is measured is the loss; `shared_prompts` measures the rest
+        settings["share_prompts"] = "off"
     trainer = trainer_class(
         policy,
         reference,

@@ -10,11 +10,13 @@ from tiny_types import TYPES, tiny_type
 from align.models.second_pass.forward import SecondPassRow, score_letters
 from align.models.second_pass.tree_pass import reads_trees, score_letter_trees
 from align.models.second_pass.trial import way_of
+from align.models.shared_prefixes import fold, prefixes_read_once, tokens_read_alike
 
 pytestmark = pytest.mark.slow
 LETTERS = [40, 41, 42, 43, 44]
 # Positions by padding, windows, states, biases, learnt places, other caches: one of each kind.
 KINDS = ("mpt", "gpt_neo", "bloom", "gpt_oss", "opt", "roberta", "rwkv", "mamba", "gemma2", "phi3", "llama", "gptj")
+LEAST_PAIRED = 50  # read in rows of pairs
 LEAST_BUILT = 110  # of 178 types; 120 with transformers 5.17
 
 
@@ -44,6 +46,27 @@ def farthest(model):
     return max(float((torch.tensor(each) - truth).abs().max()) for each in found), way.name
 
 
+def pairs_apart(model):
+    """Returns how far hidden states of folded pairs are from those of sequences alone; None where it is not done."""
+    rows, body, made = make_rows(), model.base_model, []
+
+    def read(ids, mask):
+        model(input_ids=ids, attention_mask=mask, use_cache=False)
+
+    if not tokens_read_alike(model, body, read):
+        return None
+    sequences = [torch.tensor(row.prompt_ids + row.prefix_ids) for row in (rows[0], rows[3], rows[1], rows[4])]
+    pad = torch.nn.utils.rnn.pad_sequence
+    ids, mask = (pad(each, batch_first=True) for each in (sequences, [torch.ones_like(row) for row in sequences]))
+    for folded in (None, fold(ids, mask, 4_096)):
+        with torch.no_grad(), prefixes_read_once(body, lambda *_, folded=folded: folded):
+            hook = body.register_forward_hook(lambda _, __, output: made.append(output.last_hidden_state))
+            read(ids, mask)
+            hook.remove()
+    alone, in_rows = (hidden[mask.bool()] for hidden in made)
+    return float((alone - in_rows).abs().max() / alone.abs().max())
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_a_kind_of_model_is_read_as_by_plain_passes(name):
     assert farthest(tiny_type(name))[0] < 1e-4
@@ -51,7 +74,7 @@ def test_a_kind_of_model_is_read_as_by_plain_passes(name):
 
 @pytest.mark.nightly
 def test_every_type_that_builds_is_read_as_by_plain_passes():
-    ways, wrong = Counter(), {}
+    ways, wrong, paired = Counter(), {}, 0
     for name in TYPES:
         try:
             model = tiny_type(name)
@@ -63,6 +86,11 @@ def test_every_type_that_builds_is_read_as_by_plain_passes():
         ways[way] += 1
         if error >= 1e-3:
             wrong[name] = error
+        if (apart := pairs_apart(model)) is not None:
+            paired += 1
+            if apart >= 1e-5:
+                wrong[f"pairs of {name}"] = apart
     print(dict(ways))
     assert wrong == {}
     assert len(TYPES) - ways["not built"] >= LEAST_BUILT
+    assert paired >= LEAST_PAIRED

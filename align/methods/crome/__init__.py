@@ -6,6 +6,7 @@ CROME = Method(
     name="crome",
     config_chain=(
         ("align", "methods/crome/config.py", "CromeConfig"),
+        ("align", "methods/pairs/config.py", "ShareConfig"),
         ("trl", "trainer/reward_config.py", "RewardConfig"),
         *BASE_CHAIN,
     ),

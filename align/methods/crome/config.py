@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from trl import RewardConfig
 
 from align.methods.crome.rules import RULES, check_crome
+from align.methods.pairs.config import ShareConfig
 from align.recipe.config_numbers import check_numbers
 from align.recipe.rules import check_choice
 from align.recipe.saved_arguments import SavedWithoutSecrets
@@ -12,11 +13,11 @@ from align.training.mended import take_new_names
 
 
 @dataclass
-class CromeConfig(SavedWithoutSecrets, RewardConfig):
+class CromeConfig(SavedWithoutSecrets, ShareConfig, RewardConfig):
     """Settings of `CromeTrainer`; everything else is TRL's `RewardConfig`.
 
     Paper (arXiv 2506.16507) to field: lambda is `tie_coef`, BT and PairPM are the `model_type`s. On data without ties,
-    a `scalar` model is trained as by TRL's `RewardTrainer`.
+    and with `share_prompts: off`, a `scalar` model is trained as by TRL's `RewardTrainer`.
     """
 
     tie_coef: float = field(
@@ -32,7 +33,8 @@ class CromeConfig(SavedWithoutSecrets, RewardConfig):
 
     def __post_init__(self) -> None:
         """Checks the settings that have no meaning together."""
-        check_choice("crome", "model_type", self.model_type)
+        for name in RULES.choices:
+            check_choice("crome", name, getattr(self, name))
         check_numbers(self, RULES.ranges)
         take_new_names(self)
         super().__post_init__()

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from align.methods.pairs.config import SHARING
 from align.recipe.ranges import NOT_NEGATIVE
 from align.recipe.rules import Rules
 
@@ -18,7 +19,7 @@ def check_crome(settings: Any) -> None:
 
 
 RULES = Rules(
-    choices={"model_type": ("scalar", "pairwise")},
+    choices={"model_type": ("scalar", "pairwise")} | SHARING,
     ranges={"tie_coef": NOT_NEGATIVE},
     together=check_crome,
 )

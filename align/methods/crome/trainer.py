@@ -27,6 +27,7 @@ from align.methods.crome.config import CromeConfig
 from align.methods.crome.data import odd_head
 from align.methods.crome.loss import bradley_terry_loss, crome_loss
 from align.methods.crome.pairwise_head import as_pairwise
+from align.methods.pairs.shared_prompts import SharedPrompts
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
 from align.training.as_in_trl import Preparation, gather_rows, with_args
@@ -42,7 +43,7 @@ class CromeTrainer(RewardTrainer):
 
     Differs from `RewardTrainer` in two columns of a row, in the collator, and in what `compute_loss` adds for ties.
     Tokenisation, models, optimizer and checkpoints are TRL's. Without ties the loss of a scalar model is
-    `RewardTrainer`'s own.
+    `RewardTrainer`'s own; with `share_prompts: off` its answers are read as there, too.
 
     With `model_type: pairwise` the model is a causal language model that reads both answers and predicts `A` or `B`;
     each pair is read in both orders. The saved model is an ordinary causal language model, with
@@ -82,6 +83,7 @@ class CromeTrainer(RewardTrainer):
         self.data_collator = TieCollator(**vars(self.data_collator))
         self.add_callback(TokenCount(self))
         self.add_callback(self._streams)
+        self._shared = SharedPrompts(self, _read)
 
     def _prepare_dataset(self, dataset: Any, processing_class: Any, args: Any, dataset_name: str) -> Any:
         if "tie_source" in get_dataset_column_names(dataset):
@@ -130,7 +132,8 @@ class CromeTrainer(RewardTrainer):
         """Computes `RewardTrainer`'s loss, with the tie loss in place of Bradley-Terry where a pair is a tie."""
         inputs = dict(inputs)
         tie, sources = inputs.pop("tie"), inputs.pop("tie_source")
-        loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        with self._shared.reading(model):
+            loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
         first, second = outputs.logits.squeeze(-1).chunk(2)
         if self.args.model_type == "pairwise":  # the second logits are of the same pair in the other order
             orders = torch.stack([first, -second])
@@ -153,6 +156,10 @@ class CromeTrainer(RewardTrainer):
         margins, tie = gather_rows(self.accelerator, table, self.model.training).unbind(-1)
         sources = gather_rows(self.accelerator, sources, self.model.training)
         log_margins(metrics, margins, tie.bool(), read_names(sources))
+
+
+def _read(model: Any, ids: Tensor, mask: Tensor) -> Any:
+    return model(input_ids=ids, attention_mask=mask, use_cache=False)
 
 
 def build(

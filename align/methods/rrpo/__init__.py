@@ -6,6 +6,7 @@ RRPO = Method(
     name="rrpo",
     config_chain=(
         ("align", "methods/rrpo/config.py", "RRPOConfig"),
+        ("align", "methods/pairs/config.py", "ShareConfig"),
         ("trl", "trainer/dpo_config.py", "DPOConfig"),
         *BASE_CHAIN,
     ),

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from trl import DPOConfig
 
+from align.methods.pairs.config import ShareConfig
 from align.methods.rrpo.rules import RULES, check_rrpo, is_plain_dpo
 from align.recipe.config_numbers import check_numbers
 from align.recipe.rules import check_choice
@@ -12,7 +13,7 @@ from align.training.mended import take_new_names
 
 
 @dataclass
-class RRPOConfig(SavedWithoutSecrets, DPOConfig):
+class RRPOConfig(SavedWithoutSecrets, ShareConfig, DPOConfig):
     """Settings of `RRPOTrainer`; everything else is TRL's `DPOConfig`.
 
     Paper (arXiv 2504.12083) to field: beta is `beta`, alpha is `kl_coef`, the phrases y_i are the `spans`. The paper
@@ -54,7 +55,7 @@ class RRPOConfig(SavedWithoutSecrets, DPOConfig):
 
     def __post_init__(self) -> None:
         """Checks the settings that have no meaning together."""
-        for name in ("kl_placement", "spans", "diff_unit", "on_missing_spans"):
+        for name in ("kl_placement", "spans", "diff_unit", "on_missing_spans", "share_prompts"):
             check_choice("rrpo", name, getattr(self, name))
         check_numbers(self, ("beta", *RULES.ranges))
         if self.kl_coef < 0:

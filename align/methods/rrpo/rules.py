@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from align.methods.pairs.config import SHARING
 from align.recipe.ranges import NOT_NEGATIVE
 from align.recipe.rules import Rules
 
@@ -49,7 +50,8 @@ RULES = Rules(
         "spans": ("differing", "whole"),
         "diff_unit": ("word", "token"),
         "on_missing_spans": ("drop", "whole"),
-    },
+    }
+    | SHARING,
     ranges={"kl_coef": NOT_NEGATIVE},
     together=check_rrpo,
 )

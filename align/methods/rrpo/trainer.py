@@ -17,6 +17,7 @@ from trl.trainer.utils import global_then_local_main_first, use_adapter
 from align.data.pairs.preferences import PreferencePair
 from align.data.training_data import TrainingData
 from align.errors import DataError
+from align.methods.pairs.shared_prompts import SharedPrompts
 from align.methods.rrpo.config import RRPOConfig
 from align.methods.rrpo.loss import rrpo_loss, span_log_ratio, tdpo_loss
 from align.methods.rrpo.rules import is_plain_dpo
@@ -36,6 +37,7 @@ from align.methods.rrpo.vision_spans import (
     check_all_have_images,
     mark_vision_dataset,
 )
+from align.models.shared_prefixes import begin_alike
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
 from align.training.as_in_trl import Preparation, gather_rows, with_args
@@ -111,6 +113,7 @@ class RRPOTrainer(DPOTrainer):
         self._reference_reading = add_token_head(base)
         if self.ref_model is not None:
             self._reference_reading = add_token_head(self.accelerator.unwrap_model(self.ref_model))
+        self._shared = SharedPrompts(self, _read)
 
     def _span_collator(self) -> SpanCollator | VisionSpanCollator:
         """Refuses what RRPO cannot train on, and returns TRL's collator with the spans added."""
@@ -194,14 +197,16 @@ class RRPOTrainer(DPOTrainer):
         model_inputs = {name: value for name, value in inputs.items() if name not in ("completion_mask", "span_mask")}
         model_inputs["use_cache"] = False
         responses, spans = inputs["completion_mask"][:, 1:].bool(), inputs["span_mask"][:, 1:].bool()
-        scored = Tokens(responses, inputs["input_ids"][:, 1:][responses])
+        alike = self._begin_alike(model, inputs, responses)
+        read = responses & ~alike
+        scored = Tokens(read, inputs["input_ids"][:, 1:][read])
         reference = self._read_reference(model_inputs, scored)
         if self.aux_loss_enabled:  # of mixture-of-experts models, over all tokens of both responses, as in DPO
             model_inputs["output_router_logits"] = True
-        with self.accelerator.autocast():
+        with self.accelerator.autocast(), self._shared.reading(model):
             terms = model(**model_inputs, scored=scored, reference=reference)
         logps, ref_logps, kl, *logged = (
-            torch.zeros_like(responses, dtype=term.dtype).masked_scatter(responses, term)
+            _spread(term, read, alike)
             for term in (terms.logps, terms.ref_logps, terms.kl, terms.entropy, terms.mean_logit, terms.is_top)
         )
         loss = self._pair_losses(logps, ref_logps, kl, spans).mean()
@@ -216,16 +221,25 @@ class RRPOTrainer(DPOTrainer):
         with torch.no_grad():  # only for `compute_metrics`, which wants logits
             return loss, model(**model_inputs)
 
+    def _begin_alike(self, model: Any, inputs: Mapping[str, Tensor], responses: Tensor) -> Tensor:
+        """Marks tokens of rejected responses whose terms are those of the chosen ones, `(2B, T - 1)`."""
+        models = (model,) if self.ref_model is None else (model, self.ref_model)
+        if not self._shared.are_used(*models):
+            return torch.zeros_like(responses)
+        alike = begin_alike(inputs["input_ids"], inputs["attention_mask"])[:, 1:]
+        return torch.cat([torch.zeros_like(alike), alike & responses.chunk(2)[0] & responses.chunk(2)[1]])
+
     def _read_reference(self, model_inputs: Mapping[str, Any], scored: Tokens) -> Reference:
         own: Any = self.accelerator.unwrap_model(self.model)
         checkpointing: Any = self.args.gradient_checkpointing_kwargs
         apart = disable_gradient_checkpointing(self.model, checkpointing)
         with torch.no_grad(), old_names_hidden(), apart, self.accelerator.autocast():
             if self.ref_model is not None:
-                hidden = self.ref_model(**model_inputs, scored=scored)
+                with self._shared.reading(self.ref_model):
+                    hidden = self.ref_model(**model_inputs, scored=scored)
                 head = self._reference_reading.head(self.accelerator.unwrap_model(self.ref_model))
                 return Reference(hidden, whole_head(head))
-            with use_adapter(own, "ref" if "ref" in own.peft_config else None):
+            with use_adapter(own, "ref" if "ref" in own.peft_config else None), self._shared.reading(self.model):
                 hidden = self.model(**model_inputs, scored=scored)
             return Reference(hidden, whole_head(self._reference_reading.head(own.get_base_model())))
 
@@ -292,6 +306,18 @@ class RRPOTrainer(DPOTrainer):
             "mean_token_accuracy": (tops / counts)[0],
         }.items():
             self._metrics[mode][name].append(value.item())
+
+
+def _spread(term: Tensor, read: Tensor, alike: Tensor) -> Tensor:
+    """Puts the term of each token that was read in its place, `(2B, T)`, and again where the other response has it."""
+    placed = torch.zeros_like(read, dtype=term.dtype).masked_scatter(read, term)
+    chosen, _ = placed.chunk(2)
+    return torch.where(alike, torch.cat([chosen, chosen]), placed)
+
+
+def _read(model: Any, ids: Tensor, mask: Tensor) -> Any:
+    """Reads tokens without projecting them."""
+    return model(input_ids=ids, attention_mask=mask, use_cache=False, scored=Tokens(mask[:, 1:].bool(), ids))
 
 
 def _pair_sums(mask: Tensor) -> Tensor:

@@ -15,10 +15,10 @@ from align.models.second_pass.shared_prompts import SecondPassRow, inference, re
 
 MOST_TOKENS = 1_024  # before which the tried rows begin to end; a model that looks further is not tried
 _LOOKS = ("window", "local", "attention_chunk", "attn_chunk", "block_size")  # in names of settings
-_NEAR = {torch.float32: 1e-4, torch.float64: 1e-6}  # log-probs of one sequence read in two ways, on average
-_NEAR_ELSE = 0.1
+NEAR = {torch.float32: 1e-4, torch.float64: 1e-6}  # log-probs of one sequence read in two ways, on average
+NEAR_ELSE = 0.1
 # What a model raises that cannot is its own; it is read in a plainer way, with the same numbers.
-_CANNOT = (RuntimeError, TypeError, ValueError, IndexError, KeyError, NotImplementedError, AttributeError)
+CANNOT = (RuntimeError, TypeError, ValueError, IndexError, KeyError, NotImplementedError, AttributeError)
 
 
 class Way(IntEnum):
@@ -52,15 +52,15 @@ def agrees(model: PreTrainedModel, read: Callable[[Sequence[SecondPassRow]], Ten
 
     Two rows have one prompt, prompts and prefixes have unlike lengths, and all are longer than any window.
     """
-    rows = _rows(model, min(_longest_window(model), MOST_TOKENS))
+    rows = tried_rows(model, min(longest_window(model), MOST_TOKENS))
     with inference(model):
         try:
             alone = torch.cat([read_whole(model, [row], 0) for row in rows]).float().log_softmax(-1)
             logits = read(rows)
-        except _CANNOT:
+        except CANNOT:
             return False
     far = (logits.float().log_softmax(-1) - alone).abs().mean(-1).max()
-    return bool(far <= _NEAR.get(logits.dtype, _NEAR_ELSE))
+    return bool(far <= NEAR.get(logits.dtype, NEAR_ELSE))
 
 
 def reads_behind_padding(model: PreTrainedModel, pad_token_id: int) -> bool:
@@ -68,20 +68,20 @@ def reads_behind_padding(model: PreTrainedModel, pad_token_id: int) -> bool:
 
     A model that learns a vector for each position reads another one there; with rotary positions distances count.
     """
-    row = torch.tensor([[*_rows(model, 0)[0].prompt_ids, *range(5)]], device=model.device)
+    row = torch.tensor([[*tried_rows(model, 0)[0].prompt_ids, *range(5)]], device=model.device)
     padded = torch.nn.functional.pad(row, (6, 0), value=pad_token_id)
     mask = torch.nn.functional.pad(torch.ones_like(row), (6, 0))
     with inference(model):
         alone, behind = model(input_ids=row).logits, model(input_ids=padded, attention_mask=mask).logits[:, 6:]
     far = (alone.float().log_softmax(-1) - behind.float().log_softmax(-1)).abs().mean(-1).max()
-    return bool(far <= _NEAR.get(alone.dtype, _NEAR_ELSE))
+    return bool(far <= NEAR.get(alone.dtype, NEAR_ELSE))
 
 
 def _find(model: PreTrainedModel, pad_token_id: int) -> Way:
     # States cannot be handed to several rows, windows that a cache knows of would count the padding, and keys would
     # keep the positions of a shorter row.
     whole = all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
-    may_share = whole and length_free(model) and _longest_window(model) <= MOST_TOKENS
+    may_share = whole and length_free(model) and longest_window(model) <= MOST_TOKENS
     if may_share and agrees(model, lambda rows: read_shared(model, rows, pad_token_id).logits):
         return Way.SHARED
     if agrees(model, lambda rows: read_whole(model, rows, pad_token_id)):
@@ -89,7 +89,7 @@ def _find(model: PreTrainedModel, pad_token_id: int) -> Way:
     return Way.ALIKE
 
 
-def _longest_window(model: PreTrainedModel) -> int:
+def longest_window(model: PreTrainedModel) -> int:
     """Finds how far back layers look that do not see everything, as far as settings say it."""
     config = model.config.get_text_config().to_dict()
     most = config.get("max_position_embeddings") or MOST_TOKENS**2
@@ -99,7 +99,8 @@ def _longest_window(model: PreTrainedModel) -> int:
     return max(looks, default=0)
 
 
-def _rows(model: PreTrainedModel, reach: int) -> list[SecondPassRow]:
+def tried_rows(model: PreTrainedModel, reach: int) -> list[SecondPassRow]:
+    """Makes three rows, two of which have one prompt; prompts have unlike lengths and are longer than `reach`."""
     embeddings: Any = model.get_input_embeddings()
     size = min(embeddings.num_embeddings, 1_009)
 

@@ -118,7 +118,12 @@ def train(rows: list[Row], seed: int, overrides: dict[str, Any]) -> RewardModel:
     with tempfile.TemporaryDirectory() as folder:
         trainer = ExperimentalCromeTrainer(
             model,
-            args=ExperimentalCromeConfig(output_dir=folder, seed=seed, **settings),
+            args=ExperimentalCromeConfig(
+                output_dir=folder,
+                seed=seed,
+                share_prompts="off",
+                **settings,  # the numbers of the tables to the digit
+            ),
             train_dataset=as_dataset(rows),
             eval_dataset=as_dataset(held_out) if held_out else None,
             processing_class=tokenizer,

@@ -40,6 +40,7 @@ def train_on_pairs(
     """Trains a model with settings of `RRPOConfig` until it is at the callback's target; returns its path."""
     with tempfile.TemporaryDirectory() as folder:
         quiet = {"output_dir": folder, "lr_scheduler_type": "constant", "logging_strategy": "no"}
+        quiet["share_prompts"] = "off"  # the numbers of the tables to the digit
         trainer = RRPOTrainer(
             model=model,
             ref_model=copy.deepcopy(model),

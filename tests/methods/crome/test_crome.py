@@ -33,7 +33,7 @@ def test_without_ties_it_is_trls_reward_trainer_to_the_last_bit(
     tmp_path, model_folder, messages, peft_config, settings
 ):
     rows = make_rows(messages=messages)
-    ours = make_trainer(tmp_path, model_folder, rows, peft_config=peft_config, **settings)
+    ours = make_trainer(tmp_path, model_folder, rows, peft_config=peft_config, share_prompts="off", **settings)
     ours.train()
     theirs = make_trainer(tmp_path, model_folder, rows, trainer=RewardTrainer, peft_config=peft_config, **settings)
     theirs.train()

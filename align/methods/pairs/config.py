@@ -1,0 +1,18 @@
+"""Settings that configs of all methods that learn from pairs have."""
+
+from dataclasses import dataclass, field
+
+SHARING: dict[str, tuple[str, ...]] = {"share_prompts": ("auto", "off")}
+
+
+@dataclass
+class ShareConfig:
+    """How the two responses of a pair are read; with `off` each is read behind a prompt of its own."""
+
+    share_prompts: str = field(
+        default="auto",
+        metadata={
+            "help": "`auto` reads what both sequences of a pair begin with once, where gradients stay the same up to "
+            "rounding and it costs less; `off` reads it for each, as TRL does."
+        },
+    )

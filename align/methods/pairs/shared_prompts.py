@@ -1,0 +1,96 @@
+"""Prompts of pairs are read once for both responses, where a model can, and where nothing of the loss forbids it."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from accelerate.utils import is_peft_model
+from torch import Tensor, nn
+
+from align.console import say
+from align.models.shared_prefixes import Folded, fold, prefixes_read_once, tokens_read_alike
+
+Read = Callable[[Any, Tensor, Tensor], object]
+
+
+class SharedPrompts:
+    """Has the models of a trainer of pairs read once what both sequences of a pair begin with.
+
+    Where that cannot be, each sequence is read whole, as TRL does, and the run says why. A batch makes one forward
+    pass in any case, so that ranks never wait for each other.
+
+    Args:
+        trainer: A trainer with `share_prompts` among its settings, whose batches have the first sequences of all pairs
+            and then the second ones.
+        read: Calls a model of the trainer with tokens and a mask, for a trial; `(model, ids, mask)`.
+    """
+
+    def __init__(self, trainer: Any, read: Read) -> None:
+        self._trainer, self._read = trainer, read
+        self._tokens: WeakKeyDictionary[nn.Module, float] = WeakKeyDictionary()
+        self._reason: str | None = None
+        self._is_on = trainer.args.share_prompts == "auto"
+
+    def are_used(self, *models: Any) -> bool:
+        """Tells whether models may read so; each is tried once, and all ranks ask together."""
+        if self._is_on and not self._tokens:
+            self._refuse(reason_for_each(self._trainer))
+        for model in models if self._is_on else ():
+            body = self._body(model)
+            if body not in self._tokens:
+                self._tokens[body] = tokens_read_alike(model, body, partial(self._read, model))
+            if not self._tokens[body]:
+                kind = f"{type(body).__name__} with attention `{body.config._attn_implementation}`"
+                self._refuse(f"{kind} does not have the same numbers then")
+        return self._is_on
+
+    def reading(self, model: Any) -> AbstractContextManager[None]:
+        """Has a model read so inside the block, if models may."""
+        if not self.are_used(model):
+            return nullcontext()
+        body, multiple = self._body(model), self._trainer.args.pad_to_multiple_of
+        most, width = self._tokens[body], body.config.get_text_config().hidden_size
+
+        def folded(ids: Tensor, mask: Tensor) -> Folded | None:
+            return fold(ids, mask, width, multiple=multiple or 1, most=most)
+
+        return prefixes_read_once(body, folded)
+
+    def _body(self, model: Any) -> Any:
+        own = self._trainer.accelerator.unwrap_model(model)
+        return (own.get_base_model() if is_peft_model(own) else own).base_model
+
+    def _refuse(self, reason: str | None) -> None:
+        if reason and self._is_on:
+            self._is_on = False
+            say(f"What both responses of a pair begin with is read for each of them: {reason}.")
+
+
+def reason_for_each(trainer: Any) -> str | None:
+    """Says why both sequences of a pair have to be read whole, whatever the model can; None if they need not."""
+    args, model = trainer.args, trainer.model
+    split = trainer.accelerator.parallelism_config
+    reasons = {
+        "the rows have images": getattr(trainer, "_is_vision_dataset", False),
+        "the adapter puts virtual tokens in front of each": is_peft_model(model)
+        and any(config.is_prompt_learning for config in model.peft_config.values()),
+        "dropout is drawn for each": drops(model),
+        "`neftune_noise_alpha` draws noise for each": args.neftune_noise_alpha is not None,
+        "the loss of the router is over all tokens": getattr(trainer, "aux_loss_enabled", False),
+        "`torch_compile` is on, and rows would have ever new shapes": args.torch_compile,
+        "sequences are split over processes": split is not None and (split.cp_enabled or split.sp_enabled),
+    }
+    return next((reason for reason, is_so in reasons.items() if is_so), None)
+
+
+def drops(model: nn.Module) -> bool:
+    """Tells whether a model in training draws what it leaves out, or the noise of its router."""
+    return any(
+        type(value) is float
+        and value > 0
+        and ("drop" in name or "jitter" in name or (name == "p" and "Dropout" in type(module).__name__))
+        for module in model.modules()
+        for name, value in vars(module).items()
+    )

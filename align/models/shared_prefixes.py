@@ -1,0 +1,250 @@
+"""Pairs of sequences that begin alike: what both begin with is read once, in one row with what follows it."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from align.models.rope_lengths import length_free
+from align.models.second_pass.shared_prompts import inference
+from align.models.second_pass.trial import CANNOT, MOST_TOKENS, NEAR, NEAR_ELSE, longest_window, tried_rows
+
+# A layer of a transformer has about 12 H^2 weights, and a token that looks at another takes 4 H operations of it: what
+# a layer does to one token it could spend on looking at so many times H others.
+_LOOKS_PER_WIDTH = 6
+_FEW_LOOKS = 2**20  # that need no memory to speak of
+_BOTH, _FIRST, _SECOND = 0, 1, 2  # parts of a pair: what both begin with, and the rest of either
+
+
+class Folded(NamedTuple):
+    """Pairs of sequences of up to T tokens in R rows of S, in which every token that they share stands once.
+
+    A row begins with what all sequences begin with. Behind it stand pairs, one after the other: what both sequences
+    have in common, the rest of the first, the rest of the second.
+
+    Attributes:
+        ids: `(R, S)`; what is behind the end of a row is no padding token, and nothing looks at it.
+        positions: `(R, S)`, of each token in its sequence.
+        sees: `(R, S, S)`, whether a token has another before it in its sequence or is it.
+        places: `(2B, T)`, which of the `R * S` tokens each token of the sequences is.
+    """
+
+    ids: Tensor
+    positions: Tensor
+    sees: Tensor
+    places: Tensor
+
+    def mask(self, body: PreTrainedModel) -> Tensor:
+        """Writes `sees` as the attention of a model takes it, `(R, 1, S, S)`."""
+        sees = self.sees[:, None]
+        if body.config._attn_implementation == "sdpa":  # in whatever type it computes
+            return sees
+        least = torch.finfo(body.dtype).min
+        return torch.zeros(sees.shape, dtype=body.dtype, device=sees.device).masked_fill(~sees, least)
+
+    def unfold(self, hidden: Tensor) -> Tensor:
+        """Turns `(R, S, H)` hidden states of the rows into those of the sequences, `(2B, T, H)`."""
+        return hidden.flatten(0, 1)[self.places]
+
+
+def begin_alike(ids: Tensor, mask: Tensor) -> Tensor:
+    """Marks the tokens that both sequences of a pair begin with.
+
+    Args:
+        ids: `(2B, T)` tokens; sequence `i` and sequence `B + i` are a pair.
+        mask: `(2B, T)`; padding is on the right.
+
+    Returns:
+        `(B, T)`.
+
+    Example:
+        >>> ids = torch.tensor([[7, 8, 5], [7, 9, 5]])
+        >>> begin_alike(ids, torch.ones_like(ids))
+        tensor([[ True, False, False]])
+    """
+    (first, second), (is_first, is_second) = ids.chunk(2), mask.bool().chunk(2)
+    return ((first == second) & is_first & is_second).cumprod(1).bool()
+
+
+def fold(ids: Tensor, mask: Tensor, width: int, *, multiple: int = 1, most: float = math.inf) -> Folded | None:
+    """Puts pairs into rows; None where reading those would cost more than reading each sequence for itself.
+
+    All tokens of a row are compared with all others, also those of one response with those of the other: long
+    responses behind short prompts are cheaper apart.
+
+    Args:
+        ids: As in `begin_alike`.
+        mask: As in `begin_alike`.
+        width: Of the model's hidden states, H.
+        multiple: Rows have a multiple of so many tokens.
+        most: Tokens of a row.
+    """
+    num_pairs, length = len(ids) // 2, ids.shape[1]
+    of_all = ((ids == ids[:1]) & mask.bool()).all(0).cumprod(0)  # what all sequences begin with
+    shared, (first, second) = begin_alike(ids, mask).sum(1), mask.sum(1).chunk(2)
+    moved = first - shared  # how far behind its place in its sequence a token of the rest of the second stands
+    *sizes, head = torch.cat([second + moved, of_all.sum()[None]]).tolist()
+    per_token = _LOOKS_PER_WIDTH * width
+    # Some attention holds a number for each two tokens of a row: at most twice as many as before, as one pair has.
+    looks = max(4 * num_pairs * length**2, _FEW_LOOKS)
+    options = _put_into_rows([size - head for size in sizes], head, multiple, most)
+    fitting = (each for each in options if each.size <= most and each.number * each.size**2 <= looks)
+    rows = min(fitting, key=lambda each: each.cost(per_token), default=None)
+    # Kernels that know that tokens look back only compare half of the pairs of tokens, and need no mask of ours.
+    if rows is None or rows.cost(per_token) >= num_pairs * length * (2 * per_token + length):
+        return None
+
+    def spread(values: Tensor, fill: int) -> Tensor:
+        whole = torch.full((rows.number * rows.size,), fill, device=ids.device)
+        return whole.index_copy(0, to, values).view(rows.number, rows.size)
+
+    begins = torch.tensor(rows.of_pairs, device=ids.device) * rows.size  # of rows, among all tokens
+    starts = (
+        torch.tensor(rows.starts, device=ids.device) + begins - head
+    )  # of pairs, as if they had a head of their own
+    # Every token behind the head: whose it is, where among those of its pair, and where in its sequence.
+    lengths = second + moved - head
+    pair = torch.arange(num_pairs, device=ids.device).repeat_interleave(lengths)
+    token = torch.arange(len(pair), device=ids.device) - (lengths.cumsum(0) - lengths)[pair] + head
+    to = starts[pair] + token
+    is_second = token >= first[pair]
+    position = torch.where(is_second, token - moved[pair], token)
+    part = torch.where(is_second, _SECOND, torch.where(token >= shared[pair], _FIRST, _BOTH))
+    row_ids, positions = spread(ids[pair + num_pairs * is_second, position], 0), spread(position, 0)
+    owners, parts = spread(pair, -1), spread(part, _BOTH)
+    column = torch.arange(rows.size, device=ids.device)
+    row_ids[:, :head], positions[:, :head] = ids[0, :head], column[:head]
+    is_own = owners[:, :, None] == owners[:, None]
+    is_other = (parts[:, :, None] == _SECOND) & (parts[:, None] == _FIRST)
+    sees = (column[:, None] >= column) & ((column < head) | (is_own & ~is_other))
+    place = torch.arange(length, device=ids.device).expand(num_pairs, -1)
+    of_second = torch.where(place >= shared[:, None], place + moved[:, None], place)
+    in_row = [torch.where(place < head, 0, starts[:, None] - begins[:, None]) + each for each in (place, of_second)]
+    places = (torch.cat(in_row) + begins.repeat(2)[:, None]).clamp(max=row_ids.numel() - 1)  # of padding anywhere
+    return Folded(row_ids, positions, sees, places)
+
+
+class _Rows(NamedTuple):
+    """`number` rows of `size` tokens, the row of each pair, and where in it the pair starts."""
+
+    number: int
+    size: int
+    of_pairs: list[int]
+    starts: list[int]
+
+    def cost(self, per_token: int) -> int:
+        """Counts what reading them costs, in looks of one token at another; a token alone costs so many."""
+        return self.number * self.size * (per_token + self.size)
+
+
+def _put_into_rows(rests: list[int], head: int, multiple: int, most: float) -> list[_Rows]:
+    """Tries rows of several lengths: long ones have little padding, and in short ones tokens look at fewer others."""
+    limit = head + max(rests)
+    options: list[_Rows] = []
+    while limit <= most and (not options or options[-1].number > 1):
+        options.append(_first_fit(rests, head, limit, multiple))
+        limit *= 2
+    return options
+
+
+def _first_fit(rests: list[int], head: int, limit: int, multiple: int) -> _Rows:
+    """Puts each pair, the longest first, into the first row that has so many tokens left."""
+    filled: list[int] = []
+    of_pairs, starts = [0] * len(rests), [0] * len(rests)
+    for pair in sorted(range(len(rests)), key=lambda pair: -rests[pair]):
+        row = next((row for row, used in enumerate(filled) if used + rests[pair] <= limit), len(filled))
+        if row == len(filled):
+            filled.append(head)
+        of_pairs[pair], starts[pair] = row, filled[row]
+        filled[row] += rests[pair]
+    return _Rows(len(filled), -(-max(filled) // multiple) * multiple, of_pairs, starts)
+
+
+@contextmanager
+def prefixes_read_once(body: PreTrainedModel, folded: Callable[[Tensor, Tensor], Folded | None]) -> Iterator[None]:
+    """Has the body of a model read folded pairs inside the block; what is around it notices nothing.
+
+    Args:
+        body: The model without its head, which is called with `input_ids` and `attention_mask`, `(2B, T)` each.
+        folded: Puts pairs into rows, as `fold` does; None leaves them as they are.
+    """
+    read: list[Folded | None] = []
+
+    def before(_: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        ids = args[0] if args else kwargs["input_ids"]
+        read.append(rows := folded(ids, kwargs["attention_mask"]))
+        if rows is None:
+            return None
+        own = {"input_ids": rows.ids, "attention_mask": rows.mask(body), "position_ids": rows.positions}
+        return (), kwargs | own
+
+    def after(_: Any, __: Any, output: Any) -> None:
+        rows = read.pop()
+        if rows is not None:
+            output.last_hidden_state = rows.unfold(output.last_hidden_state)
+
+    hooks = (body.register_forward_pre_hook(before, with_kwargs=True), body.register_forward_hook(after))
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def tokens_read_alike(model: Any, body: PreTrainedModel, read: Callable[[Tensor, Tensor], object]) -> float:
+    """Finds how long rows may be in which a model reads pairs as it reads each sequence alone; 0 if it never does.
+
+    It is tried on two pairs that are longer than what any layer looks over, as far as 1,024 tokens. Ranks that hold a
+    part of the weights each have to ask together; they read the same tokens and find the same.
+
+    Args:
+        model: The model in its wrapping.
+        body: Its body.
+        read: Calls the model with tokens and a mask.
+    """
+    if not length_free(body):
+        return 0
+    window = longest_window(body)
+    try:
+        ids, mask = _tried_pairs(body, min(window, MOST_TOKENS))
+        with inference(model):
+            apart, _ = _hidden(body, lambda: read(ids, mask), None)
+            in_one, is_rough = _hidden(body, lambda: read(ids, mask), fold(ids, mask, MOST_TOKENS))  # so wide: it is
+    except CANNOT:
+        return 0
+    there = mask.bool()
+    far = (apart - in_one)[there].abs().mean(-1).max() / apart[there].abs().mean()
+    near = NEAR_ELSE if is_rough else NEAR[apart.dtype]
+    return (math.inf if window <= MOST_TOKENS else MOST_TOKENS) if far <= near else 0
+
+
+def _tried_pairs(body: PreTrainedModel, reach: int) -> tuple[Tensor, Tensor]:
+    """Makes two pairs of unlike lengths; returns tokens and mask, `(4, T)` each."""
+    first, second, other = tried_rows(body, reach)
+    pairs = (first, other, second, other._replace(prefix_ids=second.prefix_ids))
+    ids = [torch.tensor(row.prompt_ids + row.prefix_ids, device=body.device) for row in pairs]
+    masks = [torch.ones_like(row) for row in ids]
+    padded_ids, padded_mask = (torch.nn.utils.rnn.pad_sequence(each, batch_first=True) for each in (ids, masks))
+    return padded_ids, padded_mask
+
+
+def _hidden(body: PreTrainedModel, read: Callable[[], object], folded: Folded | None) -> tuple[Tensor, bool]:
+    """Returns the hidden states that a body makes in a call, and whether they were computed in half precision."""
+    made: list[tuple[Tensor, bool]] = []
+
+    def keep(_: Any, __: Any, output: Any) -> None:
+        hidden = output.last_hidden_state
+        made.append((hidden, hidden.dtype not in NEAR or torch.is_autocast_enabled(hidden.device.type)))
+
+    with prefixes_read_once(body, lambda *_: folded):
+        hook = body.register_forward_hook(keep)
+        try:
+            read()
+        finally:
+            hook.remove()
+    ((hidden, is_rough),) = made
+    return (hidden if hidden.dtype in NEAR else hidden.float()), is_rough
