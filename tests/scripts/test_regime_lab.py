@@ -105,3 +105,14 @@ def test_what_was_kept_is_not_run_again_and_differences_are_paired(tmp_path, mon
     with pytest.raises(SystemExit):
         lab.main(["--hint", "1.5"])
     assert "share of letters" in capsys.readouterr().err
+
+
+def test_further_prompts_are_compared_with_the_arm_without_them(capsys):
+    def found(trace, steps):
+        return dict.fromkeys(lab.METRICS, trace) | {lab.SAME + "steps": steps, lab.SAME + "trained_trace": trace}
+
+    arms_run = {"text": [found(0.4, 80.0)] * 2, "text, further prompts": [found(0.3, 60.0)] * 2}
+    told = lab.report({"sums": arms_run})["sums"]["text, further prompts - without"]
+    assert told[lab.SAME + "trained_trace"].startswith("-0.100")
+    assert told[lab.SAME + "steps"].startswith("-20.000")
+    assert "as many completions: steps -20.000" in capsys.readouterr().out

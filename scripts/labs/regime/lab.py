@@ -107,8 +107,9 @@ def report(runs: Runs) -> dict[str, dict[str, dict[str, str]]]:
             if "acre" in arms and arm not in ("acre", "start"):
                 lines[f"acre - {arm}"] = {name: with_half(difference(arms, "acre", arm, name), 3) for name in METRICS}
             if arm.endswith(FURTHER) and (without := arm.removesuffix(FURTHER)) in arms:
+                names = [name for name in LABELS if name in arms[arm][0].keys() & arms[without][0].keys()]
                 lines[f"{arm} - without"] = {
-                    name: with_half(difference(arms, arm, without, name), 3) for name in LABELS if name in arms[arm][0]
+                    name: with_half(difference(arms, arm, without, name), 3) for name in names
                 }
         print(f"\n{where}")
         for arm, cells in lines.items():
