@@ -36,10 +36,11 @@ def rollout_trainer(surroundings, tmp_path_factory):
     from trl import GRPOConfig, GRPOTrainer
 
     from align.experimental.canary.trainer import Canary
+    from align.experimental.resampling.trainer import Resampling
     from align.models.vllm_engine import vllm_rollouts
 
-    class Watched(Canary, GRPOTrainer):
-        """Measures a canary in each step."""
+    class Watched(Resampling, Canary, GRPOTrainer):
+        """Measures a canary in each step; without a budget, no further prompts are asked."""
 
     folder = tmp_path_factory.mktemp("policy")
     # vLLM's CPU attention has no kernel for heads narrower than 32.

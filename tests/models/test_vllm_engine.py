@@ -233,3 +233,29 @@ def test_a_cpu_engine_computes_in_the_dtype_of_the_trainer_without_compiling(rol
     config = rollout_trainer.vllm_generation.llm.llm_engine.model_config
     assert config.dtype == rollout_trainer.model.dtype == torch.float32
     assert config.enforce_eager
+
+
+@pytest.mark.slow
+def test_further_prompts_are_answered_by_the_engine_and_keep_its_log_probs(rollout_trainer, monkeypatch):
+    calls = []
+
+    def paid(prompts, **_):
+        calls.append(prompts)
+        return [0.0] * 4 if len(calls) == 1 else [1.0, 2.0, 3.0, 4.0]
+
+    monkeypatch.setattr(rollout_trainer, "reward_funcs", [paid])
+    monkeypatch.setattr(rollout_trainer, "_budget", 3)
+    monkeypatch.setattr(rollout_trainer, "_canary_steps", 0)
+    rollout_trainer.vllm_generation.sync_weights()
+    rollout_trainer.model.train()
+    rows = [rollout_trainer.train_dataset[0] for _ in range(4)]
+    found = rollout_trainer._generate_and_score_completions(rows)
+    rollout_trainer.model.eval()
+    tokenizer, mask = rollout_trainer.processing_class, found["completion_mask"].bool()
+    assert len(calls) == 2
+    assert tokenizer.batch_decode(found["prompt_ids"], skip_special_tokens=True) == calls[1] != calls[0]
+    difference = (found["old_per_token_logps"] - found["sampling_per_token_logps"])[mask]
+    assert difference.abs().max() < TOLERANCE
+    assert found["importance_sampling_ratio"].shape[0] == 4
+    assert int(found["num_items_in_batch"]) == int(mask.sum())
+    assert (found["advantages"] != 0).all()

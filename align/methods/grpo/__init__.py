@@ -22,5 +22,9 @@ GRPO = Method(
     report="align.methods.grpo.report:REPORT",
     has_rewards=True,
     rewarded_by="environment_factory",
-    experimental=("align.experimental.consistency:CONSISTENT_GRPO", "align.experimental.canary:CANARY_GRPO"),
+    experimental=(
+        "align.experimental.consistency:CONSISTENT_GRPO",
+        "align.experimental.canary:CANARY_GRPO",
+        "align.experimental.resampling:RESAMPLING_GRPO",
+    ),
 )
