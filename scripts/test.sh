@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Environment, install and the tests of CI, on a fresh machine: bash scripts/test.sh; tests/README.md says what nightly adds.
 # `bash scripts/test.sh lint` stops after ruff and mypy; other words go to pytest.
+# CI keeps one order of the tests, so that a change is judged by what it changes; the nightly run draws three.
 # ALIGN_VENV names another virtual environment than .venv; ALIGN_EXTRAS other extras than those that run everything on a CPU.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -24,11 +25,11 @@ install_truealign "$EXTRAS"
 lint >"$LINT" 2>&1 &
 LINTING=$!
 failed=0
-"$PYTHON" -m pytest -q -m "not slow" || failed=1
+"$PYTHON" -m pytest -q --randomly-seed=1 -m "not slow" || failed=1
 wait $LINTING || failed=1
 wait $TRYING || failed=1
 trap - EXIT
 cat "$LINT" "$FRESH" && rm "$LINT" "$FRESH"
 [ $failed = 0 ] || exit 1
 # The longest modules have one or two tests: xdist would begin them last, and one worker end long after the other.
-"$PYTHON" -m pytest -q -m "slow and not nightly" --all -n 2 --no-loadscope-reorder tests
+"$PYTHON" -m pytest -q --randomly-seed=1 -m "slow and not nightly" --all -n 2 --no-loadscope-reorder tests
