@@ -127,7 +127,7 @@ SMALL="$FRESH/small"
 [ -x "$SMALL/bin/python" ] || "${BASE_PYTHON:-python3}" -m venv "$SMALL"
 began=$SECONDS
 try "$SMALL/bin/python" -m pip install --quiet --no-compile "$FRESH"/dist/*.whl
-took=$((SECONDS - began))
+took=$((SECONDS - began)) size="$(du -sm "$(packages "$SMALL")" | cut -f1)"
 try "$SMALL/bin/python" -m pip install --quiet --no-compile --no-index --no-deps --force-reinstall "$FRESH"/dist/*.whl
 PATH="$SMALL/bin:$PATH"
 try align --version
@@ -142,7 +142,7 @@ refuse train align check acre/quickstart
 refuse train align train acre/quickstart
 refuse eval align eval --model "$MODEL" --data "$ASSETS/acre/assets/lab/eval.jsonl" --out nothing
 refuse eval align merge --base "$MODEL" --tuned "$MODEL" --out nothing
-echo "The base has $(du -sm "$(packages "$SMALL")" | cut -f1) MB and took $took s to install."
+echo "The base has $size MB, with pip, and took $took s to install."
 
 [ $failed = 0 ] || echo "$failed of the commands of a fresh install failed."
 echo "Fresh installs took $SECONDS s."

@@ -37,7 +37,6 @@ if find_spec("bitsandbytes"):
 
 @pytest.fixture(scope="module")
 def said():
-    pytest.importorskip("sklearn", reason="needs the extra `deconfound`")
     result = start("-c", SCRIPT)
     assert result.returncode == 0, result.stderr
     return dict(line.partition(" ")[::2] for line in result.stdout.splitlines())

@@ -122,6 +122,7 @@ class ExperimentalCromeTrainer(CromeTrainer, WideMargins):
     ) -> Any:
         """Computes `CromeTrainer`'s loss, in training with the terms that are turned on."""
         if isinstance(self._head, Bottleneck) and self.model.training:
+            self._shared.are_used(model)  # a trial reads the model, and would take the noise
             self._draw_noise(self._head, inputs)
         loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
         if self.model.training:

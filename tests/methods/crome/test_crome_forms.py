@@ -33,8 +33,9 @@ def sourced(rows):
 
 @pytest.mark.parametrize("form", PAIRS)
 def test_crome_without_ties_is_the_reward_trainer_and_learns_from_ties_on_every_form(tmp_path, form):
-    one = {"max_steps": 1}
-    ours, theirs = (trained(tmp_path, PAIRS[form], trainer=each, **one) for each in (CromeTrainer, RewardTrainer))
+    one, alone = {"max_steps": 1}, {"share_prompts": "off"}
+    ours = trained(tmp_path, PAIRS[form], **one, **alone)
+    theirs = trained(tmp_path, PAIRS[form], trainer=RewardTrainer, **one)
     assert logged(ours) == logged(theirs)
     assert len(logged(ours)) == 1
     tied = trained(tmp_path, sourced(PAIRS[form]), **one)
@@ -45,8 +46,8 @@ def test_crome_without_ties_is_the_reward_trainer_and_learns_from_ties_on_every_
 
 def test_crome_without_ties_is_evaluated_as_the_reward_trainer_and_with_ties_by_source(tmp_path):
     rows = PAIRS["messages"]
-    ours, theirs = (trained(tmp_path, rows, trainer=each, evaluated=data_set(rows))
-                    for each in (CromeTrainer, RewardTrainer))  # fmt: skip
+    ours = trained(tmp_path, rows, evaluated=data_set(rows), share_prompts="off")
+    theirs = trained(tmp_path, rows, trainer=RewardTrainer, evaluated=data_set(rows))
     assert logged(ours) == logged(theirs)
     assert ours.evaluate()["eval_loss"] == theirs.evaluate()["eval_loss"]
     found = ours.evaluate(data_set(sourced(rows)))

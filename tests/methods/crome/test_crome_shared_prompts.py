@@ -8,6 +8,10 @@ from crome_trainer import PAIRWISE_LORA, SCALAR_LORA, TOKENIZER, make_rows, make
 from tiny import tiny_model, tiny_reward_model
 from transformers import GPT2Config, GPT2ForSequenceClassification, set_seed
 
+LORAS = [
+    deepcopy(each) for each in (SCALAR_LORA, PAIRWISE_LORA)
+]  # peft writes the names of modules into what it is given
+
 
 def gpt2():
     """A model without parts that compute in single precision whatever its weights are."""
@@ -44,9 +48,9 @@ def loss_and_gradient(trainer, dtype):
     ("make", "dtype", "near", "peft_config", "settings"),
     [
         (gpt2, torch.float64, 1e-12, None, {}),
-        (gpt2, torch.float64, 1e-12, SCALAR_LORA, {"center_rewards_coefficient": 0.1}),
+        (gpt2, torch.float64, 1e-12, LORAS[0], {"center_rewards_coefficient": 0.1}),
         (llama, torch.float32, 1e-6, None, {"gradient_checkpointing": True}),
-        (causal, torch.float32, 1e-6, PAIRWISE_LORA, {"model_type": "pairwise"}),
+        (causal, torch.float32, 1e-6, LORAS[1], {"model_type": "pairwise"}),
     ],
     ids=["double", "double-lora", "single-checkpointed", "pairwise-lora"],
 )
