@@ -162,7 +162,7 @@ def measure(method: str, arguments: argparse.Namespace) -> dict[str, Any]:
     times: dict[str, Any] = {}
     for arm in ARMS if arguments.rounds else ():
         middle, low, high = ratios_of(seconds[arm], seconds["trl"])
-        times[arm] = {"quartiles": [low, middle, high], "seconds": statistics.median(seconds[arm])}
+        times[arm] = {"median": middle, "quartiles": [low, high], "seconds": statistics.median(seconds[arm])}
         words = f"{middle:.3f} of trl's time ({low:.3f}-{high:.3f}), {times[arm]['seconds']:.3f} s"
         print(f"  {arm:5s} {words}", flush=True)
     return {"counted": counted, "times": times}

@@ -174,10 +174,12 @@ def measure(arguments: argparse.Namespace, rate: float) -> dict[str, Any]:
             whole[arm].append(now() - started)
             update[arm].append(whole[arm][-1] - trainers[arm].scored)
         print(f"  round {number}: " + ", ".join(f"{arm} {whole[arm][-1]:.2f} s" for arm in trainers), flush=True)
-    found: dict[str, Any] = {"pass_rate": rate}
+    found: dict[str, Any] = {}
     for arm in trainers if arguments.rounds else ():
         ratios = {"whole": ratios_of(whole[arm], whole["trl"]), "update": ratios_of(update[arm], update["trl"])}
-        found[arm] = {name: {"quartiles": [low, middle, high]} for name, (middle, low, high) in ratios.items()}
+        found[arm] = {
+            name: {"median": middle, "quartiles": [low, high]} for name, (middle, low, high) in ratios.items()
+        }
         found[arm]["seconds"] = {"whole": statistics.median(whole[arm]), "update": statistics.median(update[arm])}
         words = ", ".join(f"{name} {m:.3f} ({low:.3f}-{high:.3f})" for name, (m, low, high) in ratios.items())
         print(f"  {arm:5s} of trl: {words}; {found[arm]['seconds']['whole']:.2f} s a step")
@@ -203,10 +205,10 @@ def main(argv: list[str] | None = None) -> None:
     torch.set_num_threads(arguments.threads)
     if arguments.model in NAMES:
         arguments.model = random_model(tempfile.mkdtemp(), arguments.model, 0)
-    found = []
+    found = {}
     for rate in arguments.pass_rates:
         print(f"pass rate {rate}")
-        found.append(measure(arguments, rate))
+        found[str(rate)] = measure(arguments, rate)
     write_numbers(arguments.json, {"torch": torch.__version__, "prompts": arguments.prompts, "rates": found})
 
 

@@ -70,7 +70,7 @@ def ratio(name: str, path: str, most: float) -> Bar:
 NEAR, CANCELS = 0.05, 0.25  # relative errors of gradients; checks/numerics.py says why
 CHECKS = (
     Check(
-        "numerics", "losses and gradients in bfloat16 are those of float32", 40,
+        "numerics", "losses and gradients in bfloat16 are those of float32", 35,
         "-m scripts.checks.numerics --model random-large", "-m scripts.checks.numerics --model random-tiny",
         (
             *(Bar(f"{name} loss", f"{name}/loss", 0.01) for name in ("rrpo", "crome", "deconfound", "consistency")),
@@ -83,8 +83,8 @@ CHECKS = (
         takes=("device",),
     ),
     Check(
-        "rrpo", "a pass of RRPO over one of TRL's DPO, which has Triton kernels", 30,
-        "-m scripts.benches.rrpo --model random-large --tokens 1024 --rounds 5",
+        "rrpo", "a pass of RRPO over one of TRL's DPO, which has Triton kernels", 25,
+        "-m scripts.benches.rrpo --model random-large --tokens 1024 --rounds 4",
         "-m scripts.benches.rrpo --model random-tiny --tokens 64 --rounds 2",
         (
             ratio("time", "tokens/*/time_ratio", 1.05),
@@ -94,8 +94,8 @@ CHECKS = (
         ),
     ),
     Check(
-        "acre", "a step of ACRE and of GRPO with consistency over one of TRL's GRPO", 45,
-        "-m scripts.benches.acre --model random-large --arms acre acre-text grpo-consistency --rounds 4",
+        "acre", "a step of ACRE and of GRPO with consistency over one of TRL's GRPO", 35,
+        "-m scripts.benches.acre --model random-large --arms acre acre-text grpo-consistency --rounds 3",
         "-m scripts.benches.acre --model random-tiny --arms acre acre-text grpo-consistency "
         "--completion_tokens 32 --rounds 2",
         (
@@ -117,8 +117,8 @@ CHECKS = (
         packages=("PIL", "torchvision"),
     ),
     Check(
-        "crome", "a step of Crome over one of TRL's RewardTrainer", 20,
-        "-m scripts.benches.crome --model random-large --rounds 9",
+        "crome", "a step of Crome over one of TRL's RewardTrainer", 15,
+        "-m scripts.benches.crome --model random-large --rounds 7",
         "-m scripts.benches.crome --model random-tiny --rounds 2",
         (
             ratio("time", "time_ratio", 1.05), Bar("peak memory", "counted/peak_ratio", 1.02),
@@ -126,8 +126,30 @@ CHECKS = (
         ),
     ),
     Check(
-        "lfu", "a step of LfU over one of TRL's SFTTrainer", 20,
-        "-m scripts.benches.sft --model random-large --rounds 9",
+        "skipped", "a step of GRPO and of ACRE without what teaches nothing over one of TRL's GRPO", 20,
+        "-m scripts.benches.zero_advantage --model random-large --pass_rates 0.1 --arms trl grpo acre --rounds 3",
+        "-m scripts.benches.zero_advantage --model random-tiny --pass_rates 0.1 --arms trl grpo acre --rounds 1 "
+        "--prompts 2 --completion_tokens 32",
+        (
+            ratio("GRPO, time", "rates/*/grpo/whole/median", 1.0),
+            ratio("ACRE, time", "rates/*/acre/whole/median", 1.0),
+            Bar("update, FLOPs over the floor", "rates/*/counted/grpo/over_floor", 1.15, tiny=False),
+        ),
+    ),
+    Check(
+        "shared", "a step of RRPO and of Crome that reads prompts of pairs once over one of TRL's", 20,
+        "-m scripts.benches.shared_prompts --model random-large --rounds 3",
+        "-m scripts.benches.shared_prompts --model random-tiny --rounds 1",
+        (
+            ratio("RRPO, time", "methods/rrpo/times/auto/median", 0.65),
+            ratio("Crome, time", "methods/crome/times/auto/median", 0.85),
+            Bar("RRPO, FLOPs", "methods/rrpo/counted/auto/flops_over_trl", 0.65, tiny=False),
+            Bar("Crome, FLOPs", "methods/crome/counted/auto/flops_over_trl", 0.85, tiny=False),
+        ),
+    ),
+    Check(
+        "lfu", "a step of LfU over one of TRL's SFTTrainer", 15,
+        "-m scripts.benches.sft --model random-large --rounds 7",
         "-m scripts.benches.sft --model random-tiny --rounds 2 --tokens 64",
         (ratio("time", "ratios/params/median", 2.9), Bar("peak memory", "counted/params/peak_ratio", 2.0)),
     ),
