@@ -32,9 +32,10 @@ def check_packages() -> list[Finding]:
     python = check_python(SpecifierSet(ours.metadata["Requires-Python"] or ""))
     wanted = [Requirement(line) for line in ours.requires or []]
     sizes = ("", *(size for size, module in _TELLS.items() if is_installed(module)))
-    needed = [each for each in wanted if any(_applies(each, size) for size in sizes) and each.name != "truealign"]
+    named = {each.name: each for size in sizes for each in wanted if _applies(each, size)}  # a larger size bounds more
+    needed = [each for name, each in named.items() if name != "truealign"]
     extras = set(ours.metadata.get_all("Provides-Extra") or []) - _FOR_DEVELOPERS
-    optional = [each for each in wanted if each not in needed and any(_applies(each, extra) for extra in extras)]
+    optional = [each for each in wanted if each.name not in named and any(_applies(each, extra) for extra in extras)]
     problems = [*_outside(needed, "error"), *_outside(optional, "warning"), *_contradictions(needed)]
     return [python, _list_versions([*needed, *optional]), _size(), *problems]
 
