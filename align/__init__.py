@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from align.models.pretrained import whole_weights
     from align.services.audit import audit
     from align.services.check import check
+    from align.services.compare import compare
     from align.services.filter import filter
     from align.services.train import train
 
@@ -50,6 +51,7 @@ __all__ = [
     "TextACRETrainer",
     "audit",
     "check",
+    "compare",
     "deconfound",
     "evaluate",
     "filter",
@@ -76,6 +78,7 @@ _HOMES = {
     "TextACRETrainer": "align.methods.acre.text_trainer",
     "audit": "align.services.audit",
     "check": "align.services.check",
+    "compare": "align.services.compare",
     "deconfound": "align.methods.deconfound.command",
     "evaluate": "align.evaluation.service",
     "filter": "align.services.filter",

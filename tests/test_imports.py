@@ -32,6 +32,7 @@ LAYERS = (
     ("align.evaluation.statistics",),
     ("align.evaluation.record",),
     ("align.auditing",),  # also what `align check` says of rows
+    ("align.logs",),
     ("align.checks", "align.report", "align.training"),
     ("align.evaluation",),
     ("align.methods.<name>",),

@@ -5,7 +5,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from align.cli.application import app, execute
+from align.cli.application import ManyWords, app, execute, words
 from align.cli.completion import WithKeys, methods
 from align.cli.completion import recipes as shipped
 
@@ -152,3 +152,43 @@ def report(
     from align.cli.report import run
 
     execute(lambda: run(folders, out, watch, port))
+
+
+@app.command(cls=ManyWords)
+def compare(
+    logs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="LOG...",
+            help="The baseline, then others: what lm-eval, inspect, lighteval, verifiers, TRL, verl or `align eval` "
+            "wrote, or a table of scores. NAME=PATH names one, FOLDER#MODEL takes one model of an evaluation.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for comparison.json and the page.")],
+    match: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="Fields of documents that alone say which are the same; `id` of a table if not given."),
+    ] = None,
+    scores: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="Columns of a table that hold scores."),
+    ] = None,
+    group: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="A field that names the group of a document, such as doc.subject."),
+    ] = None,
+    adjust: Annotated[str, typer.Option(help="How p-values count that there are many: holm or bh.")] = "holm",
+    average: Annotated[
+        bool, typer.Option("--average", help="Rows of a table with the same id are answers to one item.")
+    ] = False,
+    fail_on: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--fail_on", help="Exit with 1 if a difference is so: 'accuracy < -0.01', 'task:acc.low < 0'."),
+    ] = None,
+) -> None:
+    """Compare logs of evaluations, of any tool, on the same documents: differences, intervals, won and lost."""
+    from align.logs.reading import How
+    from align.services.compare import run
+
+    how = How(words(match), words(scores), group, average)
+    execute(lambda: run(logs, out, how, adjust, fail_on or ()))

@@ -10,6 +10,7 @@ import numpy as np
 from align.evaluation.statistics.metrics import (
     FEW,
     LEVEL,
+    MANY,
     Estimate,
     Values,
     bootstrap,
@@ -68,7 +69,8 @@ def clustered_share(part: Values, whole: Values) -> Estimate:
         return share([])
     part, whole = part[asked], whole[asked]
     if n >= FEW:
-        drawn, summed = ratio_of_means(part[:, None], whole[:, None]), mean_over_clusters(part, whole)
+        summed = mean_over_clusters(part, whole)
+        drawn = summed if n > MANY else ratio_of_means(part[:, None], whole[:, None])
         return Estimate(drawn.value, max(0.0, min(drawn.low, summed.low)), min(1.0, max(drawn.high, summed.high)), n)
     value = min(1.0, float(part.sum() / whole.sum()))
     return Estimate(value, *wilson_interval(value, alike(whole)), n)

@@ -1,0 +1,1 @@
+"""Logs of evaluations, of other tools and ours: read, matched by document, and compared on the same items."""

@@ -1,0 +1,167 @@
+"""Logs of evaluation harnesses: lm-evaluation-harness, inspect and lighteval."""
+
+import json
+import re
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from align.errors import DataError
+from align.logs.log import Item
+from align.logs.rows import first_row, only, rows_of
+
+_DATE = r"_(\d{4}-\d\d-\d\dT[\d.-]+)"
+_SAMPLES = re.compile(rf"samples_(.+){_DATE}\.jsonl")
+_DETAILS = re.compile(rf"details_(.+){_DATE}\.parquet")
+_INSPECT = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}  # as its `value_to_float` reads them
+_INSPECT_FORMAT = 2
+_ZSTANDARD = 93  # a method of zip files that Python reads from 3.14 on
+
+
+def newest(files: list[Path], pattern: re.Pattern[str]) -> tuple[dict[str, Path], list[str]]:
+    """Picks the newest file of each task, and says what is older.
+
+    Raises:
+        DataError: If they lie in several folders, as those of several models do.
+    """
+    found: dict[str, Path] = {}
+    older = []
+    named = [(match[2], match[1], file) for file in files if (match := pattern.fullmatch(file.name))]
+    for _, task, file in sorted(named):
+        if task in found:
+            older.append(f"{found[task].name} is older than {file.name} of the same task, and is not read.")
+        found[task] = file
+    folders = sorted({str(file.parent) for file in found.values()})
+    if len(folders) > 1 and pattern is _SAMPLES:
+        raise DataError(f"These are logs of several models: {', '.join(folders)}. Name the folder of one.")
+    return found, older
+
+
+def lm_eval_files(path: Path) -> list[Path]:
+    """Finds what `lm_eval run --log_samples` wrote."""
+    files = [path] if path.is_file() else sorted(path.rglob("samples_*.jsonl"))
+    return [file for file in files if _SAMPLES.fullmatch(file.name) or "doc_hash" in first_row(file)]
+
+
+def read_lm_eval(files: list[Path], sentences: list[str]) -> Iterator[Item]:
+    """Reads samples of lm-evaluation-harness; a metric of a filter other than `none` is named with it."""
+    found, older = newest(files, _SAMPLES)
+    sentences += older
+    for task, file in found.items() or [(files[0].stem, files[0])]:
+        for row in rows_of(file):
+            chosen = row.get("filter", "none")
+            scores = {
+                name if chosen == "none" else f"{name},{chosen}": row[name]
+                for name in row.get("metrics", ())
+                if name in row
+            }
+            document = row.get("doc", row.get("doc_hash"))
+            yield Item(task, document, scores, prompt=row.get("prompt_hash"), about=row)
+
+
+def inspect_files(path: Path) -> list[Path]:
+    """Finds logs of inspect: `.eval`, or `.json` with its header."""
+    files = [path] if path.is_file() else sorted([*path.rglob("*.eval"), *path.rglob("*.json")])
+    return [file for file in files if file.suffix == ".eval" or (file.suffix == ".json" and _is_inspect(file))]
+
+
+def _is_inspect(file: Path) -> bool:
+    with file.open("rb") as source:
+        head = source.read(4096)
+    return b'"version"' in head and b'"eval"' in head and b'"status"' in head
+
+
+def read_inspect(files: list[Path], sentences: list[str]) -> Iterator[Item]:
+    """Reads logs of inspect; letters of scorers count as it counts them, several values of a scorer are metrics."""
+    by_task: dict[str, tuple[str, Path, Mapping[str, Any], list[Any]]] = {}
+    for file in files:
+        header, samples = _read_eval(file) if file.suffix == ".eval" else _read_json(file)
+        if header.get("version") != _INSPECT_FORMAT:
+            raise DataError(
+                f"{file} has the format {header.get('version')} of inspect's logs, and {_INSPECT_FORMAT} is read. "
+                "`inspect log convert` writes it in that of the version that is installed."
+            )
+        about = header["eval"]
+        task, made = about["task"], about.get("created", "")
+        if task in by_task and by_task[task][2]["model"] != about["model"]:
+            models = f"{by_task[task][2]['model']} and {about['model']}"
+            raise DataError(f"{task} was run with several models: {models}. Name the file of one.")
+        if task in by_task:
+            older = min(made, by_task[task][0])
+            sentences.append(f"Of several logs of {task} the newest is read, and that of {older} is not.")
+        if task not in by_task or made >= by_task[task][0]:
+            by_task[task] = made, file, about, samples
+        if header["status"] != "success":
+            sentences.append(f"{file} says `{header['status']}`: it holds {len(samples):,} answers, maybe not all.")
+    for task, (_, _, _, samples) in by_task.items():
+        for sample in samples:
+            document = only(sample, "input", "choices", "target")
+            yield Item(task, document, dict(_inspect_scores(sample)), str(sample.get("id", "")), about=sample)
+
+
+def _inspect_scores(sample: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for scorer, score in (sample.get("scores") or {}).items():
+        value = score["value"]
+        named = value if isinstance(value, Mapping) else {"": value}
+        for name, each in named.items():
+            yield f"{scorer}/{name}" if name else scorer, _INSPECT.get(each, each) if isinstance(each, str) else each
+
+
+def _read_eval(file: Path) -> tuple[dict[str, Any], list[Any]]:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            members = {info.filename: info for info in archive.infolist()}
+        if "header.json" not in members:
+            raise DataError(f"{file} has no header: the run that wrote it was stopped. `inspect eval-retry` ends it.")
+        header = _member(file, members["header.json"])
+        return header, _member(file, members["summaries.json"]) if "summaries.json" in members else []
+    except (zipfile.BadZipFile, zlib.error, struct.error, OSError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{file} is no log of inspect, or is not whole: {error}. Copy it again.") from error
+
+
+def _member(file: Path, info: zipfile.ZipInfo) -> Any:
+    """Reads a member as JSON; Python 3.11 knows no zip with Zstandard, in which inspect writes."""
+    with file.open("rb") as source:
+        source.seek(info.header_offset)
+        name, extra = struct.unpack("<HH", source.read(30)[26:30])
+        source.seek(name + extra, 1)
+        packed = source.read(info.compress_size)
+    if info.compress_type == _ZSTANDARD:
+        import pyarrow as pa
+
+        return json.loads(pa.CompressedInputStream(pa.BufferReader(packed), "zstd").read())
+    return json.loads(zlib.decompress(packed, -zlib.MAX_WBITS) if info.compress_type else packed)
+
+
+def _read_json(file: Path) -> tuple[dict[str, Any], list[Any]]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{file} is not whole JSON: {error}. Copy it again.") from error
+    return content, content.get("samples") or []
+
+
+def lighteval_files(path: Path) -> list[Path]:
+    """Finds what lighteval wrote with `--save-details`."""
+    files = [path] if path.is_file() else sorted(path.rglob("details_*.parquet"))
+    return [file for file in files if _DETAILS.fullmatch(file.name)]
+
+
+def read_lighteval(files: list[Path], sentences: list[str]) -> Iterator[Item]:
+    """Reads details of lighteval from 0.11 on, whose rows have `doc` and `metric`."""
+    found, older = newest(files, _DETAILS)
+    sentences += older
+    for task, file in found.items():
+        for row in rows_of(file):
+            if "doc" not in row or "metric" not in row:
+                raise DataError(
+                    f"{file} has the columns {', '.join(row)}, and details of lighteval from 0.11 on have `doc` and "
+                    "`metric`. Run the task again with a newer lighteval."
+                )
+            document = only(row["doc"], "query", "choices", "gold_index")
+            yield Item(task, document, only(row["metric"], *row["metric"]), about=row["doc"])

@@ -1,0 +1,184 @@
+"""Logs that the tools themselves wrote: kept ones (see `scripts/checks/logs.py`), and those of tools that are here."""
+
+import json
+import re
+import shutil
+import zipfile
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from tiny import tiny_model, tiny_tokenizer
+
+import align
+from align.errors import DataError
+from align.logs.harnesses import _member
+from align.logs.reading import How, read_log
+
+KEPT = Path(__file__).parent / "kept"
+
+
+def values(log, metric):
+    (task,) = log.tasks.values()
+    return task.values(metric).tolist()
+
+
+def inspect_log(side):
+    (file,) = (KEPT / "inspect" / side).glob("*.eval")
+    return file
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_means_of_inspect_are_those_it_logged_itself(side):
+    file = inspect_log(side)
+    with zipfile.ZipFile(file) as archive:
+        header = _member(file, archive.getinfo("header.json"))
+    log = read_log(str(file), How())
+    assert log.tool == "inspect"
+    logged = {each["name"]: each["metrics"] for each in header["results"]["scores"]}
+    assert pd.Series(values(log, "match")).mean() == pytest.approx(logged["match"]["accuracy"]["value"])
+    assert set(log.tasks["sums"].answers) == {2}  # epochs
+    assert {"match", "shape/length", "shape/digit"} == set(log.tasks["sums"].metrics)
+
+
+def test_a_json_log_of_inspect_says_the_same(tmp_path):
+    """Its `.json` holds the header and the samples that its `.eval` has as members."""
+    file = inspect_log("before")
+    with zipfile.ZipFile(file) as archive:
+        infos = {info.filename: info for info in archive.infolist()}
+    samples = [_member(file, info) for name, info in infos.items() if name.startswith("samples/")]
+    whole = _member(file, infos["header.json"]) | {"samples": samples}
+    (tmp_path / "log.json").write_text(json.dumps(whole))
+    asked = How(match=("input",))
+    one, two = read_log(str(tmp_path / "log.json"), asked), read_log(str(file), asked)
+    by_key = {key: two.tasks["sums"].values("match")[place] for key, place in two.tasks["sums"].keys.items()}
+    places = one.tasks["sums"].keys
+    assert {key: one.tasks["sums"].values("match")[place] for key, place in places.items()} == by_key
+
+
+def test_rewards_of_verifiers_are_those_of_its_traces():
+    log = read_log(str(KEPT / "verifiers" / "after"), How(group="size"))
+    rows = [json.loads(line) for line in (KEPT / "verifiers" / "after" / "traces.jsonl").read_text().splitlines()]
+    scores = pd.DataFrame(
+        [(row["task"]["data"]["prompt"], row["traces"][0]["rewards"]["right"]["score"]) for row in rows]
+    )
+    assert sorted(values(log, "right")) == sorted(scores.groupby(0)[1].mean())
+    assert set(log.tasks["sums"].groups) == {"small"}
+
+
+def test_details_of_lighteval_are_read():
+    log = read_log(str(KEPT / "lighteval" / "before"), How())
+    assert list(log.tasks) == ["sums|0"]
+    assert len(values_of(log, "sums|0", "acc")) == 8
+
+
+def values_of(log, task, metric):
+    return log.tasks[task].values(metric)
+
+
+@pytest.mark.parametrize("tool", ["inspect", "verifiers", "lighteval"])
+def test_two_sides_of_a_tool_are_compared(tool, tmp_path):
+    comparison = align.compare(KEPT / tool / "before", KEPT / tool / "after", out=tmp_path / "out")
+    first = comparison.differences[0]
+    assert first.difference.value > 0
+    assert comparison.matched[0].both == 8
+    assert "after" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_run_that_was_stopped_is_told_by_its_log(tmp_path):
+    file = inspect_log("before")
+    cut = tmp_path / "cut.eval"
+    with zipfile.ZipFile(cut, "w") as archive:
+        archive.writestr("_journal/start.json", "{}")
+    with pytest.raises(DataError, match="has no header: the run that wrote it was stopped"):
+        read_log(str(cut), How())
+    cut.write_bytes(file.read_bytes()[:2000])
+    with pytest.raises(DataError, match="is no log of inspect, or is not whole"):
+        read_log(str(cut), How())
+    cut.unlink()
+    half = tmp_path / "traces.jsonl"
+    half.write_bytes((KEPT / "verifiers" / "before" / "traces.jsonl").read_bytes()[:-100])
+    with pytest.raises(DataError, match="the line is not valid JSON"):
+        read_log(str(tmp_path), How())
+
+
+def test_a_version_that_is_not_known_is_one_sentence(tmp_path):
+    file = tmp_path / "log.json"
+    file.write_text(json.dumps({"version": 3, "status": "success", "eval": {"task": "t", "model": "m"}}))
+    with pytest.raises(DataError, match="has the format 3 of inspect's logs, and 2 is read"):
+        read_log(str(file), How())
+    lines = (KEPT / "verifiers" / "before" / "traces.jsonl").read_text().replace('"env":', '"environment":')
+    (tmp_path / "traces.jsonl").write_text(lines)
+    with pytest.raises(DataError, match=r"log of verifiers, and is of a version that is not known: KeyError\('env'\)"):
+        read_log(str(tmp_path / "traces.jsonl"), How())
+
+
+TASK = """\
+task: tiny_sums
+dataset_path: json
+dataset_kwargs:
+  data_files:
+    test: {rows}
+test_split: test
+output_type: multiple_choice
+doc_to_text: "{{{{q}}}}"
+doc_to_target: gold
+doc_to_choice: choices
+metric_list:
+  - metric: acc
+"""
+
+
+@pytest.mark.slow
+def test_samples_of_lm_evaluation_harness_give_the_numbers_that_it_gives(tmp_path):
+    pytest.importorskip("lm_eval", reason="needs the extra `lm-eval`")
+    from lm_eval import simple_evaluate
+    from lm_eval.loggers import EvaluationTracker
+    from lm_eval.tasks import TaskManager
+
+    rows = [{"q": f"{n}?", "choices": ["1", "2"], "gold": n % 2, "subject": "ab"[n % 2]} for n in range(12)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "tiny_sums.yaml").write_text(TASK.format(rows=tmp_path / "rows.jsonl"))
+    manager, found = TaskManager(include_path=str(tmp_path), include_defaults=False), {}
+    for seed, side in enumerate(("before", "after")):
+        tracker = EvaluationTracker(output_path=str(tmp_path / side))
+        results = simple_evaluate(
+            "dummy", tasks=["tiny_sums"], task_manager=manager, random_seed=seed, bootstrap_iters=0,
+            evaluation_tracker=tracker, log_samples=True,
+        )  # fmt: skip
+        found[side] = results["results"]["tiny_sums"]["acc,none"]
+        samples = results.pop("samples")
+        tracker.save_results_aggregated(results=results, samples=samples)
+        tracker.save_results_samples(task_name="tiny_sums", samples=samples["tiny_sums"])
+    comparison = align.compare(tmp_path / "before", tmp_path / "after", out=tmp_path / "out", group="doc.subject")
+    acc = next(each for each in comparison.differences if each.metric == "acc")
+    assert (acc.first.value, acc.mean.value) == pytest.approx((found["before"], found["after"]))
+    assert acc.difference.value == pytest.approx(found["after"] - found["before"])
+    assert set(acc.groups) == {"a", "b"}
+    assert acc.is_exact
+
+
+@pytest.mark.slow
+def test_completions_of_trl_are_compared_by_prompt(tmp_path):
+    from datasets import Dataset
+    from trl import GRPOConfig, GRPOTrainer
+
+    def length(completions, **kwargs):
+        return [float(len(text)) for text in completions]
+
+    for side in ("before", "after"):
+        settings = GRPOConfig(
+            str(tmp_path / side), max_steps=2, per_device_train_batch_size=4, num_generations=2, report_to="none",
+            max_completion_length=4, log_completions=True, use_cpu=True, logging_steps=1, seed=len(side), bf16=False,
+        )  # fmt: skip
+        tokenizer = tiny_tokenizer()
+        model = tiny_model(vocabulary=len(tokenizer))
+        data = Dataset.from_dict({"prompt": ["a?", "b?"]})
+        GRPOTrainer(model, length, args=settings, train_dataset=data, processing_class=tokenizer).train()
+    comparison = align.compare(tmp_path / "before", tmp_path / "after", out=tmp_path / "out")
+    assert [each.metric for each in comparison.differences] == ["length"]
+    assert comparison.matched[0].both == 2
+    assert any("of the model at each step" in sentence for sentence in comparison.sentences)
+    shutil.rmtree(tmp_path / "before")
+    with pytest.raises(DataError, match=re.escape(f"There is no file or folder {tmp_path / 'before'}")):
+        read_log(str(tmp_path / "before"), How())
