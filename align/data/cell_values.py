@@ -13,13 +13,7 @@ READ = {"pairs": ("tie", "margin"), "sft": ("correct",), "questions": ("answer",
 
 
 def as_values(row: Row, kind: str, columns: Columns, gold: int | None = None) -> dict[str, Any]:
-    """Writes truth values, margins, indices of answers and lists as such: JSON says what is a text, and they are none.
-
-    Args:
-        row: As it stands in the CSV file.
-        kind: Of the rows.
-        columns: Our names of columns that have another name in the file.
-        gold: Which option the answer was read as.
+    """Writes truth values, margins, indices of answers and lists of a CSV row as such; `gold` is the option meant.
 
     Example:
         >>> as_values({"id": "007", "tie": "True", "margin": ""}, "pairs", {})

@@ -55,15 +55,7 @@ READ_OTHERWISE = ("true", "false", "null", "yes", "no", "on", "off")
 
 
 def rename(row: Row, columns: Columns, *, untyped: bool = False) -> dict[str, Any]:
-    """Gives a row our names.
-
-    Args:
-        row: Its columns.
-        columns: Our name of a column, and the name it has, or names of several that become a list.
-        untyped: Whether every value is text, as in CSV.
-
-    Raises:
-        BadRow: If a column is not there.
+    """Gives a row our names; where `untyped` is set, every value is a text, as in CSV.
 
     Example:
         >>> rename({"Q": "Which rusts?", "A": "iron", "B": "gold"}, {"question": "Q", "options": ["A", "B"]})
@@ -162,11 +154,7 @@ class NeverThere:
         self._names |= other._names
 
     def check(self) -> None:
-        """Refuses columns that were in no row, where one that is not named looks like them.
-
-        Raises:
-            DataError: If there is one.
-        """
+        """Refuses columns that were in no row, where one that is not named looks like them."""
         free = [name for name in self._names if name not in _taken(self._columns) and name not in self._columns]
         for ours, theirs in self._columns.items():
             absent = next((name for name in theirs if name in self._left), None) if isinstance(theirs, list) else None
@@ -204,14 +192,7 @@ class Lacking:
         self.example = self.example or other.example
 
     def describe(self, num_read: int, adapter: str | None, columns: Columns | None, fits: Sequence[str]) -> str:
-        """Words what is missing, what there is, and what is probably meant.
-
-        Args:
-            num_read: Rows of the file.
-            adapter: The adapter in use.
-            columns: The names in use; None where no recipe can say so.
-            fits: Adapters that can read the rows; an empty name is none.
-        """
+        """Words what is missing, what there is, and what is probably meant; an empty name in `fits` is no adapter."""
         names, missing = list(self._names), list(self._columns)
         if adapter is None:
             needs = [name for name in self._needs if name in missing or name not in {*names, *(columns or ())}]
@@ -262,7 +243,6 @@ def _word_remedy(
 
 
 def _taken(columns: Columns) -> set[str]:
-    """Names the columns that are taken by another name."""
     return {name for names in columns.values() for name in ([names] if isinstance(names, str) else names)}
 
 

@@ -15,11 +15,7 @@ RESPONSE = '[{"role": "assistant", "content": ...}]'
 
 
 def check_prompt(prompt: object, *, images: bool = False) -> str | list[Message]:
-    """Checks a prompt that stands alone: a text, or messages, which may have places for images.
-
-    Raises:
-        BadRow: If it is missing or empty, or something else.
-    """
+    """Checks a prompt that stands alone: a text, or messages, which may have places for images."""
     if isinstance(prompt, list | tuple) and prompt:
         return one_form(check_messages(prompt, "prompt", images=images))
     if not isinstance(prompt, str) or is_blank(prompt):
@@ -30,15 +26,8 @@ def check_prompt(prompt: object, *, images: bool = False) -> str | list[Message]
 def check_messages(messages: Sequence[object], column: str, *, images: bool = False) -> list[Message]:
     """Checks messages, and writes content that is parts of text as one text.
 
-    Keys without a value, which tables add to messages that lack them, are left out.
-
-    Args:
-        messages: As they stand in the row.
-        column: Where.
-        images: Whether content may have places for images, which stay parts.
-
-    Raises:
-        BadRow: If one has no role, or no content; of the assistant's, tool calls will do.
+    Keys without a value, which tables add to messages that lack them, are left out. A message has a role, and content
+    or, of the assistant's, tool calls.
     """
     checked = []
     for message in messages:
@@ -182,12 +171,7 @@ def show_places(prompt: str | list[Message], number: int) -> str | list[Message]
 def put_images_in(messages: Sequence[Message], images: Sequence[Message]) -> list[Message]:
     """Puts images where messages have places for them, else in front of the first user message, as TRL does.
 
-    Args:
-        messages: Messages with texts as content, or with as many places as there are images.
-        images: Content parts, as the reader of the messages wants them.
-
-    Returns:
-        Messages whose contents are lists of parts.
+    Messages have texts as content, or as many places as there are images; their contents become lists of parts.
 
     Example:
         >>> put_images_in([{"role": "user", "content": "Which?"}], [{"type": "image"}])

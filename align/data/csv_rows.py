@@ -25,11 +25,7 @@ JSON_CELLS = {  # how values that are not texts begin in a CSV file, and what th
 
 
 def read_csv(file: Path) -> Iterator[RawRow]:
-    """Reads the rows of a CSV file, whose columns may also be separated by semicolons, tabs or bars.
-
-    Raises:
-        DataError: If the header cannot be used, or a quote is not closed.
-    """
+    """Reads the rows of a CSV file, whose columns may also be separated by semicolons, tabs or bars."""
     lines = _Lines(file)
     start = 1
     try:
@@ -49,11 +45,7 @@ def read_csv(file: Path) -> Iterator[RawRow]:
 
 
 def read_header(file: Path) -> tuple[list[str], str]:
-    """Reads the names of the columns, and what separates them.
-
-    Raises:
-        DataError: If the header cannot be used, or there is none.
-    """
+    """Reads the names of the columns, and what separates them."""
     try:
         _, names, delimiter = _open(_Lines(file), file)
     except csv.Error as error:
@@ -73,11 +65,7 @@ def find_delimiter(header: str) -> str:
 
 
 def check_names(names: Sequence[str], file: Path) -> None:
-    """Refuses a header that is empty or names a column twice.
-
-    Raises:
-        DataError: If it is or does.
-    """
+    """Refuses a header that is empty or names a column twice."""
     if not names:
         raise DataError(f"{file} has no header, and must name every column once in its first line. Write the names.")
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -89,11 +77,7 @@ def check_names(names: Sequence[str], file: Path) -> None:
 
 
 def parse_cell(column: str, cell: Any) -> Any:
-    """Reads a cell that may hold a list, as the column asks; other cells stay texts.
-
-    Raises:
-        BadRow: If it begins like a list and is not valid JSON.
-    """
+    """Reads a cell that may hold a list, as the column asks; other cells stay texts."""
     begin, example = JSON_CELLS.get(column, (None, ""))
     if begin is None or not isinstance(cell, str) or not begin.match(cell):
         return cell
@@ -123,7 +107,6 @@ class _Lines:
 
 
 def _open(lines: _Lines, file: Path) -> tuple[Any, list[str], str]:
-    """Reads the header and returns the reader of the other rows, the names and what separates them."""
     csv.field_size_limit(LONGEST)
     first = next(lines, "")
     delimiter = find_delimiter(first)

@@ -32,13 +32,8 @@ T = TypeVar("T")
 def read_rows(path: str, split: str | None = None) -> Iterator[RawRow]:
     """Reads the rows of a data set, one by one where the format allows it.
 
-    Args:
-        path: A .jsonl, .json, .csv or .parquet file, a folder, a hub id (`owner/name` or `owner/name:subset`), or
-            `reasoning_gym:TASK`.
-        split: Split of a folder, hub data set or task.
-
-    Raises:
-        DataError: If the file is missing or is not what its name says.
+    `path` is a .jsonl, .json, .csv or .parquet file, a folder, a hub id (`owner/name` or `owner/name:subset`), or
+    `reasoning_gym:TASK`.
     """
     _check_name(path)
     if is_task(str(path)):
@@ -77,11 +72,7 @@ def read_span(file: Path, span: Span) -> Iterator[RawRow]:
 
 
 def first_rows(path: str, split: str | None, max_rows: int | None) -> Iterator[RawRow]:
-    """Yields rows as `read_rows` does, as many as are wanted.
-
-    Raises:
-        DataError: Also if that is no number of rows.
-    """
+    """Yields rows as `read_rows` does, as many as are wanted."""
     if max_rows is not None and not 1 <= max_rows <= sys.maxsize:
         raise DataError(
             f"`max_rows` must be from 1 to {sys.maxsize:,}, got {max_rows}. Leave it out to read all rows."
@@ -92,11 +83,7 @@ def first_rows(path: str, split: str | None, max_rows: int | None) -> Iterator[R
 def find_split(path: str, split: str | None) -> tuple[str, str | None]:
     """Finds the file of a split in a folder such as `train.jsonl`, `test.jsonl`; everything else stays as it is.
 
-    Returns:
-        What to give `read_rows`. Reading the file itself keeps its line numbers.
-
-    Raises:
-        DataError: If the folder has no such split, or the name is empty.
+    Reading the file itself keeps its line numbers.
     """
     _check_name(path)
     folder = Path(path).expanduser()

@@ -24,13 +24,8 @@ LIMIT = 2**31
 def gym_rows(path: str, split: str | None = None) -> Iterator[RawRow]:
     """Draws the rows of `reasoning_gym:TASK?setting=value&...`, each question once.
 
-    `seed` says which are drawn, `size` how many; in front of each stand as many solved ones as `shots` says, which are
-    no rows. Whether a question is one of `train` or of `test` is told by its
-    text, whatever the seed, so that none is in both.
-
-    Raises:
-        DataError: If reasoning-gym is not installed, the task or the split is unknown, a setting is refused, or the
-            task has fewer different questions.
+    `seed` says which are drawn, `size` how many, `shots` how many solved ones stand in front of each. Whether a
+    question is one of `train` or of `test` is told by its text, whatever the seed, so that none is in both.
     """
     wanted = split or "train"
     if wanted not in SPLITS:
@@ -60,7 +55,6 @@ def _drawn_from(spec: TaskSpec) -> TaskSpec:
 
 
 def _draw(task: Any, spec: TaskSpec, path: str, split: str) -> Iterator[dict[str, Any]]:
-    """Draws the items of one split, each question once, with an `id`."""
     seen: set[str] = set()
     for index in range(spec.settings["size"] * DRAWS):
         try:
@@ -74,7 +68,6 @@ def _draw(task: Any, spec: TaskSpec, path: str, split: str) -> Iterator[dict[str
 
 
 def _row(item: dict[str, Any], shown: list[dict[str, Any]], path: str) -> dict[str, Any]:
-    """Makes a row of an item, behind the solved ones that are shown."""
     prompt: list[dict[str, str]] = []
     for each in shown:
         if each["answer"] is None:

@@ -29,12 +29,7 @@ class BadValue(ValueError):
 
 
 def parse_json(text: str) -> Any:
-    """Parses one value.
-
-    Raises:
-        json.JSONDecodeError: If the text is not valid JSON.
-        BadValue: If it repeats a key, is nested too deeply, or has a number that no column can hold.
-    """
+    """Parses one value; raises `BadValue` for a repeated key, deep nesting, or a number that no column can hold."""
     try:
         return DECODER.decode(text)
     except RecursionError as error:
@@ -49,11 +44,7 @@ def read_jsonl(file: Path, span: Span = WHOLE) -> Iterator[RawRow]:
 
 
 def read_json(file: Path) -> Iterator[RawRow]:
-    """Reads a file that is a list of objects.
-
-    Raises:
-        DataError: If it is not.
-    """
+    """Reads a file that is a list of objects."""
     content = file.read_bytes()
     check_encoding(content[:HEAD], file)
     bom = len(BOM) if content.startswith(BOM) else 0

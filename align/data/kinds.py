@@ -8,12 +8,7 @@ from align.data.problems import RowProblem
 
 
 class Kind(NamedTuple):
-    """A kind of rows.
-
-    Attributes:
-        name: In the plural.
-        needs: The columns that rows of it have.
-    """
+    """A kind of rows, named in the plural, and the columns that rows of it have."""
 
     name: str
     needs: tuple[str, ...]
@@ -41,11 +36,7 @@ def tell_kind(columns: Iterable[str]) -> Kind | None:
 
 
 def first_columns(path: str, split: str | None) -> list[str]:
-    """Lists the columns of the first row that can be read; none if there is none.
-
-    Raises:
-        DataError: If the file is missing or is not what its name says.
-    """
+    """Lists the columns of the first row that can be read; none if there is none."""
     contents = (raw.content for raw in read_rows(*find_split(path, split)))
     first = next((content for content in contents if not isinstance(content, RowProblem)), {})
     return list(first)

@@ -36,30 +36,17 @@ R = TypeVar("R")
 
 
 class Schema(NamedTuple):
-    """What rows may look like.
+    """What rows may look like."""
 
-    Attributes:
-        needs: Columns of ours that every row needs.
-        adapter: Name and function that turn the rows into our schema.
-        known: The adapters there are, to be proposed where columns are missing.
-        columns: Our names of columns that have another name in the file; None where no recipe can say so.
-        also: Columns that are read elsewhere, so that a name near one of them is told.
-    """
-
-    needs: tuple[str, ...]
-    adapter: tuple[str, Adapter] | None = None
-    known: Mapping[str, Adapter] = {}
-    columns: Columns | None = None
-    also: tuple[str, ...] = ()
+    needs: tuple[str, ...]  # columns of ours that every row needs
+    adapter: tuple[str, Adapter] | None = None  # turns the rows into our schema
+    known: Mapping[str, Adapter] = {}  # proposed where columns are missing
+    columns: Columns | None = None  # our names of columns by theirs; None where no recipe can say so
+    also: tuple[str, ...] = ()  # columns that are read elsewhere, so that a name near one of them is told
 
 
 class Account(Generic[T]):
-    """Rows that were read, also by several processes, those that cannot be used, and where each id stands.
-
-    Args:
-        file: Where they are from.
-        schema: What they look like.
-    """
+    """Rows that were read, also by several processes, those that cannot be used, and where each id stands."""
 
     def __init__(self, file: str, schema: Schema) -> None:
         self.file = file
@@ -87,11 +74,7 @@ class Account(Generic[T]):
             keep(result)
 
     def join(self, other: "Account[T]") -> set[int]:
-        """Takes up what another account has of the rows behind these.
-
-        Returns:
-            Which of its kept items cannot be used, from 0, since these rows have their id.
-        """
+        """Takes up another account of the rows behind these; returns which of its items repeat an id, from 0."""
         self.num_read += other.num_read
         self.lacking.join(other.lacking)
         self.never.join(other.never)
@@ -109,33 +92,17 @@ class Account(Generic[T]):
 
 
 class Reading(TypedDict, total=False):
-    """How rows are read, whatever they are.
+    """How rows are read, whatever they are."""
 
-    Attributes:
-        split: Split of a folder or hub data set; the only one, or `train`, if not given.
-        on_bad_rows: `raise`, the default, stops at rows that cannot be used, `skip` leaves them out and reports them.
-        max_rows: Read only this many rows; all of them by default.
-    """
-
-    split: str | None
-    on_bad_rows: Literal["raise", "skip"]
-    max_rows: int | None
+    split: str | None  # of a folder or hub data set; the only one, or `train`, if not given
+    on_bad_rows: Literal["raise", "skip"]  # `raise` by default; `skip` leaves them out and reports them
+    max_rows: int | None  # all of them by default
 
 
 def load_rows(
     report: DataReport, check: Callable[[Row, RawRow], T], schema: Schema, **reading: Unpack[Reading]
 ) -> list[T]:
-    """Reads the file of a report and fills the report.
-
-    Args:
-        report: An empty one.
-        check: Makes an item from a row in our schema, and raises `BadRow` if it cannot.
-        schema: What the rows look like.
-        **reading: As in `Reading`.
-
-    Raises:
-        DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
-    """
+    """Reads the file of an empty report and fills the report; `check` makes an item, or raises `BadRow`."""
     items: list[T] = []
     account = Account[T](report.file, schema)
     for raw in first_rows(report.file, reading.get("split"), reading.get("max_rows")):
@@ -198,7 +165,6 @@ def _close(
     schema: Schema,
     reading: Reading,
 ) -> None:
-    """Fills the report, and refuses rows that cannot be used."""
     report.num_read, report.num_kept, report.problems = account.num_read, len(account.taken), account.problems
     report.unread = account.unread.sentences(report.file)
     if report.num_read == 0:
@@ -213,11 +179,7 @@ def _close(
 
 
 def find_adapter(name: str | None, adapters: Mapping[str, Adapter]) -> tuple[str, Adapter] | None:
-    """Looks an adapter up.
-
-    Raises:
-        DataError: If there is none of this name.
-    """
+    """Looks an adapter up."""
     if name is None:
         return None
     if name not in adapters:

@@ -37,9 +37,6 @@ def map_in_order(work: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R]:
 
     The copies are made at the first task and know what this process knows then. What the function changes, it changes
     in its copy. Tasks, results and errors are pickled.
-
-    Raises:
-        DataError: If a copy ends, as where memory runs out.
     """
     processes = core_count()
     if processes == 1:

@@ -20,19 +20,12 @@ Report = TypeVar("Report", bound=DataReport)
 
 
 class Share(NamedTuple):
-    """What became of one data set of a mixture.
-
-    Attributes:
-        name: Of the set.
-        weight: Its share of all weights, None where sets have none.
-        rows: That can be used.
-        drawn: Rows of it among those for training, with repetitions.
-    """
+    """What became of one data set of a mixture."""
 
     name: str
-    weight: float | None
-    rows: int
-    drawn: int
+    weight: float | None  # its share of all weights, None where sets have none
+    rows: int  # that can be used
+    drawn: int  # rows of it among those for training, with repetitions
 
     @property
     def repeats(self) -> float:
@@ -95,19 +88,10 @@ def _sum(values: Sequence[Any]) -> Any:
 
 
 def mix_rows(rows: Rows, ids: Sequence[str], sizes: Sequence[int], data: DatasetConfig) -> tuple[Rows, list[Share]]:
-    """Draws the rows of a mixture, by `datasets.interleave_datasets`.
+    """Draws the rows of a mixture, by `datasets.interleave_datasets`, and says what became of each set.
 
-    Args:
-        rows: Of all sets, for a trainer, each once.
-        ids: Of all items, set by set; those without a row are left out in training.
-        sizes: Items of each set.
-        data: With `mix`.
-
-    Returns:
-        The rows in the order of their draws, and what became of each set.
-
-    Raises:
-        DataError: If a set has no row, or rows of two sets do not fit together.
+    `rows` are those of all sets for a trainer, each once; `ids` are of all items, set by set, also of those without a
+    row.
     """
     names, entries = set_names(data.sources), data.mix or []
     ends = list(accumulate(sizes))
@@ -186,7 +170,6 @@ def _check_forms(names: Sequence[str], sets: Sequence[Rows]) -> None:
 
 
 def _kinds(rows: Rows) -> dict[str, str]:
-    """Words the kind of the first value of each column."""
     found: dict[str, str] = {}
     for row in rows:
         for column, value in row.items():

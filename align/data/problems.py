@@ -47,21 +47,13 @@ def row_error(dataset_name: str, index: int, bad: BadRow) -> DataError:
 
 @dataclass
 class DataReport:
-    """What was read, kept and left out.
+    """What was read, kept and left out."""
 
-    Attributes:
-        file: Where the rows came from, as given.
-        num_read: Rows read, blank lines not counted.
-        num_kept: Rows that can be used.
-        problems: One entry for each row left out.
-        unread: A sentence for each column that nothing reads and whose name is near one that is read.
-    """
-
-    file: str
-    num_read: int = 0
+    file: str  # as given
+    num_read: int = 0  # blank lines not counted
     num_kept: int = 0
-    problems: list[RowProblem] = field(default_factory=list)
-    unread: list[str] = field(default_factory=list)
+    problems: list[RowProblem] = field(default_factory=list)  # one for each row left out
+    unread: list[str] = field(default_factory=list)  # a sentence for each column that seems misspelt
 
     @property
     def reasons(self) -> dict[str, int]:

@@ -22,32 +22,20 @@ TAKEN = ("prompts", "completion", "completions", "completion_ids", "trainer_stat
 
 @dataclass(frozen=True)
 class PromptRow:
-    """One row that passed every check.
-
-    Attributes:
-        id: Its name, unique in the data set.
-        prompt: A text, or messages that end with the user's.
-        columns: Every other column, for the rewards.
-        images: What stands in front of the prompt; the frames of a video included.
-        row: Where it stood: line of a JSONL or CSV file, else number of the record.
-    """
+    """One row that passed every check."""
 
     id: str
-    prompt: str | list[Message]
-    columns: Mapping[str, Any]
-    images: tuple[Any, ...]
-    row: int
+    prompt: str | list[Message]  # messages end with the user's
+    columns: Mapping[str, Any]  # every other column, for the rewards
+    images: tuple[Any, ...]  # in front of the prompt; the frames of a video included
+    row: int  # line of a JSONL or CSV file, else number of the record
 
 
 @dataclass
 class PromptReport(DataReport):
-    """What was read, kept and left out of a data set of prompts.
+    """What was read, kept and left out of a data set of prompts."""
 
-    Attributes:
-        num_unchanged: Kept rows that training leaves out because a family cannot change them, by family.
-    """
-
-    num_unchanged: dict[str, int] = field(default_factory=dict)
+    num_unchanged: dict[str, int] = field(default_factory=dict)  # kept rows that a family cannot change
 
     @property
     def counts(self) -> dict[str, int]:
@@ -65,18 +53,9 @@ def load_prompts(
 ) -> tuple[list[PromptRow], PromptReport]:
     """Loads prompts and checks every row.
 
-    A row needs `prompt`, or what a template makes it of. `id` (default: file name and row) may be there, and one of
-    `image`, `images` and `video`, as in `load_questions`; the prompt is then messages.
-
-    Args:
-        path: A .jsonl, .json, .csv or .parquet file, a folder, or a hub id (`owner/name` or `owner/name:subset`).
-        media: How images and videos are read; by default as in a recipe that says nothing about them.
-        columns: Our names of columns that have another name in the file, with that name.
-        template: Makes the prompt of other columns.
-        **reading: As in `align.data.loading.Reading`.
-
-    Raises:
-        DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
+    A row needs `prompt`, or what `template` makes it of. `id` (default: file name and row) may be there, and one of
+    `image`, `images` and `video`, as in `load_questions`; the prompt is then messages. `columns` has our names of
+    columns that have another name in the file.
     """
     file, reading["split"] = find_split(str(path), reading.get("split"))
     needs = ("prompt",) if template is None else template.columns
@@ -99,11 +78,7 @@ def load_prompts(
 
 
 def check_prompt_row(content: Mapping[str, Any]) -> tuple[str | list[Message], dict[str, Any]]:
-    """Checks a row and takes it apart into its prompt and its other columns.
-
-    Raises:
-        BadRow: If the prompt is missing or does not end with the user, or a column has the name of one of TRL's.
-    """
+    """Checks a row and takes it apart into its prompt and its other columns."""
     prompt = check_prompt(content.get("prompt"), images=True)
     if not isinstance(prompt, str) and prompt[-1]["role"] != "user":
         remedy = "The model answers the last message: end with the user's."
@@ -115,10 +90,7 @@ def check_prompt_row(content: Mapping[str, Any]) -> tuple[str | list[Message], d
 
 
 def prompts_to_rows(prompts: Sequence[PromptRow]) -> list[dict[str, Any]]:
-    """Makes the rows that a trainer reads; every row has every column, None where it had none.
-
-    All of them have `images` if any has some.
-    """
+    """Makes the rows that a trainer reads: every row has every column, and `images` if any has some."""
     names = dict.fromkeys(name for prompt in prompts for name in prompt.columns)
     rows = [
         {"id": prompt.id, "prompt": prompt.prompt} | {name: prompt.columns.get(name) for name in names}

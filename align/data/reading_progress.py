@@ -10,10 +10,7 @@ if TYPE_CHECKING:
 class ReadingProgress:
     """A line that appears with the first count; only the first process writes it.
 
-    Args:
-        done: What was done with the things.
-        things: What is counted.
-        stays: Whether the line is there at the end, too, and also without a terminal.
+    One that `stays` is there at the end, too, and also without a terminal.
     """
 
     def __init__(self, done: str = "Read", things: str = "rows", *, stays: bool = False) -> None:

@@ -13,12 +13,7 @@ OPTIONS = "options"
 
 @dataclass(frozen=True)
 class RowTemplate:
-    r"""Makes the prompt of a row of its other columns.
-
-    Args:
-        wordings: Texts with columns named in braces; `{{name}}` is `{name}` as it stands.
-        system_prompt: System message before it.
-        conversational: Whether prompts are messages.
+    r"""Makes the prompt of a row of its other columns, named in braces; `{{name}}` is `{name}` as it stands.
 
     Example:
         >>> template = RowTemplate(("Who wrote {title}?", "Name the authors of {title}."), conversational=False)
@@ -37,11 +32,7 @@ class RowTemplate:
         return (*names, "answer") if OPTIONS in names else tuple(names)
 
     def fill(self, row: Mapping[str, Any], *, untyped: bool = False) -> dict[str, Any]:
-        """Adds the prompt to a row, in the first wording; a question with options is checked as multiple choice.
-
-        Raises:
-            BadRow: If a column that it reads is missing, or is neither a text nor a number.
-        """
+        """Adds the prompt to a row, in the first wording; a question with options is checked as multiple choice."""
         added: dict[str, Any] = {}
         if OPTIONS in self.columns:
             checked = check_row(row, untyped=untyped)
@@ -49,11 +40,7 @@ class RowTemplate:
         return dict(row.items()) | added | {"prompt": self.render(ChainMap(added, cast(Any, row)))}
 
     def render(self, row: Mapping[str, Any], wording: int = 0) -> Any:
-        """Words a row.
-
-        Raises:
-            BadRow: As `fill`.
-        """
+        """Words a row."""
         text = PLACE.sub(lambda match: f"{{{match[1]}}}" if match[1] else _word(row, match[2]), self.wordings[wording])
         if not self.conversational:
             return text

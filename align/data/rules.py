@@ -11,40 +11,22 @@ from rewards.reading.options import LETTERS, parse_choice
 
 @dataclass(frozen=True)
 class Question:
-    """One question that passed every check.
-
-    Attributes:
-        id: Its name, unique in the data set.
-        question: The text.
-        options: Texts of the options, K of them.
-        answer: Index of the right option.
-        group: What the question belongs to, such as a subject.
-        images: Paths or images, the frames of a video included.
-        row: Where it stood: line of a JSONL or CSV file, else number of the record.
-        cell: Its class and its subgroup within the class, where the row names both.
-    """
+    """One question that passed every check."""
 
     id: str
     question: str
-    options: tuple[str, ...]
-    answer: int
-    group: str | None
-    images: tuple[Any, ...]
-    row: int
-    cell: tuple[str, str] | None = None
+    options: tuple[str, ...]  # K of them
+    answer: int  # index of the right option
+    group: str | None  # what the question belongs to, such as a subject
+    images: tuple[Any, ...]  # paths or images, the frames of a video included
+    row: int  # line of a JSONL or CSV file, else number of the record
+    cell: tuple[str, str] | None = None  # class, and subgroup within it, where the row names both
 
 
 def check_row(row: Mapping[str, Any], *, untyped: bool = False, number: int = 0, name: str = "") -> Question:
     """Checks a row in our schema; its images are not looked at.
 
-    Args:
-        row: Its columns.
-        untyped: Whether every value is text, as in CSV; digits may then be an index.
-        number: Where it stood.
-        name: Its name, if it has no `id`.
-
-    Raises:
-        BadRow: At the first rule the row breaks.
+    In CSV values are `untyped`: digits may then be an index. `name` stands for a missing `id`.
     """
     question = row.get("question")
     if not isinstance(question, str) or is_blank(question):
@@ -130,11 +112,7 @@ def _readings(answer: str, options: tuple[str, ...], untyped: bool) -> set[int]:
 
 
 def check_label(column: str, value: object) -> str | None:
-    """Checks a short text or a number, such as an id.
-
-    Raises:
-        BadRow: If it is something else, or empty.
-    """
+    """Checks a short text or a number, such as an id."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, str | int) or is_blank(str(value)):

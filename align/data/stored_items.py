@@ -214,11 +214,9 @@ class _Writer:
         self._file: Any = None
 
     def pack(self, items: Sequence[Any]) -> "list[pa.RecordBatch]":
-        """Makes batches of items."""
         return [self._layout.write(items[start : start + BATCH]) for start in range(0, len(items), BATCH)]
 
     def write(self, batch: "pa.RecordBatch") -> None:
-        """Writes a batch."""
         import pyarrow as pa
 
         with self._room():
@@ -253,13 +251,7 @@ class _Writer:
 
 
 class MadeRows(Sequence[dict[str, Any]]):
-    """Rows that are made of items when they are read; no row has images.
-
-    Args:
-        items: What they are made of.
-        make: Makes one.
-        sizes: Tells about how long the prompts of items are, without making them.
-    """
+    """Rows that are made of items when they are read, without images; `sizes` tells about how long prompts are."""
 
     def __init__(
         self,

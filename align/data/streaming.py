@@ -16,11 +16,7 @@ T = TypeVar("T")
 
 
 def check_no_passes(settings: Any) -> None:
-    """Refuses what is done at the end of a pass, since a stream for training is one without an end.
-
-    Raises:
-        DataError: If a strategy of the run is `epoch`.
-    """
+    """Refuses what is done at the end of a pass, since a stream for training is one without an end."""
     for name in ("logging_strategy", "save_strategy", "eval_strategy"):
         if getattr(settings, name) == "epoch":
             raise DataError(
@@ -31,14 +27,7 @@ def check_no_passes(settings: Any) -> None:
 
 @dataclass(frozen=True)
 class RowSource(Generic[T]):
-    """A file, and how its rows are read.
-
-    Attributes:
-        file: Its path, or the name of a data set.
-        split: Of a folder or hub data set.
-        schema: What its rows look like.
-        check: Makes an item of a row, and raises `BadRow` if it cannot.
-    """
+    """A file, and how its rows are read; `check` makes an item of a row, or raises `BadRow`."""
 
     file: str
     split: str | None
@@ -50,12 +39,7 @@ class RowSource(Generic[T]):
 class RowStream(Generic[T]):
     """Gives out the rows of a file for a trainer, one by one.
 
-    Attributes:
-        source: The file.
-        to_row: Makes a row for the trainer.
-        on_bad_rows: Whether a row that cannot be used stops the run, or is given out as what is wrong with it, for
-            the trainer to count.
-        max_rows: Give out only this many rows.
+    With `on_bad_rows: skip` a row that cannot be used is given out as what is wrong with it, for the trainer to count.
     """
 
     source: RowSource[T]
@@ -64,11 +48,7 @@ class RowStream(Generic[T]):
     max_rows: int | None = None
 
     def __call__(self) -> Iterator[dict[str, Any]]:
-        """Reads the file once more; a row that can be used comes first, since trainers tell the form by it.
-
-        Raises:
-            DataError: At a row that cannot be used and should not be skipped.
-        """
+        """Reads the file once more; a row that can be used comes first, since trainers tell the form by it."""
         source, begun = self.source, False
         waiting: list[dict[str, Any]] = []
         for raw in first_rows(source.file, source.split, self.max_rows):

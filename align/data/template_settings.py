@@ -12,14 +12,7 @@ TOOLS = '[{"type": "function", "function": {"name": ...}}]'
 
 
 def check_template_columns(row: Mapping[str, Any], *, is_text: bool = False) -> dict[str, Any]:
-    """Checks the columns `tools` and `chat_template_kwargs`, and returns those that say something.
-
-    Args:
-        row: Its columns; `tools` may be JSON, which is how TRL's data sets keep them.
-        is_text: Whether its prompt is a text, which no template renders.
-
-    Raises:
-        BadRow: If they are not what a template takes.
+    """Checks `tools` (also JSON, as in TRL's data sets) and `chat_template_kwargs`; returns those that are given.
 
     Example:
         >>> check_template_columns({"tools": "[]", "chat_template_kwargs": {"enable_thinking": False}})

@@ -62,11 +62,7 @@ def divide_lines(file: Path, size: int) -> Iterator[Span]:
 
 
 def read_lines(file: Path, span: Span = WHOLE) -> Iterator[Line]:
-    r"""Reads lines with their ends, which are \n, \r\n or \r.
-
-    Raises:
-        DataError: If the file is UTF-16 or UTF-32.
-    """
+    r"""Reads lines with their ends, which are \n, \r\n or \r."""
     number, offset = span.before, int(span.start)
     with file.open("rb") as source:
         if offset:
@@ -93,11 +89,7 @@ def read_lines(file: Path, span: Span = WHOLE) -> Iterator[Line]:
 
 
 def check_encoding(head: bytes, file: Path) -> None:
-    """Refuses text that is written with two or four bytes a character.
-
-    Raises:
-        DataError: With the encoding and how to change it.
-    """
+    """Refuses text that is written with two or four bytes a character."""
     encoding = detect_encoding(head)
     if encoding.startswith("utf-8"):
         return

@@ -53,11 +53,7 @@ def fold(text: str) -> str:
 
 
 def check_values(row: Mapping[str, Any]) -> None:
-    """Checks that the values of a row are ones that files, tokenizers and tables can hold.
-
-    Raises:
-        BadRow: If a text holds half a character (a lone surrogate) or a NUL, or is too long, or lists are too deep.
-    """
+    """Refuses what files, tokenizers and tables cannot hold: half a character, a NUL, long texts, deep lists."""
     for column, value in row.items():
         kind = type(value)
         if kind is str:

@@ -21,32 +21,18 @@ _HELD = (*READERS, ".arrow")  # endings of the files that hold the rows of a fol
 
 
 class TrainingData(NamedTuple, Generic[Item]):
-    """Rows for a trainer, and what they were made from.
+    """Rows for a trainer, and what they were made from."""
 
-    Attributes:
-        items: The rows of the training file as they were read: questions, pairs, prompts, texts with outcomes.
-        report: Of the training file.
-        rows: For training, without those that training leaves out.
-        eval_rows: For evaluation.
-        fingerprints: SHA-256 of each local file.
-        extra: What else the trainer of the method needs.
-        eval_report: Of the evaluation file, None without.
-        eval_items: The rows of that file as they were read.
-        shares: What became of each set of a mixture; `rows` has rows of all of them, `items` each of these once.
-        stream: Gives out the rows for training where they are read while training; `items` and `rows` are then the
-            first ones.
-    """
-
-    items: Sequence[Item]
+    items: Sequence[Item]  # of the training file, as they were read
     report: DataReport
-    rows: Rows
+    rows: Rows  # without those that training leaves out
     eval_rows: Rows
-    fingerprints: dict[str, str]
-    extra: Any = None
+    fingerprints: dict[str, str]  # SHA-256 of each local file
+    extra: Any = None  # what else the trainer of the method needs
     eval_report: DataReport | None = None
     eval_items: Sequence[Item] = ()
-    shares: Sequence[Share] = ()
-    stream: RowStream[Item] | None = None
+    shares: Sequence[Share] = ()  # of a mixture, whose `rows` repeat what `items` have once
+    stream: RowStream[Item] | None = None  # where rows are read while training; `rows` are then the first ones
 
 
 @asked_by("recipe")
@@ -60,16 +46,8 @@ def load_training_data(
 ) -> TrainingData[Item]:
     """Reads the rows of a data set, or of several that are mixed, and those for evaluation.
 
-    Args:
-        data: Names the files.
-        read: Reads what one block names: `path`, `split`, `max_rows` and what else the method's block has.
-        to_rows: Makes rows for the trainer; each has the `id` of its item.
-        to_eval_rows: Makes those for evaluation, where they differ.
-        extra: As in `TrainingData`.
-
-    Raises:
-        DataError: If the data cannot be read, has rows that cannot be used and should not be skipped, or the sets of a
-            mixture do not fit together.
+    `read` reads what one block names. `to_rows` makes rows for the trainer, each with the `id` of its item;
+    `to_eval_rows` those for evaluation, where they differ.
     """
     sources = data.sources
     parts = [read(source) for source in sources]
@@ -95,15 +73,7 @@ def load_stream(
 ) -> TrainingData[Item]:
     """Reads the first rows of a data set, and has all of them given out while training.
 
-    Args:
-        recipe: A recipe with `dataset.streaming`.
-        source: The file of the training rows.
-        to_row: Given the first rows, says what makes a row for the trainer.
-        load: Reads the rows of a `dataset` block.
-
-    Raises:
-        DataError: If the recipe does not say when training ends, does something after each pass, or the first rows
-            cannot be read.
+    `to_row` says, given the first rows, what makes a row for the trainer.
     """
     data = recipe.dataset
     if recipe.settings.max_steps <= 0:

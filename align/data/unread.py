@@ -42,9 +42,6 @@ class Unread:
     """Counts the rows of a file in which a column is probably misspelt.
 
     The first row of each set of columns is watched while it is read; the others have the same columns.
-
-    Args:
-        also: Columns that are read elsewhere, as in training what the audit does not look at.
     """
 
     def __init__(self, also: Sequence[str] = ()) -> None:

@@ -16,11 +16,7 @@ WRITTEN = (ORIGIN, FAMILY, "permutation")
 
 
 def word_in_turn(rows: Rows, template: RowTemplate) -> Rows:
-    """Asks each row in every wording of a template; `origin` names the row, whose id the first of them keeps.
-
-    Raises:
-        DataError: If the rows have that column already.
-    """
+    """Asks each row in every wording of a template; `origin` names the row, whose id the first of them keeps."""
     _check_free(rows, (ORIGIN,), "prompt_template")
     return [
         row
@@ -34,22 +30,11 @@ def word_in_turn(rows: Rows, template: RowTemplate) -> Rows:
 def perturb_rows(
     rows: Rows, families: Sequence[str], template: RowTemplate | None, *, seed: int = 0
 ) -> tuple[Rows, Counter[str]]:
-    """Puts versions of each row behind it, by `rewards.perturbed_rows`.
+    """Puts versions of each row behind it, by `rewards.perturbed_rows`; counts the rows that a family cannot change.
 
-    What a template words as {question} and {options} is perturbed; of other rows the prompt is, or its last message
-    of the user. A row that some family cannot change is left out, so that all become as many.
-
-    Args:
-        rows: For a trainer.
-        families: Names in `rewards.FAMILIES`; with none each row is only named as an original.
-        template: What the prompts were made by.
-        seed: Seed of what is drawn.
-
-    Returns:
-        The rows with the columns `origin`, `family` and `permutation`, and how many rows each family cannot change.
-
-    Raises:
-        DataError: If the rows have such a column already, or a family can change no row.
+    What a template words as {question} and {options} is perturbed; of other rows the prompt is, or its last message of
+    the user. A row that some family cannot change is left out, so that all become as many. Rows get the columns
+    `origin`, `family` and `permutation`; without families each is only named as an original.
     """
     _check_free(rows, WRITTEN, "perturb")
     if not families:

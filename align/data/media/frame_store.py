@@ -24,9 +24,6 @@ class FrameStore:
 
     A folder of pictures appears with one rename, so that a killed process leaves either all of them or none; a second
     process that wants the same ones waits and then finds them.
-
-    Args:
-        folder: Where it is; None for `truealign/frames` in the user's cache.
     """
 
     def __init__(self, folder: str | Path | None = None) -> None:
@@ -34,15 +31,7 @@ class FrameStore:
         self._is_cleared = False
 
     def get(self, key: str, make: Callable[[Path], list[str]]) -> list[str]:
-        """Returns the paths of pictures, which are made if they are not there.
-
-        Args:
-            key: What they are made from, and how.
-            make: Writes them into an empty folder and returns their names in order; one may stand there twice.
-
-        Raises:
-            DataError: If the folder cannot be written to.
-        """
+        """Returns the paths of pictures; `make` writes missing ones into an empty folder, and names them in order."""
         name = hashlib.sha256(key.encode()).hexdigest()
         folder = self.folder / name[:2] / name
         with self._writing():

@@ -13,17 +13,11 @@ class BrokenImageError(ValueError):
 
 
 def check_image(image: ImageLike) -> tuple[int, int]:
-    """Opens an image and finds out whether all of it is there.
+    """Finds out whether all of an image is there, and returns its width and height in pixels, as they are stored.
 
     A PNG is read through its checksums and a JPEG at its end, both without decoding; a JPEG without an end and every
     other format is decoded. What this does not see is damage in the middle of a JPEG, which its decoder hides, too.
-
-    Returns:
-        Width and height in pixels, as they are stored.
-
-    Raises:
-        BrokenImageError: If it is no image, or not whole.
-        UserError: If the extra `vision` is missing.
+    Raises `BrokenImageError`.
     """
     require_pillow()
     from PIL import Image

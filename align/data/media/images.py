@@ -22,12 +22,7 @@ ORIENTATION = 0x0112  # the EXIF tag
 
 
 def open_image(image: ImageLike) -> "PILImage":
-    """Reads an image as RGB.
-
-    Raises:
-        UserError: If the extra `vision` is missing.
-        OSError: If the image cannot be read.
-    """
+    """Reads an image as RGB; raises `OSError` if it cannot be read."""
     require_pillow()
     from PIL import Image, ImageOps
 
@@ -82,11 +77,7 @@ def add_images(rows: Sequence[dict[str, Any]], images: Sequence[Sequence[ImageLi
 
 
 def image_size(image: ImageLike) -> tuple[int, int]:
-    """Reads the width and height that an image has once it is upright, from its header, in pixels.
-
-    Raises:
-        OSError: If the image cannot be opened.
-    """
+    """Reads the width and height that an image has once it is upright, from its header, in pixels."""
     from PIL import Image
 
     if isinstance(image, Image.Image):
@@ -105,11 +96,7 @@ def image_source(image: ImageLike) -> Any:
 
 
 def require_pillow() -> None:
-    """Checks that images can be read.
-
-    Raises:
-        UserError: If the extra `vision` is missing.
-    """
+    """Checks that images can be read."""
     if sentence := missing("vision", "Reading images", "PIL"):
         raise UserError(sentence)
 

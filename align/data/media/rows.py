@@ -44,27 +44,14 @@ def media_folder(file: str) -> Path:
 
 
 def check_placeholders(column: str, text: str) -> None:
-    """Checks that a text does not say itself where images stand: they are put in front of it.
-
-    Raises:
-        BadRow: If it does.
-    """
+    """Checks that a text does not say itself where images stand: they are put in front of it."""
     if found := PLACEHOLDER.search(text):
         rule = "the text has a placeholder for an image, which would be counted twice"
         raise BadRow(column, found[0], rule, f"Remove {found[0]}: images are put in front of the text.")
 
 
 def check_shown_prompt(prompt: str | list[Message], number: int) -> None:
-    """Checks a prompt with images: messages with a place for each, or of which the first one of the user gets them.
-
-    Args:
-        prompt: The prompt.
-        number: Of the row's images.
-
-    Raises:
-        BadRow: If it has places and not as many, or images and it is a text, has no message of the user, or a
-            placeholder in its text.
-    """
+    """Checks a prompt with images: messages with a place for each, or of which the first one of the user gets them."""
     places = count_places(prompt)
     if places and places != number:
         remedy = 'Write as many {"type": "image"} as images, or none, and they stand in front.'
@@ -79,9 +66,7 @@ def check_shown_prompt(prompt: str | list[Message], number: int) -> None:
 class MediaReader:
     """Turns what a row says about images and videos into images that can be opened.
 
-    Args:
-        folder: What paths are relative to, unless the settings name a folder.
-        settings: Frames of a video and size of pictures.
+    Paths are relative to `folder`, unless the settings name another one.
     """
 
     def __init__(self, folder: Path = Path(), settings: MediaSettings | None = None) -> None:
@@ -92,12 +77,7 @@ class MediaReader:
         self._known: dict[Path, str] = {}
 
     def read(self, row: Mapping[str, Any]) -> tuple[ImageLike, ...]:
-        """Returns the images of a row, or the frames of its video; a list in `video` holds the frames of one.
-
-        Raises:
-            BadRow: If one of them is missing or broken, or is neither a path nor an image.
-            UserError: If the extra `vision` is missing.
-        """
+        """Returns the images of a row, or the frames of its video; a list in `video` holds the frames of one."""
         if _is_given(row, "videos"):
             raise BadRow("videos", _show(row["videos"]), "the column is not read", "Write one path in `video`.")
         columns = [column for column in MEDIA if _is_given(row, column)]

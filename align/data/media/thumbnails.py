@@ -11,12 +11,7 @@ _QUALITY = 70  # a photograph of this size takes about 6 KB
 
 
 def thumbnail(image: ImageLike) -> bytes:
-    """Makes a JPEG that is at most `SIDE` pixels wide and high; a smaller image keeps its size.
-
-    Raises:
-        UserError: If the extra `vision` is missing.
-        OSError: If the image cannot be read.
-    """
+    """Makes a JPEG that is at most `SIDE` pixels wide and high; a smaller image keeps its size."""
     small, file = open_image(image), BytesIO()
     small.thumbnail((SIDE, SIDE), reducing_gap=2.0)
     small.save(file, "JPEG", quality=_QUALITY, optimize=True)

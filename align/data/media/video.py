@@ -50,14 +50,9 @@ def frames_key(digest: str, settings: MediaSettings) -> str:
 
 
 def write_frames(video: Path | bytes, folder: Path, settings: MediaSettings) -> list[str]:
-    """Decodes the frames that the settings ask for and writes them as JPEG.
+    """Decodes the frames that the settings ask for, writes them as JPEG, and returns their names in order of time.
 
-    Returns:
-        Their names in order of time. Where a frame is shown for long, as in a recorded screen, it may be there twice.
-
-    Raises:
-        BrokenVideoError: If it cannot be decoded up to the last frame that is needed.
-        UserError: If the extra `vision` is missing.
+    A frame that is shown for long, as in a recorded screen, may be there twice. Raises `BrokenVideoError`.
     """
     names: list[str] = []
     written: dict[int, str] = {}
@@ -72,13 +67,7 @@ def write_frames(video: Path | bytes, folder: Path, settings: MediaSettings) -> 
 
 
 def frame_files(folder: Path, settings: MediaSettings) -> list[Path]:
-    """Picks frames of a folder of pictures, evenly over their order; `fps` says nothing about them.
-
-    Numbers in names count as numbers, so that `frame10.png` comes after `frame9.png`.
-
-    Raises:
-        BrokenVideoError: If it holds no pictures.
-    """
+    """Picks frames of a folder of pictures, evenly over their order; `frame10.png` comes after `frame9.png`."""
     files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "."]
     if not files:
         raise BrokenVideoError("the folder holds no pictures")
@@ -93,11 +82,7 @@ def pick_frames(frames: Sequence[T], settings: MediaSettings) -> list[T]:
 
 
 def spread_evenly(times: Sequence[int], count: int) -> list[int]:
-    """Picks what is shown in the middle of each of `count` equal parts of the time.
-
-    Args:
-        times: When frames are shown, in order; each until the next one, the last one for the mean time.
-        count: How many to pick, at most as many as there are.
+    """Picks what is shown in the middle of each of `count` equal parts of the time; `times` are in order.
 
     Example:
         >>> spread_evenly([0, 1, 2, 3, 4, 5, 6, 7], 4), spread_evenly([0, 1, 2, 90], 4), spread_evenly([0, 9, 90], 2)

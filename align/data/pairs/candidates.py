@@ -15,21 +15,13 @@ from align.data.rules import check_label
 
 @dataclass(frozen=True)
 class Candidates:
-    """The responses to one prompt.
-
-    Attributes:
-        id: Its name, unique in the data set.
-        prompt: A text, or messages.
-        responses: N texts.
-        quality: N numbers, how good each response really is; `None` if that is not known.
-        row: Where it stood: line of a JSONL or CSV file, else number of the record.
-    """
+    """The N responses to one prompt."""
 
     id: str
-    prompt: str | list[Message]
+    prompt: str | list[Message]  # a text, or messages
     responses: tuple[str, ...]
-    quality: tuple[float, ...] | None
-    row: int
+    quality: tuple[float, ...] | None  # how good each response really is; None if that is not known
+    row: int  # line of a JSONL or CSV file, else number of the record
 
 
 def load_candidates(
@@ -40,13 +32,6 @@ def load_candidates(
 
     A row needs `prompt` (a text, or messages) and `responses` (a list of texts). `quality` (a number per response) and
     `id` (default: file name and row) may be there. Other columns are not read.
-
-    Args:
-        path: A .jsonl, .json or .parquet file, a folder, or a hub id.
-        **reading: As in `align.data.loading.Reading`.
-
-    Raises:
-        DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
     """
     file, reading["split"] = find_split(str(path), reading.get("split"))
     report = DataReport(file)

@@ -7,19 +7,11 @@ from numpy.typing import NDArray
 
 
 def keep_unsure(p_base: Sequence[float] | NDArray[np.float64], tie: Sequence[bool], tau: float) -> NDArray[np.bool_]:
-    """Keeps the pairs of which a base model is not yet sure: |p - target| > tau.
+    """Keeps the pairs of which a base model is not yet sure: `(N,)` |p_base - target| > `tau`.
 
     The target is 1 for pairs with an order and 1/2 for ties. So an ordered pair goes if the base model already gives
-    the chosen answer more than 1 - tau, and a tie goes if it already holds both for about equal.
-
-    Args:
-        p_base: `(N,)` the base model's probability that `chosen` is better, in [0, 1]. A pair without one (`nan`) is
-            not kept.
-        tie: `(N,)` whether the pair has no order.
-        tau: Distance from the target up to which a pair is left out, from 0 to 1.
-
-    Raises:
-        ValueError: If `tau` or a probability is out of range.
+    the chosen answer more than 1 - tau, and a tie goes if it already holds both for about equal. A pair without a
+    probability (`nan`) is not kept.
 
     Example:
         >>> keep_unsure([0.7, 0.9, 0.4, 0.9], tie=[False, False, True, True], tau=0.2)

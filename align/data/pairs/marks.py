@@ -11,25 +11,15 @@ Unit = Literal["whole", "word", "token"]
 
 
 class TokenizedResponse(NamedTuple):
-    """A response as a tokenizer sees it; what is not given is not read where all tokens are marked.
+    """A response as a tokenizer sees it; what is not given is not read where all tokens are marked."""
 
-    Attributes:
-        ids: Its tokens, in front of them perhaps those of the prompt.
-        spans: What counts in it, in characters of `response`.
-        offsets: Start and end of each token in `full`, counted from `begin`.
-        full: Prompt and response, as the model reads them.
-        prompt: The prompt, as the model reads it.
-        response: The text of the response.
-        begin: Where in `full` the tokens begin.
-    """
-
-    ids: Sequence[int]
-    spans: Sequence[Span] = ()
-    offsets: Sequence[tuple[int, int]] = ()
-    full: str = ""
-    prompt: str = ""
+    ids: Sequence[int]  # in front of them perhaps those of the prompt
+    spans: Sequence[Span] = ()  # in characters of `response`
+    offsets: Sequence[tuple[int, int]] = ()  # start and end of each token in `full`, counted from `begin`
+    full: str = ""  # prompt and response, as the model reads them
+    prompt: str = ""  # as the model reads it
     response: str = ""
-    begin: int = 0
+    begin: int = 0  # where in `full` the tokens begin
 
     def place(self) -> int:
         """Finds what to add to a character of `response` to have it as `offsets` count; see `place_response`."""
@@ -64,12 +54,7 @@ def marked_texts(pair: AnyPair, prompt: str, full: Sequence[str]) -> list[tuple[
     """Returns the text of each response and the spans in it.
 
     Of responses that are more than one text, such as tool calls, it is what the chat template writes of them, and the
-    spans are a diff of that.
-
-    Args:
-        pair: The pair.
-        prompt: Its prompt, as the model reads it.
-        full: The prompt and each response, as the model reads them.
+    spans are a diff of that. `prompt` and `full` (prompt and response) are as the model reads them.
     """
     if pair.messages is None:
         return [(pair.chosen, pair.chosen_spans), (pair.rejected, pair.rejected_spans)]
@@ -78,19 +63,12 @@ def marked_texts(pair: AnyPair, prompt: str, full: Sequence[str]) -> list[tuple[
 
 
 class MarkRule(NamedTuple):
-    """What is to be marked, in the words of the settings.
+    """What is to be marked, in the words of the settings."""
 
-    Attributes:
-        spans: `differing` or `whole`.
-        diff_unit: `word` or `token`, for pairs whose spans are from a diff.
-        on_missing_spans: `drop` or `whole`.
-        max_length: Tokens of prompt and response that are read; None if all are, or if the beginning is cut off.
-    """
-
-    spans: str
-    diff_unit: str
-    on_missing_spans: str
-    max_length: int | None
+    spans: str  # differing or whole
+    diff_unit: str  # word or token, for pairs whose spans are from a diff
+    on_missing_spans: str  # drop or whole
+    max_length: int | None  # tokens that are read; None if all are, or if the beginning is cut off
 
     @classmethod
     def read(cls, settings: Any) -> "MarkRule":
@@ -115,21 +93,13 @@ class MarkRule(NamedTuple):
 
 
 class Marks(NamedTuple):
-    """The marks of a pair.
+    """The marks of a pair."""
 
-    Attributes:
-        chosen: 1 for each marked token of the response and 0 for the others, also beyond `max_length`.
-        rejected: The same for the other response.
-        unit: What they were taken by; `whole` also where nothing else was found and the rule keeps such pairs.
-        lost: Why no token of a span is read: nothing was found to mark, or all of it is beyond `max_length`.
-        is_read: Whether a marked token is read; a pair without is left out of training.
-    """
-
-    chosen: list[int]
+    chosen: list[int]  # 1 for each marked token of the response and 0 for the others, also beyond `max_length`
     rejected: list[int]
-    unit: Unit
-    lost: Literal["missing", "cut"] | None
-    is_read: bool
+    unit: Unit  # `whole` also where nothing else was found and the rule keeps such pairs
+    lost: Literal["missing", "cut"] | None  # nothing was found to mark, or all of it is beyond `max_length`
+    is_read: bool  # whether a marked token is; a pair without is left out of training
 
 
 def decide_marks(
@@ -143,16 +113,8 @@ def decide_marks(
 ) -> Marks:
     """Decides which tokens of a pair are marked, for the check and for training.
 
-    Args:
-        rule: What the recipe asks for.
-        spans_from: Where the spans of the pair are from: `offsets`, `tags` or `diff`.
-        chosen: The better response.
-        rejected: The worse one.
-        prompt: Tokens that the model reads in front of the responses.
-        skip: How many of the tokens given are in front of the responses.
-
-    Raises:
-        ValueError: If a chat template changes a response whose spans are to be found.
+    The model reads `prompt` tokens in front of the responses; `skip` of the tokens given are in front of them. Raises
+    `ValueError` if a chat template changes a response whose spans are to be found.
 
     Example:
         >>> rule = MarkRule("differing", "token", "drop", max_length=None)

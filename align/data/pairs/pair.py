@@ -24,24 +24,13 @@ NEEDS = ("prompt", "chosen", "rejected")
 
 @dataclass(frozen=True)
 class Pair:
-    """Two responses to a prompt.
-
-    Attributes:
-        id: Its name, unique in the data set.
-        prompt: A text, or messages.
-        chosen: Text of the better response.
-        rejected: Text of the worse one.
-        row: Where it stood: line of a JSONL or CSV file, else number of the record.
-        messages: The messages of both responses, where one of them is more than one text, as tool calls are.
-        template: What the row tells the chat template: `tools` and `chat_template_kwargs`, where it has them.
-        is_implicit: Whether the prompt is what two texts began with.
-    """
+    """Two responses to a prompt."""
 
     id: str
-    prompt: str | list[Message]
-    chosen: str
+    prompt: str | list[Message]  # a text, or messages
+    chosen: str  # the better one
     rejected: str
-    row: int
+    row: int  # line of a JSONL or CSV file, else number of the record
     messages: tuple[list[Message], list[Message]] | None = field(default=None, kw_only=True)
     template: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
     is_implicit: bool = field(default=False, kw_only=True)
@@ -53,11 +42,7 @@ class Pair:
 
 
 def check_texts(pair: Any) -> None:
-    """Checks that a pair is texts, for what compares the texts of responses alone.
-
-    Raises:
-        BadRow: If a response has tool calls or several messages, or the row has columns for the chat template.
-    """
+    """Checks that a pair is texts, for what compares the texts of responses alone."""
     if pair.messages is not None:
         rule = "the response has more than a text, and only its text would be read here"
         raise BadRow("chosen", pair.chosen, rule, "Write one message with a text as content, or leave the row out.")
@@ -67,22 +52,14 @@ def check_texts(pair: Any) -> None:
 
 
 def check_unread(row: Mapping[str, Any], columns: Sequence[str]) -> None:
-    """Checks that nothing stands in columns that TRL would read and we do not.
-
-    Raises:
-        BadRow: If something does.
-    """
+    """Checks that nothing stands in columns that TRL would read and we do not."""
     for column in columns:
         if row.get(column):
             raise BadRow(column, row[column], f"`{column}` is not read with preference pairs", "Leave the column out.")
 
 
 def check_differ(chosen: str, rejected: str) -> None:
-    """Checks that two responses are not the same.
-
-    Raises:
-        BadRow: If they are, or look so, but for whitespace around them.
-    """
+    """Refuses two responses that are the same, or look so, but for whitespace around them."""
     if chosen.strip() == rejected.strip():
         raise BadRow("rejected", rejected, "chosen and rejected are equal", "Change one or leave the row out.")
     if as_seen(chosen).strip() == as_seen(rejected).strip():
@@ -91,16 +68,7 @@ def check_differ(chosen: str, rejected: str) -> None:
 
 
 class SplitPair(NamedTuple):
-    """A preference row in parts.
-
-    Attributes:
-        prompt: A text, or messages.
-        chosen: What the better response says, as one text.
-        rejected: What the worse one says.
-        messages: The messages of both responses, where one of them is more than one text: tool calls, tool turns,
-            reasoning beside the content. None where each is a text or one message that is a text.
-        is_implicit: Whether the prompt is what two texts begin with.
-    """
+    """A preference row in parts; responses are what they say, as one text."""
 
     prompt: str | list[Message]
     chosen: str
@@ -114,14 +82,8 @@ def split_pair(row: Mapping[str, Any], *, images: bool = False) -> SplitPair:
 
     Responses are texts, with a text as prompt, or messages. Messages are the assistant's, with the turns of tools
     between them, or a conversation that ends in these and begins with the prompt; the column `prompt` may then be
-    missing, or be the text of a user message. Of texts without that column the prompt is what both begin with.
-
-    Args:
-        row: Its columns.
-        images: Whether prompts may have places for images.
-
-    Raises:
-        BadRow: If a part is missing or empty, or is not in one of these forms.
+    missing, or be the text of a user message. Of texts without that column the prompt is what both begin with. With
+    `images` prompts may have places for them.
     """
     forms = {column: _is_messages(row.get(column), column) for column in ("chosen", "rejected")}
     if forms["chosen"] != forms["rejected"]:
@@ -139,11 +101,7 @@ def split_pair(row: Mapping[str, Any], *, images: bool = False) -> SplitPair:
 
 
 def _split_texts(chosen: str, rejected: str) -> SplitPair:
-    """Takes what two texts begin with as their prompt, as TRL does: it ends before the space in front of what differs.
-
-    Raises:
-        BadRow: If nothing is shared.
-    """
+    """Takes what two texts begin with as their prompt, as TRL does, without a space in front of what differs."""
     length = min(len(chosen), len(rejected)) - 1
     for place, (ours, theirs) in enumerate(zip(chosen, rejected, strict=False)):
         if ours != theirs:

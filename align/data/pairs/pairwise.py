@@ -28,15 +28,7 @@ Write A or B.
 
 
 def pairwise_prompt(prompt: str | Messages, first: str | Messages, second: str | Messages) -> str | Messages:
-    """Writes a prompt and two answers as one question whose answer is `A` or `B`.
-
-    Args:
-        prompt: A text, or messages.
-        first: Answer A.
-        second: Answer B.
-
-    Returns:
-        A text, or a user message where the prompt is messages.
+    """Writes a prompt and answers A and B as one question whose answer is `A` or `B`, in the form of the prompt.
 
     Example:
         >>> print(pairwise_prompt("2 + 2?", "Four.", "Five.").splitlines()[3])
@@ -48,11 +40,7 @@ def pairwise_prompt(prompt: str | Messages, first: str | Messages, second: str |
 
 
 def label_ids(tokenizer: Any) -> tuple[int, int]:
-    """Finds the tokens of the two labels.
-
-    Raises:
-        UserError: If a label takes several tokens, or both the same.
-    """
+    """Finds the tokens of the two labels."""
     ids = [tokenizer(label, add_special_tokens=False)["input_ids"] for label in LABELS]
     if [len(tokens) for tokens in ids] != [1, 1] or ids[0] == ids[1]:
         raise UserError(

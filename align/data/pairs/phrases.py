@@ -12,11 +12,7 @@ _GAP = re.compile(r"(?<=\S)\s+(?=\S)")
 
 
 def load_phrases(path: str | Path, option: str) -> list[str]:
-    """Reads the file that an option names, one phrase a line.
-
-    Raises:
-        UserError: If it cannot be read, is not UTF-8, or has no phrase.
-    """
+    """Reads the file that an option names, one phrase a line."""
     try:
         return read_phrases(path)
     except ValueError as error:
@@ -24,11 +20,7 @@ def load_phrases(path: str | Path, option: str) -> list[str]:
 
 
 def check_position(position: str) -> None:
-    """Checks the name of a place.
-
-    Raises:
-        UserError: If there is none of that name.
-    """
+    """Checks the name of a place."""
     if position not in POSITIONS:
         raise UserError(f"`position` must be {', '.join(POSITIONS[:-1])} or {POSITIONS[-1]}, got {position!r}.")
 

@@ -20,9 +20,6 @@ def rrpo(row: Row) -> dict[str, Any]:
     video by its name), the three become messages, and `<image>` or `<video>` in the question goes: images stand in
     front of it.
 
-    Raises:
-        AdapterError: If a masked text is not its response with tags, or there are two kinds of media.
-
     Example:
         >>> row = {"question": "Colour?", "answer": "It is red.", "answer_masked": "It is <MASK> red </MASK> .",
         ...        "pred": "It is blue.", "pred_masked": "It is <MASK> blue </MASK> ."}

@@ -24,19 +24,12 @@ from align.recipe.dataset import MediaSettings
 
 @dataclass(frozen=True)
 class PreferencePair(Pair):
-    """One pair that passed every check.
+    """One pair that passed every check."""
 
-    Attributes:
-        given_spans: What counts in each response, in characters, where the data say so; None for what a diff finds.
-        spans_from: Where the spans are from: `offsets` or `tags` in the data, or a `diff`.
-        images: What both responses speak of, in front of the prompt; the frames of a video included.
-        group: For metrics by group.
-    """
-
-    given_spans: tuple[Spans, Spans] | None
-    spans_from: str
-    images: tuple[Any, ...] = ()
-    group: str | None = None
+    given_spans: tuple[Spans, Spans] | None  # in characters, where the data have them; None for a diff
+    spans_from: str  # `offsets` or `tags` in the data, or a `diff`
+    images: tuple[Any, ...] = ()  # in front of the prompt; the frames of a video included
+    group: str | None = None  # for metrics by group
 
     @property
     def chosen_spans(self) -> Spans:
@@ -58,14 +51,7 @@ def check_pair(row: Mapping[str, Any], *, number: int = 0, name: str = "") -> Pr
     """Checks a preference row, in the order a reader would, and finds the spans in which its responses differ.
 
     A row made by `pair_to_row` gives the same pair again. Its images are as they stand in the row, and not opened.
-
-    Args:
-        row: Its columns.
-        number: Where it stood.
-        name: Its name, if it has no `id`.
-
-    Raises:
-        BadRow: At the first rule the row breaks.
+    `name` stands for a missing `id`.
 
     Example:
         >>> pair = check_pair({"prompt": "Capital of France?", "chosen": "It is Paris.", "rejected": "It is Rome."})
@@ -108,18 +94,9 @@ def load_preferences(
     character offsets into the responses) or by `<MASK>` tags in the responses, else found by a word diff. `id`
     (default: file name and row) may be there, `tools` and `chat_template_kwargs` for the chat template, and one of
     `image`, `images` and `video`, as in `load_questions`; the prompt is then messages. Other columns are not read.
+    `adapter` is a name in `PREFERENCE_ADAPTERS`.
 
     Many pairs are kept in a file that goes with the process; what is returned then reads it, a slice is a list.
-
-    Args:
-        path: A .jsonl, .json, .csv or .parquet file, a folder, or a hub id (`owner/name` or `owner/name:subset`).
-        adapter: Public schema the rows are in, a name in `PREFERENCE_ADAPTERS`.
-        media: How images and videos are read; by default as in a recipe that says nothing about them.
-        columns: Our names of columns that have another name in the file, with that name.
-        **reading: As in `align.data.loading.Reading`.
-
-    Raises:
-        DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
     """
     file, reading["split"] = find_split(str(path), reading.get("split"))
     reader, report = MediaReader(media_folder(file), media), DataReport(file)

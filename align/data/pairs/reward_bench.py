@@ -41,17 +41,10 @@ SECTION_OF = {subset: section for section, subsets in SECTIONS.items() for subse
 
 @dataclass(frozen=True)
 class BenchPair(Pair):
-    """A pair whose chosen response is known to be the better one.
+    """A pair whose chosen response is known to be the better one, unless it is a tie."""
 
-    Attributes:
-        subset: Where the pair is from, if the data says so.
-        category: What the pair is about: the column `category`, else the section of a subset of RewardBench, else the
-            subset.
-        tie: Whether the pair has no order, so that no response is the better one.
-    """
-
-    subset: str | None
-    category: str | None
+    subset: str | None  # where the pair is from, if the data says so
+    category: str | None  # the column, else the section of a subset of RewardBench, else the subset
     tie: bool = False
 
 
@@ -61,19 +54,11 @@ def load_reward_bench(
     columns: Columns | None = None,
     **reading: Unpack[Reading],
 ) -> tuple[list[BenchPair], DataReport]:
-    """Loads pairs and checks every row.
+    """Loads pairs in RewardBench's format and checks every row.
 
     A row needs `prompt`, `chosen` and `rejected`: texts, or messages in any of TRL's conversational forms. `subset`,
     `category`, `tie` and `id` (default: file name and row; unique within a subset) may be there. Other columns are not
     read. Ties are left out and reported, also with `raise`: no response is the right one.
-
-    Args:
-        path: A .jsonl, .json, .csv or .parquet file, a folder, or a hub id (`owner/name` or `owner/name:subset`).
-        columns: Our names of columns that have another name in the file, with that name.
-        **reading: As in `align.data.loading.Reading`.
-
-    Raises:
-        DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
     """
     file, reading["split"] = find_split(str(path), reading.get("split"))
     report = DataReport(file)

@@ -20,23 +20,14 @@ SIDES = ("ref", "tied")  # of a prompt of the ties: the row with one right respo
 
 @dataclass(frozen=True)
 class BenchItem:
-    """A prompt whose right and wrong responses are known.
+    """A prompt whose right and wrong responses are known."""
 
-    Attributes:
-        id: Its name, unique in the data set; of the subset of ties `ref:N` or `tied:N`.
-        prompt: A text, or messages.
-        chosen: Texts of the right responses.
-        rejected: Texts of the wrong ones.
-        subset: What it tests.
-        row: Where it stood: line of a JSONL or CSV file, else number of the record.
-    """
-
-    id: str
-    prompt: str | list[Message]
+    id: str  # of the subset of ties `ref:N` or `tied:N`
+    prompt: str | list[Message]  # a text, or messages
     chosen: tuple[str, ...]
     rejected: tuple[str, ...]
-    subset: str
-    row: int
+    subset: str  # what it tests
+    row: int  # line of a JSONL or CSV file, else number of the record
 
 
 def load_reward_bench_2(
@@ -47,13 +38,6 @@ def load_reward_bench_2(
 
     A row needs `prompt`, `chosen` and `rejected`, the latter two lists of texts, and `subset`; a row of the subset
     Ties also an `id` such as `ref:3` or `tied:3`, and both rows of a number have to be there.
-
-    Args:
-        path: A .jsonl, .json, .csv or .parquet file, a folder, or a hub id (`owner/name` or `owner/name:subset`).
-        **reading: As in `align.data.loading.Reading`.
-
-    Raises:
-        DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
     """
     file, reading["split"] = find_split(str(path), reading.get("split"))
     report = DataReport(file)

@@ -25,32 +25,18 @@ CSV_TRUTH = {"true": True, "false": False}
 
 @dataclass(frozen=True)
 class RewardPair(Pair):
-    """One pair that passed every check; in a tie, `chosen` and `rejected` are two answers of which none is better.
-
-    Attributes:
-        tie: Whether the pair has no order.
-        source: How it came about: `preference`, or what augmentation made it.
-        attribute: What an edit changed, if the data says so.
-        margin: By how much the better reward should be above the other one; None where the row does not say.
-    """
+    """One pair that passed every check; in a tie, `chosen` and `rejected` are two answers of which none is better."""
 
     tie: bool
-    source: str
-    attribute: str | None
-    margin: float | None = None
+    source: str  # `preference`, or what augmentation made it
+    attribute: str | None  # what an edit changed, if the data says so
+    margin: float | None = None  # by how much the better reward should be above the other one; None if not said
 
 
 def check_reward_pair(row: Mapping[str, Any], *, untyped: bool = False, number: int = 0, name: str = "") -> RewardPair:
     """Checks a row of a prompt and two answers, of which the chosen one is better unless the row is a tie.
 
-    Args:
-        row: Its columns.
-        untyped: Whether every value is text, as in CSV; `true` and `false` may then be a tie.
-        number: Where it stood.
-        name: Its name, if it has no `id`.
-
-    Raises:
-        BadRow: At the first rule the row breaks.
+    In CSV values are `untyped`: `true` and `false` may then be a tie. `name` stands for a missing `id`.
 
     Example:
         >>> pair = check_reward_pair({"prompt": "Capital of France?", "chosen": "Paris.", "rejected": "Rome."})
@@ -80,11 +66,7 @@ def check_reward_pair(row: Mapping[str, Any], *, untyped: bool = False, number: 
 
 
 def check_tie(row: Mapping[str, Any], *, untyped: bool = False) -> tuple[bool, str]:
-    """Checks whether a row says that it has an order, and where it is from; returns both.
-
-    Raises:
-        BadRow: If it says neither true nor false, or what its source does not allow.
-    """
+    """Checks whether a row says that it has an order, and where it is from; returns both."""
     tie, source = read_tie(row.get("tie"), untyped=untyped), check_label("source", row.get("source")) or DEFAULT_SOURCE
     if source in NEUTRAL and not tie:
         remedy = "Write `tie: true`, or another source if one answer is better."
@@ -96,11 +78,7 @@ def check_tie(row: Mapping[str, Any], *, untyped: bool = False) -> tuple[bool, s
 
 
 def read_tie(tie: object, *, untyped: bool = False) -> bool:
-    """Reads whether a pair has no order.
-
-    Raises:
-        BadRow: If the value says neither true nor false.
-    """
+    """Reads whether a pair has no order."""
     if untyped and isinstance(tie, str):
         tie = CSV_TRUTH.get(tie.strip().lower(), tie)
     if tie is None or isinstance(tie, bool):
@@ -110,11 +88,7 @@ def read_tie(tie: object, *, untyped: bool = False) -> bool:
 
 
 def check_margin(margin: object, tie: bool, *, untyped: bool = False) -> float | None:
-    """Checks by how much the better reward should be above the other one; None where a row does not say.
-
-    Raises:
-        BadRow: If it is no finite number, or one of a tie.
-    """
+    """Checks by how much the better reward should be above the other one; None where a row does not say."""
     if untyped and isinstance(margin, str):
         with suppress(ValueError):
             margin = float(margin) if margin.strip() else None
@@ -141,14 +115,6 @@ def load_reward_pairs(
     prompt may be what both responses begin with. `tie` (default false), `source` (default `preference`), `attribute`,
     `margin`, `tools`, `chat_template_kwargs` and `id` (default: file name and row) may be there. Other columns are not
     read; images are refused.
-
-    Args:
-        path: A .jsonl, .json, .csv or .parquet file, a folder, or a hub id (`owner/name` or `owner/name:subset`).
-        columns: Our names of columns that have another name in the file, with that name.
-        **reading: As in `align.data.loading.Reading`.
-
-    Raises:
-        DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
     """
     source = reward_pair_source(path, split=reading.get("split"), columns=columns)
     report, reading["split"] = DataReport(source.file), source.split

@@ -8,22 +8,11 @@ from align.data.problems import shorten
 
 
 def place_response(full: str, prompt: str, response: str) -> int:
-    r"""Finds where a response starts in the text that a model reads.
+    r"""Finds where a response starts in the text that a model reads: what to add to an offset into `response`.
 
     It is looked for after what `full` and `prompt` share. A chat template may trim the ends of the response: the place
     returned is then the one that puts its other characters right, even where trimmed whitespace would be in the way.
-    Spans do not start or end with whitespace, so they are not affected.
-
-    Args:
-        full: The prompt and the response, as rendered by a chat template or joined.
-        prompt: The prompt alone, rendered so that a response can follow.
-        response: The text of the response.
-
-    Returns:
-        What to add to an offset into `response` to have the offset into `full`.
-
-    Raises:
-        ValueError: If `full` does not have the response, because the template changes it.
+    Raises `ValueError` if `full` does not have the response, because the template changes it.
 
     Example:
         >>> place_response("<user>Hi<bot>\nHello!<end>", "<user>Hi<bot>\n", " Hello! ")
@@ -45,16 +34,7 @@ def place_response(full: str, prompt: str, response: str) -> int:
 
 
 def mark_tokens(offsets: Sequence[tuple[int, int]], spans: Sequence[Span], start: int) -> list[int]:
-    """Marks the tokens that overlap a span, also those that go beyond its border.
-
-    Args:
-        offsets: Start and end of each token in the text, as a fast tokenizer returns them. A token without width, such
-            as a special token, is never marked.
-        spans: Spans of the response, in order and without overlap.
-        start: Where the response starts in the text, from `place_response`.
-
-    Returns:
-        1 for marked tokens and 0 for the others.
+    """Marks with 1 the tokens that overlap a span, also those that go beyond its border; one without width never is.
 
     Example:
         >>> mark_tokens([(0, 0), (0, 3), (3, 9), (9, 12)], [Span(0, 5)], start=4)

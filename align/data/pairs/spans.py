@@ -42,13 +42,6 @@ def strip_tags(text: str, column: str) -> tuple[str, tuple[Span, ...]]:
     Whitespace just inside a tag is not part of the span. It stays in the text, except for spaces that would be there
     twice, at an end of the text or, in the padded form `<MASK> x </MASK>`, before or after punctuation.
 
-    Args:
-        text: A response, with or without tags.
-        column: Where it is from, for the message.
-
-    Raises:
-        BadRow: If a tag is not closed, not opened, inside another one, or has nothing in it.
-
     Example:
         >>> strip_tags("<MASK>Paris</MASK> is old", "chosen")
         ('Paris is old', (Span(start=0, end=5),))
@@ -70,15 +63,7 @@ def strip_tags(text: str, column: str) -> tuple[str, tuple[Span, ...]]:
 
 
 def check_spans(value: object, text: str, column: str) -> tuple[Span, ...]:
-    """Checks offsets from the data, such as `[[0, 5], [9, 12]]`, and puts them in order.
-
-    Args:
-        value: Pairs of a start and an end, in characters from 0; the end is the first character that is not marked.
-        text: The response they point into.
-        column: Where they are from, for the message.
-
-    Raises:
-        BadRow: If they are not pairs of whole numbers, lie outside the text, mark nothing, or overlap.
+    """Checks offsets from the data, such as `[[0, 5], [9, 12]]` in characters, half-open, and puts them in order.
 
     Example:
         >>> check_spans([[6, 9], [0, 6]], "Paris is old", "chosen_spans")
@@ -95,15 +80,12 @@ def check_spans(value: object, text: str, column: str) -> tuple[Span, ...]:
 
 
 def diff_spans(chosen: str, rejected: str) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
-    """Finds the words in which two responses differ.
+    """Finds the words in which two responses differ, as spans of `chosen` and of `rejected`.
 
     Words are runs of letters and digits, single punctuation marks, and single Chinese or Japanese characters;
     whitespace is not compared. Neighbouring words that differ form one span. Where one text only has words more, the
     span includes the next word in both texts, because that is where the shorter one departs from the longer one. At
     the end of the text there is no next word, and the shorter text has no span.
-
-    Returns:
-        Spans of `chosen` and of `rejected`.
 
     Example:
         >>> chosen, rejected = "A red car stops.", "A car waits."
@@ -138,10 +120,7 @@ def words_differ(chosen: str, rejected: str) -> bool:
 
 
 def diff_tokens(chosen_ids: Sequence[int], rejected_ids: Sequence[int]) -> tuple[list[int], list[int]]:
-    """Marks the tokens that stand for each other in two responses; tokens that only one of them has are not marked.
-
-    Returns:
-        1 for marked tokens and 0 for the others, for `chosen_ids` and `rejected_ids`.
+    """Marks with 1 the tokens that stand for each other in two responses, and not those that only one of them has.
 
     Example:
         >>> diff_tokens([5, 6, 7, 8], [5, 9, 7])
@@ -232,9 +211,6 @@ def mark_texts(row: Mapping[str, Any], chosen: str, rejected: str) -> MarkedText
 
     Spans are the character offsets `chosen_spans` and `rejected_spans` into the text of the responses, else what
     stands between `<MASK>` tags, else the words that a diff finds.
-
-    Raises:
-        BadRow: If offsets or tags are not what they should be, or both are there.
     """
     offsets = {column: row.get(column) for column in ("chosen_spans", "rejected_spans")}
     has_offsets = any(value is not None for value in offsets.values())
@@ -253,11 +229,7 @@ def mark_texts(row: Mapping[str, Any], chosen: str, rejected: str) -> MarkedText
 
 
 def mark_messages(row: Mapping[str, Any], chosen: str, rejected: str) -> MarkedTexts:
-    """Finds the words in which responses differ that are more than one text, and have no other spans.
-
-    Raises:
-        BadRow: If there are offsets, which would count characters of one text, or tags.
-    """
+    """Finds the words in which responses differ that are more than one text, and have no other spans."""
     remedy = "Such responses are marked by a diff: leave it out, or write each as one message that is a text."
     for column in ("chosen_spans", "rejected_spans"):
         if row.get(column) is not None and row.get("spans_from") != "diff":

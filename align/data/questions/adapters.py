@@ -78,9 +78,6 @@ def video_r1(row: Row) -> dict[str, Any]:
     """Reads the Video-R1 style: `problem`, `options` ("A. ..."), `solution`, `data_type`, `path`.
 
     Letters in front of the options are removed. A column `frames` with pictures of a video stands for its `path`.
-
-    Raises:
-        AdapterError: If the row is not multiple choice, has no media where it should, or an unreadable solution.
     """
     if row.get("problem_type", "multiple choice") != "multiple choice":
         raise AdapterError("problem_type", "the row is not multiple choice", "Filter on `problem_type`.")
@@ -101,9 +98,6 @@ def mmvu(row: Row) -> dict[str, Any]:
     """Reads MMVU: `id`, `question`, `choices` (text by letter), `answer` (a letter), `video`, `question_type`.
 
     The published rows name a video by its address in the data set; it is looked for in the folder of the rows.
-
-    Raises:
-        AdapterError: If the row is not multiple choice, or its answer is not among the letters.
     """
     if row.get("question_type", "multiple-choice") != "multiple-choice":
         raise AdapterError("question_type", "the row is not multiple choice", "Filter on `question_type`.")
@@ -125,10 +119,9 @@ def mmvu(row: Row) -> dict[str, Any]:
 
 
 def mathvista(row: Row) -> dict[str, Any]:
-    """Reads MathVista: `pid`, `question`, `choices`, `answer` (a choice), `decoded_image` or `image`, `question_type`.
+    """Reads MathVista: `pid`, `question`, `choices`, `answer` (a choice), an image and `question_type`.
 
-    Raises:
-        AdapterError: If the row is not multiple choice, or its answer is not among the choices.
+    The image is `decoded_image`, else `image`.
     """
     if row.get("question_type", "multi_choice") != "multi_choice":
         raise AdapterError("question_type", "the row is not multiple choice", "Filter on `question_type`.")

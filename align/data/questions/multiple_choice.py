@@ -24,15 +24,10 @@ NEEDS = ("question", "options", "answer")
 
 @dataclass
 class QuestionReport(DataReport):
-    """What was read, kept and left out of a data set of questions.
+    """What was read, kept and left out of a data set of questions."""
 
-    Attributes:
-        num_unshufflable: Kept rows whose options have to stay in their order.
-        gold_letters: How often each letter is the right one, in the order given.
-    """
-
-    num_unshufflable: int = 0
-    gold_letters: dict[str, int] = field(default_factory=dict)
+    num_unshufflable: int = 0  # kept rows whose options have to stay in their order
+    gold_letters: dict[str, int] = field(default_factory=dict)  # how often each letter is right
 
     @property
     def counts(self) -> dict[str, int]:
@@ -53,21 +48,10 @@ def load_questions(
     A row needs `question`, `options` (2 to 26 different texts) and `answer`: an index from 0, a letter, or the text of
     an option. An answer that is one option's letter and another option's text is reported, not guessed. `id` (default:
     file name and row), `group`, `class` with `subgroup`, and one of `image`, `images` and `video` may be there; other
-    columns are not read.
-    An image is a path, or `{"bytes": ...}`, which is kept in `frames_dir`; a video is a file, a folder with its frames
-    or a list of them. Each of them is opened.
+    columns are not read. An image is a path, or `{"bytes": ...}`, which is kept in `frames_dir`; a video is a file, a
+    folder with its frames or a list of them. Each of them is opened. `adapter` is a name in `ADAPTERS`.
 
     Many questions are kept in a file that goes with the process; what is returned then reads it, a slice is a list.
-
-    Args:
-        path: A .jsonl, .json, .csv or .parquet file, a folder, or a hub id (`owner/name` or `owner/name:subset`).
-        adapter: Public schema the rows are in, a name in `ADAPTERS`.
-        media: How images and videos are read; by default as in a recipe that says nothing about them.
-        columns: Our names of columns that have another name in the file, with that name.
-        **reading: As in `align.data.loading.Reading`.
-
-    Raises:
-        DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
     """
     schema = Schema(NEEDS, find_adapter(adapter, ADAPTERS), ADAPTERS, columns)
     file, reading["split"] = find_split(str(path), reading.get("split"))
@@ -95,7 +79,6 @@ def load_questions(
 
 
 def _count(questions: Sequence[Question]) -> tuple[int, Counter[str]]:
-    """Counts the questions whose options have to stay in their order, and the letters of the right ones."""
     num_unshufflable, letters = 0, Counter[str]()
     for options, answer in values_of(questions, "options", "answer"):
         num_unshufflable += not can_shuffle(options)
@@ -120,11 +103,7 @@ class LetterBalance(NamedTuple):
 
 
 def letter_balance(questions: Iterable[Question]) -> list[LetterBalance]:
-    """Counts the right letters and tests whether they are uniform, separately for each number of options.
-
-    Returns:
-        One entry for each number of options that occurs, in ascending order.
-    """
+    """Tests whether the right letters are uniform, for each number of options that occurs, in ascending order."""
     counts: dict[int, list[int]] = {}
     for options, answer in values_of(questions, "options", "answer"):
         counts.setdefault(len(options), [0] * len(options))[answer] += 1

@@ -15,14 +15,10 @@ LETTER = 4  # characters around an option, as in "A. " and the end of its line
 def questions_to_rows(
     questions: Sequence[Question], template: PromptTemplate, *, shuffle_options: bool = False, seed: int = 0
 ) -> tuple[list[dict[str, Any]], int]:
-    """Makes the rows that trainers and rewards read.
+    """Makes the rows that trainers and rewards read, and counts those that were to be shuffled and had to stay.
 
     With `shuffle_options`, each question's options get an order drawn from the seed and its id, so that it does not
-    depend on the other questions. Options that have to stay in their order do.
-
-    Returns:
-        Rows with `id`, `prompt`, `question`, `options`, `answer` (index into `options`), `group`, and `images` if any
-        question has some; and how many questions were to be shuffled and had to stay in their order.
+    depend on the other questions. Options that have to stay in their order do. `answer` is an index into `options`.
     """
     rows = [_question_to_row(question, template, shuffle_options, seed) for question in questions]
     num_fixed = sum(not can_shuffle(question.options) for question in questions) if shuffle_options else 0

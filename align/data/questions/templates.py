@@ -14,13 +14,8 @@ PLACEHOLDER = re.compile(r"\{(question|options)\}")
 class PromptTemplate:
     r"""Makes a prompt from a question and its options.
 
-    Args:
-        template: Text with `{question}` and `{options}` once each; other braces are ordinary text.
-        system_prompt: System message before it; conversational prompts only.
-        conversational: Whether prompts are messages for a chat template, or plain text.
-
-    Raises:
-        ValueError: If a placeholder is missing, or a system prompt has no place.
+    `template` has `{question}` and `{options}` once each; other braces are ordinary text. Raises `ValueError` if one
+    is missing, or if a `system_prompt` stands before a prompt that is no messages.
 
     Example:
         >>> PromptTemplate("{question}\n{options}\n", conversational=False).render("Which rusts?", ["iron", "gold"])

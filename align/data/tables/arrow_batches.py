@@ -23,11 +23,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def read_parquet(file: Path) -> "Iterator[pa.RecordBatch]":
-    """Reads the batches of a Parquet file.
-
-    Raises:
-        DataError: If it is none.
-    """
+    """Reads the batches of a Parquet file."""
     import pyarrow as pa
     import pyarrow.parquet as parquet
 
@@ -46,8 +42,7 @@ def read_parquet(file: Path) -> "Iterator[pa.RecordBatch]":
 def read_csv(file: Path) -> "Iterator[pa.RecordBatch]":
     """Reads the batches of a CSV file with a header; every value is a text, and an empty cell is missing.
 
-    Raises:
-        pyarrow.ArrowInvalid: If a row does not fit the header.
+    Raises `pyarrow.ArrowInvalid` if a row does not fit the header.
     """
     import pyarrow as pa
     import pyarrow.csv as arrow_csv
@@ -69,13 +64,7 @@ def read_csv(file: Path) -> "Iterator[pa.RecordBatch]":
 def check_quotes(file: Path, max_rows: int | None = None) -> None:
     """Reads a CSV file strictly, since Arrow takes all rows from a stray quote to the next one for a single cell.
 
-    Args:
-        file: With a header; one without quotes is searched for them only.
-        max_rows: Check only this many rows.
-
-    Raises:
-        csv.Error: If a quote is not closed, or something follows it in its cell.
-        DataError: If the header cannot be used.
+    Raises `csv.Error` if a quote is not closed, or something follows it in its cell.
     """
     _, delimiter = read_header(file)
     if max_rows is None:

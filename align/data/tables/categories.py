@@ -20,13 +20,7 @@ FEW_VALUES = range(3, 11)  # different whole numbers that are a code or a scale,
 def find_categories(table: Table, names: Sequence[str], numbers: Collection[str]) -> tuple[Category, ...]:
     """Reads the levels of the confounders that hold texts, or few different whole numbers; one batch tells if none do.
 
-    Args:
-        table: The table.
-        names: Of the confounders.
-        numbers: Those that stay numbers, however few values they have.
-
-    Raises:
-        DataError: If a column of texts has one level only, or too many.
+    Those in `numbers` stay numbers, however few values they have.
     """
     few = {name for name in names if name not in numbers and _is_few(table.first.column(name), name)}
     counts: dict[str, Counter[str]] = {

@@ -39,27 +39,17 @@ class Unusable(NamedTuple):
 
 
 class NumericColumn(NamedTuple):
-    """A column of a batch.
+    """A column of a batch."""
 
-    Attributes:
-        values: `(N,)` numbers, nan where a value is missing or unusable; integers that float64 would round stay so.
-        unusable: Values that are no numbers, or no dates in a column of dates.
-        unit: What dates were turned into, `NUMBERS` without, None while nothing tells.
-    """
-
-    values: NDArray[Any]
-    unusable: list[Unusable]
-    unit: str | None
+    values: NDArray[Any]  # `(N,)`, nan where missing or unusable; integers that float64 would round stay so
+    unusable: list[Unusable]  # no numbers, or no dates in a column of dates
+    unit: str | None  # what dates were turned into, `NUMBERS` without, None while nothing tells
 
 
 def read_numbers(column: "pa.Array", name: str, role: str, known: str | None = None) -> NumericColumn:
     """Reads a column as numbers; dates become days since 1970, where a time without a zone is UTC.
 
-    Args:
-        column: Arrow values.
-        name: Of the column.
-        role: What it is for, as the message says it.
-        known: Unit of the batches before.
+    Messages name the column by `name` and `role`; `known` is the unit of the batches before.
     """
     import pyarrow as pa
 
@@ -85,14 +75,7 @@ def read_numbers(column: "pa.Array", name: str, role: str, known: str | None = N
 
 
 def read_number(value: object, name: str, known: str | None = None) -> tuple[float, str | None]:
-    """Reads one value as `read_numbers` reads its column.
-
-    Returns:
-        The number, and the unit of the column as far as this value tells.
-
-    Raises:
-        BadRow: If the value is missing, or no finite number.
-    """
+    """Reads one value as `read_numbers` reads its column, and the unit of the column as far as this value tells."""
     import pyarrow as pa
 
     number = None
@@ -204,14 +187,9 @@ def _is_number(kind: Any) -> bool:
 
 
 def read_dates(texts: Sequence[str | None], missing: Collection[str]) -> tuple[NDArray[np.float64], list[int]]:
-    """Reads texts as days since 1970; a time without a zone is UTC.
+    """Reads N texts as `(N,)` days since 1970, and numbers those that are no dates; a time without a zone is UTC.
 
-    Args:
-        texts: N of them.
-        missing: Words, in small letters, that stand for nothing.
-
-    Returns:
-        `(N,)` days, nan where there are none, and the numbers of the texts that are no dates.
+    Words in `missing`, in small letters, stand for nothing: nan.
     """
     days, wrong = np.full(len(texts), np.nan), []
     for row, text in enumerate(texts):

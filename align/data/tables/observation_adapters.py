@@ -27,9 +27,6 @@ def upworthy(row: Row) -> dict[str, Any]:
     Adds `click_rate`, and of the time (UTC) `day` (since 1970) and `hour`. Packages of one test were shown at random,
     so an effect of the time is one between tests.
 
-    Raises:
-        AdapterError: If counts or time cannot be read.
-
     Example:
         >>> row = {"headline": "A", "clicks": "3", "impressions": "300", "created_at": "2014-11-20 06:43:16.005"}
         >>> upworthy(row)
@@ -48,9 +45,6 @@ def stackexchange(row: Row) -> dict[str, Any]:
     Reads title and body, score, views and creation date. Adds `text` (without markup), `score`, `log_views`, `day`
     (since 1970, UTC) and `author`. Views confound and are themselves earned: a correction for them keeps what a text
     is worth to those who saw it.
-
-    Raises:
-        AdapterError: If a number or the time cannot be read.
 
     Example:
         >>> row = {"Title": "Why?", "Body": "<p>So.</p>", "Score": 5, "ViewCount": 99, "CreationDate": 86400}

@@ -25,23 +25,14 @@ Labels = NDArray[np.object_]
 
 @dataclass(frozen=True)
 class Roles:
-    """Which column is what.
+    """Which column is what."""
 
-    Attributes:
-        outcome: What was observed, such as clicks.
-        confounders: What moves the outcome beside the text.
-        text: The text that was shown.
-        instruments: What moves a confounder, and the outcome through it only.
-        groups: Author, article, week: rows of a group may depend on each other.
-        prompt: What the text answers.
-    """
-
-    outcome: str
-    confounders: tuple[str, ...]
-    text: str | None = None
-    instruments: tuple[str, ...] = ()
-    groups: str | None = None
-    prompt: str | None = None
+    outcome: str  # what was observed, such as clicks
+    confounders: tuple[str, ...]  # what moves the outcome beside the text
+    text: str | None = None  # that was shown
+    instruments: tuple[str, ...] = ()  # what moves a confounder, and the outcome through it only
+    groups: str | None = None  # author, article, week: rows of a group may depend on each other
+    prompt: str | None = None  # what the text answers
 
     @property
     def columns(self) -> dict[str, str]:
@@ -55,29 +46,17 @@ class Roles:
 
 
 class Observations(NamedTuple):
-    """Some rows of a table, in the columns that an estimator takes.
-
-    Attributes:
-        outcome: `(N,)`.
-        confounders: `(N,)` by name.
-        instruments: `(N,)` by name.
-        text: N texts, None without the role.
-        groups: N labels as texts, so that a label is the same in every format; None without the role.
-        prompt: N texts, None without the role.
-        missing: `(N,)` whether a value is missing.
-        units: What dates were turned into, by the name of their column.
-        categories: Confounders that became one column per level.
-    """
+    """Some rows of a table, in the columns that an estimator takes: each has `(N,)` values, None without its role."""
 
     outcome: Values
     confounders: dict[str, Values]
     instruments: dict[str, Values]
     text: Labels | None
-    groups: Labels | None
+    groups: Labels | None  # as texts, so that a label is the same in every format
     prompt: Labels | None
-    missing: NDArray[np.bool_]
-    units: Mapping[str, str] = MappingProxyType({})
-    categories: tuple[Category, ...] = ()
+    missing: NDArray[np.bool_]  # whether a value is missing
+    units: Mapping[str, str] = MappingProxyType({})  # what dates were turned into, by the name of their column
+    categories: tuple[Category, ...] = ()  # confounders that became one column per level
 
     @property
     def num_rows(self) -> int:
@@ -100,23 +79,14 @@ BY_ROW = Observations._fields[:-2]  # everything but the units and the categorie
 
 @dataclass
 class ObservationReport(DataReport):
-    """What was read, and what was left out because a value was missing.
+    """What was read, and what was left out because a value was missing."""
 
-    Attributes:
-        missing: Rows by column that lacks a value.
-        unknown_levels: Rows by category whose level was not fitted; they count as average ones.
-    """
-
-    missing: dict[str, int] = field(default_factory=dict)
-    unknown_levels: dict[str, int] = field(default_factory=dict)
+    missing: dict[str, int] = field(default_factory=dict)  # rows by column that lacks a value
+    unknown_levels: dict[str, int] = field(default_factory=dict)  # rows by category; they count as average ones
 
 
 def check_roles(roles: Roles, names: Sequence[str], path: str) -> None:
-    """Refuses roles whose columns a table lacks, and columns with two roles, all of them at once.
-
-    Raises:
-        DataError: With the names and the columns there are.
-    """
+    """Refuses roles whose columns a table lacks, and columns with two roles, all of them at once."""
     if found := [*_lacking(roles, names, path), *_doubled(roles)]:
         raise DataError(" ".join(found))
 
@@ -146,11 +116,7 @@ def _doubled(roles: Roles) -> Iterator[str]:
 
 
 def read_observations(reader: "ObservationReader") -> tuple[Observations, "ObservationReport"]:
-    """Reads the rows of a table that are complete, all at once.
-
-    Raises:
-        DataError: If a row cannot be used, or none can; the message names file, row, column and value.
-    """
+    """Reads the rows of a table that are complete, all at once."""
     parts = list(reader.read())
     if not reader.report.num_kept:
         found = _count_missing(reader.report.missing)
@@ -161,16 +127,10 @@ def read_observations(reader: "ObservationReader") -> tuple[Observations, "Obser
 class ObservationReader:
     """Reads observations in batches, as often as asked, and keeps account of those that are left out.
 
-    Args:
-        table: The table.
-        roles: Which column is what.
-        on_missing: `raise` refuses missing values, `drop` leaves their rows out and counts them.
-        on_bad_rows: `raise` refuses values that are no numbers or texts, `skip` leaves their rows out.
-        numbers: Confounders that stay numbers, however few values they have.
-        categories: Of a correction that is to be applied; None finds those of the table.
-
-    Raises:
-        DataError: If the table lacks a column, or a column has two roles, or too many levels.
+    With `on_missing` `raise` missing values are refused, with `drop` their rows are left out and counted; so are
+    values that are no numbers or texts with `on_bad_rows` `raise` and `skip`. `numbers` are confounders that stay
+    numbers, however few values they have; `categories` those of a correction that is to be applied, None finds those
+    of the table.
     """
 
     def __init__(
@@ -197,11 +157,7 @@ class ObservationReader:
         return {name: unit for name, unit in self._units.items() if unit != NUMBERS}
 
     def read(self) -> Iterator[Observations]:
-        """Reads the rows that are complete, batch by batch.
-
-        Raises:
-            DataError: At the end of the first batch with rows that cannot be used.
-        """
+        """Reads the rows that are complete, batch by batch."""
         for _, rows in self.read_with_batches():
             yield rows
 

@@ -13,19 +13,12 @@ SCALE_FILE = "reward_scale.json"  # beside a model
 
 @dataclass(frozen=True)
 class Scale:
-    """What a reward model's scores mean: one unit of them is `deviation` of the outcome, 0 is `mean`.
-
-    Attributes:
-        outcome: Name of the outcome.
-        mean: Of the corrected outcome in training.
-        deviation: Its standard deviation there.
-        prefix: What the model reads before the prompt, for a model that takes confounders as input.
-    """
+    """What a reward model's scores mean: one unit of them is `deviation` of the outcome, 0 is `mean`."""
 
     outcome: str
-    mean: float
-    deviation: float
-    prefix: str = ""
+    mean: float  # of the corrected outcome in training
+    deviation: float  # its standard deviation there
+    prefix: str = ""  # what the model reads before the prompt, for one that takes confounders as input
 
     def record(self) -> dict[str, Any]:
         """Returns what is saved beside a model."""
@@ -33,21 +26,13 @@ class Scale:
 
 
 class ObservedText(NamedTuple):
-    """One text with what was observed of it, as it was read.
+    """One text with what was observed of it, as it was read."""
 
-    Attributes:
-        id: As in the rows of the trainer, which do not say where a row stood in its file.
-        prompt: What it answers; empty where nothing says so.
-        text: The text.
-        outcome: What was observed.
-        confounders: What may have moved it, in their order.
-    """
-
-    id: str
-    prompt: str
+    id: str  # as in the rows of the trainer, which do not say where a row stood in its file
+    prompt: str  # what it answers; empty where nothing says so
     text: str
     outcome: float
-    confounders: tuple[float, ...]
+    confounders: tuple[float, ...]  # in their order
 
 
 def observed_texts(observations: Observations, name: str = "row") -> list[ObservedText]:
@@ -73,18 +58,9 @@ def outcome_rows(
     conversational: bool = False,
     name: str = "row",
 ) -> list[dict[str, Any]]:
-    """Makes the rows of a trainer.
+    """Makes the rows of a trainer with `(N,)` corrected outcomes, whose `label` is standardised by `scale`.
 
-    Args:
-        observations: With text.
-        corrected: `(N,)` corrected outcomes.
-        scale: Of the labels.
-        prefixes: What goes before each prompt.
-        conversational: Whether prompts become messages.
-        name: Of the rows, before their number.
-
-    Returns:
-        Rows with `id`, `prompt`, `text`, `label` (standardised), `outcome`, and `confounders` in their order.
+    `prefixes` go before the prompts, which become messages where `conversational`.
     """
     assert observations.text is not None
     prompts: Labels | Sequence[str] = observations.prompt if observations.prompt is not None else [""] * len(corrected)

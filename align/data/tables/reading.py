@@ -31,24 +31,9 @@ class Table:
     """A table whose batches can be read as often as asked.
 
     CSV and Parquet are read by Arrow; everything else that `align.data.files` knows, and every file with an adapter,
-    row by row. The values of a CSV file are texts, and an empty cell is missing.
-
-    Args:
-        path: A .csv, .parquet, .jsonl or .json file, a folder, or a hub id.
-        adapter: Name and function that gives columns to add to a row.
-        split: Split of a folder or hub data set.
-        max_rows: Read only this many rows.
-        on_bad_rows: `raise` stops at rows that cannot be read, `skip` leaves them out; a CSV file is then read row by
-            row, which takes longer.
-        in_memory: A file of at most this many bytes is read once and kept.
-
-    Attributes:
-        schema: Arrow names and types of the columns.
-        is_streamed: Whether the file is read again for every pass.
-        problems: Rows that cannot be read.
-
-    Raises:
-        DataError: If the file is missing, empty, or not what its name says, or with `raise` a row cannot be read.
+    row by row. The values of a CSV file are texts, and an empty cell is missing. With `on_bad_rows` `skip`, rows that
+    cannot be read are left out and kept in `problems`; a CSV file is then read row by row, which takes longer. A file
+    of at most `in_memory` bytes is read once and kept, a larger one (`is_streamed`) is read again for every pass.
     """
 
     def __init__(
