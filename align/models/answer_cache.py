@@ -13,15 +13,9 @@ _AT_ONCE = 256  # answers in memory while they are copied
 
 
 class AnswerCache:
-    """Answers by key, kept when the process ends, however it ends.
+    """Answers by key, kept when the process ends, however it ends; several processes may use a folder at once.
 
-    Args:
-        folder: Where they are kept. Entries of other models or profiles have other keys and lie beside them, and
-            several processes may use it at once.
-        option: Of the command line, which chooses the folder.
-
-    Raises:
-        UserError: If the folder cannot be written.
+    Entries of other models or profiles have other keys and lie beside them. Messages name the `option` of the folder.
     """
 
     def __init__(self, folder: Path, *, option: str = "--out") -> None:
@@ -44,11 +38,7 @@ class AnswerCache:
                 self._cache[key] = answer
 
     def add_all(self, folder: Path) -> None:
-        """Adds the answers of another cache to those that are here.
-
-        Raises:
-            UserError: If there is none, or it cannot be read.
-        """
+        """Adds the answers of another cache to those that are here."""
         from diskcache import Cache, JSONDisk
 
         if not (folder / _FILE).is_file():

@@ -12,9 +12,6 @@ def require_model(source: str, revision: str | None = None) -> None:
     """Refuses a file, what is no folder, and what neither the hub's cache holds nor the hub gives.
 
     Where the hub cannot be reached, this process goes on with its cache, without asking for each file.
-
-    Raises:
-        UserError: With the reason, after some seconds at most.
     """
     if problem := file_problem(source):
         raise UserError(problem)

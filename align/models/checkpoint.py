@@ -34,11 +34,7 @@ class Checkpoint(NamedTuple):
         return "model" if self.base is None else "adapter"
 
     def reads_images(self) -> bool:
-        """Tells whether the model, or an adapter's base, reads images and text.
-
-        Raises:
-            UserError: If its configuration cannot be read.
-        """
+        """Tells whether the model, or an adapter's base, reads images and text."""
         from transformers import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
         return self._config_class() in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
@@ -50,11 +46,7 @@ class Checkpoint(NamedTuple):
         return self._config_class() in MODEL_FOR_CAUSAL_LM_MAPPING
 
     def window(self) -> int | None:
-        """Returns how many tokens the model can read; None if its configuration says nothing.
-
-        Raises:
-            UserError: If its configuration cannot be read.
-        """
+        """Returns how many tokens the model can read; None if its configuration says nothing."""
         found = getattr(self._config().get_text_config(), "max_position_embeddings", None)
         return found if isinstance(found, int) and found > 0 else None
 
@@ -69,11 +61,7 @@ class Checkpoint(NamedTuple):
 
 
 def find_checkpoint(path: str) -> Checkpoint:
-    """Looks into a folder or a hub id, without loading its weights.
-
-    Raises:
-        UserError: If there is no model, or a reward model.
-    """
+    """Looks into a folder or a hub id, without loading its weights; a reward model is refused."""
     if not Path(path).is_dir():
         return _find_on_hub(path)
     folder = Path(path)
@@ -100,17 +88,8 @@ def fingerprint(path: str) -> str:
 def load_model(checkpoint: Checkpoint, *, dtype: str, device: str | None, images: bool = False) -> tuple[Any, Any]:
     """Loads the model, an adapter on its base included, and its tokenizer or processor; safetensors only.
 
-    Args:
-        checkpoint: What to load.
-        dtype: Type of the loaded weights; `auto` keeps that of the file.
-        device: Where to; the accelerator if there is one.
-        images: Whether it will be shown images; without, a model that can do without its processor does.
-
-    Returns:
-        The model, and its processor if it was loaded to read images, else its tokenizer.
-
-    Raises:
-        UserError: If it cannot be loaded.
+    `dtype` `auto` keeps that of the file, and without a `device` it is the accelerator's if there is one. Without
+    `images` a model that can do without its processor has its tokenizer.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
@@ -143,11 +122,7 @@ def load_tokenizer(checkpoint: Checkpoint) -> Any:
 
 
 def load_processor(checkpoint: Checkpoint) -> Any:
-    """Loads the processor of a model that reads images, an adapter's own if it has one.
-
-    Raises:
-        UserError: If there is none, or the extra `vision` is missing.
-    """
+    """Loads the processor of a model that reads images, an adapter's own if it has one."""
     from transformers import AutoProcessor
 
     source = _source(checkpoint, "processor_config.json", "preprocessor_config.json")

@@ -10,9 +10,6 @@ HEAD_SIZES = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
 def why_no_attention(config: Mapping[str, Any]) -> str | None:
     """Says why vLLM cannot run a model on a CPU; None where nothing of its configuration speaks against it.
 
-    Args:
-        config: What `config.json` says, of the language model where there are several.
-
     Example:
         >>> why_no_attention({"hidden_size": 2048, "num_attention_heads": 32})
         >>> why_no_attention({"head_dim": 16})[:67]

@@ -22,8 +22,7 @@ def repository(recipe: Recipe) -> str:
 def account(recipe: Recipe) -> dict[str, Any]:
     """Asks the hub whose token this is; once in a process, since the hub allows few such calls.
 
-    Raises:
-        Exception: Whatever huggingface_hub raises; `refusal` words it.
+    Raises whatever huggingface_hub raises; `refusal` words it.
     """
     from huggingface_hub import constants, get_token
 
@@ -49,12 +48,7 @@ def full_repository(recipe: Recipe) -> str:
 
 
 def refusal(error: BaseException, repo: str) -> str:
-    """Words why the hub did not do what it was asked, as the end of a sentence.
-
-    Args:
-        error: Whatever huggingface_hub raised.
-        repo: What was to be changed.
-    """
+    """Words why the hub did not do what it was asked of a repository, as the end of a sentence."""
     from huggingface_hub import constants
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 

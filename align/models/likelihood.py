@@ -13,12 +13,7 @@ MOST_TOKENS = 2_048  # of a forward pass, padding included: a vocabulary of 150,
 
 
 class Tokens(NamedTuple):
-    """A text in tokens, behind its prompt.
-
-    Attributes:
-        prompt: Tokens that are read and not scored, one at least.
-        text: Tokens that are scored.
-    """
+    """A text in tokens that are scored, behind a prompt of one token at least."""
 
     prompt: Sequence[int]
     text: Sequence[int]
@@ -34,12 +29,8 @@ def token_nll(
 ) -> list[list[float]]:
     """Computes the negative log-likelihood of each token of the texts, in nats, as float32.
 
-    Args:
-        model: A causal language model in evaluation mode.
-        rows: The texts; those of similar length are read together.
-        pad_token_id: Token for padding, which is masked.
-        most_tokens: Of a forward pass, padding included; a longer row is read alone.
-        advance: Called with the number of rows after each pass.
+    The model is in evaluation mode. A pass has `most_tokens`, padding included; a longer row is read alone. `advance`
+    is called with the number of rows after each pass.
     """
     found: list[list[float]] = [[] for _ in rows]
     for batch in _batches([len(row.prompt) + len(row.text) for row in rows], most_tokens, read_together(model)):

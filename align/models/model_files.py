@@ -42,10 +42,8 @@ LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
 def file_problems(folder: Path, *, runs_code: bool = False, writes_text: bool = False) -> list[str]:
     """Words what is wrong with the files of a model that is on this machine; nothing is loaded.
 
-    Args:
-        folder: Of the model.
-        runs_code: Whether a class of the folder's own may be used.
-        writes_text: Whether the model needs the head of a language model.
+    `runs_code` says that a class of the folder's own may be used, `writes_text` that a language model's head is
+    needed.
     """
     if not (folder / "config.json").is_file():
         if not (folder / ADAPTER_CONFIG).is_file():

@@ -17,13 +17,8 @@ _NO_WEIGHTS = ("training_args.bin", "optimizer.pt", "optimizer.bin", "scheduler.
 def load_pretrained(model_class: Any, source: str, **settings: Any) -> Any:
     """Loads a model, of an adapter its base with it.
 
-    Args:
-        model_class: A class of transformers with `from_pretrained`.
-        source: A folder or hub id.
-        **settings: Of `from_pretrained`; with `output_loading_info` the caller judges which weights may be missing.
-
-    Raises:
-        UserError: If there are pickled weights only, `dtype` is none, or the files are damaged or do not fit.
+    `settings` are those of `from_pretrained`; with `output_loading_info` the caller judges which weights may be
+    missing.
     """
     import torch
 
@@ -50,11 +45,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def load_adapter(model: Any, source: str) -> Any:
-    """Puts an adapter on its base.
-
-    Raises:
-        UserError: If there are pickled weights only.
-    """
+    """Puts an adapter on its base."""
     from peft import PeftModel
 
     refuse_pickled_weights(source)
@@ -67,9 +58,6 @@ def refuse_pickled_weights(source: str) -> None:
 
     The weights of a hub id are looked for where they are loaded; those of an adapter here, since peft would take
     pickled ones.
-
-    Raises:
-        UserError: With the line that converts them.
     """
     if problem := pickled_weights(source):
         raise UserError(problem)

@@ -16,15 +16,7 @@ _SHOWN = 5  # names of weights
 
 @contextmanager
 def reading_model(source: str, called: str = "model") -> Iterator[None]:
-    """Says what is wrong with a model's files, whatever the library raises that reads them.
-
-    Args:
-        source: A folder or hub id.
-        called: What the model is, for the sentence.
-
-    Raises:
-        UserError: With the damaged file where there is one, else with what the library says.
-    """
+    """Says what is wrong with a model's files, whatever the library raises that reads them."""
     try:
         yield
     except UserError:
@@ -34,11 +26,7 @@ def reading_model(source: str, called: str = "model") -> Iterator[None]:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """Reads a JSON file of a model that is an object.
-
-    Raises:
-        UserError: If it is none.
-    """
+    """Reads a JSON file of a model that is an object."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -51,14 +39,7 @@ def read_object(path: Path) -> dict[str, Any]:
 def refuse_unfit(source: str, info: Mapping[str, Any]) -> None:
     """Refuses a model of whose weights some have another shape than its configuration, or are in no file.
 
-    transformers makes weights that it does not find at random, and only warns.
-
-    Args:
-        source: A folder or hub id.
-        info: What `from_pretrained` says with `output_loading_info`.
-
-    Raises:
-        UserError: With some of the weights.
+    transformers makes weights that it does not find at random, and only warns; `info` is its `output_loading_info`.
     """
     if problem := misfit(info):
         raise UserError(f"The model {source} cannot be loaded: {problem}")
@@ -81,11 +62,7 @@ def misfit(info: Mapping[str, Any]) -> str:
 
 @contextmanager
 def rendering(tokenizer: Any) -> Iterator[None]:
-    """Says what is wrong where a chat template, a program that a model's folder brings, does not render messages.
-
-    Raises:
-        UserError: With what the template raised.
-    """
+    """Says what is wrong where a chat template, a program that a model's folder brings, does not render messages."""
     try:
         yield
     except UserError:
@@ -99,11 +76,7 @@ def rendering(tokenizer: Any) -> Iterator[None]:
 
 
 def render(processing: Any, messages: Any, **how: Any) -> Any:
-    """Renders messages with the chat template of a tokenizer or processor.
-
-    Raises:
-        UserError: If the template fails on them, or writes nothing.
-    """
+    """Renders messages with the chat template of a tokenizer or processor."""
     with rendering(getattr(processing, "tokenizer", processing)):
         rendered = processing.apply_chat_template(messages, **how)
         if len(rendered["input_ids"] if isinstance(rendered, Mapping) else rendered) == 0:

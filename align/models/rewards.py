@@ -14,13 +14,9 @@ from rewards.running.protocol import is_async, is_audit_only, reward_name
 
 
 def resolve_rewards(recipe: Recipe) -> list[Reward]:
-    """Finds the recipe's rewards: functions with their settings and the recipe's tags, and paths of reward models.
+    """Finds the rewards of `reward_funcs`, then `audit_funcs`: functions with their settings, paths of reward models.
 
-    Returns:
-        Those of `reward_funcs`, then those of `audit_funcs`.
-
-    Raises:
-        ValueError: If a reward does not exist or refuses its settings, two have one name, or a monitor is trained on.
+    Raises `ValueError` if one does not exist or refuses its settings, two have one name, or a monitor is trained on.
     """
     rewards: list[Reward] = []
     refused: list[ValueError] = []
@@ -50,11 +46,7 @@ def _resolve(recipe: Recipe, spec: str) -> Reward:
 
 
 def find_model(recipe: Recipe, spec: str) -> str | None:
-    """Returns the folder or hub id of a reward model; None if the recipe names a function.
-
-    Raises:
-        ValueError: If the spec is a path to nothing, or a model has settings or is to be an audit.
-    """
+    """Returns the folder or hub id of a reward model; None if the recipe names a function."""
     path = named_model(spec)[1]
     model = path if path == recipe.trained else find_reward_model(path, recipe.path.parent)
     if model is not None and reward_spec(recipe, spec).kwargs:
@@ -70,12 +62,7 @@ def find_model(recipe: Recipe, spec: str) -> str | None:
 def find_reward_model(spec: str, base_dir: Path) -> str | None:
     """Returns the folder or hub id of a reward model, or None if the spec names a function.
 
-    Args:
-        spec: An entry of `reward_funcs`; a name before `=` is passed over.
-        base_dir: Folder that paths are relative to; after it, the current folder is tried.
-
-    Raises:
-        ValueError: If the spec is a path to nothing.
+    A name before `=` is passed over. Paths are relative to `base_dir`, then to the current folder.
 
     Example:
         >>> find_reward_model("accuracy", Path()), find_reward_model("mine.py:brevity", Path())
@@ -110,11 +97,7 @@ def response_format(recipe: Recipe) -> ResponseFormat:
 
 
 def check_names(names: Sequence[str], specs: Sequence[str]) -> None:
-    """Refuses two rewards of one name.
-
-    Raises:
-        ValueError: If there are some: TRL 1.16 mixes their means, and its table of completions keeps the last one.
-    """
+    """Refuses two rewards of one name: TRL 1.16 mixes their means, and its table of completions keeps the last one."""
     name, count = Counter(names).most_common(1)[0] if names else ("", 0)
     if count > 1:
         both = ", ".join(spec for spec, other in zip(specs, names, strict=True) if other == name)

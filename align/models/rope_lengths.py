@@ -7,22 +7,14 @@ _KINDS = {"longrope": "longrope", "su": "longrope", "dynamic": "dynamic"}  # by 
 
 
 class ByLength(NamedTuple):
-    """Positions that are other ones in a longer row.
+    """Positions that are other ones in a longer row."""
 
-    Attributes:
-        kind: `longrope`, which has two kinds of positions, or `dynamic`, which has others for every length.
-        tokens: Up to how many the positions are the same for all rows.
-    """
-
-    kind: str
-    tokens: int
+    kind: str  # `longrope`, which has two kinds of positions, or `dynamic`, which has others for every length
+    tokens: int  # up to how many the positions are the same for all rows
 
 
 def positions_by_length(config: Mapping[str, Any]) -> ByLength | None:
     """Finds positions that depend on the length; None where a configuration has others.
-
-    Args:
-        config: What `config.json` says, of the language model where there are several.
 
     Example:
         >>> positions_by_length({"rope_scaling": {"type": "dynamic", "factor": 2.0}, "max_position_embeddings": 2048})
@@ -49,9 +41,7 @@ def length_free(model: Any) -> bool:
 def read_together(model: Any, *, growth: int = 0) -> Callable[[int], int]:
     """Returns what names the rows that may be read in one batch: lengths with the same number.
 
-    Args:
-        model: A model of transformers, in any wrapping.
-        growth: How many tokens are written behind each row.
+    `growth` tokens are written behind each row.
     """
     by_length = positions_by_length(model.config.get_text_config().to_dict())
     if by_length is None:

@@ -23,11 +23,7 @@ def write_head(folder: Path, terms: Mapping[str, Sequence[float]]) -> None:
 
 
 def read_head(file: Path, name: str, size: int) -> list[float]:
-    """Reads the numbers of a name.
-
-    Raises:
-        UserError: If they are not there, or there are not so many.
-    """
+    """Reads the numbers of a name."""
     try:
         terms = json.loads(file.read_text(encoding="utf-8"))
         values = [float(value) for value in terms[name]]

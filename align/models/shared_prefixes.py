@@ -25,18 +25,12 @@ class Folded(NamedTuple):
 
     A row begins with what all sequences begin with. Behind it stand pairs, one after the other: what both sequences
     have in common, the rest of the first, the rest of the second.
-
-    Attributes:
-        ids: `(R, S)`; what is behind the end of a row is no padding token, and nothing looks at it.
-        positions: `(R, S)`, of each token in its sequence.
-        sees: `(R, S, S)`, whether a token has another before it in its sequence or is it.
-        places: `(2B, T)`, which of the `R * S` tokens each token of the sequences is.
     """
 
-    ids: Tensor
-    positions: Tensor
-    sees: Tensor
-    places: Tensor
+    ids: Tensor  # (R, S); what is behind the end of a row is no padding token, and nothing looks at it
+    positions: Tensor  # (R, S), of each token in its sequence
+    sees: Tensor  # (R, S, S), whether a token has another before it in its sequence or is it
+    places: Tensor  # (2B, T), which of the R * S tokens each token of the sequences is
 
     def mask(self, body: PreTrainedModel) -> Tensor:
         """Writes `sees` as the attention of a model takes it, `(R, 1, S, S)`."""
@@ -52,14 +46,9 @@ class Folded(NamedTuple):
 
 
 def begin_alike(ids: Tensor, mask: Tensor) -> Tensor:
-    """Marks the tokens that both sequences of a pair begin with.
+    """Marks, `(B, T)`, the tokens that both sequences of a pair begin with.
 
-    Args:
-        ids: `(2B, T)` tokens; sequence `i` and sequence `B + i` are a pair.
-        mask: `(2B, T)`; padding is on the right.
-
-    Returns:
-        `(B, T)`.
+    Sequence `i` and sequence `B + i` of the `(2B, T)` tokens are a pair; padding is on the right.
 
     Example:
         >>> ids = torch.tensor([[7, 8, 5], [7, 9, 5]])
@@ -74,14 +63,8 @@ def fold(ids: Tensor, mask: Tensor, width: int, *, multiple: int = 1, most: floa
     """Puts pairs into rows; None where reading those would cost more than reading each sequence for itself.
 
     All tokens of a row are compared with all others, also those of one response with those of the other: long
-    responses behind short prompts are cheaper apart.
-
-    Args:
-        ids: As in `begin_alike`.
-        mask: As in `begin_alike`.
-        width: Of the model's hidden states, H.
-        multiple: Rows have a multiple of so many tokens.
-        most: Tokens of a row.
+    responses behind short prompts are cheaper apart. `ids` and `mask` are those of `begin_alike`, `width` is that of
+    the hidden states, H; rows have a `multiple` of tokens, at `most` so many.
     """
     num_pairs, length = len(ids) // 2, ids.shape[1]
     of_all = ((ids == ids[:1]) & mask.bool()).all(0).cumprod(0)  # what all sequences begin with
@@ -168,9 +151,8 @@ def _first_fit(rests: list[int], head: int, limit: int, multiple: int) -> _Rows:
 def prefixes_read_once(body: PreTrainedModel, folded: Callable[[Tensor, Tensor], Folded | None]) -> Iterator[None]:
     """Has the body of a model read folded pairs inside the block; what is around it notices nothing.
 
-    Args:
-        body: The model without its head, which is called with `input_ids` and `attention_mask`, `(2B, T)` each.
-        folded: Puts pairs into rows, as `fold` does; None leaves them as they are.
+    The body is the model without its head, called with `input_ids` and `attention_mask`, `(2B, T)` each. `folded` puts
+    pairs into rows, as `fold` does; None leaves them as they are.
     """
     read: list[Folded | None] = []
 
@@ -200,11 +182,6 @@ def tokens_read_alike(model: Any, body: PreTrainedModel, read: Callable[[Tensor,
 
     It is tried on two pairs that are longer than what any layer looks over, as far as 1,024 tokens. Ranks that hold a
     part of the weights each have to ask together; they read the same tokens and find the same.
-
-    Args:
-        model: The model in its wrapping.
-        body: Its body.
-        read: Calls the model with tokens and a mask.
     """
     if not length_free(body):
         return 0

@@ -33,12 +33,9 @@ from collections.abc import Sequence
 
 
 def require_vllm() -> None:
-    """Raises unless vLLM is installed in a version that TRL supports and can be imported beside this torch.
+    """Raises `ImportError` unless vLLM is installed in a version that TRL supports and can be imported beside torch.
 
     Call it before anything imports a trainer of TRL, which imports vLLM.
-
-    Raises:
-        ImportError: With the pip line that helps.
     """
     if sentence := missing("vllm", "`use_vllm: true`"):
         raise ImportError(sentence)
@@ -102,13 +99,8 @@ def vllm_rollouts(args: GRPOConfig) -> Iterator[None]:
 
     Nothing changes without `use_vllm`, or colocated on another device. On a CPU the engine runs eagerly, because
     compiling takes longer than most CPU runs, and computes in the dtype of the trainer. In server mode a server that
-    is lost is replaced by the next one; see `ServerGeneration`.
-
-    Args:
-        args: The configuration the trainer gets.
-
-    Raises:
-        ImportError: If `use_vllm` is set and vLLM cannot work; see `require_vllm`.
+    is lost is replaced by the next one; see `ServerGeneration`. A trainer wraps its parent's constructor: `with
+    vllm_rollouts(args): super().__init__(..., args=args)`.
 
     Example:
         A trainer wraps its parent's constructor: `with vllm_rollouts(args): super().__init__(..., args=args)`.
@@ -209,16 +201,11 @@ def _repack_output_heads(model: nn.Module) -> None:
 def placeholder_ids(
     processor: ProcessorMixin, prompts: Sequence[list[dict[str, Any]]], **template: Any
 ) -> list[list[int]]:
-    """Tokenises prompts without putting the tokens of the images in.
+    """Tokenises conversations, whose contents are parts, without putting the tokens of the images in.
 
     TRL 1.16 hands its colocated engine the tokens that the processor made. vLLM 0.31 takes the first token of each
     image among them for a placeholder and replaces it, so that an image of N tokens takes 2N - 1
     (https://github.com/huggingface/trl/issues/6294; it may go when it is solved).
-
-    Args:
-        processor: The processor of the policy.
-        prompts: Conversations whose messages are lists of parts, images among them.
-        **template: Further arguments of the chat template.
     """
     texts = processor.apply_chat_template(list(prompts), add_generation_prompt=True, tokenize=False, **template)
     bos = processor.tokenizer.bos_token

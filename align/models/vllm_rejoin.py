@@ -102,11 +102,8 @@ class ServerGeneration(VLLMGeneration):
     def until_answered(self, ask: Callable[[], Answer]) -> Answer:
         """Asks the server, and the next one where it was lost meanwhile; every process calls it.
 
-        Args:
-            ask: Uses `vllm_client` on the main process; its answer counts only if the server is still there.
-
-        Raises:
-            ServerError: On every process, if no server comes in time, it cannot be used, or three are lost in a row.
+        `ask` uses `vllm_client` on the main process; its answer counts only if the server is still there. Raises
+        `ServerError` on every process, if no server comes in time, it cannot be used, or three are lost in a row.
         """
         times = 0
         while True:

@@ -13,31 +13,18 @@ _BETWEEN = 1.0  # seconds between two looks for a server
 
 
 class Served(NamedTuple):
-    """A server as it describes itself.
+    """A server as it describes itself."""
 
-    Attributes:
-        model: The model's name in requests.
-        root: The folder or hub id that its weights came from.
-        window: Tokens of a prompt and its answer.
-        version: Of vLLM; None where the server does not say.
-        routes: The paths that it serves; None where it hides the list.
-        config: Its resolved settings; None without `VLLM_SERVER_DEV_MODE=1`.
-    """
-
-    model: str
-    root: str
-    window: int | None
-    version: str | None
-    routes: frozenset[str] | None
-    config: dict[str, Any] | None
+    model: str  # its name in requests
+    root: str  # the folder or hub id that its weights came from
+    window: int | None  # tokens of a prompt and its answer
+    version: str | None  # of vLLM; None where the server does not say
+    routes: frozenset[str] | None  # the paths that it serves; None where it hides the list
+    config: dict[str, Any] | None  # its resolved settings; None without `VLLM_SERVER_DEV_MODE=1`
 
 
 def server_url(settings: Any) -> str:
-    """Returns the address that TRL's client asks.
-
-    Args:
-        settings: TRL's, of a recipe or a config.
-    """
+    """Returns the address that TRL's client asks."""
     url = settings.vllm_server_base_url
     return str(url) if url else f"http://{settings.vllm_server_host}:{settings.vllm_server_port}"
 
@@ -69,15 +56,7 @@ def wait_until_healthy(url: str, seconds: float) -> bool:
 
 
 def ask_server(url: str) -> Served:
-    """Asks a server what it is.
-
-    Args:
-        url: Its address, without a path.
-
-    Raises:
-        OSError: If nothing answers.
-        ValueError: If what answers is not vLLM's server, or does not want to be asked; the text is a clause.
-    """
+    """Asks a server what it is; raises `OSError` if nothing answers, `ValueError` with a clause if it is another."""
     status, _ = _get(f"{url}/health")
     if status != 200:
         raise ValueError(f"its /health answers {status}")

@@ -39,14 +39,9 @@ class Estimate(NamedTuple):
 
 
 class Spending:
-    """What was asked, counted.
+    """What was asked, counted: requests that the model answered, with the tokens of both.
 
-    Attributes:
-        requests: Answered by the model.
-        cached: Found in the cache, and not paid for again.
-        unanswered: That the model refused or nobody answered.
-        prompt_tokens: Of the requests.
-        completion_tokens: Of their answers.
+    What was `cached` is not paid for again; `unanswered` is what the model refused or nobody answered.
     """
 
     def __init__(self) -> None:
@@ -58,19 +53,10 @@ class Spending:
 
 
 class AskedModel:
-    """Answers texts for any event loop.
+    """Answers texts for any event loop, by a model in this process or, with the settings of one, behind an `endpoint`.
 
     A text that was asked before in this process is another request, with another seed, so that asking again shows how
     much a model differs from itself; a new process begins anew, and finds what the cache holds.
-
-    Args:
-        model: A folder or hub id of a model for this process; with an endpoint the name it is served by.
-        endpoint: Settings of `EndpointSampler` without `model`; None for a model in this process.
-        cache: Folder for answers; None keeps none.
-        batch_size: Answers that a model in this process generates at once.
-
-    Attributes:
-        spending: What was asked since it was taken last.
     """
 
     def __init__(
@@ -102,11 +88,7 @@ class AskedModel:
         self._reset()
 
     async def ask(self, text: str, *, temperature: float, max_new_tokens: int) -> Answer | Failure:
-        """Answers a text.
-
-        Raises:
-            SamplerError: If nobody answers for `outage_seconds`, a key is refused, or a model cannot be loaded.
-        """
+        """Answers a text; raises `SamplerError` if nobody will answer any."""
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
         again = self._asked[digest]
         self._asked[digest] += 1

@@ -108,18 +108,10 @@ class PairwiseJudge(ModelJudge):
         log_metric: Callable[[str, float], None] | None = None,
         **kwargs: Any,
     ) -> list[float | None]:
-        """Compares completions.
+        """Compares completions; the column of `reference` holds the response to compare with, None for no comparison.
 
-        Args:
-            prompts: What was asked, as texts or messages.
-            completions: The responses, plain or conversational.
-            log_metric: TRL's; gets the share of comparisons whose two orders contradict each other, the share of
-                verdicts for what was shown first, that of replies that are none, and the tokens of a verdict.
-            **kwargs: Other columns; that of `reference` holds the response to compare with, None for no comparison.
-
-        Raises:
-            UserError: If the column of `reference` is not there.
-            SamplerError: If nobody answers for `outage_seconds`, or a key is refused.
+        `log_metric` gets the share of comparisons whose two orders contradict each other, the share of verdicts for
+        what was shown first, that of replies that are none, and the tokens of a verdict.
         """
         golds = self._of_reference(kwargs, len(prompts))
         pairs = self._pairs(prompts, texts_of(completions), golds)

@@ -72,18 +72,7 @@ class Judge(ModelJudge):
         log_metric: Callable[[str, float], None] | None = None,
         **kwargs: Any,
     ) -> list[float | None]:
-        """Grades completions.
-
-        Args:
-            prompts: What was asked, as texts or messages.
-            completions: The responses, plain or conversational.
-            log_metric: TRL's; gets the tokens of a grade, and the share of replies without a score.
-            **kwargs: Other columns; that of `reference` is shown to the judge.
-
-        Raises:
-            UserError: If the column of `reference` is not there.
-            SamplerError: If nobody answers for `outage_seconds`, or a key is refused.
-        """
+        """Grades completions; `log_metric` gets the tokens of a grade, and the share of replies without a score."""
         golds = self._of_reference(kwargs, len(prompts))
         texts = [self._word(*row) for row in zip(prompts, texts_of(completions), golds, strict=True)]
         results = await asyncio.gather(*map(self._ask, texts))

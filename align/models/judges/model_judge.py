@@ -136,16 +136,7 @@ class ModelJudge(ABC):
 
     @abstractmethod
     def estimate(self, rows: Sequence[Mapping[str, Any]], generations: int, longest: int) -> Estimate:
-        """Says what one completion costs at most.
-
-        Args:
-            rows: Some of the data.
-            generations: Completions of a prompt.
-            longest: Tokens of a completion.
-
-        Raises:
-            UserError: If a row lacks the column of `reference`.
-        """
+        """Says what one completion of up to `longest` tokens costs at most, counted on some rows of the data."""
 
     async def _ask(self, text: str) -> Answer | Failure:
         return await self._asked.ask(text, temperature=self.temperature, max_new_tokens=self.max_new_tokens)

@@ -16,11 +16,7 @@ _LINEAR = (".lora_B.", ".lora_embedding_B", ".lora_B.weight")
 
 
 def check_adapter(folder: Path) -> None:
-    """Refuses an adapter that does not add a low-rank term, since alpha would not scale what it does.
-
-    Raises:
-        UserError: If it is another kind.
-    """
+    """Refuses an adapter that does not add a low-rank term, since alpha would not scale what it does."""
     config = _config(folder)
     kind = config.get("peft_type")
     more = [name for name in ("use_dora", "modules_to_save", "trainable_token_indices") if config.get(name)]
@@ -35,17 +31,7 @@ def check_adapter(folder: Path) -> None:
 
 
 def merge_adapter(adapter: Path, base: str, alpha: float, out: Path) -> None:
-    """Writes the adapter with what it adds scaled by alpha; it stands on the same base.
-
-    Args:
-        adapter: Folder of a LoRA.
-        base: The model that it stands on.
-        alpha: Weight of the LoRA.
-        out: A new folder.
-
-    Raises:
-        OSError: If it cannot be written.
-    """
+    """Writes the adapter with what it adds scaled by alpha; it stands on the same base."""
     from safetensors.torch import load_file, save_file
 
     out.mkdir(parents=True)

@@ -10,9 +10,6 @@ _MOST = 101
 def read_alphas(words: tuple[str, ...]) -> tuple[float, ...]:
     """Reads numbers from 0 to 1, and ranges `FROM:TO:STEP` with both ends.
 
-    Raises:
-        UserError: If a word is neither, or there are too many.
-
     Example:
         >>> read_alphas(("0:1:0.25",)), read_alphas(("0.3", "0.1"))
         ((0.0, 0.25, 0.5, 0.75, 1.0), (0.1, 0.3))

@@ -23,16 +23,7 @@ def merged_type(parents: Parents) -> str:
 
 
 def merge_models(parents: Parents, alpha: float, out: Path) -> None:
-    """Writes a merged model with the tuned model's tokenizer and configuration.
-
-    Args:
-        parents: Two models.
-        alpha: Weight of the tuned one.
-        out: A new folder.
-
-    Raises:
-        OSError: If it cannot be written.
-    """
+    """Writes a merged model with the tuned model's tokenizer and configuration."""
     from mergekit.config import MergeConfiguration
     from mergekit.merge import run_merge
     from mergekit.options import MergeOptions

@@ -14,11 +14,7 @@ MERGED_FILE = "merged.json"  # in a merged model's folder: of what, and how
 
 
 def check_extra(tuned: str) -> None:
-    """Refuses to merge two models where the part that does it is missing; an adapter needs none.
-
-    Raises:
-        UserError: With the remedy.
-    """
+    """Refuses to merge two models where the part that does it is missing; an adapter needs none."""
     from rewards.extras import missing
 
     if find_checkpoint(tuned).base is None and (sentence := missing("merge", "Merging two models")):
@@ -26,16 +22,7 @@ def check_extra(tuned: str) -> None:
 
 
 def merge(parents: Parents, alpha: float, out: Path) -> bool:
-    """Writes a merged model; says whether it was there already.
-
-    Args:
-        parents: What is merged.
-        alpha: Weight of the tuned one.
-        out: Its folder.
-
-    Raises:
-        UserError: If the folder holds something else, or cannot be written.
-    """
+    """Writes a merged model; says whether it was there already."""
     said = {
         "base": {"path": parents.base.path, "fingerprint": parents.base.fingerprint},
         "tuned": {"path": parents.tuned.path, "fingerprint": parents.tuned.fingerprint},

@@ -17,27 +17,16 @@ WANTED = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
 
 
 class Parents(NamedTuple):
-    """Two models that can be merged.
+    """Two models that can be merged, and where their files are."""
 
-    Attributes:
-        base: Weight 1 - alpha.
-        tuned: Weight alpha; an adapter of the base, or a model.
-        base_folder: Where the base's files are.
-        tuned_folder: Where the tuned model's files are.
-    """
-
-    base: Checkpoint
-    tuned: Checkpoint
+    base: Checkpoint  # weight 1 - alpha
+    tuned: Checkpoint  # weight alpha; an adapter of the base, or a model
     base_folder: Path
     tuned_folder: Path
 
 
 def find_parents(base: str, tuned: str) -> Parents:
-    """Finds both models and checks that they can be merged; no weights are read but their shapes.
-
-    Raises:
-        UserError: With what differs.
-    """
+    """Finds both models and checks that they can be merged; no weights are read but their shapes."""
     parents = find_checkpoint(base), find_checkpoint(tuned)
     if parents[0].base is not None:
         raise UserError(f"`--base` {base} is an adapter. Give the model that it stands on, {parents[0].base}.")

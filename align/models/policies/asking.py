@@ -12,22 +12,11 @@ from rewards.reading.responses import DEFAULT_FORMAT, Response, ResponseFormat, 
 
 @dataclass(frozen=True)
 class Decoding:
-    """How responses are decoded; recorded with every result.
+    """How responses are decoded; recorded with every result."""
 
-    Attributes:
-        temperature: 0 is greedy.
-        top_p: Probability mass that sampling keeps.
-        num_samples: S, responses to each question.
-        max_new_tokens: Longest response.
-        seed: Of sampling.
-
-    Raises:
-        UserError: If a value is out of its range, or several greedy responses are asked for.
-    """
-
-    temperature: float = 0.0
-    top_p: float = 1.0
-    num_samples: int = 1
+    temperature: float = 0.0  # 0 is greedy
+    top_p: float = 1.0  # probability mass that sampling keeps
+    num_samples: int = 1  # S, responses to each question
     max_new_tokens: int = 256
     seed: int = 0
 

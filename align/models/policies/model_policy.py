@@ -25,17 +25,10 @@ _GREEDY = _PLAIN | {"do_sample": False, "temperature": 1.0, "top_k": 50, "top_p"
 
 
 class ModelPolicy:
-    """Answers with a causal language model.
+    """Answers with a causal language model, in any wrapping whose forward and `generate` may be called.
 
-    Args:
-        model: The model, in any wrapping whose forward and `generate` may be called.
-        tokenizer: Its tokenizer, with a padding token.
-        template: Renders a question and its options as a prompt, as in training.
-        batch_size: Responses generated at once.
-        fingerprint: Of the weights; needed only where answers are cached.
-
-    Raises:
-        UserError: If the tokenizer has no padding token.
+    `batch_size` responses are generated at once. The `fingerprint` of the weights is needed only where answers are
+    cached.
     """
 
     def __init__(
@@ -141,13 +134,9 @@ class ModelPolicy:
 def share_beginnings(rows: Sequence[SecondPassRow], owners: Sequence[str]) -> list[SecondPassRow]:
     """Moves the border between prompt and prefix to where rows begin to differ.
 
-    `score_letters` reads a prompt that several rows have once. Shuffled prompts of one question are alike up to their
-    options, and prompts with worked examples are much alike across questions too: of the two borders, the one that
-    leaves fewer tokens to read is taken. Each row is the same sequence as before.
-
-    Args:
-        rows: The rows, those of a question next to each other.
-        owners: The question of each.
+    `score_letters` reads a prompt that several rows have once. Shuffled prompts of one question, which stand next to
+    each other, are alike up to their options, and prompts with worked examples are much alike across questions too: of
+    the two borders, the one that leaves fewer tokens to read is taken. Each row is the same sequence as before.
     """
     if not rows:
         return []

@@ -17,12 +17,7 @@ from rewards.reading.options import permute
 
 
 class TokenPrompts:
-    """Renders and tokenises questions.
-
-    Args:
-        tokenizer: The policy's tokenizer, with a padding token.
-        template: Renders a question and its options, as in training.
-    """
+    """Renders and tokenises questions, as in training."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, template: PromptTemplate) -> None:
         self.tokenizer = tokenizer
@@ -33,11 +28,7 @@ class TokenPrompts:
         return self._text(self.template.render(question.question, question.options))
 
     def encode(self, prompts: Sequence[tuple[Question, Sequence[int]]]) -> list[list[int]]:
-        """Tokenises questions with their options in some order.
-
-        Raises:
-            UserError: If one has images, which would be left out silently.
-        """
+        """Tokenises questions with their options in some order."""
         return self.encode_prompts([self.prompt(*each) for each in prompts])
 
     def prompt(self, question: Question, order: Sequence[int] | None = None) -> Prompt:
@@ -46,11 +37,7 @@ class TokenPrompts:
         return Prompt(question.id, self.template.render(question.question, options), question.images)
 
     def encode_prompts(self, prompts: Sequence[Prompt]) -> list[list[int]]:
-        """Tokenises prompts, each as a text or with the chat template, and behind it how the response begins.
-
-        Raises:
-            UserError: If one has images, which would be left out silently.
-        """
+        """Tokenises prompts, each as a text or with the chat template, and behind it how the response begins."""
         with_images = next((prompt.id for prompt in prompts if prompt.images), None)
         if with_images is not None:
             raise UserError(
@@ -77,11 +64,7 @@ class TokenPrompts:
         return [SecondPassRow(ids, [], []) for ids in self.encode(prompts)]
 
     def second_pass(self, rows: Sequence[LetterQuestion]) -> list[SecondPassRow]:
-        """Tokenises questions with the beginning of a response.
-
-        Raises:
-            UserError: If the tokenizer has no single token for one of the letters.
-        """
+        """Tokenises questions with the beginning of a response."""
         prompts = self.prompt_rows([(row.question, row.order) for row in rows])
         places: dict[tuple[str, int, int], AnswerPlace] = {}
         found = []

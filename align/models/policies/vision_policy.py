@@ -16,18 +16,7 @@ from align.models.second_pass.forward import score_letters
 
 
 class VisionPolicy(ModelPolicy):
-    """Answers questions with and without images.
-
-    Args:
-        model: The model, in any wrapping whose forward and `generate` may be called.
-        processor: Its processor, whose tokenizer has a padding token.
-        template: Renders a question and its options as a prompt, as in training.
-        batch_size: Responses generated at once.
-        fingerprint: Of the weights; needed only where answers are cached.
-
-    Raises:
-        UserError: If the tokenizer has no padding token.
-    """
+    """Answers questions with and without images; settings are those of `ModelPolicy`."""
 
     def __init__(
         self, model: Any, processor: Any, template: PromptTemplate, *, batch_size: int = 32, fingerprint: str = ""
@@ -67,14 +56,7 @@ class VisionPolicy(ModelPolicy):
 
 
 def make_policy(model: Any, processing: Any, template: PromptTemplate, **settings: Any) -> ModelPolicy:
-    """Makes the policy that a model's processing class calls for: a processor reads images, a tokenizer does not.
-
-    Args:
-        model: The model.
-        processing: Its processor or tokenizer.
-        template: Renders a question and its options as a prompt, as in training.
-        **settings: As in `ModelPolicy`.
-    """
+    """Makes the policy that a model's processing class calls for: a processor reads images, a tokenizer does not."""
     kind = VisionPolicy if reads_images(processing) else ModelPolicy
     return kind(model, processing, template, **settings)
 

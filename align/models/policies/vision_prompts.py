@@ -53,12 +53,7 @@ class ProcessedPrompt(NamedTuple):
 
 
 class VisionPrompts(TokenPrompts):
-    """Renders questions with their images and makes of them what the model reads.
-
-    Args:
-        processor: The policy's processor; its tokenizer has a padding token.
-        template: Renders a question and its options, as in training.
-    """
+    """Renders questions with their images and makes of them what the model reads."""
 
     def __init__(self, processor: Any, template: PromptTemplate) -> None:
         super().__init__(processor.tokenizer, template)
@@ -80,11 +75,7 @@ class VisionPrompts(TokenPrompts):
         return [made[key] for key in keys]
 
     def read(self, prompts: Sequence[Prompt]) -> Any:
-        """Returns a batch as `generate` takes it, padded on the left; of one template, all or none with images.
-
-        Raises:
-            UserError: If the beginning or the end of a response is given.
-        """
+        """Returns a batch as `generate` takes it, padded on the left; of one template, all or none with images."""
         if given := next((prompt.id for prompt in prompts if prompt.prefix or prompt.stop), None):
             raise UserError(
                 f"{given!r} gives how a response begins or ends, which a policy that reads images does not take. Ask "

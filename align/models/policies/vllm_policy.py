@@ -20,15 +20,7 @@ from align.models.vllm_engine import cpu_engine_environment, require_vllm
 
 
 class VLLMPolicy:
-    """Answers with vLLM; sampled responses have a seed of their own each.
-
-    Args:
-        llm: The engine, started with `engine_settings`.
-        tokenizer: The policy's tokenizer.
-        template: Renders a question and its options as a prompt, as in training.
-        fingerprint: Of the weights.
-        dtype: In which the engine computes.
-    """
+    """Answers with vLLM; sampled responses have a seed of their own each."""
 
     chunk_size = 256  # the engine makes its own batches; a chunk is what is kept at once
 
@@ -87,14 +79,7 @@ def vllm_policy(
 ) -> Iterator[VLLMPolicy]:
     """Starts an engine for a checkpoint and stops it at the end; an adapter is merged into its base before.
 
-    Args:
-        checkpoint: What to load.
-        template: Renders prompts.
-        dtype: In which the engine computes.
-        **settings: Of `vllm.LLM`, such as `max_model_len` or `gpu_memory_utilization`.
-
-    Raises:
-        UserError: If vLLM is missing or cannot start with this checkpoint.
+    `settings` are those of `vllm.LLM`, such as `max_model_len`.
     """
     try:
         require_vllm()

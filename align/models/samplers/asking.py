@@ -62,19 +62,9 @@ def plan_requests(sampler: Sampler, requests: Sequence[Request], cache: SampledA
 def ask(
     sampler: Sampler, requests: Sequence[Request], cache: SampledAnswers, description: str
 ) -> list[Answer | Failure]:
-    """Answers requests from the cache where it can and from the sampler otherwise; equal ones are asked once.
+    """Answers requests in order, from the cache where it can and else from the sampler; equal ones are asked once.
 
-    Args:
-        sampler: Reaches the model.
-        requests: What is asked.
-        cache: Known answers; new ones are added one by one.
-        description: Names the work beside its progress bar, on stderr.
-
-    Returns:
-        One answer or failure per request, in their order.
-
-    Raises:
-        SamplerError: If the sampler could not go on.
+    Raises `SamplerError` if the sampler could not go on.
     """
     asked = _by_key(sampler, requests)
     found: dict[str, Answer | Failure | None] = {key: cache.find(key) for key in asked}
@@ -102,13 +92,9 @@ def _by_key(sampler: Sampler, requests: Sequence[Request]) -> dict[str, Request]
 
 
 class Asker:
-    """Answers one request at a time; any number of coroutines may wait for it.
+    """Answers one request at a time, for any number of coroutines, and keeps answers in the cache as they come.
 
-    Args:
-        sampler: The model that is asked; its name is part of the cache's keys.
-        connection: Reaches the model.
-        cache: Known answers, which new ones are added to as they come. None knows nothing and keeps nothing.
-        bar: Counts the answers that were paid for.
+    `bar` counts the answers that were paid for.
     """
 
     def __init__(
@@ -127,8 +113,7 @@ class Asker:
     async def ask(self, request: Request) -> Answer | Failure:
         """Answers a request; a failure is not kept, so the next run asks again.
 
-        Raises:
-            SamplerError: If nobody will answer this or any other request.
+        Raises `SamplerError` if nobody will answer this or any other request.
         """
         key = answer_key(self._identity, request)
         if key not in self._asked:
@@ -168,18 +153,9 @@ async def gather_all(awaitables: Iterable[Awaitable[T]]) -> list[T]:
 
 
 async def map_concurrently(function: Callable[[T], Awaitable[U]], items: Sequence[T], num_workers: int) -> list[U]:
-    """Applies a coroutine function to items, begun in their order.
+    """Applies a coroutine function to items, `num_workers` at once, begun in their order; returns results in it.
 
-    Args:
-        function: What is applied.
-        items: Its arguments.
-        num_workers: How many items are worked on at once.
-
-    Returns:
-        One result per item, in their order.
-
-    Raises:
-        Exception: The first that the function raises. Items that were begun are finished, no others are begun.
+    Raises the first error; items that were begun are finished, no others are begun.
     """
     results: dict[int, U] = {}
     waiting = deque(range(len(items)))

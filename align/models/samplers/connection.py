@@ -38,13 +38,7 @@ OF_ACCOUNT = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_
 class Connection:
     """Sends requests as chat completions, some at once; leave it as a context to close it.
 
-    Args:
-        address: Whom they go to.
-        limits: How long is waited and how often asked.
-        concurrency: Requests on their way at once.
-        idempotency_header: Gets a name of what is asked, the same when a call is made again; none if empty.
-        troubles: Counts what was asked again, and why.
-        waiting: Counts the seconds for which nobody answers or a rate is kept to.
+    `idempotency_header` gets a name of what is asked, the same when a call is made again; none if empty.
     """
 
     def __init__(
@@ -92,8 +86,7 @@ class Connection:
     async def answer(self, request: Request) -> Answer | Failure:
         """Answers one request, however long nobody does, up to `outage_seconds`.
 
-        Raises:
-            SamplerError: If nobody will answer this or any other request.
+        Raises `SamplerError` if nobody will answer this or any other request.
         """
         await self._in_turn(request)
         began, pause = time.monotonic(), FIRST_PAUSE

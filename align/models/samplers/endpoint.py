@@ -16,14 +16,7 @@ LONGEST_WORD = 12  # such as EMPTY, which servers without keys are given
 
 @dataclass(frozen=True)
 class Address:
-    """Where a model is served.
-
-    Attributes:
-        url: As given; may hold secrets.
-        model: Name the server knows the model by.
-        key_variable: Variable that holds the API key.
-        key: The key, or an empty text.
-    """
+    """Where a model is served; the URL may hold secrets, and the key may be empty."""
 
     url: str = field(repr=False)
     model: str
@@ -60,21 +53,9 @@ class EndpointSampler:
     `Failure`. A key that is refused from the start, an unknown model, a server that is not there, or many failures in
     a row end the run: no new request is sent, and those on their way may still be answered.
 
-    Args:
-        endpoint: Base URL, such as `http://localhost:8000/v1`.
-        model: Name the server knows the model by.
-        api_key_env: Variable that holds the key. Without one, `OPENAI_API_KEY` is used if it is set.
-        concurrency: Requests on their way at once.
-        idempotency_header: Header for the name of a call, if the server answers a call that it knows without charge.
-        **limits: As in `Limits`.
-
-    Attributes:
-        troubles: Counts the calls that were late or made again.
-        waiting: Counts the seconds for which nobody answered or a rate was kept to.
-
-    Raises:
-        SamplerError: If the endpoint is no URL, or the variable holds no key.
-        UserError: If a limit is out of range.
+    `api_key_env` is the variable that holds the key, `OPENAI_API_KEY` by default. `idempotency_header` is for the name
+    of a call, if the server answers a call that it knows without charge. `troubles` counts the calls that were late or
+    made again, `waiting` the seconds for which nobody answered or a rate was kept to.
     """
 
     uses_chat_template = True

@@ -20,21 +20,14 @@ MOST_PIXELS = 1024 * 1024  # of an image that is sent; a larger one is made smal
 class InputImage:
     """An image, and what is done to it before a model sees it.
 
-    Attributes:
-        source: What `open_image` reads; it stays as it is.
-        edit: Makes another image of it, of the same size; its `repr` tells it from others. None leaves it alone.
+    An edit makes another image of the same size; its `repr` tells it from others.
     """
 
     source: ImageLike
     edit: "Callable[[PILImage], PILImage] | None" = None
 
     def open(self) -> "PILImage":
-        """Reads the image and edits it.
-
-        Raises:
-            UserError: If the extra `vision` is missing.
-            OSError: If the image cannot be read.
-        """
+        """Reads the image and edits it; raises `OSError` if it cannot be read."""
         image = open_image(self.source)
         return image if self.edit is None else self.edit(image)
 
@@ -46,12 +39,7 @@ class InputImage:
 
 
 def data_url(image: InputImage) -> str:
-    """Writes an image into a URL, as a JPEG of at most `MOST_PIXELS` pixels.
-
-    Raises:
-        UserError: If the extra `vision` is missing.
-        OSError: If the image cannot be read.
-    """
+    """Writes an image into a URL, as a JPEG of at most `MOST_PIXELS` pixels; raises `OSError` if it cannot be read."""
     opened = image.open()
     shrink = (MOST_PIXELS / (opened.width * opened.height)) ** 0.5
     if shrink < 1:

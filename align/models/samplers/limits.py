@@ -87,34 +87,21 @@ class Why(Enum):
 
 @dataclass(frozen=True)
 class Trouble:
-    """A call without an answer.
+    """A call without an answer."""
 
-    Attributes:
-        failure: What becomes of its request, unless the call is made again or every other one fails, too.
-        why: Its kind.
-        status: Of the server's response; 0 without one.
-        wait: Seconds until the server wants to be asked again; None if it did not say.
-    """
-
-    failure: Failure
+    failure: Failure  # what becomes of its request, unless the call is made again or every other one fails, too
     why: Why = Why.NOTHING
-    status: int = 0
-    wait: float | None = None
+    status: int = 0  # of the server's response; 0 without one
+    wait: float | None = None  # seconds until the server wants to be asked again; None if it did not say
 
 
 @dataclass
 class Tries:
-    """How often one call was made again, and whether it is to be made once more.
-
-    Attributes:
-        limits: Say how often it may.
-        repeats: After an answer that is none; part of the call's name, since the next is another answer.
-        sent: When it was sent last, by `time.monotonic`; infinity during a pause, for which nobody is late.
-    """
+    """How often one call was made again, and whether it is to be made once more."""
 
     limits: Limits
-    repeats: int = 0
-    sent: float = field(default_factory=time.monotonic)
+    repeats: int = 0  # after an answer that is none; part of the call's name, since the next is another answer
+    sent: float = field(default_factory=time.monotonic)  # by `time.monotonic`; infinity during a pause
     _retries: int = 0
     _refusals: int = 0
     _first_refusal: float = 0.0
@@ -122,9 +109,7 @@ class Tries:
     def pause(self, trouble: Trouble, accepted: float | None) -> float | None:
         """Returns the seconds until the call is made again; None if it is not.
 
-        Args:
-            trouble: What became of it.
-            accepted: When the last call was sent whose key was accepted, by `time.monotonic`.
+        `accepted` is when the last call was sent whose key was accepted, by `time.monotonic`.
         """
         match trouble.why:
             case Why.NO_ANSWER if self.repeats < self.limits.max_repeats:
@@ -175,11 +160,7 @@ def asked_pause(milliseconds: str, retry_after: str) -> float | None:
 
 
 class Rate:
-    """Keeps to a number per minute; that of the first minute may come at once.
-
-    Args:
-        per_minute: The number; None for any.
-    """
+    """Keeps to a number per minute, None for any; that of the first minute may come at once."""
 
     def __init__(self, per_minute: float | None) -> None:
         self._per_minute, self._used_until = per_minute, 0.0
@@ -197,11 +178,7 @@ class Rate:
 
 
 class Waiting:
-    """Counts the seconds in which at least one request waits; enter it for each that does. A copy begins anew.
-
-    Attributes:
-        seconds: All of them so far.
-    """
+    """Counts the seconds in which at least one request waits; enter it for each that does. A copy begins anew."""
 
     def __init__(self) -> None:
         self.seconds = 0.0

@@ -42,8 +42,7 @@ class UnlikeError(Exception):
 class BatchingConnection:
     """Collects requests that come one by one, and hands over whatever waits whenever the model is free.
 
-    Args:
-        sample: Answers requests, as `LocalSampler.sample`; called in a thread, once at a time.
+    `sample` is called in a thread, once at a time.
     """
 
     def __init__(self, sample: SampleFunction) -> None:
@@ -58,11 +57,7 @@ class BatchingConnection:
         pass
 
     async def answer(self, request: Request) -> Answer | Failure:
-        """Answers one request with the next batch.
-
-        Raises:
-            SamplerError: If the model could not go on.
-        """
+        """Answers one request with the next batch; raises `SamplerError` if the model could not go on."""
         future: asyncio.Future[Answer | Failure] = asyncio.get_running_loop().create_future()
         self._waiting.append((request, future))
         if self._work is None:
@@ -103,11 +98,7 @@ class LocalSampler:
 
     Each response is drawn with the seed of its own request, so it does not depend on which requests share its batch
     (up to rounding), nor on whether a run was interrupted. The model is loaded when the first request comes.
-
-    Args:
-        model: A folder or a hub id.
-        batch_size: Responses generated at once.
-        conversational: Whether a text is read as a message of a user; None if there is a chat template.
+    `conversational` says whether a text is read as a message of a user; None if there is a chat template.
     """
 
     def __init__(self, model: str, *, batch_size: int = 16, conversational: bool | None = None) -> None:
@@ -135,12 +126,7 @@ class LocalSampler:
     def sample(self, requests: Sequence[Request], on_result: OnResult) -> None:
         """Answers requests batch by batch, the longest first, so that too little memory shows at once.
 
-        Args:
-            requests: What is asked.
-            on_result: Called at once with the index of a request and what came of it.
-
-        Raises:
-            SamplerError: If the model cannot be loaded or used.
+        `on_result` is called at once with the index of a request and what came of it.
         """
         encoded = [self._prompts.encode(request) for request in requests]
         order = sorted(range(len(requests)), key=lambda i: (*_settings(requests[i]), -encoded[i].length))
@@ -206,9 +192,8 @@ class LocalSampler:
     def _room(self, length: int, wanted: int, num_requests: int) -> int:
         """Returns how long answers may be: beyond its window a model answers something, or takes all the memory.
 
-        Raises:
-            TooLongError: If there is no room, or less than is wanted for one of several, whose answers are not to
-                depend on each other.
+        Raises `TooLongError` if there is no room, or less than is wanted for one of several, whose answers are not to
+        depend on each other.
         """
         window = getattr(self._model.config.get_text_config(), "max_position_embeddings", None) or length + wanted
         room = min(wanted, window - length)
@@ -251,11 +236,7 @@ def device_of_process() -> torch.device:
 
 
 class SeededChoice(LogitsProcessor):
-    """Adds Gumbel noise to the logits, so that the largest is a sample; each row draws from its own seed.
-
-    Args:
-        seeds: One per row of the batch.
-    """
+    """Adds Gumbel noise to the logits, so that the largest is a sample; each row draws from its own seed."""
 
     def __init__(self, seeds: Sequence[int]) -> None:
         self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]

@@ -43,31 +43,14 @@ class Prompts(Protocol):
         """Whether a text is read as a message of a user."""
 
     def encode(self, request: Request) -> Encoded:
-        """Gets one prompt ready.
-
-        Raises:
-            SamplerError: If the model cannot read it.
-        """
+        """Gets one prompt ready; raises `SamplerError` if the model cannot read it."""
 
     def collate(self, requests: Sequence[Request], encoded: Sequence[Encoded], model: Any) -> Any:
-        """Makes what a model reads of a batch, padded on the left, where the model is.
-
-        Raises:
-            OSError: If an image cannot be read.
-        """
+        """Makes what a model reads of a batch, padded on the left, where the model is."""
 
 
 class TextPrompts:
-    """Prompts of a model that reads text alone.
-
-    Args:
-        name: Of the model.
-        tokenizer: Its tokenizer.
-        conversational: Whether a text is read as a message of a user; None if the tokenizer has a chat template.
-
-    Raises:
-        SamplerError: If it should be and there is no template.
-    """
+    """Prompts of a model that reads text alone, as messages of a user where it has a chat template, unless told."""
 
     model_class = AutoModelForCausalLM
 
@@ -99,12 +82,7 @@ class TextPrompts:
 
 
 class ImagePrompts:
-    """Prompts of a model that reads images and text; images are opened when their batch is made.
-
-    Args:
-        name: Of the model.
-        processor: Its processor.
-    """
+    """Prompts of a model that reads images and text; images are opened when their batch is made."""
 
     model_class = AutoModelForImageTextToText
 
@@ -144,16 +122,10 @@ class ImagePrompts:
 
 
 def load_prompts(source: str, name: str, conversational: bool | None = None) -> Prompts:
-    """Loads what a checkpoint needs to read prompts.
+    """Loads what a checkpoint needs to read prompts; errors call it by `name`.
 
-    Args:
-        source: A folder or a hub id.
-        name: How the model is called in errors.
-        conversational: Whether a text is read as a message of a user; None if there is a chat template.
-
-    Raises:
-        OSError, ValueError: If it cannot be loaded.
-        ImportError: If the extra `vision` is missing and the model is nothing without it.
+    Raises OSError or ValueError if it cannot be loaded, ImportError if it is nothing without the missing extra
+    `vision`.
     """
     base = _with_config(source)
     config = type(AutoConfig.from_pretrained(base, trust_remote_code=False))

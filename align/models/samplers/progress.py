@@ -20,12 +20,7 @@ from align.models.samplers.sampler import Answer
 
 
 class Bar:
-    """One bar of progress.
-
-    Args:
-        progress: What draws it.
-        task: Its number there.
-    """
+    """One bar of progress."""
 
     def __init__(self, progress: Progress, task: TaskID) -> None:
         self._progress, self._task = progress, task

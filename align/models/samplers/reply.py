@@ -26,8 +26,7 @@ class Reply(BaseModel, frozen=True, str_strip_whitespace=True):
     def read(cls: type[R], text: str) -> R:
         """Reads the last JSON object of its form in a text, which may be fenced, or have thoughts and words around it.
 
-        Raises:
-            UnreadableReplyError: If there is none, or it breaks a rule.
+        Raises `UnreadableReplyError` if there is none, or it breaks a rule.
         """
         reason = "There is no JSON object in it."
         for content in reversed(_objects(text)):
@@ -42,8 +41,7 @@ class Reply(BaseModel, frozen=True, str_strip_whitespace=True):
 def _objects(text: str) -> list[Any]:
     """Lists the JSON objects behind the last thought, but not those inside of others.
 
-    Raises:
-        UnreadableReplyError: If there is none, but a brace that could begin one.
+    Raises `UnreadableReplyError` if there is none, but a brace that could begin one.
     """
     found: list[Any] = []
     end = 0

@@ -26,23 +26,14 @@ def prompt_text(prompt: Prompt) -> str:
 
 @dataclass(frozen=True)
 class Request:
-    """One response to be sampled.
+    """One response to be sampled."""
 
-    Attributes:
-        prompt: A text, or messages.
-        seed: Decides the response, as far as the sampler can promise that.
-        temperature: Of the softmax; 0 takes the most likely token.
-        top_p: Probability of the most likely tokens that are drawn from.
-        max_new_tokens: Longest response.
-        images: What stands in front of the text of the first user message.
-    """
-
-    prompt: Prompt
-    seed: int
-    temperature: float = 1.0
-    top_p: float = 1.0
+    prompt: Prompt  # a text, or messages
+    seed: int  # decides the response, as far as the sampler can promise that
+    temperature: float = 1.0  # 0 takes the most likely token
+    top_p: float = 1.0  # probability of the most likely tokens that are drawn from
     max_new_tokens: int = 128
-    images: tuple[InputImage, ...] = ()
+    images: tuple[InputImage, ...] = ()  # in front of the text of the first user message
 
     @property
     def content(self) -> dict[str, Any]:
@@ -69,11 +60,7 @@ def answer_key(identity: Mapping[str, Any], request: Request) -> str:
 
 
 class SamplerError(UserError):
-    """A model that cannot be reached or used at all.
-
-    Attributes:
-        may_pass: Whether nobody answers for now, so that the same request may be answered later.
-    """
+    """A model that cannot be reached or used at all, unless the same request `may_pass` later."""
 
     def __init__(self, message: str, *, may_pass: bool = False) -> None:
         super().__init__(message)
@@ -109,11 +96,7 @@ class Answering(Protocol):
     """What answers requests, which may depend on each other's answers."""
 
     async def answer(self, request: Request) -> Answer | Failure:
-        """Answers one request.
-
-        Raises:
-            SamplerError: If nobody will answer this or any other request.
-        """
+        """Answers one request; raises `SamplerError` if nobody will answer this or any other."""
 
 
 class OpenConnection(AbstractAsyncContextManager["OpenConnection"], Answering, Protocol):

@@ -24,21 +24,12 @@ def answer_place(
     response: Response,
     num_options: int,
 ) -> AnswerPlace:
-    """Cuts a response before its letter and lists the tokens of all live letters there.
+    """Cuts a response before its letter and lists the tokens of all K live letters there.
 
     The tokens of the response are reused as generated, so that the second pass reads the same trace and not a
     re-tokenised copy. Where that is impossible (the answer was given as text, or ">B" is one token and ">C" is two),
-    the text before the answer is tokenised anew.
-
-    Args:
-        tokenizer: The tokenizer of the policy.
-        completion_ids: The tokens of the response.
-        text: The response, decoded without special tokens.
-        response: The same response, parsed; it must have an answer.
-        num_options: K, the number of live letters.
-
-    Raises:
-        ValueError: If the tokenizer has no single token for one of the letters.
+    the text before the answer is tokenised anew. `text` is decoded without special tokens, and `response` has an
+    answer. Raises `ValueError` if the tokenizer has no single token for one of the letters.
     """
     if response.answer is None or response.answer_start is None:
         raise ValueError(f"A second answer needs a first one, and this response has none: {text[-80:]!r}.")
@@ -105,11 +96,7 @@ class TextPlace(NamedTuple):
     opened: int = 0  # braces of the box that the prefix has opened
 
     def length(self, text: str) -> int | None:
-        """Returns the length of an answer with what ends it, None if it has not ended.
-
-        Args:
-            text: What was written behind the prefix, decoded.
-        """
+        """Counts the characters of an answer behind the prefix, with what ends it; None if it has not ended."""
         if self.end == "}":
             depth = self.opened
             for index, character in enumerate(text):

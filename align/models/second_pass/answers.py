@@ -34,26 +34,14 @@ def write_answers(
     most_batches: Callable[[int], int] = int,
     in_step: bool = False,
 ) -> list[list[int]]:
-    """Writes what follows each row, token by token.
+    """Writes what follows each row, token by token: the last ended it, unless there are `max_new_tokens`.
 
     With `share_prompts`, a prompt that several rows have in common is read once; without sampling, rows of one prompt
-    and one prefix are answered once. No gradient flows, and no random number but the generator's is drawn.
-
-    Args:
-        model: The policy, in any wrapping whose forward may be called (PEFT, ZeRO-3 hooks).
-        rows: Prompts with what was written so far; text only, `letter_ids` is not read. An empty list is fine.
-        ended: Tells whether the answer of the row of an index ends with the tokens written so far.
-        pad_token_id: Token for padding, which is masked.
-        batch_size: Rows per forward pass.
-        max_new_tokens: Tokens after which a row ends in any case.
-        temperature: 0 takes the likeliest token, the first of a tie; above it tokens are sampled.
-        generator: Of the random numbers, on the model's device; needed to sample.
-        share_prompts: Whether to read common prompts once, where the model's cache allows it.
-        most_batches: Turns the number of batches of this rank into the largest of any rank, as in `score_letters`.
-        in_step: Whether every batch makes as many forward passes as any other, as ranks of a sharded model have to.
-
-    Returns:
-        For each row its new tokens, the last of which ended it unless there are `max_new_tokens`.
+    and one prefix are answered once. No gradient flows, and no random number but the generator's is drawn, which is on
+    the model's device. Rows are text only, and `letter_ids` is not read. `ended` tells whether the answer of the row
+    of an index ends with the tokens written so far. Temperature 0 takes the likeliest token, the first of a tie.
+    `most_batches` is as in `score_letters`; `in_step` has every batch make as many forward passes as any other, as
+    ranks of a sharded model have to.
     """
     way = way_of(model, pad_token_id)
     first_of: dict[tuple[tuple[int, ...], tuple[int, ...]], int] = {}

@@ -31,24 +31,16 @@ def score_letters(
     most_batches: Callable[[int], int] = int,
     dummy: SecondPassRow | None = None,
 ) -> list[list[float]]:
-    """Scores the live letters of each row as its next token.
+    """Scores the K live letters of each row as its next token: log-probabilities in nats, normalised over them.
 
-    With `share_prompts`, a prompt that several rows have in common is read once and its keys and values are reused
-    by the rows; the scores are the same. No gradient flows and only the places of the letters are projected.
+    With `share_prompts`, a prompt that several rows have in common is read once and its keys and values are reused by
+    the rows; the scores are the same. No gradient flows and only the places of the letters are projected. With
+    `remember_images`, prompts that follow each other and have the same images share their features.
 
-    Args:
-        model: The policy, in any wrapping whose forward may be called (PEFT, ZeRO-3 hooks).
-        rows: The questions; an empty list is fine.
-        pad_token_id: Token for padding, which is masked.
-        batch_size: Rows per forward pass; those of a batch with images share one prompt.
-        share_prompts: Whether to read common prompts once.
-        remember_images: Whether prompts that follow each other and have the same images share their features.
-        most_batches: Turns the number of batches of this rank into the largest of any rank. The difference is made up
-            by dummies, so that every rank of a sharded model makes the same number of forward passes.
-        dummy: What a dummy batch reads; a row with images where the rows have some, so that it runs the same modules.
-
-    Returns:
-        For each row, K log-probabilities in nats, normalised over its live letters.
+    The model may be in any wrapping whose forward may be called (PEFT, ZeRO-3 hooks). `most_batches` turns the number
+    of batches of this rank into the largest of any rank. The difference is made up by dummies, so that every rank of a
+    sharded model makes the same number of forward passes; `dummy` has images where the rows have some, so that it runs
+    the same modules.
     """
     dummy = dummy or SecondPassRow([pad_token_id], [pad_token_id], [])
     way = way_of(model, pad_token_id)
@@ -98,7 +90,6 @@ def _forward(model: PreTrainedModel, rows: Sequence[SecondPassRow], pad_token_id
 
 
 def _forward_image(model: PreTrainedModel, row: SecondPassRow) -> Tensor:
-    """Reads images, prompt and prefix of one row."""
     ids = torch.tensor([row.prompt_ids + row.prefix_ids], device=model.device)
     return last_logits(model, ids, torch.ones_like(ids), None, **_image_fields(row, ids))
 

@@ -25,20 +25,10 @@ def score_letter_trees(
     pad_token_id: int,
     batch_size: int,
 ) -> list[list[float]]:
-    """Scores the live letters of each row as its next token, as `score_letters` does.
+    """Scores the live letters of each row as its next token, as `score_letters` does, on a model that `reads_trees`.
 
     What all rows begin with is read first. Behind it the rows of an owner are a tree, and trees are read side by side:
-    each token sees those before it in its own rows, at the positions it has there.
-
-    Args:
-        model: The policy, one that `reads_trees`.
-        rows: The questions, without images; an empty list is fine.
-        owners: Whose each row is; those of one owner are alike.
-        pad_token_id: Token for padding, which is masked.
-        batch_size: Rows per forward pass.
-
-    Returns:
-        For each row, K log-probabilities in nats, normalised over its live letters.
+    each token sees those before it in its own rows, at the positions it has there. Rows have no images.
     """
     if not rows:
         return []

@@ -12,37 +12,22 @@ SMALLEST = 1_024  # tokens that a tree may have in any case; a token looks over 
 
 
 class Tree(NamedTuple):
-    """Sequences behind a common head, every token that several have in common once.
+    """Sequences behind a common head, every token that several have in common once."""
 
-    Attributes:
-        ids: Its N tokens; the last tokens of the sequences stand at the end.
-        depths: How many tokens of the tree are before each, in its sequences.
-        sees: `(N, N)`, whether a token has another before it or is it.
-        ends: Which sequences end in each of the last tokens.
-    """
-
-    ids: list[int]
-    depths: list[int]
-    sees: NDArray[np.bool_]
-    ends: list[list[int]]
+    ids: list[int]  # N tokens; the last tokens of the sequences stand at the end
+    depths: list[int]  # how many tokens of the tree are before each, in its sequences
+    sees: NDArray[np.bool_]  # (N, N), whether a token has another before it or is it
+    ends: list[list[int]]  # which sequences end in each of the last tokens
 
 
 class Batch(NamedTuple):
-    """Trees of about the same size, padded on the left.
+    """Trees of about the same size, padded on the left."""
 
-    Attributes:
-        ids: `(B, T)` tokens.
-        depths: `(B, T)`.
-        sees: `(B, T, T)`; padding sees itself only.
-        num_ends: How many of the last columns have the last token of a sequence.
-        rows: For each sequence its number, its tree in the batch, and its column among those.
-    """
-
-    ids: Tensor
-    depths: Tensor
-    sees: Tensor
-    num_ends: int
-    rows: list[tuple[int, int, int]]
+    ids: Tensor  # (B, T)
+    depths: Tensor  # (B, T)
+    sees: Tensor  # (B, T, T); padding sees itself only
+    num_ends: int  # of the last columns, which have the last token of a sequence
+    rows: list[tuple[int, int, int]]  # for each sequence its number, its tree in the batch, and its column among those
 
 
 def grow(sequences: Sequence[tuple[int, Sequence[int]]]) -> Tree:
@@ -107,14 +92,8 @@ def grow_all(sequences: Sequence[list[int]], owners: Sequence[str], head: int) -
 def put_together(trees: Sequence[Tree], *, most_rows: int, most_tokens: int, pass_tokens: int) -> list[list[int]]:
     """Puts trees of similar size into batches so that reading them costs least, by dynamic programming.
 
-    Args:
-        trees: The trees.
-        most_rows: Sequences of a batch; a tree with more is alone.
-        most_tokens: Tokens of a batch, padding included; a larger tree is alone.
-        pass_tokens: How many tokens could be read in the time that one more pass takes.
-
-    Returns:
-        The places of the trees of each batch, the largest first, so that memory that is too small shows at once.
+    Batches of places have up to `most_rows` sequences and `most_tokens`, padding included, or one larger tree; one
+    more pass costs as much as `pass_tokens`. The largest is first, so that memory that is too small shows at once.
     """
     order = sorted(range(len(trees)), key=lambda i: (-len(trees[i].ids), i))
     best: list[tuple[int, int]] = [(0, 0)]  # cost of the first trees, and where their last batch begins

@@ -28,21 +28,12 @@ class SecondAnswers(NamedTuple):
 
 
 def second_answers(generation: VLLMGeneration, rows: Sequence[SecondPassRow]) -> SecondAnswers:
-    """Scores the live letters of each row as its next token: one greedy single-token call per row.
+    """Scores the live letters of each row, text only, as its next token: one greedy single-token call per row.
 
     Every rank calls it, also with no rows. In server mode the main process asks for all ranks; colocated, each rank
-    (or tensor-parallel group) asks its own engine. Weights are those of the last sync.
-
-    Args:
-        generation: TRL's engine, `trainer.vllm_generation`.
-        rows: The questions; text only.
-
-    Returns:
-        Log-probabilities in the order of each row's `letter_ids`. Of more than 20 letters, those beyond the 20 most
-        likely score `-inf`.
-
-    Raises:
-        ValueError: If a server reports log-probabilities from before the restriction to the letters.
+    (or tensor-parallel group) asks its own engine. Weights are those of the last sync. Of more than 20 letters, those
+    beyond the 20 most likely score `-inf`. Raises `ValueError` if a server reports log-probabilities from before the
+    restriction to the letters.
     """
     all_rows, own = _gather_rows(generation, rows)
     if generation.mode == "server":
@@ -71,14 +62,9 @@ def written_answers(
 ) -> WrittenAnswers:
     """Writes what follows each row, as `second_answers` scores letters: on every rank, with the weights of last sync.
 
-    Args:
-        generation: TRL's engine, `trainer.vllm_generation`.
-        rows: Prompts with what was written so far; `letter_ids` is not read.
-        max_new_tokens: Tokens after which a row ends in any case.
-        temperature: 0 takes the likeliest tokens, above it they are sampled.
-        seed: Of the sampled tokens, from which each row has its own. A server takes one for a whole call, with which
-            like rows would be answered alike; there tokens are sampled without.
-        stop: What ends a row beside the end of the text; a row may go on a little.
+    `letter_ids` is not read. Temperature 0 takes the likeliest tokens. Each row has its own seed, made from `seed`; a
+    server takes one for a whole call, with which like rows would be answered alike, so there tokens are sampled
+    without. `stop` ends a row beside the end of the text; a row may go on a little.
     """
     all_rows, own = _gather_rows(generation, rows)
     settings: dict[str, Any] = {"temperature": temperature, "max_tokens": max_new_tokens}
@@ -135,15 +121,7 @@ def _gather_rows(generation: VLLMGeneration, rows: Sequence[SecondPassRow]) -> t
 
 
 def ask_engine(llm: Any, rows: Sequence[SecondPassRow]) -> tuple[list[list[float]], float | None]:
-    """Scores the live letters of each row with a vLLM engine in this process.
-
-    Args:
-        llm: A `vllm.LLM` that is awake.
-        rows: The questions.
-
-    Returns:
-        The log-probabilities and the share of cached tokens, as in `SecondAnswers`.
-    """
+    """Scores the live letters of each row with a `vllm.LLM` that is awake; returns what `SecondAnswers` holds."""
     from vllm import SamplingParams
 
     params = [
