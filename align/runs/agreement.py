@@ -23,15 +23,7 @@ def sees_main_folder(recipe: Recipe, token: str) -> bool:
 def agree_on_stages(peers: Peers, recipe: Recipe, resume: str | None, is_shared: bool, sharding: str) -> list[Stage]:
     """Plans the runs on the main process, and makes sure that every host can start where they start.
 
-    Args:
-        peers: The processes.
-        recipe: What is to be run.
-        resume: As in `find_start`.
-        is_shared: Whether all hosts see the main process's folder.
-        sharding: Of this launch, `zero1` to `zero3` or `none`.
-
-    Raises:
-        RunFolderError: If a host cannot read the checkpoint, or this launch cannot go on from it.
+    `is_shared` says that all hosts see the main process's folder; `sharding` is `zero1` to `zero3`, `fsdp` or `none`.
     """
 
     def plan() -> list[list[Any]]:
@@ -51,11 +43,7 @@ def agree_on_data(
 ) -> str | None:
     """Makes sure that all hosts read the same files, and a run that goes on those that it was started with.
 
-    Returns:
-        What has changed since the run was started, where that is allowed.
-
-    Raises:
-        RunFolderError: If a file differs.
+    Returns what has changed since the run was started, where that is allowed.
     """
     everywhere = peers.gather(f"data/{number}", dict(fingerprints))
 
@@ -78,11 +66,7 @@ def agree_on_data(
 def agree_on_readings(peers: Peers, stage: Stage, number: int, *, allow_changed: bool) -> list[str]:
     """Makes sure that a run goes on with the base model that what it holds belongs to.
 
-    Returns:
-        What else is another one by now: code of the user's own, and models.
-
-    Raises:
-        RunFolderError: If the base model is another one.
+    Returns what else is another one by now: code of the user's own, and models.
     """
 
     def compare() -> list[str]:
@@ -110,11 +94,7 @@ def _unpacked(packed: list[Any], recipe: Recipe) -> Stage:
 
 
 def _require_same_launch(stage: Stage, processes: int, sharding: str) -> None:
-    """Refuses a checkpoint that was written in a way in which this launch cannot read it.
-
-    Raises:
-        RunFolderError: If shards are of another stage of ZeRO, or of another number of processes.
-    """
+    """Refuses a checkpoint that was written in a way in which this launch cannot read it."""
     manifest = read_manifest(stage.checkpoint / MANIFEST) if stage.checkpoint else None
     if manifest is None or stage.todo is ToDo.END:
         return

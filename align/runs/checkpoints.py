@@ -35,40 +35,23 @@ class File(BaseModel):
 
 
 class Manifest(BaseModel):
-    """How far a checkpoint is, how it was written, and its files.
-
-    Attributes:
-        step: Optimizer steps made.
-        max_steps: Those of the whole run.
-        epoch: Passes over the data.
-        processes: That took part; each left files of its own.
-        sharding: `zero1` to `zero3` or `none`.
-        resumable: Whether the optimizer is in it (`save_only_model: false`).
-        files: By path below the checkpoint.
-    """
+    """How far a checkpoint is, how it was written, and its files."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     step: int
-    max_steps: int
-    epoch: float
-    processes: int
-    sharding: str
-    resumable: bool
-    files: dict[str, File]
+    max_steps: int  # of the whole run
+    epoch: float  # passes over the data
+    processes: int  # that took part; each left files of its own
+    sharding: str  # zero1 to zero3, fsdp or none
+    resumable: bool  # whether the optimizer is in it (`save_only_model: false`)
+    files: dict[str, File]  # by path below the checkpoint
 
 
 def write_manifest(checkpoint: Path, facts: Mapping[str, Any], name: str = MANIFEST) -> Manifest:
     """Notes the files of a checkpoint as they are; without this note it counts as not written to its end.
 
-    All of it is on the disk then: older ones are deleted next, and a host may lose what it has only in memory.
-
-    Args:
-        checkpoint: Its folder, to which nothing is written any more.
-        facts: The fields of `Manifest` but for `files`.
-        name: Of the note; a host whose folder no other sees writes one of its own.
-
-    Raises:
-        OSError: If a file cannot be read or the note not be written.
+    All of it is on the disk then: older ones are deleted next, and a host may lose what it has only in memory. `facts`
+    are the fields of `Manifest` but for `files`. A host whose folder no other sees writes a note of its own `name`.
     """
     paths = [path for path in sorted(checkpoint.rglob("*")) if path.is_file() and not path.match("manifest*.json")]
     with ThreadPoolExecutor(8) as pool:  # hashing lets go of Python's lock
@@ -98,9 +81,7 @@ def read_manifest(path: Path) -> Manifest | None:
 def damage(checkpoint: Path, *, hashed: bool = True) -> str | None:
     """Says what is wrong with a checkpoint, with the name of the file; None where it is whole.
 
-    Args:
-        checkpoint: Its folder.
-        hashed: Whether the content is compared, not only the sizes.
+    With `hashed` the content is compared, not only the sizes.
     """
     if not checkpoint.is_dir():
         return "it is not there"
@@ -128,11 +109,7 @@ def step_of(checkpoint: Path) -> int:
 
 
 def copy_model(checkpoint: Path, folder: Path) -> None:
-    """Writes the model of a checkpoint into a run folder, as `Trainer.save_model` does after its last step.
-
-    Raises:
-        OSError: If a file cannot be read or written.
-    """
+    """Writes the model of a checkpoint into a run folder, as `Trainer.save_model` does after its last step."""
     names = [path.relative_to(checkpoint) for path in sorted(checkpoint.rglob("*")) if path.is_file()]
     has_weights = any(name.suffix == ".safetensors" and len(name.parts) == 1 for name in names)
     for name in names:

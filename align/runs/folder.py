@@ -42,11 +42,7 @@ _DATA_FILES = ("dataset.path", "dataset.eval_path", "dataset.mix", "dataset.unla
 
 
 def check_same_run(folder: Path, resolved: Mapping[str, Any]) -> None:
-    """Refuses to continue a run under another recipe; what is written counts like the same default.
-
-    Raises:
-        RunFolderError: If a setting differs that a resumed run must keep.
-    """
+    """Refuses to continue a run under another recipe; what is written counts like the same default."""
     saved = saved_recipe(folder)
     if saved is None:
         return
@@ -80,11 +76,7 @@ def _names(paths: Any, folder: Path) -> Any:
 
 
 def saved_recipe(folder: Path) -> dict[str, Any] | None:
-    """Reads the recipe that a folder was run with, secrets masked; None where there is none.
-
-    Raises:
-        RunFolderError: If it is not a recipe any more.
-    """
+    """Reads the recipe that a folder was run with, secrets masked; None where there is none."""
     path = folder / RECIPE_FILE
     if not path.is_file():
         return None
@@ -99,19 +91,7 @@ def saved_recipe(folder: Path) -> dict[str, Any] | None:
 
 
 def check_same_data(folder: Path, fingerprints: Mapping[str, str], *, allow_changed: bool) -> str | None:
-    """Refuses to continue a run on data files that have changed.
-
-    Args:
-        folder: The run folder.
-        fingerprints: SHA-256 of each data file as it is now.
-        allow_changed: Whether to go on all the same.
-
-    Returns:
-        What changed, where that is allowed.
-
-    Raises:
-        RunFolderError: If a file has another content than when the run was started, or the note of it is broken.
-    """
+    """Refuses to continue a run on data files that have changed, or says what changed where that is allowed."""
     if not (folder / VERSIONS_FILE).is_file():
         return None
     saved = _fingerprints(folder)
@@ -135,13 +115,7 @@ def _fingerprints(folder: Path) -> dict[str, str]:
 def noted(folder: Path, name: str, read: Callable[[Any], Noted]) -> Noted | None:
     """Reads an entry of what is noted beside the versions; None where there is none.
 
-    Args:
-        folder: The run folder.
-        name: Of the entry.
-        read: Makes of it what it stands for; what it raises is a broken note.
-
-    Raises:
-        RunFolderError: If the note is broken.
+    What `read` raises, which makes of it what it stands for, is a broken note.
     """
     path = folder / VERSIONS_FILE
     if not path.is_file():
@@ -167,11 +141,7 @@ def _broken(path: Path, why: str) -> RunFolderError:
 def record_run(folder: Path, resolved: Mapping[str, Any], facts: Mapping[str, Any], comments: str = "") -> None:
     """Writes the resolved recipe and the versions, without secrets.
 
-    Args:
-        folder: The run folder.
-        resolved: Every key that was written.
-        facts: Further entries beside the versions.
-        comments: What stands below the recipe and is not read back, without secrets.
+    `facts` are further entries beside the versions; `comments` stand below the recipe and are not read back.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / FINISHED_FILE).unlink(missing_ok=True)
@@ -210,8 +180,7 @@ def was_pushed(folder: Path, repo: str) -> bool:
 def set_log_aside(folder: Path) -> Path | None:
     """Moves the log of a run that left no checkpoint out of the way of one that starts at the beginning.
 
-    Returns:
-        Where it is now, a folder that `align report` can read; None if there was no log.
+    Returns where it is now, a folder that `align report` can read; None if there was no log.
     """
     written = [name for name in LOG if (folder / name).is_file() or any((folder / name).glob("*"))]
     if not written:

@@ -19,12 +19,7 @@ HEAD = "\n# Also in force, and not written: `NAME: value` in a recipe, or `--NAM
 
 
 def unwritten(recipe: Recipe, config: Any) -> str:
-    """Words values that are in force and not written, without secrets; a loader of YAML skips them.
-
-    Args:
-        recipe: The recipe of the run.
-        config: The trainer's, which knows what TRL and transformers made of settings.
-    """
+    """Words values that are in force and not written, without secrets; a loader of YAML skips them."""
     values = _values(recipe, config)
     written = recipe.resolved.keys() | {f"dataset.{name}" for name in recipe.resolved["dataset"]}
     training, lines = recipe.training, [HEAD]

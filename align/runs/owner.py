@@ -26,13 +26,8 @@ _TORN_SECONDS = 4.0  # after which the library takes over a note that was not wr
 def owned(folder: Path) -> Iterator[str]:
     """Holds a run folder for this process; what is left of an owner that is gone is taken over.
 
-    A folder that this made, and in which nothing was written, is removed again.
-
-    Yields:
-        A token of this hold, which another host reads in the same folder if it sees it.
-
-    Raises:
-        RunFolderError: If the folder cannot be made or written to, or belongs to a living process.
+    A folder that this made, and in which nothing was written, is removed again. Yields a token of this hold, which
+    another host reads in the same folder if it sees it.
     """
     require_folder(folder)
     made = [path for path in (folder, *folder.parents) if not path.exists()]
@@ -72,11 +67,7 @@ def _acquire(lease: SoftFileLease, folder: Path) -> None:
 
 
 def require_folder(folder: Path) -> None:
-    """Refuses a name that no folder can have, and the name of a file.
-
-    Raises:
-        RunFolderError: If it is one.
-    """
+    """Refuses a name that no folder can have, and the name of a file."""
     try:
         is_file = folder.exists() and not folder.is_dir()
     except OSError as error:  # a name that no file can have, or a folder that nobody may look into

@@ -41,10 +41,7 @@ class Peers:
 class StorePeers(Peers):
     """Processes that share the store by which their launcher made them meet.
 
-    Args:
-        store: Of `torch.distributed`; this process is its only user, because a call may wait.
-        rank: Of this process.
-        size: Number of processes.
+    This process is the only user of the store, because a call may wait.
     """
 
     def __init__(self, store: Any, rank: int, size: int) -> None:

@@ -22,17 +22,11 @@ class State(Enum):
 
 
 class Progress(NamedTuple):
-    """Where a run is.
-
-    Attributes:
-        state: Whether it goes on.
-        steps: It was asked for; None where nobody noted it.
-        written: When this was looked up, in UTC.
-    """
+    """Where a run is."""
 
     state: State
-    steps: int | None
-    written: str
+    steps: int | None  # it was asked for; None where nobody noted it
+    written: str  # when this was looked up, in UTC
 
 
 def record_start(folder: Path, seconds: float, steps: int) -> None:
@@ -50,12 +44,7 @@ def seconds_last_time(folder: Path) -> float | None:
 
 
 def look_up(folder: Path, *, in_training: bool = False) -> Progress:
-    """Says where a run is.
-
-    Args:
-        folder: The run folder.
-        in_training: Whether the process that asks is the one that trains.
-    """
+    """Says where a run is, for the process that trains or another one."""
     if (folder / FINISHED_FILE).is_file():
         state = State.FINISHED
     else:

@@ -34,11 +34,7 @@ def read_now(recipe: Recipe, checkpoint: Path | None) -> Reading:
 
 
 def read_before(checkpoint: Path | None) -> list[Reading]:
-    """Lists what was read up to a checkpoint; empty for the beginning, and where the run noted nothing.
-
-    Raises:
-        RunFolderError: If the note of the run that the checkpoint is of is broken.
-    """
+    """Lists what was read up to a checkpoint; empty for the beginning, and where the run noted nothing."""
     manifest = read_manifest(checkpoint / MANIFEST) if checkpoint else None
     if checkpoint is None or manifest is None:
         return []
@@ -47,21 +43,14 @@ def read_before(checkpoint: Path | None) -> list[Reading]:
 
 
 def noted_readings(folder: Path) -> list[Reading]:
-    """Reads the note of a run folder; empty where there is none.
-
-    Raises:
-        RunFolderError: If it is broken.
-    """
+    """Reads the note of a run folder; empty where there is none."""
     return noted(folder, ENTRY, _parse) or []
 
 
 def readings_note(recipe: Recipe, checkpoint: Path | None, data: Mapping[str, str]) -> dict[str, Any]:
     """Makes the entry beside the versions: what was read up to a checkpoint, and what is read now if it is another.
 
-    Args:
-        recipe: What is run.
-        checkpoint: Which it goes on from.
-        data: SHA-256 of the files of its data, by name.
+    `data` has the SHA-256 of its files, by name.
     """
     before, now = read_before(checkpoint), read_now(recipe, checkpoint)
     now = now._replace(digests={**now.digests, **data})
@@ -84,18 +73,7 @@ def changes(readings: Sequence[Reading]) -> Iterator[str]:
 
 
 def check_same_base(recipe: Recipe, checkpoint: Path, before: Reading, now: Reading, *, allow_changed: bool) -> None:
-    """Refuses to go on with another base model where what a checkpoint holds depends on it.
-
-    Args:
-        recipe: What is to be run.
-        checkpoint: Which it goes on from.
-        before: What was read when the checkpoint was written.
-        now: What is read.
-        allow_changed: Whether to go on all the same.
-
-    Raises:
-        RunFolderError: If the folder of the model holds another one than before.
-    """
+    """Refuses to go on with another base model where what a checkpoint holds depends on it."""
     base, depends = _base(recipe), _depends_on_base(recipe)
     name = next((name for name, path in _named(recipe).items() if path == base), None)
     if allow_changed or depends is None or name not in _differing(before, now):

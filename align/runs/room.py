@@ -11,11 +11,7 @@ GIB, MIB = 2**30, 2**20
 
 
 def free_bytes(folder: Path) -> int:
-    """Counts the bytes that are free where a folder is, or would be made.
-
-    Raises:
-        OSError: If nobody may look there.
-    """
+    """Counts the bytes that are free where a folder is, or would be made; raises `OSError` if none may look there."""
     return shutil.disk_usage(existing(folder)).free
 
 
@@ -25,15 +21,7 @@ def existing(folder: Path) -> Path:
 
 
 def check_writable(folder: Path, option: str) -> None:
-    """Refuses a folder that cannot be made, or may not be written into; nothing is made.
-
-    Args:
-        folder: Where files are to go.
-        option: As it was given on the command line.
-
-    Raises:
-        UserError: With the part of the path that is in the way.
-    """
+    """Refuses a folder that cannot be made, or may not be written into; nothing is made."""
     place = existing(folder)
     if not place.is_dir():
         raise UserError(

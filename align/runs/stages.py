@@ -46,15 +46,7 @@ class Stage(NamedTuple):
 
 
 def plan_stages(recipe: Recipe, resume: str | None) -> list[Stage]:
-    """Lists the runs that a command is about, in order.
-
-    Args:
-        recipe: What is to be run.
-        resume: As in `find_start`; a finished first run is not made again.
-
-    Raises:
-        RunFolderError: If a folder holds another run, or a checkpoint that does not belong to what comes before it.
-    """
+    """Lists the runs that a command is about, in order; a finished first run is not made again."""
     first, second = recipe.folder, recipe.then
     if second is None:
         return [_stage(recipe, resume)]
@@ -96,11 +88,7 @@ def _stage(recipe: Recipe, resume: str | None) -> Stage:
 
 
 def _is_at_end(recipe: Recipe, start: Start) -> bool:
-    """Says whether a checkpoint was written after the last step.
-
-    Raises:
-        RunFolderError: If it was written after more steps than the recipe asks for.
-    """
+    """Says whether a checkpoint was written after the last step."""
     manifest = start.checkpoint and read_manifest(start.checkpoint / MANIFEST)
     if not manifest:
         return False
@@ -136,30 +124,17 @@ def _is_unevaluated(recipe: Recipe, start: Start) -> bool:
 
 
 def lacks_evaluation(settings: Any, log: Sequence[Mapping[str, Any]], step: int, epoch: float) -> bool:
-    """Says whether a pass that ended with a step is to be evaluated, and a log holds no evaluation of that step.
-
-    Args:
-        settings: Of a recipe, or a config.
-        log: `log_history` of a trainer's state.
-        step: The last one of the pass.
-        epoch: Passes over the data.
-    """
+    """Says whether a pass that ended with a step is to be evaluated, and a log holds no evaluation of that step."""
     if settings.eval_strategy != "epoch" or settings.eval_delay > epoch:
         return False
     return not any(entry["step"] == step and any(name.startswith("eval_") for name in entry) for entry in log)
 
 
 def find_start(folder: Path, resume: str | None) -> Start:
-    """Decides where a run starts.
+    """Decides where a run starts: anew, or with `auto` at the newest whole checkpoint, or at that of a path.
 
-    Args:
-        folder: The output folder.
-        resume: None for a new run, `auto` for the newest whole checkpoint in the folder, or the path of a checkpoint.
-
-    Raises:
-        RunFolderError: If the folder holds another run and `resume` is None, the named checkpoint is not whole,
-            `resume` is `auto` and the folder holds a finished run of which no checkpoint is left, or checkpoints of
-            which none is whole, or the folder holds a model that no run has left.
+    A new run needs an empty folder. What would write over a finished run, or over a model that no run has left, is
+    refused.
     """
     require_folder(folder)
     if resume is None:

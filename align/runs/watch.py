@@ -45,12 +45,8 @@ class Place(NamedTuple):
 class Watch:
     """Looks every second whether the launcher lives and, in a run of several processes, whether the others do.
 
-    Two threads: one talks to the store of the launch, which a cut network blocks for ever, and one judges.
-
-    Args:
-        rank: Of this process.
-        places: Where each process runs, by rank.
-        connect: Opens a connection to the store; None in a run of one process.
+    Two threads: one talks to the store of the launch, which a cut network blocks for ever, and one judges. `connect`
+    opens a connection to the store; None in a run of one process.
     """
 
     def __init__(self, rank: int, places: Sequence[Place], connect: Callable[[], Any] | None = None) -> None:
