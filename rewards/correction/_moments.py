@@ -43,21 +43,13 @@ Read = Callable[[], Iterable[Rows]]
 
 
 class Moments(NamedTuple):
-    """Sums over all rows.
-
-    Attributes:
-        num_rows: N.
-        means: `(M,)` of the columns, less their origins.
-        scale: `(M,)` standard deviations, 1 where a column is constant.
-        cross: `(M, M)` cross products of centred columns divided by `scale`.
-        origins: What was taken off integers when they were read; empty if nothing.
-    """
+    """Sums over all N rows of M columns."""
 
     num_rows: int
-    means: Array
-    scale: Array
-    cross: Array
-    origins: tuple[int, ...] = ()
+    means: Array  # (M,), less their origins
+    scale: Array  # (M,) standard deviations, 1 where a column is constant
+    cross: Array  # (M, M) cross products of centred columns divided by `scale`
+    origins: tuple[int, ...] = ()  # what was taken off integers when they were read; empty if nothing
 
     @property
     def levels(self) -> Array:
@@ -89,11 +81,7 @@ def in_chunks(values: Array, clusters: Array | None = None, size: int = CHUNK_RO
 
 
 def collect(read: Read) -> Moments:
-    """Sums the cross products of all columns in one pass.
-
-    Raises:
-        ValueError: If there are no rows.
-    """
+    """Sums the cross products of all columns in one pass; raises `ValueError` if there are no rows."""
     whole: Moments | None = None
     for rows in read():
         if len(rows.values):
@@ -137,17 +125,11 @@ def _scaled(moments: Moments) -> Moments:
 
 
 class Partialled(NamedTuple):
-    """Cross products without the exogenous columns' part.
+    """Cross products of E endogenous columns and L instruments without the exogenous columns' part."""
 
-    Attributes:
-        endogenous: `(E, E)`.
-        between: `(E, L)` of endogenous columns and instruments.
-        instruments: `(L, L)`.
-    """
-
-    endogenous: Array
-    between: Array
-    instruments: Array
+    endogenous: Array  # (E, E)
+    between: Array  # (E, L)
+    instruments: Array  # (L, L)
 
     @property
     def explained(self) -> Array:

@@ -16,19 +16,12 @@ OTHER = "(other)"
 
 
 class Category(NamedTuple):
-    """A column of labels as its levels, the most frequent one first: the others are compared with it.
-
-    Attributes:
-        name: Of the column.
-        levels: Labels; the last one is `OTHER` where rare ones are put together.
-        counts: Rows of each level.
-        rare: Labels that are put together.
-    """
+    """A column of labels as its levels, the most frequent one first: the others are compared with it."""
 
     name: str
-    levels: tuple[str, ...]
-    counts: tuple[int, ...]
-    rare: int = 0
+    levels: tuple[str, ...]  # labels; the last one is `OTHER` where rare ones are put together
+    counts: tuple[int, ...]  # rows of each level
+    rare: int = 0  # number of labels that are put together
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -67,8 +60,7 @@ class Category(NamedTuple):
 def category(name: str, counts: Mapping[str, int]) -> Category:
     """Makes a category of the labels of a column.
 
-    Raises:
-        ValueError: If there is one level only, or most rows are of rare ones.
+    Raises `ValueError` if there is one level only, or most rows are of rare ones.
     """
     order = sorted(counts, key=lambda label: (-counts[label], label))
     kept = [label for label in order[:MOST_LEVELS] if counts[label] >= LEAST_ROWS] or order[:1]

@@ -20,21 +20,13 @@ class CorrectionWarning(UserWarning):
 
 
 class Columns(NamedTuple):
-    """Named numeric columns.
-
-    Attributes:
-        names: K of them.
-        values: `(N, K)` in float64, less the origins.
-        origins: What was taken off integers that float64 would round; empty if nothing.
-        units: That dates were turned into, by the name of the column.
-        categories: Whose levels some of the columns are.
-    """
+    """K named numeric columns."""
 
     names: tuple[str, ...]
-    values: Array
-    origins: tuple[int, ...] = ()
-    units: Mapping[str, str] = MappingProxyType({})
-    categories: tuple[Category, ...] = ()
+    values: Array  # (N, K) in float64, less the origins
+    origins: tuple[int, ...] = ()  # what was taken off integers that float64 would round; empty if nothing
+    units: Mapping[str, str] = MappingProxyType({})  # that dates were turned into, by the name of the column
+    categories: tuple[Category, ...] = ()  # whose levels some of the columns are
 
     def less(self, means: Array) -> Array:
         """Returns `(N, K)` values less `(K,)` means; integers keep their digits."""
@@ -44,29 +36,17 @@ class Columns(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """The rows that an estimator sees; what was not given is None.
-
-    Attributes:
-        outcome: `(N,)` observed outcome.
-        confounders: `(N, K)`.
-        instruments: `(N, L)`.
-        groups: `(N,)` labels.
-        text: N texts.
-        features: `(N, D)` array or scipy sparse matrix that stands for the text.
-        num_dropped: Rows left out because a value was missing.
-        outcome_origin: What was taken off the outcome, if float64 would round it.
-        outcome_unit: That dates of the outcome were turned into.
-    """
+    """The N rows that an estimator sees; what was not given is None."""
 
     outcome: Array
     confounders: Columns
     instruments: Columns | None = None
     groups: Array | None = None
-    text: Array | None = None
-    features: Any = None
-    num_dropped: int = 0
-    outcome_origin: int = 0
-    outcome_unit: str | None = None
+    text: Array | None = None  # N texts
+    features: Any = None  # (N, D) array or scipy sparse matrix that stands for the text
+    num_dropped: int = 0  # rows left out because a value was missing
+    outcome_origin: int = 0  # what was taken off the outcome, if float64 would round it
+    outcome_unit: str | None = None  # that dates of the outcome were turned into
 
     @property
     def origins(self) -> tuple[int, ...]:
@@ -97,15 +77,9 @@ class Sample(NamedTuple):
 def read_columns(values: Any, kind: str, categories: Sequence[Category] | None = None) -> Columns:
     """Reads a table, a mapping from names to columns, or an `(N,)` or `(N, K)` array.
 
-    A confounder of texts that are neither numbers nor dates is a category.
-
-    Args:
-        values: The columns; an array's are named `<kind>_0`, `<kind>_1`, ...
-        kind: `confounder` or `instrument`.
-        categories: That columns are read by; None takes those of the values.
-
-    Raises:
-        ValueError: If a column is neither numeric nor a category.
+    A confounder of texts that are neither numbers nor dates is a category, one of `categories` or, if None, of the
+    values. The columns of an array are named `<kind>_0`, `<kind>_1`, ... Raises `ValueError` if a column is neither
+    numeric nor a category.
     """
     if isinstance(values, Columns):
         return values
@@ -170,8 +144,7 @@ def beside(parts: Sequence[Columns]) -> Columns:
 def select(columns: Columns, names: Sequence[str], kind: str) -> Columns:
     """Returns the columns in the order of `names`; those of an unnamed array go by place.
 
-    Raises:
-        ValueError: If a column is missing, or the number of unnamed columns is another.
+    Raises `ValueError` if a column is missing, or the number of unnamed columns is another.
     """
     if set(names) <= set(columns.names):
         places = [columns.names.index(name) for name in names]
@@ -200,8 +173,7 @@ def read_sample(
 ) -> Sample:
     """Reads the parts of a table, checks that they have one length, and treats missing values as told.
 
-    Raises:
-        ValueError: If lengths differ, a column is not numeric, or a value is missing and `missing` is `refuse`.
+    Raises `ValueError` if lengths differ, a column is not numeric, or a value is missing and `missing` is `refuse`.
     """
     if missing not in ("refuse", "drop"):
         raise ValueError(f"`missing` must be `refuse` or `drop`, got {missing!r}.")

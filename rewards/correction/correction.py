@@ -124,15 +124,9 @@ class Correction:
     def correct(self, outcome: Any, confounders: Any, *, groups: Any = None) -> Array:
         """Returns `outcome - coefficients' (confounders - means) - group effect`, also for rows not fitted.
 
-        A row with a missing value gets nan. A group that was not fitted counts as an average one, with a warning.
-
-        Args:
-            outcome: `(N,)`.
-            confounders: A table with the fitted names, or `(N, K)` in their order.
-            groups: `(N,)` labels, for fixed effects.
-
-        Raises:
-            ValueError: If a confounder, or the groups that the correction needs, are not given.
+        Confounders are a table with the fitted names, or `(N, K)` in their order; `groups` are for fixed effects. A
+        row with a missing value gets nan. A group that was not fitted counts as an average one, with a warning. Raises
+        `ValueError` if a confounder, or the groups that the correction needs, are not given.
         """
         observed = read_numbers(outcome, "outcome", "outcome")
         columns = select(read_columns(confounders, "confounder", self.categories), self.confounders, "confounder")
@@ -181,11 +175,7 @@ class Correction:
 
     @classmethod
     def from_json(cls, text: str) -> "Correction":
-        """Reads what `to_json` wrote.
-
-        Raises:
-            ValueError: If the text is not a correction in this format.
-        """
+        """Reads what `to_json` wrote; raises `ValueError` if the text is not a correction in this format."""
         record = json.loads(text)
         found = record.pop("format", None) if isinstance(record, dict) else None
         if found != FORMAT:
@@ -203,11 +193,7 @@ class Correction:
 
     @classmethod
     def load(cls, path: Path | str) -> "Correction":
-        """Reads a file that `save` wrote.
-
-        Raises:
-            ValueError: If the file is not a correction in this format.
-        """
+        """Reads a file that `save` wrote; raises `ValueError` if it is not a correction in this format."""
         return cls.from_json(Path(path).read_text(encoding="utf-8"))
 
 

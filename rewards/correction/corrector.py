@@ -18,34 +18,22 @@ FEW_CLUSTERS = 20
 
 
 class Found(NamedTuple):
-    """What an estimator found, in the units of the columns.
+    """What an estimator found, in the units of the columns."""
 
-    Attributes:
-        estimates: Of the K confounders.
-        estimator: Name of the estimator that they come from.
-        warnings: Sentences.
-        details: Ready for JSON.
-        num_clusters: Groups that errors are clustered by.
-        group_effects: For fixed effects.
-        residuals: For diagnostics, if the text was partialled out.
-    """
-
-    estimates: Estimates
-    estimator: str
-    warnings: list[str]
-    details: dict[str, Any]
-    num_clusters: int | None = None
-    group_effects: tuple[tuple[Any, float], ...] = ()
-    residuals: Residuals | None = None
+    estimates: Estimates  # of the K confounders
+    estimator: str  # that they come from
+    warnings: list[str]  # sentences
+    details: dict[str, Any]  # ready for JSON
+    num_clusters: int | None = None  # groups that errors are clustered by
+    group_effects: tuple[tuple[Any, float], ...] = ()  # for fixed effects
+    residuals: Residuals | None = None  # for diagnostics, if the text was partialled out
 
 
 class Corrector:
     """Base of the estimators; `fit` learns `correction_`, `coef_` and `residuals_`, `correct` applies them.
 
-    Subclasses are dataclasses whose fields are their settings; `_find` estimates.
-
-    Attributes:
-        in_chunks: Whether sums over rows are all that the estimator needs.
+    Subclasses are dataclasses whose fields are their settings; `_find` estimates. `in_chunks` says that sums over rows
+    are all that the estimator needs.
     """
 
     name: ClassVar[str]
@@ -91,11 +79,8 @@ class Corrector:
     def fit_chunks(self, read: ReadTable) -> Self:
         """Does what `fit` does with a table that does not fit in memory, where the estimator needs sums only.
 
-        Args:
-            read: Gives the chunks of the table; called once per pass over the rows, at most twice.
-
-        Raises:
-            ValueError: If the estimator needs all rows at once, or the table cannot be used.
+        `read` gives the chunks of the table; it is called once per pass over the rows, at most twice. Raises
+        `ValueError` if the estimator needs all rows at once, or the table cannot be used.
         """
         if not self.in_chunks:
             raise ValueError(f"`{self.name}` needs all rows at once. Call `fit`, or use `ols` or `iv` without text.")
@@ -103,11 +88,7 @@ class Corrector:
         return self
 
     def correct(self, outcome: Any, confounders: Any, *, groups: Any = None) -> Array:
-        """Returns the corrected reward of each row, also of rows that were not fitted; see `Correction.correct`.
-
-        Raises:
-            ValueError: If `fit` was not called, or a column is missing.
-        """
+        """Returns the corrected reward of each row, also of rows that were not fitted; see `Correction.correct`."""
         if not hasattr(self, "correction_"):
             raise ValueError(f"`{type(self).__name__}` must be fitted first. Call `fit`.")
         return self.correction_.correct(outcome, confounders, groups=groups)
@@ -117,11 +98,7 @@ class Corrector:
         return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
 
     def set_params(self, **params: Any) -> Self:
-        """Sets arguments of `__init__`.
-
-        Raises:
-            ValueError: If there is no such argument.
-        """
+        """Sets arguments of `__init__`."""
         known = self.get_params()
         for name, value in params.items():
             if name not in known:

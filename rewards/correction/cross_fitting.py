@@ -20,19 +20,12 @@ _RUN = re.compile(rf"[{_UNSPACED}]+|[^\W{_UNSPACED}]{{2,}}")
 
 
 class CrossFit(NamedTuple):
-    """Out-of-fold predictions.
+    """Out-of-fold predictions."""
 
-    Attributes:
-        predictions: `(N, T)`.
-        r2: `(T,)` share of each target's variance that they explain.
-        ridge: `(T,)` the penalty with the least out-of-fold error.
-        folds: `(N,)` the fold in which each row was held out.
-    """
-
-    predictions: Array
-    r2: Array
-    ridge: Array
-    folds: Array
+    predictions: Array  # (N, T)
+    r2: Array  # (T,) share of each target's variance that they explain
+    ridge: Array  # (T,) the penalty with the least out-of-fold error
+    folds: Array  # (N,) the fold in which each row was held out
 
 
 class Residuals(NamedTuple):
@@ -52,16 +45,8 @@ def partial_out_text(
 ) -> Residuals:
     """Removes what the text predicts, out of fold, from outcome, confounders and instruments.
 
-    Args:
-        sample: Rows with text or features.
-        moments: Of all its columns, none of which is constant.
-        num_folds: Folds of the cross-fitting.
-        max_words: Words that TF-IDF keeps.
-        ridge: Penalties to choose from.
-        seed: Of the folds.
-
-    Raises:
-        ValueError: If there is neither text nor features, or there are fewer groups than folds.
+    None of these is constant. Raises `ValueError` if there is neither text nor features, or there are fewer groups
+    than folds.
     """
     features, (standard, units) = text_features(sample, max_words), standardise(sample, moments)
     targets = stack(standard)
@@ -75,10 +60,8 @@ def text_features(sample: Sample, max_words: int) -> Any:
     """Returns the given features, or TF-IDF of the words of the text as an `(N, D)` sparse matrix.
 
     TF-IDF is not scaled to unit length: what words are worth adds up, and scaling would leave a part of it that no
-    linear model finds, in the outcome and in the confounder alike.
-
-    Raises:
-        ValueError: If there is neither text nor features, or no text has a word.
+    linear model finds, in the outcome and in the confounder alike. Raises `ValueError` if there is neither text nor
+    features, or no text has a word.
     """
     if sample.features is not None:
         return sample.features
@@ -103,18 +86,9 @@ def fold_keys(sample: Sample) -> Array:
 
 
 def assign_folds(keys: Array, num_folds: int, seed: int) -> Array:
-    """Draws a fold for every distinct key; the order of rows does not matter.
+    """Draws a fold, `(N,)` numbers from 0, for every distinct key; the order of rows does not matter.
 
-    Args:
-        keys: `(N,)` labels; rows with one label stay together.
-        num_folds: At least 2.
-        seed: Of the draw.
-
-    Returns:
-        `(N,)` numbers from 0.
-
-    Raises:
-        ValueError: If there are fewer keys than folds.
+    Raises `ValueError` if there are fewer keys than folds.
     """
     labels, codes = np.unique(keys, return_inverse=True)
     if num_folds < 2 or len(labels) < num_folds:
@@ -130,15 +104,9 @@ def assign_folds(keys: Array, num_folds: int, seed: int) -> Array:
 
 
 def cross_fit(features: Any, targets: Array, folds: Array, ridge: Sequence[float]) -> CrossFit:
-    """Predicts every target in every fold by ridge regression on the features of the other folds.
+    """Predicts `(N, T)` targets in every fold by ridge regression on the `(N, D)` features of the other folds.
 
     The penalty is chosen per target among `ridge` by the error on held-out folds.
-
-    Args:
-        features: `(N, D)` array or sparse matrix.
-        targets: `(N, T)`.
-        folds: `(N,)` numbers from 0.
-        ridge: Penalties to choose from.
     """
     make = library("sklearn.linear_model", NEEDED_BY).Ridge
     predictions = np.empty((len(ridge), *targets.shape))

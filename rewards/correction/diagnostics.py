@@ -32,12 +32,8 @@ def associations(reward: Any, confounders: Any, groups: Array | None = None) -> 
     """Estimates how a reward goes with each confounder; call it with the outcome and with the corrected reward.
 
     A good correction need not end at 0: where texts that are worth more go with the confounder, their worth keeps a
-    correlation with it. Only the naive residual always ends at 0.
-
-    Args:
-        reward: `(N,)` rewards or outcomes; rows where it is nan are left out.
-        confounders: Table, mapping, or `(N, K)` array.
-        groups: `(N,)` labels that the intervals are clustered by.
+    correlation with it. Only the naive residual always ends at 0. Rows where the reward is nan are left out; intervals
+    are clustered by `groups`.
     """
     reward, columns = np.asarray(reward, dtype=float), read_columns(confounders, "confounder")
     kept = np.isfinite(reward) & np.isfinite(columns.values).all(axis=1)
@@ -92,8 +88,7 @@ class Collinearity(NamedTuple):
 def collinearity(confounders: Any) -> list[Collinearity]:
     """Computes by how much the other confounders widen the variance of each coefficient; nan for a constant one.
 
-    Raises:
-        ValueError: If confounders determine each other.
+    Raises `ValueError` if confounders determine each other.
     """
     columns = read_columns(confounders, "confounder")
     values = columns.values[np.isfinite(columns.values).all(axis=1)]
@@ -104,19 +99,12 @@ def collinearity(confounders: Any) -> list[Collinearity]:
 
 
 class InstrumentStrength(NamedTuple):
-    """How well the instruments move one confounder.
-
-    Attributes:
-        name: Of the confounder.
-        f_statistic: Robust or clustered first-stage F, after the text was partialled out.
-        partial_r2: Share of the confounder that the instruments explain beyond text and other confounders.
-        is_weak: Whether F, or Cragg and Donald's statistic of all confounders, is below the bound.
-    """
+    """How well the instruments move one confounder."""
 
     name: str
-    f_statistic: float
-    partial_r2: float
-    is_weak: bool
+    f_statistic: float  # robust or clustered first-stage F, after the text was partialled out
+    partial_r2: float  # share that the instruments explain beyond text and other confounders
+    is_weak: bool  # whether F, or Cragg and Donald's statistic of all confounders, is below the bound
 
 
 def first_stage(correction: Correction) -> list[InstrumentStrength]:
@@ -129,30 +117,20 @@ def first_stage(correction: Correction) -> list[InstrumentStrength]:
 
 
 class Overlap(NamedTuple):
-    """How much of a confounder is left to learn from.
-
-    Attributes:
-        name: Of the confounder.
-        explained: Share of its variance that the text and the other confounders explain.
-        effective_rows: Rows that carry the estimate, of all rows.
-        share: `effective_rows` over all rows; 1/3 for normally distributed residuals.
-    """
+    """How much of a confounder is left to learn from."""
 
     name: str
-    explained: float
-    effective_rows: float
-    share: float
+    explained: float  # share of its variance that the text and the other confounders explain
+    effective_rows: float  # that carry the estimate, of all rows
+    share: float  # `effective_rows` over all rows; 1/3 for normally distributed residuals
 
 
 def overlap(confounders: Columns, residuals: Array | None = None) -> list[Overlap]:
     """Computes the effective sample of each coefficient (Aronow and Samii 2016): weights are squared residuals.
 
-    A row counts by how far its confounder is from what the text and the other confounders predict. If a few rows
-    carry the estimate, or almost nothing is left, similar texts were not seen with high and low confounders.
-
-    Args:
-        confounders: `(N, K)`.
-        residuals: `(N, K)` what the text leaves of them, as in `residuals_.confounders`; None without text.
+    A row counts by how far its confounder is from what the text and the other confounders predict. If a few rows carry
+    the estimate, or almost nothing is left, similar texts were not seen with high and low confounders. `residuals` are
+    `(N, K)`, what the text leaves of the confounders; None without text.
     """
     spread = confounders.values.std(axis=0)
     left = (confounders.values if residuals is None else residuals) / np.where(spread > 0, spread, 1.0)
@@ -169,14 +147,9 @@ def overlap(confounders: Columns, residuals: Array | None = None) -> list[Overla
 
 
 class Interaction(NamedTuple):
-    """A term that additivity says is 0, with its 95 % interval.
+    """A term that additivity says is 0, with its 95 % interval, in units of the outcome, and p-value.
 
-    Attributes:
-        term: `<confounder> x text`, per standard deviation of the text's predicted worth, or `<confounder> squared`.
-        coefficient: In units of the outcome.
-        low: Lower end of the interval.
-        high: Upper end of the interval.
-        p_value: Of the coefficient being 0.
+    It is `<confounder> x text`, per standard deviation of the text's predicted worth, or `<confounder> squared`.
     """
 
     term: str
@@ -195,19 +168,11 @@ def additivity(
 ) -> list[Interaction]:
     """Tests whether the confounders' effect changes with the text or is curved, which one slope cannot remove.
 
-    The outcome's residual is regressed on the confounders' residuals, these times the predicted worth of the text,
-    and their squares. The error of the regressions on the text makes small tables find a term too often (about 10 %
-    at p < 0.05 with 1,500 rows), so look at its size and at p < 0.01.
-
-    Args:
-        names: Of the K confounders.
-        residuals: What the text leaves, as in `residuals_`.
-        coefficients: `(K,)` of the correction, for the worth of the text: prediction of outcome less confounders.
-        clusters: `(N,)` labels that errors are clustered by.
-        two_valued: Confounders whose square says nothing beside them.
-
-    Raises:
-        ValueError: If a residual is constant, or the terms determine each other.
+    The outcome's residual is regressed on the confounders' residuals, these times the predicted worth of the text
+    (prediction of outcome less confounders, by the `(K,)` coefficients of the correction), and their squares; that of
+    a `two_valued` confounder says nothing beside it. The error of the regressions on the text makes small tables find
+    a term too often (about 10 % at p < 0.05 with 1,500 rows), so look at its size and at p < 0.01. Raises `ValueError`
+    if a residual is constant, or the terms determine each other.
     """
     predicted, unit = residuals.fit.predictions, residuals.confounders.std(axis=0)
     left, of_outcome = residuals.confounders / unit, residuals.outcome.std()
@@ -227,19 +192,12 @@ def additivity(
 
 
 class Placebo(NamedTuple):
-    """Estimates after permutation.
-
-    Attributes:
-        what: What was permuted.
-        coefficients: `(repeats, K)`; about 0 after permuting confounders.
-        strengths: `(repeats,)` smallest first-stage F; about 1 after permuting instruments, nan without instruments.
-        coverage: Share of the 95 % intervals that contain 0.
-    """
+    """Estimates after permutation."""
 
     what: str
-    coefficients: Array
-    strengths: Array
-    coverage: float
+    coefficients: Array  # (repeats, K); about 0 after permuting confounders
+    strengths: Array  # (repeats,) smallest first-stage F; about 1 after permuting instruments, nan without
+    coverage: float  # share of the 95 % intervals that contain 0
 
 
 def placebo(
@@ -258,23 +216,9 @@ def placebo(
     """Fits again with permuted rows of the confounders or the instruments: no effect may be left.
 
     `confounder` permutes confounders together with their instruments, so that the first stage stays. `instrument`
-    permutes the instruments alone: the first stage must vanish. A placebo that fails shows an error in the table or
-    in the intervals; one that holds does not show that the assumptions are true.
-
-    Args:
-        corrector: Estimator whose parameters are used; it is not changed.
-        outcome: As in `fit`, like the arguments up to `groups`.
-        confounders: Permuted by `confounder`.
-        text: Stays in place.
-        features: Stay in place.
-        instruments: Permuted by both.
-        groups: Stay in place.
-        permute: What to permute.
-        repeats: Permutations.
-        seed: Of the permutations.
-
-    Raises:
-        ValueError: If instruments are to be permuted and there are none, or `fit` refuses the table.
+    permutes the instruments alone: the first stage must vanish. A placebo that fails shows an error in the table or in
+    the intervals; one that holds does not show that the assumptions are true. The arguments up to `groups` are those
+    of `fit`. Raises `ValueError` if instruments are to be permuted and there are none, or `fit` refuses the table.
     """
     if permute not in get_args(What) or (permute == "instrument" and instruments is None):
         raise ValueError(f"`permute` must be `confounder`, or `instrument` with `instruments`; got {permute!r}.")
@@ -313,30 +257,19 @@ def _shuffled(columns: Columns, order: Array) -> Columns:
 
 
 class Agreement(NamedTuple):
-    """How alike several corrections rank the same rows.
-
-    Attributes:
-        names: Of the E corrections.
-        rank_correlation: `(E, E)` Spearman's.
-        top_overlap: `(E, E)` share of the best tenth by one that is in the best tenth by the other.
-    """
+    """How alike E corrections rank the same rows."""
 
     names: tuple[str, ...]
-    rank_correlation: Array
-    top_overlap: Array
+    rank_correlation: Array  # (E, E) Spearman's
+    top_overlap: Array  # (E, E) share of the best tenth by one that is in the best tenth by the other
 
 
 def rank_agreement(rewards: Mapping[str, Any]) -> Agreement:
-    """Compares the rankings of the same rows by rewards from several estimators.
+    """Compares the rankings of the same rows by `(N,)` rewards from several estimators.
 
     Where estimators with different assumptions agree, the assumptions matter little; where they do not, which one is
-    right cannot be read off the table.
-
-    Args:
-        rewards: `(N,)` rewards by name, two at least; rows where one is nan are left out.
-
-    Raises:
-        ValueError: If there are fewer than two.
+    right cannot be read off the table. Rows where one is nan are left out. Raises `ValueError` if there are fewer than
+    two.
     """
     if len(rewards) < 2:
         raise ValueError(f"`rewards` must hold at least two to compare, got {', '.join(rewards) or 'none'}.")

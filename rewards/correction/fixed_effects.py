@@ -131,12 +131,8 @@ def _describe(codes: Array, effects: Array, num_text_columns: int) -> dict[str, 
 def within_least_squares(outcome: Array, columns: Array, codes: Array) -> Estimates:
     """Fits outcome ~ columns + one effect per group, with errors clustered by group.
 
-    Least squares on deviations from group means, by sums over rows.
-
-    Args:
-        outcome: `(N,)`.
-        columns: `(N, K)`, each varying within groups.
-        codes: `(N,)` group numbers from 0.
+    Least squares on deviations from group means, by sums over rows. The columns are `(N, K)`, each varying within
+    groups; `codes` are `(N,)` group numbers from 0.
     """
     values = deviations(np.column_stack([outcome, columns]), codes)
     return estimate(in_chunks(values, codes), Layout(columns.shape[1]), absorbed=0).estimates

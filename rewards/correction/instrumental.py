@@ -27,28 +27,16 @@ OnWeak = Literal["fallback", "refuse", "keep"]
 
 
 class TwoStage(NamedTuple):
-    """Two-stage least squares with what tells whether to believe it.
+    """Two-stage least squares of E endogenous columns with what tells whether to believe it."""
 
-    Attributes:
-        estimates: Of the exogenous, then the endogenous columns.
-        num_clusters: Groups that errors are clustered by, None without.
-        f_statistics: `(E,)` robust first-stage F of the instruments, per endogenous column; classical where there are
-            no more groups than instruments.
-        partial_r2: `(E,)` share of each endogenous column that the instruments explain beyond exogenous columns.
-        cragg_donald: F of the worst-identified mix of endogenous columns; the classical F if there is one.
-        overidentification: Statistic of the test, None if there are as many instruments as columns, or too few groups.
-        overidentification_p: Its p-value; small means that the instruments contradict each other.
-        overidentification_test: Which test it is, or why it was not run.
-    """
-
-    estimates: Estimates
-    num_clusters: int | None
-    f_statistics: Array
-    partial_r2: Array
-    cragg_donald: float
-    overidentification: float | None
-    overidentification_p: float | None
-    overidentification_test: str | None
+    estimates: Estimates  # of the exogenous, then the endogenous columns
+    num_clusters: int | None  # groups that errors are clustered by, None without
+    f_statistics: Array  # (E,), robust; classical where there are no more groups than instruments
+    partial_r2: Array  # (E,) share that the instruments explain beyond exogenous columns
+    cragg_donald: float  # F of the worst-identified mix of endogenous columns; the classical F if there is one
+    overidentification: float | None  # None if there are as many instruments as columns, or too few groups
+    overidentification_p: float | None  # small means that the instruments contradict each other
+    overidentification_test: str | None  # which test it is, or why it was not run
 
     @property
     def strength(self) -> float:
@@ -175,10 +163,7 @@ def _contradiction(stages: TwoStage) -> list[str]:
 def two_stage_least_squares(read: Read, moments: Moments, layout: Layout) -> TwoStage:
     """Fits outcome ~ 1 + exogenous + endogenous, the last moved by the instruments, with robust or clustered errors.
 
-    Args:
-        read: Gives the rows, and the clusters of those that may be dependent.
-        moments: Of the same rows.
-        layout: What the columns are; there are at least as many instruments as endogenous ones.
+    There are at least as many instruments as endogenous columns.
     """
     sums = estimate(read, layout, moments)
     over, surplus = sums.overidentification, layout.instruments - layout.endogenous

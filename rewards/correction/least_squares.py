@@ -52,25 +52,14 @@ class Estimates(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """What both passes give, in the columns' own units.
+    """What both passes give, in the columns' own units, of E endogenous columns."""
 
-    Attributes:
-        moments: Of the outcome and all columns.
-        estimates: Of the exogenous and endogenous columns, robust to unequal variances (HC1), or clustered.
-        num_clusters: Distinct clusters, None without.
-        f_statistics: `(E,)` robust first-stage Wald statistics over the number of instruments, per endogenous column;
-            classical where there are no more clusters than instruments, with which their covariance is singular.
-        partial_r2: `(E,)` share of each endogenous column that the instruments explain beyond exogenous columns.
-        overidentification: Wooldridge's robust score statistic, or Hansen's J with clusters; None if there are as many
-            instruments as columns, or the conditions do not vary freely between the clusters.
-    """
-
-    moments: Moments
-    estimates: Estimates
-    num_clusters: int | None
-    f_statistics: Array
-    partial_r2: Array
-    overidentification: float | None
+    moments: Moments  # of the outcome and all columns
+    estimates: Estimates  # of all columns but the instruments, robust to unequal variances (HC1), or clustered
+    num_clusters: int | None  # None without
+    f_statistics: Array  # (E,), Wald statistics over the number of instruments; see `TwoStage`
+    partial_r2: Array  # (E,) share that the instruments explain beyond exogenous columns
+    overidentification: float | None  # Wooldridge's robust score statistic, or Hansen's J with clusters
 
 
 def least_squares(outcome: Array, columns: Array, clusters: Array | None = None) -> Sums:
@@ -81,14 +70,9 @@ def least_squares(outcome: Array, columns: Array, clusters: Array | None = None)
 def estimate(read: Read, layout: Layout, moments: Moments | None = None, absorbed: int = 1) -> Sums:
     """Estimates by two-stage least squares, or least squares if there is no endogenous column.
 
-    Args:
-        read: Gives the rows; called twice, or once with `moments`.
-        layout: What the columns are; those behind them are passed over. An intercept is always there.
-        moments: Of the same rows, if they were collected before.
-        absorbed: Degrees of freedom besides the columns: 1 for the intercept.
-
-    Raises:
-        ValueError: If the columns determine each other, or one is constant.
+    `read` is called twice, or once with `moments` of the same rows. Columns behind those of the layout are passed
+    over, and an intercept is always there; `absorbed` are degrees of freedom besides the columns. Raises `ValueError`
+    if the columns determine each other, or one is constant.
     """
     moments = moments or collect(read)
     stage, cross, scale = layout.first_stage, moments.cross, moments.scale

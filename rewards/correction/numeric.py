@@ -14,29 +14,18 @@ DATE, TIME_SPAN = "M", "m"  # numpy's kinds
 
 
 class Numbers(NamedTuple):
-    """A column of N numbers.
+    """A column of N numbers."""
 
-    Attributes:
-        values: `(N,)` in float64, each less the origin; nan where one is missing.
-        origin: What was taken off integers that float64 would round, before they became float64.
-        unit: That dates were turned into, None for numbers.
-    """
-
-    values: Array
-    origin: int = 0
-    unit: str | None = None
+    values: Array  # (N,) in float64, each less the origin; nan where one is missing
+    origin: int = 0  # what was taken off integers that float64 would round, before they became float64
+    unit: str | None = None  # that dates were turned into, None for numbers
 
 
 def read_numbers(values: Any, name: str, kind: str) -> Numbers:
-    """Reads numbers, booleans, dates and times, also as texts; a time without a zone is UTC.
+    """Reads `(N,)` numbers, booleans, dates and times, also as texts; a time without a zone is UTC.
 
-    Args:
-        values: `(N,)`.
-        name: Of the column.
-        kind: What it is for, as the message says it.
-
-    Raises:
-        ValueError: If a value is neither a number nor a date, or a column has both.
+    The message says what the column is by `name` and `kind`. Raises `ValueError` if a value is neither a number nor a
+    date, or a column has both.
     """
     if isinstance(values, np.ma.MaskedArray):
         values = np.where(np.ma.getmaskarray(values), np.nan, values.data)

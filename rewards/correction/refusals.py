@@ -17,11 +17,7 @@ COMPUTED_R2 = 0.99
 
 
 def refuse_too_few_rows(num_rows: int, num_coefficients: int, what: str = "rows") -> None:
-    """Refuses fewer than 10 rows per coefficient.
-
-    Raises:
-        ValueError: With the numbers.
-    """
+    """Raises `ValueError` for fewer than 10 rows per coefficient."""
     needed = ROWS_PER_COEFFICIENT * num_coefficients
     if num_rows < needed:
         raise ValueError(
@@ -31,11 +27,7 @@ def refuse_too_few_rows(num_rows: int, num_coefficients: int, what: str = "rows"
 
 
 def refuse_one_group(groups: Array | None) -> None:
-    """Refuses groups that are all the same.
-
-    Raises:
-        ValueError: With the label.
-    """
+    """Raises `ValueError` for groups that are all the same."""
     if groups is not None and len(groups) and len(np.unique(groups)) < 2:
         raise ValueError(
             f"`groups` must hold at least two labels, got {groups[:1].tolist()[0]!r} in every row. "
@@ -44,17 +36,7 @@ def refuse_one_group(groups: Array | None) -> None:
 
 
 def refuse_degenerate(names: Sequence[str], kind: str, values: Moments, places: Sequence[int]) -> None:
-    """Refuses columns that are constant, or given by each other.
-
-    Args:
-        names: Of K columns.
-        kind: What they are called in the message.
-        values: Moments that hold them.
-        places: Their columns there.
-
-    Raises:
-        ValueError: With the names.
-    """
+    """Raises `ValueError` for columns that are constant, or given by each other, at places of the moments."""
     places = list(places)
     for name, deviation, mean, level in zip(
         names, values.deviations[places], values.means[places], values.levels[places], strict=True
@@ -86,17 +68,7 @@ def refuse_degenerate(names: Sequence[str], kind: str, values: Moments, places: 
 def refuse_instruments(
     confounders: tuple[str, ...], instruments: tuple[str, ...], values: Moments, num_instrumented: int
 ) -> None:
-    """Refuses instruments that are confounders, or too few.
-
-    Args:
-        confounders: K names.
-        instruments: L names.
-        values: Moments of the outcome, the confounders and the instruments.
-        num_instrumented: Confounders that need an instrument.
-
-    Raises:
-        ValueError: With names and numbers.
-    """
+    """Raises `ValueError` for instruments that are confounders, or too few for those that need one."""
     count = len(confounders)
     between = np.abs(correlations(values.cross)[1 : 1 + count, 1 + count :])
     blurred = values.rounding[1 : 1 + count, None] + values.rounding[None, 1 + count :]
@@ -118,9 +90,7 @@ def refuse_instruments(
 def text_warnings(sample: Sample, r2: Array | None = None) -> list[str]:
     """Lists warnings about confounders that look computed from the text.
 
-    Args:
-        sample: With `text` for the length rule.
-        r2: `(K,)` share of each confounder that the text predicts, if it was estimated.
+    `r2` is the `(K,)` share of each confounder that the text predicts, if it was estimated.
     """
     found = []
     for number, (name, column) in enumerate(zip(sample.confounders.names, sample.confounders.values.T, strict=True)):

@@ -24,27 +24,16 @@ ReadTable = Callable[[], Iterable[TableChunk]]
 
 
 class Table(NamedTuple):
-    """Checked rows, and what is known of all of them.
+    """Checked rows, and what is known of all of them: an outcome, K confounders and L instruments."""
 
-    Attributes:
-        read: Gives the outcome, the K confounders and the L instruments of the rows, as often as asked.
-        moments: Of all these columns.
-        confounders: K names.
-        instruments: L names, None without.
-        categories: Whose levels some of the confounders are.
-        units: That dates were turned into, by the name of the column.
-        num_dropped: Rows left out because a value was missing.
-        sample: All rows at once; None in chunks.
-    """
-
-    read: Read
-    moments: Moments
-    confounders: tuple[str, ...]
-    instruments: tuple[str, ...] | None
-    categories: tuple[Category, ...]
-    units: dict[str, str]
-    num_dropped: int
-    sample: Sample | None = None
+    read: Read  # gives all these columns, as often as asked
+    moments: Moments  # of all these columns
+    confounders: tuple[str, ...]  # names
+    instruments: tuple[str, ...] | None  # names, None without
+    categories: tuple[Category, ...]  # whose levels some of the confounders are
+    units: dict[str, str]  # that dates were turned into, by the name of the column
+    num_dropped: int  # rows left out because a value was missing
+    sample: Sample | None = None  # all rows at once; None in chunks
 
     @property
     def of_levels(self) -> frozenset[str]:
@@ -61,12 +50,7 @@ def whole_table(sample: Sample) -> Table:
 
 
 def table_in_chunks(read: ReadTable, missing: Missing) -> Table:
-    """Makes the table of rows that need not be in memory.
-
-    Args:
-        read: Gives the chunks from the start, each time the same.
-        missing: `refuse` rows with missing values, or `drop` them.
-    """
+    """Makes the table of rows that need not be in memory; each call of `read` gives the same chunks."""
     reader = _ChunkReader(read, missing)
     moments = collect(reader)._replace(origins=reader.origins)
     names = reader.confounders, reader.instruments
@@ -87,11 +71,7 @@ class _ChunkReader:
         self.num_dropped = 0
 
     def __call__(self) -> Iterator[Rows]:
-        """Gives the outcome, the confounders and the instruments of each chunk.
-
-        Raises:
-            ValueError: If a chunk cannot be used, or has other columns than the first one.
-        """
+        """Gives the outcome, the confounders and the instruments of each chunk."""
         self.num_dropped = 0
         for number, chunk in enumerate(self.read()):
             if not number and self.categories is None:

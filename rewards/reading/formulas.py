@@ -93,9 +93,6 @@ WARM_UP = (("\\frac{1}{2}", "0.5"), ("x + 1", "7"), ("\\{1, 2\\}", "x = 5"))  # 
 class MathGrader:
     r"""Tells whether a formula equals the reference; None if the reference is no formula.
 
-    Raises:
-        ImportError: If math-verify is not installed.
-
     Example:
         >>> grade = MathGrader()
         >>> grade((r"\frac{1}{2}", "0.5")), grade(("5", "5 or 6"))

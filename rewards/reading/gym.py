@@ -22,17 +22,11 @@ EVALUATED = frozenset({
 
 
 class TaskSpec(NamedTuple):
-    """A task and its settings.
-
-    Attributes:
-        name: Of the task.
-        settings: Fields of the library's configuration for it, with `seed` and `size`.
-        shots: Solved questions in front of each question.
-    """
+    """A task and its settings."""
 
     name: str
-    settings: Mapping[str, Any]
-    shots: int = 0
+    settings: Mapping[str, Any]  # fields of the library's configuration for it, with `seed` and `size`
+    shots: int = 0  # solved questions in front of each question
 
 
 def is_task(text: str) -> bool:
@@ -43,11 +37,7 @@ def is_task(text: str) -> bool:
 def read_spec(text: str) -> TaskSpec:
     """Reads `reasoning_gym:TASK?setting=value&...`; a value is JSON, or else a text.
 
-    `shots` is ours, every other setting the library's.
-
-    Raises:
-        ValueError: If there is no name, a setting has no value or is there twice, or `seed`, `size` or `shots` is no
-            number.
+    `shots` is ours, every other setting the library's. Raises `ValueError` if a setting cannot be read.
 
     Example:
         >>> read_spec('reasoning_gym:basic_arithmetic?max_terms=3&operators=["+", "-"]').settings["operators"]
@@ -72,9 +62,7 @@ def read_spec(text: str) -> TaskSpec:
 def make_task(spec: TaskSpec) -> Any:
     """Makes the library's data set of a task, whose items are drawn as they are looked up.
 
-    Raises:
-        ImportError: If reasoning-gym is not installed.
-        ValueError: If there is no such task or setting, or the task refuses a value.
+    Raises `ImportError` if reasoning-gym is not installed, `ValueError` if the task is unknown or refuses a setting.
 
     Example:
         >>> from rewards.extras import EXTRAS, is_installed
@@ -129,8 +117,7 @@ TUPLE, PAIRS, FRACTION = "tuple of", "pairs of", "fraction of"  # keys of an obj
 def write_entry(entry: Mapping[str, Any]) -> str:
     """Writes an item as JSON in which tuples, fractions and keys that are numbers stay what verifiers compare.
 
-    Raises:
-        TypeError: If it holds what neither JSON nor this has.
+    Raises `TypeError` if it holds what neither JSON nor this has.
 
     Example:
         >>> read_entry(write_entry({"answer": (1, 2), "metadata": {3: None}}))
@@ -140,11 +127,7 @@ def write_entry(entry: Mapping[str, Any]) -> str:
 
 
 def read_entry(text: str) -> dict[str, Any]:
-    """Reads what `write_entry` wrote.
-
-    Raises:
-        ValueError: If it is no such text.
-    """
+    """Reads what `write_entry` wrote; raises `ValueError` if it is no such text."""
     entry = json.loads(text, object_hook=_rich)
     if not isinstance(entry, dict) or "answer" not in entry:
         raise ValueError(f"An item of reasoning-gym must be a JSON object with an `answer`, got {text!r:.80}.")
@@ -152,11 +135,7 @@ def read_entry(text: str) -> dict[str, Any]:
 
 
 def check_python(name: str, entry: Mapping[str, Any]) -> None:
-    """Checks that what a verifier would run of an item is no code but what the library writes there.
-
-    Raises:
-        ValueError: If it is.
-    """
+    """Raises `ValueError` if what a verifier would run of an item is other code than the library writes there."""
     if name not in READ_AS_PYTHON:
         return
     keys, form = READ_AS_PYTHON[name]
@@ -191,23 +170,14 @@ def _rich(found: dict[str, Any]) -> Any:
 
 
 class Graded(NamedTuple):
-    """What a verifier says.
+    """What a verifier says."""
 
-    Attributes:
-        score: Of the answer, in the task's own terms; 1 is right.
-        unread: What the verifier raised at the answer, though it reads the task's own.
-    """
-
-    score: float
-    unread: str = ""
+    score: float  # in the task's own terms; 1 is right
+    unread: str = ""  # what the verifier raised at the answer, though it reads the task's own
 
 
 class GymGrader:
-    """Scores an answer with the verifier of its task.
-
-    Raises:
-        ImportError: If reasoning-gym is not installed.
-    """
+    """Scores an answer with the verifier of its task; raises `ImportError` if reasoning-gym is not installed."""
 
     def __init__(self) -> None:
         make_task(read_spec("reasoning_gym:chain_sum"))  # loads the library, before the clock of a call starts

@@ -79,15 +79,10 @@ def can_shuffle(options: Sequence[str]) -> bool:
 
 
 def draw_permutation(options: Sequence[str], rng: random.Random, *, exclude_identity: bool = False) -> tuple[int, ...]:
-    """Draws an order for the options, uniformly over the orders that keep anchored options in place.
+    """Draws an order for K options, uniformly over the orders that keep anchored options in place.
 
-    Args:
-        options: The row's own options, K of them.
-        rng: Source of randomness.
-        exclude_identity: Whether to redraw the order that changes nothing.
-
-    Returns:
-        K indices: option `perm[j]` is shown in place `j`. The identity if the options cannot be shuffled.
+    Option `perm[j]` is shown in place `j`. It is the identity if the options cannot be shuffled; `exclude_identity`
+    redraws it.
     """
     identity = tuple(range(len(options)))
     if not can_shuffle(options):

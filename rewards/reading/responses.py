@@ -103,10 +103,8 @@ def parse_response(text: str, response_format: ResponseFormat = DEFAULT_FORMAT) 
 def completion_text(completion: Completion) -> str:
     """Reads the text of a completion, plain or conversational; of several messages the last one.
 
-    A trace that TRL took out of the content, as it does with tools, stands in front of it again.
-
-    Raises:
-        TypeError: If the completion is neither a string nor a list of messages with a `content`.
+    A trace that TRL took out of the content, as it does with tools, stands in front of it again. Raises `TypeError` if
+    the completion is neither a text nor messages.
 
     Example:
         >>> completion_text([{"role": "assistant", "content": "Answer: B"}])

@@ -18,18 +18,9 @@ class Graders:
 
     A limit of the library itself would work on the main thread only, if at all, and an item that is cut off must not
     look like a wrong answer: one that takes too long, or breaks the grader, is None. Their shares are logged as
-    `<name>/timeout_rate` and `<name>/error_rate`.
-
-    Args:
-        name: Of the reward, in what is logged.
-        extra: What brings the grader's library; looked for before a process is started.
-        make: Makes the grader, a function of one item; importable.
-        timeout: Seconds for one item, from when it starts.
-        workers: Number of processes.
-        memory_gb: Address space of each.
-
-    Raises:
-        ValueError: If a setting is not above 0.
+    `<name>/timeout_rate` and `<name>/error_rate`. `extra` brings the grader's library, `make` makes a function of one
+    item and is importable, `timeout` is in seconds for one item, and `memory_gb` is each worker's address space.
+    Raises `ValueError` if a setting is not above 0.
     """
 
     def __init__(

@@ -42,8 +42,7 @@ class Logs:
     def extra(self, column: str, values: Sequence[Any]) -> None:
         """Takes a column of the completions table.
 
-        Raises:
-            ValueError: If it has not one value per row: TRL would put the values beside other rows.
+        Raises `ValueError` if it has not one value per row: TRL would put the values beside other rows.
         """
         if len(values) != self.size:
             raise ValueError(f"`log_extra` got {len(values)} values of {column!r} for {self.size} completions.")
@@ -159,28 +158,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class GuardSettings:
-    """How rewards are called.
+    """How rewards are called."""
 
-    Attributes:
-        workers: Processes that share the rows of a batch; with 0 rewards are called in this process, where a plain
-            function that hangs cannot be stopped.
-        timeout: Seconds for one completion, from the moment its call starts; None sets no limit.
-        memory_gb: Limit of a worker's address space in GiB.
-        on_invalid: What an invalid value becomes: with `skip` and `raise` None, with `zero` 0.0. It is the trainer
-            that raises, once every rank has its rewards; a rank that raised alone would leave the others waiting.
-    """
-
-    workers: int = 0
-    timeout: float | None = None
-    memory_gb: float | None = None
-    on_invalid: str = "skip"
+    workers: int = 0  # that share a batch; with 0 a function that hangs in this process cannot be stopped
+    timeout: float | None = None  # seconds for one completion, from the moment its call starts; None sets no limit
+    memory_gb: float | None = None  # limit of a worker's address space in GiB
+    on_invalid: str = "skip"  # `skip` and `raise` give None, which the trainer raises for on all ranks; `zero` 0.0
 
     def __post_init__(self) -> None:
-        """Checks the values.
-
-        Raises:
-            ValueError: If one is outside its range.
-        """
+        """Checks the values."""
         if self.on_invalid not in ON_INVALID:
             raise ValueError(f"`on_invalid` must be one of {', '.join(ON_INVALID)}; got {self.on_invalid!r}.")
         if self.workers < 0:
@@ -195,14 +181,8 @@ class GuardedReward:
     each with its own time limit, unless it says `whole_batch = True`: then one worker gets the batch, and the limit is
     that of all its rows. A coroutine function is awaited in this process, one row at a time if there is a limit.
 
-    Args:
-        func: The reward.
-        settings: How it is called.
-        pool: The workers, shared with other rewards; by default its own.
-
-    Attributes:
-        left_out: Rows of calls to come whose reward nobody needs: they are 0.0, and the reward is not asked about them
-            unless it reads whole batches.
+    `pool` is shared with other rewards. Rows that are `left_out` of calls to come need no reward: they are 0.0, and
+    the reward is not asked about them unless it reads whole batches.
     """
 
     def __init__(
@@ -235,12 +215,7 @@ class GuardedReward:
     def score_again(self, given: Mapping[str, Any], rows: Sequence[int]) -> Any:
         """Scores some rows of the last call again, in another worker if there are two; nothing is logged or kept.
 
-        Args:
-            given: The arguments of that call.
-            rows: Which, in the order in which the reward gets them.
-
-        Returns:
-            Their `Score`s; what `AsyncGuardedReward` returns is to be awaited.
+        The reward gets them in the order of `rows`. What `AsyncGuardedReward` returns is to be awaited.
         """
         chosen = chosen_rows(given, rows)
         if self.settings.workers == 0:

@@ -14,13 +14,8 @@ from typing import TYPE_CHECKING, Any
 def find_dotted(spec: str, *, noun: str = "Reward", written: str | None = None) -> Any:
     """Imports `package.module.name`; modules in the current folder are found, as `python -m` finds them.
 
-    Args:
-        spec: What to import.
-        noun: What it is to be, for messages.
-        written: The spec as the user wrote it, if otherwise.
-
-    Raises:
-        ValueError: If the module cannot be imported or has no such name.
+    Messages call it a `noun`, as it was `written`. Raises `ValueError` if the module cannot be imported or has no such
+    name.
     """
     module_name, _, name = spec.rpartition(".")
     spec = written or spec
@@ -41,13 +36,8 @@ def find_dotted(spec: str, *, noun: str = "Reward", written: str | None = None) 
 def find_in_file(spec: str, base_dir: Path | str | None, *, noun: str = "Reward") -> tuple[str, Any]:
     """Loads `path/to/file.py:name` and returns the spec with an absolute path, and what it names.
 
-    Args:
-        spec: As the user wrote it.
-        base_dir: Folder that the path is relative to; after it, the current folder is tried.
-        noun: What it is to be, for messages.
-
-    Raises:
-        ValueError: If the file is missing, cannot be loaded, or has no such name.
+    The path is relative to `base_dir`, then to the current folder. Raises `ValueError` if the file is missing, cannot
+    be loaded, or has no such name.
     """
     path, _, name = spec.rpartition(":")
     if not path.endswith(".py") or not name:
@@ -112,11 +102,7 @@ def shipped_rewards() -> "dict[str, list[EntryPoint]]":
 
 
 def load_shipped(name: str, points: "list[EntryPoint]") -> Any:
-    """Loads a reward of an installed package.
-
-    Raises:
-        ValueError: If several packages ship it, or loading it fails.
-    """
+    """Loads a reward of an installed package; raises `ValueError` if several ship it, or loading it fails."""
     values = {point.value for point in points}
     if len(values) > 1:
         listed = ", ".join(f"{point.value} of {package_of(point)}" for point in sorted(points, key=package_of))

@@ -78,10 +78,6 @@ def better_side(func: Callable[..., Any], *, is_audit: bool = False) -> str:
 
     Of one that does not say so higher ones are, which are paid; of a monitor, or another audit, nobody knows.
 
-    Args:
-        func: The reward.
-        is_audit: Whether it is logged and not trained on.
-
     Example:
         >>> from rewards.scoring.manipulation import manipulation
         >>> better_side(manipulation, is_audit=True), better_side(len), better_side(len, is_audit=True)

@@ -13,19 +13,12 @@ FAILURES = ("error", "timeout", "died", "not a number", "not finite")
 
 
 class Score(NamedTuple):
-    """A reward's answer to one row.
+    """A reward's answer to one row."""
 
-    Attributes:
-        value: The reward; None if it has nothing to say about the row, or failed.
-        failure: None, one of `FAILURES`, or `LEFT_OUT`.
-        message: What was raised or returned; empty without a failure.
-        seconds: How long the row took; a share of the call if the batch was called as a whole.
-    """
-
-    value: float | None
-    failure: str | None = None
-    message: str = ""
-    seconds: float = 0.0
+    value: float | None  # None if it has nothing to say about the row, or failed
+    failure: str | None = None  # None, one of `FAILURES`, or `LEFT_OUT`
+    message: str = ""  # what was raised or returned; empty without a failure
+    seconds: float = 0.0  # a share of the call if the batch was called as a whole
 
 
 def read_scores(values: Any, size: int, seconds: float) -> list[Score]:
@@ -81,9 +74,8 @@ def written(value: Any) -> str:
 class Composition:
     """Gates and limits of rewards, which are named by their place.
 
-    Attributes:
-        limits: Lowest and highest value of a reward; an infinite one sets no limit.
-        gates: Which reward opens another: where the gate's own value is not above 0, the other counts 0.
+    Limits are the lowest and highest value of a reward; an infinite one sets no limit. A gate is the reward that opens
+    another: where the gate's own value is not above 0, the other counts 0.
 
     Example:
         >>> import numpy as np
@@ -102,13 +94,9 @@ class Composition:
         return sorted({*self.limits, *self.gates})
 
     def apply(self, values: "np.ndarray") -> "np.ndarray":
-        """Returns what counts of each reward.
+        """Returns what counts, `(N, F)`, of the rewards of N completions by F functions; NaN where one gave None.
 
-        Args:
-            values: `(N, F)` rewards of N completions by F functions; NaN where a function gave None.
-
-        Returns:
-            `(N, F)`. A gate without a value leaves the reward behind it without one: nobody knows whether it counts.
+        A gate without a value leaves the reward behind it without one: nobody knows whether it counts.
         """
         import numpy as np
 

@@ -181,11 +181,7 @@ def _write(pipe: int, content: Any) -> None:
 
 
 def write_message(pipe: int, message: bytes) -> None:
-    """Writes a message with its length in front.
-
-    Raises:
-        BrokenPipeError: If nobody reads any more.
-    """
+    """Writes a message with its length in front; raises `BrokenPipeError` if nobody reads any more."""
     rest = memoryview(LENGTH.pack(len(message)) + message)
     while rest:
         rest = rest[os.write(pipe, rest) :]

@@ -37,12 +37,9 @@ class WorkerError(RuntimeError):
 class WorkerProcess:
     """One process with its pipes: calls to it, results from it, and one that only tells it whether this one lives.
 
-    Attributes:
-        sent: Indices of the calls that are with it, the running one first.
-        since: When it started what it is doing.
-        is_ready: Whether it has loaded the function.
-        is_full: Whether it said that it has no memory left, and ends.
-        ended: Whether its process is gone.
+    `sent` are indices of the calls that are with it, the running one first; `since` is when it started what it is
+    doing. It `is_ready` once it has loaded the function, and `is_full` when it said that it has no memory left, and
+    ends.
     """
 
     def __init__(self, function: bytes, memory_bytes: int, output: int | None = None) -> None:
@@ -202,23 +199,14 @@ SECONDS_PER_MESSAGE = 0.001  # of work, at least, if calls are that quick: a mes
 
 
 class Outcome(NamedTuple):
-    """What became of one call.
+    """What became of one call."""
 
-    Attributes:
-        value: What the function returned; None after a failure.
-        failure: None, `error` (it raised), `timeout`, or `died` (its process ended).
-        message: What was raised or how the process ended; empty without a failure.
-        seconds: How long the call ran.
-        worker: Number of the worker that returned.
-        ended: Whether its process is gone with it, and what that held: it died, was stopped, or has no memory left.
-    """
-
-    value: Any
-    failure: Failure | None = None
-    message: str = ""
-    seconds: float = 0.0
-    worker: int | None = None
-    ended: bool = False
+    value: Any  # what the function returned; None after a failure
+    failure: Failure | None = None  # error: it raised; died: its process ended
+    message: str = ""  # what was raised or how the process ended; empty without a failure
+    seconds: float = 0.0  # how long the call ran
+    worker: int | None = None  # number of the worker that returned
+    ended: bool = False  # whether its process is gone with it: it died, was stopped, or has no memory left
 
 
 class WorkerPool:
@@ -234,15 +222,9 @@ class WorkerPool:
     running what a killed call had started. mpire 2.10.2 (8 to 13 times) ends the batch at a hung or dead call. loky
     3.7.0 (7 to 10 times), like the standard library, ends no hung call and loses all pending ones when a worker dies.
 
-    Args:
-        func: A function of one argument that can be pickled and found by a fresh interpreter.
-        workers: Number of processes.
-        timeout: Seconds for one call, from the moment it starts; None sets no limit.
-        memory_gb: Limit of a worker's address space in GiB; above it the call gets a `MemoryError`.
-        output: File descriptor for what they write to standard output and standard error; None is this process's own.
-
-    Raises:
-        WorkerError: If `func` cannot be pickled, or a worker cannot load it.
+    `func` takes one argument, can be pickled and found by a fresh interpreter. `timeout` is in seconds for one call,
+    from the moment it starts. Above `memory_gb` of address space, in GiB, a call gets a `MemoryError`. Workers write
+    to the file descriptor `output`. Raises `WorkerError` if `func` cannot be pickled, or a worker cannot load it.
 
     Example:
         >>> with WorkerPool(len, workers=2, timeout=5.0) as pool:
@@ -297,19 +279,11 @@ class WorkerPool:
         to_load: float | None = None,
         not_by: Sequence[int | None] = (),
     ) -> list[Outcome]:
-        """Calls the function on each item.
+        """Calls the function on each item, and returns one outcome per item, in order.
 
-        Args:
-            calls: What the function gets, one item per call.
-            timeout: Seconds for one call; None is the pool's own limit.
-            to_load: Seconds for a call that goes on reading files; the limit then holds from the last one it read.
-            not_by: For each call the number of a worker that it is not for, where there is another one.
-
-        Returns:
-            One outcome per item, in order.
-
-        Raises:
-            WorkerError: If a worker cannot load the function.
+        `timeout` is in seconds for one call, by default the pool's. A call that goes on reading files has `to_load`
+        seconds; the limit then holds from the last one it read. `not_by` has for each call the number of a worker that
+        it is not for, where there is another one. Raises `WorkerError` if a worker cannot load the function.
         """
         if not self._finalizer.alive:
             raise WorkerError("The pool is closed.")

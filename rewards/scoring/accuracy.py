@@ -39,16 +39,10 @@ class Accuracy:
         answer: Sequence[int | str | None],
         **kwargs: Any,
     ) -> list[float | None]:
-        """Scores completions; a row whose `answer` is None is skipped.
+        """Scores completions; a row whose `answer`, a 0-based index or a letter, is None is skipped.
 
-        Args:
-            completions: The responses, plain or conversational.
-            options: Options per row, in the order of the prompt.
-            answer: The right option per row, as a 0-based index or a letter.
-            **kwargs: Other columns, not used.
-
-        Raises:
-            TypeError: If an answer is neither an index nor a letter of an option.
+        `options` are in the order of the prompt. Raises `TypeError` if an answer is neither an index nor a letter of
+        an option.
 
         Example:
             >>> accuracy(["<answer>B</answer>", "Answer: A"], [["iron", "gold"], ["iron", "gold"]], [1, "B"])

@@ -74,11 +74,7 @@ def _code(block: re.Match[str]) -> str:
 
 
 def read_tests(tests: Any) -> list[CallTest | PrintTest]:
-    """Reads the tests of a row.
-
-    Raises:
-        ValueError: If one has neither form, or there is none.
-    """
+    """Reads the tests of a row; raises `ValueError` if one has neither form, or there is none."""
     if isinstance(tests, str) or not isinstance(tests, Sequence) or not tests:
         raise ValueError(f"Column `tests` must hold a list of tests, got {tests!r:.120}. {_FORMS}")
     return [_read_test(test) for test in tests]
@@ -200,15 +196,8 @@ class CodeAccuracy:
     ) -> list[float | None]:
         """Scores completions; a row whose `tests` are None is skipped.
 
-        Args:
-            completions: The responses, plain or conversational.
-            tests: The tests per row.
-            log_metric: TRL's; gets the shares of programs over a limit, and of those that could not be run.
-            **kwargs: Other columns, not used.
-
-        Raises:
-            ValueError: If tests have no form that is known.
-            RuntimeError: If programs cannot be isolated here.
+        `log_metric` gets the shares of programs over a limit, and of those that could not be run. Raises `ValueError`
+        if tests have no form that is known, `RuntimeError` if programs cannot be isolated here.
         """
         self._require_isolation()
         known = [None if each is None else read_tests(each) for each in tests]
@@ -255,7 +244,6 @@ class CodeAccuracy:
 
 
 def _runs(program: str, tests: Sequence[Test]) -> list[ProgramRun]:
-    """Lists what to run: one run for all expressions, and one for each input."""
     calls = tuple(test.expression for test in tests if isinstance(test, CallTest))
     prints = [ProgramRun(program, None, test.given) for test in tests if isinstance(test, PrintTest)]
     return [*([ProgramRun(program, calls)] if calls else []), *prints]

@@ -85,22 +85,13 @@ class AnswerConsistency:
         second_right: Sequence[Sequence[bool] | None] | None = None,
         **kwargs: Any,
     ) -> list[float | None]:
-        """Scores completions.
+        """Scores completions by the columns that `ACRETrainer` or, where answers are texts, `TextACRETrainer` adds.
 
-        Args:
-            completions: The responses; read only if there is no `first_choice`.
-            answer: Index of the right option per row; None skips the row.
-            first_choice: First answer per row, None for no answer. `ACRETrainer` adds this column.
-            second_choices: Second answers per row, mapped back to the row's own options. None for a row without a
-                second pass, which then counts as a wrong second answer. `ACRETrainer` adds this column.
-            options: Options per row; read only if there is no `first_choice`.
-            first_right: Where answers are texts, whether the first is right; None skips the row. `TextACRETrainer`
-                adds this column.
-            second_right: The same for second answers; None for a row without a second pass, as above.
-            **kwargs: Other columns, not used.
-
-        Raises:
-            ValueError: If the reward needs second answers and there are none.
+        `first_choice` has the first answer per row, None for no answer, and `second_choices` the second ones, mapped
+        back to the row's own options; `first_right` and `second_right` say instead which are right. A row without a
+        second pass has None, and counts as a wrong second answer. None as `answer`, the index of the right option, or
+        as `first_right` skips the row. `completions` and `options` are read only if there is no `first_choice`. Raises
+        `ValueError` if the reward needs second answers and there are none.
         """
         if first_right is not None:
             verdicts = zip(first_right, second_right or [None] * len(first_right), strict=True)

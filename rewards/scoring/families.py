@@ -18,18 +18,11 @@ _GIVEN = (
 
 
 class Family(NamedTuple):
-    """A family.
+    """A family."""
 
-    Attributes:
-        name: In metrics, and in the column `family` of rows.
-        spec: As the user named it, with an absolute path.
-        make: Returns a version of a question, its text, the pair of a whole prompt and its answer, or None if it
-            cannot change it.
-    """
-
-    name: str
-    spec: str
-    make: Callable[[Version, random.Random], Any]
+    name: str  # in metrics, and in the column `family` of rows
+    spec: str  # as the user named it, with an absolute path
+    make: Callable[[Version, random.Random], Any]  # returns a version, its text, a pair of prompt and answer, or None
 
 
 class ChangedPrompt(NamedTuple):
@@ -45,15 +38,9 @@ class FamilyError(ValueError):
 
 
 def check_specs(specs: object, key: str, known: Sequence[str] = ON_PROMPTS) -> None:
-    """Checks how families are named; no file is loaded.
+    """Checks how families are named under a setting: as `known` ones, or as functions; no file is loaded.
 
-    Args:
-        specs: Names, or functions as `path/to/file.py:function` or `package.module.function`.
-        key: The setting that names them, for messages.
-        known: The names that can be used there.
-
-    Raises:
-        ValueError: If there is none, one is neither known nor written as a function, or one is there twice.
+    Raises `ValueError`.
     """
     if not isinstance(specs, list | tuple) or not specs:
         raise ValueError(f"{key} must list families; got {specs!r}.")
@@ -79,14 +66,8 @@ def find_families(
 ) -> list[Family]:
     """Finds families by name, or loads `path/to/file.py:function` or `package.module.function`.
 
-    Args:
-        specs: As the user wrote them.
-        key: The setting that names them, for messages.
-        known: The names that can be used there.
-        base_dir: Folder that paths are relative to; after it, the current folder is tried.
-
-    Raises:
-        ValueError: If one is unknown, cannot be loaded or is no function.
+    Paths are relative to `base_dir`, then to the current folder. Messages call the setting `key`. Raises `ValueError`
+    if one is unknown, cannot be loaded or is no function.
     """
     check_specs(specs, key, known)
     return [_find(spec, base_dir) for spec in specs]
@@ -100,17 +81,8 @@ def as_family(make: Family | Callable[[Version, random.Random], Any]) -> Family:
 def call_family(family: Family, original: Version, rng: random.Random, row: str) -> Any:
     """Calls a family on a copy of a question, so that it cannot change the row itself.
 
-    Args:
-        family: One's own may do anything.
-        original: The question.
-        rng: What it draws from.
-        row: Names the row, for messages.
-
-    Returns:
-        A `Version`, a pair of a prompt and its answer, or None.
-
-    Raises:
-        FamilyError: If it raises, or returns something else.
+    Returns a `Version`, a pair of a prompt and its answer, or None. Raises `FamilyError` if the family raises, or
+    returns something else.
 
     Example:
         >>> family = as_family(lambda version, rng: version.question.upper())
@@ -148,16 +120,8 @@ def change_prompt(
 ) -> ChangedPrompt | None:
     """Draws a family that can change a row, and a version of it; None if none can.
 
-    A family sees the prompt as a question without options: a text itself, of messages the last one of the user.
-
-    Args:
-        families: To draw from.
-        row: With `prompt`, and whatever else families read.
-        rng: What is drawn from.
-        gold_column: Column with the right answer, where there is one.
-
-    Raises:
-        FamilyError: If a family raises, or returns what is no version.
+    A family sees the prompt as a question without options: a text itself, of messages the last one of the user. Raises
+    `FamilyError` if a family raises, or returns what is no version.
 
     Example:
         >>> def without_hint(version, rng):

@@ -40,15 +40,7 @@ class Length:
     def __call__(
         self, completions: Sequence[Completion], completion_ids: Sequence[Sequence[int]] | None = None, **kwargs: Any
     ) -> list[float]:
-        """Scores completions.
-
-        Args:
-            completions: The responses; counted with `unit="characters"`.
-            completion_ids: Their tokens; counted with `unit="tokens"`.
-            **kwargs: Other columns, not used.
-
-        Raises:
-            ValueError: If tokens are to be counted and there are none.
+        """Scores completions: their text with `unit="characters"`, else the tokens in `completion_ids`.
 
         Example:
             >>> Length(max_length=100, margin=20)(["", "", ""], completion_ids=[[7] * 80, [7] * 90, [7] * 101])

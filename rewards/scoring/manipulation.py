@@ -35,12 +35,7 @@ OFFER = (
 
 
 class Wordings(NamedTuple):
-    """The patterns of a family.
-
-    Attributes:
-        alone: What counts wherever it stands.
-        near_offer: What counts only near an offer.
-    """
+    """The patterns of a family: those that count wherever they stand, and those that count only near an offer."""
 
     alone: str
     near_offer: str = r"(?!)"

@@ -58,16 +58,10 @@ class MathAccuracy:
     ) -> list[float | None]:
         r"""Scores completions; a row whose `answer` is None or no formula is skipped.
 
-        Args:
-            completions: The responses, plain or conversational.
-            answer: The right answer per row: a number, LaTeX with or without `$`, or a text with one `\boxed{}`. If
-                math-verify cannot read it, the same text earns 1.0 and every other None.
-            log_metric: TRL's; gets the shares of comparisons that ended without a verdict.
-            **kwargs: Other columns, not used.
-
-        Raises:
-            ImportError: If math-verify is not installed.
-            TypeError: If an answer is neither a number nor a text.
+        An `answer` is a number, LaTeX with or without `$`, or a text with one `\boxed{}`. If math-verify cannot read
+        it, the same text earns 1.0 and every other None. `log_metric` gets the shares of comparisons that ended
+        without a verdict. Raises `ImportError` if math-verify is not installed, `TypeError` if an answer is neither a
+        number nor a text.
         """
         golds = [_read_gold(gold) for gold in answer]
         formulas = [answered_formula(completion_text(text), self.response_format) for text in completions]

@@ -60,13 +60,7 @@ class NumberAccuracy:
     ) -> list[float | None]:
         """Scores completions; a row whose `answer` is None or cannot be read as one number is skipped.
 
-        Args:
-            completions: The responses, plain or conversational.
-            answer: The right number per row, as a number or as text.
-            **kwargs: Other columns, not used.
-
-        Raises:
-            TypeError: If an answer is neither a number nor a text.
+        Raises `TypeError` if an answer is neither a number nor a text.
 
         Example:
             >>> number_accuracy(["<answer>1,000</answer>", "Answer: 50%", "Answer: 3 or 4"], [1000, "1/2", 3])

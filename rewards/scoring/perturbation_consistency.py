@@ -69,21 +69,13 @@ class PerturbationConsistency:
     ) -> list[float | None]:
         """Scores completions; a row whose `answer` is None is skipped.
 
-        Args:
-            completions: The responses, plain or conversational.
-            origin: Names the question that a row is, or is a version of.
-            family: `original`, or the family of the version.
-            answer: Index of the right option per row; where there are no options the right text or number, which is
-                compared as it is written, or a list of which each is right.
-            options: Options per row, in the order of the prompt; without them answers are compared as texts.
-            permutation: The place each shown option has in the original; None for the same order.
-            answers_under_perturbation: Per row the answers under perturbation, as indices into the original's options
-                or as texts, None for no answer. Used instead of other rows' answers.
-            log_metric: TRL's; gets the flip rate of each family that is in the call.
-            **kwargs: Other columns, not used.
-
-        Raises:
-            ValueError: If the columns it needs are missing.
+        `origin` names the question that a row is, or is a version of; `family` is `original`, or that of the version.
+        `answer` is the index of the right option; where there are no options the right text or number, which is
+        compared as it is written, or a list of which each is right. `options` are in the order of the prompt, and
+        `permutation` has the place of each in the original, None for the same order. `answers_under_perturbation`, as
+        indices into the original's options or as texts, None for no answer, are used instead of other rows' answers.
+        `log_metric` gets the flip rate of each family that is in the call. Raises `ValueError` if the columns it needs
+        are missing.
 
         Example:
             >>> texts = ["Answer: A", "Answer: B", "Answer: B", "Answer: B"]
@@ -129,7 +121,6 @@ class PerturbationConsistency:
         names: list[tuple[Hashable, str]],
         log_metric: Callable[[str, float], None] | None,
     ) -> list[float | None]:
-        """Holds originals against versions and versions against originals."""
         answers: dict[Hashable, dict[str, list[Key]]] = defaultdict(lambda: defaultdict(list))
         for key, (origin, family) in zip(keys, names, strict=True):
             answers[origin][family].append(key)
@@ -157,10 +148,7 @@ class UnseenPerturbationConsistency(PerturbationConsistency):
 def read_answer(answer: str | None, options: Sequence[str] | None, order: Sequence[int] | None) -> Key:
     """Reads an answer in a form that is the same in every version of a question; None if it is not exactly one.
 
-    Args:
-        answer: As it was written.
-        options: Those that were shown; None for a question without.
-        order: The place each shown option has in the original; None for the same order.
+    `order` has the place of each shown option in the original; None for the same order.
 
     Example:
         >>> read_answer("A", ["gold", "iron"], (1, 0)), read_answer("Gold.", None, None)

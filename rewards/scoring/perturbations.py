@@ -164,13 +164,7 @@ def make_versions(
 ) -> dict[str, Version | None]:
     """Makes a version of a question by each family; None where a family cannot change it.
 
-    What is drawn depends on the seed, the question's name and the family's, and on nothing else.
-
-    Args:
-        original: The question.
-        origin: Its name.
-        families: By name.
-        seed: Seed of everything that is drawn.
+    What is drawn depends on the seed, `origin`, the question's name, and the family's, and on nothing else.
 
     Example:
         >>> make_versions(Version("Which rusts?", None, "iron"), "q", {"option_order": option_order})
@@ -180,11 +174,7 @@ def make_versions(
 
 
 def check_families(families: Sequence[str]) -> None:
-    """Checks names of families.
-
-    Raises:
-        ValueError: If one is unknown, or there is none.
-    """
+    """Raises `ValueError` if a name of a family is unknown, or there is none."""
     if isinstance(families, str) or not families or not set(families) <= set(FAMILIES):
         raise ValueError(f"`families` must list some of {', '.join(FAMILIES)}; got {families!r}.")
 

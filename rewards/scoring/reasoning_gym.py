@@ -60,16 +60,10 @@ class ReasoningGym:
     ) -> list[float | None]:
         """Scores completions; a row whose `task` or `entry` is None is skipped.
 
-        Args:
-            completions: The responses, plain or conversational.
-            task: The task per row, `reasoning_gym:TASK` with its settings.
-            entry: What the verifier reads, a Python literal.
-            log_metric: TRL's; gets the shares of answers without a verdict, and of those no verifier could read.
-            **kwargs: Other columns, not used.
-
-        Raises:
-            ImportError: If reasoning-gym is not installed.
-            ValueError: If a task is none of reasoning-gym's, or runs answers and that is not allowed.
+        `task` is `reasoning_gym:TASK` with its settings, `entry` what the verifier reads, as `path:
+        reasoning_gym:TASK` writes it. `log_metric` gets the shares of answers without a verdict, and of those no
+        verifier could read. Raises `ImportError` if reasoning-gym is not installed, `ValueError` if a task is unknown,
+        or runs answers and that is not allowed.
         """
         for name in dict.fromkeys(filter(None, task)):
             self._check(name)

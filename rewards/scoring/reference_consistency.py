@@ -132,15 +132,11 @@ class ReferenceConsistency:
         log_metric: Callable[[str, float], None] | None = None,
         **kwargs: Any,
     ) -> list[float | None]:
-        """Scores completions.
+        """Scores completions, whose answers are lists of authors.
 
-        Args:
-            completions: The responses, plain or conversational; the answer is the list of authors.
-            prompts: Their prompts; responses to one prompt are about one reference.
-            reference_id: Names the reference of each row, where several prompts ask about one.
-            origin: Does so where there is no `reference_id`; several wordings of `dataset.prompt_template` make it.
-            log_metric: TRL's; gets the two means, as `reference_consistency/agreement` and `.../chance`.
-            **kwargs: Other columns, not used.
+        Responses to one prompt are about one reference. Where several prompts ask about one, `reference_id` names it,
+        or else `origin`, which several wordings of `dataset.prompt_template` make. `log_metric` gets the two means, as
+        `reference_consistency/agreement` and `.../chance`.
 
         Example:
             >>> answers = ["Ada Lovelace", "A. Lovelace", "Kurt Gödel", "Alan Turing"]
@@ -164,11 +160,9 @@ class ReferenceConsistency:
 
 
 class Contrast(NamedTuple):
-    """How much a list of authors agrees with others.
+    """How much a list of authors agrees with the other lists about its reference, and with those about others.
 
-    Attributes:
-        agreement: Mean overlap with the other lists about its reference.
-        chance: Mean over other references of the mean overlap with their lists.
+    `chance` is the mean over other references of the mean overlap with their lists.
     """
 
     agreement: float
@@ -181,12 +175,7 @@ class Contrast(NamedTuple):
 
 
 def contrast(lists: Sequence[Authors], references: Sequence[Hashable]) -> list[Contrast | None]:
-    """Contrasts each list with those about its own reference and about others; None where one of these is missing.
-
-    Args:
-        lists: Authors that each response names.
-        references: What each response is about.
-    """
+    """Contrasts each list with those about its own reference and about others; None where one of these is missing."""
     groups: dict[Hashable, list[int]] = defaultdict(list)
     naming: dict[str, set[Hashable]] = defaultdict(set)  # references by surname: lists without a common one overlap 0
     same: dict[Authors, list[int]] = defaultdict(list)

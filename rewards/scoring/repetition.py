@@ -43,15 +43,7 @@ class Repetition:
     def __call__(
         self, completions: Sequence[Completion], completion_ids: Sequence[Sequence[int]] | None = None, **kwargs: Any
     ) -> list[float]:
-        """Scores completions.
-
-        Args:
-            completions: The responses; read with `unit="words"`.
-            completion_ids: Their tokens; read with `unit="tokens"`.
-            **kwargs: Other columns, not used.
-
-        Raises:
-            ValueError: If tokens are to be read and there are none.
+        """Scores completions: their text with `unit="words"`, else the tokens in `completion_ids`.
 
         Example:
             >>> Repetition(ngram_size=2)(["", ""], completion_ids=[[1, 2, 3], [5, 5, 5, 5, 5]])

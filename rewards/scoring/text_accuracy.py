@@ -18,12 +18,8 @@ def normalise_text(text: str, *, ignore_articles: bool = False, ignore_accents: 
 
     In this order: NFC; typographic quotes and dashes become plain ones; invisible characters go; runs of whitespace
     become one space; quotes, asterisks, underscores or dollars around the whole go, and so do full stops at its end;
-    lower case. Everything else stays, so `C`, `C++` and `-5` differ from `c#` and `5`.
-
-    Args:
-        text: The answer.
-        ignore_articles: Whether a, an and the go too.
-        ignore_accents: Whether accents go too.
+    lower case; if asked, accents, and a, an and the. Everything else stays, so `C`, `C++` and `-5` differ from `c#`
+    and `5`.
 
     Example:
         >>> normalise_text(" **The  Beatles.** "), normalise_text("The Beatles", ignore_articles=True)
@@ -76,13 +72,7 @@ class TextAccuracy:
     ) -> list[float | None]:
         """Scores completions; a row whose `answer` is None or says nothing is skipped.
 
-        Args:
-            completions: The responses, plain or conversational.
-            answer: The right text per row, or a list of texts of which each is right.
-            **kwargs: Other columns, not used.
-
-        Raises:
-            TypeError: If an answer is neither a text nor a list of texts.
+        An `answer` is a text, or a list of texts of which each is right. Raises `TypeError` if it is neither.
 
         Example:
             >>> text_accuracy(["<answer>paris.</answer>", "Answer: Paris or London"], ["Paris", "Paris"])
@@ -102,11 +92,7 @@ class TextAccuracy:
 
 
 def accepted_texts(gold: str | Sequence[str] | None) -> list[str]:
-    """Lists the texts a row accepts.
-
-    Raises:
-        TypeError: If they are not texts.
-    """
+    """Lists the texts a row accepts; raises `TypeError` if they are not texts."""
     texts = [] if gold is None else [gold] if isinstance(gold, str) else gold
     if not isinstance(texts, Sequence) or not all(isinstance(text, str) for text in texts):
         raise TypeError(

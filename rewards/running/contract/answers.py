@@ -140,8 +140,7 @@ def _forms_tried(samples: Sequence[Sample]) -> str:
 def name_the_golds(trial: Trial) -> str:
     """Says in a sentence what right answers the rows hold, and which reward grades such ones.
 
-    Returns:
-        The sentence; empty if the reward reads none, or they hold numbers, as most rewards can read.
+    It is empty if the reward reads none, or they hold numbers, as most rewards can read.
     """
     column, read = gold_column(trial.rows), trial.description.parameters.columns
     if trial.is_synthetic or column is None or column not in read:

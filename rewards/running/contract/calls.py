@@ -36,14 +36,7 @@ DETACHED = "Return `value.item()`, or compute under `torch.no_grad()`."
 def read_values(
     name: str, values: Any, expected: int, describe: Callable[[int], str]
 ) -> list[float | None] | RewardProblem:
-    """Reads returned values as numbers, or says what is wrong with them.
-
-    Args:
-        name: Name of the reward.
-        values: What it returned.
-        expected: How many completions it was given.
-        describe: Names a completion by its index.
-    """
+    """Reads returned values as numbers, or says what is wrong with them; `describe` names a completion by index."""
     listed = _as_list(name, values)
     if isinstance(listed, RewardProblem):
         return listed
@@ -169,37 +162,22 @@ LOG_REMEDY = "`log_extra(column, values)` takes one value per completion; TRL ca
 
 
 class Call(NamedTuple):
-    """What a reward is called with.
-
-    Attributes:
-        rows: Columns per completion, with `prompt`.
-        completions: One completion per row.
-        names: What each completion is, in words.
-        in_thread: Whether to call it outside the main thread.
-    """
+    """What a reward is called with: one row of columns, with `prompt`, and one completion each."""
 
     rows: Sequence[Mapping[str, Any]]
     completions: Sequence[Completion]
-    names: Sequence[str] = ()
-    in_thread: bool = False
+    names: Sequence[str] = ()  # what each completion is, in words
+    in_thread: bool = False  # whether to call it outside the main thread
 
 
 class Called(NamedTuple):
-    """What came of a call.
+    """What came of a call."""
 
-    Attributes:
-        values: Numbers and None, one per completion; empty after a problem.
-        problem: Why there are no values.
-        seconds: How long it took.
-        remarks: What else was seen.
-        processes: How many child processes there are after it.
-    """
-
-    values: list[float | None]
+    values: list[float | None]  # numbers and None, one per completion; empty after a problem
     problem: RewardProblem | None
     seconds: float
-    remarks: list[RewardProblem]
-    processes: int = 0
+    remarks: list[RewardProblem]  # what else was seen
+    processes: int = 0  # how many child processes there are after it
 
 
 def call_watched(func: Callable[..., Any], call: Call) -> Called:

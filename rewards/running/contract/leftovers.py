@@ -22,9 +22,7 @@ ModuleFunctions = dict[str, Functions]
 def module_functions(known: ModuleFunctions | None = None) -> ModuleFunctions:
     """Takes down the functions and classes of every loaded module, and the methods of the classes.
 
-    Args:
-        known: What was taken down before; it is kept, but for what packages loaded since replaced, and modules loaded
-            since are added.
+    What was `known` before is kept, but for what packages loaded since replaced, and modules loaded since are added.
     """
     known = {} if known is None else known
     found = {name: own | _replaced(name, own, known, by_packages=True) for name, own in known.items()}

@@ -18,11 +18,7 @@ class Flood(BaseException):
 
 
 class Printed(io.StringIO):
-    """Standard output during a call.
-
-    Raises:
-        Flood: From the write that is too much.
-    """
+    """Standard output during a call; the write that is too much raises `Flood`."""
 
     def write(self, text: str) -> int:
         """Keeps a text."""
@@ -34,9 +30,7 @@ class Printed(io.StringIO):
 class Drain:
     """A pipe for what a process writes to its file descriptors: read at once, and thrown away after its beginning.
 
-    Attributes:
-        inlet: The descriptor to write to.
-        size: Number of bytes so far.
+    Write to `inlet`; `size` is the number of bytes so far.
     """
 
     def __init__(self) -> None:

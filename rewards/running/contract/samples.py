@@ -20,22 +20,13 @@ GOLD_COLUMNS = (
 
 
 class Sample(NamedTuple):
-    """One response to one row.
-
-    Attributes:
-        row: Columns of the data, with `prompt`.
-        text: The response.
-        role: What it is; `nothing` is a response without any content.
-        name: The same in words.
-        place: Number of the row, and of the form the answer is in; `right` and `wrong` samples of one place differ in
-            the answer only.
-    """
+    """One response to one row."""
 
     row: Row
     text: str
-    role: Role
-    name: str
-    place: tuple[int, int] = (0, 0)
+    role: Role  # `nothing` is a response without any content
+    name: str  # the same in words
+    place: tuple[int, int] = (0, 0)  # row and form; `right` and `wrong` samples of a place differ in the answer
 
 
 def answer_samples(rows: Sequence[Row], tags: ResponseFormat = DEFAULT_FORMAT) -> list[Sample]:
@@ -123,7 +114,6 @@ def _altered(text: str) -> str:
 
 
 def _answers(rows: Sequence[Row], index: int) -> tuple[list[str], list[str]]:
-    """Returns spellings of the right answer, and of a wrong one."""
     row, column = rows[index], gold_column(rows)
     if column is not None and is_choice(row):
         right, wrong = row["answer"], other_gold(rows, index, "answer")

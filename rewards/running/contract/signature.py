@@ -16,23 +16,14 @@ ALSO_MEANT = {"prompt": "prompts", "completion": "completions", "response": "com
 
 
 class Parameters(NamedTuple):
-    """The parameters of a reward that TRL can fill.
+    """The parameters of a reward that TRL can fill."""
 
-    Attributes:
-        required: Names without a default.
-        optional: Names with one.
-        takes_more: Whether it has `**kwargs`.
-        positional_only: Names before a `/`, without a default.
-        settings: Names whose default is a number or a text: what they hold is chosen, and no column of the data.
-        asked_for: Names that it takes from its `**kwargs` where they are there, by `get`, `pop` or `in`.
-    """
-
-    required: tuple[str, ...]
-    optional: tuple[str, ...]
-    takes_more: bool
-    positional_only: tuple[str, ...]
-    settings: tuple[str, ...] = ()
-    asked_for: tuple[str, ...] = ()
+    required: tuple[str, ...]  # without a default
+    optional: tuple[str, ...]  # with one
+    takes_more: bool  # whether it has `**kwargs`
+    positional_only: tuple[str, ...]  # before a `/`, without a default
+    settings: tuple[str, ...] = ()  # whose default is a number or a text: chosen, and no column of the data
+    asked_for: tuple[str, ...] = ()  # that it takes from its `**kwargs`, by `get`, `pop` or `in`
 
     @property
     def columns(self) -> list[str]:

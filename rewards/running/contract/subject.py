@@ -50,27 +50,16 @@ class RewardSpec:
 
 
 class Description(NamedTuple):
-    """What is known of a reward without calling it.
-
-    Attributes:
-        name: As TRL logs it.
-        parameters: What it takes.
-        whole_batch: Whether it says that it compares the completions of a batch.
-        not_picklable: Why it cannot be pickled; empty if it can.
-        remarks: What loading it did to the process, and what it says of itself that cannot be believed.
-        audit_only: Whether it says that it is a monitor.
-        renders_messages: Whether it says that it renders messages by a chat template.
-        asks_a_model: Whether its calls are paid for, or waited for.
-    """
+    """What is known of a reward without calling it."""
 
     name: str
     parameters: Parameters
-    whole_batch: bool
-    not_picklable: str
-    remarks: tuple[RewardProblem, ...] = ()
-    audit_only: bool = False
-    renders_messages: bool = False
-    asks_a_model: bool = False
+    whole_batch: bool  # whether it says that it compares the completions of a batch
+    not_picklable: str  # why it cannot be pickled; empty if it can
+    remarks: tuple[RewardProblem, ...] = ()  # what loading it did to the process, or cannot be believed
+    audit_only: bool = False  # whether it says that it is a monitor
+    renders_messages: bool = False  # whether it says that it renders messages by a chat template
+    asks_a_model: bool = False  # whether its calls are paid for, or waited for
 
 
 class Stopped(Exception):
@@ -106,17 +95,11 @@ class LocalSubject:
 
 
 class Limits(NamedTuple):
-    """How long a reward may take, in seconds.
+    """How long a reward may take, in seconds."""
 
-    Attributes:
-        call: One call, and loading it. The first call has twice as long.
-        completion: More for each completion of a call.
-        to_load: Loading it and the first call, as long as they go on reading files.
-    """
-
-    call: float = 5.0
-    completion: float = 0.0
-    to_load: float = 120.0
+    call: float = 5.0  # one call, and loading it; the first call has twice as long
+    completion: float = 0.0  # more for each completion of a call
+    to_load: float = 120.0  # loading it and the first call, as long as they go on reading files
 
     def of_call(self, completions: int, seconds_each: float = 0.0) -> float:
         """Returns the limit of a call, with room for a reward that took some seconds for each completion before."""
@@ -124,14 +107,7 @@ class Limits(NamedTuple):
 
 
 class RemoteSubject:
-    """A reward called in a worker process, with a time limit.
-
-    Args:
-        pool: One worker around `Remote`.
-        index: Which of its rewards.
-        spec: Its spec, for problems before its name is known.
-        limits: How long it may take.
-    """
+    """A reward called in a worker process, with a time limit; problems name its `spec` until its name is known."""
 
     def __init__(self, pool: WorkerPool, index: int, spec: str, limits: Limits) -> None:
         self.pool = pool
@@ -142,11 +118,7 @@ class RemoteSubject:
         self.seconds_each = 0.0
 
     def describe(self) -> Description:
-        """Loads and describes the reward.
-
-        Raises:
-            Stopped: If there is none, or loading it hangs or ends the process.
-        """
+        """Loads and describes the reward; raises `Stopped` if there is none, or loading hangs or ends the process."""
         limit = 2 * self.limits.of_call(0)
         outcome = self._ask("describe", None, limit)
         if outcome.failure == "timeout":
@@ -162,11 +134,7 @@ class RemoteSubject:
         return outcome.value  # type: ignore[no-any-return]
 
     def call(self, call: Call) -> Called:
-        """Calls it.
-
-        Raises:
-            Stopped: If the call hangs or ends the process.
-        """
+        """Calls it; raises `Stopped` if the call hangs or ends the process."""
         limit = self.limits.of_call(len(call.rows), self.seconds_each) * (1 if self.is_warm else 2)
         called = self._ask("call", call, limit)
         self._look(called, call, limit)
@@ -175,11 +143,7 @@ class RemoteSubject:
         return called.value  # type: ignore[no-any-return]
 
     def seeds(self, call: Call) -> list[RewardProblem]:
-        """Says which global seeds it sets.
-
-        Raises:
-            Stopped: If a call hangs or ends the process.
-        """
+        """Says which global seeds it sets; raises `Stopped` as `call` does."""
         limit = 2 * self.limits.of_call(len(call.rows), self.seconds_each)
         called = self._ask("seeds", call, limit)
         self._look(called, call, limit)

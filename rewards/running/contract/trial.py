@@ -45,23 +45,14 @@ def write_value(value: float | None) -> str:
 
 
 class Settings(NamedTuple):
-    """What a trial knows beside the reward.
+    """What a trial knows beside the reward."""
 
-    Attributes:
-        rows: Rows of the data; without any, rows are made up.
-        form: How the data's completions come: `text` or `messages`; None tries both.
-        response_format: Tags of the right answers that are tried.
-        completions_per_step: How many completions a process rewards per step, for the time of a step.
-        add_columns: Columns that a trainer adds for a response, such as the choices that ACRE reads.
-        max_seconds: Time for all calls together, about; slow rewards are tried on fewer responses.
-    """
-
-    rows: Sequence[Row] = ()
-    form: Form | None = None
-    response_format: ResponseFormat = DEFAULT_FORMAT
-    completions_per_step: int = 64
-    add_columns: Callable[[Sample], Mapping[str, Any]] | None = None
-    max_seconds: float = 20.0
+    rows: Sequence[Row] = ()  # of the data; without any, rows are made up
+    form: Form | None = None  # how the data's completions come; None tries both
+    response_format: ResponseFormat = DEFAULT_FORMAT  # tags of the right answers that are tried
+    completions_per_step: int = 64  # that a process rewards, for the time of a step
+    add_columns: Callable[[Sample], Mapping[str, Any]] | None = None  # that a trainer adds, such as ACRE's
+    max_seconds: float = 20.0  # for all calls together, about; slow rewards are tried on fewer responses
 
 
 class Made(NamedTuple):
@@ -76,15 +67,9 @@ class Made(NamedTuple):
 class Trial:
     """One reward under test: its calls, counted, and its values.
 
-    Attributes:
-        description: What is known of it without a call.
-        rows: Rows of the data, or made-up ones.
-        is_synthetic: Whether they are made up.
-        seen: Every value it has given.
-        made: Every call of it.
-        num_compared: How many values were compared with one that they should equal.
-        remarks: What was seen beside the values, the first of each kind.
-        processes: How many child processes there were after each call.
+    `seen` has every value it has given, `num_compared` says how many were compared with one that they should equal,
+    `remarks` is what was seen beside the values, the first of each kind, and `processes` are how many child processes
+    there were after each call.
     """
 
     def __init__(self, subject: LocalSubject | RemoteSubject, settings: Settings) -> None:

@@ -23,23 +23,14 @@ LEAST_ODD = 3
 
 
 class Tried(NamedTuple):
-    """What came of a trial.
+    """What came of a trial."""
 
-    Attributes:
-        name: Of the reward, as TRL logs it.
-        problems: What is wrong, in the order in which it was found.
-        num_calls: How often the reward was called.
-        num_completions: How many completions it scored in all.
-        seconds_per_step: Time per step that was measured and projected; None if it was never called.
-        num_compared: How many values were compared with one that they should equal.
-    """
-
-    name: str
-    problems: list[RewardProblem]
+    name: str  # as TRL logs it
+    problems: list[RewardProblem]  # in the order in which they were found
     num_calls: int = 0
-    num_completions: int = 0
-    seconds_per_step: float | None = None
-    num_compared: int = 0
+    num_completions: int = 0  # scored in all
+    seconds_per_step: float | None = None  # measured and projected; None if it was never called
+    num_compared: int = 0  # values that were compared with one that they should equal
 
 
 def try_reward(subject: LocalSubject | RemoteSubject, settings: Settings | None = None) -> Tried:
@@ -47,10 +38,6 @@ def try_reward(subject: LocalSubject | RemoteSubject, settings: Settings | None 
 
     A fault hides what follows from it: a reward that raises is not asked whether it is deterministic, one that draws
     numbers is not blamed for depending on the order of the batch.
-
-    Args:
-        subject: The reward, in this process (`LocalSubject`) or in another one (`RemoteSubject`).
-        settings: What the trial knows of the data and the run.
 
     Example:
         >>> import rewards

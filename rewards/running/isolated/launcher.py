@@ -123,8 +123,7 @@ def _read_end(told: bytes) -> Job:
 def _leave_root(prefixes: list[str]) -> dict[str, int]:
     """Becomes a user that nobody is, where this one is the machine's root, whom the kernel lets write its settings.
 
-    Returns:
-        What only root may have been able to open; nothing where this was not root.
+    Returns what only root may have been able to open; nothing where this was not root.
     """
     if os.getuid() != 0 and os.geteuid() != 0:
         return {}

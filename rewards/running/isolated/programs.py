@@ -18,52 +18,30 @@ _SPARE = 20.0  # seconds until a launcher itself is given up
 
 
 class ProgramLimits(NamedTuple):
-    """What one program may use.
+    """What one program may use."""
 
-    Attributes:
-        seconds: Of computing; four times as long by the clock.
-        memory_mb: Of each process, and of all its processes together.
-        disk_mb: Of its own folder, which is in memory.
-        output_kb: Of what it prints.
-        processes: At the same time.
-    """
-
-    seconds: float = 5.0
-    memory_mb: int = 512
-    disk_mb: int = 16
-    output_kb: int = 256
-    processes: int = 16
+    seconds: float = 5.0  # of computing; four times as long by the clock
+    memory_mb: int = 512  # of each process, and of all its processes together
+    disk_mb: int = 16  # of its own folder, which is in memory
+    output_kb: int = 256  # of what it prints
+    processes: int = 16  # at the same time
 
 
 class ProgramRun(NamedTuple):
-    """A program to run.
-
-    Attributes:
-        program: Python.
-        expressions: What to evaluate after it; None runs it as a script.
-        given: What it reads from stdin.
-    """
+    """A program to run."""
 
     program: str
-    expressions: tuple[str, ...] | None = None
-    given: str = ""
+    expressions: tuple[str, ...] | None = None  # to evaluate after it; None runs it as a script
+    given: str = ""  # what it reads from stdin
 
 
 class ProgramEnd(NamedTuple):
-    """How a program ended.
+    """How a program ended."""
 
-    Attributes:
-        ended: `exit`, or the limit that it was killed at: `seconds`, `memory`, `output`, `processes`; or `supervisor`
-            where the process that watched it ended.
-        code: Exit code; negative for a signal.
-        printed: What it wrote to stdout.
-        values: `repr` of each expression by its place, where there is one.
-    """
-
-    ended: str
-    code: int | None
-    printed: str
-    values: dict[int, str]
+    ended: str  # exit, or its limit: seconds, memory, output, processes; supervisor where that one ended
+    code: int | None  # negative for a signal
+    printed: str  # to stdout
+    values: dict[int, str]  # `repr` of each expression by its place, where there is one
 
 
 class NotRunError(RuntimeError):
@@ -73,8 +51,7 @@ class NotRunError(RuntimeError):
 def run_programs(runs: Sequence[ProgramRun], limits: ProgramLimits, *, isolated: bool, workers: int) -> list[Any]:
     """Runs programs, `workers` at a time.
 
-    Returns:
-        For each a `ProgramEnd`, or a `NotRunError` where the machine failed and not the program.
+    Gives for each a `ProgramEnd`, or a `NotRunError` where the machine failed and not the program.
     """
     with ThreadPoolExecutor(max_workers=workers) as threads:
         return list(threads.map(lambda run: _attempt(run, limits, isolated), runs))
@@ -133,11 +110,7 @@ def _read_values(text: str) -> dict[int, str]:
 
 
 def check_limits(limits: ProgramLimits) -> None:
-    """Refuses limits that limit nothing.
-
-    Raises:
-        ValueError: At the first that is no finite number above 0.
-    """
+    """Raises `ValueError` for the first limit that is no finite number above 0."""
     for name, value in limits._asdict().items():
         whole = name != "seconds"
         is_number = isinstance(value, int) if whole else isinstance(value, int | float)
