@@ -132,10 +132,7 @@ def questions_in_columns(names: Sequence[str]) -> str:
 
 
 class NeverThere:
-    """Of columns that together become a list those that no row has, and another name of theirs that rows have.
-
-    A row may have fewer options than there are columns, and a file too; a name that was misspelt must not look so.
-    """
+    """Finds columns of a list that are in no row and look misspelt; a row, and a file, may have fewer of them."""
 
     def __init__(self, file: str, columns: Columns | None) -> None:
         self._file, self._columns = file, columns or {}

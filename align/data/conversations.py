@@ -24,11 +24,7 @@ def check_prompt(prompt: object, *, images: bool = False) -> str | list[Message]
 
 
 def check_messages(messages: Sequence[object], column: str, *, images: bool = False) -> list[Message]:
-    """Checks messages, and writes content that is parts of text as one text.
-
-    Keys without a value, which tables add to messages that lack them, are left out. A message has a role, and content
-    or, of the assistant's, tool calls.
-    """
+    """Checks messages, writes content that is parts of text as one text, and leaves keys without a value out."""
     checked = []
     for message in messages:
         if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
@@ -169,9 +165,7 @@ def show_places(prompt: str | list[Message], number: int) -> str | list[Message]
 
 
 def put_images_in(messages: Sequence[Message], images: Sequence[Message]) -> list[Message]:
-    """Puts images where messages have places for them, else in front of the first user message, as TRL does.
-
-    Messages have texts as content, or as many places as there are images; their contents become lists of parts.
+    """Puts images where messages, whose contents become parts, have places, else in front of the user, as TRL does.
 
     Example:
         >>> put_images_in([{"role": "user", "content": "Which?"}], [{"type": "image"}])

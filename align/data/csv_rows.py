@@ -120,7 +120,6 @@ def _open(lines: _Lines, file: Path) -> tuple[Any, list[str], str]:
 
 
 def _parse_cells(names: Sequence[str], cells: Sequence[str], file: Path, number: int) -> Row | RowProblem:
-    """Turns the cells of a row into values: empty cells are missing, lists are written as JSON."""
     if len(cells) != len(names):
         more = len(cells) > len(names)
         rule = f"the row has {'more' if more else 'fewer'} cells than the header"

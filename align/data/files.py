@@ -81,10 +81,7 @@ def first_rows(path: str, split: str | None, max_rows: int | None) -> Iterator[R
 
 
 def find_split(path: str, split: str | None) -> tuple[str, str | None]:
-    """Finds the file of a split in a folder such as `train.jsonl`, `test.jsonl`; everything else stays as it is.
-
-    Reading the file itself keeps its line numbers.
-    """
+    """Finds the file of a split in a folder such as `train.jsonl`, `test.jsonl`, which keeps its line numbers."""
     _check_name(path)
     folder = Path(path).expanduser()
     if folder.is_dir() and (files := _split_files(folder)):
@@ -141,7 +138,6 @@ def _read_parquet(file: Path) -> Iterator[RawRow]:
 
 
 def _unpack(batch: Any, file: Path, before: int) -> Iterator[Row | RowProblem]:
-    """Turns a batch into rows; one with bytes that are no text is a problem."""
     try:
         yield from batch.to_pylist()
         return

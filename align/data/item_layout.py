@@ -13,10 +13,7 @@ REST = "rest"  # the column of what is no text, number or list of texts
 
 
 class Layout:
-    """How items of one kind become columns: texts, numbers and lists of texts; the rest of an item is pickled.
-
-    What of the rest is as in the first item is not written, so that most items have none.
-    """
+    """How items become columns of texts, numbers and lists of texts; what else differs from the first is pickled."""
 
     def __init__(self, first: Any) -> None:
         self.kind = type(first)

@@ -98,7 +98,6 @@ def _word(error: BadValue | RecursionError, value: str, file: Path, number: int)
 
 
 def _find_end(text: str, start: int) -> int:
-    """Finds the end of an object or list without reading it."""
     depth = 0
     for token in TOKEN.finditer(text, start):
         depth += (token[0] in "[{") - (token[0] in "]}")
@@ -145,7 +144,6 @@ class _Place:
         self._counted, self._offset, self._line = 0, offset, 1
 
     def find(self, text: str, start: int, end: int) -> NoText | None:
-        """Finds the first byte of a row that is not UTF-8."""
         bad = ESCAPED_BYTE.search(text, start, end)
         if bad is None:
             return None

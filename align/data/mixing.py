@@ -49,11 +49,7 @@ def set_names(sources: Sequence[DatasetConfig]) -> list[str]:
 
 
 def join_sets(names: Sequence[str], parts: Sequence[tuple[Sequence[Item], Report]]) -> tuple[list[Item], Report]:
-    """Puts what was read of several sets together, each row once.
-
-    An item whose id an item of an earlier set has gets the name of its set before it. One that has a place for where
-    it is from, and does not say so itself, gets the name, too.
-    """
+    """Puts what was read of several sets together, each row once, under ids and sources that tell sets apart."""
     items: list[Item] = []
     taken: set[str] = set()
     for name, (part, _) in zip(names, parts, strict=True):

@@ -8,10 +8,7 @@ if TYPE_CHECKING:
 
 
 class ReadingProgress:
-    """A line that appears with the first count; only the first process writes it.
-
-    One that `stays` is there at the end, too, and also without a terminal.
-    """
+    """A line of the first process, from the first count on; where it stays, at the end and without a terminal, too."""
 
     def __init__(self, done: str = "Read", things: str = "rows", *, stays: bool = False) -> None:
         self._text, self._stays = f"{done} {{task.completed:,.0f}} {things}", stays

@@ -24,10 +24,7 @@ class Question:
 
 
 def check_row(row: Mapping[str, Any], *, untyped: bool = False, number: int = 0, name: str = "") -> Question:
-    """Checks a row in our schema; its images are not looked at.
-
-    In CSV values are `untyped`: digits may then be an index. `name` stands for a missing `id`.
-    """
+    """Checks a row in our schema but for its images; where values are `untyped`, as in CSV, digits may be an index."""
     question = row.get("question")
     if not isinstance(question, str) or is_blank(question):
         raise BadRow("question", question, "the question is missing or empty", "Write a text.")

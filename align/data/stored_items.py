@@ -245,7 +245,6 @@ class _Writer:
             ) from error
 
     def forget(self) -> None:
-        """Takes the name of the file away."""
         with suppress(OSError):  # where a file that is mapped keeps its name
             self._path.unlink(missing_ok=True)
 

@@ -37,10 +37,7 @@ class RowSource(Generic[T]):
 
 @dataclass(frozen=True)
 class RowStream(Generic[T]):
-    """Gives out the rows of a file for a trainer, one by one.
-
-    With `on_bad_rows: skip` a row that cannot be used is given out as what is wrong with it, for the trainer to count.
-    """
+    """Gives out the rows of a file for a trainer, one by one; skipped ones as what is wrong with them, to count."""
 
     source: RowSource[T]
     to_row: Callable[[T], dict[str, Any]]

@@ -71,10 +71,7 @@ def load_stream(
     to_row: Callable[[TrainingData[Item]], Callable[[Item], dict[str, Any]]],
     load: Callable[[DatasetConfig], TrainingData[Item]],
 ) -> TrainingData[Item]:
-    """Reads the first rows of a data set, and has all of them given out while training.
-
-    `to_row` says, given the first rows, what makes a row for the trainer.
-    """
+    """Reads the first rows of a data set, which `to_row` may ask, and has all of them given out while training."""
     data = recipe.dataset
     if recipe.settings.max_steps <= 0:
         raise DataError("`dataset.streaming: true` reads rows of which nobody knows the number. Set `max_steps`.")
@@ -85,10 +82,7 @@ def load_stream(
 
 
 def fingerprints(data: DatasetConfig) -> dict[str, str]:
-    """Computes the SHA-256 of each local file of a data set, by file name, or by path where two have one name.
-
-    Files of a folder are named with it, and with their place in it.
-    """
+    """Computes the SHA-256 of each local file of a data set, by name, or by path where two have one name."""
     sources = [*data.sources, *filter(None, [data.held_out])]
     places = [*((source.path, source.split) for source in sources), *((path, None) for path in data.further_paths)]
     paths = [Path(find_split(path, split)[0]).expanduser() for path, split in places]

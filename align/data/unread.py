@@ -39,10 +39,7 @@ class Watched(dict[str, Any]):
 
 
 class Unread:
-    """Counts the rows of a file in which a column is probably misspelt.
-
-    The first row of each set of columns is watched while it is read; the others have the same columns.
-    """
+    """Counts the rows in which a column is probably misspelt; the first of each set of columns is watched."""
 
     def __init__(self, also: Sequence[str] = ()) -> None:
         self._also = also

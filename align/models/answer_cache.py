@@ -13,10 +13,7 @@ _AT_ONCE = 256  # answers in memory while they are copied
 
 
 class AnswerCache:
-    """Answers by key, kept when the process ends, however it ends; several processes may use a folder at once.
-
-    Entries of other models or profiles have other keys and lie beside them. Messages name the `option` of the folder.
-    """
+    """Answers by key, kept when the process ends, however it ends; several processes may use a folder at once."""
 
     def __init__(self, folder: Path, *, option: str = "--out") -> None:
         from diskcache import Cache, JSONDisk

@@ -20,10 +20,7 @@ def repository(recipe: Recipe) -> str:
 
 
 def account(recipe: Recipe) -> dict[str, Any]:
-    """Asks the hub whose token this is; once in a process, since the hub allows few such calls.
-
-    Raises whatever huggingface_hub raises; `refusal` words it.
-    """
+    """Asks the hub whose token this is, once in a process: it allows few such calls. `refusal` words its errors."""
     from huggingface_hub import constants, get_token
 
     return _account(constants.ENDPOINT, recipe.settings.hub_token or get_token())

@@ -54,11 +54,7 @@ def load_adapter(model: Any, source: str) -> Any:
 
 
 def refuse_pickled_weights(source: str) -> None:
-    """Refuses a model or adapter, or the base of one, that has no safetensors.
-
-    The weights of a hub id are looked for where they are loaded; those of an adapter here, since peft would take
-    pickled ones.
-    """
+    """Refuses a model or adapter, or the base of one, that has no safetensors; peft would take pickled ones."""
     if problem := pickled_weights(source):
         raise UserError(problem)
     if not Path(source).is_dir():

@@ -37,10 +37,7 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def refuse_unfit(source: str, info: Mapping[str, Any]) -> None:
-    """Refuses a model of whose weights some have another shape than its configuration, or are in no file.
-
-    transformers makes weights that it does not find at random, and only warns; `info` is its `output_loading_info`.
-    """
+    """Refuses weights of another shape, or in no file: transformers makes them at random, and only warns."""
     if problem := misfit(info):
         raise UserError(f"The model {source} cannot be loaded: {problem}")
 

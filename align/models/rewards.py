@@ -14,10 +14,7 @@ from rewards.running.protocol import is_async, is_audit_only, reward_name
 
 
 def resolve_rewards(recipe: Recipe) -> list[Reward]:
-    """Finds the rewards of `reward_funcs`, then `audit_funcs`: functions with their settings, paths of reward models.
-
-    Raises `ValueError` if one does not exist or refuses its settings, two have one name, or a monitor is trained on.
-    """
+    """Finds the rewards of `reward_funcs`, then of `audit_funcs`: functions with settings, paths of reward models."""
     rewards: list[Reward] = []
     refused: list[ValueError] = []
     for spec in recipe.reward_specs:

@@ -39,10 +39,7 @@ def length_free(model: Any) -> bool:
 
 
 def read_together(model: Any, *, growth: int = 0) -> Callable[[int], int]:
-    """Returns what names the rows that may be read in one batch: lengths with the same number.
-
-    `growth` tokens are written behind each row.
-    """
+    """Returns what names the rows that may be read in one batch, if `growth` tokens are written behind each."""
     by_length = positions_by_length(model.config.get_text_config().to_dict())
     if by_length is None:
         return lambda length: 0

@@ -33,10 +33,7 @@ from collections.abc import Sequence
 
 
 def require_vllm() -> None:
-    """Raises `ImportError` unless vLLM is installed in a version that TRL supports and can be imported beside torch.
-
-    Call it before anything imports a trainer of TRL, which imports vLLM.
-    """
+    """Raises `ImportError` unless vLLM is one that TRL supports; call it before a trainer of TRL is imported."""
     if sentence := missing("vllm", "`use_vllm: true`"):
         raise ImportError(sentence)
     distribution = packages_distributions().get("vllm", ["vllm"])[0]

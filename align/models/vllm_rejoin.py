@@ -52,10 +52,7 @@ class NotingClient(VLLMClient):
         return self._unless_lost(super().image_features, [None] * len(images), images, *args, **kwargs)
 
     def update_named_params(self, metadata: list[Any], named_params: Iterator[tuple[str, torch.Tensor]]) -> None:
-        """Sends weights as TRL's does, and reads them to their end in any case.
-
-        The other processes gather them, too, and LoRA's are merged until then.
-        """
+        """Sends weights as TRL's does, and reads them to their end: others gather them, too."""
         self._unless_lost(super().update_named_params, None, metadata, named_params)
         for _ in named_params:
             pass
@@ -78,10 +75,7 @@ class NotingClient(VLLMClient):
 
 
 class ServerGeneration(VLLMGeneration):
-    """TRL's engine in server mode, which goes on with the next server where its own is lost; answers are unchanged.
-
-    The next one has `server_timeout` seconds to come.
-    """
+    """TRL's engine in server mode, which waits `server_timeout` seconds for the next server where its own is lost."""
 
     vllm_client: NotingClient  # of the main process; the others have none
     _logprobs_mode: str | None = None
@@ -159,7 +153,6 @@ class ServerGeneration(VLLMGeneration):
         return f"There was no {server} within {self.server_timeout:g} s (`vllm_server_timeout`).{after}"
 
     def _from_main(self, ask: Callable[[], Answer | None]) -> Answer | None:
-        """Asks on the main process, and tells every process the answer."""
         answer = [ask() if self.accelerator.is_main_process else None]
         broadcast_object_list(answer, from_process=0)
         return answer[0]

@@ -21,10 +21,7 @@ def sees_main_folder(recipe: Recipe, token: str) -> bool:
 
 
 def agree_on_stages(peers: Peers, recipe: Recipe, resume: str | None, is_shared: bool, sharding: str) -> list[Stage]:
-    """Plans the runs on the main process, and makes sure that every host can start where they start.
-
-    `is_shared` says that all hosts see the main process's folder; `sharding` is `zero1` to `zero3`, `fsdp` or `none`.
-    """
+    """Plans the runs on the main process, and makes sure that every host can start where they start."""
 
     def plan() -> list[list[Any]]:
         stages = plan_stages(recipe, resume)
@@ -41,10 +38,7 @@ def agree_on_stages(peers: Peers, recipe: Recipe, resume: str | None, is_shared:
 def agree_on_data(
     peers: Peers, stage: Stage, number: int, fingerprints: Mapping[str, str], *, allow_changed: bool
 ) -> str | None:
-    """Makes sure that all hosts read the same files, and a run that goes on those that it was started with.
-
-    Returns what has changed since the run was started, where that is allowed.
-    """
+    """Makes sure that all hosts read the same files as when the run was started; returns what changed if allowed."""
     everywhere = peers.gather(f"data/{number}", dict(fingerprints))
 
     def compare() -> str | None:
@@ -64,10 +58,7 @@ def agree_on_data(
 
 
 def agree_on_readings(peers: Peers, stage: Stage, number: int, *, allow_changed: bool) -> list[str]:
-    """Makes sure that a run goes on with the base model that what it holds belongs to.
-
-    Returns what else is another one by now: code of the user's own, and models.
-    """
+    """Makes sure that a run goes on with its base model; returns what else is another one by now."""
 
     def compare() -> list[str]:
         before = read_before(stage.checkpoint)

@@ -79,10 +79,7 @@ def read_manifest(path: Path) -> Manifest | None:
 
 
 def damage(checkpoint: Path, *, hashed: bool = True) -> str | None:
-    """Says what is wrong with a checkpoint, with the name of the file; None where it is whole.
-
-    With `hashed` the content is compared, not only the sizes.
-    """
+    """Says what is wrong with a checkpoint, or None; with `hashed` contents are compared, not only sizes."""
     if not checkpoint.is_dir():
         return "it is not there"
     if not (checkpoint / MANIFEST).is_file():

@@ -113,10 +113,7 @@ def _fingerprints(folder: Path) -> dict[str, str]:
 
 
 def noted(folder: Path, name: str, read: Callable[[Any], Noted]) -> Noted | None:
-    """Reads an entry of what is noted beside the versions; None where there is none.
-
-    What `read` raises, which makes of it what it stands for, is a broken note.
-    """
+    """Reads an entry of the note beside the versions, None where there is none; what `read` raises is a broken one."""
     path = folder / VERSIONS_FILE
     if not path.is_file():
         return None
@@ -139,10 +136,7 @@ def _broken(path: Path, why: str) -> RunFolderError:
 
 
 def record_run(folder: Path, resolved: Mapping[str, Any], facts: Mapping[str, Any], comments: str = "") -> None:
-    """Writes the resolved recipe and the versions, without secrets.
-
-    `facts` are further entries beside the versions; `comments` stand below the recipe and are not read back.
-    """
+    """Writes the resolved recipe with comments below it, and the versions with further facts, without secrets."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / FINISHED_FILE).unlink(missing_ok=True)
     write_whole(folder / RECIPE_FILE, dump_yaml(mask(resolved)) + comments)
@@ -178,10 +172,7 @@ def was_pushed(folder: Path, repo: str) -> bool:
 
 
 def set_log_aside(folder: Path) -> Path | None:
-    """Moves the log of a run that left no checkpoint out of the way of one that starts at the beginning.
-
-    Returns where it is now, a folder that `align report` can read; None if there was no log.
-    """
+    """Moves the log of a run without a checkpoint to a folder that `align report` reads, and returns it."""
     written = [name for name in LOG if (folder / name).is_file() or any((folder / name).glob("*"))]
     if not written:
         return None

@@ -39,10 +39,7 @@ class Peers:
 
 
 class StorePeers(Peers):
-    """Processes that share the store by which their launcher made them meet.
-
-    This process is the only user of the store, because a call may wait.
-    """
+    """Processes that share the store by which their launcher made them meet, and use it alone: a call may wait."""
 
     def __init__(self, store: Any, rank: int, size: int) -> None:
         self._store, self.rank, self.size = store, rank, size

@@ -48,10 +48,7 @@ def noted_readings(folder: Path) -> list[Reading]:
 
 
 def readings_note(recipe: Recipe, checkpoint: Path | None, data: Mapping[str, str]) -> dict[str, Any]:
-    """Makes the entry beside the versions: what was read up to a checkpoint, and what is read now if it is another.
-
-    `data` has the SHA-256 of its files, by name.
-    """
+    """Makes the entry beside the versions: what was read up to a checkpoint, and what is read now if it is another."""
     before, now = read_before(checkpoint), read_now(recipe, checkpoint)
     now = now._replace(digests={**now.digests, **data})
     readings = before if before and before[-1].digests == now.digests else [*before, now]

@@ -63,7 +63,6 @@ class Watch:
         self._broken: str | None = None
 
     def __enter__(self) -> "Watch":
-        """Starts to look."""
         self._store = self._connect() if self._connect else None
         self._threads = [Thread(target=self._judge, daemon=True, name="watch")]
         if self._store is not None:
@@ -75,7 +74,6 @@ class Watch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Takes leave, so that the others do not miss this process."""
         self._left.set()
         for thread in self._threads:
             thread.join(2)

@@ -58,10 +58,7 @@ class Category(NamedTuple):
 
 
 def category(name: str, counts: Mapping[str, int]) -> Category:
-    """Makes a category of the labels of a column.
-
-    Raises `ValueError` if there is one level only, or most rows are of rare ones.
-    """
+    """Makes a category of the labels of a column; raises `ValueError` for one level, or for mostly rare ones."""
     order = sorted(counts, key=lambda label: (-counts[label], label))
     kept = [label for label in order[:MOST_LEVELS] if counts[label] >= LEAST_ROWS] or order[:1]
     rare, total = order[len(kept) :], sum(counts.values())

@@ -142,10 +142,7 @@ def beside(parts: Sequence[Columns]) -> Columns:
 
 
 def select(columns: Columns, names: Sequence[str], kind: str) -> Columns:
-    """Returns the columns in the order of `names`; those of an unnamed array go by place.
-
-    Raises `ValueError` if a column is missing, or the number of unnamed columns is another.
-    """
+    """Returns the columns in the order of `names`; those of an unnamed array go by place."""
     if set(names) <= set(columns.names):
         places = [columns.names.index(name) for name in names]
         origins = columns.origins and tuple(columns.origins[place] for place in places)
@@ -171,10 +168,7 @@ def read_sample(
     missing: Missing = "refuse",
     categories: Sequence[Category] | None = None,
 ) -> Sample:
-    """Reads the parts of a table, checks that they have one length, and treats missing values as told.
-
-    Raises `ValueError` if lengths differ, a column is not numeric, or a value is missing and `missing` is `refuse`.
-    """
+    """Reads the parts of a table, checks that they have one length, and treats missing values as told."""
     if missing not in ("refuse", "drop"):
         raise ValueError(f"`missing` must be `refuse` or `drop`, got {missing!r}.")
     observed = read_numbers(outcome, "outcome", "outcome")

@@ -59,9 +59,6 @@ class Corrector:
             features: `(N, D)` array in place of the words of the text, for example embeddings.
             instruments: Table, mapping, or `(N, L)` array.
             groups: `(N,)` labels. Rows of a group share a fold, and errors are clustered by group.
-
-        Raises:
-            ValueError: If the table cannot be used; the message names column, rule, value and remedy.
         """
         sample = read_sample(
             outcome,
@@ -167,11 +164,7 @@ def _floats(values: Array) -> tuple[float, ...]:
 
 @dataclass(eq=False)
 class NoCorrection(Corrector):
-    """Leaves the outcome as it is: the baseline whose reward contains the confounders' effect.
-
-    Args:
-        missing: `refuse` rows with missing values, or `drop` them.
-    """
+    """Leaves the outcome as it is: the baseline whose reward contains the confounders' effect."""
 
     name = "none"
     in_chunks = True

@@ -43,11 +43,7 @@ class Residuals(NamedTuple):
 def partial_out_text(
     sample: Sample, moments: Moments, num_folds: int, max_words: int, ridge: Sequence[float], seed: int
 ) -> Residuals:
-    """Removes what the text predicts, out of fold, from outcome, confounders and instruments.
-
-    None of these is constant. Raises `ValueError` if there is neither text nor features, or there are fewer groups
-    than folds.
-    """
+    """Removes what the text predicts, out of fold, from outcome, confounders and instruments; none is constant."""
     features, (standard, units) = text_features(sample, max_words), standardise(sample, moments)
     targets = stack(standard)
     fit = cross_fit(features, targets, assign_folds(fold_keys(sample), num_folds, seed), ridge)
@@ -60,8 +56,7 @@ def text_features(sample: Sample, max_words: int) -> Any:
     """Returns the given features, or TF-IDF of the words of the text as an `(N, D)` sparse matrix.
 
     TF-IDF is not scaled to unit length: what words are worth adds up, and scaling would leave a part of it that no
-    linear model finds, in the outcome and in the confounder alike. Raises `ValueError` if there is neither text nor
-    features, or no text has a word.
+    linear model finds, in the outcome and in the confounder alike.
     """
     if sample.features is not None:
         return sample.features
@@ -86,10 +81,7 @@ def fold_keys(sample: Sample) -> Array:
 
 
 def assign_folds(keys: Array, num_folds: int, seed: int) -> Array:
-    """Draws a fold, `(N,)` numbers from 0, for every distinct key; the order of rows does not matter.
-
-    Raises `ValueError` if there are fewer keys than folds.
-    """
+    """Draws a fold, `(N,)` numbers from 0, for every distinct key; the order of rows does not matter."""
     labels, codes = np.unique(keys, return_inverse=True)
     if num_folds < 2 or len(labels) < num_folds:
         raise ValueError(
@@ -104,10 +96,7 @@ def assign_folds(keys: Array, num_folds: int, seed: int) -> Array:
 
 
 def cross_fit(features: Any, targets: Array, folds: Array, ridge: Sequence[float]) -> CrossFit:
-    """Predicts `(N, T)` targets in every fold by ridge regression on the `(N, D)` features of the other folds.
-
-    The penalty is chosen per target among `ridge` by the error on held-out folds.
-    """
+    """Predicts `(N, T)` targets of each fold by ridge on `(N, D)` features of the others, with the best penalty."""
     make = library("sklearn.linear_model", NEEDED_BY).Ridge
     predictions = np.empty((len(ridge), *targets.shape))
     for number in range(int(folds.max()) + 1):

@@ -86,10 +86,7 @@ class Collinearity(NamedTuple):
 
 
 def collinearity(confounders: Any) -> list[Collinearity]:
-    """Computes by how much the other confounders widen the variance of each coefficient; nan for a constant one.
-
-    Raises `ValueError` if confounders determine each other.
-    """
+    """Computes by how much the other confounders widen the variance of each coefficient; nan for a constant one."""
     columns = read_columns(confounders, "confounder")
     values = columns.values[np.isfinite(columns.values).all(axis=1)]
     varies = np.ptp(values, axis=0) > 0

@@ -129,11 +129,7 @@ def _describe(codes: Array, effects: Array, num_text_columns: int) -> dict[str, 
 
 
 def within_least_squares(outcome: Array, columns: Array, codes: Array) -> Estimates:
-    """Fits outcome ~ columns + one effect per group, with errors clustered by group.
-
-    Least squares on deviations from group means, by sums over rows. The columns are `(N, K)`, each varying within
-    groups; `codes` are `(N,)` group numbers from 0.
-    """
+    """Fits outcome ~ `(N, K)` columns + one effect per group, by deviations from means; errors are clustered."""
     values = deviations(np.column_stack([outcome, columns]), codes)
     return estimate(in_chunks(values, codes), Layout(columns.shape[1]), absorbed=0).estimates
 

@@ -161,10 +161,7 @@ def _contradiction(stages: TwoStage) -> list[str]:
 
 
 def two_stage_least_squares(read: Read, moments: Moments, layout: Layout) -> TwoStage:
-    """Fits outcome ~ 1 + exogenous + endogenous, the last moved by the instruments, with robust or clustered errors.
-
-    There are at least as many instruments as endogenous columns.
-    """
+    """Fits outcome ~ 1 + exogenous + endogenous, the last moved by instruments, with robust or clustered errors."""
     sums = estimate(read, layout, moments)
     over, surplus = sums.overidentification, layout.instruments - layout.endogenous
     test = None if not surplus else SCORE_TEST if sums.num_clusters is None else CLUSTERED_TEST

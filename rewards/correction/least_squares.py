@@ -160,7 +160,6 @@ class _Scores:
             self.test_cross += test.T @ test
 
     def first_stages(self) -> tuple[Array, Array]:
-        """Computes the F and the partial R² of each endogenous column."""
         if not self.first:
             return np.empty(0), np.empty(0)
         moments, stage, tested = self.moments, self.layout.first_stage, slice(self.layout.exogenous, None)

@@ -22,11 +22,7 @@ class Numbers(NamedTuple):
 
 
 def read_numbers(values: Any, name: str, kind: str) -> Numbers:
-    """Reads `(N,)` numbers, booleans, dates and times, also as texts; a time without a zone is UTC.
-
-    The message says what the column is by `name` and `kind`. Raises `ValueError` if a value is neither a number nor a
-    date, or a column has both.
-    """
+    """Reads `(N,)` numbers, booleans, dates and times, also as texts; a time without a zone is UTC."""
     if isinstance(values, np.ma.MaskedArray):
         values = np.where(np.ma.getmaskarray(values), np.nan, values.data)
     array = np.asarray(values)

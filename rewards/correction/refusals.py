@@ -88,10 +88,7 @@ def refuse_instruments(
 
 
 def text_warnings(sample: Sample, r2: Array | None = None) -> list[str]:
-    """Lists warnings about confounders that look computed from the text.
-
-    `r2` is the `(K,)` share of each confounder that the text predicts, if it was estimated.
-    """
+    """Lists warnings about confounders that look computed from the text; `r2` is the `(K,)` share that it predicts."""
     found = []
     for number, (name, column) in enumerate(zip(sample.confounders.names, sample.confounders.values.T, strict=True)):
         measure = _length_measure(sample, column)

@@ -71,7 +71,6 @@ class _ChunkReader:
         self.num_dropped = 0
 
     def __call__(self) -> Iterator[Rows]:
-        """Gives the outcome, the confounders and the instruments of each chunk."""
         self.num_dropped = 0
         for number, chunk in enumerate(self.read()):
             if not number and self.categories is None:
@@ -117,10 +116,7 @@ def stack(sample: Sample) -> Array:
 
 
 def standardise(sample: Sample, moments: Moments) -> tuple[Sample, Array]:
-    """Takes the means off outcome, confounders and instruments, and divides by the `(1 + K + L,)` deviations.
-
-    A penalty, or what is cut off, then does not depend on units.
-    """
+    """Centres all columns and divides by the `(1 + K + L,)` deviations, so that penalties do not depend on units."""
     deviations = np.where(moments.deviations > 0, moments.deviations, 1.0)
     parts = np.split((stack(sample) - moments.means) / deviations, [1, 1 + len(sample.confounders.names)], axis=1)
     confounders = sample.confounders._replace(values=parts[1])

@@ -35,9 +35,7 @@ def is_task(text: str) -> bool:
 
 
 def read_spec(text: str) -> TaskSpec:
-    """Reads `reasoning_gym:TASK?setting=value&...`; a value is JSON, or else a text.
-
-    `shots` is ours, every other setting the library's. Raises `ValueError` if a setting cannot be read.
+    """Reads `reasoning_gym:TASK?setting=value&...`; a value is JSON, or a text; all but `shots` is the library's.
 
     Example:
         >>> read_spec('reasoning_gym:basic_arithmetic?max_terms=3&operators=["+", "-"]').settings["operators"]
@@ -61,8 +59,6 @@ def read_spec(text: str) -> TaskSpec:
 
 def make_task(spec: TaskSpec) -> Any:
     """Makes the library's data set of a task, whose items are drawn as they are looked up.
-
-    Raises `ImportError` if reasoning-gym is not installed, `ValueError` if the task is unknown or refuses a setting.
 
     Example:
         >>> from rewards.extras import EXTRAS, is_installed
@@ -116,8 +112,6 @@ TUPLE, PAIRS, FRACTION = "tuple of", "pairs of", "fraction of"  # keys of an obj
 
 def write_entry(entry: Mapping[str, Any]) -> str:
     """Writes an item as JSON in which tuples, fractions and keys that are numbers stay what verifiers compare.
-
-    Raises `TypeError` if it holds what neither JSON nor this has.
 
     Example:
         >>> read_entry(write_entry({"answer": (1, 2), "metadata": {3: None}}))

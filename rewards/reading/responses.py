@@ -18,16 +18,12 @@ class ResponseFormat:
     Args:
         think_tag: Name of the tag around the reasoning trace, without brackets.
         answer_tag: Name of the tag around the answer, without brackets.
-
-    Raises:
-        ValueError: If a tag is not a plain name, or both are the same.
     """
 
     think_tag: str = "think"
     answer_tag: str = "answer"
 
     def __post_init__(self) -> None:
-        """Checks the names."""
         for field, tag in (("think_tag", self.think_tag), ("answer_tag", self.answer_tag)):
             if not TAG_NAME.fullmatch(tag):
                 raise ValueError(f"`{field}` must be a name such as 'think', without brackets; got {tag!r}.")

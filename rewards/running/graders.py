@@ -64,7 +64,6 @@ class Graders:
         return [outcome.value for outcome in outcomes]
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leaves the processes behind; a copy starts its own."""
         return self.__dict__ | {"_pool": None, "_grader": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -81,9 +80,7 @@ class _InWorker:
         self.make = make
 
     def __call__(self, item: Any) -> Any:
-        """Grades one item here, for a caller that has no worker."""
         return self.make()(item)
 
     def __reduce__(self) -> tuple[Callable[[], Callable[[Any], Any]], tuple[()]]:
-        """Pickles as the call that makes a grader."""
         return self.make, ()

@@ -40,10 +40,7 @@ class Logs:
         self.metrics: dict[str, list[float]] = defaultdict(list)
 
     def extra(self, column: str, values: Sequence[Any]) -> None:
-        """Takes a column of the completions table.
-
-        Raises `ValueError` if it has not one value per row: TRL would put the values beside other rows.
-        """
+        """Takes a column of the completions table, which must have a value per row: TRL would mix up the rows."""
         if len(values) != self.size:
             raise ValueError(f"`log_extra` got {len(values)} values of {column!r} for {self.size} completions.")
         self.columns[column] = list(values)
@@ -166,7 +163,6 @@ class GuardSettings:
     on_invalid: str = "skip"  # `skip` and `raise` give None, which the trainer raises for on all ranks; `zero` 0.0
 
     def __post_init__(self) -> None:
-        """Checks the values."""
         if self.on_invalid not in ON_INVALID:
             raise ValueError(f"`on_invalid` must be one of {', '.join(ON_INVALID)}; got {self.on_invalid!r}.")
         if self.workers < 0:
@@ -231,7 +227,6 @@ class GuardedReward:
         return getattr(self._func, name)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickles as the reward and its settings; a copy has workers of its own."""
         return type(self), (self._func, self.settings)
 
     def take_scores(self) -> list[Score]:

@@ -12,11 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 
 def find_dotted(spec: str, *, noun: str = "Reward", written: str | None = None) -> Any:
-    """Imports `package.module.name`; modules in the current folder are found, as `python -m` finds them.
-
-    Messages call it a `noun`, as it was `written`. Raises `ValueError` if the module cannot be imported or has no such
-    name.
-    """
+    """Imports `package.module.name`; modules in the current folder are found, as `python -m` finds them."""
     module_name, _, name = spec.rpartition(".")
     spec = written or spec
     if not {"", str(Path.cwd())} & set(sys.path):
@@ -34,11 +30,7 @@ def find_dotted(spec: str, *, noun: str = "Reward", written: str | None = None) 
 
 
 def find_in_file(spec: str, base_dir: Path | str | None, *, noun: str = "Reward") -> tuple[str, Any]:
-    """Loads `path/to/file.py:name` and returns the spec with an absolute path, and what it names.
-
-    The path is relative to `base_dir`, then to the current folder. Raises `ValueError` if the file is missing, cannot
-    be loaded, or has no such name.
-    """
+    """Loads `path/to/file.py:name`, relative to `base_dir` or the current folder; also returns the absolute spec."""
     path, _, name = spec.rpartition(":")
     if not path.endswith(".py") or not name:
         raise ValueError(f"{noun} {spec!r} must be written `path/to/file.py:function`.")

@@ -44,18 +44,12 @@ def is_async(func: Callable[..., Any]) -> bool:
 
 
 def reads_whole_batch(func: Callable[..., Any]) -> bool:
-    """Tells whether a row's reward depends on other rows, as one that compares the answers of a group does.
-
-    Such a reward says so with an attribute, `whole_batch = True`; any other may be called on some of the rows.
-    """
+    """Tells whether a reward compares the rows of a batch, as it says by an attribute, `whole_batch = True`."""
     return bool(getattr(func, "whole_batch", False))
 
 
 def renders_messages(func: Callable[..., Any]) -> bool:
-    """Tells whether a reward renders messages by a chat template, so that texts and messages may differ in value.
-
-    Such a reward, which asks a model, says so with an attribute, `renders_messages = True`.
-    """
+    """Tells whether a reward renders messages by a chat template, as it says, `renders_messages = True`."""
     return bool(getattr(func, "renders_messages", False))
 
 
@@ -95,10 +89,7 @@ _loops: dict[int, "asyncio.AbstractEventLoop"] = {}  # by process: a forked one 
 
 
 def result_of(awaitable: Awaitable[T]) -> T:
-    """Awaits in this process's own loop, which another thread runs.
-
-    A forked copy of this process in which the awaited comes back, too, ends.
-    """
+    """Awaits in this process's own loop, which another thread runs; a forked copy that comes back, too, ends."""
     import asyncio
 
     future = asyncio.run_coroutine_threadsafe(_once(awaitable, os.getpid()), own_loop())

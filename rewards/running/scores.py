@@ -94,10 +94,7 @@ class Composition:
         return sorted({*self.limits, *self.gates})
 
     def apply(self, values: "np.ndarray") -> "np.ndarray":
-        """Returns what counts, `(N, F)`, of the rewards of N completions by F functions; NaN where one gave None.
-
-        A gate without a value leaves the reward behind it without one: nobody knows whether it counts.
-        """
+        """Returns what counts of `(N, F)` rewards, NaN where the function or its gate gave None."""
         import numpy as np
 
         counted = values.copy()

@@ -260,11 +260,9 @@ class WorkerPool:
         self._finalizer = weakref.finalize(self, _close, self._workers)
 
     def __enter__(self) -> "WorkerPool":
-        """Returns the pool."""
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Ends the workers."""
         self.close()
 
     def close(self) -> None:
@@ -353,7 +351,6 @@ class _Round:
         worker.send(message, indices)
 
     def _take(self, worker: int, size: int) -> list[int]:
-        """Takes the first waiting calls that are for a worker."""
         if not self.not_by:
             return [self.waiting.popleft() for _ in range(size)]
         indices = [index for index in self.waiting if self.not_by[index] != worker][:size]

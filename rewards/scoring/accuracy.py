@@ -21,11 +21,7 @@ def chosen_options(
 
 
 class Accuracy:
-    """Rewards the right option with 1.0 and everything else, no answer included, with 0.0.
-
-    Args:
-        response_format: Tags of the response.
-    """
+    """Rewards the right option with 1.0 and everything else, no answer included, with 0.0."""
 
     __name__ = "accuracy"
 
@@ -40,9 +36,6 @@ class Accuracy:
         **kwargs: Any,
     ) -> list[float | None]:
         """Scores completions; a row whose `answer`, a 0-based index or a letter, is None is skipped.
-
-        `options` are in the order of the prompt. Raises `TypeError` if an answer is neither an index nor a letter of
-        an option.
 
         Example:
             >>> accuracy(["<answer>B</answer>", "Answer: A"], [["iron", "gold"], ["iron", "gold"]], [1, "B"])

@@ -157,9 +157,6 @@ class CodeAccuracy:
         block: Which one counts of several fenced blocks, `last` or `first`.
         isolation: `namespaces`, or `none`: limits only, with your files and network open to every program.
         response_format: Tags of the response.
-
-    Raises:
-        ValueError: If a limit is not above 0, or there is no such isolation, or this machine has none.
     """
 
     __name__ = "code_accuracy"

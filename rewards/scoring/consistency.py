@@ -38,9 +38,6 @@ class AnswerConsistency:
         second_only: Reward when only the second is right: the trace was right, the answer was not.
         response_format: Tags of the response; used only where the trainer made no second pass.
 
-    Raises:
-        ValueError: Unless `both >= first_only`, `both > second_only >= 0` and all are finite.
-
     Example:
         >>> reward = AnswerConsistency(both=1.0, first_only=0.5, second_only=0.2)
         >>> reward(first_choice=[1, 1, 0, None], second_choices=[[1], [1, 2], [1], None], answer=[1, 1, 1, 1])
@@ -55,7 +52,6 @@ class AnswerConsistency:
     response_format: ResponseFormat = DEFAULT_FORMAT
 
     def __post_init__(self) -> None:
-        """Checks the values."""
         both, first_only, second_only = self.both, self.first_only, self.second_only
         for name, value in (("both", both), ("first_only", first_only), ("second_only", second_only)):
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):

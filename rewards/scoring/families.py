@@ -38,10 +38,7 @@ class FamilyError(ValueError):
 
 
 def check_specs(specs: object, key: str, known: Sequence[str] = ON_PROMPTS) -> None:
-    """Checks how families are named under a setting: as `known` ones, or as functions; no file is loaded.
-
-    Raises `ValueError`.
-    """
+    """Checks how families are named under a setting: as `known` ones, or as functions; no file is loaded."""
     if not isinstance(specs, list | tuple) or not specs:
         raise ValueError(f"{key} must list families; got {specs!r}.")
     for spec in specs:
@@ -64,11 +61,7 @@ def find_families(
     known: Sequence[str] = ON_PROMPTS,
     base_dir: Path | str | None = None,
 ) -> list[Family]:
-    """Finds families by name, or loads `path/to/file.py:function` or `package.module.function`.
-
-    Paths are relative to `base_dir`, then to the current folder. Messages call the setting `key`. Raises `ValueError`
-    if one is unknown, cannot be loaded or is no function.
-    """
+    """Finds families by name, or loads `path/to/file.py:function`, from `base_dir` or here, or `package.function`."""
     check_specs(specs, key, known)
     return [_find(spec, base_dir) for spec in specs]
 

@@ -8,9 +8,6 @@ class Format:
     """Rewards a well-formed response with 1.0: a trace in its tags, then one answer in its tags, and nothing else.
 
     What the answer says does not matter. An opening think tag may be missing, because chat templates prefill it.
-
-    Args:
-        response_format: Tags of the response.
     """
 
     __name__ = "format"

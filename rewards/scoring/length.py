@@ -15,9 +15,6 @@ class Length:
         max_length: Length from which the full punishment applies.
         margin: Width of the slope before `max_length`; 0 makes it a step.
         unit: What is counted: `tokens` or `characters`.
-
-    Raises:
-        ValueError: Unless `0 <= margin <= max_length`, `max_length >= 1` and `unit` is known.
     """
 
     __name__ = "length"

@@ -141,9 +141,6 @@ class Manipulation:
     indeed, and a seller who states every fee counts as one who hides some. It misses everything said in other words,
     in other languages, with other spellings, by layout, or over several turns, and what a response leaves out. A
     value of 0 is no certificate; a rise over training, or against the model before, is a reason to read completions.
-
-    Args:
-        response_format: Tags of the response.
     """
 
     __name__ = "manipulation"

@@ -31,9 +31,6 @@ class MathAccuracy:
         workers: Number of worker processes, each with about 100 MB.
         memory_gb: Memory a worker may use; a comparison that needs more is an error.
         response_format: Tags of the response.
-
-    Raises:
-        ValueError: If a setting is not above 0.
     """
 
     __name__ = "math_accuracy"

@@ -27,9 +27,6 @@ class NumberAccuracy:
         units: Units an answer may carry where the reference has none, such as `["km", "$"]`.
         percent: `hundredths` reads 50% as 0.5; `unit` reads it as 50 with the unit `%`.
         response_format: Tags of the response.
-
-    Raises:
-        ValueError: If a tolerance is negative or not finite, or `percent` is unknown.
     """
 
     __name__ = "number_accuracy"
@@ -59,8 +56,6 @@ class NumberAccuracy:
         self, completions: Sequence[Completion], answer: Sequence[str | float | None], **kwargs: Any
     ) -> list[float | None]:
         """Scores completions; a row whose `answer` is None or cannot be read as one number is skipped.
-
-        Raises `TypeError` if an answer is neither a number nor a text.
 
         Example:
             >>> number_accuracy(["<answer>1,000</answer>", "Answer: 50%", "Answer: 3 or 4"], [1000, "1/2", 3])

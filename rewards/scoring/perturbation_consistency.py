@@ -39,9 +39,6 @@ class PerturbationConsistency:
         only_correct: Whether wrong answers earn 0. If not, no `answer` is needed, and a policy that always says the
             same earns 1.
         response_format: Tags of the response.
-
-    Raises:
-        ValueError: If a family is unknown.
     """
 
     __name__ = "perturbation_consistency"
@@ -52,7 +49,6 @@ class PerturbationConsistency:
     response_format: ResponseFormat = DEFAULT_FORMAT
 
     def __post_init__(self) -> None:
-        """Checks the families."""
         check_families(self.families)
 
     def __call__(

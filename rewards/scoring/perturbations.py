@@ -40,7 +40,6 @@ class Version(NamedTuple):
     columns: Mapping[str, Any] | None = None  # of the row
 
     def __getitem__(self, key: Any) -> Any:  # type: ignore[override]
-        """Returns a column of the row."""
         return (self.columns or {})[key] if isinstance(key, str) else tuple.__getitem__(self, key)
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -126,9 +125,6 @@ def perturbed_rows(
     Returns:
         The rows with `prompt`, `origin`, `family` and `permutation` added, and how many rows each family could not
         change without changing what they ask.
-
-    Raises:
-        ValueError: If a family is unknown.
 
     Example:
         >>> row = {"id": "q", "question": "Which metal rusts?", "options": ["iron", "gold"], "answer": 0}

@@ -38,9 +38,6 @@ class Phrases:
     Args:
         file: A UTF-8 file with one phrase a line, such as the `phrases.txt` of `align eval --mine`.
         count: Whether to return how many times phrases are there; else 1.0 if any is, and 0.0.
-
-    Raises:
-        ValueError: If the file cannot be read or has no phrase, or `count` is not true or false.
     """
 
     __name__ = "phrases"

@@ -29,9 +29,6 @@ class ReasoningGym:
         workers: Number of worker processes, each with about 150 MB.
         memory_gb: Memory a worker may use; an answer that needs more is an error.
         response_format: Tags of the response.
-
-    Raises:
-        ValueError: If a limit is not above 0.
     """
 
     __name__ = "reasoning_gym"

@@ -112,9 +112,6 @@ class ReferenceConsistency:
     of the prompt's words are not counted, else a title could be echoed as its authors. The contrast needs many
     different references in one call; with one the reward is None, and so is that of a prompt's only response. How
     names are read, and what "et al." does, says `read_authors`.
-
-    Args:
-        response_format: Tags of the response.
     """
 
     __name__ = "reference_consistency"

@@ -20,9 +20,6 @@ class Repetition:
         ngram_size: Length n of an n-gram.
         max_penalty: Reward of endless repetition, 0 or below.
         unit: What an n-gram is made of: `tokens` or `words`.
-
-    Raises:
-        ValueError: If `ngram_size` is below 1, `max_penalty` above 0 or not finite, or `unit` unknown.
     """
 
     __name__ = "repetition"

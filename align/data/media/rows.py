@@ -64,10 +64,7 @@ def check_shown_prompt(prompt: str | list[Message], number: int) -> None:
 
 
 class MediaReader:
-    """Turns what a row says about images and videos into images that can be opened.
-
-    Paths are relative to `folder`, unless the settings name another one.
-    """
+    """Turns what a row says about images and videos into images that can be opened."""
 
     def __init__(self, folder: Path = Path(), settings: MediaSettings | None = None) -> None:
         self.settings = settings or MediaSettings()

@@ -148,7 +148,6 @@ def _find_prompt(prompt: object, chosen: list[Message], rejected: list[Message],
 
 
 def _shared_messages(chosen: list[Message], rejected: list[Message]) -> list[Message]:
-    """Lists the messages that both conversations begin with, without the last one of either."""
     shared: list[Message] = []
     for ours, theirs in zip(chosen[:-1], rejected[:-1], strict=False):
         if ours != theirs:

@@ -12,7 +12,7 @@ from typing import Any
 Row = Mapping[str, Any]
 Adapter = Callable[[Row], dict[str, Any]]
 LABELLED = re.compile(r"\s*\(?([A-Z])[).:]\s*(.*)", re.DOTALL)
-DATA_SET_ADDRESS = re.compile(r"https://[^/]+/datasets/[^/]+/[^/]+/resolve/[^/]+/")
+DATA_SET_ADDRESS = re.compile(r"https://[^/]+/datasets/[^/]+/[^/]+/resolve/[^/]+/")  # of a video
 SOLUTION = re.compile(r"\s*(?:<answer>)?\s*\(?([A-Z])[).]?\s*(?:</answer>)?\s*")
 
 
@@ -75,10 +75,7 @@ def mmlu_pro(row: Row) -> dict[str, Any]:
 
 
 def video_r1(row: Row) -> dict[str, Any]:
-    """Reads the Video-R1 style: `problem`, `options` ("A. ..."), `solution`, `data_type`, `path`.
-
-    Letters in front of the options are removed. A column `frames` with pictures of a video stands for its `path`.
-    """
+    """Reads the Video-R1 style: `problem`, `options` ("A. ..."), `solution`, `data_type`, `path` or `frames`."""
     if row.get("problem_type", "multiple choice") != "multiple choice":
         raise AdapterError("problem_type", "the row is not multiple choice", "Filter on `problem_type`.")
     solution = SOLUTION.fullmatch(str(row["solution"]))
@@ -95,10 +92,7 @@ def video_r1(row: Row) -> dict[str, Any]:
 
 
 def mmvu(row: Row) -> dict[str, Any]:
-    """Reads MMVU: `id`, `question`, `choices` (text by letter), `answer` (a letter), `video`, `question_type`.
-
-    The published rows name a video by its address in the data set; it is looked for in the folder of the rows.
-    """
+    """Reads MMVU: `id`, `question`, `choices` (text by letter), `answer` (a letter), `video`, `question_type`."""
     if row.get("question_type", "multiple-choice") != "multiple-choice":
         raise AdapterError("question_type", "the row is not multiple choice", "Filter on `question_type`.")
     choices = row["choices"]
@@ -119,10 +113,7 @@ def mmvu(row: Row) -> dict[str, Any]:
 
 
 def mathvista(row: Row) -> dict[str, Any]:
-    """Reads MathVista: `pid`, `question`, `choices`, `answer` (a choice), an image and `question_type`.
-
-    The image is `decoded_image`, else `image`.
-    """
+    """Reads MathVista: `pid`, `question`, `choices`, `answer` (a choice), its image and `question_type`."""
     if row.get("question_type", "multi_choice") != "multi_choice":
         raise AdapterError("question_type", "the row is not multiple choice", "Filter on `question_type`.")
     choices = list(row["choices"] or ())

@@ -67,10 +67,7 @@ def _question_to_row(question: Question, template: PromptTemplate, shuffle_optio
 def show_anew(
     row: Mapping[str, Any], render: Callable[[str, Sequence[str]], Any], *, seed: int, visit: int
 ) -> dict[str, Any]:
-    """Shows a row's options in an order drawn from the seed, its id (or its question) and the number of a visit.
-
-    Prompt, options and answer change together; options that have to stay in their order do.
-    """
+    """Shows a row's options in an order drawn from the seed, its id (or its question) and the number of a visit."""
     name = row.get("id") or row["question"]
     permutation = draw_permutation(row["options"], random.Random(f"{seed}/{name}/{visit}"))
     options = permute(row["options"], permutation)

@@ -27,7 +27,6 @@ class PromptTemplate:
     conversational: bool = True
 
     def __post_init__(self) -> None:
-        """Checks the template."""
         check_template(self.template)
         check_system_prompt(self.system_prompt, self.conversational)
 

@@ -40,10 +40,7 @@ def read_parquet(file: Path) -> "Iterator[pa.RecordBatch]":
 
 
 def read_csv(file: Path) -> "Iterator[pa.RecordBatch]":
-    """Reads the batches of a CSV file with a header; every value is a text, and an empty cell is missing.
-
-    Raises `pyarrow.ArrowInvalid` if a row does not fit the header.
-    """
+    """Reads the batches of a CSV file with a header; every value is a text, and an empty cell is missing."""
     import pyarrow as pa
     import pyarrow.csv as arrow_csv
 
@@ -62,10 +59,7 @@ def read_csv(file: Path) -> "Iterator[pa.RecordBatch]":
 
 
 def check_quotes(file: Path, max_rows: int | None = None) -> None:
-    """Reads a CSV file strictly, since Arrow takes all rows from a stray quote to the next one for a single cell.
-
-    Raises `csv.Error` if a quote is not closed, or something follows it in its cell.
-    """
+    """Reads a CSV file strictly, since Arrow takes all rows from a stray quote to the next one for a single cell."""
     _, delimiter = read_header(file)
     if max_rows is None:
         with file.open("rb") as source:

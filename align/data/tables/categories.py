@@ -18,10 +18,7 @@ FEW_VALUES = range(3, 11)  # different whole numbers that are a code or a scale,
 
 
 def find_categories(table: Table, names: Sequence[str], numbers: Collection[str]) -> tuple[Category, ...]:
-    """Reads the levels of the confounders that hold texts, or few different whole numbers; one batch tells if none do.
-
-    Those in `numbers` stay numbers, however few values they have.
-    """
+    """Reads the levels of confounders, not those in `numbers`, that hold texts or few different whole numbers."""
     few = {name for name in names if name not in numbers and _is_few(table.first.column(name), name)}
     counts: dict[str, Counter[str]] = {
         name: Counter() for name in names if name in few or _is_text(table.first.column(name), name)

@@ -47,10 +47,7 @@ class NumericColumn(NamedTuple):
 
 
 def read_numbers(column: "pa.Array", name: str, role: str, known: str | None = None) -> NumericColumn:
-    """Reads a column as numbers; dates become days since 1970, where a time without a zone is UTC.
-
-    Messages name the column by `name` and `role`; `known` is the unit of the batches before.
-    """
+    """Reads a column as numbers; dates become days since 1970, where a time without a zone is UTC."""
     import pyarrow as pa
 
     kind = pa.types
@@ -121,7 +118,6 @@ def _parse(column: "pa.Array", name: str, role: str, known: str | None) -> Numer
 
 
 def _unit_of(texts: list[str | None]) -> str | None:
-    """Looks at the first value that is a number or a date."""
     for text in texts:
         number = _number(text)
         if number is not None and not np.isnan(number):
@@ -187,10 +183,7 @@ def _is_number(kind: Any) -> bool:
 
 
 def read_dates(texts: Sequence[str | None], missing: Collection[str]) -> tuple[NDArray[np.float64], list[int]]:
-    """Reads N texts as `(N,)` days since 1970, and numbers those that are no dates; a time without a zone is UTC.
-
-    Words in `missing`, in small letters, stand for nothing: nan.
-    """
+    """Reads N texts as `(N,)` days since 1970, nan for those in `missing`, and numbers those that are no dates."""
     days, wrong = np.full(len(texts), np.nan), []
     for row, text in enumerate(texts):
         word = "" if text is None else text.strip()

@@ -58,10 +58,7 @@ def outcome_rows(
     conversational: bool = False,
     name: str = "row",
 ) -> list[dict[str, Any]]:
-    """Makes the rows of a trainer with `(N,)` corrected outcomes, whose `label` is standardised by `scale`.
-
-    `prefixes` go before the prompts, which become messages where `conversational`.
-    """
+    """Makes the rows of a trainer with `(N,)` corrected outcomes, whose `label` is standardised by `scale`."""
     assert observations.text is not None
     prompts: Labels | Sequence[str] = observations.prompt if observations.prompt is not None else [""] * len(corrected)
     confounders = np.stack(list(observations.confounders.values()), axis=1)

@@ -119,7 +119,6 @@ class Table:
             raise DataError(f"{self.path} cannot be read as CSV: {error}") from error
 
     def _read_by_row(self) -> "Iterator[pa.RecordBatch]":
-        """Reads rows in two passes, the first of which finds the type of every column."""
         if self._schema is None:
             self._schema = find_schema(self._chunks([]))
         self.problems = []

@@ -79,11 +79,9 @@ class AskedModel:
         self._connections: MutableMapping[asyncio.AbstractEventLoop, Answering] = weakref.WeakKeyDictionary()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leaves connections and loaded weights behind; a copy opens its own."""
         return {name: value for name, value in vars(self).items() if name not in _OPEN}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Begins without connections."""
         vars(self).update(state)
         self._reset()
 

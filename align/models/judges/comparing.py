@@ -89,7 +89,6 @@ class PairwiseJudge(ModelJudge):
     __name__ = "pairwise_judge"
 
     def __post_init__(self) -> None:
-        """Checks the settings."""
         super().__post_init__()
         if self.opponents is not None and self.opponents < 1:
             raise UserError(f"`opponents` must be at least 1, got {self.opponents}. Leave it out to compare with all.")

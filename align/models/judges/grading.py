@@ -60,7 +60,6 @@ class Judge(ModelJudge):
     __name__ = "judge"
 
     def __post_init__(self) -> None:
-        """Checks the settings."""
         super().__post_init__()
         if not (math.isfinite(self.lowest) and math.isfinite(self.highest) and self.lowest < self.highest):
             raise UserError(f"`lowest` must be below `highest`, got {self.lowest} and {self.highest}.")

@@ -49,9 +49,6 @@ class ModelJudge(ABC):
         prompt_price: Of a million tokens that are sent, for the cost before and after training.
         completion_price: Of a million tokens that come back.
         limits: Settings of `align.models.samplers.limits.Limits`, such as `{timeout: 60}`.
-
-    Raises:
-        UserError: If a setting is out of range, or the rubric or the local model is not there.
     """
 
     rubric: str = field(kw_only=False)
@@ -74,7 +71,6 @@ class ModelJudge(ABC):
     renders_messages = True  # the last message is shown as it stands
 
     def __post_init__(self) -> None:
-        """Checks the settings and reads the rubric."""
         self._rubric = _read_rubric(self.rubric)
         for name in _ABOVE_ZERO:
             value = getattr(self, name)

@@ -14,10 +14,7 @@ _NOT_ALONG = ("model.safetensors.index.json", "trainer_state.json", "manifest.js
 
 
 def merged_type(parents: Parents) -> str:
-    """Returns the type of merged weights: the parents' own, or float32 where they have several.
-
-    With one type both ends are the parents bit for bit: a weight of 0 or 1 changes nothing in fp32.
-    """
+    """Returns the parents' own type, so that both ends are the parents bit for bit; float32 if they have several."""
     found = {kind for folder in (parents.base_folder, parents.tuned_folder) for kind, _ in shapes(folder).values()}
     return _TYPES.get(found.pop(), "float32") if len(found) == 1 else "float32"
 

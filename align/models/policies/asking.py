@@ -21,7 +21,6 @@ class Decoding:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Checks the values."""
         for name in ("num_samples", "max_new_tokens"):
             if getattr(self, name) < 1:
                 raise UserError(f"`{name}` must be at least 1, got {getattr(self, name)}.")

@@ -77,10 +77,7 @@ class VLLMPolicy:
 def vllm_policy(
     checkpoint: Checkpoint, template: PromptTemplate, *, dtype: str, **settings: Any
 ) -> Iterator[VLLMPolicy]:
-    """Starts an engine for a checkpoint and stops it at the end; an adapter is merged into its base before.
-
-    `settings` are those of `vllm.LLM`, such as `max_model_len`.
-    """
+    """Starts an engine for a checkpoint, an adapter merged into its base before, and stops it at the end."""
     try:
         require_vllm()
     except ImportError as error:

@@ -62,10 +62,7 @@ def plan_requests(sampler: Sampler, requests: Sequence[Request], cache: SampledA
 def ask(
     sampler: Sampler, requests: Sequence[Request], cache: SampledAnswers, description: str
 ) -> list[Answer | Failure]:
-    """Answers requests in order, from the cache where it can and else from the sampler; equal ones are asked once.
-
-    Raises `SamplerError` if the sampler could not go on.
-    """
+    """Answers requests in order, from the cache where it can and else from the sampler; equal ones are asked once."""
     asked = _by_key(sampler, requests)
     found: dict[str, Answer | Failure | None] = {key: cache.find(key) for key in asked}
     unknown = {key: request for key, request in asked.items() if found[key] is None}
@@ -92,10 +89,7 @@ def _by_key(sampler: Sampler, requests: Sequence[Request]) -> dict[str, Request]
 
 
 class Asker:
-    """Answers one request at a time, for any number of coroutines, and keeps answers in the cache as they come.
-
-    `bar` counts the answers that were paid for.
-    """
+    """Answers one request at a time, for any number of coroutines, and keeps answers in the cache as they come."""
 
     def __init__(
         self, sampler: Sampler, connection: Answering, cache: SampledAnswers | None, bar: Bar | None = None
@@ -111,10 +105,7 @@ class Asker:
         return len(self._used)
 
     async def ask(self, request: Request) -> Answer | Failure:
-        """Answers a request; a failure is not kept, so the next run asks again.
-
-        Raises `SamplerError` if nobody will answer this or any other request.
-        """
+        """Answers a request; a failure is not kept, so the next run asks again."""
         key = answer_key(self._identity, request)
         if key not in self._asked:
             self._asked[key] = asyncio.create_task(self._find(key, request))
@@ -153,10 +144,7 @@ async def gather_all(awaitables: Iterable[Awaitable[T]]) -> list[T]:
 
 
 async def map_concurrently(function: Callable[[T], Awaitable[U]], items: Sequence[T], num_workers: int) -> list[U]:
-    """Applies a coroutine function to items, `num_workers` at once, begun in their order; returns results in it.
-
-    Raises the first error; items that were begun are finished, no others are begun.
-    """
+    """Applies a coroutine function to items, begun in their order; after the first error no others are begun."""
     results: dict[int, U] = {}
     waiting = deque(range(len(items)))
 

@@ -36,10 +36,7 @@ OF_ACCOUNT = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_
 
 
 class Connection:
-    """Sends requests as chat completions, some at once; leave it as a context to close it.
-
-    `idempotency_header` gets a name of what is asked, the same when a call is made again; none if empty.
-    """
+    """Sends requests as chat completions, some at once; leave it as a context to close it."""
 
     def __init__(
         self,
@@ -84,10 +81,7 @@ class Connection:
             raise self._stopped
 
     async def answer(self, request: Request) -> Answer | Failure:
-        """Answers one request, however long nobody does, up to `outage_seconds`.
-
-        Raises `SamplerError` if nobody will answer this or any other request.
-        """
+        """Answers one request, or raises `SamplerError` once nobody did for `outage_seconds`."""
         await self._in_turn(request)
         began, pause = time.monotonic(), FIRST_PAUSE
         result = await self._ask(request)
@@ -191,7 +185,6 @@ class Connection:
                 await asyncio.gather(*pending, return_exceptions=True)
 
     async def _call(self, body: bytes, name: str, tries: Tries) -> Answer | Trouble:
-        """Makes a call until it is answered or was tried often enough."""
         while True:
             sent = tries.sent = time.monotonic()
             result = await self._post(body, {self._idempotency_header: f"{name}-{tries.repeats}"} if name else {})
@@ -215,7 +208,6 @@ class Connection:
                 self._troubles[f"calls made again: {result.failure.reason}"] += 1
 
     async def _post(self, body: bytes, headers: dict[str, str]) -> Answer | Trouble:
-        """Sends a call once."""
         limits, content = self._limits, bytearray()
         try:
             headers = {"Content-Type": "application/json", **headers}
@@ -322,10 +314,7 @@ class Connection:
 
 
 def read_completion(content: bytes) -> Answer | str:
-    """Reads an answer, or says why it is none: a proxy's page, another JSON, no content.
-
-    One whose content ran out of tokens before it began, as models that think do, is cut off.
-    """
+    """Reads an answer, cut off if its tokens ran out, or says why it is none: a proxy's page, no content."""
     try:
         completion = json.loads(content)
     except (ValueError, RecursionError):

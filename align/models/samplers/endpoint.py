@@ -98,7 +98,6 @@ class EndpointSampler:
 
 
 def _find_key(api_key_env: str | None) -> tuple[str, str]:
-    """Finds the variable that may hold a key, and the key."""
     variable = api_key_env or DEFAULT_KEY_VARIABLE
     key = os.environ.get(variable, "").strip()
     if api_key_env and not key:

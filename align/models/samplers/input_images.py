@@ -18,10 +18,7 @@ MOST_PIXELS = 1024 * 1024  # of an image that is sent; a larger one is made smal
 
 @dataclass(frozen=True)
 class InputImage:
-    """An image, and what is done to it before a model sees it.
-
-    An edit makes another image of the same size; its `repr` tells it from others.
-    """
+    """An image, and what makes another of the same size of it, told apart by its `repr`, before a model sees it."""
 
     source: ImageLike
     edit: "Callable[[PILImage], PILImage] | None" = None

@@ -39,9 +39,6 @@ class Limits:
             takes what the other limits give it.
         requests_per_minute: Most requests; None for any number.
         tokens_per_minute: Most tokens, prompts by estimate and answers by `max_new_tokens`; None for any number.
-
-    Raises:
-        UserError: If a limit is negative, or nothing could pass it.
     """
 
     timeout: float = 120.0
@@ -55,7 +52,6 @@ class Limits:
     tokens_per_minute: float | None = None
 
     def __post_init__(self) -> None:
-        """Checks the values."""
         for name, value in vars(self).items():
             if value is None:
                 continue
@@ -107,10 +103,7 @@ class Tries:
     _first_refusal: float = 0.0
 
     def pause(self, trouble: Trouble, accepted: float | None) -> float | None:
-        """Returns the seconds until the call is made again; None if it is not.
-
-        `accepted` is when the last call was sent whose key was accepted, by `time.monotonic`.
-        """
+        """Returns the seconds until the call is made again, None if it is not; `accepted` is when a key last was."""
         match trouble.why:
             case Why.NO_ANSWER if self.repeats < self.limits.max_repeats:
                 self.repeats, self._retries = self.repeats + 1, 0

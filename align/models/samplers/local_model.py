@@ -40,10 +40,7 @@ class UnlikeError(Exception):
 
 
 class BatchingConnection:
-    """Collects requests that come one by one, and hands over whatever waits whenever the model is free.
-
-    `sample` is called in a thread, once at a time.
-    """
+    """Collects requests that come one by one, and hands over whatever waits whenever the model is free."""
 
     def __init__(self, sample: SampleFunction) -> None:
         self._sample = sample
@@ -124,10 +121,7 @@ class LocalSampler:
         return self._prompts.uses_chat_template
 
     def sample(self, requests: Sequence[Request], on_result: OnResult) -> None:
-        """Answers requests batch by batch, the longest first, so that too little memory shows at once.
-
-        `on_result` is called at once with the index of a request and what came of it.
-        """
+        """Answers requests batch by batch, the longest first, so that too little memory shows at once."""
         encoded = [self._prompts.encode(request) for request in requests]
         order = sorted(range(len(requests)), key=lambda i: (*_settings(requests[i]), -encoded[i].length))
         start = 0

@@ -122,11 +122,7 @@ class ImagePrompts:
 
 
 def load_prompts(source: str, name: str, conversational: bool | None = None) -> Prompts:
-    """Loads what a checkpoint needs to read prompts; errors call it by `name`.
-
-    Raises OSError or ValueError if it cannot be loaded, ImportError if it is nothing without the missing extra
-    `vision`.
-    """
+    """Loads what a checkpoint needs to read prompts; raises OSError, ValueError or ImportError if it cannot."""
     base = _with_config(source)
     config = type(AutoConfig.from_pretrained(base, trust_remote_code=False))
     if config in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:

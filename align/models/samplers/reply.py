@@ -24,10 +24,7 @@ class Reply(BaseModel, frozen=True, str_strip_whitespace=True):
 
     @classmethod
     def read(cls: type[R], text: str) -> R:
-        """Reads the last JSON object of its form in a text, which may be fenced, or have thoughts and words around it.
-
-        Raises `UnreadableReplyError` if there is none, or it breaks a rule.
-        """
+        """Reads the last JSON object of its form in a text, which may be fenced, or have words around it."""
         reason = "There is no JSON object in it."
         for content in reversed(_objects(text)):
             try:
@@ -39,10 +36,6 @@ class Reply(BaseModel, frozen=True, str_strip_whitespace=True):
 
 
 def _objects(text: str) -> list[Any]:
-    """Lists the JSON objects behind the last thought, but not those inside of others.
-
-    Raises `UnreadableReplyError` if there is none, but a brace that could begin one.
-    """
     found: list[Any] = []
     end = 0
     while opened := _OPENED.search(text, end):
@@ -69,6 +62,5 @@ def _objects(text: str) -> list[Any]:
 
 
 def _describe(error: ErrorDetails) -> str:
-    """Words one error of validation, such as `attributes.3.weight: Input should be greater than 0`."""
     place = ".".join(map(str, error["loc"]))
     return f"{place}: {error['msg'].removeprefix('Value error, ')}"

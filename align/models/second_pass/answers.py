@@ -82,7 +82,6 @@ class _Rule(NamedTuple):
 def _write_cached(
     model: PreTrainedModel, rows: Sequence[SecondPassRow], rule: _Rule, ended: Sequence[Callable[[list[int]], bool]]
 ) -> list[list[int]]:
-    """Reads prompts and prefixes once, and then each new token."""
     logits, cache, mask = read_shared(model, rows, rule.pad_token_id)
     written: list[list[int]] = [[] for _ in rows]
     live = list(range(len(rows)))
@@ -114,7 +113,6 @@ def _write_whole(
 def _append(
     written: list[list[int]], live: list[int], tokens: Tensor, ended: Sequence[Callable[[list[int]], bool]]
 ) -> list[int]:
-    """Adds a token to each row that has not ended; returns those that go on."""
     picked = tokens.tolist()
     for i in live:
         written[i].append(picked[i])

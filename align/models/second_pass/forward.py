@@ -81,7 +81,6 @@ def _image_batches(rows: Sequence[SecondPassRow], batch_size: int) -> list[list[
 
 
 def _forward(model: PreTrainedModel, rows: Sequence[SecondPassRow], pad_token_id: int, share: bool) -> Tensor:
-    """Reads a batch; returns the next-token logits, `(B, V)`."""
     if rows[0].images:
         return _forward_images_shared(model, rows, pad_token_id) if share else _forward_image(model, *rows)
     if share:

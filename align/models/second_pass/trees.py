@@ -66,10 +66,7 @@ def grow(sequences: Sequence[tuple[int, Sequence[int]]]) -> Tree:
 
 
 def grow_all(sequences: Sequence[list[int]], owners: Sequence[str], head: int) -> list[Tree]:
-    """Makes trees of what stands behind the first `head` tokens of sequences, each of one owner's.
-
-    An owner has several trees if one would be both large and more than twice as long as its longest sequence.
-    """
+    """Makes trees of what stands behind the first `head` tokens of sequences, one or more for each owner."""
     numbers: dict[str, list[int]] = {}
     for number, owner in enumerate(owners):
         numbers.setdefault(owner, []).append(number)

@@ -33,10 +33,7 @@ _found: "WeakKeyDictionary[Any, Way]" = WeakKeyDictionary()
 
 
 def way_of(model: PreTrainedModel, pad_token_id: int) -> Way:
-    """Finds the cheapest way in which rows have the numbers of a plain pass over each alone; a model is tried once.
-
-    Ranks that hold a part of the weights each have to ask together; they read the same tokens and find the same.
-    """
+    """Finds the cheapest way to read rows as a plain pass reads each alone; ranks of a sharded model ask together."""
     if model not in _found:
         _found[model] = _find(model, pad_token_id)
     return _found[model]
@@ -48,10 +45,7 @@ def together(model: PreTrainedModel, way: Way, *, growth: int = 0) -> Callable[[
 
 
 def agrees(model: PreTrainedModel, read: Callable[[Sequence[SecondPassRow]], Tensor]) -> bool:
-    """Tells whether a way of reading gives the `(3, V)` logits of plain passes.
-
-    Two rows have one prompt, prompts and prefixes have unlike lengths, and all are longer than any window.
-    """
+    """Tells whether a way of reading gives the `(3, V)` logits of plain passes, on rows longer than any window."""
     rows = tried_rows(model, min(longest_window(model), MOST_TOKENS))
     with inference(model):
         try:

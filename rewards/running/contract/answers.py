@@ -105,7 +105,6 @@ def _check_unpaid(
 def _check_greedy(
     trial: Trial, form: Form, rows: Sequence[Mapping[str, Any]], paid: Mapping[int, float]
 ) -> Iterator[RewardProblem]:
-    """Compares with a response that says nothing, or everything."""
     greedy = greedy_samples(rows[:LEAST_SAMPLES], trial.settings.response_format)
     called = trial.call(greedy, form)
     if called.problem is not None:
@@ -138,10 +137,7 @@ def _forms_tried(samples: Sequence[Sample]) -> str:
 
 
 def name_the_golds(trial: Trial) -> str:
-    """Says in a sentence what right answers the rows hold, and which reward grades such ones.
-
-    It is empty if the reward reads none, or they hold numbers, as most rewards can read.
-    """
+    """Says what right answers the rows hold, and which reward grades them; empty for numbers, or if none is read."""
     column, read = gold_column(trial.rows), trial.description.parameters.columns
     if trial.is_synthetic or column is None or column not in read:
         return ""

@@ -107,10 +107,7 @@ NOT_COLUMNS = ("prompt", "completion", "completion_ids")
 def call_arguments(
     rows: Sequence[Mapping[str, Any]], completions: Sequence[Completion], logged: dict[str, list[Any]] | None = None
 ) -> dict[str, Any]:
-    """Builds the keyword arguments; the bytes of a completion stand in for its tokens.
-
-    Columns that a reward logs are collected in `logged` as TRL does, one call after the other.
-    """
+    """Builds the keyword arguments, with bytes for tokens; collects columns that are logged, as TRL does."""
     columns = {} if logged is None else logged
     return {
         "prompts": [row.get("prompt") for row in rows],
@@ -132,10 +129,7 @@ def copied(values: Any) -> Any:
 
 
 def call_reward(func: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
-    """Calls a reward; a coroutine function runs in one loop of another thread for all calls, as in TRL.
-
-    A forked copy of this process in which the call comes back, too, ends.
-    """
+    """Calls a reward, a coroutine function in another thread's loop as TRL does; forked copies that come back end."""
     owner = os.getpid()
     try:
         return result_of(func(**arguments)) if is_async(func) else func(**arguments)
@@ -144,7 +138,6 @@ def call_reward(func: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
 
 
 def _trainer_state() -> SimpleNamespace:
-    """The fields of `transformers.TrainerState` that a reward may read."""
     counts = {"global_step": 0, "max_steps": 100, "num_train_epochs": 1, "num_input_tokens_seen": 0, "total_flos": 0}
     steps = {"logging_steps": 10, "eval_steps": 500, "save_steps": 500, "train_batch_size": 8}
     best: dict[str, Any] = {"best_metric": None, "best_global_step": None, "best_model_checkpoint": None}

@@ -20,10 +20,7 @@ ModuleFunctions = dict[str, Functions]
 
 
 def module_functions(known: ModuleFunctions | None = None) -> ModuleFunctions:
-    """Takes down the functions and classes of every loaded module, and the methods of the classes.
-
-    What was `known` before is kept, but for what packages loaded since replaced, and modules loaded since are added.
-    """
+    """Takes down the functions, classes and methods of every loaded module, and keeps what was `known` before."""
     known = {} if known is None else known
     found = {name: own | _replaced(name, own, known, by_packages=True) for name, own in known.items()}
     for name, module in list(sys.modules.items()):

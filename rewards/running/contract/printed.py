@@ -28,10 +28,7 @@ class Printed(io.StringIO):
 
 
 class Drain:
-    """A pipe for what a process writes to its file descriptors: read at once, and thrown away after its beginning.
-
-    Write to `inlet`; `size` is the number of bytes so far.
-    """
+    """A pipe for what a process writes to its file descriptors, read at once and thrown away after its beginning."""
 
     def __init__(self) -> None:
         self.size = self.left = 0
@@ -39,13 +36,11 @@ class Drain:
         self.thread = threading.Thread(target=self._read, daemon=True)
 
     def __enter__(self) -> "Drain":
-        """Starts to read."""
         self.start()
         self.thread.start()
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Stops once nobody writes any more."""
         os.close(self.inlet)
         self.thread.join(timeout=1.0)
 

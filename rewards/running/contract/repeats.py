@@ -131,10 +131,7 @@ READ_BOTH = "Read a completion with `rewards.completion_text(completion)`, which
 
 
 def usable_forms(trial: Trial, samples: Sequence[Sample]) -> tuple[list[Form], list[RewardProblem]]:
-    """Calls a reward on two responses in each form, that of the data first: those it can be called in, and problems.
-
-    In the form that the data does not have it may do what it likes, and if the data is not known, one form is enough.
-    """
+    """Calls a reward in each form, that of the data first; returns those it takes, and what is wrong with others."""
     known = trial.settings.form
     order = FORMS if known is None else (known, *(form for form in FORMS if form != known))
     failures: dict[Form, RewardProblem] = {}

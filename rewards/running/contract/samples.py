@@ -30,10 +30,7 @@ class Sample(NamedTuple):
 
 
 def answer_samples(rows: Sequence[Row], tags: ResponseFormat = DEFAULT_FORMAT) -> list[Sample]:
-    """Makes a right and a wrong response in each form to each row; without a known answer, two different ones.
-
-    The first samples differ most: a right and a wrong answer in the recipe's tags come first for every row.
-    """
+    """Makes a right and a wrong response in each form to each row, or two that differ, in the tags first."""
     answers = [_answers(rows, index) for index in range(len(rows))]
     samples = []
     for form, (form_name, _) in enumerate(_forms(tags)):

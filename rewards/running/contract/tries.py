@@ -69,7 +69,6 @@ def try_reward(subject: LocalSubject | RemoteSubject, settings: Settings | None 
 
 
 def _steps(trial: Trial, speeds: list[Speed]) -> Iterator[RewardProblem]:
-    """Asks one question after the other."""
     if trial.description.not_picklable:
         yield trial.problem("not_picklable", trial.description.not_picklable, NOT_PICKLED)
     refusals = check_signature(trial.name, trial.description.parameters, _arguments(trial))
@@ -139,7 +138,6 @@ def _processes_left(trial: Trial) -> list[RewardProblem]:
 
 
 def _check_asked_for(trial: Trial) -> Iterator[RewardProblem]:
-    """Names columns that a reward would silently do without."""
     arguments = [] if trial.is_synthetic else _arguments(trial)
     absent = [name for name in trial.description.parameters.asked_for if name not in arguments]
     yield from (absent_column(trial.name, name, arguments) for name in absent if arguments)
@@ -227,9 +225,6 @@ def check_reward(
 
     Returns:
         The problems, none if TRL could use the reward on these rows.
-
-    Raises:
-        ValueError: If there are no rows, or not one completion per row.
 
     Example:
         >>> def shouting(completions, **kwargs):

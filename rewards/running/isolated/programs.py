@@ -49,10 +49,7 @@ class NotRunError(RuntimeError):
 
 
 def run_programs(runs: Sequence[ProgramRun], limits: ProgramLimits, *, isolated: bool, workers: int) -> list[Any]:
-    """Runs programs, `workers` at a time.
-
-    Gives for each a `ProgramEnd`, or a `NotRunError` where the machine failed and not the program.
-    """
+    """Runs programs, `workers` at a time; gives `ProgramEnd`s, or a `NotRunError` where the machine failed."""
     with ThreadPoolExecutor(max_workers=workers) as threads:
         return list(threads.map(lambda run: _attempt(run, limits, isolated), runs))
 
