@@ -31,7 +31,6 @@ PLACES_OF_EXTRAS = {
     "vllm": {"align.models.vllm_engine", "align.models.second_pass.vllm", "align.models.policies.vllm_policy"},
     "deepspeed": {"align.recipe.deepspeed", "align.training.resuming"},
     "vision": {
-        "align.data.media.image_rules",
         "align.data.media.images",
         "align.data.media.video",
         "align.evaluation.suites.questions.modality",
@@ -49,7 +48,7 @@ PLACES_OF_EXTRAS = {
     "math": {"rewards.reading.formulas"},
     "reasoning-gym": {"rewards.reading.gym"},
     "audit": {"align.auditing.near"},
-    "merge": {"align.models.merging.dense"},
+    "merge": {"align.models.merging.merge"},
     "wandb": {"align.checks.needs"},
 }
 OF_METHODS = ("methods", "scripts")  # folders of tests that are about methods, and about labs and recipes

@@ -18,35 +18,18 @@ ALIKE = 0.75  # as difflib counts it
 ASKED = ("query", "problem", "questionstem", "stem", "instruction", "input", "prompt", "question")
 ANSWERED = ("label", "answerkey", "correctanswer", "correctoption", "answerindex", "answeridx", "gold", "target",
             "correct", "solution", "output", "answer")  # fmt: skip
+PREFERRED = ("preferred", "accepted", "winner", "better", "best", "good", "win", "positive", "chosenresponse",
+             "responsechosen")  # fmt: skip
+DISPREFERRED = ("dispreferred", "loser", "worse", "worst", "bad", "lose", "negative", "rejectedresponse",
+                "responserejected")  # fmt: skip
 OTHER_NAMES = {
     "question": ASKED,
     "prompt": (*ASKED, "context"),
     "options": ("choices", "candidates", "alternatives", "answers", "endings"),
     "answer": ANSWERED,
     "reference": ANSWERED,
-    "chosen": (
-        "preferred",
-        "accepted",
-        "winner",
-        "better",
-        "best",
-        "good",
-        "win",
-        "positive",
-        "chosenresponse",
-        "responsechosen",
-    ),
-    "rejected": (
-        "dispreferred",
-        "loser",
-        "worse",
-        "worst",
-        "bad",
-        "lose",
-        "negative",
-        "rejectedresponse",
-        "responserejected",
-    ),
+    "chosen": PREFERRED,
+    "rejected": DISPREFERRED,
     "responses": ("completions", "candidates", "generations", "outputs", "answers"),
 }
 ONE_OF_SEVERAL = re.compile(r"(|opt|option|choice|answer|ending|alternative)[\W_]?([A-Z]|[0-9])", re.IGNORECASE)

@@ -62,8 +62,9 @@ def _draw(task: Any, spec: TaskSpec, path: str, split: str) -> Iterator[dict[str
                 item = task[index]
         except Exception as error:  # whatever a task raises that finds no item, or meets another version of a library
             raise DataError(f"{path} cannot draw item {index}: {type(error).__name__}: {error}") from error
-        if _split_of(item["question"]) == split and item["question"] not in seen:
-            seen.add(item["question"])
+        question = item["question"]
+        if SPLITS[zlib.crc32(question.encode()) % HELD_OUT == 0] == split and question not in seen:
+            seen.add(question)
             yield {**item, "id": f"{spec.name}-{index}"}
 
 
@@ -88,7 +89,3 @@ def _row(item: dict[str, Any], shown: list[dict[str, Any]], path: str) -> dict[s
         "task": path,
         "entry": text,
     }
-
-
-def _split_of(question: str) -> str:
-    return SPLITS[zlib.crc32(question.encode()) % HELD_OUT == 0]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from align.data.item_layout import Layout
 from align.data.many_cores import map_in_order
@@ -115,11 +115,7 @@ class StoredItems(Sequence[T]):
         for batch in self._batches:
             yield from self._layout.read_values(batch, names)
 
-    @overload
-    def __getitem__(self, index: int) -> T: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[T]: ...
-    def __getitem__(self, index: int | slice) -> T | list[T]:
+    def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(self._length))]
         if not -self._length <= index < self._length:
@@ -129,8 +125,7 @@ class StoredItems(Sequence[T]):
         inside, goes_on, self._next = place - self._starts[number], place == self._next, place + 1
         if self._read[0] != number:
             if not goes_on:  # here and there: one is read sooner than all around it
-                one: T = self._layout.read(self._batches[number].slice(inside, 1))[0]
-                return one
+                return self._layout.read(self._batches[number].slice(inside, 1))[0]
             self._read = number, self._layout.read(self._batches[number])
         return self._read[1][inside]
 
@@ -164,11 +159,7 @@ class Picked(Sequence[T]):
     def __iter__(self) -> Iterator[T]:
         return (self._items[place] for place in self._places)
 
-    @overload
-    def __getitem__(self, index: int) -> T: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[T]: ...
-    def __getitem__(self, index: int | slice) -> T | list[T]:
+    def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return [self._items[place] for place in self._places[index]]
         return self._items[self._places[index]]
@@ -272,11 +263,7 @@ class MadeRows(Sequence[dict[str, Any]]):
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return map(self.make, self.items)
 
-    @overload
-    def __getitem__(self, index: int) -> dict[str, Any]: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
-    def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
+    def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return [self.make(item) for item in self.items[index]]
         return self.make(self.items[index])

@@ -20,7 +20,7 @@ from align.evaluation.record.answers import Answers, AskedModel, PairedAnswers, 
 from align.evaluation.record.models import ModelsRecord
 from align.evaluation.statistics.glossary import REWARD_MODEL_GLOSSARY, Meaning, explain
 from align.evaluation.statistics.metrics import LEVEL, Estimate
-from align.models.card import card_fields, hub_id
+from align.models.at_hand import card_fields, hub_id
 from align.models.checkpoint import fingerprint
 from align.recipe.problems import one_line
 from align.runs.folder import FINISHED_FILE

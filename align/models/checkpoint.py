@@ -37,21 +37,18 @@ class Checkpoint(NamedTuple):
         """Tells whether the model, or an adapter's base, reads images and text."""
         from transformers import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
-        return self._config_class() in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+        return type(self._config()) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
     def reads_text_alone(self) -> bool:
         """Tells whether the model can be loaded without what it needs for images."""
         from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
-        return self._config_class() in MODEL_FOR_CAUSAL_LM_MAPPING
+        return type(self._config()) in MODEL_FOR_CAUSAL_LM_MAPPING
 
     def window(self) -> int | None:
         """Returns how many tokens the model can read; None if its configuration says nothing."""
         found = getattr(self._config().get_text_config(), "max_position_embeddings", None)
         return found if isinstance(found, int) and found > 0 else None
-
-    def _config_class(self) -> type:
-        return type(self._config())
 
     def _config(self) -> Any:
         from transformers import AutoConfig

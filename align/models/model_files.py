@@ -28,13 +28,8 @@ JSON_FILES = (
 AGAIN = "Copy the model again"
 # Where configurations of language models say their sizes, and weights tell them.
 WIDTH, LAYERS = ("hidden_size", "n_embd", "d_model"), ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
-EMBEDDINGS = (
-    "embed_tokens.weight",
-    "wte.weight",
-    "word_embeddings.weight",
-    "tok_embeddings.weight",
-    "embed_in.weight",
-)
+EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "word_embeddings.weight", "tok_embeddings.weight",
+              "embed_in.weight")  # fmt: skip
 OTHER_PARTS = ("visual", "vision", "audio", "encoder", "expert")
 LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
 

@@ -9,7 +9,7 @@ import functools
 import importlib
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import packages_distributions, requires, version
 from importlib.util import find_spec
@@ -27,9 +27,6 @@ if TYPE_CHECKING:  # vLLM and TRL must not load before `require_vllm` has looked
     from transformers import ProcessorMixin
     from trl import GRPOConfig
     from trl.generation.vllm_generation import VLLMGeneration
-
-
-from collections.abc import Sequence
 
 
 def require_vllm() -> None:
@@ -123,16 +120,12 @@ def _generation(args: GRPOConfig) -> type[VLLMGeneration] | None:
 
         return ServerGeneration
     choose_port()
-    if not _runs_on_cpu():
+    from vllm.platforms import current_platform
+
+    if not current_platform.is_cpu():
         return None
     cpu_engine_environment()
     return _cpu_generation()
-
-
-def _runs_on_cpu() -> bool:
-    from vllm.platforms import current_platform
-
-    return current_platform.is_cpu()
 
 
 @contextmanager

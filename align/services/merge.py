@@ -18,8 +18,7 @@ from align.evaluation.record.merging import MERGING_FILE, MergedModel, MergingRe
 from align.evaluation.service import command_words, find_suite, run_suite
 from align.evaluation.suites import ROW_SUITES
 from align.evaluation.suites.questions.suite import check_names
-from align.models.merging.alphas import read_alphas
-from align.models.merging.merge import MERGED_FILE, check_extra, merge
+from align.models.merging.merge import MERGED_FILE, check_extra, merge, read_alphas
 from align.models.merging.parents import find_parents
 from align.runs.room import free_bytes, size_of, words
 from align.secrets import mask

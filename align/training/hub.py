@@ -18,7 +18,7 @@ from transformers import TrainerCallback
 from align.console import say
 from align.data.pairs.pairwise import ADAPTER_MARK
 from align.errors import RecipeError
-from align.models.card import hub_id
+from align.models.at_hand import hub_id
 from align.models.hub import refusal, repository
 from align.recipe.recipe import Recipe
 from align.whole_files import write_whole

@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader
 
 from align.data.files import READERS
 from align.data.mixing import set_names
-from align.models.card import card_fields, hub_id
+from align.models.at_hand import card_fields, hub_id
 from align.recipe.fields import own_fields
 from align.recipe.recipe import Recipe
 from align.secrets import mask

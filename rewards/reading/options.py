@@ -22,7 +22,8 @@ def render_options(options: Sequence[str]) -> str:
         >>> render_options(["iron", "gold"])
         'A. iron\nB. gold'
     """
-    _check_count(options)
+    if len(options) > len(LETTERS):
+        raise ValueError(f"`options` must hold at most {len(LETTERS)}, one per letter; got {len(options)}.")
     return "\n".join(f"{letter}. {option}" for letter, option in zip(LETTERS, options, strict=False))
 
 
@@ -123,11 +124,6 @@ def _can_shuffle(options: tuple[str, ...]) -> bool:
     if stand_alone(options):
         return len(options) >= 2
     return sum(not fixed for fixed in anchored(options)) >= 2 and not refers_to_letters(options)
-
-
-def _check_count(options: Sequence[str]) -> None:
-    if len(options) > len(LETTERS):
-        raise ValueError(f"`options` must hold at most {len(LETTERS)}, one per letter; got {len(options)}.")
 
 
 def _index(letter: str, options: Sequence[str]) -> int | None:

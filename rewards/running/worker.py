@@ -43,7 +43,9 @@ def serve(arguments: list[str]) -> None:
     _die_with_parent(lifeline)
     _outlive_signals()
     if memory_bytes:
-        _limit_memory(memory_bytes)
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     try:
         _serve(jobs, results, memory_bytes)
     except OSError:
@@ -152,12 +154,6 @@ def _outlive_signals() -> None:
 
 def _go_on(number: int, frame: FrameType | None) -> None:
     """Does nothing; unlike an ignored signal, a handler is not inherited by other programs."""
-
-
-def _limit_memory(memory_bytes: int) -> None:
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
 
 
 def _read(pipe: int) -> bytes:

@@ -11,8 +11,7 @@ from tiny import tiny_model, tiny_tokenizer
 
 from align.errors import UserError
 from align.models.checkpoint import find_checkpoint, load_model
-from align.models.merging.alphas import read_alphas
-from align.models.merging.merge import merge
+from align.models.merging.merge import merge, read_alphas
 from align.models.merging.parents import find_parents
 
 

@@ -8,8 +8,15 @@ from typing import Any, NoReturn
 
 from align.data.conversations import Message, count_places, message_text
 from align.data.media.frame_store import FrameStore
-from align.data.media.image_rules import BrokenImageError, check_image, find_suffix
-from align.data.media.images import ImageLike, image_digest, open_image, shrink_image
+from align.data.media.images import (
+    BrokenImageError,
+    ImageLike,
+    check_image,
+    find_suffix,
+    image_digest,
+    open_image,
+    shrink_image,
+)
 from align.data.media.video import BrokenVideoError, frame_files, frames_key, pick_frames, write_frames
 from align.data.problems import BadRow, shorten
 from align.data.reading_progress import ReadingProgress

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
 from align.data.conversations import Message, check_prompt
-from align.data.files import RawRow, Row, find_split
+from align.data.files import RawRow, find_split
 from align.data.loading import Reading, Schema, load_rows, name_row
 from align.data.problems import BadRow, DataReport
 from align.data.rules import check_label
@@ -24,10 +25,7 @@ class Candidates:
     row: int  # line of a JSONL or CSV file, else number of the record
 
 
-def load_candidates(
-    path: str | Path,
-    **reading: Unpack[Reading],
-) -> tuple[list[Candidates], DataReport]:
+def load_candidates(path: str | Path, **reading: Unpack[Reading]) -> tuple[list[Candidates], DataReport]:
     """Loads prompts with their candidates and checks every row.
 
     A row needs `prompt` (a text, or messages) and `responses` (a list of texts). `quality` (a number per response) and
@@ -35,14 +33,10 @@ def load_candidates(
     """
     file, reading["split"] = find_split(str(path), reading.get("split"))
     report = DataReport(file)
-
-    def check(row: Row, raw: RawRow) -> Candidates:
-        return _check(row, raw.row, name_row(raw.row, file))
-
-    return load_rows(report, check, Schema(("prompt", "responses")), **reading), report
+    return load_rows(report, partial(_check, file=file), Schema(("prompt", "responses")), **reading), report
 
 
-def _check(row: Mapping[str, Any], number: int, default_id: str) -> Candidates:
+def _check(row: Mapping[str, Any], raw: RawRow, file: str) -> Candidates:
     responses = row.get("responses")
     if not isinstance(responses, list | tuple) or not responses:
         raise BadRow("responses", responses, "there is no list of responses", 'Write ["4", "It is four."].')
@@ -50,11 +44,11 @@ def _check(row: Mapping[str, Any], number: int, default_id: str) -> Candidates:
         if not isinstance(response, str):
             raise BadRow("responses", response, "a response is not a text", "Write texts.")
     return Candidates(
-        id=check_label("id", row.get("id")) or default_id,
+        id=check_label("id", row.get("id")) or name_row(raw.row, file),
         prompt=check_prompt(row.get("prompt")),
         responses=tuple(responses),
         quality=_check_quality(row.get("quality"), len(responses)),
-        row=number,
+        row=raw.row,
     )
 
 

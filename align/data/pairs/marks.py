@@ -1,7 +1,7 @@
 """Which tokens of a preference pair are marked: those of its spans, those that differ, or all of them."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 
 from align.data.pairs.preferences import PreferencePair
 from align.data.pairs.span_tokens import count_shared_characters, mark_tokens, place_response
@@ -26,31 +26,7 @@ class TokenizedResponse(NamedTuple):
         return place_response(self.full, self.prompt, self.response) - self.begin
 
 
-class AnyPair(Protocol):
-    """What is read of a pair to find its marked texts."""
-
-    @property
-    def chosen(self) -> str:
-        """Text of the better response."""
-
-    @property
-    def rejected(self) -> str:
-        """Text of the worse one."""
-
-    @property
-    def chosen_spans(self) -> Sequence[Span]:
-        """What counts in the better one."""
-
-    @property
-    def rejected_spans(self) -> Sequence[Span]:
-        """What counts in the worse one."""
-
-    @property
-    def messages(self) -> Any:
-        """Those of responses that are more than one text, else None."""
-
-
-def marked_texts(pair: AnyPair, prompt: str, full: Sequence[str]) -> list[tuple[str, Sequence[Span]]]:
+def marked_texts(pair: PreferencePair, prompt: str, full: Sequence[str]) -> list[tuple[str, Sequence[Span]]]:
     """Returns the text of each response and the spans in it.
 
     Of responses that are more than one text, such as tool calls, it is what the chat template writes of them, and the

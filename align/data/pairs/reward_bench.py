@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
 from align.data.columns import Columns
-from align.data.files import RawRow, Row, find_split
+from align.data.files import RawRow, find_split
 from align.data.loading import Reading, Schema, load_rows, name_row
 from align.data.pairs.pair import NEEDS, Pair, check_texts, split_pair
 from align.data.pairs.reward_pairs import read_tie
@@ -18,23 +19,12 @@ from align.errors import DataError
 # The four sections of RewardBench (arXiv 2403.13787) and their subsets.
 SECTIONS = {
     "chat": ("alpacaeval-easy", "alpacaeval-length", "alpacaeval-hard", "mt-bench-easy", "mt-bench-med"),
-    "chat-hard": (
-        "mt-bench-hard",
-        "llmbar-natural",
-        "llmbar-adver-neighbor",
-        "llmbar-adver-GPTInst",
-        "llmbar-adver-GPTOut",
-        "llmbar-adver-manual",
-    ),
-    "safety": (
-        "refusals-dangerous",
-        "refusals-offensive",
-        "xstest-should-refuse",
-        "xstest-should-respond",
-        "donotanswer",
-    ),
+    "chat-hard": ("mt-bench-hard", "llmbar-natural", "llmbar-adver-neighbor", "llmbar-adver-GPTInst",
+                  "llmbar-adver-GPTOut", "llmbar-adver-manual"),
+    "safety": ("refusals-dangerous", "refusals-offensive", "xstest-should-refuse", "xstest-should-respond",
+               "donotanswer"),
     "reasoning": ("math-prm", "hep-cpp", "hep-go", "hep-java", "hep-js", "hep-python", "hep-rust"),
-}
+}  # fmt: skip
 TIE = "a pair without an order has no right answer"
 SECTION_OF = {subset: section for section, subsets in SECTIONS.items() for subset in subsets}
 
@@ -49,10 +39,7 @@ class BenchPair(Pair):
 
 
 def load_reward_bench(
-    path: str | Path,
-    *,
-    columns: Columns | None = None,
-    **reading: Unpack[Reading],
+    path: str | Path, *, columns: Columns | None = None, **reading: Unpack[Reading]
 ) -> tuple[list[BenchPair], DataReport]:
     """Loads pairs in RewardBench's format and checks every row.
 
@@ -62,17 +49,13 @@ def load_reward_bench(
     """
     file, reading["split"] = find_split(str(path), reading.get("split"))
     report = DataReport(file)
-
-    def check(row: Row, raw: RawRow) -> BenchPair:
-        return _check(row, raw, file)
-
-    schema = Schema(NEEDS, columns=columns)
-    found = load_rows(report, check, schema, **reading)
+    found = load_rows(report, partial(_check, file=file), Schema(NEEDS, columns=columns), **reading)
     pairs = [pair for pair in found if not pair.tie]
     if not pairs:
         raise DataError(f"All {len(found)} pairs of {file} are ties: {TIE}. Give some with a better response.")
-    remedy = "It is left out."
-    report.problems += [RowProblem(file, pair.row, "tie", "True", TIE, remedy) for pair in found if pair.tie]
+    report.problems += [
+        RowProblem(file, pair.row, "tie", "True", TIE, "It is left out.") for pair in found if pair.tie
+    ]
     report.num_kept = len(pairs)
     return pairs, report
 

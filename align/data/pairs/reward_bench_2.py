@@ -2,17 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
 from align.data.conversations import Message, check_prompt
-from align.data.files import RawRow, Row, find_split
+from align.data.files import RawRow, find_split
 from align.data.loading import Reading, Schema, load_rows, name_row
+from align.data.pairs.pair import NEEDS
 from align.data.problems import BadRow, DataReport
 from align.data.rules import check_label
 from align.errors import DataError
 
-NEEDS = ("prompt", "chosen", "rejected")
 TIES = "Ties"
 SUBSETS = ("Factuality", "Focus", "Math", "Precise IF", "Safety", TIES)  # arXiv 2506.01937
 SIDES = ("ref", "tied")  # of a prompt of the ties: the row with one right response, and the one with several
@@ -30,10 +31,7 @@ class BenchItem:
     row: int  # line of a JSONL or CSV file, else number of the record
 
 
-def load_reward_bench_2(
-    path: str | Path,
-    **reading: Unpack[Reading],
-) -> tuple[list[BenchItem], DataReport]:
+def load_reward_bench_2(path: str | Path, **reading: Unpack[Reading]) -> tuple[list[BenchItem], DataReport]:
     """Loads items and checks every row.
 
     A row needs `prompt`, `chosen` and `rejected`, the latter two lists of texts, and `subset`; a row of the subset
@@ -41,11 +39,7 @@ def load_reward_bench_2(
     """
     file, reading["split"] = find_split(str(path), reading.get("split"))
     report = DataReport(file)
-
-    def check(row: Row, raw: RawRow) -> BenchItem:
-        return _check(row, raw, file)
-
-    items = load_rows(report, check, Schema(NEEDS), **reading)
+    items = load_rows(report, partial(_check, file=file), Schema(NEEDS), **reading)
     return _check_ties(items, file, cut=reading.get("max_rows") is not None), report
 
 

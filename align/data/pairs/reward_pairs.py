@@ -104,10 +104,7 @@ def check_margin(margin: object, tie: bool, *, untyped: bool = False) -> float |
 
 
 def load_reward_pairs(
-    path: str | Path,
-    *,
-    columns: Columns | None = None,
-    **reading: Unpack[Reading],
+    path: str | Path, *, columns: Columns | None = None, **reading: Unpack[Reading]
 ) -> tuple[list[RewardPair], DataReport]:
     """Loads pairs for a reward model and checks every row.
 

@@ -29,14 +29,12 @@ def question_rows(
     questions: Sequence[Question], template: PromptTemplate, *, shuffle_options: bool = False, seed: int = 0
 ) -> Sequence[dict[str, Any]]:
     """Does as `questions_to_rows`; of questions that are not in memory the rows are made when they are read."""
-    if isinstance(questions, list) or any(map_parts(_has_images, questions)):
+    if isinstance(questions, list) or any(
+        map_parts(lambda part: any(question.images for question in part), questions)
+    ):
         return questions_to_rows(questions, template, shuffle_options=shuffle_options, seed=seed)[0]
     make = partial(_question_to_row, template=template, shuffle_options=shuffle_options, seed=seed)
     return MadeRows(questions, make, _prompt_sizes)
-
-
-def _has_images(questions: Sequence[Question]) -> bool:
-    return any(question.images for question in questions)
 
 
 def _prompt_sizes(questions: Sequence[Question]) -> list[int]:

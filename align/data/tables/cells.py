@@ -17,10 +17,6 @@ from rewards.correction.numeric import DAYS, DURATION, EXACT, day_of, in_days
 if TYPE_CHECKING:
     import pyarrow as pa
 
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 NOT_GIVEN = ("", "na", "n/a", "nan", "nat", "null", "none")  # texts that stand for a missing number
 TRUTH = {"true": 1.0, "false": 0.0}
 WRITE_ONE = "Write one, or leave the row out."

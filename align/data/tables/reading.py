@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from align.data.files import RawRow, Row, find_split, first_rows
+from align.data.files import RawRow, find_split, first_rows
 from align.data.loading import Schema, read_row
 from align.data.problems import RowProblem, bad_rows_error
 from align.data.questions.adapters import Adapter
@@ -135,14 +135,10 @@ class Table:
         num_read, schema = 0, Schema((), self._adapter)
         for raw in first_rows(self.path, self._split, self._max_rows):
             num_read += 1
-            read = read_row(raw, self.path, _add_columns, schema)
+            read = read_row(raw, self.path, lambda row, raw: {**raw.content, **row}, schema)  # type: ignore[dict-item]
             if isinstance(read, RowProblem):
                 problems.append(read)
             else:
                 yield raw._replace(content=read)
         if problems and not self._skips:
             raise bad_rows_error(self.path, problems, num_read)
-
-
-def _add_columns(row: Row, raw: RawRow) -> Row:
-    return {**raw.content, **row}  # type: ignore[dict-item]

@@ -60,12 +60,7 @@ class AskedModel:
     """
 
     def __init__(
-        self,
-        model: str,
-        endpoint: dict[str, Any] | None,
-        *,
-        cache: str | None = None,
-        batch_size: int = 16,
+        self, model: str, endpoint: dict[str, Any] | None, *, cache: str | None = None, batch_size: int = 16
     ) -> None:
         self._model, self._batch_size = model, batch_size
         self._cache_folder = cache
@@ -75,7 +70,6 @@ class AskedModel:
     def _reset(self) -> None:
         self.spending, self._waited = Spending(), 0.0
         self._asked: Counter[bytes] = Counter()  # by digest: the texts of a long run would fill the memory
-        self._cache: SampledAnswers | None = None
         self._connections: MutableMapping[asyncio.AbstractEventLoop, Answering] = weakref.WeakKeyDictionary()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -91,7 +85,7 @@ class AskedModel:
         again = self._asked[digest]
         self._asked[digest] += 1
         request = Request(text, again, temperature=temperature, max_new_tokens=max_new_tokens)
-        cache = self._open_cache()
+        cache = self._cache
         key = answer_key(self._sampler.identity, request)
         if cache is not None and (known := cache.find(key)) is not None:
             self.spending.cached += 1
@@ -121,10 +115,9 @@ class AskedModel:
 
         return LocalSampler(self._model, batch_size=self._batch_size)
 
-    def _open_cache(self) -> SampledAnswers | None:
-        if self._cache is None and self._cache_folder is not None:
-            self._cache = SampledAnswers(Path(self._cache_folder))
-        return self._cache
+    @cached_property
+    def _cache(self) -> SampledAnswers | None:
+        return None if self._cache_folder is None else SampledAnswers(Path(self._cache_folder))
 
     def _connection(self) -> Answering:
         loop = asyncio.get_running_loop()

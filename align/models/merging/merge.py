@@ -1,22 +1,46 @@
-"""Writes merged models into folders, each whole or not at all, and none of them twice."""
+"""Writes merged models into folders, each whole or not at all, and none of them twice.
+
+Of two models theta = (1 - alpha) base + alpha tuned, summed in fp32, tensor by tensor. A LoRA adds s B A to a weight
+W, so (1 - alpha) W + alpha (W + s B A) = W + s (alpha B) A: alpha scales what it adds, and the base is not touched.
+"""
 
 import json
 import shutil
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from align.errors import UserError
 from align.models.checkpoint import find_checkpoint
-from align.models.merging.adapter import merge_adapter
-from align.models.merging.dense import merge_models
-from align.models.merging.parents import Parents
+from align.models.merging.parents import Parents, shapes
+from align.models.model_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from align.models.reading import read_object, reading_model
+from rewards.extras import missing
 
 MERGED_FILE = "merged.json"  # in a merged model's folder: of what, and how
+_MOST = 101  # weights of a command
+_LINEAR = (".lora_B.", ".lora_embedding_B", ".lora_B.weight")
+_TYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+# Files of the tuned model that go with the weights: how it is prompted, and where its responses end.
+_ALONG = ("*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt")
+_NOT_ALONG = ("model.safetensors.index.json", "trainer_state.json", "manifest.json", "versions.json", "checks.json",
+              "finished.json", "evaluation.json", "adapter_config.json")  # fmt: skip
+
+
+def read_alphas(words: tuple[str, ...]) -> tuple[float, ...]:
+    """Reads numbers from 0 to 1, and ranges `FROM:TO:STEP` with both ends.
+
+    Example:
+        >>> read_alphas(("0:1:0.25",)), read_alphas(("0.3", "0.1"))
+        ((0.0, 0.25, 0.5, 0.75, 1.0), (0.1, 0.3))
+    """
+    found = sorted({alpha for word in words for alpha in _read_alpha(word)})
+    if not found or len(found) > _MOST:
+        raise UserError(f"`--alpha` must name 1 to {_MOST} weights, got {len(found)}. Give `0.5`, or `0:1:0.1`.")
+    return tuple(map(float, found))
 
 
 def check_extra(tuned: str) -> None:
     """Refuses to merge two models where the part that does it is missing; an adapter needs none."""
-    from rewards.extras import missing
-
     if find_checkpoint(tuned).base is None and (sentence := missing("merge", "Merging two models")):
         raise UserError(sentence)
 
@@ -39,9 +63,9 @@ def merge(parents: Parents, alpha: float, out: Path) -> bool:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         if parents.tuned.base is not None:
-            merge_adapter(parents.tuned_folder, parents.base.path, alpha, draft)
+            _merge_adapter(parents.tuned_folder, parents.base.path, alpha, draft)
         else:
-            merge_models(parents, alpha, draft)
+            _merge_models(parents, alpha, draft)
         (draft / MERGED_FILE).write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
         draft.rename(out)
     except (OSError, SafetensorError) as error:
@@ -52,8 +76,75 @@ def merge(parents: Parents, alpha: float, out: Path) -> bool:
     return False
 
 
+def _merge_adapter(adapter: Path, base: str, alpha: float, out: Path) -> None:
+    """Writes the adapter with what it adds scaled by alpha; it stands on the same base."""
+    from safetensors.torch import load_file, save_file
+
+    out.mkdir(parents=True)
+    with reading_model(str(adapter), "adapter"):
+        weights = load_file(adapter / ADAPTER_WEIGHTS)
+    scaled = {
+        name: (each.float() * alpha).to(each.dtype) if any(part in name for part in _LINEAR) else each
+        for name, each in weights.items()
+    }
+    save_file(scaled, out / ADAPTER_WEIGHTS, metadata={"format": "pt"})
+    config = read_object(adapter / ADAPTER_CONFIG) | {"base_model_name_or_path": base, "inference_mode": True}
+    (out / ADAPTER_CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    for pattern in ("*token*", "*.jinja", "*.model", "vocab.json", "merges.txt", "generation_config.json"):
+        for path in adapter.glob(pattern):
+            shutil.copyfile(path, out / path.name)
+
+
+def _merged_type(parents: Parents) -> str:
+    """Returns the parents' own type, so that both ends are the parents bit for bit; float32 if they have several."""
+    found = {kind for folder in (parents.base_folder, parents.tuned_folder) for kind, _ in shapes(folder).values()}
+    return _TYPES.get(found.pop(), "float32") if len(found) == 1 else "float32"
+
+
+def _merge_models(parents: Parents, alpha: float, out: Path) -> None:
+    """Writes a merged model with the tuned model's tokenizer and configuration."""
+    from mergekit.config import MergeConfiguration
+    from mergekit.merge import run_merge
+    from mergekit.options import MergeOptions
+
+    kind = _merged_type(parents)
+    models = [
+        {"model": str(folder.resolve()), "parameters": {"weight": weight}}
+        for folder, weight in ((parents.base_folder, 1 - alpha), (parents.tuned_folder, alpha))
+    ]
+    plan = {"merge_method": "linear", "models": models, "parameters": {"normalize": False}}
+    config = MergeConfiguration.model_validate(plan | {"dtype": "float32", "out_dtype": kind})
+    run_merge(config, str(out), MergeOptions(quiet=True, write_model_card=False, copy_tokenizer=False))
+    for pattern in _ALONG:
+        for path in parents.tuned_folder.glob(pattern):
+            if path.name not in _NOT_ALONG:
+                shutil.copyfile(path, out / path.name)
+    written = json.loads((out / "config.json").read_text(encoding="utf-8"))
+    (out / "config.json").write_text(json.dumps(written | {"dtype": kind}, indent=2) + "\n", encoding="utf-8")
+
+
 def _read(path: Path) -> object:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+
+
+def _read_alpha(word: str) -> list[Decimal]:
+    try:
+        numbers = [Decimal(part) for part in word.split(":")]
+    except InvalidOperation:
+        numbers = []
+    wrong = UserError(
+        f"`--alpha` must be a number from 0 (the base) to 1 (the tuned model), or FROM:TO:STEP, got {word!r}."
+    )
+    if len(numbers) not in (1, 3) or not all(each.is_finite() for each in numbers):
+        raise wrong
+    if not all(0 <= each <= 1 for each in numbers[:2]):
+        raise wrong
+    if len(numbers) == 1:
+        return numbers
+    low, high, step = numbers
+    if step <= 0 or low > high:
+        raise wrong
+    return [low + step * i for i in range(min(int((high - low) / step), _MOST) + 1)]

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from align.errors import UserError
 from align.models.checkpoint import Checkpoint, find_checkpoint, load_tokenizer
-from align.models.merging.adapter import check_adapter
+from align.models.model_files import ADAPTER_CONFIG
 from align.models.pretrained import refuse_pickled_weights, weight_files
 from align.models.reading import read_object, reading_model
 
@@ -41,7 +41,7 @@ def find_parents(base: str, tuned: str) -> Parents:
             raise UserError(
                 f"{tuned} is an adapter of {found.tuned.base}, and `--base` is {base}. Give the adapter's own base."
             )
-        check_adapter(found.tuned_folder)
+        _check_adapter(found.tuned_folder)
         return found
     _check_configs(found)
     _check_shapes(found)
@@ -76,6 +76,21 @@ def _check_tokens(parents: Parents) -> None:
             f"{parents.base.path} and {parents.tuned.path} have other tokens ({len(vocabularies[0]):,} and "
             f"{len(vocabularies[1]):,}), so their rows of the embedding mean other things. Merge a model with the one "
             "that it was trained from."
+        )
+
+
+def _check_adapter(folder: Path) -> None:
+    """Refuses an adapter that does not add a low-rank term, since alpha would not scale what it does."""
+    config = read_object(folder / ADAPTER_CONFIG)
+    kind = config.get("peft_type")
+    more = [name for name in ("use_dora", "modules_to_save", "trainable_token_indices") if config.get(name)]
+    if config.get("bias", "none") != "none":
+        more.append("bias")
+    if kind != "LORA" or more:
+        found = f"a {kind} adapter" if kind != "LORA" else f"a LoRA with `{more[0]}`"
+        raise UserError(
+            f"{folder} is {found}, which is not a term that a weight of alpha scales. Merge it into its base first "
+            "(`PeftModel.merge_and_unload`), save the model, and give that as `--tuned`."
         )
 
 

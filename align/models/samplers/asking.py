@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 from align.models.answer_cache import AnswerCache
 from align.models.samplers.progress import Bar, show_progress
@@ -140,7 +140,10 @@ class Asker:
 async def gather_all(awaitables: Iterable[Awaitable[T]]) -> list[T]:
     """Waits for all of them, also if one fails, and then raises the first error."""
     results = await asyncio.gather(*awaitables, return_exceptions=True)
-    return [_raise_if_error(result) for result in results]
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return cast(list[T], results)
 
 
 async def map_concurrently(function: Callable[[T], Awaitable[U]], items: Sequence[T], num_workers: int) -> list[U]:
@@ -159,9 +162,3 @@ async def map_concurrently(function: Callable[[T], Awaitable[U]], items: Sequenc
 
     await gather_all(work() for _ in range(num_workers))
     return [results[i] for i in range(len(items))]
-
-
-def _raise_if_error(result: T | BaseException) -> T:
-    if isinstance(result, BaseException):
-        raise result
-    return result

@@ -92,7 +92,8 @@ class Connection:
                 await asyncio.sleep(min(pause, left))
             await self._in_turn(request)
             pause = min(2 * pause, LONGEST_PAUSE)
-            self._begin_anew()
+            if self._stopped is not None and self._stopped.may_pass:  # by an outage, which may be over
+                self._stopped, self._accepted, self._failures_in_a_row = None, None, 0
             result = await self._ask_within(max(ends - time.monotonic(), LEAST_TRY), request) or result
         if why is None:
             self._answered = time.monotonic()
@@ -105,11 +106,6 @@ class Connection:
         with self._waiting:
             await self._requests.take(1)
             await self._tokens.take(request.estimated_tokens + request.max_new_tokens)
-
-    def _begin_anew(self) -> None:
-        """Lets requests through again after an outage that stopped them."""
-        if self._stopped is not None and self._stopped.may_pass:
-            self._stopped, self._accepted, self._failures_in_a_row = None, None, 0
 
     async def _ask_within(self, seconds: float, request: Request) -> Answer | Failure | SamplerError | None:
         """Asks, and gives up without a result; but not on a server that answers others meanwhile."""

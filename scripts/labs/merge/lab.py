@@ -21,8 +21,7 @@ from transformers import AutoModelForCausalLM
 from align.assets import find_recipe
 from align.evaluation.statistics.metrics import mean_over_seeds
 from align.methods.acre.trainer import ACRETrainer
-from align.models.merging.alphas import read_alphas
-from align.models.merging.merge import merge
+from align.models.merging.merge import merge, read_alphas
 from align.models.merging.parents import find_parents
 from align.recipe.recipe import load_recipe
 from scripts.harness import Options, seeds_of, write_numbers
