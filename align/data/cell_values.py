@@ -1,5 +1,3 @@
-"""Cells of a CSV row that stand for more than a text, as the values that they are read as."""
-
 from contextlib import suppress
 from typing import Any
 

@@ -1,5 +1,3 @@
-"""Questions of a reasoning-gym task as rows: prompts with what is right, and what the task's verifier reads."""
-
 import zlib
 from collections.abc import Iterator
 from contextlib import redirect_stdout

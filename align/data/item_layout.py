@@ -1,5 +1,3 @@
-"""How items of one kind stand in the columns of an Arrow file."""
-
 import pickle
 from collections.abc import Iterator, Sequence
 from itertools import pairwise

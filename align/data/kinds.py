@@ -1,5 +1,3 @@
-"""What the rows of a file are, told by the columns of the first one."""
-
 from collections.abc import Iterable
 from typing import NamedTuple
 

@@ -1,5 +1,3 @@
-"""What is wrong with a data set, in words that lead to the place."""
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,5 +1,3 @@
-"""Prompts for a policy, with whatever columns the rewards read."""
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

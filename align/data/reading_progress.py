@@ -1,5 +1,3 @@
-"""Says with how many rows of a large file, or other things that take long, something was done."""
-
 import os
 from typing import TYPE_CHECKING
 

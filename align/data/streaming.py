@@ -1,5 +1,3 @@
-"""Rows that are read from their file while a model is trained on them."""
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar

@@ -1,5 +1,3 @@
-"""Lines of a text file, with the place of what is no text."""
-
 from collections.abc import Iterator
 from json import detect_encoding
 from math import inf

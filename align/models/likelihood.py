@@ -1,5 +1,3 @@
-"""How likely a model finds texts: the negative log-likelihood of each token, read once."""
-
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 

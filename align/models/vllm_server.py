@@ -1,5 +1,3 @@
-"""What a vLLM server says about itself over HTTP, in the words of `vllm serve`."""
-
 import http.client
 import json
 import time

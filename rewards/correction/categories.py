@@ -1,5 +1,3 @@
-"""Categories among confounders: a column of 0 and 1 for every level but the most frequent one."""
-
 import re
 from collections import Counter
 from collections.abc import Mapping

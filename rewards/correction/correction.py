@@ -75,45 +75,25 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Correction:
-    """Maps an observed outcome and its confounders to a reward without the confounders' effect.
+    """Maps an observed outcome and its confounders to a reward without the confounders' effect."""
 
-    Attributes:
-        estimator: What the coefficients come from; differs from `requested` after a fallback.
-        requested: What was asked for.
-        formula: The correction in words.
-        confounders: Their K names.
-        coefficients: Effect of one unit of each confounder on the outcome.
-        standard_errors: Of the coefficients; 0 where nothing was estimated.
-        intervals: 95 % intervals of the coefficients.
-        means: Of the confounders where the correction was fitted; corrected outcomes are those at the mean.
-        num_rows: Rows that were used.
-        num_dropped: Rows left out because a value was missing.
-        num_clusters: Groups that the errors are clustered by, None without.
-        assumptions: What must be true for the coefficients to be the confounders' effect.
-        breaks_if: What would break the assumptions.
-        warnings: What was warned of while fitting.
-        details: Other results of the estimator, ready for JSON.
-        group_effects: `[label, effect less the mean effect]` per group, for fixed effects.
-        categories: Whose levels some of the confounders are.
-    """
-
-    estimator: str
+    estimator: str  # what the coefficients come from; differs from `requested` after a fallback
     requested: str
-    formula: str
-    confounders: tuple[str, ...]
-    coefficients: tuple[float, ...]
-    standard_errors: tuple[float, ...]
-    intervals: tuple[tuple[float, float], ...]
-    means: tuple[float, ...]
-    num_rows: int
-    num_dropped: int
-    num_clusters: int | None
-    assumptions: tuple[str, ...]
-    breaks_if: str
-    warnings: tuple[str, ...] = ()
-    details: dict[str, Any] = field(default_factory=dict)
-    group_effects: tuple[tuple[Any, float], ...] = ()
-    categories: tuple[Category, ...] = ()
+    formula: str  # the correction in words
+    confounders: tuple[str, ...]  # K names
+    coefficients: tuple[float, ...]  # effect of one unit of each confounder on the outcome
+    standard_errors: tuple[float, ...]  # 0 where nothing was estimated
+    intervals: tuple[tuple[float, float], ...]  # of 95 %
+    means: tuple[float, ...]  # where the correction was fitted; corrected outcomes are those at the mean
+    num_rows: int  # that were used
+    num_dropped: int  # left out because a value was missing
+    num_clusters: int | None  # groups that the errors are clustered by, None without
+    assumptions: tuple[str, ...]  # which make the coefficients the confounders' effect
+    breaks_if: str  # what would break the assumptions
+    warnings: tuple[str, ...] = ()  # of fitting
+    details: dict[str, Any] = field(default_factory=dict)  # other results of the estimator, ready for JSON
+    group_effects: tuple[tuple[Any, float], ...] = ()  # label and effect less the mean effect, for fixed effects
+    categories: tuple[Category, ...] = ()  # whose levels some of the confounders are
 
     @property
     def columns(self) -> tuple[str, ...]:

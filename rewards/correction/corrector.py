@@ -182,9 +182,6 @@ class NaiveResidual(Corrector):
 
     The coefficient tends to gamma + Cov(C, f(X)) / Var(C), so where texts that are worth more go with the confounder
     the correction takes away a part of their worth.
-
-    Args:
-        missing: `refuse` rows with missing values, or `drop` them.
     """
 
     name = "ols"

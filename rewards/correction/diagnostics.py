@@ -1,5 +1,3 @@
-"""What to look at before a correction is believed."""
-
 import warnings
 from collections.abc import Collection, Mapping
 from importlib import import_module

@@ -17,21 +17,14 @@ class DoubleML(Corrector):
 
     Outcome and confounders are predicted from the text in folds that hold whole groups; the coefficients are those of
     least squares on the residuals. Without groups, rows with the same text share a fold.
-
-    Args:
-        num_folds: Folds of the cross-fitting.
-        max_words: Words that TF-IDF keeps; not used with `features`.
-        ridge: Penalties of the ridge regressions to choose from, by the error on held-out folds.
-        seed: Of the folds.
-        missing: `refuse` rows with missing values, or `drop` them.
     """
 
     name = "dml"
-    num_folds: int = 5
-    max_words: int = 5000
-    ridge: Sequence[float] = RIDGE
-    seed: int = 0
-    missing: Missing = "refuse"
+    num_folds: int = 5  # of the cross-fitting
+    max_words: int = 5000  # that TF-IDF keeps; not used with `features`
+    ridge: Sequence[float] = RIDGE  # penalties to choose from, by the error on held-out folds
+    seed: int = 0  # of the folds
+    missing: Missing = "refuse"  # `refuse` rows with missing values, or `drop` them
 
     def _find(self, table: Table) -> Found:
         assert table.sample is not None

@@ -28,19 +28,15 @@ class FixedEffects(Corrector):
     keeps its worth. There may be no confounder but the group. A second grouping of few levels goes into `confounders`
     as columns of 0 and 1.
 
-    Args:
-        num_components: Columns that features are reduced to by truncated SVD if they have more; fewer in small tables,
-            which must have ten rows beyond one per group for each. `details["text_columns"]` says how many it were.
-        max_words: Words that TF-IDF keeps; not used with `features`.
-        seed: Of the SVD.
-        missing: `refuse` rows with missing values, or `drop` them.
+    Features with more columns than `num_components` are reduced to as many by truncated SVD; to fewer in small tables,
+    which must have ten rows beyond one per group for each. `details["text_columns"]` says how many it were.
     """
 
     name = "fixed_effects"
     num_components: int = 200
-    max_words: int = 5000
-    seed: int = 0
-    missing: Missing = "refuse"
+    max_words: int = 5000  # that TF-IDF keeps; not used with `features`
+    seed: int = 0  # of the SVD
+    missing: Missing = "refuse"  # `refuse` rows with missing values, or `drop` them
 
     def _check(self, table: Table) -> None:
         refuse_degenerate(("outcome",), "outcome", table.moments, [0])

@@ -48,34 +48,23 @@ class TwoStage(NamedTuple):
 class InstrumentalVariables(Corrector):
     """Two-stage least squares, with the text controlled for in both stages when it is given.
 
-    The text's part of outcome, confounders and instruments is predicted out of fold by ridge regression and taken
-    off; the stages run on the residuals. This is the partially linear IV model (Chernozhukov et al. 2018, arXiv
-    1608.00060, Eq. 4.8). Without text it is plain two-stage least squares, which is wrong where texts react to the
-    confounder.
+    The text's part of outcome, confounders and instruments is predicted out of fold by ridge regression and taken off;
+    the stages run on the residuals. This is the partially linear IV model (Chernozhukov et al. 2018, arXiv 1608.00060,
+    Eq. 4.8). Without text it is plain two-stage least squares, which is wrong where texts react to the confounder.
 
-    Args:
-        instrumented: Names of the confounders that the instruments move, None for all numbers. The others, and every
-            category, are their own instruments, in both stages.
-        on_weak_instrument: What to do when the smallest first-stage F is below `weak_f`: `fallback` to double ML with
-            a warning, `refuse`, or `keep` with a warning.
-        weak_f: The bound of the rule.
-        num_folds: Folds of the cross-fitting.
-        max_words: Words that TF-IDF keeps; not used with `features`.
-        ridge: Penalties of the ridge regressions to choose from.
-        seed: Of the folds.
-        missing: `refuse` rows with missing values, or `drop` them.
+    Confounders that are not `instrumented`, and every category, are their own instruments, in both stages.
     """
 
     name = "iv"
     in_chunks = True
-    instrumented: Sequence[str] | None = None
-    on_weak_instrument: OnWeak = "fallback"
-    weak_f: float = WEAK_F
-    num_folds: int = 5
-    max_words: int = 5000
-    ridge: Sequence[float] = RIDGE
-    seed: int = 0
-    missing: Missing = "refuse"
+    instrumented: Sequence[str] | None = None  # confounders that the instruments move, None for all numbers
+    on_weak_instrument: OnWeak = "fallback"  # to double ML with a warning; or `refuse`, or `keep` with one
+    weak_f: float = WEAK_F  # least first-stage F of instruments that are not weak
+    num_folds: int = 5  # of the cross-fitting
+    max_words: int = 5000  # that TF-IDF keeps; not used with `features`
+    ridge: Sequence[float] = RIDGE  # penalties to choose from
+    seed: int = 0  # of the folds
+    missing: Missing = "refuse"  # `refuse` rows with missing values, or `drop` them
 
     def _check(self, table: Table) -> None:
         confounders, instruments, moments = table.confounders, table.instruments, table.moments

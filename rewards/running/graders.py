@@ -1,5 +1,3 @@
-"""A library that grades answers, in worker processes that are killed at a time limit."""
-
 import logging
 import math
 from collections.abc import Callable, Sequence

@@ -156,7 +156,6 @@ class CodeAccuracy:
         workers: Programs at a time.
         block: Which one counts of several fenced blocks, `last` or `first`.
         isolation: `namespaces`, or `none`: limits only, with your files and network open to every program.
-        response_format: Tags of the response.
     """
 
     __name__ = "code_accuracy"

@@ -1,5 +1,3 @@
-"""Finds the families that change a question or a prompt, and makes and checks what they return."""
-
 import copy
 import random
 from collections.abc import Callable, Mapping, Sequence

@@ -30,7 +30,6 @@ class MathAccuracy:
         timeout: Seconds for one comparison, from when it starts; most take 0.02.
         workers: Number of worker processes, each with about 100 MB.
         memory_gb: Memory a worker may use; a comparison that needs more is an error.
-        response_format: Tags of the response.
     """
 
     __name__ = "math_accuracy"

@@ -26,7 +26,6 @@ class NumberAccuracy:
         abs_tol: Tolerance in the reference's own unit.
         units: Units an answer may carry where the reference has none, such as `["km", "$"]`.
         percent: `hundredths` reads 50% as 0.5; `unit` reads it as 50 with the unit `%`.
-        response_format: Tags of the response.
     """
 
     __name__ = "number_accuracy"

@@ -38,7 +38,6 @@ class PerturbationConsistency:
         families: Families that count, of `rewards.FAMILIES`; rows of others are None.
         only_correct: Whether wrong answers earn 0. If not, no `answer` is needed, and a policy that always says the
             same earns 1.
-        response_format: Tags of the response.
     """
 
     __name__ = "perturbation_consistency"

@@ -28,7 +28,6 @@ class ReasoningGym:
         timeout: Seconds for one answer, from when it starts.
         workers: Number of worker processes, each with about 150 MB.
         memory_gb: Memory a worker may use; an answer that needs more is an error.
-        response_format: Tags of the response.
     """
 
     __name__ = "reasoning_gym"

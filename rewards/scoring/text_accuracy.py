@@ -58,7 +58,6 @@ class TextAccuracy:
     Args:
         ignore_articles: Whether a, an and the do not count.
         ignore_accents: Whether accents do not count.
-        response_format: Tags of the response.
     """
 
     __name__ = "text_accuracy"

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from align.data.pairs.span_tokens import mark_tokens, place_response
+from align.data.pairs.marks import mark_tokens, place_response
 from align.data.pairs.spans import Span, check_spans, diff_spans
 
 CORPUS = [

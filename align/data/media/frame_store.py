@@ -1,5 +1,3 @@
-"""Pictures that were made from media, kept on disk for every later run."""
-
 import hashlib
 import json
 import os

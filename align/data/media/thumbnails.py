@@ -1,5 +1,3 @@
-"""Small copies of images, for people to look at."""
-
 from collections.abc import Sequence
 from io import BytesIO
 

@@ -1,5 +1,3 @@
-"""Prompts with several candidate responses, of which a reward model picks one."""
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

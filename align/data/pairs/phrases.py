@@ -1,5 +1,3 @@
-"""Phrases that are put into responses."""
-
 import re
 from pathlib import Path
 

@@ -1,5 +1,3 @@
-"""Published preference schemas, each turned into ours by one small function."""
-
 import re
 from pathlib import Path
 from typing import Any

@@ -1,5 +1,3 @@
-"""Preference pairs, loaded and checked row by row."""
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -1,5 +1,3 @@
-"""Pairs in RewardBench's format, to measure a reward model with."""
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial

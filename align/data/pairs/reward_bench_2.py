@@ -1,5 +1,3 @@
-"""Items of RewardBench 2: a prompt with several responses, of which one or more are right."""
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial

@@ -1,5 +1,3 @@
-"""Multiple-choice questions, loaded and checked row by row."""
-
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,5 +1,3 @@
-"""Public tables of observed outcomes: each adapter adds a few columns to a row, and says which column is what."""
-
 import html
 import math
 import re

@@ -1,5 +1,3 @@
-"""The rows that a reward model on corrected outcomes learns from."""
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple

@@ -1,5 +1,3 @@
-"""A model that compares responses by a rubric, in both orders, as a reward."""
-
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence

@@ -1,5 +1,3 @@
-"""A model that grades responses by a rubric, as a reward."""
-
 import asyncio
 import math
 from collections.abc import Callable, Mapping, Sequence

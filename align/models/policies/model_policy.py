@@ -1,5 +1,3 @@
-"""A policy that transformers runs in this process."""
-
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from itertools import groupby

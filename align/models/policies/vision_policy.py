@@ -1,5 +1,3 @@
-"""A vision-language policy that transformers runs in this process."""
-
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any

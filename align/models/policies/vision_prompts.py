@@ -1,5 +1,3 @@
-"""Prompts with images for a vision-language policy: the images, then the text of the question."""
-
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 

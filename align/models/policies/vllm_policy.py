@@ -1,5 +1,3 @@
-"""A policy that a vLLM engine runs in this process."""
-
 import gc
 import tempfile
 from collections.abc import Iterator, Sequence

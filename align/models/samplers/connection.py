@@ -1,5 +1,3 @@
-"""An open connection to an OpenAI-compatible endpoint."""
-
 from __future__ import annotations
 
 import asyncio

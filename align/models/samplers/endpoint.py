@@ -1,5 +1,3 @@
-"""A model behind an OpenAI-compatible endpoint, remote or on this machine."""
-
 import os
 from collections import Counter
 from dataclasses import dataclass, field

@@ -26,30 +26,17 @@ TRIES_OF_ONE = 5  # of a call that is refused while others are answered
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What a call to an endpoint may take.
+    """What a call to an endpoint may take."""
 
-    Attributes:
-        timeout: Seconds until a call is late. Its connection stays open, and its answer still counts.
-        late_timeout: Seconds more until a late call is sent once again. The first one stays open beside it.
-        max_retries: How often errors of the server and lost connections are tried again.
-        max_repeats: How often is asked again after an answer without content, one that is too large, or none at all.
-        max_answer_mb: Megabytes of an answer; reading stops there.
-        refusal_timeout: Seconds that a call is tried on after the server refuses a key that it had accepted.
-        outage_seconds: How long a server that does not answer is waited for, tries that hang included; the first try
-            takes what the other limits give it.
-        requests_per_minute: Most requests; None for any number.
-        tokens_per_minute: Most tokens, prompts by estimate and answers by `max_new_tokens`; None for any number.
-    """
-
-    timeout: float = 120.0
-    late_timeout: float = 480.0
-    max_retries: int = 5
-    max_repeats: int = 2
-    max_answer_mb: float = 4.0
-    refusal_timeout: float = 600.0
-    outage_seconds: float = 0.0
-    requests_per_minute: float | None = None
-    tokens_per_minute: float | None = None
+    timeout: float = 120.0  # seconds until a call is late; its connection stays open, and its answer still counts
+    late_timeout: float = 480.0  # seconds more until a late call is sent once again, beside the first
+    max_retries: int = 5  # after errors of the server and lost connections
+    max_repeats: int = 2  # after an answer without content, one that is too large, or none at all
+    max_answer_mb: float = 4.0  # megabytes of an answer; reading stops there
+    refusal_timeout: float = 600.0  # seconds that a call is tried on after a key is refused that had been accepted
+    outage_seconds: float = 0.0  # a server that does not answer is waited for, after the first try
+    requests_per_minute: float | None = None  # None for any number
+    tokens_per_minute: float | None = None  # prompts by estimate, answers by `max_new_tokens`
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

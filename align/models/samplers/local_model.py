@@ -1,5 +1,3 @@
-"""A model that transformers runs in this process."""
-
 import asyncio
 import hashlib
 import os

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
@@ -32,23 +32,6 @@ class Encoded(NamedTuple):
     length: int  # tokens, or about that
 
 
-class Prompts(Protocol):
-    """What stands between requests and a model."""
-
-    tokenizer: Any  # has a padding token
-    model_class: Any
-
-    @property
-    def uses_chat_template(self) -> bool:
-        """Whether a text is read as a message of a user."""
-
-    def encode(self, request: Request) -> Encoded:
-        """Gets one prompt ready; raises `SamplerError` if the model cannot read it."""
-
-    def collate(self, requests: Sequence[Request], encoded: Sequence[Encoded], model: Any) -> Any:
-        """Makes what a model reads of a batch, padded on the left, where the model is."""
-
-
 class TextPrompts:
     """Prompts of a model that reads text alone, as messages of a user where it has a chat template, unless told."""
 
@@ -62,7 +45,7 @@ class TextPrompts:
         self.uses_chat_template = has_template if conversational is None else conversational
 
     def encode(self, request: Request) -> Encoded:
-        """Tokenises one prompt; see `Prompts.encode`."""
+        """Tokenises one prompt; raises `SamplerError` if the model cannot read it."""
         if request.images:
             other = f"{self._name} reads no images. Set `--model` to a vision-language model."
             raise SamplerError(f"{other} {missing('vision', 'One', *SHOWN_WITH)}".rstrip())
@@ -76,7 +59,7 @@ class TextPrompts:
         return Encoded(ids, len(ids))
 
     def collate(self, requests: Sequence[Request], encoded: Sequence[Encoded], model: Any) -> Any:
-        """Pads tokens; see `Prompts.collate`."""
+        """Makes what the model reads of a batch, padded on the left, where the model is."""
         ids = [each.content for each in encoded]
         return self.tokenizer.pad({"input_ids": ids}, padding_side="left", return_tensors="pt").to(model.device)
 
@@ -85,18 +68,14 @@ class ImagePrompts:
     """Prompts of a model that reads images and text; images are opened when their batch is made."""
 
     model_class = AutoModelForImageTextToText
+    uses_chat_template = True  # nothing else says where the images stand
 
     def __init__(self, name: str, processor: Any) -> None:
         self._name, self._processor, self.tokenizer = name, processor, _with_padding(processor.tokenizer)
         processor.chat_template = processor.chat_template or self.tokenizer.chat_template
 
-    @property
-    def uses_chat_template(self) -> bool:
-        """Always: nothing else says where the images stand."""
-        return True
-
     def encode(self, request: Request) -> Encoded:
-        """Only estimates the length; see `Prompts.encode`."""
+        """Estimates the length; raises `SamplerError` if the model cannot read prompts."""
         if self._processor.chat_template is None:
             raise SamplerError(
                 f"The processor of {self._name} has no chat template, so nothing says where images stand."
@@ -104,7 +83,7 @@ class ImagePrompts:
         return Encoded(None, request.estimated_tokens)
 
     def collate(self, requests: Sequence[Request], encoded: Sequence[Encoded], model: Any) -> Any:
-        """Opens the images and has everything processed; see `Prompts.collate`."""
+        """Opens the images, which may raise `OSError`, and has everything processed."""
         conversations = [
             put_images_in(each.messages, [{"type": "image", "image": image.open()} for image in each.images])
             for each in requests
@@ -119,6 +98,9 @@ class ImagePrompts:
             processor_kwargs={"padding": True, "padding_side": "left"},
         )
         return batch.to(model.device, model.dtype)  # only what is no integer changes its type
+
+
+Prompts = TextPrompts | ImagePrompts
 
 
 def load_prompts(source: str, name: str, conversational: bool | None = None) -> Prompts:

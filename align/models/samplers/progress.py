@@ -1,5 +1,3 @@
-"""How far a run is: what is done, how fast, what it has cost, and how long the rest will take."""
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

@@ -1,5 +1,3 @@
-"""The JSON object that a model was asked for, read out of its answer."""
-
 import json
 import re
 from typing import Any, TypeVar

@@ -1,5 +1,3 @@
-"""What can be wrong with a reward, by name, and which of it stops a run."""
-
 from typing import Literal, NamedTuple
 
 Level = Literal["error", "warning"]

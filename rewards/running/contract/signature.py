@@ -1,5 +1,3 @@
-"""Whether TRL's keyword arguments fit the parameters of a reward."""
-
 import ast
 import functools
 import inspect

@@ -1,5 +1,3 @@
-"""Runs programs through the launcher, several at a time, with limits on each."""
-
 import base64
 import json
 import math
