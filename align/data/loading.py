@@ -159,11 +159,7 @@ def _read_lines(
 
 
 def _close(
-    account: Account[T],
-    report: DataReport,
-    check: Callable[[Row, RawRow], T],
-    schema: Schema,
-    reading: Reading,
+    account: Account[T], report: DataReport, check: Callable[[Row, RawRow], T], schema: Schema, reading: Reading
 ) -> None:
     report.num_read, report.num_kept, report.problems = account.num_read, len(account.taken), account.problems
     report.unread = account.unread.sentences(report.file)

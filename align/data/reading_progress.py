@@ -6,7 +6,7 @@ if TYPE_CHECKING:
 
 
 class ReadingProgress:
-    """A line of the first process, from the first count on; where it stays, at the end and without a terminal, too."""
+    """Shows a count in a line of the first process; one that `stays` is left there, and shown without a terminal."""
 
     def __init__(self, done: str = "Read", things: str = "rows", *, stays: bool = False) -> None:
         self._text, self._stays = f"{done} {{task.completed:,.0f}} {things}", stays

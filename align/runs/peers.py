@@ -39,7 +39,7 @@ class Peers:
 
 
 class StorePeers(Peers):
-    """Processes that share the store by which their launcher made them meet, and use it alone: a call may wait."""
+    """Processes that meet in the store of their launcher, which nothing else here may use: a call may wait."""
 
     def __init__(self, store: Any, rank: int, size: int) -> None:
         self._store, self.rank, self.size = store, rank, size

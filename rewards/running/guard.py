@@ -103,12 +103,6 @@ def sent_rows(index: int, given: Mapping[str, Any]) -> list[Sent]:
     return [(index, names, values, state, 0) for values in zip(*columns.values(), strict=True)]
 
 
-def sent_batch(index: int, given: Mapping[str, Any]) -> Sent:
-    """Makes one call for a worker out of all rows."""
-    columns = _columns(given)
-    return index, tuple(columns), list(columns.values()), _plain_state(given), len(given["completions"])
-
-
 def _columns(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: values for name, values in given.items() if name not in TRAINER_ARGUMENTS}
 
@@ -201,7 +195,9 @@ class GuardedReward:
             return self._finish(given, rows, *self._call_here(asked, size))
         index = self._pool.index(self._func)
         if reads_whole_batch(self._func):
-            outcomes, sizes = self._pool.map([sent_batch(index, asked)], self._batch_limit(size)), [size]
+            columns = _columns(asked)
+            batch = index, tuple(columns), list(columns.values()), _plain_state(asked), size
+            outcomes, sizes = self._pool.map([batch], self._batch_limit(size)), [size]
         else:
             outcomes, sizes = self._pool.map(sent_rows(index, asked)), [1] * size
             scored_by = dict(zip(rows, (outcome.worker for outcome in outcomes), strict=True))
@@ -209,10 +205,7 @@ class GuardedReward:
         return self._finish(given, rows, *join_outcomes(outcomes, sizes))
 
     def score_again(self, given: Mapping[str, Any], rows: Sequence[int]) -> Any:
-        """Scores some rows of the last call again, in another worker if there are two; nothing is logged or kept.
-
-        The reward gets them in the order of `rows`. What `AsyncGuardedReward` returns is to be awaited.
-        """
+        """Scores rows of the last call again, in this order, in another worker if there are two; logs nothing."""
         chosen = chosen_rows(given, rows)
         if self.settings.workers == 0:
             return self._call_here(chosen, len(rows))[0]

@@ -151,10 +151,7 @@ class Manipulation:
         self.response_format = response_format
 
     def __call__(
-        self,
-        completions: Sequence[Completion],
-        log_metric: Callable[[str, float], None] | None = None,
-        **kwargs: Any,
+        self, completions: Sequence[Completion], log_metric: Callable[[str, float], None] | None = None, **kwargs: Any
     ) -> list[float]:
         """Scores completions, and logs the share of responses with each family, as `manipulation/<family>`.
 

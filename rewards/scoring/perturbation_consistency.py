@@ -111,10 +111,7 @@ class PerturbationConsistency:
         ]
 
     def _compare(
-        self,
-        keys: list[Key],
-        names: list[tuple[Hashable, str]],
-        log_metric: Callable[[str, float], None] | None,
+        self, keys: list[Key], names: list[tuple[Hashable, str]], log_metric: Callable[[str, float], None] | None
     ) -> list[float | None]:
         answers: dict[Hashable, dict[str, list[Key]]] = defaultdict(lambda: defaultdict(list))
         for key, (origin, family) in zip(keys, names, strict=True):

@@ -7,10 +7,7 @@ from rewards.reading.responses import Completion, completion_text
 
 
 def read_phrases(path: str | Path) -> list[str]:
-    """Reads the phrases of a file, each once; whitespace around them and empty lines do not count.
-
-    Raises `ValueError` if the file cannot be read, is not UTF-8, or has no phrase.
-    """
+    """Reads the phrases of a file, each once; whitespace around them and empty lines do not count."""
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

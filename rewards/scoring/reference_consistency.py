@@ -157,10 +157,7 @@ class ReferenceConsistency:
 
 
 class Contrast(NamedTuple):
-    """How much a list of authors agrees with the other lists about its reference, and with those about others.
-
-    `chance` is the mean over other references of the mean overlap with their lists.
-    """
+    """Mean overlap of a list of authors with others about its reference, and, over other references, with theirs."""
 
     agreement: float
     chance: float

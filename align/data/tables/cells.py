@@ -179,7 +179,7 @@ def _is_number(kind: Any) -> bool:
 
 
 def read_dates(texts: Sequence[str | None], missing: Collection[str]) -> tuple[NDArray[np.float64], list[int]]:
-    """Reads N texts as `(N,)` days since 1970, nan for those in `missing`, and numbers those that are no dates."""
+    """Reads N texts as `(N,)` days since 1970, nan for those in `missing`, and lists the places of no dates."""
     days, wrong = np.full(len(texts), np.nan), []
     for row, text in enumerate(texts):
         word = "" if text is None else text.strip()

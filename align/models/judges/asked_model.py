@@ -39,10 +39,7 @@ class Estimate(NamedTuple):
 
 
 class Spending:
-    """What was asked, counted: requests that the model answered, with the tokens of both.
-
-    What was `cached` is not paid for again; `unanswered` is what the model refused or nobody answered.
-    """
+    """Counts requests that the model answered, found in the cache or left unanswered, and the tokens of the first."""
 
     def __init__(self) -> None:
         self.requests = self.cached = self.unanswered = self.prompt_tokens = self.completion_tokens = 0

@@ -18,7 +18,7 @@ MOST_PIXELS = 1024 * 1024  # of an image that is sent; a larger one is made smal
 
 @dataclass(frozen=True)
 class InputImage:
-    """An image, and what makes another of the same size of it, told apart by its `repr`, before a model sees it."""
+    """An image, and an edit of it that a model sees instead: of the same size, told from others by its `repr`."""
 
     source: ImageLike
     edit: "Callable[[PILImage], PILImage] | None" = None

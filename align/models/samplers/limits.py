@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from email.utils import mktime_tz, parsedate_tz
 from enum import Enum
 from random import random
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from align.errors import UserError
@@ -172,9 +171,7 @@ class Waiting:
             self._since = time.monotonic()
         self._num_waiting += 1
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._num_waiting -= 1
         if self._num_waiting == 0:
             self.seconds += time.monotonic() - self._since

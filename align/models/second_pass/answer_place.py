@@ -18,11 +18,7 @@ class AnswerPlace(NamedTuple):
 
 
 def answer_place(
-    tokenizer: PreTrainedTokenizerBase,
-    completion_ids: Sequence[int],
-    text: str,
-    response: Response,
-    num_options: int,
+    tokenizer: PreTrainedTokenizerBase, completion_ids: Sequence[int], text: str, response: Response, num_options: int
 ) -> AnswerPlace:
     """Cuts a response before its letter and lists the tokens of all K live letters there.
 

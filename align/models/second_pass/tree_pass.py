@@ -18,12 +18,7 @@ MOST_TOKENS = 8_192  # of a forward pass, padding included
 
 
 def score_letter_trees(
-    model: PreTrainedModel,
-    rows: Sequence[SecondPassRow],
-    owners: Sequence[str],
-    *,
-    pad_token_id: int,
-    batch_size: int,
+    model: PreTrainedModel, rows: Sequence[SecondPassRow], owners: Sequence[str], *, pad_token_id: int, batch_size: int
 ) -> list[list[float]]:
     """Scores the live letters of each row as its next token, as `score_letters` does, on a model that `reads_trees`.
 

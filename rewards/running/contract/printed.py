@@ -4,7 +4,6 @@ import io
 import os
 import sys
 import threading
-from types import TracebackType
 
 from rewards.running.contract.problem import RewardProblem
 
@@ -40,7 +39,7 @@ class Drain:
         self.thread.start()
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *error: object) -> None:
         os.close(self.inlet)
         self.thread.join(timeout=1.0)
 

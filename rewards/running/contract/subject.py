@@ -79,7 +79,22 @@ class LocalSubject:
 
     def describe(self) -> Description:
         """Describes the reward."""
-        return _describe(self.func)
+        func = self.func
+        try:
+            pickle.loads(pickle.dumps(func))
+            reason = ""
+        except Exception as error:
+            reason = f"cannot be pickled: {error}"
+        return Description(
+            reward_name(func),
+            read_parameters(func),
+            reads_whole_batch(func),
+            reason,
+            tuple(RewardProblem(reward_name(func), *each) for each in check_identity(func)),
+            audit_only=is_audit_only(func),
+            renders_messages=renders_messages(func),
+            asks_a_model=asks_a_model(func),
+        )
 
     def call(self, call: Call) -> Called:
         """Calls it."""
@@ -201,24 +216,6 @@ class Remote:
         if isinstance(answer, Called):
             worker.is_last_answer |= answer.problem is not None and "MemoryError" in answer.problem.problem
         return answer
-
-
-def _describe(func: Callable[..., Any]) -> Description:
-    try:
-        pickle.loads(pickle.dumps(func))
-        reason = ""
-    except Exception as error:
-        reason = f"cannot be pickled: {error}"
-    return Description(
-        reward_name(func),
-        read_parameters(func),
-        reads_whole_batch(func),
-        reason,
-        tuple(RewardProblem(reward_name(func), *each) for each in check_identity(func)),
-        audit_only=is_audit_only(func),
-        renders_messages=renders_messages(func),
-        asks_a_model=asks_a_model(func),
-    )
 
 
 def answers_to_all(func: Callable[..., Any]) -> bool:

@@ -90,11 +90,6 @@ class Trial:
         """Name of the reward."""
         return self.description.name
 
-    @property
-    def num_calls(self) -> int:
-        """How often it was called."""
-        return len(self.made)
-
     def problem(self, kind: str, text: str, remedy: str) -> RewardProblem:
         """Words a problem of this reward."""
         return RewardProblem(self.name, kind, text, remedy)

@@ -64,8 +64,7 @@ def try_reward(subject: LocalSubject | RemoteSubject, settings: Settings | None 
         return Tried(name, problems)
     problems += trial.remarks.values()
     seconds = speeds[0].seconds(trial.settings.completions_per_step) if speeds else None
-    counts = trial.num_calls, trial.num_completions
-    return Tried(name, problems, *counts, seconds, trial.num_compared)
+    return Tried(name, problems, len(trial.made), trial.num_completions, seconds, trial.num_compared)
 
 
 def _steps(trial: Trial, speeds: list[Speed]) -> Iterator[RewardProblem]:
