@@ -41,8 +41,9 @@ refuse() { # a command that must end with exit code 1 and these words in its las
 # The clone: what a source distribution holds, so that changes that are not committed are in it.
 rm -rf "$FRESH/dist" "$WHEEL"
 [ -x "$BUILD/bin/python" ] || "${BASE_PYTHON:-python3}" -m venv "$BUILD"
-{ "$BUILD/bin/python" -m pip install --quiet "hatchling>=1.25" && # as `build-system` in pyproject.toml asks
-  "$BUILD/bin/python" -m hatchling build --directory "$FRESH/dist"; } >"$LOG" 2>&1 || {
+{ "$BUILD/bin/python" -m pip install --quiet "hatchling>=1.25" build twine && # the first as `build-system` asks
+  "$BUILD/bin/python" -m build --no-isolation --outdir "$FRESH/dist" &&
+  "$BUILD/bin/python" -m twine check --strict "$FRESH"/dist/*; } >"$LOG" 2>&1 || {
   tail -n 5 "$LOG" && echo "The wheel could not be built." && exit 1
 }
 mkdir -p "$CLONE"
