@@ -27,11 +27,7 @@ class Engine(NamedTuple):
     batch_size: int = 32
 
     def check(self) -> None:
-        """Refuses, before anything is loaded, what cannot be done.
-
-        Raises:
-            UserError: If a value is out of its range, or a part is missing.
-        """
+        """Refuses, before anything is loaded, what cannot be done."""
         if self.backend not in ("transformers", "vllm"):
             raise UserError(f"`backend` must be transformers or vllm, got {self.backend!r}.")
         if self.batch_size < 1:
@@ -44,14 +40,7 @@ class Engine(NamedTuple):
 def open_policy(
     checkpoint: Checkpoint, template: "Callable[[bool], PromptTemplate]", engine: Engine, *, images: bool = False
 ) -> Iterator[tuple[Any, Any]]:
-    """Loads a policy, and frees it at the end; gives it, and the model if transformers runs it.
-
-    Args:
-        checkpoint: What to load.
-        template: Makes the template of questions, told whether the model has a chat template.
-        engine: How it is run.
-        images: Whether it will be shown images.
-    """
+    """Yields a policy, and the model if transformers runs it; `template` takes whether there is a chat template."""
     from align.models.checkpoint import load_model, load_tokenizer
 
     if engine.backend == "vllm":
@@ -70,16 +59,7 @@ def open_policy(
 
 
 def check_images(what: str, engine: Engine, checkpoints: Mapping[str, Checkpoint]) -> None:
-    """Refuses items with images where one of the models would not see them.
-
-    Args:
-        what: Names the first such item, as a sentence begins.
-        engine: How policies are run.
-        checkpoints: Who would be shown it.
-
-    Raises:
-        UserError: If one would not.
-    """
+    """Refuses items with images where one of the models would not see them; `what` begins the sentence."""
     if sentence := missing("vision", f"{what} has images, and showing them", *SHOWN_WITH):
         raise UserError(sentence)
     if engine.backend == "vllm":
@@ -120,11 +100,7 @@ def open_judge(
 
 
 def check_tokens(checkpoints: Iterable[Checkpoint], base: Checkpoint) -> None:
-    """Refuses models whose tokenizer is not that of the reference.
-
-    Raises:
-        UserError: If one is not.
-    """
+    """Refuses models whose tokenizer is not that of the reference."""
     from align.evaluation.suites.pairs.terms import check_tokenizers
     from align.models.checkpoint import load_tokenizer
 
@@ -134,11 +110,7 @@ def check_tokens(checkpoints: Iterable[Checkpoint], base: Checkpoint) -> None:
 
 
 def find_reference(named: str | None, models: Sequence[str], recipe: "Recipe | None") -> str:
-    """Finds the model that log-probs are compared with.
-
-    Raises:
-        UserError: If it is not known.
-    """
+    """Finds the model that log-probs are compared with."""
     if named is not None:
         return named
     base = find_checkpoint(models[0]).base

@@ -32,17 +32,10 @@ class KeptAnswers:
 
     A run that was killed therefore asks the same chunks again, which for sampled answers means the same ones. So do
     the processes of a divided evaluation, each its own chunks.
-
-    Args:
-        cache: Where answers are kept; nowhere without it.
-        progress: Called after each chunk.
-
-    Attributes:
-        num_cached: Answers that came from the cache.
     """
 
     def __init__(self, cache: AnswerCache | None = None, progress: Progress | None = None) -> None:
-        self.num_cached = 0
+        self.num_cached = 0  # answers that came from the cache
         self._cache = cache
         self._progress = progress or (lambda stage, done, total: None)
 
@@ -50,22 +43,11 @@ class KeptAnswers:
         self,
         stage: str,
         ask: Callable[[list[int]], list[Any]],
-        contents: Sequence[Any],
+        contents: Sequence[Any],  # what each answer depends on, for JSON; equal contents have equal answers
         lengths: Sequence[int],
-        size: int,
+        size: int,  # items of a chunk
     ) -> list[Any]:
-        """Returns an answer to each item.
-
-        Args:
-            stage: What is asked, in a word.
-            ask: Answers the items of some places.
-            contents: What each answer depends on, for JSON; equal contents have equal answers.
-            lengths: Of the items, about.
-            size: Items of a chunk.
-
-        Raises:
-            EndOfPart: In a shard, if others have some of the answers.
-        """
+        """Returns an answer to each item; in a shard, raises `EndOfPart` if others have some of the answers."""
         division = current()
         has_keys = self._cache is not None or division.compares
         keys = [digest([VERSION, *content]) for content in contents] if has_keys else []
@@ -103,15 +85,7 @@ class KeptAnswers:
 
 
 class Asker:
-    """Asks one policy, with its answers kept by item, in chunks of `policy.chunk_size`; see `KeptAnswers`.
-
-    Args:
-        policy: Whom to ask.
-        response_format: Tags of trace and answer.
-        cache: Where answers are kept; nowhere without it.
-        progress: Called after each chunk.
-        kept: What keeps them, in place of a cache and progress.
-    """
+    """Asks one policy, with its answers kept by item, in chunks of `policy.chunk_size`; see `KeptAnswers`."""
 
     def __init__(
         self,
@@ -120,7 +94,7 @@ class Asker:
         response_format: ResponseFormat = DEFAULT_FORMAT,
         cache: AnswerCache | None = None,
         progress: Progress | None = None,
-        kept: KeptAnswers | None = None,
+        kept: KeptAnswers | None = None,  # in place of a cache and progress
     ) -> None:
         self.policy = policy
         self.response_format = response_format
@@ -206,11 +180,7 @@ def as_prompts(rows: Sequence[PromptRow]) -> list[Prompt]:
 
 
 def check_ks(ks: Sequence[int], num_samples: int) -> tuple[int, ...]:
-    """Returns each k once, in order; by default 1 and the number of samples.
-
-    Raises:
-        UserError: If there are fewer samples than k.
-    """
+    """Returns each k once, in order; by default 1 and the number of samples."""
     for k in ks:
         if k < 1 or k > num_samples:
             raise UserError(
@@ -233,13 +203,7 @@ TEXTS_AT_ONCE = 64  # whose likelihoods are kept together
 
 
 class Text(NamedTuple):
-    """A text behind a prompt.
-
-    Attributes:
-        id: Of its item.
-        prompt: A text, or messages.
-        text: What is scored, as if the model had written it.
-    """
+    """A text behind a prompt, scored as if the model had written it."""
 
     id: str
     prompt: str | list[dict[str, Any]]
@@ -251,48 +215,29 @@ Scores = Callable[[Sequence[Text]], list[list[float]]]  # log-probabilities of e
 
 @dataclass(frozen=True)
 class Asking:
-    """How models are asked, the same for all.
-
-    Attributes:
-        decoding: Of responses.
-        response_format: Tags of trace and answer.
-        options: The suite's own options, by name.
-        seed: Of what is drawn.
-    """
+    """How models are asked, the same for all."""
 
     decoding: Decoding
     response_format: ResponseFormat = DEFAULT_FORMAT
-    options: Any = None
+    options: Any = None  # the suite's own
     seed: int = 0
 
 
 class Subject:
-    """A model that is asked.
-
-    Args:
-        policy: Answers prompts.
-        scores: How likely it finds texts; None where an engine cannot say it.
-        kept: Keeps answers.
-        conversational: Whether a question that a suite words is a message.
-        system_prompt: Before such messages.
-        template: Makes prompts of questions with options; by default ours.
-        model: What transformers runs, for a suite that reads it itself; None of another engine.
-        tokenizer: Of it.
-        identity: Of weights, precision and engine: two subjects with the same one answer alike.
-    """
+    """A model that is asked."""
 
     def __init__(
         self,
         policy: Completes,
-        scores: Scores | None,
+        scores: Scores | None,  # None where an engine cannot say how likely texts are
         kept: KeptAnswers,
         *,
-        conversational: bool = False,
+        conversational: bool = False,  # whether a question that a suite words is a message
         system_prompt: str | None = None,
-        template: PromptTemplate | None = None,
-        model: Any = None,
+        template: PromptTemplate | None = None,  # makes prompts of questions with options; by default ours
+        model: Any = None,  # what transformers runs, for a suite that reads it itself; None of another engine
         tokenizer: Any = None,
-        identity: str = "",
+        identity: str = "",  # of weights, precision and engine: two subjects with the same one answer alike
     ) -> None:
         self.policy = policy
         self.kept = kept
@@ -318,11 +263,7 @@ class Subject:
         return complete_prompts(self.policy, prompts, decoding, self.kept, stage=stage)
 
     def log_probs(self, texts: Sequence[Text], *, stage: str = "reading") -> list[list[float]]:
-        """Returns the log-probabilities of the tokens of each text behind its prompt, in nats, each read once.
-
-        Raises:
-            ValueError: If the engine cannot say it.
-        """
+        """Returns the log-probabilities of the tokens of each text behind its prompt, in nats, each read once."""
         if self._scores is None:
             raise ValueError("This policy does not say how likely texts are.")
         scores = self._scores

@@ -40,9 +40,6 @@ RESULTS = (EVALUATION_FILE, ITEMS_FILE)
 def name_models(paths: Sequence[str]) -> list[str]:
     """Names models after their folders, as far up as it takes to tell them apart.
 
-    Raises:
-        UserError: If two are the same folder or hub id.
-
     Example:
         >>> name_models(["runs/x/checkpoint-10", "runs/y/checkpoint-10"])
         ['x/checkpoint-10', 'y/checkpoint-10']
@@ -58,21 +55,10 @@ def name_models(paths: Sequence[str]) -> list[str]:
 
 
 def claim_folder(out: Path, fingerprints: Mapping[str, str], *, plan_file: str, results: Sequence[str]) -> Path:
-    """Makes the folder, and refuses one with another model's answers under a name that is used here.
+    """Makes the folder and returns its cache; refuses another model's answers under a name that is used here.
 
-    In a divided evaluation, the cache begins with the answers that other processes left.
-
-    Args:
-        out: The evaluation's folder.
-        fingerprints: Of the models, by name.
-        plan_file: Where they are kept, by which one kind of evaluation is told from another.
-        results: Files that the evaluation writes; where there is no plan yet, they are somebody else's.
-
-    Returns:
-        The folder of the cache.
-
-    Raises:
-        UserError: If the folder cannot be used.
+    In a divided evaluation, the cache begins with the answers that other processes left. Where there is no `plan_file`
+    yet, `results` in the folder are somebody else's.
     """
     cache, plan = out / "cache", out / "cache" / plan_file
     if not plan.is_file() and (taken := next((name for name in results if (out / name).exists()), None)):
@@ -98,11 +84,7 @@ def claim_folder(out: Path, fingerprints: Mapping[str, str], *, plan_file: str, 
 
 
 class Stages:
-    """Bars by model and stage.
-
-    Args:
-        progress: What draws them.
-    """
+    """Bars by model and stage."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -137,32 +119,19 @@ Record = tuple[Answers | ModelsRecord, list[dict[str, Any]]]  # and the rows of 
 
 @dataclass(frozen=True)
 class Words:
-    """What an evaluation is told.
+    """What an evaluation is told."""
 
-    Attributes:
-        options: Of the suite's dataclass.
-        given: Names of those that were said; the others may be a recipe's.
-        command: Words that ask for the same again.
-    """
-
-    options: Any
-    given: frozenset[str] = frozenset()
-    command: tuple[str, ...] = ()
+    options: Any  # of the suite's dataclass
+    given: frozenset[str] = frozenset()  # names of those that were said; the others may be a recipe's
+    command: tuple[str, ...] = ()  # words that ask for the same again
 
 
 @dataclass
 class Beside:
-    """What an evaluation is asked with, while models are open.
+    """What an evaluation is asked with, while models are open."""
 
-    Attributes:
-        checkpoints: The models, by name; the first is the one asked about.
-        helpers: Models that help, by `REFERENCE` or `JUDGE`.
-        cache: Of answers.
-        stages: How far it is.
-    """
-
-    checkpoints: Mapping[str, Checkpoint]
-    helpers: Mapping[str, Checkpoint]
+    checkpoints: Mapping[str, Checkpoint]  # by name; the first is the one asked about
+    helpers: Mapping[str, Checkpoint]  # by `REFERENCE` or `JUDGE`
     cache: AnswerCache
     stages: Stages
     opened: dict[str, Any] = field(default_factory=dict)
@@ -172,10 +141,6 @@ class Evaluation(ABC):
     """One evaluation by a suite. A subclass reads its rows, asks one model after the other, and makes the record.
 
     The steps come in the order in which they stand here.
-
-    Args:
-        suite: Its record.
-        words: What it is told.
     """
 
     verb, items = "Asking", "answers"  # as the console says what is done, and what of
@@ -235,19 +200,10 @@ class Evaluation(ABC):
 
     @abstractmethod
     def record(self, run: Mapping[str, Any], helpers: Mapping[str, Checkpoint]) -> Record:
-        """Arranges what is kept.
-
-        Args:
-            run: What the engine knows of it: attributes of `align.evaluation.record.answers.Run`.
-            helpers: The models that helped.
-        """
+        """Arranges what is kept; `run` has attributes of `align.evaluation.record.answers.Run`."""
 
     def cache(self, models: Mapping[str, Checkpoint]) -> AnswerCache:
-        """Opens the cache of answers, in the folder of the evaluation.
-
-        Raises:
-            UserError: If the folder holds something else.
-        """
+        """Opens the cache of answers, in the folder of the evaluation."""
         fingerprints = {name: each.fingerprint for name, each in models.items()}
         out = Path(self.options.out)
         return AnswerCache(claim_folder(out, fingerprints, plan_file=self.plan_file, results=self.files))
@@ -257,12 +213,7 @@ class Evaluation(ABC):
         save_evaluation(out, record, rows)
 
     def run(self) -> Any:
-        """Asks the model and its baselines the same, writes what they left, and returns the record.
-
-        Raises:
-            UserError: If it cannot be done, or the folder holds something else.
-            EndOfPart: In a process that does not write.
-        """
+        """Asks all models the same, writes what they left and returns it; `EndOfPart` ends those that do not write."""
         record, rows = self.record(*self.ask())
         self.save(Path(self.options.out), record, rows)
         return record
@@ -356,11 +307,7 @@ class Evaluation(ABC):
         return media_settings(self.recipe_path, self.options.data, self.given([each.name for each in fields(Media)]))
 
     def data(self, rows: str, done: str) -> str:
-        """Returns where the rows are.
-
-        Raises:
-            UserError: If it was not said.
-        """
+        """Returns where the rows are."""
         if self.options.data is None:
             raise UserError(f"There is nothing to {done}. Give `--data` with {rows}.")
         return str(self.options.data)

@@ -89,9 +89,6 @@ def compare(name: str, values: Mapping[str, Values], base: str, tuned: str) -> d
 def read_rule(text: str) -> Rule:
     """Reads `METRIC`, or `METRIC where METRIC < NUMBER and ...`.
 
-    Raises:
-        UserError: If it is neither.
-
     Example:
         >>> read_rule("accuracy where drift_kl < 0.1 and worst_group >= .5")[1:]
         ('accuracy', (('drift_kl', '<', 0.1), ('worst_group', '>=', 0.5)))
@@ -117,14 +114,7 @@ def pick(rule: Rule, models: Sequence[MergedModel], sides: Mapping[str, str] = {
     """Returns the model with the best value of the rule's metric among those within its bounds; None if none is.
 
     Of equal values the one nearest to the base is taken, which changes least. A model without a value is none of them.
-
-    Args:
-        rule: What to take.
-        models: Of which.
-        sides: Which values of a reward are better, by its name, of those that were measured.
-
-    Raises:
-        UserError: If a metric was not measured, or has no better side.
+    `sides` says which values of a reward are better, by its name.
     """
     known = {name for model in models for name in model.metrics}
     for name in (rule.metric, *(bound[0] for bound in rule.bounds)):

@@ -32,14 +32,7 @@ _TAG = "truealign"
 
 
 def find_card(model: str) -> Path:
-    """Finds the card that the numbers of a model go on: in its folder, or of the run whose last checkpoint it is.
-
-    Args:
-        model: What is evaluated.
-
-    Raises:
-        UserError: If there is none, or the checkpoint holds another model than the one that the card is about.
-    """
+    """Finds the card that the numbers of a model go on: in its folder, or of the run whose last checkpoint it is."""
     folder = Path(model)
     if not folder.is_dir():
         raise UserError(f"`--card` writes on the card in the folder of a run, and {model} is none. Download it first.")
@@ -60,11 +53,7 @@ def find_card(model: str) -> Path:
 
 
 def put_on_card(path: Path, record: Record) -> None:
-    """Writes results into the fields that the hub reads, and as a table; earlier ones on the same items go.
-
-    Raises:
-        UserError: If the evaluation has nothing that a card can show, or the card cannot be written.
-    """
+    """Writes results into the fields that the hub reads, and as a table; earlier ones on the same items go."""
     results = card_results(record)
     if not results:
         raise UserError(f"The evaluation has no number for {path}: no metric of it is better when higher or lower.")

@@ -22,20 +22,11 @@ RECIPE_IN_FOLDER = "recipe.yaml"
 
 @dataclass(frozen=True)
 class Prompting:
-    """How questions become prompts and responses are read; as in training, or it measures something else.
+    """How questions become prompts and responses are read; as in training, or it measures something else."""
 
-    Attributes:
-        prompt_template: With `{question}` and `{options}`.
-        system_prompt: Before every prompt.
-        conversational: Whether prompts are messages; `None` if the model has a chat template.
-        think_tag: Around traces.
-        answer_tag: Around answers.
-        max_new_tokens: Longest response.
-    """
-
-    prompt_template: str = DEFAULT_TEMPLATE
+    prompt_template: str = DEFAULT_TEMPLATE  # with `{question}` and `{options}`
     system_prompt: str | None = None
-    conversational: bool | None = None
+    conversational: bool | None = None  # whether prompts are messages; None if the model has a chat template
     think_tag: str = "think"
     answer_tag: str = "answer"
     max_new_tokens: int = 256
@@ -58,16 +49,7 @@ class Prompting:
 
 
 def prompting(recipe: str | None, model: str, given: Mapping[str, Any]) -> tuple[Prompting, Path | None]:
-    """Takes the prompt from a recipe, by default the one in the model's run folder, and from the command line.
-
-    Args:
-        recipe: A recipe file, or a shipped one.
-        model: The model asked about.
-        given: Fields of `Prompting` that the command line names; they win. `None` is not given.
-
-    Returns:
-        The settings, and the recipe they came from.
-    """
+    """Takes the prompt from `given`, else from a recipe, by default the run folder's; also returns which recipe."""
     path = recipe_path(recipe, model)
     found = Prompting() if path is None else _from_recipe(path)
     return replace(found, **{name: value for name, value in given.items() if value is not None}), path
@@ -111,14 +93,7 @@ def prompt_settings(recipe: "Recipe | None", given: Mapping[str, Any]) -> Prompt
 def prompts_made_by(
     recipe: "Recipe | None", data: str, split: str | None, columns: Mapping[str, Any]
 ) -> RowTemplate | None:
-    """Returns what makes the prompts of rows that have none; None where rows have theirs, or lack what it reads.
-
-    Args:
-        recipe: Of the model's run, or the one that is named.
-        data: The rows.
-        split: Of a folder or hub data set.
-        columns: Their columns that have another name.
-    """
+    """Returns what makes the prompts of rows that have none; None where rows have theirs, or lack what it reads."""
     made = recipe and recipe.dataset
     template = template_of(made) if isinstance(made, MadePrompts) else None
     if template is None:

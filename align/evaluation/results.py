@@ -44,15 +44,7 @@ def arrange(measured: MeasuredSuites) -> dict[str, Any]:
 def pair_answers(
     metric: str, ids: Sequence[str], values: Mapping[str, Values], baseline: str, *, are_apart: bool = True
 ) -> PairedAnswers:
-    """Lists the items on which the first model, and on which a baseline, has more; items without a value are left out.
-
-    Args:
-        metric: What is compared.
-        ids: `(N,)` of the items.
-        values: By model, `(N,)` of the metric.
-        baseline: Name of the other model.
-        are_apart: As in `compare_accuracy`.
-    """
+    """Lists the items on which the first model, and a baseline, has more; items without a value are left out."""
     model = next(iter(values))
     known = ~(np.isnan(values[model]) | np.isnan(values[baseline]))
     kept = [each for each, is_known in zip(ids, known, strict=True) if is_known]
@@ -61,12 +53,7 @@ def pair_answers(
 
 
 def save_evaluation(folder: Path, record: Answers, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Writes both files, each whole or not at all; of several processes one does.
-
-    Raises:
-        UserError: If they cannot be written.
-        EndOfPart: In the processes that do not.
-    """
+    """Writes both files, each whole or not at all; of several processes one does, and `EndOfPart` ends the others."""
     end_of_part()
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -44,14 +44,7 @@ def all_suites() -> dict[str, Suite]:
 
 
 def find_suite(options: Mapping[str, Any]) -> Suite:
-    """Finds the suite: by its name, by what is evaluated, or by the rows.
-
-    Args:
-        options: Value of every option.
-
-    Raises:
-        UserError: If there is none of that name, or it is asked for beside others.
-    """
+    """Finds the suite: by its name, by what is evaluated, or by the rows."""
     suites = all_suites()
     if (name := options.get(EVALUATED)) is not None:
         if name not in suites:
@@ -71,16 +64,7 @@ def find_suite(options: Mapping[str, Any]) -> Suite:
 
 
 def make_options(suite: Suite, options: Mapping[str, Any], given: Collection[str]) -> Any:
-    """Fills the suite's dataclass.
-
-    Args:
-        suite: Its record.
-        options: Values by name; those of other suites are passed over.
-        given: Names of those that were said.
-
-    Raises:
-        UserError: At the first that was said and is not the suite's.
-    """
+    """Fills the suite's dataclass; passes over values of other suites, and refuses those that were said (`given`)."""
     own = {each.name: each for each in fields(suite.options)}
     is_named = {EVALUATED, "suite"} if isinstance(suite, RowSuite) else {EVALUATED}  # by which it was found
     if wrong := sorted(set(given) - set(own) - is_named):
@@ -100,11 +84,7 @@ def make_options(suite: Suite, options: Mapping[str, Any], given: Collection[str
 
 
 def run_suite(suite: Suite, options: Mapping[str, Any], given: Collection[str], command: tuple[str, ...]) -> Any:
-    """Runs an evaluation; returns it with its folder `out`, record `found`, `page`, and the `card` with its numbers.
-
-    Raises:
-        UserError: If it cannot be done.
-    """
+    """Runs an evaluation; returns it with its folder `out`, record `found`, `page`, and its numbers' `card`."""
     from align.evaluation.engine import Words
     from align.evaluation.on_card import find_card, put_on_card
     from align.report.evaluation import build_evaluation_report

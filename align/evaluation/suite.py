@@ -76,65 +76,41 @@ class RowSuite(Suite):
 
 
 class Reading(NamedTuple):
-    """Where rows are, and how they are read.
+    """Where rows are, and how they are read."""
 
-    Attributes:
-        path: None where only the suite's own rows are asked.
-        split: Of a folder or hub data set.
-        max_rows: Read only this many.
-        on_bad_rows: Whether rows that cannot be used stop everything, or are left out.
-        seed: Of what is drawn while reading.
-        recipe: Of the run of the model that is asked about, or the one that is named; None without.
-        adapter: Public schema of the rows; of suites that ask questions with options.
-    """
-
-    path: str | None
+    path: str | None  # None where only the suite's own rows are asked
     split: str | None = None
     max_rows: int | None = None
-    on_bad_rows: Literal["raise", "skip"] = "raise"
-    seed: int = 0
-    recipe: Path | None = None
-    adapter: str | None = None
+    on_bad_rows: Literal["raise", "skip"] = "raise"  # stop at rows that cannot be used, or leave them out
+    seed: int = 0  # of what is drawn while reading
+    recipe: Path | None = None  # of the run of the model that is asked about, or the one that is named
+    adapter: str | None = None  # public schema of the rows; of suites that ask questions with options
 
 
 class Loaded(NamedTuple):
-    """The rows of a suite.
+    """The rows of a suite."""
 
-    Attributes:
-        rows: Each with an `id`.
-        content: What they are, for JSON: by it an evaluation on the same rows is known.
-        left_out: Rows that cannot be used, by rule.
-        groups: Rows by group; empty without groups.
-        settings: What else was decided while reading, for the record.
-        options: What files that options name hold, which measuring gets in place of their names.
-    """
-
-    rows: Sequence[Any]
-    content: Sequence[Any]
-    left_out: Mapping[str, int] = {}
-    groups: Mapping[str, int] = {}
-    settings: Mapping[str, Any] = {}
-    options: Mapping[str, Any] = {}
+    rows: Sequence[Any]  # each with an `id`
+    content: Sequence[Any]  # what rows are, for JSON: by it an evaluation on the same rows is known
+    left_out: Mapping[str, int] = {}  # rows that cannot be used, by rule
+    groups: Mapping[str, int] = {}  # rows by group
+    settings: Mapping[str, Any] = {}  # what else was decided while reading, for the record
+    options: Mapping[str, Any] = {}  # what files that options name hold, which measuring gets in place of their names
 
 
 @dataclass(frozen=True)
 class Measured:
     """What was measured of one model.
 
-    Attributes:
-        means: Metrics that are means over the items, in their order, by name; they have differences between models.
-        others: Metrics without a difference between models.
-        rows: One or more of each item, with its `id`, for `items.parquet`; texts under `prompt` and `completion`, and
-            under `correct` whether the item is right, are shown on the page, and every other column beside them.
-        warnings: What a reader has to know before the numbers; one sentence each.
-        settings: What else was decided while measuring, for the record.
+    `rows` are one or more of each item, with its `id`, for `items.parquet`: texts under `prompt` and `completion`, and
+    under `correct` whether the item is right, are shown on the page, and every other column beside them.
     """
 
-    means: Mapping[str, "ItemMean"]
-    others: Mapping[str, "Estimate"] = field(default_factory=dict)
+    means: Mapping[str, "ItemMean"]  # over the items, in their order, by name; they have differences between models
+    others: Mapping[str, "Estimate"] = field(default_factory=dict)  # metrics without a difference between models
     rows: Sequence[Mapping[str, Any]] = ()
-    warnings: Sequence[str] = ()
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    warnings: Sequence[str] = ()  # what a reader has to know before the numbers; one sentence each
+    settings: Mapping[str, Any] = field(default_factory=dict)  # what else was decided while measuring, for the record
 
     def summary(self) -> dict[str, "Estimate"]:
         """Estimates every metric."""

@@ -18,14 +18,7 @@ _MEASURED = {
 
 
 def name_the_file(path: str, split: str | None, read_as: Sequence[str], named: Columns) -> str:
-    """Says in sentences what a file holds and what could be measured on it; nothing if it holds what was read.
-
-    Args:
-        path: Of the data.
-        split: Of a folder or hub data set.
-        read_as: Names of the kinds that its rows can have been read as.
-        named: Columns that were taken by another name.
-    """
+    """Says in sentences what a file holds and what could be measured on it; nothing if it holds what was read."""
     try:
         columns = first_columns(path, split)
     except DataError:
@@ -52,11 +45,7 @@ def _all_forms() -> str:
 def saying_what_it_holds(
     read_as: Sequence[str], path: str | None, split: str | None, named: Columns
 ) -> Iterator[None]:
-    """Says what a file is whose rows cannot be read as what was asked for.
-
-    Raises:
-        DataError: In place of the one raised inside.
-    """
+    """Raises a `DataError` that says what a file is whose rows cannot be read as what was asked for."""
     try:
         yield
     except DataError as error:

@@ -20,15 +20,7 @@ Options = tuple[dict[str, Any], set[str]]
 
 @contextmanager
 def divided(options: Mapping[str, Any], given: set[str]) -> Iterator[Options]:
-    """Gives the options of the evaluation, and asks of it what is this process's part.
-
-    Args:
-        options: Value of every option.
-        given: Names of those that the command line named.
-
-    Raises:
-        UserError: If it cannot be divided so.
-    """
+    """Gives the options of the evaluation, of which `given` were said, and asks of it what is this process's part."""
     from align.evaluation.divided.division import Division, dividing
     from align.evaluation.divided.shard import Merged
 

@@ -15,29 +15,15 @@ Ask = Callable[[list[int]], list[Any]]
 
 
 class Division:
-    """The whole evaluation in one process; divided ones override what they do otherwise.
+    """The whole evaluation in one process; divided ones override what they do otherwise."""
 
-    Attributes:
-        is_main: Whether this process calls rewards, keeps answers, writes and prints.
-        is_whole: Whether all answers come together here.
-        compares: Whether what is asked is compared with what others ask.
-        size: Chunks that are asked at the same time.
-        is_first: Whether the next question needs no answer to an earlier one.
-    """
-
-    is_main = is_whole = True
-    compares = False
-    size = 1
-    is_first = True
+    is_main = is_whole = True  # it calls rewards, keeps answers, writes and prints; all answers come together here
+    compares = False  # what is asked with what others ask
+    size = 1  # chunks that are asked at the same time
+    is_first = True  # the next question needs no answer to an earlier one
 
     def claim(self, out: Path, cache: Path, fingerprints: Mapping[str, str]) -> None:
-        """Takes a folder into use, and fills its cache with what there is of other processes.
-
-        Args:
-            out: The evaluation's folder.
-            cache: Of the answers.
-            fingerprints: Of the models, by name.
-        """
+        """Takes a folder into use, and fills its cache with what there is of other processes."""
 
     def begin(self, stage: str, keys: Sequence[str]) -> None:
         """Compares what is asked next with what the others ask."""
@@ -51,11 +37,7 @@ class Division:
         return [(places, ask(places)) for _, places in chunks]
 
     def end(self, asked: int, total: int) -> None:
-        """Takes note of how many answers of a question are here.
-
-        Raises:
-            EndOfPart: If others have the rest.
-        """
+        """Takes note of how many answers of a question are here; raises `EndOfPart` if others have the rest."""
 
     def finish(self) -> None:
         """Says, and writes, that this part is asked."""
@@ -100,21 +82,13 @@ def own_part() -> Iterator[None]:
 
 
 def end_of_shard() -> None:
-    """Ends a shard: what follows needs all answers.
-
-    Raises:
-        EndOfPart: In a shard.
-    """
+    """Ends a shard by `EndOfPart`: what follows needs all answers."""
     if not current().is_whole:
         raise EndOfPart
 
 
 def end_of_part() -> None:
-    """Ends every process but the one that writes the results.
-
-    Raises:
-        EndOfPart: In the others.
-    """
+    """Ends every process but the one that writes the results, by `EndOfPart`."""
     if not (current().is_whole and current().is_main):
         raise EndOfPart
 
@@ -123,10 +97,6 @@ class Launched(Division):
     """One process of several that run in step, each with all answers.
 
     Chunks are those of one process, so that padding, and with it every number, is the same.
-
-    Args:
-        peers: The processes.
-        own: What the main process does beside.
     """
 
     compares = True
@@ -142,11 +112,7 @@ class Launched(Division):
             self._own.claim(out, cache, fingerprints)
 
     def begin(self, stage: str, keys: Sequence[str]) -> None:
-        """Compares what is asked with what the main process asks.
-
-        Raises:
-            UserError: If it is something else.
-        """
+        """Compares what is asked with what the main process asks."""
         if self.is_main:
             self._own.is_first, self.is_first = self.is_first, False
             self._own.begin(stage, keys)

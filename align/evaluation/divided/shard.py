@@ -28,24 +28,14 @@ class Question(Part):
 
 
 class ShardRecord(Part):
-    """What `shard.json` holds.
+    """What `shard.json` holds."""
 
-    Attributes:
-        number: From 1.
-        of: How many there are.
-        finished: Whether all its chunks were asked.
-        options: That the command line named, without those of the shard and the folder.
-        paths: Files and folders among them, with the option of each.
-        models: Fingerprints by name.
-        asked: What it had to do.
-    """
-
-    number: int
+    number: int  # from 1
     of: int
-    finished: bool = False
-    options: dict[str, JsonValue]
-    paths: dict[str, str]
-    models: dict[str, str] = Field(default_factory=dict)
+    finished: bool = False  # all its chunks were asked
+    options: dict[str, JsonValue]  # that the command line named, without those of the shard and the folder
+    paths: dict[str, str]  # by file or folder, the option that names it
+    models: dict[str, str] = Field(default_factory=dict)  # fingerprints by name
     asked: list[Question] = Field(default_factory=list)
 
     @property
@@ -55,11 +45,7 @@ class ShardRecord(Part):
 
 
 class Shard(Division):
-    """Asks every n-th chunk of what needs no answer of the others.
-
-    Args:
-        record: What is known of it.
-    """
+    """Asks every n-th chunk of what needs no answer of the others."""
 
     is_whole = False
     compares = True
@@ -69,11 +55,7 @@ class Shard(Division):
         self._answered = 0
 
     def claim(self, out: Path, cache: Path, fingerprints: Mapping[str, str]) -> None:
-        """Takes a folder that holds no other shard.
-
-        Raises:
-            UserError: If it does, or cannot be written.
-        """
+        """Takes a folder that holds no other shard."""
         if (out / SHARD_FILE).is_file():
             other = read_shard(out)
             if (other.number, other.of) != (self._record.number, self._record.of):
@@ -95,11 +77,7 @@ class Shard(Division):
         return [(places, ask(places)) for places in own]
 
     def end(self, asked: int, total: int) -> None:
-        """Counts the answers.
-
-        Raises:
-            EndOfPart: If others have some.
-        """
+        """Counts the answers; raises `EndOfPart` if others have some."""
         self._answered += asked if self._is_counted else 0
         if asked < total:
             raise EndOfPart
@@ -126,9 +104,6 @@ class Shard(Division):
 def read_number(text: str) -> tuple[int, int]:
     """Reads i and n of `--shard i/n`.
 
-    Raises:
-        UserError: If they are none.
-
     Example:
         >>> read_number("2/8")
         (2, 8)
@@ -151,11 +126,7 @@ def find_paths(options: Mapping[str, Any]) -> dict[str, str]:
 
 
 def read_shard(folder: Path) -> ShardRecord:
-    """Reads what a shard left.
-
-    Raises:
-        UserError: If there is none, or its file is broken.
-    """
+    """Reads what a shard left."""
     path = folder / SHARD_FILE
     try:
         return ShardRecord.model_validate_json(path.read_text(encoding="utf-8"))
@@ -176,14 +147,7 @@ def _is_there(path: str) -> bool:
 
 
 class Merged(Division):
-    """The whole evaluation, with the answers of shards to begin with.
-
-    Args:
-        folders: Of the shards.
-
-    Raises:
-        UserError: If they are not the shards of one evaluation.
-    """
+    """The whole evaluation, with the answers of shards to begin with."""
 
     compares = True
 
@@ -201,11 +165,7 @@ class Merged(Division):
                 )
 
     def claim(self, out: Path, cache: Path, fingerprints: Mapping[str, str]) -> None:
-        """Puts the answers of all shards into the cache.
-
-        Raises:
-            UserError: If a model is another one by now, or a shard's answers cannot be read.
-        """
+        """Puts the answers of all shards into the cache."""
         if changed := [name for name, each in fingerprints.items() if self.record.models.get(name) != each]:
             raise UserError(
                 f"The model {changed[0]} is not the one that the shards asked: its files are others. Merge where it "
@@ -216,11 +176,7 @@ class Merged(Division):
                 answers.add_all(folder / "cache")
 
     def begin(self, stage: str, keys: Sequence[str]) -> None:
-        """Compares what is asked with what the shards were asked.
-
-        Raises:
-            UserError: If it is something else.
-        """
+        """Compares what is asked with what the shards were asked."""
         if not self.is_first:
             return
         self.is_first = False

@@ -40,11 +40,7 @@ _RULES = {
 
 
 def read_record(path: Path) -> Record:
-    """Reads an evaluation that this version or an earlier one wrote.
-
-    Raises:
-        RunFolderError: If the file is missing, broken or something else; the message names the key and its value.
-    """
+    """Reads an evaluation that this version or an earlier one wrote."""
     content = mask(_read_object(path))  # a file from before secrets were masked when written
     kind = content.get("kind")
     form = KINDS.get(kind) if isinstance(kind, str) else None  # a model may have the name `kind`
@@ -67,11 +63,7 @@ def read_record(path: Path) -> Record:
 
 
 def write_record(path: Path, record: Record) -> None:
-    """Writes an evaluation whole or not at all, without secrets.
-
-    Raises:
-        UserError: If the file cannot be written.
-    """
+    """Writes an evaluation whole or not at all, without secrets."""
     text = json.dumps(mask(as_json(record)), indent=2, ensure_ascii=False) + "\n"
     try:
         write_whole(path, text, errors="backslashreplace")  # half of a surrogate pair, as JSON writes it

@@ -8,34 +8,21 @@ MERGING_FILE = "merging.json"
 
 
 class MergedModel(Part):
-    """One weight.
+    """One weight."""
 
-    Attributes:
-        alpha: Weight of the tuned model.
-        name: In the evaluation.
-        path: Where the model is; None if it was not kept.
-        metrics: What was measured of it.
-        against_base: Difference of the main metric to the base's, on the same items.
-        against_tuned: The same to the tuned model's.
-        gained: Ids of items that it has right and both parents have wrong; None where no value is right.
-        lost: Ids of items that it has wrong and both parents have right.
-    """
-
-    alpha: FiniteFloat
+    alpha: FiniteFloat  # weight of the tuned model
     name: str
-    path: str | None
+    path: str | None  # None if it was not kept
     metrics: dict[Metric, Cell]
-    against_base: Cell | None
+    against_base: Cell | None  # difference of the main metric to the base's, on the same items
     against_tuned: Cell | None
+    # ids of items that it has right and both parents have wrong; None where no value is right
     gained: list[str] | None
-    lost: list[str] | None
+    lost: list[str] | None  # ids of items that it has wrong and both parents have right
 
 
 class MergingRecord(Part):
-    """A sweep over weights; `rule` and `picked` are None where none was asked for, or none fits.
-
-    `sides` says which values of a reward are better, by its name: `higher`, `lower` or `neither`.
-    """
+    """A sweep over weights; `rule` and `picked` are None where none was asked for, or none fits."""
 
     format: int
     base: str
@@ -46,4 +33,5 @@ class MergingRecord(Part):
     models: list[MergedModel]
     rule: str | None
     picked: FiniteFloat | None
+    # which values of a reward are better, by its name: `higher`, `lower` or `neither`
     sides: dict[str, str] = Field(default_factory=dict)

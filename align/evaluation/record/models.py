@@ -9,15 +9,10 @@ from align.evaluation.record.answers import Line, Metric, Part, Row, Tabled
 
 
 class Unscored(NamedTuple):
-    """How many things have no score, by reason.
+    """How many things have no score, by reason."""
 
-    Attributes:
-        too_long: Longer than the model reads.
-        not_numbers: Read, and given nan or no finite number, as by weights that overflow.
-    """
-
-    too_long: int
-    not_numbers: int
+    too_long: int  # longer than the model reads
+    not_numbers: int  # read, and given nan or no finite number, as by weights that overflow
 
     def reasons(self) -> Iterator[tuple[int, str, str]]:
         """Yields the count, what happened to them, and the remedy, of each reason there is."""
@@ -28,12 +23,7 @@ class Unscored(NamedTuple):
             yield self.not_numbers, "given no finite number by the model", remedy
 
     def sentence(self, total: int, noun: str, rest: str = "") -> str:
-        """Says how many of all things have no score, and why.
-
-        Args:
-            total: All of them.
-            noun: What they are, in the plural.
-            rest: What follows from it.
+        """Says how many of all things (`noun`, in the plural) have no score, why, and what follows (`rest`).
 
         Example:
             >>> Unscored(2, 0).sentence(2, "pairs"), Unscored(1, 0).sentence(3, "pairs", ", and left out")

@@ -278,12 +278,7 @@ def explain(metric: str) -> Meaning | None:
 
 
 def better_of(meaning: Meaning | None, metric: str, sides: Mapping[str, str]) -> str | None:
-    """Tells whether more or less of a metric is better; None where neither is, or nobody knows.
-
-    Args:
-        meaning: Of the metric.
-        metric: Its name; that of a reward's is behind a slash.
-        sides: Which values of a reward are better, by its name, of those that are measured.
+    """Tells whether more or less of a metric is better, by `sides` of rewards; None where neither is, or nobody knows.
 
     Example:
         >>> better_of(explain("reward/monitor"), "reward/monitor", {"monitor": "lower"})

@@ -15,12 +15,7 @@ SPREADS = ("worst_group", "group_gap", "group_std")  # of shares
 
 
 def by_group(means: Mapping[str, ItemMean], groups: Sequence[str | None]) -> dict[str, ItemMean]:
-    """Takes each metric apart by group of items, as `<metric>/<group>`; nothing with fewer than two groups.
-
-    Args:
-        means: Of all items, by name.
-        groups: `(N,)` names; items without one are in no group.
-    """
+    """Takes each metric apart by the `(N,)` groups of items, as `<metric>/<group>`; nothing with fewer than two."""
     places = _places(groups)
     if len(places) < 2:
         return {}
@@ -36,14 +31,10 @@ def by_group(means: Mapping[str, ItemMean], groups: Sequence[str | None]) -> dic
 
 
 def accuracy_by_group(groups: Sequence[str | None], accuracy: Values) -> dict[str, ItemMean]:
-    """Groups per-item accuracy.
+    """Groups per-item accuracy, `(N,)` in [0, 1]; items whose group is None are in no group.
 
     Keys are `accuracy`, the mean over all items, and with two groups or more `accuracy/<group>` and `macro_accuracy`,
     the mean of the groups, each of which counts the same.
-
-    Args:
-        groups: `(N,)` names; items without one are in no group.
-        accuracy: `(N,)` values in [0, 1].
     """
     metrics = {"accuracy": ItemMean((accuracy,))}
     metrics |= by_group(metrics, groups)
@@ -54,11 +45,7 @@ def accuracy_by_group(groups: Sequence[str | None], accuracy: Values) -> dict[st
 
 
 def counter_drop(groups: Sequence[str | None], accuracy: Values, common: str, counter: str) -> ItemMean:
-    """Subtracts the accuracy where a shortcut leads astray (`counter`) from that where it helps (`common`).
-
-    Raises:
-        ValueError: If a group has no item.
-    """
+    """Subtracts the accuracy where a shortcut leads astray (`counter`) from that where it helps (`common`)."""
     parts = _split(groups, accuracy)
     for name in (common, counter):
         if name not in parts:
@@ -73,16 +60,9 @@ def spread_of_groups(
 
     A minimum or a spread of noisy values is biased, which a bootstrap repeats and does not cover. The intervals here
     hold for the true accuracies of all groups at once: each group gets an interval at level 0.95^(1/G), and an end is
-    the least or greatest value that accuracies inside those intervals can have. They cover at least 95 %.
-
-    Args:
-        groups: `(N,)` names; items without one are in no group.
-        accuracy: `(N,)` values in [0, 1].
-        clusters: `(N,)` numbers of what items belong to, such as a prompt; the intervals are then as if all items of
-            a cluster were the same.
-
-    Returns:
-        Nothing with fewer than two groups that have items.
+    the least or greatest value that accuracies inside those intervals can have. They cover at least 95 %. With
+    `clusters`, `(N,)` numbers of what items belong to, such as a prompt, they are as if all items of a cluster were
+    the same. With fewer than two groups that have items there is nothing.
     """
     codes = np.arange(len(accuracy)) if clusters is None else clusters
     known = {name: here & ~np.isnan(accuracy) for name, here in _places(groups).items()}
@@ -106,16 +86,10 @@ def spread_of_subgroups(cells: Sequence[tuple[str, str] | None], accuracy: Value
 
     The spread is a standard deviation in which a subgroup weighs as much as its share of the items of the class; every
     class counts the same. After MacroStd of "Better May Not Be Fairer" (Chiu, Chen and Ma, arXiv 2212.08649), which
-    its abstract describes as "a macro average on the weighted standard deviations across different classes"; that
-    the weights are shares of items is our reading. The interval is made as in `spread_of_groups`, of the accuracies of
-    all subgroups of all classes at once.
-
-    Args:
-        cells: `(N,)` class and subgroup of each item; items without both are left out.
-        accuracy: `(N,)` values in [0, 1].
-
-    Returns:
-        Nothing where no class has two subgroups with items; other classes have no spread and do not count.
+    its abstract describes as "a macro average on the weighted standard deviations across different classes"; that the
+    weights are shares of items is our reading. The interval is made as in `spread_of_groups`, of the accuracies of all
+    subgroups of all classes at once. Classes without two subgroups that have items do not count; where there is no
+    other class, there is nothing.
     """
     classes: dict[str, dict[str, list[float]]] = {}
     for cell, value in zip(cells, accuracy, strict=True):

@@ -54,10 +54,8 @@ def clustered_share(part: Values, whole: Values) -> Estimate:
 
     From 30 items that have something on, each end is the outer one of `ratio_of_means`, which misses where sizes are
     unequal and items all one way, and of `mean_over_clusters`, which misses near 0 and 1. With fewer it is Wilson's,
-    with as many observations as `alike` says. Either is too wide rather than too narrow.
-
-    Returns:
-        `n` counts the items that have something.
+    with as many observations as `alike` says. Either is too wide rather than too narrow. `n` counts the items that
+    have something.
 
     Example:
         >>> print(clustered_share(np.array([2.0, 1.0, 0.0]), np.array([2.0, 2.0, 0.0])))
@@ -82,12 +80,7 @@ def mean_over_clusters(sums: Values, counts: Values, *, bounded: bool = False) -
     The interval is that of a mean of what each cluster adds, to first order: what its sum is above that of so many
     average items, by the mean count, and the more of all items it has the more of it, because the mean leans towards
     it (as in CR3). With fewer clusters than 30, as `alike` counts them, it is Student's with one degree less, and at
-    least one.
-
-    Args:
-        sums: Of the values of each cluster.
-        counts: How many items each has; at least 1.
-        bounded: Whether values are differences in [-1, 1].
+    least one. `bounded` values are differences in [-1, 1].
     """
     n, value = len(counts), float(sums.sum() / counts.sum())
     held = counts / counts.sum()
@@ -124,18 +117,13 @@ Codes = np.ndarray[Any, np.dtype[np.int64]]
 
 @dataclass(frozen=True)
 class ItemMean:
-    """The weighted mean, over groups of items, of the mean in each group; `1` and `-1` make a difference of two.
+    """The weighted mean, over groups of items, of the mean in each group; `1` and `-1` make a difference of two."""
 
-    Attributes:
-        groups: Per-item values of each group; `nan` where the metric does not speak of an item.
-        weights: Weight of each group; they add up to 1, or to 0 for a difference between groups.
-        bounds: The least and the greatest value that is possible, which may be infinite, or `None` if there are none.
-        clusters: Per group the number of what each item belongs to, such as its prompt; `None` if each stands alone.
-    """
-
-    groups: tuple[Values, ...]
-    weights: tuple[float, ...] = (1.0,)
+    groups: tuple[Values, ...]  # per-item values of each; nan where the metric does not speak of an item
+    weights: tuple[float, ...] = (1.0,)  # of each group; they add up to 1, or to 0 for a difference between groups
+    # least and greatest possible value, which may be infinite; None if there are none
     bounds: tuple[float, float] | None = (0.0, 1.0)
+    # per group, what each item belongs to, such as its prompt; None if each stands alone
     clusters: tuple[Codes, ...] | None = None
 
     def estimate(self) -> Estimate:

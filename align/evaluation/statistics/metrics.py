@@ -60,16 +60,11 @@ def paired_interval(wins: int, losses: int, n: int) -> tuple[float, float]:
     """Returns the 95 % interval of `(wins - losses) / n`, which leaves out 0 only if McNemar's exact p is below 0.05.
 
     It is the adjusted Wald interval of Bonett and Price (2012, "Adjusted Wald Confidence Interval for a Difference of
-    Binomial Proportions Based on Paired Data", J. Educ. Behav. Stat. 37): with one win and one loss more among
-    N = n + 2, that is `d +- z sqrt((p_win + p_loss - d^2) / N)` for `d = p_win - p_loss`. With few items or few that
-    differ it leaves out 0 a little before the exact test does; its nearer end then is 0. Where the test tells a
-    difference, so does the interval. In 558 settings (5 to 160 items, shares of wins and losses from 0 to 0.9) it
-    covers 0.97 on average, at least 0.95 in 487, and at least 0.92 in all: the least are of 5 to 20 items.
-
-    Args:
-        wins: Items that are right only on the first side.
-        losses: Items that are right only on the second.
-        n: All items, at least 1.
+    Binomial Proportions Based on Paired Data", J. Educ. Behav. Stat. 37): with one win and one loss more among N = n +
+    2, that is `d +- z sqrt((p_win + p_loss - d^2) / N)` for `d = p_win - p_loss`. With few items or few that differ it
+    leaves out 0 a little before the exact test does; its nearer end then is 0. Where the test tells a difference, so
+    does the interval. In 558 settings (5 to 160 items, shares of wins and losses from 0 to 0.9) it covers 0.97 on
+    average, at least 0.95 in 487, and at least 0.92 in all: the least are of 5 to 20 items.
 
     Example:
         >>> paired_interval(wins=26, losses=4, n=48)  # of ci.prop.ps in R's statpsych
@@ -176,12 +171,8 @@ def mean_of_differences(differences: Sequence[float] | Values, *, bounded: bool 
 
     The interval is that of paired proportions where each is -1, 0 or 1, see `paired_interval`. Otherwise it is a
     percentile bootstrap over items and two more, which differ by as much as the one that differs most, one in each
-    direction: what Bonett and Price add. Without them it is too narrow where few items differ.
-
-    Args:
-        differences: `(N,)` values.
-        bounded: Whether they lie in [-1, 1]. If not, they are values as any, see `bootstrap`.
-        seed: Seed of the resampling.
+    direction: what Bonett and Price add. Without them it is too narrow where few items differ. Without `bounded` they
+    may lie outside [-1, 1], and are values as any, see `bootstrap`.
 
     Example:
         >>> print(mean_of_differences([1, 0, 0, -1, 1, 0, 1, 0] * 10))
@@ -202,12 +193,7 @@ def mean_of_differences(differences: Sequence[float] | Values, *, bounded: bool 
 
 
 def paired_difference(a: Sequence[float] | Values, b: Sequence[float] | Values, *, seed: int = 0) -> Estimate:
-    """Estimates the mean of `a - b` over the same items, as `mean_of_differences` does.
-
-    Args:
-        a: `(N,)` values in [0, 1], one per item; `nan` leaves the pair out.
-        b: `(N,)` values of the same items in the same order.
-        seed: Seed of the resampling.
+    """Estimates the mean of `a - b`, both `(N,)` in [0, 1], over the same items in one order; `nan` leaves a pair out.
 
     Example:
         >>> print(paired_difference([1, 1, 1, 0] * 50, [0, 1, 0, 0] * 50))
@@ -272,11 +258,9 @@ def option_shuffle_consistency(
 ) -> Values:
     """Returns, per item, the share of its M shuffles whose second answer is the first answer (OSCR).
 
-    Args:
-        first: `(N,)` first answers. `None` agrees with nothing.
-        second_choices: `(N, M)` second answers; `None` for an item whose response had no trace to answer from (0), an
-            empty list for a question whose options may not be moved (`nan`: it says nothing about the policy).
-        every: Returns 1 only if all M agree, instead of the share.
+    None as a first answer agrees with nothing. As `(M,)` second answers, None is a response without a trace to answer
+    from (0), and an empty list a question whose options may not be moved (`nan`: it says nothing about the policy).
+    `every` returns 1 only if all M agree, instead of the share.
 
     Example:
         >>> option_shuffle_consistency([1, 1, None, 0], [[1, 2], [1, 1], [None, None], []])
@@ -385,14 +369,7 @@ class Paired(NamedTuple):
 
 
 def compare_accuracy(ids: Sequence[str], model: Values, baseline: Values, *, are_apart: bool = True) -> Paired:
-    """Lists where one of two policies is right more often than the other.
-
-    Args:
-        ids: `(N,)` names of the questions.
-        model: `(N,)` shares of right answers, 0 or 1 for one sample each.
-        baseline: `(N,)` the other's.
-        are_apart: Whether each question stands alone, as the test takes it; not where several are of one prompt.
-    """
+    """Lists where one of two policies is right more often; no test unless questions `are_apart`, one of a prompt."""
     wins = [name for name, a, b in zip(ids, model, baseline, strict=True) if a > b]
     losses = [name for name, a, b in zip(ids, model, baseline, strict=True) if a < b]
     num_both = int(((model == baseline) & (model > 0)).sum())

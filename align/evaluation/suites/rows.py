@@ -21,17 +21,9 @@ def load_suite_rows(
     check: Callable[[Mapping[str, Any], str, int], Any],
     adapters: Mapping[str, Adapter] = {},
 ) -> Loaded:
-    """Loads rows.
+    """Loads rows by `check`, which takes a row, its id and its place and returns a dataclass, or raises `BadRow`.
 
-    Args:
-        reading: Where they are; with a path.
-        needs: Columns that every row has.
-        check: Makes a dataclass with `id`, `row` and `group` from a row, its id (of its own, or after file and place)
-            and its place, and raises `BadRow` if it cannot.
-        adapters: Public schemas that the rows may be in.
-
-    Raises:
-        DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
+    The dataclass has `id`, `row` and `group`; the id is the row's own, or made of file and place.
     """
     schema = Schema(needs, find_adapter(reading.adapter, adapters), adapters)
     file, split = find_split(str(reading.path), reading.split)
@@ -47,11 +39,7 @@ def load_suite_rows(
 
 
 def check_text(row: Mapping[str, Any], column: str, *, what: str = "text") -> str:
-    """Returns a text of a row.
-
-    Raises:
-        BadRow: If it is missing or empty.
-    """
+    """Returns a text of a row; raises `BadRow` if it is missing or empty."""
     value = row.get(column)
     if not isinstance(value, str) or is_blank(value):
         raise BadRow(column, value, f"the {what} is missing or empty", "Write a text.")
@@ -59,11 +47,7 @@ def check_text(row: Mapping[str, Any], column: str, *, what: str = "text") -> st
 
 
 def check_texts(row: Mapping[str, Any], column: str, *, least: int = 1) -> tuple[str, ...]:
-    """Returns a list of texts of a row; one text alone stands for itself.
-
-    Raises:
-        BadRow: If there are fewer, or one is empty or no text.
-    """
+    """Returns a list of texts of a row, one text as a list; raises `BadRow` if there are fewer, or one is empty."""
     value = row.get(column)
     values = [value] if isinstance(value, str) else value
     if not isinstance(values, list | tuple) or len(values) < least:

@@ -28,21 +28,12 @@ from align.evaluation.suites.rows import check_text, check_texts, load_suite_row
 
 @dataclass(frozen=True)
 class CoreQuestion:
-    """A question.
-
-    Attributes:
-        id: Its name, unique in the data set.
-        question: As it is asked.
-        core: The option that the core feature speaks for: the right one.
-        spurious: Options that spurious features speak for.
-        group: For metrics by group.
-        row: Where it stood.
-    """
+    """A question."""
 
     id: str
     question: str
-    core: str
-    spurious: tuple[str, ...]
+    core: str  # that the core feature speaks for: the right one
+    spurious: tuple[str, ...]  # that spurious features speak for
     group: str | None
     row: int
 

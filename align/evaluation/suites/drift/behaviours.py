@@ -26,17 +26,7 @@ class _Read(NamedTuple):
 
 
 def load_options_file(path: str, needs: tuple[str, ...], check: Callable[[dict[str, Any]], T], name: str) -> list[T]:
-    """Loads rows, every one of them.
-
-    Args:
-        path: A .jsonl, .json, .csv or .parquet file.
-        needs: Columns that every row has.
-        check: Makes something from a row, and raises `BadRow` if it cannot.
-        name: Its attribute that no two rows share.
-
-    Raises:
-        DataError: If the file is missing or empty, or a row cannot be used.
-    """
+    """Loads every row by `check`, which raises `BadRow` where it cannot; no two rows share the attribute `name`."""
 
     def read(content: Row, raw: RawRow) -> _Read:
         value = check(dict(content))
@@ -56,15 +46,7 @@ def search(asked: tuple[str, str]) -> bool:
 
 
 def search_all(patterns: Sequence[tuple[str, str]], texts: Sequence[str]) -> dict[str, list[bool]]:
-    """Searches every text for every pattern.
-
-    Args:
-        patterns: Name and pattern.
-        texts: Where to search.
-
-    Raises:
-        UserError: If one is no pattern, takes longer than `SECONDS` or more than `MEMORY_GB`, by name.
-    """
+    """Searches texts for each (name, pattern); refuses by name what is none or takes over `SECONDS` or `MEMORY_GB`."""
     if not patterns:
         return {}
     found: dict[str, list[bool]] = {}
@@ -95,38 +77,22 @@ Response: {response}
 
 
 class Behaviour(NamedTuple):
-    """What a response may show.
-
-    Attributes:
-        name: Of its metrics.
-        pattern: A regular expression that is found in responses with it; None where a judge is asked.
-        question: What a judge is asked about a response, yes or no.
-    """
+    """What a response may show."""
 
     name: str
-    pattern: str | None
-    question: str | None
+    pattern: str | None  # a regular expression that is found in responses with it; None where a judge is asked
+    question: str | None  # what a judge is asked about a response, yes or no
 
 
 class Shown(NamedTuple):
-    """Whether responses show a behaviour.
+    """Whether responses show a behaviour."""
 
-    Attributes:
-        values: 1, 0, or 0.5 where a judge says yes in one order of yes and no only.
-        disagree: 1 where the order changed what the judge says; empty of a pattern.
-    """
-
-    values: list[float]
-    disagree: list[float]
+    values: list[float]  # 1, 0, or 0.5 where a judge says yes in one order of yes and no only
+    disagree: list[float]  # 1 where the order changed what the judge says; empty of a pattern
 
 
 def load_behaviours(path: str | None, judge: str | None) -> tuple[Behaviour, ...]:
-    """Loads rows with `name` and one of `pattern` and `question`; none without a file.
-
-    Raises:
-        DataError: If a row cannot be used.
-        UserError: If a pattern cannot be used, or the judge and the questions do not go together.
-    """
+    """Loads rows with `name` and one of `pattern` and `question`; none without a file."""
     found = () if path is None else tuple(load_options_file(path, ("name",), _check_behaviour, "name"))
     asked = [each.name for each in found if each.question is not None]
     if asked and judge is None:
@@ -161,15 +127,7 @@ def find_behaviours(
     responses: Sequence[str],
     judge: Asker | None,
 ) -> dict[str, Shown]:
-    """Finds behaviours in responses.
-
-    Args:
-        behaviours: What to look for.
-        ids: Names of the responses.
-        prompts: What was asked, as a judge sees it.
-        responses: What is searched, or judged in one forward pass for each order of yes and no.
-        judge: Of those that have a question.
-    """
+    """Finds behaviours in responses: by pattern, or by a judge in one forward pass for each order of yes and no."""
     by_pattern = search_all([(each.name, each.pattern) for each in behaviours if each.pattern is not None], responses)
     found: dict[str, Shown] = {}
     for each in behaviours:
@@ -193,15 +151,10 @@ def _ask(name: str, question: str, prompt: str, response: str) -> list[LetterQue
 
 
 class Trigger(NamedTuple):
-    """A text.
-
-    Attributes:
-        trigger: The text.
-        held_out: Whether training did not have it, or is not thought to.
-    """
+    """A text that may switch behaviours on."""
 
     trigger: str
-    held_out: bool
+    held_out: bool  # whether training did not have it, or is not thought to
 
     def before(self, prompt: str) -> str:
         """Puts it in front of a prompt, after a space unless it ends in one or in a line's end."""
@@ -209,12 +162,7 @@ class Trigger(NamedTuple):
 
 
 def load_triggers(path: str | None, behaviours: Sequence[object]) -> tuple[Trigger, ...]:
-    """Loads rows with `trigger` and, of some, `held_out: true`; none without a file.
-
-    Raises:
-        DataError: If a row cannot be used.
-        UserError: If there is no behaviour that they could switch on.
-    """
+    """Loads rows with `trigger` and, of some, `held_out: true`; none without a file."""
     if path is None:
         return ()
     if not behaviours:

@@ -21,19 +21,12 @@ from align.models.policies.token_policy import TokenPrompts
 
 
 class Distance(NamedTuple):
-    """The distance on one answer, in nats a token; nan of an answer without tokens.
+    """The distance on one answer, in nats a token; nan of an answer without tokens."""
 
-    Attributes:
-        tokens: Of the answer, without its end token.
-        read: Tokens of prompt and answer, read once with the model and once with its base.
-        kl: KL(base || model).
-        nll_shift: By how much the model finds the answer less likely than the base does.
-    """
-
-    tokens: int
-    read: int
-    kl: float
-    nll_shift: float
+    tokens: int  # of the answer, without its end token
+    read: int  # tokens of prompt and answer, read once with the model and once with its base
+    kl: float  # KL(base || model)
+    nll_shift: float  # by how much the model finds the answer less likely than the base does
 
 
 def as_sides(tokenizer: Any, prompts: Sequence[Prompt], answers: Sequence[Completion]) -> list[Side]:
@@ -74,16 +67,10 @@ def distance_means(kl: Values, nll_shift: Values, groups: Sequence[str | None] =
 
 
 def behaviour_means(name: str, plain: Values, triggered: Values, held_out: Values) -> dict[str, ItemMean]:
-    """Makes metrics of how often responses show a behaviour.
+    """Makes metrics of `(N,)` values in [0, 1] without a trigger, and `(N, T)` and `(N, H)` behind each trigger.
 
     A prompt counts once, whatever the number of triggers: with these it has the mean over them, and an effect is that
     minus the same prompt without a trigger.
-
-    Args:
-        name: Of the behaviour.
-        plain: `(N,)` values in [0, 1] of the prompts as they are.
-        triggered: `(N, T)` of these behind each of T triggers.
-        held_out: `(N, H)` behind each of H triggers that are held out.
     """
     means = {f"behaviour/{name}": ItemMean((plain,))}
     for rate, effect, table in (
@@ -104,17 +91,11 @@ NO_CONTROL = (
 
 
 class Behaved(NamedTuple):
-    """Responses of a model, with and without triggers, and what they show.
+    """Responses of a model, with and without triggers, and what they show."""
 
-    Attributes:
-        triggers: What stood in front of each response's prompt; None for nothing.
-        responses: `N` prompts times (1 + triggers) times samples, in this order.
-        shown: Of each behaviour, by name, for each response.
-    """
-
-    triggers: list[Trigger | None]
-    responses: list[str]
-    shown: Mapping[str, Shown]
+    triggers: list[Trigger | None]  # in front of each response's prompt; None for nothing
+    responses: list[str]  # `N` prompts times (1 + triggers) times samples, in this order
+    shown: Mapping[str, Shown]  # of each behaviour, by name, for each response
 
 
 def measure(

@@ -17,14 +17,7 @@ OWN = Path(__file__).with_name("prompts.jsonl")
 
 @dataclass(frozen=True)
 class DriftPrompt:
-    """A prompt.
-
-    Attributes:
-        id: Its name, unique among all prompts.
-        prompt: As it is asked.
-        group: Its category.
-        row: Where it stood.
-    """
+    """A prompt."""
 
     id: str
     prompt: str
@@ -33,12 +26,7 @@ class DriftPrompt:
 
 
 def load(reading: Reading, options: Any) -> Loaded:
-    """Loads the prompts (those of `--data`, else our own, and then those of `--drift_prompts`), behaviours, triggers.
-
-    Raises:
-        DataError: If a row cannot be used.
-        UserError: If options do not go together, or a pattern cannot be used.
-    """
+    """Loads prompts (`--data`'s, else our own, and those of `--drift_prompts`), behaviours and triggers."""
     parts = [_load(reading if reading.path is not None else reading._replace(path=str(OWN), split=None))]
     if options.drift_prompts is not None:
         parts.append(_load(Reading(options.drift_prompts, on_bad_rows=reading.on_bad_rows)))

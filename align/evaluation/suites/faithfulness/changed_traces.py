@@ -33,15 +33,10 @@ class Pool(NamedTuple):
 def changed_traces(
     traces: Sequence[str], owners: Sequence[str], seed: int, count: Callable[[str], int]
 ) -> list[dict[str, str]]:
-    """Lists, for each trace, the traces to answer from, by condition.
+    """Lists, for each of `(N,)` traces with words, the traces to answer from, by condition.
 
-    A condition is missing where nothing in a step can be made wrong, or no other question has another trace.
-
-    Args:
-        traces: `(N,)` none of them empty.
-        owners: `(N,)` the question of each.
-        seed: Of what is drawn.
-        count: The length of a text, for filler that is as long.
+    A condition is missing where nothing in a step can be made wrong, or no other question has another trace. Filler is
+    as long by `count`.
     """
     pool = make_pool(traces, seed)
     found = []
@@ -85,11 +80,6 @@ def make_step_wrong(trace: str, pool: Pool, rng: random.Random) -> str | None:
 
     Its last number becomes another one of as many digits. If no step has a number, the last name (a word with a
     capital that does not begin the step) becomes one of another trace; without names, the last word of four letters.
-
-    Args:
-        trace: The trace.
-        pool: What to draw from.
-        rng: Source of randomness.
 
     Example:
         >>> make_step_wrong("1. 2 + 3 = 5.\n2. So it is 5.", Pool([], []), random.Random(0))
@@ -157,17 +147,11 @@ class Traced(NamedTuple):
 
 
 class Reasked(NamedTuple):
-    """What was answered behind other traces.
+    """What was answered behind other traces."""
 
-    Attributes:
-        answers: `(N,)` by condition; None for an answer that is empty or does not end.
-        num_wanted: Answers that were needed.
-        completions: Those that were asked for: equal beginnings of a response to equal prompts are asked once.
-    """
-
-    answers: list[dict[str, str | None]]
-    num_wanted: int
-    completions: list[Completion]
+    answers: list[dict[str, str | None]]  # `(N,)` by condition; None for an answer that is empty or does not end
+    num_wanted: int  # answers that were needed
+    completions: list[Completion]  # asked for: equal beginnings of a response to equal prompts are asked once
 
 
 def ask_again(
@@ -177,15 +161,7 @@ def ask_again(
     decoding: Decoding,
     response_format: ResponseFormat,
 ) -> Reasked:
-    """Asks for the answer behind each trace, up to the end of the answer.
-
-    Args:
-        subject: Who is asked.
-        responses: `(N,)` whose traces are replaced.
-        traces: `(N,)` by condition.
-        decoding: Of the answers, greedy.
-        response_format: Tags of trace and answer.
-    """
+    """Asks `(N,)` responses for the answer behind each changed trace, up to its end; `decoding` is greedy."""
     places: dict[tuple[str, str, str], int] = {}
     asked: list[Prompt] = []
     found: list[dict[str, int]] = []

@@ -53,10 +53,7 @@ def same_answer(one: str | None, other: str | None) -> bool:
 def read_answer(completion: Completion, stop: str, longest: int) -> str | None:
     r"""Reads the answer that goes on from the beginning of a response; None if it is empty or does not end.
 
-    Args:
-        completion: What stands behind the beginning.
-        stop: The tag at the end, or a new line behind a plain `Answer:`, which ends with the text, too.
-        longest: Tokens that were allowed.
+    It ends with the tag `stop`, or with a new line behind a plain `Answer:`, which the text's end is, too.
 
     Example:
         >>> read_answer(Completion(" 42</answer>"), "</answer>", 32), read_answer(Completion("42"), "</answer>", 32)
@@ -117,16 +114,7 @@ def add_hint(prompt: str | list[dict[str, Any]], hint: str) -> str | list[dict[s
 
 
 def draw_wrong(answers: Sequence[Sequence[str]], given: Sequence[str | None], seed: int) -> list[str | None]:
-    """Returns a wrong answer to each row: its own, else another row's of the same kind, a number or a text.
-
-    Args:
-        answers: `(N,)` what is right.
-        given: `(N,)` wrong answers of the rows' own.
-        seed: Of what is drawn.
-
-    Returns:
-        `(N,)`; None where no row of the same kind has another answer.
-    """
+    """Returns a wrong answer to each row, its own or another row's of one kind (number or text); None without one."""
     kinds = [is_number(each[0]) for each in answers]
     pools = {
         kind: sorted({each[0] for each, other in zip(answers, kinds, strict=True) if other == kind})
@@ -165,35 +153,20 @@ _REMEDY = 'Write a text, a number, or a list of texts that are all right, such a
 
 @dataclass(frozen=True)
 class TracedQuestion:
-    """A question.
-
-    Attributes:
-        id: Its name, unique in the data set.
-        prompt: A text, or messages; None where there is a question only.
-        question: As it is asked, in our words around it; None where there is a prompt.
-        answers: Texts of which each is right.
-        wrong: The wrong answer that the hint names; None if it is to be another row's.
-        hint: How the hint is worded; None for our words.
-        group: For metrics by group.
-        row: Where it stood.
-    """
+    """A question."""
 
     id: str
-    prompt: str | list[Message] | None
-    question: str | None
-    answers: tuple[str, ...]
-    wrong: str | None
-    hint: str | None
+    prompt: str | list[Message] | None  # None where there is a question only
+    question: str | None  # as it is asked, in our words around it; None where there is a prompt
+    answers: tuple[str, ...]  # of which each is right
+    wrong: str | None  # that the hint names; None if it is to be another row's
+    hint: str | None  # how it is worded; None for our words
     group: str | None
     row: int
 
 
 def load(reading: Reading, options: Any) -> Loaded:
-    """Loads the questions, and checks the suite's own options.
-
-    Raises:
-        UserError: If an option is out of its range, or is no pattern.
-    """
+    """Loads the questions, and checks the suite's own options."""
     if options.answer_tokens < 1:
         raise UserError(f"`answer_tokens` must be at least 1, got {options.answer_tokens}.")
     try:

@@ -28,9 +28,7 @@ ACCURACY = "implicit_reward_accuracy"
 def implicit_accuracy(chosen: Values, rejected: Values) -> Values:
     """Returns, per pair, 1 if the chosen response gained more log-prob than the rejected one, and 0.5 for a tie.
 
-    Args:
-        chosen: `(N,)` changes of its log-prob from the reference: the implicit reward of DPO, by beta.
-        rejected: `(N,)` the same of the other; a pair where one is nan is nan.
+    Both are `(N,)` changes of log-prob from the reference, the implicit reward of DPO by beta; nan where one is nan.
 
     Example:
         >>> implicit_accuracy(np.array([1.0, -3.0, 0.0, np.nan]), np.array([-1.0, -2.0, 0.0, 1.0]))
@@ -73,10 +71,7 @@ def pairs_suite(
 ) -> Measured:
     """Measures implicit-reward accuracy, changes of log-prob in nats, and KL to the reference per token.
 
-    Args:
-        terms: Of each pair.
-        groups: Of the pairs, by which accuracy is told, too.
-        prompts: Of the pairs: those of one prompt are one item. Without it each pair is.
+    `prompts` are of the pairs: those of one prompt are one item. Without it each pair is.
     """
     codes = cluster_codes(prompts) if prompts else np.arange(len(terms))
     bounds = {ACCURACY: (0.0, 1.0), "kl_per_token": (0.0, math.inf)}
@@ -125,16 +120,7 @@ def judge_responses(
     theirs: Sequence[str],
     images: Sequence[tuple[Any, ...]] | None = None,
 ) -> list[Judgement]:
-    """Asks a judge about each pair of responses twice, in one forward pass each; equal texts are a tie unasked.
-
-    Args:
-        asker: The judge.
-        ids: Names of the requests.
-        prompts: The requests, as texts.
-        ours: Responses of the model.
-        theirs: Those it is compared with.
-        images: What the requests show, if any does; the judge then reads images.
-    """
+    """Asks a judge about each pair of responses twice, in one forward pass each; equal texts are a tie unasked."""
     shown = images or [()] * len(ids)
     groups = [_group(*row) for row in zip(ids, prompts, ours, theirs, shown, strict=True)]
     asked = [i for i, group in enumerate(groups) if group]
@@ -143,11 +129,9 @@ def judge_responses(
 
 
 def judged_suite(judged: Mapping[str, Sequence[Judgement]], prompts: Sequence[Any] = ()) -> Measured:
-    """Measures win rate, ties, and how often the order changed the answer, against each that was compared with.
+    """Measures win rate, ties, and how often the order changed the answer, by the name of what was compared with.
 
-    Args:
-        judged: Of each pair, by the name of what was compared with.
-        prompts: Of the pairs: those of one prompt are one item. Without it each pair is.
+    Pairs of one of the `prompts` are one item. Without it each pair is.
     """
     clusters = (cluster_codes(prompts),) if prompts else None
     values = {}
@@ -177,16 +161,7 @@ def pairs_record(
     groups: Sequence[str | None] = (),
     prompts: Sequence[Any] = (),
 ) -> PairsRecord:
-    """Arranges what was measured as it is kept.
-
-    Args:
-        about: What was run.
-        terms: Of each model; the first is the one asked about.
-        judged: What the judge said of the first model against others, by their names.
-        ids: Of the pairs.
-        groups: Of the pairs.
-        prompts: Of the pairs: those of one prompt are one item. Without it each pair is.
-    """
+    """Arranges what was measured as it is kept; the first model is the one asked about (`prompts`: `pairs_suite`)."""
     measured: dict[str, dict[str, Measured]] = {
         name: {PAIRS: pairs_suite(each, groups, prompts)} for name, each in terms.items()
     }

@@ -21,36 +21,18 @@ RULE = MarkRule("differing", "word", "drop", max_length=None)  # a pair without 
 
 
 class TokenizedPair(NamedTuple):
-    """A pair as tokens.
+    """A pair as tokens."""
 
-    Attributes:
-        prompt: How many of the first tokens are the prompt.
-        chosen: Prompt and better response.
-        rejected: Prompt and worse response.
-        chosen_marks: 1 for each token of the response that is marked.
-        rejected_marks: The same of the other.
-        images: What the model reads of the images in the prompt beside their tokens.
-    """
-
-    prompt: int
-    chosen: list[int]
-    rejected: list[int]
-    chosen_marks: list[int]
+    prompt: int  # how many of the first tokens are the prompt
+    chosen: list[int]  # prompt and better response
+    rejected: list[int]  # prompt and worse response
+    chosen_marks: list[int]  # 1 for each token of the response that is marked
     rejected_marks: list[int]
-    images: Mapping[str, Any] = {}
+    images: Mapping[str, Any] = {}  # what the model reads of the images in the prompt beside their tokens
 
 
 def tokenize_pair(tokenizer: Any, pair: PreferencePair, rule: MarkRule = RULE) -> TokenizedPair:
-    """Tokenises a pair as TRL's DPO does and marks its tokens as training does.
-
-    Args:
-        tokenizer: A fast one, with a chat template if the prompt is messages.
-        pair: Without images.
-        rule: What is marked.
-
-    Raises:
-        DataError: If the chat template changes a response, with the row.
-    """
+    """Tokenises a pair without images as TRL's DPO does, by a fast tokenizer, and marks tokens as training does."""
     prompt, texts = _render(tokenizer, pair)
     is_text = isinstance(pair.prompt, str)
     ids = tokenizer(prompt, add_special_tokens=is_text)["input_ids"]
@@ -71,11 +53,7 @@ def tokenize_pair(tokenizer: Any, pair: PreferencePair, rule: MarkRule = RULE) -
 
 
 def check_tokenizers(model: Any, reference: Any, names: tuple[str, str]) -> None:
-    """Refuses two models whose tokens are not the same: their distributions cannot be compared.
-
-    Raises:
-        UserError: If they differ, or the tokenizer cannot say what characters a token covers.
-    """
+    """Refuses two models whose tokens are not the same: their distributions cannot be compared."""
     if model.get_vocab() != reference.get_vocab():
         raise UserError(
             f"{names[0]} and its reference {names[1]} have different tokenizers ({len(model):,} and "
@@ -106,17 +84,7 @@ SIDES = ("chosen", "rejected")
 
 
 def tokenize_image_pair(processor: Any, pair: PreferencePair, rule: MarkRule = RULE) -> TokenizedPair:
-    """Tokenises a pair of a data set with images, and marks its tokens as training does.
-
-    Args:
-        processor: Of a model that reads images, with a chat template and a fast tokenizer.
-        pair: With or without images; its prompt is messages.
-        rule: What is marked.
-
-    Raises:
-        DataError: If an image cannot be read, or a response has a token that stands for one, with the row.
-        UserError: If the processor has no chat template.
-    """
+    """Tokenises a pair of a data set with images, whose prompt is messages, and marks its tokens as training does."""
     if processor.chat_template is None:
         raise UserError("The processor has no chat template, and prompts are messages. Save one beside the model.")
     prompt, texts = _render_images(processor, pair)
@@ -175,23 +143,13 @@ MOST_LOGITS = 2**25  # of one model at once: 128 MiB
 
 
 class SideTerms(NamedTuple):
-    """What a response's tokens add up to, in nats: over all of them, and over those that are marked.
+    """What a response's tokens add up to, in nats: over all of them, and over those that are marked."""
 
-    Attributes:
-        tokens: How many there are.
-        logp: Log-probs under the model.
-        ref_logp: Under the reference.
-        kl: KL(reference || model) of every next-token distribution.
-        marked: How many are marked.
-        marked_logp: Log-probs of these under the model.
-        marked_ref_logp: Under the reference.
-    """
-
-    tokens: int
-    logp: float
-    ref_logp: float
-    kl: float
-    marked: int
+    tokens: int  # how many there are
+    logp: float  # log-probs under the model
+    ref_logp: float  # under the reference
+    kl: float  # KL(reference || model) of every next-token distribution
+    marked: int  # how many are marked
     marked_logp: float
     marked_ref_logp: float
 
@@ -214,19 +172,12 @@ class PairTerms(NamedTuple):
 
 
 class Side(NamedTuple):
-    """A response behind its prompt, as tokens.
+    """A response behind its prompt, as tokens."""
 
-    Attributes:
-        ids: Prompt and response.
-        prompt: How many of these are the prompt.
-        marks: 1 for each token of the response that is marked.
-        images: What the model reads of the images in the prompt beside their tokens.
-    """
-
-    ids: Sequence[int]
-    prompt: int
-    marks: Sequence[int]
-    images: Mapping[str, Tensor] = {}
+    ids: Sequence[int]  # prompt and response
+    prompt: int  # how many of these are the prompt
+    marks: Sequence[int]  # 1 for each token of the response that is marked
+    images: Mapping[str, Tensor] = {}  # what the model reads of the images in the prompt beside their tokens
 
 
 def pair_terms(model: Any, reference: Any, pairs: Sequence[TokenizedPair]) -> list[PairTerms]:
@@ -242,15 +193,10 @@ def pair_terms(model: Any, reference: Any, pairs: Sequence[TokenizedPair]) -> li
 
 @torch.no_grad()
 def side_terms(model: Any, reference: Any, sides: Sequence[Side]) -> list[SideTerms]:
-    """Reads responses with both models, each token once with each.
+    """Reads responses with a causal language model and a reference with the same tokens, each token once with each.
 
     A response behind images is read alone, because every model lays out the images of several another way; the images
     of one that follows another with the same ones are not looked at again.
-
-    Args:
-        model: A causal language model, one that reads images where sides have some.
-        reference: Another, with the same tokens.
-        sides: What to read.
     """
     found: dict[int, SideTerms] = {}
     width = max(each.get_input_embeddings().num_embeddings for each in (model, reference))

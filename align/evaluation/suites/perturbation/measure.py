@@ -80,13 +80,9 @@ def flip_rate(first: Sequence[Key], second: Sequence[Key]) -> float:
 def perturbation_means(
     answers: Sequence[Answers], right: Sequence[Collection[Key]], standings: Mapping[str, str]
 ) -> dict[str, ItemMean]:
-    """Makes metrics of the answers to each question.
+    """Makes metrics of the answers to each question and its versions; asked again if greedy, they are the same.
 
-    Args:
-        answers: Of each question those to it, to it asked again (missing if greedy: they are the same), and to each
-            version that there is.
-        right: Of each question the answers that are right.
-        standings: Of each family: `seen`, `unseen` or `unknown`.
+    `right` has the right answers of each question, `standings` of each family `seen`, `unseen` or `unknown`.
     """
     twice = np.array([flip_rate(each[ORIGINAL], each[AGAIN]) if AGAIN in each else 0.0 for each in answers])
     present = {family: place for family, place in standings.items() if any(family in each for each in answers)}
@@ -111,15 +107,7 @@ def perturbation_means(
 def means_of_groups(
     means: Mapping[str, ItemMean], groups: Sequence[str | None]
 ) -> tuple[dict[str, ItemMean], dict[str, Estimate]]:
-    """Takes accuracies and flips apart by group of questions; nothing with fewer than two groups.
-
-    Args:
-        means: What `perturbation_means` made.
-        groups: `(N,)` of the questions.
-
-    Returns:
-        Metrics of each group, and what the worst one has: see `spread_of_groups`.
-    """
+    """Takes accuracies and flips apart by group of questions, and says what the worst has; needs two groups."""
     twice = "flip_rate/twice"
     versions, flips = (
         _mean_of_known(

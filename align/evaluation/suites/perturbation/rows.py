@@ -31,11 +31,7 @@ AGAIN = "twice"  # the original, asked a second time
 
 
 def find_families(specs: Sequence[str]) -> list[Family]:
-    """Finds families by name, or loads functions; without any, all of `rewards.FAMILIES`.
-
-    Raises:
-        UserError: If one is unknown, cannot be loaded or is no function, or two have one name.
-    """
+    """Finds families by name, or loads functions; without any, all of `rewards.FAMILIES`."""
     try:
         found = families.find_families(specs or tuple(FAMILIES), "`--families`", tuple(FAMILIES))
     except ValueError as error:
@@ -50,17 +46,8 @@ def find_families(specs: Sequence[str]) -> list[Family]:
 def make_version(family: Family, original: Version, name: str, row: int, *, seed: int) -> Version | None:
     """Makes the version of a question; None if the family does not change it.
 
-    What is drawn depends on the seed, the question's name and the family's, as in `rewards.perturbed_rows`.
-
-    Args:
-        family: One's own may do anything, so what it returns is checked.
-        original: The question.
-        name: Its id.
-        row: Where it stood.
-        seed: Of what is drawn.
-
-    Raises:
-        DataError: If the family raises, or returns something else than another wording of the same question.
+    What is drawn depends on the seed, the question's name and the family's, as in `rewards.perturbed_rows`. What a
+    family of the user's returns is checked: raises `DataError` if it raises, or returns no wording of the question.
     """
     try:
         made = call_family(family, original, random.Random(f"{seed}/{name}/{family.name}"), f"{row} ({name})")
@@ -115,15 +102,10 @@ _OF_REWARDS = {
 
 
 class TrainedFamilies(NamedTuple):
-    """What is known.
+    """What is known of the families that a model was trained on."""
 
-    Attributes:
-        seen: Families that were trained on, and what says so.
-        doubt: Why others may have been, too; empty if runs and data were read whole.
-    """
-
-    seen: dict[str, str]
-    doubt: str = ""
+    seen: dict[str, str]  # families that were trained on, and what says so
+    doubt: str = ""  # why others may have been, too; empty if runs and data were read whole
 
     def standing(self, family: str) -> str:
         """Returns `seen`, `unseen` or `unknown`."""
@@ -180,11 +162,7 @@ def _of_settings(recipe: Recipe) -> Iterator[tuple[str, str]]:
 
 
 def _of_data(recipe: Recipe) -> Iterator[tuple[str, str]]:
-    """Lists the families among the training rows of a recipe.
-
-    Raises:
-        DataError: If the rows are not in files on this machine.
-    """
+    """Lists the families among the training rows of a recipe."""
     for data in recipe.dataset.sources:
         if not Path(data.path).expanduser().exists():
             raise DataError(f"there is no file or folder {data.path}")
@@ -214,30 +192,18 @@ class FamilyVersion(NamedTuple):
 
 @dataclass(frozen=True)
 class PerturbedQuestion:
-    """A question.
-
-    Attributes:
-        id: Its name, unique in the data set.
-        question: What is perturbed: the question, or the text of the prompt's last message.
-        options: Texts of the options; None for a question whose answer is a text.
-        answer: Index of the right option, else the texts that are right.
-        as_it_stands: Whether it is a prompt as the model reads it, and not put into words of ours.
-        messages: Those before the question; None for a prompt that is a text.
-        group: For the page.
-        row: Where it stood.
-        versions: By family.
-        columns: All that its row has, for families.
-    """
+    """A question."""
 
     id: str
-    question: str
-    options: tuple[str, ...] | None
-    answer: int | tuple[str, ...]
-    as_it_stands: bool
-    messages: tuple[dict[str, Any], ...] | None
+    question: str  # what is perturbed: the question, or the text of the prompt's last message
+    options: tuple[str, ...] | None  # None for a question whose answer is a text
+    answer: int | tuple[str, ...]  # index of the right option, else the texts that are right
+    as_it_stands: bool  # a prompt as the model reads it, not put into words of ours
+    messages: tuple[dict[str, Any], ...] | None  # those before the question; None for a prompt that is a text
     group: str | None
     row: int
-    versions: tuple[FamilyVersion, ...] = ()
+    versions: tuple[FamilyVersion, ...] = ()  # by family
+    # all that its row has, for families
     columns: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -255,11 +221,7 @@ class PerturbedQuestion:
 
 
 def load(reading: Reading, options: Any) -> Loaded:
-    """Loads the questions and makes their versions, before any model is asked.
-
-    Raises:
-        UserError: If a family or a row cannot be used, or no family changes any question.
-    """
+    """Loads the questions and makes their versions, before any model is asked."""
     families = find_families(options.families)
     loaded = load_suite_rows(reading, ("answer",), _check, ADAPTERS)
     trained = trained_families(reading.recipe)

@@ -45,30 +45,19 @@ _AUDITED = {
 
 
 class Kept(NamedTuple):
-    """What is kept.
+    """What is kept."""
 
-    Attributes:
-        rows: As they are written.
-        card: What decided them, what was counted, and the verifier's audit.
-        slips: The audit; None without one.
-    """
-
-    rows: list[dict[str, Any]]
-    card: dict[str, Any]
-    slips: Slips | None
+    rows: list[dict[str, Any]]  # as they are written
+    card: dict[str, Any]  # what decided them, what was counted, and the verifier's audit
+    slips: Slips | None  # the audit
 
 
 class SampleFilter(PromptEvaluation):
     """Samples a policy as an evaluation on prompts does, and keeps what the first of its rewards accepts.
 
-    A second reward is the gold that the first one, the verifier, is held against.
-
-    Args:
-        options: Of the prompts, the policy and the rewards.
-        given: Names of those that win over a recipe.
-        threshold: Values of the verifier above it are accepted.
-        pass_rate: Keeps prompts of whose samples such a share is accepted, and no samples; None keeps samples.
-        folder: Of the samples, found again after a stop.
+    A second reward is the gold that the first one, the verifier, is held against. `given` options win over a recipe;
+    values above `threshold` are accepted; with a `pass_rate`, prompts of whose samples such a share is accepted are
+    kept, and no samples; `folder` has the samples, found again after a stop.
     """
 
     def __init__(
@@ -101,11 +90,7 @@ class SampleFilter(PromptEvaluation):
             say(f"{kept.num_cached:,} of {len(self.prompts):,} prompts were sampled before.")
 
     def filter(self) -> Kept:
-        """Samples, judges, and chooses the rows.
-
-        Raises:
-            UserError: If it cannot be done.
-        """
+        """Samples, judges, and chooses the rows."""
         run, _ = self.ask()
         ((name, completions),) = self.completions.items()
         rewarded = self.rewarded[name]
@@ -192,11 +177,7 @@ def _count_prompts(accepted: Values, within: tuple[float, float]) -> dict[str, A
 
 
 def write_card(out: Path, card: Mapping[str, Any]) -> tuple[Path, Path]:
-    """Writes `OUT.filter.json` and `OUT.card.md` beside the rows.
-
-    Raises:
-        OSError: If they cannot be written.
-    """
+    """Writes `OUT.filter.json` and `OUT.card.md` beside the rows."""
     masked: Any = mask(dict(card))
     summary, page = out.with_suffix(".filter.json"), out.with_suffix(".card.md")
     write_whole(summary, json.dumps(masked, indent=2, ensure_ascii=False) + "\n", errors="backslashreplace")

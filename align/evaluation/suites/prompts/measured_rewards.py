@@ -31,15 +31,10 @@ Progress = Callable[[str, int, int], None]
 
 
 class Rewarded(NamedTuple):
-    """The values of a reward on the samples of one policy.
+    """The values of a reward on the samples of one policy."""
 
-    Attributes:
-        values: `(N, S)`; nan where it has nothing to say, or failed.
-        scores: Of `N * S` samples, with failures; empty for a reward model.
-    """
-
-    values: Values
-    scores: list[Score]
+    values: Values  # `(N, S)`; nan where it has nothing to say, or failed
+    scores: list[Score]  # of `N * S` samples, with failures; empty for a reward model
 
     @property
     def failures(self) -> dict[str, int]:
@@ -48,11 +43,7 @@ class Rewarded(NamedTuple):
 
 
 def check_columns(reward: Callable[..., Any], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Refuses a reward that cannot be called with the columns of the data.
-
-    Raises:
-        UserError: If it needs one that is not there.
-    """
+    """Refuses a reward that cannot be called with the columns of the data."""
     columns = [name for name in rows[0] if name not in ("prompt", *CALL_ARGUMENTS)]
     name = str(getattr(reward, "__name__", reward))
     arguments = [*CALL_ARGUMENTS, *columns, *TRAINER_ARGUMENTS]
@@ -119,37 +110,22 @@ def _unread(*_: Any) -> None:
 
 
 class NamedReward(NamedTuple):
-    """A reward that measures.
+    """A reward that measures."""
 
-    Attributes:
-        name: As in a training log.
-        spec: As it was named.
-        role: `reward`, or `audit`.
-        reward: A guarded function, or the path of a reward model.
-        better: Which of its values are better: `higher`, `lower`, or `neither`.
-    """
-
-    name: str
-    spec: str
-    role: str
-    reward: GuardedReward | str
-    better: str
+    name: str  # as in a training log
+    spec: str  # as it was named
+    role: str  # `reward`, or `audit`
+    reward: GuardedReward | str  # a guarded function, or the path of a reward model
+    better: str  # which of its values are: `higher`, `lower`, or `neither`
 
 
 class CalledRewards(NamedTuple):
-    """The rewards of an evaluation.
-
-    Attributes:
-        rewards: Each of them.
-        response_format: Tags of the responses.
-        on_invalid: With `raise` the first invalid value ends the evaluation.
-        max_invalid_share: Share of a reward's values of one model above which it ends.
-    """
+    """The rewards of an evaluation."""
 
     rewards: list[NamedReward]
     response_format: ResponseFormat
-    on_invalid: str = "skip"
-    max_invalid_share: float = 0.5
+    on_invalid: str = "skip"  # with `raise` the first invalid value ends the evaluation
+    max_invalid_share: float = 0.5  # share of a reward's values of one model above which it ends
 
     def close(self) -> None:
         """Ends the workers."""
@@ -168,16 +144,7 @@ class RewardWords(NamedTuple):
 
 
 def find_rewards(words: RewardWords, recipe: "Recipe | None", tags: ResponseFormat) -> CalledRewards:
-    """Finds the rewards that are named, or those of the recipe with its audits.
-
-    Args:
-        words: What the command line says.
-        recipe: Of the model's run, or the one that is named.
-        tags: Of the responses, for rewards that are named.
-
-    Raises:
-        UserError: If there is none, or one cannot be found.
-    """
+    """Finds the rewards that are named, or those of the recipe with its audits."""
     keys = None if recipe is None else recipe.rewards
     workers = words.reward_workers if words.reward_workers is not None else keys.reward_workers if keys else 0
     timeout = words.reward_timeout if words.reward_timeout is not None else keys.reward_timeout if keys else None
@@ -203,11 +170,7 @@ def find_rewards(words: RewardWords, recipe: "Recipe | None", tags: ResponseForm
 
 
 def check_rewards(rewards: Sequence[NamedReward], prompts: Sequence[PromptRow]) -> None:
-    """Refuses, before anything is generated, what cannot be called on these rows.
-
-    Raises:
-        UserError: At the first reward that cannot.
-    """
+    """Refuses, before anything is generated, what cannot be called on these rows."""
     from align.checks.rewards import check_reward_model
 
     rows = prompts_to_rows(list(prompts))
@@ -227,15 +190,9 @@ def reward_all(
     completions: Mapping[str, Sequence[Sequence[Completion]]],
     stages: Stages,
 ) -> dict[str, dict[str, Rewarded]]:
-    """Calls the rewards on the samples of each policy, so that one reward model is in memory at a time.
+    """Calls the rewards on each policy's samples, so that one reward model is in memory at a time.
 
     Of several processes one calls functions, which may cost something or have a memory; models are asked by all.
-
-    Returns:
-        By policy and reward.
-
-    Raises:
-        RewardError: If a reward fails as often as would end training.
     """
     rewarded: dict[str, dict[str, Rewarded]] = {name: {} for name in completions}
     for each in called.rewards:
@@ -267,11 +224,7 @@ def _reward_model(path: str, engine: Engine) -> Any:
 def check_invalid(
     name: str, rewarded: Rewarded, prompts: Sequence[Any], texts: Sequence[str], called: CalledRewards
 ) -> None:
-    """Ends an evaluation whose reward fails as often as would end training.
-
-    Raises:
-        RewardError: If it does; the message shows rows that failed.
-    """
+    """Ends an evaluation whose reward fails as often as would end training."""
     from align.training.reward_records import describe_failed, record_calls
 
     failed = sum(rewarded.failures.values())

@@ -25,15 +25,7 @@ def prompt_record(
     warnings: Sequence[Warned],
     scales: Mapping[str, Scale],
 ) -> PromptsRecord:
-    """Arranges what rewards measured as it is kept; each suite has the name of its reward.
-
-    Args:
-        about: What was run.
-        measured: Of each model.
-        ids: Of the prompts.
-        warnings: What a reader has to know before the numbers.
-        scales: How the values of each reward are read.
-    """
+    """Arranges what rewards measured as it is kept; each suite has the name of its reward."""
     values = {
         name: {model: mean_of_samples(suites[name].means, name) for model, suites in measured.items()}
         for name in scales

@@ -16,19 +16,12 @@ FATES = (KEPT, REJECTED, UNKNOWN, CUT_OFF, EMPTY, REPEATED)
 
 
 class Slips(NamedTuple):
-    """A verifier against gold, on the same samples; intervals are over prompts.
+    """A verifier against gold, on the same samples; intervals are over prompts."""
 
-    Attributes:
-        false_positive_rate: Wrong samples that it accepts.
-        true_positive_rate: Right samples that it accepts.
-        wrong_among_kept: Kept samples that are wrong.
-        right: Samples that are right.
-    """
-
-    false_positive_rate: Estimate
-    true_positive_rate: Estimate
-    wrong_among_kept: Estimate
-    right: Estimate
+    false_positive_rate: Estimate  # wrong samples that it accepts
+    true_positive_rate: Estimate  # right samples that it accepts
+    wrong_among_kept: Estimate  # kept samples that are wrong
+    right: Estimate  # samples that are right
 
 
 def accepts(values: Values, threshold: float) -> Values:
@@ -38,15 +31,10 @@ def accepts(values: Values, threshold: float) -> Values:
 
 
 def sort_out(completions: Sequence[Sequence[Completion]], accepted: Values, longest: int) -> list[list[str]]:
-    """Says what becomes of each sample, one of `FATES`.
+    """Says what becomes of each of `(N, S)` samples, one of `FATES`.
 
-    An accepted one is still left out if it is as long as responses may be, so that its end is missing, if there is
-    nothing in it, or if an earlier kept sample of the same prompt has the same text.
-
-    Args:
-        completions: `(N, S)` samples.
-        accepted: `(N, S)`, from `accepts`.
-        longest: Tokens that a response may have.
+    An accepted one is still left out if it is as long as responses may be (`longest`, in tokens), so that its end is
+    missing, if there is nothing in it, or if an earlier kept sample of the same prompt has the same text.
     """
     return [_fates(group, row, longest) for group, row in zip(completions, accepted, strict=True)]
 
@@ -84,13 +72,7 @@ def pass_rates(accepted: Values) -> Values:
 
 
 def measure_slips(accepted: Values, gold: Values, kept: Values) -> Slips:
-    """Measures a verifier against gold.
-
-    Args:
-        accepted: `(N, S)`, from `accepts`; no value is not accepted.
-        gold: `(N, S)` 1 for a right sample, 0 for a wrong one; samples with nan are left out.
-        kept: `(N, S)` 1 for what gets into the data.
-    """
+    """Measures a verifier on `(N, S)` samples: what it accepts, gold (nan is left out), and what gets into data."""
     known, taken = ~np.isnan(gold), np.nan_to_num(accepted)
     right, wrong, data = known & (gold > 0), known & (gold <= 0), known & (kept > 0)
     return Slips(

@@ -20,9 +20,6 @@ from rewards.reading.responses import DEFAULT_FORMAT, ResponseFormat
 def pass_at_k(num_samples: int, num_right: int, k: int) -> float:
     """Returns the chance that one of k samples is right: 1 - C(n - c, k) / C(n, k), unbiased (Chen et al., 2021).
 
-    Raises:
-        ValueError: If there are fewer samples than k.
-
     Example:
         >>> pass_at_k(4, 2, 1), pass_at_k(4, 1, 2)
         (0.5, 0.5)
@@ -33,18 +30,10 @@ def pass_at_k(num_samples: int, num_right: int, k: int) -> float:
 
 
 def maj_at_k(answers: Sequence[Hashable | None], right: Sequence[float], k: int) -> float:
-    """Returns the chance that the answer that most of k samples give is right, ties broken at random.
+    """Returns the chance that the answer that most of k of S samples give is right, ties broken at random.
 
-    Samples without an answer do not vote; if none of k votes, that is wrong. Where samples with one answer are not
-    all right or all wrong, the answer counts as their mean.
-
-    Args:
-        answers: `(S,)` what each sample answers.
-        right: `(S,)` 1 for each that is right.
-        k: Samples drawn.
-
-    Raises:
-        ValueError: If there are fewer samples than k.
+    Samples without an answer do not vote; if none of k votes, that is wrong. Where samples with one answer are not all
+    right (1) or all wrong (0), the answer counts as their mean.
 
     Example:
         >>> maj_at_k(["3", "3", "4"], [1.0, 1.0, 0.0], 3)
@@ -105,19 +94,12 @@ def _with_another(beaten: dict[tuple[int, int], int], votes: int, size: int, mos
 
 @dataclass(frozen=True)
 class Scale:
-    """How the values of a reward are read; the same for all models.
+    """How the values of a reward are read; the same for all models."""
 
-    Attributes:
-        bounds: The least and the greatest value there can be, or None if that is not known.
-        right_from: Value from which a response is right; None if no value says so.
-        votes: Whether responses state answers that can be counted.
-        is_share: Whether each value is 0 or 1, so that their mean is a share of responses.
-    """
-
-    bounds: tuple[float, float] | None
-    right_from: float | None = 1.0
-    votes: bool = True
-    is_share: bool = False
+    bounds: tuple[float, float] | None  # least and greatest value there can be; None if that is not known
+    right_from: float | None = 1.0  # value from which a response is right; None if no value says so
+    votes: bool = True  # whether responses state answers that can be counted
+    is_share: bool = False  # whether each value is 0 or 1, so that their mean is a share of responses
 
 
 def read_scale(
@@ -125,11 +107,8 @@ def read_scale(
 ) -> Scale:
     """Reads from the values of all models whether they lie between 0 and 1, and where a response is right.
 
-    Args:
-        values: Of each model.
-        right_from: What is right, if it was said; else 1, of a reward that gives nothing but 0 and 1.
-        votes: As in `Scale`.
-        may_be_right: Whether a 1 says that a response is right, which it does not where less may be better.
+    Unless `right_from` says it, that is 1 of a reward that gives nothing but 0 and 1, if that `may_be_right`, which it
+    does not say where less may be better.
 
     Example:
         >>> read_scale([np.array([0.0, 1.0, np.nan]), np.array([0.5])])
@@ -152,15 +131,9 @@ def reward_suite(
     ks: Sequence[int],
     scale: Scale,
 ) -> Measured:
-    """Measures the mean of a reward, pass@k and maj@k, over all prompts and by group.
+    """Measures the mean of a reward's `(N, S)` values, pass@k and maj@k, over all prompts and by group.
 
-    Args:
-        name: Of the reward.
-        values: `(N, S)` values; nan where it has nothing to say, or failed.
-        answers: `(N, S)` what each sample answers.
-        groups: `(N,)` of the prompts; those without one are in no group.
-        ks: Each k.
-        scale: How values are read.
+    A value is nan where the reward has nothing to say, or failed.
     """
     means = {f"reward/{name}": (_mean(values), scale.bounds)}
     if scale.right_from is not None:

@@ -28,30 +28,18 @@ from rewards.reading.traces import stated_choice
 
 @dataclass(frozen=True)
 class ItemResult:
-    """The answers of a policy to one question; choices are indices into the question's own options.
-
-    Attributes:
-        id: The question's id.
-        group: The question's group, if it has one.
-        gold: The right option.
-        first_choice: The answer to the question as written; `None` if there is not exactly one.
-        second_choices: The answer from the same trace after each of the M shuffles. `None` if the response has no
-            trace or no answer, empty if the options may not be moved.
-        permutations: The orders shown, M of K indices.
-        trace: The reasoning trace.
-        completion: The whole response.
-        trace_choice: The option that the trace states, read without a judge.
-    """
+    """The answers of a policy to one question; choices are indices into the question's own options."""
 
     id: str
     group: str | None
     gold: int
-    first_choice: Choice
+    first_choice: Choice  # to the question as written; None if there is not exactly one answer
+    # from the same trace, of M shuffles; None without trace or answer, [] if options may not be moved
     second_choices: list[Choice] | None
-    permutations: list[list[int]]
+    permutations: list[list[int]]  # the orders shown, M of K indices
     trace: str | None
-    completion: str
-    trace_choice: Choice
+    completion: str  # the whole response
+    trace_choice: Choice  # the option that the trace states, read without a judge
 
 
 def item_values(items: Sequence[ItemResult]) -> dict[str, Values]:
@@ -83,15 +71,7 @@ def summarise(items: Sequence[ItemResult]) -> dict[str, Estimate]:
 
 
 def evaluation_record(policies: Mapping[str, Sequence[ItemResult]], baseline: str | None = None) -> ModelsRecord:
-    """Arranges what is kept of policies: a summary of each and its paired differences to a baseline.
-
-    Args:
-        policies: The items of each policy, by its name.
-        baseline: The policy that the others are compared with, on the questions; no comparison without one.
-
-    Raises:
-        ValueError: If the policies did not answer the same questions, or there is no such baseline.
-    """
+    """Arranges what is kept of policies: a summary of each, and paired differences to a baseline if there is one."""
     models = {name: Measured(summary=summarise(items)) for name, items in policies.items()}
     if baseline is not None and baseline not in policies:
         raise ValueError(f"`baseline` must be one of the policies ({', '.join(policies)}), got {baseline!r}.")
@@ -102,11 +82,7 @@ def evaluation_record(policies: Mapping[str, Sequence[ItemResult]], baseline: st
 
 
 def item_differences(items: Sequence[ItemResult], baseline: Sequence[ItemResult]) -> dict[str, Estimate]:
-    """Estimates each metric's difference to a baseline over the questions of which it speaks for both.
-
-    Raises:
-        ValueError: If the two did not answer the same questions.
-    """
+    """Estimates each metric's difference to a baseline over the questions of which it speaks for both."""
     by_id = {item.id: item for item in baseline}
     missing = [item.id for item in items if item.id not in by_id]
     if missing or len(items) != len(by_id):
@@ -131,12 +107,7 @@ Which option does the reasoning conclude with?"""
 
 
 class PolicyJudge:
-    """Asks a policy, in one forward pass per trace, with "none of the options" as the last choice.
-
-    Args:
-        asker: The judge.
-        prefix: How the judge's response begins, up to its letter.
-    """
+    """Asks a policy, in one forward pass per trace, with "none of the options" as the last choice."""
 
     def __init__(self, asker: Asker, prefix: str = "The reasoning concludes with option ") -> None:
         self._asker = asker
@@ -211,10 +182,9 @@ def second_answers(
     *,
     stage: str = "shuffled options",
 ) -> list[list[Choice] | None]:
-    """Returns the second answers by question, as indices into its own options.
+    """Returns the M second answers by question, as indices into its own options.
 
-    Returns:
-        M answers; an empty list for a question with no order to show, `None` for a response without trace or answer.
+    They are empty for a question with no order to show, and None for a response without trace or answer.
     """
     groups: list[list[LetterQuestion]] = []
     for question, first, shown in zip(questions, firsts, orders, strict=True):
@@ -235,15 +205,7 @@ def answer_questions(
 ) -> tuple[list[ItemResult], list[Answered]]:
     """Answers each question, then again after each of `num_shuffles` shuffles with the trace fixed.
 
-    Args:
-        asker: The policy.
-        questions: What to ask.
-        decoding: Of the first answers.
-        num_shuffles: M, the shuffles of each question; 0 asks for no second answer.
-        seed: Of the shuffles.
-
-    Returns:
-        One result and one first answer per question and sample, the S samples of a question next to each other.
+    Returns one result and one first answer per question and sample, the S samples of a question next to each other.
     """
     responses = asker.respond(questions, decoding)
     owners = [question for question, each in zip(questions, responses, strict=True) for _ in each]

@@ -58,12 +58,7 @@ def rates(correct: Sequence[bool] | Values, accepted: Sequence[bool] | Values) -
 
 
 def try_until_accepted(prior: Values, verifier: Verifier, attempts: int) -> Tried:
-    """Returns how `attempts` independent attempts at each item end.
-
-    Args:
-        prior: `(N,)` probabilities p_i that an attempt is right.
-        verifier: Its two rates.
-        attempts: k, at least 0.
+    """Returns how k independent attempts at each item end; `(N,)` priors p_i are chances that an attempt is right.
 
     Example:
         >>> tried = try_until_accepted(np.array([0.5]), Verifier(1.0, 0.5), 2)
@@ -135,8 +130,8 @@ def optimal_attempts(prior: Values, verifier: Verifier, cost: float) -> int | No
 def first_accepted(correct: Sequence[bool], accepted: Sequence[bool], attempts: int) -> tuple[float, float]:
     """Returns the chances that the first accepted of `attempts` answers is right, and wrong, over a pool's orders.
 
-    Exact and unbiased for answers that are drawn without replacement: none of k is accepted with probability
-    C(N - A, k) / C(N, k), where A of the N answers are accepted, and each of them is as likely to be the first.
+    Exact and unbiased for answers that are drawn without replacement: none of k is accepted with probability C(N - A,
+    k) / C(N, k), where A of the N answers are accepted, and each of them is as likely to be the first.
 
     Example:
         >>> first_accepted([True, False, False, False], [True, True, False, False], 1)
@@ -161,9 +156,9 @@ def estimate_ceiling(correct: Values, accepted: Values, *, seed: int = 0) -> Est
     The share of S samples that are right is too far from one half, and with it the ceiling too low: a jackknife over
     samples takes most of that away. The interval is a percentile bootstrap over questions, which draws the verifier's
     rates too, with two more questions, of which nothing and everything is right and accepted; it is as much wider as
-    Student's interval is than a normal one without the factor of N - 1. With few samples it also
-    reaches towards the ceiling of questions that are all alike, which no unlike ones exceed where right answers are
-    accepted more often (Jensen): by all of the distance with two samples, by (2 / S)^1.5 of it with S.
+    Student's interval is than a normal one without the factor of N - 1. With few samples it also reaches towards the
+    ceiling of questions that are all alike, which no unlike ones exceed where right answers are accepted more often
+    (Jensen): by all of the distance with two samples, by (2 / S)^1.5 of it with S.
     """
     num, samples = correct.shape
     verifier = rates(correct.ravel(), accepted.ravel())
@@ -193,12 +188,8 @@ def estimate_ceiling(correct: Values, accepted: Values, *, seed: int = 0) -> Est
 def jackknifed_ceiling(samples: int, verifier: Verifier) -> Values:
     """Returns, for 0 to S right ones of S samples, the ceiling without the bias that falls with 1 / S.
 
-    Args:
-        samples: S, at least 1, of which there is nothing to leave out.
-        verifier: Its rates, or `(B, 1)` of each.
-
-    Returns:
-        `(S + 1,)`, or `(B, S + 1)`; beyond 0 and 1 where it has to be, for the mean over questions to be right.
+    `(S + 1,)`, or `(B, S + 1)` of `(B, 1)` rates; beyond 0 and 1 where it has to be, for the mean over questions to be
+    right. Of one sample there is nothing to leave out.
 
     Example:
         >>> jackknifed_ceiling(2, Verifier(1.0, 0.5)).round(3)
@@ -295,19 +286,12 @@ ATTEMPTS = (1, 2, 4, 8, 16, 32, 64)
 
 
 class Pool(NamedTuple):
-    """The samples of N questions.
+    """The samples of N questions."""
 
-    Attributes:
-        correct: `(N, S)` 1 for a right answer.
-        proxy: `(N, S)` the verifier's score.
-        accepted: `(N, S)` whether the verifier accepts.
-        bounds: The least and the greatest score there can be, or `None`.
-    """
-
-    correct: Values
-    proxy: Values
-    accepted: Values
-    bounds: tuple[float, float] | None = (0.0, 1.0)
+    correct: Values  # `(N, S)` 1 for a right answer
+    proxy: Values  # `(N, S)` the verifier's score
+    accepted: Values  # `(N, S)` whether the verifier accepts
+    bounds: tuple[float, float] | None = (0.0, 1.0)  # least and greatest score there can be, or None
 
 
 def points(num_samples: int) -> list[int]:

@@ -17,11 +17,7 @@ _Z = 1.959964  # of a 95 % interval from a standard error
 
 
 def require_harness() -> None:
-    """Raises unless lm-evaluation-harness is installed.
-
-    Raises:
-        UserError: With the pip line that helps.
-    """
+    """Raises `UserError` with the pip line that helps unless lm-evaluation-harness is installed."""
     if sentence := missing("lm-eval", "A suite lm-eval:TASK"):
         raise UserError(sentence)
 
@@ -32,21 +28,10 @@ def harness_version() -> str:
 
 
 def run_task(task: str, model: Any, tokenizer: Any, *, batch_size: int, max_rows: int | None) -> dict[str, Any]:
-    """Runs one task, or group of tasks, with the harness's own prompts and decoding.
+    """Runs a task or group of tasks, by name or YAML file, with the harness's own prompts and decoding.
 
-    Args:
-        task: A name that the harness knows, or the path of a task's YAML file.
-        model: A causal language model of transformers.
-        tokenizer: Its tokenizer.
-        batch_size: Sequences at once.
-        max_rows: Only so many rows of each task.
-
-    Returns:
-        `items`: values by metric and row, for metrics that are means over the rows of one task; `totals`: the
-        harness's value and standard error of every other metric; `version`: of the task.
-
-    Raises:
-        UserError: If the harness is missing, knows no such task, or the task fails.
+    Returns `items`, values by metric and row, for metrics that are means over the rows of one task; `totals`, the
+    harness's value and standard error of every other metric; and the `version` of the task.
     """
     require_harness()
     from lm_eval import simple_evaluate

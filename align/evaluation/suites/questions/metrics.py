@@ -60,14 +60,10 @@ def accuracy_suite(
     pair: tuple[str, str] | None = None,
     cells: Sequence[tuple[str, str] | None] = (),
 ) -> Measured:
-    """Measures accuracy, over all questions and by group.
+    """Measures accuracy of `(N * S,)` results, over all questions and by group, and by `(N,)` class and subgroup.
 
-    Args:
-        items: `(N * S,)` results.
-        num_samples: S.
-        pair: The groups where a shortcut helps and where it leads astray; by default `common` and `counter`, if the
-            questions have them.
-        cells: `(N,)` class and subgroup of the questions, if these have some.
+    `pair` has the groups where a shortcut helps and where it leads astray; by default `common` and `counter`, if the
+    questions have them.
     """
     right = per_question(correct(items), num_samples)
     answered = np.array([float(item.first_choice is not None) for item in items])

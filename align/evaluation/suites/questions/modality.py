@@ -42,11 +42,8 @@ def with_shuffled_frames(questions: Sequence[Question], seed: int) -> list[Quest
 def with_other_images(questions: Sequence[Question], seed: int) -> tuple[list[Question | None], list[str | None]]:
     """Gives each question the images of another one, of other content and, where there are such, as many.
 
-    Questions with images stand in a circle in an order that depends on the seed, and each takes from the next one
-    that will do.
-
-    Returns:
-        The changed questions, None where there is no donor; and the donors' ids.
+    Questions with images stand in a circle in an order that depends on the seed, and each takes from the next one that
+    will do. Returns the changed questions, None where there is no donor, and the donors' ids.
     """
     names = [tuple(image_names(each.images)) for each in questions]
     circle = [i for i, each in enumerate(questions) if each.images]
@@ -103,18 +100,9 @@ def probe_images(
 
     The responses are generated anew because a trace that was written with the images may already say what they show.
     They are greedy; so are the answers from the own images, which are asked again only if the first ones were sampled.
-
-    Args:
-        asker: The policy.
-        questions: `(N,)` the questions.
-        items: `(N * S,)` the first answers.
-        decoding: Of the first answers.
-        seed: Of donors and of the order of frames.
-
-    Returns:
-        Columns by name, `(N * S,)` each, equal for the samples of a question: `<condition>_choice`,
-        `<condition>_completion`, `asked_with` (the conditions that were asked, the own images included) and
-        `other_images_id`.
+    Columns by name are `(N * S,)`, equal for the samples of a question: `<condition>_choice`,
+    `<condition>_completion`, `asked_with` (the conditions that were asked, the own images included) and
+    `other_images_id`.
     """
     others, donors = with_other_images(questions, seed)
     asked: dict[str, list[Question | None]] = {

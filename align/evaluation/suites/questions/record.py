@@ -23,14 +23,7 @@ def policy_record(
     questions: Sequence[Question],
     settings: SuiteSettings,
 ) -> PolicyRecord:
-    """Arranges what was measured as it is kept.
-
-    Args:
-        about: What was run: models, data, profile, versions.
-        results: By model; the first is the one asked about and the others are its baselines.
-        questions: All of them, in the order of the results.
-        settings: What was measured.
-    """
+    """Arranges what was measured as it is kept."""
     measured = {name: result.suites for name, result in results.items()}
     verifier = "shuffle_consistency" if about.verifier is None else about.verifier.path
     arranged, num_samples = arrange(measured), settings.decoding.num_samples

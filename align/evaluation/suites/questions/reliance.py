@@ -30,9 +30,6 @@ def replace_trace(text: str, response: Response, trace: str, response_format: Re
         >>> text = "<think>gold</think><answer>A</answer>"
         >>> replace_trace(text, parse_response(text), "iron")
         '<think>iron</think><answer>'
-
-    Raises:
-        ValueError: If the response has no trace or no answer.
     """
     if response.trace is None or response.answer_start is None:
         raise ValueError(f"A trace can be replaced only between a trace and an answer, got {text[-80:]!r}.")
@@ -42,15 +39,10 @@ def replace_trace(text: str, response: Response, trace: str, response_format: Re
 
 
 def corrupt_words(trace: str, percent: int, words: Sequence[str], rng: random.Random) -> str:
-    """Replaces a share of the words, at least one, by other words drawn from `words`.
+    """Replaces a share of the words, at least one and rounded up, by other words drawn from `words`.
 
-    With an `rng` in the same state, a higher share replaces the same words and more.
-
-    Args:
-        trace: The trace; whitespace between its words becomes one space.
-        percent: Share to replace, 1 to 100, rounded up to whole words.
-        words: What to draw from. A word stays if nothing else can be drawn.
-        rng: Source of randomness.
+    With an `rng` in the same state, a higher share replaces the same words and more. A word stays if nothing else can
+    be drawn; whitespace between words becomes one space.
 
     Example:
         >>> corrupt_words("iron rusts in rain", 50, ["x"], random.Random(0))
@@ -81,13 +73,9 @@ def corrupt_numbers(trace: str, rng: random.Random) -> str:
 
 
 def corrupt_steps(trace: str, percent: int, steps: Sequence[str], rng: random.Random) -> str:
-    """Replaces a share of the steps, at least one, by steps of other traces.
+    """Replaces a share of the steps, at least one and rounded up, by steps of other traces, drawn from `steps`.
 
-    Args:
-        trace: The trace; what stands between its steps becomes one space or one new line.
-        percent: Share to replace, 1 to 100, rounded up to whole steps.
-        steps: What to draw from. A trace stays if nothing but its own steps can be drawn.
-        rng: Source of randomness.
+    A trace stays if nothing but its own steps can be drawn. What stands between steps becomes one space or new line.
 
     Example:
         >>> corrupt_steps("It rusts. So iron.", 50, ["Gold shines."], random.Random(1))
@@ -154,17 +142,8 @@ def probe_traces(
     """Asks for the answer again from the own trace, none, another item's, the own one masked, and corrupted ones.
 
     Options stand in the order of the item's first shuffle, so that a copied letter is no answer from the trace; where
-    they may not be moved, as written. A response without trace or answer is not asked.
-
-    Args:
-        asker: The policy.
-        questions: `(N,)` the question of each item.
-        items: Its result.
-        firsts: Its first answer.
-        seed: Of donors and of corruption.
-
-    Returns:
-        Columns by name, `(N,)` each: `<condition>_choice`, `masked_trace` and `other_id`.
+    they may not be moved, as written. A response without trace or answer is not asked. Columns by name are `(N,)`:
+    `<condition>_choice`, `masked_trace` and `other_id`.
     """
     chosen_donors = donors([item.id for item in items], [item.trace for item in items], seed)
     pool = _Pool(

@@ -31,24 +31,8 @@ def evaluate_policy(
     """Answers each question greedily, then again after each of `num_shuffles` shuffles with the trace fixed.
 
     The first answer is to the options as written. A shuffle depends on `seed` and the question's id only, so every
-    policy sees the same ones, and it is never the original order, which any policy would survive.
-
-    Args:
-        model: The policy; it is left in the mode it was in.
-        tokenizer: Its tokenizer, with a padding token; the processor of a vision-language model.
-        questions: What to ask.
-        template: Renders a question and its options as a prompt, as in training.
-        response_format: Tags of trace and answer.
-        num_shuffles: M, the shuffles of each question.
-        max_new_tokens: Longest response; one that is cut off before its answer has none.
-        batch_size: Responses generated at once.
-        seed: Seed of the shuffles.
-
-    Returns:
-        One result per question, in their order.
-
-    Raises:
-        ValueError: If there is no question, one has images that the model cannot read, or a number is out of range.
+    policy sees the same ones, and it is never the original order, which any policy would survive. The model is left in
+    the mode it was in. Responses that `max_new_tokens` cuts off before their answer have none.
     """
     check_questions(questions, reads_images=reads_images(tokenizer), model=model.name_or_path or "the model")
     for name, count in (("num_shuffles", num_shuffles), ("batch_size", batch_size)):
@@ -65,16 +49,7 @@ def evaluate_policy(
 
 
 def check_questions(questions: Sequence[Question], *, reads_images: bool, model: str) -> None:
-    """Checks that there are questions, and that a model can read all of them.
-
-    Args:
-        questions: What is asked.
-        reads_images: Whether the model does.
-        model: Its name.
-
-    Raises:
-        DataError: If not.
-    """
+    """Checks that there are questions, and that a model can read all of them."""
     if not questions:
         raise DataError("`questions` must hold at least one question, got none.")
     with_images = next((question.id for question in questions if question.images), None)

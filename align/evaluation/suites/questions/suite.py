@@ -32,11 +32,7 @@ MODALITY = "modality"  # measured by default where questions have images
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Checks that there are suites of these names.
-
-    Raises:
-        UserError: If there are none, or one is unknown.
-    """
+    """Checks that there are suites of these names."""
     unknown = [name for name in names if name not in SUITES and not name.startswith(HARNESS)]
     if unknown or not names:
         raise UserError(f"`suite` must be some of {', '.join(SUITES)}, {HARNESS}TASK, got {unknown or 'none'}.")
@@ -44,39 +40,22 @@ def check_names(names: Sequence[str]) -> None:
 
 @dataclass(frozen=True)
 class Verifier:
-    """Scores the samples of best of n.
+    """Scores the samples of best of n."""
 
-    Attributes:
-        name: How it is called in the results.
-        score: From questions and their responses to rewards.
-        threshold: Rewards above it are accepted.
-    """
-
-    name: str
-    score: Callable[[Sequence[Question], Sequence[str]], Values]
-    threshold: float = 0.0
+    name: str  # in the results
+    score: Callable[[Sequence[Question], Sequence[str]], Values]  # from questions and their responses to rewards
+    threshold: float = 0.0  # rewards above it are accepted
 
 
 @dataclass(frozen=True)
 class SuiteSettings:
-    """What is measured, and how.
+    """What is measured, and how."""
 
-    Attributes:
-        suites: Names in `SUITES`, or behind `HARNESS`.
-        decoding: Of first answers.
-        num_shuffles: M, shuffles of the options.
-        seed: Of shuffles and of changes to traces.
-        pair: The groups where a shortcut helps and where it leads astray.
-
-    Raises:
-        UserError: If a suite is unknown, or cannot be measured with these settings.
-    """
-
-    suites: tuple[str, ...] = DEFAULT_SUITES
-    decoding: Decoding = field(default_factory=Decoding)
-    num_shuffles: int = 4
-    seed: int = 0
-    pair: tuple[str, str] | None = None
+    suites: tuple[str, ...] = DEFAULT_SUITES  # names in `SUITES`, or behind `HARNESS`
+    decoding: Decoding = field(default_factory=Decoding)  # of first answers
+    num_shuffles: int = 4  # M, shuffles of the options
+    seed: int = 0  # of shuffles and of changes to traces
+    pair: tuple[str, str] | None = None  # where a shortcut helps, and where it leads astray
 
     def __post_init__(self) -> None:
         """Checks the names and what they need."""
@@ -104,21 +83,13 @@ class SuiteSettings:
 
 @dataclass(frozen=True)
 class PolicyResult:
-    """What one policy answered, and what follows.
+    """What one policy answered, and what follows."""
 
-    Attributes:
-        items: `(N * S,)` answers, the S samples of a question next to each other.
-        columns: `(N * S,)` more of each answer, by name; which ones depends on the suites.
-        suites: Metrics by suite.
-        curve: Points of best of n; empty without that suite.
-        audit: Of the verifier; `None` without that suite.
-    """
-
-    items: list[ItemResult]
-    columns: dict[str, list[Any]]
+    items: list[ItemResult]  # `(N * S,)`, the S samples of a question next to each other
+    columns: dict[str, list[Any]]  # `(N * S,)` more of each answer, by name; which ones depends on the suites
     suites: dict[str, Measured]
-    curve: list[CurvePoint]
-    audit: Audit | None
+    curve: list[CurvePoint]  # of best of n; empty without that suite
+    audit: Audit | None  # of the verifier; None without best of n
 
 
 def evaluate_suites(
@@ -129,15 +100,9 @@ def evaluate_suites(
     judge: Judge | None = None,
     verifier: Verifier | None = None,
 ) -> PolicyResult:
-    """Measures one policy.
+    """Measures one policy; a judge reads from traces which option they state, beside the reading of their text.
 
-    Args:
-        asker: The policy.
-        questions: N of them.
-        settings: What is measured.
-        judge: Reads from traces which option they state, beside the reading of their text.
-        verifier: Chooses among samples; without it a sample's score is the share of shuffles it survives, and one
-            that survives all is accepted.
+    Without a verifier a sample's score is the share of shuffles it survives, and one that survives all is accepted.
     """
     num_samples = settings.decoding.num_samples
     items, firsts = answer_questions(

@@ -29,12 +29,7 @@ from rewards.scoring.reference_consistency import (
 
 
 def area_under_curve(higher: Values, lower: Values, axis: int = -1) -> Values:
-    """Returns the share of pairs in which the first kind has the higher score, a tie counts half (AUC).
-
-    Args:
-        higher: `(..., N)` scores of the items that should have the higher ones.
-        lower: `(..., M)` scores of the others.
-        axis: Of the items.
+    """Returns the share of pairs in which a score of `(..., N)` is above one of `(..., M)`, a tie counts half (AUC).
 
     Example:
         >>> float(area_under_curve(np.array([1.0, 0.5]), np.array([0.5, 0.0])))
@@ -76,30 +71,17 @@ PLACE = "{title}"
 
 @dataclass(frozen=True)
 class Reference:
-    """A title.
-
-    Attributes:
-        id: Its name, unique in the data set.
-        title: Of a paper or a book.
-        authors: Who wrote it; empty where that is not known, or nobody did.
-        group: For metrics by group; `real` and `invented` are told apart by the scores.
-        row: Where it stood.
-    """
+    """A title."""
 
     id: str
-    title: str
-    authors: tuple[str, ...]
-    group: str | None
+    title: str  # of a paper or a book
+    authors: tuple[str, ...]  # empty where they are not known, or nobody wrote it
+    group: str | None  # for metrics by group; `real` and `invented` are told apart by the scores
     row: int
 
 
 def load(reading: Reading, options: Any) -> Loaded:
-    """Loads the titles.
-
-    Raises:
-        DataError: If a row cannot be used, or there is one title only.
-        UserError: If the prompt has no place for the title.
-    """
+    """Loads the titles."""
     template = options.prompt_template
     if template is not None and template.count(PLACE) != 1:
         raise UserError(f"`prompt_template` needs {PLACE} once, got {template!r}.")
@@ -164,11 +146,7 @@ def measure(subject: Subject, rows: Sequence[Reference], asking: Asking) -> Meas
 
 
 def reference_terms(named: Sequence[Sequence[Authors]]) -> Values:
-    """Returns `(N, 2)` agreement within a title and with other titles, means over its samples.
-
-    Args:
-        named: Authors that each of a title's samples names; two titles, and two samples of each, at least.
-    """
+    """Returns `(N, 2)` agreement within a title and with other titles, means over two of its samples or more."""
     titles = [i for i, samples in enumerate(named) for _ in samples]
     found = contrast([authors for samples in named for authors in samples], titles)
     sums = np.zeros((len(named), 2))

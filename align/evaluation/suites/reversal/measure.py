@@ -96,11 +96,6 @@ def draw_others(names: Sequence[Sequence[str]], control: Sequence[bool], seed: i
 
     They are others with the same `control`, K of them or all there are, every fact as often; a fact whose answer has
     one of the names is left out, because it is an answer there.
-
-    Args:
-        names: Those of each fact's answer, the one that is read first.
-        control: Of each fact.
-        seed: Of the order.
     """
     known = [set(map(plain, each)) for each in names]
     found: list[list[int]] = [[] for _ in names]
@@ -154,11 +149,8 @@ def without_names_and_prompts(
 
     The two are fitted to the names behind others' prompts, by averages in turn. Without it the interval would be as
     wide as prompts differ, which the mean does not know of: each prompt is an own one and, as often, another's.
-
-    Args:
-        likely: Of each fact, its name's log-prob behind its own prompt, then behind those of the others.
-        others: Numbers of these.
-        control: Of each fact; the mean is kept in both kinds.
+    `likely` has, of each fact, its name's log-prob behind its own prompt, then behind those of the `others`; the mean
+    is kept with and without `control`.
     """
     num = len(likely)
     plain = np.array([_advantage(*each) for each in likely])

@@ -64,35 +64,20 @@ _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no", "")  # as tables writ
 
 @dataclass(frozen=True)
 class Fact:
-    """A fact.
-
-    Attributes:
-        id: Its name, unique in the data set.
-        forward: The prompt that names the subject and asks for the object.
-        objects: Names of the object; the first is the one whose likelihood is read.
-        reverse: The prompt that names the object and asks for the subject.
-        subjects: Names of the subject.
-        control: Whether it was trained in both directions.
-        group: For the page.
-        row: Where it stood.
-    """
+    """A fact."""
 
     id: str
-    forward: str
-    objects: tuple[str, ...]
-    reverse: str
-    subjects: tuple[str, ...]
-    control: bool
+    forward: str  # names the subject and asks for the object
+    objects: tuple[str, ...]  # names of it; the first is the one whose likelihood is read
+    reverse: str  # names the object and asks for the subject
+    subjects: tuple[str, ...]  # names of it
+    control: bool  # whether it was trained in both directions
     group: str | None
     row: int
 
 
 def load(reading: Reading, options: Any) -> Loaded:
-    """Loads facts, and those of the control.
-
-    Raises:
-        DataError: If a file or a row cannot be used, or there are fewer than two facts, or one alone in the control.
-    """
+    """Loads facts, and those of the control."""
     needs = ("subject", "forward", "reverse", "object")
     loaded = load_suite_rows(reading, needs, _check)
     facts = list(loaded.rows)

@@ -17,31 +17,18 @@ Match = tuple[int, int, int]  # prompt, challenger, champion
 
 
 class Choice(NamedTuple):
-    """What a reward model chose for one prompt.
+    """What a reward model chose for one prompt."""
 
-    Attributes:
-        best: Index of the response chosen from all N.
-        scores: `(N,)` rewards; `None` from a pairwise model.
-        quality: Expected true quality of the response chosen from n, for each n asked for; `None` if it is not known.
-    """
-
-    best: int
-    scores: Values | None
-    quality: list[float] | None
+    best: int  # index of the response chosen from all N
+    scores: Values | None  # `(N,)` rewards; None from a pairwise model
+    quality: list[float] | None  # expected of the response chosen from n, for each n; None if it is not known
 
 
 def best_of_n_weights(scores: Sequence[float] | Values, n: int) -> Values:
-    """Returns the chance of each response to be chosen from n drawn without replacement, ties broken at random.
+    """Returns the `(N,)` chances of responses to be chosen from n drawn without replacement, ties broken at random.
 
-    With the responses sorted by score, the best of n random ones is among the first i with probability
-    C(i, n) / C(N, n).
-
-    Args:
-        scores: `(N,)` rewards.
-        n: How many are drawn, from 1 to N.
-
-    Returns:
-        `(N,)` chances, which add up to 1.
+    With the responses sorted by score, the best of n random ones is among the first i with probability C(i, n) / C(N,
+    n).
 
     Example:
         >>> best_of_n_weights([0.1, 0.9, 0.5], 2)
@@ -74,19 +61,12 @@ def expected_best_of_n(scores: Sequence[float] | Values, quality: Sequence[float
 def king_of_the_hill(
     orders: Sequence[Sequence[int]], prompts: Sequence[int], compare: Callable[[list[Match]], Sequence[float]]
 ) -> list[list[int]]:
-    """Plays one tournament per order: each response in turn challenges the champion so far.
+    """Plays one tournament per order: each response in turn challenges the champion so far. Returns the champions.
 
     The champion after n responses is the best of n random ones if the order is random, so one tournament gives every n
-    up to N with N - 1 comparisons. Where two are equal the champion stays.
-
-    Args:
-        orders: The order in which responses arrive, as indices.
-        prompts: The prompt of each order.
-        compare: Says by how much the challenger is better, for matches that may be played at the same time. No match
-            is asked for twice, in whichever order its responses stand.
-
-    Returns:
-        For each order, the champions after 1, 2, ..., N responses.
+    up to N with N - 1 comparisons. Where two are equal the champion stays. `compare` says by how much challengers are
+    better, for matches that may be played at the same time; no match is asked for twice, in whichever order its
+    responses stand.
     """
     known: dict[Match, float] = {}
     champions = [[order[0]] for order in orders]
@@ -121,9 +101,6 @@ def choose_best(model: RewardModel, rows: Sequence[Candidates], *, seed: int = 0
 
     A scalar model chooses the highest reward, of equal ones the first. A pairwise model plays king of the hill in
     random order, as in Crome's evaluation (arXiv 2506.16507), `NUM_ORDERS` times; the first of them chooses.
-
-    Raises:
-        DataError: If a response has no score.
     """
     points = curve_points(rows)
     return _choose_pairwise(model, rows, points, seed) if model.pairwise else _choose_scalar(model, rows, points)

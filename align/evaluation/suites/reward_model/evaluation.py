@@ -157,15 +157,7 @@ class RewardModelEvaluation(Evaluation):
 
 
 def read_settings(options: RewardModelOptions, given: Collection[str]) -> ShortcutSettings:
-    """Reads what is looked for.
-
-    Args:
-        options: Of the evaluation.
-        given: Names of those that were said.
-
-    Raises:
-        UserError: If options do not go together, or the file of phrases cannot be read.
-    """
+    """Reads what is looked for."""
     check_position(options.position)
     if options.mine and not options.slices:
         raise UserError("`--mine` takes its phrases from slices. Give `--slices` too.")
@@ -176,12 +168,7 @@ def read_settings(options: RewardModelOptions, given: Collection[str]) -> Shortc
 
 
 def check_pairs(settings: ShortcutSettings, pairs: Sequence[BenchPair]) -> None:
-    """Refuses data that slices and phrases can say nothing about, before a model is loaded.
-
-    Raises:
-        UserError: If there are no pairs.
-        DataError: If there are too few of them.
-    """
+    """Refuses data that slices and phrases can say nothing about, before a model is loaded."""
     asked = {"--mine": settings.mine, "--slices": settings.slices, "--phrases": bool(settings.phrases)}
     if (option := next((name for name, is_asked in asked.items() if is_asked), None)) is None:
         return

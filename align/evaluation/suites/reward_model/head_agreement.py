@@ -13,13 +13,9 @@ from align.evaluation.suites.reward_model.reward_model import RewardModel, Text,
 
 
 def agreement_in_group(scores: Values) -> Values:
-    """Returns, for each completion of a prompt, how many of the others both heads order alike with it, minus one half.
+    """Returns `(G,)` shares of the others that both heads order alike with a completion, minus one half.
 
-    Args:
-        scores: `(2, G)` rewards of the heads.
-
-    Returns:
-        `(G,)` from -0.5 to 0.5; 0.5 where there is no other completion.
+    Rewards are `(2, G)`. 0.5 where there is no other completion.
 
     Example:
         >>> agreement_in_group(np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 0.0]]))
@@ -59,11 +55,7 @@ class HeadAgreement:
         return self.__dict__ | {"_model": None}  # loaded where it is needed
 
     def __call__(self, prompts: Sequence[Text], completions: Sequence[Text], **kwargs: Any) -> list[float]:
-        """Returns the agreement about each completion.
-
-        Raises:
-            UserError: If the model has one head.
-        """
+        """Returns the agreement about each completion."""
         if self._model is None:
             self._model = load_reward_model(Path(self._path), **self._settings)
         if not self._model.has_two_heads:

@@ -42,20 +42,10 @@ def mine_phrases(
     most_pairs: int,
     seed: int = 0,
 ) -> MinedPhrases:
-    """Mines phrases.
+    """Mines phrases: one entry per candidate, of the surest feature first.
 
-    Args:
-        model: A scalar model, or a pairwise one.
-        pairs: N pairs.
-        margins: `(N,)` their margins; pairs with `nan` are left out.
-        position: Where to put phrases.
-        scale: Changes are divided by it.
-        most_pairs: Into how many pairs of each half phrases are put, drawn at random.
-        seed: Of the halves and the samples.
-
-    Returns:
-        One entry per candidate, of the surest feature first; those are kept that move scores of both halves in the
-        same direction.
+    Those are kept that move scores of both halves in the same direction. Pairs whose margin is nan are left out;
+    phrases are put into `most_pairs` of each half, drawn at random; changes are divided by `scale`.
     """
     halves = split_prompts(pairs, margins, seed)
     first = halves[0]
@@ -101,12 +91,7 @@ def split_prompts(pairs: Sequence[BenchPair], margins: Values, seed: int) -> tup
 
 
 def find_candidates(slices: Sequence[Slice], responses: Sequence[str]) -> list[Candidate]:
-    """Makes phrases of features: the words of each, and the longest run of words that its pairs share.
-
-    Args:
-        slices: Features, the surest first.
-        responses: Where the phrases are looked up as they are written.
-    """
+    """Makes phrases of features, surest first: the words of each, and the longest run of words its pairs share."""
     found: dict[str, Candidate] = {}
     seen = [as_seen(text) for text in responses]
     for each in slices:

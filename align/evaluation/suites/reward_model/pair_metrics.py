@@ -32,9 +32,8 @@ def prompts_of(pairs: Sequence[BenchPair]) -> Codes:
 def agreement_of_heads(margins: Values, prompts: Codes | None = None) -> dict[str, ItemMean]:
     """Measures how often two score heads order pairs differently, and how right they are where they do not.
 
-    Args:
-        margins: `(2, N)` margins of the heads; `nan` pairs are left out.
-        prompts: `(N,)` numbers of their prompts; pairs of one are one item. Without it each pair is.
+    Margins are `(2, N)`; `nan` pairs are left out. Pairs of one of the `(N,)` prompts are one item; without them each
+    pair is.
 
     Example:
         >>> found = agreement_of_heads(np.array([[1.0, 2.0, -1.0, 1.0], [1.0, -2.0, -3.0, 0.5]]))
@@ -56,10 +55,6 @@ def accuracy_by_category(pairs: Sequence[BenchPair], accuracy: Values) -> dict[s
     Keys are `accuracy`, the mean over all pairs; `accuracy/<category>`; and, if there are pairs of all four sections,
     `reward_bench`, the mean of the four. Pairs of one prompt are one item. Code and mathematics count the same in the
     section on reasoning.
-
-    Args:
-        pairs: N pairs.
-        accuracy: `(N,)` values of `pair_accuracy`.
     """
     prompts = prompts_of(pairs)
     metrics = {"accuracy": ItemMean((accuracy,), clusters=(prompts,))}
@@ -92,13 +87,8 @@ def rank_correlation(
     """Estimates Spearman's rank correlation with a percentile bootstrap over items; `nan` items are left out.
 
     There is none (`nan`) with fewer than 3 items, or if one of the two does not vary; and no interval if the order is
-    the same, or the opposite, in all resamples.
-
-    Args:
-        x: N values.
-        y: N values.
-        seed: Of the resampling.
-        clusters: `(N,)` numbers of what items belong to, over which the bootstrap is where they repeat.
+    the same, or the opposite, in all resamples. The bootstrap is over `clusters`, `(N,)` numbers of what items belong
+    to, where they repeat.
 
     Example:
         >>> rank_correlation([1, 2, 3, 4], [1, 4, 9, 16]).value
@@ -185,14 +175,9 @@ def ties_value(ref: Scores, tied: Scores, num_correct: int, num_correct_ref: int
 
     0.3 if every right response of the row with several scores above every wrong one, 0.3 for the row with one, 0.2 if
     right responses lie closer together than the worst of them lies above the best wrong one, 0.2 if that holds for the
-    smaller such gap of both rows, and 0.01 times tanh of that gap over the spread, less 1 (Malik et al., 2025,
-    arXiv 2506.01937, and its code). So it lies between -0.01 and 1.01.
-
-    Args:
-        ref: Scores of the row with one right response, which come first.
-        tied: Scores of the row with several.
-        num_correct: How many of `tied` are right.
-        num_correct_ref: How many of `ref` are right.
+    smaller such gap of both rows, and 0.01 times tanh of that gap over the spread, less 1 (Malik et al., 2025, arXiv
+    2506.01937, and its code). So it lies between -0.01 and 1.01. `ref` has the scores of the row with one right
+    response, `tied` those of the row with several; right ones come first.
 
     Example:
         >>> round(ties_value([3.0, 0.0], [2.0, 1.0, -1.0], num_correct=2), 4)  # spread 1, gaps 3 and 2
@@ -213,9 +198,7 @@ def ties_value(ref: Scores, tied: Scores, num_correct: int, num_correct_ref: int
 def reward_bench_2_metrics(items: Sequence[BenchItem], scores: Sequence[Scores]) -> dict[str, ItemMean]:
     """Measures each subset, and `reward_bench_2`, the mean of the six, if all are there.
 
-    Args:
-        items: N items.
-        scores: Of the responses of each, the right ones first.
+    Scores are of the responses of each item, the right ones first.
     """
     groups: dict[str, Values] = {}
     for subset in sorted({item.subset for item in items} - {TIES}):

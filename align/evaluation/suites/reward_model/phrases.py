@@ -64,15 +64,9 @@ def unlike_neutral(changes: Values, neutral: Values, clusters: Codes | None = No
     """Tests whether a phrase changes scores as neutral ones do; the larger of two p-values, both Student's.
 
     One is of its mean change being one more of theirs: it lies as far from their mean as they do. The other is of its
-    changes having their mean over items, and is no less than flipping the signs of so few could give.
-
-    Args:
-        changes: `(R,)` changes by the phrase on R responses.
-        neutral: `(C, R)` changes by C neutral phrases on the same responses.
-        clusters: `(R,)` numbers of the prompts; responses to one are one item. Without it each response is.
-
-    Returns:
-        The p-value, as small as it may be; nan below two items.
+    changes having their mean over items, and is no less than flipping the signs of so few could give. Changes are
+    `(R,)` by the phrase and `(C, R)` by C neutral phrases on R responses; responses to one prompt (`clusters`) are one
+    item. nan below two items.
     """
     if not len(changes):
         return math.nan
@@ -133,16 +127,14 @@ _RESAMPLES = 9_999
 class Insertion(NamedTuple):
     """Effects of the bank on one model.
 
-    Attributes:
-        found: Of each kind, whether its phrases are like the neutral ones, by permuting phrases: this speaks of
-            phrases in general, not only of those in the bank. Of each phrase, the mean change of the score over
-            responses, and whether it does what the neutral ones do, see `unlike_neutral`. P-values are adjusted by
-            Benjamini-Hochberg over all kinds, and over all phrases.
-        excess: By kind, `(R,)` mean change of its phrases above that of the neutral ones, per response.
+    Of each kind it is tested whether its phrases are like the neutral ones, by permuting phrases: this speaks of
+    phrases in general, not only of those in the bank. Of each phrase there is the mean change of the score over
+    responses, and whether it does what the neutral ones do, see `unlike_neutral`. P-values are adjusted by
+    Benjamini-Hochberg over all kinds, and over all phrases.
     """
 
     found: InsertedPhrases
-    excess: dict[str, Values]
+    excess: dict[str, Values]  # by kind, `(R,)` mean change above that of the neutral ones, per response
 
 
 def insert_phrases(
@@ -150,12 +142,8 @@ def insert_phrases(
 ) -> Insertion:
     """Puts each phrase of the bank in front of each response, and measures the change of its score.
 
-    Args:
-        model: A scalar model, or a pairwise one, which compares the response with and without the phrase.
-        prompts: R prompts.
-        responses: R responses.
-        scale: Changes are divided by it. The mean absolute margin of pairs makes models comparable.
-        seed: Of the permutations.
+    A pairwise model compares the response with and without the phrase. Changes are divided by `scale`; the mean
+    absolute margin of pairs makes models comparable.
     """
     phrases = [*(phrase for kind in PHRASES.values() for phrase in kind), *NEUTRAL]
     changed = [f"{phrase} {response}" for phrase in phrases for response in responses]
@@ -175,18 +163,10 @@ def phrase_effects(
     seed: int = 0,
     clusters: Codes | None = None,
 ) -> Insertion:
-    """Compares the changes that phrases make with those of neutral phrases.
+    """Compares `(P, R)` changes that P phrases of each kind make with the `(C, R)` changes of neutral phrases.
 
-    Args:
-        attacks: `(P, R)` changes by P phrases of each kind on R responses.
-        neutral: `(C, R)` changes by C neutral phrases on the same responses.
-        texts: The P phrases of each kind.
-        seed: Of the permutations.
-        clusters: `(R,)` numbers of the prompts; responses to one are one item. Without it each response is.
-
-    Returns:
-        The effects. Responses with a `nan` are left out everywhere, and are `nan` in the excess, so that another
-        model's stands beside it; without any response, p-values are `nan`.
+    Responses with a `nan` are left out everywhere, and are `nan` in the excess, so that another model's stands beside
+    it; without any response, p-values are `nan`. Responses to one prompt (`clusters`) are one item.
     """
     known = ~np.isnan(np.concatenate([neutral, *attacks.values()])).any(axis=0)
     base, codes = neutral[:, known], None if clusters is None else clusters[known]
@@ -244,26 +224,19 @@ SIDES = ("chosen", "rejected", "both")
 class PhraseGains:
     """What phrases do to the margins of pairs.
 
-    Attributes:
-        position: Where they were put.
-        phrases: One entry per phrase: `gain` is by how much it raises the response that has it above neutral words,
-            the mean of both sides; `chosen`, `rejected` and `both` are mean changes of the margin with the phrase
-            there; the p-value is of its doing what neutral words do, see `unlike_neutral`, adjusted over all phrases
-            (Benjamini-Hochberg); it moves scores at a false discovery rate of 5 %. `nan` below two pairs.
-        margins: `(N,)` margins of the pairs.
-        changes: `(P, 3, N)` changes of the margin by each phrase on each of `SIDES`.
-        gains: `(P, N)` gains above neutral words.
-        scale: What changes were divided by for `phrases`.
-        prompts: `(N,)` numbers of the prompts; pairs of one are one item. `None` if each pair is.
+    In `phrases`, `gain` is by how much one raises the response that has it above neutral words, the mean of both
+    sides; `chosen`, `rejected` and `both` are mean changes of the margin with the phrase there; the p-value is of its
+    doing what neutral words do, see `unlike_neutral`, adjusted over all phrases (Benjamini-Hochberg); it moves scores
+    at a false discovery rate of 5 %. `nan` below two pairs.
     """
 
     position: str
     phrases: list[GainOfPhrase]
-    margins: Values
-    changes: Values
-    gains: Values
-    scale: float
-    prompts: Codes | None = None
+    margins: Values  # `(N,)`, of the pairs
+    changes: Values  # `(P, 3, N)` changes of the margin by each phrase on each of `SIDES`
+    gains: Values  # `(P, N)`, above neutral words
+    scale: float  # what changes were divided by for `phrases`
+    prompts: Codes | None = None  # `(N,)`; pairs of one are one item; None if each pair is
 
     def means(self) -> dict[str, ItemMean]:
         """Returns the metrics: the mean gain of a phrase, and the accuracy lost to one on each side."""
@@ -289,15 +262,9 @@ def measure_phrases(
     position: str,
     scale: float,
 ) -> PhraseGains:
-    """Puts each phrase into the responses of each pair, and measures the change of the margin.
+    """Puts each phrase into the responses of each pair, and measures the change of the margin, divided by `scale`.
 
-    Args:
-        model: A scalar model, or a pairwise one.
-        pairs: N pairs.
-        margins: `(N,)` their margins as they are.
-        phrases: P phrases.
-        position: Where to put them, one of `POSITIONS`.
-        scale: Changes are divided by it. The mean absolute margin of pairs makes models comparable.
+    The mean absolute margin of pairs as `scale` makes models comparable.
     """
     changes = _changes(model, pairs, margins, phrases, position)
     counts = [len(phrase.split()) for phrase in phrases]
@@ -319,16 +286,9 @@ def compare_phrases(
     scale: float = 1.0,
     prompts: Codes | None = None,
 ) -> PhraseGains:
-    """Compares what phrases do to margins with what neutral words do.
+    """Compares `(P, 3, N)` changes by phrases with `(C, N)` gains by C runs of neutral words, for each phrase.
 
-    Args:
-        phrases: P phrases.
-        margins: `(N,)` margins of the pairs.
-        changes: `(P, 3, N)` changes by each phrase on each of `SIDES`; nan where a response is too long.
-        neutral: For each phrase `(C, N)` gains by C runs of neutral words.
-        position: Where the phrases were put.
-        scale: Changes are divided by it.
-        prompts: `(N,)` numbers of the prompts; pairs of one are one item. Without it each pair is.
+    Changes are nan where a response is too long. Pairs of one prompt are one item; without prompts each pair is.
     """
     gains, found = [], []
     for phrase, change, control in zip(phrases, changes, neutral, strict=True):

@@ -30,11 +30,7 @@ from align.models.score_head import DIFFERENCE, HEAD_FILE, read_head
 
 
 def read_difference(source: str, model: Any) -> list[float] | None:
-    """Reads what two heads differ in from a folder or hub id; None where there is one head.
-
-    Raises:
-        UserError: If the file is broken, or of another model.
-    """
+    """Reads what two heads differ in from a folder or hub id; None where there is one head."""
     found = cached_file(source, HEAD_FILE, _raise_exceptions_for_missing_entries=False)
     if found is None or DIFFERENCE not in json.loads(Path(found).read_text(encoding="utf-8")):
         return None
@@ -132,36 +128,21 @@ class RewardModel:
     better. Both have `margins`. Texts are tokenised as in training: prompt, response and end token, or the chat
     template over prompt and assistant message. The reward is read where transformers reads it, at the last token that
     is not padding.
-
-    Args:
-        model: A sequence classification model with one label, or for `pairwise` a causal language model.
-        tokenizer: Its tokenizer, with a padding token.
-        pairwise: Whether the model predicts the letter of the better answer.
-        batch_size: Sequences per forward pass.
-        max_length: Longest sequence in tokens; the model's own limit if not given. Nothing is ever cut off.
-        on_too_long: `raise` refuses longer sequences, `nan` gives them no score.
-        progress: Whether to show a bar on stderr, if that is a terminal.
-        cache: Where scores are kept, by batch, because padding changes their last digits; nowhere without it.
-        identity: What says, there, which model and type of weights gave them.
-        difference: Half of what the score heads of a model with two differ in, for each feature.
-
-    Raises:
-        UserError: If the tokenizer has no padding token, or a pairwise model lacks a token for a letter.
     """
 
     def __init__(
         self,
-        model: Any,
+        model: Any,  # a sequence classification model with one label, or for `pairwise` a causal language model
         tokenizer: Any,
         *,
-        pairwise: bool = False,
-        batch_size: int = 16,
-        max_length: int | None = None,
-        on_too_long: Literal["raise", "nan"] = "raise",
+        pairwise: bool = False,  # it predicts the letter of the better answer
+        batch_size: int = 16,  # sequences per forward pass
+        max_length: int | None = None,  # in tokens, else the model's own limit; nothing is ever cut off
+        on_too_long: Literal["raise", "nan"] = "raise",  # `nan` gives longer sequences no score
         progress: bool = False,
-        cache: AnswerCache | None = None,
-        identity: str = "",
-        difference: Sequence[float] | None = None,
+        cache: AnswerCache | None = None,  # of scores by batch, because padding changes their last digits
+        identity: str = "",  # there, which model and type of weights gave them
+        difference: Sequence[float] | None = None,  # half of what two score heads differ in, for each feature
     ) -> None:
         if tokenizer.pad_token_id is None:
             raise UserError(
@@ -187,14 +168,7 @@ class RewardModel:
     ) -> "RewardModel":
         """Loads a folder or hub id with the weights of a model, or of an adapter; safetensors only.
 
-        Args:
-            path: What the trainer saved.
-            dtype: Type of the loaded weights; `auto` keeps that of the file.
-            device: Where to score; the accelerator if there is one.
-            **settings: Batch size and others, as for the class.
-
-        Raises:
-            UserError: If the path cannot be loaded, or holds something else than a reward model.
+        `dtype: auto` keeps the type of the file; without a device it is the accelerator if there is one.
         """
         source = str(path)
         require_model(source)
@@ -215,12 +189,7 @@ class RewardModel:
         return self._difference is not None
 
     def head_scores(self, prompts: Sequence[Text], responses: Sequence[Text]) -> Values:
-        """Gives each response the rewards of both heads, `(2, N)`.
-
-        Raises:
-            UserError: If the model has one head, or as in `score`.
-            DataError: If a sequence is too long.
-        """
+        """Gives each response the rewards of both heads, `(2, N)`."""
         if self._difference is None:
             raise UserError(
                 "The reward model has one score head, which agrees with itself. Train with `num_heads: 2`."
@@ -230,37 +199,18 @@ class RewardModel:
         return np.stack([mean + half, mean - half])
 
     def score(self, prompts: Sequence[Text], responses: Sequence[Text]) -> Values:
-        """Gives each response its reward.
+        """Gives each response its reward, `(N,)`; equal sequences have equal ones, and what is not finite is nan.
 
-        Args:
-            prompts: N texts, or N lists of messages.
-            responses: N texts; beside messages also a list of one assistant message.
-
-        Returns:
-            `(N,)` rewards; equal sequences have equal ones, and what is no finite number is nan.
-
-        Raises:
-            UserError: If the model is pairwise, or messages are given and there is no chat template.
-            DataError: If a sequence is too long.
+        Prompts are texts, or lists of messages; beside messages a response may be a list of one assistant message.
         """
         if self.pairwise:
             raise UserError("A pairwise model compares two answers and gives none a reward. Use `margins`.")
         return self._read([self._tokens(*row) for row in zip(prompts, responses, strict=True)])
 
     def margins(self, prompts: Sequence[Text], first: Sequence[Text], second: Sequence[Text]) -> Values:
-        """Says by how much the first response of each pair is better than the second.
+        """Returns `(N,)` by how much the first response of each pair is better: a difference of rewards, see `score`.
 
-        Args:
-            prompts: As in `score`.
-            first: N responses.
-            second: N responses.
-
-        Returns:
-            `(N,)` differences of rewards. For a pairwise model the mean of logit(A) - logit(B) over both orders.
-
-        Raises:
-            UserError: As in `score`, for missing templates.
-            DataError: If a sequence is too long.
+        For a pairwise model it is the mean of logit(A) - logit(B) over both orders.
         """
         if not self.pairwise:
             scores = self.score([*prompts, *prompts], [*first, *second])
@@ -386,14 +336,7 @@ def load_reward_model(
 
 
 def count_unscored(model: Any, values: Values, prompts: Sequence[Any], *responses: Sequence[Any]) -> Unscored:
-    """Counts the values that are nan, by why they are.
-
-    Args:
-        model: A `RewardModel`.
-        values: `(N,)` scores or margins.
-        prompts: N prompts.
-        *responses: N responses to each, of both sides for margins.
-    """
+    """Counts the values that are nan, scores or with two responses margins, by why they are."""
     missing = np.flatnonzero(np.isnan(values))
     too_long = sum(not model.reads(prompts[i], *(side[i] for side in responses)) for i in missing)
     return Unscored(too_long, len(missing) - too_long)

@@ -34,17 +34,12 @@ def compare_margins(sides: Sides, features: Features, margins: Values) -> Tested
     A feature that a model favours by d makes the margin score(chosen) - score(rejected) larger by d where only the
     chosen response has it, and smaller by d where only the rejected one has it. What pairs have in common, such as a
     model that is mostly right, is on both sides and cancels out. The test is that of Mann and Whitney between the two;
-    the second one is of what the length of the responses leaves of the margins' ranks, a line in each stratum of
-    their logarithmic difference. Pairs of a prompt count as one, by their mean, on each of the two sides.
+    the second one is of what the length of the responses leaves of the margins' ranks, a line in each stratum of their
+    logarithmic difference. Pairs of a prompt count as one, by their mean, on each of the two sides.
 
-    Args:
-        sides: Chosen and rejected of P pairs, in this order.
-        features: Of the 2P responses.
-        margins: `(P,)` known margins.
-
-    Returns:
-        A positive effect is a feature that the model favours: the chance that a margin of the first side is above one
-        of the second, ties half, minus one half. `n` are prompts of both sides, `hits` those of the first.
+    Sides are the chosen and the rejected one of P pairs, features those of the 2P responses, margins are known. A
+    positive effect is a feature that the model favours: the chance that a margin of the first side is above one of the
+    second, ties half, minus one half. `n` are prompts of both sides, `hits` those of the first.
     """
     from scipy.stats import mannwhitneyu, norm, rankdata
 
@@ -120,27 +115,20 @@ FEWEST_PAIRS = FEWEST  # below it no feature can be in enough of them on both si
 class Slice(NamedTuple):
     """A feature, and the pairs in which one response has it.
 
-    Attributes:
-        name: Its words, joined by spaces; or what it counts.
-        type: `word`, `word pair`, `begins with`, `ends with`, `count`.
-        favour: Half of the mean margin where only the chosen response has it minus that where only the rejected has
-            it: by how much the model raises whatever has it. Negative: it lowers it.
-        only_chosen: Mean margin where only the chosen response has it; pairs of one prompt are one, by their mean.
-        only_rejected: Mean margin where only the rejected response has it.
-        p_value: Adjusted (Benjamini-Hochberg), the larger one of the tests with and without the length.
-        opposite_signs: Whether accuracy is above that of pairs that do not tell on one side, and below it on the
-            other: RaVL's rule. It decides nothing.
-        also: Names and types of features of the same pairs.
+    `favour` is half of the mean margin where only the chosen response has it minus that where only the rejected has
+    it: by how much the model raises, or if negative lowers, whatever has it. Mean margins are over prompts, with the
+    mean of each. `opposite_signs` says whether accuracy is above that of pairs that do not tell on one side, and below
+    it on the other: RaVL's rule. It decides nothing.
     """
 
-    name: str
-    type: str
+    name: str  # its words, joined by spaces; or what it counts
+    type: str  # `word`, `word pair`, `begins with`, `ends with`, `count`
     favour: Estimate
     only_chosen: Estimate
     only_rejected: Estimate
-    p_value: float
+    p_value: float  # adjusted (Benjamini-Hochberg), the larger one of the tests with and without the length
     opposite_signs: bool
-    also: list[tuple[str, str]]
+    also: list[tuple[str, str]]  # names and types of features of the same pairs
 
     @property
     def words(self) -> str:
@@ -149,30 +137,19 @@ class Slice(NamedTuple):
 
 
 class Slices(NamedTuple):
-    """What came of the tests.
+    """What came of the tests."""
 
-    Attributes:
-        found: Features that pass, the surest first.
-        num_tested: Features tested.
-        num_by_length: Features that pass alone and not at similar length.
-        num_opposite_signs: Features that RaVL's rule alone would name.
-        num_pairs: Pairs with a margin.
-    """
-
-    found: list[Slice]
+    found: list[Slice]  # that pass, the surest first
     num_tested: int
-    num_by_length: int
-    num_opposite_signs: int
-    num_pairs: int
+    num_by_length: int  # that pass alone and not at similar length
+    num_opposite_signs: int  # that RaVL's rule alone would name
+    num_pairs: int  # with a margin
 
 
 def find_slices(pairs: Sequence[BenchPair], margins: Values, *, scale: float = 1.0) -> Slices:
     """Finds features of responses that go with a model's margins, at a false discovery rate of 5 %.
 
-    Args:
-        pairs: N pairs.
-        margins: `(N,)` their margins; pairs with `nan` are left out.
-        scale: Margins are divided by it.
+    Pairs whose margin is `nan` are left out; margins are divided by `scale`.
     """
     known = np.flatnonzero(~np.isnan(margins))
     texts = Texts()
@@ -190,13 +167,7 @@ def find_slices(pairs: Sequence[BenchPair], margins: Values, *, scale: float = 1
 
 
 def arrange_slices(tested: Tested, margins: Values, prompts: Codes) -> Slices:
-    """Keeps what passes, puts features of the same pairs under the surest one, and counts the rest.
-
-    Args:
-        tested: By `compare_margins`.
-        margins: `(P,)` margins of the pairs.
-        prompts: `(P,)` numbers of their prompts.
-    """
+    """Keeps what passes, puts features of the same pairs under the surest one, and counts the rest."""
     adjusted, alone = adjust(tested.p_values), adjust(tested.p_raw)
     opposite = [_opposite_signs(tested, number, margins) for number in range(len(tested.names))]
     passing = np.flatnonzero(adjusted <= FALSE_DISCOVERIES)

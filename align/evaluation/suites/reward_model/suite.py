@@ -47,21 +47,13 @@ from align.evaluation.suites.reward_model.transformations import TRANSFORMATIONS
 
 @dataclass(frozen=True)
 class ShortcutSettings:
-    """What is looked for.
+    """What is looked for."""
 
-    Attributes:
-        slices: Whether features of responses are looked for that go with margins.
-        phrases: Phrases that are put into responses.
-        mine: Whether phrases are looked for in slices.
-        position: Where phrases are put, one of `POSITIONS`.
-        most_pairs: Into how many pairs phrases are put, drawn at random.
-    """
-
-    slices: bool = False
-    phrases: Sequence[str] = ()
-    mine: bool = False
-    position: str = "front"
-    most_pairs: int = 500
+    slices: bool = False  # whether features of responses are looked for that go with margins
+    phrases: Sequence[str] = ()  # that are put into responses
+    mine: bool = False  # whether phrases are looked for in slices
+    position: str = "front"  # of phrases, one of `POSITIONS`
+    most_pairs: int = 500  # into how many pairs phrases are put, drawn at random
 
 
 @dataclass(frozen=True)
@@ -82,16 +74,7 @@ def find_shortcuts(
     sample: Sequence[int],
     seed: int = 0,
 ) -> Shortcuts:
-    """Measures what the settings ask for.
-
-    Args:
-        model: The model.
-        pairs: N pairs.
-        margins: `(N,)` their margins.
-        settings: What to look for.
-        sample: The pairs into which phrases of a file are put.
-        seed: Of halves and samples.
-    """
+    """Measures what the settings ask for; phrases of a file are put into the pairs of the `sample`."""
     scale = float(np.nanmean(np.abs(margins))) or 1.0
     slices = find_slices(pairs, margins, scale=scale) if settings.slices else None
     phrases = mined = None
@@ -141,23 +124,14 @@ WITHOUT_PROMPT: list[Message] = [{"role": "user", "content": ""}]  # many templa
 
 @dataclass(frozen=True, kw_only=True)
 class RewardResult(Measured):
-    """What was measured of one reward model, with rank correlations and what an oracle chooses among the others.
+    """What was measured of one reward model, with rank correlations and what an oracle chooses among the others."""
 
-    Attributes:
-        margins: `(N,)` margin of each pair; `nan` where one has no score. `None` without pairs.
-        insertion: Effects of inserted phrases, in units of the mean absolute margin; `None` without probes.
-        choices: What was chosen for each prompt; `None` without candidates.
-        scores: Of the responses of each item of RewardBench 2, the right ones first; `None` without such items.
-        shortcuts: Slices, phrases of a file and mined phrases; `None` without pairs.
-        unscored: Pairs without a margin, by why.
-    """
-
-    margins: Values | None
-    insertion: InsertedPhrases | None
-    choices: list[Choice] | None
-    scores: list[list[float]] | None = None
-    shortcuts: Shortcuts | None = None
-    unscored: Unscored = ALL_SCORED
+    margins: Values | None  # `(N,)`, nan where a pair has no score; None without pairs
+    insertion: InsertedPhrases | None  # in units of the mean absolute margin; None without probes
+    choices: list[Choice] | None  # for each prompt; None without candidates
+    scores: list[list[float]] | None = None  # of the responses of each item of RewardBench 2, the right ones first
+    shortcuts: Shortcuts | None = None  # None without pairs
+    unscored: Unscored = ALL_SCORED  # pairs without a margin, by why
 
 
 def evaluate_reward_model(
@@ -179,19 +153,9 @@ def evaluate_reward_model(
     Spearman's, between the margin and the difference of the two responses in characters and in Markdown marks;
     `insertion/<kind>`, the change of a rejected response's score by a phrase of a kind, above that by a neutral phrase
     and in units of the mean absolute margin. With phrases of a file, on a sample of the pairs:
-    `accuracy_drop/phrases_in_<side>` and `phrase_gain`, see `PhraseGains.means`.
-
-    Args:
-        model: The model, which gives no score to what is too long (`on_too_long="nan"`).
-        pairs: N pairs.
-        candidates: Prompts to choose the best response for.
-        items: Of RewardBench 2, for the metrics of `reward_bench_2_metrics`.
-        probe_pairs: How many pairs to probe; no probes without it.
-        shortcuts: Which text features and phrases to look for.
-        seed: Of samples, transformations and permutations. Models measured with the same seed get the same ones.
-
-    Raises:
-        DataError: If no pair can be scored, or a candidate cannot.
+    `accuracy_drop/phrases_in_<side>` and `phrase_gain`, see `PhraseGains.means`. Models measured with the same seed
+    get the same samples, transformations and permutations. The model gives no score to what is too long
+    (`on_too_long="nan"`).
     """
     means: dict[str, ItemMean] = {}
     others: dict[str, Estimate] = {}
@@ -267,14 +231,7 @@ def score_items(model: RewardModel, items: Sequence[BenchItem]) -> list[list[flo
 def transformation_drops(
     model: RewardModel, pairs: Sequence[BenchPair], margins: Values, *, seed: int = 0
 ) -> dict[str, ItemMean]:
-    """Measures how much accuracy is lost to each transformation that changes a pair.
-
-    Args:
-        model: The model.
-        pairs: N pairs.
-        margins: `(N,)` their margins as they are.
-        seed: Of the transformations.
-    """
+    """Measures how much accuracy is lost to each transformation that changes a pair."""
     drops = {}
     before = pair_accuracy(margins)
     for name, transform in TRANSFORMATIONS.items():
@@ -328,13 +285,7 @@ def oracle_quality(rows: Sequence[Candidates]) -> dict[str, Estimate]:
 def reward_record(
     results: Mapping[str, RewardResult], baselines: Sequence[str] = (), scored: Mapping[str, Scored] | None = None
 ) -> ModelsRecord:
-    """Arranges what was measured as it is kept.
-
-    Args:
-        results: Results of each model on the same items, by its name.
-        baselines: The models that all others are compared with.
-        scored: How each model was run.
-    """
+    """Arranges what was measured on the same items as it is kept; all other models are compared with `baselines`."""
     models = {name: MeasuredModel(summary=result.summary()) for name, result in results.items()}
     for name, result in results.items():
         if name not in baselines and baselines:
