@@ -24,13 +24,6 @@ def build_any_report(folder: Path, out: Path | None = None) -> Path:
 
     A folder with `evaluation.json` and run folders in it is a comparison, such as the quickstart writes. Where models
     were asked, what was measured fills a page of its own, and the comparison of the runs is that of their folders.
-
-    Args:
-        folder: What to report.
-        out: The HTML file; `report.html` in the folder if not given.
-
-    Raises:
-        RunFolderError: If the folder is none of these, or a file is broken.
     """
     if (folder / MERGING_FILE).exists() and not (folder / _LOG).exists():
         return build_merging_report(folder, out)

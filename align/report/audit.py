@@ -22,12 +22,7 @@ _SHOWN = 60
 
 
 def build_audit_page(record: AuditRecord, out: Path) -> Path:
-    """Writes the page.
-
-    Args:
-        record: What was found.
-        out: The HTML file.
-    """
+    """Writes the page."""
     found = record.cues.found if record.cues else []
     return write_page(
         "audit.html.j2",

@@ -23,11 +23,7 @@ _MOST_NAMES = 200
 
 
 def build_merging_report(folder: Path, out: Path | None = None) -> Path:
-    """Writes the page of a merge, `report.html` in its folder if no other file is given.
-
-    Raises:
-        RunFolderError: If `merging.json` is missing or broken.
-    """
+    """Writes the page of a merge, `report.html` in its folder if no other file is given."""
     try:
         merging = MergingRecord.model_validate(json.loads((folder / MERGING_FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:

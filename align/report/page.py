@@ -43,19 +43,7 @@ def page_script() -> Script:
 
 
 def build_report(run_dir: Path, out: Path | None = None, *, in_training: bool = False) -> Path:
-    """Writes the report of one run.
-
-    Args:
-        run_dir: The folder that `align train` wrote.
-        out: The HTML file; `report.html` in the run folder if not given.
-        in_training: Whether this process is training it.
-
-    Returns:
-        The file written.
-
-    Raises:
-        RunFolderError: If the folder lacks what a report needs, or a file in it is broken.
-    """
+    """Writes the report of one run, which this process may be training, into its folder or as `out`."""
     out = out or run_dir / "report.html"
     write_whole(out, run_page(run_dir, in_training=in_training), errors="replace")
     return out
@@ -71,13 +59,7 @@ def run_page(run_dir: Path, *, in_training: bool = False, version: str = "") -> 
 
 
 def build_comparison(run_dirs: Mapping[str, Path], evaluation: ModelsRecord | None, out: Path) -> Path:
-    """Writes one page that shows several runs side by side.
-
-    Args:
-        run_dirs: Run folders by the name to show.
-        evaluation: What was measured of them, by the same names; `None` if nothing was.
-        out: The HTML file.
-    """
+    """Writes one page that shows several runs side by side, by the names of what was measured of them."""
     write_whole(out, comparison_page(run_dirs, evaluation), errors="replace")
     return out
 

@@ -15,15 +15,10 @@ _JPEG = b"\xff\xd8\xff"
 
 
 class Picture(NamedTuple):
-    """One image.
+    """One image."""
 
-    Attributes:
-        source: Its content as an address, empty if it cannot be shown.
-        words: Which image it is, and why it cannot be shown.
-    """
-
-    source: str
-    words: str
+    source: str  # its content as an address, empty if it cannot be shown
+    words: str  # which image it is, and why it cannot be shown
 
 
 class Filmstrip(NamedTuple):
@@ -34,12 +29,7 @@ class Filmstrip(NamedTuple):
 
 
 class Thumbnails:
-    """Reads the images of rows for one page, until they take what is allowed.
-
-    Args:
-        folder: Of the run or the evaluation; paths of images may be inside it.
-        room: Bytes of all images.
-    """
+    """Reads the images of rows for one page, until they take what is allowed: `room` bytes."""
 
     def __init__(self, folder: Path, room: int = PAGE_BYTES) -> None:
         self.folder = folder
@@ -49,9 +39,8 @@ class Thumbnails:
     def strip(self, images: Any) -> Filmstrip:
         """Shows some images of a row, spread evenly.
 
-        Args:
-            images: Paths, or what `datasets` makes of undecoded images; None for images of which nothing was kept. A
-                file that is missing or no image leaves its name.
+        They are paths, or what `datasets` makes of undecoded images; None for images of which nothing was kept. A file
+        that is missing or no image leaves its name.
         """
         if not isinstance(images, list | tuple) or not images:
             return Filmstrip()

@@ -24,11 +24,7 @@ _FILES = ("metrics.jsonl", "rewards.jsonl", "recipe.yaml", "evaluation.json", "f
 
 
 class FollowedPage:
-    """The page of runs, rendered anew when somebody asks and something was written.
-
-    Args:
-        run_dirs: Run folders by the name to show.
-    """
+    """The page of runs, rendered anew when somebody asks and something was written."""
 
     def __init__(self, run_dirs: Mapping[str, Path]) -> None:
         self._run_dirs = dict(run_dirs)
@@ -87,16 +83,7 @@ class FollowedPage:
 
 
 def serve(page: FollowedPage, port: int, say: Callable[[str], None]) -> None:
-    """Serves a page, and nothing else, until Ctrl-C.
-
-    Args:
-        page: What is shown.
-        port: On 127.0.0.1; 0 takes a free one.
-        say: Gets the address once it can be opened.
-
-    Raises:
-        UserError: If the port cannot be had.
-    """
+    """Serves a page, and nothing else, on 127.0.0.1 until Ctrl-C; port 0 takes a free one, `say` gets the address."""
     try:
         server = ThreadingHTTPServer((LOOPBACK, port), handler_of(page))
     except OSError as error:

@@ -14,40 +14,21 @@ _APART = 22.0  # of numbers that do not touch
 
 
 class Curve(NamedTuple):
-    """One curve; `low` and `high` are the ends of each point's interval, NaN without one.
-
-    Attributes:
-        label: Its name in the legend.
-        x: `(P,)` counts, at least 1.
-        y: `(P,)` values.
-        low: `(P,)` lower ends.
-        high: `(P,)` upper ends.
-        colour: Number of the colour.
-        dashed: Whether the line is dashed.
-    """
+    """One curve over `(P,)` points."""
 
     label: str
-    x: Sequence[float]
+    x: Sequence[float]  # `(P,)` counts, at least 1
     y: Sequence[float]
-    low: Sequence[float]
+    low: Sequence[float]  # nan without an interval
     high: Sequence[float]
-    colour: int
+    colour: int  # number of the colour
     dashed: bool = False
 
 
 def draw_curves(
     title: str, note: str, curves: Sequence[Curve], unit: str, *, share: bool = False, doubles: bool = True
 ) -> Chart:
-    """Draws curves over a logarithmic axis; the legend gives the last value of each.
-
-    Args:
-        title: What is shown.
-        note: How to read it, one sentence.
-        curves: At least one.
-        unit: What is counted along the axis.
-        share: Whether values are shares and the axis counts percent.
-        doubles: Whether the axis is one of counts that double; else it is an even one.
-    """
+    """Draws curves over a logarithmic axis, or an even one; the legend gives the last value of each."""
     ticks = sorted({x for curve in curves for x in curve.x})
     values = np.array([each for curve in curves for each in (*curve.y, *curve.low, *curve.high)], dtype=float)
     axis = axis_of(values[np.isfinite(values)], share=share, rounded=True)

@@ -51,14 +51,10 @@ class Chart(NamedTuple):
 
 
 def draw_chart(title: str, note: str, lines: Sequence[Line], *, share: bool = False, stacked: bool = False) -> Chart:
-    """Draws series over optimizer steps.
+    """Draws series over optimizer steps; `stacked` ones add up and are drawn as areas.
 
-    Args:
-        title: What is shown, with its unit.
-        note: How to read it, one sentence.
-        lines: The series. Long ones are averaged into 150 stretches, with a band from minimum to maximum.
-        share: Whether values lie in 0..1 and the axis counts percent from 0.
-        stacked: Whether the series add up and are drawn as areas.
+    Long series are averaged into 150 stretches, with a band from minimum to maximum. With `share`, values lie in 0..1
+    and the axis counts percent from 0.
     """
     columns = _together(lines) if stacked else [downsample(line.series) for line in lines]
     ends = _pile(columns) if stacked else [(low, high) for _, _, low, high in columns]
@@ -97,10 +93,9 @@ def lines_across(axis: Axis, left: float, y: Callable[[Any], Any]) -> str:
 
 
 def downsample(series: Series, max_points: int = _MAX_POINTS) -> Stretches:
-    """Averages a series into at most `max_points` stretches.
+    """Averages a series into at most `max_points` stretches; steps without a value are left out.
 
-    Returns:
-        Mean step, mean, minimum and maximum of each stretch, `(P,)` each; steps without a value are left out.
+    Returns mean step, mean, minimum and maximum of each stretch, `(P,)` each.
     """
     kept = np.abs(series.values) < LARGEST  # not so for NaN
     width = max(1, math.ceil(kept.sum() / max_points))  # equal stretches: noise must not change along the curve
@@ -126,12 +121,7 @@ def _pile(columns: Sequence[Stretches]) -> list[tuple[NDArray[np.float64], NDArr
 
 
 class _Place:
-    """Where steps and values lie in a drawing.
-
-    Args:
-        axis: Of the values.
-        steps: Of each line.
-    """
+    """Where steps and values lie in a drawing."""
 
     def __init__(self, axis: Axis, steps: Iterable[NDArray[np.int64]]) -> None:
         found = np.concatenate([*steps, np.empty(0)])

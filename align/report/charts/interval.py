@@ -37,13 +37,8 @@ def draw_intervals(
 ) -> Chart:
     """Draws estimates as points with bars, and a line at 0; series take turns in colour beyond six.
 
-    Args:
-        title: What is shown.
-        note: How to read it, one sentence.
-        intervals: At least one.
-        unit: Of the axis.
-        share: Whether values are shares or differences of shares, and the axis counts percent.
-        order: Names of series, so that one has its colour in every chart; others come behind, as they are met.
+    Values are shares or differences of shares where the axis counts percent (`share`). A series in `order` has its
+    colour in every chart; others come behind, as they are met.
     """
     labels = list(dict.fromkeys(interval.label for interval in intervals))
     found = {interval.series for interval in intervals}

@@ -11,25 +11,15 @@ Metrics = Mapping[str, Series]
 
 
 class Panel(NamedTuple):
-    """A chart and the metrics in it, by their name in the legend; what a run did not log is left out.
+    """A chart and the metrics in it, by their name in the legend; what a run did not log is left out."""
 
-    Attributes:
-        title: What is shown, with its unit.
-        note: How to read it, one sentence.
-        keys: Metric to name in the legend.
-        beside: Only for runs that logged this too: a loss, say, means something else in each method.
-        share: Whether values lie in 0..1.
-        stacked: Whether the metrics add up; then all of them must be there.
-        colours: A colour per key.
-    """
-
-    title: str
-    note: str
-    keys: dict[str, str]
-    beside: str = ""
-    share: bool = False
-    stacked: bool = False
-    colours: Sequence[int] = range(NUM_COLOURS)
+    title: str  # with its unit
+    note: str  # how to read it, one sentence
+    keys: dict[str, str]  # metric to name in the legend
+    beside: str = ""  # only for runs that logged this too: a loss, say, means something else in each method
+    share: bool = False  # whether values lie in 0..1
+    stacked: bool = False  # whether the metrics add up; then all of them must be there
+    colours: Sequence[int] = range(NUM_COLOURS)  # one per key
 
     def metrics_of(self, metrics: Metrics) -> list[str]:
         """Lists the keys that a run has for this chart."""

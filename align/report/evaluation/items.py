@@ -77,15 +77,7 @@ def pick(
     *,
     most_each: int = _MOST_EACH,
 ) -> list[Item]:
-    """Picks a bounded number of items, spread evenly over those of a reason, and reads the text of these only.
-
-    Args:
-        path: `items.parquet`.
-        models: Names of the models, the one asked about first.
-        reasons: Why items are shown and which ones, in their order.
-        show: Makes an item of its rows by model.
-        most_each: Items of one reason.
-    """
+    """Picks a bounded number of items, spread evenly over those of a reason, and reads the text of these only."""
     why: dict[str, str] = {}
     for reason, ids in reasons:
         fresh = list(dict.fromkeys(name for name in ids if name not in why))
@@ -128,14 +120,7 @@ def read_items(
 ) -> list[Any]:
     """Reads rows of a parquet table, all or those of some items; no rows if there is no such file.
 
-    Args:
-        path: The table.
-        columns: Which to read, of those that it has; all if not given.
-        ids: Items whose rows are read; all if not given.
-        needs: Columns that it must have, beside `id` and `model`.
-
-    Raises:
-        RunFolderError: If the file is no table, or that of another evaluation.
+    It must have `id`, `model` and what it `needs`, or it is that of another evaluation.
     """
     import pyarrow.parquet as parquet
 
@@ -158,11 +143,7 @@ def read_items(
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Reads JSON lines; none if there is no such file.
-
-    Raises:
-        RunFolderError: If a line is not JSON; the message names it.
-    """
+    """Reads JSON lines; none if there is no such file."""
     rows: list[dict[str, Any]] = []
     if not path.exists():
         return rows

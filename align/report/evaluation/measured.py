@@ -20,15 +20,10 @@ _ROUNDING = 1e-9  # of differences of values of the same items
 
 @dataclass(frozen=True)
 class Words:
-    """Labels and meanings of metrics; an entry that ends in `/`, `_` or `@` is of all metrics that begin so.
-
-    Attributes:
-        glossary: Them.
-        sides: Which values of a reward are better, by its name, of those that are measured.
-    """
+    """Labels and meanings of metrics; an entry that ends in `/`, `_` or `@` is of all metrics that begin so."""
 
     glossary: Mapping[str, Meaning]
-    sides: Mapping[str, str] = field(default_factory=dict)
+    sides: Mapping[str, str] = field(default_factory=dict)  # which values of a reward are better, by its name
 
     def label(self, metric: str) -> str:
         """Names a metric for a reader."""
@@ -101,16 +96,7 @@ def draw_metrics(
     *,
     is_share: bool,
 ) -> Chart | None:
-    """Draws the metrics that have an interval, one line each, with a dot per column; None if there is none.
-
-    Args:
-        title: Of the chart.
-        note: How to read it.
-        metrics: What to draw, from top to bottom.
-        columns: The estimates.
-        labels: Words for each metric.
-        is_share: Whether they are shares, or differences of shares.
-    """
+    """Draws the metrics that have an interval, one line each, with a dot per column; None if there is none."""
     points = [
         Interval(labels[metric], name, cell.value, cell.low, cell.high)
         for metric in list(metrics)[:_MOST_LABELS]
@@ -146,18 +132,11 @@ def all_known(cells: Mapping[str, Estimate]) -> dict[str, Estimate | None]:
 
 
 class Numbers(NamedTuple):
-    """What was measured.
+    """What was measured."""
 
-    Attributes:
-        names: Of the models, the one asked about first; the others are its baselines.
-        values: By model and metric.
-        differences: By pair of models, as `a - b`, and metric.
-        words: Labels of metrics.
-    """
-
-    names: list[str]
-    values: Cells
-    differences: Cells
+    names: list[str]  # of the models, the one asked about first; the others are its baselines
+    values: Cells  # by model and metric
+    differences: Cells  # by pair of models, as `a - b`, and metric
     words: Words
 
     def of_first(self, metric: str) -> Estimate | None:
@@ -276,14 +255,7 @@ def compared(
 ) -> str:
     """Says what two models have and how far they lie apart, and of how many items where those are not the same.
 
-    Args:
-        model: Its name.
-        ours: What it has.
-        baseline: Name of the other.
-        theirs: What that one has.
-        difference: On the items of both.
-        is_share: Whether the values are shares.
-        show: Writes a value; by default without its interval.
+    `show` writes a value; by default without its interval.
 
     Example:
         >>> difference = Estimate(0.2, 0.1, 0.3, 90)

@@ -51,18 +51,7 @@ _PARTS: dict[type[Answers], Callable[[Path, Any, Numbers], Own]] = {
 
 
 def build_evaluation_report(folder: Path, out: Path | None = None) -> Path:
-    """Writes the report of an evaluation.
-
-    Args:
-        folder: What `align eval` or `scripts/evaluate.py` wrote.
-        out: The HTML file; `report.html` in the folder if not given.
-
-    Returns:
-        The file written.
-
-    Raises:
-        RunFolderError: If `evaluation.json` is missing, or a file is broken.
-    """
+    """Writes the report of an evaluation into its folder, or as `out`, and returns the file."""
     view = evaluation_view(folder, read_record(folder / EVALUATION_FILE))
     return write_page("evaluation.html.j2", out or folder / "report.html", title=view.title, view=view)
 
@@ -109,13 +98,7 @@ def few_items(count: int, noun: str) -> Iterator[Finding]:
 
 
 def suite_sections(record: Answers, words: Words, shares: Collection[str]) -> Iterator[Section]:
-    """Yields a section for each suite: a chart for each family of its metrics, and all of them as a table.
-
-    Args:
-        record: What was measured.
-        words: Labels of metrics.
-        shares: Metrics that are shares, or differences of shares.
-    """
+    """Yields a section for each suite: a chart for each family of its metrics, and all of them as a table."""
     for name, suite in record.suites.items():
         metrics = list(dict.fromkeys(metric for cells in suite.values() for metric in cells))
         own = {model: all_known(cells) for model, cells in suite.items()}

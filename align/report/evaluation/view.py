@@ -47,25 +47,15 @@ class Option(NamedTuple):
 
 
 class Side(NamedTuple):
-    """What one model did with an item.
-
-    Attributes:
-        model: Its name.
-        is_right: Whether its first answer is right.
-        facts: Answers, outcome and scores, by the name to show.
-        trace: Its reasoning.
-        completion: All it wrote.
-        is_split: Whether its answers disagree with each other.
-        verdict: Where right and wrong do not say it.
-    """
+    """What one model did with an item."""
 
     model: str
-    is_right: bool
-    facts: dict[str, str]
-    trace: str
-    completion: str
-    is_split: bool
-    verdict: str = ""
+    is_right: bool  # whether its first answer is right
+    facts: dict[str, str]  # answers, outcome and scores, by the name to show
+    trace: str  # its reasoning
+    completion: str  # all it wrote
+    is_split: bool  # whether its answers disagree with each other
+    verdict: str = ""  # where right and wrong do not say it
 
 
 class Item(NamedTuple):
@@ -90,67 +80,36 @@ class Listing(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Own:
-    """What one kind of evaluation of models that were asked has of its own on the page.
+    """What one kind of evaluation of models that were asked has of its own on the page."""
 
-    Attributes:
-        noun: What was asked, in the plural.
-        headline: The metrics to show first.
-        shares: Metrics that are shares, or differences of shares.
-        verdict: What to take away, one sentence each.
-        facts: What was run, by the name to show.
-        items: Items with their answers.
-        items_note: Which items those are.
-        label: What was asked, where the list of facts has a longer name for it.
-        findings: What weakens it, beside the warnings of the record.
-        details: Long texts by their title.
-        sections: What comes behind the sections of the suites.
-        by_suite: Whether suites have sections.
-    """
-
-    noun: str
-    headline: Sequence[str]
-    shares: Collection[str]
-    verdict: Iterable[str]
-    facts: Mapping[str, str]
+    noun: str  # what was asked, in the plural
+    headline: Sequence[str]  # metrics to show first
+    shares: Collection[str]  # metrics that are shares, or differences of shares
+    verdict: Iterable[str]  # what to take away, one sentence each
+    facts: Mapping[str, str]  # what was run, by the name to show
     items: Sequence[Item]
-    items_note: str
-    label: str = ""
-    findings: Iterable[Finding] = ()
-    details: Mapping[str, str] = field(default_factory=dict)
-    sections: Sequence[Section] = ()
-    by_suite: bool = True
+    items_note: str  # which items those are
+    label: str = ""  # what was asked, where the list of facts has a longer name for it
+    findings: Iterable[Finding] = ()  # what weakens it, beside the warnings of the record
+    details: Mapping[str, str] = field(default_factory=dict)  # long texts by their title
+    sections: Sequence[Section] = ()  # behind those of the suites
+    by_suite: bool = True  # whether suites have sections
 
 
 @dataclass(frozen=True)
 class EvaluationView:
-    """The page, in its order.
-
-    Attributes:
-        title: Of the page.
-        verdict: What to take away, one sentence each.
-        findings: What its reader should know before believing it.
-        headline: Main metrics by model, with differences to the baselines.
-        compared: How many metrics were compared; empty without a baseline.
-        charts: The headline as charts.
-        facts: What was run.
-        models: Which models.
-        details: Long texts by their title: command, prompt template, versions.
-        sections: The suites.
-        listings: Items won and lost.
-        items: Items with their answers.
-        items_note: Which items those are.
-    """
+    """The page, in its order."""
 
     title: str
-    verdict: Sequence[str]
-    findings: Sequence[Finding]
-    headline: Table | None
-    compared: str
-    charts: Sequence[Chart]
-    facts: dict[str, str]
+    verdict: Sequence[str]  # what to take away, one sentence each
+    findings: Sequence[Finding]  # what its reader should know before believing it
+    headline: Table | None  # main metrics by model, with differences to the baselines
+    compared: str  # how many metrics were compared; empty without a baseline
+    charts: Sequence[Chart]  # the headline as charts
+    facts: dict[str, str]  # what was run
     models: Grid
-    details: dict[str, str]
+    details: dict[str, str]  # long texts by their title: command, prompt template, versions
     sections: Sequence[Section]
-    listings: Sequence[Listing] = ()
+    listings: Sequence[Listing] = ()  # items won and lost
     items: Sequence[Item] = field(default_factory=list)
-    items_note: str = ""
+    items_note: str = ""  # which items those are

@@ -51,9 +51,7 @@ def first_words(row: Row) -> str:
 def rewards_of(row: Row, weights: Weights = UNKNOWN) -> dict[str, Any]:
     """Returns the columns of rewards and audits; a number that a tool, a reward or a data set wrote is none of them.
 
-    Args:
-        row: Of a completions table.
-        weights: Of the rewards; where none of them has a column here, each number that is no other column counts.
+    Where none of the rewards that have a weight has a column here, each number that is no other column counts.
     """
     numbers = {key: value for key, value in row.items() if value is None or isinstance(value, int | float)}
     if weights.keys().isdisjoint(row):
@@ -88,12 +86,7 @@ def total_reward(row: Row, weights: Weights = UNKNOWN) -> float | None:
 
 
 def reward_weights(recipe: Mapping[str, Any], logged: Iterable[str]) -> Weights:
-    """Returns the weight of each reward of a run: those of its recipe, and 1 for one that an environment brought.
-
-    Args:
-        recipe: Of the run.
-        logged: Names of its metrics, among them the mean of each reward.
-    """
+    """Returns the weight of each reward of a run: those of its recipe, and 1 for one that an environment brought."""
     specs, weights = recipe.get("reward_funcs"), recipe.get("reward_weights")
     names = [short_name(str(spec)) for spec in specs] if isinstance(specs, list) else []
     if not isinstance(weights, list) or len(weights) != len(names):

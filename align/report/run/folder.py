@@ -55,11 +55,7 @@ class RunFolder:
 
 
 def read_run_folder(path: Path) -> RunFolder:
-    """Reads a run folder; completions, pairs and `evaluation.json` may be missing, the rest may not.
-
-    Raises:
-        RunFolderError: If the folder or a file is missing, empty or broken; the message names the file and the line.
-    """
+    """Reads a run folder; completions, pairs and `evaluation.json` may be missing, the rest may not."""
     if not path.is_dir():
         wrong = "it is a file" if path.exists() else "there is no such folder"
         raise RunFolderError(
@@ -90,9 +86,6 @@ def read_metrics(path: Path) -> tuple[dict[str, Series], list[int]]:
     A process killed while it writes leaves such a line, and a resumed run appends behind it. A run that went on from
     an earlier checkpoint logs steps again; what was logged from there on before is of a model that is gone. An
     evaluation that it makes up for before its first step is of the model that was there.
-
-    Raises:
-        RunFolderError: If a line is JSON but no logged step, or no line can be read.
     """
     points: dict[str, dict[int, float]] = {}
     broken = []
@@ -184,11 +177,7 @@ def _parse_recipe(path: Path, text: str) -> dict[str, Any]:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """Reads a file that holds a JSON object.
-
-    Raises:
-        RunFolderError: If it is missing, empty or something else.
-    """
+    """Reads a file that holds a JSON object."""
     value = _read_json(path)
     if not isinstance(value, dict):
         raise RunFolderError(f"{path} must hold a JSON object, got a {type(value).__name__}.")

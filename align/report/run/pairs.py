@@ -87,11 +87,8 @@ def _share(row: Mapping[str, Any], texts: Mapping[str, str], spans: Mapping[str,
 def mark_text(text: str, spans: Any, longest: int) -> list[Piece]:
     """Cuts a text at its spans, and shows a long one around them only.
 
-    Args:
-        text: The text.
-        spans: Character offsets `[[start, end], ...]`, half-open. Offsets outside the text and things that are no
-            offsets mark nothing, because a page about a run should not fail on one row.
-        longest: Characters to show in all.
+    Spans are character offsets `[[start, end], ...]`, half-open. Offsets outside the text and things that are no
+    offsets mark nothing, because a page about a run should not fail on one row.
 
     Example:
         >>> [(piece.text, piece.marked) for piece in mark_text("It is in Paris.", [[9, 14]], 100)]

@@ -34,22 +34,16 @@ _PHASES = {
 
 
 class ReportParts(NamedTuple):
-    """The words of a method on a page.
+    """The words of a method on a page."""
 
-    Attributes:
-        facts: Names to show for settings; its own ones have a line without one, too.
-        charts: Draws the charts of one run, the most telling first; None for what it did not log.
-        findings: Lists what looks wrong in a run.
-        compared: Charts of several runs, one line for each.
-        unused: Settings that a run with these settings does not use.
-        describe_marks: Says what the marks in its pairs mean.
-    """
-
-    facts: Mapping[str, str] = LENGTH
+    facts: Mapping[str, str] = LENGTH  # names to show for settings; its own ones have a line without one, too
+    # draws those of one run, the most telling first; None for what it did not log
     charts: Callable[[Metrics], Sequence[Chart | None]] = lambda metrics: []
-    findings: Callable[[RunFolder], Sequence[Finding]] = lambda run: []
-    compared: Sequence[Panel] = ()
+    findings: Callable[[RunFolder], Sequence[Finding]] = lambda run: []  # what looks wrong in a run
+    compared: Sequence[Panel] = ()  # charts of several runs, one line for each
+    # settings that a run with these settings does not use
     unused: Callable[[Mapping[str, Any]], Sequence[str]] = lambda recipe: ()
+    # says what the marks in its pairs mean
     describe_marks: Callable[[Mapping[str, Any], Sequence[Mapping[str, Any]]], str] = lambda recipe, rows: ""
 
     def beside(self, facts: Mapping[str, str], panels: Sequence[Panel], compared: Sequence[Panel]) -> "ReportParts":

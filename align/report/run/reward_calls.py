@@ -24,25 +24,15 @@ class CalledRow(NamedTuple):
 
 
 class RewardCalls(NamedTuple):
-    """The calls of all rewards of a run.
+    """The calls of all rewards of a run."""
 
-    Attributes:
-        counts: One row per reward: column to text.
-        rows: The slowest completions, then failed ones of every kind.
-        spent: One row per reward that asks a model: column to text; steps that were taken again count, too.
-    """
-
-    counts: list[dict[str, str]]
-    rows: list[CalledRow]
-    spent: list[dict[str, str]]
+    counts: list[dict[str, str]]  # one row per reward: column to text
+    rows: list[CalledRow]  # the slowest completions, then failed ones of every kind
+    spent: list[dict[str, str]]  # one row per reward that asks a model; steps that were taken again count, too
 
 
 def read_reward_calls(folder: Path) -> RewardCalls | None:
-    """Reads `rewards.jsonl` of a run; None if there is none. A line that a kill cut short is left out.
-
-    Raises:
-        RunFolderError: If it cannot be read, or a line is JSON and no call of a reward.
-    """
+    """Reads `rewards.jsonl` of a run; None if there is none. A line that a kill cut short is left out."""
     path = folder / _FILE
     if not path.exists():
         return None

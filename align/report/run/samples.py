@@ -34,43 +34,24 @@ ANSWERS_DIFFER, REWARDS_DIFFER = "answers disagree", "rewards disagree"
 
 
 class Sample(NamedTuple):
-    """One completion as the report shows it.
+    """One completion as the report shows it."""
 
-    Attributes:
-        key: Tells it from all others of its run, also when the page is written anew.
-        why: Why it was picked.
-        step: The optimizer step.
-        reward: What it earned in all; empty where no reward had an opinion.
-        gold: The right answer, empty where none was saved.
-        outcome: What became of its answers, empty where that was not looked at.
-        words: How it begins.
-        differs: What disagrees in it.
-        answers: Words on its answers, by the name to show.
-        rewards: By the name of the reward.
-        prompt: Text.
-        trace: Text.
-        completion: Text.
-        others: What a method or a reward saved of its own.
-        images: Of the prompt.
-        calls: Of tools.
-    """
-
-    key: str
-    why: str
+    key: str  # tells it from all others of its run, also when the page is written anew
+    why: str  # it was picked
     step: int
-    reward: str
-    gold: str
-    outcome: str
-    words: str
-    differs: list[str]
-    answers: dict[str, str]
-    rewards: dict[str, str]
+    reward: str  # in all; empty where no reward had an opinion
+    gold: str  # empty where none was saved
+    outcome: str  # of its answers, empty where that was not looked at
+    words: str  # how it begins
+    differs: list[str]  # what disagrees in it
+    answers: dict[str, str]  # words on them, by the name to show
+    rewards: dict[str, str]  # by name
     prompt: str
     trace: str
     completion: str
-    others: dict[str, str]
-    images: Filmstrip = Filmstrip()
-    calls: Sequence[ShownCall] = ()
+    others: dict[str, str]  # what a method or a reward saved of its own
+    images: Filmstrip = Filmstrip()  # of the prompt
+    calls: Sequence[ShownCall] = ()  # of tools
 
 
 def pick_samples(
@@ -83,12 +64,6 @@ def pick_samples(
 
     Disagreeing rows are those whose second answer is not the first, by descending advantage (what the update pushed
     towards although trace and answer do not belong together), then those that one reward finds good and another bad.
-
-    Args:
-        rows: Rows of the completions tables, in step order.
-        limit: Completions to pick at most.
-        thumbnails: Reads the images of the rows; without it none are shown.
-        weights: Of the rewards.
     """
     totals = [total_reward(row, weights) for row in rows]
     spread = _spread_of_rewards(rows, weights)

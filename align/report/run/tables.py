@@ -28,19 +28,12 @@ NOT_WRITTEN = "(not written)"
 
 
 class Row(NamedTuple):
-    """A metric in a table of estimates.
-
-    Attributes:
-        label: Its name for a reader.
-        meaning: One line on what it counts.
-        cells: An estimate per column, `None` where nothing was measured.
-        better: `higher` or `lower`, where one of them is better.
-    """
+    """A metric in a table of estimates."""
 
     label: str
-    meaning: str
-    cells: list[Estimate | None]
-    better: str = ""
+    meaning: str  # one line on what it counts
+    cells: list[Estimate | None]  # per column; None where nothing was measured
+    better: str = ""  # `higher` or `lower`, where one of them is
 
     def verdict(self, difference: Estimate) -> str:
         """Says whether a difference is for the better or the worse, if its interval does not hold 0."""
