@@ -25,52 +25,30 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class RarePair:
-    """Two values of two columns that are seen together less often than their frequencies say.
+    """Two values of two columns that are seen together less often than their frequencies say."""
 
-    Attributes:
-        first: The one, as `column=value`.
-        second: The other.
-        n_first: Different rows with the one.
-        n_second: With the other.
-        n: With both.
-        expected: What `n` would be if neither depended on the other.
-        pmi: Pointwise mutual information in bits; None where no row has both.
-    """
-
-    first: str
+    first: str  # as `column=value`
     second: str
-    n_first: int
-    n_second: int
-    n: int
-    expected: float
-    pmi: float | None
+    n_first: int  # different rows with the one
+    n_second: int  # with the other
+    n: int  # with both
+    expected: float  # what `n` would be if neither depended on the other
+    pmi: float | None  # pointwise mutual information in bits; None where no row has both
 
 
 @dataclass(frozen=True)
 class AttributeFinding:
-    """What looking at pairs of attributes found.
-
-    Attributes:
-        columns: Of the attributes.
-        n: Different rows that were counted.
-        num_frequent: Pairs of frequent values.
-        num_rare: Of those, how many are rarely seen together.
-        num_unseen: Of those, how many are in no row.
-        rare: The rarest for what was expected; unseen ones first.
-        counter: Rows with a rare pair.
-        common: As many without, none of whose pairs is seen less often than expected.
-        shared_prompts: Rows in neither group whose prompt a row of a group has.
-    """
+    """What looking at pairs of attributes found."""
 
     columns: list[str]
-    n: int
-    num_frequent: int
-    num_rare: int
-    num_unseen: int
-    rare: list[RarePair]
-    counter: int
-    common: int
-    shared_prompts: int
+    n: int  # different rows that were counted
+    num_frequent: int  # pairs of frequent values
+    num_rare: int  # of those, how many are rarely seen together
+    num_unseen: int  # of those, how many are in no row
+    rare: list[RarePair]  # the rarest for what was expected; unseen ones first
+    counter: int  # rows with a rare pair
+    common: int  # as many without, none of whose pairs is seen less often than expected
+    shared_prompts: int  # rows in neither group whose prompt a row of a group has
 
 
 class Grouped(NamedTuple):
@@ -82,33 +60,19 @@ class Grouped(NamedTuple):
 
 
 class _Table(NamedTuple):
-    """How often the values of two columns meet.
+    """How often the values of two columns meet."""
 
-    Attributes:
-        at: `(N,)` cell of each row.
-        pmi: `(cells,)` in bits, minus infinity where no row is.
-        frequent: `(cells,)` whether both values are frequent enough to say something.
-        n: `(cells,)` rows.
-        expected: `(cells,)` rows, if neither depended on the other.
-        margins: `(cells,)` rows with the one value, and with the other.
-        values: `(cells,)` numbers of both values.
-    """
-
-    at: Numbers
-    pmi: Values
-    frequent: Flags
-    n: Values
-    expected: Values
-    margins: tuple[Values, Values]
-    values: tuple[Numbers, Numbers]
+    at: Numbers  # `(N,)` cell of each row
+    pmi: Values  # `(cells,)` in bits, minus infinity where no row is
+    frequent: Flags  # `(cells,)` whether both values are frequent enough to say something
+    n: Values  # `(cells,)` rows
+    expected: Values  # `(cells,)` rows, if neither depended on the other
+    margins: tuple[Values, Values]  # `(cells,)` rows with the one value, and with the other
+    values: tuple[Numbers, Numbers]  # `(cells,)` numbers of both values
 
 
 class AttributeData:
-    """Takes up the attributes of every row.
-
-    Args:
-        columns: Their names, two or more.
-    """
+    """Takes up the attributes of every row."""
 
     def __init__(self, columns: Sequence[str]) -> None:
         self.columns = list(columns)
@@ -121,13 +85,7 @@ class AttributeData:
             self._values.append(known.setdefault(value, len(known)))
 
     def find(self, seen: Seen, rows: Compared, left_out: Flags) -> Grouped:
-        """Finds rare pairs among different rows, and gives rows that have one, and as many that have none, a group.
-
-        Args:
-            seen: The rows.
-            rows: What they are to each other.
-            left_out: `(N,)` which rows are left out for another reason, and get no group.
-        """
+        """Gives a group to different rows with a rare pair, and to as many without; none to rows that are left out."""
         values = np.frombuffer(self._values, dtype=np.int64).reshape(-1, len(self.columns))
         counted = np.flatnonzero(rows.distinct)
         groups = [""] * len(values)

@@ -26,11 +26,7 @@ UNITS = {
 
 
 class CueData:
-    """What cues are looked for in.
-
-    Args:
-        kind: Of the rows.
-    """
+    """What cues are looked for in."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -63,11 +59,7 @@ class CueData:
             self._num_confounders = len(entry.confounders)
 
     def find(self, seen: Seen, rows: Compared) -> tuple[Cues | None, list[str]]:
-        """Looks for cues among distinct rows.
-
-        Returns:
-            What was found, None where nothing could be tested, and sentences on what cannot be said.
-        """
+        """Looks for cues among distinct rows; None where nothing is tested, and sentences on what cannot be said."""
         kept = rows.distinct
         if self.kind in ("questions", "sft"):
             kept = first_of_prompt(kept, seen)

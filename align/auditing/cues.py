@@ -26,73 +26,39 @@ _SURE = 1.96
 
 @dataclass(frozen=True)
 class Cue:
-    """One feature that goes with a label.
+    """One feature that goes with a label."""
 
-    Attributes:
-        name: The feature, such as `begins with "sure"`.
-        where: What has it.
-        goes_with: The label.
-        n: Units that have it and can tell: pairs of prompts counted once, questions, texts.
-        hits: Of those, how many are with the label.
-        share: Of hits; the rank correlation of outcomes.
-        expected: What the share would be without an effect.
-        low: End of the 95 % interval of the share.
-        high: Other end.
-        effect: Share above what is expected.
-        within_length: The same among units of similar length.
-        p_value: Adjusted (Benjamini-Hochberg).
-        z: What cues are ranked by.
-        also: Features of the same units.
-        rows: Three rows in which it is so.
-        todo: What can be done.
-        information: Measures of the papers, where there are classes.
-    """
-
-    name: str
-    where: str
-    goes_with: str
-    n: int
-    hits: float
-    share: float
-    expected: float
-    low: float
+    name: str  # such as `begins with "sure"`
+    where: str  # what has it
+    goes_with: str  # the label
+    n: int  # units that have it and can tell: pairs of prompts counted once, questions, texts
+    hits: float  # of those, how many are with the label
+    share: float  # of hits; the rank correlation of outcomes
+    expected: float  # what the share would be without an effect
+    low: float  # end of the 95 % interval of the share
     high: float
-    effect: float
-    within_length: float
-    p_value: float
-    z: float
-    also: list[str]
-    rows: list[str]
-    todo: list[str]
-    information: Information | None
+    effect: float  # share above what is expected
+    within_length: float  # the same among units of similar length
+    p_value: float  # adjusted (Benjamini-Hochberg)
+    z: float  # what cues are ranked by
+    also: list[str]  # features of the same units
+    rows: list[str]  # three in which it is so
+    todo: list[str]  # what can be done
+    information: Information | None  # measures of the papers, where there are classes
 
 
 @dataclass(frozen=True)
 class Cues:
-    """What came of the tests.
+    """What came of the tests."""
 
-    Attributes:
-        found: Cues, the strongest first.
-        num_tested: Features tested.
-        num_by_length: Features that pass alone and not among units of similar length.
-        unit: What is counted.
-    """
-
-    found: list[Cue]
-    num_tested: int
-    num_by_length: int
-    unit: str
+    found: list[Cue]  # the strongest first
+    num_tested: int  # features
+    num_by_length: int  # features that pass alone and not among units of similar length
+    unit: str  # what is counted
 
 
 def find_cues(tests: Sequence[Tested], unit: str, kind: str, name_row: Callable[[int], str]) -> Cues:
-    """Picks what passes a false discovery rate of 5 % over all tests, with 10 points or more, and 5 at one length.
-
-    Args:
-        tests: Of one data set.
-        unit: What is counted.
-        kind: Of its rows.
-        name_row: Names the row of a unit.
-    """
+    """Picks what passes a false discovery rate of 5 % over all tests, with 10 points or more, and 5 at one length."""
     adjusted, alone = (
         adjust(np.concatenate([getattr(each, name) for each in tests] or [np.zeros(0)]))
         for name in ("p_values", "p_raw")
@@ -169,12 +135,7 @@ def _cue(test: Tested, lead: Lead, p_value: float, kind: str, name_row: Callable
 def remedies(kind: str, where: str, feature: str, name: str, surplus: int) -> list[str]:
     """Lists what can be done, the cheapest first.
 
-    Args:
-        kind: Of the rows.
-        where: What has the feature.
-        feature: Type of the feature.
-        name: The feature.
-        surplus: Rows with the cue that would have to go until the rest are no cue.
+    `surplus` is how many rows with the cue would have to go until the rest are no cue.
     """
     if feature == "place":
         return ["`dataset.shuffle_options: true` draws the order of the options, at no cost."]

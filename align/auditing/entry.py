@@ -16,45 +16,25 @@ REFERENCES = ("answer", "reference", "solution", "label")  # what a reward compa
 
 
 class Entry(NamedTuple):
-    """One row.
-
-    Attributes:
-        id: Its name.
-        file: Where it is from, as given.
-        row: Line of a JSONL or CSV file, else number of the record; 0 where it is not known.
-        prompt: All that is asked, as one text.
-        sides: Both responses of a pair, the options of a question, or the one text of other kinds.
-        gold: Which side is the better or the right one; None where none is.
-        label: Gold of a kind without sides to pick from.
-        group: What the row belongs to.
-        images: Digests of their content.
-        outcome: What was observed.
-        confounders: What may have moved it, in the order in which they were named.
-        masked: Text that should not give the gold away.
-        attributes: Values of the columns whose pairs are looked at.
-        asked: The prompt as it stands there, where it may be messages.
-        trace: How the answer was reached.
-        source: Who wrote the trace.
-        correct: Whether the trace is right.
-    """
+    """One row."""
 
     id: str
-    file: str
-    row: int
-    prompt: str
-    sides: tuple[str, ...] = ()
-    gold: int | None = None
-    label: str | None = None
+    file: str  # as given
+    row: int  # line of a JSONL or CSV file, else number of the record; 0 where it is not known
+    prompt: str  # all that is asked, as one text
+    sides: tuple[str, ...] = ()  # both responses of a pair, the options of a question, or the one text of other kinds
+    gold: int | None = None  # which side is the better or the right one
+    label: str | None = None  # gold of a kind without sides to pick from
     group: str | None = None
-    images: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()  # digests of their content
     outcome: float | None = None
-    confounders: tuple[float, ...] = ()
-    masked: str | None = None
-    attributes: tuple[str, ...] = ()
-    asked: str | Sequence[Message] | None = None
-    trace: str | None = None
-    source: str | None = None
-    correct: bool | None = None
+    confounders: tuple[float, ...] = ()  # in the order in which they were named
+    masked: str | None = None  # text that should not give the gold away
+    attributes: tuple[str, ...] = ()  # values of the columns whose pairs are looked at
+    asked: str | Sequence[Message] | None = None  # the prompt as it stands there, where it may be messages
+    trace: str | None = None  # how the answer was reached
+    source: str | None = None  # who wrote the trace
+    correct: bool | None = None  # whether the trace is right
 
 
 @runtime_checkable
@@ -72,11 +52,7 @@ def reference_of(columns: Any) -> str | None:
 
 
 def entries_of(items: Iterable[Any], file: str) -> tuple[str, Iterator[Entry]]:
-    """Turns what a method read into entries.
-
-    Returns:
-        Their kind, empty if it is none that has entries, and the entries.
-    """
+    """Turns what a method read into entries; also returns their kind, empty if it is none that has entries."""
     items = items if isinstance(items, Sequence) else list(items)
     kinds = {Pair: "pairs", Question: "questions", PromptRow: "prompts", ObservedText: "outcomes"}
     if items and isinstance(items[0], Taught):

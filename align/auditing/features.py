@@ -88,21 +88,13 @@ def sizes(text: str) -> Sizes:
 
 
 class Features(NamedTuple):
-    """Which text has which feature, as pairs of numbers in no order, each pair once.
+    """Which text has which feature, as pairs of numbers in no order, each pair once."""
 
-    Attributes:
-        text: `(E,)` number of the text.
-        feature: `(E,)` number of the feature.
-        names: F names.
-        types: F types: `word`, `word pair`, `begins with`, `ends with`.
-        sizes: `(N, 8)` how much of each of `COUNTS` a text has.
-    """
-
-    text: Numbers
-    feature: Numbers
-    names: list[str]
-    types: list[str]
-    sizes: Numbers
+    text: Numbers  # `(E,)` number of the text
+    feature: Numbers  # `(E,)` number of the feature
+    names: list[str]  # F
+    types: list[str]  # F: `word`, `word pair`, `begins with`, `ends with`
+    sizes: Numbers  # `(N, 8)` how much of each of `COUNTS` a text has
 
     def beside(self, more: Iterable[tuple[str, str, Numbers]]) -> "Features":
         """Adds features: the name and the type of each, and the texts that have it."""
@@ -146,11 +138,7 @@ class Texts:
         self._sizes.extend(sizes(text))
 
     def features(self, kept: Flags) -> Features:
-        """Finds the features that at least `FEWEST` of the texts have.
-
-        Args:
-            kept: `(N,)` which texts; the others have no features.
-        """
+        """Finds the features that at least `FEWEST` of the texts that are kept, `(N,)`, have; the others have none."""
         words = np.frombuffer(self._words, dtype=np.int32)
         lengths = np.frombuffer(self._lengths, dtype=np.int32)
         counted = np.frombuffer(self._sizes, dtype=np.int32).reshape(-1, len(COUNTS)).astype(np.int64)

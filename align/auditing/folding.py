@@ -15,41 +15,27 @@ _AT_ONCE = 256  # cues that are compared with all stronger ones; more take more 
 
 
 class Lead(NamedTuple):
-    """A cue under which others are shown.
+    """A cue under which others are shown."""
 
-    Attributes:
-        test: Number of its test.
-        feature: Its number there.
-        is_positive: Whether it goes with the target.
-        words: Of its name, and of those shown under it.
-        also: What is shown under it: numbers of features.
-    """
-
-    test: int
-    feature: int
-    is_positive: bool
-    words: set[str]
-    also: list[int]
+    test: int  # its number
+    feature: int  # its number there
+    is_positive: bool  # whether it goes with the target
+    words: set[str]  # of its name, and of those shown under it
+    also: list[int]  # numbers of the features that are shown under it
 
 
 class Overlaps(NamedTuple):
-    """The stronger cues that one shares many units with.
+    """The stronger cues that one shares many units with."""
 
-    Attributes:
-        stronger: `(S,)` their numbers, ascending.
-        is_same: `(S,)` whether both are in nearly the same units; otherwise this cue is in part of the other's.
-    """
-
-    stronger: Numbers
+    stronger: Numbers  # `(S,)` their numbers, ascending
+    # `(S,)` both are in nearly the same units; otherwise this cue is in part of the other's
     is_same: NDArray[np.bool_]
 
 
 def fold(tests: Sequence[Tested], picked: Sequence[tuple[float, int, int]]) -> list[Lead]:
     """Puts a cue under the strongest one in the same units, or in more of them and with a word in common.
 
-    Args:
-        tests: Of one data set.
-        picked: A sort key, the number of the test and that of the feature of each cue, the strongest first.
+    Of each cue `picked` has a sort key, the number of the test and that of the feature, the strongest first.
     """
     groups: dict[tuple[int, bool], list[int]] = {}
     for number, (_, test, feature) in enumerate(picked):

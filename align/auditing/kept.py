@@ -37,9 +37,6 @@ def write_kept(audited: Audited, folder: Path, advance: Callable[[], None] = lam
     A row that is left out stands beside its file, its row, and the reason. Where attributes were named, rows with a
     group go to a third file, with it; a row keeps what it has, and none is made up. Dates are written as ISO 8601, and
     relative paths of images and videos from the folder of the files, unless `media_dir` says what they count from.
-
-    Raises:
-        DataError: If a row holds what JSON cannot, such as the bytes of an image, or has no place for another group.
     """
     num_kept = num_out = num_grouped = 0
     reasons = iter(zip(audited.reasons, audited.groups or [""] * len(audited.reasons), strict=True))
@@ -138,11 +135,7 @@ def _as_text(value: object) -> str:
 def move_paths(row: Mapping[str, Any], columns: Collection[str], old: Path, new: Path) -> dict[str, Any]:
     """Writes what was found from one folder as it is found from another one; other values stay as they are.
 
-    Args:
-        row: Its columns.
-        columns: Those that may hold paths: one, a list of them, or a block with a `path`.
-        old: What paths are relative to.
-        new: What they are to be relative to.
+    The columns may hold paths: one, a list of them, or a block with a `path`.
 
     Example:
         >>> move_paths({"image": ".", "id": "."}, ["image"], Path("/usr/lib"), Path("/usr/share"))

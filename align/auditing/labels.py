@@ -25,12 +25,8 @@ _BLOCK = 256  # features at once
 def compare_labels(where: str, kept: Flags, labels: Numbers, names: list[str], features: Features) -> Tested:
     """Tests which features a label has more often than the other labels, by Fisher's exact test.
 
-    Args:
-        where: What the texts are.
-        kept: `(N,)` which texts count: one of each prompt.
-        labels: `(N,)` number of each text's label; what those have that are not kept does not matter.
-        names: C names of the labels.
-        features: Of the texts.
+    One text of each prompt is kept. `labels` are `(N,)` numbers of the C names; what those have that are not kept does
+    not matter.
     """
     text, feature, feature_names, types, _ = features.beside(_counts(features, kept))
     stays = kept[text]
@@ -113,14 +109,7 @@ def compare_outcomes(
 
     Ranks of the outcome lose what a straight line through the ranks of the confounders explains of them, and so do the
     features; in the second test the strata of length are taken out, too. Texts of one prompt count as one: the test is
-    robust to what they share.
-
-    Args:
-        kept: `(N,)` which texts count.
-        outcome: `(N,)` what was observed.
-        confounders: `(N, C)` what may have moved it.
-        cluster: `(N,)` number of each text's prompt.
-        features: Of the texts.
+    robust to what they share. Outcomes are `(N,)`, confounders `(N, C)`; `cluster` numbers each text's prompt.
     """
     from scipy.stats import rankdata
 
@@ -165,14 +154,10 @@ def compare_outcomes(
 
 
 def _correlate(y: Values, known: Values, groups: Numbers, text: Numbers, starts: Numbers) -> tuple[Values, Values]:
-    """Computes partial correlations of features with an outcome, and their deviates.
+    """Computes `(F,)` partial correlations of features with an outcome `y`, `(N,)`, and their deviates.
 
-    Args:
-        y: `(N,)` outcome.
-        known: `(N, K)` what is taken out of both, with a column of ones.
-        groups: `(N,)` number of each text's group.
-        text: `(E,)` texts that have a feature, sorted by feature.
-        starts: `(F + 1,)` where each feature begins in them.
+    `known` is `(N, K)`, what is taken out of both, with a column of ones; `groups` numbers each text's group. `text`
+    has the `(E,)` texts that have a feature, sorted by feature, each of which begins at `starts`, `(F + 1,)`.
     """
     basis, _ = np.linalg.qr(known)
     rest = y - basis @ (basis.T @ y)

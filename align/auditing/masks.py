@@ -30,39 +30,22 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class MaskFinding:
-    """How well the gold can be told from the text of a column.
+    """How well the gold can be told from the text of a column."""
 
-    Attributes:
-        column: With the text.
-        n: Rows of different prompts, whose gold at least `FEWEST` rows have.
-        classes: Different golds.
-        accuracy: Share of golds told right, each by a model that has not seen its row.
-        low: End of its 95 % interval.
-        high: Other end.
-        permuted: Accuracy with golds permuted, in the mean.
-        permuted_most: The highest of them.
-        leaks: Whether the accuracy is higher than with any permutation.
-        phrases: What gives most away, with the gold.
-    """
-
-    column: str
-    n: int
-    classes: int
-    accuracy: float
-    low: float
+    column: str  # with the text
+    n: int  # rows of different prompts, whose gold at least `FEWEST` rows have
+    classes: int  # different golds
+    accuracy: float  # share of golds told right, each by a model that has not seen its row
+    low: float  # end of its 95 % interval
     high: float
-    permuted: float
-    permuted_most: float
-    leaks: bool
-    phrases: list[str]
+    permuted: float  # accuracy with golds permuted, in the mean
+    permuted_most: float  # the highest of them
+    leaks: bool  # whether the accuracy is higher than with any permutation
+    phrases: list[str]  # what gives most away, with the gold
 
 
 class MaskData:
-    """Takes up the text of a column and the gold of every row.
-
-    Args:
-        column: Its name.
-    """
+    """Takes up the text of a column and the gold of every row."""
 
     def __init__(self, column: str) -> None:
         self.column = column

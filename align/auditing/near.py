@@ -39,10 +39,6 @@ class NearRows:
     A row that is near an earlier one stands for no others, so that a thousand copies cost a thousand comparisons. Of
     rows for evaluation all stand for themselves, since a row that is near one need not be near a copy of it; what
     copies of both cost grows with their sum.
-
-    Attributes:
-        leaks: By row for training, the row for evaluation that it is nearest to, of those compared.
-        leaked: By row for evaluation, the row for training that is nearest to it, of those compared.
     """
 
     def __init__(self) -> None:
@@ -56,8 +52,8 @@ class NearRows:
         self._measured: dict[int, Shingles] = {}
         self._vocabulary = Vocabulary()
         self._seen: dict[bytes, int] = {}
-        self.leaks: dict[int, Near] = {}
-        self.leaked: dict[int, Near] = {}
+        self.leaks: dict[int, Near] = {}  # by row for training, the evaluation row that it is nearest to
+        self.leaked: dict[int, Near] = {}  # by evaluation row, the row for training that is nearest to it
 
     def hold_out(self, number: int, entry: Entry) -> None:
         """Takes a row for evaluation up, before those for training."""

@@ -23,25 +23,15 @@ NO_NAMES = Named()
 
 @dataclass(frozen=True)
 class Source:
-    """Where rows are, and how they are read.
+    """Where rows are, and how they are read."""
 
-    Attributes:
-        path: A file, a folder or a hub id.
-        split: Split of a folder or hub data set.
-        max_rows: Read only this many rows.
-        adapter: Public schema the rows are in.
-        columns: Our names of columns that have another name in the file.
-        media: How images and videos are read.
-        named: Columns that only the user can name.
-    """
-
-    path: str
-    split: str | None = None
-    max_rows: int | None = None
-    adapter: str | None = None
-    columns: Columns = field(default_factory=dict)
+    path: str  # a file, a folder or a hub id
+    split: str | None = None  # of a folder or hub data set
+    max_rows: int | None = None  # read only this many
+    adapter: str | None = None  # public schema the rows are in
+    columns: Columns = field(default_factory=dict)  # our names of columns that have another name in the file
     media: MediaSettings | None = None
-    named: Named = NO_NAMES
+    named: Named = NO_NAMES  # columns that only the user can name
 
 
 class ReadRow(NamedTuple):
@@ -52,20 +42,7 @@ class ReadRow(NamedTuple):
 
 
 class Reader:
-    """Reads one source, as often as asked.
-
-    Args:
-        source: Where the rows are.
-        kind: Of the rows; by their columns if empty.
-
-    Attributes:
-        kind: Of the rows.
-        file: Where they are, once a split is found.
-        report: What was read the last time.
-
-    Raises:
-        DataError: If there is nothing to read, or the kind is unknown.
-    """
+    """Reads one source, as often as asked; the kind of its rows is told by their columns if it is empty."""
 
     def __init__(self, source: Source, kind: str = "") -> None:
         self.source = source
@@ -78,14 +55,10 @@ class Reader:
                 "and `--outcome`, and what else moves the outcome with `--confounders`."
             )
         self._schema: Schema = schema_of(self.kind, source.adapter, source.columns or None, self._named)
-        self.report = DataReport(self.file)
+        self.report = DataReport(self.file)  # what was read the last time
 
     def read(self) -> Iterator[ReadRow]:
-        """Reads the rows in their order.
-
-        Raises:
-            DataError: If the file is missing or is not what its name says, or holds no rows.
-        """
+        """Reads the rows in their order."""
         self.report = report = DataReport(self.file)
         reader = MediaReader(media_folder(self.file), self.source.media)
         never, unread = NeverThere(self.file, self.source.columns), Unread(self._schema.also)

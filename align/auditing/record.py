@@ -18,50 +18,29 @@ AUDIT_FILE = "audit.json"
 
 @dataclass(frozen=True)
 class FileCount:
-    """What was read of a file.
+    """What was read of a file."""
 
-    Attributes:
-        file: As given.
-        use: `training` or `evaluation`.
-        read: Rows.
-        unusable: Rows left out of everything, by rule.
-        problems: The first of them, in words.
-    """
-
-    file: str
-    use: str
-    read: int
-    unusable: dict[str, int]
-    problems: list[str]
+    file: str  # as given
+    use: str  # `training` or `evaluation`
+    read: int  # rows
+    unusable: dict[str, int]  # rows left out of everything, by rule
+    problems: list[str]  # the first of them, in words
 
 
 @dataclass(frozen=True)
 class AuditRecord:
-    """One audit.
-
-    Attributes:
-        kind: Of the rows.
-        files: What was read.
-        num_rows: Rows for training that can be used.
-        num_distinct: Rows that cues are counted over.
-        rows: What comparing them found.
-        cues: What goes with a label; None where nothing could be tested.
-        mask: What the text of a column gives away; None if none was named, or nothing can be said.
-        attributes: Which pairs of attributes are rarely seen together; None likewise.
-        traces: How likely a student finds the traces; None likewise.
-        sentences: What cannot be said, and why.
-    """
+    """One audit; a part is None where it was not asked for, or nothing could be tested."""
 
     kind: str
     files: list[FileCount]
-    num_rows: int
-    num_distinct: int
-    rows: list[RowFinding]
-    cues: Cues | None
-    mask: MaskFinding | None
-    attributes: AttributeFinding | None
-    traces: TraceFinding | None
-    sentences: list[str]
+    num_rows: int  # rows for training that can be used
+    num_distinct: int  # rows that cues are counted over
+    rows: list[RowFinding]  # what comparing them found
+    cues: Cues | None  # what goes with a label
+    mask: MaskFinding | None  # what the text of a column gives away
+    attributes: AttributeFinding | None  # which pairs of attributes are rarely seen together
+    traces: TraceFinding | None  # how likely a student finds the traces
+    sentences: list[str]  # what cannot be said, and why
 
     def counts(self) -> dict[str, int]:
         """Returns what can stop a pipeline, by name."""

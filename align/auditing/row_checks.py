@@ -33,31 +33,18 @@ Check = Callable[[Row, RawRow], Entry]
 
 
 class Named(NamedTuple):
-    """Columns that only the user can name.
+    """Columns that only the user can name."""
 
-    Attributes:
-        label: Of SFT rows that are examples of classes.
-        text: What was shown, of outcomes.
-        outcome: What was observed.
-        confounders: What may have moved it.
-        prompt: What the text answers.
-        mask: Text that should not give the gold away.
-        attributes: What pairs are looked at of.
-        trace: How the answer was reached.
-        source: Who wrote the trace.
-        correct: Whether the trace is right.
-    """
-
-    label: str | None = None
-    text: str | None = None
-    outcome: str | None = None
-    confounders: tuple[str, ...] = ()
-    prompt: str | None = None
-    mask: str | None = None
-    attributes: tuple[str, ...] = ()
-    trace: str | None = None
-    source: str | None = None
-    correct: str | None = None
+    label: str | None = None  # of SFT rows that are examples of classes
+    text: str | None = None  # what was shown, of outcomes
+    outcome: str | None = None  # what was observed
+    confounders: tuple[str, ...] = ()  # what may have moved it
+    prompt: str | None = None  # what the text answers
+    mask: str | None = None  # text that should not give the gold away
+    attributes: tuple[str, ...] = ()  # what pairs are looked at of
+    trace: str | None = None  # how the answer was reached
+    source: str | None = None  # who wrote the trace
+    correct: str | None = None  # whether the trace is right
 
 
 def guess_kind(names: Sequence[str], named: Named) -> str:
@@ -108,11 +95,7 @@ def named_by(adapter: str | None, named: Named) -> Named:
 
 
 def schema_of(kind: str, adapter: str | None, columns: Columns | None, named: Named) -> Schema:
-    """Returns what rows of a kind look like.
-
-    Raises:
-        DataError: If there is no such adapter.
-    """
+    """Returns what rows of a kind look like."""
     needs = {
         "pairs": PAIR_COLUMNS,
         "questions": QUESTION_COLUMNS,

@@ -13,25 +13,15 @@ SHOWN = 3  # examples of a finding
 
 @dataclass(frozen=True)
 class RowFinding:
-    """One count.
+    """One count."""
 
-    Attributes:
-        name: For `--fail_on`.
-        count: Rows, or contents that contradict themselves.
-        of: How many there are.
-        text: What is counted.
-        todo: What to do about it.
-        examples: Rows, each with the one it belongs to where there is one.
-        numbers: More of it, by name.
-    """
-
-    name: str
-    count: int
-    of: int
-    text: str
-    todo: str
-    examples: list[str]
-    numbers: dict[str, Any] = field(default_factory=dict)
+    name: str  # for `--fail_on`
+    count: int  # rows, or contents that contradict themselves
+    of: int  # how many there are
+    text: str  # what is counted
+    todo: str  # what to do about it
+    examples: list[str]  # rows, each with the one it belongs to where there is one
+    numbers: dict[str, Any] = field(default_factory=dict)  # more of it, by name
 
 
 CONFLICTS = {

@@ -16,17 +16,11 @@ ROWS_PER_CLASS = 10
 
 
 class Content(NamedTuple):
-    """Digests of a row's parts, of 64 bits: two of a million different texts share one with a chance of 3e-8.
+    """Digests of a row's parts, of 64 bits: two of a million different texts share one with a chance of 3e-8."""
 
-    Attributes:
-        key: Everything but the gold: images, prompt and sides, whatever order the sides stand in.
-        gold: The content of what is right, so that letters and places do not count.
-        prompt: Images and prompt.
-    """
-
-    key: int
-    gold: int
-    prompt: int
+    key: int  # everything but the gold: images, prompt and sides, whatever order the sides stand in
+    gold: int  # the content of what is right, so that letters and places do not count
+    prompt: int  # images and prompt
 
 
 def content_of(entry: Entry, kind: str) -> Content:
@@ -63,11 +57,7 @@ def _plain(text: str) -> str:
 
 
 class Seen:
-    """What is kept of one set of rows: eight bytes a part.
-
-    Args:
-        kind: Of the rows.
-    """
+    """What is kept of one set of rows: eight bytes a part."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -133,29 +123,17 @@ class Seen:
 
 
 class Compared(NamedTuple):
-    """What the rows are to each other, `(N,)` each, of the training rows unless said.
+    """What the rows are to each other, `(N,)` each, of the training rows unless said."""
 
-    Attributes:
-        first: Index of the first row with this content and gold: its own where it repeats none.
-        conflict: Whether rows of the same content have another gold.
-        leaked: Whether it is also a row for evaluation.
-        eval_leaked: `(M,)` whether a row for evaluation is also one for training.
-        eval_prompts: `(M,)` whether its prompt is also in training, with other sides or another gold.
-        grouped: Whether its prompt stands in two groups.
-        prefix: Whether chosen is the beginning of rejected.
-        images: Whether its images have another gold under the same question, with other options.
-        has_classes: Whether golds exclude each other.
-    """
-
-    first: Numbers
-    conflict: Flags
-    leaked: Flags
-    eval_leaked: Flags
-    eval_prompts: Flags
-    grouped: Flags
-    prefix: Flags
-    images: Flags
-    has_classes: bool
+    first: Numbers  # index of the first row with this content and gold: its own where it repeats none
+    conflict: Flags  # whether rows of the same content have another gold
+    leaked: Flags  # whether it is also a row for evaluation
+    eval_leaked: Flags  # `(M,)` whether a row for evaluation is also one for training
+    eval_prompts: Flags  # `(M,)` whether its prompt is also in training, with other sides or another gold
+    grouped: Flags  # whether its prompt stands in two groups
+    prefix: Flags  # whether chosen is the beginning of rejected
+    images: Flags  # whether its images have another gold under the same question, with other options
+    has_classes: bool  # whether golds exclude each other
 
     @property
     def repeats(self) -> Flags:
@@ -211,11 +189,7 @@ def mix(key: Numbers, other: Numbers) -> Numbers:
 
 
 def shared_keys(values: Numbers, labels: Numbers) -> tuple[int, int, int]:
-    """Counts what breaks the rule that a value has one label.
-
-    Returns:
-        Values with several labels, pairs of rows that break the rule, and rows to remove until none does.
-    """
+    """Counts values with several labels, pairs of rows that break the rule of one label, and rows to remove for it."""
     if not len(values):
         return 0, 0, 0
     order = np.lexsort((labels, values))

@@ -27,19 +27,14 @@ Advance = Callable[[], None]
 class Audited(NamedTuple):
     """What an audit found.
 
-    Attributes:
-        record: Of all of it.
-        reasons: Why each row that can be used should be left out, and which row that is about; empty where it should
-            not be.
-        readers: Of the training rows, in their order.
-        groups: Of each row that can be used, for those that go to `counterfactual.jsonl`; empty for the others. None
-            if no attributes were named.
+    Of each row that can be used, there are the reason to leave it out and the row that is about, empty where it should
+    stay; and its group, if it goes to `counterfactual.jsonl`.
     """
 
     record: AuditRecord
     reasons: list[tuple[str, str]]
-    readers: list[Reader]
-    groups: list[str] | None = None
+    readers: list[Reader]  # of the training rows, in their order
+    groups: list[str] | None = None  # None if no attributes were named
 
 
 def audit(
@@ -51,18 +46,10 @@ def audit(
     traces: "TraceData | None" = None,
     advance: Advance = lambda: None,
 ) -> Audited:
-    """Audits rows for training, with those for evaluation if there are some.
+    """Audits rows for training, all of one kind, with those for evaluation if there are some.
 
-    Args:
-        sources: Where the rows for training are; all of one kind.
-        held_out: Where those for evaluation are.
-        kind: Of the rows; by the columns of the first file if empty.
-        traces: Takes up the traces of rows for training, to be scored.
-        near: Whether to look for rows that are nearly the same.
-        advance: Called after each row.
-
-    Raises:
-        DataError: If a file cannot be read, the kind is unknown, or no row can be used.
+    By the columns of the first file the kind is told if it is empty. `near` looks for rows that are nearly the same,
+    `traces` takes up those of rows for training, to be scored, and `advance` is called after each row.
     """
     readers = [Reader(sources[0], kind)]
     kind = readers[0].kind

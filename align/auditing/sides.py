@@ -24,47 +24,27 @@ _SMOOTHING = 5.0  # sides added to a stratum, of which as many are right as in a
 
 
 class Sides(NamedTuple):
-    """Which sides belong together; those of a set stand in a row.
+    """Which sides belong together; those of a set stand in a row."""
 
-    Attributes:
-        of_set: `(N,)` number of each side's set.
-        is_right: `(N,)` whether it is the better or the right one; one of each set is.
-        cluster: `(S,)` number of each set's prompt.
-        are_pairs: Whether the sets are pairs of answers; else options in the order in which they are shown.
-    """
-
-    of_set: Numbers
-    is_right: Flags
-    cluster: Numbers
-    are_pairs: bool
+    of_set: Numbers  # `(N,)` number of each side's set
+    is_right: Flags  # `(N,)` whether it is the better or the right one; one of each set is
+    cluster: Numbers  # `(S,)` number of each set's prompt
+    are_pairs: bool  # pairs of answers; else options in the order in which they are shown
 
 
 class Telling(NamedTuple):
-    """Which sets tell something about which feature: some of their sides have it and some do not.
+    """Which sets tell something about which feature: some of their sides have it and some do not."""
 
-    Attributes:
-        side: `(E,)` side of each occurrence of a feature.
-        feature: `(E,)` its feature.
-        names: F names, those of counts included.
-        types: F types.
-        key: `(E,)` number of the occurrence's set and feature together.
-        is_telling: `(K,)` whether these tell something.
-        set_of: `(T,)` the set of those that do.
-        of: `(T,)` their feature.
-        hit: `(T,)` how many of the sides that have it are right, 0 or 1.
-        chance: `(T,)` the share of sides that have it.
-    """
-
-    side: Numbers
-    feature: Numbers
-    names: list[str]
-    types: list[str]
-    key: Numbers
-    is_telling: Flags
-    set_of: Numbers
-    of: Numbers
-    hit: Values
-    chance: Values
+    side: Numbers  # `(E,)` side of each occurrence of a feature
+    feature: Numbers  # `(E,)` its feature
+    names: list[str]  # F, those of counts included
+    types: list[str]  # F
+    key: Numbers  # `(E,)` number of the occurrence's set and feature together
+    is_telling: Flags  # `(K,)` whether these tell something
+    set_of: Numbers  # `(T,)` the set of those that do
+    of: Numbers  # `(T,)` their feature
+    hit: Values  # `(T,)` how many of the sides that have it are right, 0 or 1
+    chance: Values  # `(T,)` the share of sides that have it
 
 
 def tell_apart(sides: Sides, features: Features) -> Telling:

@@ -17,14 +17,10 @@ _DCI_ROOT = 3  # `s` in DCI's factor of frequency
 
 
 def binomial(hits: Values, n: Values, expected: Values) -> Values:
-    """Computes two-sided exact binomial p-values, of twice the smaller tail.
+    """Computes two-sided exact binomial p-values, `(F,)`, of twice the smaller tail.
 
-    A share of hits between two counts is taken as the one nearer to what is expected.
-
-    Args:
-        hits: `(F,)` hits.
-        n: `(F,)` trials.
-        expected: `(F,)` chance of a hit; where it differs between trials, its mean, which makes the test more careful.
+    A share of hits between two counts is taken as the one nearer to what is expected. Where the chance of a hit
+    differs between trials, its mean is expected, which makes the test more careful.
 
     Example:
         >>> binomial(np.array([9.0]), np.array([10.0]), np.array([0.5])).round(4)
@@ -39,13 +35,9 @@ def binomial(hits: Values, n: Values, expected: Values) -> Values:
 
 
 def fisher(hits: Values, n: Values, successes: Values, total: Values) -> Values:
-    """Computes two-sided exact p-values of two proportions (Fisher), of twice the smaller tail.
+    """Computes two-sided exact p-values of two proportions (Fisher), `(F,)`, of twice the smaller tail.
 
-    Args:
-        hits: `(F,)` rows with both the feature and the label.
-        n: `(F,)` rows with the feature.
-        successes: `(F,)` rows with the label.
-        total: `(F,)` rows.
+    Of `total` rows `n` have the feature, `successes` the label and `hits` both.
     """
     from scipy.stats import hypergeom
 
@@ -89,11 +81,8 @@ def information(by_class: Values, num_texts: int) -> Information:
 
     Productivity is the share of the commonest class among texts with the cue, utility what it has above chance,
     coverage the share of texts with the cue, the harmonic mean is of productivity and coverage, and DCI the geometric
-    mean of 1 - the normalised entropy of the classes and the third root of coverage.
-
-    Args:
-        by_class: `(C,)` texts with the cue, by class.
-        num_texts: All texts.
+    mean of 1 - the normalised entropy of the classes and the third root of coverage. `by_class` counts the texts with
+    the cue, `(C,)`.
 
     Example:
         >>> information(np.array([30.0, 10.0]), 400).utility
@@ -113,47 +102,27 @@ def information(by_class: Values, num_texts: int) -> Information:
 
 
 class Tested(NamedTuple):
-    """F features with their effects and p-values.
+    """F features with their effects and p-values."""
 
-    Attributes:
-        where: What has the features: `answer`, `option`, `question`, `prompt` or `text`.
-        names: F names.
-        types: F types.
-        targets: F names of what a positive effect goes with.
-        opposites: F names of what a negative effect goes with; empty where that is another test's positive effect.
-        n: `(F,)` units that have the feature and can tell.
-        hits: `(F,)` of those, how many are with the target.
-        expected: `(F,)` share of hits without an effect.
-        effect: `(F,)` what the share, or the rank correlation, is above that.
-        within: `(F,)` the effect among units of similar length.
-        p_raw: `(F,)` p-values of the test without strata of length.
-        p_values: `(F,)` the larger one of both tests.
-        z: `(F,)` deviate of the test without strata, which cues are ranked by.
-        by_class: `(F, C)` texts with the feature, by class; without columns where there are no classes.
-        num_texts: That could have it.
-        unit: `(E,)` unit of each occurrence of a feature, sorted by feature.
-        feature: `(E,)` feature of each occurrence.
-        is_hit: `(E,)` whether it is with the target there.
-    """
-
-    where: str
-    names: list[str]
-    types: list[str]
-    targets: list[str]
+    where: str  # what has the features: `answer`, `option`, `question`, `prompt` or `text`
+    names: list[str]  # F
+    types: list[str]  # F
+    targets: list[str]  # F names of what a positive effect goes with
+    # F names of what a negative one goes with; empty where that is another test's positive effect
     opposites: list[str]
-    n: Values
-    hits: Values
-    expected: Values
-    effect: Values
-    within: Values
-    p_raw: Values
-    p_values: Values
-    z: Values
-    by_class: Values
-    num_texts: int
-    unit: Numbers
-    feature: Numbers
-    is_hit: Flags
+    n: Values  # `(F,)` units that have the feature and can tell
+    hits: Values  # `(F,)` of those, how many are with the target
+    expected: Values  # `(F,)` share of hits without an effect
+    effect: Values  # `(F,)` what the share, or the rank correlation, is above that
+    within: Values  # `(F,)` the effect among units of similar length
+    p_raw: Values  # `(F,)` of the test without strata of length
+    p_values: Values  # `(F,)` the larger one of both tests
+    z: Values  # `(F,)` deviate of the test without strata, which cues are ranked by
+    by_class: Values  # `(F, C)` texts with the feature, by class; without columns where there are no classes
+    num_texts: int  # that could have it
+    unit: Numbers  # `(E,)` of each occurrence of a feature, sorted by feature
+    feature: Numbers  # `(E,)` of each occurrence
+    is_hit: Flags  # `(E,)` whether it is with the target there
 
     def units(self, feature: int) -> tuple[Numbers, Flags]:
         """Returns the units that have a feature, and whether it is with the target there."""

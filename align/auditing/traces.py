@@ -29,29 +29,17 @@ _DIGITS = 6
 
 
 class ScoredTrace(NamedTuple):
-    """One trace under the student.
-
-    Attributes:
-        id: Of its row.
-        file: Of its row.
-        row: Where it stood.
-        prompt: Number of its prompt.
-        source: Who wrote it; None where no column says so.
-        correct: Whether it is right; None where nothing says so.
-        num_tokens: Of the trace.
-        nll: Mean negative log-likelihood of its tokens, in nats.
-        steps: The same of each of its steps; those without a token of their own are left out.
-    """
+    """One trace under the student."""
 
     id: str
     file: str
     row: int
-    prompt: int
-    source: str | None
-    correct: bool | None
-    num_tokens: int
-    nll: float
-    steps: list[float]
+    prompt: int  # number of its prompt
+    source: str | None  # who wrote it; None where no column says so
+    correct: bool | None  # None where nothing says so
+    num_tokens: int  # of the trace
+    nll: float  # mean negative log-likelihood of its tokens, in nats
+    steps: list[float]  # the same of each of its steps; those without a token of their own are left out
 
 
 class _Row(NamedTuple):
@@ -67,20 +55,11 @@ class _Row(NamedTuple):
 
 
 class TraceData:
-    """Takes traces up.
+    """Takes traces up, in tokens of the student, whose tokenizer has a padding token.
 
-    Args:
-        tokenizer: The student's, with a padding token.
-        window: Tokens it can read; None if any number.
-
-    Attributes:
-        num_long: Traces that are longer than the window, with their prompt.
-        window: As given.
-        num_with_images: Traces of rows with images, which a text alone does not ask for.
-        num_empty: Traces without a token.
-
-    Raises:
-        UserError: If the tokenizer does not say where a token stands in the text.
+    `window` are the tokens it can read; None if any number. `num_long` counts traces that are longer with their
+    prompt, `num_with_images` those of rows with images, which a text alone does not ask for, `num_empty` those without
+    a token.
     """
 
     def __init__(self, tokenizer: Any, window: int | None) -> None:
@@ -165,59 +144,35 @@ def _mean(values: list[float]) -> float:
 
 @dataclass(frozen=True)
 class GroupScore:
-    """The traces of a group, in nats a token.
-
-    Attributes:
-        group: Its name.
-        n: Traces.
-        mean: Of their mean negative log-likelihoods.
-        low: End of its 95 % interval; traces of one prompt depend on each other. None for one prompt.
-        high: Other end.
-        quantiles: Of the traces, at 5, 25, 50, 75 and 95 %.
-        worst_step: The same of each trace's least likely step.
-    """
+    """The traces of a group, in nats a token."""
 
     group: str
-    n: int
-    mean: float
-    low: float | None
+    n: int  # traces
+    mean: float  # of their mean negative log-likelihoods
+    low: float | None  # end of its 95 % interval; traces of one prompt depend on each other. None for one prompt
     high: float | None
-    quantiles: list[float]
-    worst_step: list[float]
+    quantiles: list[float]  # of the traces, at 5, 25, 50, 75 and 95 %
+    worst_step: list[float]  # the same of each trace's least likely step
 
 
 @dataclass(frozen=True)
 class StepScore:
-    """The steps in one place.
+    """The steps in one place."""
 
-    Attributes:
-        step: Its number, from 1.
-        n: Traces that have it.
-        mean: Of its mean negative log-likelihood.
-    """
-
-    step: int
-    n: int
-    mean: float
+    step: int  # its number, from 1
+    n: int  # traces that have it
+    mean: float  # of its mean negative log-likelihood
 
 
 @dataclass(frozen=True)
 class TraceFinding:
-    """How likely a student finds the traces.
+    """How likely a student finds the traces."""
 
-    Attributes:
-        model: The student.
-        n: Traces.
-        num_tokens: Of all traces.
-        groups: All traces, then by source, then by correctness.
-        steps: By place.
-    """
-
-    model: str
-    n: int
-    num_tokens: int
-    groups: list[GroupScore]
-    steps: list[StepScore]
+    model: str  # the student
+    n: int  # traces
+    num_tokens: int  # of all traces
+    groups: list[GroupScore]  # all traces, then by source, then by correctness
+    steps: list[StepScore]  # by place
 
 
 def find_scores(data: TraceData, scored: Sequence[ScoredTrace], model: str) -> tuple[TraceFinding | None, list[str]]:
