@@ -111,11 +111,7 @@ def audit_data(
     write: bool = False,
     fail_on: Sequence[str] = (),
 ) -> AuditResult:
-    """Audits rows whose options are in their groups.
-
-    Raises:
-        UserError: If the rows cannot be audited, or what should end in an error cannot be found.
-    """
+    """Audits rows whose options are in their groups."""
     if reading.kind not in ("", *KINDS):
         raise UserError(f"`kind` must be one of {', '.join(KINDS)}, got {reading.kind!r}.")
     if unknown := [name for name in fail_on if name not in NAMES]:
@@ -228,25 +224,15 @@ def _of_recipe(dataset: DatasetConfig, common: Mapping[str, Any]) -> dict[str, A
 
 
 class Student(NamedTuple):
-    """A model that is to score traces, not loaded yet, and the traces in its tokens.
-
-    Attributes:
-        checkpoint: Where it is.
-        data: What it will read.
-        how: `dtype` and `device`.
-    """
+    """A model that is to score traces, not loaded yet, and the traces in its tokens."""
 
     checkpoint: "Checkpoint"
-    data: "TraceData"
-    how: dict[str, Any]
+    data: "TraceData"  # what it will read
+    how: dict[str, Any]  # `dtype` and `device`
 
 
 def _find_student(scoring: Scoring) -> Student | None:
-    """Finds the model and loads its tokenizer; None if no model is named.
-
-    Raises:
-        UserError: If there is no such model, or a column is named for nothing.
-    """
+    """Finds the model and loads its tokenizer; None if no model is named."""
     if scoring.score_with is None:
         if named := [name for name in _OF_TRACES if getattr(scoring, name) is not None]:
             raise UserError(f"`{named[0]}` is for traces that a model scores. Name it with `--score_with`.")

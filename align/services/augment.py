@@ -35,21 +35,10 @@ def augment(
 ) -> int:
     """Makes pairs and writes them to a folder; returns 1 if there are none.
 
-    Args:
-        data: Rows to start from.
-        out: The folder.
-        method: Name of a method that data can be made for.
-        model: Who is asked, unless rules take its place.
-        reach: How a served model is reached.
-        batch_size: Responses at once of a model in this process.
-        conversational: Whether such a model reads a text as a message; None if it has a chat template.
-        own: The options of each method, filled in.
-        sampling: How a model is sampled; None stands for the method's default.
-        reading: How the data is read.
-        media: How images and videos are read.
-        cache: Folder of the answers.
-        dry_run: Whether nothing is sent and written.
-        given: Options that the user wrote.
+    A model is asked unless rules take its place. `own` are the options of each method, filled in; None in `sampling`
+    stands for the method's default. `conversational` says whether a model in this process, asked for `batch_size`
+    responses at once, reads a text as a message; None if it has a chat template. `dry_run` sends and writes nothing;
+    `given` are the options that the user wrote.
     """
     made = {name: METHODS[name].part("augment") for name in METHODS if METHODS[name].augment}
     check_choice("method", method, list(made))

@@ -108,19 +108,7 @@ def filter(data: str | Path, *, out: str | Path, **options: Any) -> FilterResult
 def filter_data(
     data: str, out: Path, scoring: ByBase, sampled: BySamples, loading: Loading, *, given: Collection[str]
 ) -> FilterResult:
-    """Filters rows whose options are in their groups.
-
-    Args:
-        data: The rows.
-        out: New file.
-        scoring: How pairs are scored.
-        sampled: How samples are judged.
-        loading: How rows are read and models run.
-        given: Names of the options that were said.
-
-    Raises:
-        UserError: If it cannot be done.
-    """
+    """Filters rows whose options are in their groups; `given` are the names of those that were said."""
     _check(out, given, loading)
     return _filter_pairs(data, out, scoring, loading) if scoring.base else _filter_samples(data, out, sampled, loading)
 
@@ -153,9 +141,6 @@ def _as_lines(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def read_pass_rate(text: str) -> tuple[float, float]:
     """Reads a range of pass rates.
-
-    Raises:
-        UserError: If it is none.
 
     Example:
         >>> read_pass_rate("0.1:0.9")

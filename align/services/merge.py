@@ -33,19 +33,9 @@ _DRIFT = {"seed", "batch_size", "dtype", "device", "recipe", "max_new_tokens", "
 def merge_models(
     options: Mapping[str, Any], out: Path, given: set[str], show: Callable[[Any], None]
 ) -> MergingRecord | None:
-    """Merges, and evaluates where there is data.
+    """Merges, and evaluates where there is data; returns what each weight is worth, or None without data.
 
-    Args:
-        options: Value of every option.
-        out: Where to.
-        given: Names of those that were said.
-        show: Called with each evaluation when it is done.
-
-    Returns:
-        What each weight is worth, as `merging.json` has it; None without data.
-
-    Raises:
-        UserError: If it cannot be done.
+    `given` are the names of the options that were said; `show` is called with each evaluation when it is done.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError("`align merge` runs in one process. Leave `accelerate launch` out.")
@@ -105,13 +95,7 @@ def _sweep(
 ) -> MergingRecord:
     """Evaluates the models of all weights on the same items, and writes what each is worth.
 
-    Args:
-        options: Value of every option.
-        given: Names of those that were said.
-        places: Folder or hub id of each weight; 0 is the base and 1 the tuned model.
-        out: Where to.
-        rule: What to pick.
-        show: Called with each evaluation.
+    `places` has the folder or hub id of each weight; 0 is the base and 1 the tuned model.
     """
     asked = {name: options[name] for name in options if name not in _OURS}
     asked |= {"model": places[1.0], "baseline": tuple(place for alpha, place in places.items() if alpha < 1)}

@@ -35,16 +35,9 @@ _AT_LIMIT = ("Disk quota exceeded", "File too large", "file write failed", "unex
 
 
 def train_stage(stage: Stage, run: Prepared, seconds: float | None, is_shared: bool) -> bool:
-    """Trains one run, or writes what is missing at its end.
+    """Trains one run for so many seconds, or writes what is missing at its end; returns whether it is finished.
 
-    Args:
-        stage: The run, and what is left of it.
-        run: What was loaded for it, and found.
-        seconds: The time limit of this process, None for none.
-        is_shared: Whether all hosts see the main process's folder.
-
-    Returns:
-        Whether it is finished; else it was stopped early.
+    `is_shared` says whether all hosts see the main process's folder.
     """
     with _room_named(stage.folder):
         return _train(stage, run, seconds, is_shared)

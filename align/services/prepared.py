@@ -46,11 +46,7 @@ class Prepared(NamedTuple):
 
     @property
     def training_data(self) -> TrainingData[Any]:
-        """The data of the first run, which a trainer cannot do without.
-
-        Raises:
-            RecipeError: If it could not be read.
-        """
+        """The data of the first run, which a trainer cannot do without."""
         if self.data is None:
             raise RecipeError("The data could not be read.")
         return self.data

@@ -52,11 +52,7 @@ def check_rewards(
     time_limit: float | None = None,
     max_seconds: float = 20.0,
 ) -> list[Finding]:
-    """Tries the rewards of a recipe, or one; see the help of each option.
-
-    Raises:
-        UserError: If they cannot be tried.
-    """
+    """Tries the rewards of a recipe, or one; see the help of each option."""
     limits = None if time_limit is None else Limits(time_limit)
     if is_recipe(subject):
         if columns:
@@ -89,13 +85,7 @@ def is_recipe(subject: str) -> bool:
 def check_recipe_rewards(recipe: Recipe, limits: Limits | None, max_seconds: float) -> list[Finding]:
     """Tries the rewards of a recipe on its data; a reward that hangs does so in another process.
 
-    Args:
-        recipe: The recipe.
-        limits: In place of those that its guard sets.
-        max_seconds: For all calls of a reward, about.
-
-    Raises:
-        UserError: If the data cannot be read.
+    `limits` take the place of those that its guard sets; `max_seconds` is for all calls of a reward, about.
     """
     rows = recipe.record.part("load")(recipe).rows
     handling = handling_of(recipe)
@@ -112,11 +102,7 @@ def check_recipe_rewards(recipe: Recipe, limits: Limits | None, max_seconds: flo
 def check_one(
     spec: str, kwargs: dict[str, Any], rows: list[dict[str, Any]], settings: Settings, handling: Handling
 ) -> list[Finding]:
-    """Tries one reward, on made-up rows if there is no data.
-
-    Raises:
-        UserError: If the spec is a path to nothing.
-    """
+    """Tries one reward, on made-up rows if there is no data."""
     try:
         model = find_reward_model(spec, Path.cwd())
     except ValueError as error:
@@ -144,25 +130,13 @@ def _recipe(subject: str, words: Sequence[str], data: str | None) -> Recipe:
 
 
 def read_columns(text: str) -> Columns:
-    """Reads `--columns`, as `dataset.columns` of a recipe is read.
-
-    Raises:
-        UserError: If it is no block of names.
-    """
+    """Reads `--columns`, as `dataset.columns` of a recipe is read."""
     content = read_yaml_option("--columns", text, "{prompt: question}")
     return read_block(RowDatasetConfig, "", {"path": "-", "columns": content}).columns
 
 
 def read_reward_rows(path: str, columns: Columns) -> list[dict[str, Any]]:
-    """Reads multiple-choice questions if the first row is one, else prompts with the columns beside them.
-
-    Args:
-        path: A file, a folder, a hub id or a task.
-        columns: Our names of columns that have another name there, with that name.
-
-    Raises:
-        DataError: If the data cannot be read, or a row cannot be used.
-    """
+    """Reads multiple-choice questions if the first row is one, else prompts with the columns beside them."""
     names = first_columns(path, None)
     ours = our_names(names, columns)
     needs = NEEDS if {"question", "options"} <= set(ours) or _has_options(ours) else ("prompt",)

@@ -16,12 +16,7 @@ _LAUNCHED = {"LOCAL_RANK", "ACCELERATE_MIXED_PRECISION"}  # set by torchrun, and
 
 
 def start_words(stages: Sequence[Stage], resume: str | None) -> Iterator[str]:
-    """Words which checkpoint a command goes on from, and which it passes over.
-
-    Args:
-        stages: The runs of a recipe.
-        resume: As on the command line.
-    """
+    """Words which checkpoint a command goes on from, and which it passes over."""
     for stage in stages:
         for path, wrong in stage.passed_over:
             yield f"{path.name} is passed over: {wrong}."
@@ -68,9 +63,6 @@ def _size(parameters: int) -> str:
 
 def how_to_go_on(words: Sequence[str]) -> str:
     """Writes the command that was given with `--resume auto`; a launcher's own words are not known.
-
-    Args:
-        words: `sys.argv` of the run.
 
     Example:
         >>> how_to_go_on(["/bin/align", "train", "my recipe.yaml", "--resume=run/checkpoint-4", "--max_steps", "9"])

@@ -113,8 +113,7 @@ def run(
 ) -> int:
     """Trains on a recipe in this process; `accelerate launch` starts several of them.
 
-    Returns:
-        0 if the run is finished, 75 if it was stopped early and `--resume auto` goes on, 1 if it cannot go on.
+    Returns 0 if the run is finished, 75 if it was stopped early and `--resume auto` goes on, 1 if it cannot go on.
     """
     seconds = read_seconds(time_limit, "--time_limit") if time_limit else None
     recipe = load_recipe(find_recipe(name), overrides, settings)
@@ -237,8 +236,7 @@ def _say_before(stages: Sequence[Stage], resume: str | None, warnings: Sequence[
 def push(recipe: Recipe, folder: Path) -> str | None:
     """Pushes a finished run where its recipe asks for it and that is not done; its model stays where it is anyway.
 
-    Returns:
-        A sentence on why it is not on the hub, None where there is nothing to say.
+    Returns a sentence on why it is not on the hub, None where there is nothing to say.
     """
     repo = repository(recipe)
     if not is_pushed(recipe) or was_pushed(folder, repo) or os.environ.get("RANK", "0") != "0":
@@ -259,9 +257,6 @@ def push(recipe: Recipe, folder: Path) -> str | None:
 
 def read_seconds(text: str, name: str) -> float:
     """Reads a duration such as `3h50m`, `90 min`, `03:50:00`, or Slurm's `1-12:00:00`.
-
-    Raises:
-        RecipeError: If it is none, or not above zero.
 
     Example:
         >>> read_seconds("3h50m", "--time_limit")
