@@ -47,12 +47,7 @@ _SHOWN = ("worst_group", "drift_kl")  # beside the main metric of a merge, where
 
 
 def run(options: Mapping[str, Any], given: set[str]) -> None:
-    """Evaluates, or asks one part of an evaluation.
-
-    Args:
-        options: Value of every option.
-        given: Names of those that the command line named.
-    """
+    """Evaluates, or asks one part of an evaluation; `given` has the names of the options that were said."""
     asked = filter(None, (options.get("model"), options.get("reward_model")))
     use_threads(most_parameters(asked))
     with divided(options, given) as (of_all, given_to_all):

@@ -57,12 +57,7 @@ def _speaks_of(key: Key, word: str) -> bool:
 
 
 def describe(key: Key, *, whole: bool = True) -> str:
-    """Words what a key takes and what holds without it.
-
-    Args:
-        key: The key.
-        whole: Whether every choice is named, if there are many.
-    """
+    """Words what a key takes and what holds without it; every choice is named where `whole`, also of many."""
     if key.choices:
         words = key.choice_words
         named = words if whole or len(words) <= FEW else (*words[: FEW - 1], "...")
@@ -165,11 +160,7 @@ def _option(key: Key) -> Any:
 
 
 def show_schema(method: str | None, *, write: bool) -> None:
-    """Prints the JSON Schema of a method, or writes those that the shipped recipes name.
-
-    Raises:
-        UserError: If they cannot be written.
-    """
+    """Prints the JSON Schema of a method, or writes those that the shipped recipes name."""
     from align.recipe.keys import schema_of
 
     names = METHODS if method is None else [method_of({"method": method})]

@@ -9,13 +9,10 @@ import typer
 
 
 def takes(*, in_panels: bool = False, **groups: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Gives a command the options of groups.
+    """Gives a command the options of groups, dataclasses by the name of the command's parameter.
 
-    The command keeps its own parameters and gets each group, filled in, under its name.
-
-    Args:
-        in_panels: Whether the help shows options by what they are about, and leaves out rare ones.
-        groups: Dataclasses of options, by the name of the command's parameter.
+    The command keeps its own parameters and gets each group, filled in, under its name. `in_panels` shows options by
+    what they are about, and leaves out rare ones.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:

@@ -10,11 +10,7 @@ _PORT = 8765
 
 
 def run(folders: Sequence[Path], out: Path | None = None, watch: bool = False, port: int | None = None) -> None:
-    """Writes a page, or serves it and follows its runs.
-
-    Raises:
-        UserError: If the words do not fit together, or a folder is not what a page needs.
-    """
+    """Writes a page, or serves it and follows its runs."""
     if out is not None and watch:
         raise UserError("`--watch` serves the page and writes no file. Leave out `--out` or `--watch`.")
     if port is not None and not watch:
@@ -48,11 +44,7 @@ def _follow(folders: Sequence[Path], port: int) -> None:
 
 
 def _named(folders: Sequence[Path]) -> dict[str, Path]:
-    """Names runs by as many parts of their paths as tell them apart.
-
-    Raises:
-        UserError: If a folder is given twice, or is an evaluation.
-    """
+    """Names runs by as many parts of their paths as tell them apart."""
     whole = [folder.resolve() for folder in folders]
     twice = next((folder for folder in whole if whole.count(folder) > 1), None)
     if twice is not None:
