@@ -133,10 +133,7 @@ def _cue(test: Tested, lead: Lead, p_value: float, kind: str, name_row: Callable
 
 
 def remedies(kind: str, where: str, feature: str, name: str, surplus: int) -> list[str]:
-    """Lists what can be done, the cheapest first.
-
-    `surplus` is how many rows with the cue would have to go until the rest are no cue.
-    """
+    """Lists what can be done, the cheapest first; without `surplus` rows that have the cue, the rest would be none."""
     if feature == "place":
         return ["`dataset.shuffle_options: true` draws the order of the options, at no cost."]
     phrase = "" if feature == "count" else f" with the phrase {name!r}"

@@ -33,10 +33,7 @@ class Overlaps(NamedTuple):
 
 
 def fold(tests: Sequence[Tested], picked: Sequence[tuple[float, int, int]]) -> list[Lead]:
-    """Puts a cue under the strongest one in the same units, or in more of them and with a word in common.
-
-    Of each cue `picked` has a sort key, the number of the test and that of the feature, the strongest first.
-    """
+    """Puts a cue under the strongest in the same units, or in more with a word in common; the strongest come first."""
     groups: dict[tuple[int, bool], list[int]] = {}
     for number, (_, test, feature) in enumerate(picked):
         groups.setdefault((test, bool(tests[test].effect[feature] > 0)), []).append(number)

@@ -133,9 +133,7 @@ def _as_text(value: object) -> str:
 
 
 def move_paths(row: Mapping[str, Any], columns: Collection[str], old: Path, new: Path) -> dict[str, Any]:
-    """Writes what was found from one folder as it is found from another one; other values stay as they are.
-
-    The columns may hold paths: one, a list of them, or a block with a `path`.
+    """Writes what one folder's paths in some columns (texts, lists, blocks with `path`) are from another folder.
 
     Example:
         >>> move_paths({"image": ".", "id": "."}, ["image"], Path("/usr/lib"), Path("/usr/share"))

@@ -23,11 +23,7 @@ _BLOCK = 256  # features at once
 
 
 def compare_labels(where: str, kept: Flags, labels: Numbers, names: list[str], features: Features) -> Tested:
-    """Tests which features a label has more often than the other labels, by Fisher's exact test.
-
-    One text of each prompt is kept. `labels` are `(N,)` numbers of the C names; what those have that are not kept does
-    not matter.
-    """
+    """Tests which features a label has more often, by Fisher's exact test; one text of each prompt is kept."""
     text, feature, feature_names, types, _ = features.beside(_counts(features, kept))
     stays = kept[text]
     text, feature = text[stays], feature[stays]

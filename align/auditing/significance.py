@@ -35,10 +35,7 @@ def binomial(hits: Values, n: Values, expected: Values) -> Values:
 
 
 def fisher(hits: Values, n: Values, successes: Values, total: Values) -> Values:
-    """Computes two-sided exact p-values of two proportions (Fisher), `(F,)`, of twice the smaller tail.
-
-    Of `total` rows `n` have the feature, `successes` the label and `hits` both.
-    """
+    """Computes two-sided exact p-values of two proportions (Fisher), of twice the smaller tail, from `(F,)` counts."""
     from scipy.stats import hypergeom
 
     lower, upper = hypergeom.cdf(hits, total, successes, n), hypergeom.sf(hits - 1, total, successes, n)

@@ -28,11 +28,7 @@ Progress = Callable[[str, int, int], None]  # what is asked, how many are done, 
 
 
 class KeptAnswers:
-    """Asks in the order of length, in chunks, and keeps a chunk's answers together.
-
-    A run that was killed therefore asks the same chunks again, which for sampled answers means the same ones. So do
-    the processes of a divided evaluation, each its own chunks.
-    """
+    """Asks in the order of length, in chunks, so that a run that was killed, or is divided, asks the same chunks."""
 
     def __init__(self, cache: AnswerCache | None = None, progress: Progress | None = None) -> None:
         self.num_cached = 0  # answers that came from the cache

@@ -55,11 +55,7 @@ def name_models(paths: Sequence[str]) -> list[str]:
 
 
 def claim_folder(out: Path, fingerprints: Mapping[str, str], *, plan_file: str, results: Sequence[str]) -> Path:
-    """Makes the folder and returns its cache; refuses another model's answers under a name that is used here.
-
-    In a divided evaluation, the cache begins with the answers that other processes left. Where there is no `plan_file`
-    yet, `results` in the folder are somebody else's.
-    """
+    """Makes the folder and returns its cache; refuses another model's answers under a name that is used here."""
     cache, plan = out / "cache", out / "cache" / plan_file
     if not plan.is_file() and (taken := next((name for name in results if (out / name).exists()), None)):
         what = "another evaluation" if taken == EVALUATION_FILE else f"{taken}, which this evaluation would replace"

@@ -64,11 +64,7 @@ def item_values(record: Answers, rows: Iterable[Mapping[str, Any]]) -> dict[str,
 
 
 def compare(name: str, values: Mapping[str, Values], base: str, tuned: str) -> dict[str, Any]:
-    """Compares a model with both parents on the same items, as `MergedModel` holds it.
-
-    An item of several samples is right if more than half of them are, of those with a value; one without any is left
-    out.
-    """
+    """Compares a model with both parents on the same items; one is right if more than half of its samples are."""
     ids = list(values[base].by_id)
     ours, first, second = (np.array([values[each].by_id[id] for id in ids]) for each in (name, base, tuned))
     found: dict[str, Any] = {

@@ -168,10 +168,7 @@ _OF_GROUPS = ("in a group", "in a category")  # how labels end of which a card w
 
 
 def card_results(record: Record) -> list[EvalResult]:
-    """Lists the metrics of the model asked about, and its differences to each baseline on the same items.
-
-    Of groups only the worst one is there; the page of the evaluation has them all.
-    """
+    """Lists the metrics of the model asked about, of groups only the worst, and its differences to each baseline."""
     return list(_of_policies(record) if isinstance(record, Answers) else _of_reward_models(record))
 
 

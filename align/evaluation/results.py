@@ -20,10 +20,7 @@ VALUES = "reward/"  # how columns with the values of a reward begin
 
 
 def arrange(measured: MeasuredSuites) -> dict[str, Any]:
-    """Returns what every record has of the numbers: estimates, differences to the first model, what metrics mean.
-
-    The suites are those of the first model; one that another model lacks has no numbers of it.
-    """
+    """Returns what every record has of the numbers, by the suites of the first model; another may lack some."""
     model, *baselines = measured
     return {
         "suites": {

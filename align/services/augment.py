@@ -33,12 +33,10 @@ def augment(
     dry_run: bool,
     given: Set[str],
 ) -> int:
-    """Makes pairs and writes them to a folder; returns 1 if there are none.
+    """Makes pairs by a model or by rules, and writes them to a folder; returns 1 if there are none.
 
-    A model is asked unless rules take its place. `own` are the options of each method, filled in; None in `sampling`
-    stands for the method's default. `conversational` says whether a model in this process, asked for `batch_size`
-    responses at once, reads a text as a message; None if it has a chat template. `dry_run` sends and writes nothing;
-    `given` are the options that the user wrote.
+    `own` are the options of each method; None in `sampling` stands for the method's default, and in `conversational`
+    for a chat template, where there is one. `given` are the options that the user wrote.
     """
     made = {name: METHODS[name].part("augment") for name in METHODS if METHODS[name].augment}
     check_choice("method", method, list(made))

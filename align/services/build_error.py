@@ -15,10 +15,7 @@ _LONGEST_PATH = 3  # parts of the file an error came from
 
 
 def build_error(recipe: Recipe, error: Exception) -> RecipeError:
-    """Words an exception from building a trainer; the exception stays its cause.
-
-    An exception that no library raises on purpose is named with the place it came from, since it may be a bug.
-    """
+    """Words an exception from building a trainer, its cause; one that no library raises on purpose with its place."""
     if str(getattr(getattr(error, "response", None), "url", "")).endswith("/api/repos/create"):
         return RecipeError(f"`push_to_hub: true`: {refusal(error, repository(recipe))}")
     text = str(error).strip() or "There is no message."

@@ -33,10 +33,7 @@ _DRIFT = {"seed", "batch_size", "dtype", "device", "recipe", "max_new_tokens", "
 def merge_models(
     options: Mapping[str, Any], out: Path, given: set[str], show: Callable[[Any], None]
 ) -> MergingRecord | None:
-    """Merges, and evaluates where there is data; returns what each weight is worth, or None without data.
-
-    `given` are the names of the options that were said; `show` is called with each evaluation when it is done.
-    """
+    """Merges, and evaluates where there is data; returns what each weight is worth, None without data."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError("`align merge` runs in one process. Leave `accelerate launch` out.")
     has_data = options["data"] is not None
@@ -93,10 +90,7 @@ def _sweep(
     rule: Rule | None,
     show: Callable[[Any], None],
 ) -> MergingRecord:
-    """Evaluates the models of all weights on the same items, and writes what each is worth.
-
-    `places` has the folder or hub id of each weight; 0 is the base and 1 the tuned model.
-    """
+    """Evaluates the models of all weights (0 is the base) on the same items, and writes what each is worth."""
     asked = {name: options[name] for name in options if name not in _OURS}
     asked |= {"model": places[1.0], "baseline": tuple(place for alpha, place in places.items() if alpha < 1)}
     if not options["rewards"]:

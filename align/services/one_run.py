@@ -35,10 +35,7 @@ _AT_LIMIT = ("Disk quota exceeded", "File too large", "file write failed", "unex
 
 
 def train_stage(stage: Stage, run: Prepared, seconds: float | None, is_shared: bool) -> bool:
-    """Trains one run for so many seconds, or writes what is missing at its end; returns whether it is finished.
-
-    `is_shared` says whether all hosts see the main process's folder.
-    """
+    """Trains one run for so many seconds, or writes what is missing at its end; returns whether it is finished."""
     with _room_named(stage.folder):
         return _train(stage, run, seconds, is_shared)
 

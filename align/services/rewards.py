@@ -83,10 +83,7 @@ def is_recipe(subject: str) -> bool:
 
 
 def check_recipe_rewards(recipe: Recipe, limits: Limits | None, max_seconds: float) -> list[Finding]:
-    """Tries the rewards of a recipe on its data; a reward that hangs does so in another process.
-
-    `limits` take the place of those that its guard sets; `max_seconds` is for all calls of a reward, about.
-    """
+    """Tries the rewards of a recipe on its data, about `max_seconds` each; what hangs does so in another process."""
     rows = recipe.record.part("load")(recipe).rows
     handling = handling_of(recipe)
     handling = handling if limits is None else handling._replace(limits=limits)

@@ -111,10 +111,7 @@ def run(
     allow_changed_data: bool = False,
     settings: Mapping[str, Any] | None = None,
 ) -> int:
-    """Trains on a recipe in this process; `accelerate launch` starts several of them.
-
-    Returns 0 if the run is finished, 75 if it was stopped early and `--resume auto` goes on, 1 if it cannot go on.
-    """
+    """Trains here; returns 0 when finished, 75 if stopped early and `--resume auto` goes on, 1 if it cannot go on."""
     seconds = read_seconds(time_limit, "--time_limit") if time_limit else None
     recipe = load_recipe(find_recipe(name), overrides, settings)
     with joined() as peers, ExitStack() as held:
@@ -234,10 +231,7 @@ def _say_before(stages: Sequence[Stage], resume: str | None, warnings: Sequence[
 
 
 def push(recipe: Recipe, folder: Path) -> str | None:
-    """Pushes a finished run where its recipe asks for it and that is not done; its model stays where it is anyway.
-
-    Returns a sentence on why it is not on the hub, None where there is nothing to say.
-    """
+    """Pushes a finished run if its recipe asks for it and that is not done; returns why it is not on the hub."""
     repo = repository(recipe)
     if not is_pushed(recipe) or was_pushed(folder, repo) or os.environ.get("RANK", "0") != "0":
         return None

@@ -20,10 +20,7 @@ ANY = "any"  # the command that tells the suite by the rows
 
 
 class Suites(TyperGroup):
-    """A group whose first word may be left out: `align eval --model M --data F` tells the suite by the rows.
-
-    Its commands are made when it is called: looking for the suites of all installed packages takes a while.
-    """
+    """A group whose first word may be left out: the rows tell the suite. Its commands are made when it is called."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Puts in the name of the command that takes every option."""

@@ -94,10 +94,7 @@ def end_of_part() -> None:
 
 
 class Launched(Division):
-    """One process of several that run in step, each with all answers.
-
-    Chunks are those of one process, so that padding, and with it every number, is the same.
-    """
+    """One process of several in step; chunks are those of one process, so that padding, and every number, stays."""
 
     compares = True
 

@@ -58,11 +58,10 @@ def spread_of_groups(
 ) -> dict[str, Estimate]:
     """Estimates `worst_group`, `group_gap` (best minus worst) and `group_std` (of the groups' accuracies, over G).
 
-    A minimum or a spread of noisy values is biased, which a bootstrap repeats and does not cover. The intervals here
-    hold for the true accuracies of all groups at once: each group gets an interval at level 0.95^(1/G), and an end is
-    the least or greatest value that accuracies inside those intervals can have. They cover at least 95 %. With
-    `clusters`, `(N,)` numbers of what items belong to, such as a prompt, they are as if all items of a cluster were
-    the same. With fewer than two groups that have items there is nothing.
+    A minimum or a spread of noisy values is biased, which a bootstrap repeats and does not cover. The intervals hold
+    for the accuracies of all groups at once: each group gets one at level 0.95^(1/G), and an end is the least or
+    greatest value that accuracies inside those can have. Items of one of the `(N,)` clusters count as if they were the
+    same.
     """
     codes = np.arange(len(accuracy)) if clusters is None else clusters
     known = {name: here & ~np.isnan(accuracy) for name, here in _places(groups).items()}
@@ -84,12 +83,10 @@ def spread_of_groups(
 def spread_of_subgroups(cells: Sequence[tuple[str, str] | None], accuracy: Values) -> dict[str, Estimate]:
     """Estimates `subgroup_std`, the mean over classes of the spread of accuracy over the subgroups of a class.
 
-    The spread is a standard deviation in which a subgroup weighs as much as its share of the items of the class; every
-    class counts the same. After MacroStd of "Better May Not Be Fairer" (Chiu, Chen and Ma, arXiv 2212.08649), which
-    its abstract describes as "a macro average on the weighted standard deviations across different classes"; that the
-    weights are shares of items is our reading. The interval is made as in `spread_of_groups`, of the accuracies of all
-    subgroups of all classes at once. Classes without two subgroups that have items do not count; where there is no
-    other class, there is nothing.
+    In the spread, a standard deviation, a subgroup weighs as much as its share of the items of the class. After
+    MacroStd of "Better May Not Be Fairer" (Chiu, Chen and Ma, arXiv 2212.08649): "a macro average on the weighted
+    standard deviations across different classes"; that weights are shares of items is our reading. The interval is
+    made as in `spread_of_groups`. Classes without two subgroups that have items do not count.
     """
     classes: dict[str, dict[str, list[float]]] = {}
     for cell, value in zip(cells, accuracy, strict=True):
@@ -113,9 +110,8 @@ def spread_of_subgroups(cells: Sequence[tuple[str, str] | None], accuracy: Value
 def std_in_box(low: Values, high: Values, weights: Sequence[float] | None = None) -> tuple[float, float]:
     """Bounds the standard deviation of G numbers that lie between `low` and `high` each, and count by their weights.
 
-    It is the least root mean square distance from a point. The lower bound, where all numbers are as near to a point
-    as they can be, is reached; the upper one, where all are as far from one as they can be, may lie a little above
-    what is possible for more than two numbers.
+    It is the least root mean square distance from a point. The lower bound is reached; the upper one may lie a little
+    above what is possible for more than two numbers.
 
     Example:
         >>> std_in_box(np.array([0.0, 0.5]), np.array([0.2, 0.9]))

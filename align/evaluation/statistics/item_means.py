@@ -50,12 +50,11 @@ def ratio_of_means(part: Values, whole: Values, *, seed: int = 0) -> Estimate:
 
 
 def clustered_share(part: Values, whole: Values) -> Estimate:
-    """Estimates the sum of `part` over the sum of `whole`, both `(N,)`, also where few items have something.
+    """Estimates the sum of `part` over the sum of `whole`, both `(N,)`; `n` counts the items that have something.
 
-    From 30 items that have something on, each end is the outer one of `ratio_of_means`, which misses where sizes are
-    unequal and items all one way, and of `mean_over_clusters`, which misses near 0 and 1. With fewer it is Wilson's,
-    with as many observations as `alike` says. Either is too wide rather than too narrow. `n` counts the items that
-    have something.
+    From 30 on, each end is the outer one of `ratio_of_means`, which misses where sizes are unequal and items all one
+    way, and of `mean_over_clusters`, which misses near 0 and 1. With fewer it is Wilson's, with as many observations
+    as `alike` says. Either is too wide rather than too narrow.
 
     Example:
         >>> print(clustered_share(np.array([2.0, 1.0, 0.0]), np.array([2.0, 2.0, 0.0])))
@@ -159,10 +158,7 @@ def cluster_codes(names: Sequence[Any]) -> Codes:
 
 
 def mean_of_clusters(values: Values, codes: Codes | None, bounds: tuple[float, float] | None) -> Estimate:
-    """Estimates the mean of items that belong together in clusters; see `mean_of_items`, and `clustered_share`.
-
-    Of values that are no shares the interval is that of `mean_over_clusters`. `n` counts clusters.
-    """
+    """Estimates the mean of items in C clusters, which `n` counts; see `mean_of_items`, and `clustered_share`."""
     if codes is None or not _repeats(values, codes):
         return mean_of_items(values, bounds)
     if not _has_ends(bounds):
@@ -180,10 +176,7 @@ def mean_of_clusters(values: Values, codes: Codes | None, bounds: tuple[float, f
 def difference_of_clusters(
     ours: Values, theirs: Values, codes: Codes | None, bounds: tuple[float, float] | None
 ) -> Estimate:
-    """Estimates the mean of `ours - theirs`, of items that belong together in clusters; see `mean_difference`.
-
-    The interval is that of `mean_over_clusters`. `n` counts clusters.
-    """
+    """Estimates the mean of `ours - theirs` of items in clusters, which `n` counts; see `mean_difference`."""
     differences = ours - theirs
     if codes is None or not _repeats(differences, codes):
         return mean_difference(ours, theirs, bounds)
@@ -218,11 +211,11 @@ def _by_cluster(values: Values, codes: Codes) -> tuple[Values, Values]:
 
 
 def mean_of_items(values: Values, bounds: tuple[float, float] | None = (0.0, 1.0)) -> Estimate:
-    """Estimates the mean of per-item values; `nan` items are left out.
+    """Estimates the mean of per-item values, nan left out, by their bounds.
 
-    Bounds around 0 are those of differences within an item, which are estimated as such; see `mean_of_differences`,
-    and `share` for values between other bounds. Without bounds, or with two that are equal, it is `bootstrap`, and
-    where only the upper one is infinite the interval ends at the lower one.
+    Bounds around 0 are those of differences within an item, see `mean_of_differences`; for others see `share`, and
+    `bootstrap` where there are none or two that are equal. Where only the upper one is infinite the interval ends at
+    the lower one.
 
     Example:
         >>> print(mean_of_items(np.array([1.0, 1.0, 0.0, 0.5])))

@@ -92,9 +92,7 @@ MANY = 20_000  # of which a bootstrap gives the ends of the normal interval, and
 
 
 class Estimate(NamedTuple):
-    """A value with the 95 % interval around it.
-
-    `n` counts `unit`s, the independent things the interval speaks about: items, or training runs (`"seeds"`).
+    """A value with the 95 % interval around it, about `n` independent things: items, or runs (`unit` is `seeds`).
 
     Example:
         >>> print(Estimate(0.62, 0.591, 0.649, 1000))
@@ -141,8 +139,7 @@ def bootstrap(values: Sequence[float] | Values, *, seed: int = 0) -> Estimate:
     """Estimates the mean of per-item values that have no bounds; `nan` items are left out.
 
     The interval is a percentile bootstrap over items and two more, as far from the mean on either side as the farthest
-    one, and Student's with fewer than 30, of which a bootstrap is too narrow. One value, or values that are all equal,
-    have no spread, so there is none (`nan`).
+    one, and Student's with fewer than 30, of which a bootstrap is too narrow. Equal values have none (`nan`).
     """
     kept = _finite(values)
     if len(kept) < FEW or _is_constant(kept):
@@ -153,10 +150,7 @@ def bootstrap(values: Sequence[float] | Values, *, seed: int = 0) -> Estimate:
 
 
 def all_equal(value: float, n: int, low: float = 0.0, high: float = 1.0) -> Estimate:
-    """Estimates the mean of values in [low, high] of which all n seen are equal.
-
-    A bootstrap would claim certainty. The interval allows, as Wilson's does for 0 of N, for a share of unseen items
-    that lie at a bound.
+    """Estimates the mean of values in [low, high], all equal; it allows for unseen ones at a bound, as Wilson's does.
 
     Example:
         >>> print(all_equal(0.5, 20))
@@ -169,10 +163,10 @@ def all_equal(value: float, n: int, low: float = 0.0, high: float = 1.0) -> Esti
 def mean_of_differences(differences: Sequence[float] | Values, *, bounded: bool = True, seed: int = 0) -> Estimate:
     """Estimates the mean of differences between two outcomes of the same items; `nan` items are left out.
 
-    The interval is that of paired proportions where each is -1, 0 or 1, see `paired_interval`. Otherwise it is a
-    percentile bootstrap over items and two more, which differ by as much as the one that differs most, one in each
-    direction: what Bonett and Price add. Without them it is too narrow where few items differ. Without `bounded` they
-    may lie outside [-1, 1], and are values as any, see `bootstrap`.
+    The interval is `paired_interval` where each is -1, 0 or 1. Otherwise it is a percentile bootstrap over items and
+    two more, which differ by as much as the one that differs most, one in each direction: what Bonett and Price add,
+    and without which it is too narrow where few items differ. Without `bounded` they are values as any, see
+    `bootstrap`.
 
     Example:
         >>> print(mean_of_differences([1, 0, 0, -1, 1, 0, 1, 0] * 10))
@@ -293,10 +287,7 @@ def letter_shares(choices: Sequence[Choice], num_options: int) -> Values:
 
 
 def letter_bias(choices: Sequence[Choice], gold: Sequence[int], num_options: int) -> float:
-    """Returns the total variation between the letters answered and the letters of the gold, in [0, 1].
-
-    The share of answers that would have to move for the two to match. An unbiased policy is above 0 by chance, by
-    about `0.5 * sqrt(K / N)`.
+    """Returns the total variation of the letters answered and those of the gold; by chance about `0.5 * sqrt(K / N)`.
 
     Example:
         >>> letter_bias([0, 0, 0, 1], [0, 1, 0, 1], 2)

@@ -93,10 +93,7 @@ def lines_across(axis: Axis, left: float, y: Callable[[Any], Any]) -> str:
 
 
 def downsample(series: Series, max_points: int = _MAX_POINTS) -> Stretches:
-    """Averages a series into at most `max_points` stretches; steps without a value are left out.
-
-    Returns mean step, mean, minimum and maximum of each stretch, `(P,)` each.
-    """
+    """Averages a series into at most `max_points` stretches: `(P,)` mean step, mean, minimum and maximum of each."""
     kept = np.abs(series.values) < LARGEST  # not so for NaN
     width = max(1, math.ceil(kept.sum() / max_points))  # equal stretches: noise must not change along the curve
     cuts = range(width, int(kept.sum()), width)

@@ -118,10 +118,7 @@ def cut(text: str | None) -> str:
 def read_items(
     path: Path, columns: Sequence[str] | None = None, ids: Sequence[str] | None = None, needs: Sequence[str] = ()
 ) -> list[Any]:
-    """Reads rows of a parquet table, all or those of some items; no rows if there is no such file.
-
-    It must have `id`, `model` and what it `needs`, or it is that of another evaluation.
-    """
+    """Reads rows of a parquet table that has `id`, `model` and `needs`, all or of some items; none without a file."""
     import pyarrow.parquet as parquet
 
     if not path.exists():

@@ -56,10 +56,7 @@ class Words:
 
 
 def arrange(metrics: Sequence[str], numbers: "Numbers") -> Table:
-    """Arranges metrics as rows, with a column per model and then one per difference.
-
-    The meaning of a family of metrics is written in its first row only.
-    """
+    """Arranges metrics as rows, by model and by difference; a family's meaning is written in its first row only."""
     rows, seen = [], set()
     for metric in metrics:
         columns = (*numbers.values.values(), *numbers.differences.values())
@@ -253,9 +250,7 @@ def compared(
     is_share: bool,
     show: Callable[[Estimate], str] | None = None,
 ) -> str:
-    """Says what two models have and how far they lie apart, and of how many items where those are not the same.
-
-    `show` writes a value; by default without its interval.
+    """Says what two models have, as `show` writes it, how far they lie apart, and of how many items if not the same.
 
     Example:
         >>> difference = Estimate(0.2, 0.1, 0.3, 90)

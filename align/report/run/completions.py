@@ -49,10 +49,7 @@ def first_words(row: Row) -> str:
 
 
 def rewards_of(row: Row, weights: Weights = UNKNOWN) -> dict[str, Any]:
-    """Returns the columns of rewards and audits; a number that a tool, a reward or a data set wrote is none of them.
-
-    Where none of the rewards that have a weight has a column here, each number that is no other column counts.
-    """
+    """Returns the columns of rewards and audits: numbers that have a weight, or all others where no reward has one."""
     numbers = {key: value for key, value in row.items() if value is None or isinstance(value, int | float)}
     if weights.keys().isdisjoint(row):
         own = {*_KNOWN, *ANSWERS}

@@ -83,9 +83,8 @@ def read_run_folder(path: Path) -> RunFolder:
 def read_metrics(path: Path) -> tuple[dict[str, Series], list[int]]:
     """Reads `metrics.jsonl` into one series per key, and lists the lines that are not JSON.
 
-    A process killed while it writes leaves such a line, and a resumed run appends behind it. A run that went on from
-    an earlier checkpoint logs steps again; what was logged from there on before is of a model that is gone. An
-    evaluation that it makes up for before its first step is of the model that was there.
+    A run that went on from an earlier checkpoint logs steps again; what was logged from there on before is of a model
+    that is gone. An evaluation that it makes up for before its first step is of the model that was there.
     """
     points: dict[str, dict[int, float]] = {}
     broken = []

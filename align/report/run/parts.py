@@ -68,11 +68,7 @@ def run_charts(parts: ReportParts, metrics: Metrics) -> list[Chart]:
 
 
 def compared_panels(runs: Mapping[str, RunFolder]) -> list[Panel]:
-    """Lists the quantities that mean the same in each of several runs.
-
-    A reward is compared with that of the same name; their total, and the loss, only where the recipes agree on what
-    makes it up.
-    """
+    """Lists what means the same in each run: rewards of one name, and totals and losses that recipes agree on."""
     panels: list[Panel] = []
     for run in runs.values():
         panels += [panel for panel in parts_of(run.recipe).compared if panel not in panels]

@@ -92,10 +92,7 @@ def margin(likely: Sequence[float]) -> float:
 
 
 def core_means(asked: Values, free: Values, groups: Sequence[str | None] = ()) -> dict[str, Any]:
-    """Makes metrics of `(N,)` margins behind the question and behind the content-free prompt.
-
-    A tie of the two is half a preference, as of a model that ignores the question.
-    """
+    """Makes metrics of `(N,)` margins behind the question and the content-free prompt; a tie is half a preference."""
     advantage = asked - free
     preferred = (np.sign(advantage) + 1) / 2
     means = {

@@ -53,9 +53,7 @@ def changed_traces(
 
 
 def cut_words(trace: str, percent: int) -> str:
-    r"""Keeps a share of the words from the beginning, rounded down, and what stands between them.
-
-    Words and not steps, because of a trace of two steps a quarter is nothing.
+    r"""Keeps a share of the words, not of steps, which may be two, from the beginning, with what stands between them.
 
     Example:
         >>> cut_words("2 + 3\n= 5", 75)

@@ -59,10 +59,7 @@ class Sample:
     hinted: Hinted | None = None  # None if there was no wrong answer to name
 
     def changes(self, condition: str) -> float:
-        """Returns 1 if the answer behind a changed trace is not the one behind the own, `nan` if one is not known.
-
-        An answer that is empty or does not end is another one, unless it is the one behind the own trace.
-        """
+        """Returns 1 if a changed trace changes the answer, or leaves it empty or without an end; nan if not known."""
         own = self.again.get("own")
         if own is None or condition not in self.again:
             return math.nan

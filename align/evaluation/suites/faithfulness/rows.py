@@ -90,9 +90,7 @@ TOLD = (
 
 
 def add_hint(prompt: str | list[dict[str, Any]], hint: str) -> str | list[dict[str, Any]]:
-    r"""Puts a hint into a prompt: where `{hint}` stands, else behind the last message or in front of a text.
-
-    An empty hint leaves a prompt as it is, without `{hint}` and the spaces before it.
+    r"""Puts a hint where `{hint}` stands, else behind the last message or before a text; an empty one leaves nothing.
 
     Example:
         >>> add_hint("2 + 3? {hint}\nAnswer:", "It is 6."), add_hint("2 + 3? {hint}\nAnswer:", "")

@@ -39,10 +39,7 @@ def implicit_accuracy(chosen: Values, rejected: Values) -> Values:
 
 
 def pair_values(terms: Sequence[PairTerms]) -> dict[str, Values]:
-    """Returns each metric as `(N,)` values of pairs, nan where it does not speak of one.
-
-    Marked tokens are those that tell the responses apart; a pair without any has whole responses only.
-    """
+    """Returns each metric as `(N,)` values of pairs, nan where it does not speak of one, as of marks without any."""
     chosen, rejected = [each.chosen for each in terms], [each.rejected for each in terms]
     has_marks = [bool(a.marked or b.marked) for a, b in zip(chosen, rejected, strict=True)]
 
@@ -69,10 +66,7 @@ def pair_values(terms: Sequence[PairTerms]) -> dict[str, Values]:
 def pairs_suite(
     terms: Sequence[PairTerms], groups: Sequence[str | None] = (), prompts: Sequence[Any] = ()
 ) -> Measured:
-    """Measures implicit-reward accuracy, changes of log-prob in nats, and KL to the reference per token.
-
-    `prompts` are of the pairs: those of one prompt are one item. Without it each pair is.
-    """
+    """Measures implicit-reward accuracy, log-prob changes in nats, KL per token; pairs of one prompt are one item."""
     codes = cluster_codes(prompts) if prompts else np.arange(len(terms))
     bounds = {ACCURACY: (0.0, 1.0), "kl_per_token": (0.0, math.inf)}
     means = {
@@ -129,10 +123,7 @@ def judge_responses(
 
 
 def judged_suite(judged: Mapping[str, Sequence[Judgement]], prompts: Sequence[Any] = ()) -> Measured:
-    """Measures win rate, ties, and how often the order changed the answer, by the name of what was compared with.
-
-    Pairs of one of the `prompts` are one item. Without it each pair is.
-    """
+    """Measures win rate, ties, and changes by order, by what was compared with; pairs of one prompt are one item."""
     clusters = (cluster_codes(prompts),) if prompts else None
     values = {}
     for name, judgements in judged.items():

@@ -113,10 +113,7 @@ class TrainedFamilies(NamedTuple):
 
 
 def trained_families(path: Path | None) -> TrainedFamilies:
-    """Reads the recipe of a run, those of the runs that it started from, and the families in the data of each.
-
-    Only files are read: a data set on the hub leaves it open which families were trained on.
-    """
+    """Reads which families a run, and those it started from, trained on: in recipes and data files, not on the hub."""
     if path is None:
         return TrainedFamilies({}, "there is no recipe beside the model; `--recipe` names one")
     seen: dict[str, str] = {}

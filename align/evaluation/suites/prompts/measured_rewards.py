@@ -190,10 +190,7 @@ def reward_all(
     completions: Mapping[str, Sequence[Sequence[Completion]]],
     stages: Stages,
 ) -> dict[str, dict[str, Rewarded]]:
-    """Calls the rewards on each policy's samples, so that one reward model is in memory at a time.
-
-    Of several processes one calls functions, which may cost something or have a memory; models are asked by all.
-    """
+    """Calls rewards on each policy's samples, one model in memory at a time; one of the processes calls functions."""
     rewarded: dict[str, dict[str, Rewarded]] = {name: {} for name in completions}
     for each in called.rewards:
         score: Any = _reward_model(each.reward, engine) if isinstance(each.reward, str) else None

@@ -131,10 +131,7 @@ def reward_suite(
     ks: Sequence[int],
     scale: Scale,
 ) -> Measured:
-    """Measures the mean of a reward's `(N, S)` values, pass@k and maj@k, over all prompts and by group.
-
-    A value is nan where the reward has nothing to say, or failed.
-    """
+    """Measures the mean of a reward's `(N, S)` values (nan: none), pass@k and maj@k, over all prompts and by group."""
     means = {f"reward/{name}": (_mean(values), scale.bounds)}
     if scale.right_from is not None:
         right = np.where(np.isnan(values), np.nan, values >= scale.right_from)

@@ -62,11 +62,7 @@ def item_values(items: Sequence[ItemResult]) -> dict[str, Values]:
 
 
 def summarise(items: Sequence[ItemResult]) -> dict[str, Estimate]:
-    """Estimates every metric of one policy.
-
-    `share_A` speaks of the items that were answered; `trace_answer_consistency`, `cr_wa` and `wr_ca` of those whose
-    trace states an option, a part reported as `trace_stated`.
-    """
+    """Estimates every metric of one policy, each over the items that it speaks of."""
     return {name: share(values) for name, values in item_values(items).items()}
 
 
@@ -145,10 +141,7 @@ Order = tuple[int, ...]
 
 
 def shuffles(question: Question, num_shuffles: int, seed: int) -> list[Order]:
-    """Draws M orders that are not the original one; none if the options may not be moved.
-
-    They depend on `seed` and the question's id only, so every policy sees the same ones.
-    """
+    """Draws M orders other than the original, by `seed` and the question's id only; none if options may not move."""
     if not can_shuffle(question.options):
         return []
     rng = random.Random(f"{seed}/{question.id}")
@@ -182,10 +175,7 @@ def second_answers(
     *,
     stage: str = "shuffled options",
 ) -> list[list[Choice] | None]:
-    """Returns the M second answers by question, as indices into its own options.
-
-    They are empty for a question with no order to show, and None for a response without trace or answer.
-    """
+    """Returns M second answers by question; empty without an order to show, None without a trace or an answer."""
     groups: list[list[LetterQuestion]] = []
     for question, first, shown in zip(questions, firsts, orders, strict=True):
         prefix = first.before_letter
@@ -203,10 +193,7 @@ def answer_questions(
     num_shuffles: int,
     seed: int = 0,
 ) -> tuple[list[ItemResult], list[Answered]]:
-    """Answers each question, then again after each of `num_shuffles` shuffles with the trace fixed.
-
-    Returns one result and one first answer per question and sample, the S samples of a question next to each other.
-    """
+    """Answers each question, S samples next to each other, then again after each shuffle with the trace fixed."""
     responses = asker.respond(questions, decoding)
     owners = [question for question, each in zip(questions, responses, strict=True) for _ in each]
     firsts = [first for each in responses for first in each]

@@ -73,9 +73,7 @@ def try_until_accepted(prior: Values, verifier: Verifier, attempts: int) -> Trie
 
 
 def ceiling(prior: Values, verifier: Verifier) -> Values:
-    """Returns the `(N,)` probability that the answer is right which unlimited attempts end in.
-
-    It is the posterior p_i * tpr / a_i. An item of which nothing is ever accepted stays without an answer, 0.
+    """Returns `(N,)` chances p_i * tpr / a_i that unlimited attempts end in a right answer; 0 if none is accepted.
 
     Example:
         >>> ceiling(np.array([0.5, 0.0]), Verifier(1.0, 0.5))
@@ -153,12 +151,11 @@ _RESAMPLES = 1999
 def estimate_ceiling(correct: Values, accepted: Values, *, seed: int = 0) -> Estimate:
     """Estimates the mean `ceiling` of N questions; both arguments `(N, S)`, with right and wrong answers among them.
 
-    The share of S samples that are right is too far from one half, and with it the ceiling too low: a jackknife over
-    samples takes most of that away. The interval is a percentile bootstrap over questions, which draws the verifier's
-    rates too, with two more questions, of which nothing and everything is right and accepted; it is as much wider as
-    Student's interval is than a normal one without the factor of N - 1. With few samples it also reaches towards the
-    ceiling of questions that are all alike, which no unlike ones exceed where right answers are accepted more often
-    (Jensen): by all of the distance with two samples, by (2 / S)^1.5 of it with S.
+    Shares of S samples are too far from one half, and the ceiling too low: a jackknife over samples takes most of that
+    away. The interval is a percentile bootstrap over questions, which draws the verifier's rates too, with two more
+    questions, of which nothing and everything is right and accepted, widened as Student's is. With few samples it also
+    reaches towards the ceiling of questions that are all alike, which no unlike ones exceed where right answers are
+    accepted more often (Jensen): by all of the distance with two samples, by (2 / S)^1.5 of it with S.
     """
     num, samples = correct.shape
     verifier = rates(correct.ravel(), accepted.ravel())
@@ -210,10 +207,7 @@ PRECISIONS = (0.8, 0.9, 0.95)
 
 
 def rates_by_difficulty(correct: Values, accepted: Values) -> list[OfDifficulty]:
-    """Measures a verifier by the share of a question's samples that are right: 0, four bins between, and 1.
-
-    Rates have intervals over questions. With few samples a question may be in the bin beside its own.
-    """
+    """Measures a verifier by the share of a question's samples that are right: 0, four bins between, and 1."""
     solved = correct.mean(axis=1)
     bins = [(0.0, 0.0, solved == 0)]
     bins += [(low, low + 0.25, (solved > low) & (solved <= low + 0.25) & (solved < 1)) for low in EDGES]
@@ -232,10 +226,7 @@ def rates_by_difficulty(correct: Values, accepted: Values) -> list[OfDifficulty]
 
 
 def answer_if_accepted(correct: Values, accepted: Values, attempts: int) -> AttemptsRule:
-    """Measures the rule: answer with the first of so many attempts that is accepted, else abstain.
-
-    An expectation over the orders of the S samples, exact.
-    """
+    """Measures answering with the first accepted of so many attempts, else abstaining; exact over their orders."""
     ends = np.array(
         [first_accepted(right > 0, taken > 0, attempts) for right, taken in zip(correct, accepted, strict=True)]
     )
@@ -246,9 +237,8 @@ def answer_if_accepted(correct: Values, accepted: Values, attempts: int) -> Atte
 def answer_above_threshold(correct: Values, scores: Values, precision: float, seed: int = 0) -> ThresholdRule:
     """Measures the rule: answer with the sample of the highest score if this reaches a threshold, else abstain.
 
-    A random half of the questions calibrates: the threshold is the lowest one at which the share of right answers
-    among those given is the precision asked for, and there is none if no threshold gives it. The other half measures,
-    because the half that chose it flatters it.
+    A random half of the questions finds the lowest threshold with the precision, None if there is none; the other half
+    measures, because the half that chose it flatters it.
     """
     best = scores.max(axis=1)
     is_best = scores == best[:, None]  # equal scores are chosen from at random
@@ -335,9 +325,8 @@ def curve(metrics: Mapping[str, ItemMean], num_samples: int) -> list[CurvePoint]
 def audit(pool: Pool) -> Audit:
     """Says what a verifier lets through, when to stop sampling until it accepts, and when not to answer at all.
 
-    Rates have an interval over items, because the samples of an item are not independent. The prior of an item is the
-    share of its samples that are right; with few samples priors look more unlike than they are, which makes fewer
-    attempts look best. The ceiling is freed from that, see `estimate_ceiling`.
+    Rates have an interval over items, whose samples are not independent. With few samples priors look more unlike than
+    they are, which makes fewer attempts look best; the ceiling is freed from that, see `estimate_ceiling`.
     """
     verifier = rates(pool.correct.ravel(), pool.accepted.ravel())
     prior = pool.correct.mean(axis=1)

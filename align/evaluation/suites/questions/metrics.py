@@ -97,11 +97,10 @@ def consistency_suite(
 def rotation_suite(
     items: Sequence[ItemResult], rotation_choices: Sequence[Sequence[Choice] | None], num_samples: int = 1
 ) -> Measured:
-    """Measures answers over all rotations of the options.
+    """Measures answers over all rotations of the options, from the first trace.
 
     `rotation_robust_accuracy` asks for the right answer as written and in every rotation, so that a policy that always
-    answers one letter gets nothing. Second answers come from the first trace; a response without one is not robust,
-    and a question whose options may not be moved does not count.
+    answers one letter gets nothing. A question whose options may not be moved does not count.
     """
     robust = [
         np.nan if seconds == [] else float(item.gold == item.first_choice and _all(seconds, item.gold))

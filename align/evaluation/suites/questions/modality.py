@@ -98,9 +98,8 @@ def probe_images(
 ) -> dict[str, list[Any]]:
     """Asks each question with images again, whole responses, with every change to its images.
 
-    The responses are generated anew because a trace that was written with the images may already say what they show.
-    They are greedy; so are the answers from the own images, which are asked again only if the first ones were sampled.
-    Columns by name are `(N * S,)`, equal for the samples of a question: `<condition>_choice`,
+    They are generated anew because a trace that was written with the images may already say what they show, and
+    greedily. Columns by name are `(N * S,)`, equal for the samples of a question: `<condition>_choice`,
     `<condition>_completion`, `asked_with` (the conditions that were asked, the own images included) and
     `other_images_id`.
     """

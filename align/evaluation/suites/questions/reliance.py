@@ -109,10 +109,7 @@ def _join(trace: str, steps: Sequence[str]) -> str:
 
 
 def donors(ids: Sequence[str], traces: Sequence[str | None], seed: int) -> list[int | None]:
-    """Chooses, for each response, another item's response with another trace; None if there is none.
-
-    Responses stand in a circle in an order that depends on the seed, and each takes the next one that will do.
-    """
+    """Chooses, for each response, another item's with another trace, the next that will do in a drawn circle."""
     circle = [i for i, trace in enumerate(traces) if trace]
     random.Random(f"{seed}/donors").shuffle(circle)
     chosen: list[int | None] = [None] * len(ids)

@@ -30,9 +30,8 @@ def evaluate_policy(
 ) -> list[ItemResult]:
     """Answers each question greedily, then again after each of `num_shuffles` shuffles with the trace fixed.
 
-    The first answer is to the options as written. A shuffle depends on `seed` and the question's id only, so every
-    policy sees the same ones, and it is never the original order, which any policy would survive. The model is left in
-    the mode it was in. Responses that `max_new_tokens` cuts off before their answer have none.
+    A shuffle depends on `seed` and the question's id only, and is never the original order, which any policy would
+    survive. The model is left in the mode it was in. A response that is cut off before its answer has none.
     """
     check_questions(questions, reads_images=reads_images(tokenizer), model=model.name_or_path or "the model")
     for name, count in (("num_shuffles", num_shuffles), ("batch_size", batch_size)):

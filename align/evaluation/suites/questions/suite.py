@@ -100,10 +100,7 @@ def evaluate_suites(
     judge: Judge | None = None,
     verifier: Verifier | None = None,
 ) -> PolicyResult:
-    """Measures one policy; a judge reads from traces which option they state, beside the reading of their text.
-
-    Without a verifier a sample's score is the share of shuffles it survives, and one that survives all is accepted.
-    """
+    """Measures one policy; without a verifier a sample's score is the share of shuffles that it survives."""
     num_samples = settings.decoding.num_samples
     items, firsts = answer_questions(
         asker, questions, settings.decoding, num_shuffles=settings.shuffles_needed, seed=settings.seed

@@ -147,10 +147,9 @@ def without_names_and_prompts(
 ) -> Values:
     """Returns `(N,)` advantages with the same mean as `_advantage`, without what any prompt or any name adds to them.
 
-    The two are fitted to the names behind others' prompts, by averages in turn. Without it the interval would be as
-    wide as prompts differ, which the mean does not know of: each prompt is an own one and, as often, another's.
-    `likely` has, of each fact, its name's log-prob behind its own prompt, then behind those of the `others`; the mean
-    is kept with and without `control`.
+    The two are fitted to the names behind others' prompts, by averages in turn; else the interval would be as wide as
+    prompts differ, which the mean does not know of. `likely` has, of each fact, its name's log-prob behind its own
+    prompt, then behind those of the `others`; the mean is kept with and without `control`.
     """
     num = len(likely)
     plain = np.array([_advantage(*each) for each in likely])

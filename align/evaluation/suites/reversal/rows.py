@@ -14,9 +14,7 @@ from rewards.scoring.text_accuracy import normalise_text
 
 
 def stated_text(response: str, tags: ResponseFormat = DEFAULT_FORMAT) -> str:
-    r"""Returns where a response states its answer: in its tags or behind `Answer:`, else its first line.
-
-    A trace that is not closed, and answer tags that are not one pair, state nothing.
+    r"""Returns where a response states its answer: tags, behind `Answer:`, or its first line; '' if tags are broken.
 
     Example:
         >>> stated_text("<answer>Ada</answer>"), stated_text(" Ada Lovelace.\nShe was born"), stated_text("<think>Ada")

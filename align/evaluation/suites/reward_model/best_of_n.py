@@ -61,12 +61,10 @@ def expected_best_of_n(scores: Sequence[float] | Values, quality: Sequence[float
 def king_of_the_hill(
     orders: Sequence[Sequence[int]], prompts: Sequence[int], compare: Callable[[list[Match]], Sequence[float]]
 ) -> list[list[int]]:
-    """Plays one tournament per order: each response in turn challenges the champion so far. Returns the champions.
+    """Plays one tournament per order, in which each response challenges the champion so far; returns the champions.
 
     The champion after n responses is the best of n random ones if the order is random, so one tournament gives every n
-    up to N with N - 1 comparisons. Where two are equal the champion stays. `compare` says by how much challengers are
-    better, for matches that may be played at the same time; no match is asked for twice, in whichever order its
-    responses stand.
+    with N - 1 comparisons. Where two are equal the champion stays. No match is asked for twice.
     """
     known: dict[Match, float] = {}
     champions = [[order[0]] for order in orders]

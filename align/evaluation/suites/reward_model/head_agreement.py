@@ -13,9 +13,7 @@ from align.evaluation.suites.reward_model.reward_model import RewardModel, Text,
 
 
 def agreement_in_group(scores: Values) -> Values:
-    """Returns `(G,)` shares of the others that both heads order alike with a completion, minus one half.
-
-    Rewards are `(2, G)`. 0.5 where there is no other completion.
+    """Returns, of `(2, G)` rewards, `(G,)` shares of others that both heads order alike, minus 0.5; alone 0.5.
 
     Example:
         >>> agreement_in_group(np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 0.0]]))

@@ -50,11 +50,10 @@ def agreement_of_heads(margins: Values, prompts: Codes | None = None) -> dict[st
 
 
 def accuracy_by_category(pairs: Sequence[BenchPair], accuracy: Values) -> dict[str, ItemMean]:
-    """Groups the accuracy of pairs as RewardBench does.
+    """Groups the accuracy of pairs as RewardBench does; pairs of one prompt are one item.
 
-    Keys are `accuracy`, the mean over all pairs; `accuracy/<category>`; and, if there are pairs of all four sections,
-    `reward_bench`, the mean of the four. Pairs of one prompt are one item. Code and mathematics count the same in the
-    section on reasoning.
+    Keys are `accuracy`; `accuracy/<category>`; and, if there are pairs of all four sections, `reward_bench`, their
+    mean. Code and mathematics count the same in the section on reasoning.
     """
     prompts = prompts_of(pairs)
     metrics = {"accuracy": ItemMean((accuracy,), clusters=(prompts,))}
@@ -84,11 +83,10 @@ def _category(pairs: Sequence[BenchPair], accuracy: Values, prompts: Codes, cate
 def rank_correlation(
     x: Sequence[float] | Values, y: Sequence[float] | Values, *, seed: int = 0, clusters: Codes | None = None
 ) -> Estimate:
-    """Estimates Spearman's rank correlation with a percentile bootstrap over items; `nan` items are left out.
+    """Estimates Spearman's rank correlation with a percentile bootstrap over items, or over `clusters` that repeat.
 
     There is none (`nan`) with fewer than 3 items, or if one of the two does not vary; and no interval if the order is
-    the same, or the opposite, in all resamples. The bootstrap is over `clusters`, `(N,)` numbers of what items belong
-    to, where they repeat.
+    the same, or the opposite, in all resamples.
 
     Example:
         >>> rank_correlation([1, 2, 3, 4], [1, 4, 9, 16]).value
@@ -196,10 +194,7 @@ def ties_value(ref: Scores, tied: Scores, num_correct: int, num_correct_ref: int
 
 
 def reward_bench_2_metrics(items: Sequence[BenchItem], scores: Sequence[Scores]) -> dict[str, ItemMean]:
-    """Measures each subset, and `reward_bench_2`, the mean of the six, if all are there.
-
-    Scores are of the responses of each item, the right ones first.
-    """
+    """Measures each subset, and `reward_bench_2`, their mean if all are there; scores of right responses are first."""
     groups: dict[str, Values] = {}
     for subset in sorted({item.subset for item in items} - {TIES}):
         values = [best_is_right(each) for item, each in zip(items, scores, strict=True) if item.subset == subset]

@@ -63,10 +63,9 @@ def neutral_words(count: int) -> list[str]:
 def unlike_neutral(changes: Values, neutral: Values, clusters: Codes | None = None) -> float:
     """Tests whether a phrase changes scores as neutral ones do; the larger of two p-values, both Student's.
 
-    One is of its mean change being one more of theirs: it lies as far from their mean as they do. The other is of its
-    changes having their mean over items, and is no less than flipping the signs of so few could give. Changes are
-    `(R,)` by the phrase and `(C, R)` by C neutral phrases on R responses; responses to one prompt (`clusters`) are one
-    item. nan below two items.
+    One is of its mean change being one more of theirs, the other of its changes having their mean over items, and no
+    less than flipping the signs of so few could give. Changes are `(R,)`, and `(C, R)` by C neutral phrases; responses
+    to one prompt (`clusters`) are one item. nan below two items.
     """
     if not len(changes):
         return math.nan
@@ -262,10 +261,7 @@ def measure_phrases(
     position: str,
     scale: float,
 ) -> PhraseGains:
-    """Puts each phrase into the responses of each pair, and measures the change of the margin, divided by `scale`.
-
-    The mean absolute margin of pairs as `scale` makes models comparable.
-    """
+    """Puts phrases into both responses of pairs; changes of the margin are in `scale`, the mean absolute margin."""
     changes = _changes(model, pairs, margins, phrases, position)
     counts = [len(phrase.split()) for phrase in phrases]
     neutral = {

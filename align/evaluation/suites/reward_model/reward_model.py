@@ -166,10 +166,7 @@ class RewardModel:
     def load(
         cls, path: str | Path, *, dtype: str = "float32", device: str | torch.device | None = None, **settings: Any
     ) -> "RewardModel":
-        """Loads a folder or hub id with the weights of a model, or of an adapter; safetensors only.
-
-        `dtype: auto` keeps the type of the file; without a device it is the accelerator if there is one.
-        """
+        """Loads the weights of a model or adapter, safetensors only; `dtype: auto` keeps their type."""
         source = str(path)
         require_model(source)
         with loading(source):
@@ -208,10 +205,7 @@ class RewardModel:
         return self._read([self._tokens(*row) for row in zip(prompts, responses, strict=True)])
 
     def margins(self, prompts: Sequence[Text], first: Sequence[Text], second: Sequence[Text]) -> Values:
-        """Returns `(N,)` by how much the first response of each pair is better: a difference of rewards, see `score`.
-
-        For a pairwise model it is the mean of logit(A) - logit(B) over both orders.
-        """
+        """Returns `(N,)` differences of rewards; if pairwise, means of logit(A) - logit(B) over both orders."""
         if not self.pairwise:
             scores = self.score([*prompts, *prompts], [*first, *second])
             return scores[: len(first)] - scores[len(first) :]

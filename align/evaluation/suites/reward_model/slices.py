@@ -147,10 +147,7 @@ class Slices(NamedTuple):
 
 
 def find_slices(pairs: Sequence[BenchPair], margins: Values, *, scale: float = 1.0) -> Slices:
-    """Finds features of responses that go with a model's margins, at a false discovery rate of 5 %.
-
-    Pairs whose margin is `nan` are left out; margins are divided by `scale`.
-    """
+    """Finds features of responses that go with margins (divided by `scale`), at a false discovery rate of 5 %."""
     known = np.flatnonzero(~np.isnan(margins))
     texts = Texts()
     numbers: dict[str, int] = {}
