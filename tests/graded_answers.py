@@ -4,7 +4,7 @@ import numpy as np
 from written_evaluation import about
 
 from align.evaluation.record.answers import AboutPrompts, PromptsRecord
-from align.evaluation.suites.prompts.record import prompt_record
+from align.evaluation.suites.prompts.evaluation import prompt_record
 from align.evaluation.suites.prompts.suite import read_scale, reward_suite
 
 

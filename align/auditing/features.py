@@ -30,7 +30,6 @@ class Vocabulary(dict[str, int]):
     """Numbers words in the order in which they are first met."""
 
     def __missing__(self, word: str) -> int:
-        """Numbers a new word."""
         self[word] = number = len(self)
         return number
 

@@ -190,7 +190,10 @@ def find_scores(data: TraceData, scored: Sequence[ScoredTrace], model: str) -> t
     if len(scored) < FEWEST:
         return None, [*sentences, f"There are {len(scored)} traces that can be scored, and quantiles need {FEWEST}."]
     groups = [_group("all", scored)]
-    for part, key in (("source", lambda each: each.source), ("", lambda each: _rightness(each.correct))):
+    for part, key in (
+        ("source", lambda each: each.source),
+        ("", lambda each: {True: "right", False: "wrong"}.get(each.correct)),
+    ):
         found, few = _by(scored, key)
         groups += [_group(f"{part} {name}".strip(), members) for name, members in found]
         if few:
@@ -250,10 +253,6 @@ def _by(
     large = [part for part in ordered if len(part[1]) >= FEWEST][:_MOST_SOURCES]
     few = [(name, len(members)) for name, members in ordered if len(members) < FEWEST]
     return large, few[:_MOST_STEPS]
-
-
-def _rightness(correct: bool | None) -> str | None:
-    return None if correct is None else "right" if correct else "wrong"
 
 
 def _group(name: str, members: Sequence[ScoredTrace]) -> GroupScore:

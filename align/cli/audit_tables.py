@@ -76,7 +76,6 @@ def _show_cues(record: AuditRecord, console: Any) -> None:
 
 
 def _show_traces(found: TraceFinding, console: Any) -> None:
-    """Prints the table of groups."""
     console.print(Text(traces_sentence(found)))
     table = make_table()
     for name in TRACE_COLUMNS:

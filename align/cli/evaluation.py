@@ -13,8 +13,7 @@ from align.errors import UserError
 from align.evaluation.divided.command import divided
 from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE
 from align.evaluation.record.answers import Answers, ModelAudit, PairedAnswers, PolicyRecord, PromptsRecord
-from align.evaluation.record.merging import MERGING_FILE, MergingRecord
-from align.evaluation.record.models import Measured, ModelsRecord
+from align.evaluation.record.models import MERGING_FILE, Measured, MergingRecord, ModelsRecord
 from align.evaluation.service import command_words, find_suite, run_suite
 from align.evaluation.statistics.glossary import explain
 from align.evaluation.statistics.metrics import Estimate

@@ -60,7 +60,6 @@ class _Lasting:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Writes while somebody reads."""
         try:
             return int(self._stream.write(text))
         except BrokenPipeError:
@@ -68,7 +67,6 @@ class _Lasting:
             return len(text)
 
     def flush(self) -> None:
-        """Flushes while somebody reads."""
         try:
             self._stream.flush()
         except BrokenPipeError:
@@ -81,5 +79,4 @@ class _Lasting:
         os.close(null)
 
     def __getattr__(self, name: str) -> Any:
-        """Looks up everything else on the stream."""
         return getattr(self._stream, name)

@@ -3,7 +3,8 @@
 import json
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
@@ -14,7 +15,9 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from align.console import make_console, say
-from align.errors import UserError
+from align.data.columns import Columns, our_names, questions_in_columns
+from align.data.kinds import CANDIDATES, PAIRS, PROMPTS, QUESTIONS, REWARD_BENCH_2, first_columns, tell_kind
+from align.errors import DataError, UserError
 from align.evaluation.asked_models import Engine, about_model
 from align.evaluation.asking import KeptAnswers
 from align.evaluation.divided.division import current, end_of_part, end_of_shard, own_part
@@ -24,9 +27,9 @@ from align.evaluation.record.answers import Answers, AskedModel, Source
 from align.evaluation.record.models import ModelsRecord
 from align.evaluation.results import save_evaluation
 from align.evaluation.suite import Suite
-from align.evaluation.supported import saying_what_it_holds
 from align.models.answer_cache import AnswerCache
 from align.models.checkpoint import Checkpoint, find_checkpoint
+from align.models.policies.answer_keys import digest
 from align.models.policies.asking import Decoding
 from align.options import Media
 from align.recipe.dataset import MediaSettings
@@ -234,10 +237,7 @@ class Evaluation(ABC):
             checkpoints = {name: self.find(path) for name, path in zip(names, paths, strict=True)}
             helpers = {name: find_checkpoint(path) for name, path in self.helpers.items()}
             self.check_models(checkpoints, helpers)
-            with (
-                closing(self.cache(checkpoints | helpers)) as cache,
-                show_stages(hidden=not self.has_bars) as stages,
-            ):
+            with closing(self.cache(checkpoints | helpers)) as cache, show_stages(hidden=not self.has_bars) as stages:
                 beside = Beside(checkpoints, helpers, cache, stages)
                 with self.opened(beside):
                     asked = [self._ask(name, role, beside) for name, role in zip(names, roles, strict=True)]
@@ -273,6 +273,20 @@ class Evaluation(ABC):
     def reading(self) -> dict[str, Any]:
         """Returns how rows are read."""
         return {name: getattr(self.options, name) for name in ("split", "max_rows", "on_bad_rows")}
+
+    def about_rows(
+        self, content: Sequence[Any], groups: Iterable[str | None], left_out: Mapping[str, int]
+    ) -> dict[str, Any]:
+        """Returns what every record has of the rows, of which `content` is what decides the answers."""
+        counts = Counter(group for group in groups if group is not None)
+        return {
+            "path": self.options.data,
+            "split": self.options.split,
+            "left_out": dict(left_out),
+            "fingerprint": digest(content),
+            "questions": len(content),
+            "groups": dict(sorted(counts.items())),
+        }
 
     def decoding(self, max_new_tokens: int, **ours: Any) -> Decoding:
         """Returns how responses are decoded; what is said wins over a suite's own."""
@@ -318,3 +332,50 @@ class Evaluation(ABC):
 def source(checkpoint: Checkpoint) -> Source:
     """Describes a model that helped."""
     return Source(path=checkpoint.path, fingerprint=checkpoint.fingerprint)
+
+
+_SHOWN = 12  # columns
+_MEASURED = {
+    QUESTIONS: "of a policy: accuracy, consistency and reliance (`--model`)",
+    PROMPTS: "of a policy: rewards of its answers (`--model` and `--rewards`, such as `--rewards number_accuracy`)",
+    PAIRS: "of a policy: implicit-reward accuracy and KL (`--model`); of a reward model: accuracy (`--reward_model`)",
+    REWARD_BENCH_2: "of a reward model: its score (`--reward_model`)",
+    CANDIDATES: "of a reward model: the best of n (`--reward_model` and `--best_of_n` in place of `--data`)",
+}
+
+
+def name_the_file(path: str, split: str | None, read_as: Sequence[str], named: Columns) -> str:
+    """Says in sentences what a file holds and what could be measured on it; nothing if it holds what was read."""
+    try:
+        columns = first_columns(path, split)
+    except DataError:
+        return ""  # which says itself what is wrong with the file
+    names = our_names(columns, named)
+    kind = tell_kind(names)
+    is_read = (kind is not None and kind.name in read_as) or (
+        QUESTIONS.name in read_as and questions_in_columns(names)
+    )
+    if not columns or is_read:
+        return ""
+    shown = ", ".join(columns[:_SHOWN]) + (", ..." if len(columns) > _SHOWN else "")
+    if kind is not None:
+        return f"{path} holds {kind.name} (columns {shown}). On these can be measured, {_MEASURED[kind]}."
+    forms = "; ".join(f"on {each.name} ({', '.join(each.needs)}), {words}" for each, words in _MEASURED.items())
+    return (
+        f"{path} holds rows with the columns {shown}. What can be measured: {forms}; questions in a public schema are "
+        "read with `--adapter`."
+    )
+
+
+@contextmanager
+def saying_what_it_holds(
+    read_as: Sequence[str], path: str | None, split: str | None, named: Columns
+) -> Iterator[None]:
+    """Raises a `DataError` that says what a file is whose rows cannot be read as what was asked for."""
+    try:
+        yield
+    except DataError as error:
+        found = name_the_file(path, split, read_as, named) if path is not None and read_as else ""
+        if not found:
+            raise
+        raise DataError(f"{found} Read as {read_as[0]}: {error}") from error

@@ -10,7 +10,7 @@ import numpy as np
 
 from align.errors import UserError
 from align.evaluation.record.answers import Answers, PromptsRecord, among_all
-from align.evaluation.record.merging import MergedModel
+from align.evaluation.record.models import MergedModel
 from align.evaluation.statistics.glossary import better_of, explain
 from align.evaluation.statistics.item_means import mean_difference
 from align.evaluation.statistics.metrics import Estimate

@@ -53,8 +53,8 @@ def find_card(model: str) -> Path:
 
 
 def put_on_card(path: Path, record: Record) -> None:
-    """Writes results into the fields that the hub reads, and as a table; earlier ones on the same items go."""
-    results = card_results(record)
+    """Writes results, of groups only the worst, for the hub and as a table; earlier ones on the same items go."""
+    results = list(_of_policies(record) if isinstance(record, Answers) else _of_reward_models(record))
     if not results:
         raise UserError(f"The evaluation has no number for {path}: no metric of it is better when higher or lower.")
     try:
@@ -167,11 +167,6 @@ _BEST_OF = "best_of_"  # how its metrics begin
 _OF_GROUPS = ("in a group", "in a category")  # how labels end of which a card would have dozens
 
 
-def card_results(record: Record) -> list[EvalResult]:
-    """Lists the metrics of the model asked about, of groups only the worst, and its differences to each baseline."""
-    return list(_of_policies(record) if isinstance(record, Answers) else _of_reward_models(record))
-
-
 def _of_policies(record: Answers) -> Iterator[EvalResult]:
     model, *baselines = record.about.models
     data, profile = record.about.data, getattr(record.about, "profile", None)
@@ -196,7 +191,8 @@ def _of_policies(record: Answers) -> Iterator[EvalResult]:
                 difference = _difference(record, baseline, suite, metric)
                 if difference is None or math.isnan(difference.value):
                     continue
-                args = how | _about_baseline(baseline, by_model[baseline.name].get(metric))
+                named = {"baseline": hub_id(baseline.path) or Path(baseline.path).name}  # not where it lies here
+                args = how | named | _ends("baseline_", by_model[baseline.name].get(metric))
                 if (paired := wins.get((baseline.name, metric))) is not None:
                     args |= _paired_counts(paired, says_right=metric not in graded)
                 yield _result(about, metric + DIFFERENCE, meaning, difference, args)
@@ -280,11 +276,6 @@ def _ends(prefix: str, found: Estimate | None) -> dict[str, float]:
         return {}
     numbers = {"low": found.low, "high": found.high} | ({"value": found.value} if prefix else {})
     return {f"{prefix}{name}": round(each, _DIGITS) for name, each in numbers.items() if not math.isnan(each)}
-
-
-def _about_baseline(model: AskedModel, found: Estimate | None) -> dict[str, Any]:
-    """Names a baseline by its hub id, or by its folder without where that is."""
-    return {"baseline": hub_id(model.path) or Path(model.path).name} | _ends("baseline_", found)
 
 
 def _content(path: str | None) -> str | None:

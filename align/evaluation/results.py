@@ -69,7 +69,6 @@ def save_evaluation(folder: Path, record: Answers, rows: Sequence[Mapping[str, A
 
 
 def _used_glossary(measured: MeasuredSuites) -> dict[str, Meaning]:
-    """Keeps the entries that explain something that was measured."""
     metrics = {
         metric for suites in measured.values() for suite in suites.values() for metric in (*suite.means, *suite.others)
     }

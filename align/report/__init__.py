@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from align.evaluation.record import EVALUATION_FILE, read_record
-from align.evaluation.record.merging import MERGING_FILE
-from align.evaluation.record.models import ModelsRecord
+from align.evaluation.record.models import MERGING_FILE, ModelsRecord
 from align.report.evaluation import build_evaluation_report
 from align.report.merging import build_merging_report
 from align.report.page import build_comparison, build_report

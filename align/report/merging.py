@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from align.errors import RunFolderError
-from align.evaluation.record.merging import MERGING_FILE, MergedModel, MergingRecord
+from align.evaluation.record.models import MERGING_FILE, MergedModel, MergingRecord
 from align.evaluation.statistics.glossary import GLOSSARY, better_of, explain
 from align.evaluation.statistics.metrics import Estimate
 from align.report.charts.curve import Curve, draw_curves
@@ -20,6 +20,10 @@ from align.report.run.finding import Finding
 _CHARTED = ("worst_group", "drift_kl")
 _SHARES = ("accuracy", "worst_group")
 _MOST_NAMES = 200
+_PICKED = Finding(
+    "The weight was picked on these items",
+    "The best of several looks better than it is. Evaluate the picked model on items that were not used here.",
+)
 
 
 def build_merging_report(folder: Path, out: Path | None = None) -> Path:
@@ -46,7 +50,7 @@ def merging_view(merging: MergingRecord) -> EvaluationView:
     return EvaluationView(
         title=f"{merging.tuned} merged with {merging.base}",
         verdict=list(_verdict(merging, words)),
-        findings=list(_findings(merging)),
+        findings=[] if merging.picked is None else [_PICKED],
         headline=None,
         compared="",
         charts=[],
@@ -105,14 +109,6 @@ def _verdict(merging: MergingRecord, words: Words) -> Iterator[str]:
     if merging.rule is not None:
         chosen = "none fits" if merging.picked is None else f"alpha {merging.picked:g}"
         yield f"Picked by `{merging.rule}`: {chosen}."
-
-
-def _findings(merging: MergingRecord) -> Iterator[Finding]:
-    if merging.picked is not None:
-        yield Finding(
-            "The weight was picked on these items",
-            "The best of several looks better than it is. Evaluate the picked model on items that were not used here.",
-        )
 
 
 def _listings(merging: MergingRecord) -> Iterator[Listing]:

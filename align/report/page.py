@@ -80,7 +80,6 @@ def comparison_page(run_dirs: Mapping[str, Path], evaluation: ModelsRecord | Non
 
 
 def _view(name: str, run: RunFolder, progress: Progress, num_runs: int = 1) -> dict[str, Any]:
-    """Puts together what the page says about one run."""
     num_samples, thumbnails = _SAMPLES // num_runs, Thumbnails(run.path, PAGE_BYTES // num_runs)
     samples = None  # of a run that generates nothing while it trains
     if "reward" in run.metrics:

@@ -60,14 +60,12 @@ class AuditResult:
         return pd.DataFrame(rows, columns=["name", "count", "of", "text"])
 
     def __str__(self) -> str:
-        """Returns a line for each thing that was found, and the sentences on cues."""
         found = [f"{each.count:,} of {each.of:,} {each.text}" for each in self.record.rows if each.count]
         return "\n".join([*found, *self.record.sentences, f"The page is {self.page}."])
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        """Returns what the page opens with: the verdict, and what was found as a table."""
         html: str = self.to_pandas().to_html(index=False)
         return "".join(f"<p>{escape(sentence)}</p>" for sentence in headline(self.record)) + html
 
@@ -246,7 +244,6 @@ def _find_student(scoring: Scoring) -> Student | None:
 
 
 def _score(student: Student, record: AuditRecord, out: Path) -> AuditRecord:
-    """Loads the model, scores every trace, and writes the scores beside the record."""
     from align.models.checkpoint import load_model
 
     model, _ = load_model(student.checkpoint, **student.how)

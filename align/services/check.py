@@ -46,7 +46,6 @@ class CheckResult:
         return not self.errors
 
     def __str__(self) -> str:
-        """Returns a line for each finding, and whether training would start."""
         end = "Ready to train." if self.is_ready else f"{len(self.errors)} error(s): training would not start."
         return "\n".join([*(f"{each.level} {each.check}: {mask(each.text)}" for each in self.findings), end])
 
@@ -60,7 +59,6 @@ class CheckResult:
         return pd.DataFrame(rows, columns=["level", "check", "text", "fix"])
 
     def _repr_html_(self) -> str:
-        """Returns the findings as a table, and whether training would start."""
         html: str = self.to_pandas().to_html(index=False)
         return f"{html}<p>{escape(str(self).splitlines()[-1])}</p>"
 
@@ -101,7 +99,9 @@ def check_words(
 ) -> CheckResult:
     """Checks a recipe whose settings are words of a command line, values, or both."""
     parsed = load_recipe(find_recipe(recipe), overrides, settings)
-    parsed = _dry(parsed) if dry_run else parsed
+    if dry_run:
+        then = None if parsed.then is None else replace(parsed.then, is_dry=True)
+        parsed = replace(parsed, is_dry=True, then=then)
     with redirect_stdout(sys.stderr):  # transformers prints a line on WANDB_MODE=offline when it is imported
         findings, stages = _check_start(parsed, resume)
         prepared = prepare(parsed, read_launch(accelerate_config))
@@ -134,8 +134,3 @@ def _check_changes(stages: Sequence[Stage], runs: Sequence[Prepared]) -> list[Fi
         except RunFolderError as error:
             found.append(Finding("error", "output", str(error)))
     return found
-
-
-def _dry(recipe: Recipe) -> Recipe:
-    then = None if recipe.then is None else replace(recipe.then, is_dry=True)
-    return replace(recipe, is_dry=True, then=then)

@@ -68,7 +68,6 @@ class FilterResult:
         ]
 
     def __str__(self) -> str:
-        """Returns a line for each count, and the sentences."""
         names = list(self.lines[0])[1:]
         cells = (zip(names, row[1:], strict=True) for row in self.in_words())
         counted = (", ".join(f"{name} {cell}" for name, cell in row if cell) for row in cells)
@@ -78,7 +77,6 @@ class FilterResult:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        """Returns the table, and the sentences below it."""
         import pandas as pd
 
         table: str = pd.DataFrame(self.in_words(), columns=list(self.lines[0])).to_html(index=False)

@@ -14,7 +14,7 @@ from align.evaluation.merging import Rule, all_metrics, compare, item_values, ma
 from align.evaluation.record import ITEMS_FILE
 from align.evaluation.record.answers import Answers, PromptsRecord
 from align.evaluation.record.file import without_nan
-from align.evaluation.record.merging import MERGING_FILE, MergedModel, MergingRecord
+from align.evaluation.record.models import MERGING_FILE, MergedModel, MergingRecord
 from align.evaluation.service import command_words, find_suite, run_suite
 from align.evaluation.suites import ROW_SUITES
 from align.evaluation.suites.questions.suite import check_names

@@ -62,7 +62,6 @@ class TrainResult:
         return pd.read_json(self.folder / "metrics.jsonl", lines=True)
 
     def __str__(self) -> str:
-        """Says where the run is, and whether it is finished."""
         return f"{self.folder}: {'finished' if self.is_finished else 'stopped early'}"
 
     __repr__ = __str__

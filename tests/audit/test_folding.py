@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from align.auditing.folding import fold
+from align.auditing.cues import fold
 from align.auditing.significance import Tested
 
 NUM_UNITS, NUM_FEATURES = 60, 40
@@ -62,7 +62,7 @@ def fold_one_by_one(tests, picked):
 
 @pytest.mark.parametrize("at_once", [7, 256])
 def test_as_by_a_comparison_of_all_with_all(at_once, monkeypatch):
-    monkeypatch.setattr("align.auditing.folding._AT_ONCE", at_once)
+    monkeypatch.setattr("align.auditing.cues._AT_ONCE", at_once)
     num_under_another = 0
     for seed in range(8):
         tests = [some_test(seed), some_test(seed + 1000)]

@@ -12,7 +12,7 @@ from align.report import build_report
 from align.report.run.folder import read_run_folder
 from align.runs.folder import set_log_aside
 from align.runs.stages import find_start
-from align.services.build_error import build_error, named_keys
+from align.services.one_run import build_error, named_keys
 from align.services.prepared import prepare
 from align.services.train import run
 from align.training.mended import hide_old_names

@@ -9,7 +9,7 @@ from tiny import tiny_vl_model_and_processor
 
 from align.data.pairs.preferences import load_preferences
 from align.errors import DataError, UserError
-from align.evaluation.suites.pairs.measured import pair_key, pair_values
+from align.evaluation.suites.pairs.evaluation import pair_key, pair_values
 from align.evaluation.suites.pairs.terms import pair_terms, tokenize_image_pair
 
 pytest.importorskip("PIL.Image", reason="needs the extra `vision`")

@@ -7,7 +7,7 @@ from written_evaluation import cell, write_evaluation
 from align.errors import UserError
 from align.evaluation.merging import Values, all_metrics, compare, item_values, pick, read_rule
 from align.evaluation.record import read_record
-from align.evaluation.record.merging import MergedModel
+from align.evaluation.record.models import MergedModel
 from align.evaluation.statistics.metrics import Estimate
 from align.services.merge import merge_models
 

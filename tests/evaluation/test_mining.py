@@ -7,7 +7,7 @@ from scripted_reward import ScriptedReward
 
 from align.data.pairs.reward_bench import BenchPair
 from align.evaluation.statistics.metrics import Estimate
-from align.evaluation.suites.reward_model.mining import (
+from align.evaluation.suites.reward_model.phrases import (
     as_written,
     find_candidates,
     longest_run,

@@ -12,8 +12,8 @@ from align.evaluation.asking import Asker
 from align.evaluation.record.answers import About
 from align.evaluation.results import save_evaluation
 from align.evaluation.statistics.glossary import explain
+from align.evaluation.suites.questions.evaluation import item_rows, policy_record
 from align.evaluation.suites.questions.modality import CHANGES, count_generations, with_shuffled_frames
-from align.evaluation.suites.questions.record import item_rows, policy_record
 from align.evaluation.suites.questions.suite import SuiteSettings, evaluate_suites
 from align.models.answer_cache import AnswerCache
 from align.models.policies.answer_keys import question_key

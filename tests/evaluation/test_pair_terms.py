@@ -8,7 +8,7 @@ from tiny import tiny_model, tiny_tokenizer
 from align.data.pairs.preferences import load_preferences
 from align.errors import DataError, UserError
 from align.evaluation.asking import Asker
-from align.evaluation.suites.pairs.measured import (
+from align.evaluation.suites.pairs.evaluation import (
     EQUAL,
     Judgement,
     implicit_accuracy,

@@ -5,7 +5,7 @@ import pytest
 
 from align.data.pairs.preferences import PreferencePair
 from align.evaluation.record.answers import AboutPairs, Items, Source
-from align.evaluation.suites.pairs.measured import (
+from align.evaluation.suites.pairs.evaluation import (
     ACCURACY,
     Judgement,
     judged_suite,

@@ -13,7 +13,7 @@ from align.evaluation.record import as_json
 from align.evaluation.record.answers import About
 from align.evaluation.results import save_evaluation
 from align.evaluation.statistics.glossary import GLOSSARY, explain
-from align.evaluation.suites.questions.record import item_rows, policy_record, warn
+from align.evaluation.suites.questions.evaluation import item_rows, policy_record, warn
 from align.evaluation.suites.questions.suite import SUITES, SuiteSettings
 from align.models.policies.asking import Decoding
 

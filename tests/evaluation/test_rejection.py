@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from align.evaluation.suites.prompts.rejection import FATES, accepts, measure_slips, pass_rates, sort_out
+from align.evaluation.suites.prompts.filtering import FATES, accepts, measure_slips, pass_rates, sort_out
 from align.models.policies.asking import Completion
 
 NAN = math.nan

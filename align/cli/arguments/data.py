@@ -10,16 +10,7 @@ from align.cli.application import ManyWords, app, execute, words
 from align.cli.options import given_options, takes
 from align.methods import METHODS
 from align.options import Media, Reading
-from align.services.options import (
-    AuditReading,
-    ByBase,
-    BySamples,
-    Loading,
-    NamedColumns,
-    Reach,
-    Sampling,
-    Scoring,
-)
+from align.services.options import AuditReading, ByBase, BySamples, Loading, NamedColumns, Reach, Sampling, Scoring
 
 if TYPE_CHECKING:
     from align.services.filter import FilterResult

@@ -66,7 +66,10 @@ def _launched(options: Mapping[str, Any], given: set[str]) -> Iterator[Options]:
             if peers.rank:
                 time.sleep(_MAIN_SAYS_IT)
             raise
-    _leave_group()
+    from torch import distributed
+
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()  # some launchers need one, and gloo's threads abort a process that exits
 
 
 def _check(options: Mapping[str, Any], given: set[str], *, launched: bool) -> None:
@@ -136,11 +139,3 @@ def _device(options: Mapping[str, Any]) -> str | None:
         )
     torch.accelerator.set_device_index(local)
     return None
-
-
-def _leave_group() -> None:
-    """Leaves the process group that some launchers need: gloo's threads abort a process that exits with them."""
-    from torch import distributed
-
-    if distributed.is_available() and distributed.is_initialized():
-        distributed.destroy_process_group()

@@ -46,13 +46,11 @@ def _filled(numbers: dict[str, object], *, may_be_nan: bool) -> dict[str, object
     return {key: math.nan if each is None and key != "n" else each for key, each in numbers.items()}
 
 
-def _as_object(estimate: Estimate) -> dict[str, float]:
-    return {"value": estimate.value, "low": estimate.low, "high": estimate.high, "n": estimate.n}
-
-
 Metric = Annotated[str, AfterValidator(lambda name: _RENAMED.get(name, name))]
 Row = Annotated[Estimate, BeforeValidator(_with_nan)]  # `[value, low, high, n, unit]`
-Cell = Annotated[Estimate, BeforeValidator(_with_nan), PlainSerializer(_as_object)]  # with names
+Cell = Annotated[
+    Estimate, BeforeValidator(_with_nan), PlainSerializer(lambda each: dict(zip(_NUMBERS, each, strict=False)))
+]  # with names
 
 
 class Part(BaseModel):
@@ -79,11 +77,9 @@ class Tabled:
         return pd.DataFrame(rows, columns=["suite", "model", "metric", "value", "low", "high", "n"])
 
     def __str__(self) -> str:
-        """Returns a line for each metric, with its interval."""
         return "\n".join(f"{suite} {metric}, {model}: {cell}" for suite, model, metric, cell in self.lines())
 
     def _repr_html_(self) -> str:
-        """Returns the table for a notebook: metrics down, models and differences across."""
         import pandas as pd
 
         rows: list[dict[str, Any]] = [

@@ -23,7 +23,7 @@ from align.evaluation.statistics.metrics import (
 _ROUNDING = 1e-12
 
 
-def ratio_of_means(part: Values, whole: Values, *, seed: int = 0) -> Estimate:
+def ratio_of_means(part: Values, whole: Values) -> Estimate:
     """Estimates the sum of `part` over the sum of `whole`, both `(N, S)`, with a bootstrap over the N items.
 
     Two more are resampled with them, one of nothing and one of all, as in `share`. `n` counts what the ratio is a
@@ -42,7 +42,7 @@ def ratio_of_means(part: Values, whole: Values, *, seed: int = 0) -> Estimate:
         return share(np.full(int(asked.sum()), value))._replace(n=n)
     typical = float(below[asked].mean())
     above, below = np.append(above, (0.0, typical)), np.append(below, (typical, typical))
-    drawn = np.random.default_rng(seed).multinomial(len(above), np.full(len(above), 1 / len(above)), size=1999)
+    drawn = np.random.default_rng(0).multinomial(len(above), np.full(len(above), 1 / len(above)), size=1999)
     below_drawn = drawn @ below
     ratios = (drawn @ above)[below_drawn > 0] / below_drawn[below_drawn > 0]
     low, high = np.quantile(ratios, [0.025, 0.975])

@@ -108,7 +108,6 @@ class Estimate(NamedTuple):
     unit: str = "items"
 
     def __str__(self) -> str:
-        """Returns the value and its interval with two decimals, or more where two would hide its width or sign."""
         if math.isnan(self.value):
             return NO_DATA
         if math.isnan(self.low):

@@ -1,7 +1,7 @@
 """Reads the rows of a suite, each by the suite's own check."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -38,6 +38,14 @@ def load_suite_rows(
     return Loaded(rows, [asdict(row) for row in rows], report.reasons, dict(sorted(groups.items())))
 
 
+def joined(parts: Sequence[Loaded]) -> Loaded:
+    """Joins rows that were loaded apart, with what was left out and the groups of all."""
+    left_out = sum((Counter(part.left_out) for part in parts), Counter[str]())
+    groups = sum((Counter(part.groups) for part in parts), Counter[str]())
+    rows, content = ([each for part in parts for each in getattr(part, name)] for name in ("rows", "content"))
+    return Loaded(rows, content, dict(left_out), dict(sorted(groups.items())))
+
+
 def check_text(row: Mapping[str, Any], column: str, *, what: str = "text") -> str:
     """Returns a text of a row; raises `BadRow` if it is missing or empty."""
     value = row.get(column)
@@ -46,12 +54,12 @@ def check_text(row: Mapping[str, Any], column: str, *, what: str = "text") -> st
     return value
 
 
-def check_texts(row: Mapping[str, Any], column: str, *, least: int = 1) -> tuple[str, ...]:
-    """Returns a list of texts of a row, one text as a list; raises `BadRow` if there are fewer, or one is empty."""
+def check_texts(row: Mapping[str, Any], column: str) -> tuple[str, ...]:
+    """Returns a list of texts of a row, one text as a list; raises `BadRow` if there is none, or one is empty."""
     value = row.get(column)
     values = [value] if isinstance(value, str) else value
-    if not isinstance(values, list | tuple) or len(values) < least:
-        raise BadRow(column, value, f"there are fewer than {least} texts", 'Write a list, such as ["iron", "gold"].')
+    if not isinstance(values, list | tuple) or not values:
+        raise BadRow(column, value, "there are fewer than 1 texts", 'Write a list, such as ["iron", "gold"].')
     for each in values:
         if not isinstance(each, str) or is_blank(each):
             raise BadRow(column, each, "a text is missing or empty", "Write texts.")

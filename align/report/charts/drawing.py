@@ -118,8 +118,6 @@ def _pile(columns: Sequence[Stretches]) -> list[tuple[NDArray[np.float64], NDArr
 
 
 class _Place:
-    """Where steps and values lie in a drawing."""
-
     def __init__(self, axis: Axis, steps: Iterable[NDArray[np.int64]]) -> None:
         found = np.concatenate([*steps, np.empty(0)])
         first, last = (float(found.min()), float(found.max())) if len(found) else (0.0, 1.0)

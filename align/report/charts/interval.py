@@ -27,13 +27,7 @@ class Interval(NamedTuple):
 
 
 def draw_intervals(
-    title: str,
-    note: str,
-    intervals: Sequence[Interval],
-    unit: str,
-    *,
-    share: bool = False,
-    order: Sequence[str] = (),
+    title: str, note: str, intervals: Sequence[Interval], unit: str, *, share: bool = False, order: Sequence[str] = ()
 ) -> Chart:
     """Draws estimates as points with bars, and a line at 0; series take turns in colour beyond six.
 

@@ -85,13 +85,7 @@ def count_compared(differences: Cells) -> str:
 
 
 def draw_metrics(
-    title: str,
-    note: str,
-    metrics: Sequence[str],
-    columns: Cells,
-    labels: Mapping[str, str],
-    *,
-    is_share: bool,
+    title: str, note: str, metrics: Sequence[str], columns: Cells, labels: Mapping[str, str], *, is_share: bool
 ) -> Chart | None:
     """Draws the metrics that have an interval, one line each, with a dot per column; None if there is none."""
     points = [

@@ -13,7 +13,6 @@ from align.evaluation.record.answers import (
     PairsRecord,
     PolicyRecord,
     PromptsRecord,
-    Run,
     SuiteRecord,
     Warned,
 )
@@ -133,7 +132,6 @@ def _within(suite: str, label: str) -> str:
 
 
 def _facts(about: Any, own: Own) -> dict[str, str]:
-    """Lists data, what helped, decoding and when, by the name to show."""
     data = about.data
     facts = {
         "Data": f"{data.path or 'of the suite'}" + (f" ({data.split})" if data.split else ""),
@@ -146,7 +144,8 @@ def _facts(about: Any, own: Own) -> dict[str, str]:
     for role in ("reference", "judge", "verifier"):
         if (source := getattr(about, role, None)) is not None:
             facts[role.capitalize()] = f"{source.path} ({source.fingerprint[:12]})"
-    return facts | (_decoding(about.profile) if about.profile else {}) | _when(about)
+    facts |= _decoding(about.profile) if about.profile else {}
+    return facts | {"Written": about.created.replace("T", " ")[:19], "Time": f"{about.seconds:.0f} s"}
 
 
 def _decoding(profile: Decoded) -> dict[str, str]:
@@ -158,12 +157,7 @@ def _decoding(profile: Decoded) -> dict[str, str]:
     }
 
 
-def _when(about: Run) -> dict[str, str]:
-    return {"Written": about.created.replace("T", " ")[:19], "Time": f"{about.seconds:.0f} s"}
-
-
 def _models(models: Collection[AskedModel]) -> Grid:
-    """Tabulates the models, with the fingerprint that tells one checkpoint from another."""
     columns = ("Model", "Role", "Path", "Fingerprint", "Kind", "Type", "Backend", "Time", "From the cache")
     return Grid(columns, [_row(model) for model in models])
 

@@ -35,7 +35,6 @@ def of_pairs(path: Path, record: PairsRecord, numbers: Numbers) -> Own:
 
 
 def _verdict(numbers: Numbers) -> Iterator[str]:
-    """Says which model puts more pairs in the right order, and what the judge prefers."""
     model, *baselines = numbers.names
     alone = numbers.of_first(ACCURACIES[0])
     if not baselines and alone is not None:

@@ -45,7 +45,6 @@ def _whole(record: PromptsRecord, suite: str) -> list[str]:
 
 
 def _verdict(record: PromptsRecord, numbers: Numbers) -> Iterator[str]:
-    """Says of each reward whether the first model has more of it than each baseline."""
     model, *baselines = numbers.names
     for suite in record.about.suites:
         metric = f"reward/{suite}"

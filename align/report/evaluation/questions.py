@@ -120,7 +120,6 @@ def _shares(record: PolicyRecord) -> set[str]:
 
 
 def _verdict(record: PolicyRecord, numbers: Numbers) -> Iterator[str]:
-    """Says whether the first model is better than each baseline, and whether for the right reason."""
     model, *baselines = numbers.names
     if not baselines and (alone := numbers.of_first("accuracy")) is not None:
         yield f"{model} is right on {in_percent(alone)} of items; there is no baseline to compare with."
@@ -259,7 +258,7 @@ def audit_section(audits: Sequence[ModelAudit]) -> list[Section]:
     """Tabulates how far a verifier can be trusted, and how many attempts pay at each cost of a false positive."""
     if not audits:
         return []
-    columns = [f"{row.model}: {row.verifier}" for row in audits]
+    columns = _columns(audits)
     labels = _audited(audits[0])
     rows = [Row(label, meaning, [known(_audited(row)[label, meaning]) for row in audits]) for label, meaning in labels]
     charts = [
@@ -281,7 +280,6 @@ def audit_section(audits: Sequence[ModelAudit]) -> list[Section]:
 
 
 def _audited(audit: Audit) -> dict[tuple[str, str], Estimate]:
-    """Returns the estimates by their label and meaning."""
     return {
         ("Attempts that are right", "before the verifier looks at them"): audit.prior,
         ("Attempts accepted", "the part that the verifier lets through"): audit.accepted,

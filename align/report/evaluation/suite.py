@@ -50,7 +50,6 @@ def _headline(record: SuiteRecord) -> list[str]:
 
 
 def _verdict(metrics: Sequence[str], record: SuiteRecord, numbers: Numbers) -> Iterator[str]:
-    """Says of each main metric what it is, and whether it differs from each baseline's."""
     model, *baselines = numbers.names
     for metric in metrics:
         ours, label, is_share = numbers.of_first(metric), numbers.words.label(metric), metric in record.shares

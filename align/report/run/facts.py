@@ -52,14 +52,13 @@ def flat(value: Any) -> str:
 def find_problems(run: RunFolder) -> list[Finding]:
     """Lists what looks wrong in a run, judged on the last quarter of its logged steps."""
     found = (_broken_lines(run), _not_finite(run.metrics))
-    before = [_found_before(check) for check in run.checks if check.get("level") == "warning"]
+    before = [  # rows that were left out among them
+        Finding(f"Found before training: {check.get('check', '')}", str(check.get("text", "")))
+        for check in run.checks
+        if check.get("level") == "warning"
+    ]
     before += [Finding("Another file from a step on", text) for text in changes(noted_readings(run.path))]
     return [*(finding for finding in found if finding), *parts_of(run.recipe).findings(run), *before]
-
-
-def _found_before(check: dict[str, Any]) -> Finding:
-    """Words a warning from before training, rows that were left out among them."""
-    return Finding(f"Found before training: {check.get('check', '')}", str(check.get("text", "")))
 
 
 def _broken_lines(run: RunFolder) -> Finding | None:

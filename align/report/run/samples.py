@@ -55,10 +55,7 @@ class Sample(NamedTuple):
 
 
 def pick_samples(
-    rows: Sequence[Row],
-    limit: int = 40,
-    thumbnails: Thumbnails | None = None,
-    weights: Weights = UNKNOWN,
+    rows: Sequence[Row], limit: int = 40, thumbnails: Thumbnails | None = None, weights: Weights = UNKNOWN
 ) -> list[Sample]:
     """Picks a bounded sample of completions: disagreeing ones, the best, the worst, the last and the first.
 

@@ -10,8 +10,7 @@ from scripted_subject import subject
 from align.errors import DataError
 from align.evaluation.asking import Asking
 from align.evaluation.suite import Reading
-from align.evaluation.suites.reversal.measure import OTHERS, draw_others, measure
-from align.evaluation.suites.reversal.rows import Fact, has_name, load, stated_text
+from align.evaluation.suites.reversal.measure import OTHERS, Fact, draw_others, has_name, load, measure, stated_text
 from align.models.policies.asking import Decoding
 
 ASKING = Asking(Decoding())

@@ -10,7 +10,7 @@ from align.data.rules import check_label
 from align.errors import DataError
 from align.evaluation.suite import Loaded, Reading
 from align.evaluation.suites.drift.behaviours import load_behaviours, load_triggers
-from align.evaluation.suites.rows import check_text, load_suite_rows
+from align.evaluation.suites.rows import check_text, joined, load_suite_rows
 
 OWN = Path(__file__).with_name("prompts.jsonl")
 
@@ -30,20 +30,16 @@ def load(reading: Reading, options: Any) -> Loaded:
     parts = [_load(reading if reading.path is not None else reading._replace(path=str(OWN), split=None))]
     if options.drift_prompts is not None:
         parts.append(_load(Reading(options.drift_prompts, on_bad_rows=reading.on_bad_rows)))
-    rows = [row for part in parts for row in part.rows]
-    (name, count), *_ = Counter(row.id for row in rows).most_common(1)
+    loaded = joined(parts)
+    (name, count), *_ = Counter(row.id for row in loaded.rows).most_common(1)
     if count > 1:
         raise DataError(
             f"{options.drift_prompts}: the id {name!r} is that of another prompt too. Rename or remove it."
         )
     behaviours = load_behaviours(options.behaviours, options.judge)
     triggers = load_triggers(options.triggers, behaviours)
-    shown = [content for part in parts for content in part.content]
-    groups = sum((Counter(part.groups) for part in parts), Counter())
-    left_out = sum((Counter(part.left_out) for part in parts), Counter())
-    content = [*shown, *map(list, behaviours), *map(list, triggers)]
-    found = {"behaviours": behaviours, "triggers": triggers}
-    return Loaded(rows, content, dict(left_out), dict(sorted(groups.items())), options=found)
+    content = [*loaded.content, *map(list, behaviours), *map(list, triggers)]
+    return loaded._replace(content=content, options={"behaviours": behaviours, "triggers": triggers})
 
 
 def _load(reading: Reading) -> Loaded:

@@ -1,47 +1,39 @@
 """Policies read pairs: what each learnt to prefer, how far it moved, and what a judge prefers."""
 
+import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from align.console import say
 from align.data.conversations import conversation_text
 from align.data.pairs.preferences import PreferencePair, load_preferences
+from align.data.questions.multiple_choice import Question
 from align.data.questions.templates import PromptTemplate
 from align.data.unread import saying_unread
 from align.evaluation.asked_models import check_images, check_tokens, find_reference, open_judge, open_policy
-from align.evaluation.asking import KeptAnswers, complete_prompts
+from align.evaluation.asking import Asker, KeptAnswers, complete_prompts
 from align.evaluation.divided.division import own_part
 from align.evaluation.engine import JUDGE, REFERENCE, Beside, Evaluation, Record, source
 from align.evaluation.prompting import prompt_settings
-from align.evaluation.record.answers import AboutPairs, Decoded
+from align.evaluation.record.answers import AboutPairs, Decoded, Items, PairsRecord, Warned
+from align.evaluation.results import arrange, pair_answers
+from align.evaluation.statistics.group_metrics import by_group, spread_of_groups
+from align.evaluation.statistics.item_means import ItemMean, cluster_codes
+from align.evaluation.statistics.metrics import Values
+from align.evaluation.suite import Measured
 from align.evaluation.suites.pairs import PairOptions
-from align.evaluation.suites.pairs.measured import (
-    Judgement,
-    describe_pairs,
-    judge_responses,
-    pair_key,
-    pair_rows,
-    pairs_record,
-    prompt_of,
-    read_terms,
-    written_terms,
-)
-from align.evaluation.suites.pairs.terms import PairTerms, pair_terms, tokenize_image_pair, tokenize_pair
+from align.evaluation.suites.pairs.terms import PairTerms, SideTerms, pair_terms, tokenize_image_pair, tokenize_pair
 from align.models.checkpoint import Checkpoint, load_processor, load_tokenizer
-from align.models.policies.asking import Prompt
+from align.models.policies.answer_keys import image_names
+from align.models.policies.asking import LetterQuestion, Prompt
 
 CHOSEN = "chosen"  # what a response is compared with where there is no baseline
 PAIRS_AT_ONCE = 64
-
-
-@dataclass
-class Read:
-    """What one model made of the pairs; `responses` only where a judge compares them."""
-
-    terms: list[PairTerms]
-    responses: list[str] | None
 
 
 class PairEvaluation(Evaluation):
@@ -55,16 +47,13 @@ class PairEvaluation(Evaluation):
         self.path = self.data("pairs", "read")
         self.pairs, self.report = saying_unread(
             load_preferences(
-                self.path,
-                adapter=self.options.adapter,
-                media=self.media,
-                columns=self.columns,
-                **self.reading(),
+                self.path, adapter=self.options.adapter, media=self.media, columns=self.columns, **self.reading()
             )
         )
         settings = prompt_settings(self.recipe, self.given(["max_new_tokens"]))
         self.decoded = self.decoding(settings.max_new_tokens)
-        self.read: dict[str, Read] = {}
+        self.terms: dict[str, list[PairTerms]] = {}
+        self.responses: dict[str, list[str]] = {}  # where a judge compares them
         self.judged: dict[str, list[Judgement]] = {}
 
     @property
@@ -90,53 +79,51 @@ class PairEvaluation(Evaluation):
 
     def measure(self, name: str, checkpoint: Checkpoint, kept: KeptAnswers, beside: Beside) -> None:
         """Reads the pairs beside the reference, and answers their prompts if a judge compares answers."""
-        read = self.read[name] = Read([], None)
         processing = load_processor(checkpoint) if self._images else load_tokenizer(checkpoint)
         identity = [checkpoint.fingerprint, beside.helpers[REFERENCE].fingerprint, self.engine.dtype]
         with self._policy(checkpoint) as (policy, model):
             with own_part():
-                read.terms = self._terms(model, beside.opened["reference"], processing, identity, kept)
+                self.terms[name] = self._read(model, beside.opened["reference"], processing, identity, kept)
             if JUDGE in beside.helpers:
                 with own_part():
                     answers = complete_prompts(policy, prompts_of(self.pairs), self.decoded, kept)
-                    read.responses = [each[0].text for each in answers]
+                    self.responses[name] = [each[0].text for each in answers]
 
     def compare(self, beside: Beside) -> None:
         """Asks a judge about the responses of the first model, against those of each baseline or the chosen ones."""
         if JUDGE not in beside.helpers:
             return
-        judge, (model, *baselines) = beside.helpers[JUDGE], self.read
-        against = {name: self.read[name].responses or [] for name in baselines}
-        against = against or {CHOSEN: [pair.chosen for pair in self.pairs]}
+        judge, (model, *baselines) = beside.helpers[JUDGE], self.responses
+        against = {name: self.responses[name] for name in baselines} or {CHOSEN: [pair.chosen for pair in self.pairs]}
         prompts, ids = [conversation_text(pair.prompt) for pair in self.pairs], [pair.id for pair in self.pairs]
         shown = [pair.images for pair in self.pairs]
         say(f"Judging with {judge.path}")
         with open_judge(judge, self.engine, beside.cache, beside.stages.advance, images=any(shown)) as asker:
             beside.stages.start(JUDGE)
-            ours = self.read[model].responses or []
+            ours = self.responses[model]
             self.judged = {
                 name: judge_responses(asker, ids, prompts, ours, theirs, shown) for name, theirs in against.items()
             }
 
     def record(self, run: Mapping[str, Any], helpers: Mapping[str, Checkpoint]) -> Record:
         """Arranges what was measured."""
-        pairs, terms = self.pairs, {name: each.terms for name, each in self.read.items()}
-        (first, *_), judge = terms, helpers.get(JUDGE)
+        pairs, terms, judge = self.pairs, self.terms, helpers.get(JUDGE)
+        first = next(iter(terms))
+        ids, groups = [pair.id for pair in pairs], [pair.group for pair in pairs]
         about = AboutPairs(
             **run,
             suites=["pairs"] if judge is None else ["pairs", "judge"],
-            data=describe_pairs(pairs, path=self.path, split=self.options.split, left_out=self.report.reasons),
+            data=Items(**self.about_rows(list(map(pair_key, pairs)), groups, self.report.reasons)),
             reference=source(helpers[REFERENCE]),
             judge=None if judge is None else source(judge),
             profile=None if judge is None else Decoded(**asdict(self.decoded)),
             with_marks=sum(bool(each.chosen.marked or each.rejected.marked) for each in terms[first]),
         )
-        ids, groups = [pair.id for pair in pairs], [pair.group for pair in pairs]
         record = pairs_record(about, terms, self.judged, ids, groups, list(map(prompt_of, pairs)))
         rows = [
             row
-            for name, each in self.read.items()
-            for row in pair_rows(name, pairs, each.terms, each.responses, self.judged if name == first else {})
+            for name, each in terms.items()
+            for row in pair_rows(name, pairs, each, self.responses.get(name), self.judged if name == first else {})
         ]
         return record, rows
 
@@ -147,7 +134,7 @@ class PairEvaluation(Evaluation):
     def _policy(self, checkpoint: Checkpoint) -> Any:
         return open_policy(checkpoint, lambda _: PromptTemplate(), self.engine, images=self._images)
 
-    def _terms(
+    def _read(
         self, model: Any, reference: Any, processing: Any, identity: list[str], kept: KeptAnswers
     ) -> list[PairTerms]:
         tokenize = tokenize_image_pair if self._images else tokenize_pair
@@ -155,13 +142,222 @@ class PairEvaluation(Evaluation):
 
         def ask(part: list[int]) -> list[Any]:
             tokens = [tokenize(processing, self.pairs[i]) for i in part]
-            return [written_terms(each) for each in pair_terms(model, reference, tokens)]
+            return [[list(side) for side in each] for each in pair_terms(model, reference, tokens)]
 
         contents = [[*identity, kind, processing.chat_template, pair_key(pair)] for pair in self.pairs]
         lengths = [len(pair.chosen) + len(pair.rejected) for pair in self.pairs]
-        return [read_terms(each) for each in kept.ask("reading pairs", ask, contents, lengths, PAIRS_AT_ONCE)]
+        found = kept.ask("reading pairs", ask, contents, lengths, PAIRS_AT_ONCE)
+        return [PairTerms(*(SideTerms(*side) for side in each)) for each in found]  # another key, if terms are added
 
 
 def prompts_of(pairs: Sequence[PreferencePair]) -> list[Prompt]:
     """Takes what a policy answers out of pairs, with what each row tells the chat template."""
     return [Prompt(pair.id, pair.prompt, pair.images, template=pair.template) for pair in pairs]
+
+
+ACCURACY = "implicit_reward_accuracy"
+
+
+def implicit_accuracy(chosen: Values, rejected: Values) -> Values:
+    """Returns, per pair, 1 if the chosen response gained more log-prob than the rejected one, and 0.5 for a tie.
+
+    Both are `(N,)` changes of log-prob from the reference, the implicit reward of DPO by beta; nan where one is nan.
+
+    Example:
+        >>> implicit_accuracy(np.array([1.0, -3.0, 0.0, np.nan]), np.array([-1.0, -2.0, 0.0, 1.0]))
+        array([1. , 0. , 0.5, nan])
+    """
+    margin = chosen - rejected
+    return np.where(np.isnan(margin), np.nan, (np.sign(margin) + 1) / 2)
+
+
+def pair_values(terms: Sequence[PairTerms]) -> dict[str, Values]:
+    """Returns each metric as `(N,)` values of pairs, nan where it does not speak of one, as of marks without any."""
+    chosen, rejected = [each.chosen for each in terms], [each.rejected for each in terms]
+    has_marks = [bool(a.marked or b.marked) for a, b in zip(chosen, rejected, strict=True)]
+
+    def kept(values: list[float], where: Sequence[bool]) -> Values:
+        return np.array([value if keep else math.nan for value, keep in zip(values, where, strict=True)])
+
+    whole = [np.array([each.change for each in side]) for side in (chosen, rejected)]
+    marked = [kept([each.marked_change for each in side], has_marks) for side in (chosen, rejected)]
+    shared = [each.change - each.marked_change for each in chosen]
+    has_shared = [marks and each.tokens > each.marked for marks, each in zip(has_marks, chosen, strict=True)]
+    return {
+        ACCURACY: implicit_accuracy(*whole),
+        f"{ACCURACY}/marked": implicit_accuracy(*marked),
+        "logp_change/chosen": whole[0],
+        "logp_change/rejected": whole[1],
+        "logp_change/chosen_marked": marked[0],
+        "logp_change/rejected_marked": marked[1],
+        "logp_change/shared": kept(shared, has_shared),
+        "kl_per_token/chosen": np.array([each.kl / max(each.tokens, 1) for each in chosen]),
+        "kl_per_token/rejected": np.array([each.kl / max(each.tokens, 1) for each in rejected]),
+    }
+
+
+def pairs_suite(
+    terms: Sequence[PairTerms], groups: Sequence[str | None] = (), prompts: Sequence[Any] = ()
+) -> Measured:
+    """Measures implicit-reward accuracy, log-prob changes in nats, KL per token; pairs of one prompt are one item."""
+    codes = cluster_codes(prompts) if prompts else np.arange(len(terms))
+    bounds = {ACCURACY: (0.0, 1.0), "kl_per_token": (0.0, math.inf)}
+    means = {
+        name: ItemMean((values,), bounds=bounds.get(name.partition("/")[0]), clusters=(codes,))
+        for name, values in pair_values(terms).items()
+    }
+    right = means[ACCURACY]
+    spread = spread_of_groups(groups, right.groups[0], codes)
+    worst = {f"worst_group/{ACCURACY}": spread["worst_group"]} if spread else {}
+    return Measured(means | by_group({f"{ACCURACY}_by_group": right}, groups), worst)
+
+
+EQUAL = "Both are equally good"
+ORDERS = ((0, 1, 2), (1, 0, 2))  # ours first, then theirs first; a tie stays the last option
+INSTRUCTION = """Below is a request, and after it two responses. Say which response answers the request better. The \
+order in which they stand means nothing.
+
+Request: {prompt}
+
+Which is the better response?"""
+
+
+class Judgement(NamedTuple):
+    """What a judge said of a pair of responses, ours and theirs, in both orders: 0 ours, 1 theirs, 2 equal."""
+
+    ours_first: int
+    theirs_first: int
+
+    @property
+    def worth(self) -> float:
+        """Ours preferred 1, a tie 0.5, theirs 0, on average over the orders: a judge who follows the order is 0.5."""
+        return sum((1.0, 0.0, 0.5)[choice] for choice in self) / 2
+
+    @property
+    def disagrees(self) -> bool:
+        """Whether the order changed the answer."""
+        return self.ours_first != self.theirs_first
+
+
+def judge_responses(
+    asker: Asker,
+    ids: Sequence[str],
+    prompts: Sequence[str],
+    ours: Sequence[str],
+    theirs: Sequence[str],
+    images: Sequence[tuple[Any, ...]] | None = None,
+) -> list[Judgement]:
+    """Asks a judge about each pair of responses twice, in one forward pass each; equal texts are a tie unasked."""
+    shown = images or [()] * len(ids)
+    groups = [_group(*row) for row in zip(ids, prompts, ours, theirs, shown, strict=True)]
+    asked = [i for i, group in enumerate(groups) if group]
+    answers = dict(zip(asked, asker.choose("judging", [groups[i] for i in asked]), strict=True))
+    return [Judgement(*answers[i]) if i in answers else Judgement(2, 2) for i in range(len(groups))]
+
+
+def judged_suite(judged: Mapping[str, Sequence[Judgement]], prompts: Sequence[Any] = ()) -> Measured:
+    """Measures win rate, ties, and changes by order, by what was compared with; pairs of one prompt are one item."""
+    clusters = (cluster_codes(prompts),) if prompts else None
+    values = {}
+    for name, judgements in judged.items():
+        values[f"judged_win_rate/{name}"] = [each.worth for each in judgements]
+        values[f"judged_ties/{name}"] = [float(each == (2, 2)) for each in judgements]
+        values[f"judge_order_disagreement/{name}"] = [float(each.disagrees) for each in judgements]
+    return Measured({name: ItemMean((np.array(each),), clusters=clusters) for name, each in values.items()})
+
+
+def _group(name: str, prompt: str, ours: str, theirs: str, images: tuple[Any, ...]) -> list[LetterQuestion]:
+    if ours == theirs:
+        return []
+    text = INSTRUCTION.format(prompt=prompt)
+    question = Question(name, text, (ours, theirs, EQUAL), 0, None, images, 0)
+    return [LetterQuestion(question, order, "The better response is option ") for order in ORDERS]
+
+
+def pairs_record(
+    about: AboutPairs,
+    terms: Mapping[str, Sequence[PairTerms]],
+    judged: Mapping[str, Sequence[Judgement]],
+    ids: Sequence[str],
+    groups: Sequence[str | None] = (),
+    prompts: Sequence[Any] = (),
+) -> PairsRecord:
+    """Arranges what was measured as it is kept; the first model is the one asked about (`prompts`: `pairs_suite`)."""
+    measured = {name: {"pairs": pairs_suite(each, groups, prompts)} for name, each in terms.items()}
+    model, *baselines = terms
+    if judged:
+        measured[model]["judge"] = judged_suite(judged, prompts)
+    num_prompts = len(set(cluster_codes(prompts).tolist())) if prompts else len(ids)
+    right = {name: pair_values(each)[ACCURACY] for name, each in terms.items()}
+    warnings = [each for name, values in terms.items() for each in _warn(name, values)]
+    if num_prompts < len(ids):
+        shown = "1 prompt" if num_prompts == 1 else f"{num_prompts:,} prompts"
+        text = (
+            f"{len(ids):,} pairs are of {shown}. Pairs of one prompt are one item in intervals and differences, "
+            "and there is no McNemar test, which takes each pair to stand alone."
+        )
+        warnings.insert(0, Warned(model=", ".join(terms), text=text))
+    are_apart = num_prompts == len(ids)
+    paired = [pair_answers(ACCURACY, ids, right, name, are_apart=are_apart) for name in baselines]
+    return PairsRecord(about=about, **arrange(measured), paired=paired, warnings=warnings)
+
+
+def pair_rows(
+    model: str,
+    pairs: Sequence[PreferencePair],
+    terms: Sequence[PairTerms],
+    responses: Sequence[str] | None,
+    judged: Mapping[str, Sequence[Judgement]],
+) -> list[dict[str, Any]]:
+    """Lists the pairs with what one model makes of them, and its own responses where a judge compared some."""
+    values = pair_values(terms)
+    rows = []
+    for i, (pair, each) in enumerate(zip(pairs, terms, strict=True)):
+        row: dict[str, Any] = {"id": pair.id, "model": model, "prompt": conversation_text(pair.prompt)}
+        row |= {
+            "group": pair.group,
+            "chosen": pair.chosen,
+            "rejected": pair.rejected,
+            "correct": bool(values[ACCURACY][i] == 1),
+        }
+        row |= {"margin": each.chosen.change - each.rejected.change, "margin_marked": None}
+        if not np.isnan(values[f"{ACCURACY}/marked"][i]):
+            row["margin_marked"] = each.chosen.marked_change - each.rejected.marked_change
+        row |= {name: _number(found[i]) for name, found in values.items() if not name.startswith(ACCURACY)}
+        if any(other.images for other in pairs):
+            row["images"] = [os.path.abspath(image) if isinstance(image, str) else None for image in pair.images]
+        if responses is not None:
+            row["completion"] = responses[i]
+            row |= {f"judged/{name}": found[i].worth for name, found in judged.items()}
+        rows.append(row)
+    return rows
+
+
+def pair_key(pair: PreferencePair) -> list[Any]:
+    """Lists what a model's reading of a pair depends on."""
+    spans = [list(map(list, pair.chosen_spans)), list(map(list, pair.rejected_spans)), pair.spans_from]
+    seen: list[Any] = [pair.id, pair.prompt, pair.chosen, pair.rejected, spans]
+    if pair.images:
+        seen.append(image_names(pair.images))
+    return [*seen, dict(pair.template)] if pair.template else seen
+
+
+def prompt_of(pair: PreferencePair) -> list[Any]:
+    """Lists what makes the prompt of a pair another one: images under the same words do."""
+    return [pair.prompt, image_names(pair.images)]
+
+
+def _warn(name: str, terms: Sequence[PairTerms]) -> list[Warned]:
+    ties = sum(each.chosen.change == each.rejected.change for each in terms)
+    bare = sum(not (each.chosen.marked or each.rejected.marked) for each in terms)
+    found = []
+    if ties:
+        same = " It is its own reference." if ties == len(terms) else ""
+        found.append(f"{ties:,} of {len(terms):,} pairs are ties, which count half.{same}")
+    if bare:
+        found.append(f"{bare:,} of {len(terms):,} pairs have no marked token; marked tokens are those of others.")
+    return [Warned(model=name, text=text) for text in found]
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

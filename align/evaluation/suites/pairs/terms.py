@@ -31,7 +31,7 @@ class TokenizedPair(NamedTuple):
     images: Mapping[str, Any] = {}  # what the model reads of the images in the prompt beside their tokens
 
 
-def tokenize_pair(tokenizer: Any, pair: PreferencePair, rule: MarkRule = RULE) -> TokenizedPair:
+def tokenize_pair(tokenizer: Any, pair: PreferencePair) -> TokenizedPair:
     """Tokenises a pair without images as TRL's DPO does, by a fast tokenizer, and marks tokens as training does."""
     prompt, texts = _render(tokenizer, pair)
     is_text = isinstance(pair.prompt, str)
@@ -46,7 +46,7 @@ def tokenize_pair(tokenizer: Any, pair: PreferencePair, rule: MarkRule = RULE) -
         )
     )
     try:
-        marks = decide_marks(rule, pair.spans_from, chosen, rejected, prompt=shared, skip=shared)
+        marks = decide_marks(RULE, pair.spans_from, chosen, rejected, prompt=shared, skip=shared)
     except ValueError as error:
         raise DataError(f"Row {pair.row} ({pair.id}): {error}") from error
     return TokenizedPair(shared, list(chosen.ids), list(rejected.ids), marks.chosen, marks.rejected)
@@ -83,7 +83,7 @@ def _render(tokenizer: Any, pair: PreferencePair) -> tuple[str, list[str]]:
 SIDES = ("chosen", "rejected")
 
 
-def tokenize_image_pair(processor: Any, pair: PreferencePair, rule: MarkRule = RULE) -> TokenizedPair:
+def tokenize_image_pair(processor: Any, pair: PreferencePair) -> TokenizedPair:
     """Tokenises a pair of a data set with images, whose prompt is messages, and marks its tokens as training does."""
     if processor.chat_template is None:
         raise UserError("The processor has no chat template, and prompts are messages. Save one beside the model.")
@@ -104,7 +104,7 @@ def tokenize_image_pair(processor: Any, pair: PreferencePair, rule: MarkRule = R
         for each, text, (response, side) in zip(encoded, texts, sides, strict=True)
     )
     try:
-        marks = decide_marks(rule, pair.spans_from, chosen, rejected, prompt=len(ids))
+        marks = decide_marks(RULE, pair.spans_from, chosen, rejected, prompt=len(ids))
     except ValueError as error:
         raise DataError(f"Row {pair.row} ({pair.id}): {error}") from error
     return TokenizedPair(len(ids), [*ids, *chosen.ids], [*ids, *rejected.ids], marks.chosen, marks.rejected, images)

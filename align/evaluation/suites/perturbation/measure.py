@@ -86,7 +86,10 @@ def perturbation_means(
     """
     twice = np.array([flip_rate(each[ORIGINAL], each[AGAIN]) if AGAIN in each else 0.0 for each in answers])
     present = {family: place for family, place in standings.items() if any(family in each for each in answers)}
-    flips = {family: _flips(answers, family) for family in present}
+    flips = {
+        name: np.array([flip_rate(each[ORIGINAL], each[name]) if name in each else math.nan for each in answers])
+        for name in present
+    }
     excess: dict[str, ItemMean] = {}
     for place in (SEEN, UNSEEN, UNKNOWN):
         here = [family for family in present if present[family] == place]
@@ -144,10 +147,6 @@ def _prompt(subject: Subject, row: PerturbedQuestion, version: Version, tags: Re
     if row.messages is None:
         return version.question
     return [*row.messages, {"role": "user", "content": version.question}]
-
-
-def _flips(answers: Sequence[Answers], family: str) -> Values:
-    return np.array([flip_rate(each[ORIGINAL], each[family]) if family in each else math.nan for each in answers])
 
 
 def _accuracy(answers: Sequence[Answers], right: Sequence[Collection[Key]], name: str) -> Values:

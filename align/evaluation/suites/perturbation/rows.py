@@ -17,6 +17,7 @@ from align.data.problems import BadRow, RowProblem
 from align.data.questions.adapters import ADAPTERS
 from align.data.rules import check_label, check_row
 from align.errors import DataError, RecipeError, UserError
+from align.evaluation.prompting import recipe_path
 from align.evaluation.suite import Loaded, Reading
 from align.evaluation.suites.rows import check_text, check_texts, load_suite_rows
 from align.recipe.recipe import Recipe, load_recipe
@@ -132,7 +133,7 @@ def trained_families(path: Path | None) -> TrainedFamilies:
             found = []
             doubts.append(f"the training data cannot be read: {error}")
         seen = dict([*_of_settings(recipe), *found]) | seen
-        path = _recipe_of(recipe.model.model_name_or_path)
+        path = recipe_path(None, recipe.model.model_name_or_path)
     return TrainedFamilies(seen, "; ".join(doubts))
 
 
@@ -171,12 +172,6 @@ def _of_data(recipe: Recipe) -> Iterator[tuple[str, str]]:
         for family in families:
             if isinstance(family, str) and family != ORIGINAL:
                 yield family, f"column `{named}` of {data.path}"
-
-
-def _recipe_of(model: str) -> Path | None:
-    """Finds the recipe of the run that a model came from; a checkpoint stands in the folder of its run."""
-    folders = (Path(model), Path(model).parent)
-    return next((found for folder in folders if (found := folder / "recipe.yaml").is_file()), None)
 
 
 class FamilyVersion(NamedTuple):

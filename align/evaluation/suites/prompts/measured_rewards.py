@@ -88,18 +88,6 @@ def trl_arguments(rows: Sequence[Mapping[str, Any]], completions: Sequence[Compl
     return given | {name: [row[name] for row in rows] for name in rows[0] if name != "prompt"}
 
 
-def ask_reward_model(
-    score: Callable[[Sequence[Any], Sequence[str]], Values],
-    prompts: Sequence[PromptRow],
-    completions: Sequence[Sequence[Completion]],
-) -> Rewarded:
-    """Scores all samples with a reward model; nan for those that are too long for it."""
-    num_samples = len(completions[0])
-    asked = [row.prompt for row in prompts for _ in range(num_samples)]
-    texts = [each.text for group in completions for each in group]
-    return Rewarded(_table(list(score(asked, texts)), num_samples), [])
-
-
 def _table(values: Sequence[float | None], num_samples: int) -> Values:
     table: Values = np.array([np.nan if value is None else float(value) for value in values]).reshape(-1, num_samples)
     return table
@@ -196,16 +184,14 @@ def reward_all(
         score: Any = _reward_model(each.reward, engine) if isinstance(each.reward, str) else None
         for name, answered in completions.items():
             stages.start(name)
-            if isinstance(each.reward, str):
-                rewarded[name][each.name] = ask_reward_model(score, prompts, answered)
-                continue
-            if not current().is_main:
-                continue
-            found = call_reward(each.reward, prompts, answered, stages.advance)
             texts = [completion.text for group in answered for completion in group]
             shown = [row.prompt for row, group in zip(prompts, answered, strict=True) for _ in group]
-            check_invalid(each.name, found, shown, texts, called)
-            rewarded[name][each.name] = found
+            if isinstance(each.reward, str):
+                scores = list(score(shown, texts))  # nan where a text is too long
+                rewarded[name][each.name] = Rewarded(_table(scores, len(answered[0])), [])
+            elif current().is_main:
+                found = rewarded[name][each.name] = call_reward(each.reward, prompts, answered, stages.advance)
+                check_invalid(each.name, found, shown, texts, called)
     return rewarded
 
 

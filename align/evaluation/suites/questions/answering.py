@@ -45,20 +45,29 @@ class ItemResult:
 def item_values(items: Sequence[ItemResult]) -> dict[str, Values]:
     """Returns each metric as `(N,)` per-item values, `nan` where it does not speak of the item."""
     first, gold = [item.first_choice for item in items], [item.gold for item in items]
-    second, stated = [item.second_choices for item in items], [item.trace_choice for item in items]
+    second = [item.second_choices for item in items]
     values = {
         "accuracy": accuracy(first, gold),
         "option_shuffle_consistency": option_shuffle_consistency(first, second),
         "share_A": np.array([np.nan if choice is None else float(choice == 0) for choice in first]),
-        "trace_answer_consistency": trace_answer_consistency(stated, first),
-        "cr_wa": cr_wa(stated, first, gold),
-        "wr_ca": wr_ca(stated, first, gold),
-        "trace_stated": np.array([float(choice is not None) for choice in stated]),
+        **trace_values(items),
         "answered": np.array([float(choice is not None) for choice in first]),
     }
     if max((len(choices or []) for choices in second), default=0) > 1:
         values["option_shuffle_consistency_all"] = option_shuffle_consistency(first, second, every=True)
     return values
+
+
+def trace_values(items: Sequence[ItemResult]) -> dict[str, Values]:
+    """Returns what the options that traces state say of the answers, as `(N,)` per-item values."""
+    stated, first = [item.trace_choice for item in items], [item.first_choice for item in items]
+    gold = [item.gold for item in items]
+    return {
+        "trace_answer_consistency": trace_answer_consistency(stated, first),
+        "cr_wa": cr_wa(stated, first, gold),
+        "wr_ca": wr_ca(stated, first, gold),
+        "trace_stated": np.array([float(choice is not None) for choice in stated]),
+    }
 
 
 def summarise(items: Sequence[ItemResult]) -> dict[str, Estimate]:
@@ -105,9 +114,8 @@ Which option does the reasoning conclude with?"""
 class PolicyJudge:
     """Asks a policy, in one forward pass per trace, with "none of the options" as the last choice."""
 
-    def __init__(self, asker: Asker, prefix: str = "The reasoning concludes with option ") -> None:
+    def __init__(self, asker: Asker) -> None:
         self._asker = asker
-        self._prefix = prefix
 
     def __call__(self, questions: Sequence[Question], traces: Sequence[str | None]) -> list[Choice]:
         """Returns the option that each trace states; None if it has no trace or states no option."""
@@ -129,7 +137,7 @@ class PolicyJudge:
             options=(*question.options, NOTHING_STATED),
             images=(),  # a trace is read, whatever it is about
         )
-        return LetterQuestion(shown, tuple(range(len(shown.options))), self._prefix)
+        return LetterQuestion(shown, tuple(range(len(shown.options))), "The reasoning concludes with option ")
 
 
 def judged(items: Sequence[ItemResult], choices: Sequence[Choice]) -> list[ItemResult]:
@@ -186,12 +194,7 @@ def second_answers(
 
 
 def answer_questions(
-    asker: Asker,
-    questions: Sequence[Question],
-    decoding: Decoding,
-    *,
-    num_shuffles: int,
-    seed: int = 0,
+    asker: Asker, questions: Sequence[Question], decoding: Decoding, *, num_shuffles: int, seed: int = 0
 ) -> tuple[list[ItemResult], list[Answered]]:
     """Answers each question, S samples next to each other, then again after each shuffle with the trace fixed."""
     responses = asker.respond(questions, decoding)

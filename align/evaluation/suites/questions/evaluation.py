@@ -1,6 +1,8 @@
 """Policies answer multiple-choice questions, and again when the options move or the trace changes."""
 
 import math
+import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
@@ -18,16 +20,30 @@ from align.evaluation.asking import Asker, KeptAnswers
 from align.evaluation.divided.division import current
 from align.evaluation.engine import JUDGE, Beside, Evaluation, Record, source
 from align.evaluation.prompting import prompting
-from align.evaluation.record.answers import HARNESS, About, Profile, Source
+from align.evaluation.record.answers import (
+    HARNESS,
+    About,
+    BestOfN,
+    Data,
+    ModelAudit,
+    PolicyRecord,
+    Profile,
+    Source,
+    Warned,
+)
 from align.evaluation.record.models import Unscored
+from align.evaluation.results import arrange, pair_answers
+from align.evaluation.statistics.glossary import AUDITED, GLOSSARY
+from align.evaluation.statistics.metrics import Estimate
 from align.evaluation.suites.questions import QuestionOptions
 from align.evaluation.suites.questions.answering import PolicyJudge
-from align.evaluation.suites.questions.modality import count_generations
-from align.evaluation.suites.questions.record import describe_questions, item_rows, policy_record
+from align.evaluation.suites.questions.metrics import correct, per_question
+from align.evaluation.suites.questions.modality import CHANGES, count_generations
 from align.evaluation.suites.questions.suite import MODALITY, PolicyResult, SuiteSettings, Verifier, evaluate_suites
 from align.models.answer_cache import AnswerCache
 from align.models.checkpoint import Checkpoint, fingerprint, load_tokenizer
 from align.models.policies.answer_keys import digest, question_key
+from rewards.reading.options import LETTERS, can_shuffle
 
 _PROMPTING = ("prompt_template", "system_prompt", "conversational", "think_tag", "answer_tag", "max_new_tokens")
 
@@ -170,9 +186,8 @@ class QuestionEvaluation(Evaluation):
     def record(self, run: Mapping[str, Any], helpers: Mapping[str, Checkpoint]) -> Record:
         """Arranges what was answered."""
         options, settings = self.options, self.settings
-        content = digest(
-            [[*question_key(each), each.answer, each.group, *(each.cell or ())] for each in self.questions]
-        )
+        content = [[*question_key(each), each.answer, each.group, *(each.cell or ())] for each in self.questions]
+        letters = Counter(LETTERS[each.answer] for each in self.questions)
         common, counter = settings.pair or (None, None)
         verifier: Source | None = None
         if options.verifier is not None:
@@ -184,8 +199,10 @@ class QuestionEvaluation(Evaluation):
         about = About(
             **run,
             suites=list(settings.suites),
-            data=describe_questions(
-                self.questions, content, path=options.data, split=options.split, left_out=self.left_out
+            data=Data(
+                **self.about_rows(content, (each.group for each in self.questions), self.left_out),
+                unshufflable=sum(not can_shuffle(each.options) for each in self.questions),
+                gold_letters=dict(sorted(letters.items())),
             ),
             profile=profile,
             judge=source(helpers[JUDGE]) if JUDGE in helpers else None,
@@ -193,6 +210,8 @@ class QuestionEvaluation(Evaluation):
             common_group=common,
             counter_group=counter,
         )
+        if with_images := sum(bool(each.images) for each in self.questions):
+            about.data.with_images = with_images
         for asked in about.models:
             if MODALITY in self.results[asked.name].suites:
                 columns = self.results[asked.name].columns
@@ -207,3 +226,125 @@ def _pair(options: QuestionOptions) -> tuple[str, str] | None:
     if common is None or counter is None:
         raise UserError("`--common_group` and `--counter_group` go together. Give both.")
     return common, counter
+
+
+def policy_record(
+    about: About, results: Mapping[str, PolicyResult], questions: Sequence[Question], settings: SuiteSettings
+) -> PolicyRecord:
+    """Arranges what was measured as it is kept."""
+    measured = {name: result.suites for name, result in results.items()}
+    verifier = "shuffle_consistency" if about.verifier is None else about.verifier.path
+    arranged, num_samples = arrange(measured), settings.decoding.num_samples
+    if any(result.audit for result in results.values()):
+        arranged["glossary"] |= {name: GLOSSARY[name] for name in AUDITED}
+    right = {name: per_question(correct(result.items), num_samples) for name, result in results.items()}
+    ids = [question.id for question in questions]
+    return PolicyRecord(
+        about=about,
+        **arranged,
+        paired=[pair_answers("accuracy", ids, right, name) for name in list(results)[1:] if settings.asks_questions],
+        curves=[
+            BestOfN(model=name, curve="best_of_n", points=result.curve)
+            for name, result in results.items()
+            if result.curve
+        ],
+        audits=[
+            ModelAudit(model=name, verifier=verifier, **dict(result.audit))
+            for name, result in results.items()
+            if result.audit is not None
+        ],
+        warnings=[
+            Warned(model=name, text=text) for name, result in results.items() for text in warn(result, num_samples)
+        ],
+    )
+
+
+def item_rows(
+    name: str, result: PolicyResult, questions: Sequence[Question], prompts: Sequence[str], num_samples: int
+) -> list[dict[str, Any]]:
+    """Lists the answers of one model, one row per question and sample; an image that is no file is None."""
+    with_images = any(question.images for question in questions)
+    with_cells = any(question.cell for question in questions)
+    rows = []
+    for i, item in enumerate(result.items):
+        question = questions[i // num_samples]
+        seconds = item.second_choices
+        answers = asdict(item) | {"correct": item.first_choice == item.gold}
+        answers["consistent"] = None
+        if seconds:
+            answers["consistent"] = sum(choice == item.first_choice for choice in seconds) / len(seconds)
+        shown: dict[str, Any] = {"question": question.question, "options": list(question.options)}
+        shown |= {"model": name, "sample": i % num_samples, "prompt": prompts[i // num_samples]}
+        if with_images:
+            paths = [os.path.abspath(image) if isinstance(image, str) else None for image in question.images]
+            shown["images"] = paths
+        if with_cells:
+            shown["class"], shown["subgroup"] = question.cell or (None, None)
+        rows.append(shown | answers | {column: values[i] for column, values in result.columns.items()})
+    return rows
+
+
+_FEW = 30  # questions in a group
+_MANY_UNANSWERED, _FEW_STATED, _MANY_LETTERS = 0.05, 0.5, 0.1
+
+
+def warn(result: PolicyResult, num_samples: int) -> Iterator[str]:
+    """Yields one sentence, with its number, for each thing that limits what the results say."""
+    items, n, has_shuffles = result.items, len(result.items), "consistency" in result.suites
+    if (unanswered := sum(item.first_choice is None for item in items)) > _MANY_UNANSWERED * n:
+        yield (
+            f"{unanswered:,} of {n:,} responses ({unanswered / n:.0%}) have no valid answer and count as wrong: cut "
+            "off before it, or in another form than the profile's tags."
+        )
+    if has_shuffles and (stated := sum(item.trace_choice is not None for item in items)) < _FEW_STATED * n:
+        yield (
+            f"Only {stated:,} of {n:,} traces state one option, so trace-answer consistency, CR-WA and WR-CA speak of "
+            f"{stated / n:.0%} of the responses."
+        )
+    traced, letters = (
+        sum(bool(item.trace) for item in items),
+        sum(map(bool, result.columns.get("letter_in_trace", ()))),
+    )
+    if traced and letters > _MANY_LETTERS * traced:
+        yield (
+            f"{letters:,} of {traced:,} traces ({letters / traced:.0%}) name an option's letter. After a shuffle the "
+            "letter is another option, so consistency measures that too."
+        )
+    questions = items[::num_samples]
+    if has_shuffles and (unmovable := sum(item.second_choices == [] for item in questions)):
+        yield f"{unmovable:,} of {len(questions):,} questions refer to letters or places and were not shuffled."
+    counts = Counter(item.group for item in questions if item.group is not None)
+    small = sorted(name for name, count in counts.items() if count < _FEW)
+    if small and "accuracy" in result.suites:
+        yield f"Groups with fewer than {_FEW} questions: {', '.join(small)}."
+    yield from _of_images(result)
+
+
+def _of_images(result: PolicyResult) -> Iterator[str]:
+    """Says which changes to the images cost no accuracy, as far as can be told, and which raise it."""
+    if MODALITY not in result.suites:
+        return
+    means = result.suites[MODALITY].means
+    estimates = {name: means[f"modality_reliance/{name}"].estimate() for name in CHANGES}
+    drops = {name: drop for name, drop in estimates.items() if drop.n > 0}
+    words = {name: _fall(name, drop, means[f"same_answer_with/{name}"].estimate()) for name, drop in drops.items()}
+    free = [name for name, drop in drops.items() if drop.low <= 0 <= drop.high]
+    exchanged = [name for name in free if name != "shuffled_frames"]
+    if exchanged:
+        yield (
+            "No fall in accuracy can be told when images are taken away or exchanged. It is "
+            f"{', '.join(words[name] for name in exchanged)}: the text alone may give the answers away, or there are "
+            "too few questions to tell."
+        )
+    if "shuffled_frames" in free:
+        yield (
+            "No fall in accuracy can be told when frames are shuffled. It is "
+            f"{words['shuffled_frames']}: the policy may not use their order, or the questions do not need it."
+        )
+    if better := [words[name] for name, drop in drops.items() if drop.high < 0]:
+        yield f"Accuracy is higher with changed images than with the own ones. The fall is {', '.join(better)}."
+
+
+def _fall(change: str, drop: Estimate, same: Estimate) -> str:
+    value, low, high = (round(100 * number) for number in drop[:3])
+    return f"{value} points {CHANGES[change]} ({low} to {high}; {same.value:.0%} of the answers stay)"

@@ -1,6 +1,6 @@
 """Tasks of lm-evaluation-harness for a checkpoint (the extra `lm-eval`)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ def collect(found: Mapping[str, Any], task: str) -> dict[str, Any]:
 def harness_suite(kept: Mapping[str, Any]) -> Measured:
     """Makes metrics of what `run_task` returned."""
     means = {
-        name: ItemMean((np.array(rows),), bounds=(0.0, 1.0) if _are_shares(rows) else None)
+        name: ItemMean((np.array(rows),), bounds=(0.0, 1.0) if all(0 <= row <= 1 for row in rows) else None)
         for name, rows in kept["items"].items()
     }
     return Measured(means, {name: _total(*pair) for name, pair in kept["totals"].items()})
@@ -86,10 +86,6 @@ def harness_suite(kept: Mapping[str, Any]) -> Measured:
 
 def _named(metric: str, chosen: str) -> str:
     return metric if chosen == "none" else f"{metric}/{chosen}"
-
-
-def _are_shares(rows: Sequence[float]) -> bool:
-    return all(0 <= row <= 1 for row in rows)
 
 
 def _total(value: float, error: Any) -> Estimate:

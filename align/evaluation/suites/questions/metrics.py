@@ -23,15 +23,12 @@ from align.evaluation.statistics.metrics import (
     Values,
     accuracy,
     all_equal,
-    cr_wa,
     letter_bias,
     letter_shares,
     option_shuffle_consistency,
-    trace_answer_consistency,
-    wr_ca,
 )
 from align.evaluation.suite import Measured
-from align.evaluation.suites.questions.answering import ItemResult, judged
+from align.evaluation.suites.questions.answering import ItemResult, judged, trace_values
 from align.evaluation.suites.questions.modality import modality_values
 from align.evaluation.suites.questions.reliance import reliance_values
 from rewards.reading.options import LETTERS
@@ -87,9 +84,9 @@ def consistency_suite(
         "option_shuffle_consistency": option_shuffle_consistency(first, second),
         "option_shuffle_consistency_all": option_shuffle_consistency(first, second, every=True),
     }
-    values |= _trace_values(items)
+    values |= trace_values(items)
     if judge_choices is not None:
-        values |= {f"{name}/judge": each for name, each in _trace_values(judged(items, judge_choices)).items()}
+        values |= {f"{name}/judge": each for name, each in trace_values(judged(items, judge_choices)).items()}
     means = _means(values, num_samples)
     return Measured(means, letter_estimates(items, num_samples))
 
@@ -103,7 +100,7 @@ def rotation_suite(
     answers one letter gets nothing. A question whose options may not be moved does not count.
     """
     robust = [
-        np.nan if seconds == [] else float(item.gold == item.first_choice and _all(seconds, item.gold))
+        np.nan if seconds == [] else float(seconds is not None and {item.first_choice, *seconds} == {item.gold})
         for item, seconds in zip(items, rotation_choices, strict=True)
     ]
     values = {
@@ -181,20 +178,5 @@ def _normalised(counts: Values) -> Values:
     return shares
 
 
-def _trace_values(items: Sequence[ItemResult]) -> dict[str, Values]:
-    stated, first = [item.trace_choice for item in items], [item.first_choice for item in items]
-    gold = [item.gold for item in items]
-    return {
-        "trace_answer_consistency": trace_answer_consistency(stated, first),
-        "cr_wa": cr_wa(stated, first, gold),
-        "wr_ca": wr_ca(stated, first, gold),
-        "trace_stated": np.array([float(choice is not None) for choice in stated]),
-    }
-
-
 def _means(values: Mapping[str, Values], num_samples: int) -> dict[str, ItemMean]:
     return {name: ItemMean((per_question(each, num_samples),)) for name, each in values.items()}
-
-
-def _all(choices: Sequence[Choice] | None, gold: int) -> bool:
-    return choices is not None and all(choice == gold for choice in choices)

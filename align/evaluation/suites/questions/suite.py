@@ -58,7 +58,6 @@ class SuiteSettings:
     pair: tuple[str, str] | None = None  # where a shortcut helps, and where it leads astray
 
     def __post_init__(self) -> None:
-        """Checks the names and what they need."""
         check_names(self.suites)
         if len(set(self.suites)) < len(self.suites):
             raise UserError(f"`suite` names each suite once, got {', '.join(self.suites)}.")

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -20,12 +20,11 @@ from align.evaluation.engine import Beside, Evaluation, Record
 from align.evaluation.record import EVALUATION_FILE, write_record
 from align.evaluation.record.models import Scored
 from align.evaluation.suites.reward_model import RewardModelOptions
-from align.evaluation.suites.reward_model.mining import FEWEST_PROMPTS
+from align.evaluation.suites.reward_model.phrases import FEWEST_PROMPTS
 from align.evaluation.suites.reward_model.reward_model import RewardModel
 from align.evaluation.suites.reward_model.slices import FEWEST_PAIRS
 from align.evaluation.suites.reward_model.suite import (
     RewardResult,
-    Shortcuts,
     ShortcutSettings,
     as_messages,
     evaluate_reward_model,
@@ -57,7 +56,17 @@ class RewardModelEvaluation(Evaluation):
             raise UserError(f"`prompt_format` must be auto, messages or data, got {options.prompt_format!r}.")
         if options.probe_pairs < 1:
             raise UserError(f"`probe_pairs` must be at least 1, got {options.probe_pairs}.")
-        self.shortcuts = read_settings(options, self.words.given)
+        check_position(options.position)
+        if options.mine and not options.slices:
+            raise UserError("`--mine` takes its phrases from slices. Give `--slices` too.")
+        if "position" in self.words.given and not (options.phrases or options.mine):
+            raise UserError(
+                "`--position` says where phrases are put, and there are none. Give `--phrases` or `--mine`."
+            )
+        phrases = load_phrases(options.phrases, "--phrases") if options.phrases is not None else []
+        self.shortcuts = ShortcutSettings(
+            options.slices, tuple(phrases), options.mine, options.position, options.probe_pairs
+        )
         self.measured: dict[str, RewardResult] = {}
         self.scored: dict[str, Scored] = {}
 
@@ -152,19 +161,14 @@ class RewardModelEvaluation(Evaluation):
         _write_lines(out / PAIRS, _pair_rows(results, self.pairs))
         _write_lines(out / CHOSEN, _chosen_rows(results, self.candidates))
         _write_lines(out / ITEMS, _item_rows(results, self.items_of_bench))
-        self.mined = write_phrases(out, next(iter(results.values())).shortcuts)
+        found = next(iter(results.values())).shortcuts
+        if found is not None and found.mined is not None:
+            path, kept = out / PHRASES_FILE, found.mined.kept
+            path.unlink(missing_ok=True)  # that of an earlier run
+            if kept:
+                write_whole(path, "".join(f"{phrase}\n" for phrase in kept))
+                self.mined = path
         write_record(out / EVALUATION_FILE, record)
-
-
-def read_settings(options: RewardModelOptions, given: Collection[str]) -> ShortcutSettings:
-    """Reads what is looked for."""
-    check_position(options.position)
-    if options.mine and not options.slices:
-        raise UserError("`--mine` takes its phrases from slices. Give `--slices` too.")
-    if "position" in given and not (options.phrases or options.mine):
-        raise UserError("`--position` says where phrases are put, and there are none. Give `--phrases` or `--mine`.")
-    phrases = load_phrases(options.phrases, "--phrases") if options.phrases is not None else []
-    return ShortcutSettings(options.slices, tuple(phrases), options.mine, options.position, options.probe_pairs)
 
 
 def check_pairs(settings: ShortcutSettings, pairs: Sequence[BenchPair]) -> None:
@@ -185,18 +189,6 @@ def check_pairs(settings: ShortcutSettings, pairs: Sequence[BenchPair]) -> None:
             f"`--slices` needs {FEWEST_PAIRS} pairs, since no feature can be in enough of fewer; there are "
             f"{len(pairs)}. Give more pairs, or leave it out."
         )
-
-
-def write_phrases(out: Path, found: Shortcuts | None) -> Path | None:
-    """Writes the phrases that are kept, one a line; without any there is no file, nor one of an earlier run."""
-    path = out / PHRASES_FILE
-    if found is None or found.mined is None:
-        return None
-    if not found.mined.kept:
-        path.unlink(missing_ok=True)
-        return None
-    write_whole(path, "".join(f"{phrase}\n" for phrase in found.mined.kept))
-    return path
 
 
 def identify(path: str) -> str:

@@ -7,9 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from align.auditing.cues import describe
+from align.auditing.cues import Lead, describe, fold
 from align.auditing.features import FEWEST, Features, Texts
-from align.auditing.folding import Lead, fold
 from align.auditing.sides import Sides, is_length, tell_apart
 from align.auditing.significance import (
     FALSE_DISCOVERIES,
@@ -53,7 +52,7 @@ def compare_margins(sides: Sides, features: Features, margins: Values) -> Tested
     counts = np.bincount(vote)
     left = rankdata(margins) if len(margins) else margins
     means, means_left = (
-        sums(vote, each[unit], len(counts)) / counts for each in (margins, without_length(left, sides, features))
+        sums(vote, each[unit], len(counts)) / counts for each in (margins, without_length(left, features))
     )
     of, is_first = feature[first], on_chosen[first]
 
@@ -90,7 +89,7 @@ def compare_margins(sides: Sides, features: Features, margins: Values) -> Tested
     )  # fmt: skip
 
 
-def without_length(values: Values, sides: Sides, features: Features) -> Values:
+def without_length(values: Values, features: Features) -> Values:
     """Takes out of values of pairs what their difference in length explains, by a line in each of five strata."""
     if not len(values):
         return values

@@ -30,7 +30,6 @@ from align.evaluation.statistics.item_means import ItemMean, mean_of_items
 from align.evaluation.statistics.metrics import Estimate, Values
 from align.evaluation.suite import Measured
 from align.evaluation.suites.reward_model.best_of_n import Choice, choose_best, curve_points, expected_best_of_n
-from align.evaluation.suites.reward_model.mining import mine_phrases
 from align.evaluation.suites.reward_model.pair_metrics import (
     accuracy_by_category,
     agreement_of_heads,
@@ -39,7 +38,7 @@ from align.evaluation.suites.reward_model.pair_metrics import (
     rank_correlation,
     reward_bench_2_metrics,
 )
-from align.evaluation.suites.reward_model.phrases import PhraseGains, insert_phrases, measure_phrases
+from align.evaluation.suites.reward_model.phrases import PhraseGains, insert_phrases, measure_phrases, mine_phrases
 from align.evaluation.suites.reward_model.reward_model import RewardModel, count_unscored
 from align.evaluation.suites.reward_model.slices import Slices, find_slices
 from align.evaluation.suites.reward_model.transformations import TRANSFORMATIONS, count_markdown
@@ -199,8 +198,8 @@ def evaluate_reward_model(
         }
         insertion = inserted.found
     if choices is not None and all(row.quality is not None for row in candidates):
-        means |= best_of_n_quality(candidates, choices)
-        others |= oracle_quality(candidates)
+        chosen, best = best_of_n_quality(candidates, choices)
+        means, others = means | chosen, others | best
     if scores is not None:
         means |= reward_bench_2_metrics(items, scores)
     return RewardResult(
@@ -216,7 +215,6 @@ def evaluate_reward_model(
 
 
 def _sample(pairs: Sequence[BenchPair], most: int, seed: int) -> list[int]:
-    """Draws pairs to probe, in their order."""
     return sorted(random.Random(seed).sample(range(len(pairs)), min(most, len(pairs))))
 
 
@@ -266,20 +264,16 @@ def shortcut_correlations(pairs: Sequence[BenchPair], margins: Values, *, seed: 
     }
 
 
-def best_of_n_quality(rows: Sequence[Candidates], choices: Sequence[Choice]) -> dict[str, ItemMean]:
-    """Gives the mean true quality of what is chosen from n candidates; the quality of all must be known."""
-    known = [value for row in rows for value in row.quality or ()]
-    bounds = min(known), max(known)
+def best_of_n_quality(
+    rows: Sequence[Candidates], choices: Sequence[Choice]
+) -> tuple[dict[str, ItemMean], dict[str, Estimate]]:
+    """Gives the mean true quality, all known, of what is chosen from n candidates, and of the best of the most."""
+    known, points = [list(row.quality or ()) for row in rows], curve_points(rows)
+    bounds = min(map(min, known)), max(map(max, known))
     chosen = np.array([choice.quality for choice in choices], dtype=float)  # (prompts, points)
-    return {f"best_of_{n}": ItemMean((chosen[:, k],), bounds=bounds) for k, n in enumerate(curve_points(rows))}
-
-
-def oracle_quality(rows: Sequence[Candidates]) -> dict[str, Estimate]:
-    """Estimates the mean true quality of the best of n candidates, for the largest n."""
-    n = curve_points(rows)[-1]
-    known = [value for row in rows for value in row.quality or ()]
-    best = [expected_best_of_n(row.quality, row.quality, n) for row in rows if row.quality is not None]
-    return {f"best_of_{n}/oracle": mean_of_items(np.array(best), (min(known), max(known)))}
+    best = np.array([expected_best_of_n(each, each, points[-1]) for each in known])
+    means = {f"best_of_{n}": ItemMean((chosen[:, k],), bounds=bounds) for k, n in enumerate(points)}
+    return means, {f"best_of_{points[-1]}/oracle": mean_of_items(best, bounds)}
 
 
 def reward_record(
@@ -312,12 +306,10 @@ def _margins(model: RewardModel, pairs: Sequence[BenchPair]) -> Values:
 
 
 def _texts(pairs: Sequence[BenchPair]) -> tuple[list[Any], list[str], list[str]]:
-    """Returns prompts, chosen and rejected responses."""
     return [pair.prompt for pair in pairs], [pair.chosen for pair in pairs], [pair.rejected for pair in pairs]
 
 
 def _head_margins(model: RewardModel, pairs: Sequence[BenchPair]) -> Values:
-    prompts = [pair.prompt for pair in pairs]
-    chosen = model.head_scores(prompts, [pair.chosen for pair in pairs])
-    margins: Values = chosen - model.head_scores(prompts, [pair.rejected for pair in pairs])
+    prompts, chosen, rejected = _texts(pairs)
+    margins: Values = model.head_scores(prompts, chosen) - model.head_scores(prompts, rejected)
     return margins

@@ -176,8 +176,6 @@ def _outside_code(pattern: str, replace: Callable[[re.Match[str]], str], text: s
 
 
 def _alike(change: Change) -> PairChange:
-    """Makes the same change to both responses."""
-
     def change_both(chosen: str, rejected: str, seed: int | str) -> tuple[str, str]:
         return change(chosen, random.Random(seed)), change(rejected, random.Random(seed))
 
