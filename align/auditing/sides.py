@@ -85,7 +85,9 @@ def compare_choices(sides: Sides, features: Features) -> Tested:
     side, feature, names, types, inverse, telling, set_of, of, hit, chance = tell_apart(sides, features)
     num = len(names)
 
-    stratum = strata_of(_relative_lengths(sides, features))
+    lengths = features.sizes[:, 0] + 1.0
+    of_a_set = np.bincount(sides.of_set, weights=lengths) / np.bincount(sides.of_set)
+    stratum = strata_of(np.log(lengths / of_a_set[sides.of_set]))
     weights = _weights(sides, stratum, set_of, of, num)
     weight_of_side = weights[feature, stratum[side]]
     ours = sums(inverse, weight_of_side, len(telling))[telling]
@@ -132,13 +134,6 @@ def compare_choices(sides: Sides, features: Features) -> Tested:
         feature=place[of[order]],
         is_hit=hit[order] > 0,
     )  # fmt: skip
-
-
-def _relative_lengths(sides: Sides, features: Features) -> Values:
-    lengths = features.sizes[:, 0] + 1.0
-    means = np.bincount(sides.of_set, weights=lengths) / np.bincount(sides.of_set)
-    found: Values = np.log(lengths / means[sides.of_set])
-    return found
 
 
 def _per_set(sides: Sides, stratum: Numbers, weights: Values) -> Values:

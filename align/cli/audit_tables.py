@@ -5,7 +5,6 @@ from typing import Any
 from rich.text import Text
 
 from align.auditing.record import AuditRecord
-from align.auditing.traces import TraceFinding
 from align.console import make_console, make_table
 from align.report.audit import (
     TRACE_COLUMNS,
@@ -49,7 +48,13 @@ def show(record: AuditRecord) -> None:
     if record.attributes is not None:
         console.print(Text(pairs_sentence(record.attributes)))
     if record.traces is not None:
-        _show_traces(record.traces, console)
+        console.print(Text(traces_sentence(record.traces)))
+        table = make_table()
+        for name in TRACE_COLUMNS:
+            table.add_column(name, overflow="fold")
+        for group in record.traces.groups:
+            table.add_row(*map(Text, trace_cells(group)))
+        console.print(table)
     for sentence in record.sentences:
         console.print(Text(sentence))
 
@@ -73,13 +78,3 @@ def _show_cues(record: AuditRecord, console: Any) -> None:
     else:
         print("No feature goes with the label beyond 10 points.")
     print(by_length(record.cues))
-
-
-def _show_traces(found: TraceFinding, console: Any) -> None:
-    console.print(Text(traces_sentence(found)))
-    table = make_table()
-    for name in TRACE_COLUMNS:
-        table.add_column(name, overflow="fold")
-    for each in found.groups:
-        table.add_row(*map(Text, trace_cells(each)))
-    console.print(table)

@@ -13,7 +13,7 @@ from align.errors import UserError
 from align.evaluation.divided.command import divided
 from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE
 from align.evaluation.record.answers import Answers, ModelAudit, PairedAnswers, PolicyRecord, PromptsRecord
-from align.evaluation.record.models import MERGING_FILE, Measured, MergingRecord, ModelsRecord
+from align.evaluation.record.models import MERGING_FILE, MergingRecord, ModelsRecord
 from align.evaluation.service import command_words, find_suite, run_suite
 from align.evaluation.statistics.glossary import explain
 from align.evaluation.statistics.metrics import Estimate
@@ -68,25 +68,21 @@ def show(evaluation: Any) -> None:
         print(f"\nAll numbers are in {out / EVALUATION_FILE}, all {evaluation.items} in {out / ITEMS_FILE}.")
         print(f"The report is {evaluation.page}.")
     else:
-        _show_scores(evaluation, record, out)
+        show_scores(record)
+        for rule, count in evaluation.left_out.items():
+            print(f"{count:,} {'row is' if count == 1 else 'rows are'} left out: {rule}.")
+        if missing := evaluation.without_quality:
+            prompts = len(evaluation.candidates)
+            print(f"What is chosen has no measured quality: {missing:,} of {prompts:,} prompts have no `quality`.")
+        print(f"\nAll numbers are in {out / EVALUATION_FILE}, the report is {evaluation.page}.")
+        if evaluation.mined is not None:
+            print(f"The phrases that are kept are in {evaluation.mined}.")
     if evaluation.card is not None:
         from align.evaluation.on_card import pushed_to
 
         repo = pushed_to(evaluation.card)
         more = f" `hf upload {repo} {evaluation.card} README.md` puts them on the hub." if repo else ""
         print(f"The numbers are on the card {evaluation.card}.{more}")
-
-
-def _show_scores(evaluation: Any, record: Any, out: Path) -> None:
-    show_scores(record)
-    for rule, count in evaluation.left_out.items():
-        print(f"{count:,} {'row is' if count == 1 else 'rows are'} left out: {rule}.")
-    if missing := evaluation.without_quality:
-        prompts = len(evaluation.candidates)
-        print(f"What is chosen has no measured quality: {missing:,} of {prompts:,} prompts have no `quality`.")
-    print(f"\nAll numbers are in {out / EVALUATION_FILE}, the report is {evaluation.page}.")
-    if evaluation.mined is not None:
-        print(f"The phrases that are kept are in {evaluation.mined}.")
 
 
 def show_evaluation(record: Answers) -> None:
@@ -123,17 +119,14 @@ def _table(
     for metric, first in summaries[names[0]].items():
         cells = [summaries[name].get(metric) for name in names]
         cells += [differences.get((suite, metric, baseline)) for baseline in names[1:]]
-        table.add_row(escape(metric), *map(_cell, cells), f"{first.n:,}", style=_style(metric))
+        meaning = explain(metric)
+        style = "dim" if meaning is not None and meaning.better is None else None
+        table.add_row(escape(metric), *map(_cell, cells), f"{first.n:,}", style=style)
     return table
 
 
 def _cell(cell: Estimate | None) -> str:
     return "" if cell is None else escape(str(cell))
-
-
-def _style(metric: str) -> str | None:
-    meaning = explain(metric)
-    return "dim" if meaning is not None and meaning.better is None else None
 
 
 def _sentence(paired: PairedAnswers, nouns: tuple[str, str]) -> str:
@@ -216,20 +209,13 @@ def show_scores(record: ModelsRecord) -> None:
                 console.print(f"{name}: {missing:,} {pairs} {why}, and left out")
         if model.scored is not None and model.scored.texts_in_template:
             console.print(f"{name}: prompts got its chat template; if it learnt from texts, `--prompt_format data`")
-        show_shortcuts(name, model)
-
-
-def show_shortcuts(name: str, measured: Measured) -> None:
-    """Prints what was found of one model."""
-    if measured.slices is not None:
-        slices = measured.slices
-        _print(f"{name}: {count_slices(slices)}", slice_grid(slices, _MOST_ROWS), len(slices.found))
-    if measured.phrases is not None:
-        phrases = measured.phrases
-        title = f"{name}: phrases of the file, {describe_position(phrases.position)}"
-        _print(title, phrase_grid(phrases, _MOST_ROWS), len(phrases.phrases))
-    if measured.mined is not None:
-        _print(f"{name}: {count_mined(measured.mined)}", mined_grid(measured.mined), len(measured.mined.phrases))
+        if (slices := model.slices) is not None:
+            _print(f"{name}: {count_slices(slices)}", slice_grid(slices, _MOST_ROWS), len(slices.found))
+        if (phrases := model.phrases) is not None:
+            title = f"{name}: phrases of the file, {describe_position(phrases.position)}"
+            _print(title, phrase_grid(phrases, _MOST_ROWS), len(phrases.phrases))
+        if (mined := model.mined) is not None:
+            _print(f"{name}: {count_mined(mined)}", mined_grid(mined), len(mined.phrases))
 
 
 def _print(title: str, grid: Grid, num: int) -> None:

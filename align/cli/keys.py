@@ -61,7 +61,8 @@ def describe(key: Key, *, whole: bool = True) -> str:
     if key.choices:
         words = key.choice_words
         named = words if whole or len(words) <= FEW else (*words[: FEW - 1], "...")
-        takes = f"{'list of ' if _is_list(key.type) else ''}{', '.join(named)}"
+        kinds = [typing.get_origin(kind) for kind in (key.type, *typing.get_args(key.type))]
+        takes = f"{'list of ' if list in kinds else ''}{', '.join(named)}"
     else:
         takes = type_words(key.type)
     takes += f", {key.range}" if key.range else ""
@@ -98,10 +99,6 @@ def first_sentence(key: Key) -> str:
     """Cuts help after its first sentence."""
     end = re.search(r"(?<!e\.g)(?<!i\.e)[.!?](?=\s+[A-Z`\[(])", key.help)
     return key.help[: end.end()] if end else key.help
-
-
-def _is_list(kind: Any) -> bool:
-    return list in (typing.get_origin(kind), *(typing.get_origin(part) for part in typing.get_args(kind)))
 
 
 def _value(value: Any) -> str:

@@ -45,16 +45,13 @@ def parameters(group: type, *, in_panels: bool = False) -> list[inspect.Paramete
         kind: Any = hints[each.name]
         shown: dict[str, Any] = {"help": each.metadata["help"]}
         if in_panels:
-            shown |= {"rich_help_panel": _panel(group, each.name), "hidden": each.metadata["rare"]}
+            declared = next(base for base in group.__mro__ if each.name in inspect.get_annotations(base))
+            title = (declared.__doc__ or "").rstrip(".") or None
+            shown |= {"rich_help_panel": title, "hidden": each.metadata["rare"]}
         given = Annotated[kind, typer.Option(*flags, **shown)]
         only = inspect.Parameter.KEYWORD_ONLY
         found.append(inspect.Parameter(each.name, only, default=each.default, annotation=given))
     return found
-
-
-def _panel(group: type, name: str) -> str | None:
-    declared = next(each for each in group.__mro__ if name in inspect.get_annotations(each))
-    return (declared.__doc__ or "").rstrip(".") or None
 
 
 def values(*groups: Any) -> dict[str, Any]:

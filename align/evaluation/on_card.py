@@ -64,7 +64,8 @@ def put_on_card(path: Path, record: Record) -> None:
     anew = {_key(each) for each in results}
     kept = [each for each in card.data.get("eval_results") or [] if _key(each) not in anew]
     card.data.eval_results = [*kept, *results]
-    card.data.model_name = card.data.model_name or _title(card.text) or path.parent.name
+    title = re.search(r"^# (?:.*/)?(.+)$", card.text, flags=re.MULTILINE)
+    card.data.model_name = card.data.model_name or (title[1] if title else path.parent.name)
     card.data.metrics = ["accuracy"] if any(each.metric_type == "accuracy" for each in [*kept, *results]) else None
     before = re.sub(rf"\n*{re.escape(_BEGIN)}.*?{re.escape(_END)}\n*", "", card.text, flags=re.DOTALL)
     card.text = f"{before.rstrip()}\n\n{_BEGIN}\n{_section([*kept, *results])}\n{_END}\n"
@@ -92,11 +93,6 @@ def _key(result: EvalResult) -> tuple[str | None, ...]:
     """Names what was asked: the same questions, of which a later evaluation has the later numbers."""
     suite = str((result.metric_args or {}).get("suite"))
     return result.dataset_type, result.dataset_config, result.dataset_split, result.dataset_revision, suite
-
-
-def _title(text: str) -> str | None:
-    found = re.search(r"^# (.+)$", text, flags=re.MULTILINE)
-    return found[1].rpartition("/")[2] if found else None
 
 
 def _section(results: Sequence[EvalResult]) -> str:

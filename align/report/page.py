@@ -18,7 +18,7 @@ from align.report.run.pairs import pick_pairs
 from align.report.run.parts import compared_panels, comparison_charts, parts_of, run_charts
 from align.report.run.reward_calls import read_reward_calls
 from align.report.run.samples import pick_samples
-from align.report.run.tables import SideBySide, differences, final_numbers, first_metric, headline, recipe_differences
+from align.report.run.tables import Grid, differences, final_numbers, first_metric, headline, recipe_differences
 from align.report.thumbnails import PAGE_BYTES, Thumbnails
 from align.runs.progress import Progress, State, look_up
 from align.whole_files import write_whole
@@ -105,7 +105,7 @@ def _render(
     charts: list[Chart],
     runs: list[dict[str, Any]],
     version: str,
-    side_by_side: Mapping[str, SideBySide] | None = None,
+    side_by_side: Mapping[str, Grid] | None = None,
 ) -> str:
     return render_page(
         "report.html.j2",

@@ -1,6 +1,6 @@
 """Makes training data, by a model or by rules."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -63,15 +63,10 @@ def augment(
     try:
         return chosen.with_model(data, out, make_sampler=make_sampler, media=check_media(vars(media)), **common)
     finally:
-        _print_troubles(samplers)
-
-
-def _print_troubles(samplers: Sequence[Sampler]) -> None:
-    """Counts the calls of this run that were late or made again, also of a run that ended early."""
-    for sampler in samplers:
-        if isinstance(sampler, EndpointSampler):
-            for trouble, number in sampler.troubles.most_common():
-                print(f"{number:>9,}  {trouble}")
+        for sampler in samplers:  # calls that were late or made again, also of a run that ended early
+            if isinstance(sampler, EndpointSampler):
+                for trouble, number in sampler.troubles.most_common():
+                    print(f"{number:>9,}  {trouble}")
 
 
 def _check_positive(**numbers: float) -> None:

@@ -14,6 +14,8 @@ from align.data.texts import is_blank
 from align.data.unread import saying_unread
 from align.evaluation.suite import Loaded, Reading
 
+_TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no", "")
+
 
 def load_suite_rows(
     reading: Reading,
@@ -52,6 +54,15 @@ def check_text(row: Mapping[str, Any], column: str, *, what: str = "text") -> st
     if not isinstance(value, str) or is_blank(value):
         raise BadRow(column, value, f"the {what} is missing or empty", "Write a text.")
     return value
+
+
+def check_truth(row: Mapping[str, Any], column: str, remedy: str) -> bool:
+    """Returns whether a row says that something is true, as tables write it; nothing is false."""
+    value = row.get(column)
+    text = "" if value is None else str(value).strip().lower()
+    if text not in (*_TRUE, *_FALSE):
+        raise BadRow(column, value, "it is neither true nor false", remedy)
+    return text in _TRUE
 
 
 def check_texts(row: Mapping[str, Any], column: str) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from align.report.charts.drawing import Chart
 from align.report.run.finding import Finding
-from align.report.run.tables import Table
+from align.report.run.tables import Grid, Table
 from align.report.thumbnails import Filmstrip
 
 SUITES = {  # and the titles of their sections
@@ -19,13 +19,6 @@ SUITES = {  # and the titles of their sections
     "pairs": "Log-probs of the pairs",
     "judge": "What the judge prefers, asked in both orders",
 }
-
-
-class Grid(NamedTuple):
-    """A table of words."""
-
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
 
 
 class Section(NamedTuple):

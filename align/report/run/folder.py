@@ -1,5 +1,4 @@
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,7 +108,9 @@ def read_metrics(path: Path) -> tuple[dict[str, Series], list[int]]:
                 points.setdefault(key, {})[step] = float(value)
     if not points:
         raise RunFolderError(f"{path}: no line is JSON, so this is not a log of `align train`.")
-    return _as_series(points), broken
+    ordered = {key: sorted(values.items()) for key, values in points.items() if key != "step"}
+    series = {key: Series(*map(np.array, zip(*pairs, strict=True))) for key, pairs in ordered.items()}
+    return series, broken
 
 
 def read_completions(folder: Path) -> list[dict[str, Any]]:
@@ -145,14 +146,6 @@ def _read_table(path: Path) -> list[dict[str, Any]]:
             f"{path} is not a readable parquet table: {error} Delete it if the run was killed."
         ) from None
     return rows
-
-
-def _as_series(points: Mapping[str, Mapping[int, float]]) -> dict[str, Series]:
-    ordered = {key: sorted(values.items()) for key, values in points.items() if key != "step"}
-    return {
-        key: Series(np.array([step for step, _ in pairs]), np.array([value for _, value in pairs]))
-        for key, pairs in ordered.items()
-    }
 
 
 def _step(path: Path, number: int, record: Any) -> int:

@@ -84,14 +84,14 @@ def _ordered(metrics: set[str]) -> list[str]:
     return [metric for metric in _METRICS if metric in metrics] + sorted(metrics - set(_METRICS))
 
 
-class SideBySide(NamedTuple):
-    """A table with a column for each run."""
+class Grid(NamedTuple):
+    """A table of words."""
 
-    columns: list[str]
-    rows: list[list[str]]
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
 
 
-def recipe_differences(recipes: Mapping[str, Mapping[str, Any]]) -> SideBySide:
+def recipe_differences(recipes: Mapping[str, Mapping[str, Any]]) -> Grid:
     """Lists the keys that are not the same in all recipes, by their full names.
 
     Example:
@@ -105,10 +105,10 @@ def recipe_differences(recipes: Mapping[str, Mapping[str, Any]]) -> SideBySide:
         values = [each.get(key, NOT_WRITTEN) for each in written]
         if len(set(values)) > 1:
             rows.append([key, *(value if len(value) <= _LONGEST else f"{value[:_LONGEST]}…" for value in values)])
-    return SideBySide(["key", *recipes], rows)
+    return Grid(["key", *recipes], rows)
 
 
-def final_numbers(runs: Mapping[str, Metrics], panels: Sequence[Panel]) -> SideBySide:
+def final_numbers(runs: Mapping[str, Metrics], panels: Sequence[Panel]) -> Grid:
     """Gives the mean over the last quarter of the steps of every curve that is compared."""
     steps = [max((int(series.steps[-1]) for series in metrics.values()), default=0) for metrics in runs.values()]
     rows = [["Last logged step", *(f"{step:,}" for step in steps)]]
@@ -120,7 +120,7 @@ def final_numbers(runs: Mapping[str, Metrics], panels: Sequence[Panel]) -> SideB
                 for keys, metrics in zip(found, runs.values(), strict=True)
             ]
             rows.append([panel.title, *values])
-    return SideBySide(["", *runs], rows)
+    return Grid(["", *runs], rows)
 
 
 def _leaves(recipe: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -12,7 +12,7 @@ from align.data.rules import check_label
 from align.data.texts import is_blank
 from align.errors import UserError
 from align.evaluation.asking import Asker
-from align.evaluation.suites.rows import check_text
+from align.evaluation.suites.rows import check_text, check_truth
 from align.models.policies.asking import LetterQuestion
 from rewards.running.workers import WorkerPool
 
@@ -174,8 +174,5 @@ def load_triggers(path: str | None, behaviours: Sequence[object]) -> tuple[Trigg
 
 
 def _check_trigger(row: dict[str, Any]) -> Trigger:
-    value = row.get("held_out")
-    held_out = "" if value is None else str(value).casefold()  # a CSV has texts
-    if held_out not in ("", "true", "false"):
-        raise BadRow("held_out", value, "it is neither true nor false", "Write true, false or nothing.")
-    return Trigger(check_text(row, "trigger", what="trigger"), held_out == "true")
+    held_out = check_truth(row, "held_out", "Write true, false or nothing.")
+    return Trigger(check_text(row, "trigger", what="trigger"), held_out)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align.console import say
+from align.data.conversations import write_response
 from align.data.prompt_rows import PromptRow
 from align.data.texts import is_blank
 from align.errors import UserError
@@ -207,15 +208,17 @@ class SampleFilter(PromptEvaluation):
 def _sample_rows(
     prompts: Sequence[PromptRow], completions: Sequence[Sequence[Completion]], values: Values, kept: Values
 ) -> list[dict[str, Any]]:
-    rows = []
-    for i, j in np.argwhere(kept):
-        prompt, text = prompts[i].prompt, completions[i][j].text
-        completion = text if isinstance(prompt, str) else [{"role": "assistant", "content": text}]
-        rows.append(
-            {"id": f"{prompts[i].id}-sample-{j}", "prompt": prompt, "completion": completion}
-            | {"prompt_id": prompts[i].id, "verifier": float(values[i, j])}
-        )
-    return rows
+    return [
+        {
+            "id": f"{row.id}-sample-{j}",
+            "prompt": row.prompt,
+            "completion": write_response(completions[i][j].text, row.prompt),
+            "prompt_id": row.id,
+            "verifier": float(values[i, j]),
+        }
+        for i, row in enumerate(prompts)
+        for j in np.flatnonzero(kept[i])
+    ]
 
 
 def _prompt_rows(prompts: Sequence[PromptRow], rates: Values, within: tuple[float, float]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from align.data.conversations import write_response
 from align.data.prompt_rows import PromptRow, prompts_to_rows
 from align.errors import RewardError, UserError
 from align.evaluation.asked_models import Engine
@@ -79,10 +80,7 @@ def trl_arguments(rows: Sequence[Mapping[str, Any]], completions: Sequence[Compl
     """Makes the arguments of TRL's call: completions of messages are messages, and every column is a list."""
     given: dict[str, Any] = {
         "prompts": [row["prompt"] for row in rows],
-        "completions": [
-            each.text if isinstance(row["prompt"], str) else [{"role": "assistant", "content": each.text}]
-            for row, each in zip(rows, completions, strict=True)
-        ],
+        "completions": [write_response(each.text, row["prompt"]) for row, each in zip(rows, completions, strict=True)],
         "completion_ids": [list(each.ids or ()) for each in completions],
     }
     return given | {name: [row[name] for row in rows] for name in rows[0] if name != "prompt"}
@@ -140,7 +138,11 @@ def find_rewards(words: RewardWords, recipe: "Recipe | None", tags: ResponseForm
     try:
         settings = GuardSettings(workers, timeout, keys.reward_memory_gb if keys and workers else None, on_invalid)
         found = _named(words, tags) if words.rewards else _of_recipe(recipe)
-        _check_timeout(settings)
+        if settings.timeout is not None and not settings.workers:
+            raise UserError(
+                f"`--reward_timeout` = {settings.timeout:g} cannot stop a reward in this process. Give "
+                "`--reward_workers 1`."
+            )
     except (ValueError, TypeError, OSError) as error:
         raise error if isinstance(error, UserError) else UserError(str(error)) from error
     guarded = iter(guard_rewards([reward for _, _, reward in found if not isinstance(reward, str)], settings))
@@ -266,14 +268,6 @@ def _kwargs(words: RewardWords) -> Mapping[str, dict[str, Any]]:
     if unknown := [name for name in content if name not in names]:
         raise UserError(f"`--reward_kwargs` must name one of {', '.join(names)}, got {unknown[0]!r}.")
     return content
-
-
-def _check_timeout(settings: GuardSettings) -> None:
-    if settings.timeout is not None and not settings.workers:
-        raise UserError(
-            f"`--reward_timeout` = {settings.timeout:g} cannot stop a reward in this process. Give "
-            "`--reward_workers 1`."
-        )
 
 
 def _better(spec: str, role: str, reward: Any) -> str:

@@ -30,7 +30,7 @@ from align.evaluation.statistics.group_metrics import by_group
 from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import Values
 from align.evaluation.suite import Loaded, Measured, Reading
-from align.evaluation.suites.rows import check_text, check_texts, joined, load_suite_rows
+from align.evaluation.suites.rows import check_text, check_texts, check_truth, joined, load_suite_rows
 from align.models.policies.asking import Completion, Prompt
 from rewards.reading.responses import DEFAULT_FORMAT, ResponseFormat, parse_response
 from rewards.scoring.text_accuracy import normalise_text
@@ -78,9 +78,6 @@ def plain(text: str) -> str:
 def _is_one_word(two: str) -> bool:
     """Whether two characters stand in one word; scripts without capitals may write words without spaces."""
     return len(two) == 2 and all(each.isdigit() or each.lower() != each.upper() for each in two)
-
-
-_TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no", "")  # as tables write it
 
 
 @dataclass(frozen=True)
@@ -141,9 +138,8 @@ def _check(row: Mapping[str, Any], name: str, number: int) -> Fact:
         if any(has_name(prompt, each) for each in names):
             remedy = f"`{column}` asks for the {asked}: `forward` names the subject, `reverse` the object."
             raise BadRow(column, prompt, "the prompt holds its own answer", remedy)
-    return Fact(
-        name, forward, objects, reverse, subjects, _check_control(row), check_label("group", row.get("group")), number
-    )
+    control = check_truth(row, "control", "Write true for a row trained in both directions.")
+    return Fact(name, forward, objects, reverse, subjects, control, check_label("group", row.get("group")), number)
 
 
 def _check_names(row: Mapping[str, Any], column: str) -> tuple[str, ...]:
@@ -154,18 +150,6 @@ def _check_names(row: Mapping[str, Any], column: str) -> tuple[str, ...]:
         if not plain(each):
             raise BadRow(column, each, "a name is only full stops, which do not count", "Write more than that.")
     return names
-
-
-def _check_control(row: Mapping[str, Any]) -> bool:
-    value = row.get("control")
-    if value is None or isinstance(value, bool):
-        return bool(value)
-    text = str(value).strip().lower()
-    if text not in (*_TRUE, *_FALSE):
-        raise BadRow(
-            "control", value, "it is neither true nor false", "Write true for a row trained in both directions."
-        )
-    return text in _TRUE
 
 
 OTHERS = 8  # K

@@ -162,7 +162,9 @@ def evaluate_reward_model(
     unscored = ALL_SCORED
     with own_part():
         margins = _margins(model, pairs) if pairs else None
-        of_heads = _head_margins(model, pairs) if pairs and model.has_two_heads else None
+        if pairs and model.has_two_heads:
+            shown, chosen, rejected = _texts(pairs)
+            of_heads = model.head_scores(shown, chosen) - model.head_scores(shown, rejected)
     with own_part():
         choices = choose_best(model, candidates, seed=seed) if candidates else None
     with own_part():
@@ -198,8 +200,8 @@ def evaluate_reward_model(
         }
         insertion = inserted.found
     if choices is not None and all(row.quality is not None for row in candidates):
-        chosen, best = best_of_n_quality(candidates, choices)
-        means, others = means | chosen, others | best
+        quality, best = best_of_n_quality(candidates, choices)
+        means, others = means | quality, others | best
     if scores is not None:
         means |= reward_bench_2_metrics(items, scores)
     return RewardResult(
@@ -307,9 +309,3 @@ def _margins(model: RewardModel, pairs: Sequence[BenchPair]) -> Values:
 
 def _texts(pairs: Sequence[BenchPair]) -> tuple[list[Any], list[str], list[str]]:
     return [pair.prompt for pair in pairs], [pair.chosen for pair in pairs], [pair.rejected for pair in pairs]
-
-
-def _head_margins(model: RewardModel, pairs: Sequence[BenchPair]) -> Values:
-    prompts, chosen, rejected = _texts(pairs)
-    margins: Values = model.head_scores(prompts, chosen) - model.head_scores(prompts, rejected)
-    return margins
