@@ -1,5 +1,6 @@
 """What was measured of models, arranged as it is kept and written: `evaluation.json` and `items.parquet`."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,16 @@ def save_evaluation(folder: Path, record: Answers, rows: Sequence[Mapping[str, A
             f"The results cannot be written to {folder}: {error}. Free space there and give the same command again; "
             "no answer is asked for twice."
         ) from error
+
+
+def number(value: float) -> float | None:
+    """Returns a number as rows have it, None for nan."""
+    return None if value != value else float(value)
+
+
+def image_paths(images: Sequence[Any]) -> list[str | None]:
+    """Returns where images are, as rows have it; None for one that is no file."""
+    return [os.path.abspath(image) if isinstance(image, str) else None for image in images]
 
 
 def _used_glossary(measured: MeasuredSuites) -> dict[str, Meaning]:

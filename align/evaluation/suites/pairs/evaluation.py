@@ -1,7 +1,6 @@
 """Policies read pairs: what each learnt to prefer, how far it moved, and what a judge prefers."""
 
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -21,7 +20,7 @@ from align.evaluation.divided.division import own_part
 from align.evaluation.engine import JUDGE, REFERENCE, Beside, Evaluation, Record, source
 from align.evaluation.prompting import prompt_settings
 from align.evaluation.record.answers import AboutPairs, Decoded, Items, PairsRecord, Warned
-from align.evaluation.results import arrange, pair_answers
+from align.evaluation.results import arrange, image_paths, number, pair_answers
 from align.evaluation.statistics.group_metrics import by_group, spread_of_groups
 from align.evaluation.statistics.item_means import ItemMean, cluster_codes
 from align.evaluation.statistics.metrics import Values
@@ -323,9 +322,9 @@ def pair_rows(
         row |= {"margin": each.chosen.change - each.rejected.change, "margin_marked": None}
         if not np.isnan(values[f"{ACCURACY}/marked"][i]):
             row["margin_marked"] = each.chosen.marked_change - each.rejected.marked_change
-        row |= {name: _number(found[i]) for name, found in values.items() if not name.startswith(ACCURACY)}
+        row |= {name: number(found[i]) for name, found in values.items() if not name.startswith(ACCURACY)}
         if any(other.images for other in pairs):
-            row["images"] = [os.path.abspath(image) if isinstance(image, str) else None for image in pair.images]
+            row["images"] = image_paths(pair.images)
         if responses is not None:
             row["completion"] = responses[i]
             row |= {f"judged/{name}": found[i].worth for name, found in judged.items()}
@@ -357,7 +356,3 @@ def _warn(name: str, terms: Sequence[PairTerms]) -> list[Warned]:
     if bare:
         found.append(f"{bare:,} of {len(terms):,} pairs have no marked token; marked tokens are those of others.")
     return [Warned(model=name, text=text) for text in found]
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

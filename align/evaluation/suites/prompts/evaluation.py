@@ -17,7 +17,7 @@ from align.evaluation.asking import KeptAnswers, as_prompts, check_ks, complete_
 from align.evaluation.engine import Beside, Evaluation, Record
 from align.evaluation.prompting import prompt_settings, say_made
 from align.evaluation.record.answers import AboutPrompts, Items, MeasuredReward, PromptsRecord, Sampled, Warned
-from align.evaluation.results import VALUES, MeasuredSuites, arrange, pair_answers
+from align.evaluation.results import VALUES, MeasuredSuites, arrange, number, pair_answers
 from align.evaluation.suites.prompts import PromptOptions
 from align.evaluation.suites.prompts.measured_rewards import (
     CalledRewards,
@@ -200,7 +200,7 @@ def sample_rows(
             row: dict[str, Any] = {"id": prompt.id, "group": group_of(prompt), "model": model, "sample": sample}
             row |= {"prompt": _as_text(prompt.prompt), "columns": _as_text(dict(prompt.columns))}
             row |= {"completion": each.text, "answer": answers[i][sample]}
-            row |= {f"{VALUES}{name}": _number(found.values[i, sample]) for name, found in rewarded.items()}
+            row |= {f"{VALUES}{name}": number(found.values[i, sample]) for name, found in rewarded.items()}
             rows.append(row)
     return rows
 
@@ -245,7 +245,3 @@ def _warned(model: str, text: str) -> Warned:
 
 def _as_text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

@@ -1,7 +1,6 @@
 """Policies answer multiple-choice questions, and again when the options move or the trace changes."""
 
 import math
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -32,7 +31,7 @@ from align.evaluation.record.answers import (
     Warned,
 )
 from align.evaluation.record.models import Unscored
-from align.evaluation.results import arrange, pair_answers
+from align.evaluation.results import arrange, image_paths, pair_answers
 from align.evaluation.statistics.glossary import AUDITED, GLOSSARY
 from align.evaluation.statistics.metrics import Estimate
 from align.evaluation.suites.questions import QuestionOptions
@@ -276,8 +275,7 @@ def item_rows(
         shown: dict[str, Any] = {"question": question.question, "options": list(question.options)}
         shown |= {"model": name, "sample": i % num_samples, "prompt": prompts[i // num_samples]}
         if with_images:
-            paths = [os.path.abspath(image) if isinstance(image, str) else None for image in question.images]
-            shown["images"] = paths
+            shown["images"] = image_paths(question.images)
         if with_cells:
             shown["class"], shown["subgroup"] = question.cell or (None, None)
         rows.append(shown | answers | {column: values[i] for column, values in result.columns.items()})

@@ -19,6 +19,7 @@ from align.evaluation.asking import KeptAnswers
 from align.evaluation.engine import Beside, Evaluation, Record
 from align.evaluation.record import EVALUATION_FILE, write_record
 from align.evaluation.record.models import Scored
+from align.evaluation.results import number
 from align.evaluation.suites.reward_model import RewardModelOptions
 from align.evaluation.suites.reward_model.phrases import FEWEST_PROMPTS
 from align.evaluation.suites.reward_model.reward_model import RewardModel
@@ -208,7 +209,7 @@ def identify(path: str) -> str:
 def _pair_rows(results: Mapping[str, RewardResult], pairs: Sequence[BenchPair]) -> list[dict[str, Any]]:
     rows = []
     for i, pair in enumerate(pairs):
-        margins = {name: _number(result.margins[i]) for name, result in results.items() if result.margins is not None}
+        margins = {name: number(result.margins[i]) for name, result in results.items() if result.margins is not None}
         rows.append({"id": pair.id, "subset": pair.subset, "category": pair.category, "margin": margins})
     return rows
 
@@ -224,7 +225,7 @@ def _chosen_rows(results: Mapping[str, RewardResult], candidates: Sequence[Candi
 def _item_rows(results: Mapping[str, RewardResult], items: Sequence[BenchItem]) -> list[dict[str, Any]]:
     return [
         {"id": item.id, "subset": item.subset, "num_correct": len(item.chosen)}
-        | {"scores": {name: [*map(_number, each.scores[i])] for name, each in results.items() if each.scores}}
+        | {"scores": {name: [*map(number, each.scores[i])] for name, each in results.items() if each.scores}}
         for i, item in enumerate(items)
     ]
 
@@ -232,10 +233,6 @@ def _item_rows(results: Mapping[str, RewardResult], items: Sequence[BenchItem]) 
 def _describe(row: Candidates, choice: Any) -> dict[str, Any]:
     scores = None if choice.scores is None else choice.scores.tolist()
     return {"index": choice.best, "response": row.responses[choice.best], "scores": scores}
-
-
-def _number(value: float) -> float | None:
-    return None if value != value else float(value)
 
 
 def _write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
