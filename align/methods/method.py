@@ -100,11 +100,7 @@ class Method:
         return tuple(each for each in dict.fromkeys(found) if each not in self.config_chain)
 
     def running(self, settings: Any) -> "Method":
-        """Returns the record of a run: the experimental one that its settings turn on, or this one.
-
-        Args:
-            settings: Of a recipe or a config, or `Saved` ones.
-        """
+        """Returns the record of a run: the experimental one that its settings turn on, or this one."""
         return next(iter(self.turned_on_by(settings)), self)
 
     def turned_on_by(self, settings: Any) -> list["Method"]:

@@ -45,11 +45,9 @@ class AnsweredRow(NamedTuple):
 def outcome_metrics(rows: list[AnsweredRow]) -> dict[str, list[float]]:
     """Lists the values behind each metric, one per row that it is about, so that ranks can be averaged rightly.
 
-    Returns:
-        `acre/outcome_*` over the rows asked again, by shuffle; `acre/consistency_rate` (both answers agree) likewise;
-        `acre/first_right`, `acre/no_answer` and `acre/asked_again` over all rows; `acre/answer_share_*` and
-        `acre/gold_share_*` over all rows, where no answer counts for no letter; `acre/trace_names_letter` and
-        `acre/trace_quotes_answer` over the rows with a trace.
+    `outcome_*` and `consistency_rate` (both answers agree) are over the rows asked again, also by shuffle;
+    `trace_names_letter` and `trace_quotes_answer` over the rows with a trace; all else over all rows, where no answer
+    counts for no letter in `answer_share_*` and `gold_share_*`.
     """
     values: dict[str, list[float]] = defaultdict(list)
     for row in rows:
@@ -115,11 +113,9 @@ class TextRow(NamedTuple):
 def text_metrics(rows: list[TextRow]) -> dict[str, list[float]]:
     """Lists the values behind each metric, one per row that it is about, so that ranks can be averaged rightly.
 
-    Returns:
-        `acre/first_right`, `acre/no_answer` and `acre/asked_again` over all rows; `acre/has_version` over the rows for
-        which a version was looked for; `acre/second_unread` over second answers, where the reward could not say;
-        `acre/outcome_*` and `acre/consistency_rate` over the others. Two right answers agree, and so do two wrong
-        ones of the same words to the same right answer; two wrong ones to different right answers count for nothing.
+    `has_version` is over the rows for which a version was looked for; `second_unread` over second answers, where the
+    reward could not say; `outcome_*` and `consistency_rate` over the others. Two right answers agree, and so do two
+    wrong ones of the same words to the same right answer; two wrong ones to different right answers count for nothing.
     """
     values: dict[str, list[float]] = defaultdict(list)
     for row in rows:

@@ -24,17 +24,11 @@ from rewards.reading.responses import ResponseFormat
 
 
 class Twice(NamedTuple):
-    """What came of one batch.
+    """What came of one batch."""
 
-    Attributes:
-        columns: Per row what rewards get beside the data.
-        metrics: Quantity to the values behind it.
-        table: Per row what the completions table shows.
-    """
-
-    columns: list[dict[str, Any]]
-    metrics: Mapping[str, list[float]]
-    table: list[dict[str, Any]]
+    columns: list[dict[str, Any]]  # per row what rewards get beside the data
+    metrics: Mapping[str, list[float]]  # quantity to the values behind it
+    table: list[dict[str, Any]]  # per row what the completions table shows
 
 
 class SecondPassTrainer(GuardedRewards, SkipZeroAdvantage, ImagePrompts, GRPOTrainer):

@@ -91,10 +91,7 @@ class TextACRETrainer(RowsTogether, SecondPassTrainer):
     def _judge_answers(
         self, inputs: list[dict[str, Any]], completions: list[Any], completion_ids_list: list[Any]
     ) -> list[bool | None]:
-        """Asks the answer reward about responses.
-
-        What it logs, and its failures, are left to TRL's own call of it; random numbers that it draws change nothing.
-        """
+        """Asks the answer reward about responses; nothing is logged, and random numbers it draws change nothing."""
         if not inputs:
             return []
         names = [name for name in inputs[0] if name not in ("prompt", "completion", "completion_ids")]
@@ -213,12 +210,7 @@ class TextACRETrainer(RowsTogether, SecondPassTrainer):
 
 
 def _find(families: Any) -> list[Family]:
-    """Finds families that are named as in a recipe, and takes functions as they are.
-
-    Raises:
-        ValueError: If there is none, or a name is unknown.
-        TypeError: If one is neither a name nor a function.
-    """
+    """Finds families that are named as in a recipe, and takes functions as they are."""
     if isinstance(families, str) or not families:
         return find_families(families)  # says what can be named
     found: list[Family] = []

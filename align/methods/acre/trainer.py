@@ -60,12 +60,7 @@ class ACRETrainer(SecondPassTrainer):
         self._check_rows()
 
     def _check_rows(self) -> None:
-        """Checks the columns once, on the first training row, rather than after the first generation.
-
-        Raises:
-            ValueError: If a column is missing, `render_prompt` does not give the prompt that the row has, or vLLM is
-                to give the second answers of rows with images.
-        """
+        """Checks the columns once, on the first training row, rather than after the first generation."""
         row = self._first_row()
         self.has_images = "images" in row or "image" in row
         self._check_columns("train", list(row))
@@ -206,12 +201,7 @@ class ACRETrainer(SecondPassTrainer):
         return list(given.get("images") or [image for image in [given.get("image")] if image is not None])
 
     def _dummy(self, inputs: list[dict[str, Any]]) -> SecondPassRow | None:
-        """Makes what a rank with too little to ask reads: a row with images, if its batch has one.
-
-        Raises:
-            DataError: If some rows have images and some have none, and the ranks of a sharded model would wait for
-                each other for ever.
-        """
+        """Makes what a rank with too little to ask reads: a row with images, if its batch has one."""
         if not self.has_images or self.accelerator.num_processes == 1:
             return None
         with_images = [given for given in inputs if self._images(given)]

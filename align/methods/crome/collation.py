@@ -20,24 +20,14 @@ NAME_BYTES = 64  # of a source, which travels with its pair: of a stream nobody 
 
 @dataclass(frozen=True)
 class TieColumns:
-    """Adds `tie`, `tie_source` and, where there are some, margins to a row, and the tokens of both orders if pairwise.
+    """Adds `tie`, `tie_source` and any margins to a row, and the tokens of both orders if pairwise."""
 
-    Attributes:
-        dataset_name: Named in errors.
-        tokenizer: Of a pairwise model, else None.
-        is_stream: Whether the form of a row, which TRL reads next, is checked, so that a bad one stops nothing.
-    """
-
-    dataset_name: str
-    tokenizer: PreTrainedTokenizerBase | None
-    is_stream: bool = False
+    dataset_name: str  # named in errors
+    tokenizer: PreTrainedTokenizerBase | None  # of a pairwise model
+    is_stream: bool = False  # the form of a row, which TRL reads next, is checked: a bad one stops nothing
 
     def __call__(self, row: Mapping[str, Any], index: int) -> dict[str, Any]:
-        """Returns the columns of a row.
-
-        Raises:
-            DataError: If the row breaks a rule.
-        """
+        """Returns the columns of a row; raises `DataError` if it breaks a rule."""
         try:
             return self._read(row)
         except BadRow as bad:

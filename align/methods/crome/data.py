@@ -115,10 +115,6 @@ def odd_head(recipe: Recipe, *, bf16: bool) -> str:
     """Words that the score head reads another type than its own; empty if it does not.
 
     Under a quantized model TRL keeps what is trained in bf16, the score head too, which reads what `dtype` says.
-
-    Args:
-        recipe: The recipe.
-        bf16: Whether the run computes in it.
     """
     model = recipe.model
     if model.quantized is None or model.dtype == "bfloat16" or bf16:
@@ -236,11 +232,7 @@ def check_reward_lengths(recipe: Recipe, pairs: Sequence[RewardPair]) -> list[Fi
 
 
 def count_tokens(recipe: Recipe, tokenizer: PromptTokenizer, pairs: Sequence[RewardPair]) -> list[int]:
-    """Counts the tokens of the longer sequence of each pair; a pairwise model reads both answers in each.
-
-    Raises:
-        jinja2.TemplateError: If the chat template cannot be rendered.
-    """
+    """Counts the tokens of the longer sequence of each pair; a pairwise model reads both answers in each."""
     is_text = isinstance(pairs[0].prompt, str)
     if recipe.settings.model_type == "pairwise":
         return _count_questions(tokenizer, pairs)  # as long in the other order

@@ -27,14 +27,5 @@ def tie_loss(margin: Tensor) -> Tensor:
 
 
 def crome_loss(margin: Tensor, tie: Tensor, *, tie_coef: float) -> Tensor:
-    """Computes Eq. 2 and 3 for each pair; their sum over a batch is the paper's loss.
-
-    Args:
-        margin: `(..., B)` reward of the chosen answer minus that of the rejected one.
-        tie: `(B,)` true where the two answers have no order.
-        tie_coef: Weight of the tie loss, lambda in the paper.
-
-    Returns:
-        `(..., B)` losses.
-    """
+    """Computes Eq. 2 and 3, `(..., B)` losses of margins `(..., B)`; their sum over a batch is the paper's loss."""
     return torch.where(tie, tie_coef * tie_loss(margin), bradley_terry_loss(margin))

@@ -17,17 +17,7 @@ from align.training.output_head import read_output_head
 
 
 def add_pairwise_head(model: PreTrainedModel, labels: tuple[int, int]) -> None:
-    """Patches a model's forward so that it returns `(N, 1)` logits, as a reward model does.
-
-    The patch is on the object: what is saved is the causal language model.
-
-    Args:
-        model: A causal language model.
-        labels: Tokens of the two labels.
-
-    Raises:
-        UserError: If the model's logits would be read wrong.
-    """
+    """Has a causal language model return `(N, 1)` logits, as a reward model does; what is saved stays what it was."""
     first, second = labels
     reading = read_output_head(model)
 
@@ -49,9 +39,6 @@ def as_pairwise(given: dict[str, Any]) -> Iterator[None]:
     """Turns the model among a trainer's arguments into a pairwise one, and loads what is only named.
 
     Inside, the settings do not say how it was loaded: TRL warns that it does not use that.
-
-    Raises:
-        ValueError: If a quantization is given twice.
     """
     config: CromeConfig = given["args"]
     used = config.model_init_kwargs

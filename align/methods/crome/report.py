@@ -124,12 +124,7 @@ _PLACE_TO_MARGIN = 0.5
 
 
 def find_reward_problems(metrics: Metrics, pairwise: bool) -> list[Finding]:
-    """Lists what looks wrong in accuracies, ties and rewards.
-
-    Args:
-        metrics: What the run logged.
-        pairwise: Whether the model reads both answers at once, so that its rewards are those of places.
-    """
+    """Lists what looks wrong in accuracies, ties and rewards; those of a pairwise model are those of places."""
     offset = _prefers_a_place(metrics) if pairwise else _drifts(metrics)
     found = (
         _learns_nothing(metrics),

@@ -169,11 +169,7 @@ def build(
     trainer: type[CromeTrainer] = CromeTrainer,
     **more: Any,
 ) -> CromeTrainer:
-    """Builds Crome; TRL loads the model, with a new scalar head, and its tokenizer from the recipe's path.
-
-    Raises:
-        RecipeError: If the head would read another type than its own.
-    """
+    """Builds Crome; TRL loads the model, with a new scalar head, and its tokenizer from the recipe's path."""
     args = build_config(recipe)
     if text := odd_head(recipe, bf16=args.bf16):  # which a check on another machine could only warn of
         raise RecipeError(text)
@@ -211,14 +207,7 @@ def card(recipe: Recipe, rows: Rows) -> Card:
 
 
 def log_margins(metrics: dict[str, list[float]], margins: Tensor, tie: Tensor, names: Sequence[str]) -> None:
-    """Replaces TRL's accuracy and margin by those of the pairs with an order, and adds ours.
-
-    Args:
-        metrics: Name to the values of this log; TRL's last ones are over all pairs.
-        margins: (B,) reward of the chosen response minus that of the rejected one.
-        tie: (B,) whether a pair has no order.
-        names: Where each pair is from.
-    """
+    """Replaces TRL's accuracy and margin `(B,)` by those of the pairs with an order, and adds ours."""
     ordered = margins[~tie]
     for name, value in (("accuracy", (ordered > 0).float()), ("margin", ordered)):
         metrics[name].pop()

@@ -127,18 +127,7 @@ def deconfound_table(
     embedding_model: str | None = None,
     saved: Path | None = None,
 ) -> DeconfoundResult:
-    """Fits a correction, or applies a saved one, and writes the corrected rows with the evidence.
-
-    Args:
-        data: The table.
-        out: New folder.
-        columns: Which column is what; what is empty comes from the adapter or the saved correction.
-        estimation: How the effect is estimated.
-        reading: How the table is read.
-        pairs: The pairs to draw; none without a file.
-        embedding_model: Folder or hub id of a model whose embeddings stand for the text.
-        saved: A correction to apply in place of fitting one.
-    """
+    """Fits a correction, or applies a saved one, and writes the corrected rows with the evidence."""
     _check(estimation, reading, embedding_model, saved, pairs)
     if saved is None and (sentence := missing("deconfound", "Fitting a correction")):
         raise UserError(sentence)

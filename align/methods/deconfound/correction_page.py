@@ -18,15 +18,7 @@ _MOST_CHARTS = 6
 def build_correction_page(
     correction: Correction, numbers: Mapping[str, Any], facts: Mapping[str, str], notes: Sequence[str], out: Path
 ) -> Path:
-    """Writes the page.
-
-    Args:
-        correction: The fitted correction.
-        numbers: As `align.methods.deconfound.correction.diagnosing.diagnose` returns them.
-        facts: What was read and fitted, by the name to show.
-        notes: What the reader should know beside the correction's own warnings.
-        out: The HTML file.
-    """
+    """Writes the page of a correction, with the numbers of `diagnose`."""
     return write_page(
         "correction.html.j2",
         out,

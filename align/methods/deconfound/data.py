@@ -42,17 +42,11 @@ SETTINGS = ("instrumented", "on_weak_instrument", "num_folds", "max_words", "see
 
 
 class Corrected(NamedTuple):
-    """What was fitted to the rows for training.
-
-    Attributes:
-        correction: The fitted one; rows for evaluation are corrected by it out of sample.
-        scale: Of the labels.
-        unknown_groups: Evaluation rows whose group was not fitted.
-    """
+    """What was fitted to the rows for training."""
 
     correction: Correction
     scale: Scale
-    unknown_groups: int
+    unknown_groups: int  # evaluation rows whose group was not fitted
 
 
 def load(recipe: Recipe) -> TrainingData[Any]:

@@ -39,17 +39,11 @@ class TokenizeOutcomes:
 
 @dataclass(frozen=True)
 class OutcomeCollator:
-    """Pads the tokens of B rows, and stacks their labels `(B,)`, outcomes `(B,)` and confounders `(B, K)`.
-
-    Attributes:
-        pad_token_id: What rows are filled up with.
-        outcome_mean: Taken off outcomes before they become float32, which has 7 digits.
-        confounder_means: K of them, taken off confounders; none are without.
-    """
+    """Pads the tokens of B rows, and stacks their labels `(B,)`, outcomes `(B,)` and confounders `(B, K)`."""
 
     pad_token_id: int
-    outcome_mean: float = 0.0
-    confounder_means: tuple[float, ...] = ()
+    outcome_mean: float = 0.0  # taken off outcomes before they become float32, which has 7 digits
+    confounder_means: tuple[float, ...] = ()  # K of them, taken off confounders
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         """Collates rows."""
@@ -70,12 +64,7 @@ class OutcomeCollator:
 
 
 def prepare(dataset: Any, tokenize: TokenizeOutcomes, max_length: int | None, kind: str) -> Dataset:
-    """Tokenises rows and leaves out those that are too long.
-
-    Raises:
-        TypeError: If they are a stream.
-        ValueError: If all are, or a column is missing.
-    """
+    """Tokenises rows and leaves out those that are too long."""
     if not isinstance(dataset, Dataset):
         raise TypeError(
             f"The {kind} rows must be a `datasets.Dataset`, got {type(dataset).__name__}: outcomes were corrected and "
@@ -107,19 +96,11 @@ def prediction_metrics(
     confounders: Values,
     names: Sequence[str],
 ) -> dict[str, float]:
-    """Computes the error of predictions, and what they go with.
+    """Computes the error of predictions `(N,)`, and what they go with; confounders are `(N, K)`.
 
-    Args:
-        predictions: `(N,)`.
-        labels: `(N,)` standardised corrected outcomes.
-        outcome: `(N,)` as observed.
-        confounders: `(N, K)`.
-        names: Of the K confounders.
-
-    Returns:
-        `deconfound/mse`, and correlations of the predictions with the corrected and the observed outcome and with each
-        confounder; beside the last, those of the corrected outcome, which predictions without a lean share. One that
-        is not defined is left out.
+    Returns `deconfound/mse`, and correlations of the predictions with the corrected and the observed outcome and with
+    each confounder; beside the last, those of the corrected outcome, which predictions without a lean share. One that
+    is not defined is left out.
     """
     found = {
         "deconfound/mse": float(((predictions - labels) ** 2).mean()),

@@ -21,11 +21,7 @@ class Solved(NamedTuple):
 
 
 def find_head(model: nn.Module) -> nn.Linear:
-    """Returns the linear layer that gives the score.
-
-    Raises:
-        ValueError: If there is not exactly one with one output.
-    """
+    """Returns the linear layer that gives the score; raises `ValueError` unless exactly one has one output."""
     heads = [part for part in model.modules() if isinstance(part, nn.Linear) and part.out_features == 1]
     if len(heads) != 1:
         raise ValueError(
@@ -38,10 +34,7 @@ def find_head(model: nn.Module) -> nn.Linear:
 def solve_head(model: nn.Module, batches: Iterable[dict[str, Tensor]], accelerator: Any) -> Solved:
     """Puts the ridge solution into the score head; the penalty is chosen by the leave-one-out error.
 
-    Args:
-        model: Sequence classification model with one label.
-        batches: With `input_ids`, `attention_mask`, `labels` `(B,)` and further columns `(B,)` or `(B, K)`.
-        accelerator: Gathers the rows of all processes, so that each solves for the same head.
+    `accelerator` gathers the rows of all processes, so that each solves for the same head.
     """
     from sklearn.linear_model import RidgeCV
 

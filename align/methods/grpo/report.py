@@ -67,12 +67,7 @@ _SHOWN = 160  # characters of an error
 
 
 def find_tool_problems(metrics: Metrics, rows: Sequence[Mapping[str, Any]] = ()) -> list[Finding]:
-    """Lists what looks wrong in the calls of tools.
-
-    Args:
-        metrics: What was logged.
-        rows: Saved completions, whose calls say what the failures are.
-    """
+    """Lists what looks wrong in the calls of tools."""
     found = (_never_called(metrics), _given_up(metrics), _fails_often(metrics, rows), _lost(metrics, rows))
     return [finding for finding in found if finding]
 

@@ -32,12 +32,7 @@ def check_max_length(recipe: Recipe, pairs: Sequence[PreferencePair], tokens: Se
 
 
 def check_window(recipe: Recipe, lengths: Sequence[int]) -> list[Finding]:
-    """Says how long pairs are where they fit, and whether they fit the model's window where `max_length` lets them.
-
-    Args:
-        recipe: A recipe with a `max_length`.
-        lengths: Tokens of the longer sequence of each pair.
-    """
+    """Says how long pairs are where they fit, and whether they fit the model's window where `max_length` lets them."""
     window, limit = context_window(recipe), recipe.settings.max_length
     longest, mean = max(lengths), sum(lengths) / len(lengths)
     used = longest if limit is None else min(longest, limit)

@@ -19,12 +19,8 @@ class SharedPrompts:
     """Has the models of a trainer of pairs read once what both sequences of a pair begin with.
 
     Where that cannot be, each sequence is read whole, as TRL does, and the run says why. A batch makes one forward
-    pass in any case, so that ranks never wait for each other.
-
-    Args:
-        trainer: A trainer with `share_prompts` among its settings, whose batches have the first sequences of all pairs
-            and then the second ones.
-        read: Calls a model of the trainer with tokens and a mask, for a trial; `(model, ids, mask)`.
+    pass in any case, so that ranks never wait for each other. A batch has the first sequences of all pairs and then
+    the second ones; `read(model, ids, mask)` calls a model of the trainer, for a trial.
     """
 
     def __init__(self, trainer: Any, read: Read) -> None:

@@ -18,13 +18,7 @@ T = TypeVar("T")
 
 
 def check_spans(recipe: Recipe, pairs: Sequence[PreferencePair], tokens: Tokenised) -> list[Finding]:
-    """Measures what share of the responses is marked, and picks pairs to show.
-
-    Args:
-        recipe: A recipe of RRPO.
-        pairs: Pairs that training reads.
-        tokens: Those of them that were tokenised; without any, shares are of characters.
-    """
+    """Measures what share of responses is marked, in tokens or, without any, characters; picks pairs to show."""
     marked = [(pair, token) for pair, token in tokens if any(token.marks.chosen) or any(token.marks.rejected)]
     shown = [(pair, token.chosen_spans, token.rejected_spans) for pair, token in marked]
     if marked:

@@ -45,13 +45,7 @@ Tokenised = list[tuple[PreferencePair, TokenPair]]
 def tokenize_here(
     recipe: Recipe, pairs: Sequence[PreferencePair], image_tokens: Mapping[str, int] | None = None
 ) -> tuple[Tokenised, list[Finding]]:
-    """Tokenises pairs that are all texts or all messages, or says why it cannot be done here or at all.
-
-    Args:
-        recipe: A recipe of RRPO.
-        pairs: Pairs that training reads.
-        image_tokens: Tokens that the images of a pair take, by its id.
-    """
+    """Tokenises pairs that are all texts or all messages, or says why it cannot be done here or at all."""
     model, tokenizer = recipe.model.model_name_or_path, load_tokenizer(recipe)
     if tokenizer is None and model_folder(model) is None:
         text = f"The tokenizer of {model!r} is not on this machine; lengths are unknown and shares are of characters."
@@ -84,18 +78,7 @@ def check_template(recipe: Recipe, tokenizer: PromptTokenizer, pairs: Sequence[P
 def tokenize_pairs(
     recipe: Recipe, tokenizer: PromptTokenizer, pairs: Sequence[PreferencePair], image_tokens: Mapping[str, int]
 ) -> list[TokenPair]:
-    """Tokenises pairs as TRL's DPO does and marks their tokens as training does.
-
-    Args:
-        recipe: A recipe of RRPO.
-        tokenizer: Its tokenizer.
-        pairs: Pairs that are all texts or all messages.
-        image_tokens: Tokens that the images of a pair take, by its id.
-
-    Raises:
-        ValueError: If the chat template changes a response, with the row.
-        jinja2.TemplateError: If the chat template cannot be rendered.
-    """
+    """Tokenises pairs as TRL's DPO does, with so many tokens for images, and marks them as training does."""
     texts = [(render_prompt(tokenizer, pair), *render_pair(tokenizer, pair)) for pair in pairs]
     is_text = bool(pairs) and isinstance(pairs[0].prompt, str)
     encodings = tokenizer.encode([text for parts in texts for text in parts], add_special_tokens=is_text)

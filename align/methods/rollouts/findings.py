@@ -29,13 +29,7 @@ _REMEDIES |= {"all at the best reward": _REMEDIES["all right"], "all at the lowe
 
 
 def find_rollout_problems(metrics: Metrics, rows: Sequence[Row] = (), weights: Weights = UNKNOWN) -> list[Finding]:
-    """Lists what looks wrong in completions, rewards and answers.
-
-    Args:
-        metrics: What was logged.
-        rows: Saved completions, which say why groups have no spread.
-        weights: Of the rewards.
-    """
+    """Lists what looks wrong in completions, rewards and answers."""
     found = (
         _unread(metrics),
         _cut_off(metrics),
@@ -193,10 +187,6 @@ def find_completion_problems(rows: Sequence[Row], weights: Weights = UNKNOWN) ->
     """Says whether rewards follow length or form in the later half of the saved completions.
 
     Correlations are within groups, which is what advantages see.
-
-    Args:
-        rows: Saved completions.
-        weights: Of the rewards.
     """
     groups = _late_groups(rows)
     if sum(map(len, groups)) < _FEWEST_ROWS:
@@ -212,15 +202,7 @@ def find_completion_problems(rows: Sequence[Row], weights: Weights = UNKNOWN) ->
 
 
 def spread_reasons(rows: Sequence[Row], weights: Weights = UNKNOWN) -> dict[str, float]:
-    """Says why the completions of a prompt earn the same, in the later half of what was saved.
-
-    Args:
-        rows: Saved completions.
-        weights: Of the rewards.
-
-    Returns:
-        Share of each reason among the groups without spread, the most frequent first; empty without such a group.
-    """
+    """Says for what share of the later groups without spread each reason holds; the most frequent first."""
     groups = _late_groups(rows)
     earned = [_totals(group, weights) for group in groups]
     best, worst = (end((end(totals) for totals in earned), default=0.0) for end in (max, min))

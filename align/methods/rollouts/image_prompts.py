@@ -14,10 +14,7 @@ else:
 
 
 class ImagePrompts(Parent):
-    """Lets rows without images stand beside rows with images, and vLLM see each image once.
-
-    Prompts of text alone are TRL's.
-    """
+    """Lets rows without images stand beside rows with images, and vLLM see each image once."""
 
     def _tokenize_prompts(self, prompts: list[Any]) -> tuple[list[Any], list[Any] | None, dict[str, Any]]:
         prompt_ids, images, fields = super()._tokenize_prompts(prompts)

@@ -49,15 +49,7 @@ def check(
     is_rewarded: bool = False,
     trial_columns: Mapping[str, Any] | None = None,
 ) -> list[Finding]:
-    """Counts prompts, tries every reward on responses to some of them, and measures lengths.
-
-    Args:
-        recipe: The recipe.
-        data: What was read.
-        rewards: Those of the recipe.
-        is_rewarded: Whether something else may reward, so that no reward is needed.
-        trial_columns: Values that every row has when rewards are tried, beside those of the data.
-    """
+    """Counts prompts, tries every reward on responses to some of them, and measures lengths."""
     findings = check_counts(recipe.dataset, data.report, len(data.eval_rows), data.eval_report)
     findings += check_versions(recipe, data, rewards)
     forms = {isinstance(row["prompt"], str) for row in (*data.rows, *data.eval_rows)}
@@ -77,11 +69,7 @@ def check(
 def add_versions(
     data: TrainingData[Any], block: PromptDatasetConfig, template: RowTemplate | None
 ) -> TrainingData[Any]:
-    """Makes the versions of rows that a `dataset` block asks for, and counts rows that cannot be changed.
-
-    Raises:
-        DataError: If none can.
-    """
+    """Makes the versions of rows that a `dataset` block asks for, and counts rows that cannot be changed."""
     if template is not None and len(template.wordings) > 1:
         rows, eval_rows = (word_in_turn(each, template) for each in (data.rows, data.eval_rows))
         return data._replace(rows=rows, eval_rows=eval_rows)

@@ -20,16 +20,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 class RowsTogether(Parent):
     """Shuffles blocks of rows in place of rows, so that those of a block are answered and rewarded in one call.
 
-    With blocks of one row the order is TRL's.
-
-    Args:
-        *args: As in the parent.
-        rows_together: Rows of a block for training; the data set is made of such blocks.
-        eval_rows_together: The same for evaluation.
-        **kwargs: As in the parent.
-
-    Raises:
-        ValueError: If what one process generates does not hold whole blocks, or rows are a stream.
+    With blocks of one row the order is TRL's. The data sets are made of blocks of `rows_together` and
+    `eval_rows_together` rows; what one process generates holds whole blocks.
     """
 
     def __init__(self, *args: Any, rows_together: int = 1, eval_rows_together: int = 1, **kwargs: Any) -> None:
@@ -81,11 +73,6 @@ class RowsTogether(Parent):
 
 class BlockSampler(Sampler[int]):
     """Gives out the rows of blocks in their order, each as often as it is answered.
-
-    Args:
-        blocks: Gives out numbers of blocks.
-        size: Rows of a block.
-        repeats: Completions of a row.
 
     Example:
         >>> list(BlockSampler(RepeatSampler(range(2), 1, shuffle=False), 2, 2))

@@ -140,16 +140,10 @@ def reason_for_all(trainer: Any) -> str | None:
 
 
 class Window:
-    """The batches of one generation that are in one update, of `B` rows each.
+    """The batches of one generation that are in one update, of `B` rows each, as `GRPOTrainer` buffers them.
 
-    Args:
-        batches: As `GRPOTrainer` buffers them.
-        loss_type: That of `GRPOConfig`.
-
-    Attributes:
-        taught: Rows that have an advantage and a token that counts.
-        tokens: Of these rows, prompts included.
-        packed: These rows by batch.
+    `taught` are the rows that have an advantage and a token that counts, `tokens` their tokens with prompts, `packed`
+    these rows by batch.
     """
 
     def __init__(self, batches: Sequence[Batch], loss_type: str) -> None:
@@ -214,11 +208,8 @@ class Window:
     def batches(self, most: int, least: int = 1) -> list[Batch]:
         """Makes as many batches as there were, those of the rows at the end.
 
-        The last is never empty: it hands the gradients to the other ranks and to the optimizer.
-
-        Args:
-            most: How many the rank has that has most left.
-            least: How many are read, also where there are no rows for them.
+        The last is never empty: it hands the gradients to the other ranks and to the optimizer. `most` is how many the
+        rank has that has most left; `least` are read also where there are no rows for them.
         """
         read = max(most, least)
         filled = [self._idle() for _ in range(read - len(self.packed))] + [self._batch(rows) for rows in self.packed]

@@ -146,12 +146,7 @@ _MARKED_LEAST = 0.005  # one token of a response of 200
 
 
 def find_pair_problems(metrics: Metrics, whole: bool) -> list[Finding]:
-    """Lists what looks wrong in preferences, likelihoods and marks.
-
-    Args:
-        metrics: What the run logged.
-        whole: Whether the recipe asks for whole responses to be marked.
-    """
+    """Lists what looks wrong in preferences, likelihoods and marks."""
     marks = None if whole else _marks(metrics)
     found = (_learns_nothing(metrics), _chosen_falls(metrics), _over_trained(metrics), _far_away(metrics), marks)
     return [finding for finding in found if finding]

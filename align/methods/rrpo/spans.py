@@ -30,11 +30,6 @@ class Marker:
     """Adds to a raw row `chosen_span_mask` and `rejected_span_mask`: 0/1 per response token.
 
     Also adds `is_marked`, whether a marked token is read, and `num_prompt`, the tokens in front of the responses.
-
-    Args:
-        processing_class: The fast tokenizer of the model, or a processor with one.
-        rule: What is to be marked.
-        dataset_name: Named in errors.
     """
 
     processing_class: PreTrainedTokenizerBase | ProcessorMixin
@@ -42,11 +37,7 @@ class Marker:
     dataset_name: str
 
     def __call__(self, row: Row, index: int) -> dict[str, Any]:
-        """Checks and marks one row.
-
-        Raises:
-            DataError: If the row breaks a rule, or its response cannot be found in the rendered text.
-        """
+        """Checks and marks one row; raises `DataError` if it breaks a rule or is rendered otherwise."""
         try:
             pair = check_pair(row)
             columns = self._columns(pair)
@@ -80,15 +71,7 @@ class Marker:
     def _tokenize_responses(
         self, pair: PreferencePair, prompt: str, full: Sequence[str], *, add_special_tokens: bool, begin: int = 0
     ) -> tuple[TokenizedResponse, TokenizedResponse]:
-        """Tokenises both texts of a pair.
-
-        Args:
-            pair: The pair.
-            prompt: The prompt, as rendered.
-            full: Prompt and response, as rendered.
-            add_special_tokens: Whether the tokenizer adds what begins or ends a text.
-            begin: Where in `full` that begins which is tokenised.
-        """
+        """Tokenises both texts of a pair, from place `begin` of each of `full`, prompt and response as rendered."""
         settings = {"add_special_tokens": add_special_tokens, "return_offsets_mapping": True}
         found = [self.tokenizer(text[begin:], **settings) for text in full]
         parts = marked_texts(pair, prompt, full)
@@ -127,11 +110,7 @@ class Fitter:
     rule: MarkRule
 
     def __call__(self, row: Row) -> dict[str, Any]:
-        """Returns the columns that `Marker` adds.
-
-        Raises:
-            DataError: If TRL has other tokens.
-        """
+        """Returns the columns that `Marker` adds; raises `DataError` if TRL has other tokens."""
         prompt = len(row["prompt_ids"])
         if self.rule.spans == "whole":
             chosen, rejected = (TokenizedResponse(row[f"{side}_ids"]) for side in SIDES)
@@ -148,11 +127,7 @@ def mask_columns(marks: Marks) -> dict[str, Any]:
 
 
 def check_same_length(part: str, in_trl: int, here: int) -> None:
-    """Checks that a part of a row has as many tokens in TRL as where its spans were looked for.
-
-    Raises:
-        DataError: If it has not.
-    """
+    """Checks that a part of a row has as many tokens in TRL as where its spans were looked for."""
     if in_trl != here:
         raise DataError(
             f"The {part} takes {in_trl} tokens in TRL and {here} when its spans are looked for. This "
@@ -166,11 +141,7 @@ def make_rule(args: RRPOConfig) -> MarkRule:
 
 
 def mark_dataset(dataset: Dataset, marker: Marker | None, args: RRPOConfig, dataset_name: str) -> Dataset:
-    """Checks and marks every row, before TRL tokenises them; without a marker nothing is done.
-
-    Raises:
-        DataError: If a row breaks a rule, or has images.
-    """
+    """Checks and marks every row, before TRL tokenises them; without a marker nothing is done."""
     if columns := [name for name in ("image", "images") if name in dataset.column_names]:
         raise DataError(
             f"The {dataset_name} dataset has the column `{columns[0]}` and the train dataset has none, so its images "
@@ -182,21 +153,13 @@ def mark_dataset(dataset: Dataset, marker: Marker | None, args: RRPOConfig, data
 
 
 def map_rows(dataset: Dataset, marker: Marker, **map_kwargs: Any) -> Dataset:
-    """Marks every row.
-
-    Raises:
-        DataError: If the tokenizer does not know the characters of its tokens.
-    """
+    """Marks every row."""
     _check_fast(marker)
     return dataset.map(marker, with_indices=True, desc=f"Marking {marker.dataset_name} dataset", **map_kwargs)
 
 
 def mark_stream(dataset: IterableDataset, marker: Marker | None, count: StreamCount) -> IterableDataset:
-    """Has every row checked and marked when it is read, and those that cannot be used left out and counted.
-
-    Raises:
-        DataError: If the tokenizer does not know the characters of its tokens.
-    """
+    """Has every row checked and marked when it is read, and those that cannot be used left out and counted."""
     if marker is None:
         return usable_rows(dataset, lambda row, index: {}, count)
     _check_fast(marker)

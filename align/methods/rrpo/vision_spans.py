@@ -32,9 +32,6 @@ class ImageTokens:
     """Counts the tokens that a processor puts in place of an image, by the size of the image.
 
     A blank image of each size is processed once: every family has rules of its own for sizes and tiles.
-
-    Args:
-        processor: The processor of a vision-language model, with a chat template.
     """
 
     def __init__(self, processor: ProcessorMixin) -> None:
@@ -42,15 +39,7 @@ class ImageTokens:
         self._counts: dict[tuple[int, int], int] = {}
 
     def count(self, image: Any) -> int:
-        """Returns by how many tokens a prompt grows when its placeholder becomes this image.
-
-        Args:
-            image: A path, what `datasets` makes of an undecoded image, or a PIL image.
-
-        Raises:
-            OSError: If the image cannot be opened.
-            ValueError: If the processor refuses images of this size.
-        """
+        """Returns by how many tokens a prompt grows when its placeholder becomes this image."""
         size = image_size(image)
         if size not in self._counts:
             self._counts[size] = self._count(size)
@@ -74,12 +63,6 @@ class VisionMarker(Marker):
     """Adds to a raw row with images `chosen_span_mask` and `rejected_span_mask`, 0/1 per token of the response alone.
 
     Also adds `is_marked`, whether `max_length` leaves a marked token to read, and `num_images`.
-
-    Args:
-        processing_class: The processor of the model, with a fast tokenizer.
-        rule: What is to be marked.
-        dataset_name: Named in errors.
-        image_tokens: Counts the tokens of images, where `max_length` asks for it.
     """
 
     processing_class: ProcessorMixin
@@ -126,11 +109,7 @@ class VisionMarker(Marker):
 
 
 def mark_vision_dataset(dataset: Dataset, marker: VisionMarker, args: RRPOConfig) -> Dataset:
-    """Checks and marks every row without decoding its images, and leaves out those without a mark that is read.
-
-    Raises:
-        DataError: If a row breaks a rule, or has an image that cannot be read.
-    """
+    """Checks and marks every row without decoding its images, and leaves out those without a mark that is read."""
     columns = [name for name in ("image", "images") if name in dataset.column_names]
     raw = dataset
     for name in columns:
@@ -148,11 +127,7 @@ def _undecoded(feature: Any) -> Any:
 
 
 def check_all_have_images(dataset: Dataset, dataset_name: str) -> None:
-    """Checks that every row makes the vision tower run: processes that share its weights would wait for each other.
-
-    Raises:
-        DataError: If some rows have images and some have none.
-    """
+    """Checks that every row makes the vision tower run: processes that share its weights would wait for each other."""
     counts = dataset["num_images"]
     if 0 in counts and any(counts):
         raise DataError(
@@ -166,11 +141,7 @@ class VisionSpanCollator(DataCollatorForVisionPreference):
     """TRL's collator of pairs with images with `span_mask`, `(2B, T)`: 1 at marked tokens, the chosen ones first."""
 
     def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        """Collates rows with the columns `chosen_span_mask` and `rejected_span_mask`.
-
-        Raises:
-            DataError: If the processor makes other tokens of a response than its tokenizer.
-        """
+        """Collates rows with the columns `chosen_span_mask` and `rejected_span_mask`."""
         marks = [(side, example[f"{side}_span_mask"]) for side in SIDES for example in examples]
         texts = [
             {name: example[name] for name in (*TEXTS, *TEMPLATE_COLUMNS) if example.get(name)}

@@ -28,12 +28,7 @@ from align.recipe.reward_settings import Reward
 
 
 def load(recipe: Recipe) -> TrainingData[Demonstration]:
-    """Reads the demonstrations of a recipe; incorrect ones make no rows where the recipe does not keep them.
-
-    Raises:
-        DataError: If the data cannot be read, has rows that cannot be used and should not be skipped, or nothing is
-            left without the incorrect ones.
-    """
+    """Reads the demonstrations of a recipe; incorrect ones make no rows where the recipe does not keep them."""
     data = cast(DemonstrationDatasetConfig, recipe.dataset)
 
     def read(source: DemonstrationDatasetConfig) -> tuple[list[Demonstration], DataReport]:

@@ -32,21 +32,13 @@ CSV_TRUTH = {"true": True, "false": False}
 
 @dataclass(frozen=True)
 class Demonstration:
-    """One row that passed every check.
+    """One row that passed every check."""
 
-    Attributes:
-        id: Its name, unique in the data set.
-        columns: `messages`, or `prompt` and `completion`, or `text`, as TRL reads them.
-        is_correct: What the row says of its answer; None where it says nothing.
-        row: Where it stood: line of a JSONL or CSV file, else number of the record.
-        template: What the row tells the chat template: `tools` and `chat_template_kwargs`, where it has them.
-    """
-
-    id: str
-    columns: dict[str, Any]
-    is_correct: bool | None
-    row: int
-    template: Mapping[str, Any] = field(default_factory=dict)
+    id: str  # unique in the data set
+    columns: dict[str, Any]  # `messages`, or `prompt` and `completion`, or `text`, as TRL reads them
+    is_correct: bool | None  # None where the row says nothing of its answer
+    row: int  # line of a JSONL or CSV file, else number of the record
+    template: Mapping[str, Any] = field(default_factory=dict)  # `tools` and `chat_template_kwargs`
 
     @property
     def form(self) -> str:
@@ -86,16 +78,6 @@ def load_demonstrations(
     A row needs `messages`, or `prompt` and `completion`, both texts or both messages, or `text` alone; `conversations`
     of `from` and `value` become messages. `tools`, `chat_template_kwargs`, `correct` and `id` (default: file name and
     row) may be there. Other columns are not read; images are refused, because TRL would read them.
-
-    Args:
-        path: A .jsonl, .json, .csv or .parquet file, a folder, or a hub id (`owner/name` or `owner/name:subset`).
-        split: Split of a folder or hub data set.
-        on_bad_rows: `raise` stops at rows that cannot be used, `skip` leaves them out and reports them.
-        max_rows: Read only this many rows.
-        columns: Our names of columns that have another name in the file, with that name.
-
-    Raises:
-        DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
     """
     file, split = find_split(str(path), split)
     report = DataReport(file)
@@ -112,10 +94,7 @@ def load_demonstrations(
 
 
 def check_demonstration(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Checks a row and returns its columns for TRL.
-
-    Raises:
-        BadRow: At the first rule the row breaks.
+    """Checks a row and returns its columns for TRL; raises `BadRow` at the first rule that it breaks.
 
     Example:
         >>> check_demonstration({"prompt": "1 + 1?", "completion": "2", "topic": "sums"})
@@ -144,11 +123,7 @@ def check_demonstration(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_correct(value: object, untyped: bool = False) -> bool | None:
-    """Checks what a row says of its own answer.
-
-    Raises:
-        BadRow: If it is neither true nor false.
-    """
+    """Checks what a row says of its own answer; raises `BadRow` if it is neither true nor false."""
     if untyped and isinstance(value, str):
         value = None if is_blank(value) else CSV_TRUTH.get(value.strip().lower(), value)
     if value is None or isinstance(value, bool):

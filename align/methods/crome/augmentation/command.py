@@ -45,10 +45,7 @@ def run_model(
     cache: Path | None,
     dry_run: bool,
 ) -> int:
-    """Makes pairs with a language model and writes them to a folder; returns 1 if no answer was edited.
-
-    Images are not read.
-    """
+    """Makes pairs with a language model and writes them to a folder; returns 1 if no answer was edited."""
     chosen = _settings(settings)
     originals, report = load_originals(data, **reading)
     sampler = make_sampler()

@@ -28,18 +28,11 @@ class LeftOut(NamedTuple):
 
 @dataclass
 class Family:
-    """A pair and its descendants.
-
-    Attributes:
-        original: The pair as it was read.
-        profiles: Attributes that were used.
-        rows: The pair itself and everything made from it.
-        left_out: What could not be made.
-    """
+    """A pair, its descendants, and what could not be made."""
 
     original: RewardPair
-    profiles: Sequence[Profile] = ()
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    profiles: Sequence[Profile] = ()  # attributes that were used
+    rows: list[dict[str, Any]] = field(default_factory=list)  # the pair itself and everything made from it
     left_out: list[LeftOut] = field(default_factory=list)
 
     @property
@@ -50,15 +43,7 @@ class Family:
     def add(
         self, source: str, profile: Profile | None, answers: tuple[str, str], generator: str | None, check: str | None
     ) -> None:
-        """Adds a pair of answers to the same prompt, or says why no trainer could read it.
-
-        Args:
-            source: Its kind.
-            profile: The attribute in which the answers differ.
-            answers: The better and the worse one, or two that tie.
-            generator: Who wrote the new answer.
-            check: Who judged it.
-        """
+        """Adds a better and a worse answer, or two that tie, to the same prompt, or says why none could read it."""
         original = self.original
         row = make_row(original, self.name(source, profile), source, answers) | {
             "attribute": profile and profile.attribute.name,

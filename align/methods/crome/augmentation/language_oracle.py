@@ -30,17 +30,10 @@ R = TypeVar("R", bound=Reply)
 
 
 class LanguageOracle:
-    """Asks a model each thing by itself.
+    """Asks a model each thing by itself; every method raises `UnansweredError` where there is no usable answer.
 
-    A reply that cannot be read is asked for again with the reason, `NUM_RETRIES` times; one that was cut off should
-    be shorter then. What is shown of it is no longer than a reply may be, whatever the server sent.
-
-    Every method raises `UnansweredError` where there is no usable answer.
-
-    Args:
-        asker: Reaches the model.
-        name: Of the model, for the record.
-        settings: How it is sampled.
+    A reply that cannot be read is asked for again with the reason, `NUM_RETRIES` times; one that was cut off should be
+    shorter then. What is shown of it is no longer than a reply may be, whatever the server sent.
     """
 
     def __init__(self, asker: Asker, name: str, settings: CromeSettings) -> None:

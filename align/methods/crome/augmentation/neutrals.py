@@ -16,11 +16,7 @@ def add_irrelevant_queries(families: Sequence[Family], seed: int, ties_of: str =
     """Adds one tie to each family: one of its ordered pairs under the prompt of another family.
 
     A family's draw depends on its own pairs and on the list of originals, not on what became of other families.
-
-    Args:
-        families: One for each original; ties are added to them.
-        seed: Decides the draws.
-        ties_of: `any` draws among the original and the edited pairs, `original` takes the original one.
+    `ties_of="any"` draws among the original and the edited pairs, `"original"` takes the original one.
     """
     originals = [family.original for family in families]
     for i, family in enumerate(families):
@@ -58,12 +54,6 @@ def add_inserted_phrases(families: Sequence[Family], phrases: Sequence[str], pos
     """Adds one tie to each family: one of the original's two answers, and that answer with one of the phrases.
 
     A family's draw depends on its original and on the list of phrases alone.
-
-    Args:
-        families: One for each original; ties are added to them.
-        phrases: What is put in.
-        position: Where, one of `POSITIONS`.
-        seed: Decides the draws.
     """
     for family in families:
         original = family.original

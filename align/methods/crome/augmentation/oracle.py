@@ -102,24 +102,14 @@ class Case(NamedTuple):
 
 @dataclass(frozen=True)
 class Profile:
-    """An attribute and what decides it in answers to one question.
-
-    Attributes:
-        attribute: Its name and weight.
-        elements: Its causal elements; an oracle that needs none lists none.
-    """
+    """An attribute and the causal elements that decide it in answers to one question; some oracles need none."""
 
     attribute: Attribute
     elements: tuple[Element, ...] = ()
 
 
 class UnansweredError(Exception):
-    """What an oracle could not do.
-
-    Args:
-        reason: One of few, so that it can be counted.
-        detail: What came instead.
-    """
+    """What an oracle could not do: one of few reasons, so that it can be counted, and what came instead."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(reason)

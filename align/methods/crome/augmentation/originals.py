@@ -18,11 +18,7 @@ def load_originals(
     on_bad_rows: Literal["raise", "skip"] = "raise",
     max_rows: int | None = None,
 ) -> tuple[list[RewardPair], DataReport]:
-    """Loads pairs as `load_reward_pairs` does, and takes only those with an order that no augmentation made.
-
-    Raises:
-        DataError: As there, and if an id would be the id of a new pair, too.
-    """
+    """Loads pairs as `load_reward_pairs` does, and takes only those with an order that no augmentation made."""
     file, split = find_split(path, split)
     report = DataReport(file)
 

@@ -21,18 +21,10 @@ NO_CHANGE, EMPTY = "the edit changes nothing", "the edit is empty"
 
 
 async def make_family(original: RewardPair, oracle: Oracle, settings: CromeSettings) -> Family:
-    """Makes everything that an oracle is needed for.
+    """Makes everything that an oracle is needed for, from a pair with an order.
 
     A pair that cannot be made is left out and costs no other pair; a call that cannot be made costs those that build
-    on it.
-
-    Args:
-        original: A pair with an order.
-        oracle: Knows what counts and edits.
-        settings: What is to be made.
-
-    Raises:
-        SamplerError: If the oracle's model cannot be reached.
+    on it. A model that cannot be reached raises `SamplerError`.
     """
     family = Family(original)
     family.rows.append(make_row(original, original.id, original.source, (original.chosen, original.rejected)))
@@ -140,37 +132,17 @@ def _fault(before: str, after: str) -> str:
 
 @dataclass(frozen=True)
 class Tokens:
-    """What a model was paid for, answers of earlier runs included.
+    """What a model was paid for, answers of earlier runs included."""
 
-    Attributes:
-        answers: Different answers that were used.
-        prompt: Tokens that were read for them.
-        completion: Tokens that were written.
-    """
-
-    answers: int = 0
-    prompt: int = 0
-    completion: int = 0
+    answers: int = 0  # different ones that were used
+    prompt: int = 0  # tokens that were read
+    completion: int = 0  # tokens that were written
 
 
 def augment_with_model(
     originals: Sequence[RewardPair], sampler: Sampler, cache: SampledAnswers, settings: CromeSettings, num_workers: int
 ) -> tuple[list[Family], Tokens]:
-    """Lets a language model make the pairs.
-
-    Args:
-        originals: The pairs.
-        sampler: Reaches the model.
-        cache: Known answers; new ones are added the moment they come.
-        settings: What is to be made.
-        num_workers: Pairs that are worked on at once.
-
-    Returns:
-        One family per original, and what the answers took.
-
-    Raises:
-        SamplerError: If the model cannot be reached; what was answered is in the cache.
-    """
+    """Has a language model make one family per original, and keeps every answer in the cache the moment it comes."""
 
     async def work(bar: Bar) -> tuple[list[Family], Tokens]:
         async with sampler.connect() as connection:

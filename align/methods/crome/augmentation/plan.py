@@ -32,11 +32,7 @@ R = TypeVar("R", bound=Reply)
 
 
 class Cost:
-    """Calls and tokens, about and at most.
-
-    Args:
-        settings: What decides the calls.
-    """
+    """Calls and tokens, about and at most."""
 
     def __init__(self, settings: CromeSettings) -> None:
         self._longest = settings.max_new_tokens
@@ -47,13 +43,7 @@ class Cost:
         self.most_calls = self.most_prompt_tokens = self.most_reply_tokens = 0
 
     def count(self, step: str, request: Request, reply: str) -> None:
-        """Counts a call, once however often it comes up.
-
-        Args:
-            step: Name of its prompt.
-            request: What is asked.
-            reply: What the answer may look like.
-        """
+        """Counts a call, once however often it comes up; `reply` is what the answer may look like."""
         name = hash(json.dumps(request.prompt))
         if name in self._seen:
             return
@@ -72,15 +62,9 @@ class Cost:
 def plan_cost(
     originals: Sequence[RewardPair], sampler: Sampler, cache: SampledAnswers | None, settings: CromeSettings
 ) -> Cost:
-    """Counts what a run would ask, and what it knows already.
+    """Counts what a run would ask, and what it knows already; nothing is asked.
 
     Every reply counts as usable and every edit as verified, so that no run takes more calls but for repeated ones.
-
-    Args:
-        originals: The pairs.
-        sampler: The model that would be asked; it is not.
-        cache: Known answers, if there are any.
-        settings: What is to be made.
     """
     cost = Cost(settings)
     asker = Asker(sampler, _Silent(), cache)

@@ -36,12 +36,7 @@ class Rules(Protocol):
 
 
 class RulesOracle:
-    """Does what `LanguageOracle` does by calling the user's rules, and checks what they return.
-
-    Args:
-        rules: An instance of the class.
-        name: Of the class and its file.
-    """
+    """Does what `LanguageOracle` does by calling the user's rules, and checks what they return."""
 
     def __init__(self, rules: Rules, name: str) -> None:
         self._rules, self.name = rules, name
@@ -99,15 +94,7 @@ class RulesOracle:
 
 
 def load_rules(spec: str, neutrals: Sequence[str]) -> tuple[RulesOracle, Path]:
-    """Loads `path/to/rules.py:Rules` and returns the oracle and its file.
-
-    Args:
-        spec: The class; it is called without arguments.
-        neutrals: Kinds of ties it has to make.
-
-    Raises:
-        UserError: If there is no such class, it cannot be built, or it lacks a method.
-    """
+    """Loads `path/to/rules.py:Rules`, which is called without arguments, and returns the oracle and its file."""
     path, _, name = spec.rpartition(":")
     if not path.endswith(".py") or not name:
         raise UserError(f"`oracle` must be written `path/to/rules.py:Rules`, got {spec!r}.")

@@ -14,22 +14,13 @@ TIES_OF = ("any", "original")
 
 @dataclass(frozen=True, kw_only=True)
 class CromeSettings(SamplingSettings):
-    """What decides the pairs of `--method crome`.
+    """What decides the pairs of `--method crome`."""
 
-    Attributes:
-        num_attributes: Attributes along which answers are edited, those of the largest weight.
-        neutrals: Kinds of ties that are made, names in `NEUTRAL`.
-        ties_of: Whose answers an irrelevant query gets: those of `any` pair, edited ones too (the paper), or of the
-            `original` pair, whose answers differ in more than one attribute.
-        phrases: What the ties of the kind `inserted_phrase` have in one of their answers.
-        position: Where, one of `POSITIONS`.
-    """
-
-    num_attributes: int = NUM_ATTRIBUTES
-    neutrals: Sequence[str] = ("irrelevant_query",)
-    ties_of: str = "any"
-    phrases: Sequence[str] = ()
-    position: str = FRONT
+    num_attributes: int = NUM_ATTRIBUTES  # those of the largest weight, along which answers are edited
+    neutrals: Sequence[str] = ("irrelevant_query",)  # kinds of ties, names in `NEUTRAL`
+    ties_of: str = "any"  # whose answers an irrelevant query gets: of `any` pair (the paper), or of the `original` one
+    phrases: Sequence[str] = ()  # of `inserted_phrase`
+    position: str = FRONT  # of the phrase, one of `POSITIONS`
     temperature: float = 0.0
     max_new_tokens: int = 2048
 

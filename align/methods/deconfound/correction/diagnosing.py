@@ -45,13 +45,8 @@ def diagnose(
 ) -> dict[str, Any]:
     """Computes every diagnostic that the columns allow; what cannot be computed says why in `not_made`.
 
-    Args:
-        correction: The fitted one.
-        rows: Complete rows, those that were fitted or a sample of them.
-        settings: Of the correction.
-        corrector: The estimator, if it was fitted to just these rows.
-        features: `(N, D)` array in place of the words of the text.
-        repeats: Permutations of each placebo.
+    `corrector` is the estimator, if it was fitted to just these rows; `features` `(N, D)` replace the words of the
+    text.
     """
     others, fitted = _compare(correction, rows, settings, corrector, features)
     residuals = _residuals(corrector, fitted)
@@ -114,9 +109,7 @@ def _explained(correction: Correction, rows: Observations, reward: Values) -> li
 def within_prompts(rows: Observations, reward: Values) -> dict[str, Any] | None:
     """Says how much of the correction differs between responses to one prompt; the rest cancels in GRPO.
 
-    Returns:
-        Which column held the prompts, the share of the correction's variance within them, and how many prompts have
-        several rows; None if there is neither a prompt nor a group.
+    None if there is neither a prompt nor a group.
     """
     labels = rows.groups if rows.prompt is None else rows.prompt
     if labels is None:
@@ -132,11 +125,7 @@ def within_prompts(rows: Observations, reward: Values) -> dict[str, Any] | None:
 
 
 def sample_groups(rows: Observations, limit: int, seed: int) -> tuple[Observations, NDArray[np.int64]]:
-    """Draws whole groups until there are enough rows; without groups, or where few of them fit, rows.
-
-    Returns:
-        The rows in their order, and their numbers.
-    """
+    """Draws whole groups until there are enough rows; without groups, or where few of them fit, rows."""
     if rows.num_rows <= limit:
         return rows, np.arange(rows.num_rows)
     rng = np.random.default_rng(seed)

@@ -14,18 +14,7 @@ LONGEST = 512  # tokens that are read of a text
 
 
 def embed(texts: Sequence[str], model: str) -> NDArray[np.float32]:
-    """Averages the last hidden states over the tokens of each text.
-
-    Args:
-        texts: N texts; equal ones are read once.
-        model: A folder or hub id that transformers can load as `AutoModel`.
-
-    Returns:
-        `(N, D)`.
-
-    Raises:
-        UserError: If the model cannot be loaded.
-    """
+    """Averages the last hidden states of an `AutoModel` over the tokens of each text, `(N, D)`."""
     import torch
     from transformers import AutoModel, AutoTokenizer
 

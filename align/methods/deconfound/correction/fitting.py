@@ -15,17 +15,7 @@ from rewards.correction.columns import Columns, read_columns
 
 
 def fit(rows: Observations, settings: CorrectionSettings, features: Any = None) -> Corrector:
-    """Fits the estimator of the settings to rows that are all in memory.
-
-    Args:
-        rows: Complete ones.
-        settings: Of the correction.
-        features: `(N, D)` array in place of the words of the text.
-
-    Raises:
-        UserError: If the estimator lacks a column.
-        DataError: If the rows cannot be used; the message names column, rule, value and remedy.
-    """
+    """Fits the estimator to rows that are all in memory; `features` `(N, D)` replace the words of the text."""
     has_text = rows.text is not None or features is not None
     settings.check_needs(has_text=has_text, has_instruments=bool(rows.instruments), has_groups=rows.groups is not None)
     return _quietly(
@@ -56,12 +46,7 @@ def fits_in_chunks(settings: CorrectionSettings, roles: Roles) -> bool:
 
 
 def fit_in_chunks(reader: ObservationReader, settings: CorrectionSettings) -> Corrector:
-    """Fits the estimator of the settings to rows that are read as often as it needs them.
-
-    Raises:
-        UserError: If the estimator lacks a column.
-        DataError: If the rows cannot be used.
-    """
+    """Fits the estimator of the settings to rows that are read as often as it needs them."""
     settings.check_needs(
         has_text=False, has_instruments=bool(reader.roles.instruments), has_groups=reader.roles.groups is not None
     )
@@ -79,9 +64,6 @@ def apply(correction: Correction, rows: Observations) -> Values:
     """Returns the corrected outcome of each row, also of rows that were not fitted.
 
     Rows of unknown groups are not corrected for them; `num_unknown_groups` counts these.
-
-    Raises:
-        DataError: If a confounder, or the groups that the correction needs, are not given.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CorrectionWarning)
@@ -92,11 +74,7 @@ def apply(correction: Correction, rows: Observations) -> Values:
 
 
 def load_correction(path: Path) -> Correction:
-    """Reads a saved correction.
-
-    Raises:
-        DataError: If there is none, or the file is something else.
-    """
+    """Reads a saved correction; raises `DataError` if there is none, or the file is something else."""
     try:
         return Correction.load(path)
     except OSError as error:

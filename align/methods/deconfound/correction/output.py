@@ -35,9 +35,6 @@ def write_corrected(folder: Path, reader: ObservationReader, correction: Correct
     """Writes every complete row with all its columns and its `reward`, batch by batch; returns how many.
 
     Texts that stand for numbers, as in CSV, become numbers; dates stay as they are written.
-
-    Raises:
-        DataError: If the table has a column `reward` already.
     """
     import pyarrow.parquet as parquet
 

@@ -13,38 +13,22 @@ MOST_TEXTS = 200  # of a prompt, that pairs are drawn from
 
 @dataclass(frozen=True)
 class Sampled:
-    """Pairs, and what happened to the prompts.
-
-    Attributes:
-        pairs: Rows with `id`, `prompt`, `chosen`, `rejected`, `chosen_reward`, `rejected_reward` and `reward_gap`.
-        num_prompts: Distinct prompts.
-        num_alone: Prompts with one text only.
-        num_close: Prompts with several texts, none of which differ by the margin.
-    """
+    """Pairs, and what happened to the prompts."""
 
     pairs: list[dict[str, Any]]
     num_prompts: int
-    num_alone: int
-    num_close: int
+    num_alone: int  # prompts with one text only
+    num_close: int  # prompts whose texts do not differ by the margin
 
 
 def sample_pairs(
     rows: Observations, reward: Values, margin: float, *, per_prompt: int = PER_PROMPT, seed: int = 0
 ) -> Sampled:
-    """Draws pairs of texts whose rewards differ by at least a margin, within prompts or, without prompts, groups.
+    """Draws pairs of texts whose rewards `(N,)` differ by a margin, within prompts or, without prompts, groups.
 
     The draw of a prompt depends on the seed and the prompt alone. A text that was observed several times counts once,
-    with its mean reward.
-
-    Args:
-        rows: With text, and prompts or groups. The label of a group becomes the prompt where there is none.
-        reward: `(N,)` corrected outcomes.
-        margin: Smallest difference, in units of the outcome.
-        per_prompt: Pairs of a prompt at most.
-        seed: Of the draw.
-
-    Raises:
-        UserError: If there is no text or nothing to pair within, or the margin is below 0.
+    with its mean reward. The margin is in units of the outcome; the label of a group becomes the prompt where there is
+    none.
     """
     labels = rows.groups if rows.prompt is None else rows.prompt
     if rows.text is None or labels is None:

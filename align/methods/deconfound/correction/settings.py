@@ -16,23 +16,14 @@ CHUNKED = ("ols", "iv", "none")  # need sums over rows only; iv without text
 
 @dataclass(frozen=True, kw_only=True)
 class CorrectionSettings:
-    """Which estimator, and what it may do.
+    """Which estimator, and what it may do."""
 
-    Attributes:
-        estimator: Name in `ESTIMATORS`.
-        instrumented: Confounders that the instruments move; None for all.
-        on_weak_instrument: `fallback` to dml, `refuse`, or `keep`.
-        num_folds: Folds of the cross-fitting.
-        max_words: Words that TF-IDF keeps.
-        seed: Of the folds, and of everything else that is drawn.
-    """
-
-    estimator: str = "iv"
-    instrumented: tuple[str, ...] | None = None
-    on_weak_instrument: str = "fallback"
-    num_folds: int = 5
-    max_words: int = 5000
-    seed: int = 0
+    estimator: str = "iv"  # name in `ESTIMATORS`
+    instrumented: tuple[str, ...] | None = None  # confounders that the instruments move; None for all
+    on_weak_instrument: str = "fallback"  # `fallback` to dml, `refuse`, or `keep`
+    num_folds: int = 5  # of the cross-fitting
+    max_words: int = 5000  # that TF-IDF keeps
+    seed: int = 0  # of the folds, and of everything else that is drawn
 
     def numbers(self, confounders: Sequence[str]) -> Sequence[str]:
         """Returns the confounders that instruments move, which therefore stay numbers with few values, too."""

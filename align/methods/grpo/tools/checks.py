@@ -99,11 +99,7 @@ def _check_prompts(recipe: Recipe, rows: Rows) -> list[Finding]:
 
 
 def _load_elsewhere(specs: Sequence[Spec], limits: Limits) -> None:
-    """Loads the files in a process that can be killed, before this one loads them.
-
-    Raises:
-        ValueError: If a file hangs, ends its process, or raises.
-    """
+    """Loads the files in a process that can be killed, before this one loads them."""
     process = ToolProcess(Loaded(specs), limits)
     for number, spec in enumerate(specs):
         try:

@@ -26,9 +26,7 @@ class Limits:
 class ToolError(RuntimeError):
     """A call without a result; its text is what the model is shown.
 
-    Attributes:
-        failure: `error` (the tool raised), `timeout`, or `died` (its process ended).
-        seconds: How long it took.
+    `failure` is `error` (the tool raised), `timeout`, or `died` (its process ended).
     """
 
     def __init__(self, outcome: Outcome) -> None:
@@ -38,11 +36,7 @@ class ToolError(RuntimeError):
 
 
 class ToolProcess:
-    """One process for calls, one at a time; one that hangs, dies or has no memory left is replaced.
-
-    Attributes:
-        has_ended: Whether the last call was the last of its process, and what that held is gone.
-    """
+    """One process for calls, one at a time; one that hangs, dies or has no memory left is replaced."""
 
     def __init__(self, served: Callable[[Call], Any], limits: Limits) -> None:
         self.served = served
@@ -58,11 +52,7 @@ class ToolProcess:
             self._pool = WorkerPool(self.served, timeout=self.limits.seconds, memory_gb=self.limits.memory_gb)
 
     def ask(self, name: str, arguments: Mapping[str, Any] | None = None, question: str = "") -> Any:
-        """Calls, and returns the result.
-
-        Raises:
-            ToolError: If there is none.
-        """
+        """Calls, and returns the result; raises `ToolError` if there is none."""
         outcome = self._outcome(Call(name, arguments or {}, self.seed, question))
         self.has_ended, self._is_loaded = outcome.ended, not outcome.ended
         if outcome.failure is not None:
@@ -87,11 +77,7 @@ class ToolProcess:
 
 
 def guard_tools(specs: Sequence[Spec], limits: Limits) -> list[Callable[..., Any]]:
-    """Makes functions that look like the tools, and call them in one process that they share.
-
-    Raises:
-        ValueError: If one cannot be found, or is no function.
-    """
+    """Makes functions that look like the tools, and call them in one process that they share."""
     process = ToolProcess(ServedTools(specs), limits)
     return [_guarded(find_tool(spec), process) for spec in specs]
 
@@ -168,11 +154,7 @@ class GuardedEnvironment:
 
 
 def guard_environment(spec: Spec, limits: Limits) -> type[GuardedEnvironment]:
-    """Makes a class that looks like that of an environment, and whose instances live in processes of their own.
-
-    Raises:
-        ValueError: If the environment cannot be found.
-    """
+    """Makes a class that looks like that of an environment, and whose instances live in processes of their own."""
     kind = environment_class(spec, limits)
     own: dict[str, Any] = {"_spec": spec, "_limits": limits, "__doc__": kind.__doc__, "__module__": kind.__module__}
     own |= {name: _method(method) for name, method in tool_methods(kind).items()}
@@ -182,11 +164,7 @@ def guard_environment(spec: Spec, limits: Limits) -> type[GuardedEnvironment]:
 
 
 def environment_class(spec: Spec, limits: Limits) -> type:
-    """Finds the class of an environment; what makes its instances is called in another process.
-
-    Raises:
-        ValueError: If it cannot be found, or no instance can be made.
-    """
+    """Finds the class of an environment; what makes its instances is called in another process."""
     find_factory(spec)  # the class can be looked up then
     process = ToolProcess(ServedEnvironment(spec), limits)
     try:

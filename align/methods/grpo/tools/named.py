@@ -20,11 +20,7 @@ class Spec(NamedTuple):
     base_dir: Path | None = None
 
     def find(self, noun: str) -> Any:
-        """Loads what is named.
-
-        Raises:
-            ValueError: If it is written otherwise, its file or name is not there, or loading it fails.
-        """
+        """Loads what is named; raises `ValueError` if that cannot be."""
         place, _, name = self.spec.rpartition(":")
         if place.endswith(".py"):
             return find_in_file(self.spec, self.base_dir, noun=noun)[1]
@@ -36,14 +32,7 @@ class Spec(NamedTuple):
 
 
 def specs_of(settings: Any) -> tuple[list[str], dict[str | None, str]]:
-    """Reads which tools and environments are named; one environment without a name stands under None.
-
-    Args:
-        settings: Of a recipe, or a config.
-
-    Raises:
-        ValueError: If one is written otherwise than `place:name`.
-    """
+    """Reads which tools and environments are named; one environment without a name stands under None."""
     tools, given = list(settings.tools or []), settings.environment_factory
     environments: dict[str | None, str] = {None: given} if isinstance(given, str) else dict(given or {})
     for key, spec in [("tools", spec) for spec in tools] + [
@@ -64,11 +53,7 @@ def named_by(recipe: "Recipe") -> tuple[list[Spec], dict[str | None, Spec]]:
 
 
 def find_tool(spec: Spec) -> Callable[..., Any]:
-    """Finds a tool.
-
-    Raises:
-        ValueError: If there is none, or it is no function.
-    """
+    """Finds a tool; raises `ValueError` if there is none, or it is no function."""
     found: Any = spec.find("Tool")
     if not inspect.isfunction(found):
         kind = "a class" if inspect.isclass(found) else f"of type {type(found).__name__}"
@@ -81,11 +66,7 @@ def find_tool(spec: Spec) -> Callable[..., Any]:
 
 
 def find_factory(spec: Spec) -> Callable[[], Any]:
-    """Finds what makes the instances of an environment: a class, or a function without arguments.
-
-    Raises:
-        ValueError: If there is none, or it cannot be called.
-    """
+    """Finds what makes the instances of an environment: a class, or a function without arguments."""
     found: Any = spec.find("Environment")
     if not callable(found):
         raise ValueError(

@@ -98,11 +98,7 @@ class ToolRollouts(Parent):
         return values
 
     def _judge_lost(self, rows: list[RowCounts]) -> None:
-        """Ends training on every rank if too many rows are lost.
-
-        Raises:
-            RewardError: If there are more than the rules allow.
-        """
+        """Ends training on every rank if too many rows are lost."""
         reasons = [row.lost_by for row in rows if row.lost]
         share = invalid_share(self.state, "completions", len(reasons), len(rows))
         if not reasons:

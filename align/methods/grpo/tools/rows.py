@@ -16,33 +16,21 @@ COLUMN = "tool_calls"
 
 
 class ToolCall(NamedTuple):
-    """One call.
-
-    Attributes:
-        tool: Its name, as the model wrote it.
-        arguments: By name.
-        result: What the model was shown.
-        seconds: How long it took.
-        failure: None, `error`, `timeout`, `died`, `unknown` (no tool of this name), or `skipped` (after one of those
-            that cost the row).
-    """
+    """One call of a tool, by the name that the model wrote."""
 
     tool: str
     arguments: Mapping[str, Any]
-    result: str
+    result: str  # what the model was shown
     seconds: float
-    failure: str | None = None
+    failure: str | None = None  # `error`, `timeout`, `died`, `unknown` (tool), or `skipped` (after one of those)
 
 
 class RowTools(dict[str, Callable[..., Any]]):
     """The tools of one completion; every call of one is noted, also of a tool that is not there.
 
-    TRL 1.16 asks whether a name is among them, takes the function, and shows the model what it raises.
-
-    Args:
-        tools: By name.
-        seed: Of the row; each call is seeded with it and its number.
-        elsewhere: Names of tools that TRL calls itself: coroutines without a guard.
+    TRL 1.16 asks whether a name is among them, takes the function, and shows the model what it raises. Each call is
+    seeded with the seed of the row and its number. `elsewhere` are those that TRL calls itself: coroutines without a
+    guard.
     """
 
     def __init__(self, tools: Mapping[str, Callable[..., Any]], seed: str, elsewhere: Collection[str] = ()) -> None:
@@ -123,17 +111,11 @@ def as_column(rows: Iterable[RowTools]) -> list[str]:
 
 
 class RowCounts(NamedTuple):
-    """What is told of one row to the other ranks.
+    """What is told of one row to the other ranks."""
 
-    Attributes:
-        turns: Messages that the model wrote.
-        lost_by: Why it has no reward; empty if it may have one.
-        calls: Tool, seconds and failure of each call.
-    """
-
-    turns: int
-    lost_by: str
-    calls: list[tuple[str, float, str | None]]
+    turns: int  # messages that the model wrote
+    lost_by: str  # why it has no reward; empty if it may have one
+    calls: list[tuple[str, float, str | None]]  # tool, seconds and failure of each call
 
     @property
     def lost(self) -> bool:

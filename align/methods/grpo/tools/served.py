@@ -16,19 +16,12 @@ MAKE, GET, COPY = "make", "get", "copy"  # questions to an environment that are 
 
 
 class Call(NamedTuple):
-    """A call of a tool, or of a method of an environment.
-
-    Attributes:
-        name: Of the function or method.
-        arguments: By name.
-        seed: What the global generators of `random` and numpy are seeded with, so that a run can be repeated.
-        question: Empty for a call; `make`, `get` (an attribute) or `copy` ask something else of an environment.
-    """
+    """A call of a tool, or of a method of an environment."""
 
     name: str
     arguments: Mapping[str, Any] = {}
-    seed: str = ""
-    question: str = ""
+    seed: str = ""  # of the global generators of `random` and numpy, so that a run can be repeated
+    question: str = ""  # empty for a call; `make`, `get` (an attribute) or `copy` ask something else of an environment
 
 
 class Loaded:
@@ -83,11 +76,7 @@ class ServedEnvironment:
 
 
 def describe(instance: Any) -> tuple[str, str, float]:
-    """Names the class of an instance, which the training process looks up, and the MB that its process takes.
-
-    Raises:
-        ValueError: If it cannot be looked up.
-    """
+    """Names the class of an instance, which the training process looks up, and the MB that its process takes."""
     kind = type(instance)
     if getattr(sys.modules.get(kind.__module__), kind.__qualname__, None) is not kind:
         raise ValueError(f"class {kind.__qualname__} of the environment must stand at the top level of its file")

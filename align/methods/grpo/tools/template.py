@@ -19,13 +19,7 @@ REMEDY = (
 
 
 def check_template(recipe: Recipe, tools: Sequence[Callable[..., Any]], rows: Rows) -> list[Finding]:
-    """Renders a conversation with tools, as TRL will, and measures the longest prompts.
-
-    Args:
-        recipe: A recipe with tools.
-        tools: Functions whose schemas can be made.
-        rows: What the trainer reads.
-    """
+    """Renders a conversation with tools, as TRL will, and measures the longest prompts."""
     from transformers import AutoTokenizer
 
     model = recipe.model.model_name_or_path

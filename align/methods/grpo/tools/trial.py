@@ -112,16 +112,7 @@ MOST_INSTANCES = 300  # their pipes have numbers below 1024, above which `select
 def try_environment(
     spec: Spec, kind: type, row: dict[str, Any], limits: Limits, taken: Sequence[str], instances: int
 ) -> list[Finding]:
-    """Tries an environment as TRL uses it.
-
-    Args:
-        spec: Names it.
-        kind: Its class.
-        row: What `reset` gets.
-        limits: Of its calls.
-        taken: Names of tools that stand beside it.
-        instances: How many of them a generation needs in a process.
-    """
+    """Tries an environment as TRL uses it, `instances` of it in a process, beside tools of the names `taken`."""
     methods = tool_methods(kind)
     findings = _check_environment(spec.spec, kind, methods, taken)
     if findings:

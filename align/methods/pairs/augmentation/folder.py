@@ -54,11 +54,7 @@ def check_folder(folder: Path, run: Row) -> None:
 
 
 def claim_folder(folder: Path, run: Row) -> None:
-    """Writes down what a folder is for, so that only the same run goes on in it.
-
-    Raises:
-        RunFolderError: If the folder holds something else; nothing is written over then.
-    """
+    """Writes down what a folder is for, so that only the same run goes on in it; else raises `RunFolderError`."""
     check_folder(folder, run)
     write_whole(folder / SETTINGS_FILE, json.dumps(mask(run), indent=2) + "\n")
 
@@ -66,15 +62,7 @@ def claim_folder(folder: Path, run: Row) -> None:
 def write_folder(
     folder: Path, pairs: Sequence[Row], others: Mapping[str, Sequence[Row]], card: Row, page: str
 ) -> None:
-    """Writes what a finished run leaves, the pairs last.
-
-    Args:
-        folder: Where to.
-        pairs: Rows for a trainer.
-        others: Rows of other files, by name.
-        card: What was made from what, for programs.
-        page: Template that words the card, from the folder of the methods.
-    """
+    """Writes what a finished run leaves, the pairs last; `page` is the template that words the card."""
     lines = _lines(pairs)
     environment = Environment(
         loader=PackageLoader("align.methods", ""), autoescape=False, trim_blocks=True, lstrip_blocks=True

@@ -10,22 +10,12 @@ from align.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingSettings:
-    """How a model is sampled.
+    """How a model is sampled."""
 
-    Attributes:
-        temperature: Of the softmax; 0 takes the most likely token.
-        top_p: Probability of the most likely tokens that are drawn from.
-        max_new_tokens: Longest answer.
-        seed: Seed of everything that is drawn.
-
-    Raises:
-        UserError: If a value is out of range.
-    """
-
-    temperature: float
-    top_p: float = 1.0
-    max_new_tokens: int
-    seed: int = 0
+    temperature: float  # 0 takes the most likely token
+    top_p: float = 1.0  # probability of the most likely tokens that are drawn from
+    max_new_tokens: int  # longest answer
+    seed: int = 0  # of everything that is drawn
 
     def __post_init__(self) -> None:
         """Checks the values."""
@@ -51,16 +41,9 @@ def check_choice(name: str, value: str, known: Sequence[str]) -> None:
 
 
 class Augmentation(NamedTuple):
-    """How data for a method is made.
+    """How data for a method is made."""
 
-    Attributes:
-        options: Those of the command that mean something to this method only.
-        with_model: Makes the data with a sampled model; returns 1 if there is none.
-        with_rules: Makes it with rules in place of a model, where that can be.
-        rules: The option that names the rules.
-    """
-
-    options: tuple[str, ...]
-    with_model: Callable[..., int]
+    options: tuple[str, ...]  # of the command that mean something to this method only
+    with_model: Callable[..., int]  # returns 1 if there is none
     with_rules: Callable[..., int] | None = None
-    rules: str = ""
+    rules: str = ""  # the option that names the rules

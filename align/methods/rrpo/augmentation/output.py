@@ -72,12 +72,7 @@ def _count(values: Iterable[str]) -> dict[str, int]:
 
 
 def keep_image(image: ImageLike, folder: Path) -> str:
-    """Returns the absolute path of an image.
-
-    Args:
-        image: A path, `{"bytes": ..., "path": ...}` or a PIL image.
-        folder: Where to write one that is not in a file; it is named after its content, so twice is once.
-    """
+    """Returns the absolute path of an image; one that is in no file is written under a name of its content."""
     if isinstance(image, str | Path):
         return str(Path(image).absolute())
     if isinstance(image, Mapping) and image.get("bytes") is None:

@@ -49,17 +49,11 @@ class LeftOut(NamedTuple):
 
 @dataclass
 class Outcome:
-    """What became of all samples.
+    """What became of all samples."""
 
-    Attributes:
-        pairs: Rows for a trainer, with their history.
-        left_out: Every other sample, in the same order.
-        answers: Answers that were used, for counting tokens.
-    """
-
-    pairs: list[dict[str, Any]] = field(default_factory=list)
-    left_out: list[LeftOut] = field(default_factory=list)
-    answers: list[Answer] = field(default_factory=list)
+    pairs: list[dict[str, Any]] = field(default_factory=list)  # rows for a trainer, with their history
+    left_out: list[LeftOut] = field(default_factory=list)  # every other sample, in the same order
+    answers: list[Answer] = field(default_factory=list)  # those that were used, for counting tokens
 
 
 def draw_samples(sources: Sequence[Source], settings: PairSettings) -> list[Sample]:
@@ -84,18 +78,7 @@ def draw_samples(sources: Sequence[Source], settings: PairSettings) -> list[Samp
 def make_pairs(
     samples: Sequence[Sample], sampler: Sampler, check: Check, cache: SampledAnswers, settings: PairSettings
 ) -> Outcome:
-    """Samples the model and makes the pairs.
-
-    Args:
-        samples: What to ask, from `draw_samples`.
-        sampler: Reaches the model.
-        check: Tells right responses from wrong ones.
-        cache: Known answers.
-        settings: What decides the pairs.
-
-    Raises:
-        SamplerError: If the model cannot be reached; what was answered is in the cache.
-    """
+    """Samples the model and makes the pairs; where it cannot be reached, what was answered is in the cache."""
     answers = ask(sampler, [sample.request for sample in samples], cache, "sampling")
     responses = [answer.text.strip() if isinstance(answer, Answer) else "" for answer in answers]
     reasons = _reasons(samples, answers, responses, check)

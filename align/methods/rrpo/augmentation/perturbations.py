@@ -47,15 +47,10 @@ BLUR = 0.05  # radius (standard deviation) as a share of the shorter side
 
 @dataclass(frozen=True)
 class Mask:
-    """Blacks out cells of a grid; one of one cell blacks out everything.
+    """Blacks out cells of a grid; one of one cell blacks out everything."""
 
-    Attributes:
-        grid: Cells a side.
-        cells: Which ones, row by row.
-    """
-
-    grid: int = 1
-    cells: tuple[int, ...] = (0,)
+    grid: int = 1  # cells a side
+    cells: tuple[int, ...] = (0,)  # row by row
 
     def __call__(self, image: "PILImage") -> "PILImage":
         """Returns another image of the same size and mode."""
@@ -69,11 +64,7 @@ class Mask:
 
 @dataclass(frozen=True)
 class Blur:
-    """Blurs with a Gaussian.
-
-    Attributes:
-        radius: As a share of the shorter side.
-    """
+    """Blurs with a Gaussian, whose radius is a share of the shorter side."""
 
     radius: float = BLUR
 
@@ -104,17 +95,11 @@ SENTENCE_END = re.compile(r"(?:(?<=[.!?])\s+|(?<=[。！？])\s*|\s*\n\s*)(?=\S)
 
 @dataclass(frozen=True)
 class ModelInput:
-    """What a model is asked.
+    """What a model is asked."""
 
-    Attributes:
-        prompt: A text, or messages of which the last is the user's.
-        context: A text to read before the prompt. With one, only the context is perturbed.
-        images: What stands in front of the text, such as the frames of a video. With some, only they are perturbed.
-    """
-
-    prompt: Prompt
-    context: str | None = None
-    images: tuple[InputImage, ...] = ()
+    prompt: Prompt  # a text, or messages of which the last is the user's
+    context: str | None = None  # read before the prompt; with one, only the context is perturbed
+    images: tuple[InputImage, ...] = ()  # in front of the text, such as frames; with some, only they are perturbed
 
     @property
     def rendered(self) -> Prompt:
@@ -128,10 +113,6 @@ class Perturbation:
     """Perturbs the images, or else the context, or else the prompt's last message without the question it ends with.
 
     A question can be told apart if it is the last sentence and ends with `?`. It stays as it is.
-
-    Args:
-        text: Steps that change a text.
-        images: Steps that change images.
     """
 
     def __init__(self, text: Sequence[TextStep] = (), images: Sequence[ImageStep] = ()) -> None:

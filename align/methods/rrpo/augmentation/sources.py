@@ -20,25 +20,15 @@ from rewards.reading.options import LETTER_AND_TEXT, LETTERS
 
 @dataclass(frozen=True)
 class Source:
-    """One row that passed every check.
+    """One row that passed every check."""
 
-    Attributes:
-        id: Its name, unique in the data set.
-        given: The prompt, its context and its images.
-        reference: Text of the right answer.
-        wrong_answers: Texts known to be wrong, such as the other options.
-        columns: The row as read, for a judge.
-        row: Where it stood: line of a JSONL or CSV file, else number of the record.
-        letter: Of the right option, where the row has `options` that hold the reference; else empty.
-    """
-
-    id: str
+    id: str  # unique in the data set
     given: ModelInput
     reference: str
-    wrong_answers: tuple[str, ...]
-    columns: Mapping[str, Any]
-    row: int
-    letter: str = ""
+    wrong_answers: tuple[str, ...]  # texts known to be wrong, such as the other options
+    columns: Mapping[str, Any]  # the row as read, for a judge
+    row: int  # line of a JSONL or CSV file, else number of the record
+    letter: str = ""  # of the right option, where `options` hold the reference
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -59,16 +49,6 @@ def load_sources(
     A row needs `prompt` (text, or messages that end with the user's) and `reference` (text). `id` (default: file name
     and row), `context`, `wrong_answers` or `options` (in the order of their letters), and one of `image`, `images` and
     `video` may be there. A judge sees every column.
-
-    Args:
-        path: A .jsonl, .json, .csv or .parquet file, a folder, or a hub id.
-        split: Split of a folder or hub data set.
-        on_bad_rows: `raise` stops at rows that cannot be used, `skip` leaves them out and reports them.
-        max_rows: Read only this many rows.
-        media: How images and videos are read.
-
-    Raises:
-        DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
     """
     file, split = find_split(path, split)
     report = DataReport(file)
@@ -85,17 +65,7 @@ def load_sources(
 
 
 def check_source(content: Row, row: int, default_id: str, images: Sequence[ImageLike] = ()) -> Source:
-    """Checks the columns of a row.
-
-    Args:
-        content: The columns.
-        row: Where it stands.
-        default_id: Its name if it has none.
-        images: Its images, found and opened before.
-
-    Raises:
-        BadRow: At the first rule the row breaks.
-    """
+    """Checks the columns of a row, whose images were opened before; raises `BadRow` at the first broken rule."""
     context = content.get("context")
     reference = _check_text(content, "reference", "Write the text of the right answer.")
     given = ModelInput(

@@ -118,15 +118,7 @@ class ContainsReference:
 
 
 class RewardCheck:
-    """A response is right if a reward gives it 0.5 or more; None and NaN are no verdict, as for TRL.
-
-    Args:
-        spec: A reward, as `rewards.catalog.resolve_reward` finds it.
-        conversational: Whether it reads responses as messages.
-
-    Raises:
-        UserError: If there is no such reward.
-    """
+    """A response is right if a reward gives it 0.5 or more; None and NaN are no verdict, as for TRL."""
 
     def __init__(self, spec: str, *, conversational: bool) -> None:
         try:
@@ -137,11 +129,7 @@ class RewardCheck:
         self._conversational = conversational
 
     def try_out(self, sources: Sequence[Source]) -> None:
-        """Calls the reward on a few references, before anything is paid for.
-
-        Raises:
-            UserError: If the reward cannot judge these rows.
-        """
+        """Calls the reward on a few references, before anything is paid for."""
         responses = [self._as_completion(source.reference) for source in sources]
         problems = check_reward(self._reward, _rows(sources), responses)
         if problems:

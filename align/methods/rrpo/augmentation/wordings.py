@@ -45,14 +45,7 @@ def reword_request(source: Source, rejected: str, max_new_tokens: int) -> Reques
 
 
 def from_restatement(source: Source, rejected: str, answer: Answer | Failure, is_right: bool | None) -> Wording:
-    """Takes what the model wrote, and says where it does not keep to the task.
-
-    Args:
-        source: The row.
-        rejected: The wrong answer.
-        answer: What the model wrote.
-        is_right: What the check says of it.
-    """
+    """Takes what the model wrote, and says where it does not keep to the task; `is_right` is what the check says."""
     if isinstance(answer, Failure):
         return Wording(answer.detail, f"error: {answer.reason}")
     text = answer.text.strip()
