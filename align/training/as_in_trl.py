@@ -23,20 +23,8 @@ def with_args(
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Fills in `args`, a config with defaults whose folder is named after model and method, where there is none.
 
-    Args:
-        init: The parent's `__init__`, which says where `args` stands.
-        trainer: What is being built.
-        given: Its arguments by place.
-        named: Its arguments by name.
-        kind: The config of its method.
-        takes_plain: Whether plain `TrainingArguments` become one, as in the parent.
-
-    Returns:
-        Both kinds of arguments for the parent.
-
-    Raises:
-        TypeError: If `args` is another config.
-        ValueError: If the training data are a stream and there is no `max_steps`.
+    `init`, the parent's, says where `args` stands; `takes_plain`, whether plain `TrainingArguments` become one, as
+    there.
     """
     bound = inspect.signature(init).bind(trainer, *given, **named)
     config = bound.arguments.get("args")

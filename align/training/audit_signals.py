@@ -14,11 +14,10 @@ _WORDS_IN_A_ROW = 4
 
 
 def text_features(texts: Sequence[str], num_tokens: Sequence[int]) -> np.ndarray:
-    """Counts what can be seen of completions without understanding them.
+    """Counts what can be seen of completions without understanding them, `(N, 6)`.
 
-    Returns:
-        `(N, 6)`: tokens; share of runs of four words that came before in the text; and the format: lines, items of
-        lists, marks of emphasis and code, tags and boxes.
+    Tokens; share of runs of four words that came before in the text; and the format: lines, items of lists, marks of
+    emphasis and code, tags and boxes.
     """
     return np.array(
         [
@@ -42,19 +41,13 @@ def repetition(text: str) -> float:
 
 
 def audit_signals(rewards: np.ndarray, features: np.ndarray, num_generations: int) -> dict[str, float]:
-    """Tells how much a reward goes along with features of the text among the completions of a prompt.
+    """Tells how much a reward `(N,)` goes along with features of the text among the completions of a prompt.
 
-    Only differences within a group count, since nothing else of a reward moves the policy.
-
-    Args:
-        rewards: `(N,)` rewards, the completions of a prompt in a row; NaN where there is none.
-        features: `(N, 6)` from `text_features`.
-        num_generations: Completions per prompt.
-
-    Returns:
-        `length`, `repetition` and `format` (number of marks): Spearman correlations in -1..1. `format_share`: share of
-        the reward's variance that a linear fit on the counts of marks explains, less what chance would (adjusted R^2),
-        at least 0. NaN where the reward or the feature does not vary, or rows are too few for the fit.
+    Only differences within a group count, since nothing else of a reward moves the policy. NaN is no reward; the
+    completions of a prompt are in a row. Returns `length`, `repetition` and `format` (number of marks): Spearman
+    correlations in -1..1. `format_share`: share of the reward's variance that a linear fit on the counts of marks
+    explains, less what chance would (adjusted R^2), at least 0. NaN where the reward or the feature does not vary, or
+    rows are too few for the fit.
     """
     groups = np.arange(len(rewards)) // num_generations
     kept = np.isfinite(rewards)

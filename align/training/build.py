@@ -15,11 +15,7 @@ from align.training.row_sets import cached, typed_dataset
 
 
 def build_trainer(recipe: Recipe, data: TrainingData[Any], rewards: list[Reward]) -> Trainer:
-    """Builds the trainer of a recipe's method from data and rewards that were checked before.
-
-    Raises:
-        RecipeError: If what the trainer made of the rows fills no batch, and such a batch is left out.
-    """
+    """Builds the trainer of a recipe's method from data and rewards that were checked before."""
     trainer: Any = recipe.record.part("build")(recipe, data, rewards)
     for place, spec in enumerate(recipe.reward_funcs):
         if name := named_model(spec)[0]:
@@ -63,12 +59,7 @@ def eval_dataset(rows: Rows) -> Dataset | None:
 def processing_class(recipe: Recipe, **how: Any) -> Any | None:
     """Loads the tokenizer or processor of a recipe with the chat template that it names, as TRL loads it.
 
-    Args:
-        recipe: The recipe.
-        **how: As the method's parent loads it.
-
-    Returns:
-        None where TRL's own is right: without a template, or with one that is a setting of TRL's.
+    None where TRL's own is right: without a template, or with one that is a setting of TRL's.
     """
     path = recipe.model.chat_template_path
     if path is None or hasattr(recipe.settings, "chat_template_path"):

@@ -53,10 +53,7 @@ class MetricsFile(TrainerCallback):
 class RunProgress(TrainerCallback):
     """Shows a bar with the few numbers that matter, or one line per log where there is no terminal.
 
-    As a context it gives the terminal back however training ends.
-
-    Args:
-        own: What the method shows beside those of all runs: logged quantity to word.
+    As a context it gives the terminal back however training ends. `own` names what the method shows beside those.
     """
 
     def __init__(self, own: Mapping[str, str] | None = None) -> None:
@@ -110,12 +107,7 @@ def _numbers(logs: Mapping[str, Any], shown: Mapping[str, str]) -> str:
 
 
 class FirstStep(TrainerCallback):
-    """Keeps how long a run took to its first step, for the next start to say.
-
-    Args:
-        began: When the run began to load, on the monotonic clock.
-        record: Gets the seconds, and the steps that the run is to make.
-    """
+    """Keeps how long a run took to its first step since `began` on the monotonic clock, for the next start to say."""
 
     def __init__(self, began: float, record: Callable[[float, int], None]) -> None:
         self.began = began
@@ -129,12 +121,7 @@ class FirstStep(TrainerCallback):
 
 
 class AlarmLines(TrainerCallback):
-    """Prints one line when a signal stays above its limit for some steps, once per signal, or ends training.
-
-    Args:
-        thresholds: Alarm to limit, as in the recipe's `alarms`.
-        stops: The alarms that end training.
-    """
+    """Prints one line when a signal stays above its limit for some steps, once per signal, or ends training."""
 
     def __init__(self, thresholds: Mapping[str, float], stops: Sequence[str] = ()) -> None:
         self.thresholds, self.stops = thresholds, stops
@@ -153,11 +140,7 @@ class AlarmLines(TrainerCallback):
         self.told = state.stateful_callbacks.setdefault("alarms_told", self.told)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        """Looks at the latest numbers.
-
-        Raises:
-            UserError: If an alarm that ends training has lasted.
-        """
+        """Looks at the latest numbers."""
         numbers = {key: value for key, value in (logs or {}).items() if isinstance(value, int | float)}
         if not (state.is_world_process_zero or CANARY in numbers):  # which every process has, to end with the others
             return
@@ -198,11 +181,7 @@ class BestMetric(TrainerCallback):
     def on_evaluate(
         self, args: Any, state: Any, control: Any, metrics: Mapping[str, float] | None = None, **kwargs: Any
     ) -> None:
-        """Looks for it.
-
-        Raises:
-            RecipeError: If it is not there.
-        """
+        """Looks for it."""
         wanted = args.metric_for_best_model
         if wanted is None or metrics is None or _PREFIX + wanted.removeprefix(_PREFIX) in metrics:
             return
@@ -217,10 +196,6 @@ class LivePage(TrainerCallback):
     """Writes the page every half minute at most, and less often where that would take more than 1 % of the time.
 
     A page is no reason to end a run: what goes wrong with it is said once.
-
-    Args:
-        write: Writes the page.
-        clock: Gives seconds.
     """
 
     def __init__(self, write: Callable[[], object], clock: Callable[[], float] = time.monotonic) -> None:
@@ -259,9 +234,6 @@ class PhaseTimer(TrainerCallback):
     sampler's policy and the reference, and of the canary), `update` (forward and backward), `rest` (optimizer, data,
     logs, checkpoints). They add up to the time between two steps; evaluation is part of `rest`. Trainers that generate
     nothing are left as they are.
-
-    Args:
-        trainer: Any trainer; a `GRPOTrainer` or a subclass is timed.
     """
 
     def __init__(self, trainer: Any) -> None:

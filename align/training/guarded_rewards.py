@@ -61,24 +61,14 @@ else:
 
 @dataclass(frozen=True)
 class RewardRules:
-    """What a trainer does with the values of its rewards.
+    """What a trainer does with the values of its rewards."""
 
-    Attributes:
-        composition: Gates and limits, by place in `reward_funcs`.
-        audits: Rewards that are logged and never trained on.
-        on_invalid: With `raise` the first invalid value ends training.
-        max_invalid_share: Share of a reward's values in the last ten steps above which training ends.
-        signals: Whether the signals of `align.training.audit_signals` are logged.
-        repeats: Share of the rows of a training step that are scored again, to log how much a reward differs from
-            itself; rewards that read whole batches, and reward models, are not.
-    """
-
-    composition: Composition = field(default_factory=Composition)
-    audits: Sequence[GuardedReward] = ()
-    on_invalid: str = "skip"
-    max_invalid_share: float = 0.5
-    signals: bool = True
-    repeats: float = 0.0
+    composition: Composition = field(default_factory=Composition)  # gates and limits, by place in `reward_funcs`
+    audits: Sequence[GuardedReward] = ()  # rewards that are logged and never trained on
+    on_invalid: str = "skip"  # with `raise` the first invalid value ends training
+    max_invalid_share: float = 0.5  # of a reward's values in the last ten steps, above which training ends
+    signals: bool = True  # whether `align.training.audit_signals` are logged
+    repeats: float = 0.0  # share of rows scored again, for noise; not by rewards of whole batches or models
 
 
 class GuardedRewards(Parent):
@@ -192,11 +182,7 @@ class GuardedRewards(Parent):
         return [join_records(calls) for calls in zip(*ranks, strict=True)]
 
     def _judge(self, records: list[CallRecord]) -> None:
-        """Logs the calls of all ranks, and ends training on all of them if too many failed.
-
-        Raises:
-            RewardError: If a reward fails more often than the rules allow.
-        """
+        """Logs the calls of all ranks, and ends training on all of them if too many failed."""
         for record in records:
             self._log_once(call_metrics(record))
             failed, rows = record.failures.total(), len(record.seconds)
@@ -318,11 +304,7 @@ def _in_own_loop(func: GuardedReward) -> Callable[..., Any]:
 
 
 def check_no_names(reward_funcs: Any) -> None:
-    """Refuses names as in a recipe, which TRL would look for on the hub.
-
-    Raises:
-        ValueError: If there is one.
-    """
+    """Refuses names as in a recipe, which TRL would look for on the hub."""
     for func in reward_funcs if isinstance(reward_funcs, list | tuple) else [reward_funcs]:
         is_named = isinstance(func, str) and (func in REWARDS or ":" in func or func.endswith(".py"))
         if is_named and not Path(func).exists():

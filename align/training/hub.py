@@ -40,11 +40,6 @@ class HubPushes(TrainerCallback):
     """Pushes what is saved while a run goes on, as `hub_strategy` says; the end is `push_finished`'s.
 
     A push that fails is told once and stops nothing: the next save, or the end, pushes again.
-
-    Args:
-        trainer: Any trainer, which has made the repository when it was built.
-        folder: The run folder.
-        write_card: Writes the card of so many steps into a folder.
     """
 
     def __init__(self, trainer: Any, folder: Path, write_card: WriteCard) -> None:
@@ -103,14 +98,7 @@ class HubPushes(TrainerCallback):
 
 
 def push_finished(recipe: Recipe, folder: Path) -> str:
-    """Pushes the model, tokenizer and card that lie in the folder of a finished run.
-
-    Returns:
-        Where they are on the hub.
-
-    Raises:
-        Exception: Whatever huggingface_hub raises; `align.models.hub.refusal` words it.
-    """
+    """Pushes what lies in the folder of a finished run; returns where it is. Errors are huggingface_hub's."""
     from huggingface_hub import HfApi
     from huggingface_hub.utils import disable_progress_bars
 
@@ -132,11 +120,7 @@ def push_finished(recipe: Recipe, folder: Path) -> str:
 
 
 def model_files(folder: Path) -> list[Path]:
-    """Lists the files in a checkpoint or a run folder that a push takes, the card aside.
-
-    Raises:
-        ValueError: If there are no weights among them, as where each process keeps a part of its own.
-    """
+    """Lists the files in a checkpoint or a run folder that a push takes, the card aside."""
     found = sorted({path for each in _PUSHED for path in folder.glob(each) if path.is_file()})
     if not any(path.suffix == ".safetensors" for path in found):
         raise ValueError(f"{folder} holds no weights in safetensors, so there is no model to push.")

@@ -25,11 +25,8 @@ RARELY_USED = {  # modules that libraries import as they are loaded, and the fun
 def load_libraries(*, without_vllm: bool = False) -> None:
     """Imports what all trainers are made of, without what few of them use, which waits until it is used.
 
-    Nothing is missing afterwards, also for other code, but vLLM in TRL where that is asked for.
-
-    Args:
-        without_vllm: Whether what TRL generates with is loaded as if vLLM were not installed: TRL imports it wherever
-            it is, and that takes seconds. TRL cannot use it in this process afterwards.
+    Nothing is missing afterwards, also for other code. With `without_vllm` what TRL generates with is loaded as if
+    vLLM were not installed, whose import takes seconds; TRL cannot use it in this process afterwards.
     """
     with _read_once(), _waiting():
         import_module("transformers.trainer")

@@ -33,9 +33,6 @@ class Undisturbed:
 
     Schedulers and terminals send them to all processes. Torch ends a worker then, and the run with an error in its
     next step, before its main process can save. A worker still ends when it is done, or when the run is gone.
-
-    Args:
-        begin: What begins a worker beside that, such as its seeds.
     """
 
     def __init__(self, begin: Callable[[int], None] | None) -> None:

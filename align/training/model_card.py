@@ -25,27 +25,16 @@ OF_PARENTS = (
 
 
 class Card(NamedTuple):
-    """What a method says about a run of it.
+    """What a method says about a run of it."""
 
-    Attributes:
-        tag: Of the hub: what it was trained with, which may be less than the method.
-        name: The same, for people.
-        paper: arXiv number.
-        title: Of the paper.
-        not_shown: What training with it is no evidence of.
-        facts: Further lines of the table.
-        model_type: Kind of reward model, None for a policy.
-        about_scores: What else to know before a reward model is used.
-    """
-
-    tag: str
-    name: str
-    paper: str
+    tag: str  # of the hub: what it was trained with, which may be less than the method
+    name: str  # the same, for people
+    paper: str  # arXiv number
     title: str
-    not_shown: str
+    not_shown: str  # what training with it is no evidence of
     facts: dict[str, Any] = {}  # noqa: RUF012 - never mutated
-    model_type: str | None = None
-    about_scores: str = ""
+    model_type: str | None = None  # kind of reward model, None for a policy
+    about_scores: str = ""  # what else to know before a reward model is used
 
 
 Rows = Sequence[Mapping[str, Any]]
@@ -60,17 +49,7 @@ def write_model_card(
     warnings: Sequence[str] = (),
     repo: str | None = None,
 ) -> None:
-    """Writes README.md, in place of the draft that TRL leaves beside every checkpoint.
-
-    Args:
-        folder: The run folder, or one whose content is pushed.
-        recipe: What was run.
-        steps: Optimizer steps made.
-        fingerprints: SHA-256 of each local data file.
-        rows: What was trained on.
-        warnings: What was found before training, rows that were left out among it.
-        repo: The repository that it is pushed to, which is the name that readers load it by; None for a folder.
-    """
+    """Writes README.md, in place of TRL's draft, into a run folder, or one that is pushed to the hub as `repo`."""
     base = mask(recipe.model.model_name_or_path)
     card: Card = recipe.record.part("card")(recipe, rows)
     metadata = card_metadata(recipe, card, rows)
@@ -143,11 +122,6 @@ def card_metadata(recipe: Recipe, card: Card, rows: Sequence[Mapping[str, Any]])
     """Says what the hub can know of a run: of names only those that are its own, of a license only a known one.
 
     A model that was trained from a folder here has the base, and the license, of the card in that folder.
-
-    Args:
-        recipe: What was run.
-        card: What the method says about it.
-        rows: What was trained on.
     """
     from huggingface_hub import ModelCardData
 

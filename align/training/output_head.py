@@ -61,9 +61,6 @@ def read_output_head(model: PreTrainedModel) -> Reading:
     The model's own `forward` is run with stand-ins for its body and for its output head, which answer with known
     numbers. What it makes of these is compared with each reading. No weight is used: sharded and absent weights are
     read alike on all ranks, in any precision, and neither random numbers nor modes change.
-
-    Raises:
-        UserError: If the model's logits are something else than a `Reading`.
     """
     try:
         given, factor, transform, made = _probe(model, model.get_output_embeddings())
@@ -80,15 +77,7 @@ def read_output_head(model: PreTrainedModel) -> Reading:
 
 
 def check_fused_head(model: Any, remedy: str = _OTHER_FAMILY) -> None:
-    """Refuses a model whose log-probs TRL's own fused head reads wrong; GRPO and DPO train with these.
-
-    Args:
-        model: The model, or a PEFT model around it.
-        remedy: What to do instead.
-
-    Raises:
-        UserError: If they are not those of the model's logits.
-    """
+    """Refuses a model whose log-probs TRL's own fused head reads wrong; GRPO and DPO train with these."""
     base = model.get_base_model() if is_peft_model(model) else model
     reading, config = read_output_head(base), base.config.get_text_config()
     if reading.factor != 1.0 and base.get_output_embeddings().bias is None:  # before the head or behind it is the same

@@ -28,8 +28,7 @@ def join_process_group(recipe: Recipe) -> PartialState:
 def leave_process_group(uses_vllm: bool) -> None:
     """Leaves the other processes, after all the work: gloo's threads abort a process that exits with them.
 
-    Args:
-        uses_vllm: Whether there may be engines, whose groups are in ours: vLLM would look for them as Python exits.
+    vLLM would look for its engines' groups, which are in ours, as Python exits.
     """
     if engines := sys.modules.get("vllm.distributed.parallel_state") if uses_vllm else None:
         engines.cleanup_dist_env_and_memory()

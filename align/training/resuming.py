@@ -24,9 +24,6 @@ class Unlogged(TrainerCallback):
 
     transformers forgets the losses since the last log, and of which steps they are; TRL forgets its metrics. The sum
     of all losses is forgotten, too, so that `train_loss` at the end would divide those of the last part by all steps.
-
-    Args:
-        trainer: Whose numbers they are.
     """
 
     def __init__(self, trainer: Any) -> None:
@@ -70,11 +67,7 @@ class Unlogged(TrainerCallback):
 
 
 class TokenCount(TrainerCallback):
-    """Keeps `num_tokens` of TRL's trainers in the state that a checkpoint holds, as `GRPOTrainer` does itself.
-
-    Args:
-        trainer: A `DPOTrainer`, `RewardTrainer` or `SFTTrainer`.
-    """
+    """Keeps `num_tokens` of TRL's trainers in the state that a checkpoint holds, as `GRPOTrainer` does itself."""
 
     def __init__(self, trainer: Any) -> None:
         self._trainer = trainer
@@ -100,10 +93,6 @@ class EndOfPass(TrainerCallback):
     transformers saves after the step, and then does what is due after a pass; a run that goes on begins with the next
     one. Scores of the best model, a scheduler that follows the evaluation, and random numbers go on from there, too.
     After the last step of all no other one is made.
-
-    Args:
-        trainer: Any trainer.
-        checkpoint: What the run goes on from, None for its beginning.
     """
 
     def __init__(self, trainer: Any, checkpoint: Path | None) -> None:
@@ -137,13 +126,6 @@ class MovingReference(TrainerCallback):
     """Writes the reference into each checkpoint, and goes on with it: a start has the model of the recipe there.
 
     Where a checkpoint is from before it was kept, a run that goes on says so.
-
-    Args:
-        trainer: Of TRL, with a `ref_model` that follows.
-        folder: The run folder.
-        checkpoint: What the run goes on from, None for its beginning.
-        sharding: `zero1` to `zero3`, `fsdp` or `none`.
-        is_shared: Whether all hosts see the main process's folder.
     """
 
     def __init__(self, trainer: Any, folder: Path, checkpoint: Path | None, sharding: str, is_shared: bool) -> None:

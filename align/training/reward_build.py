@@ -17,12 +17,7 @@ Rewards = list[Reward]
 
 
 def reward_tokenizer(model: str, *, conversational: bool) -> Any:
-    """Loads a reward model's own tokenizer; TRL would take that of the model an adapter belongs to.
-
-    Args:
-        model: Folder or hub id.
-        conversational: Whether it will read messages, which the chat template ends, or plain texts.
-    """
+    """Loads a reward model's own tokenizer; TRL would take that of the model an adapter belongs to."""
     tokenizer = AutoTokenizer.from_pretrained(model)
     if conversational:
         return tokenizer
@@ -51,11 +46,7 @@ class EndedTexts:
 
 
 def guard(recipe: Recipe, rewards: Rewards) -> tuple[Rewards, RewardRules]:
-    """Guards the recipe's reward functions as its keys say; reward models stay TRL's.
-
-    Returns:
-        The rewards to train on, and the rules of the trainer, which hold the audits.
-    """
+    """Guards the recipe's reward functions as its keys say; reward models stay TRL's, and audits go into the rules."""
     keys = recipe.rewards
     settings = GuardSettings(keys.reward_workers, keys.reward_timeout, keys.reward_memory_gb, keys.on_invalid)
     guarded = iter(guard_rewards([reward for reward in rewards if not isinstance(reward, str)], settings))

@@ -22,25 +22,15 @@ GOES_ON_AFTER = "goes_on_after"  # a line of the file with the step of the check
 
 
 class CallRecord(NamedTuple):
-    """The calls of one reward on one rank.
-
-    Attributes:
-        reward: Its name.
-        failures: Failure to count.
-        num_none: Rows it had nothing to say about.
-        seconds: Of each row.
-        failed: At most three failed rows as objects for JSON, one of each failure first.
-        slowest: At most three slow rows, the slowest first.
-        spent: What it asked of a model that has to be paid or waited for, by name.
-    """
+    """The calls of one reward on one rank."""
 
     reward: str
-    failures: Counter[str]
-    num_none: int
-    seconds: list[float]
-    failed: list[dict[str, Any]]
-    slowest: list[dict[str, Any]]
-    spent: Mapping[str, float] = {}
+    failures: Counter[str]  # failure to count
+    num_none: int  # rows it had nothing to say about
+    seconds: list[float]  # of each row
+    failed: list[dict[str, Any]]  # at most three as objects for JSON, one of each failure first
+    slowest: list[dict[str, Any]]  # at most three, the slowest first
+    spent: Mapping[str, float] = {}  # what it asked of a model that has to be paid or waited for, by name
 
 
 def record_calls(
@@ -139,12 +129,6 @@ def invalid_share(state: Any, what: str, invalid: int, rows: int) -> float:
     The counts are in the trainer's state, which a checkpoint has, so that a run that goes on ends where one that was
     never stopped would. transformers keeps what callbacks say of themselves there; a callback could not go on from a
     checkpoint that has nothing of it.
-
-    Args:
-        state: Of the trainer.
-        what: Whose values or rows they are.
-        invalid: How many of this step are invalid.
-        rows: How many there are.
     """
     steps = state.stateful_callbacks.setdefault("invalid_shares", {}).setdefault(what, [])
     steps.append([invalid, rows])

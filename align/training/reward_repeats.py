@@ -32,11 +32,7 @@ class Repeat(NamedTuple):
 def rows_to_repeat(scores: Sequence[Score], share: float, ranks: int, seed: Sequence[int]) -> list[int]:
     """Draws rows of one rank in a random order; those that failed are counted already, and a hang would cost twice.
 
-    Args:
-        scores: Of this rank's rows.
-        share: Of the rows; at least `FEWEST_REPEATS` on all ranks together, where there are as many.
-        ranks: How many there are.
-        seed: Of the draw, which leaves the generators of the trainer alone.
+    At least `FEWEST_REPEATS` on all ranks together, where there are as many.
     """
     count = max(int(np.ceil(share * len(scores))), -(-FEWEST_REPEATS // ranks))
     order = np.random.default_rng(seed).permutation(len(scores)).tolist()
@@ -54,15 +50,10 @@ def pair_scores(first: Sequence[Score], rows: Sequence[int], again: Sequence[Sco
 def repeat_metrics(repeats: Sequence[Repeat], values: np.ndarray, num_generations: int) -> dict[str, float]:
     """Returns how much a reward differs from itself; NaN where there is nothing to tell it from.
 
-    Args:
-        repeats: Rows that were scored twice, `n` of which have two numbers.
-        values: `(N,)` of the whole batch, the completions of a prompt in a row; NaN where there is none.
-        num_generations: Completions per prompt.
-
-    Returns:
-        `flaky_share`: share of the rows whose value differs. `repeat_difference`: mean absolute difference.
-        `noise_variance`: mean of `(a - b)^2 / 2`, the variance of one value around the mean of its completion.
-        `group_variance`: variance of the values inside the groups, pooled. `repeat_icc`: see `icc`.
+    `values` `(N,)` are those of the whole batch, the completions of a prompt in a row. `flaky_share`: share of the
+    rows whose value differs. `repeat_difference`: mean absolute difference. `noise_variance`: mean of `(a - b)^2 / 2`,
+    the variance of one value around the mean of its completion. `group_variance`: variance of the values inside the
+    groups, pooled. `repeat_icc`: see `icc`.
     """
     pairs = np.array([(a, b) for a, b, failed in repeats if a is not None and b is not None and not failed])
     pairs = pairs.reshape(-1, 2).astype(np.float64)
@@ -117,10 +108,7 @@ def score_again(
 ) -> dict[GuardedReward, list[Score]]:
     """Scores rows of a batch again, each reward its own; those that are awaited all at once.
 
-    Args:
-        rows: Reward to rows, in the order in which it gets them.
-        given: The arguments of the call that scored the whole batch.
-        device: Whose random state is put back, as are those of Python, numpy and torch.
+    The random states of Python, numpy, torch and the device are put back.
     """
     with generators_kept(device):
         found = {func: func.score_again(given, own) for func, own in rows.items() if not is_async(func)}

@@ -85,11 +85,7 @@ def code_digest() -> str:
 
 
 def typed_dataset(rows: Rows) -> Dataset:
-    """Makes a data set in which texts stay texts beside values of another type, as `1945` beside a list.
-
-    Raises:
-        DataError: If a column has numbers that no type holds together.
-    """
+    """Makes a data set in which texts stay texts beside values of another type, as `1945` beside a list."""
     try:
         dataset = Dataset.from_list(list(rows), **MIXED)
     except (ValueError, OverflowError):  # of Arrow, which names no column

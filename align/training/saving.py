@@ -21,13 +21,6 @@ class WholeCheckpoints(TrainerCallback):
     TRL and transformers delete older checkpoints as soon as they believe that a new one is there; a run that is killed
     in between would keep none. Here `save_total_limit` is taken from the trainer's config and kept after the note. The
     oldest is the one of the fewest steps: times of files follow a clock that is set back, and the order of a copy.
-
-    Args:
-        trainer: Any trainer.
-        folder: The run folder.
-        expected: Bytes of a checkpoint, as estimated before the first is there.
-        sharding: `zero1` to `zero3` or `none`.
-        is_shared: Whether all hosts see the main process's folder.
     """
 
     def __init__(self, trainer: Any, folder: Path, expected: int, sharding: str, is_shared: bool = True) -> None:
@@ -54,11 +47,7 @@ class WholeCheckpoints(TrainerCallback):
             state.best_metric = state.best_global_step = None
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Stops the run in a sentence where the checkpoint that is due would not fit.
-
-        Raises:
-            RunFolderError: If there is no room; older checkpoints stay as they are.
-        """
+        """Stops the run in a sentence where the checkpoint that is due would not fit; older ones stay as they are."""
         if control.should_save and state.is_world_process_zero:
             free = shutil.disk_usage(self._folder).free
             needed = int(self._expected * _SPARE)

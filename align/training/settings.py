@@ -19,11 +19,7 @@ _PLAIN = ("adamw_torch", "adamw_torch_fused", "adafactor", "sgd", "adagrad", "rm
 
 
 def build_config(recipe: Recipe) -> Any:
-    """Builds the config of a recipe's method, and tries what reads its settings only when training begins.
-
-    Raises:
-        RecipeError: If TRL, transformers or torch refuse a setting, with its key where one alone is to blame.
-    """
+    """Builds the config of a recipe's method, and tries what reads its settings only when training begins."""
     settings = _settings(recipe)
     kind = recipe.record.config_class()
     try:

@@ -23,12 +23,7 @@ IMAGES_COLUMN = "images"
 
 
 class MediaFolder:
-    """The folder `media` of a run, in which equal images are one file.
-
-    Args:
-        run: The run folder.
-        most: Files to keep at most, those of an earlier part of the run included.
-    """
+    """The folder `media` of a run, in which equal images are one file, and at most so many of all parts of the run."""
 
     def __init__(self, run: Path, most: int = _MOST_FILES) -> None:
         self.folder = run / MEDIA_FOLDER
@@ -36,11 +31,7 @@ class MediaFolder:
         self._known = {path.name for path in self.folder.glob("*.jpg")}
 
     def keep(self, content: bytes) -> str | None:
-        """Writes a JPEG unless it is there.
-
-        Returns:
-            Its path inside the run folder; None, after a warning, if the folder is full.
-        """
+        """Writes a JPEG unless it is there; returns its path in the run folder, None if the folder is full."""
         name = f"{hashlib.sha256(content).hexdigest()[:24]}.jpg"
         if name not in self._known:
             if len(self._known) >= self.most:
@@ -81,11 +72,7 @@ def has_images(row: Mapping[str, Any]) -> bool:
 
 
 def small_copies(rows: Sequence[Mapping[str, Any]]) -> list[list[bytes | None]]:
-    """Makes small copies of the images of every row; rows with the same `id` share them.
-
-    Returns:
-        For each row one entry per image, None for images that a report leaves out.
-    """
+    """Makes small copies of images, None where a report leaves them out; rows with the same `id` share them."""
     made: dict[Any, list[bytes | None]] = {}
     found = []
     for place, row in enumerate(rows):
@@ -107,12 +94,6 @@ def write_pairs(folder: Path, rows: Sequence[Mapping[str, Any]], limit: int = 40
 
     A row that lacks a column, or holds something unexpected in it, gets an empty value there: a sample for reading is
     no reason to stop a run.
-
-    Args:
-        folder: The run folder.
-        rows: Pairs in the form a trainer reads: text or messages, with character spans, or a source and whether they
-            are a tie.
-        limit: Rows to keep at most.
     """
     import pyarrow as pa
     import pyarrow.parquet as parquet

@@ -21,13 +21,9 @@ _SAME = 1.0  # seconds: a launcher hands on what the terminal has sent to everyo
 class EarlyEnd(TrainerCallback):
     """Saves and stops after the step in which SIGTERM or Ctrl-C came or time ran out, on all processes together.
 
-    A second Ctrl-C raises `KeyboardInterrupt` at once.
-
-    Time runs out when twice the longest step and twice the longest save or evaluation no longer fit before the limit.
-
-    Args:
-        seconds: From the start of this process; None for no limit.
-        every: Steps after which a run can be gone on with exactly; it is stopped after a multiple of them.
+    A second Ctrl-C raises `KeyboardInterrupt` at once. Time runs out when twice the longest step and twice the longest
+    save or evaluation no longer fit before the limit, which counts from the start of this process. A run stops after a
+    multiple of `every` steps, from which it can be gone on with exactly.
     """
 
     def __init__(self, seconds: float | None, every: int = 1) -> None:

@@ -22,11 +22,8 @@ _READ, _BAD, _KEPT, _AGAIN = range(4)
 class StreamCount:
     """Counts the rows of a stream in whichever process they are read, and tells the bad ones with their number.
 
-    Each row counts once: those of a second pass are the same.
-
-    Args:
-        name: Of the data set.
-        lost: What is said of rows that could be used and were not, such as "are longer than `max_length`".
+    Each row counts once: those of a second pass are the same. `lost` says what rows that were not used are, such as
+    "are longer than `max_length`".
     """
 
     def __init__(self, name: str, lost: str) -> None:
@@ -95,11 +92,7 @@ class StreamCount:
         return f"Of {self.read} rows of the {self.name} dataset that were read, {' and '.join(found)}: left out."
 
     def check_some(self, stream: IterableDataset, rule: str) -> None:
-        """Reads up to the first row of a stream, and begins anew.
-
-        Raises:
-            DataError: If there is none, with the rule and what was said of the first row that cannot be used.
-        """
+        """Reads up to the first row of a stream, and begins anew."""
         if next(iter(stream), None) is None:
             first = next(iter(self._told.values()), "")
             raise DataError(f"{rule} {self.sentence() or 'It has no rows.'} {first}".strip())
@@ -107,11 +100,7 @@ class StreamCount:
 
 
 class StreamCounts(TrainerCallback):
-    """The counts of a trainer's streams: each begins with a pass, and is told at its end.
-
-    Args:
-        num_left_out: Rows that were left out, by name of the data set; kept up here.
-    """
+    """The counts of a trainer's streams, in `num_left_out`: each begins with a pass, and is told at its end."""
 
     def __init__(self, num_left_out: dict[str, int]) -> None:
         self._num_left_out = num_left_out
@@ -150,11 +139,7 @@ class StreamCounts(TrainerCallback):
 
 
 def check_max_steps(dataset: Any, args: Any) -> None:
-    """Checks, before a model is loaded, that the length of a training on a stream is given.
-
-    Raises:
-        ValueError: If it is not.
-    """
+    """Checks, before a model is loaded, that the length of a training on a stream is given."""
     if isinstance(dataset, IterableDataset) and args.max_steps <= 0:
         raise ValueError("A streamed `train_dataset` has no length that epochs could be counted by. Set `max_steps`.")
 
@@ -175,9 +160,6 @@ def endless(dataset: Any, args: Any) -> Any:
 
     transformers 5.17 takes all steps of a run on a stream for one pass: a run that goes on from a later one would skip
     all rows of the first, and then read from the first row again.
-
-    Raises:
-        DataError: If something is to be done after each pass.
     """
     if not isinstance(dataset, IterableDataset):
         return dataset

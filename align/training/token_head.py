@@ -44,14 +44,9 @@ class Reference:
 def add_token_head(model: PreTrainedModel) -> Reading:
     """Patches a model's forward, as TRL's fused head does, so that wrappers such as DDP and DeepSpeed see the call.
 
-    `model(..., scored=tokens)` returns what the output head is given of these tokens, `(N, H)`;
-    `model(..., scored=tokens, reference=reference)` returns `TokenTermsOutput`. Without `scored` nothing changes.
-
-    Returns:
-        How the model's logits are read.
-
-    Raises:
-        UserError: If they would be read wrong.
+    `model(..., scored=tokens)` returns what the output head is given of these tokens, `(N, H)`; `model(...,
+    scored=tokens, reference=reference)` returns `TokenTermsOutput`. Without `scored` nothing changes. Returns how the
+    model's logits are read.
     """
     original, reading = model.forward, read_output_head(model)
 

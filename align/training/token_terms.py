@@ -43,22 +43,12 @@ def token_terms(
     gather: Gather = lambda *_: nullcontext(),
     chunk_elements: int = CHUNK_ELEMENTS,
 ) -> TokenTerms:
-    """Computes the log-prob of each label under policy and reference, and the KL between their distributions.
+    """Computes the log-prob of each label `(N,)` under policy and reference, and the KL between them, in nats.
 
-    Both models are projected chunk by chunk, forward and again in backward. Softmax and sums are in fp32. Gradients
-    flow to `hidden` and to the policy's head; in backward, tokens without any gradient are skipped.
-
-    Args:
-        hidden: `(N, H)` last hidden states of the policy.
-        head: The policy's output head.
-        ref_hidden: `(N, H_ref)` last hidden states of the reference.
-        ref_head: The reference's output head.
-        labels: `(N,)` the token each position predicts.
-        gather: Called with the heads' weights and biases around every use of them; ZeRO-3 assembles them there.
-        chunk_elements: Logits in a chunk, of one model.
-
-    Returns:
-        Log-probs and divergences of each token.
+    Both models' last hidden states, `(N, H)` and `(N, H_ref)`, are projected chunk by chunk, forward and again in
+    backward. Softmax and sums are in fp32. Gradients flow to `hidden` and to the policy's head; in backward, tokens
+    without any gradient are skipped. `gather` is called with the heads' weights and biases around every use of them,
+    where ZeRO-3 assembles them; `chunk_elements` counts the logits in a chunk, of one model.
     """
     device = hidden.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
