@@ -8,16 +8,7 @@ from align.recipe.recipe import Recipe
 
 
 def check_rows(recipe: Recipe, launch: Launch, num_rows: int, name: str, detail: str, sequences: int) -> list[Finding]:
-    """Says what one step is.
-
-    Args:
-        recipe: What is to be run.
-        launch: Under which.
-        num_rows: Rows of the data.
-        name: What a row is, in the plural.
-        detail: What follows the number of rows of a step.
-        sequences: That the model reads for one row.
-    """
+    """Says what one step is, of so many rows that are called `name`; `detail` follows their number."""
     settings = recipe.settings
     per_device, accumulation = int(settings.per_device_train_batch_size), int(settings.gradient_accumulation_steps)
     processes = launch.num_processes

@@ -59,11 +59,7 @@ class _Trial:
         self._template = template
 
     def problem(self, *, answers: bool) -> str:
-        """Says what the template leaves out; empty if it leaves nothing out.
-
-        Args:
-            answers: Whether the model is to write answers, so that it needs to be told when.
-        """
+        """Says what the template leaves out, a sign for the model to answer too; empty if it leaves nothing out."""
         if QUESTION not in self.asked:
             return "leaves out what the user says. Write `message['content']` of every message."
         if ANSWER not in self.whole:

@@ -32,15 +32,7 @@ class Scored(NamedTuple):
 def check_costs(
     recipe: Recipe, launch: Launch, data: TrainingData[Any], rewards: Sequence[Reward], batch: Sequence[Finding]
 ) -> list[Finding]:
-    """Says what each judge will ask; nothing is sent.
-
-    Args:
-        recipe: What is to be run.
-        launch: Under which.
-        data: Whose prompts are counted.
-        rewards: Of the recipe.
-        batch: What was found of a step, with its numbers.
-    """
+    """Says what each judge will ask; nothing is sent."""
     asking: list[ModelJudge] = [reward for reward in rewards if isinstance(reward, ModelJudge)]
     steps = next((finding.numbers for finding in batch if "steps_per_pass" in finding.numbers), None)
     if not asking or steps is None:

@@ -20,15 +20,7 @@ def try_families(
     lost: str,
     has_moved: Callable[[Row, Any], bool] = lambda row, version: False,
 ) -> list[Finding]:
-    """Tries every family twice on rows from all over the data.
-
-    Args:
-        families: Each is tried alone.
-        rows: With what `change` reads.
-        change: Draws a version of a row; None if no family can change it.
-        lost: What becomes of rows that nothing changes, for the warning.
-        has_moved: Whether a version has another right answer than its row.
-    """
+    """Tries each family by itself, twice, on rows from all over the data; `lost` says what becomes of others."""
     tried = spread(rows)
     findings: list[Finding] = []
     changed_by_any: set[int] = set()

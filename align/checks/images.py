@@ -65,11 +65,8 @@ def image_processor_settings(folder: Path) -> dict[str, Any] | None:
 def token_counter(folder: Path) -> CountTokens:
     """Returns what counts the tokens of an image: from the settings for the Qwen-VL family, else by the processor.
 
-    The processor is loaded without its model, and is given sizes, not images; importing it takes seconds.
-
-    Raises:
-        ValueError: If the processor cannot be loaded, or cannot tell. What is returned raises it for an image that the
-            processor would refuse.
+    The processor is loaded without its model, and is given sizes, not images; importing it takes seconds. Raises
+    `ValueError` if it cannot be loaded, or cannot tell; so does the counter for an image that it would refuse.
     """
     settings = image_processor_settings(folder) or {}
     if str(settings.get("image_processor_type", "")).startswith("Qwen2VL"):
@@ -109,16 +106,10 @@ SPOKEN_LETTER = re.compile(
 
 
 class ImageCheck(NamedTuple):
-    """What was found about the images of rows.
-
-    Attributes:
-        findings: Sentences.
-        tokens: Tokens that the images of each row take; None if there are no images or it cannot be told, and of a row
-            that was not looked at.
-    """
+    """What was found about the images of rows."""
 
     findings: list[Finding]
-    tokens: list[int | None] | None = None
+    tokens: list[int | None] | None = None  # of each row's images; None: no images, or it cannot be told
 
 
 def check_images(recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> ImageCheck:

@@ -31,11 +31,7 @@ class Launch(NamedTuple):
 
 
 def read_launch(accelerate_config: Path | None) -> Launch:
-    """Reads the file that `accelerate launch --config_file` will get; without one, a run has one process.
-
-    Raises:
-        RecipeError: If the file cannot be read or has a wrong key or value.
-    """
+    """Reads the file that `accelerate launch --config_file` will get; without one, a run has one process."""
     if accelerate_config is None:
         return Launch()
     plan = check_deepspeed_config(accelerate_config)
@@ -44,11 +40,7 @@ def read_launch(accelerate_config: Path | None) -> Launch:
 
 
 def current_launch() -> Launch:
-    """Reads what `accelerate launch` told this process, and checks the DeepSpeed file it was given, if any.
-
-    Raises:
-        RecipeError: If the DeepSpeed file has a wrong key or value.
-    """
+    """Reads what `accelerate launch` told this process, and checks the DeepSpeed file it was given, if any."""
     num_processes = int(os.environ.get("WORLD_SIZE", "1"))
     if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false") != "true":
         fsdp = os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"

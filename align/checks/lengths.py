@@ -33,13 +33,7 @@ NAMED = ("pad_token", "eos_token")
 def check_lengths(
     recipe: Recipe, rows: Sequence[dict[str, Any]], image_tokens: Sequence[int | None] | None = None
 ) -> list[Finding]:
-    """Tokenises prompts and compares them with the window that completions leave.
-
-    Args:
-        recipe: A recipe of a method that generates completions.
-        rows: What its trainer reads.
-        image_tokens: Tokens that the images of each row take, 0 for a row without; None where it is not known.
-    """
+    """Tokenises prompts and compares them with the window that completions leave."""
     tokenizer = load_tokenizer(recipe)
     if tokenizer is None:
         text = (
@@ -186,13 +180,7 @@ class PromptTokenizer:
         add_generation_prompt: bool = True,
         settings: Mapping[str, Any] | None = None,
     ) -> str:
-        """Renders messages with the chat template, or joins them where there is none.
-
-        Args:
-            messages: What is rendered.
-            add_generation_prompt: Whether an answer is to follow.
-            settings: Of the template, for these messages; `tools` among them.
-        """
+        """Renders messages with the chat template and its settings, or joins them where there is none."""
         if not self.chat_template:
             return "\n".join(message_text(message) for message in messages)
         return self._template.render(messages, add_generation_prompt=add_generation_prompt, settings=settings)
@@ -225,10 +213,7 @@ def context_window(recipe: Recipe) -> int | None:
 def check_positions(recipe: Recipe, lengths: Sequence[int], *, growth: int = 0) -> list[Finding]:
     """Finds rows on both sides of the length up to which rotary positions stay the same.
 
-    Args:
-        recipe: A recipe whose trainer puts rows of unlike length into one batch, as TRL's do.
-        lengths: Tokens of rows, those that are generated left out.
-        growth: How many may be generated behind each.
+    TRL's trainers put rows of unlike length into one batch; `growth` tokens may be generated behind each.
     """
     name = recipe.model.model_name_or_path
     by_length = positions_by_length(model_config(name))
@@ -278,17 +263,7 @@ RULE = "the prompt leaves no room for a completion"
 def leave_out_long(
     recipe: Recipe, source: DatasetConfig, read: tuple[Sequence[T], R], to_rows: Callable[[Sequence[T]], Any]
 ) -> tuple[Sequence[T], R]:
-    """Leaves out what `check_lengths` would refuse, if the source says `on_bad_rows: skip`.
-
-    Args:
-        recipe: A recipe of a method that generates completions.
-        source: Where the items are from.
-        read: The items, and the report of them, to which those left out are added.
-        to_rows: Makes what the trainer reads, a row of each item.
-
-    Returns:
-        The items that fit, all of them where none would be left or it cannot be told, and the report.
-    """
+    """Leaves out what `check_lengths` would refuse, and reports it, if the source says `on_bad_rows: skip`."""
     items, report = read
     tokenizer, window = load_tokenizer(recipe), context_window(recipe)
     if source.on_bad_rows != "skip" or tokenizer is None or window is None:

@@ -19,19 +19,12 @@ MIB = 2**20
 
 
 class Footprint(NamedTuple):
-    """What a method keeps in memory beside the states of the model that it trains.
+    """What a method keeps in memory beside the states of the model that it trains."""
 
-    Attributes:
-        on_top: What is not estimated, as the subject of a sentence in the plural.
-        has_lm_head: Whether the model has the output head of a language model.
-        trains_weights: Whether weights get gradients.
-        keeps_reference: Whether a second model stays; an adapter is switched off instead.
-    """
-
-    on_top: str
-    has_lm_head: bool = True
-    trains_weights: bool = True
-    keeps_reference: bool = False
+    on_top: str  # what is not estimated, as the subject of a sentence in the plural
+    has_lm_head: bool = True  # the output head of a language model
+    trains_weights: bool = True  # weights get gradients
+    keeps_reference: bool = False  # a second model stays; an adapter is switched off instead
 
 
 def footprint_of(recipe: Recipe) -> Footprint:
@@ -105,10 +98,6 @@ def state_bytes(recipe: Recipe, launch: Launch, parameters: int) -> dict[str, fl
 
 def count_parameters(model: str, *, with_head: bool = True) -> tuple[int, str] | None:
     """Counts the parameters of local safetensors from their headers, or reads the size in a model's name.
-
-    Args:
-        model: A folder or a hub id.
-        with_head: Whether the language model's output head is counted, which a scalar reward model does without.
 
     Example:
         >>> count_parameters("Qwen/Qwen2.5-7B-Instruct")

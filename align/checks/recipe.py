@@ -35,14 +35,7 @@ def check_settings(recipe: Recipe, launch: Launch) -> list[Finding]:
 def check_loaded(
     recipe: Recipe, launch: Launch, data: TrainingData[Any] | None, rewards: Sequence[Reward]
 ) -> list[Finding]:
-    """Checks what was loaded for a run, and then whether the machine has the room.
-
-    Args:
-        recipe: Of the run.
-        launch: Under which it is made.
-        data: None if it could not be read.
-        rewards: As far as they could be found.
-    """
+    """Checks what was loaded for a run, as far as it could be, and then whether the machine has the room."""
     findings: list[Finding] = []
     if data is not None:
         findings += recipe.record.part("check")(recipe, data, rewards)
@@ -67,14 +60,7 @@ Rows = Sequence[dict[str, Any]]
 
 
 def check_chain(recipe: Recipe, first: TrainingData[Any], second: TrainingData[Any], launch: Launch) -> list[Finding]:
-    """Compares what the reward model learns from with what it will be asked about.
-
-    Args:
-        recipe: With a second run.
-        first: Data of the first run.
-        second: Data of the second.
-        launch: Under which both are made.
-    """
+    """Compares what the reward model learns from with what it will be asked about."""
     findings = []
     prefix = first.extra.scale.prefix if hasattr(first.extra, "scale") else ""
     if prefix:

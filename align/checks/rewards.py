@@ -43,25 +43,15 @@ SLOW = ("hangs", "hangs_sometimes", "few_samples", "slow")  # what a flood of ou
 
 
 class Handling(NamedTuple):
-    """What a run does about rewards that fail, which is what makes some failures bearable.
-
-    Attributes:
-        limits: How long rewards may take.
-        memory_gb: Address space of a worker in GiB.
-        bearable: Kinds of problems that cost rows and do not stop the run.
-    """
+    """What a run does about rewards that fail, which is what makes some failures bearable."""
 
     limits: Limits = Limits()
-    memory_gb: float | None = None
-    bearable: tuple[str, ...] = ()
+    memory_gb: float | None = None  # address space of a worker in GiB
+    bearable: tuple[str, ...] = ()  # kinds of problems that cost rows and do not stop the run
 
 
 def try_rewards(specs: Sequence[RewardSpec], settings: Settings, handling: Handling | None = None) -> list[Tried]:
-    """Tries rewards one after the other in a worker process; a new one takes its place where a reward kills it.
-
-    Raises:
-        UserError: If no process can be started.
-    """
+    """Tries rewards one after the other in a worker process; a new one takes its place where a reward kills it."""
     handling = handling or Handling()
     settings = settings._replace(rows=spread(settings.rows))
     try:
@@ -71,11 +61,7 @@ def try_rewards(specs: Sequence[RewardSpec], settings: Settings, handling: Handl
 
 
 def load_rewards(specs: Sequence[RewardSpec], handling: Handling) -> list[RewardProblem]:
-    """Loads rewards in a worker process, and lists those that do not come to an end there, or end it.
-
-    Raises:
-        UserError: If no process can be started.
-    """
+    """Loads rewards in a worker process, and lists those that do not come to an end there, or end it."""
     problems = []
     try:
         with Drain() as drain, WorkerPool(Remote(specs), memory_gb=handling.memory_gb, output=drain.inlet) as pool:
@@ -173,11 +159,7 @@ _PROMPTS = 256  # of rows, which a reward model's files are compared with
 def check_loading(recipe: Recipe) -> list[Finding]:
     """Loads the user's own rewards in a process that can be killed, before this one loads them.
 
-    Returns:
-        Those that never end, or end the process; what else is wrong with them is said when they are resolved.
-
-    Raises:
-        ValueError: If a reward is a path to nothing, or a model has settings.
+    Finds those that never end, or end the process; what else is wrong with them is said when they are resolved.
     """
     specs = [spec for spec in recipe.reward_specs if find_model(recipe, spec) is None and not _is_installed(spec)]
     if not specs or not is_first_process():
@@ -212,17 +194,7 @@ def check_together(recipe: Recipe, rewards: Sequence[Reward]) -> list[Finding]:
 def check_specs(
     recipe: Recipe, settings: Settings, handling: Handling, untried: Collection[str] = ()
 ) -> list[Finding]:
-    """Tries the recipe's rewards without loading them into this process.
-
-    Args:
-        recipe: Names them.
-        settings: What a trial should know.
-        handling: What the run does about failures.
-        untried: Rewards that are not called.
-
-    Raises:
-        ValueError: If a reward is a path to nothing, or a model has settings.
-    """
+    """Tries the recipe's rewards without loading them into this process."""
     models = {spec: find_model(recipe, spec) for spec in recipe.reward_specs}
     functions = [reward_spec(recipe, spec) for spec, model in models.items() if model is None and spec not in untried]
     findings: list[Finding] = []
@@ -292,13 +264,7 @@ PREFIXED = (
 
 
 def check_reward_model(spec: str, path: str, prompts: Sequence[Any] = ()) -> list[Finding]:
-    """Reads the configuration of a reward model; its weights are not loaded.
-
-    Args:
-        spec: As the recipe names it.
-        path: Folder, or hub id.
-        prompts: Some that it will read.
-    """
+    """Reads the configuration of a reward model; its weights are not loaded."""
     folder = Path(path)
     if not folder.is_dir():
         return [Finding("warning", "rewards", f"{spec} is not on this machine; it is not checked.")]

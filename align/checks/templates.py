@@ -27,12 +27,7 @@ class _Generation(Extension):
 
 
 class ChatTemplate:
-    """A template with what it is rendered with beside the messages.
-
-    Args:
-        text: In Jinja.
-        settings: Special tokens, and what a recipe hands to templates.
-    """
+    """A template with what it is rendered with beside the messages: special tokens, and what a recipe hands to it."""
 
     def __init__(self, text: str, settings: Mapping[str, Any]) -> None:
         self._text, self._settings = text, settings
@@ -44,16 +39,7 @@ class ChatTemplate:
         add_generation_prompt: bool,
         settings: Mapping[str, Any] | None = None,
     ) -> str:
-        """Writes messages as one text.
-
-        Args:
-            messages: What is written.
-            add_generation_prompt: Whether an answer is to follow.
-            settings: For these messages; `tools` among them.
-
-        Raises:
-            jinja2.TemplateError: If the template cannot be read, or refuses the messages.
-        """
+        """Writes messages as one text; raises `jinja2.TemplateError` if the template refuses them."""
         given = {"tools": None, **self._settings, **(settings or {})}
         try:
             return self._template.render(messages=messages, add_generation_prompt=add_generation_prompt, **given)

@@ -47,12 +47,7 @@ def served_window(recipe: Recipe) -> int | None:
 
 
 def check_vllm_server(recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
-    """Asks the server whether it can be trained with; only the main process talks to it, as in TRL.
-
-    Args:
-        recipe: Any recipe.
-        rows: The rows that are trained on; they may have images.
-    """
+    """Asks the server whether it can be trained with; only the main process talks to it, as in TRL."""
     if not uses_server(recipe) or os.environ.get("RANK", "0") != "0":
         return []
     url = server_url(recipe.settings)

@@ -12,11 +12,7 @@ from rewards.extras import too_small
 
 
 def check_machine(output_dir: Path) -> list[Finding]:
-    """Checks packages, devices, memory, engines, folders and ports; nothing heavy is imported and nothing is left.
-
-    Args:
-        output_dir: Where runs will be written.
-    """
+    """Checks packages, devices, memory, engines, folders and ports; nothing heavy is imported and nothing is left."""
     devices = _looked_at("devices", check_devices)
     has_gpu = any(finding.numbers.get("gpus") for finding in devices)
     return [

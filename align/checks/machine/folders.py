@@ -25,14 +25,7 @@ def check_folders(output_dir: Path) -> list[Finding]:
 
 
 def check_folder(folder: Path, name: str, least_gib: float, instead: str) -> Finding:
-    """Tries to write into a folder, or into the nearest one above it if it does not exist yet.
-
-    Args:
-        folder: The folder.
-        name: What it is for.
-        least_gib: Free space below which there is a warning.
-        instead: The line that names another folder.
-    """
+    """Tries to write into a folder, or the nearest one above it; below `least_gib` free space there is a warning."""
     place = folder.expanduser().absolute()
     while not place.exists() and place != place.parent:
         place = place.parent

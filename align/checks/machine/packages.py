@@ -114,11 +114,7 @@ _SECONDS = 60
 
 
 def check_engines(*, has_gpu: bool) -> list[Finding]:
-    """Looks at the state of both engines; not having one is no problem until a recipe asks for it.
-
-    Args:
-        has_gpu: Whether the machine has a GPU.
-    """
+    """Looks at the state of both engines; not having one is no problem until a recipe asks for it."""
     return [_check_vllm(has_gpu), *_check_audio(), _check_deepspeed(has_gpu), *check_locks()]
 
 

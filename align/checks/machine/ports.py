@@ -24,13 +24,7 @@ def check_ports() -> list[Finding]:
 
 
 def check_port(port: int, purpose: str, instead: str) -> Finding:
-    """Tries to listen on a port; in use is a warning, since another one will do.
-
-    Args:
-        port: The port.
-        purpose: What it is for.
-        instead: The words that choose another port, with `{free}` where a free one goes.
-    """
+    """Tries to listen on a port; in use is a warning, since another one, `{free}` in `instead`, will do."""
     if is_free(port):
         return Finding("ok", "ports", f"Port {port} ({purpose}) is free.", {"port": port, "free": True})
     free = next((other for other in range(port + 1, port + 100) if is_free(other)), port + 100)
