@@ -30,15 +30,7 @@ FROM_FILES = ("accelerator_config", "fsdp_config", "deepspeed")  # may be the pa
 
 
 def check_blocks(method: str, settings: Any) -> None:
-    """Checks every block against what takes it.
-
-    Args:
-        method: Whose settings they are.
-        settings: Of a recipe, by attribute.
-
-    Raises:
-        ValueError: With every key that is unknown; else at the first that is missing, or value of another type.
-    """
+    """Checks every block against what takes it, and names every key that is unknown."""
     found = list(_blocks(settings))
     unknown = [words for name, block, known, taker in found for words in _unknown(name, block, known, taker)]
     if unknown:

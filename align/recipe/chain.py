@@ -21,18 +21,7 @@ def second_methods(method: str) -> list[str]:
 
 
 def second_run(content: Mapping[str, Any], output_dir: str) -> dict[str, Any] | None:
-    """Returns the recipe under `then`, whose reward or model `trained` is the folder of the first run.
-
-    Args:
-        content: The whole recipe; its own keys are known to be right.
-        output_dir: Of the first run; the second one goes into it if it names no folder of its own.
-
-    Returns:
-        The content of a full recipe, or None if there is no `then`.
-
-    Raises:
-        RecipeError: If the first run makes no model that the second can use, or the second does not use it.
-    """
+    """Returns the recipe under `then`, whose reward or model `trained` is the folder of the first run."""
     if content.get("then") is None:
         return None
     then, method = content["then"], content["method"]

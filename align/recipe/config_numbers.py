@@ -9,16 +9,7 @@ from align.recipe.ranges import is_finite
 
 
 def check_numbers(config: Any, names: Iterable[str]) -> None:
-    """Checks that settings are finite numbers, and whole ones where their type says so; 2.0 becomes 2.
-
-    Args:
-        config: A dataclass.
-        names: Of its settings; one that may be None can stay so.
-
-    Raises:
-        TypeError: If one is no number.
-        ValueError: If one is not finite, or not whole.
-    """
+    """Checks that settings are finite numbers, and whole ones where their type says so; 2.0 becomes 2."""
     types = {field.name: get_args(field.type) or (field.type,) for field in dataclasses.fields(config)}
     for name in names:
         value = getattr(config, name)

@@ -218,13 +218,9 @@ class DatasetConfig(BaseModel):
 
 
 class RowDatasetConfig(DatasetConfig):
-    """The `dataset` block of methods whose rows have columns of fixed names.
+    """The `dataset` block of methods whose rows have columns of fixed names."""
 
-    Attributes:
-        read: The columns that rows may have; none where others are handed to rewards or prompts.
-    """
-
-    read: ClassVar[tuple[str, ...]] = ()
+    read: ClassVar[tuple[str, ...]] = ()  # columns that rows may have; none: others are handed on
     columns: dict[str, str | list[str]] = Field(
         default_factory=dict,
         description="Columns that have another name in the rows, such as {question: Question}; several become a list, "
@@ -340,11 +336,7 @@ class MultipleChoiceDatasetConfig(RowDatasetConfig, MediaSettings):
 
 
 def check_template(template: str) -> str:
-    """Checks that a prompt template has both placeholders once; other braces are ordinary text.
-
-    Raises:
-        ValueError: If one is missing or written twice.
-    """
+    """Checks that a prompt template has both placeholders once; other braces are ordinary text."""
     for placeholder in PLACEHOLDERS:
         if template.count(placeholder) != 1:
             raise ValueError(
@@ -354,11 +346,7 @@ def check_template(template: str) -> str:
 
 
 def check_system_prompt(system_prompt: str | None, conversational: bool) -> None:
-    """Checks that a system prompt is only given where there are messages.
-
-    Raises:
-        ValueError: If there is a system prompt for plain-text prompts.
-    """
+    """Checks that a system prompt is only given where there are messages."""
     if system_prompt is not None and not conversational:
         raise ValueError(
             "`system_prompt` needs `conversational: true`; in plain text, write it into `prompt_template`"

@@ -55,11 +55,7 @@ class LaunchPlan(NamedTuple):
 
 
 def check_deepspeed_json(path: Path) -> LaunchPlan:
-    """Checks a DeepSpeed file against the keys and models of the installed DeepSpeed.
-
-    Raises:
-        RecipeError: At the first key or value that is wrong, or if DeepSpeed is missing.
-    """
+    """Checks a DeepSpeed file against the keys and models of the installed DeepSpeed."""
     content = _load_json(path)
     known, models = _deepspeed_keys()
     for key, value in content.items():
@@ -251,14 +247,7 @@ EMPTY_MODELS = (
 
 
 def check_deepspeed_config(path: Path) -> LaunchPlan:
-    """Checks an accelerate file (`.yaml`) or a DeepSpeed file (`.json`) before anything starts.
-
-    Returns:
-        What the file asks for.
-
-    Raises:
-        RecipeError: At the first key or value that is wrong, with the file, the key, the value and a remedy.
-    """
+    """Checks an accelerate file (`.yaml`) or a DeepSpeed file (`.json`) before anything starts."""
     return check_deepspeed_json(path) if path.suffix == ".json" else _check_yaml(path)
 
 

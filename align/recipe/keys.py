@@ -24,29 +24,17 @@ BOUNDS = ("ge", "gt", "le", "lt")
 
 
 class Key(NamedTuple):
-    """One key of a recipe.
+    """One key of a recipe."""
 
-    Attributes:
-        name: As it is written; keys of a block have its name before a dot.
-        place: What it is about, or the class of a library that it is a field of.
-        type: Pydantic can validate it.
-        help: What it does.
-        default: What holds where a recipe is silent.
-        choices: What it may be, where that is a list.
-        range: What numbers it may be.
-        is_needed: Whether a recipe must have it.
-        is_computed: Whether its default is found out when training begins.
-    """
-
-    name: str
-    place: str
-    type: Any
+    name: str  # as it is written; keys of a block have its name before a dot
+    place: str  # what it is about, or the class of a library that it is a field of
+    type: Any  # Pydantic can validate it
     help: str
-    default: Any = None
+    default: Any = None  # what holds where a recipe is silent
     choices: tuple[Any, ...] = ()
     range: Range | None = None
     is_needed: bool = False
-    is_computed: bool = False
+    is_computed: bool = False  # its default is found out when training begins
 
     @property
     def choice_words(self) -> tuple[str, ...]:

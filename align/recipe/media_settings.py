@@ -11,26 +11,13 @@ from align.recipe.dataset import MediaSettings
 
 
 def media_settings(recipe: Path | None, data: str | None, given: Mapping[str, Any]) -> MediaSettings:
-    """Takes the settings from a recipe and from the command line.
-
-    Args:
-        recipe: The recipe whose prompt is used, if any.
-        data: The questions; the recipe's `media_dir` is of its own data and not used for other data.
-        given: Fields of `MediaSettings` that the command line names; they win.
-
-    Raises:
-        UserError: If a value is out of its range.
-    """
+    """Takes the settings from a recipe and the command line, which wins; `media_dir` is of the recipe's data."""
     found = {} if recipe is None else _from_recipe(recipe, data)
     return check_media({**found, **given})
 
 
 def check_media(values: Mapping[str, Any]) -> MediaSettings:
-    """Checks what a command line says about images and videos.
-
-    Raises:
-        UserError: If a value is out of its range.
-    """
+    """Checks what a command line says about images and videos."""
     try:
         return MediaSettings(**values)
     except ValidationError as error:

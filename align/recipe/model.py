@@ -75,15 +75,7 @@ OF_4_BITS = ("bnb_4bit_quant_type", "bnb_4bit_quant_storage", "use_bnb_nested_qu
 
 
 def check_quantization(model: ModelSettings, settings: Any) -> None:
-    """Refuses keys of adapters and quantization that have no meaning together.
-
-    Args:
-        model: The model block.
-        settings: Of the method, by attribute.
-
-    Raises:
-        RecipeError: At the first.
-    """
+    """Refuses keys of adapters and quantization that have no meaning together."""
     lone = next((name for name in OF_ADAPTERS if name in model.model_fields_set), None)
     if lone is not None and "use_peft" not in model.model_fields_set:  # `--use_peft false` may turn an adapter off
         raise RecipeError(

@@ -13,9 +13,7 @@ from align.recipe.yaml_loader import MAX_DEPTH, parse_word
 def parse_overrides(words: Sequence[str], texts: Collection[str] = ()) -> dict[str, Any]:
     """Reads `--key value`, `--key=value`, `--key a b c` (a list) and `--block.key value`, which wins over `--block`.
 
-    Args:
-        words: As they stand on the command line.
-        texts: Keys of which what looks like a number is a text.
+    Of the keys `texts`, what looks like a number is a text.
 
     Example:
         >>> parse_overrides(["--learning_rate", "1e-6", "--reward_weights", "1", "0.2", "--dataset.max_rows=10"])

@@ -30,13 +30,7 @@ def shown(value: Any) -> str:
 
 
 def first_problem(prefix: str, error: ValidationError, written: Sequence[str] = ()) -> str:
-    """Words the first problem that pydantic found, with the key's full name, the rule and the value.
-
-    Args:
-        prefix: Of the key, without a dot.
-        error: What pydantic found.
-        written: Keys in their order; those that are not among them come after.
-    """
+    """Words the first problem that pydantic found, in the order of `written` keys: full name, rule and value."""
     order = {key: place for place, key in enumerate(written)}
     problem = min(error.errors(), key=lambda each: order.get(str(next(iter(each["loc"]), "")), len(order)))
     if problem["type"] == SAID:

@@ -15,16 +15,7 @@ Block = TypeVar("Block", bound=BaseModel)
 
 
 def read_block(model: type[Block], prefix: str, values: Mapping[str, Any]) -> Block:
-    """Validates the keys and values of a block.
-
-    Args:
-        model: What it may hold.
-        prefix: Of its keys, with the dot: `dataset.`.
-        values: The block.
-
-    Raises:
-        RecipeError: At the first key or value that is wrong, with its full name.
-    """
+    """Validates the keys and values of a block, whose keys have a prefix such as `dataset.`."""
     if unknown := unknown_keys(model, prefix, values):
         raise RecipeError(" ".join(unknown))
     for key, value in values.items():
@@ -49,11 +40,7 @@ def unknown_keys(model: type[BaseModel], prefix: str, values: Mapping[str, Any])
 
 
 def as_mapping(name: str, value: Any) -> Mapping[str, Any]:
-    """Returns a block.
-
-    Raises:
-        RecipeError: If it is something else.
-    """
+    """Returns a block, or raises `RecipeError` if it is something else."""
     if not isinstance(value, Mapping):
         needs = " It needs at least `path`." if name.split(".")[0] == "dataset" else ""
         raise RecipeError(f"`{name}` must be a block of `key: value` lines, got {shown(value)}.{needs}")
@@ -72,15 +59,7 @@ def dataset_class(method: str, content: Mapping[str, Any]) -> type[DatasetConfig
 
 
 def read_dataset(kind: type[DatasetConfig], values: Any) -> DatasetConfig:
-    """Validates the `dataset` block, and what each set of a mixture says of itself.
-
-    Args:
-        kind: Class of the block, which the method names.
-        values: The block as it was written.
-
-    Raises:
-        RecipeError: At the first key or value that is wrong, with its full name.
-    """
+    """Validates the `dataset` block, and what each set of a mixture says of itself."""
     block = as_mapping("dataset", values)
     written = block.get("mix")
     entries = [] if written is None else _read_entries(written)
@@ -127,11 +106,7 @@ EXAMPLE = next(iter(METHODS))
 
 
 def method_of(content: Mapping[str, Any]) -> str:
-    """Reads the key `method` of a recipe.
-
-    Raises:
-        RecipeError: If there is none, or no such method.
-    """
+    """Reads the key `method` of a recipe."""
     method = content.get("method")
     if isinstance(method, str) and method in METHODS:
         return method

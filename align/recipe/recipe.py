@@ -32,35 +32,20 @@ OF_LOADING = ("revision", "code_revision", "subfolder", "variant", "cache_dir", 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A parsed recipe.
+    """A parsed recipe."""
 
-    Attributes:
-        path: The file it came from; relative paths written `./x` in it are relative to its folder.
-        method: One of the methods in `METHODS`.
-        model: The model block.
-        dataset: The `dataset` block, of the class that the method names.
-        reward_funcs: Specs of the rewards, in order; empty for methods without rewards.
-        reward_kwargs: Settings per reward name.
-        rewards: How the rewards are called, joined and watched.
-        settings: Of training, by attribute: what the recipe says, and defaults where it is silent.
-        resolved: Every key as it was understood, for the run folder.
-        then: The run that comes after this one, in which the model of this one is a reward, or the start.
-        is_dry: Whether nothing may be asked of a model that has to be paid or waited for.
-        trained: Folder of the model that the run before this one trains; the recipe names it as reward or as model.
-    """
-
-    path: Path
+    path: Path  # relative paths written `./x` in it are relative to its folder
     method: str
     model: ModelSettings
     dataset: DatasetConfig
-    reward_funcs: list[str]
-    reward_kwargs: dict[str, dict[str, Any]]
-    rewards: RewardSettings
+    reward_funcs: list[str]  # specs in order; empty for methods without rewards
+    reward_kwargs: dict[str, dict[str, Any]]  # settings per reward name
+    rewards: RewardSettings  # how they are called, joined and watched
     settings: Any  # of the class that `settings_class` makes for the method
-    resolved: dict[str, Any] = field(repr=False)
-    then: "Recipe | None" = None
-    trained: str | None = None
-    is_dry: bool = False
+    resolved: dict[str, Any] = field(repr=False)  # every key as it was understood, for the run folder
+    then: "Recipe | None" = None  # the run that comes after, in which the model of this one is a reward, or the start
+    trained: str | None = None  # folder of the model that the run before trains; named as reward or as model
+    is_dry: bool = False  # nothing may be asked of a model that has to be paid or waited for
 
     @property
     def record(self) -> Method:
@@ -89,15 +74,10 @@ class Recipe:
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = (), settings: Mapping[str, Any] | None = None) -> Recipe:
-    """Parses a recipe file with command-line overrides.
+    """Parses a recipe file with overrides, which win over it; raises `RecipeError` at the first wrong key.
 
-    Args:
-        path: The YAML file.
-        overrides: Words such as `["--learning_rate", "1e-6", "--dataset.max_rows", "100"]`; they win over the file.
-        settings: The same as values, `{"learning_rate": 1e-6, "dataset": {"max_rows": 100}}`; these win over both.
-
-    Raises:
-        RecipeError: At the first key or value that is wrong, with its name and what would be right.
+    `overrides` are words such as `["--learning_rate", "1e-6", "--dataset.max_rows", "100"]`, `settings` the same as
+    values, `{"learning_rate": 1e-6, "dataset": {"max_rows": 100}}`, and win over both.
     """
     if sentence := missing("train", "Reading a recipe"):
         raise RecipeError(sentence)
@@ -111,11 +91,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = (), settings: Mapping[str
 
 
 def parse_recipe(content: Mapping[str, Any], path: Path) -> Recipe:
-    """Validates the keys and values of a recipe.
-
-    Raises:
-        RecipeError: At the first key or value that is wrong.
-    """
+    """Validates the keys and values of a recipe; raises `RecipeError` at the first that is wrong."""
     method = method_of(content)
     kind = dataset_class(method, content)
     check_keys(method, content, path, kind)

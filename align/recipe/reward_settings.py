@@ -119,15 +119,7 @@ def short_name(spec: str) -> str:
 
 
 def check_reward_settings(settings: RewardSettings, specs: Sequence[str]) -> None:
-    """Checks what the keys say about each other.
-
-    Args:
-        settings: The keys.
-        specs: The recipe's `reward_funcs`.
-
-    Raises:
-        ValueError: At the first that has no meaning; the message names the key and what would have one.
-    """
+    """Checks what the keys say about each other."""
     names = [short_name(spec) for spec in specs]
     for name, gate in settings.reward_gates.items():
         _check_name("reward_gates", name, names)

@@ -71,17 +71,11 @@ PARENT_CHOICES: dict[str, dict[str, tuple[str, ...]]] = {
 
 
 class Rules(NamedTuple):
-    """What the settings of a method may be.
-
-    Attributes:
-        choices: By setting.
-        ranges: By setting.
-        together: Refuses settings that have no meaning together; it gets those of a recipe, or a config.
-    """
+    """What the settings of a method may be."""
 
     choices: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 - never mutated
     ranges: dict[str, Range] = {}  # noqa: RUF012 - never mutated
-    together: Callable[[Any], None] | None = None
+    together: Callable[[Any], None] | None = None  # refuses what has no meaning together
 
 
 @cache
@@ -151,17 +145,7 @@ def boolean_name(name: str, value: object) -> object:
 
 
 def check_choice(method: str, name: str, value: object, choices: Iterable[str] = ()) -> None:
-    """Checks a setting, or each item of a list, against its choices; settings without choices, and null, pass.
-
-    Args:
-        method: Whose setting it is.
-        name: The setting.
-        value: Its value.
-        choices: What the library itself lists.
-
-    Raises:
-        ValueError: If the value is not among the choices.
-    """
+    """Checks a setting, or each item of a list, against its choices; settings without choices, and null, pass."""
     choices = rules_of(method).choices.get(name) or tuple(choices)
     value = boolean_name(name, value)
     is_switch = isinstance(value, bool) and name in SEVERAL_WORDS
@@ -175,27 +159,13 @@ def check_choice(method: str, name: str, value: object, choices: Iterable[str] =
 
 
 def check_null(name: str) -> None:
-    """Refuses a setting of null where that would not be what it looks like.
-
-    Raises:
-        ValueError: If it is one of those.
-    """
+    """Refuses a setting of null where that would not be what it looks like."""
     if name in NO_NULL:
         raise ValueError(f"`{name}` has no meaning without a value, got null. {NO_NULL[name]}")
 
 
 def check_range(method: str, name: str, value: object, block: str = "") -> None:
-    """Checks a number, or each number of a list, against its range; without a range it only has to be finite.
-
-    Args:
-        method: Whose setting it is.
-        name: The setting.
-        value: Its value.
-        block: What the setting is written in, such as `generation_kwargs`.
-
-    Raises:
-        ValueError: If the value is outside its range or not finite.
-    """
+    """Checks a number, or each number of a list, against its range; without a range it only has to be finite."""
     if isinstance(value, list):
         for item in value:
             check_range(method, name, item, block)

@@ -28,11 +28,7 @@ class _TypeNames(dict[str, Any]):
 
 @cache
 def source_tree(source: Source) -> ast.Module:
-    """Parses a file of an installed package, without importing it.
-
-    Raises:
-        ModuleNotFoundError: If the package is not installed.
-    """
+    """Parses a file of an installed package, without importing it; raises `ModuleNotFoundError` if that is missing."""
     package, file = source
     spec = importlib.util.find_spec(package)
     if spec is None or spec.submodule_search_locations is None:
@@ -56,11 +52,7 @@ def as_type(annotation: ast.expr | None) -> Any:
 
 
 def find_definition(source: Source, name: str) -> Any:
-    """Finds a class or function of a file; `Class.method` finds a method.
-
-    Raises:
-        LookupError: If the library has none of that name any more.
-    """
+    """Finds a class, function or `Class.method` of a file; raises `LookupError` if the library has it no more."""
     node: Any = source_tree(source)
     for part in name.split("."):
         node = next((child for child in node.body if getattr(child, "name", None) == part), None)
@@ -113,11 +105,7 @@ def _is_called(node: ast.expr, name: str) -> bool:
 
 @cache
 def assigned(source: Source, name: str) -> Any:
-    """Finds the expression that a module gives a name.
-
-    Raises:
-        LookupError: If it gives it none.
-    """
+    """Finds the expression that a module gives a name; raises `LookupError` if it gives it none."""
     for node in source_tree(source).body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         if any(isinstance(target, ast.Name) and target.id == name for target in targets):

@@ -19,16 +19,7 @@ SORTING_LOSSES = ("aot", "aot_unpaired")
 
 
 def check_together(settings: Any, model: ModelSettings, evaluates: bool) -> None:
-    """Refuses settings of any method that have no meaning together.
-
-    Args:
-        settings: Of a recipe or a config, by attribute.
-        model: The model block.
-        evaluates: Whether there are rows to evaluate on.
-
-    Raises:
-        ValueError: At the first.
-    """
+    """Refuses settings of any method that have no meaning together."""
     _check_alone(settings)
     _check_evaluation(settings, evaluates)
     _check_best(settings)
@@ -47,14 +38,7 @@ def check_together(settings: Any, model: ModelSettings, evaluates: bool) -> None
 
 
 def check_written(written: Collection[str]) -> None:
-    """Refuses settings that, as they are written, would do nothing.
-
-    Args:
-        written: Names of the settings in the recipe.
-
-    Raises:
-        ValueError: At the first.
-    """
+    """Refuses settings that, as they are written, would do nothing."""
     if "resume_from_checkpoint" in written:
         raise ValueError(
             "`resume_from_checkpoint` is read by no trainer. Where a run goes on is an option of the command: `align "

@@ -15,17 +15,7 @@ from align.recipe.rules import suggestion
 
 
 def check_keys(method: str, content: Mapping[str, Any], path: Path, dataset: type[DatasetConfig]) -> None:
-    """Refuses keys that a recipe of the method does not have, and says whose they are.
-
-    Args:
-        method: Of the recipe.
-        content: Its keys.
-        path: Its file.
-        dataset: What its `dataset` may hold.
-
-    Raises:
-        RecipeError: With every such key.
-    """
+    """Refuses keys that a recipe of the method does not have, and says whose they are."""
     problems = [*_at_the_top(method, content, path), *_in_dataset(content.get("dataset"), dataset)]
     if METHODS[method].has_rewards:
         problems += _in_reward_kwargs(content)

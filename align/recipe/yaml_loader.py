@@ -27,11 +27,7 @@ class BoundedLoader(yaml.SafeLoader):
         self._sizes: dict[str, int] = {}  # values under an anchor
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Reads one value with all that is in it.
-
-        Raises:
-            RecipeError: If there are too many, too deep, or one that holds itself.
-        """
+        """Reads one value with all that is in it; refuses too many, too deep, or one that holds itself."""
         event = self.peek_event()
         line, anchor = event.start_mark.line + 1, event.anchor
         if isinstance(event, yaml.AliasEvent) and anchor in self._open:
@@ -142,11 +138,7 @@ for each in (RecipeLoader, RecipeDumper):
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
-    """Reads a YAML file that holds a mapping.
-
-    Raises:
-        RecipeError: If the file is missing, is not YAML, or holds something else.
-    """
+    """Reads a YAML file that holds a mapping; raises `RecipeError` if it is missing or something else."""
     text = _read(path)
     remember_lines(text)
     try:
@@ -239,11 +231,7 @@ def dump_yaml(value: Any) -> str:
 
 
 def read_yaml_option(option: str, text: str, example: str) -> dict[str, Any]:
-    """Reads an option whose value is a block, as in `--reward_kwargs '{max_length: 200}'`; nothing is an empty one.
-
-    Raises:
-        UserError: If the value is something else, or no YAML.
-    """
+    """Reads an option whose value is a block, as in `--reward_kwargs '{max_length: 200}'`; nothing is an empty one."""
     try:
         content: Any = parse_yaml(text) if text.strip() else {}
     except (yaml.YAMLError, RecipeError) as error:
