@@ -16,18 +16,10 @@ _CHUNK = 2**24  # scores in a chunk, of one side: 64 MiB in fp32
 
 
 class Comparison:
-    """Compares what a model predicts at two lists of places.
+    """Compares what a model predicts at two lists of places; the logits are divided by the temperature.
 
     The output head is called as a module, so that DDP, DeepSpeed and adapters see it. What the model does to the
     states before it and to its logits behind it is repeated (`align.training.output_head`).
-
-    Args:
-        model: The model, or a PEFT model around it.
-        divergence: One of `DIVERGENCES`.
-        temperature: The logits are divided by it.
-
-    Raises:
-        UserError: If the model's logits would be read wrong.
     """
 
     def __init__(self, model: Any, divergence: str, temperature: float = 1.0) -> None:
@@ -51,12 +43,7 @@ class Comparison:
             hook.remove()
 
     def sum(self, clean: Tensor, perturbed: Tensor) -> Tensor:
-        """Sums the divergence over places; of long lists, what it needs on the way is computed again backward.
-
-        Args:
-            clean: `(N, H)` last hidden states; with none, the sum is 0 and still hangs on the model.
-            perturbed: `(N, H)` of the same tokens behind the other prompt.
-        """
+        """Sums the divergence over places, `(N, H)` last hidden states; backward computes long lists again."""
         p, q = self._logits(clean), self._logits(perturbed)
         rows = max(1, _CHUNK // p.shape[-1])
         if len(p) <= rows:

@@ -14,14 +14,8 @@ _NEVER = -1e4  # log-prob below which a token's share is 0; -inf would make 0 * 
 def js_divergence(clean: Tensor, perturbed: Tensor) -> Tensor:
     """Computes the Jensen-Shannon divergence of two predictions, (KL(p, m) + KL(q, m)) / 2 with m = (p + q) / 2.
 
-    It is symmetric and lies between 0 and ln 2. Computed in fp32, with the log of m from the logs of p and q.
-
-    Args:
-        clean: `(..., V)` logits.
-        perturbed: `(..., V)` logits.
-
-    Returns:
-        `(...)`, nats.
+    Logits are `(..., V)`, the divergence `(...)` in nats. It is symmetric and lies between 0 and ln 2. Computed in
+    fp32, with the log of m from the logs of p and q.
 
     Example:
         >>> js_divergence(torch.tensor([[9e9, 0.0]]), torch.tensor([[0.0, 9e9]]))  # nothing in common: ln 2
@@ -33,14 +27,9 @@ def js_divergence(clean: Tensor, perturbed: Tensor) -> Tensor:
 
 
 def kl_divergence(clean: Tensor, perturbed: Tensor) -> Tensor:
-    """Computes KL(sg(p), q): the prediction behind the clean prompt is a constant, which the other one follows.
+    """Computes KL(sg(p), q), `(..., V)` logits to `(...)` nats, not bounded.
 
-    Args:
-        clean: `(..., V)` logits.
-        perturbed: `(..., V)` logits.
-
-    Returns:
-        `(...)`, nats; not bounded.
+    The prediction behind the clean prompt is a constant, which the other one follows.
     """
     p, q = _log_probs(clean.detach()), _log_probs(perturbed)
     return (p.exp() * (p - q)).sum(-1)
@@ -50,15 +39,9 @@ DIVERGENCES = {"js": js_divergence, "kl": kl_divergence}
 
 
 def before_answers(states: Tensor, starts: Tensor, length: int) -> Tensor:
-    """Picks what predicts each token of the answers: the place before it.
+    """Picks what predicts each token of the answers, the place before it: `(B, S, H)` states or logits to `(B, T, H)`.
 
-    Args:
-        states: `(B, S, H)`, or logits.
-        starts: `(B,)` place of the first token of each answer, 1 or more.
-        length: T. A place beyond the end of a row gives its last.
-
-    Returns:
-        `(B, T, H)`.
+    `starts` `(B,)` is the place of the first token of each answer, 1 or more; a place beyond the end gives the last.
 
     Example:
         >>> before_answers(torch.arange(5.0)[None, :, None], torch.tensor([3]), 2).flatten()

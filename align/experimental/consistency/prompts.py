@@ -17,9 +17,6 @@ def other_prompt(
 ) -> Any:
     """Draws another prompt of a row; None if no family can change it.
 
-    Raises:
-        FamilyError: If a family fails, or changes the answer where the row has one.
-
     Example:
         >>> from align.experimental.consistency.rules import consistency_families
         >>> other_prompt(consistency_families(["distractor"]), {"prompt": "1 + 1 ="}, random.Random(0))
@@ -40,9 +37,6 @@ def other_prompt(
 
 def prompt_of(row: Mapping[str, Any]) -> Prompt:
     """Returns what stands before the answer of a row.
-
-    Raises:
-        ValueError: If a conversation does not end with an answer to something.
 
     Example:
         >>> prompt_of({"prompt": "1 + 1?", "completion": "2"})
@@ -68,11 +62,7 @@ def prompt_of(row: Mapping[str, Any]) -> Prompt:
 def other_wording(
     families: Sequence[Family], row: Mapping[str, Any], rng: random.Random, render: Callable[[str, Sequence[str]], Any]
 ) -> Any:
-    """Draws a family that can change a question, and renders its version; None if none can.
-
-    Raises:
-        FamilyError: If a family fails, or moves options or the answer, whose letters the completion names.
-    """
+    """Draws a family that can change a question, and renders its version; None if none can."""
     options, name = list(row["options"]), f"{row.get('id', row['question'])!r:.100}"
     identity = tuple(range(len(options)))
     original = Version(row["question"], options, row["answer"], identity, row)

@@ -33,12 +33,7 @@ def turned_on(settings: Any) -> list[str]:
 
 
 def check_consistency(settings: Any, known: Sequence[str] = ON_PROMPTS) -> None:
-    """Refuses values of the settings of consistency, and a launch that it cannot be trained under.
-
-    Args:
-        settings: Of a recipe, or a config.
-        known: The families that can be used.
-    """
+    """Refuses values of the settings of consistency, and a launch that it cannot be trained under."""
     coef, divergence = settings.consistency_coef, settings.consistency_divergence
     if not coef >= 0:
         raise ValueError(f"`consistency_coef` must be 0 or more, got {coef}.")
@@ -53,20 +48,12 @@ def check_consistency(settings: Any, known: Sequence[str] = ON_PROMPTS) -> None:
 def consistency_families(
     specs: Sequence[str] | None, base_dir: Path | str | None = None, known: Sequence[str] = ON_PROMPTS
 ) -> list[Family]:
-    """Finds the families of a recipe or a config; without any, the default.
-
-    Raises:
-        ValueError: If one cannot be used.
-    """
+    """Finds the families of a recipe or a config; without any, the default."""
     return find_families(DEFAULT if specs is None else specs, KEY, known, base_dir)
 
 
 def with_families(recipe: Recipe, known: Sequence[str] = ON_PROMPTS) -> Recipe:
-    """Names the families of a recipe by absolute paths, which its folder is not needed for.
-
-    Raises:
-        ValueError: If one cannot be used.
-    """
+    """Names the families of a recipe by absolute paths, which its folder is not needed for."""
     found = consistency_families(recipe.settings.consistency_families, recipe.path.parent, known)
     families = {"consistency_families": [family.spec for family in found]}
     return replace(recipe, settings=recipe.settings.model_copy(update=families))

@@ -17,31 +17,18 @@ Batch = dict[str, Any]
 
 
 class Changed(NamedTuple):
-    """A row with another prompt.
+    """A row with another prompt."""
 
-    Attributes:
-        ids: Tokens, the answer at their end.
-        start: Place of the answer's first token in them.
-        clean_start: The same in the row as it is.
-        compared: Which of the answer's tokens are learnt, and so compared.
-    """
-
-    ids: list[int]
-    start: int
-    clean_start: int
-    compared: list[bool]
+    ids: list[int]  # the answer at their end
+    start: int  # place of the answer's first token in them
+    clean_start: int  # the same in the row as it is
+    compared: list[bool]  # which of the answer's tokens are learnt, and so compared
 
 
 class VersionMaker:
     """Changes prompts of rows, differently at every visit; what is drawn depends on seed, step and row only.
 
-    Args:
-        families: To draw from.
-        prompts: Of all rows, without the answer.
-        tokenise: Tokenises a prompt as TRL does in front of an answer.
-        max_length: Most tokens of a row; what is beyond is not compared. None is no limit.
-        seed: Of what is drawn.
-        settings: What `tokenise` is told of each row beside its prompt; by default nothing.
+    `tokenise` is told the prompt and the `settings` of a row; what is beyond `max_length` is not compared.
     """
 
     def __init__(
@@ -60,13 +47,8 @@ class VersionMaker:
         """Puts the answer of a row behind another prompt; None if there is no other, or nothing to compare.
 
         The answer keeps its tokens: they are those behind the clean prompt. Where the end of the prompt has merged
-        with its first token, that end has to be the same in the other prompt.
-
-        Args:
-            row: Its number.
-            ids: Its tokens, without padding.
-            labels: `IGNORED` where nothing is learnt.
-            step: Of training.
+        with its first token, that end has to be the same in the other prompt. Labels are `IGNORED` where nothing is
+        learnt.
         """
         changed = other_prompt(
             self.families, {"prompt": self.prompts[row]}, random.Random(f"{self.seed}/{step}/{row}")
@@ -88,17 +70,10 @@ class VersionMaker:
         return Changed(after + answer, len(after), start, compared)
 
     def extend(self, batch: Batch, rows: Sequence[int], step: int, pad_id: int) -> dict[str, Tensor]:
-        """Adds changed rows behind those of a batch, with nothing to learn in them.
+        """Adds changed rows behind those of a batch in place, `(B, S)` padded on the right, with nothing to learn.
 
-        Args:
-            batch: `input_ids`, `labels` and `attention_mask`, `(B, S)` each, padded on the right; changed in place.
-            rows: Numbers of its rows.
-            step: Of training.
-            pad_id: Token to pad with.
-
-        Returns:
-            `rows`, `(C,)` places of the clean rows; `clean_starts` and `starts`, `(C,)` of the answers in both; and
-            `compared`, `(C, T)`.
+        Returns `rows`, `(C,)` places of the clean rows; `clean_starts` and `starts`, `(C,)` of the answers in both;
+        and `compared`, `(C, T)`.
         """
         ids, labels, mask = (batch[name] for name in ("input_ids", "labels", "attention_mask"))
         lengths = mask.sum(1).tolist()

@@ -37,10 +37,8 @@ def code_length(log_noise: Tensor) -> Tensor:
 def contrast(anchors: Tensor, others: Tensor, first: int = 0) -> Tensor:
     """Computes how well each anchor is told by its cosine with its own other view, of all in the batch, `(N,)` losses.
 
-    Args:
-        anchors: `(N, H)` one view of rows.
-        others: `(M, H)` the other view of the rows of all processes, without gradient.
-        first: Where the own rows begin among those.
+    `anchors` are `(N, H)`, `others` `(M, H)` of all processes, without gradient; the own rows begin at `first` of
+    those.
 
     Example:
         >>> contrast(torch.eye(2), torch.ones(2, 2))

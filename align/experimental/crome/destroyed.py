@@ -33,14 +33,7 @@ def answer_mask(ids: Tensor, attention_mask: Tensor) -> Tensor:
 
 
 def attributions(model: Any, inputs: dict[str, Tensor]) -> Tensor:
-    """Returns how much each token moves the margin: |gradient times input| of its embedding, `(2B, T)`.
-
-    The parameters get no gradient from it.
-
-    Args:
-        model: A reward model that no launcher has wrapped.
-        inputs: `input_ids` and `attention_mask`.
-    """
+    """Returns |gradient times input| of each token in the margin, `(2B, T)`; weights get no gradient."""
     found: list[Tensor] = []
 
     def watch(module: Any, given: Any, output: Tensor) -> Tensor:
@@ -60,13 +53,8 @@ def attributions(model: Any, inputs: dict[str, Tensor]) -> Tensor:
 def destroy(ids: Tensor, attribution: Tensor, mask: Tensor, seed: str) -> Tensor:
     """Shuffles the most attributed tokens of each answer among themselves, so that each of them stands elsewhere.
 
-    The order is drawn from the seed and the answer, so that it does not depend on the process that has the answer.
-
-    Args:
-        ids: `(2B, T)` tokens.
-        attribution: `(2B, T)` of them.
-        mask: `(2B, T)` true for tokens of answers; an answer of one token stays.
-        seed: Of the step.
+    Tokens, attributions and the mask of answers are `(2B, T)`; an answer of one token stays. The order is drawn from
+    the seed and the answer, so that it does not depend on the process that has the answer.
 
     Example:
         >>> ids, all_of_it = torch.tensor([[7, 8, 9]]), torch.ones(1, 3).bool()

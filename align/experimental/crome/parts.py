@@ -25,11 +25,7 @@ REPORT = OF_CROME.beside(FACTS, [], [])
 
 
 def load(recipe: Recipe) -> TrainingData[RewardPair]:
-    """Reads the pairs of a recipe, and those without labels; `extra` is rows of the latter.
-
-    Raises:
-        DataError: If data cannot be read, has rows that cannot be used and should not be skipped, or is not there.
-    """
+    """Reads the pairs of a recipe, and those without labels; `extra` is rows of the latter."""
     data = cast(RewardPairDatasetConfig, recipe.dataset)
     check_knobs(recipe, data.unlabelled_path)
     loaded = crome.load(recipe)
@@ -47,11 +43,7 @@ def check(recipe: Recipe, data: TrainingData[RewardPair], rewards: Sequence[Rewa
 
 
 def unlabelled_rows(rows: list[Candidates]) -> list[dict[str, Any]]:
-    """Makes pairs of the responses of each prompt: the first with the second, the third with the fourth, and so on.
-
-    Raises:
-        DataError: If no prompt has two responses that differ.
-    """
+    """Makes pairs of the responses of each prompt: the first with the second, the third with the fourth, and so on."""
     pairs = [
         {
             "prompt": row.prompt,
@@ -71,11 +63,7 @@ def unlabelled_rows(rows: list[Candidates]) -> list[dict[str, Any]]:
 
 
 def check_knobs(recipe: Recipe, path: str | None) -> None:
-    """Checks that unlabelled rows are there for two heads and for nothing else, and that no adapter is trained.
-
-    Raises:
-        DataError: If they are missing or would not be read, or for an adapter.
-    """
+    """Checks that unlabelled rows are there for two heads and for nothing else, and that no adapter is trained."""
     heads = recipe.settings.num_heads
     for knob, is_on in (("vib_coef", recipe.settings.vib_coef > 0), ("num_heads", heads > 1)):
         if is_on and recipe.model.use_peft:

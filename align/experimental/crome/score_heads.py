@@ -23,11 +23,7 @@ class ScoreHead(nn.Linear):
 
 
 def extend_head(model: Any, knob: str, head_class: type[Extended]) -> Extended:
-    """Replaces a model's score head by one of a class, which takes over its weights.
-
-    Raises:
-        ValueError: If the model has no such head, or is an adapter.
-    """
+    """Replaces a model's score head by one of a class, which takes over its weights."""
     head = getattr(model, "score", None)
     if type(head) is not nn.Linear or head.out_features != 1:
         raise ValueError(
@@ -48,10 +44,6 @@ def split_weights(weights: Mapping[str, Tensor], head: ScoreHead) -> tuple[dict[
 
 @torch.no_grad()
 def load_terms(folder: str | Path, head: ScoreHead) -> None:
-    """Reads the terms of a head from a checkpoint.
-
-    Raises:
-        UserError: If the checkpoint has none, or those of another model.
-    """
+    """Reads the terms of a head from a checkpoint."""
     term: Tensor = getattr(head, head.saved)
     term.copy_(torch.tensor(read_head(Path(folder) / HEAD_FILE, head.saved, term.numel())).view_as(term))

@@ -42,13 +42,7 @@ class WideMargins(RewardTrainer):
 
 
 class ExperimentalCromeTrainer(CromeTrainer, WideMargins):
-    """`CromeTrainer` with a term in the score head, or ties that need no oracle; with neither it is that.
-
-    Args:
-        *args: As in `CromeTrainer`.
-        unlabelled_dataset: Pairs whose order is not read, for `num_heads: 2`.
-        **kwargs: As in `CromeTrainer`.
-    """
+    """`CromeTrainer` with a term in the score head, or ties that need no oracle; with neither it is that."""
 
     _config = ExperimentalCromeConfig
     args: ExperimentalCromeConfig

@@ -70,13 +70,7 @@ class TwoHeads(ScoreHead):
 class UnlabelledPairs:
     """Gives out batches of pairs without labels over and over, each time around in another order.
 
-    The step says which, so that a resumed run reads the same.
-
-    Args:
-        rows: What the collator reads.
-        collate: Makes a batch of rows.
-        batch_size: Pairs per process and pass.
-        seed: Of the orders.
+    The step says which, so that a resumed run reads the same. `batch_size` counts pairs per process and pass.
     """
 
     def __init__(self, rows: Dataset, collate: Callable[[list[Any]], dict[str, Any]], batch_size: int, seed: int):
@@ -85,14 +79,7 @@ class UnlabelledPairs:
         self._order: list[int] = []
 
     def batch(self, step: int, passes: int, rank: int, ranks: int) -> dict[str, Any]:
-        """Collates the next batch.
-
-        Args:
-            step: Optimizer steps so far.
-            passes: Per step.
-            rank: Of this process; the processes share out what one with a batch of all would read.
-            ranks: How many there are.
-        """
+        """Collates the next batch; the processes share out what one with a batch of all would read."""
         self._place = (step, self._place[1] + 1 if self._place[0] == step else 0)
         start = ((step * passes + self._place[1]) * ranks + rank) * self._batch_size
         return self._collate([self._rows[self._row(place)] for place in range(start, start + self._batch_size)])

@@ -30,12 +30,8 @@ def consistency_sum(clean: Sequence[Tensor], moved: Sequence[Tensor], mask: Tens
     """Sums over tokens the mean over layers of |sg(h) - h'|^2 / H; divided by the number of tokens it is L_cons.
 
     `clean` is a constant (sg), and the gradient goes through the model after the step. The square is a mean over the
-    width, as in the authors' code (`F.mse_loss`): their weight of 5 belongs to that scale.
-
-    Args:
-        clean: `(B, T, H)` hidden states of each layer before the step.
-        moved: `(B, T, H)` the same after it.
-        mask: `(B, T)` true at the tokens that are learnt.
+    width, as in the authors' code (`F.mse_loss`): their weight of 5 belongs to that scale. Hidden states of each layer
+    are `(B, T, H)`; the mask `(B, T)` is true at the tokens that are learnt.
 
     Example:
         >>> h = torch.zeros(1, 2, 4)

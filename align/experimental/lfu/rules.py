@@ -40,14 +40,7 @@ def turned_on(settings: Any) -> list[str]:
 
 
 def chosen_layers(layers: Sequence[int] | None, number: int) -> list[int]:
-    """Returns the layers to compare, from 0; all where none are named.
-
-    Args:
-        layers: As in a recipe: from 0, or from -1 for the last.
-        number: Layers of the model.
-
-    Raises:
-        ValueError: If the model has no such layer, or one is named twice.
+    """Returns the layers to compare, counted from 0, or from -1 for the last; all where none are named.
 
     Example:
         >>> chosen_layers([0, -1], 4)

@@ -17,9 +17,6 @@ class WeightStep:
 
     In place, since with gradient checkpointing the backward pass computes the forward pass again and must find the
     moved weights: swapping them in for the forward pass alone gives wrong gradients.
-
-    Args:
-        model: Its gradients are there, averaged over processes.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -28,13 +25,9 @@ class WeightStep:
 
     @torch.no_grad()
     def aim(self, alpha: float, mean: Reduce) -> Tensor:
-        """Plans the step from the gradient of the SFT loss, and returns the length that it really has.
+        """Plans a step of length `alpha` from the gradient of the SFT loss, and returns the length that it really has.
 
         Weights in 16 bits may round the move away, which the length shows.
-
-        Args:
-            alpha: The length that it should have.
-            mean: Averages a tensor over processes, which these gradients are already.
         """
         trained = [weight for weight in self._model.parameters() if weight.grad is not None]
         gradients: list[Any] = [weight.grad for weight in trained]
@@ -71,15 +64,8 @@ class AuxiliaryLoRA:
     """Moves a term `B A` beside every linear layer of the backbone, which is 0 outside `made`; no weight is touched.
 
     A is drawn once and has orthonormal rows, so that |B| is the length of the move of the weights. The gradient for B
-    comes with that of the SFT loss, to which B = 0 adds nothing.
-
-    Args:
-        backbone: The model below its output head.
-        rank: Rows of A.
-        seed: Of A, which has to be the same on every process and after a resumption.
-
-    Raises:
-        ValueError: If the backbone has no linear layer.
+    comes with that of the SFT loss, to which B = 0 adds nothing. `seed`, of A, is the same on every process and after
+    a resumption.
     """
 
     def __init__(self, backbone: nn.Module, rank: int, seed: int) -> None:

@@ -38,14 +38,7 @@ def check_resampling(settings: Any) -> None:
 
 
 def batch_problem(budget: int, own: int, generations: int, processes: int) -> str | None:
-    """Says why further prompts cannot be asked with a batch; None if they can.
-
-    Args:
-        budget: Of prompts, over all processes.
-        own: Completions that a process generates at once.
-        generations: Completions of a prompt.
-        processes: How many there are.
-    """
+    """Says why further prompts cannot be asked with a batch; None if they can."""
     if budget < processes:
         return (
             f"`{KEY}: {budget}` is of all processes together, each asks as many prompts as the others, and there are "

@@ -164,16 +164,7 @@ class Resampling(Parent):
 def put_rows(
     batch: Batch, other: Batch, places: Sequence[int], sources: Sequence[int], size: int, pad_id: int
 ) -> None:
-    """Puts groups of rows of one batch in the places of groups of another, padded to a common width.
-
-    Args:
-        batch: As `_generate_and_score_completions` returns it; changed in place.
-        other: The same, of another generation.
-        places: Numbers of groups of the first.
-        sources: As many of the second.
-        size: Rows of a group.
-        pad_id: Token to pad with.
-    """
+    """Puts groups of `size` rows of one batch in places of another, in place, padded to a common width."""
     if not places:
         return
     fill = {"prompt_ids": pad_id, "completion_ids": pad_id, "tool_mask": 1, "importance_sampling_ratio": 1}
