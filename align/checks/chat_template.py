@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import TemplateError, TemplateSyntaxError
 
 from align.checks.finding import Finding
-from align.checks.lengths import load_tokenizer
+from align.checks.lengths import ChatTemplate, load_tokenizer, read_chat_template
 from align.checks.model import model_folder
-from align.checks.templates import ChatTemplate, read_chat_template
 from align.models.at_hand import is_hub_id
 from align.recipe.recipe import Recipe
 

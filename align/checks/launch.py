@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from align.checks.devices import list_gpus
 from align.checks.finding import Finding
-from align.checks.machine.devices import list_gpus
 from align.errors import RecipeError
 from align.recipe.deepspeed import EMPTY_MODELS, check_deepspeed_config
 from align.recipe.model import ModelSettings

@@ -10,9 +10,9 @@ from align.checks.finding import Finding
 from align.models.at_hand import file_problem, is_hub_id
 from align.models.model_files import file_problems
 from align.models.pretrained import pickled_weights, weight_files
+from align.recipe.fields import Source, class_fields, keys_read, parameters, source_tree
 from align.recipe.recipe import Recipe
 from align.recipe.rules import suggestion
-from align.recipe.signatures import Source, class_fields, keys_read, parameters, source_tree
 
 ELSEWHERE = {"gguf_file", "subfolder", "variant"}  # keys of loading under which the files have other names
 

@@ -6,13 +6,11 @@ from typing import Any
 from align.checks.chat_template import check_chat_template
 from align.checks.costs import check_costs
 from align.checks.finding import Finding
-from align.checks.hub import check_hub
 from align.checks.launch import Launch, check_processes, check_quantized, check_sharded
 from align.checks.lengths import check_tokens, load_tokenizer
-from align.checks.memory import check_memory
+from align.checks.memory import check_memory, check_room
 from align.checks.model import check_adapter, check_experts, check_model, check_model_kwargs
-from align.checks.needs import check_extras, check_needs, check_secrets, check_trackers, check_versions
-from align.checks.output import check_room
+from align.checks.needs import check_extras, check_hub, check_needs, check_secrets, check_trackers, check_versions
 from align.checks.rewards import PREFIXED
 from align.checks.rows import check_mixture, check_rows
 from align.checks.vllm_server import check_cpu_engine, check_vllm_server

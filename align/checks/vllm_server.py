@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from packaging.version import InvalidVersion, Version
 
+from align.checks.devices import torch_build
 from align.checks.finding import Finding
-from align.checks.machine.devices import torch_build
 from align.checks.model import model_config
 from align.checks.needs import vllm_window
 from align.console import say

@@ -51,7 +51,7 @@ def check_rewards(subject: str, words: Sequence[str], as_json: bool, **how: Any)
 
 def check_machine(output_dir: Path, as_json: bool) -> int:
     """Prints the findings about the machine; returns 1 if something is broken, 0 with warnings only."""
-    from align.checks.machine.all_of_it import check_machine
+    from align.checks.machine import check_machine
 
     findings = _found(lambda: check_machine(output_dir), "machine", as_json)
     broken, odd = count(findings, "error"), count(findings, "warning")

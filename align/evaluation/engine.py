@@ -32,8 +32,7 @@ from align.models.checkpoint import Checkpoint, find_checkpoint
 from align.models.policies.answer_keys import digest
 from align.models.policies.asking import Decoding
 from align.options import Media
-from align.recipe.dataset import MediaSettings
-from align.recipe.media_settings import media_settings
+from align.recipe.dataset import MediaSettings, media_settings
 from align.whole_files import write_whole
 
 PLAN_FILE = "models.json"  # in the cache's folder: whose answers are there

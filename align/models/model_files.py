@@ -8,9 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from align.recipe.fields import Source, assigned
 from align.recipe.problems import shown
 from align.recipe.rules import suggestion
-from align.recipe.signatures import Source, assigned
 
 TYPES: Source = ("transformers", "models/auto/auto_mappings.py")
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"

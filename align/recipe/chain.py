@@ -1,13 +1,12 @@
-"""One recipe, two runs: under `then` a policy that the first's reward model rewards, or what starts from its model."""
+"""The method of a recipe, and its second run: a policy that the first rewards, or what starts from the first."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from align.errors import RecipeError
 from align.methods import METHODS
 from align.recipe.problems import shown
-from align.recipe.reading import word_missing
 from align.recipe.rules import suggestion
 
 TRAINED = "trained"  # stands for the model of the first run: as a reward, or as the model of the second
@@ -104,3 +103,26 @@ def _check_first(content: Mapping[str, Any]) -> None:
             "`then` cannot use an adapter: TRL loads it with a random score head. Train all weights "
             "(`use_peft: false`), or a head on the frozen model (`head: ridge`), or use two recipes and merge between."
         )
+
+
+EXAMPLE = next(iter(METHODS))
+
+
+def method_of(content: Mapping[str, Any]) -> str:
+    """Reads the key `method` of a recipe."""
+    method = content.get("method")
+    if isinstance(method, str) and method in METHODS:
+        return method
+    if method is None:
+        raise RecipeError(f"`method` must be one of {', '.join(METHODS)}; {word_missing(content, METHODS)}")
+    hint = suggestion(method, METHODS) if isinstance(method, str) else f" Write one word, as in `method: {EXAMPLE}`."
+    raise RecipeError(f"`method` must be one of {', '.join(METHODS)}; got {shown(method)}.{hint}")
+
+
+def word_missing(content: Mapping[str, Any], methods: Collection[str], prefix: str = "") -> str:
+    """Says what stands there in place of the key, and which line to add, with the method that a misspelt key names."""
+    misspelt = next((key for key in content if key != "method" and suggestion(str(key), ["method"])), None)
+    absent = "got None." if "method" in content else "it is missing."
+    found = f"`{prefix}{misspelt}` looks like it." if misspelt is not None else absent
+    like = next((value for value in content.values() if isinstance(value, str) and value in methods), None)
+    return f"{found} Add a line such as `method: {like or next(iter(methods))}`."

@@ -9,8 +9,8 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
 
 from align.errors import RecipeError
+from align.recipe.fields import Source, source_tree
 from align.recipe.rules import suggestion
-from align.recipe.signatures import Source, source_tree
 from align.recipe.yaml_loader import load_yaml
 from rewards.extras import missing
 

@@ -12,9 +12,8 @@ from align.methods import METHODS
 from align.recipe.chain import second_methods
 from align.recipe.fields import OUR_DEFAULTS, OUR_FOLDER, ConfigField, config_fields
 from align.recipe.model import ModelSettings
-from align.recipe.ranges import Range
 from align.recipe.reward_settings import RewardSettings
-from align.recipe.rules import BOOLEAN_NAMES, NO_NULL, SEVERAL_WORDS, rules_of
+from align.recipe.rules import BOOLEAN_NAMES, NO_NULL, SEVERAL_WORDS, Range, rules_of
 from align.recipe.together import IN_LAUNCH_FILE
 
 REWARD_KEYS = ("reward_funcs", "reward_kwargs", "reward_weights", *RewardSettings.model_fields)

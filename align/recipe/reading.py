@@ -1,6 +1,7 @@
-"""Reads the blocks of a recipe as the classes that say what they may hold: `method`, `dataset`, and any other."""
+"""Reads the blocks of a recipe as the classes that say what they may hold, and names every key that none holds."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -8,7 +9,10 @@ from pydantic import BaseModel, ValidationError
 from align.errors import RecipeError
 from align.methods import METHODS
 from align.recipe.dataset import DatasetConfig, MixedSet
+from align.recipe.fields import config_fields
+from align.recipe.keys import REWARD_KEYS, top_names
 from align.recipe.problems import first_problem, shown
+from align.recipe.reward_settings import short_name
 from align.recipe.rules import suggestion
 
 Block = TypeVar("Block", bound=BaseModel)
@@ -102,24 +106,127 @@ def _read_entry(name: str, value: Any) -> MixedSet:
     return read_block(MixedSet, f"{name}.", block)
 
 
-EXAMPLE = next(iter(METHODS))
+def check_keys(method: str, content: Mapping[str, Any], path: Path, dataset: type[DatasetConfig]) -> None:
+    """Refuses keys that a recipe of the method does not have, and says whose they are."""
+    problems = [*_at_the_top(method, content, path), *_in_dataset(content.get("dataset"), dataset)]
+    if METHODS[method].has_rewards:
+        problems += _in_reward_kwargs(content)
+    if problems:
+        raise RecipeError(" ".join(problems))
 
 
-def method_of(content: Mapping[str, Any]) -> str:
-    """Reads the key `method` of a recipe."""
-    method = content.get("method")
-    if isinstance(method, str) and method in METHODS:
-        return method
-    if method is None:
-        raise RecipeError(f"`method` must be one of {', '.join(METHODS)}; {word_missing(content, METHODS)}")
-    hint = suggestion(method, METHODS) if isinstance(method, str) else f" Write one word, as in `method: {EXAMPLE}`."
-    raise RecipeError(f"`method` must be one of {', '.join(METHODS)}; got {shown(method)}.{hint}")
+def _at_the_top(method: str, content: Mapping[str, Any], path: Path) -> Iterator[str]:
+    known = top_names(method)
+    for key in content:
+        if key in known:
+            continue
+        if key in REWARD_KEYS:
+            others = ", ".join(name for name, other in METHODS.items() if other.has_rewards)
+            yield (
+                f"`{key}` is for methods that reward completions ({others}); {method} learns from its data alone. "
+                f"Remove the key."
+            )
+            continue
+        others = ", ".join(name for name in METHODS if name != method and key in config_fields(name))
+        hint = f" It is a setting of {others}." if others else ""
+        hint += said_elsewhere(str(key), known)
+        yield f"Unknown key `{key}` in {path.name}.{hint or suggestion(str(key), sorted(known))}"
 
 
-def word_missing(content: Mapping[str, Any], methods: Collection[str], prefix: str = "") -> str:
-    """Says what stands there in place of the key, and which line to add, with the method that a misspelt key names."""
-    misspelt = next((key for key in content if key != "method" and suggestion(str(key), ["method"])), None)
-    absent = "got None." if "method" in content else "it is missing."
-    found = f"`{prefix}{misspelt}` looks like it." if misspelt is not None else absent
-    like = next((value for value in content.values() if isinstance(value, str) and value in methods), None)
-    return f"{found} Add a line such as `method: {like or next(iter(methods))}`."
+def _in_dataset(block: Any, kind: type[DatasetConfig]) -> Iterator[str]:
+    if not isinstance(block, Mapping):
+        return
+    yield from unknown_keys(kind, "dataset.", block)
+    yield from _in_columns(block, "dataset.", kind)
+    sets = block.get("mix")
+    for number, entry in enumerate(sets if isinstance(sets, list) else ()):
+        if isinstance(entry, Mapping):
+            named = {key: value for key, value in entry.items() if key not in SAID_OTHERWISE}
+            yield from unknown_keys(MixedSet, f"dataset.mix.{number}.", named)
+            adapter = entry.get("adapter") or block.get("adapter")
+            yield from _in_columns({**entry, "adapter": adapter}, f"dataset.mix.{number}.", kind)
+
+
+def _in_columns(block: Mapping[str, Any], prefix: str, kind: type[DatasetConfig]) -> Iterator[str]:
+    """Words each name of ours that no row is read by; an adapter reads columns of its own."""
+    columns, read = block.get("columns"), getattr(kind, "read", ())
+    if not isinstance(columns, Mapping) or not read or block.get("adapter") is not None:
+        return
+    for ours in columns:
+        if ours not in read:
+            yield (
+                f"Unknown key `{prefix}columns.{ours}`.{suggestion(str(ours), read)} Our names of columns, which "
+                f"stand first, are {', '.join(read)}."
+            )
+
+
+def _in_reward_kwargs(content: Mapping[str, Any]) -> Iterator[str]:
+    kwargs, specs = content.get("reward_kwargs"), [*_texts(content, "reward_funcs"), *_texts(content, "audit_funcs")]
+    names = [short_name(spec) for spec in specs]
+    for name in kwargs if isinstance(kwargs, Mapping) else ():
+        if name not in names:
+            yield (
+                f"`reward_kwargs.{name}` belongs to no reward of `reward_funcs` ({', '.join(names)})."
+                f"{suggestion(str(name), names)}"
+            )
+
+
+def _texts(content: Mapping[str, Any], key: str) -> list[str]:
+    value = content.get(key)
+    return [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str)]
+
+
+OTHER_WORDS = {
+    "model": "model_name_or_path",
+    "model_name": "model_name_or_path",
+    "model_id": "model_name_or_path",
+    "model_path": "model_name_or_path",
+    "torch_dtype": "dtype",
+    "lr": "learning_rate",
+    "epochs": "num_train_epochs",
+    "num_epochs": "num_train_epochs",
+    "steps": "max_steps",
+    "batch_size": "per_device_train_batch_size",
+    "train_batch_size": "per_device_train_batch_size",
+    "micro_batch_size": "per_device_train_batch_size",
+    "eval_batch_size": "per_device_eval_batch_size",
+    "grad_accum": "gradient_accumulation_steps",
+    "group_size": "num_generations",
+    "rollout_n": "num_generations",
+    "kl_coef": "beta",
+    "kl_beta": "beta",
+    "kl_loss_coef": "beta",
+    "rewards": "reward_funcs",
+    "reward": "reward_funcs",
+    "reward_fn": "reward_funcs",
+    "reward_functions": "reward_funcs",
+    "reward_model": "reward_funcs",
+}
+_SENTENCES = {
+    "dataset_name": "The data are `dataset: {path: NAME}`, with `split` and `eval_path` in the same block.",
+    "dataset_path": "The data are `dataset: {path: FILE}`.",
+    "train_dataset": "The data are `dataset: {path: FILE}`.",
+    "train_file": "The data are `dataset: {path: FILE}`.",
+    "eval_dataset": "Rows to evaluate on are `dataset: {eval_path: FILE}`.",
+    "dataset_config": "A subset is named in `dataset: {path: NAME:SUBSET}`.",
+    "dataset_train_split": "The split is `dataset: {split: NAME}`.",
+    "dataset_test_split": "The split is `dataset: {eval_split: NAME}`.",
+    "datasets": "Several data sets are listed under `dataset.mix`.",
+    "max_prompt_length": "TRL cuts no prompts; `align check` names those that do not fit.",
+    "resume": "Where a run goes on is an option of the command: `align train RECIPE --resume auto`.",
+    "time_limit": "It is an option of `align train`: `align train RECIPE --time_limit 3h50m`.",
+    "allow_changed_data": "It is an option of `align train`.",
+    "peft_config": "LoRA is `use_peft: true`, with `lora_r`, `lora_alpha` and `lora_target_modules`.",
+}
+
+
+def said_elsewhere(key: str, known: Collection[str]) -> str:
+    """Words what a recipe says in place of a key from elsewhere, empty for a key that is not known.
+
+    Example:
+        >>> said_elsewhere("lr", {"learning_rate"})
+        ' A recipe says `learning_rate`.'
+    """
+    if key in _SENTENCES:
+        return f" {_SENTENCES[key]}"
+    return f" A recipe says `{OTHER_WORDS[key]}`." if OTHER_WORDS.get(key) in known else ""

@@ -9,19 +9,16 @@ from typing import Any, Union, get_args, get_origin
 
 from align.errors import RecipeError
 from align.methods import METHODS, Method
-from align.recipe.blocks import check_blocks
-from align.recipe.chain import parse_second_run, second_run
+from align.recipe.chain import method_of, parse_second_run, second_run
 from align.recipe.dataset import DatasetConfig
 from align.recipe.fields import OUR_FOLDER, settings_class
 from align.recipe.model import ModelSettings, check_quantization
-from align.recipe.overrides import merge, parse_overrides, resolve_paths
 from align.recipe.problems import shown
-from align.recipe.reading import as_mapping, dataset_class, method_of, read_block, read_dataset
+from align.recipe.reading import as_mapping, check_keys, dataset_class, read_block, read_dataset
 from align.recipe.reward_settings import RewardSettings, check_reward_settings
 from align.recipe.rules import rules_of
-from align.recipe.together import check_together, check_written
-from align.recipe.unknown_keys import check_keys
-from align.recipe.yaml_loader import load_yaml, parse_word
+from align.recipe.together import check_blocks, check_together, check_written
+from align.recipe.yaml_loader import load_yaml, merge, parse_overrides, parse_word, resolve_paths
 from align.secrets import remember_secrets
 from rewards.catalog import REWARDS
 from rewards.extras import missing

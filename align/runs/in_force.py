@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 
-from align.recipe.alarms import DEFAULT_ALARMS
 from align.recipe.keys import keys_of
 from align.recipe.recipe import Recipe
+from align.recipe.reward_settings import DEFAULT_ALARMS
 from align.recipe.yaml_loader import RecipeDumper
 from align.secrets import mask
 

@@ -20,8 +20,7 @@ from align.auditing.traces import find_scores, write_traces
 from align.console import make_console
 from align.errors import UserError
 from align.options import Media, fill, listing, several
-from align.recipe.dataset import DatasetConfig, MediaSettings
-from align.recipe.media_settings import check_media
+from align.recipe.dataset import DatasetConfig, MediaSettings, check_media
 from align.report.audit import build_audit_page, headline
 from align.runs.room import check_writable
 from align.services.options import AuditReading, NamedColumns, Scoring

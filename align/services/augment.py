@@ -10,7 +10,7 @@ from align.methods.pairs.augmentation.settings import Augmentation, check_choice
 from align.models.samplers.endpoint import EndpointSampler
 from align.models.samplers.sampler import Sampler
 from align.options import Media, Reading
-from align.recipe.media_settings import check_media
+from align.recipe.dataset import check_media
 from align.services.options import Reach, Sampling
 
 OF_A_MODEL = ("model", "endpoint")

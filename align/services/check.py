@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from align.assets import find_recipe
 from align.checks.finding import Finding
 from align.checks.launch import read_launch
-from align.checks.output import check_output
+from align.checks.memory import check_output
 from align.errors import RunFolderError
 from align.recipe.recipe import Recipe, load_recipe
 from align.runs.agreement import agree_on_data, agree_on_readings

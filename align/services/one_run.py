@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from align.checks.launch import current_launch
-from align.checks.output import run_bytes
+from align.checks.memory import run_bytes
 from align.console import mask_logs, say
 from align.errors import RecipeError, UserError
 from align.models.hub import full_repository, is_pushed, refusal, repository

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from align.checks.machine.folders import check_locks, has_compiled
+from align.checks.machine import check_locks, has_compiled
 from align.checks.memory import count_parameters
 from align.console import say
 from align.recipe.recipe import Recipe

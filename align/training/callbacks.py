@@ -14,8 +14,8 @@ from transformers import TrainerCallback
 
 from align.console import make_console, say
 from align.errors import RecipeError, UserError
-from align.recipe.alarms import CANARY, alarm_keys, alarm_sentence, logs_of
 from align.recipe.problems import one_line
+from align.recipe.reward_settings import CANARY, alarm_keys, alarm_sentence, logs_of
 from align.recipe.rules import suggestion
 from align.secrets import mask
 

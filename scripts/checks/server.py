@@ -23,7 +23,7 @@ from typing import Any
 from accelerate import Accelerator
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from align.checks.machine.devices import list_gpus
+from align.checks.devices import list_gpus
 from align.models.second_pass.forward import score_letters
 from align.models.second_pass.vllm import second_answers
 from align.models.vllm_rejoin import NotingClient, ServerGeneration

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from align.checks.machine.devices import check_devices
+from align.checks.devices import check_devices
 from scripts.gpu.process import start
 from scripts.gpu.record import (
     FROM_A_GPU,

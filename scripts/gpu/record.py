@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from align.checks.machine.devices import list_gpus, torch_build
+from align.checks.devices import list_gpus, torch_build
 from align.versions import installed_versions
 from scripts.gpu.table import CHECKS, Bar, Check
 

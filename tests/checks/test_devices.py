@@ -5,9 +5,9 @@ import sys
 import pytest
 import torch
 
+from align.checks import devices
+from align.checks.devices import check_devices, list_gpus, torch_build
 from align.checks.launch import Launch, check_quantized
-from align.checks.machine import devices
-from align.checks.machine.devices import check_devices, list_gpus, torch_build
 from align.recipe.recipe import load_recipe
 
 SMI = """#!/bin/sh

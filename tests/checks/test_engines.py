@@ -1,7 +1,7 @@
 import pytest
 from fake_distribution import install
 
-from align.checks.machine.packages import check_engines
+from align.checks.machine import check_engines
 from align.versions import installed_version
 
 

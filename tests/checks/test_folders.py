@@ -2,7 +2,7 @@ import subprocess
 
 import pytest
 
-from align.checks.machine.folders import check_folder, check_folders
+from align.checks.machine import check_folder, check_folders
 
 
 @pytest.fixture

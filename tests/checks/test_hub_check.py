@@ -1,7 +1,7 @@
 import pytest
 from hub_api import asked_by, local_hub
 
-from align.checks.hub import check_hub
+from align.checks.needs import check_hub
 from align.recipe.recipe import load_recipe
 
 

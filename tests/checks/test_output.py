@@ -6,7 +6,7 @@ import pytest
 from observed_table import write_chain_recipe
 
 from align.checks.launch import Launch
-from align.checks.output import check_output, check_room
+from align.checks.memory import check_output, check_room
 from align.recipe.recipe import load_recipe
 from align.runs import room
 from align.runs.owner import LOCK, owned
@@ -80,7 +80,7 @@ def test_too_little_room_is_said_with_both_numbers(recipe, monkeypatch, free, le
     (finding,) = check_room(recipe(), Launch())
     model, checkpoint = finding.numbers["model_bytes"], finding.numbers["checkpoint_bytes"]
     assert 2.9 < checkpoint / model < 3.1  # weights and two moments
-    monkeypatch.setattr("align.checks.output.free_bytes", lambda folder: int(free * model))
+    monkeypatch.setattr("align.checks.memory.free_bytes", lambda folder: int(free * model))
     (finding,) = check_room(recipe(), Launch())
     assert finding.level == level
     assert room.words(int(free * model)) in finding.text

@@ -5,8 +5,7 @@ from contextlib import contextmanager
 import pytest
 from http_answers import answering
 
-from align.checks.machine import ports
-from align.checks.machine.ports import check_port, check_ports, is_free
+from align.checks.machine import _check_server, check_port, check_ports, is_free
 
 
 @contextmanager
@@ -54,5 +53,5 @@ MODELS = {"data": [{"id": "policy", "root": "org/policy"}]}
 )
 def test_a_vllm_server_may_hold_its_port_and_another_server_may_not(answers, level, words):
     with answering(answers) as port:
-        found = ports._check_server(port)
+        found = _check_server(port)
     assert (found.level, words in found.text) == (level, True), found.text

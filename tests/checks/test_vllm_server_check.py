@@ -10,7 +10,7 @@ from vllm_server import serve
 
 from align.checks import vllm_server
 from align.checks.lengths import context_window
-from align.checks.machine.ports import _check_server
+from align.checks.machine import _check_server
 from align.checks.vllm_server import TRANSFER_ROUTES, await_server, check_vllm_server
 from align.cli.app import app
 from align.recipe.recipe import load_recipe

@@ -1,8 +1,7 @@
 import pytest
 
 from align.errors import UserError
-from align.recipe.dataset import MediaSettings
-from align.recipe.media_settings import media_settings
+from align.recipe.dataset import MediaSettings, media_settings
 
 TRAINED = {"num_frames": 8, "max_pixels": 100_000, "media_dir": "./media", "frames_dir": "./frames"}
 

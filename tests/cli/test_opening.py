@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from align.checks.machine.folders import check_locks
+from align.checks.machine import check_locks
 from align.recipe.recipe import load_recipe
 from align.runs.progress import record_start, seconds_last_time
 from align.services.run_words import say_loading

@@ -6,8 +6,7 @@ import pytest
 import yaml
 
 from align.errors import RecipeError
-from align.recipe.overrides import parse_overrides
-from align.recipe.yaml_loader import MAX_BYTES, dump_yaml, load_yaml, parse_yaml
+from align.recipe.yaml_loader import MAX_BYTES, dump_yaml, load_yaml, parse_overrides, parse_yaml
 
 
 def bomb(line):

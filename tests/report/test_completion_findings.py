@@ -5,7 +5,7 @@ import pytest
 from written_run import write_run
 
 from align.methods.rollouts.findings import find_completion_problems, spread_reasons, within_correlation
-from align.recipe.alarms import CANARY
+from align.recipe.reward_settings import CANARY
 from align.report.run.completions import UNKNOWN, reward_weights
 from align.report.run.facts import find_problems
 from align.report.run.folder import read_run_folder

@@ -4,9 +4,9 @@ import pytest
 from some_recipes import OUTCOMES, PROMPTS
 
 from align.methods import METHODS
-from align.recipe.alarms import DEFAULT_ALARMS
 from align.recipe.keys import EXPERIMENTAL, keys_of
 from align.recipe.recipe import load_recipe
+from align.recipe.reward_settings import DEFAULT_ALARMS
 from align.recipe.yaml_loader import dump_yaml, load_yaml, parse_yaml
 from align.runs.folder import check_same_run, record_run
 from align.runs.in_force import HEAD, unwritten

@@ -3,9 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from align.recipe.config_numbers import check_numbers
-from align.recipe.ranges import COUNT, NOT_NEGATIVE, Range
-from align.recipe.rules import Rules
+from align.recipe.rules import COUNT, NOT_NEGATIVE, Range, Rules, check_numbers
 
 RANGES: dict[str, Range] = {"canary_steps": NOT_NEGATIVE, "canary_prompts": COUNT}
 

@@ -25,8 +25,8 @@ from align.methods.grpo import trainer as grpo
 from align.methods.grpo.config import GRPOConfig
 from align.methods.grpo.trainer import GuardedGRPOTrainer
 from align.methods.rollouts.image_prompts import ImagePrompts
-from align.recipe.alarms import CANARY, CANARY_MAX
 from align.recipe.recipe import Recipe
+from align.recipe.reward_settings import CANARY, CANARY_MAX
 from align.training.reward_build import Rewards
 from align.training.reward_repeats import generators_kept
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from align.checks.families import Change, try_families
 from align.checks.finding import Finding
 from align.checks.memory import Footprint, activations
+from align.checks.rewards import Change, try_families
 from align.data.training_data import TrainingData
 from align.experimental.canary import report as canary
 from align.experimental.consistency.prompts import other_prompt, other_wording, prompt_of

@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from align.experimental.consistency.prompts import KNOWN
-from align.recipe.config_numbers import check_numbers
-from align.recipe.ranges import NOT_NEGATIVE, Range
 from align.recipe.recipe import Recipe
-from align.recipe.rules import Rules
+from align.recipe.rules import NOT_NEGATIVE, Range, Rules, check_numbers
 from rewards.scoring.families import ON_PROMPTS, Family, check_specs, find_families
 
 KEY = "`consistency_families`"

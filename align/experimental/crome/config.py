@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from align.experimental.crome.rules import RULES, check_together
 from align.methods.crome.config import CromeConfig
-from align.recipe.config_numbers import check_numbers
+from align.recipe.rules import check_numbers
 
 
 @dataclass

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from align.recipe.ranges import NOT_NEGATIVE
-from align.recipe.rules import Rules
+from align.recipe.rules import NOT_NEGATIVE, Rules
 
 ADAPTER_REFUSED = (
     "`{knob}` adds a term to the score head, and an adapter is saved with a head of its own. "

@@ -5,8 +5,7 @@ from typing import Any
 
 from align.experimental.lfu.rules import RULES, check_together, turned_on
 from align.methods.sft.config import SFTConfig
-from align.recipe.config_numbers import check_numbers
-from align.recipe.rules import check_choice
+from align.recipe.rules import check_choice, check_numbers
 
 
 @dataclass

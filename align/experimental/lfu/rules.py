@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from align.recipe.ranges import COUNT, NOT_NEGATIVE
-from align.recipe.rules import Rules
+from align.recipe.rules import COUNT, NOT_NEGATIVE, Rules
 
 NO_DEEPSPEED = (
     "`lfu_coef` above 0 cannot be trained with DeepSpeed: it updates the weights within the backward pass of the "

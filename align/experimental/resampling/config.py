@@ -3,9 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from align.recipe.config_numbers import check_numbers
-from align.recipe.ranges import NOT_NEGATIVE, Range
-from align.recipe.rules import Rules
+from align.recipe.rules import NOT_NEGATIVE, Range, Rules, check_numbers
 
 KEY = "resample_without_spread"
 RANGES: dict[str, Range] = {KEY: NOT_NEGATIVE}

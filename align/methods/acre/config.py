@@ -7,8 +7,7 @@ from trl import GRPOConfig
 
 from align.methods.acre.rules import RULES
 from align.methods.rollouts.config import SkipConfig
-from align.recipe.config_numbers import check_numbers
-from align.recipe.rules import check_choice
+from align.recipe.rules import check_choice, check_numbers
 from align.recipe.saved_arguments import SavedWithoutSecrets
 from align.training.mended import take_new_names
 

@@ -7,8 +7,7 @@ from typing import Any
 from align.errors import DataError
 from align.methods.rollouts.config import SKIPPING
 from align.recipe.dataset import DatasetConfig, MultipleChoiceDatasetConfig, PromptDatasetConfig
-from align.recipe.ranges import COUNT, NOT_NEGATIVE
-from align.recipe.rules import Rules
+from align.recipe.rules import COUNT, NOT_NEGATIVE, Rules
 from rewards.scoring.families import check_specs
 
 OF_TEXTS = {"answer_reward": None, "gold_column": "answer", "second_answer_tokens": 16}

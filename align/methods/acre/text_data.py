@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from functools import partial
 
-from align.checks.families import try_families
 from align.checks.finding import Finding
 from align.checks.lengths import load_tokenizer
-from align.checks.rewards import spread
+from align.checks.rewards import spread, try_families
 from align.data.prompt_rows import PromptRow
 from align.data.training_data import TrainingData
 from align.errors import DataError

@@ -6,8 +6,7 @@ from trl import RewardConfig
 
 from align.methods.crome.rules import RULES, check_crome
 from align.methods.pairs.config import ShareConfig
-from align.recipe.config_numbers import check_numbers
-from align.recipe.rules import check_choice
+from align.recipe.rules import check_choice, check_numbers
 from align.recipe.saved_arguments import SavedWithoutSecrets
 from align.training.mended import take_new_names
 

@@ -8,9 +8,9 @@ from typing import Any, cast
 from jinja2 import TemplateError
 
 from align.checks.counts import check_counts
+from align.checks.devices import list_gpus
 from align.checks.finding import Finding
 from align.checks.lengths import PromptTokenizer, load_tokenizer
-from align.checks.machine.devices import list_gpus
 from align.checks.memory import Footprint
 from align.data.pairs.pairwise import pairwise_prompt
 from align.data.pairs.reward_pairs import (

@@ -3,8 +3,7 @@
 from typing import Any
 
 from align.methods.pairs.config import SHARING
-from align.recipe.ranges import NOT_NEGATIVE
-from align.recipe.rules import Rules
+from align.recipe.rules import NOT_NEGATIVE, Rules
 
 
 def check_crome(settings: Any) -> None:

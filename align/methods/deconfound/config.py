@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from transformers import TrainingArguments
 
 from align.methods.deconfound.dataset import RULES
-from align.recipe.config_numbers import check_numbers
-from align.recipe.rules import check_choice, check_range
+from align.recipe.rules import check_choice, check_numbers, check_range
 from align.recipe.saved_arguments import SavedWithoutSecrets
 
 

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from jinja2 import TemplateError
 
-from align.checks.batch import check_rows
-from align.checks.counts import check_counts
+from align.checks.counts import check_counts, check_rows
 from align.checks.finding import Finding
 from align.checks.launch import Launch
 from align.checks.lengths import check_positions, context_window, load_tokenizer

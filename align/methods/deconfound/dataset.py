@@ -6,9 +6,8 @@ from typing import Literal, cast
 from pydantic import Field, model_validator
 
 from align.recipe.dataset import DatasetConfig
-from align.recipe.ranges import COUNT
 from align.recipe.recipe import Recipe
-from align.recipe.rules import Rules
+from align.recipe.rules import COUNT, Rules
 
 
 class ObservationDatasetConfig(DatasetConfig):

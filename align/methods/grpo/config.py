@@ -7,7 +7,7 @@ import trl
 from align.methods.grpo.rules import RULES
 from align.methods.grpo.tools.named import specs_of
 from align.methods.rollouts.config import SkipConfig
-from align.recipe.config_numbers import check_numbers
+from align.recipe.rules import check_numbers
 from align.recipe.saved_arguments import SavedWithoutSecrets
 from align.training.mended import take_new_names
 

@@ -4,8 +4,7 @@ from typing import Any
 
 from align.methods.grpo.tools.named import specs_of
 from align.methods.rollouts.config import SKIPPING
-from align.recipe.ranges import POSITIVE
-from align.recipe.rules import Rules
+from align.recipe.rules import POSITIVE, Rules
 
 
 def _check_named(settings: Any) -> None:

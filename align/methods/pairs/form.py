@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from heapq import nlargest
 from typing import TypeVar
 
-from align.checks.batch import check_rows
+from align.checks.counts import check_rows
 from align.checks.finding import Finding
 from align.checks.launch import Launch
 from align.checks.memory import activations

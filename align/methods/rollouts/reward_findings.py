@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from align.recipe.alarms import DEFAULT_ALARMS, alarm_keys, alarm_sentence
+from align.recipe.reward_settings import DEFAULT_ALARMS, alarm_keys, alarm_sentence
 from align.report.charts.axis import format_number
 from align.report.charts.panel import Metrics
 from align.report.run.finding import Finding, percent, recent

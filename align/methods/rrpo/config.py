@@ -6,8 +6,7 @@ from trl import DPOConfig
 
 from align.methods.pairs.config import ShareConfig
 from align.methods.rrpo.rules import RULES, check_rrpo, is_plain_dpo
-from align.recipe.config_numbers import check_numbers
-from align.recipe.rules import check_choice
+from align.recipe.rules import check_choice, check_numbers
 from align.recipe.saved_arguments import SavedWithoutSecrets
 from align.training.mended import take_new_names
 

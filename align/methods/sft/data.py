@@ -10,13 +10,18 @@ from typing import Any, cast
 
 from jinja2 import TemplateError
 
-from align.checks.batch import check_rows
-from align.checks.counts import NAMED, check_counts
+from align.checks.counts import NAMED, check_counts, check_rows
 from align.checks.finding import Finding
 from align.checks.launch import Launch
-from align.checks.lengths import AUDITED, PromptTokenizer, check_positions, context_window, load_tokenizer
+from align.checks.lengths import (
+    AUDITED,
+    PromptTokenizer,
+    check_positions,
+    context_window,
+    load_tokenizer,
+    read_chat_template,
+)
 from align.checks.memory import Footprint, activations
-from align.checks.templates import read_chat_template
 from align.data.problems import DataReport
 from align.data.template_settings import add_template_columns, check_template_columns, template_settings
 from align.data.training_data import Rows, TrainingData, load_training_data

@@ -11,7 +11,7 @@ from tiny import tiny_vl_model_and_processor
 
 from align.experimental.canary.trainer import Canary, CanaryACREConfig
 from align.methods.acre.trainer import ACRETrainer
-from align.recipe.alarms import CANARY
+from align.recipe.reward_settings import CANARY
 from rewards import AnswerConsistency
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,7 @@ from calling import SHOP
 from started import align, metrics_of, train_and_kill
 
 from align.assets import find_recipe
-from align.recipe.alarms import CANARY
+from align.recipe.reward_settings import CANARY
 from align.services.train import run
 
 pytestmark = pytest.mark.slow

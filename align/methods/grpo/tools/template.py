@@ -4,9 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from align.checks.finding import Finding
-from align.checks.lengths import context_window
+from align.checks.lengths import context_window, read_chat_template
 from align.checks.model import model_folder
-from align.checks.templates import read_chat_template
 from align.recipe.problems import one_line
 from align.recipe.recipe import Recipe
 

@@ -1,22 +1,108 @@
-"""Whether the installed packages are those that TrueAlign asks for, and engines of two kinds are not mixed."""
+"""Checks of an installation and a machine: packages, engines, folders and ports, in the order to mend them."""
 
+import errno
 import os
 import platform
 import shutil
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+import time
+from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from align.checks.devices import GIB, check_devices, torch_build
 from align.checks.finding import Finding, Level
-from align.checks.machine.devices import torch_build
-from align.checks.machine.folders import check_locks
+from align.models.vllm_server import ask_server, is_older_server
+from align.recipe.fields import chain_fields
 from align.versions import PACKAGES, installed_version
-from rewards.extras import is_installed, missing, pip_line
+from rewards.extras import is_installed, missing, pip_line, too_small
+
+_LEAST_OUTPUT, _LEAST_CACHE = 10.0, 20.0  # GiB: a checkpoint of 1B parameters with AdamW's moments; a 7B model in bf16
+_TRIAL = 2**20  # bytes
+
+
+def check_folders(output_dir: Path) -> list[Finding]:
+    """Writes and deletes a megabyte where checkpoints and downloaded models go."""
+    found = [check_folder(output_dir, "output folder", _LEAST_OUTPUT, "align doctor --output_dir /path/with/room")]
+    try:
+        from huggingface_hub.constants import HF_HUB_CACHE
+    except ImportError:  # which the packages say
+        return found
+    return [*found, check_folder(Path(HF_HUB_CACHE), "model cache", _LEAST_CACHE, "export HF_HOME=/path/with/room")]
+
+
+def check_folder(folder: Path, name: str, least_gib: float, instead: str) -> Finding:
+    """Tries to write into a folder, or the nearest one above it; below `least_gib` free space there is a warning."""
+    place = folder.expanduser().absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    try:
+        with tempfile.TemporaryFile(dir=place) as file:
+            file.write(bytes(_TRIAL))
+            file.flush()
+    except OSError as error:
+        return _refused(folder, place, name, error, instead)
+    free = shutil.disk_usage(place).free
+    text = f"The {name} {folder} can be written; {free / GIB:.1f} GiB are free."
+    numbers = {"path": str(folder), "free_bytes": free}
+    if free < least_gib * GIB:
+        text += f" Below {least_gib:.0f} GiB a run may stop while it saves. Free some, or use another disk:"
+        return Finding("warning", "disk", text, numbers, instead)
+    return Finding("ok", "disk", text, numbers)
+
+
+def _refused(folder: Path, place: Path, name: str, error: OSError, instead: str) -> Finding:
+    numbers = {"path": str(folder), "error": errno.errorcode.get(error.errno or 0, "")}
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        text = f"The disk of the {name} {folder} is full ({error.strerror}). See what fills it, or use another disk:"
+        return Finding("error", "disk", text, numbers, f"du -xh -d 2 {place} | sort -h | tail")
+    text = f"The {name} {folder} cannot be written: {place}: {error.strerror}. Use another:"
+    return Finding("error", "disk", text, numbers, instead)
+
+
+_STALE = 600.0  # seconds; compiling takes one to three minutes
+_FOLDER = Path("~/.cache/torch_extensions")
+
+
+def extension_folders() -> list[Path]:
+    """Lists the folders into which torch compiles operators, one per operator."""
+    given = os.environ.get("TORCH_EXTENSIONS_DIR")
+    # Without the variable torch puts a folder per version of Python and CUDA in between.
+    places = Path(given).glob("*") if given else _FOLDER.expanduser().glob("*/*")
+    return sorted(place for place in places if place.is_dir())
+
+
+def stale_locks() -> list[Path]:
+    """Lists locks that no compilation can still hold: whoever finds one waits for it for ever, without a word."""
+    locks = [folder / "lock" for folder in extension_folders()]
+    return [lock for lock in locks if lock.is_file() and time.time() - lock.stat().st_mtime > _STALE]
+
+
+def check_locks() -> list[Finding]:
+    """Names each such lock, and the line that removes it."""
+    return [
+        Finding(
+            "warning",
+            "deepspeed",
+            f"{lock} is {(time.time() - lock.stat().st_mtime) / 60:.0f} minutes old: a compilation was killed, and "
+            "every later start waits for it without a word.",
+            fix=f"rm {lock}",
+        )
+        for lock in stale_locks()
+    ]
+
+
+def has_compiled() -> bool:
+    """Tells whether any operator is there, so that a start need not compile."""
+    return any(any(folder.glob("*.so")) for folder in extension_folders())
+
 
 _FOR_DEVELOPERS = {"test", "lint", "docs", "dev"}
 _TELLS = {"eval": "torch", "train": "trl"}  # the package without which nobody has that size
@@ -175,3 +261,104 @@ def _check_deepspeed(has_gpu: bool) -> Finding:
         )
         return Finding("warning", "deepspeed", text, fix="export CUDA_HOME=/usr/local/cuda")
     return Finding("ok", "deepspeed", f"DeepSpeed {version}, with a compiler for its optimizers.")
+
+
+_MASTER = 29500  # torch's and accelerate's default
+
+
+def check_ports() -> list[Finding]:
+    """Tries the port on which processes meet, and the two of TRL's vLLM server, at their defaults."""
+    fields = chain_fields((("trl", "trainer/grpo_config.py", "GRPOConfig"),))
+    server, group = (int(fields[f"vllm_{name}_port"].default) for name in ("server", "group"))
+    master = int(os.environ.get("MASTER_PORT") or _MASTER)
+    return [
+        check_port(master, "of several processes of a run", "accelerate launch --main_process_port {free} ..."),
+        _check_server(server),
+        check_port(group, "for the weights of TRL's vLLM server", "--vllm_group_port {free}"),
+    ]
+
+
+def check_port(port: int, purpose: str, instead: str) -> Finding:
+    """Tries to listen on a port; in use is a warning, since another one, `{free}` in `instead`, will do."""
+    if is_free(port):
+        return Finding("ok", "ports", f"Port {port} ({purpose}) is free.", {"port": port, "free": True})
+    free = next((other for other in range(port + 1, port + 100) if is_free(other)), port + 100)
+    text = f"Port {port} ({purpose}) is in use{_holder(port)}. Choose another:"
+    return Finding("warning", "ports", text, {"port": port, "free": False}, instead.format(free=free))
+
+
+def is_free(port: int) -> bool:
+    """Says whether this machine can listen on a port, on all its addresses."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was just left is free
+        try:
+            listener.bind(("", port))
+        except OSError:
+            return False
+        return True
+
+
+def _check_server(port: int) -> Finding:
+    instead = "vllm serve ... --port {free}  # and in the recipe vllm_server_port: {free}"
+    return (None if is_free(port) else _vllm_server(port)) or check_port(port, "of the vLLM server", instead)
+
+
+def _vllm_server(port: int) -> Finding | None:
+    """Looks for `vllm serve`, which `trl vllm-serve` starts since TRL 1.16, and for the server that it was before."""
+    url, numbers = f"http://127.0.0.1:{port}", {"port": port, "free": False}
+    try:
+        served = ask_server(url)
+    except OSError:
+        return None
+    except ValueError:
+        if not is_older_server(url):
+            return None
+        text = (
+            f"Port {port}: a vLLM server of an older TRL answers. TRL {installed_version('trl')} trains with "
+            f"`vllm serve` only. Stop it, and start:"
+        )
+        fix = (
+            f'VLLM_SERVER_DEV_MODE=1 vllm serve MODEL --port {port} --weight-transfer-config \'{{"backend": "nccl"}}\''
+        )
+        return Finding("warning", "ports", text, numbers, fix)
+    text = (
+        f"Port {port}: a vLLM server answers, with {served.root} on vLLM {served.version or 'of an unknown version'}."
+    )
+    return Finding("ok", "ports", text, numbers)
+
+
+def _holder(port: int) -> str:
+    """Names the process that listens on a port, if this user may know."""
+    import psutil
+
+    try:
+        listening = [
+            c for c in psutil.net_connections("inet") if c.status == psutil.CONN_LISTEN and c.laddr.port == port
+        ]
+        pids = [connection.pid for connection in listening if connection.pid]
+        return f" by {psutil.Process(pids[0]).name()} (process {pids[0]})" if pids else ""
+    except psutil.Error:
+        return ""
+
+
+def check_machine(output_dir: Path) -> list[Finding]:
+    """Checks packages, devices, memory, engines, folders and ports; nothing heavy is imported and nothing is left."""
+    devices = _looked_at("devices", check_devices)
+    has_gpu = any(finding.numbers.get("gpus") for finding in devices)
+    return [
+        *check_packages(),
+        *devices,
+        *check_engines(has_gpu=has_gpu),
+        *check_folders(output_dir),
+        *_looked_at("ports", check_ports),
+    ]
+
+
+def _looked_at(name: str, check: Callable[[], list[Finding]]) -> list[Finding]:
+    """Makes a check, or says that it needs a package which is missing, as in what users ask about."""
+    try:
+        return check()
+    except ImportError as error:
+        if sentence := too_small(f"A look at {name}", error):
+            return [Finding("ok", name, f"Not looked at. {sentence}")]
+        return [Finding("warning", name, f"Not looked at, since a package is missing: {error}")]
