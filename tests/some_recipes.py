@@ -26,7 +26,7 @@ def trainer_class(method: str) -> Any:
 
 def originals_and_sources() -> tuple[Any, Any]:
     """Imports the loaders of what data is made from: answers to edit, and prompts to write pairs for."""
-    from align.methods.crome.augmentation.originals import load_originals
+    from align.methods.crome.augmentation.family import load_originals
     from align.methods.rrpo.augmentation.sources import load_sources
 
     return load_originals, load_sources
@@ -34,7 +34,7 @@ def originals_and_sources() -> tuple[Any, Any]:
 
 def outcome_readers() -> dict[str, Any]:
     """Imports what reads the weights of a model to learn outcomes: for embeddings, and to train it."""
-    from align.methods.deconfound.correction.embeddings import embed
+    from align.methods.deconfound.correction.fitting import embed
     from align.methods.deconfound.trainer import _load
 
     return {"--embedding_model": lambda path: embed(["a", "b"], path), "method": lambda path: _load(path, {})}

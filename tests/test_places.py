@@ -34,9 +34,9 @@ PLACES_OF_EXTRAS = {
         "align.data.media.images",
         "align.data.media.video",
         "align.evaluation.suites.questions.modality",
-        "align.methods.rrpo.augmentation.perturbations",
-        "align.methods.rrpo.augmentation.output",
-        "align.methods.rrpo.vision_spans",
+        "align.methods.rrpo.augmentation.sources",
+        "align.methods.rrpo.augmentation.command",
+        "align.methods.rrpo.spans",
         "align.models.samplers.input_images",
     },
     "deconfound": {

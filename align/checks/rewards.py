@@ -159,10 +159,7 @@ _PROMPTS = 256  # of rows, which a reward model's files are compared with
 
 
 def check_loading(recipe: Recipe) -> list[Finding]:
-    """Loads the user's own rewards in a process that can be killed, before this one loads them.
-
-    Finds those that never end, or end the process; what else is wrong with them is said when they are resolved.
-    """
+    """Loads the user's own rewards in a process that can be killed, before this one; says which hang or die."""
     specs = [spec for spec in recipe.reward_specs if find_model(recipe, spec) is None and not _is_installed(spec)]
     if not specs or not is_first_process():
         return []

@@ -6,7 +6,7 @@ from typing import Any
 
 from align.errors import UserError
 from align.methods import METHODS
-from align.methods.pairs.augmentation.settings import Augmentation, check_choice
+from align.methods.pairs.augmentation.folder import Augmentation, check_choice
 from align.models.samplers.endpoint import EndpointSampler
 from align.models.samplers.sampler import Sampler
 from align.options import Media, Reading

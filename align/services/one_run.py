@@ -42,8 +42,8 @@ def train_stage(stage: Stage, run: Prepared, seconds: float | None, is_shared: b
 
 
 def _train(stage: Stage, run: Prepared, seconds: float | None, is_shared: bool) -> bool:
+    from align.training.as_in_trl import join_process_group
     from align.training.callbacks import FirstStep
-    from align.training.process_group import join_process_group
 
     state = join_process_group(stage.recipe)
     if stage.todo is ToDo.END and stage.checkpoint is not None:
@@ -75,8 +75,8 @@ def _build(stage: Stage, run: Prepared) -> Any:
     from datasets import disable_progress_bars as disable_bars_of_rows
     from transformers.utils.logging import disable_progress_bar
 
+    from align.training.as_in_trl import hide_old_names
     from align.training.build import build_trainer
-    from align.training.mended import hide_old_names
     from align.training.shown_rows import write_pairs
 
     recipe, folder, data = stage.recipe, stage.folder, run.training_data
@@ -116,12 +116,10 @@ def _build(stage: Stage, run: Prepared) -> Any:
 def _run(trainer: Any, stage: Stage, run: Prepared, seconds: float | None, is_shared: bool) -> tuple[int, str | None]:
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+    from align.training.as_in_trl import keep_adapter_dtype, keep_loading, restore_to_one_cpu
     from align.training.callbacks import AlarmLines, BestMetric, LivePage, MetricsFile, PhaseTimer, RunProgress
     from align.training.hub import HubPushes
-    from align.training.mended import keep_adapter_dtype, keep_loading, restore_to_one_cpu
-    from align.training.resuming import EndOfPass, MovingReference, Unlogged
-    from align.training.saving import WholeCheckpoints
-    from align.training.stopping import EarlyEnd, exact_every
+    from align.training.resuming import EarlyEnd, EndOfPass, MovingReference, Unlogged, WholeCheckpoints, exact_every
 
     recipe, folder, launch = stage.recipe, stage.folder, current_launch()
     sizes = run_bytes(recipe, launch)

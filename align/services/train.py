@@ -160,7 +160,7 @@ def _train_stages(
         atexit.register(gc.unfreeze)  # else Triton takes its own, which are never freed, for leaks and lists them
     from accelerate.utils import release_memory
 
-    from align.training.process_group import leave_process_group
+    from align.training.as_in_trl import leave_process_group
 
     code, unpushed = 0, []
     for stage, prepared in zip(stages, runs, strict=True):

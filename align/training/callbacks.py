@@ -51,10 +51,7 @@ class MetricsFile(TrainerCallback):
 
 
 class RunProgress(TrainerCallback):
-    """Shows a bar with the few numbers that matter, or one line per log where there is no terminal.
-
-    As a context it gives the terminal back however training ends. `own` names what the method shows beside those.
-    """
+    """Shows a bar with the few numbers that matter, or a line per log; as a context it gives the terminal back."""
 
     def __init__(self, own: Mapping[str, str] | None = None) -> None:
         first, *rest = SHOWN.items()

@@ -1,4 +1,4 @@
-"""What trainers with reward functions share: rewards that fail are counted, joined, audited, and stop every rank."""
+"""Trainers with reward functions, and how they are guarded: failures are counted, joined, and stop every rank."""
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
@@ -10,33 +10,36 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from accelerate.utils import gather_object
-from transformers import PreTrainedModel
+from transformers import AutoTokenizer, PreTrainedModel
 
+from align.console import say
+from align.data.training_data import Rows
 from align.errors import RewardError
+from align.recipe.recipe import Recipe
+from align.recipe.reward_settings import Reward, short_name
 from align.secrets import mask
-from align.training.audit_signals import audit_signals, text_features
 from align.training.output_head import WholeHead, check_fused_head
 from align.training.reward_records import (
     GOES_ON_AFTER,
     CallRecord,
+    Repeat,
+    add_noise_shares,
     add_spending,
     append_calls,
+    audit_signals,
     call_line,
     call_metrics,
     failure_text,
     invalid_share,
     join_records,
-    record_calls,
-    shown_text,
-    take_spending,
-)
-from align.training.reward_repeats import (
-    Repeat,
-    add_noise_shares,
     pair_scores,
+    record_calls,
     repeat_metrics,
     rows_to_repeat,
     score_again,
+    shown_text,
+    take_spending,
+    text_features,
 )
 from align.training.shown_rows import (
     GOLD_COLUMN,
@@ -49,7 +52,7 @@ from align.training.shown_rows import (
 )
 from rewards.catalog import REWARDS
 from rewards.running.contract.calls import NOT_COLUMNS
-from rewards.running.guard import GuardedReward
+from rewards.running.guard import GuardedReward, GuardSettings, guard_rewards
 from rewards.running.protocol import is_async, own_loop, reads_whole_batch, result_of
 from rewards.running.scores import Composition, Score
 
@@ -67,7 +70,7 @@ class RewardRules:
     audits: Sequence[GuardedReward] = ()  # rewards that are logged and never trained on
     on_invalid: str = "skip"  # with `raise` the first invalid value ends training
     max_invalid_share: float = 0.5  # of a reward's values in the last ten steps, above which training ends
-    signals: bool = True  # whether `align.training.audit_signals` are logged
+    signals: bool = True  # whether `align.training.reward_records` are logged
     repeats: float = 0.0  # share of rows scored again, for noise; not by rewards of whole batches or models
 
 
@@ -312,3 +315,71 @@ def check_no_names(reward_funcs: Any) -> None:
                 f"`reward_funcs` holds the text {func!r}, and a text is the folder or hub id of a reward model here, "
                 f"not a name as in a recipe. Give the function: `rewards.resolve_reward({func!r})`."
             )
+
+
+Rewards = list[Reward]
+
+
+def reward_tokenizer(model: str, *, conversational: bool) -> Any:
+    """Loads a reward model's own tokenizer; TRL would take that of the model an adapter belongs to."""
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    if conversational:
+        return tokenizer
+    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+    return EndedTexts(tokenizer)
+
+
+class EndedTexts:
+    """A tokenizer that ends every text with the end token, where a reward model was trained to be read.
+
+    TRL 1.16 trains reward models on plain texts with an end token, and asks them in GRPO about texts without one.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self._end = str(tokenizer.eos_token or "")
+
+    def __call__(self, text: Sequence[str], **settings: Any) -> Any:
+        """Tokenizes texts."""
+        ended = [one if self._end and one.endswith(self._end) else one + self._end for one in text]
+        return self._tokenizer(text=ended, **settings)
+
+    def __getattr__(self, name: str) -> Any:
+        """Looks up everything else on the tokenizer."""
+        return getattr(self._tokenizer, name)
+
+
+def guard(recipe: Recipe, rewards: Rewards) -> tuple[Rewards, RewardRules]:
+    """Guards the recipe's reward functions as its keys say; reward models stay TRL's, and audits go into the rules."""
+    keys = recipe.rewards
+    settings = GuardSettings(keys.reward_workers, keys.reward_timeout, keys.reward_memory_gb, keys.on_invalid)
+    guarded = iter(guard_rewards([reward for reward in rewards if not isinstance(reward, str)], settings))
+    all_rewards: list[Any] = [reward if isinstance(reward, str) else next(guarded) for reward in rewards]
+    count = len(recipe.reward_funcs)
+    rules = RewardRules(
+        keys.composition(recipe.reward_funcs),
+        all_rewards[count:],
+        keys.on_invalid,
+        keys.max_invalid_share,
+        repeats=keys.reward_repeats,
+    )
+    left_out = [
+        short_name(spec)
+        for spec, reward in zip(recipe.reward_specs, all_rewards, strict=True)
+        if isinstance(reward, str) or reads_whole_batch(reward)
+    ]
+    if keys.reward_repeats and left_out:
+        say(
+            f"`reward_repeats` leaves out {', '.join(left_out)}: a reward model gives the same again, and a reward "
+            "that reads whole batches has no value for some rows of one."
+        )
+    return all_rewards[:count], rules
+
+
+def reward_tokenizers(rewards: Rewards, rows: Rows) -> Any:
+    """Loads the tokenizers of reward models; other rewards have None."""
+    conversational = not isinstance(rows[0]["prompt"], str)
+    return [
+        reward_tokenizer(reward, conversational=conversational) if isinstance(reward, str) else None
+        for reward in rewards
+    ]

@@ -37,10 +37,7 @@ WriteCard = Callable[[Path, int], None]
 
 
 class HubPushes(TrainerCallback):
-    """Pushes what is saved while a run goes on, as `hub_strategy` says; the end is `push_finished`'s.
-
-    A push that fails is told once and stops nothing: the next save, or the end, pushes again.
-    """
+    """Pushes saves as `hub_strategy` says; one that fails is told once, and the next save, or the end, pushes anew."""
 
     def __init__(self, trainer: Any, folder: Path, write_card: WriteCard) -> None:
         self._args, self._folder, self._write_card = trainer.args, folder, write_card

@@ -1,15 +1,25 @@
-"""What became of the calls of rewards in one step, on every rank: counted, timed, and with the worst rows."""
+"""What rewards gave in one step: calls on every rank, values that differ when asked again, and what they go with."""
 
+import asyncio
 import json
+import random
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
+from scipy.stats import rankdata
 
+from align.recipe.reward_settings import FEWEST_REPEATS
 from align.secrets import mask
 from rewards.reading.responses import completion_text
+from rewards.running.contract.trial import first_difference
+from rewards.running.guard import GuardedReward
+from rewards.running.protocol import is_async, result_of
 from rewards.running.scores import LEFT_OUT, Score
 
 NUM_ROWS = 3  # shown of each kind
@@ -177,3 +187,196 @@ def _last_part(text: str) -> str:
 
 def _first_part(text: str) -> str:
     return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]} ..."
+
+
+class Repeat(NamedTuple):
+    """Two values of one completion; `failed` where the reward gave none the second time because it failed."""
+
+    first: float | None
+    again: float | None
+    failed: bool = False
+
+    @property
+    def differs(self) -> bool:
+        """Whether the second value is another one, by more than rounding (1e-4 of the larger, or of 1)."""
+        return self.failed or first_difference([self.first], [self.again]) is not None
+
+
+def rows_to_repeat(scores: Sequence[Score], share: float, ranks: int, seed: Sequence[int]) -> list[int]:
+    """Draws rows of one rank that did not fail, at least `FEWEST_REPEATS` on all ranks together, in a random order."""
+    count = max(int(np.ceil(share * len(scores))), -(-FEWEST_REPEATS // ranks))
+    order = np.random.default_rng(seed).permutation(len(scores)).tolist()
+    return [row for row in order if scores[row].failure is None][:count]
+
+
+def pair_scores(first: Sequence[Score], rows: Sequence[int], again: Sequence[Score]) -> list[Repeat]:
+    """Pairs the scores of rows with those they got when they were scored again."""
+    return [
+        Repeat(first[row].value, score.value, score.failure is not None)
+        for row, score in zip(rows, again, strict=True)
+    ]
+
+
+def repeat_metrics(repeats: Sequence[Repeat], values: np.ndarray, num_generations: int) -> dict[str, float]:
+    """Returns how much a reward differs from itself; NaN where there is nothing to tell it from.
+
+    `values` `(N,)` are those of the whole batch, the completions of a prompt in a row. `flaky_share`: share of the
+    rows whose value differs. `repeat_difference`: mean absolute difference. `noise_variance`: mean of `(a - b)^2 / 2`,
+    the variance of one value around the mean of its completion. `group_variance`: variance of the values inside the
+    groups, pooled. `repeat_icc`: see `icc`.
+    """
+    pairs = np.array([(a, b) for a, b, failed in repeats if a is not None and b is not None and not failed])
+    pairs = pairs.reshape(-1, 2).astype(np.float64)
+    gaps = pairs[:, 0] - pairs[:, 1]
+    return {
+        "flaky_share": _mean(np.array([repeat.differs for repeat in repeats], dtype=np.float64)),
+        "repeat_difference": _mean(np.abs(gaps)),
+        "repeat_icc": icc(pairs),
+        "noise_variance": _mean(gaps**2) / 2,
+        "group_variance": group_variance(values, num_generations),
+    }
+
+
+def icc(pairs: np.ndarray) -> float:
+    """Returns the one-way random intraclass correlation ICC(1,1) of `(n, 2)` values, which is 1 without noise.
+
+    `(MSB - MSW) / (MSB + MSW)`: the mean squares between and within the rows (Shrout and Fleiss, 1979, with k = 2).
+    NaN for fewer than two rows, and where all values are the same.
+    """
+    if len(pairs) < 2:
+        return float("nan")
+    means = pairs.mean(axis=1)
+    between = 2 * ((means - means.mean()) ** 2).sum() / (len(pairs) - 1)
+    within = ((pairs[:, 0] - pairs[:, 1]) ** 2 / 2).mean()
+    return float((between - within) / (between + within)) if between + within > 0 else float("nan")
+
+
+def group_variance(values: np.ndarray, num_generations: int) -> float:
+    """Returns the variance inside groups: squares around each group's mean, over values less groups; NaN without."""
+    groups = [values[start : start + num_generations] for start in range(0, len(values), num_generations)]
+    known = [group[np.isfinite(group)] for group in groups]
+    freedom = sum(max(len(group) - 1, 0) for group in known)
+    squares = sum(float(((group - group.mean()) ** 2).sum()) for group in known if len(group))
+    return squares / freedom if freedom else float("nan")
+
+
+def add_noise_shares(metrics: MutableMapping[str, list[float]]) -> None:
+    """Adds the share of the variance inside groups that is noise, from the means of both since the last log."""
+    for key in [key for key in metrics if key.startswith("rewards/") and key.endswith("/noise_variance")]:
+        reward = key.rpartition("/")[0]
+        variance = _mean(np.array(metrics.get(f"{reward}/group_variance", [])))
+        if variance > 0:
+            metrics[f"{reward}/noise_share"] = [min(1.0, _mean(np.array(metrics[key])) / variance)]
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def score_again(
+    rows: Mapping[GuardedReward, Sequence[int]], given: Mapping[str, Any], device: torch.device
+) -> dict[GuardedReward, list[Score]]:
+    """Scores rows of a batch again, those that are awaited all at once, and puts all random states back."""
+    with generators_kept(device):
+        found = {func: func.score_again(given, own) for func, own in rows.items() if not is_async(func)}
+        awaited = [func for func in rows if is_async(func)]
+        if not awaited:
+            return found
+
+        async def together() -> list[list[Score]]:
+            return await asyncio.gather(*(func.score_again(given, rows[func]) for func in awaited))
+
+        return found | dict(zip(awaited, result_of(together()), strict=True))
+
+
+@contextmanager
+def generators_kept(device: torch.device) -> Iterator[None]:
+    """Puts random states back: a reward that draws from them changes nothing for the trainer."""
+    python, numpy = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)
+
+
+SIGNALS = ("length", "format", "repetition", "format_share")
+NUM_FEATURES = 6
+_MARKS = (r"\n", r"^\s*(?:[-*+]|\d+[.)])\s", r"\*\*|^#+ |```|`", r"<[^<>\n]{1,40}>|\\boxed|\[[^\[\]\n]{1,40}\]")
+_PATTERNS = [re.compile(mark, re.MULTILINE) for mark in _MARKS]
+_WORDS_IN_A_ROW = 4
+
+
+def text_features(texts: Sequence[str], num_tokens: Sequence[int]) -> np.ndarray:
+    """Counts what can be seen of completions without understanding them, `(N, 6)`.
+
+    Tokens; share of runs of four words that came before in the text; and the format: lines, items of lists, marks of
+    emphasis and code, tags and boxes.
+    """
+    return np.array(
+        [
+            [length, repetition(text), *(len(pattern.findall(text)) for pattern in _PATTERNS)]
+            for text, length in zip(texts, num_tokens, strict=True)
+        ],
+        dtype=np.float64,
+    ).reshape(-1, NUM_FEATURES)
+
+
+def repetition(text: str) -> float:
+    """Returns the share of runs of four words that came before in the text; 0 for a text of fewer words.
+
+    Example:
+        >>> repetition("so it is so it is so it is so it is")
+        0.667
+    """
+    words = text.split()
+    runs = [tuple(words[i : i + _WORDS_IN_A_ROW]) for i in range(len(words) - _WORDS_IN_A_ROW + 1)]
+    return round(1 - len(set(runs)) / len(runs), 3) if runs else 0.0
+
+
+def audit_signals(rewards: np.ndarray, features: np.ndarray, num_generations: int) -> dict[str, float]:
+    """Tells how much a reward `(N,)` goes along with features of the text among the completions of a prompt.
+
+    Only differences within a group count, since nothing else of a reward moves the policy. NaN is no reward; the
+    completions of a prompt are in a row. Returns `length`, `repetition` and `format` (number of marks): Spearman
+    correlations in -1..1. `format_share`: share of the reward's variance that a linear fit on the counts of marks
+    explains, less what chance would (adjusted R^2), at least 0. NaN where the reward or the feature does not vary, or
+    rows are too few for the fit.
+    """
+    groups = np.arange(len(rewards)) // num_generations
+    kept = np.isfinite(rewards)
+    rewards, features, groups = rewards[kept], features[kept], groups[kept]
+    marks = features[:, 2:]
+    columns = {"length": features[:, 0], "repetition": features[:, 1], "format": marks.sum(axis=1)}
+    found = {name: _rank_correlation(rewards, column, groups) for name, column in columns.items()}
+    return found | {"format_share": _explained_share(_centred(rewards, groups), _centred(marks, groups), groups)}
+
+
+def _rank_correlation(rewards: np.ndarray, column: np.ndarray, groups: np.ndarray) -> float:
+    """Correlates ranks within groups, so that a prompt with long answers and high rewards is no evidence."""
+    ranks = [np.empty_like(rewards), np.empty_like(rewards)]
+    for group in np.unique(groups):
+        rows = groups == group
+        ranks[0][rows], ranks[1][rows] = rankdata(rewards[rows]), rankdata(column[rows])
+    first, second = (_centred(values, groups) for values in ranks)
+    scale = np.sqrt((first**2).sum() * (second**2).sum())
+    return float((first * second).sum() / scale) if scale > 0 else float("nan")
+
+
+def _explained_share(rewards: np.ndarray, marks: np.ndarray, groups: np.ndarray) -> float:
+    varying = marks[:, marks.std(axis=0) > 0] if len(marks) else marks
+    freedom = len(rewards) - len(np.unique(groups))  # what is left after the groups' means
+    total = (rewards**2).sum()
+    if total <= 0 or freedom <= varying.shape[1] or not varying.shape[1]:
+        return float("nan")
+    fitted = varying @ np.linalg.lstsq(varying, rewards, rcond=None)[0]
+    residual = ((rewards - fitted) ** 2).sum() / (freedom - varying.shape[1])
+    return float(max(0.0, 1 - residual / (total / freedom)))
+
+
+def _centred(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    centred = np.array(values, dtype=np.float64)
+    for group in np.unique(groups):
+        centred[groups == group] -= centred[groups == group].mean(axis=0)
+    return centred

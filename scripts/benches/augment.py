@@ -31,9 +31,8 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from align.methods.crome.augmentation.originals import load_originals
+from align.methods.crome.augmentation.family import CromeSettings, load_originals
 from align.methods.crome.augmentation.pairs import augment_with_model
-from align.methods.crome.augmentation.settings import CromeSettings
 from align.models.samplers.asking import SampledAnswers
 from align.models.samplers.endpoint import EndpointSampler
 from scripts.harness import Options, write_numbers

@@ -60,8 +60,8 @@ def test_saving_the_best_while_completions_are_in_use_is_a_warning(findings):
     ],
 )
 def test_saving_while_completions_are_in_use_is_a_warning(tiny_recipe, findings, changes, every):
-    from align.training.settings import build_config
-    from align.training.stopping import exact_every
+    from align.training.build import build_config
+    from align.training.resuming import exact_every
 
     assert exact_every(build_config(load_recipe(tiny_recipe(**changes)))) == every
     for steps in (every - 1, every, every + 1, 3 * every):

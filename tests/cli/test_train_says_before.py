@@ -15,7 +15,7 @@ from align.runs.stages import find_start
 from align.services.one_run import build_error, named_keys
 from align.services.prepared import prepare
 from align.services.train import run
-from align.training.mended import hide_old_names
+from align.training.as_in_trl import hide_old_names
 
 pytestmark = pytest.mark.slow
 

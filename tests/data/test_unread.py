@@ -10,7 +10,7 @@ from align.data import load_preferences, load_questions, load_reward_pairs
 from align.data.pairs.candidates import load_candidates
 from align.data.pairs.reward_bench import load_reward_bench
 from align.data.prompt_rows import load_prompts
-from align.methods.sft.demonstrations import load_demonstrations
+from align.methods.sft.data import load_demonstrations
 
 PAIR = {"prompt": "q?", "chosen": "q? yes", "rejected": "q? no"}
 SAID = {"prompt": "q?", "completion": "yes"}

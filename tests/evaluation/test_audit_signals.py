@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from align.training.audit_signals import audit_signals, repetition, text_features
+from align.training.reward_records import audit_signals, repetition, text_features
 
 GROUP = 8
 

@@ -10,8 +10,8 @@ from tiny import tiny_model, tiny_tokenizer
 
 from align.methods import METHODS
 from align.models.rewards import resolve_rewards
+from align.training.as_in_trl import keep_adapter_dtype
 from align.training.build import build_trainer
-from align.training.mended import keep_adapter_dtype
 
 bitsandbytes = pytest.importorskip("bitsandbytes", reason="needs the extra `qlora`")
 

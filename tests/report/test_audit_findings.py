@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from written_run import metric_lines, write_run
 
-from align.methods.rollouts.reward_findings import find_audit_falls
+from align.methods.rollouts.findings import find_audit_falls
 from align.report.run.facts import find_problems
 from align.report.run.folder import Series, read_run_folder
 

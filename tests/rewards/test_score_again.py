@@ -7,7 +7,7 @@ import torch
 from awaited_rewards import in_turn
 from unruly_rewards import logging_reward, patient, unruly
 
-from align.training.reward_repeats import score_again
+from align.training.reward_records import score_again
 from rewards.running.guard import AsyncGuardedReward, GuardedReward, GuardSettings
 
 TEXTS = ["a", "bb", "ccc", "dddd"]

@@ -2,7 +2,7 @@ from align.checks.counts import check_counts
 from align.checks.memory import Footprint
 from align.data.pairs.preferences import load_preferences, pairs_to_rows
 from align.data.training_data import load_training_data
-from align.methods.pairs.form import check_form, pair_activations
+from align.methods.pairs.checks import check_form, pair_activations
 
 
 def load(recipe):

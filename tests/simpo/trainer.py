@@ -1,8 +1,7 @@
 import torch
 from trl import DPOTrainer
 
-from align.training.build import as_dataset, eval_dataset, peft_config
-from align.training.settings import build_config
+from align.training.build import as_dataset, build_config, eval_dataset, peft_config
 
 
 class SimPOTrainer(DPOTrainer):

@@ -9,7 +9,7 @@ from some_recipes import PAIRS
 
 from align.assets import find_recipe
 from align.recipe.recipe import load_recipe
-from align.training.process_group import join_process_group
+from align.training.as_in_trl import join_process_group
 
 
 def main(done: Path) -> None:

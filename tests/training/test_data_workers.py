@@ -7,7 +7,7 @@ import torch
 from accelerate import Accelerator
 from torch.utils.data import DataLoader, Dataset
 
-from align.training.mended import Undisturbed, keep_loading
+from align.training.as_in_trl import Undisturbed, keep_loading
 
 
 class Numbers(Dataset):

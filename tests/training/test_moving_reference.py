@@ -5,8 +5,7 @@ from safetensors.torch import load_file
 from trl.trainer.callbacks import SyncRefModelCallback
 
 from align.runs.checkpoints import REFERENCE, copy_model, damage
-from align.training.resuming import MovingReference
-from align.training.saving import WholeCheckpoints
+from align.training.resuming import MovingReference, WholeCheckpoints
 
 
 def trained(folder, resume=None):

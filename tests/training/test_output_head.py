@@ -5,8 +5,7 @@ from tiny import tiny_model, tiny_vl_model_and_processor
 from transformers import AutoConfig, AutoModelForCausalLM, set_seed
 
 from align.errors import UserError
-from align.training.output_head import check_fused_head, read_output_head
-from align.training.token_head import Reference, Tokens, add_token_head
+from align.training.output_head import Reference, Tokens, add_token_head, check_fused_head, read_output_head
 from align.training.token_terms import token_terms
 
 VOCABULARY = 40

@@ -4,7 +4,7 @@ from some_recipes import PROMPTS
 from unruly_rewards import batch_rank, unruly
 
 from align.recipe.recipe import parse_recipe
-from align.training.reward_build import guard
+from align.training.guarded_rewards import guard
 
 
 def test_what_cannot_be_scored_again_is_named_once(capsys):

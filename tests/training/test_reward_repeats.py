@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from align.training.reward_repeats import (
+from align.training.reward_records import (
     Repeat,
     add_noise_shares,
     group_variance,

@@ -1,7 +1,7 @@
 from tiny import tiny_reward_model, tiny_tokenizer
 
 from align.evaluation.suites.reward_model.reward_model import RewardModel
-from align.training.reward_build import reward_tokenizer
+from align.training.guarded_rewards import reward_tokenizer
 
 
 def test_plain_texts_reach_a_reward_model_as_in_its_training(tmp_path):

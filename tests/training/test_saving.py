@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from align.errors import RunFolderError
 from align.runs.checkpoints import damage, list_checkpoints
-from align.training.saving import WholeCheckpoints
+from align.training.resuming import WholeCheckpoints
 
 
 def trained(folder, expected=0, resume=None, **settings):

@@ -4,7 +4,7 @@ import pytest
 
 from align.errors import RecipeError
 from align.recipe.recipe import load_recipe
-from align.training.settings import build_config
+from align.training.build import build_config
 
 REFUSED = [
     ({"generation_kwargs": {"early_stopping": "bar"}}, "`generation_kwargs: .*must be a boolean"),

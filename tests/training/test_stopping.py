@@ -8,7 +8,7 @@ import pytest
 from line_trainer import line_trainer
 from transformers import TrainerCallback
 
-from align.training.stopping import EarlyEnd
+from align.training.resuming import EarlyEnd
 
 
 class SignalAt(TrainerCallback):
@@ -77,7 +77,7 @@ def test_ctrl_c_saves_too_and_one_that_a_launcher_hands_on_is_the_same(tmp_path,
 
 @pytest.mark.usefixtures("interruptible")
 def test_a_second_ctrl_c_ends_at_once(tmp_path, monkeypatch):
-    monkeypatch.setattr("align.training.stopping._SAME", -1.0)
+    monkeypatch.setattr("align.training.resuming._SAME", -1.0)
     early, trainer = EarlyEnd(None), line_trainer(tmp_path)
     trainer.add_callback(SignalAt(3, signal.SIGINT, signal.SIGINT))
     trainer.add_callback(early)
@@ -120,7 +120,7 @@ def test_an_evaluation_and_what_callbacks_do_for_a_save_take_time_before_the_lim
     event, settings, tmp_path, monkeypatch
 ):
     trainer, early, slow = line_trainer(tmp_path, **settings), EarlyEnd(4), Slow(event)
-    monkeypatch.setattr("align.training.stopping.time", slow)
+    monkeypatch.setattr("align.training.resuming.time", slow)
     early._started = 0.0
     trainer.add_callback(early)
     trainer.add_callback(slow)

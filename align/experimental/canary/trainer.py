@@ -24,11 +24,11 @@ from align.methods.acre.trainer import ACRETrainer
 from align.methods.grpo import trainer as grpo
 from align.methods.grpo.config import GRPOConfig
 from align.methods.grpo.trainer import GuardedGRPOTrainer
-from align.methods.rollouts.image_prompts import ImagePrompts
+from align.methods.rollouts.asked_rows import ImagePrompts
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import CANARY, CANARY_MAX
-from align.training.reward_build import Rewards
-from align.training.reward_repeats import generators_kept
+from align.training.guarded_rewards import Rewards
+from align.training.reward_records import generators_kept
 
 MOST_TOKENS = 16  # behind each prompt
 # What would let vLLM's log-probabilities differ from the trainer's with the same weights. The temperature stays: the

@@ -25,8 +25,8 @@ from align.experimental.canary.trainer import (
     CanaryTextACRETrainer,
 )
 from align.experimental.consistency.comparison import Comparison
-from align.experimental.consistency.prompts import KNOWN, other_prompt, other_wording
 from align.experimental.consistency.rules import (
+    KNOWN,
     NO_FSDP,
     NO_MIXTURE,
     NO_PARALLELISM,
@@ -35,6 +35,8 @@ from align.experimental.consistency.rules import (
     check_grpo,
     consistency_families,
     families_of,
+    other_prompt,
+    other_wording,
     with_families,
 )
 from align.methods.acre import build as acre
@@ -42,7 +44,7 @@ from align.methods.acre.second_pass import SecondPassTrainer
 from align.methods.grpo import trainer as grpo
 from align.methods.grpo.trainer import GuardedGRPOTrainer
 from align.recipe.recipe import Recipe
-from align.training.reward_build import Rewards
+from align.training.guarded_rewards import Rewards
 from rewards.scoring.families import ON_PROMPTS, Family, FamilyError
 
 # In the batches that TRL keeps: another prompt of each row, (B, P) on the right, no token where there is none, and the

@@ -9,11 +9,16 @@ from align.checks.memory import Footprint, activations
 from align.checks.rewards import Change, try_families
 from align.data.training_data import TrainingData
 from align.experimental.canary import report as canary
-from align.experimental.consistency.prompts import other_prompt, other_wording, prompt_of
-from align.experimental.consistency.rules import consistency_families, families_of
+from align.experimental.consistency.rules import (
+    consistency_families,
+    families_of,
+    other_prompt,
+    other_wording,
+    prompt_of,
+)
 from align.methods.acre import data as acre
 from align.methods.grpo.tools import checks as grpo
-from align.methods.rollouts.batch import footprint
+from align.methods.rollouts.prompt_data import footprint
 from align.methods.sft import data as sft
 from align.methods.sft.report import REPORT as SFT_REPORT
 from align.recipe.recipe import Recipe

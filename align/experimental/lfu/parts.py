@@ -10,7 +10,7 @@ from align.checks.model import model_folder
 from align.data.training_data import TrainingData
 from align.experimental.lfu.rules import NO_DEEPSPEED, chosen_layers
 from align.methods.sft import data
-from align.methods.sft.demonstrations import Demonstration
+from align.methods.sft.data import Demonstration
 from align.methods.sft.report import REPORT as OF_SFT
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward

@@ -1,17 +1,18 @@
-"""SFT that also learns from the undesirable (LfU, arXiv 2511.13052)."""
+"""SFT that also learns from the undesirable (LfU, arXiv 2511.13052): the step, and how it is taken back whole."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
 from accelerate.logging import get_logger
 from accelerate.utils import DistributedType, is_peft_model
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from align.data.training_data import TrainingData
 from align.experimental.lfu.config import LfUConfig
-from align.experimental.lfu.loss import consistency_sum
+from align.experimental.lfu.loss import ascent_scale, consistency_sum
 from align.experimental.lfu.rules import (
     NO_DEEPSPEED,
     NO_FSDP,
@@ -20,12 +21,120 @@ from align.experimental.lfu.rules import (
     ROUNDED_AWAY,
     chosen_layers,
 )
-from align.experimental.lfu.undesirable import AuxiliaryLoRA, WeightStep
 from align.methods.sft import trainer as sft
-from align.methods.sft.demonstrations import Demonstration
+from align.methods.sft.data import Demonstration
 from align.methods.sft.trainer import CountedSFTTrainer
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
+
+Reduce = Callable[[Tensor], Tensor]
+
+
+class WeightStep:
+    """Moves the trained weights in place; outside `made` they are what they were, to the last bit.
+
+    In place, since with gradient checkpointing the backward pass computes the forward pass again and must find the
+    moved weights: swapping them in for the forward pass alone gives wrong gradients.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._pairs: list[tuple[Tensor, Tensor]] = []  # each weight, and what stands for it in the other state
+
+    @torch.no_grad()
+    def aim(self, alpha: float, mean: Reduce) -> Tensor:
+        """Plans a step of length `alpha` along the gradient; returns its real length, which 16 bits may round away."""
+        trained = [weight for weight in self._model.parameters() if weight.grad is not None]
+        gradients: list[Any] = [weight.grad for weight in trained]
+        scale = ascent_scale(gradients, alpha=alpha)
+        self._pairs = [
+            (weight, (weight.float() + scale.to(weight.device) * gradient.float()).to(weight.dtype))
+            for weight, gradient in zip(trained, gradients, strict=True)
+        ]
+        lengths = [torch.linalg.vector_norm(moved.float() - weight.float()) for weight, moved in self._pairs]
+        return torch.linalg.vector_norm(torch.stack(lengths))
+
+    @contextmanager
+    def made(self) -> Iterator[None]:
+        """Has the weights moved inside, whatever happens there."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    def forget(self) -> None:
+        """Frees the moved weights."""
+        self._pairs = []
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        for weight, other in self._pairs:
+            held = weight.clone()
+            weight.copy_(other)
+            other.copy_(held)
+
+
+class AuxiliaryLoRA:
+    """Moves a term `B A` beside every linear layer of the backbone, which is 0 outside `made`; no weight is touched.
+
+    A is drawn once and has orthonormal rows, so that |B| is the length of the move of the weights. The gradient for B
+    comes with that of the SFT loss, to which B = 0 adds nothing. `seed`, of A, is the same on every process and after
+    a resumption.
+    """
+
+    def __init__(self, backbone: nn.Module, rank: int, seed: int) -> None:
+        self._is_made = False
+        self._steps: list[Tensor] = []
+        self._down: list[Tensor] = []
+        self._up: list[Tensor] = []
+        generator = torch.Generator().manual_seed(seed)
+        for name, module in backbone.named_modules():
+            if isinstance(module, nn.Linear) and "lora_" not in name:
+                basis = torch.linalg.qr(torch.randn(module.in_features, rank, generator=generator))[0]
+                device = module.weight.device
+                self._down.append(basis.T.contiguous().to(device))
+                self._up.append(
+                    torch.zeros(module.out_features, len(basis.T), device=device, requires_grad=True)  # B
+                )
+                module.register_forward_hook(self._hook(len(self._up) - 1))
+        if not self._up:
+            raise ValueError(
+                "`lfu_mode: aux_lora` stands beside linear layers, and this model has none. Use `params`."
+            )
+
+    def aim(self, alpha: float, mean: Reduce) -> Tensor:
+        """Plans B and forgets its gradient."""
+        gradients = [torch.zeros_like(up) if up.grad is None else mean(up.grad) for up in self._up]
+        scale = ascent_scale(gradients, alpha=alpha)
+        self._steps = [scale * gradient for gradient in gradients]
+        for up in self._up:
+            up.grad = None
+        return torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(step) for step in self._steps]))
+
+    @contextmanager
+    def made(self) -> Iterator[None]:
+        """Has B beside the layers inside, whatever happens there."""
+        self._is_made = True
+        try:
+            yield
+        finally:
+            self._is_made = False
+
+    def forget(self) -> None:
+        """Frees the plan."""
+        self._steps = []
+
+    def _hook(self, place: int) -> Callable[..., Tensor | None]:
+        def add(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
+            if not self._is_made and not (module.training and torch.is_grad_enabled()):
+                return None
+            up = self._steps[place] if self._is_made else self._up[place]
+            read = inputs[0] @ self._down[place].to(inputs[0].dtype).T
+            return output + (read @ up.to(read.dtype).T).to(output.dtype)
+
+        return add
+
 
 logger = get_logger(__name__)
 Batch = dict[str, Any]

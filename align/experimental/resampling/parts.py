@@ -10,7 +10,7 @@ from align.experimental.resampling.config import KEY, NO_IMAGES, NO_VERSIONS, ba
 from align.methods.acre import data as acre
 from align.methods.grpo.report import REPORT as GRPO_REPORT
 from align.methods.grpo.tools import checks as grpo
-from align.methods.rollouts import batch
+from align.methods.rollouts import prompt_data
 from align.methods.rollouts.report import REPORT as ROLLOUT_REPORT
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
@@ -50,7 +50,7 @@ def check_rows(recipe: Recipe, rows: Rows) -> list[Finding]:
 
 def check_batch(recipe: Recipe, launch: Launch, num_rows: int) -> list[Finding]:
     """Checks the batch as for both methods, and whether groups of completions can be replaced."""
-    findings = batch.check_batch(recipe, launch, num_rows)
+    findings = prompt_data.check_batch(recipe, launch, num_rows)
     if any(each.level == "error" for each in findings):
         return findings
     generations = int(recipe.settings.num_generations)

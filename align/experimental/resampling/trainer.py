@@ -34,7 +34,7 @@ from align.methods.grpo import trainer as grpo
 from align.methods.grpo.config import GRPOConfig
 from align.methods.grpo.trainer import GuardedGRPOTrainer
 from align.recipe.recipe import Recipe
-from align.training.reward_build import Rewards
+from align.training.guarded_rewards import Rewards
 
 if TYPE_CHECKING:
     from trl import GRPOTrainer as Parent

@@ -9,10 +9,9 @@ from align.methods.rollouts.prompt_data import rows_together
 from align.recipe.dataset import MultipleChoiceDatasetConfig
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import short_name
-from align.training.build import as_dataset, eval_dataset, peft_config, processing_class
+from align.training.build import as_dataset, build_config, eval_dataset, peft_config, processing_class
+from align.training.guarded_rewards import Rewards, guard, reward_tokenizers
 from align.training.model_card import Card, Rows
-from align.training.reward_build import Rewards, guard, reward_tokenizers
-from align.training.settings import build_config
 
 
 def build(

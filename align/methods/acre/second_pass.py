@@ -13,13 +13,11 @@ from trl import GRPOTrainer
 
 from align.console import say
 from align.methods.acre.config import ACREConfig
-from align.methods.rollouts.image_prompts import ImagePrompts
-from align.methods.rollouts.rows_together import EarlierPasses
+from align.methods.rollouts.asked_rows import EarlierPasses, ImagePrompts
 from align.methods.rollouts.zero_advantage import SkipZeroAdvantage
 from align.models.vllm_engine import vllm_rollouts
-from align.training.as_in_trl import with_args
+from align.training.as_in_trl import old_names_hidden, with_args
 from align.training.guarded_rewards import GuardedRewards, RewardRules
-from align.training.mended import old_names_hidden
 from rewards.reading.responses import ResponseFormat
 
 

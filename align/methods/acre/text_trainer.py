@@ -13,14 +13,14 @@ from align.errors import DataError
 from align.methods.acre.outcomes import SecondText, TextRow, text_metrics, text_table
 from align.methods.acre.rules import check_only_texts
 from align.methods.acre.second_pass import SecondPassTrainer, Twice
-from align.methods.rollouts.rows_together import RowsTogether
+from align.methods.rollouts.asked_rows import RowsTogether
 from align.models.second_pass.answer_place import TextPlace, text_place
 from align.models.second_pass.answers import write_answers
 from align.models.second_pass.forward import SecondPassRow
 from align.models.second_pass.image_memo import is_sharded
 from align.models.second_pass.vllm import written_answers
 from align.training.guarded_rewards import RewardRules
-from align.training.reward_repeats import generators_kept
+from align.training.reward_records import generators_kept
 from rewards.running.guard import GuardedReward
 from rewards.running.protocol import result_of
 from rewards.scoring.families import ChangedPrompt, Family, FamilyError, as_family, change_prompt, find_families

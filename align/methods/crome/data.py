@@ -26,10 +26,23 @@ from align.data.problems import DataReport
 from align.data.template_settings import template_settings
 from align.data.training_data import Rows, TrainingData, load_stream, load_training_data
 from align.errors import DataError, asked_by
-from align.methods.pairs.form import LONGER, audited, check_form, check_implicit, length_ratio, pair_activations
-from align.methods.pairs.lengths import check_window, level_of_loss, name_rows, raise_limit
-from align.methods.pairs.spans import spread
-from align.methods.pairs.tokens import check_template, find_equal, render_pair, word_equal
+from align.methods.pairs.checks import (
+    LONGER,
+    audited,
+    check_form,
+    check_implicit,
+    check_template,
+    check_window,
+    find_equal,
+    length_ratio,
+    level_of_loss,
+    name_rows,
+    pair_activations,
+    raise_limit,
+    render_pair,
+    spread,
+    word_equal,
+)
 from align.recipe.dataset import RewardPairDatasetConfig
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward

@@ -36,10 +36,7 @@ def add_pairwise_head(model: PreTrainedModel, labels: tuple[int, int]) -> None:
 
 @contextmanager
 def as_pairwise(given: dict[str, Any]) -> Iterator[None]:
-    """Turns the model among a trainer's arguments into a pairwise one, and loads what is only named.
-
-    Inside, the settings do not say how it was loaded: TRL warns that it does not use that.
-    """
+    """Turns the model among a trainer's arguments into a pairwise one, and loads what is only named."""
     config: CromeConfig = given["args"]
     used = config.model_init_kwargs
     init: dict[str, Any] = dict(used or {})  # type: ignore[arg-type]

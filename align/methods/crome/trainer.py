@@ -31,10 +31,9 @@ from align.methods.pairs.shared_prompts import SharedPrompts
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
 from align.training.as_in_trl import Preparation, gather_rows, with_args
-from align.training.build import eval_dataset, peft_config, training_rows
+from align.training.build import build_config, eval_dataset, peft_config, training_rows
 from align.training.model_card import Card, Rows
 from align.training.resuming import TokenCount
-from align.training.settings import build_config
 from align.training.streams import StreamCounts, endless, kept_rows, usable_rows
 
 

@@ -10,30 +10,31 @@ from align.data.tables.observations import ObservationReader, Observations, Role
 from align.data.tables.reading import Table
 from align.errors import RunFolderError, UserError
 from align.methods.deconfound.correction.diagnosing import MOST_ROWS, MOST_TEXTS, diagnose, sample_groups
-from align.methods.deconfound.correction.fitting import apply as apply_correction
 from align.methods.deconfound.correction.fitting import (
+    ESTIMATORS,
+    CorrectionSettings,
     fit,
     fit_in_chunks,
     fits_in_chunks,
     load_correction,
     num_unknown_groups,
 )
+from align.methods.deconfound.correction.fitting import apply as apply_correction
 from align.methods.deconfound.correction.output import (
     CORRECTION_FILE,
     DIAGNOSTICS_FILE,
     PAGE_FILE,
     TABLE_FILE,
     check_new_folder,
+    sample_pairs,
     write_card,
     write_corrected,
     write_json,
     write_lines,
 )
-from align.methods.deconfound.correction.pairs import sample_pairs
-from align.methods.deconfound.correction.settings import ESTIMATORS, CorrectionSettings
 from align.methods.deconfound.options import Columns, Estimation, PairsOf, TableReading
 from align.methods.deconfound.words import facts_of, left_out, notes_of, sentences_of
-from align.methods.pairs.augmentation.settings import check_at_least_one, check_choice
+from align.methods.pairs.augmentation.folder import check_at_least_one, check_choice
 from align.options import fill, listing, several
 from align.runs.room import check_writable
 from rewards.correction import Correction
@@ -261,7 +262,7 @@ def _apply(reader: ObservationReader, correction: Correction, out: Path) -> list
 
 
 def _embed(rows: Observations, model: str) -> Any:
-    from align.methods.deconfound.correction.embeddings import embed
+    from align.methods.deconfound.correction.fitting import embed
 
     if rows.text is None:
         raise UserError("`--embedding_model` reads the text. Name its column with `--text`.")
@@ -304,7 +305,7 @@ def _write(
     facts: Mapping[str, str],
     notes: Sequence[str],
 ) -> None:
-    from align.methods.deconfound.correction_page import build_correction_page
+    from align.methods.deconfound.words import build_correction_page
 
     write_json(out / DIAGNOSTICS_FILE, dict(numbers) | {"counts": reader.report.counts, "notes": list(notes)})
     write_card(out, correction, facts, notes)

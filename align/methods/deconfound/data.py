@@ -27,8 +27,14 @@ from align.data.tables.outcome_rows import ObservedText, Scale, confounder_prefi
 from align.data.tables.reading import Table
 from align.data.training_data import Rows, TrainingData, fingerprints
 from align.errors import DataError, asked_by
-from align.methods.deconfound.correction.fitting import apply, confounders_of, fit, load_correction, num_unknown_groups
-from align.methods.deconfound.correction.settings import CorrectionSettings
+from align.methods.deconfound.correction.fitting import (
+    CorrectionSettings,
+    apply,
+    confounders_of,
+    fit,
+    load_correction,
+    num_unknown_groups,
+)
 from align.methods.deconfound.dataset import ObservationDatasetConfig
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward

@@ -32,10 +32,7 @@ def find_head(model: nn.Module) -> nn.Linear:
 
 
 def solve_head(model: nn.Module, batches: Iterable[dict[str, Tensor]], accelerator: Any) -> Solved:
-    """Puts the ridge solution into the score head; the penalty is chosen by the leave-one-out error.
-
-    `accelerator` gathers the rows of all processes, so that each solves for the same head.
-    """
+    """Puts the ridge solution over the rows of all processes into the score head; leave-one-out picks the penalty."""
     from sklearn.linear_model import RidgeCV
 
     head = find_head(model)

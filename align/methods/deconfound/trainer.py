@@ -26,9 +26,8 @@ from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
 from align.secrets import mask
 from align.training.as_in_trl import gather_rows
-from align.training.build import as_dataset, eval_dataset, peft_config, processing_class
+from align.training.build import as_dataset, build_config, eval_dataset, model_kwargs, peft_config, processing_class
 from align.training.model_card import Card, Rows
-from align.training.settings import build_config, model_kwargs
 from rewards.correction import Correction
 
 CORRECTION_FILE = "correction.json"

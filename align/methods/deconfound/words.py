@@ -1,18 +1,22 @@
-"""What `align deconfound` says about a table and its correction."""
+"""What `align deconfound` says about a table and its correction: in the terminal, and on one HTML page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from align.console import make_console, make_table
 from align.data.tables.observations import ObservationReader, ObservationReport, Roles
-from align.methods.deconfound.correction.settings import CorrectionSettings
-from align.report.charts.interval import in_words
+from align.methods.deconfound.correction.fitting import CorrectionSettings
+from align.report.charts.axis import format_number
+from align.report.charts.drawing import Chart
+from align.report.charts.interval import Interval, draw_intervals, in_words
+from align.report.page import write_page
 from align.report.run.finding import percent
 from rewards.correction import Correction
 
 if TYPE_CHECKING:
     from align.methods.deconfound.command import DeconfoundResult
+
 
 MUCH = 0.05  # share of the reward that groups explain
 
@@ -126,3 +130,260 @@ def left_out(report: ObservationReport) -> list[str]:
         *(f"{count:>9,}  rows without {name}, left out" for name, count in report.missing.items()),
         *(f"{count:>9,}  rows left out: {rule}" for rule, count in report.reasons.items()),
     ]
+
+
+_MOST_CHARTS = 6
+
+
+def build_correction_page(
+    correction: Correction, numbers: Mapping[str, Any], facts: Mapping[str, str], notes: Sequence[str], out: Path
+) -> Path:
+    """Writes the page of a correction, with the numbers of `diagnose`."""
+    return write_page(
+        "correction.html.j2",
+        out,
+        package="align.methods.deconfound",
+        title=f"Correction of {facts['Outcome']}",
+        facts=facts,
+        warnings=[*correction.warnings, *notes],
+        correction=correction,
+        fell_back=correction.requested if correction.estimator != correction.requested else "",
+        charts=_charts(correction, numbers),
+        sections=sections(correction, numbers),
+        in_grpo=in_grpo(numbers),
+    )
+
+
+def _charts(correction: Correction, numbers: Mapping[str, Any]) -> list[Chart]:
+    before_after = [
+        Interval(each["name"], series, each["correlation"], each["low"], each["high"])
+        for series, key in (("outcome", "before"), ("corrected reward", "after"))
+        for each in numbers[key]
+        if each["correlation"] is not None
+    ]
+    if not before_after:
+        return []
+    note = "With 95 % intervals. What is left may be the worth of the texts that go with a confounder."
+    charts = [draw_intervals("Association with the confounders", note, before_after, "correlation")]
+    note = "With 95 % intervals. `none` removes nothing."
+    for place, name in enumerate(correction.confounders[:_MOST_CHARTS]):
+        estimates = [
+            Interval(each["estimator"], "", each["coefficients"][place], *each["intervals"][place])
+            for each in numbers["sensitivity"]["estimates"]
+        ]
+        charts.append(draw_intervals(f"Effect of {name} by estimator", note, estimates, "outcome per unit"))
+    return charts
+
+
+Numbers = Mapping[str, Any]
+
+
+class Section(NamedTuple):
+    """A heading, how to read what is under it, and a table; without rows the note stands alone."""
+
+    title: str
+    note: str
+    columns: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
+
+
+def sections(correction: Correction, numbers: Numbers) -> list[Section]:
+    """Lists every table that the diagnostics hold."""
+    made = (_explained, _associations, _first_stage, _overlap, _placebo, _sensitivity, _agreement, _additivity)
+    return [_coefficients(correction), *(section for make in made for section in make(correction, numbers))]
+
+
+def in_grpo(numbers: Numbers) -> str:
+    """Says where the correction reaches a policy that GRPO trains."""
+    text = (
+        "GRPO subtracts the mean reward of the responses to one prompt, so a correction that is the same for all "
+        "responses to a prompt cancels there: raw and corrected outcome train the same policy. It counts where "
+        "responses to one prompt were observed under different confounders, and wherever rewards of different prompts "
+        "are compared: in a reward model, in pairs across prompts, and in picking data. A policy's new responses have "
+        "no confounder to correct for; train a reward model on the corrected outcome (`method: deconfound`) and use "
+        "that as the reward, which is a correction per response."
+    )
+    within = numbers.get("within")
+    if within is None:
+        return text + " Without `prompt` or `groups` the share that cancels is not known here."
+    return (
+        f"{text} In this table {percent(within['share_within'])} of the correction's variance lies within a "
+        f"{within['by']}; the rest would cancel. {within['num_with_several']:,} of {within['num_labels']:,} "
+        f"{within['by']}s have several rows."
+    )
+
+
+def _coefficients(correction: Correction) -> Section:
+    note = (
+        f"Change of the outcome per unit of the confounder, by {correction.estimator}, with 95 % intervals. The "
+        "reward is the outcome at the mean of every confounder."
+    )
+    rows = [
+        (name, in_words(slope, *interval), format_number(error), format_number(mean))
+        for name, slope, interval, error, mean in zip(
+            correction.confounders, correction.coefficients, correction.intervals, correction.standard_errors,
+            correction.means, strict=True,
+        )
+    ]  # fmt: skip
+    if correction.group_effects:
+        note += f" {len(correction.group_effects):,} groups have an effect of their own, too."
+    return Section("Effect of the confounders", note, ("confounder", "effect", "standard error", "mean"), rows)
+
+
+def _explained(correction: Correction, numbers: Numbers) -> Iterator[Section]:
+    note = (
+        "Share of the variance that each named column explains by itself, a number by a line, a category or the "
+        "groups by the means of their rows, less what chance explains. What is left in the reward may be what texts "
+        "are worth."
+    )
+    if any(each["kind"] == "groups" for each in numbers["explained"]):
+        note += f" `groups` are {what_groups_are(correction)}."
+    rows = [
+        (each["name"], each["kind"], share_in_words(each["before"]), share_in_words(each["after"]))
+        for each in numbers["explained"]
+    ]
+    yield Section("What each column explains", note, ("column", "is a", "of the outcome", "of the reward"), rows)
+
+
+def _associations(correction: Correction, numbers: Numbers) -> Iterator[Section]:
+    note = (
+        "Correlation of outcome and corrected reward with each confounder. It need not end at 0: where texts that are "
+        "worth more go with a confounder, their worth keeps a correlation with it. Only the naive residual always "
+        "ends at 0."
+    )
+    rows = [
+        (old["name"], _interval(old, "correlation"), _interval(new, "correlation"))
+        for old, new in zip(numbers["before"], numbers["after"], strict=True)
+    ]
+    yield Section("Association with the confounders", note, ("confounder", "outcome", "corrected reward"), rows)
+
+
+def _first_stage(correction: Correction, numbers: Numbers) -> Iterator[Section]:
+    if not numbers["first_stage"]:
+        return
+    note = "How well the instruments move each confounder, after the text was taken off. Below F = 10 they are weak."
+    p_value, test = (correction.details.get(f"overidentification_{name}") for name in ("p", "test"))
+    if p_value is not None:
+        note += (
+            f" There are more instruments than confounders, so they can contradict each other: p = "
+            f"{format_number(p_value)} ({test}); a small one says that at least one reaches the outcome in another "
+            "way."
+        )
+    elif test is not None:
+        note += f" There are more instruments than confounders, but whether they contradict each other is {test}."
+    else:
+        note += " There are no more instruments than needed, so nothing here can tell a bad one."
+    rows = [
+        (
+            each["name"],
+            _number(each["f_statistic"]),
+            _number(each["partial_r2"]),
+            "weak" if each["is_weak"] else "strong",
+        )
+        for each in numbers["first_stage"]
+    ]
+    yield Section("First stage", note, ("confounder", "F", "share explained", ""), rows)
+
+
+def _overlap(correction: Correction, numbers: Numbers) -> Iterator[Section]:
+    knows = "the text and the other confounders" if numbers["overlap_knows_text"] else "the other confounders"
+    note = (
+        f"Similar texts must have been seen with high and low confounders. `explained` is the share of a confounder "
+        f"that {knows} predict; near 1 nothing is left to learn from. Effective rows are those that carry the "
+        "estimate; a third of all is ordinary."
+    )
+    explained = correction.details.get("text_r2", {}).get("outcome")
+    if explained is not None:
+        note += f" Out of fold, the text explains {percent(explained)} of the outcome."
+    inflation = {each["name"]: each["inflation"] for each in numbers["collinearity"]}
+    rows = [
+        (
+            each["name"], percent(each["explained"]), f"{each['effective_rows']:,.0f}", percent(each["share"]),
+            _number(inflation.get(each["name"])),
+        )
+        for each in numbers["overlap"]
+    ]  # fmt: skip
+    columns = ("confounder", "explained", "effective rows", "of all rows", "variance inflation")
+    yield Section("Overlap", note, columns, rows)
+
+
+def _placebo(correction: Correction, numbers: Numbers) -> Iterator[Section]:
+    if not numbers["placebo"]:
+        return
+    note = (
+        "The same estimate after a permutation that removes every effect. Permuted confounders must have effects "
+        "about 0 and intervals that hold 0 in about 95 %; permuted instruments must have a first-stage F about 1. A "
+        "placebo that holds does not show that the assumptions are true."
+    )
+    rows = []
+    for each in numbers["placebo"]:
+        if "not_run" in each:
+            rows.append((each["what"], f"not run: {each['not_run']}", "", ""))
+            continue
+        means = [sum(column) / len(column) for column in zip(*each["coefficients"], strict=True)]
+        effects = ", ".join(map(format_number, means)) if each["what"] == "confounder" else "not meant to be 0"
+        coverage = percent(each["coverage"]) if each["what"] == "confounder" else ""
+        strengths = [value for value in each["strengths"] if value is not None]
+        strength = format_number(sum(strengths) / len(strengths)) if strengths else ""
+        rows.append(
+            (f"{each['what']}, {each['repeats']} times, {each['num_rows']:,} rows", effects, coverage, strength)
+        )
+    yield Section("Placebo", note, ("permuted", "mean effects", "intervals with 0", "mean F"), rows)
+
+
+def _sensitivity(correction: Correction, numbers: Numbers) -> Iterator[Section]:
+    note = (
+        "Estimators with different assumptions on the same rows. Where they agree, the assumptions matter little; "
+        "where they do not, the table cannot say which is right."
+    )
+    found = numbers["sensitivity"]
+    names = correction.confounders
+    rows = [
+        (each["estimator"], f"{each['num_rows']:,}", *(
+            in_words(slope, *interval)
+            for slope, interval in zip(each["coefficients"], each["intervals"], strict=True)
+        ))
+        for each in found["estimates"]
+    ]  # fmt: skip
+    rows += [(name, "not run", reason, *("" for _ in names[1:])) for name, reason in found["not_run"].items()]
+    yield Section("Sensitivity to the estimator", note, ("estimator", "rows", *names), rows)
+
+
+def _agreement(correction: Correction, numbers: Numbers) -> Iterator[Section]:
+    found = numbers["sensitivity"]
+    if not found["names"]:
+        return
+    note = (
+        f"Rank correlation of the rewards by two estimators, and in brackets the share of the best tenth that they "
+        f"have in common, on {numbers['num_rows']:,} rows."
+    )
+    rows = [
+        (name, *(f"{_number(rank)} ({percent(top)})" for rank, top in zip(ranks, tops, strict=True)))
+        for name, ranks, tops in zip(found["names"], found["rank_correlation"], found["top_overlap"], strict=True)
+    ]
+    yield Section("Do the rankings agree?", note, ("", *found["names"]), rows)
+
+
+def _additivity(correction: Correction, numbers: Numbers) -> Iterator[Section]:
+    if not numbers["additivity"]:
+        note = "Whether one slope fits every text is tested where the text is known to the estimator; it was not here."
+        yield Section("Additivity", note)
+        return
+    note = (
+        "Terms that must be 0 if a confounder adds the same for every text, in proportion: its product with the "
+        "predicted worth of the text, and its square. An interval without 0 says that one slope removes too much from "
+        "some texts and too little from others."
+    )
+    rows = [
+        (each["term"], _interval(each, "coefficient"), format_number(each["p_value"]))
+        for each in numbers["additivity"]
+    ]
+    yield Section("Additivity", note, ("term", "coefficient", "p"), rows)
+
+
+def _interval(numbers: Numbers, key: str) -> str:
+    return interval_in_words(numbers, key)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else format_number(value)

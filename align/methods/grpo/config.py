@@ -9,7 +9,7 @@ from align.methods.grpo.tools.named import specs_of
 from align.methods.rollouts.config import SkipConfig
 from align.recipe.rules import check_numbers
 from align.recipe.saved_arguments import SavedWithoutSecrets
-from align.training.mended import take_new_names
+from align.training.as_in_trl import take_new_names
 
 
 @dataclass

@@ -13,18 +13,15 @@ from align.data.training_data import TrainingData
 from align.methods.grpo.tools.guarded import Limits, guard_environment, guard_tools
 from align.methods.grpo.tools.named import named_by
 from align.methods.grpo.tools.rollouts import ToolRollouts
-from align.methods.rollouts.image_prompts import ImagePrompts
+from align.methods.rollouts.asked_rows import EarlierPasses, ImagePrompts, RowsTogether
 from align.methods.rollouts.prompt_data import rows_together
-from align.methods.rollouts.rows_together import EarlierPasses, RowsTogether
 from align.methods.rollouts.zero_advantage import SkipZeroAdvantage
 from align.models.vllm_engine import vllm_rollouts
 from align.recipe.recipe import Recipe
 from align.training.as_in_trl import with_args
-from align.training.build import as_dataset, eval_dataset, peft_config, processing_class
-from align.training.guarded_rewards import GuardedRewards, RewardRules
+from align.training.build import as_dataset, build_config, eval_dataset, peft_config, processing_class
+from align.training.guarded_rewards import GuardedRewards, RewardRules, Rewards, guard, reward_tokenizers
 from align.training.model_card import Card, Rows
-from align.training.reward_build import Rewards, guard, reward_tokenizers
-from align.training.settings import build_config
 
 
 class GuardedGRPOTrainer(GuardedRewards, SkipZeroAdvantage, RowsTogether, ToolRollouts, ImagePrompts, GRPOTrainer):

@@ -1,24 +1,186 @@
-"""What runs that sample completions put on their page."""
+"""What runs that sample completions and reward them put on their page, and its charts."""
 
 from collections.abc import Sequence
 
-from align.methods.rollouts.findings import find_completion_problems, find_rollout_problems
-from align.methods.rollouts.panels import (
-    COMPARED,
-    OUTCOME_PANELS,
-    ROLLOUT_PANELS,
-    STEP_TIME,
-    call_charts,
-    letter_chart,
-    reward_chart,
+from align.methods.rollouts.findings import (
+    find_audit_falls,
+    find_completion_problems,
+    find_noise,
+    find_reward_signals,
+    find_rollout_problems,
 )
-from align.methods.rollouts.reward_findings import find_audit_falls, find_noise, find_reward_signals
-from align.report.charts.drawing import Chart
-from align.report.charts.panel import Metrics, draw_panel
-from align.report.run.completions import reward_weights
+from align.report.charts.drawing import NUM_COLOURS, Chart, Line, draw_chart
+from align.report.charts.panel import Metrics, Panel, draw_panel
+from align.report.run.completions import REWARD_METRIC, reward_weights
 from align.report.run.finding import Finding
 from align.report.run.folder import RunFolder
 from align.report.run.parts import LENGTH, ReportParts, step_time_chart
+
+OUTCOME_PANELS = (
+    Panel(
+        "Outcome of the two passes",
+        "Completions that were asked again, by whether the first answer and the one after the change are right.",
+        {
+            "acre/outcome_both": "both right",
+            "acre/outcome_first_only": "only the first",
+            "acre/outcome_second_only": "only the second",
+            "acre/outcome_neither": "neither",
+        },
+        share=True,
+        stacked=True,
+        colours=(0, 1, 4, 5),
+    ),
+    Panel(
+        "Answer and trace",
+        "How often the answer survives a shuffle or another prompt with the same trace, and what that gives away.",
+        {
+            "acre/has_version": "prompt can be changed",
+            "acre/asked_again": "asked again",
+            "acre/consistency_rate": "of these, answers agree",
+            "acre/trace_names_letter": "trace names a letter",
+            "acre/trace_quotes_answer": "trace quotes the answer",
+        },
+        share=True,
+    ),
+)
+
+ROLLOUT_PANELS = (
+    Panel(
+        "Completion length, tokens",
+        "Mean over the batch.",
+        {"completions/mean_length": "all", "completions/mean_terminated_length": "those that ended by themselves"},
+    ),
+    Panel(
+        "Completions that teach",
+        "Those with an advantage, of which alone the update is computed.",
+        {"rollouts/trained_share": "share"},
+        share=True,
+    ),
+    Panel(
+        "Wasted completions",
+        "Cut off at the token limit, or in a group whose completions all earn the same.",
+        {"completions/clipped_ratio": "cut off", "frac_reward_zero_std": "group without spread"},
+        share=True,
+    ),
+    Panel(
+        "Second pass, share of the step", "What ACRE adds to GRPO.", {"acre/second_pass_share": "share"}, share=True
+    ),
+    Panel(
+        "Loss",
+        "The policy-gradient loss hovers around 0 by construction; watch the reward.",
+        {"loss": "loss"},
+        beside="reward",
+    ),
+    Panel("Distance from the reference, nats", "KL per token; logged when `beta` is above 0.", {"kl": "KL"}),
+    Panel(
+        "Entropy, nats",
+        "Per token. Near 0 the policy no longer explores.",
+        {"entropy": "all completions", "trained/entropy": "completions with an advantage"},
+        beside="reward",
+    ),
+    Panel(
+        "Log-probs of sampler and trainer, difference in nats",
+        "Mean over tokens of the gap between vLLM's numbers and the trainer's, which should be near 0.",
+        {"sampling/sampling_logp_difference/mean": "mean gap"},
+    ),
+)
+
+STEP_TIME = Panel(
+    "Time of a step, seconds",
+    "The second pass, where there is one, is part of the step.",
+    {"step_time": "step", "acre/second_pass_seconds": "second pass"},
+    beside="reward",
+)
+
+COMPARED = (
+    Panel(
+        "Right answers",
+        "First answers in training, each run on its own questions.",
+        {"acre/first_right": ""},
+        share=True,
+    ),
+    Panel(
+        "Answers that survive a change",
+        "Same trace, other order or prompt.",
+        {"acre/consistency_rate": ""},
+        share=True,
+    ),
+    Panel("Answers that are A", "In training.", {"acre/answer_share_A": ""}, share=True),
+    Panel("Completion length, tokens", "Mean over the batch.", {"completions/mean_length": ""}),
+    Panel("Groups without spread", "Groups that give no gradient.", {"frac_reward_zero_std": ""}, share=True),
+)
+
+
+def reward_chart(metrics: Metrics) -> Chart | None:
+    """Draws the total reward and that of each function; DPO's `rewards/chosen` and the like are none."""
+    parts = {found[1]: key for key in metrics if (found := REWARD_METRIC.fullmatch(key))}
+    named = {"total": "reward"} | parts if len(parts) != 1 else {next(iter(parts)): "reward"}
+    panel = Panel(
+        "Reward",
+        "Mean over the batch: the weighted total and each function.",
+        {key: label for label, key in named.items()},
+    )
+    return draw_panel(panel, metrics)
+
+
+def letter_chart(metrics: Metrics) -> Chart | None:
+    """Draws the share of each letter among the answers, beside its share in the gold."""
+    lines: list[Line] = []
+    for colour, key in enumerate(sorted(key for key in metrics if key.startswith("acre/answer_share_"))[:NUM_COLOURS]):
+        letter = key.removeprefix("acre/answer_share_")
+        lines.append(Line(letter, metrics[key], colour))
+        gold = metrics.get(f"acre/gold_share_{letter}")
+        if gold:
+            lines.append(Line(f"{letter} in the gold", gold, colour, dashed=True))
+    note = "Solid: share of the answers. Dashed: share of the gold. Lines of one colour should lie together."
+    return draw_chart("Letters answered", note, lines, share=True) if lines else None
+
+
+_SIGNALS = {"length": "length", "format": "format", "repetition": "repetition"}
+
+
+def call_charts(metrics: Metrics) -> list[Chart | None]:
+    """Draws time and failures of each reward; failures only if there were some."""
+    failed = _by_reward(metrics, "rewards", "invalid_share")
+    failed = {key: name for key, name in failed.items() if metrics[key].values.max() > 0}
+    panels = (
+        Panel(
+            "Time of a reward, seconds",
+            "For one completion; 95 % take less. Rewards called for a whole batch at once: its mean.",
+            _by_reward(metrics, "rewards", "seconds_p95"),
+        ),
+        Panel(
+            "Noise of a reward, share of its variance",
+            "Inside groups, from completions that are scored again: 0 gives the same each time, at 1 all is chance.",
+            _by_reward(metrics, "rewards", "noise_share"),
+            share=True,
+        ),
+        Panel(
+            "Values that differ when scored again",
+            "By more than rounding (1e-4).",
+            _by_reward(metrics, "rewards", "flaky_share"),
+            share=True,
+        ),
+        Panel("Invalid rewards", "Timeouts, errors, and values that are no finite number.", failed, share=True),
+        Panel(
+            "What the total reward goes along with",
+            "Rank correlation among the completions of a prompt: an audit, nothing is held back.",
+            {f"audit/total/{signal}": name for signal, name in _SIGNALS.items()},
+        ),
+        Panel(
+            "Variance that format alone explains",
+            "Of the rewards within a prompt, from counts of lines, list items, emphasis and tags.",
+            _by_reward(metrics, "audit", "format_share"),
+            share=True,
+        ),
+    )
+    return [draw_panel(panel, metrics) for panel in panels]
+
+
+def _by_reward(metrics: Metrics, prefix: str, quantity: str) -> dict[str, str]:
+    keys = [key for key in metrics if key.startswith(f"{prefix}/") and key.endswith(f"/{quantity}")]
+    return {key: key.split("/")[1] for key in keys[:NUM_COLOURS]}
+
 
 FACTS = {
     "reward_funcs": "Rewards",

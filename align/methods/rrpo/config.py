@@ -8,7 +8,7 @@ from align.methods.pairs.config import ShareConfig
 from align.methods.rrpo.rules import RULES, check_rrpo, is_plain_dpo
 from align.recipe.rules import check_choice, check_numbers
 from align.recipe.saved_arguments import SavedWithoutSecrets
-from align.training.mended import take_new_names
+from align.training.as_in_trl import take_new_names
 
 
 @dataclass

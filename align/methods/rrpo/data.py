@@ -24,10 +24,21 @@ from align.data.pairs.preferences import (
 from align.data.problems import DataReport
 from align.data.training_data import Rows, TrainingData, load_stream, load_training_data
 from align.errors import DataError
-from align.methods.pairs.form import LONGER, audited, check_form, check_implicit, length_ratio, pair_activations
-from align.methods.pairs.lengths import check_max_length
-from align.methods.pairs.spans import check_spans, marked_rows
-from align.methods.pairs.tokens import Tokenised, tokenize_here, usable_pairs, word_equal
+from align.methods.pairs.checks import (
+    LONGER,
+    Tokenised,
+    audited,
+    check_form,
+    check_implicit,
+    check_max_length,
+    check_spans,
+    length_ratio,
+    marked_rows,
+    pair_activations,
+    tokenize_here,
+    usable_pairs,
+    word_equal,
+)
 from align.recipe.dataset import PreferenceDatasetConfig
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
@@ -111,7 +122,7 @@ def try_rows(recipe: Recipe, rows: Rows) -> list[Finding]:
     from datasets import Dataset
     from transformers import AutoProcessor
 
-    from align.methods.rrpo.vision_spans import ImageTokens, VisionMarker
+    from align.methods.rrpo.spans import ImageTokens, VisionMarker
     from align.training.build import processing_class
 
     picked: dict[Any, tuple[int, dict[str, Any]]] = {}

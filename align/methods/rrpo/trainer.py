@@ -22,33 +22,28 @@ from align.methods.rrpo.config import RRPOConfig
 from align.methods.rrpo.loss import rrpo_loss, span_log_ratio, tdpo_loss
 from align.methods.rrpo.rules import is_plain_dpo
 from align.methods.rrpo.spans import (
+    ImageTokens,
     Marker,
     SpanCollator,
+    VisionMarker,
+    VisionSpanCollator,
+    check_all_have_images,
     fit_dataset,
     fit_stream,
     make_rule,
     mark_dataset,
     mark_stream,
-)
-from align.methods.rrpo.vision_spans import (
-    ImageTokens,
-    VisionMarker,
-    VisionSpanCollator,
-    check_all_have_images,
     mark_vision_dataset,
 )
 from align.models.shared_prefixes import begin_alike
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
-from align.training.as_in_trl import Preparation, gather_rows, with_args
-from align.training.build import eval_dataset, peft_config, processing_class, training_rows
-from align.training.mended import old_names_hidden
+from align.training.as_in_trl import Preparation, gather_rows, old_names_hidden, with_args
+from align.training.build import build_config, eval_dataset, peft_config, processing_class, training_rows
 from align.training.model_card import Card, Rows
-from align.training.output_head import WholeHead, check_fused_head, whole_head
+from align.training.output_head import Reference, Tokens, WholeHead, add_token_head, check_fused_head, whole_head
 from align.training.resuming import TokenCount
-from align.training.settings import build_config
 from align.training.streams import StreamCounts, endless, kept_rows
-from align.training.token_head import Reference, Tokens, add_token_head
 
 logger = get_logger(__name__)
 NO_PAIR = (

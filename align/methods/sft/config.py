@@ -6,7 +6,7 @@ import trl
 
 from align.methods.sft.rules import check_together
 from align.recipe.saved_arguments import SavedWithoutSecrets
-from align.training.mended import take_new_names
+from align.training.as_in_trl import take_new_names
 
 
 @dataclass

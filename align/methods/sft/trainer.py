@@ -6,14 +6,13 @@ from trl import SFTTrainer
 
 from align.data.training_data import TrainingData
 from align.methods.sft.config import SFTConfig
-from align.methods.sft.demonstrations import Demonstration
+from align.methods.sft.data import Demonstration
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
 from align.training.as_in_trl import with_args
-from align.training.build import as_dataset, eval_dataset, peft_config
+from align.training.build import as_dataset, build_config, eval_dataset, peft_config
 from align.training.model_card import Card, Rows
 from align.training.resuming import TokenCount
-from align.training.settings import build_config
 
 
 class CountedSFTTrainer(SFTTrainer):

@@ -35,7 +35,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 
 from align.evaluation.statistics.metrics import mean_over_seeds
 from align.experimental.consistency.loss import before_answers
-from align.experimental.consistency.prompts import other_prompt
+from align.experimental.consistency.rules import other_prompt
 from align.experimental.consistency.sft import ConsistentSFTConfig, ConsistentSFTTrainer
 from rewards.scoring.families import Family, as_family, find_families
 from rewards.scoring.perturbations import Version

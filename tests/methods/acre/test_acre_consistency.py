@@ -7,7 +7,7 @@ import pytest
 from rollouts_of_acre import letters, texts
 
 from align.experimental.consistency.answers import IDS, MASK, ConsistentACREConfig
-from align.experimental.consistency.prompts import KNOWN, other_wording
+from align.experimental.consistency.rules import KNOWN, other_wording
 from rewards.scoring.families import Family, FamilyError, find_families
 
 QUESTION = {"id": "q", "question": "Which metal rusts?", "options": ["iron", "gold"], "answer": 0}

@@ -7,8 +7,9 @@ import yaml
 
 from align.checks.launch import Launch
 from align.errors import DataError, RecipeError
+from align.methods.acre.data import check_answer_reward, check_families, check_golds
 from align.methods.acre.data import load as load_data
-from align.methods.acre.text_data import check_answer_reward, check_families, check_golds, load
+from align.methods.acre.data import load_prompts as load
 from align.models.rewards import resolve_rewards
 from align.recipe.recipe import load_recipe
 from align.services.prepared import prepare

@@ -16,8 +16,7 @@ from trl import GRPOTrainer
 from align.errors import DataError
 from align.experimental.consistency.answers import IDS, MASK
 from align.experimental.consistency.loss import js_divergence, kl_divergence
-from align.experimental.consistency.prompts import other_prompt
-from align.experimental.consistency.rules import consistency_families
+from align.experimental.consistency.rules import consistency_families, other_prompt
 
 LORA = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
 

@@ -4,8 +4,8 @@ from collections import Counter
 
 from chat_server import ChatServer
 
+from align.methods.crome.augmentation.family import CromeSettings
 from align.methods.crome.augmentation.pairs import augment_with_model
-from align.methods.crome.augmentation.settings import CromeSettings
 from align.models.samplers.asking import SampledAnswers
 from align.models.samplers.endpoint import EndpointSampler
 

@@ -7,10 +7,9 @@ from augmented import CALLS_PER_PAIR, augment, reasons_of, rows_of
 from chat_server import DROP, ChatServer, completion
 from oracle_replies import oracle_reply, step_of, text_of, write_preferences
 
-from align.methods.crome.augmentation.language_oracle import NUM_RETRIES
-from align.methods.crome.augmentation.originals import load_originals
+from align.methods.crome.augmentation.family import CromeSettings, load_originals
+from align.methods.crome.augmentation.oracles import NUM_RETRIES
 from align.methods.crome.augmentation.pairs import augment_with_model
-from align.methods.crome.augmentation.settings import CromeSettings
 from align.models.samplers.asking import SampledAnswers
 from align.models.samplers.endpoint import EndpointSampler
 

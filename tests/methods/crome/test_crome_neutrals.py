@@ -1,6 +1,5 @@
 from align.data.pairs.reward_pairs import RewardPair
-from align.methods.crome.augmentation.family import Family
-from align.methods.crome.augmentation.neutrals import NO_OTHER, add_irrelevant_queries
+from align.methods.crome.augmentation.family import NO_OTHER, Family, add_irrelevant_queries
 from align.methods.crome.augmentation.oracle import Attribute, Profile
 
 

@@ -7,11 +7,9 @@ from chat_server import ChatServer
 from oracle_replies import oracle_reply, step_of, text_of, write_preferences
 
 from align.data.pairs.reward_pairs import NEUTRAL
-from align.methods.crome.augmentation.language_oracle import NUM_RETRIES
-from align.methods.crome.augmentation.originals import load_originals
-from align.methods.crome.augmentation.pairs import augment_with_model
-from align.methods.crome.augmentation.plan import plan_cost
-from align.methods.crome.augmentation.settings import CromeSettings
+from align.methods.crome.augmentation.family import CromeSettings, load_originals
+from align.methods.crome.augmentation.oracles import NUM_RETRIES
+from align.methods.crome.augmentation.pairs import augment_with_model, plan_cost
 from align.models.samplers.asking import SampledAnswers
 from align.models.samplers.endpoint import EndpointSampler
 

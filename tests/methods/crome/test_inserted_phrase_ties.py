@@ -6,9 +6,7 @@ from typer.testing import CliRunner
 from align.cli.app import app
 from align.data.pairs.reward_pairs import RewardPair, check_reward_pair
 from align.errors import UserError
-from align.methods.crome.augmentation.family import Family
-from align.methods.crome.augmentation.neutrals import add_inserted_phrases
-from align.methods.crome.augmentation.settings import CromeSettings
+from align.methods.crome.augmentation.family import CromeSettings, Family, add_inserted_phrases
 
 PHRASES = ["to be sure", "in any case"]
 

@@ -73,7 +73,7 @@ def test_lengths_and_what_is_dropped_are_those_of_the_trainer(recipe, messages, 
 
 
 def test_one_long_row_among_many_is_found_although_not_all_are_tokenised(recipe, monkeypatch):
-    monkeypatch.setattr("align.methods.pairs.form.AUDITED", 5)
+    monkeypatch.setattr("align.methods.pairs.checks.AUDITED", 5)
     rows = fact_pairs(30)
     rows[20]["prompt"] = "why " * 20
     (error,) = findings_of(recipe(rows))

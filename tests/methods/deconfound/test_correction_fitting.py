@@ -6,6 +6,9 @@ from align.data.tables.observations import ObservationReader, Roles, read_observ
 from align.data.tables.reading import Table
 from align.errors import DataError, UserError
 from align.methods.deconfound.correction.fitting import (
+    CHUNKED,
+    ESTIMATORS,
+    CorrectionSettings,
     apply,
     fit,
     fit_in_chunks,
@@ -13,7 +16,6 @@ from align.methods.deconfound.correction.fitting import (
     load_correction,
     num_unknown_groups,
 )
-from align.methods.deconfound.correction.settings import CHUNKED, ESTIMATORS, CorrectionSettings
 from rewards.correction import ESTIMATORS as CLASSES
 
 ROLES = Roles("clicks", ("popularity",), text="headline", instruments=("shock",), groups="author")

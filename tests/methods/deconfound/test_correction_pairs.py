@@ -6,7 +6,7 @@ from align.data.pairs.preferences import load_preferences
 from align.data.pairs.reward_pairs import load_reward_pairs
 from align.data.tables.observations import Observations
 from align.errors import UserError
-from align.methods.deconfound.correction.pairs import MOST_TEXTS, sample_pairs
+from align.methods.deconfound.correction.output import MOST_TEXTS, sample_pairs
 
 
 def rows_of(prompts, texts, *, groups=None):

@@ -2,7 +2,7 @@ import pytest
 
 from align.errors import RecipeError
 from align.methods.deconfound.config import DeconfoundConfig
-from align.methods.deconfound.correction.settings import ESTIMATORS
+from align.methods.deconfound.correction.fitting import ESTIMATORS
 from align.methods.deconfound.dataset import ObservationDatasetConfig
 from align.recipe.recipe import parse_recipe
 

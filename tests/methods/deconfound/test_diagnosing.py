@@ -6,9 +6,8 @@ from observed_table import columns_of, observed_rows
 
 from align.data.tables.observations import Observations
 from align.methods.deconfound.correction.diagnosing import diagnose, sample_groups, within_prompts
-from align.methods.deconfound.correction.fitting import fit
-from align.methods.deconfound.correction.settings import CorrectionSettings
-from align.methods.deconfound.correction_page import build_correction_page
+from align.methods.deconfound.correction.fitting import CorrectionSettings, fit
+from align.methods.deconfound.words import build_correction_page
 from rewards.correction.diagnostics import associations, first_stage
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from align.methods.rrpo.augmentation.perturbations import GRID, PERTURBATIONS, Blur, Mask, ModelInput
+from align.methods.rrpo.augmentation.sources import GRID, PERTURBATIONS, Blur, Mask, ModelInput
 from align.models.samplers.input_images import InputImage
 
 pytest.importorskip("PIL.Image", reason="needs the extra `vision`")

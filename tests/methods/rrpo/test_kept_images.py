@@ -5,8 +5,8 @@ from io import BytesIO
 import pytest
 
 from align.data.media.images import open_image
-from align.methods.rrpo.augmentation.output import keep_image
-from align.methods.rrpo.augmentation.perturbations import Blur, Mask
+from align.methods.rrpo.augmentation.command import keep_image
+from align.methods.rrpo.augmentation.sources import Blur, Mask
 from align.models.samplers.input_images import InputImage
 
 pytest.importorskip("PIL.Image", reason="needs the extra `vision`")

@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 
 from align.checks.launch import Launch
 from align.errors import DataError
-from align.methods.pairs.spans import marked_rows
+from align.methods.pairs.checks import marked_rows
 from align.methods.rrpo.config import RRPOConfig
 from align.methods.rrpo.trainer import RRPOTrainer
 from align.recipe.recipe import load_recipe

@@ -5,8 +5,7 @@ from pair_recipe import as_messages, fact_pairs, write_pair_recipe
 
 from align.checks.launch import Launch
 from align.data.pairs.marks import count_shared
-from align.methods.pairs.spans import marked_rows
-from align.methods.pairs.tokens import tokenize_here
+from align.methods.pairs.checks import marked_rows, tokenize_here
 from align.recipe.recipe import load_recipe
 from align.services.prepared import prepare
 

@@ -7,11 +7,9 @@ from chat_server import ChatServer, completion
 from align.data.pairs.preferences import load_preferences
 from align.data.problems import DataReport
 from align.errors import UserError
-from align.methods.rrpo.augmentation.output import build_card, describe_run, write_output
-from align.methods.rrpo.augmentation.pairs import draw_samples, make_pairs
-from align.methods.rrpo.augmentation.perturbations import MASK
-from align.methods.rrpo.augmentation.settings import PairSettings
-from align.methods.rrpo.augmentation.sources import check_source
+from align.methods.rrpo.augmentation.command import build_card, describe_run, write_output
+from align.methods.rrpo.augmentation.pairs import PairSettings, draw_samples, make_pairs
+from align.methods.rrpo.augmentation.sources import MASK, check_source
 from align.methods.rrpo.augmentation.verdicts import ContainsReference, RewardCheck
 from align.models.samplers.asking import SampledAnswers
 from align.models.samplers.endpoint import EndpointSampler

@@ -4,7 +4,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from align.methods.rrpo.augmentation.perturbations import MASK, PERTURBATIONS, ModelInput, split_question
+from align.methods.rrpo.augmentation.sources import MASK, PERTURBATIONS, ModelInput, split_question
 
 WORD = st.text("abcdefgh0123", min_size=1, max_size=6)
 WORDS = st.lists(WORD, min_size=1, max_size=40)

@@ -22,7 +22,7 @@ from tiny import tiny_vl_model_and_processor
 from align.data.conversations import as_written
 from align.errors import DataError
 from align.methods.rrpo.config import RRPOConfig
-from align.methods.rrpo.vision_spans import ImageTokens, check_all_have_images, mark_vision_dataset
+from align.methods.rrpo.spans import ImageTokens, check_all_have_images, mark_vision_dataset
 from align.services.train import run
 
 PIL = pytest.importorskip("PIL.Image", reason="needs the extra `vision`")

@@ -3,8 +3,7 @@ import json
 import pytest
 
 from align.errors import DataError
-from align.methods.rrpo.augmentation.perturbations import ModelInput
-from align.methods.rrpo.augmentation.sources import load_sources
+from align.methods.rrpo.augmentation.sources import ModelInput, load_sources
 
 GOOD = {"prompt": "Capital of France?", "reference": "Paris"}
 

@@ -1,8 +1,7 @@
 import pytest
 
 from align.errors import UserError
-from align.methods.rrpo.augmentation.perturbations import ModelInput
-from align.methods.rrpo.augmentation.sources import Source, check_source
+from align.methods.rrpo.augmentation.sources import ModelInput, Source, check_source
 from align.methods.rrpo.augmentation.verdicts import ContainsReference, RewardCheck, contains
 
 JUDGE = """\

@@ -2,9 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from align.methods.rrpo.augmentation.perturbations import ModelInput
-from align.methods.rrpo.augmentation.sources import Source
-from align.methods.rrpo.augmentation.wordings import from_restatement, from_swap, reword_request
+from align.methods.rrpo.augmentation.sources import ModelInput, Source
+from align.methods.rrpo.augmentation.verdicts import from_restatement, from_swap, reword_request
 from align.models.samplers.sampler import Answer, Failure
 
 SOURCE = Source("1", ModelInput("Capital of France?"), "Paris", ("Lyon", "New Lyon", "Nice"), {}, row=1)

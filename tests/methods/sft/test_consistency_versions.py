@@ -5,9 +5,8 @@ import random
 import pytest
 import torch
 
-from align.experimental.consistency.prompts import other_prompt, prompt_of
-from align.experimental.consistency.rules import consistency_families
-from align.experimental.consistency.versions import IGNORED, VersionMaker
+from align.experimental.consistency.rules import consistency_families, other_prompt, prompt_of
+from align.experimental.consistency.sft import IGNORED, VersionMaker
 from rewards.scoring.families import Family, FamilyError
 
 

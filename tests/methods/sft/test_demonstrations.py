@@ -8,7 +8,7 @@ from pair_recipe import write_rows
 
 from align.checks.launch import Launch
 from align.errors import DataError
-from align.methods.sft.demonstrations import load_demonstrations
+from align.methods.sft.data import load_demonstrations
 from align.recipe.recipe import load_recipe
 from align.services.prepared import prepare
 

@@ -15,8 +15,7 @@ from trl import SFTTrainer
 
 from align.experimental.consistency.loss import before_answers, js_divergence, kl_divergence
 from align.experimental.consistency.rules import consistency_families
-from align.experimental.consistency.sft import ConsistentSFTTrainer
-from align.experimental.consistency.versions import VersionMaker
+from align.experimental.consistency.sft import ConsistentSFTTrainer, VersionMaker
 
 make_trainer = partial(make_any, trainer=ConsistentSFTTrainer)
 FAMILIES = ["whitespace", "distractor"]

@@ -10,7 +10,7 @@ from trl import SFTConfig, SFTTrainer
 
 from align.experimental.consistency.sft import ConsistentSFTTrainer
 from align.experimental.lfu.trainer import LfUTrainer
-from align.methods.sft.demonstrations import load_demonstrations
+from align.methods.sft.data import load_demonstrations
 
 CONSISTENT = {"consistency_coef": 0.5, "consistency_families": ["distractor"]}
 ASKED = [f"What is the number of house {i}?" for i in range(4)]

@@ -10,24 +10,20 @@ from typing import Any
 from align.data.pairs.phrases import load_phrases
 from align.data.problems import DataReport
 from align.errors import UserError
-from align.methods.crome.augmentation.family import Family
-from align.methods.crome.augmentation.language_oracle import CUT_OFF
+from align.methods.crome.augmentation.family import CromeSettings, Family, load_originals
 from align.methods.crome.augmentation.options import EditOptions
-from align.methods.crome.augmentation.originals import load_originals
-from align.methods.crome.augmentation.pairs import Tokens, augment_with_model, augment_with_rules
-from align.methods.crome.augmentation.plan import Cost, plan_cost
-from align.methods.crome.augmentation.rules_oracle import load_rules
-from align.methods.crome.augmentation.settings import CromeSettings
+from align.methods.crome.augmentation.oracles import CUT_OFF, load_rules
+from align.methods.crome.augmentation.pairs import Cost, Tokens, augment_with_model, augment_with_rules, plan_cost
 from align.methods.pairs.augmentation.folder import (
     LEFT_OUT_FILE,
     PAIRS_FILE,
+    Augmentation,
     check_folder,
     claim_folder,
     describe_data,
     describe_file,
     write_folder,
 )
-from align.methods.pairs.augmentation.settings import Augmentation
 from align.models.samplers.asking import SampledAnswers
 from align.models.samplers.sampler import Sampler
 from align.recipe.dataset import MediaSettings

@@ -1,15 +1,67 @@
-"""What is made from one pair: rows for a trainer, and what was left out and why."""
+"""What is made from one preference pair: originals, rows for a trainer, ties that need no oracle, what is left out."""
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from align.data.conversations import write_response
-from align.data.pairs.reward_pairs import NEUTRAL, RewardPair, check_reward_pair
-from align.data.problems import BadRow
+from align.data.conversations import Message, conversation_text, write_response
+from align.data.files import RawRow, Row, find_split
+from align.data.loading import Schema, load_rows, name_row
+from align.data.pairs.pair import NEEDS, check_texts
+from align.data.pairs.phrases import FRONT, check_position, insert_phrase
+from align.data.pairs.reward_pairs import CAUSAL, NEUTRAL, RewardPair, check_reward_pair
+from align.data.problems import BadRow, DataReport
 from align.data.texts import check_values
-from align.methods.crome.augmentation.oracle import Case, Profile
-from align.methods.crome.augmentation.originals import read_question
+from align.errors import DataError, UserError
+from align.methods.crome.augmentation.oracle import NUM_ATTRIBUTES, Case, Profile
+from align.methods.pairs.augmentation.folder import SamplingSettings, check_choice
+
+
+def load_originals(
+    path: str,
+    *,
+    split: str | None = None,
+    on_bad_rows: Literal["raise", "skip"] = "raise",
+    max_rows: int | None = None,
+) -> tuple[list[RewardPair], DataReport]:
+    """Loads pairs as `load_reward_pairs` does, and takes only those with an order that no augmentation made."""
+    file, split = find_split(path, split)
+    report = DataReport(file)
+
+    def check(row: Row, raw: RawRow) -> RewardPair:
+        checked = check_reward_pair(row, untyped=raw.untyped, number=raw.row, name=name_row(raw.row, file))
+        check_texts(checked)
+        remedy = "Give the pairs that people or models were asked about, without those made from them."
+        if checked.source in (*CAUSAL, *NEUTRAL):
+            raise BadRow("source", checked.source, "the pair was made by augmentation", remedy)
+        if checked.tie:
+            raise BadRow("tie", checked.tie, "a tie has no better answer to start from", remedy)
+        return checked
+
+    originals = load_rows(report, check, Schema(NEEDS), split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
+    _check_ids({original.id for original in originals}, file)
+    return originals, report
+
+
+def read_question(prompt: str | list[Message]) -> str:
+    r"""Writes a prompt as one text; of several messages each begins with its role.
+
+    Example:
+        >>> read_question([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Who?"}])
+        'system: Be brief.\n\nuser: Who?'
+    """
+    return conversation_text(prompt, "\n\n").strip()
+
+
+def _check_ids(ids: set[str], file: str) -> None:
+    """Refuses ids such as `a/upgrade/tone` beside `a`, whose new pairs would bear them."""
+    for name in ids:
+        parts = name.split("/")
+        for i, part in enumerate(parts[1:], 1):
+            if part in (*CAUSAL, *NEUTRAL) and "/".join(parts[:i]) in ids:
+                raise DataError(f"{file}: the id {name!r} is kept for a pair made from {parts[0]!r}. Rename it.")
+
 
 REPEATED = "repeats another pair"
 
@@ -99,3 +151,94 @@ def make_row(original: RewardPair, name: str, source: str, answers: tuple[str, s
         "answers_of": original.id,
         "prompt_of": original.id,
     }
+
+
+SOURCE = "irrelevant_query"
+NO_OTHER = "no other question"
+
+
+def add_irrelevant_queries(families: Sequence[Family], seed: int, ties_of: str = "any") -> None:
+    """Adds one tie to each family: one of its ordered pairs under the prompt of another family.
+
+    A family's draw depends on its own pairs and on the list of originals, not on what became of other families.
+    `ties_of="any"` draws among the original and the edited pairs, `"original"` takes the original one.
+    """
+    originals = [family.original for family in families]
+    for i, family in enumerate(families):
+        rng = random.Random(f"{seed}/{SOURCE}/{family.original.id}")
+        pairs = [row for row in family.rows if not row["tie"]]
+        drawn = rng.choice(pairs if ties_of == "any" else pairs[:1])
+        other = _draw_other(originals, i, rng)
+        if other is None:
+            family.leave_out(SOURCE, None, NO_OTHER)
+            continue
+        answers = _text(drawn["chosen"]), _text(drawn["rejected"])
+        about = {"origin": family.original.id, "answers_of": drawn["id"], "attribute": drawn["attribute"]}
+        family.rows.append(make_row(other, family.name(SOURCE), SOURCE, answers) | about)
+
+
+def _draw_other(originals: Sequence[RewardPair], i: int, rng: random.Random) -> RewardPair | None:
+    """Draws an original with another question in the same form: the first from a random place on."""
+    own, start = originals[i], rng.randrange(len(originals))
+    for k in range(len(originals)):
+        other = originals[(start + k) % len(originals)]
+        same_form = isinstance(other.prompt, str) == isinstance(own.prompt, str)
+        if same_form and read_question(other.prompt) != read_question(own.prompt):
+            return other
+    return None
+
+
+def _text(response: str | list[dict[str, str]]) -> str:
+    return response if isinstance(response, str) else response[-1]["content"]
+
+
+INSERTED = "inserted_phrase"
+
+
+def add_inserted_phrases(families: Sequence[Family], phrases: Sequence[str], position: str, seed: int) -> None:
+    """Adds one tie to each family, drawn by its original and the phrases alone: an answer, and it with a phrase."""
+    for family in families:
+        original = family.original
+        rng = random.Random(f"{seed}/{INSERTED}/{original.id}")
+        answer = rng.choice((original.chosen, original.rejected))
+        family.add(INSERTED, None, (answer, insert_phrase(answer, rng.choice(phrases), position)), None, None)
+
+
+NO_NEUTRALS = "none"
+TIES_OF = ("any", "original")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CromeSettings(SamplingSettings):
+    """What decides the pairs of `--method crome`."""
+
+    num_attributes: int = NUM_ATTRIBUTES  # those of the largest weight, along which answers are edited
+    neutrals: Sequence[str] = ("irrelevant_query",)  # kinds of ties, names in `NEUTRAL`
+    ties_of: str = "any"  # whose answers an irrelevant query gets: of `any` pair (the paper), or of the `original` one
+    phrases: Sequence[str] = ()  # of `inserted_phrase`
+    position: str = FRONT  # of the phrase, one of `POSITIONS`
+    temperature: float = 0.0
+    max_new_tokens: int = 2048
+
+    def __post_init__(self) -> None:
+        """Checks the values."""
+        super().__post_init__()
+        if not 1 <= self.num_attributes <= NUM_ATTRIBUTES:
+            raise UserError(f"`num_attributes` must lie between 1 and {NUM_ATTRIBUTES}, got {self.num_attributes}.")
+        check_choice("ties_of", self.ties_of, TIES_OF)
+        check_position(self.position)
+        for name in self.neutrals:
+            check_choice("neutrals", name, (*NEUTRAL, NO_NEUTRALS))
+        if NO_NEUTRALS in self.neutrals and len(self.neutrals) > 1:
+            raise UserError(f"`neutrals` has {NO_NEUTRALS} beside other kinds. Leave one of them out.")
+        if INSERTED in self.neutrals and not self.phrases:
+            raise UserError(
+                f"`neutrals` has {INSERTED}, and there are no phrases. Give a file of them with `--phrases`, such as "
+                "the `phrases.txt` of `align eval --mine`."
+            )
+        if self.phrases and INSERTED not in self.neutrals:
+            raise UserError(f"`phrases` are put in by ties of the kind {INSERTED} only. Add it to `neutrals`.")
+        if self.position != FRONT and not self.phrases:
+            raise UserError("`position` says where phrases are put, and there are none. Give `--phrases`.")
+        # In a fixed order, so that the same kinds make the same data whichever is named first.
+        object.__setattr__(self, "neutrals", [name for name in NEUTRAL if name in self.neutrals])

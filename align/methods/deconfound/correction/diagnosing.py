@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from align.data.tables.observations import Observations, Values
 from align.errors import UserError
-from align.methods.deconfound.correction.fitting import apply, columns, confounders_of, fit
-from align.methods.deconfound.correction.settings import CorrectionSettings
+from align.methods.deconfound.correction.fitting import CorrectionSettings, apply, columns, confounders_of, fit
 from rewards.correction import Correction, Corrector
 from rewards.correction.corrector import FEW_CLUSTERS
 from rewards.correction.cross_fitting import Residuals
@@ -43,11 +42,7 @@ def diagnose(
     features: Any = None,
     repeats: int = REPEATS,
 ) -> dict[str, Any]:
-    """Computes every diagnostic that the columns allow; what cannot be computed says why in `not_made`.
-
-    `corrector` is the estimator, if it was fitted to just these rows; `features` `(N, D)` replace the words of the
-    text.
-    """
+    """Computes every diagnostic that the columns allow; `features` are `(N, D)`, and `not_made` says what not."""
     others, fitted = _compare(correction, rows, settings, corrector, features)
     residuals = _residuals(corrector, fitted)
     reward = apply(correction, rows)
@@ -107,10 +102,7 @@ def _explained(correction: Correction, rows: Observations, reward: Values) -> li
 
 
 def within_prompts(rows: Observations, reward: Values) -> dict[str, Any] | None:
-    """Says how much of the correction differs between responses to one prompt; the rest cancels in GRPO.
-
-    None if there is neither a prompt nor a group.
-    """
+    """Says how much of the correction differs between responses to one prompt, or group; the rest cancels in GRPO."""
     labels = rows.groups if rows.prompt is None else rows.prompt
     if labels is None:
         return None

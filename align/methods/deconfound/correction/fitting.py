@@ -1,17 +1,68 @@
-"""Fits a correction to observations, all at once or in chunks, and applies it to others."""
+"""Settings of a correction; fits it to observations, at once or in chunks, and applies it to others."""
 
+import inspect
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from align.data.tables.observations import ObservationReader, Observations, Roles, Values
-from align.errors import DataError
-from align.methods.deconfound.correction.settings import CHUNKED, CorrectionSettings
+from align.errors import DataError, UserError
+from align.models.at_hand import require_model
+from align.models.pretrained import load_pretrained
+from align.models.reading import reading_model, refuse_unfit
 from rewards.correction import Correction, CorrectionWarning, Corrector, TableChunk
 from rewards.correction.columns import Columns, read_columns
+
+if TYPE_CHECKING:
+    from rewards.correction import Corrector
+
+
+ESTIMATORS = ("iv", "dml", "fixed_effects", "ols", "none")  # of `rewards.correction`, a test says
+CHUNKED = ("ols", "iv", "none")  # need sums over rows only; iv without text
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorrectionSettings:
+    """Which estimator, and what it may do."""
+
+    estimator: str = "iv"  # name in `ESTIMATORS`
+    instrumented: tuple[str, ...] | None = None  # confounders that the instruments move; None for all
+    on_weak_instrument: str = "fallback"  # `fallback` to dml, `refuse`, or `keep`
+    num_folds: int = 5  # of the cross-fitting
+    max_words: int = 5000  # that TF-IDF keeps
+    seed: int = 0  # of the folds, and of everything else that is drawn
+
+    def numbers(self, confounders: Sequence[str]) -> Sequence[str]:
+        """Returns the confounders that instruments move, which therefore stay numbers with few values, too."""
+        if self.estimator != "iv":
+            return ()
+        return confounders if self.instrumented is None else self.instrumented
+
+    def corrector(self) -> "Corrector":
+        """Makes an unfitted estimator."""
+        from rewards.correction import ESTIMATORS as CLASSES
+
+        chosen = CLASSES[self.estimator]
+        known = inspect.signature(chosen).parameters
+        return chosen(**{name: value for name, value in vars(self).items() if name in known})
+
+    def check_needs(self, *, has_text: bool, has_instruments: bool, has_groups: bool) -> None:
+        """Refuses an estimator without the columns that it needs."""
+        needs = {"iv": ("instruments", has_instruments), "dml": ("text", has_text)}
+        needs["fixed_effects"] = ("groups", has_groups)
+        role, is_given = needs.get(self.estimator, ("", True))
+        if not is_given:
+            usable = {"dml": has_text, "fixed_effects": has_groups, "iv": has_instruments, "ols": True}
+            others = ", ".join(f"`{name}`" for name, is_usable in usable.items() if is_usable)
+            raise UserError(
+                f"`estimator: {self.estimator}` needs `{role}`, and none is named. Name the column, or choose an "
+                f"estimator that needs none of what is missing: {others}."
+            )
 
 
 def fit(rows: Observations, settings: CorrectionSettings, features: Any = None) -> Corrector:
@@ -61,10 +112,7 @@ def fit_in_chunks(reader: ObservationReader, settings: CorrectionSettings) -> Co
 
 
 def apply(correction: Correction, rows: Observations) -> Values:
-    """Returns the corrected outcome of each row, also of rows that were not fitted.
-
-    Rows of unknown groups are not corrected for them; `num_unknown_groups` counts these.
-    """
+    """Returns the corrected outcome of each row; those of groups that were not fitted are not corrected for them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CorrectionWarning)
         try:
@@ -101,3 +149,39 @@ def _quietly(fitted: Any) -> Corrector:
         except (ValueError, ImportError) as error:
             raise DataError(str(error)) from error
     return result
+
+
+BATCH = 32  # texts at once
+LONGEST = 512  # tokens that are read of a text
+
+
+def embed(texts: Sequence[str], model: str) -> NDArray[np.float32]:
+    """Averages the last hidden states of an `AutoModel` over the tokens of each text, `(N, D)`."""
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    require_model(model)
+    with reading_model(model, "embedding model"):
+        tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
+        network, info = load_pretrained(AutoModel, model, output_loading_info=True)
+    unpooled = [name for name in info["missing_keys"] if not name.startswith("pooler.")]  # embeddings are means
+    refuse_unfit(model, info | {"missing_keys": unpooled})
+    network.eval()
+    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
+    network = network.to(device)
+    distinct, codes = np.unique(np.asarray(texts, dtype=str), return_inverse=True)
+    order = np.argsort([len(text) for text in distinct])
+    found: dict[int, NDArray[np.float32]] = {}
+    for start in range(0, len(order), BATCH):
+        places = order[start : start + BATCH]
+        inputs = tokenizer(
+            [str(distinct[place]) for place in places], padding=True, truncation=True, max_length=LONGEST,
+            return_tensors="pt", return_token_type_ids=False,
+        ).to(device)  # fmt: skip
+        with torch.no_grad():
+            states = network(**inputs).last_hidden_state
+        mask = inputs["attention_mask"][..., None]
+        means = ((states * mask).sum(1) / mask.sum(1)).float().cpu().numpy()
+        found.update(zip(places.tolist(), means, strict=True))
+    return np.stack([found[place] for place in range(len(distinct))])[codes]

@@ -1,14 +1,16 @@
-"""The folder of a correction: written whole, file by file, and never over something else."""
+"""The folder of a correction, written whole, file by file; and preference pairs from corrected rewards."""
 
 import json
+import random
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from align.data.tables.observations import ObservationReader, Observations
-from align.errors import DataError, RunFolderError
+from align.data.tables.observations import ObservationReader, Observations, Values
+from align.errors import DataError, RunFolderError, UserError
 from align.methods.deconfound.correction.fitting import apply
 from align.runs.room import check_writable
 from align.secrets import mask
@@ -17,6 +19,7 @@ from rewards.correction import Correction
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
 
 TABLE_FILE, CORRECTION_FILE, DIAGNOSTICS_FILE = "corrected.parquet", "correction.json", "diagnostics.json"
 CARD_FILE, PAGE_FILE = "README.md", "report.html"
@@ -32,10 +35,7 @@ def check_new_folder(folder: Path) -> None:
 
 
 def write_corrected(folder: Path, reader: ObservationReader, correction: Correction) -> int:
-    """Writes every complete row with all its columns and its `reward`, batch by batch; returns how many.
-
-    Texts that stand for numbers, as in CSV, become numbers; dates stay as they are written.
-    """
+    """Writes every complete row with its `reward`, texts that stand for numbers as numbers; returns how many."""
     import pyarrow.parquet as parquet
 
     if REWARD in reader.table.names:
@@ -93,3 +93,70 @@ def _with_reward(
         if pa.types.is_string(column.type) and name in numbers and name not in rows.units:
             columns[name] = pa.array(numbers[name])
     return pa.RecordBatch.from_pydict(columns | {REWARD: pa.array(apply(correction, rows))})
+
+
+PER_PROMPT = 4
+MOST_TEXTS = 200  # of a prompt, that pairs are drawn from
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Pairs, and what happened to the prompts."""
+
+    pairs: list[dict[str, Any]]
+    num_prompts: int
+    num_alone: int  # prompts with one text only
+    num_close: int  # prompts whose texts do not differ by the margin
+
+
+def sample_pairs(
+    rows: Observations, reward: Values, margin: float, *, per_prompt: int = PER_PROMPT, seed: int = 0
+) -> Sampled:
+    """Draws pairs of texts whose rewards `(N,)` differ by a margin, within prompts or, without prompts, groups.
+
+    The draw of a prompt depends on the seed and the prompt alone. A text that was observed several times counts once,
+    with its mean reward. The margin is in units of the outcome; the label of a group becomes the prompt where there is
+    none.
+    """
+    labels = rows.groups if rows.prompt is None else rows.prompt
+    if rows.text is None or labels is None:
+        raise UserError("Pairs need the texts and what they answer. Name `--text`, and `--prompt` or `--groups`.")
+    if not margin >= 0:
+        raise UserError(f"`margin` must be 0 or more, got {margin}.")
+    worth: dict[str, dict[str, list[float]]] = {}
+    for label, text, value in zip(labels.tolist(), rows.text.tolist(), reward.tolist(), strict=True):
+        worth.setdefault(label, {}).setdefault(text, []).append(value)
+    pairs: list[dict[str, Any]] = []
+    num_alone = num_close = 0
+    for label, texts in worth.items():
+        means = {text: sum(values) / len(values) for text, values in texts.items()}
+        found = _pairs_of(label, means, margin, per_prompt, random.Random(f"{seed}/{label}"))
+        pairs += [{"id": f"pair-{len(pairs) + number}"} | pair for number, pair in enumerate(found)]
+        num_alone += len(means) == 1
+        num_close += len(means) > 1 and not found
+    return Sampled(pairs, len(worth), num_alone, num_close)
+
+
+def _pairs_of(
+    prompt: str, means: dict[str, float], margin: float, limit: int, rng: random.Random
+) -> list[dict[str, Any]]:
+    texts = sorted(means)
+    order = sorted(rng.sample(texts, min(MOST_TEXTS, len(texts))), key=lambda text: (-means[text], text))
+    different = [
+        (chosen, rejected)
+        for place, chosen in enumerate(order)
+        for rejected in order[place + 1 :]
+        if means[chosen] - means[rejected] >= margin and means[chosen] > means[rejected]
+        and chosen.strip() != rejected.strip()
+    ]  # fmt: skip
+    return [
+        {
+            "prompt": prompt,
+            "chosen": chosen,
+            "rejected": rejected,
+            "chosen_reward": means[chosen],
+            "rejected_reward": means[rejected],
+            "reward_gap": means[chosen] - means[rejected],
+        }
+        for chosen, rejected in rng.sample(different, min(limit, len(different)))
+    ]

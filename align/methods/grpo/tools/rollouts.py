@@ -1,18 +1,20 @@
-"""Completions in which the policy calls tools, each call guarded, noted and counted."""
+"""Completions in which the policy calls tools: each call guarded, noted, counted, and in the table."""
 
 import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 from accelerate.utils import gather_object
 from transformers import PreTrainedModel
 
 from align.errors import RewardError
-from align.methods.grpo.tools.guarded import GuardedEnvironment
-from align.methods.grpo.tools.rows import COLUMN, RowCounts, RowTools, as_column, call_metrics, count_row, lost_by
+from align.methods.grpo.tools.guarded import COSTS_THE_ROW, GuardedEnvironment, ToolProcess
+from align.training.as_in_trl import old_names_hidden
 from align.training.guarded_rewards import RewardRules
-from align.training.mended import old_names_hidden
 from align.training.reward_records import invalid_share
 from rewards.running.guard import GuardedReward
 
@@ -20,6 +22,146 @@ if TYPE_CHECKING:
     from trl import GRPOTrainer as Parent
 else:
     Parent = object
+
+
+LONGEST_RESULT = 2000  # characters of a result in the table of completions
+UNKNOWN = "unknown"  # stands in metrics for every name that no tool has
+COLUMN = "tool_calls"
+
+
+class ToolCall(NamedTuple):
+    """One call of a tool, by the name that the model wrote."""
+
+    tool: str
+    arguments: Mapping[str, Any]
+    result: str  # what the model was shown
+    seconds: float
+    failure: str | None = None  # `error`, `timeout`, `died`, `unknown` (tool), or `skipped` (after one of those)
+
+
+class RowTools(dict[str, Callable[..., Any]]):
+    """The tools of one completion; every call of one is noted, also of a tool that is not there.
+
+    TRL 1.16 asks whether a name is among them, takes the function, and shows the model what it raises. Each call is
+    seeded with the seed of the row and its number. `elsewhere` are those that TRL calls itself: coroutines without a
+    guard.
+    """
+
+    def __init__(self, tools: Mapping[str, Callable[..., Any]], seed: str, elsewhere: Collection[str] = ()) -> None:
+        super().__init__(tools)
+        self.seed = seed
+        self.elsewhere = elsewhere
+        self.calls: list[ToolCall] = []
+        self.lost = ""  # why the row has no reward
+
+    def __contains__(self, name: object) -> bool:
+        return name not in self.elsewhere
+
+    def __getitem__(self, name: str) -> Callable[..., Any]:
+        def call(**arguments: Any) -> Any:
+            return self._call(name, arguments)
+
+        return call
+
+    def _call(self, name: str, arguments: Mapping[str, Any]) -> Any:
+        started = time.perf_counter()
+        try:
+            result = self._result(name, arguments)
+        except Exception as error:
+            failure = getattr(error, "failure", "error")
+            if failure in COSTS_THE_ROW:
+                self.lost = f"{name}: {error}"
+            self._note(name, arguments, {"error": str(error)}, started, failure)
+            raise
+        self._note(name, arguments, result, started)
+        return result
+
+    def _result(self, name: str, arguments: Mapping[str, Any]) -> Any:
+        if self.lost:
+            raise _refusal("skipped", f"not called, because of an earlier call ({self.lost})")
+        if not super().__contains__(name):
+            raise _refusal(UNKNOWN, f"there is no tool {name!r}; there are {', '.join(self)}")
+        tool = super().__getitem__(name)
+        if (process := process_of(tool)) is not None:
+            process.seed = f"{self.seed}/{len(self.calls)}"
+        try:
+            return tool(**arguments)
+        finally:
+            self.lost = lost_by(getattr(tool, "__self__", None))  # with its process, whatever it answered
+
+    def _note(
+        self, name: str, arguments: Mapping[str, Any], result: Any, started: float, failure: str | None = None
+    ) -> None:
+        text = str(result)
+        if len(text) > LONGEST_RESULT:
+            text = f"{text[:LONGEST_RESULT]} ... ({len(text):,} characters)"
+        self.calls.append(ToolCall(name, arguments, text, round(time.perf_counter() - started, 4), failure))
+
+
+class _Refusal(RuntimeError):
+    failure = ""
+
+
+def _refusal(failure: str, text: str) -> _Refusal:
+    error = _Refusal(text)
+    error.failure = failure
+    return error
+
+
+def process_of(tool: Any) -> ToolProcess | None:
+    """Returns the process that a guarded tool, or the method of a guarded environment, calls."""
+    found: ToolProcess | None = getattr(getattr(tool, "__self__", None), "_process", getattr(tool, "process", None))
+    return found
+
+
+def lost_by(environment: Any) -> str:
+    """Says why an environment is lost; empty if it is not, or has no guard."""
+    return environment._lost if isinstance(environment, GuardedEnvironment) else ""
+
+
+def as_column(rows: Iterable[RowTools]) -> list[str]:
+    """Writes the calls of each row as JSON: the columns of a table cannot hold arguments of all kinds."""
+    return [json.dumps([call._asdict() for call in row.calls], default=str, ensure_ascii=False) for row in rows]
+
+
+class RowCounts(NamedTuple):
+    """What is told of one row to the other ranks."""
+
+    turns: int  # messages that the model wrote
+    lost_by: str  # why it has no reward; empty if it may have one
+    calls: list[tuple[str, float, str | None]]  # tool, seconds and failure of each call
+
+    @property
+    def lost(self) -> bool:
+        """Whether it has no reward."""
+        return bool(self.lost_by)
+
+
+def count_row(row: RowTools, completion: Any) -> RowCounts:
+    """Counts a row; names that are no tool's count as one, since the model may write any."""
+    turns = sum(message.get("role") == "assistant" for message in completion)
+    calls = [(UNKNOWN if call.failure == UNKNOWN else call.tool, call.seconds, call.failure) for call in row.calls]
+    return RowCounts(turns, row.lost, calls)
+
+
+def call_metrics(rows: Sequence[RowCounts]) -> dict[str, float]:
+    """Returns what is logged of the calls of a batch, over all ranks."""
+    by_tool: dict[str, list[tuple[float, str | None]]] = defaultdict(list)
+    for row in rows:
+        for tool, seconds, failure in row.calls:
+            by_tool[tool].append((seconds, failure))
+    size = max(len(rows), 1)
+    metrics = {
+        "tools/turns": sum(row.turns for row in rows) / size,
+        "tools/used_share": sum(bool(row.calls) for row in rows) / size,
+        "tools/lost_share": sum(row.lost for row in rows) / size,
+        "tools/seconds": sum(seconds for calls in by_tool.values() for seconds, _ in calls),
+    }
+    for tool, calls in by_tool.items():
+        metrics[f"tools/{tool}/calls"] = len(calls) / size
+        metrics[f"tools/{tool}/failure_share"] = sum(failure is not None for _, failure in calls) / len(calls)
+        metrics[f"tools/{tool}/seconds_p95"] = float(np.percentile([seconds for seconds, _ in calls], 95))
+    return metrics
 
 
 class ToolRollouts(Parent):

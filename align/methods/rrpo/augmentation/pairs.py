@@ -14,13 +14,40 @@ from align.data.pairs.preferences import check_pair
 from align.data.pairs.spans import diff_spans
 from align.data.problems import BadRow
 from align.data.texts import check_values
-from align.methods.rrpo.augmentation.perturbations import MASK, PERTURBATIONS, ModelInput
-from align.methods.rrpo.augmentation.settings import PairSettings
-from align.methods.rrpo.augmentation.sources import Source
-from align.methods.rrpo.augmentation.verdicts import Check
-from align.methods.rrpo.augmentation.wordings import Wording, from_restatement, from_swap, reword_request
+from align.errors import UserError
+from align.methods.pairs.augmentation.folder import SamplingSettings, check_at_least_one, check_choice
+from align.methods.rrpo.augmentation.options import PairOptions
+from align.methods.rrpo.augmentation.sources import MASK, PERTURBATIONS, ModelInput, Source
+from align.methods.rrpo.augmentation.verdicts import (
+    WORDINGS,
+    Check,
+    Wording,
+    from_restatement,
+    from_swap,
+    reword_request,
+)
 from align.models.samplers.asking import SampledAnswers, ask
 from align.models.samplers.sampler import Answer, Failure, Prompt, Request, Sampler
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairSettings(PairOptions, SamplingSettings):
+    """What decides the pairs of `--method rrpo`; names are those of `PERTURBATIONS` and `WORDINGS`."""
+
+    temperature: float = 0.7
+    max_new_tokens: int = 128
+
+    def __post_init__(self) -> None:
+        """Checks the values."""
+        check_choice("perturbation", self.perturbation, list(PERTURBATIONS))
+        check_choice("wording", self.wording, WORDINGS)
+        check_at_least_one("num_samples", self.num_samples)
+        super().__post_init__()
+        if self.temperature == 0 and self.num_samples > 1:
+            raise UserError(
+                f"`temperature` 0 gives the same response {self.num_samples} times. Set `--num_samples 1`, or a "
+                "temperature above 0."
+            )
 
 
 class Sample(NamedTuple):

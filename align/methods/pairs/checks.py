@@ -1,0 +1,415 @@
+"""What is said of preference pairs before training: form, tokens, lengths that TRL cuts without a word, and marks."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from heapq import nlargest
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from jinja2 import TemplateError
+
+from align.checks.counts import check_rows, name_rows
+from align.checks.finding import Finding, Level
+from align.checks.launch import Launch
+from align.checks.lengths import PromptTokenizer, check_positions, context_window, load_tokenizer, place_images
+from align.checks.memory import activations
+from align.checks.model import model_folder
+from align.data.pairs.marks import MarkRule, Marks, TokenizedResponse, count_shared, decide_marks, marked_texts
+from align.data.pairs.pair import Pair
+from align.data.pairs.preferences import PreferencePair, pair_to_row
+from align.data.pairs.spans import Span
+from align.data.problems import shorten
+from align.data.stored_items import Picked, map_parts, values_of
+from align.data.template_settings import template_settings
+from align.recipe.recipe import Recipe
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding
+
+
+Spans = tuple[Span, ...]
+NO_FAST_TOKENIZER = (
+    "{model} has no tokenizer.json, so its tokenizer may be a slow one, which does not say what characters a token "
+    "covers. Spans need a fast tokenizer: load it once with transformers and save it into the folder "
+    "(`AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)`), or use another model."
+)
+
+
+class TokenPair(NamedTuple):
+    """A pair as tokens, before `max_length` cuts it."""
+
+    prompt: int  # tokens before the responses, those of images included
+    marks: Marks  # those of training
+    chosen_spans: Spans  # the characters that are marked
+    rejected_spans: Spans
+    is_equal: bool  # both responses have the same tokens
+
+
+Tokenised = list[tuple[PreferencePair, TokenPair]]
+
+
+def tokenize_here(
+    recipe: Recipe, pairs: Sequence[PreferencePair], image_tokens: Mapping[str, int] | None = None
+) -> tuple[Tokenised, list[Finding]]:
+    """Tokenises pairs that are all texts or all messages, or says why it cannot be done here or at all."""
+    model, tokenizer = recipe.model.model_name_or_path, load_tokenizer(recipe)
+    if tokenizer is None and model_folder(model) is None:
+        text = f"The tokenizer of {model!r} is not on this machine; lengths are unknown and shares are of characters."
+        return [], [Finding("warning", "lengths", text)]
+    if tokenizer is None:
+        level: Level = "warning" if recipe.settings.spans == "whole" else "error"
+        return [], [Finding(level, "spans", NO_FAST_TOKENIZER.format(model=model))]
+    if problems := check_template(recipe, tokenizer, pairs):
+        return [], problems
+    try:
+        return list(zip(pairs, tokenize_pairs(recipe, tokenizer, pairs, image_tokens or {}), strict=True)), []
+    except TemplateError as error:
+        return [], [Finding("warning", "lengths", f"Lengths are unknown; the chat template says: {error}.")]
+    except ValueError as error:
+        return [], [Finding("error", "spans", str(error))]
+
+
+def check_template(recipe: Recipe, tokenizer: PromptTokenizer, pairs: Sequence[Pair]) -> list[Finding]:
+    """Finds messages that no chat template can render."""
+    if not pairs or isinstance(pairs[0].prompt, str) or tokenizer.chat_template:
+        return []
+    model = recipe.model.model_name_or_path
+    text = (
+        f"The pairs are messages and the tokenizer of {model} has no chat template. Set `chat_template_path`, or "
+        "write texts."
+    )
+    return [Finding("error", "lengths", text)]
+
+
+def tokenize_pairs(
+    recipe: Recipe, tokenizer: PromptTokenizer, pairs: Sequence[PreferencePair], image_tokens: Mapping[str, int]
+) -> list[TokenPair]:
+    """Tokenises pairs as TRL's DPO does, with so many tokens for images, and marks them as training does."""
+    texts = [(render_prompt(tokenizer, pair), *render_pair(tokenizer, pair)) for pair in pairs]
+    is_text = bool(pairs) and isinstance(pairs[0].prompt, str)
+    encodings = tokenizer.encode([text for parts in texts for text in parts], add_special_tokens=is_text)
+    rule, found = MarkRule.read(recipe.settings), []
+    for i, pair in enumerate(pairs):
+        taken = max(0, image_tokens.get(pair.id, 0) - len(pair.images))  # each image has one token in the text
+        try:
+            found.append(_mark(rule, pair, texts[i], encodings[3 * i : 3 * i + 3], taken))
+        except ValueError as error:
+            raise ValueError(f"Row {pair.row} ({pair.id}): {error}") from error
+    return found
+
+
+def usable_pairs(recipe: Recipe, pairs: Sequence[PreferencePair]) -> Sequence[PreferencePair]:
+    """Leaves out the pairs with nothing to mark, unless they are kept whole; those that only tokens can tell stay."""
+    rule = MarkRule.read(recipe.settings)
+    if rule.keeps_whole:
+        return pairs
+    if isinstance(pairs, list):
+        return [pair for pair in pairs if rule.can_mark(pair)]
+    flags = map_parts(lambda some: [rule.can_mark(pair) for pair in some], pairs)
+    places = [place for place, usable in enumerate(chain.from_iterable(flags)) if usable]
+    return pairs if len(places) == len(pairs) else Picked(pairs, places)
+
+
+def render_prompt(tokenizer: PromptTokenizer, pair: Pair) -> str:
+    """Writes the prompt of a pair as the model reads it."""
+    if isinstance(pair.prompt, str):
+        return pair.prompt
+    return tokenizer.render(_messages(pair), settings=template_settings(pair.template))
+
+
+def render_pair(tokenizer: PromptTokenizer, pair: Pair) -> tuple[str, str]:
+    """Writes the prompt with each response as the model reads them."""
+    if isinstance(pair.prompt, str):
+        end = tokenizer.special_token("eos_token") or ""
+        chosen, rejected = (text if text.endswith(end) else text + end for text in (pair.chosen, pair.rejected))
+        return pair.prompt + chosen, pair.prompt + rejected
+    chosen, rejected = (
+        tokenizer.render(
+            _messages(pair, response), add_generation_prompt=False, settings=template_settings(pair.template)
+        )
+        for response in pair.responses
+    )
+    return chosen, rejected
+
+
+def _messages(pair: Pair, response: Any = ()) -> Any:
+    """Returns the prompt with a response, and with places for images if the pair has some."""
+    return place_images([*pair.prompt, *response], len(getattr(pair, "images", ())))
+
+
+def _mark(
+    rule: MarkRule,
+    pair: PreferencePair,
+    texts: tuple[str, str, str],
+    encodings: "Sequence[Encoding]",
+    image_tokens: int,
+) -> TokenPair:
+    prompt, *full = texts
+    prompt_ids, chosen_ids, rejected_ids = (encoding.ids for encoding in encodings)
+    shared = count_shared(prompt_ids, chosen_ids, rejected_ids)
+    alone = shared if pair.images else 0  # training tokenises the responses of such pairs alone
+    parts = marked_texts(pair, prompt, full)
+    chosen, rejected = (
+        TokenizedResponse(encoding.ids[alone:], spans, encoding.offsets[alone:], text, prompt, response)
+        for encoding, text, (response, spans) in zip(encodings[1:], full, parts, strict=True)
+    )
+    before, skip = shared + image_tokens, shared - alone
+    marks = decide_marks(rule, pair.spans_from, chosen, rejected, prompt=before, skip=skip)
+    if marks.unit == "whole":
+        spans: tuple[Spans, Spans] = (Span(0, len(pair.chosen)),), (Span(0, len(pair.rejected)),)
+    elif marks.unit == "word" or pair.messages is not None:  # the text that is shown is not the one that is marked
+        spans = pair.chosen_spans, pair.rejected_spans
+    else:
+        spans = _marked_characters(chosen, marks.chosen, skip), _marked_characters(rejected, marks.rejected, skip)
+    return TokenPair(before, marks, *spans, is_equal=chosen_ids[shared:] == rejected_ids[shared:])
+
+
+def _marked_characters(response: TokenizedResponse, marks: Sequence[int], skip: int) -> Spans:
+    """Finds the characters of marked tokens; tokens in a row make one span."""
+    spans: list[Span] = []
+    start_of_response, length = response.place(), len(response.response)
+    for (first, last), marked in zip(response.offsets[skip:], marks, strict=True):
+        start, end = max(0, first - start_of_response), min(last - start_of_response, length)
+        if not marked or start >= end:
+            continue
+        if spans and spans[-1].end >= start:
+            spans[-1] = Span(spans[-1].start, end)
+        else:
+            spans.append(Span(start, end))
+    return tuple(spans)
+
+
+def find_equal(tokenizer: PromptTokenizer, pairs: Sequence[Pair]) -> list[Pair]:
+    """Finds the pairs whose responses are one and the same sequence of tokens."""
+    texts = [text for pair in pairs for text in (pair.chosen, pair.rejected)]
+    ids = [encoding.ids for encoding in tokenizer.encode(texts, add_special_tokens=False)]
+    return [pair for pair, chosen, rejected in zip(pairs, ids[::2], ids[1::2], strict=True) if chosen == rejected]
+
+
+def word_equal(equal: Sequence[Pair], num_pairs: int) -> list[Finding]:
+    """Words that pairs are equal in tokens; if all of them are, there is nothing to learn."""
+    if not equal:
+        return []
+    level: Level = "error" if len(equal) == num_pairs else "warning"
+    text = (
+        f"{len(equal)} of {num_pairs} pairs have the same tokens on both sides, so they teach nothing: "
+        f"{name_rows(equal)}. The tokenizer drops what tells chosen from rejected. Leave them out, or change a word."
+    )
+    return [Finding(level, "data", text, {"rows": [pair.row for pair in equal]})]
+
+
+AUDITED = 1_000  # pairs that are tokenised: these many of the first, and of the longest
+LONGER = 1.2  # mean length of chosen over rejected responses from which length is a shortcut
+
+AnyPair = TypeVar("AnyPair", bound=Pair)
+
+
+def check_form(pairs: Sequence[Pair]) -> list[Finding]:
+    """Finds texts among messages."""
+    if len({isinstance(prompt, str) for (prompt,) in values_of(pairs, "prompt")}) <= 1:
+        return []
+    text = "Some pairs are texts and others are messages; TRL looks at the first only. Write all of them one way."
+    return [Finding("error", "data", text)]
+
+
+def check_implicit(pairs: Sequence[Pair]) -> list[Finding]:
+    """Says of how many pairs the prompt is what two texts begin with, and shows the shortest: it may be no prompt."""
+    implicit = [pair for pair in pairs if pair.is_implicit]
+    if not implicit:
+        return []
+    shortest = min(implicit, key=lambda pair: len(pair.prompt))
+    shown = shorten(shortest.prompt)
+    mixed = (
+        f" The other {len(pairs) - len(implicit)} have a prompt of their own." if len(implicit) < len(pairs) else ""
+    )
+    text = (
+        f"{len(implicit)} of {len(pairs)} pairs have no `prompt`: it is what both texts begin with, as in TRL. The "
+        f"shortest is {shown}, of row {shortest.row}.{mixed}"
+    )
+    return [Finding("warning" if mixed else "ok", "data", text, {"implicit_prompts": len(implicit)})]
+
+
+def audited(pairs: Sequence[AnyPair]) -> list[AnyPair]:
+    """Picks the pairs that are tokenised: the first and the longest, in their order."""
+    parts = values_of(pairs, "prompt", "chosen", "rejected")
+    sizes = [len(str(prompt)) + max(len(chosen), len(rejected)) for prompt, chosen, rejected in parts]
+    longest = nlargest(AUDITED, range(len(pairs)), key=sizes.__getitem__)
+    return [pairs[i] for i in sorted({*range(min(AUDITED, len(pairs))), *longest})]
+
+
+def length_ratio(pairs: Sequence[Pair]) -> float:
+    """Divides the mean length of chosen responses by that of rejected ones."""
+    chosen = rejected = 0
+    for better, worse in values_of(pairs, "chosen", "rejected"):
+        chosen, rejected = chosen + len(better), rejected + len(worse)
+    return chosen / rejected
+
+
+def check_batch(recipe: Recipe, launch: Launch, num_pairs: int) -> list[Finding]:
+    """Says what one step over pairs is."""
+    return check_rows(recipe, launch, num_pairs, "pairs", ", of two sequences each", 2)
+
+
+def pair_activations(recipe: Recipe) -> str:
+    """Names the activations of a pass over pairs."""
+    return activations(recipe, 2, "sequences", " (both responses of a pair, with their prompts)")
+
+
+class Cut(NamedTuple):
+    """A way in which a pair can be too long."""
+
+    is_fatal: bool  # nothing is left to learn from
+    words: str
+
+
+GONE = Cut(True, "are cut off whole, because the prompt alone fills `max_length`, and TRL drops them")
+UNMARKED = Cut(True, "have all their marked tokens cut off, so that no preference is left to learn")
+UNMARKED_KEPT = Cut(False, "have all their marked tokens cut off, and are kept as plain DPO")
+PARTLY_MARKED = Cut(False, "have some of their marked tokens cut off")
+SHORTENED = Cut(False, "have an end without marks cut off")
+
+
+def check_max_length(recipe: Recipe, pairs: Sequence[PreferencePair], tokens: Sequence[TokenPair]) -> list[Finding]:
+    """Compares pairs with the model's window and with `max_length`, which cuts them."""
+    lengths = [token.prompt + max(len(token.marks.chosen), len(token.marks.rejected)) for token in tokens]
+    return check_window(recipe, lengths) + _check_cuts(recipe, pairs, tokens)
+
+
+def check_window(recipe: Recipe, lengths: Sequence[int]) -> list[Finding]:
+    """Says how long pairs are where they fit, and whether they fit the model's window where `max_length` lets them."""
+    window, limit = context_window(recipe), recipe.settings.max_length
+    longest, mean = max(lengths), sum(lengths) / len(lengths)
+    used = longest if limit is None else min(longest, limit)
+    moved = check_positions(recipe, [length if limit is None else min(length, limit) for length in lengths])
+    if window is not None and used > window:
+        text = (
+            f"Pairs take up to {used} tokens and the model's window is {window}. Set `max_length: {window}` or less."
+        )
+        return [Finding("error", "lengths", text, {"max": longest, "window": window}), *moved]
+    if used < longest:
+        return moved
+    most = "" if limit is None else f", of `max_length` = {limit}"
+    text = f"A prompt with its longer response takes {mean:.0f} tokens on average and {longest} at most{most}."
+    return [Finding("ok", "lengths", text, {"audited": len(lengths), "mean": mean, "max": longest}), *moved]
+
+
+def level_of_loss(recipe: Recipe) -> Level:
+    """Returns how bad it is that pairs are lost: they are rows that cannot be used."""
+    return "error" if recipe.dataset.on_bad_rows == "raise" else "warning"
+
+
+def raise_limit(recipe: Recipe, level: Level, *, has_images: bool = False) -> str:
+    """Words the remedy for pairs that are too long; what stops a run can be accepted."""
+    accept = ", or accept this with `dataset.on_bad_rows: skip`" if level == "error" else ""
+    shorten = "Lower `dataset.max_pixels` or `dataset.num_frames`," if has_images else "Shorten them"
+    return f"{shorten} or raise `max_length` from {recipe.settings.max_length}{accept}."
+
+
+def _check_cuts(recipe: Recipe, pairs: Sequence[PreferencePair], tokens: Sequence[TokenPair]) -> list[Finding]:
+    limit = recipe.settings.max_length
+    if limit is None:
+        return []
+    from_start = recipe.settings.truncation_mode == "keep_start"
+    found: dict[Cut, list[PreferencePair]] = {
+        cut: [] for cut in (GONE, UNMARKED, UNMARKED_KEPT, PARTLY_MARKED, SHORTENED)
+    }
+    for pair, token in zip(pairs, tokens, strict=True):
+        cut = _find_cut(token, limit, from_start)
+        if cut is not None:
+            found[cut].append(pair)
+    findings = []
+    for cut, those in found.items():
+        if not those:
+            continue
+        level = level_of_loss(recipe) if cut.is_fatal else "warning"
+        remedy = raise_limit(recipe, level, has_images=any(pair.images for pair in those))
+        text = f"{len(those)} of {len(pairs)} pairs {cut.words}: {name_rows(those)}. {remedy}"
+        findings.append(Finding(level, "lengths", text, {"rows": [pair.row for pair in those]}))
+    return findings
+
+
+def _find_cut(token: TokenPair, limit: int, from_start: bool) -> Cut | None:
+    """Compares the marks of both responses with those that TRL's collator keeps."""
+    room = max(0, limit - token.prompt)
+    whole = (token.marks.chosen, token.marks.rejected)
+    kept = [marks[:room] if from_start else marks[-limit:] for marks in whole]
+    before, after = (sum(map(sum, sides)) for sides in (whole, kept))
+    if not all(kept):
+        return GONE
+    if token.marks.lost == "cut":
+        return UNMARKED_KEPT if token.marks.is_read else UNMARKED
+    if after < before:
+        return PARTLY_MARKED
+    return SHORTENED if sum(map(len, kept)) < sum(map(len, whole)) else None
+
+
+MEASURED = 1_000  # tokenised pairs, the first ones, from which shares are taken
+SAMPLES = 4
+
+T = TypeVar("T")
+
+
+def check_spans(recipe: Recipe, pairs: Sequence[PreferencePair], tokens: Tokenised) -> list[Finding]:
+    """Measures what share of responses is marked, in tokens or, without any, characters; picks pairs to show."""
+    marked = [(pair, token) for pair, token in tokens if any(token.marks.chosen) or any(token.marks.rejected)]
+    shown = [(pair, token.chosen_spans, token.rejected_spans) for pair, token in marked]
+    if marked:
+        unit, first = "tokens", [token.marks for _, token in marked[:MEASURED]]
+        chosen, rejected = _share([m.chosen for m in first]), _share([m.rejected for m in first])
+    else:
+        unit, shown = "characters", [(pair, *_marked_in_text(recipe, pair)) for pair in spread(pairs, SAMPLES)]
+        begin = [(pair, *_marked_in_text(recipe, pair)) for pair in pairs[:MEASURED]]
+        chosen = _share([_marks(pair.chosen, spans) for pair, spans, _ in begin])
+        rejected = _share([_marks(pair.rejected, spans) for pair, _, spans in begin])
+    differing = recipe.settings.spans == "differing"
+    sources = dict(Counter(source for (source,) in values_of(pairs, "spans_from"))) if differing else {}
+    words = ", ".join(f"{count} from {source}" for source, count in sources.items()) or "the whole responses"
+    text = f"Spans: {words}. Marked: {chosen:.0%} of the chosen and {rejected:.0%} of the rejected {unit}."
+    numbers = {
+        "spans_from": sources, "unit": unit, "marked_share_chosen": chosen, "marked_share_rejected": rejected,
+        "samples": [_sample(*pair) for pair in spread(shown, SAMPLES)],
+    }  # fmt: skip
+    return [Finding("ok", "spans", text, numbers)]
+
+
+def marked_rows(recipe: Recipe, pairs: Sequence[PreferencePair], limit: int = 40) -> list[dict[str, Any]]:
+    """Makes rows of an even sample of pairs, with the spans that training marks and their share of the tokens."""
+    sample = spread(usable_pairs(recipe, pairs), limit)
+    tokens, _ = tokenize_here(recipe, sample)
+    if not tokens:
+        return [_sample(pair, *_marked_in_text(recipe, pair)) for pair in sample]
+    return [
+        _sample(pair, token.chosen_spans, token.rejected_spans)
+        | {"marked_share": _share([token.marks.chosen, token.marks.rejected])}
+        for pair, token in tokens
+    ]
+
+
+def _marked_in_text(recipe: Recipe, pair: PreferencePair) -> tuple[Spans, Spans]:
+    """Returns what is marked, as far as it can be said without a tokenizer."""
+    if recipe.settings.spans == "differing" and pair.has_spans:
+        return pair.chosen_spans, pair.rejected_spans
+    return (Span(0, len(pair.chosen)),), (Span(0, len(pair.rejected)),)
+
+
+def _marks(text: str, spans: Spans) -> list[int]:
+    marks = [0] * len(text)
+    for start, end in spans:
+        marks[start:end] = [1] * (end - start)
+    return marks
+
+
+def _share(marks: Sequence[Sequence[int]]) -> float:
+    return sum(map(sum, marks)) / max(1, sum(map(len, marks)))
+
+
+def spread(items: Sequence[T], count: int) -> list[T]:
+    """Picks items at even distances, the first one included."""
+    return list(items) if len(items) <= count else [items[i * len(items) // count] for i in range(count)]
+
+
+def _sample(pair: PreferencePair, chosen_spans: Spans, rejected_spans: Spans) -> dict[str, Any]:
+    """Makes a row in which the responses are texts and the spans those that are marked."""
+    spans = {"chosen_spans": chosen_spans, "rejected_spans": rejected_spans}
+    texts = {"row": pair.row, "chosen": pair.chosen, "rejected": pair.rejected}
+    return pair_to_row(pair) | texts | {name: [list(span) for span in found] for name, found in spans.items()}
