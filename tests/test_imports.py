@@ -145,7 +145,6 @@ def words_of(module: Module) -> list[str]:
 
 EXAMPLES = {  # sentences that show what a name looks like
     "align.recipe.recipe",
-    "align.recipe.chain",
     "align.evaluation.suites.reward_model.reward_model",
     "align.cli.arguments.recipes",
 }

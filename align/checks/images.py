@@ -57,8 +57,7 @@ def image_processor_settings(folder: Path) -> dict[str, Any] | None:
         if nested is not None:
             return nested
     if (file := folder / "preprocessor_config.json").is_file():
-        settings: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return settings
+        return json.loads(file.read_text(encoding="utf-8"))
     return None
 
 

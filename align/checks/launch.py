@@ -73,22 +73,14 @@ def check_processes(recipe: Recipe, launch: Launch) -> list[Finding]:
         return []
     alone = {name: value for name in ("fsdp", "ddp_backend") if (value := getattr(recipe.settings, name))}
     start = "start it with `accelerate launch`, and check it with `align check --accelerate_config FILE`"
-    has_launcher = bool(launch.zero_stage) or launch.by_launcher
-    if recipe.settings.deepspeed and not has_launcher and _needs_launcher():
+    has_launcher = bool(launch.zero_stage) or launch.by_launcher or is_installed("mpi4py")  # DeepSpeed asks either
+    if recipe.settings.deepspeed and not has_launcher and not missing("deepspeed", ""):
         return [
             Finding("error", "launch", f"`deepspeed` needs a launcher, also for one process. Remove it, or {start}.")
         ]
     text = "`{}: {}` is for several processes, and this run has one. Remove it, or {}."
-    return [Finding("error", "launch", text.format(name, _written(value), start)) for name, value in alone.items()]
-
-
-def _needs_launcher() -> bool:
-    """Whether DeepSpeed, where it is installed, finds out in no other way which process this is."""
-    return not missing("deepspeed", "") and not is_installed("mpi4py")
-
-
-def _written(value: object) -> str:
-    return "true" if value is True else str(value)
+    written = {name: "true" if value is True else value for name, value in alone.items()}
+    return [Finding("error", "launch", text.format(name, value, start)) for name, value in written.items()]
 
 
 def check_sharded(recipe: Recipe, launch: Launch) -> list[Finding]:

@@ -1,113 +1,25 @@
-"""Whether prompts and named tokens fit, rendered and tokenised without transformers: a long one crashes vLLM."""
+"""Whether prompts fit: too long a prompt crashes vLLM mid-run, and is truncated silently elsewhere."""
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
-from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
-from jinja2 import Template, TemplateError, nodes
-from jinja2.ext import Extension
-from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import TemplateError
 
 from align.checks.finding import Finding
 from align.checks.images import check_images
-from align.checks.model import model_config, model_folder
+from align.checks.model import model_config
+from align.checks.tokenizer import PromptTokenizer, load_tokenizer
 from align.checks.vllm_server import served_window, uses_server
-from align.data.conversations import message_text, put_images_in
+from align.data.conversations import put_images_in
 from align.data.loading import Item
 from align.data.problems import DataReport, RowProblem
 from align.data.stored_items import ItemKeeper, MadeRows, pick
-from align.errors import RecipeError
 from align.models.rope_lengths import positions_by_length
 from align.recipe.dataset import DatasetConfig
 from align.recipe.recipe import Recipe
 
-if TYPE_CHECKING:
-    from tokenizers import Encoding
-
-
-class _Generation(Extension):
-    """Reads `{% generation %}`, by which a template marks what the assistant says."""
-
-    tags = {"generation"}  # noqa: RUF012 - jinja declares it so
-
-    def parse(self, parser: Parser) -> list[nodes.Node]:
-        """Keeps what stands between the marks."""
-        next(parser.stream)
-        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
-
-
-class ChatTemplate:
-    """A template with what it is rendered with beside the messages: special tokens, and what a recipe hands to it."""
-
-    def __init__(self, text: str, settings: Mapping[str, Any]) -> None:
-        self._text, self._settings = text, settings
-
-    def render(
-        self,
-        messages: Sequence[Mapping[str, Any]],
-        *,
-        add_generation_prompt: bool,
-        settings: Mapping[str, Any] | None = None,
-    ) -> str:
-        """Writes messages as one text; raises `jinja2.TemplateError` if the template refuses them."""
-        given = {"tools": None, **self._settings, **(settings or {})}
-        try:
-            return self._template.render(messages=messages, add_generation_prompt=add_generation_prompt, **given)
-        except TemplateError:
-            raise
-        except Exception as error:  # a template is a program
-            raise TemplateError(f"{type(error).__name__}: {error}") from error
-
-    @cached_property
-    def _template(self) -> Template:
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _Generation]
-        )
-        # What transformers offers to templates beyond Jinja's own.
-        environment.globals |= {"raise_exception": _raise, "strftime_now": datetime.now().strftime}
-        environment.filters["tojson"] = _to_json
-        return environment.from_string(self._text)
-
-
-def read_chat_template(path: str) -> str | None:
-    """Reads a template from its file, or from the folder or hub id of a tokenizer; None if there is none here."""
-    if Path(path).is_file():
-        return Path(path).read_text(encoding="utf-8")
-    folder = model_folder(path)
-    if folder is None:
-        return None
-    if (file := folder / "chat_template.jinja").is_file():
-        return file.read_text(encoding="utf-8")
-    template: str | list[dict[str, str]] | None = tokenizer_settings(folder).get("chat_template")
-    if template is None and (file := folder / "chat_template.json").is_file():  # processors had it there
-        template = json.loads(file.read_text(encoding="utf-8")).get("chat_template")
-    if isinstance(template, list):  # of several, transformers takes this one, and refuses messages where there is none
-        return {named["name"]: named["template"] for named in template}.get("default")
-    return template
-
-
-def tokenizer_settings(folder: Path) -> dict[str, Any]:
-    """Reads what is saved beside a tokenizer."""
-    config = folder / "tokenizer_config.json"
-    settings: dict[str, Any] = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
-    return settings
-
-
-def _raise(message: str) -> None:
-    raise TemplateError(message)
-
-
-def _to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None, **kwargs: Any) -> str:
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, **kwargs)
-
-
 CHARACTERS = 4  # of a text to a token, about
 AUDITED = 2_000  # questions that are tokenised; the longest texts first, so that an overlong one is found
-NAMED = ("pad_token", "eos_token")
 
 
 def check_lengths(
@@ -142,11 +54,13 @@ def check_lengths(
     over = [(rows[i]["id"], length) for i, length in zip(order, lengths, strict=True) if length > budget]
     if over:
         name, length = max(over, key=lambda found: found[1])
-        raised = f", or raise {_limit(recipe)} if that is the limit" if recipe.uses_vllm else ""
+        limit = "--max-model-len of the vLLM server" if uses_server(recipe) else "`vllm_max_model_length`"
+        raised = f", or raise {limit} if that is the limit" if recipe.uses_vllm else ""
+        shorten = "Lower `dataset.max_pixels` or `dataset.num_frames`" if any(taken) else "Shorten them"
         where = "" if len(rows) <= AUDITED else f" of the {AUDITED:,} longest of {len(rows):,}"
         text = (
             f"{len(over):,}{where} prompts are longer than {budget} tokens (window {window} - `max_completion_length` "
-            f"{completion}); the longest is {name!r} with {length}. {_shorten(taken)}, or lower "
+            f"{completion}); the longest is {name!r} with {length}. {shorten}, or lower "
             f"`max_completion_length`{raised}, or leave them out with `dataset.on_bad_rows: skip`."
         )
         if budget <= 0:
@@ -171,7 +85,7 @@ def longest_first(rows: Sequence[dict[str, Any]], image_tokens: Sequence[int]) -
 
 
 def prompt_lengths(
-    tokenizer: "PromptTokenizer", rows: Sequence[dict[str, Any]], places: Sequence[int], image_tokens: Sequence[int]
+    tokenizer: PromptTokenizer, rows: Sequence[dict[str, Any]], places: Sequence[int], image_tokens: Sequence[int]
 ) -> list[int]:
     """Counts the tokens of the prompts at some places, those of their images included."""
     found = pick(rows, places)
@@ -183,7 +97,7 @@ def prompt_lengths(
     ]
 
 
-def _lacks_template(recipe: Recipe, tokenizer: "PromptTokenizer", rows: Sequence[dict[str, Any]]) -> list[Finding]:
+def _lacks_template(recipe: Recipe, tokenizer: PromptTokenizer, rows: Sequence[dict[str, Any]]) -> list[Finding]:
     """Finds messages that no chat template can render, as those for a base model are."""
     some = rows[:1] if isinstance(rows, MadeRows) else rows  # that are made have one form
     if tokenizer.chat_template or all(isinstance(row["prompt"], str) for row in some):
@@ -196,87 +110,11 @@ def _lacks_template(recipe: Recipe, tokenizer: "PromptTokenizer", rows: Sequence
     return [Finding("error", "lengths", text)]
 
 
-def _limit(recipe: Recipe) -> str:
-    return "--max-model-len of the vLLM server" if uses_server(recipe) else "`vllm_max_model_length`"
-
-
 def place_images(prompt: str | list[dict[str, Any]], number: int) -> str | list[dict[str, Any]]:
     """Puts images in front of the first message of the user; a prompt without images stays as it is."""
     if isinstance(prompt, str) or not number:
         return prompt
     return put_images_in(prompt, [{"type": "image"}] * number)
-
-
-def _shorten(image_tokens: Sequence[int]) -> str:
-    """Words the remedy for prompts that are too long."""
-    return "Lower `dataset.max_pixels` or `dataset.num_frames`" if any(image_tokens) else "Shorten them"
-
-
-def load_tokenizer(recipe: Recipe) -> "PromptTokenizer | None":
-    """Loads the recipe's tokenizer from this machine, never from the network; None if it is not here."""
-    folder = model_folder(recipe.model.model_name_or_path)
-    if folder is None or not (folder / "tokenizer.json").is_file():
-        return None
-    tokenizer = PromptTokenizer(folder, getattr(recipe.settings, "chat_template_kwargs", None))
-    if recipe.model.chat_template_path:
-        tokenizer.chat_template = read_chat_template(recipe.model.chat_template_path)
-    return tokenizer
-
-
-class PromptTokenizer:
-    """Counts the tokens of prompts without importing transformers, which takes longer than the whole check."""
-
-    def __init__(self, folder: Path, template_kwargs: dict[str, Any] | None = None) -> None:
-        from tokenizers import Tokenizer
-
-        try:
-            self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        except Exception as error:  # tokenizers raises no other class
-            raise RecipeError(f"{folder / 'tokenizer.json'} cannot be read: {error}. Copy the model again.") from error
-        self.tokenizer.no_truncation()
-        self.tokenizer.no_padding()
-        self.template_kwargs = template_kwargs or {}
-        self.settings = tokenizer_settings(folder)
-        self.chat_template = read_chat_template(str(folder))
-
-    def count(self, prompts: Sequence[str | list[dict[str, Any]]]) -> list[int]:
-        """Counts tokens, of strings with the special tokens the tokenizer adds and of messages as rendered."""
-        conversational = not isinstance(prompts[0], str)
-        texts = [self.render(prompt) if not isinstance(prompt, str) else prompt for prompt in prompts]
-        return [len(encoding.ids) for encoding in self.encode(texts, add_special_tokens=not conversational)]
-
-    def encode(self, texts: Sequence[str], *, add_special_tokens: bool) -> "list[Encoding]":
-        """Tokenises texts; each result has `ids` and the character `offsets` of its tokens."""
-        return self.tokenizer.encode_batch(texts, add_special_tokens=add_special_tokens)
-
-    def special_token(self, name: str) -> str | None:
-        """Returns the text of a special token such as `eos_token`, None if the tokenizer has none."""
-        return _token_text(self.settings.get(name))
-
-    def render(
-        self,
-        messages: Sequence[Mapping[str, Any]],
-        *,
-        add_generation_prompt: bool = True,
-        settings: Mapping[str, Any] | None = None,
-    ) -> str:
-        """Renders messages with the chat template and its settings, or joins them where there is none."""
-        if not self.chat_template:
-            return "\n".join(message_text(message) for message in messages)
-        return self._template.render(messages, add_generation_prompt=add_generation_prompt, settings=settings)
-
-    @property
-    def special_tokens(self) -> dict[str, Any]:
-        """The texts of its special tokens by name, as templates read them."""
-        return {key: _token_text(value) for key, value in self.settings.items() if key.endswith("_token")}
-
-    @cached_property
-    def _template(self) -> ChatTemplate:
-        return ChatTemplate(str(self.chat_template), self.special_tokens | self.template_kwargs)
-
-
-def _token_text(token: Any) -> Any:
-    return token["content"] if isinstance(token, dict) else token
 
 
 def context_window(recipe: Recipe) -> int | None:
@@ -315,24 +153,6 @@ def check_positions(recipe: Recipe, lengths: Sequence[int], *, growth: int = 0) 
         f"is learnt from a row depends on the others in its batch. {remedy}"
     )
     return [Finding("warning", "positions", text, {"tokens": by_length.tokens, "max": longest})]
-
-
-def check_tokens(recipe: Recipe) -> list[Finding]:
-    """Finds a named token that the tokenizer, where it is on this machine, does not have."""
-    named = {name: getattr(recipe.settings, name) for name in NAMED if getattr(recipe.settings, name, None)}
-    tokenizer = load_tokenizer(recipe) if named else None
-    if tokenizer is None or recipe.model.chat_template_path:  # which may bring tokens with it
-        return []
-    return [
-        Finding(
-            "error",
-            "model",
-            f"`{name}`: {token!r} is no token of {recipe.model.model_name_or_path}. Name one of its tokens, or remove "
-            "the key.",
-        )
-        for name, token in named.items()
-        if tokenizer.tokenizer.token_to_id(token) is None
-    ]
 
 
 T = TypeVar("T", bound=Item)

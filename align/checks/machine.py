@@ -79,24 +79,18 @@ def extension_folders() -> list[Path]:
     return sorted(place for place in places if place.is_dir())
 
 
-def stale_locks() -> list[Path]:
-    """Lists locks that no compilation can still hold: whoever finds one waits for it for ever, without a word."""
-    locks = [folder / "lock" for folder in extension_folders()]
-    return [lock for lock in locks if lock.is_file() and time.time() - lock.stat().st_mtime > _STALE]
-
-
 def check_locks() -> list[Finding]:
-    """Names each such lock, and the line that removes it."""
-    return [
-        Finding(
-            "warning",
-            "deepspeed",
-            f"{lock} is {(time.time() - lock.stat().st_mtime) / 60:.0f} minutes old: a compilation was killed, and "
-            "every later start waits for it without a word.",
-            fix=f"rm {lock}",
-        )
-        for lock in stale_locks()
-    ]
+    """Names locks that no compilation can still hold, and the line that removes each: who finds one waits for ever."""
+    findings = []
+    for lock in (folder / "lock" for folder in extension_folders()):
+        age = time.time() - lock.stat().st_mtime if lock.is_file() else 0.0
+        if age > _STALE:
+            text = (
+                f"{lock} is {age / 60:.0f} minutes old: a compilation was killed, and every later start waits for it "
+                "without a word."
+            )
+            findings.append(Finding("warning", "deepspeed", text, fix=f"rm {lock}"))
+    return findings
 
 
 def has_compiled() -> bool:

@@ -33,8 +33,7 @@ class Footprint(NamedTuple):
 
 def footprint_of(recipe: Recipe) -> Footprint:
     """Asks the recipe's method for its footprint."""
-    footprint: Footprint = recipe.record.part("footprint")(recipe)
-    return footprint
+    return recipe.record.part("footprint")(recipe)
 
 
 def activations(recipe: Recipe, sequences: int, name: str, detail: str = "") -> str:

@@ -65,12 +65,17 @@ def model_folder(model: str) -> Path | None:
 
 def model_config(model: str) -> dict[str, Any]:
     """Reads a model's config.json, what it says of its language model on top; empty if there is none to be read."""
+    content = _written_config(model)
+    return content | (content.get("text_config") or {})
+
+
+def _written_config(model: str) -> dict[str, Any]:
     folder = model_folder(model)
     try:
         content = json.loads((folder / "config.json").read_text(encoding="utf-8")) if folder else None
     except (OSError, ValueError, RecursionError):
         return {}
-    return {**content, **(content.get("text_config") or {})} if isinstance(content, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 TIED = "lm_head"  # whose weights are those of the embedding, and not in the file a second time
@@ -87,7 +92,7 @@ def check_adapter(recipe: Recipe) -> list[Finding]:
     if not recipe.model.use_peft or isinstance(targets, str) or folder is None:
         return []
     known = _modules(folder)
-    missing = [name for name in targets if known and not any(_is_end(name, module) for module in known)]
+    missing = [name for name in targets if known and not any(f".{each}".endswith(f".{name}") for each in known)]
     last = sorted({module.rpartition(".")[2] for module in known})
     return [
         Finding(
@@ -112,10 +117,6 @@ def _modules(folder: Path) -> set[str]:
     except (OSError, ValueError, LookupError, SafetensorError):
         return set()
     return names if len(names) > 1 else set()
-
-
-def _is_end(name: str, module: str) -> bool:
-    return module == name or module.endswith(f".{name}")
 
 
 MODELS: Source = ("transformers", "modeling_utils.py")
@@ -158,14 +159,8 @@ def _loading_keys() -> set[str]:
 
 def config_keys(model: str) -> tuple[str | None, set[str]]:
     """Reads the type of a model and the keys of its config; None where either is not known."""
-    folder = model_folder(model)
-    content: Any = None
-    if folder is not None and (folder / "config.json").is_file():
-        try:
-            content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        except (ValueError, RecursionError):
-            content = None
-    if not isinstance(content, dict) or not isinstance(content.get("model_type"), str):
+    content = _written_config(model)
+    if not isinstance(content.get("model_type"), str):
         return None, set()
     classes = _config_classes(content["model_type"])
     keys = {*content, *class_fields(CONFIGS, "PreTrainedConfig"), *OF_LABELS}

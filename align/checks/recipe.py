@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-from align.checks.chat_template import check_chat_template
 from align.checks.costs import check_costs
 from align.checks.finding import Finding
 from align.checks.launch import Launch, check_processes, check_quantized, check_sharded
-from align.checks.lengths import check_tokens, load_tokenizer
 from align.checks.memory import check_memory, check_room
 from align.checks.model import check_adapter, check_experts, check_model, check_model_kwargs
 from align.checks.needs import check_extras, check_hub, check_needs, check_secrets, check_trackers, check_versions
 from align.checks.rewards import PREFIXED
 from align.checks.rows import check_mixture, check_rows
+from align.checks.tokenizer import check_chat_template, check_tokens, load_tokenizer
 from align.checks.vllm_server import check_cpu_engine, check_vllm_server
 from align.data.training_data import TrainingData
 from align.methods import METHODS
@@ -23,10 +22,10 @@ from align.recipe.reward_settings import Reward
 def check_settings(recipe: Recipe, launch: Launch) -> list[Finding]:
     """Checks a run before anything is loaded for it, in the order in which a user would mend what is wrong."""
     findings = _experimental(recipe) + check_versions(recipe) + check_extras(recipe, launch) + check_needs(recipe)
+    findings += check_trackers(recipe) + check_secrets(recipe)
     findings += check_processes(recipe, launch) + check_sharded(recipe, launch) + check_quantized(recipe, launch)
-    findings += check_trackers(recipe) + check_secrets(recipe) + check_model(recipe)
-    findings += check_adapter(recipe) + check_tokens(recipe) + check_experts(recipe)
-    findings += check_cpu_engine(recipe) + check_model_kwargs(recipe) + check_chat_template(recipe)
+    findings += check_model(recipe) + check_adapter(recipe) + check_experts(recipe) + check_model_kwargs(recipe)
+    findings += check_tokens(recipe) + check_chat_template(recipe) + check_cpu_engine(recipe)
     return findings + check_hub(recipe)
 
 

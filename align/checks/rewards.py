@@ -103,10 +103,11 @@ def trial_findings(spec: str, tried: Tried, completions_per_step: int, bearable:
     if any(finding.level == "error" for finding in findings) or tried.seconds_per_step is None:
         return findings
     numbers = {"reward": tried.name, "calls": tried.num_calls, "completions": tried.num_completions}
+    seconds = f"{tried.seconds_per_step:.2g} s" if tried.seconds_per_step >= 0.01 else "0.01 s or less"
     calls = f"{tried.num_calls} sample call{'s' if tried.num_calls > 1 else ''}"
     text = (
         f"{spec} answers {calls} with {tried.num_completions} completions; about "
-        f"{_seconds(tried.seconds_per_step)} per step of {completions_per_step}."
+        f"{seconds} per step of {completions_per_step}."
     )
     if tried.num_compared and all(problem.kind != "not_deterministic" for problem in tried.problems):
         rarest = rarest_seen(tried.num_compared)
@@ -147,10 +148,6 @@ def _evenly(items: Sequence[int], count: int) -> list[int]:
     if len(items) <= count:
         return list(items)
     return [items[index * len(items) // count] for index in range(count)]
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.2g} s" if seconds >= 0.01 else "0.01 s or less"
 
 
 SECONDS_PER_CALL = 5.0  # beside those for its completions, if the recipe limits them

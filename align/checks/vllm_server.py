@@ -183,16 +183,9 @@ def logprobs_mode(served: Served) -> str | None:
 
 # Of two models with these in common, one can take the other's weights.
 _SHAPE = (
-    "architectures",
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "head_dim",
-    "vocab_size",
-    "tie_word_embeddings",
-)
+    "architectures", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+    "num_key_value_heads", "head_dim", "vocab_size", "tie_word_embeddings",
+)  # fmt: skip
 
 
 def check_served_model(recipe: Recipe, served: Served) -> list[Finding]:

@@ -22,7 +22,8 @@ from align.console import make_console, make_table
 from align.errors import RecipeError, UserError
 from align.methods import METHODS
 from align.recipe.keys import Key, keys_of
-from align.recipe.reading import OTHER_WORDS, method_of
+from align.recipe.recipe import method_of
+from align.recipe.unknown_keys import OTHER_WORDS
 from align.recipe.yaml_loader import load_yaml
 from align.whole_files import write_whole
 

@@ -230,6 +230,11 @@ class RowDatasetConfig(DatasetConfig):
         "such as {options: [A, B, C, D]}.",
     )
 
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How its rows are read, in the words of the functions that load them."""
+        return {name: getattr(self, name) for name in ("split", "on_bad_rows", "max_rows", "columns")}
+
     @field_validator("columns")
     @classmethod
     def _names_columns(cls, columns: dict[str, str | list[str]]) -> dict[str, str | list[str]]:

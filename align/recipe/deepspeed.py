@@ -17,31 +17,11 @@ from rewards.extras import missing
 NUMBERS = ("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps", "gradient_clipping")
 # Top-level sections whose names DeepSpeed 0.19 does not keep among its runtime constants.
 SECTIONS = (
-    "activation_checkpointing",
-    "aio",
-    "amp",
-    "autotuning",
-    "comet",
-    "comms_logger",
-    "compile",
-    "compression_training",
-    "csv_monitor",
-    "curriculum_learning",
-    "data_efficiency",
-    "datastates_ckpt",
-    "elasticity",
-    "expert_parallel",
-    "flops_profiler",
-    "hybrid_engine",
-    "pipeline",
-    "sequence_parallel_size",
-    "tensor_parallel",
-    "tensorboard",
-    "timers",
-    "wandb",
-    "weight_quantization",
-    "zero_optimization",
-)
+    "activation_checkpointing", "aio", "amp", "autotuning", "comet", "comms_logger", "compile", "compression_training",
+    "csv_monitor", "curriculum_learning", "data_efficiency", "datastates_ckpt", "elasticity", "expert_parallel",
+    "flops_profiler", "hybrid_engine", "pipeline", "sequence_parallel_size", "tensor_parallel", "tensorboard",
+    "timers", "wandb", "weight_quantization", "zero_optimization",
+)  # fmt: skip
 
 
 class LaunchPlan(NamedTuple):
@@ -173,15 +153,9 @@ class DeepSpeedBlock(BaseModel):
 
 # Refused by accelerate beside a DeepSpeed file, which must say these things itself.
 NOT_BESIDE_A_FILE = (
-    "gradient_accumulation_steps",
-    "gradient_clipping",
-    "zero_stage",
-    "offload_optimizer_device",
-    "offload_param_device",
-    "offload_optimizer_nvme_path",
-    "offload_param_nvme_path",
-    "zero3_save_16bit_model",
-)
+    "gradient_accumulation_steps", "gradient_clipping", "zero_stage", "offload_optimizer_device",
+    "offload_param_device", "offload_optimizer_nvme_path", "offload_param_nvme_path", "zero3_save_16bit_model",
+)  # fmt: skip
 
 
 class LaunchFile(BaseModel):

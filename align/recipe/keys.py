@@ -9,7 +9,6 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from align.methods import METHODS
-from align.recipe.chain import second_methods
 from align.recipe.fields import OUR_DEFAULTS, OUR_FOLDER, ConfigField, config_fields
 from align.recipe.model import ModelSettings
 from align.recipe.reward_settings import RewardSettings
@@ -44,6 +43,13 @@ class Key(NamedTuple):
     def takes_null(self) -> bool:
         """Whether null may be written."""
         return self.name not in NO_NULL and (self.type is Any or type(None) in get_args(self.type))
+
+
+def second_methods(method: str) -> list[str]:
+    """Lists the methods of the run that may come after one: what starts from its model, or is rewarded by it."""
+    first = METHODS[method]
+    after = [name for name, other in METHODS.items() if first.makes_language_model or other.has_rewards]
+    return after if first.makes_language_model or first.makes_reward_model else []
 
 
 @cache

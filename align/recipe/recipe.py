@@ -1,30 +1,35 @@
 """Recipes: flat YAML in TRL's words, parsed strictly before anything heavy is loaded."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
 
 from align.errors import RecipeError
 from align.methods import METHODS, Method
-from align.recipe.chain import method_of, parse_second_run, second_run
-from align.recipe.dataset import DatasetConfig
+from align.recipe.dataset import DatasetConfig, MixedSet
 from align.recipe.fields import OUR_FOLDER, settings_class
+from align.recipe.keys import second_methods
 from align.recipe.model import ModelSettings, check_quantization
-from align.recipe.problems import shown
-from align.recipe.reading import as_mapping, check_keys, dataset_class, read_block, read_dataset
+from align.recipe.problems import first_problem, shown
 from align.recipe.reward_settings import RewardSettings, check_reward_settings
-from align.recipe.rules import rules_of
+from align.recipe.rules import rules_of, suggestion
 from align.recipe.together import check_blocks, check_together, check_written
+from align.recipe.unknown_keys import check_keys, unknown_keys
 from align.recipe.yaml_loader import load_yaml, merge, parse_overrides, parse_word, resolve_paths
 from align.secrets import remember_secrets
 from rewards.catalog import REWARDS
 from rewards.extras import missing
 
+TRAINED = "trained"  # stands for the model of the first run: as a reward, or as the model of the second
 MODEL_BLOCK = "model_init_kwargs"
 OF_LOADING = ("revision", "code_revision", "subfolder", "variant", "cache_dir", "gguf_file", "token")
+OF_SOME = ("columns", "adapter", "media_dir")  # keys of a set that not every method's data has
+Block = TypeVar("Block", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -96,8 +101,8 @@ def parse_recipe(content: Mapping[str, Any], path: Path) -> Recipe:
     settings = _settings(method, {key: value for key, value in content.items() if key not in model_keys}, path)
     has_rewards = METHODS[method].has_rewards
     reward_funcs, rewards = _reward_funcs(content) if has_rewards else [], _reward_settings(content)
-    after = second_run(content, settings.output_dir)
-    then = parse_second_run(after, lambda keys: parse_recipe(keys, path)) if after else None
+    after = _second_run(content, settings.output_dir)
+    then = _parse_second_run(after, path) if after else None
     recipe = Recipe(
         path=path,
         method=method,
@@ -113,6 +118,83 @@ def parse_recipe(content: Mapping[str, Any], path: Path) -> Recipe:
     _check_rewards(recipe)
     _check_together(recipe)
     return recipe
+
+
+def read_block(model: type[Block], prefix: str, values: Mapping[str, Any]) -> Block:
+    """Validates the keys and values of a block, whose keys have a prefix such as `dataset.`."""
+    if unknown := unknown_keys(model, prefix, values):
+        raise RecipeError(" ".join(unknown))
+    for key, value in values.items():
+        if isinstance(value, bool) and _reads_as_one(model.model_fields[key].annotation):
+            raise RecipeError(f"`{prefix}{key}` must be a number; got {shown(value)} (bool).")
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise RecipeError(first_problem(prefix.rstrip("."), error, list(values))) from error
+
+
+def _reads_as_one(kind: Any) -> bool:
+    """Tells the types of numbers, as which pydantic reads true as 1."""
+    kinds = get_args(kind) or (kind,)
+    return bool not in kinds and bool({int, float} & {each for each in kinds if isinstance(each, type)})
+
+
+def as_mapping(name: str, value: Any) -> Mapping[str, Any]:
+    """Returns a block, or raises `RecipeError` if it is something else."""
+    if not isinstance(value, Mapping):
+        needs = " It needs at least `path`." if name.split(".")[0] == "dataset" else ""
+        raise RecipeError(f"`{name}` must be a block of `key: value` lines, got {shown(value)}.{needs}")
+    return value
+
+
+def dataset_class(method: str, content: Mapping[str, Any]) -> type[DatasetConfig]:
+    """Returns what the `dataset` block of a method may hold."""
+    choose = METHODS[method].part("dataset_of")
+    return choose(content) if choose else METHODS[method].part("dataset")
+
+
+def read_dataset(kind: type[DatasetConfig], values: Any) -> DatasetConfig:
+    """Validates the `dataset` block, and what each set of a mixture says of itself."""
+    block = as_mapping("dataset", values)
+    written = block.get("mix")
+    entries = [] if written is None else _read_entries(written)
+    if entries and block.get("path") is not None:
+        raise RecipeError(
+            "`dataset.path` and `dataset.mix` exclude each other. Move the path into the list; on the command line "
+            "`--dataset.path null` clears it."
+        )
+    dataset = read_block(kind, "dataset.", block)
+    for number, entry in enumerate(entries):
+        for name in OF_SOME:
+            if name in entry.model_fields_set and name not in kind.model_fields:
+                raise RecipeError(f"`dataset.mix.{number}.{name}`: data of this method has no `{name}`. Remove it.")
+        read_block(kind, f"dataset.mix.{number}.", dataset.of_set(entry))
+    return dataset
+
+
+def _read_entries(written: Any) -> list[MixedSet]:
+    if not isinstance(written, Sequence) or isinstance(written, str) or not written:
+        raise RecipeError(
+            f"`dataset.mix` must list data sets, such as [{{path: ./a.jsonl, weight: 0.7}}, {{path: ./b.jsonl, "
+            f"weight: 0.3}}]; got {shown(written)}."
+        )
+    entries = [_read_entry(f"dataset.mix.{number}", value) for number, value in enumerate(written)]
+    without = [number for number, entry in enumerate(entries) if entry.weight is None]
+    if without and len(without) < len(entries):
+        raise RecipeError(
+            f"`dataset.mix.{without[0]}.weight` is missing, and others have one. Give every set a weight, or none: "
+            "without weights each row of each set is there once."
+        )
+    return entries
+
+
+def _read_entry(name: str, value: Any) -> MixedSet:
+    block: Mapping[str, Any] = as_mapping(name, value)
+    if "fraction" in block:  # what TRL's scripts call it, which reach it by leaving rows out only
+        raise RecipeError(f"`{name}.fraction` is `weight` here. Rename it; weights need not sum to 1.")
+    if "name" in block:
+        raise RecipeError(f"`{name}.name`: the subset of a hub data set goes into `path`, as in `owner/name:subset`.")
+    return read_block(MixedSet, f"{name}.", block)
 
 
 def _settings(method: str, content: Mapping[str, Any], path: Path) -> Any:
@@ -238,3 +320,112 @@ def text_keys(content: Mapping[str, Any]) -> frozenset[str]:
 
 def _is_text(kind: Any) -> bool:
     return kind is str or (get_origin(kind) in (Union, UnionType) and {*get_args(kind)} == {str, NoneType})
+
+
+def _second_run(content: Mapping[str, Any], output_dir: str) -> dict[str, Any] | None:
+    """Returns the recipe under `then`, whose reward or model `trained` is the folder of the first run."""
+    if content.get("then") is None:
+        return None
+    then, method = content["then"], content["method"]
+    if not isinstance(then, Mapping):
+        raise RecipeError(
+            f"`then` must be a block with the keys of a recipe, such as `method: grpo`; got {shown(then)}."
+        )
+    starts = METHODS[method].makes_language_model
+    _check_first(content)
+    second = then.get("method")
+    seconds = second_methods(method)
+    if second not in seconds:
+        which = "" if starts else ", which use rewards"
+        hint = suggestion(second, seconds) if isinstance(second, str) else ""
+        found = f"got {shown(second)}.{hint}" if second is not None else word_missing(then, seconds, "then.")
+        raise RecipeError(f"`then.method` must be one of {', '.join(seconds)}{which}; {found}")
+    if "then" in then:
+        raise RecipeError("`then.then`: a chain has two runs. Remove the inner block.")
+    folder = str(Path(output_dir).resolve())
+    used = _start(method, then, folder) if starts else _reward(method, then, folder)
+    known = {"output_dir": str(Path(output_dir) / second)} | dict(then)
+    if Path(str(known["output_dir"])).expanduser().resolve() == Path(folder):
+        raise RecipeError(f"`then.output_dir` is that of the first run, {output_dir}. Leave it out, or name another.")
+    return known | used
+
+
+def _start(method: str, then: Mapping[str, Any], folder: str) -> dict[str, Any]:
+    """Puts the folder of the first run in place of the model of the second."""
+    model = then.get("model_name_or_path")
+    if model != TRAINED:
+        raise RecipeError(
+            f"`then.model_name_or_path` must be `{TRAINED}`, the model that {method} trains; got {shown(model)}."
+        )
+    return {"model_name_or_path": folder}
+
+
+def _reward(method: str, then: Mapping[str, Any], folder: str) -> dict[str, Any]:
+    """Puts the folder of the first run beside the name `trained`, which a reward of the second keeps."""
+    rewards = then.get("reward_funcs")
+    specs = [rewards] if isinstance(rewards, str) else rewards
+    if not isinstance(specs, list) or TRAINED not in specs:
+        raise RecipeError(
+            f"`then.reward_funcs` must name `{TRAINED}`, the reward model that {method} trains; got {shown(rewards)}."
+        )
+    lists = {key: then[key] for key in ("reward_funcs", "audit_funcs") if isinstance(then.get(key), list)}
+    lists["reward_funcs"] = specs
+    return {key: [f"{TRAINED}={folder}" if each == TRAINED else each for each in of] for key, of in lists.items()}
+
+
+def _parse_second_run(content: Mapping[str, Any], path: Path) -> Recipe:
+    try:
+        return parse_recipe(content, path)
+    except RecipeError as error:
+        raise RecipeError(f"In `then`: {error}") from error
+
+
+def _check_first(content: Mapping[str, Any]) -> None:
+    method = content["method"]
+    if METHODS[method].makes_language_model:
+        if content.get("use_peft"):
+            raise RecipeError(
+                "`then` starts from whole weights, and `use_peft: true` trains an adapter. Train all weights, or use "
+                "two recipes and merge between."
+            )
+        return
+    if not METHODS[method].makes_reward_model:
+        makers = ", ".join(name for name, other in METHODS.items() if other.makes_reward_model)
+        starters = ", ".join(name for name, other in METHODS.items() if other.makes_language_model)
+        raise RecipeError(
+            f"`then` rewards a policy with the model trained before ({makers}); {method} trains none. Or it starts "
+            f"from the model trained before ({starters})."
+        )
+    if content.get("model_type") == "pairwise":
+        raise RecipeError(
+            "`then` needs a reward per answer, and a pairwise model gives none. Use `model_type: scalar`."
+        )
+    if content.get("use_peft"):
+        raise RecipeError(
+            "`then` cannot use an adapter: TRL loads it with a random score head. Train all weights "
+            "(`use_peft: false`), or a head on the frozen model (`head: ridge`), or use two recipes and merge between."
+        )
+
+
+def method_of(content: Mapping[str, Any]) -> str:
+    """Reads the key `method` of a recipe."""
+    method = content.get("method")
+    if isinstance(method, str) and method in METHODS:
+        return method
+    if method is None:
+        raise RecipeError(f"`method` must be one of {', '.join(METHODS)}; {word_missing(content, METHODS)}")
+    hint = (
+        suggestion(method, METHODS)
+        if isinstance(method, str)
+        else f" Write one word, as in `method: {next(iter(METHODS))}`."
+    )
+    raise RecipeError(f"`method` must be one of {', '.join(METHODS)}; got {shown(method)}.{hint}")
+
+
+def word_missing(content: Mapping[str, Any], methods: Collection[str], prefix: str = "") -> str:
+    """Says what stands there in place of the key, and which line to add, with the method that a misspelt key names."""
+    misspelt = next((key for key in content if key != "method" and suggestion(str(key), ["method"])), None)
+    absent = "got None." if "method" in content else "it is missing."
+    found = f"`{prefix}{misspelt}` looks like it." if misspelt is not None else absent
+    like = next((value for value in content.values() if isinstance(value, str) and value in methods), None)
+    return f"{found} Add a line such as `method: {like or next(iter(methods))}`."

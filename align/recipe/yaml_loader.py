@@ -116,9 +116,7 @@ RecipeLoader.yaml_implicit_resolvers = {
 }
 # YAML 1.1 reads 1:30 as 90 and 010 as 8; here the first is text, and so is the second, which a setting reads as 10.
 RecipeLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:int",
-    re.compile(r"^[-+]?(?:0|[1-9][0-9_]*|0b[01_]+|0x[0-9a-fA-F_]+)$"),
-    list("-+0123456789"),
+    "tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][0-9_]*|0b[01_]+|0x[0-9a-fA-F_]+)$"), list("-+0123456789")
 )
 
 

@@ -28,8 +28,7 @@ from align.data.rules import check_row
 from align.errors import DataError, RecipeError, UserError
 from align.models.rewards import find_reward_model, resolve_rewards
 from align.recipe.dataset import DEFAULT_TEMPLATE, RowDatasetConfig
-from align.recipe.reading import read_block
-from align.recipe.recipe import Recipe, load_recipe
+from align.recipe.recipe import Recipe, load_recipe, read_block
 from align.recipe.yaml_loader import read_yaml_option
 from rewards.running.contract import Limits, RewardSpec, Settings
 

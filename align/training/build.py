@@ -152,15 +152,11 @@ def _blamed(
 def _settings(recipe: Recipe) -> dict[str, Any]:
     known = chain_fields(recipe.record.config_chain)  # experimental settings that are off are no settings of the run
     given = {name: value for name, value in recipe.training.items() if name in known}
-    settings = _device_defaults() | given
-    settings = {name: value for name, value in OUR_DEFAULTS.items() if name in known} | settings
+    # Without an accelerator TRL's default of bf16 stops, and accelerate needs to be told.
+    of_device = {} if torch.accelerator.is_available() else {"use_cpu": True, "bf16": False}
+    settings = {name: value for name, value in OUR_DEFAULTS.items() if name in known} | of_device | given
     of_model = {"model_init_kwargs": model_kwargs(recipe), "chat_template_path": recipe.model.chat_template_path}
     return settings | {name: value for name, value in of_model.items() if name in known}
-
-
-def _device_defaults() -> dict[str, Any]:
-    """Lets a recipe run without an accelerator, where TRL's default of bf16 stops and accelerate needs to be told."""
-    return {} if torch.accelerator.is_available() else {"use_cpu": True, "bf16": False}
 
 
 def model_kwargs(recipe: Recipe) -> dict[str, Any]:

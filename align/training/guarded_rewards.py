@@ -82,11 +82,6 @@ class GuardedRewards(Parent):
     Rewards that are `GuardedReward`s are counted and timed in `rewards.jsonl`; when they fail too often, every rank
     raises once all have their rewards, so that none waits for another. Small copies of images go to the run folder.
     What an evaluation generates stays out of the tables of training, which TRL writes over or mixes with it.
-
-    Args:
-        *args: As in the parent.
-        reward_rules: What to do with the values; by default nothing but to stop when too many are invalid.
-        **kwargs: As in the parent.
     """
 
     model: PreTrainedModel

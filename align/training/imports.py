@@ -35,7 +35,8 @@ def load_libraries(*, without_vllm: bool = False) -> None:
             with _absent("vllm"):
                 import_module(GENERATION)
     other: Any = import_module("accelerate.utils.other")
-    other.is_deepspeed_available = _is_deepspeed_used
+    # Else accelerate imports DeepSpeed for the class of its engines, which no model can have before.
+    other.is_deepspeed_available = lambda: "deepspeed" in sys.modules
 
 
 @contextmanager
@@ -49,11 +50,6 @@ def _absent(name: str) -> Iterator[None]:
         del sys.modules[name]
         if loaded is not None:
             sys.modules[name] = loaded
-
-
-def _is_deepspeed_used() -> bool:
-    """Says whether a model can be one of DeepSpeed's engines, for whose class accelerate would import DeepSpeed."""
-    return "deepspeed" in sys.modules
 
 
 class _Waiting(ModuleType):

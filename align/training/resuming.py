@@ -186,8 +186,7 @@ class MovingReference(TrainerCallback):
             return nullcontext()
         from deepspeed.runtime.zero import GatheredParameters
 
-        whole: AbstractContextManager[Any] = GatheredParameters(list(weights), modifier_rank=0)
-        return whole
+        return GatheredParameters(list(weights), modifier_rank=0)
 
 
 def _sharded_like(weight: torch.Tensor, value: torch.Tensor) -> torch.Tensor:

@@ -52,7 +52,7 @@ def record_calls(
     rows: list[dict[str, Any]] = [
         {
             "seconds": round(score.seconds, 4),
-            "prompt": _last_part(_prompt_text(prompt)),
+            "prompt": _last_part(prompt if isinstance(prompt, str) else shown_text(prompt)),
             "completion": _first_part(shown_text(completion)),
         }
         | ({"failure": score.failure, "message": score.message} if score.failure else {})
@@ -174,10 +174,6 @@ def shown_text(completion: Any) -> str:
         return completion_text(completion)
     except TypeError:
         return str(completion)
-
-
-def _prompt_text(prompt: Any) -> str:
-    return prompt if isinstance(prompt, str) else shown_text(prompt)
 
 
 def _last_part(text: str) -> str:

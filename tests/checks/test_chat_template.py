@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from align.checks.chat_template import check_chat_template
+from align.checks.tokenizer import check_chat_template
 from align.recipe.recipe import load_recipe
 
 BODY = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }};{% endfor %}"

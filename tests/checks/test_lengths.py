@@ -6,7 +6,8 @@ from some_recipes import PROMPTS, QUESTIONS
 from transformers import AutoTokenizer
 
 from align.checks.launch import Launch
-from align.checks.lengths import RULE, PromptTokenizer, check_lengths, context_window
+from align.checks.lengths import RULE, check_lengths, context_window
+from align.checks.tokenizer import PromptTokenizer
 from align.methods import METHODS
 from align.recipe.recipe import load_recipe
 from align.services.prepared import prepare

@@ -1,8 +1,8 @@
 import pytest
 from pair_recipe import write_pair_recipe
 
-from align.checks.lengths import check_tokens
 from align.checks.model import check_adapter
+from align.checks.tokenizer import check_tokens
 from align.recipe.recipe import load_recipe
 
 

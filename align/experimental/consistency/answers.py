@@ -139,8 +139,7 @@ class ConsistentAnswers(GRPOTrainer):
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
         if MASK not in inputs:
-            plain: Tensor = super()._compute_loss(model, inputs)
-            return plain
+            return super()._compute_loss(model, inputs)
         self._batch = inputs
         try:
             loss: Tensor = super()._compute_loss(model, inputs)
@@ -157,10 +156,9 @@ class ConsistentAnswers(GRPOTrainer):
         """Reads the rows with another prompt behind those of TRL, which gets its own rows back."""
         batch, comparison = self._batch, self._comparison
         if batch is None or comparison is None:
-            found: tuple[Tensor, Tensor | None, Tensor | None] = super()._get_per_token_logps_and_entropies(
+            return super()._get_per_token_logps_and_entropies(
                 model, input_ids, attention_mask, logits_to_keep, *args, **kwargs
             )
-            return found
         size, there = len(input_ids), batch[MASK].any(1)
         pad_id = self._tokenizer.pad_token_id
         ids = _extend(input_ids, torch.cat([batch[IDS], batch["completion_ids"]], 1)[there], pad_id)

@@ -72,10 +72,7 @@ def check_acre(recipe: Recipe, data: TrainingData[Any], rewards: Sequence[Reward
 
 
 def _try(
-    recipe: Recipe,
-    rows: Sequence[Mapping[str, Any]],
-    change: Change = other_prompt,
-    known: Sequence[str] = ON_PROMPTS,
+    recipe: Recipe, rows: Sequence[Mapping[str, Any]], change: Change = other_prompt, known: Sequence[str] = ON_PROMPTS
 ) -> list[Finding]:
     if any(row.get("images") for row in rows):
         text = "`consistency_coef` above 0 compares prompts of text, and rows have images. Set it to 0."

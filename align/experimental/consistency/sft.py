@@ -201,8 +201,7 @@ class ConsistentSFTTrainer(CountedSFTTrainer):
 
             def tokenise(prompt: Any, **told: Any) -> list[int]:
                 extra = {} if isinstance(prompt, str) else {"add_generation_prompt": True, **told}
-                ids: list[int] = _tokenize(processing_class, prompt, **template, **extra)["input_ids"]
-                return ids
+                return _tokenize(processing_class, prompt, **template, **extra)["input_ids"]
 
             self._versions = VersionMaker(families, prompts, tokenise, args.max_length, args.seed, settings)
             dataset = dataset.add_column(ROW, list(range(len(dataset))))

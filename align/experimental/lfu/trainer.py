@@ -187,8 +187,7 @@ class LfUTrainer(CountedSFTTrainer):
     def training_step(self, model: Any, inputs: Batch, num_items_in_batch: Any = None) -> Tensor:
         """Makes TRL's step, and after the last one before an update adds LfU's gradient to what is there."""
         if self.args.is_sft:
-            plain: Tensor = super().training_step(model, inputs, num_items_in_batch)
-            return plain
+            return super().training_step(model, inputs, num_items_in_batch)
         inputs = self._prepare_inputs(inputs)
         self._batches.append(dict(inputs))
         loss: Tensor = super().training_step(model, inputs, num_items_in_batch)

@@ -187,8 +187,7 @@ def _widen(values: Tensor, width: int, on_the_left: bool, value: int) -> Tensor:
 def _groups(batch: Batch, size: int, *, with_spread: bool) -> list[int]:
     """Numbers the groups of rows whose advantages differ, or do not."""
     advantages = batch["advantages"].view(-1, size)
-    found: list[int] = ((advantages.amax(1) > advantages.amin(1)) == with_spread).nonzero().flatten().tolist()
-    return found
+    return ((advantages.amax(1) > advantages.amin(1)) == with_spread).nonzero().flatten().tolist()
 
 
 def _rows(groups: Sequence[int], size: int) -> list[int]:

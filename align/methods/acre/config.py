@@ -39,8 +39,7 @@ class ACREConfig(SavedWithoutSecrets, SkipConfig, GRPOConfig):
         default=64, metadata={"help": "Rows per forward pass of the second pass, on each device."}
     )
     num_shuffles: int = field(
-        default=1,
-        metadata={"help": "Shuffles per question, or versions of a prompt; the reward averages over them."},
+        default=1, metadata={"help": "Shuffles per question, or versions of a prompt; the reward averages over them."}
     )
     exclude_identity: bool = field(
         default=False,

@@ -7,8 +7,9 @@ from typing import Any, cast
 from align.checks.counts import check_counts
 from align.checks.finding import Finding
 from align.checks.images import check_images, check_letters
-from align.checks.lengths import check_lengths, leave_out_long, load_tokenizer
+from align.checks.lengths import check_lengths, leave_out_long
 from align.checks.rewards import check_rewards, spread, try_families
+from align.checks.tokenizer import load_tokenizer
 from align.checks.vllm_server import logprobs_mode, uses_server
 from align.data.prompt_rows import PromptRow
 from align.data.questions.multiple_choice import Question, QuestionReport, letter_balance, load_questions
@@ -149,15 +150,7 @@ def load(recipe: Recipe) -> TrainingData[Any]:
     template = PromptTemplate(data.prompt_template, data.system_prompt, data.conversational)
 
     def read(source: MultipleChoiceDatasetConfig) -> tuple[Sequence[Question], QuestionReport]:
-        found = load_questions(
-            source.path,
-            adapter=source.adapter,
-            split=source.split,
-            on_bad_rows=source.on_bad_rows,
-            max_rows=source.max_rows,
-            media=source,
-            columns=source.columns,
-        )
+        found = load_questions(source.path, adapter=source.adapter, media=source, **source.reading)
         return leave_out_long(recipe, source, found, to_rows)
 
     def to_rows(questions: Sequence[Question]) -> Rows:

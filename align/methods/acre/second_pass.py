@@ -100,8 +100,7 @@ class SecondPassTrainer(GuardedRewards, SkipZeroAdvantage, ImagePrompts, GRPOTra
     def evaluate(self, eval_dataset: Any = None, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Evaluates as `GRPOTrainer` does, where the rows have the columns that a second answer needs."""
         self._check_evaluated(eval_dataset)
-        metrics: dict[str, float] = super().evaluate(eval_dataset, *args, **kwargs)
-        return metrics
+        return super().evaluate(eval_dataset, *args, **kwargs)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         with old_names_hidden():
@@ -117,8 +116,7 @@ class SecondPassTrainer(GuardedRewards, SkipZeroAdvantage, ImagePrompts, GRPOTra
         for name in twice.table[0]:
             self._log_completion_extra(name, [row[name] for row in twice.table])
         inputs = [given | columns for given, columns in zip(inputs, twice.columns, strict=True)]
-        rewards: torch.Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
-        return rewards
+        return super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Logs as TRL does, with the second pass as a share of the step."""

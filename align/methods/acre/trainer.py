@@ -93,8 +93,7 @@ class ACRETrainer(SecondPassTrainer):
         if self.shuffle_seed is not None and self.model.training:  # the step tells visits apart, also of a resumed run
             seed, visit = self.shuffle_seed, self.state.global_step
             inputs = [show_anew(row, self.render_prompt, seed=seed, visit=visit) for row in inputs]
-        output: dict[str, Any] = super()._generate_and_score_completions(inputs)
-        return output
+        return super()._generate_and_score_completions(inputs)
 
     def _answer_twice(
         self, inputs: list[dict[str, Any]], completions: list[Any], completion_ids_list: list[Any]

@@ -10,8 +10,8 @@ from jinja2 import TemplateError
 from align.checks.counts import check_counts
 from align.checks.devices import list_gpus
 from align.checks.finding import Finding
-from align.checks.lengths import PromptTokenizer, load_tokenizer
 from align.checks.memory import Footprint
+from align.checks.tokenizer import PromptTokenizer, load_tokenizer
 from align.data.pairs.pairwise import pairwise_prompt
 from align.data.pairs.reward_pairs import (
     CAUSAL,
@@ -71,13 +71,7 @@ def _stream_row(pair: RewardPair) -> dict[str, Any]:
 @asked_by("recipe")
 def _load(data: Any) -> TrainingData[RewardPair]:
     def read(source: RewardPairDatasetConfig) -> tuple[list[RewardPair], DataReport]:
-        return load_reward_pairs(
-            source.path,
-            split=source.split,
-            on_bad_rows=source.on_bad_rows,
-            max_rows=source.max_rows,
-            columns=source.columns,
-        )
+        return load_reward_pairs(source.path, **source.reading)
 
     return load_training_data(data, read, reward_pairs_to_rows)
 

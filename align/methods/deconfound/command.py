@@ -160,11 +160,7 @@ def deconfound_table(
 
 
 def _check(
-    estimation: Estimation,
-    reading: TableReading,
-    embedding_model: str | None,
-    saved: Path | None,
-    pairs: PairsOf,
+    estimation: Estimation, reading: TableReading, embedding_model: str | None, saved: Path | None, pairs: PairsOf
 ) -> None:
     check_choice("estimator", estimation.estimator, ESTIMATORS)
     check_choice("on_weak_instrument", estimation.on_weak_instrument, ON_WEAK)

@@ -11,8 +11,9 @@ from jinja2 import TemplateError
 from align.checks.counts import check_counts, check_rows
 from align.checks.finding import Finding
 from align.checks.launch import Launch
-from align.checks.lengths import check_positions, context_window, load_tokenizer
+from align.checks.lengths import check_positions, context_window
 from align.checks.memory import Footprint, activations
+from align.checks.tokenizer import load_tokenizer
 from align.data.mixing import Share, join_reports, mix_rows
 from align.data.tables.observation_adapters import OBSERVATION_ADAPTERS
 from align.data.tables.observations import (

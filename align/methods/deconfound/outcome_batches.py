@@ -90,11 +90,7 @@ def prepare(dataset: Any, tokenize: TokenizeOutcomes, max_length: int | None, ki
 
 
 def prediction_metrics(
-    predictions: Values,
-    labels: Values,
-    outcome: Values,
-    confounders: Values,
-    names: Sequence[str],
+    predictions: Values, labels: Values, outcome: Values, confounders: Values, names: Sequence[str]
 ) -> dict[str, float]:
     """Computes the error of predictions `(N,)`, and what they go with; confounders are `(N, K)`.
 

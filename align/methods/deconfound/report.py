@@ -6,7 +6,6 @@ from typing import Any
 from align.report.charts.drawing import Chart
 from align.report.charts.panel import Metrics, Panel, draw_panel
 from align.report.run.finding import Finding, recent
-from align.report.run.folder import RunFolder
 from align.report.run.parts import LENGTH, ReportParts, step_time_chart
 
 MSE, CORRECTED, OUTCOME = "deconfound/mse", "deconfound/correlation_corrected", "deconfound/correlation_outcome"
@@ -71,16 +70,12 @@ def _charts(metrics: Metrics) -> Sequence[Chart | None]:
     return [*panels, *lean_charts(metrics), step_time_chart(metrics, STEP_TIME)]
 
 
-def _findings(run: RunFolder) -> Sequence[Finding]:
-    return find_outcome_problems(run.metrics)
-
-
 def _unused(recipe: Mapping[str, Any]) -> Sequence[str]:
     """Lists what solving for the head does without: everything of the optimizer."""
     return (*LENGTH, *OPTIMIZER) if recipe.get("head") == "ridge" else ()
 
 
-REPORT = ReportParts(FACTS, _charts, _findings, COMPARED, _unused)
+REPORT = ReportParts(FACTS, _charts, lambda run: find_outcome_problems(run.metrics), COMPARED, _unused)
 
 
 _BY_HEART = 0.7  # error in training over that on held-out rows

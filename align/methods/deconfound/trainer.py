@@ -135,8 +135,7 @@ class DeconfoundTrainer(Trainer):
 
     def evaluate(self, eval_dataset: Any = None, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Evaluates as `Trainer` does, and tokenises rows that are given here first, as TRL's trainers do."""
-        metrics: dict[str, float] = super().evaluate(self._prepare_eval(eval_dataset), *args, **kwargs)
-        return metrics
+        return super().evaluate(self._prepare_eval(eval_dataset), *args, **kwargs)
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Trains all weights, or with `head: ridge` solves for the score head in one pass over the texts."""

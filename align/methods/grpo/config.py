@@ -17,8 +17,7 @@ class ToolConfig:
     """Settings of tools; without `tools` and `environment_factory`, the default, nothing differs."""
 
     tools: list[str] | None = field(
-        default=None,
-        metadata={"help": "Functions that the model may call, as ./file.py:name or package.module:name."},
+        default=None, metadata={"help": "Functions that the model may call, as ./file.py:name or package.module:name."}
     )
     environment_factory: dict[str, str] | str | None = field(
         default=None,

@@ -1,7 +1,7 @@
 """What runs of GRPO put on their page: that of all methods that sample, and the calls of tools."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from align.methods import METHODS
@@ -103,13 +103,9 @@ def _fails_often(metrics: Metrics, rows: Sequence[Mapping[str, Any]]) -> Finding
         return None
     return Finding(
         f"{percent(share)} of the calls of tools fail",
-        " ".join(
-            [
-                *_reasons(rows, ("error", "unknown", "timeout", "died")),
-                "The model is shown the error. Where it gets names or arguments wrong, say in the tool's docstring "
-                "what they may be; where the tool itself fails, mend it.",
-            ]
-        ),
+        f"{_reasons(rows, ('error', 'unknown', 'timeout', 'died'))}The model is shown the error. Where it gets "
+        "names or arguments wrong, say in the tool's docstring what they may be; where the tool itself fails, mend "
+        "it.",
     )
 
 
@@ -119,22 +115,18 @@ def _lost(metrics: Metrics, rows: Sequence[Mapping[str, Any]]) -> Finding | None
         return None
     return Finding(
         f"{percent(share)} of completions lost their tool or environment, and their reward",
-        " ".join(
-            [
-                *_reasons(rows, ("timeout", "died")),
-                "A call took longer than `tool_timeout`, or ended its process, or the environment could not be reset "
-                "or scored. What `on_invalid` says holds for their rewards: nothing is learnt from them by default.",
-            ]
-        ),
+        f"{_reasons(rows, ('timeout', 'died'))}A call took longer than `tool_timeout`, or ended its process, or the "
+        "environment could not be reset or scored. What `on_invalid` says holds for their rewards: nothing is learnt "
+        "from them by default.",
     )
 
 
-def _reasons(rows: Sequence[Mapping[str, Any]], kinds: Sequence[str]) -> Iterator[str]:
+def _reasons(rows: Sequence[Mapping[str, Any]], kinds: Sequence[str]) -> str:
     """Counts failures in the later half of the saved completions, and quotes the most frequent."""
     failed = [call for row in rows[len(rows) // 2 :] for call in calls_of(row) if call.get("failure") in kinds]
     if not failed:
-        return
+        return ""
     counts = Counter(f"{call['tool']}: {call['failure']}" for call in failed)
     listed = ", ".join(f"{count} x {what}" for what, count in counts.most_common(3))
     example = Counter(str(call["result"])[:_SHOWN] for call in failed).most_common(1)[0][0]
-    yield f"Among those saved: {listed}; such as {example}."
+    return f"Among those saved: {listed}; such as {example}. "

@@ -12,8 +12,4 @@ def _check_named(settings: Any) -> None:
     specs_of(settings)
 
 
-RULES = Rules(
-    choices=SKIPPING,
-    ranges={"tool_timeout": POSITIVE, "tool_memory_gb": POSITIVE},
-    together=_check_named,
-)
+RULES = Rules(choices=SKIPPING, ranges={"tool_timeout": POSITIVE, "tool_memory_gb": POSITIVE}, together=_check_named)

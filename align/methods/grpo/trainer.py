@@ -74,10 +74,7 @@ def card(recipe: Recipe, rows: Rows) -> Card:
 
 
 def build(
-    recipe: Recipe,
-    data: TrainingData[PromptRow],
-    rewards: Rewards,
-    trainer: type[GuardedGRPOTrainer] | None = None,
+    recipe: Recipe, data: TrainingData[PromptRow], rewards: Rewards, trainer: type[GuardedGRPOTrainer] | None = None
 ) -> GuardedGRPOTrainer:
     """Builds TRL's GRPO with guarded rewards; TRL loads the model and its tokenizer from the recipe's path."""
     config = build_config(recipe)
@@ -103,10 +100,7 @@ def _tools(recipe: Recipe) -> dict[str, Any]:
     tools, environments = named_by(recipe)
     limits = Limits(recipe.settings.tool_timeout, recipe.settings.tool_memory_gb)
     classes = {name: guard_environment(spec, limits) for name, spec in environments.items()}
-    return {
-        "tools": guard_tools(tools, limits) or None,
-        "environment_factory": classes.get(None, classes or None),
-    }
+    return {"tools": guard_tools(tools, limits) or None, "environment_factory": classes.get(None, classes or None)}
 
 
 @contextmanager

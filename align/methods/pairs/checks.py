@@ -11,9 +11,10 @@ from jinja2 import TemplateError
 from align.checks.counts import check_rows, name_rows
 from align.checks.finding import Finding, Level
 from align.checks.launch import Launch
-from align.checks.lengths import PromptTokenizer, check_positions, context_window, load_tokenizer, place_images
+from align.checks.lengths import check_positions, context_window, place_images
 from align.checks.memory import activations
 from align.checks.model import model_folder
+from align.checks.tokenizer import PromptTokenizer, load_tokenizer
 from align.data.pairs.marks import MarkRule, Marks, TokenizedResponse, count_shared, decide_marks, marked_texts
 from align.data.pairs.pair import Pair
 from align.data.pairs.preferences import PreferencePair, pair_to_row

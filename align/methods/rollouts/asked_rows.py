@@ -134,8 +134,7 @@ class ImagePrompts(Parent):
         self, prompt_ids: list[Any], images: list[Any] | None, *args: Any, **kwargs: Any
     ) -> tuple[list[Any], list[Any] | None]:
         prompt_ids, images = self._for_engine(prompt_ids, images)
-        found: tuple[list[Any], list[Any] | None] = super()._generate_single_turn(prompt_ids, images, *args, **kwargs)
-        return found
+        return super()._generate_single_turn(prompt_ids, images, *args, **kwargs)
 
     def _for_engine(self, prompt_ids: list[Any], images: list[Any] | None) -> tuple[list[Any], list[Any] | None]:
         """Returns the prompts of the last call of `_tokenize_prompts` as vLLM takes them."""

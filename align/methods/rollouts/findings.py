@@ -208,7 +208,8 @@ def spread_reasons(rows: Sequence[Row], weights: Weights = UNKNOWN) -> dict[str,
     groups = _late_groups(rows)
     earned = [_totals(group, weights) for group in groups]
     best, worst = (end((end(totals) for totals in earned), default=0.0) for end in (max, min))
-    flat = [(group, totals[0]) for group, totals in zip(groups, earned, strict=True) if _is_flat(totals)]
+    pairs = zip(groups, earned, strict=True)
+    flat = [(group, totals[0]) for group, totals in pairs if max(totals) - min(totals) < 1e-9]
     reasons = Counter(_reason(group, total, best, worst) for group, total in flat)
     return {reason: count / reasons.total() for reason, count in reasons.most_common()}
 
@@ -228,10 +229,6 @@ def group_rows(rows: Sequence[Row]) -> list[Group]:
 def _totals(group: Group, weights: Weights) -> list[float]:
     """Returns what each completion earned; no opinion counts as 0."""
     return [total_reward(row, weights) or 0.0 for row in group]
-
-
-def _is_flat(totals: Sequence[float]) -> bool:
-    return max(totals) - min(totals) < 1e-9
 
 
 def _reason(group: Group, total: float, best: float, worst: float) -> str:

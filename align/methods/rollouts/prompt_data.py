@@ -30,15 +30,7 @@ def load(recipe: Recipe) -> TrainingData[PromptRow]:
     template = template_of(data)
 
     def read(source: PromptDatasetConfig) -> tuple[Sequence[PromptRow], PromptReport]:
-        found = load_prompts(
-            source.path,
-            split=source.split,
-            on_bad_rows=source.on_bad_rows,
-            max_rows=source.max_rows,
-            media=source,
-            columns=source.columns,
-            template=template,
-        )
+        found = load_prompts(source.path, media=source, template=template, **source.reading)
         return leave_out_long(recipe, source, found, prompts_to_rows)
 
     return add_versions(load_training_data(data, read, prompts_to_rows), data, template)
@@ -154,15 +146,12 @@ def check_batch(recipe: Recipe, launch: Launch, num_questions: int) -> list[Find
         return [problem]
     if generated % generations:
         nearest = max(generations, round(completions / generations) * generations)
-        return [
-            Finding(
-                "error",
-                "batch",
-                f"One generation is {generated} completions, which `num_generations` = {generations} does not "
-                f"divide ({spelled}). Change `per_device_train_batch_size` or `gradient_accumulation_steps` so that "
-                f"the product is a multiple of {generations}, for example {nearest}.",
-            )
-        ]
+        text = (
+            f"One generation is {generated} completions, which `num_generations` = {generations} does not divide "
+            f"({spelled}). Change `per_device_train_batch_size` or `gradient_accumulation_steps` so that the product "
+            f"is a multiple of {generations}, for example {nearest}."
+        )
+        return [Finding("error", "batch", text)]
     prompts = generated // generations
     per_generation = generated // (per_device * launch.num_processes)  # TRL's `steps_per_generation`
     epoch_batches = num_questions // prompts * int(recipe.settings.num_iterations) * per_generation
@@ -171,25 +160,14 @@ def check_batch(recipe: Recipe, launch: Launch, num_questions: int) -> list[Find
     if problem:
         return [problem]
     numbers = {"completions_per_step": completions, "prompts_per_generation": prompts, "steps_per_pass": epoch_steps}
-    findings = [
-        Finding(
-            "ok",
-            "batch",
-            f"One step: {spelled}; each generation asks {prompts} question{'s' if prompts > 1 else ''} {generations} "
-            f"times. One pass over {num_questions} questions takes {epoch_steps} "
-            f"step{'s' if epoch_steps > 1 else ''}.",
-            numbers,
-        )
-    ]
+    text = (
+        f"One step: {spelled}; each generation asks {prompts} question{'s' if prompts > 1 else ''} {generations} "
+        f"times. One pass over {num_questions} questions takes {epoch_steps} step{'s' if epoch_steps > 1 else ''}."
+    )
+    findings = [Finding("ok", "batch", text, numbers)]
     if num_questions < prompts:
-        findings.append(
-            Finding(
-                "error",
-                "batch",
-                f"A step asks {prompts} questions and the data has {num_questions}. TRL would make no step. "
-                f"Use a smaller batch or more data.",
-            )
-        )
+        text = f"A step asks {prompts} questions and the data has {num_questions}. TRL would make no step. "
+        findings.append(Finding("error", "batch", f"{text}Use a smaller batch or more data."))
     together = per_generation * int(recipe.settings.num_iterations)
     findings += _check_saves(recipe, together // math.gcd(together, accumulation))
     return findings + _check_eval_batch(recipe, launch)

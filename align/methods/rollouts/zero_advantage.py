@@ -99,8 +99,7 @@ class SkipZeroAdvantage(Parent):
         if not inputs:  # all that is left is in the batches that follow
             return torch.zeros((), device=self.accelerator.device, requires_grad=True)
         if _SCALE not in inputs:
-            plain: Tensor = super()._compute_loss(model, inputs)
-            return plain
+            return super()._compute_loss(model, inputs)
         metrics: Any = self._metrics["train"]
         logged = {name: len(values) for name, values in metrics.items()}
         with _rows_may_differ(self.accelerator):

@@ -41,8 +41,7 @@ class RRPOConfig(SavedWithoutSecrets, ShareConfig, DPOConfig):
         },
     )
     diff_unit: str = field(
-        default="word",
-        metadata={"help": "Unit of the diff of rows without spans of their own: `word`, or `token`."},
+        default="word", metadata={"help": "Unit of the diff of rows without spans of their own: `word`, or `token`."}
     )
     on_missing_spans: str = field(
         default="drop",

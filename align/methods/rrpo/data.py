@@ -15,12 +15,7 @@ from align.data.files import find_split
 from align.data.media.images import open_image
 from align.data.media.rows import MediaReader, media_folder
 from align.data.pairs.marks import MarkRule
-from align.data.pairs.preferences import (
-    PreferencePair,
-    load_preferences,
-    pairs_to_rows,
-    preference_source,
-)
+from align.data.pairs.preferences import PreferencePair, load_preferences, pairs_to_rows, preference_source
 from align.data.problems import DataReport
 from align.data.training_data import Rows, TrainingData, load_stream, load_training_data
 from align.errors import DataError
@@ -53,11 +48,11 @@ def load(recipe: Recipe) -> TrainingData[PreferencePair]:
         return _load(recipe, data)
     reader = MediaReader(media_folder(find_split(data.path, data.split)[0]), data)
     source = preference_source(data.path, adapter=data.adapter, split=data.split, reader=reader, columns=data.columns)
-    return load_stream(recipe, source, _stream_row, partial(_load, recipe))
 
+    def row_like(first: TrainingData[PreferencePair]) -> StreamRow:
+        return StreamRow(any("images" in row for row in first.rows[:1]))  # of the first rows none may have a mark
 
-def _stream_row(first: TrainingData[PreferencePair]) -> "StreamRow":
-    return StreamRow(any("images" in row for row in first.rows[:1]))  # of the first rows none may have a mark
+    return load_stream(recipe, source, row_like, partial(_load, recipe))
 
 
 @dataclass(frozen=True)
@@ -74,15 +69,7 @@ class StreamRow:
 
 def _load(recipe: Recipe, data: Any) -> TrainingData[PreferencePair]:
     def read(source: PreferenceDatasetConfig) -> tuple[Sequence[PreferencePair], DataReport]:
-        return load_preferences(
-            source.path,
-            adapter=source.adapter,
-            split=source.split,
-            on_bad_rows=source.on_bad_rows,
-            max_rows=source.max_rows,
-            media=source,
-            columns=source.columns,
-        )
+        return load_preferences(source.path, adapter=source.adapter, media=source, **source.reading)
 
     def to_rows(pairs: Sequence[PreferencePair]) -> Rows:
         return pairs_to_rows(usable_pairs(recipe, pairs))

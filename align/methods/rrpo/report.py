@@ -83,11 +83,7 @@ COMPARED = (
         "Below 0 the chosen text became less likely.",
         {"rrpo/logp_change_chosen": ""},
     ),
-    Panel(
-        "Rejected, marked: change in log-probability, nats",
-        "Should fall.",
-        {"rrpo/logp_change_rejected": ""},
-    ),
+    Panel("Rejected, marked: change in log-probability, nats", "Should fall.", {"rrpo/logp_change_rejected": ""}),
     Panel(
         "Chosen, shared: change in log-probability, nats",
         "What training did to text that no preference is about.",

@@ -133,11 +133,6 @@ def check_same_length(part: str, in_trl: int, here: int) -> None:
         )
 
 
-def make_rule(args: RRPOConfig) -> MarkRule:
-    """Reads the settings that say what is marked."""
-    return MarkRule.read(args)
-
-
 def mark_dataset(dataset: Dataset, marker: Marker | None, args: RRPOConfig, dataset_name: str) -> Dataset:
     """Checks and marks every row, before TRL tokenises them; without a marker nothing is done."""
     if columns := [name for name in ("image", "images") if name in dataset.column_names]:
@@ -175,12 +170,7 @@ def _check_fast(marker: Marker) -> None:
 def fit_dataset(dataset: Dataset, args: RRPOConfig, dataset_name: str) -> Dataset:
     """Fits the marks to what TRL has tokenised, and leaves out rows without a marked token that is read."""
     progress = {"num_proc": args.dataset_num_proc, "desc": f"Fitting marks of {dataset_name} dataset"}
-    return dataset.map(Fitter(make_rule(args)), **progress).filter(bool, input_columns="is_marked", **progress)
-
-
-def fit_stream(dataset: IterableDataset, args: RRPOConfig) -> IterableDataset:
-    """Has the marks fitted to what TRL tokenises, when a row is read."""
-    return dataset.map(Fitter(make_rule(args)))
+    return dataset.map(Fitter(MarkRule.read(args)), **progress).filter(bool, input_columns="is_marked", **progress)
 
 
 @dataclass

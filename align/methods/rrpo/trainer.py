@@ -14,6 +14,7 @@ from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer.dpo_trainer import DataCollatorForPreference, DataCollatorForVisionPreference
 from trl.trainer.utils import global_then_local_main_first, use_adapter
 
+from align.data.pairs.marks import MarkRule
 from align.data.pairs.preferences import PreferencePair
 from align.data.training_data import TrainingData
 from align.errors import DataError
@@ -22,6 +23,7 @@ from align.methods.rrpo.config import RRPOConfig
 from align.methods.rrpo.loss import rrpo_loss, span_log_ratio, tdpo_loss
 from align.methods.rrpo.rules import is_plain_dpo
 from align.methods.rrpo.spans import (
+    Fitter,
     ImageTokens,
     Marker,
     SpanCollator,
@@ -29,8 +31,6 @@ from align.methods.rrpo.spans import (
     VisionSpanCollator,
     check_all_have_images,
     fit_dataset,
-    fit_stream,
-    make_rule,
     mark_dataset,
     mark_stream,
     mark_vision_dataset,
@@ -167,16 +167,18 @@ class RRPOTrainer(DPOTrainer):
         rule = NO_PAIR.format(name=dataset_name, limit=args.max_length)
         count.check_some(marked, rule)  # before TRL looks for the first
         if not self._is_vision_dataset:
-            marked = fit_stream(super()._prepare_dataset(marked, processing_class, args, dataset_name), args)
+            prepared = super()._prepare_dataset(marked, processing_class, args, dataset_name)
+            marked = prepared.map(Fitter(MarkRule.read(args)))
         kept = kept_rows(marked, count, "is_marked")
         count.check_some(kept, rule)
         return kept
 
     def _marker(self, processing_class: Any, args: RRPOConfig, dataset_name: str) -> Marker | None:
         """Returns what marks a row before TRL tokenises it; None where all of it counts."""
+        rule = MarkRule.read(args)
         if self._is_vision_dataset:
-            return VisionMarker(processing_class, make_rule(args), dataset_name, ImageTokens(processing_class))
-        return None if args.spans == "whole" else Marker(processing_class, make_rule(args), dataset_name)
+            return VisionMarker(processing_class, rule, dataset_name, ImageTokens(processing_class))
+        return None if args.spans == "whole" else Marker(processing_class, rule, dataset_name)
 
     def evaluate(self, eval_dataset: Any = None, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Evaluates as `DPOTrainer` does, and marks pairs with images that are given here first."""

@@ -16,15 +16,9 @@ from align.auditing.entry import Entry
 from align.checks.counts import NAMED, check_counts, check_rows
 from align.checks.finding import Finding
 from align.checks.launch import Launch
-from align.checks.lengths import (
-    AUDITED,
-    PromptTokenizer,
-    check_positions,
-    context_window,
-    load_tokenizer,
-    read_chat_template,
-)
+from align.checks.lengths import AUDITED, check_positions, context_window
 from align.checks.memory import Footprint, activations
+from align.checks.tokenizer import PromptTokenizer, load_tokenizer, read_chat_template
 from align.data.columns import Columns
 from align.data.conversations import (
     MESSAGES,
@@ -204,13 +198,7 @@ def load(recipe: Recipe) -> TrainingData[Demonstration]:
     data = cast(DemonstrationDatasetConfig, recipe.dataset)
 
     def read(source: DemonstrationDatasetConfig) -> tuple[list[Demonstration], DataReport]:
-        return load_demonstrations(
-            source.path,
-            split=source.split,
-            on_bad_rows=source.on_bad_rows,
-            max_rows=source.max_rows,
-            columns=source.columns,
-        )
+        return load_demonstrations(source.path, **source.reading)
 
     def to_rows(items: Sequence[Demonstration]) -> Rows:
         kept = [item for item in items if data.keep_incorrect or item.is_correct is not False]

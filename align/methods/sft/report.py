@@ -7,7 +7,6 @@ import numpy as np
 from align.report.charts.drawing import Chart
 from align.report.charts.panel import Metrics, Panel, draw_panel
 from align.report.run.finding import Finding, recent
-from align.report.run.folder import RunFolder
 from align.report.run.parts import LENGTH, ReportParts, step_time_chart
 
 FACTS = {
@@ -20,12 +19,7 @@ FACTS = {
 }
 BESIDE = "mean_token_accuracy"
 PANELS = (
-    Panel(
-        "Loss, nats per token",
-        "Of the tokens that are learnt.",
-        {"loss": "loss"},
-        beside=BESIDE,
-    ),
+    Panel("Loss, nats per token", "Of the tokens that are learnt.", {"loss": "loss"}, beside=BESIDE),
     Panel(
         "Token accuracy",
         "Learnt tokens that the model would write itself, given those before. Not the share of right answers.",
@@ -50,11 +44,7 @@ def _charts(metrics: Metrics) -> Sequence[Chart | None]:
     return [*(draw_panel(panel, metrics) for panel in PANELS), step_time_chart(metrics, STEP_TIME)]
 
 
-def _findings(run: RunFolder) -> Sequence[Finding]:
-    return find_demonstration_problems(run.metrics)
-
-
-REPORT = ReportParts(FACTS, _charts, _findings, COMPARED)
+REPORT = ReportParts(FACTS, _charts, lambda run: find_demonstration_problems(run.metrics), COMPARED)
 
 
 _RISEN = 1.1  # times the lowest loss on rows that are not learnt from

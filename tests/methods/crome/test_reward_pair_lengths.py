@@ -4,7 +4,7 @@ import pytest
 from pair_recipe import as_messages, drop_case, fact_pairs, sourced_pairs, write_reward_recipe
 
 from align.checks.launch import Launch
-from align.checks.lengths import load_tokenizer
+from align.checks.tokenizer import load_tokenizer
 from align.methods.crome.data import check as check_data
 from align.methods.crome.data import count_tokens, load
 from align.recipe.recipe import load_recipe

@@ -8,9 +8,10 @@ from typing import Any
 import psutil
 
 from align.checks.finding import Finding
-from align.checks.lengths import context_window, read_chat_template
+from align.checks.lengths import context_window
 from align.checks.model import model_folder
 from align.checks.rewards import is_first_process
+from align.checks.tokenizer import read_chat_template
 from align.data.prompt_rows import PromptRow
 from align.data.training_data import TrainingData
 from align.methods.grpo.tools.guarded import (
@@ -132,8 +133,7 @@ def make_schema(spec: str, tool: Callable[..., Any]) -> Mapping[str, Any] | Find
         problem, remedy = "has arguments that cannot be named, and TRL names them", "Remove the `/`."
     else:
         try:
-            schema: Mapping[str, Any] = get_json_schema(tool)
-            return schema
+            return get_json_schema(tool)
         except (DocstringParsingException, TypeHintParsingException, ValueError, TypeError, NameError) as error:
             problem = f"cannot be described to the model: {' '.join(str(error).split()).rstrip('.!')}"
     return Finding("error", "tools", f"{spec}: `{tool.__name__}` {problem}. {remedy}", {"tool": tool.__name__})

@@ -173,8 +173,7 @@ def environment_class(spec: Spec, limits: Limits) -> type:
         raise ValueError(f"Environment {spec.spec!r} cannot be made: {error}.") from error
     finally:
         process.close()
-    kind: type = getattr(sys.modules[module], name)
-    return kind
+    return getattr(sys.modules[module], name)
 
 
 def _method(method: Callable[..., Any]) -> Callable[..., Any]:

@@ -110,8 +110,7 @@ def _refusal(failure: str, text: str) -> _Refusal:
 
 def process_of(tool: Any) -> ToolProcess | None:
     """Returns the process that a guarded tool, or the method of a guarded environment, calls."""
-    found: ToolProcess | None = getattr(getattr(tool, "__self__", None), "_process", getattr(tool, "process", None))
-    return found
+    return getattr(getattr(tool, "__self__", None), "_process", getattr(tool, "process", None))
 
 
 def lost_by(environment: Any) -> str:

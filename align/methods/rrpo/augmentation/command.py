@@ -1,7 +1,7 @@
 """`align augment --method rrpo`: preference pairs from a model's own mistakes, and the folder that they go to."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from importlib.metadata import version
 from io import BytesIO
@@ -71,7 +71,7 @@ def build_card(
             "rows_with_pairs": len({pair["source_id"] for pair in outcome.pairs}),
         },
         "bad_rows": report.reasons,
-        "left_out": _count(each.reason for each in outcome.left_out),
+        "left_out": dict(Counter(each.reason for each in outcome.left_out).most_common()),
         "rows_without_pairs": rows_without_pairs(outcome, sources.values()),
         "tokens": {
             "answers": len(outcome.answers),
@@ -93,10 +93,6 @@ def write_output(folder: Path, outcome: Outcome, card: Mapping[str, Any]) -> Non
 def _with_image_paths(pair: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     images = [keep_image(image, folder) for image in pair.get("images", ())]
     return {**pair, "images": images, "perturbed_images": pair.get("perturbed_images", [])}
-
-
-def _count(values: Iterable[str]) -> dict[str, int]:
-    return dict(Counter(values).most_common())
 
 
 def keep_image(image: ImageLike, folder: Path) -> str:
