@@ -25,6 +25,7 @@ LAYERS = (
         "align._rewards_package",
     ),
     ("align.console",),
+    ("align.plugins",),
     ("align.methods",),  # the list and the records; a method's other modules are at the top
     ("align.recipe", "align.hub_reach"),
     ("align.data", "align.assets"),

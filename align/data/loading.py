@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Protocol, TypedDict, TypeVar, Unpack
 
+from align import plugins
 from align.data.columns import MISSING, NEEDED, Columns, Lacking, NeverThere, rename
 from align.data.files import first_rows, lines_of, read_span, spans_of
 from align.data.many_cores import map_in_order
@@ -14,6 +15,7 @@ from align.data.text_lines import Span
 from align.data.texts import check_values
 from align.data.unread import Unread
 from align.errors import DataError
+from rewards.running.loading import find_in_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -97,6 +99,7 @@ class Reading(TypedDict, total=False):
     split: str | None  # of a folder or hub data set; the only one, or `train`, if not given
     on_bad_rows: Literal["raise", "skip"]  # `raise` by default; `skip` leaves them out and reports them
     max_rows: int | None  # all of them by default
+    adapter: str | None  # see `find_adapter`
 
 
 def load_rows(
@@ -104,6 +107,7 @@ def load_rows(
 ) -> list[T]:
     """Reads the file of an empty report and fills the report; `check` makes an item, or raises `BadRow`."""
     items: list[T] = []
+    schema = adapted(schema, reading.get("adapter"))
     account = Account[T](report.file, schema)
     for raw in first_rows(report.file, reading.get("split"), reading.get("max_rows")):
         account.take(raw, read_row(raw, report.file, check, schema, account.unread), items.append)
@@ -115,6 +119,7 @@ def store_rows(
     report: DataReport, check: Callable[[Row, RawRow], T], schema: Schema, **reading: Unpack[Reading]
 ) -> Sequence[T]:
     """Does as `load_rows`, but keeps many items in a file rather than in memory, and reads JSONL on all cores."""
+    schema = adapted(schema, reading.get("adapter"))
     account = Account[T](report.file, schema)
     split, max_rows = reading.get("split"), reading.get("max_rows")
     lines = lines_of(report.file) if max_rows is None and split is None else None
@@ -174,13 +179,29 @@ def _close(
         raise bad_rows_error(report.file, report.problems, report.num_read)
 
 
+def adapted(schema: Schema, adapter: str | None) -> Schema:
+    """Has rows turned into our schema first, where an adapter is named."""
+    return schema if adapter is None else schema._replace(adapter=find_adapter(adapter, schema.known))
+
+
 def find_adapter(name: str | None, adapters: Mapping[str, Adapter]) -> tuple[str, Adapter] | None:
-    """Looks an adapter up."""
+    """Looks an adapter up: one of ours, `path/to/file.py:function`, or one of an installed package."""
     if name is None:
         return None
-    if name not in adapters:
-        raise DataError(f"Unknown adapter {name!r}. Known adapters: {', '.join(adapters)}.")
-    return name, adapters[name]
+    if name in adapters:
+        return name, adapters[name]
+    if ".py:" in name:
+        try:
+            return name, find_in_file(name, None, noun="Adapter")[1]
+        except ValueError as error:
+            raise DataError(str(error)) from error
+    shipped = plugins.installed(plugins.ADAPTERS, Callable, adapters)  # type: ignore[arg-type]
+    if name not in shipped:
+        raise DataError(
+            f"Unknown adapter {name!r}. Known adapters: {', '.join([*adapters, *shipped]) or '(none)'}. One of your "
+            "own is `./mine.py:function`, which makes a row of ours of a row."
+        )
+    return name, shipped[name]
 
 
 def name_row(row: int, file: str) -> str:

@@ -3,22 +3,20 @@
 from collections.abc import Collection, Mapping
 from dataclasses import fields, replace
 from functools import cache
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from align import plugins
 from align.console import say
 from align.errors import UserError
 from align.evaluation.suite import RowSuite, Suite
 from align.evaluation.suites import SUITES
 from align.options import several
-from align.recipe.problems import one_line
 from align.secrets import mask_words
 
 if TYPE_CHECKING:
     from align.evaluation.record import Record
 
-GROUP = "truealign.suites"  # entry points of packages that bring suites
 BELOW, LOG = "evaluation", "metrics.jsonl"  # in the folder of a run
 EVALUATED = "evaluated"  # beside the options: the name of the suite
 _MADE = "Prompts are asked as they stand, or made of columns by `dataset.prompt_template` of a recipe: give that as "
@@ -27,20 +25,7 @@ _MADE = "Prompts are asked as they stand, or made of columns by `dataset.prompt_
 @cache
 def all_suites() -> dict[str, Suite]:
     """Returns our suites and those of installed packages, by name; ours win."""
-    found = dict(SUITES)
-    for place in sorted(entry_points(group=GROUP), key=lambda each: each.name):
-        if place.name in SUITES:
-            continue
-        try:
-            suite = place.load()
-        except Exception as error:  # anything can go wrong in another package, and other suites go on
-            say(f"The suite {place.name} cannot be loaded from {place.value}: {one_line(error)} It is left out.")
-            continue
-        if not isinstance(suite, Suite):
-            say(f"The suite {place.name} is left out: {place.value} must be a `Suite`, got {type(suite).__name__}.")
-            continue
-        found[place.name] = suite
-    return found
+    return SUITES | plugins.installed(plugins.SUITES, Suite, SUITES)
 
 
 def find_suite(options: Mapping[str, Any]) -> Suite:

@@ -229,11 +229,17 @@ class RowDatasetConfig(DatasetConfig):
         description="Columns that have another name in the rows, such as {question: Question}; several become a list, "
         "such as {options: [A, B, C, D]}.",
     )
+    adapter: str | None = Field(
+        default=None,
+        description="What turns rows into ours: a public schema (rrpo, or of questions sciq, arc, openbookqa, mmlu, "
+        "mmlu_pro, video_r1, mmvu, mathvista), `./mine.py:function` that takes a row and returns one, or the name "
+        "that a package gives one.",
+    )
 
     @property
     def reading(self) -> dict[str, Any]:
         """How its rows are read, in the words of the functions that load them."""
-        return {name: getattr(self, name) for name in ("split", "on_bad_rows", "max_rows", "columns")}
+        return {name: getattr(self, name) for name in ("split", "on_bad_rows", "max_rows", "columns", "adapter")}
 
     @field_validator("columns")
     @classmethod
@@ -306,18 +312,12 @@ class PreferenceDatasetConfig(RowDatasetConfig, MediaSettings, StreamSettings):
     """The `dataset` block of methods that learn from pairs of responses."""
 
     read = (*OF_PAIRS, "chosen_spans", "rejected_spans", "spans_from", "group", *MEDIA)
-    adapter: Literal["rrpo"] | None = Field(
-        default=None, description="Public schema the rows are in; by default our own."
-    )
 
 
 class MultipleChoiceDatasetConfig(RowDatasetConfig, MediaSettings):
     """The `dataset` block of methods that ask multiple-choice questions."""
 
     read = ("question", "options", "answer", "id", "group", "class", "subgroup", *MEDIA)
-    adapter: Literal["sciq", "arc", "openbookqa", "mmlu", "mmlu_pro", "video_r1", "mmvu", "mathvista"] | None = Field(
-        default=None, description="Public schema the rows are in; by default our own."
-    )
     shuffle_options: Literal[False, True, "every_visit"] = Field(
         default=False,
         description="Whether each training question shows its options in a random order, drawn once; with "

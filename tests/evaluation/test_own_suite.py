@@ -35,8 +35,8 @@ def test_a_suite_of_an_installed_package_is_a_command_with_its_options(tmp_path,
     assert {result["crash"] for result in results} == {"NoneType: None\n"}
     code, shown = results[0]["code"], results[0]["output"]
     assert (code, "--loud" in shown, "--num_shuffles" in shown) == (0, True, False)
-    assert "The suite broken cannot be loaded from no_such:X" in shown
-    assert "The suite odd is left out: json:dumps must be a `Suite`, got function." in shown
+    assert "The suite broken of shouting is left out: loading no_such:X failed with ModuleNotFoundError" in shown
+    assert "The suite odd of shouting is left out: json:dumps must be a `Suite`, got function." in shown
     assert results[1]["code"] == 0, results[1]["output"]
     record = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert (record["kind"], record["about"]["settings"]) == ("suite", {"loud": 0.0})

@@ -56,7 +56,7 @@ def test_a_key_has_the_rules_and_the_default_of_the_check():
     assert key(PROMPTS, "output_dir").default == f"outputs/{PROMPTS}-NAME"
     assert key(QUESTIONS, "second_pass").choices == ("auto", "forward", "vllm", "off")
     assert str(key(QUESTIONS, "lora_dropout").range) == "at least 0 and below 1"
-    assert "sciq" in key(QUESTIONS, "dataset.adapter").choices
+    assert "sciq" in key(QUESTIONS, "dataset.adapter").help
     assert key(OUTCOMES, "dataset.path").is_needed
     assert key(PAIRS, "optim").is_computed
 

@@ -1,4 +1,4 @@
-"""SimPO (arXiv 2405.14734), as an outsider would add it: this folder, and one name in the list of methods."""
+"""SimPO (arXiv 2405.14734), as an outsider would add it: this folder, and an entry point."""
 
 from align.methods.method import BASE_CHAIN, Method
 

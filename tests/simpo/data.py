@@ -7,9 +7,7 @@ from align.methods.pairs.checks import check_form, pair_activations
 
 def load(recipe):
     def read(source):
-        return load_preferences(
-            source.path, split=source.split, max_rows=source.max_rows, on_bad_rows=source.on_bad_rows
-        )
+        return load_preferences(source.path, **source.reading)
 
     return load_training_data(recipe.dataset, read, pairs_to_rows)
 

@@ -80,7 +80,6 @@ def check_pair(row: Mapping[str, Any], *, number: int = 0, name: str = "") -> Pr
 def load_preferences(
     path: str | Path,
     *,
-    adapter: str | None = None,
     media: MediaSettings | None = None,
     columns: Columns | None = None,
     **reading: Unpack[Reading],
@@ -98,7 +97,9 @@ def load_preferences(
     """
     file, reading["split"] = find_split(str(path), reading.get("split"))
     reader, report = MediaReader(media_folder(file), media), DataReport(file)
-    source = preference_source(file, adapter=adapter, split=reading["split"], reader=reader, columns=columns)
+    source = preference_source(
+        file, adapter=reading.get("adapter"), split=reading["split"], reader=reader, columns=columns
+    )
     with reader.progress:
         return store_rows(report, source.check, source.schema, **reading), report
 

@@ -9,7 +9,7 @@ from typing import Any, Unpack
 
 from align.data.columns import Columns
 from align.data.files import RawRow, Row, find_split
-from align.data.loading import Reading, Schema, load_rows, name_row
+from align.data.loading import Reading, Schema, adapted, load_rows, name_row
 from align.data.media.rows import MEDIA
 from align.data.pairs.pair import NEEDS, Pair, check_differ, check_unread, split_pair
 from align.data.problems import BadRow, DataReport
@@ -119,7 +119,7 @@ def load_reward_pairs(
 
 
 def reward_pair_source(
-    path: str | Path, *, split: str | None = None, columns: Columns | None = None
+    path: str | Path, *, split: str | None = None, columns: Columns | None = None, adapter: str | None = None
 ) -> RowSource[RewardPair]:
     """Says how the rows of a file become pairs; see `load_reward_pairs`."""
     file, split = find_split(str(path), split)
@@ -127,7 +127,7 @@ def reward_pair_source(
     def check(row: Row, raw: RawRow) -> RewardPair:
         return check_reward_pair(row, untyped=raw.untyped, number=raw.row, name=name_row(raw.row, file))
 
-    return RowSource(file, split, Schema(NEEDS, columns=columns), check)
+    return RowSource(file, split, adapted(Schema(NEEDS, columns=columns), adapter), check)
 
 
 def reward_pair_to_row(pair: RewardPair) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import NamedTuple, Unpack
 
 from align.data.columns import Columns
 from align.data.files import RawRow, Row, find_split
-from align.data.loading import Reading, Schema, find_adapter, name_row, store_rows
+from align.data.loading import Reading, Schema, name_row, store_rows
 from align.data.media.rows import MediaReader, check_placeholders, media_folder
 from align.data.problems import DataReport
 from align.data.questions.adapters import ADAPTERS
@@ -36,7 +36,6 @@ class QuestionReport(DataReport):
 def load_questions(
     path: str | Path,
     *,
-    adapter: str | None = None,
     media: MediaSettings | None = None,
     columns: Columns | None = None,
     **reading: Unpack[Reading],
@@ -47,11 +46,12 @@ def load_questions(
     an option. An answer that is one option's letter and another option's text is reported, not guessed. `id` (default:
     file name and row), `group`, `class` with `subgroup`, and one of `image`, `images` and `video` may be there; other
     columns are not read. An image is a path, or `{"bytes": ...}`, which is kept in `frames_dir`; a video is a file, a
-    folder with its frames or a list of them. Each of them is opened. `adapter` is a name in `ADAPTERS`.
+    folder with its frames or a list of them. Each of them is opened.
+    `adapter` is a name in `ADAPTERS`, or a function (`find_adapter`).
 
     Many questions are kept in a file that goes with the process; what is returned then reads it, a slice is a list.
     """
-    schema = Schema(NEEDS, find_adapter(adapter, ADAPTERS), ADAPTERS, columns)
+    schema = Schema(NEEDS, known=ADAPTERS, columns=columns)
     file, reading["split"] = find_split(str(path), reading.get("split"))
     reader = MediaReader(media_folder(file), media)
     report = QuestionReport(file)

@@ -150,7 +150,7 @@ def load(recipe: Recipe) -> TrainingData[Any]:
     template = PromptTemplate(data.prompt_template, data.system_prompt, data.conversational)
 
     def read(source: MultipleChoiceDatasetConfig) -> tuple[Sequence[Question], QuestionReport]:
-        found = load_questions(source.path, adapter=source.adapter, media=source, **source.reading)
+        found = load_questions(source.path, media=source, **source.reading)
         return leave_out_long(recipe, source, found, to_rows)
 
     def to_rows(questions: Sequence[Question]) -> Rows:

@@ -60,7 +60,7 @@ def load(recipe: Recipe) -> TrainingData[RewardPair]:
         raise DataError("`dataset.unlabelled_path` is read by two heads only. Set `num_heads: 2`, or remove the path.")
     if not data.streaming:
         return _load(data)
-    source = reward_pair_source(data.path, split=data.split, columns=data.columns)
+    source = reward_pair_source(data.path, split=data.split, columns=data.columns, adapter=data.adapter)
     return load_stream(recipe, source, lambda first: _stream_row, _load)
 
 

@@ -69,7 +69,7 @@ class StreamRow:
 
 def _load(recipe: Recipe, data: Any) -> TrainingData[PreferencePair]:
     def read(source: PreferenceDatasetConfig) -> tuple[Sequence[PreferencePair], DataReport]:
-        return load_preferences(source.path, adapter=source.adapter, media=source, **source.reading)
+        return load_preferences(source.path, media=source, **source.reading)
 
     def to_rows(pairs: Sequence[PreferencePair]) -> Rows:
         return pairs_to_rows(usable_pairs(recipe, pairs))

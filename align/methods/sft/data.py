@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from itertools import takewhile
 from os.path import commonprefix
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Unpack, cast
 
 from jinja2 import TemplateError
 
@@ -30,7 +30,7 @@ from align.data.conversations import (
     message_text,
 )
 from align.data.files import RawRow, Row, find_split
-from align.data.loading import Schema, load_rows, name_row
+from align.data.loading import Reading, Schema, load_rows, name_row
 from align.data.media.rows import MEDIA
 from align.data.problems import BadRow, DataReport, shorten
 from align.data.rules import check_label
@@ -85,10 +85,8 @@ class Demonstration:
 def load_demonstrations(
     path: str | Path,
     *,
-    split: str | None = None,
-    on_bad_rows: Literal["raise", "skip"] = "raise",
-    max_rows: int | None = None,
     columns: Columns | None = None,
+    **reading: Unpack[Reading],
 ) -> tuple[list[Demonstration], DataReport]:
     """Loads demonstrations and checks every row.
 
@@ -96,7 +94,7 @@ def load_demonstrations(
     of `from` and `value` become messages. `tools`, `chat_template_kwargs`, `correct` and `id` (default: file name and
     row) may be there. Other columns are not read; images are refused, because TRL would read them.
     """
-    file, split = find_split(str(path), split)
+    file, reading["split"] = find_split(str(path), reading.get("split"))
     report = DataReport(file)
 
     def check(row: Row, raw: RawRow) -> Demonstration:
@@ -106,8 +104,7 @@ def load_demonstrations(
         template = check_template_columns(row, is_text=is_text)
         return Demonstration(name, columns, check_correct(row.get("correct"), raw.untyped), raw.row, template)
 
-    schema = Schema((), columns=columns)
-    return load_rows(report, check, schema, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows), report
+    return load_rows(report, check, Schema((), columns=columns), **reading), report
 
 
 def check_demonstration(row: Mapping[str, Any]) -> dict[str, Any]:
