@@ -8,8 +8,8 @@ from scripted_run import make_questions, values
 
 from align.errors import UserError
 from align.evaluation.asking import Asker, KeptAnswers
+from align.evaluation.divided.command import Shard, ShardRecord, find_paths, read_number
 from align.evaluation.divided.division import Division, Launched, current, dividing, end_of_part, own_part
-from align.evaluation.divided.shard import Shard, ShardRecord, find_paths, read_number
 from align.evaluation.suites.questions.suite import SuiteSettings, evaluate_suites
 from align.models.answer_cache import AnswerCache
 
