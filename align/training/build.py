@@ -45,6 +45,20 @@ def _require_batch(args: Any, rows: Any, name: str, loss: str) -> None:
         )
 
 
+def trainer_arguments(
+    recipe: Recipe, data: TrainingData[Any], task_type: str = "CAUSAL_LM", **tokenizer: Any
+) -> dict[str, Any]:
+    """Returns what TRL's trainers are built from; TRL loads the model and its tokenizer from the recipe's path."""
+    return {
+        "model": recipe.model.model_name_or_path,
+        "args": build_config(recipe),
+        "train_dataset": training_rows(data),
+        "eval_dataset": eval_dataset(data.eval_rows),
+        "processing_class": processing_class(recipe, **tokenizer),
+        "peft_config": peft_config(recipe, task_type),
+    }
+
+
 def training_rows(data: TrainingData[Any]) -> Dataset | IterableDataset:
     """Makes the data set for training, a stream where the rows are read while training."""
     return as_dataset(data.rows) if data.stream is None else IterableDataset.from_generator(data.stream)

@@ -13,11 +13,12 @@ from accelerate.utils import gather_object
 from transformers import AutoTokenizer, PreTrainedModel
 
 from align.console import say
-from align.data.training_data import Rows
+from align.data.training_data import TrainingData
 from align.errors import RewardError
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward, short_name
 from align.secrets import mask
+from align.training.build import trainer_arguments
 from align.training.output_head import WholeHead, check_fused_head
 from align.training.reward_records import (
     GOES_ON_AFTER,
@@ -371,10 +372,13 @@ def guard(recipe: Recipe, rewards: Rewards) -> tuple[Rewards, RewardRules]:
     return all_rewards[:count], rules
 
 
-def reward_tokenizers(rewards: Rewards, rows: Rows) -> Any:
-    """Loads the tokenizers of reward models; other rewards have None."""
-    conversational = not isinstance(rows[0]["prompt"], str)
-    return [
+def rewarded_arguments(recipe: Recipe, data: TrainingData[Any], rewards: Rewards) -> dict[str, Any]:
+    """Returns what a trainer with guarded rewards is built from; prompts are padded and cut on the left."""
+    given = trainer_arguments(recipe, data, padding_side="left", truncation_side="left")
+    trained, rules = guard(recipe, rewards)
+    conversational = not isinstance(data.rows[0]["prompt"], str)
+    tokenizers = [
         reward_tokenizer(reward, conversational=conversational) if isinstance(reward, str) else None
-        for reward in rewards
+        for reward in trained
     ]
+    return given | {"reward_funcs": trained, "reward_processing_classes": tokenizers, "reward_rules": rules}

@@ -9,8 +9,7 @@ from align.methods.rollouts.prompt_data import rows_together
 from align.recipe.dataset import MultipleChoiceDatasetConfig
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import short_name
-from align.training.build import as_dataset, build_config, eval_dataset, peft_config, processing_class
-from align.training.guarded_rewards import Rewards, guard, reward_tokenizers
+from align.training.guarded_rewards import Rewards, rewarded_arguments
 from align.training.model_card import Card, Rows
 
 
@@ -21,25 +20,16 @@ def build(
     letters: type[ACRETrainer] | None = None,
     texts: type[TextACRETrainer] | None = None,
 ) -> SecondPassTrainer:
-    """Builds ACRE; TRL loads the model and its tokenizer from the recipe's path."""
-    trained, rules = guard(recipe, rewards)
-    given: dict[str, Any] = {
-        "model": recipe.model.model_name_or_path,
-        "reward_funcs": trained,
-        "reward_processing_classes": reward_tokenizers(trained, data.rows),
-        "reward_rules": rules,
-        "args": build_config(recipe),
-        "train_dataset": as_dataset(data.rows),
-        "eval_dataset": eval_dataset(data.eval_rows),
-        "processing_class": processing_class(recipe, truncation_side="left", padding_side="left"),
-        "peft_config": peft_config(recipe),
-    }
+    """Builds ACRE on letters, or on texts where the recipe names families."""
+    given = rewarded_arguments(recipe, data, rewards)
     if not recipe.settings.families:
         questions = cast(MultipleChoiceDatasetConfig, recipe.dataset)
         every_visit = questions.seed if questions.shuffle_options == "every_visit" else None
         return (letters or ACRETrainer)(**given, render_prompt=data.extra.render, shuffle_seed=every_visit)
     names = [short_name(spec) for spec in recipe.reward_specs]
-    answer_reward: Any = [*trained, *rules.audits][names.index(recipe.settings.answer_reward)]
+    answer_reward: Any = [*given["reward_funcs"], *given["reward_rules"].audits][
+        names.index(recipe.settings.answer_reward)
+    ]
     return (texts or TextACRETrainer)(
         **given, **rows_together(recipe), families=data.extra, answer_reward=answer_reward
     )

@@ -31,7 +31,7 @@ from align.methods.pairs.shared_prompts import SharedPrompts
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
 from align.training.as_in_trl import Preparation, gather_rows, with_args
-from align.training.build import build_config, eval_dataset, peft_config, training_rows
+from align.training.build import trainer_arguments
 from align.training.model_card import Card, Rows
 from align.training.resuming import TokenCount
 from align.training.streams import StreamCounts, endless, kept_rows, usable_rows
@@ -168,19 +168,11 @@ def build(
     trainer: type[CromeTrainer] = CromeTrainer,
     **more: Any,
 ) -> CromeTrainer:
-    """Builds Crome; TRL loads the model, with a new scalar head, and its tokenizer from the recipe's path."""
-    args = build_config(recipe)
-    if text := odd_head(recipe, bf16=args.bf16):  # which a check on another machine could only warn of
+    """Builds Crome; TRL loads the model with a new scalar head."""
+    given = trainer_arguments(recipe, data, "CAUSAL_LM" if recipe.settings.model_type == "pairwise" else "SEQ_CLS")
+    if text := odd_head(recipe, bf16=given["args"].bf16):  # which a check on another machine could only warn of
         raise RecipeError(text)
-    task_type = "CAUSAL_LM" if recipe.settings.model_type == "pairwise" else "SEQ_CLS"
-    return trainer(
-        model=recipe.model.model_name_or_path,
-        args=args,
-        train_dataset=training_rows(data),
-        eval_dataset=eval_dataset(data.eval_rows),
-        peft_config=peft_config(recipe, task_type),
-        **more,
-    )
+    return trainer(**given, **more)
 
 
 NOT_SHOWN = (

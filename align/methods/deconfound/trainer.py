@@ -26,7 +26,7 @@ from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
 from align.secrets import mask
 from align.training.as_in_trl import gather_rows
-from align.training.build import as_dataset, build_config, eval_dataset, model_kwargs, peft_config, processing_class
+from align.training.build import model_kwargs, trainer_arguments
 from align.training.model_card import Card, Rows
 from rewards.correction import Correction
 
@@ -218,14 +218,9 @@ def _load(name: str, kwargs: Mapping[str, Any]) -> Any:
 def build(recipe: Recipe, data: TrainingData[Any], rewards: list[Reward]) -> DeconfoundTrainer:
     """Builds a reward model on corrected outcomes, with a new scalar head."""
     return DeconfoundTrainer(
-        recipe.model.model_name_or_path,
-        build_config(recipe),
-        as_dataset(data.rows),
+        **trainer_arguments(recipe, data, "SEQ_CLS"),
         correction=data.extra.correction,
         scale=data.extra.scale,
-        eval_dataset=eval_dataset(data.eval_rows),
-        processing_class=processing_class(recipe),
-        peft_config=peft_config(recipe, "SEQ_CLS"),
         model_kwargs=model_kwargs(recipe),
     )
 

@@ -19,8 +19,7 @@ from align.methods.rollouts.zero_advantage import SkipZeroAdvantage
 from align.models.vllm_engine import vllm_rollouts
 from align.recipe.recipe import Recipe
 from align.training.as_in_trl import with_args
-from align.training.build import as_dataset, build_config, eval_dataset, peft_config, processing_class
-from align.training.guarded_rewards import GuardedRewards, RewardRules, Rewards, guard, reward_tokenizers
+from align.training.guarded_rewards import GuardedRewards, RewardRules, Rewards, rewarded_arguments
 from align.training.model_card import Card, Rows
 
 
@@ -76,23 +75,10 @@ def card(recipe: Recipe, rows: Rows) -> Card:
 def build(
     recipe: Recipe, data: TrainingData[PromptRow], rewards: Rewards, trainer: type[GuardedGRPOTrainer] | None = None
 ) -> GuardedGRPOTrainer:
-    """Builds TRL's GRPO with guarded rewards; TRL loads the model and its tokenizer from the recipe's path."""
-    config = build_config(recipe)
-    trained, rules = guard(recipe, rewards)
+    """Builds TRL's GRPO with guarded rewards."""
+    given = rewarded_arguments(recipe, data, rewards)
     with quiet_about_environments():
-        return (trainer or GuardedGRPOTrainer)(
-            model=recipe.model.model_name_or_path,
-            reward_funcs=trained,
-            reward_processing_classes=reward_tokenizers(trained, data.rows),
-            reward_rules=rules,
-            **rows_together(recipe),
-            **_tools(recipe),
-            args=config,
-            train_dataset=as_dataset(data.rows),
-            eval_dataset=eval_dataset(data.eval_rows),
-            processing_class=processing_class(recipe, truncation_side="left", padding_side="left"),
-            peft_config=peft_config(recipe),
-        )
+        return (trainer or GuardedGRPOTrainer)(**given, **rows_together(recipe), **_tools(recipe))
 
 
 def _tools(recipe: Recipe) -> dict[str, Any]:

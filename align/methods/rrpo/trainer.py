@@ -39,7 +39,7 @@ from align.models.shared_prefixes import begin_alike
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
 from align.training.as_in_trl import Preparation, gather_rows, old_names_hidden, with_args
-from align.training.build import build_config, eval_dataset, peft_config, processing_class, training_rows
+from align.training.build import trainer_arguments
 from align.training.model_card import Card, Rows
 from align.training.output_head import Reference, Tokens, WholeHead, add_token_head, check_fused_head, whole_head
 from align.training.resuming import TokenCount
@@ -323,15 +323,8 @@ def _pair_sums(mask: Tensor) -> Tensor:
 
 
 def build(recipe: Recipe, data: TrainingData[PreferencePair], rewards: list[Reward]) -> RRPOTrainer:
-    """Builds RRPO; TRL loads the model, its reference and its tokenizer or processor from the recipe's path."""
-    return RRPOTrainer(
-        model=recipe.model.model_name_or_path,
-        args=build_config(recipe),
-        train_dataset=training_rows(data),
-        eval_dataset=eval_dataset(data.eval_rows),
-        processing_class=processing_class(recipe),
-        peft_config=peft_config(recipe),
-    )
+    """Builds RRPO; TRL loads the reference, too."""
+    return RRPOTrainer(**trainer_arguments(recipe, data))
 
 
 NOT_SHOWN = (

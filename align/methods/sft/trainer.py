@@ -10,7 +10,7 @@ from align.methods.sft.data import Demonstration
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
 from align.training.as_in_trl import with_args
-from align.training.build import as_dataset, build_config, eval_dataset, peft_config
+from align.training.build import trainer_arguments
 from align.training.model_card import Card, Rows
 from align.training.resuming import TokenCount
 
@@ -32,14 +32,8 @@ def build(
     rewards: list[Reward],
     trainer: type[CountedSFTTrainer] = CountedSFTTrainer,
 ) -> CountedSFTTrainer:
-    """Builds SFT; TRL loads the model and its tokenizer from the recipe's path."""
-    return trainer(
-        model=recipe.model.model_name_or_path,
-        args=build_config(recipe),
-        train_dataset=as_dataset(data.rows),
-        eval_dataset=eval_dataset(data.eval_rows),
-        peft_config=peft_config(recipe),
-    )
+    """Builds SFT."""
+    return trainer(**trainer_arguments(recipe, data))
 
 
 NOT_SHOWN = "that the model keeps what it could do before, and that it is right where its demonstrations were not"
