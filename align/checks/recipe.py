@@ -15,14 +15,15 @@ from align.checks.tokenizer import check_chat_template, check_tokens, load_token
 from align.checks.vllm_server import check_cpu_engine, check_vllm_server
 from align.data.training_data import TrainingData
 from align.methods import METHODS
+from align.recipe.fields import deprecations
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
 
 
 def check_settings(recipe: Recipe, launch: Launch) -> list[Finding]:
     """Checks a run before anything is loaded for it, in the order in which a user would mend what is wrong."""
-    findings = _experimental(recipe) + check_versions(recipe) + check_extras(recipe, launch) + check_needs(recipe)
-    findings += check_trackers(recipe) + check_secrets(recipe)
+    findings = _experimental(recipe) + _deprecated(recipe) + check_versions(recipe)
+    findings += check_extras(recipe, launch) + check_needs(recipe) + check_trackers(recipe) + check_secrets(recipe)
     findings += check_processes(recipe, launch) + check_sharded(recipe, launch) + check_quantized(recipe, launch)
     findings += check_model(recipe) + check_adapter(recipe) + check_experts(recipe) + check_model_kwargs(recipe)
     findings += check_tokens(recipe) + check_chat_template(recipe) + check_cpu_engine(recipe)
@@ -51,6 +52,16 @@ def _experimental(recipe: Recipe) -> list[Finding]:
     keys = " and ".join(f"`{key}: {getattr(recipe.settings, key)}`" for key in dict.fromkeys(on))
     text = f"No lab speaks for {keys}, and what it turns on may change or go in any version."
     return [Finding("warning", "experimental", text)]
+
+
+def _deprecated(recipe: Recipe) -> list[Finding]:
+    """Says which settings TRL will not take any more, in its words, which name what to write instead."""
+    configs = [(package, file) for package, file, _ in recipe.record.config_chain if package == "trl"]
+    trainers = [(package, file.replace("_config", "_trainer")) for package, file in configs if "base" not in file]
+    found: dict[str, str] = {}
+    for source in (*configs, *trainers):
+        found |= deprecations(source, recipe.settings)
+    return [Finding("warning", "deprecated", f"`{key}`: TRL says: {text}") for key, text in found.items()]
 
 
 Rows = Sequence[dict[str, Any]]

@@ -269,3 +269,43 @@ def _default(value: ast.expr | None) -> tuple[Any, bool]:
         return (ast.literal_eval(value) if value is not None else None), False
     except ValueError:
         return None, True
+
+
+_PLAIN = (ast.Attribute, ast.BoolOp, ast.Compare, ast.Constant, ast.Load, ast.Name, ast.UnaryOp,
+          ast.boolop, ast.cmpop, ast.unaryop)  # fmt: skip
+
+
+def deprecations(source: Source, settings: Any) -> dict[str, str]:
+    """Returns what a file of TRL's warns of as deprecated under these settings: its own sentence, by key.
+
+    Read are warnings behind a condition of settings alone, `if self.key == "value":` or `if args.key:`.
+    """
+    found = {}
+    for node in ast.walk(source_tree(source)):
+        if isinstance(node, ast.If) and (said := _deprecation(node)):
+            named = [each.attr for each in ast.walk(node.test) if isinstance(each, ast.Attribute)]
+            if named and all(hasattr(settings, name) for name in named) and _holds(node.test, settings):
+                found[named[0]] = said
+    return found
+
+
+def _deprecation(node: ast.If) -> str:
+    """Returns the text of a deprecation that is warned of first thing in a branch; empty if there is none."""
+    call = getattr(node.body[0], "value", None)
+    if not isinstance(call, ast.Call) or ast.unparse(call.func) != "warnings.warn":
+        return ""
+    text = getattr(call.args[0], "value", "")
+    return text if isinstance(text, str) and "deprecated" in text else ""
+
+
+def _holds(test: ast.expr, settings: Any) -> bool:
+    """Evaluates a condition, if it asks for nothing but settings."""
+    parts = list(ast.walk(test))
+    if not all(isinstance(each, _PLAIN) for each in parts):
+        return False
+    if {each.id for each in parts if isinstance(each, ast.Name)} - {"self", "args"}:
+        return False
+    try:
+        return bool(eval(compile(ast.Expression(test), "<TRL>", "eval"), {"self": settings, "args": settings}))
+    except TypeError:  # a comparison of what is not set
+        return False
