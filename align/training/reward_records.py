@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from scipy.stats import rankdata
 
 from align.recipe.reward_settings import FEWEST_REPEATS
 from align.secrets import mask
@@ -351,13 +350,21 @@ def audit_signals(rewards: np.ndarray, features: np.ndarray, num_generations: in
 
 def _rank_correlation(rewards: np.ndarray, column: np.ndarray, groups: np.ndarray) -> float:
     """Correlates ranks within groups, so that a prompt with long answers and high rewards is no evidence."""
-    ranks = [np.empty_like(rewards), np.empty_like(rewards)]
-    for group in np.unique(groups):
-        rows = groups == group
-        ranks[0][rows], ranks[1][rows] = rankdata(rewards[rows]), rankdata(column[rows])
-    first, second = (_centred(values, groups) for values in ranks)
+    first, second = (_centred(_ranks(values, groups), groups) for values in (rewards, column))
     scale = np.sqrt((first**2).sum() * (second**2).sum())
     return float((first * second).sum() / scale) if scale > 0 else float("nan")
+
+
+def _ranks(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Returns places in the order of each group, ties at their mean; each group counts on from the one before."""
+    order = np.lexsort((values, groups))
+    ordered, group = values[order], groups[order]
+    begins = np.append(True, (ordered[1:] != ordered[:-1]) | (group[1:] != group[:-1]))[: len(order)]
+    ties = np.cumsum(begins) - 1
+    places = np.bincount(ties, weights=np.arange(len(order))) / np.bincount(ties)
+    ranks = np.empty(len(order))
+    ranks[order] = places[ties]
+    return ranks
 
 
 def _explained_share(rewards: np.ndarray, marks: np.ndarray, groups: np.ndarray) -> float:
@@ -372,6 +379,11 @@ def _explained_share(rewards: np.ndarray, marks: np.ndarray, groups: np.ndarray)
 
 
 def _centred(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Subtracts the mean of its group, whose rows follow one another, from each value."""
+    sizes = np.unique(groups, return_counts=True)[1]
+    if len(sizes) and (sizes == sizes[0]).all():
+        grouped = np.asarray(values, dtype=np.float64).reshape(len(sizes), sizes[0], *values.shape[1:])
+        return np.reshape(grouped - grouped.mean(axis=1, keepdims=True), values.shape)
     centred = np.array(values, dtype=np.float64)
     for group in np.unique(groups):
         centred[groups == group] -= centred[groups == group].mean(axis=0)

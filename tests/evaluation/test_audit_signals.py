@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from scipy.stats import rankdata
 
-from align.training.reward_records import audit_signals, repetition, text_features
+from align.training.reward_records import _ranks, audit_signals, repetition, text_features
 
 GROUP = 8
 
@@ -66,3 +67,14 @@ def test_rows_without_a_reward_are_left_out():
     rewards = drawn[:, 0].copy()
     rewards[::3] = np.nan
     assert audit_signals(rewards, drawn, GROUP)["length"] == pytest.approx(1.0)
+
+
+def test_ranks_are_those_of_scipy_within_each_group_up_to_a_shift():
+    rng = np.random.default_rng(0)
+    groups = np.repeat([0, 1, 2, 3], [4, 1, 6, 3])
+    values = rng.integers(0, 3, len(groups)).astype(float)
+    found = _ranks(values, groups)
+    for group in range(4):
+        ours, theirs = found[groups == group], rankdata(values[groups == group])
+        assert list(ours - ours.min()) == list(theirs - theirs.min())
+    assert len(_ranks(values[:0], groups[:0])) == 0
