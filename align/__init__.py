@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from align.services.compare import compare
     from align.services.filter import filter
     from align.services.train import train
+    from rewards.running.standalone import guard
 
 place_rewards()
 
@@ -55,6 +56,7 @@ __all__ = [
     "deconfound",
     "evaluate",
     "filter",
+    "guard",
     "load_reward_model",
     "train",
     "whole_weights",
@@ -82,11 +84,14 @@ _HOMES = {
     "deconfound": "align.methods.deconfound.command",
     "evaluate": "align.evaluation.service",
     "filter": "align.services.filter",
+    "guard": "rewards.running.standalone",
     "load_reward_model": "align.evaluation.suites.reward_model.reward_model",
     "train": "align.services.train",
     "whole_weights": "align.models.pretrained",
 }
-_OF_EVALUATION = ("HeadAgreement", "Judge", "PairwiseJudge", "evaluate", "load_reward_model", "whole_weights")
+_OF_EVALUATION = (
+    "HeadAgreement", "Judge", "PairwiseJudge", "evaluate", "load_reward_model", "whole_weights",
+)  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""`align rewards list`: those that a recipe can name; `align rewards new`: one to start from, with its own test."""
+"""`align rewards list`: those that a recipe can name; `new`: one to start from; `export`: one for other frameworks."""
 
 import inspect
 import keyword
@@ -12,7 +12,9 @@ from rich.text import Text
 
 from align.console import make_console, make_table
 from align.errors import UserError
+from align.recipe.yaml_loader import read_yaml_option
 from align.runs.room import check_writable
+from align.services.export import export_reward as write_export
 from rewards.catalog import REWARDS
 from rewards.running.loading import find_dotted, package_of, shipped_rewards
 from rewards.running.protocol import TRAINER_ARGUMENTS
@@ -144,4 +146,18 @@ def new_reward(name: str, folder: Path) -> int:
     tested = [] if find_spec("pytest") else ["pip install pytest"]  # which a base install has not
     for line in (*tested, f"pytest {test}", f"align rewards check {reward}:{name}"):
         console.print(f"  {line}", style="bold cyan", soft_wrap=True)
+    return 0
+
+
+def export_reward(spec: str, framework: str, out: Path | None, reward_kwargs: str, **settings: Any) -> int:
+    """Writes the file, and prints what names it in the framework and where columns come from.
+
+    Raises:
+        UserError: If the reward cannot be exported.
+    """
+    kwargs = read_yaml_option("--reward_kwargs", reward_kwargs, "{max_length: 200}")
+    written = write_export(spec, framework, out, reward_kwargs=kwargs, **settings)
+    console = make_console()
+    console.print(f"Wrote {written.path}. {written.columns} In {framework}:", soft_wrap=True)
+    console.print(Text(f"  {written.use}", style="bold cyan"), soft_wrap=True)
     return 0

@@ -1,4 +1,4 @@
-"""Arguments of the commands around rewards: rewards check, rewards new and rewards list."""
+"""Arguments of the commands around rewards: rewards check, new, export and list."""
 
 from pathlib import Path
 from typing import Annotated, Optional
@@ -77,6 +77,35 @@ def new(
     from align.cli.rewards import new_reward
 
     execute(lambda: new_reward(name, folder))
+
+
+@rewards_app.command()
+def export(
+    subject: Annotated[
+        str,
+        typer.Argument(metavar="REWARD", help="A name, package.module.function, or file.py:function."),
+    ],
+    framework: Annotated[str, typer.Option("--for", help="verl, openrlhf, ms-swift, verifiers or prime-rl.")],
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="The file; NAME_FRAMEWORK.py if not given."),
+    ] = None,
+    reward_kwargs: Annotated[
+        str, typer.Option("--reward_kwargs", help="Settings of the reward, such as '{max_length: 200}'.")
+    ] = "",
+    answer: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Column in which the reward reads the right answer; found by its name if not given."),
+    ] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds for one completion.")] = 60.0,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that call it, in each process that trains.")] = 1,
+) -> None:
+    """Write a short file by which another framework calls a reward, guarded as in `align train`."""
+    from align.cli.rewards import export_reward
+
+    execute(
+        lambda: export_reward(subject, framework, out, reward_kwargs, answer=answer, timeout=timeout, workers=workers)
+    )
 
 
 @rewards_app.command(name="list")
