@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from align.services.compare import compare
     from align.services.filter import filter
     from align.services.train import train
+    from align.services.watch import watch
     from rewards.running.standalone import guard
 
 place_rewards()
@@ -59,6 +60,7 @@ __all__ = [
     "guard",
     "load_reward_model",
     "train",
+    "watch",
     "whole_weights",
 ]
 
@@ -87,10 +89,11 @@ _HOMES = {
     "guard": "rewards.running.standalone",
     "load_reward_model": "align.evaluation.suites.reward_model.reward_model",
     "train": "align.services.train",
+    "watch": "align.services.watch",
     "whole_weights": "align.models.pretrained",
 }
 _OF_EVALUATION = (
-    "HeadAgreement", "Judge", "PairwiseJudge", "evaluate", "load_reward_model", "whole_weights",
+    "HeadAgreement", "Judge", "PairwiseJudge", "evaluate", "load_reward_model", "watch", "whole_weights",
 )  # fmt: skip
 
 

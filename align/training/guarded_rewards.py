@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from align.console import say
 from align.data.training_data import TrainingData
 from align.errors import RewardError
 from align.recipe.recipe import Recipe
-from align.recipe.reward_settings import Reward, short_name
+from align.recipe.reward_settings import Reward, RewardSettings, short_name
 from align.secrets import mask
 from align.training.build import trainer_arguments
 from align.training.output_head import WholeHead, check_fused_head
@@ -31,6 +31,7 @@ from align.training.reward_records import (
     call_line,
     call_metrics,
     failure_text,
+    generators_kept,
     invalid_share,
     join_records,
     pair_scores,
@@ -95,7 +96,10 @@ class GuardedRewards(Parent):
             self.async_loop = own_loop()  # TRL starts one for each trainer, and a client keeps to its first
         check_fused_head(self.model)
         self.add_callback(WholeHead())
-        self.reward_rules = reward_rules or RewardRules()
+        self._follow(reward_rules or RewardRules())
+
+    def _follow(self, rules: RewardRules) -> None:
+        self.reward_rules = rules
         self._has_written = False  # of rewards.jsonl, in this process
         self._media = MediaFolder(Path(self.args.output_dir or "."))
 
@@ -113,7 +117,8 @@ class GuardedRewards(Parent):
             self._judge(records)
             if self.reward_rules.repeats and self.model.training:
                 given = {name: [row[name] for row in inputs] for name in inputs[0] if name not in NOT_COLUMNS}
-                given |= {} if self.environments is None else {"environments": self.environments}
+                environments = getattr(self, "environments", None)  # which not every parent has
+                given |= {} if environments is None else {"environments": environments}
                 given |= {"prompts": prompts, "completions": completions, "completion_ids": completion_ids_list}
                 self._log_repeats(functions, scores, values, given | {"trainer_state": self.state})
                 records = _with_spending(records, gather_object([list(map(take_spending, guarded.values()))]))
@@ -165,7 +170,8 @@ class GuardedRewards(Parent):
         own = self.reward_funcs, self.reward_func_names, self.reward_processing_classes
         audits = self.reward_rules.audits
         functions = [
-            _in_own_loop(audit) if is_async(audit) and not self._has_async_funcs else audit for audit in audits
+            audit if is_async(audit) and self._has_async_funcs else _alone(audit, self.accelerator.device)
+            for audit in audits
         ]
         self.reward_funcs = [*own[0], *functions]
         self.reward_func_names = [*own[1], *(audit.__name__ for audit in audits)]
@@ -293,13 +299,61 @@ def _with_spending(records: list[CallRecord], ranks: list[list[Mapping[str, floa
     ]
 
 
-def _in_own_loop(func: GuardedReward) -> Callable[..., Any]:
-    """Makes a coroutine function callable where TRL has no loop for it; TRL starts one for rewards only."""
+def _alone(func: GuardedReward, device: torch.device) -> Callable[..., Any]:
+    """Calls an audit so that what it draws at random changes no sample, awaited where TRL has no loop for it."""
 
     def call(**given: Any) -> Any:
-        return result_of(func(**given))
+        with generators_kept(device):
+            return result_of(func(**given)) if is_async(func) else func(**given)
 
     return call
+
+
+def scores_completions(trainer: Any) -> bool:
+    """Tells whether a trainer calls reward functions as `GuardedRewards` knows it: TRL's GRPO, RLOO, and theirs."""
+    needed = (
+        "_calculate_rewards",
+        "_log_metric",
+        "_log_completion_extra",
+        "_logs",
+        "log_completions",
+        "reward_weights",
+    )
+    return all(hasattr(trainer, name) for name in (*needed, "num_generations_eval", "log_multimodal"))
+
+
+def take_over(
+    trainer: Any, rules: RewardRules, audits: Sequence[Callable[..., Any]], settings: GuardSettings, *mixins: type
+) -> None:
+    """Makes a `GuardedRewards` of a trainer that is built: guards its reward functions, and follows the rules.
+
+    Args:
+        trainer: One that `scores_completions`.
+        rules: What to do with the values; one that is a `GuardedRewards` keeps its own.
+        audits: Bare functions, which join the rules.
+        settings: How rewards and audits are called.
+        *mixins: Classes whose methods come before those of its class, and before ours.
+    """
+    funcs = [*trainer.reward_funcs, *audits]
+    bare = [func for func in funcs if not isinstance(func, torch.nn.Module | GuardedReward)]
+    guarded = iter(guard_rewards(bare, settings))
+    funcs = [func if isinstance(func, torch.nn.Module | GuardedReward) else next(guarded) for func in funcs]
+    count = len(trainer.reward_funcs)
+    trainer.reward_funcs = funcs[:count]
+    rules = trainer.reward_rules if isinstance(trainer, GuardedRewards) else rules  # which it was built with
+    logs = vars(trainer).pop("_logs", None)  # which are kept apart for training and evaluation
+    become(trainer, *mixins, GuardedRewards)
+    if logs is not None:
+        trainer._logs = logs
+    trainer._follow(replace(rules, audits=[*rules.audits, *funcs[count:]]))
+
+
+def become(trainer: Any, *mixins: type) -> None:
+    """Puts the methods of classes before those of a trainer's own class, whose name it keeps."""
+    parent = type(trainer)
+    names = {"__module__": parent.__module__, "__qualname__": parent.__qualname__, "__doc__": parent.__doc__}
+    bases = tuple(mixin for mixin in mixins if not isinstance(trainer, mixin))
+    trainer.__class__ = type(parent.__name__, (*bases, parent), names)
 
 
 def check_no_names(reward_funcs: Any) -> None:
@@ -348,17 +402,10 @@ class EndedTexts:
 def guard(recipe: Recipe, rewards: Rewards) -> tuple[Rewards, RewardRules]:
     """Guards the recipe's reward functions as its keys say; reward models stay TRL's, and audits go into the rules."""
     keys = recipe.rewards
-    settings = GuardSettings(keys.reward_workers, keys.reward_timeout, keys.reward_memory_gb, keys.on_invalid)
+    settings, rules = rules_of(keys, recipe.reward_funcs)
     guarded = iter(guard_rewards([reward for reward in rewards if not isinstance(reward, str)], settings))
     all_rewards: list[Any] = [reward if isinstance(reward, str) else next(guarded) for reward in rewards]
     count = len(recipe.reward_funcs)
-    rules = RewardRules(
-        keys.composition(recipe.reward_funcs),
-        all_rewards[count:],
-        keys.on_invalid,
-        keys.max_invalid_share,
-        repeats=keys.reward_repeats,
-    )
     left_out = [
         short_name(spec)
         for spec, reward in zip(recipe.reward_specs, all_rewards, strict=True)
@@ -369,7 +416,14 @@ def guard(recipe: Recipe, rewards: Rewards) -> tuple[Rewards, RewardRules]:
             f"`reward_repeats` leaves out {', '.join(left_out)}: a reward model gives the same again, and a reward "
             "that reads whole batches has no value for some rows of one."
         )
-    return all_rewards[:count], rules
+    return all_rewards[:count], replace(rules, audits=all_rewards[count:])
+
+
+def rules_of(keys: RewardSettings, specs: Sequence[str]) -> tuple[GuardSettings, RewardRules]:
+    """Returns how the keys of a recipe have these rewards called, and what a trainer does with their values."""
+    settings = GuardSettings(keys.reward_workers, keys.reward_timeout, keys.reward_memory_gb, keys.on_invalid)
+    composition, share = keys.composition(specs), keys.max_invalid_share
+    return settings, RewardRules(composition, (), keys.on_invalid, share, repeats=keys.reward_repeats)
 
 
 def rewarded_arguments(recipe: Recipe, data: TrainingData[Any], rewards: Rewards) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel, TrainerCallback
 from transformers.modeling_outputs import BaseModelOutputWithPast
 from transformers.utils import ModelOutput
-from trl.trainer.utils import maybe_gather_lm_head_ctx
 
 from align.errors import UserError
 from align.training.token_terms import Head, token_terms
@@ -271,6 +270,8 @@ def add_token_head(model: PreTrainedModel) -> Reading:
         if scored is None:
             return original(*args, **kwargs)
         kwargs.pop("labels", None)  # a PEFT model passes it on as None
+        from trl.trainer.utils import maybe_gather_lm_head_ctx  # a watched trainer may be none of TRL's
+
         outputs = self.base_model(*args, **kwargs)
         hidden = outputs.last_hidden_state
         hidden = hidden[:, -scored.mask.size(1) - 1 : -1][scored.mask]  # prompt learning puts virtual tokens in front

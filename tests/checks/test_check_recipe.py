@@ -54,13 +54,13 @@ def test_what_trl_will_not_take_any_more_is_named_with_what_to_write(tiny_recipe
         ("trainer/sft_config.py", {"loss_type": "chunked_nll"}, "loss_type"),
         ("trainer/sft_trainer.py", {"label_smoothing_factor": 0.1, "loss_type": "nll"}, "label_smoothing_factor"),
         ("trainer/sft_trainer.py", {"use_liger_kernel": True}, "use_liger_kernel"),
-        ("trainer/grpo_config.py", {"use_transformers_paged": True}, "use_transformers_paged"),
+        ("trainer/rloo_config.py", {"use_transformers_paged": True}, "use_transformers_paged"),
         ("trainer/sft_config.py", {"packing_strategy": "bfd-requeue"}, "packing_strategy"),
     ],
 )
 def test_every_deprecation_of_trl_is_found_in_its_source(file, settings, key):
     defaults = {"truncation_mode": "keep_start", "loss_type": "nll", "label_smoothing_factor": 0.0,
-                "use_liger_kernel": False, "use_transformers_paged": False, "packing_strategy": "bfd", "pad_token": None,
-                "vllm_importance_sampling_cap": None}  # fmt: skip
+                "use_liger_kernel": False, "use_transformers_paged": False, "packing_strategy": "bfd",
+                "pad_token": None, "vllm_importance_sampling_cap": None}  # fmt: skip
     assert list(deprecations(("trl", file), SimpleNamespace(**defaults | settings))) == [key]
     assert deprecations(("trl", file), SimpleNamespace(**defaults)) == {}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import trl
-from trl import DPOTrainer, GRPOTrainer, RewardTrainer, SFTTrainer
+from trl import DPOTrainer, GRPOTrainer, RewardTrainer, RLOOTrainer, SFTTrainer
 from trl.data_utils import prepare_multimodal_messages
 from trl.generation.vllm_client import VLLMClient
 from trl.generation.vllm_generation import VLLMGeneration
@@ -62,6 +62,10 @@ HOOKS = {
     (GRPOTrainer, "_log_completion_extra"): ["self", "column", "values"],
     (GRPOTrainer, "_log_metric"): ["self", "name", "value"],
     (GRPOTrainer, "log"): ["self", "logs", "start_time"],
+    (RLOOTrainer, "_calculate_rewards"): ["self", "inputs", "prompts", "completions", "completion_ids_list"],
+    (RLOOTrainer, "_log_completion_extra"): ["self", "column", "values"],
+    (RLOOTrainer, "_log_metric"): ["self", "name", "value"],
+    (RLOOTrainer, "log"): ["self", "logs", "start_time"],
     (DPOTrainer, "_compute_loss"): ["self", "model", "inputs", "return_outputs"],
     (DPOTrainer, "_prepare_dataset"): ["self", "dataset", "processing_class", "args", "dataset_name"],
     (DPOTrainer, "_set_signature_columns_if_needed"): ["self"],
@@ -107,6 +111,7 @@ ATTRIBUTES = {
         "eos_token_ids",
         "log_completions",
         "log_multimodal",
+        "num_completions_to_print",
         "tools",
         "reward_func_names",
         "reward_processing_classes",
@@ -123,6 +128,20 @@ ATTRIBUTES = {
         "temperature",
         "_multi_environment",
         "_batch_environments",
+    ),
+    RLOOTrainer: (
+        "_pending_metrics",
+        "_pending_extra_logs",
+        "_logs",
+        "_metrics",
+        "_has_async_funcs",
+        "log_completions",
+        "log_multimodal",
+        "num_completions_to_print",
+        "reward_funcs",
+        "reward_func_names",
+        "reward_weights",
+        "num_generations_eval",
     ),
     DPOTrainer: (
         "_metrics",

@@ -66,16 +66,21 @@ class Canary(ImagePrompts):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._canary_steps: int = getattr(self.args, "canary_steps", 0)
+        self.start_canary(getattr(self.args, "canary_steps", 0), getattr(self.args, "canary_prompts", 0))
+
+    def start_canary(self, steps: int, prompts: int) -> None:
+        """Draws the prompts, and measures every so many steps from here on."""
+        self._canary_steps, self._num_canary_prompts = steps, prompts
         self._canary_at: int | None = None  # the step of the last one
-        self._canary_prompts = self._draw_canary_prompts() if self._canary_steps else []
+        self._canary_prompts = self._draw_canary_prompts() if steps else []
 
     def _draw_canary_prompts(self) -> list[FixedPrompt]:
         rows: Any = self.train_dataset
+        count = self._num_canary_prompts
         if isinstance(rows, IterableDataset):  # whose first rows are always the same
-            return [self._fix_canary_prompt(row) for row in rows.take(self.args.canary_prompts)]
+            return [self._fix_canary_prompt(row) for row in rows.take(count)]
         rng = random.Random(f"canary/{self.args.seed}")
-        places = rng.sample(range(len(rows)), min(self.args.canary_prompts, len(rows)))
+        places = rng.sample(range(len(rows)), min(count, len(rows)))
         return [self._fix_canary_prompt(rows[place]) for place in places]
 
     def _fix_canary_prompt(self, row: Mapping[str, Any]) -> FixedPrompt:

@@ -55,10 +55,28 @@ class ReportParts(NamedTuple):
         return self._replace(facts={**self.facts, **facts}, charts=charts, compared=(*self.compared, *compared))
 
 
+_ACCURACIES = {"rewards/accuracies": "accuracy", "accuracy": "accuracy"}
+_OF_TRL = (  # what TRL's trainers and that of transformers log
+    Panel("Loss", "Of the trainer, as it logs it.", {"loss": "loss"}),
+    Panel("Pairs told apart", "Whose chosen side is scored above the rejected one.", _ACCURACIES, share=True),
+    Panel("Margin", "Of the chosen side over the rejected one.", {"rewards/margins": "margin", "margin": "margin"}),
+    Panel("Token accuracy", "Tokens the model would write itself.", {"mean_token_accuracy": "accuracy"}, share=True),
+    Panel("Entropy, nats per token", "Near 0 the model is sure of every token.", {"entropy": "entropy"}),
+)
+_STEP_TIME = Panel("Time of a step, seconds", "As the trainer logs it.", {"step_time": "step"})
+
+
+def _charts_of_others(metrics: Metrics) -> Sequence[Chart | None]:
+    return [*(draw_panel(panel, metrics) for panel in _OF_TRL), step_time_chart(metrics, _STEP_TIME)]
+
+
+OF_OTHERS = ReportParts(charts=_charts_of_others)
+
+
 def parts_of(recipe: Mapping[str, Any]) -> ReportParts:
-    """Returns the parts of a run's method; of one that is not known here, what all runs have."""
-    method = METHODS.get(str(recipe.get("method")))
-    return ReportParts() if method is None else method.running(Saved(recipe)).part("report")
+    """Returns the parts of a run's method; of a trainer that is none of ours, those of what it logs."""
+    method = METHODS.get(str(recipe.get("method")), METHODS["grpo"] if recipe.get("reward_funcs") else None)
+    return OF_OTHERS if method is None else method.running(Saved(recipe)).part("report")
 
 
 def run_charts(parts: ReportParts, metrics: Metrics) -> list[Chart]:
