@@ -340,6 +340,9 @@ def take_over(
     funcs = [func if isinstance(func, torch.nn.Module | GuardedReward) else next(guarded) for func in funcs]
     count = len(trainer.reward_funcs)
     trainer.reward_funcs = funcs[:count]
+    for func, name in zip(trainer.reward_funcs, trainer.reward_func_names, strict=True):
+        if isinstance(func, GuardedReward):
+            func.__name__ = name  # as TRL logs it, which knows a `functools.partial` by its function
     rules = trainer.reward_rules if isinstance(trainer, GuardedRewards) else rules  # which it was built with
     logs = vars(trainer).pop("_logs", None)  # which are kept apart for training and evaluation
     become(trainer, *mixins, GuardedRewards)

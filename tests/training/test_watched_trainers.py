@@ -1,13 +1,14 @@
 import json
 import random
 import re
+from functools import partial
 
 import pandas as pd
 import pytest
 import torch
 from datasets import Dataset
 from some_recipes import PROMPTS, trainer_class
-from started import ROOT
+from started import ROOT, modules_after
 from tiny import tiny_model, tiny_reward_model, tiny_tokenizer
 from transformers import Trainer, TrainingArguments
 from trl import (
@@ -135,6 +136,26 @@ def test_a_trainer_that_samples_keeps_its_numbers_and_gets_a_log_audits_and_a_pa
     assert table["prompt"][0] in page
 
 
+def scaled(completions, scale, **kwargs):
+    return [scale * (len(text) % 3) for text in completions]
+
+
+def test_awaited_and_partial_rewards_and_evaluations_keep_their_numbers_and_their_names(tmp_path):
+    def run(name, around):
+        trainer = around(sampling(tmp_path / name, [partial(scaled, scale=2.0), patient], max_steps=2))
+        trainer.train()
+        trainer.evaluate(PROMPT_ROWS.select(range(4)))
+        return trainer
+
+    plain = run("plain", lambda trainer: trainer)
+    watched = run("watched", lambda trainer: align.watch(trainer, audits=[drawn], reward_repeats=0.5))
+    before, weights = numbers_of(plain)
+    assert any("eval_reward" in entry for entry in before)
+    assert numbers_of(watched, {name for entry in before for name in entry}) == (before, weights)
+    assert {line["reward"] for line in lines(tmp_path / "watched" / "rewards.jsonl")} == {"scaled", "patient", "drawn"}
+    assert watched.state.log_history[0]["rewards/scaled/flaky_share"] == 0.0
+
+
 @pytest.mark.parametrize("build", [on_pairs, on_texts, on_reward_pairs, of_transformers])
 def test_any_other_trainer_keeps_its_numbers_and_gets_a_log_and_a_page(tmp_path, build, capfd):
     plain = build(tmp_path / "plain")
@@ -151,6 +172,10 @@ def test_any_other_trainer_keeps_its_numbers_and_gets_a_log_and_a_page(tmp_path,
     page = (tmp_path / "watched" / "report.html").read_text()
     assert "<b>Loss" in page
     assert "<b>Learning rate" in page
+
+
+def test_a_trainer_of_transformers_is_watched_without_trl():
+    assert modules_after("from align import watch") & {"trl", "vllm", "deepspeed"} == set()
 
 
 def test_with_nothing_to_add_nothing_is_said(tmp_path, capfd):
