@@ -7,16 +7,20 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models gain nothing by more, which add in another order
 os.environ.setdefault("VLLM_HOST_IP", "127.0.0.1")  # vLLM would look for the way to 8.8.8.8
 
+import email
 import functools
 import gc
+import importlib.metadata
 import logging
 import random
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
+from _pytest.doctest import DoctestModule
 from hypothesis import HealthCheck, settings
 from some_recipes import QUESTIONS
 from written_questions import write_questions
@@ -27,6 +31,7 @@ settings.register_profile("busy", max_examples=40, **BUSY)
 settings.register_profile("nightly", max_examples=150, **BUSY)
 settings.load_profile("busy")
 
+NO_STACKS = SimpleNamespace(format_stack=list)
 SEEN = pytest.StashKey[tuple[Path | None, int]]()  # the file of the last test, and how many modules were loaded
 
 # Fixtures of several folders: a second `conftest.py` could not be loaded beside that of another folder.
@@ -55,6 +60,20 @@ def pytest_xdist_auto_num_workers(config):
     return min((os.cpu_count() or 1) + 1, most) if whole_suite else 0
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(file_path):
+    """Looks for no doctests here: there are none, and files that only slow tests read would be imported."""
+    return [found for found in (yield) if not isinstance(found, DoctestModule)]
+
+
+def pytest_itemcollected(item):
+    """Leaves to the night the cases that `by_day` does not name, by the ids that pytest shows in brackets."""
+    for mark in item.iter_markers("by_day"):
+        if item.callspec.id not in mark.args:
+            item.add_marker("slow")
+            item.add_marker("nightly")
+
+
 def pytest_ignore_collect(collection_path, config):
     """Leaves out files without a slow test where only those are asked for: three of four, half of what is imported."""
     is_test = collection_path.name.startswith("test_") and collection_path.suffix == ".py"
@@ -64,6 +83,18 @@ def pytest_ignore_collect(collection_path, config):
 
 
 def pytest_collection_modifyitems(config, items):
+    if config.args_source is config.ArgsSource.TESTPATHS and config.getoption("markexpr") in ("", "not slow"):
+        # A name that no case has any more would leave a test to the night alone.
+        by_day = [(item, mark) for item in items for mark in item.iter_markers("by_day")]
+        there = {(item.originalname, item.path, item.callspec.id) for item, _ in by_day}
+        lost = [
+            f"{item.nodeid}: no case is called {name!r}"
+            for item, mark in by_day
+            for name in mark.args
+            if (item.originalname, item.path, name) not in there
+        ]
+        if lost:
+            raise pytest.UsageError(lost[0])
     nightly = config.getoption("--nightly")
     skipped = {"slow": nightly or config.getoption("--all"), "nightly": nightly}
     words = {"slow": "slow: run with --all", "nightly": "nightly: run with --nightly"}
@@ -74,6 +105,8 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_configure(config):
+    # What an installed package says of itself is parsed for each look at its version, dozens of times a check.
+    importlib.metadata.email = SimpleNamespace(message_from_string=functools.cache(email.message_from_string))
     if hasattr(config, "workerinput") and not config.getoption("--all") and not config.getoption("--nightly"):
         # A worker of the fast tier meets TRL anyway, and no test of that tier starts vLLM, which TRL would import.
         from align.training.imports import load_libraries
@@ -135,6 +168,8 @@ def pytest_runtest_setup(item):
     if item.path != file:
         forget_secrets()
         remember_packages()
+        forget_stacks()
+        remember_commands()
     if item.path != file and len(sys.modules) > loaded + 100:  # between two files, when no fixture holds an engine
         gc.collect()
         gc.freeze()
@@ -148,11 +183,27 @@ def forget_secrets():
         module._known.clear()
 
 
+def forget_stacks():
+    """Each seed writes down for three kinds of devices where it was set, a twentieth of a training on a CPU."""
+    for name in ("torch.cuda", "torch.mtia", "torch.xpu"):
+        if module := sys.modules.get(name):
+            module.traceback = NO_STACKS
+
+
 def remember_packages():
     """Accelerate reads from the disk in each step whether peft and deepspeed are installed, a tenth of a training."""
     module = sys.modules.get("accelerate.utils.imports")
     if module and not hasattr(module._is_package_available, "cache_info"):
         module._is_package_available = functools.cache(module._is_package_available)
+
+
+def remember_commands():
+    """Typer makes all commands anew for each line, a twelfth of what tests of commands took."""
+    module, testing = sys.modules.get("typer.main"), sys.modules.get("typer.testing")
+    if module and not hasattr(module.get_command, "cache_info"):
+        module.get_command = functools.cache(module.get_command)
+    if testing:
+        testing._get_command = module.get_command
 
 
 def pytest_sessionfinish(session):

@@ -27,7 +27,7 @@ def answering(answers):
             pass
 
     with ThreadingHTTPServer(("", 0), Handler) as running:
-        thread = threading.Thread(target=running.serve_forever)
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,))  # seconds to its end
         thread.start()
         yield running.server_port
         running.shutdown()
