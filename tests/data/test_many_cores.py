@@ -69,6 +69,7 @@ def test_spans_have_the_lines_of_the_file_with_their_numbers(tmp_path, seed, siz
     assert [line for span in divide_lines(path, size) for line in read_lines(path, span)] == list(read_lines(path))
 
 
+@pytest.mark.by_day("1-0", "3-0", "3-1")
 @pytest.mark.parametrize("seed", range(4))
 def test_rows_and_what_is_wrong_with_others_are_those_of_one_process(tmp_path, monkeypatch, cores, seed):
     monkeypatch.setattr(files, "SPAN", 150)

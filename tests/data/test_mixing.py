@@ -4,7 +4,7 @@ from collections import Counter
 import pytest
 import yaml
 from in_one_process import run
-from some_recipes import DEMONSTRATIONS, OUTCOMES, PROMPTS, QUESTIONS, REWARD_PAIRS
+from some_recipes import DEMONSTRATIONS, OUTCOMES, PAIRS, PROMPTS, QUESTIONS, REWARD_PAIRS
 
 from align.checks.rows import check_mixture
 from align.errors import DataError, RecipeError
@@ -60,6 +60,7 @@ def ids(data):
     return [row["id"] for row in data.rows]
 
 
+@pytest.mark.by_day(PAIRS, QUESTIONS, OUTCOMES)
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_mixes_its_rows_by_weight_and_in_the_same_order_again(load, method):
     data = load(method)

@@ -103,6 +103,14 @@ def visible(text):
     return "".join(text.split())
 
 
+@pytest.mark.by_day(
+    "bytes-chatml",
+    "unigrams-trimmed",
+    "bytes, trimmed-plain",
+    "word pieces-thinking",
+    "unigrams-plain",
+    "bytes-thinking",
+)
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("family", FAMILIES)
 @given(marked=marked_responses())
@@ -118,6 +126,14 @@ def test_marked_tokens_cover_the_marked_text_and_no_other_token_touches_it(famil
     assert all(bool(place & wanted) == bool(mark) for place, mark in zip(seen, marks, strict=True))
 
 
+@pytest.mark.by_day(
+    "bytes-chatml",
+    "unigrams-trimmed",
+    "bytes, trimmed-plain",
+    "word pieces-thinking",
+    "unigrams-plain",
+    "bytes-thinking",
+)
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("family", FAMILIES)
 @example(marked=(" cafe\u0301", (Span(1, 5),)))  # the span leaves the accent out

@@ -137,10 +137,11 @@ def test_a_keeper_that_was_given_little_keeps_a_list():
 
 
 def test_a_full_disk_is_a_sentence(tmp_path):
-    path = write(tmp_path, questions(30_000))
+    path = write(tmp_path, questions(3_000))
     code = (
         "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
-        "from align.data import load_questions\n"
+        "from align.data import load_questions, stored_items\n"
+        "stored_items.IN_MEMORY = 1_000\n"
         "from align.errors import DataError\n"
         "try: load_questions(sys.argv[1])\n"
         "except DataError as error: print(error)"

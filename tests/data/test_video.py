@@ -65,6 +65,7 @@ def test_keyframes_in_between_change_nothing(tmp_path):
     assert taken(video, tmp_path / "out", num_frames=3) == [5, 16, 26]
 
 
+@pytest.mark.by_day(".ts-mpeg2video-25", ".avi-mpeg4-10", ".mp4-libx264-10")
 @pytest.mark.parametrize(
     ("suffix", "codec", "fps"),
     [(".avi", "mpeg4", 10), (".ts", "mpeg2video", 25), (".ts", "libx264", 10), (".mpg", "mpeg2video", 25),

@@ -48,6 +48,7 @@ def read_alone(processor, model, pair, response):
         return model(**fields).logits[0, length - 1 : -1].log_softmax(-1), fields["input_ids"][0, length:]
 
 
+@pytest.mark.by_day("idefics3")
 @both_families
 def test_terms_are_those_of_the_definition(family, pairs):
     """Log-probs of one plain reading of images, prompt and response; the marked tokens are the colour's letters."""

@@ -39,6 +39,7 @@ def mine(function, rows, position="front"):
     return mine_phrases(model, rows, margins, position=position, scale=1.0, most_pairs=100)
 
 
+@pytest.mark.by_day("-1.5-end")
 @pytest.mark.parametrize(("pays", "position"), [(1.5, "front"), (-1.5, "end")])
 def test_a_planted_phrase_is_mined_whole(pays, position):
     mined = mine(lambda prompt, response: taste(prompt, response) + pays * (PHRASE in response), pairs(), position)

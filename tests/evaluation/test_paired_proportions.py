@@ -42,11 +42,9 @@ def coverage(shares, n):
     return chances[likely][(ends[:, 0] <= gap + 1e-12) & (gap - 1e-12 <= ends[:, 1])].sum()
 
 
-@pytest.mark.parametrize(
-    ("shares", "n"), [(shares, n) for shares, n in itertools.product(SHARES, SIZES) if n < 320 or sum(shares) < 0.1]
-)
-def test_the_interval_holds_in_95_percent_of_samples(shares, n):
-    assert coverage(shares, n) >= 0.95
+def test_the_interval_holds_in_95_percent_of_samples():
+    cases = [(shares, n) for shares, n in itertools.product(SHARES, SIZES) if n < 320 or sum(shares) < 0.1]
+    assert [case for case in cases if coverage(*case) < 0.95] == []
 
 
 @pytest.mark.parametrize(("shares", "n"), [((0.4, 0.0), 5), ((0.7, 0.3), 10), ((0.2, 0.0), 20), ((0.3, 0.0), 40)])

@@ -196,6 +196,7 @@ def test_probes_look_at_a_sample_that_the_seed_draws():
     assert summary["accuracy_drop/quoted"].n == 7
 
 
+@pytest.mark.by_day("False")
 @pytest.mark.parametrize("pairwise", [False, True])
 def test_a_real_model_goes_through_every_probe(pairwise):
     tokenizer = tiny_tokenizer()

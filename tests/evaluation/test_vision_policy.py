@@ -73,6 +73,7 @@ def test_answers_do_not_depend_on_the_batch_and_mixed_questions_are_read_apart(p
     assert [len(each) for each in sampled] == [3] * len(mixed)
 
 
+@pytest.mark.by_day("images-idefics3", "frames-qwen2_5_vl", "text-idefics3")
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "idefics3"])
 @pytest.mark.parametrize("kind", ["images", "frames", "text"])
 def test_letters_are_those_of_a_plain_forward_pass(kind, family):

@@ -38,6 +38,7 @@ def request(images, prompt="Which colour?", seed=0, temperature=0.0):
     return Request(prompt, seed=seed, temperature=temperature, max_new_tokens=4, images=tuple(images))
 
 
+@pytest.mark.by_day("qwen2_5_vl")
 def test_answers_depend_on_the_images_and_not_on_their_batch(sampler, images):
     lists = [images[:1], images[1:2], images[:3], [], images[2:4]]
     asked = [request(each, f"Which {'very ' * i}colour?", i, temperature=1.0) for i, each in enumerate(lists)]
@@ -91,6 +92,7 @@ def test_without_a_chat_template_nothing_says_where_the_images_stand(model, imag
         sample(LocalSampler(str(tmp_path / "model")), [request(images[:1])])
 
 
+@pytest.mark.by_day("idefics3")
 def test_an_adapter_is_read_with_the_processor_of_its_base(model, images, tmp_path):
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForImageTextToText

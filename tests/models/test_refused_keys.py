@@ -40,6 +40,7 @@ def test_a_key_that_never_worked_is_refused_at_once(status, monkeypatch):
     assert len(server.bodies) == 1
 
 
+@pytest.mark.by_day("401")
 @pytest.mark.parametrize("status", [401, 403])
 def test_one_that_worked_is_tried_on_and_nothing_is_lost(status, short_pauses, tmp_path, capfd):
     """The second to the fifth call on their way are refused, three times each."""

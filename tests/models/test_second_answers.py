@@ -38,6 +38,7 @@ def by_hand(model, row, count=TOKENS):
     return ids[-count:]
 
 
+@pytest.mark.by_day("tiny_model", "sliding_window_model")
 @pytest.mark.parametrize("make_model", [tiny_model, lambda: tiny_model("qwen2"), sliding_window_model])
 def test_answers_are_those_of_plain_greedy_decoding(make_model):
     model, rows = make_model(), make_rows()

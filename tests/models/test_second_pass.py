@@ -63,6 +63,7 @@ def recurrent_model():
     return Mamba2ForCausalLM(config)
 
 
+@pytest.mark.by_day("tiny_model", "sliding_window_model")
 @pytest.mark.parametrize("make_model", [tiny_model, lambda: tiny_model("qwen2"), sliding_window_model])
 def test_scores_equal_one_plain_forward_per_row(make_model):
     model, rows = make_model(), make_rows()

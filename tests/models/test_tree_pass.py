@@ -45,6 +45,7 @@ def windows_of_its_own():
     return GPTNeoForCausalLM(config)
 
 
+@pytest.mark.by_day("head0-llama-eager", "head1-qwen2-sdpa", "head1-llama-eager")
 @pytest.mark.parametrize("implementation", ["sdpa", "eager"])
 @pytest.mark.parametrize("family", ["llama", "qwen2"])
 @pytest.mark.parametrize("head", [(), (7, 8, 9) * 5])

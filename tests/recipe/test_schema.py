@@ -33,6 +33,7 @@ def recipe_of(method):
     return next(content for content in SHIPPED.values() if content["method"] == method)
 
 
+@pytest.mark.by_day(PROMPTS)
 @pytest.mark.parametrize("method", METHODS)
 def test_the_command_prints_a_schema_of_the_draft_it_names(method):
     done = CliRunner().invoke(app, ["schema", method])

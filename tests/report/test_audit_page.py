@@ -58,6 +58,7 @@ def test_attributes_and_traces_are_escaped(scored_page):
 
 
 @needs_chromium
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["scored_page", "hostile_page"])
 def test_a_browser_runs_nothing_of_the_data_and_a_phone_does_not_scroll_sideways(browser, name, request):
     page = request.getfixturevalue(name)

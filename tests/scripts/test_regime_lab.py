@@ -68,6 +68,7 @@ def start(tmp_path_factory):
         return arms.start_policy(PLACE, 0, tmp_path_factory.mktemp("starts"))
 
 
+@pytest.mark.by_day("start", "acre, sampled")
 @pytest.mark.parametrize(
     "arm", ["start", "acre, sampled", "placebo", "text", "acre, further prompts", "text, further prompts"]
 )
