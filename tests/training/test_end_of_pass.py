@@ -62,6 +62,7 @@ PLATEAU = {
 WITHIN_A_PASS = {"max_steps": 8, "save_steps": 4}
 
 
+@pytest.mark.by_day("5-settings1", "8-settings3")
 @pytest.mark.parametrize(("step", "settings"), [(5, {}), (5, PLATEAU), (10, {}), (8, WITHIN_A_PASS)])
 def test_a_run_that_is_killed_in_an_evaluation_makes_up_for_it(train, step, settings):
     settings = {"metric_for_best_model": "loss", "greater_is_better": False} | settings

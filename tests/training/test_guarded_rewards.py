@@ -71,6 +71,7 @@ def parent(tmp_path_factory):
     return log_of(train(tmp_path_factory.mktemp("parent"), [unruly], trainer=GRPOTrainer))
 
 
+@pytest.mark.by_day("settings1")
 @pytest.mark.parametrize("settings", [GuardSettings(), GuardSettings(workers=1, timeout=60.0)])
 def test_the_guard_changes_no_loss(tmp_path, parent, settings):
     ours = log_of(train(tmp_path / "ours", guard_rewards([unruly], settings)))
@@ -128,7 +129,7 @@ def test_gates_and_limits_keep_the_raw_value_beside_what_counts(tmp_path):
 def test_what_went_wrong_is_counted_and_shown(tmp_path):
     rewards = guard_rewards([unruly], GuardSettings(workers=2, timeout=2.0))
     texts = ["aa", "sleep 9", "b", "nan", "raise x", "ccc", "exit 1", "none"]
-    trainer = train(tmp_path, rewards, texts=texts, max_steps=2)
+    trainer = train(tmp_path, rewards, texts=texts, max_steps=1)
     assert log_of(trainer)[0]["rewards/unruly/invalid_share"] == 0.5
     assert log_of(trainer)[0]["rewards/unruly/none_share"] == 0.125
     first = calls(tmp_path)[0]

@@ -27,6 +27,7 @@ def without_repeats(entry):
     return {name: value for name, value in own.items() if not any(word in name for word in timed)}
 
 
+@pytest.mark.by_day("noisy-settings0")
 @pytest.mark.parametrize(
     ("reward", "settings"), [(noisy, GuardSettings()), (unruly, GuardSettings(workers=2, timeout=60.0))]
 )

@@ -34,6 +34,7 @@ def test_trl_prepares_pairs_by_these_settings(parent):
     )
 
 
+@pytest.mark.by_day("pairs", "demonstrations and their versions")
 @pytest.mark.parametrize("kind", KINDS)
 def test_another_run_prepares_nothing(kind, tmp_path, monkeypatch):
     method, settings = KINDS[kind]

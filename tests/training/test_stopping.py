@@ -55,6 +55,7 @@ def test_a_stop_saves_also_where_only_the_best_is_saved(stopped):
     assert evaluated == [1, 2, 3]
 
 
+@pytest.mark.by_day("5-evaluations1", "8-evaluations2")
 @pytest.mark.parametrize(("step", "evaluations"), [(3, []), (5, []), (8, [5])])
 def test_a_stop_leaves_what_is_due_after_a_pass_to_the_run_that_goes_on(stopped, step, evaluations):
     saved, evaluated = stopped(step, eval_strategy="epoch", save_strategy="epoch")
@@ -109,6 +110,7 @@ class Slow(TrainerCallback):
         self.now += 1
 
 
+@pytest.mark.by_day("on_save-settings1")
 @pytest.mark.parametrize(
     ("event", "settings"),
     [

