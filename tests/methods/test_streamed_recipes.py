@@ -18,6 +18,7 @@ def loaded(path):
     return recipe, METHODS[recipe.method].part("load")(recipe)
 
 
+@pytest.mark.by_day("write_pair_recipe-fact_pairs")
 @pytest.mark.parametrize(("write", "make"), [(write_pair_recipe, fact_pairs), (write_reward_recipe, sourced_pairs)])
 def test_a_streamed_recipe_tells_bad_rows_by_their_line_and_counts_them(
     tmp_path, tiny_model_folder, capsys, write, make

@@ -99,6 +99,7 @@ def losses(trainer):
     return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
 
 
+@pytest.mark.by_day("settings1")
 @pytest.mark.parametrize(
     "settings",
     [{"gradient_checkpointing": True}, {"beta": 0.1, "gradient_accumulation_steps": 2, "num_iterations": 2}],

@@ -18,6 +18,7 @@ TEXTS = of_texts.scripted(
 )
 
 
+@pytest.mark.by_day("test_acre-ScriptedTrainer-right_letter")
 @pytest.mark.parametrize(
     ("form", "cls", "right"), [(of_letters, LETTERS, right_letter), (of_texts, TEXTS, of_texts.RIGHT)]
 )

@@ -21,6 +21,7 @@ def render(question, options):
     return f"{question} {options}"
 
 
+@pytest.mark.by_day("letters")
 @pytest.mark.parametrize("form", [letters, texts], ids=["letters", "texts"])
 def test_the_second_pass_is_as_without_it(tmp_path, form):
     """The first step draws, asks and rewards before any weight has moved; only its loss has one more part."""

@@ -117,6 +117,7 @@ def count_tower_runs(trainer, tower):
     return counts
 
 
+@pytest.mark.by_day("idefics3-lora")
 @pytest.mark.parametrize(("family", "weights"), [("qwen2_5_vl", "full"), ("idefics3", "lora")])
 def test_two_steps_with_second_answers_that_see_the_images(tmp_path, family, weights):
     lora = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM") if weights == "lora" else None
@@ -134,6 +135,7 @@ def test_two_steps_with_second_answers_that_see_the_images(tmp_path, family, wei
         assert second == answer_by_hand(untouched, processor, row | {"permutation": first_shuffle}, make_rows())
 
 
+@pytest.mark.by_day("qwen2_5_vl")
 @pytest.mark.parametrize("family", FAMILIES)
 def test_neutral_settings_give_the_losses_of_grpo_with_images(tmp_path, family):
     def losses(trainer):
@@ -149,6 +151,7 @@ def test_neutral_settings_give_the_losses_of_grpo_with_images(tmp_path, family):
     assert losses(weightless) == parent
 
 
+@pytest.mark.by_day("idefics3")
 @pytest.mark.parametrize("family", FAMILIES)
 def test_rows_without_images_stand_beside_rows_with_images(tmp_path, family):
     rows = make_rows(num_images=lambda i: i % 2)

@@ -89,6 +89,8 @@ def test_evaluation_questions_stay_as_they_are(tmp_path):
     assert {group[0][0] for group in seen.values()} == {tuple(row["options"]) for row in rows}
 
 
+@pytest.mark.slow
+@pytest.mark.nightly  # questions of texts are shown anew the same way
 @pytest.mark.parametrize("family", ["qwen2_5_vl"])
 def test_rows_with_images_are_shown_anew_too(tmp_path, family):
     def make(folder, reward_funcs, **settings):

@@ -69,13 +69,4 @@ def test_two_runs_draw_the_same_and_another_seed_draws_others(tmp_path):
 
 
 def test_a_temperature_of_zero_is_the_default(tmp_path):
-    logs = {}
-    for temperature in (None, 0.0):
-        settings = {} if temperature is None else {"second_answer_temperature": temperature}
-        trainer = letters(tmp_path / str(temperature), max_steps=1, **settings)
-        trainer.train()
-        logs[temperature] = trainer.state.log_history[0]
-        assert trainer.args.second_answer_temperature == (temperature or 0.0)
-    timed = {"acre/second_pass_seconds", "acre/second_pass_share", "step_time"}
-    plain, zero = ({k: v for k, v in logs[each].items() if k not in timed} for each in (None, 0.0))
-    assert plain == zero
+    assert letters(tmp_path).args.second_answer_temperature == 0.0

@@ -28,6 +28,7 @@ from rewards import AnswerConsistency
 from rewards.scoring.perturbations import FAMILIES
 
 
+@pytest.mark.by_day("settings0")
 @pytest.mark.parametrize(
     "settings",
     [{"gradient_checkpointing": True}, {"beta": 0.1, "gradient_accumulation_steps": 2, "num_iterations": 2}],
@@ -74,6 +75,7 @@ def test_an_answer_reward_may_be_awaited(tmp_path, is_trained_on):
     assert losses(make_trainer(tmp_path, rewards, trainer=plain, answer_reward=judge))
 
 
+@pytest.mark.by_day("1.0")
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_a_second_pass_does_not_move_the_random_numbers_of_the_rollouts(tmp_path, temperature):
     def texts(**settings):

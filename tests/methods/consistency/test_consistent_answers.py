@@ -121,6 +121,7 @@ def test_one_moved_token_of_a_completion_changes_what_is_predicted_after_it(tmp_
         assert changed.tolist() == [place > 2 for place in range(length)]
 
 
+@pytest.mark.by_day("dapo")
 @pytest.mark.parametrize("loss_type", ["dapo", "grpo"])
 def test_the_split_of_a_batch_changes_nothing(tmp_path, loss_type):
     runs = []
@@ -142,6 +143,7 @@ def test_a_generation_of_several_steps_is_weighed_as_one_of_one(tmp_path):
     assert grads.isfinite().all()
 
 
+@pytest.mark.by_day("beta", "mask_truncated_completions", "num_iterations")
 @pytest.mark.parametrize(
     "settings",
     [

@@ -262,6 +262,8 @@ def test_without_an_edited_pair_the_command_fails_and_says_why(data, tmp_path):
     assert len(read(tmp_path / "out" / "pairs.jsonl")) == 12
 
 
+@pytest.mark.slow
+@pytest.mark.nightly  # a local model makes RRPO's pairs in test_augment_command.py
 def test_a_local_model_is_an_oracle_as_well(data, tmp_path, tiny_model_folder):
     folder = tmp_path / "model"
     shutil.copytree(tiny_model_folder, folder)

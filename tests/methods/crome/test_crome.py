@@ -24,6 +24,7 @@ def model_folder(tmp_path_factory):
 ACCUMULATED = {"gradient_accumulation_steps": 2, "center_rewards_coefficient": 0.01}
 
 
+@pytest.mark.by_day("messages-full-accumulated", "text-lora-accumulated")
 @pytest.mark.parametrize(
     ("messages", "peft_config", "settings"),
     [(False, None, {}), (True, None, ACCUMULATED), (False, SCALAR_LORA, ACCUMULATED), (True, SCALAR_LORA, {})],
@@ -207,6 +208,7 @@ def test_a_saved_model_gives_the_same_scores_in_a_fresh_process(scores_and_read,
     assert read[kind] == pytest.approx(scores[kind], abs=1e-5)
 
 
+@pytest.mark.by_day("scalar")
 @pytest.mark.parametrize("model_type", ["scalar", "pairwise"])
 def test_bf16_and_checkpointing_train(tmp_path, model_folder, model_type):
     trainer = make_trainer(

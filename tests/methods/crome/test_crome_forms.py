@@ -31,6 +31,7 @@ def sourced(rows):
     return [row | {"tie": i % 2 == 1, "source": ("preference", "paraphrase")[i % 2]} for i, row in enumerate(rows)]
 
 
+@pytest.mark.by_day("messages", "prompt inside parts", "tool turns")
 @pytest.mark.parametrize("form", PAIRS)
 def test_crome_without_ties_is_the_reward_trainer_and_learns_from_ties_on_every_form(tmp_path, form):
     one, alone = {"max_steps": 1}, {"share_prompts": "off"}
@@ -61,6 +62,7 @@ def test_a_pairwise_model_reads_the_text_of_parts(tmp_path):
     assert list(ids[0]) == list(ids[1]) == list(ids[2])
 
 
+@pytest.mark.by_day("scalar")
 @pytest.mark.parametrize("model_type", ["scalar", "pairwise"])
 def test_a_stream_is_learnt_from_as_its_rows_in_memory_are(tmp_path, model_type):
     rows = sourced(talk())

@@ -44,6 +44,7 @@ def loss_and_gradient(trainer, dtype):
     return loss.item(), torch.cat(grads), read, batch["input_ids"].numel()
 
 
+@pytest.mark.by_day("double-lora", "pairwise-lora")
 @pytest.mark.parametrize(
     ("make", "dtype", "near", "peft_config", "settings"),
     [

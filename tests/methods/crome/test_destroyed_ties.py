@@ -87,11 +87,11 @@ def test_the_loss_is_that_of_the_formula(tmp_path):
 def test_without_it_nothing_changes_and_with_it_destroyed_pairs_come_together(tmp_path):
     found = {}
     for weight in (0.0, 1.0):
-        trainer = make_trainer(tmp_path, reward_model(), max_steps=3, destroyed_ties=weight, logging_steps=3)
+        trainer = make_trainer(tmp_path, reward_model(), max_steps=2, destroyed_ties=weight, logging_steps=2)
         trainer.train()
         found[weight] = weights(trainer)
     assert len(logged(trainer, "crome/destroyed_margin")) == 1
-    neutral = make_trainer(tmp_path, reward_model(), max_steps=3, logging_steps=3)
+    neutral = make_trainer(tmp_path, reward_model(), max_steps=2, logging_steps=2)
     neutral.train()
     assert torch.equal(found[0.0], weights(neutral))
     assert not torch.equal(found[0.0], found[1.0])

@@ -49,6 +49,7 @@ def test_when_nothing_is_left_that_is_an_error_in_any_case(recipe):
     assert (error.level, "4 of 4 pairs" in error.text) == ("error", True)
 
 
+@pytest.mark.by_day("messages-scalar", "text-pairwise")
 @pytest.mark.parametrize("model_type", ["scalar", "pairwise"])
 @pytest.mark.parametrize("messages", [False, True], ids=["text", "messages"])
 def test_lengths_and_what_is_dropped_are_those_of_the_trainer(recipe, messages, model_type):

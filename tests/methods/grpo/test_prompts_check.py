@@ -90,6 +90,7 @@ def test_images_of_prompts_are_read_counted_and_not_handed_to_rewards_twice(reci
     assert "row 1, column `prompt`: images have no place: the prompt is not messages" in text
 
 
+@pytest.mark.by_day("ends.py:f-Reward `ends.py:f` cannot be loaded: its process ended with exit code 5")
 @pytest.mark.parametrize(
     ("spec", "text"),
     [

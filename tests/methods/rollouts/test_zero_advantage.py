@@ -122,6 +122,7 @@ def doubles(tmp_path_factory):
     return trainer, batches
 
 
+@pytest.mark.by_day(*(f"{loss}-token" for loss in LOSSES), "grpo-sequence", "dapo-sequence")
 @pytest.mark.parametrize("level", ["token", "sequence"])
 @pytest.mark.parametrize("loss_type", LOSSES)
 def test_the_gradient_is_that_of_all_rows(doubles, monkeypatch, loss_type, level):
@@ -157,6 +158,9 @@ def test_padding_is_left_out_on_both_sides(tmp_path):
     assert distance(trainer, batches) < 2e-6
 
 
+@pytest.mark.by_day(
+    "{'num_iterations': 2, 'loss_type': 'bnpo'}", "{'beta': 0.1}", "{'top_entropy_quantile': 0.5, 'max_steps': 1}"
+)
 @pytest.mark.parametrize(
     "settings",
     [
@@ -188,6 +192,7 @@ def test_an_adapter_gets_the_same_gradient(tmp_path):
     assert distance(trainer, generated(trainer)) < 2e-6
 
 
+@pytest.mark.by_day("idefics3")
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "idefics3"])
 def test_rows_keep_their_images(tmp_path, family):
     pytest.importorskip("torchvision", reason="needs the extra `vision`")

@@ -182,6 +182,8 @@ def test_bad_rows_are_skipped_and_counted_if_asked(data, tmp_path):
     assert json.loads((tmp_path / "out" / "card.json").read_text())["counts"]["bad_rows"] == 1
 
 
+@pytest.mark.slow
+@pytest.mark.nightly  # draws by seed: test_local_model.py
 def test_a_local_model_makes_the_same_pairs_again(data, tmp_path, tiny_model_folder):
     model = ["--model", tiny_model_folder, "--max_new_tokens", 64, "--max_rows", 4, "--wording", "reference"]
     outs = [tmp_path / "a", tmp_path / "b"]

@@ -9,6 +9,7 @@ from align.evaluation.suites.pairs.evaluation import pair_values
 from align.evaluation.suites.pairs.terms import pair_terms, tokenize_image_pair
 
 
+@pytest.mark.by_day("idefics3")
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "idefics3"])
 def test_an_evaluation_says_what_the_trainer_logs(tmp_path, family):
     rows = make_rows(4)

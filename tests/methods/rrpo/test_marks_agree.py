@@ -63,6 +63,7 @@ def train(recipe, model, rows):
     )
 
 
+@pytest.mark.by_day("words-False", "tokens-False", "cut-True", "cut, missing ones whole-False")
 @pytest.mark.parametrize(("case", "messages"), [*((case, False) for case in SETTINGS), ("words", True), ("cut", True)])
 def test_what_the_check_says_of_odd_pairs_is_what_training_does(tmp_path, model, case, messages):
     settings, nothing = SETTINGS[case]

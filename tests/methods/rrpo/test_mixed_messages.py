@@ -47,6 +47,7 @@ def read(tmp_path, rows, **settings):
     return trainer._metrics["train"]
 
 
+@pytest.mark.by_day("text first", "second of two turns")
 @mixtures
 def test_a_mixture_is_read_as_dpo_reads_it(tmp_path, rows):
     table = Dataset.from_list(rows, features=FEATURES)
@@ -56,6 +57,7 @@ def test_a_mixture_is_read_as_dpo_reads_it(tmp_path, rows):
         assert len(ours[key]) == 1, key
 
 
+@pytest.mark.by_day("text first", "second of two turns")
 @mixtures
 def test_rows_of_a_recipe_are_read_alike_by_both(tmp_path, rows):
     pairs = [check_pair(row, name=str(i)) for i, row in enumerate(rows)]

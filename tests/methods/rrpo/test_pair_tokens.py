@@ -24,6 +24,7 @@ SETTINGS = {
 }
 
 
+@pytest.mark.by_day("True-tokens", "False-words", "False-whole", "True-missing ones whole")
 @pytest.mark.parametrize("case", SETTINGS)
 @pytest.mark.parametrize("messages", [False, True])
 def test_tokens_and_marks_are_those_of_the_trainer(tmp_path, tiny_model_folder, case, messages):

@@ -40,6 +40,7 @@ def mixture():
     return Qwen3MoeForCausalLM(Qwen3MoeConfig(**sizes, **heads, **experts, initializer_range=0.1, eos_token_id=1))
 
 
+@pytest.mark.by_day("messages", "prompt inside parts", "tool turns")
 @pytest.mark.parametrize("form", PAIRS)
 def test_neutral_rrpo_is_dpo_and_marked_rrpo_learns_on_every_form(tmp_path, form):
     evaluated = data_set(PAIRS[form]) if form == "messages" else None  # rows of an evaluation are read as these are
@@ -96,5 +97,5 @@ def test_the_load_balancing_loss_of_a_mixture_is_that_of_dpo(tmp_path):
     assert logged(nearly, "aux_loss") == pytest.approx(logged(theirs, "aux_loss"), rel=1e-4)
     assert logged(nearly) == pytest.approx(logged(theirs), rel=1e-4)
     assert torch.allclose(weights(nearly), weights(theirs), atol=1e-3)
-    without = trained(tmp_path, PAIRS["messages"], model=mixture, router_aux_loss_coef=0.0, **NEARLY)
+    without = trained(tmp_path, PAIRS["messages"], model=mixture, router_aux_loss_coef=0.0, max_steps=1, **NEARLY)
     assert logged(without)[0] < logged(nearly)[0] - 0.1

@@ -29,6 +29,7 @@ PIL = pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
 pytest.importorskip("torchvision", reason="needs the extra `vision`")
 
 
+@pytest.mark.by_day("qwen2_5_vl")
 @both_families
 def test_the_pairs_left_out_are_those_whose_marks_max_length_cuts_off(tmp_path, family):
     rows = [*make_rows(4), pair(4, images=0)]
@@ -79,6 +80,7 @@ def test_pairs_with_nothing_to_mark_are_left_out_or_kept_as_dpo(tmp_path):
     assert marked_texts(trainer)[0].startswith("It is red, yes.")
 
 
+@pytest.mark.by_day("idefics3")
 @both_families
 def test_rows_with_and_without_images_train_together(tmp_path, family):
     rows = [pair(i, images=i % 3) for i in range(6)]
@@ -113,6 +115,7 @@ def test_evaluation_reads_images_too_where_there_are_some(tmp_path):
     assert logps[0] == logps[2] != logps[1]
 
 
+@pytest.mark.by_day("qwen2_5_vl")
 @both_families
 def test_an_adapter_can_stay_in_the_language_model(tmp_path, family):
     config = LoraConfig(r=4, target_modules=LANGUAGE_MODEL, task_type="CAUSAL_LM")

@@ -79,6 +79,7 @@ def marked_texts(trainer):
     return [trainer.processing_class.tokenizer.decode(ids[mask]) for ids, mask in marked]
 
 
+@pytest.mark.by_day("qwen2_5_vl-full")
 @both_in_turn
 def test_two_steps_change_the_weights_and_move_away_from_the_reference(tmp_path, family, peft_config):
     trainer = make_trainer(tmp_path, family, peft_config=peft_config)
@@ -118,6 +119,7 @@ def test_tokens_of_images_are_never_scored(tmp_path, family):
     assert responses.any()
 
 
+@pytest.mark.by_day("idefics3")
 @both_families
 def test_policy_and_reference_read_all_that_the_processor_makes(tmp_path, family):
     trainer = make_trainer(tmp_path, family)
@@ -135,6 +137,7 @@ def test_policy_and_reference_read_all_that_the_processor_makes(tmp_path, family
         assert kwargs["use_cache"] is False
 
 
+@pytest.mark.by_day("idefics3")
 @both_families
 def test_neutral_settings_equal_dpo_to_the_last_bit(tmp_path, family):
     runs = [
@@ -149,6 +152,8 @@ def test_neutral_settings_equal_dpo_to_the_last_bit(tmp_path, family):
         assert ours.equal(theirs)
 
 
+@pytest.mark.slow
+@pytest.mark.nightly  # the loss by hand, and texts in test_rrpo_trainer_loss.py
 @both_in_turn
 def test_whole_spans_and_hardly_any_kl_follow_dpo(tmp_path, family, peft_config):
     runs = [

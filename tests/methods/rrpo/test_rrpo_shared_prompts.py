@@ -44,6 +44,7 @@ def loss_and_gradient(trainer, dtype):
     return loss.item(), torch.cat(grads), read, batch["input_ids"].numel()
 
 
+@pytest.mark.by_day("double-lora-margin", "single-whole-checkpointed")
 @pytest.mark.parametrize(
     ("make", "dtype", "near", "peft_config", "settings"),
     [
@@ -74,7 +75,7 @@ def test_losses_and_gradients_are_those_of_prompts_read_twice(tmp_path, make, dt
 def test_runs_log_the_same(tmp_path):
     runs = []
     for knob in ("off", "auto"):
-        trainer = make_trainer(tmp_path, llama(0), ref_model=llama(1), share_prompts=knob, kl_coef=0.1, max_steps=2)
+        trainer = make_trainer(tmp_path, llama(0), ref_model=llama(1), share_prompts=knob, kl_coef=0.1, max_steps=1)
         trainer.train()
         runs.append(trainer)
     names = [name for name in runs[0].state.log_history[0] if name not in ("epoch", "step")]

@@ -69,6 +69,7 @@ def test_the_chat_template_of_the_first_run_is_that_of_the_second(chain, tmp_pat
         assert any("marks answers" in each for each in errors) != is_marked
 
 
+@pytest.mark.by_day("crome")
 @pytest.mark.parametrize("then", [PROMPTS, PAIRS], ids=["grpo", "crome"])
 def test_the_second_run_starts_where_the_first_ended(chain, tmp_path, then):
     path = chain(then | {"learning_rate": 0.0})  # so that its end is its beginning

@@ -94,6 +94,7 @@ def test_neutral_with_an_adapter_and_dropout_it_is_trls_sft_to_the_last_bit(tmp_
     assert torch.equal(*ends)
 
 
+@pytest.mark.by_day("full")
 @pytest.mark.parametrize("peft_config", [None, LORA], ids=["full", "lora"])
 def test_a_step_of_no_length_changes_nothing_but_the_log(tmp_path, peft_config):
     """Here LfU's own code runs, and adds zeros: not the short cut for neutral settings."""
@@ -134,6 +135,7 @@ class Watched(LfUTrainer):
         return sum(self.model(**{k: v for k, v in batch.items() if k != "use_cache"}).loss.item() for batch in batches)
 
 
+@pytest.mark.by_day("full-params", "lora-aux_lora")
 @MODES
 @pytest.mark.parametrize("peft_config", [None, LORA], ids=["full", "lora"])
 def test_the_step_has_length_alpha_raises_the_loss_and_is_taken_back(tmp_path, mode, peft_config):
@@ -221,6 +223,7 @@ def test_checkpointing_changes_no_gradient(tmp_path, mode):
     torch.testing.assert_close(with_it, without, atol=1e-7, rtol=1e-5)
 
 
+@pytest.mark.by_day("lora")
 @pytest.mark.parametrize(
     ("mode", "peft_config"),
     [("params", None), ("aux_lora", LoraConfig(r=4, task_type="CAUSAL_LM"))],
@@ -255,6 +258,7 @@ def test_an_adapter_that_learns_a_prompt_is_refused(tmp_path, kind):
         make_trainer(tmp_path, peft_config=learnt)  # which is TRL's SFT
 
 
+@pytest.mark.by_day("{}", "{'lfu_mode': 'aux_lora'}")
 @pytest.mark.parametrize("settings", [{}, {"gradient_checkpointing": True}, {"lfu_mode": "aux_lora"}], ids=str)
 def test_a_step_that_reaches_nothing_that_is_compared_is_said(tmp_path, caplog, settings):
     upper = LoraConfig(r=4, task_type="CAUSAL_LM", layers_to_transform=[1], target_modules=["q_proj"])

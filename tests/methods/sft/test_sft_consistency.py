@@ -82,6 +82,7 @@ def test_the_split_of_a_batch_changes_nothing(tmp_path):
     torch.testing.assert_close(weights(runs[0]), weights(runs[1]), atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.by_day("dft", "lora")
 @pytest.mark.parametrize(
     "settings",
     [{"loss_type": "dft"}, {"dtype": torch.bfloat16}, {"peft_config": LORA}, {"completion_only_loss": False}],

@@ -45,6 +45,7 @@ def trained(folder, rows, *, trainer=LfUTrainer, evaluated=None, **settings):
     return made
 
 
+@pytest.mark.by_day("messages", "conversations", "tool calls")
 @pytest.mark.parametrize("form", FORMS)
 def test_neutral_lfu_is_sft_and_consistency_compares_answers_on_every_form(tmp_path, form):
     evaluated = data_set(FORMS[form]) if form == "messages" else None  # rows of an evaluation are read as these are
