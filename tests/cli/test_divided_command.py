@@ -37,6 +37,7 @@ def refuses(capsys):
     return refuse
 
 
+@pytest.mark.by_day("samples", "pairs")
 @pytest.mark.parametrize("task", ["questions", "samples", "pairs", "rows of a suite", "reward models"])
 def test_merged_shards_are_the_evaluation_of_one_process(task, commands, tmp_path, capsys):
     assert run(*commands[task], "--out", tmp_path / "one") == 0
@@ -71,6 +72,7 @@ def test_more_shards_than_chunks_and_a_shard_of_all(commands, tmp_path):
     assert results_in(only) == results_in(tmp_path / "one")
 
 
+@pytest.mark.nightly  # shards are merged above
 def test_the_merge_ignores_where_a_shard_computed(commands, tmp_path):
     folders = [tmp_path / "1", tmp_path / "2"]
     assert run(*commands["prompts"], "--shard", "1/2", "--device", "cpu", "--out", folders[0]) == 0
@@ -152,6 +154,7 @@ def test_other_data_at_a_shard_or_at_the_merge_are_one_sentence(shards, commands
     assert run(*merge) == 0
 
 
+@pytest.mark.nightly  # as other data are
 def test_other_models_at_a_shard_or_at_the_merge_are_one_sentence(shards, commands, models, tmp_path, refuses):
     first, second = shards
     config = models / "untrained" / "generation_config.json"

@@ -92,6 +92,7 @@ def test_a_vision_model_is_measured_with_its_images(models, data, tmp_path, caps
     assert changed["suites"]["accuracy"]["looking"]["accuracy"]["value"] == 0.75
 
 
+@pytest.mark.nightly  # test_local_images.py reads one
 def test_an_adapter_is_loaded_on_its_base_with_the_bases_processor(models, data, tmp_path):
     out = tmp_path / "out"
     words = ["--model", models / "adapter", "--baseline", models / "looking", "--data", data, "--out", out, *PROMPT]

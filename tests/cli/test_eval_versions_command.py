@@ -90,6 +90,7 @@ def test_perturbation_is_measured_compared_and_continued(models, questions, tmp_
     assert again["suites"] == record["suites"]
 
 
+@pytest.mark.nightly  # the suite is measured above
 def test_greedy_perturbation_needs_no_word_about_samples(models, questions, tmp_path, capsys):
     words = ["--model", models / "first", "--data", questions, "--out", tmp_path / "out", "--suite", "perturbation"]
     assert run(*words, "--temperature", "0", "--max_new_tokens", "4") == 0

@@ -67,6 +67,7 @@ def test_weights_are_evaluated_beside_their_parents_and_one_is_picked(models, qu
     assert "was picked on these items" in page
 
 
+@pytest.mark.nightly  # a sweep is measured and one picked above
 def test_other_suites_stand_beside_accuracy_by_which_models_are_compared(models, questions, tmp_path):
     out = tmp_path / "out"
     words = [*parents(models), "--alpha", 0.5, "--data", questions, "--max_new_tokens", 4, "--out", out]
@@ -76,6 +77,7 @@ def test_other_suites_stand_beside_accuracy_by_which_models_are_compared(models,
     assert (out / "report.html").is_file()
 
 
+@pytest.mark.nightly  # a rule picks one above
 def test_drift_is_measured_beside_and_may_bound_what_is_picked(models, questions, tmp_path):
     out = tmp_path / "out"
     words = [*parents(models), "--alpha", 0.5, "--data", questions, "--max_new_tokens", 4, "--out", out, "--drift"]

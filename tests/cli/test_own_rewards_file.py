@@ -50,6 +50,7 @@ def test_the_script_align_finds_our_package_where_the_path_names_the_folder(fold
 
 
 @pytest.mark.slow
+@pytest.mark.by_day("import rewards, align")
 @pytest.mark.parametrize(
     "code",
     [

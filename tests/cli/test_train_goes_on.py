@@ -253,6 +253,7 @@ def test_sigterm_to_all_processes_ends_a_run_with_a_checkpoint_and_it_goes_on(ti
     assert sorted(metrics_of(folder)) == list(range(1, 15))
 
 
+@pytest.mark.nightly  # test_stopping.py ends a trainer so
 def test_a_second_ctrl_c_on_a_terminal_ends_a_run_at_once_and_brings_the_cursor_back(tiny_recipe, folder):
     path = tiny_recipe()
     path.with_name("own.py").write_text(SLEEPS_IN_THE_THIRD_STEP)

@@ -38,6 +38,7 @@ def test_what_is_there_does_not_meet_what_is_here():
             there.numpy()
 
 
+@pytest.mark.by_day(*(each for each in METHODS if "_" not in each or each.endswith("images")))
 @pytest.mark.parametrize("method", [method for method in METHODS if not method.endswith("stream")])
 def test_two_steps_there_are_two_steps_here(method, tmp_path, monkeypatch):
     save_model(method, tmp_path / "model")

@@ -10,6 +10,7 @@ def bench():
 
 
 @pytest.mark.slow
+@pytest.mark.nightly  # as the bench of commands
 def test_the_bench_measures_processes_and_fits_how_they_grow(bench, tmp_path, capsys):
     out = tmp_path / "growth.json"
     words = ["--rows", "20", "60", "--parts", "load-pairs", "--words", "6", "--json", str(out)]

@@ -10,6 +10,7 @@ def bench_report():
 
 
 @pytest.mark.slow
+@pytest.mark.nightly  # as the bench of commands
 def test_the_benchmark_measures_a_page_of_a_generated_run(bench_report, tmp_path, capsys):
     out = tmp_path / "bench.json"
     assert bench_report.main(["--steps", "40", "--completions", "80", "--rounds", "1", "--json", str(out)]) == 0

@@ -66,6 +66,7 @@ def test_bytes_at_once_are_followed():
 
 
 @pytest.mark.slow
+@pytest.mark.nightly  # as the bench of commands
 def test_the_bench_of_second_answers_counts_and_times(tmp_path, capsys):
     out = tmp_path / "bench.json"
     words = ["--questions", "12", "--rounds", "1", "--threads", "1", "--json", str(out)]

@@ -206,6 +206,7 @@ def test_an_arm_is_trained_measured_and_held_against_a_bar(monkeypatch, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly  # an arm is trained above
 def test_every_knob_is_run_and_what_was_run_is_not_run_again(monkeypatch, tmp_path):
     lab, measures, own = (
         load_script("labs.crome.lab"),

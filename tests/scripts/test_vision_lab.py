@@ -196,6 +196,7 @@ def test_the_policy_sees_what_is_asked_and_is_small(measure, recipe, policy, eva
 
 
 @pytest.mark.slow
+@pytest.mark.nightly  # a run of the questions is measured below
 def test_a_blind_policy_owes_nothing_to_the_image(measure, arms, recipe, eval_questions):
     blind = arms.load_policy(recipe, blind=True)
     metrics = measure.measure_answers(*blind, eval_questions[:40], load(recipe).extra)
@@ -212,6 +213,7 @@ def test_captions_are_scored_at_their_attributes(make, measure, world, policy):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly  # an arm learns the captions below
 def test_before_training_captions_err_and_nothing_has_moved(measure, policy):
     start = measure.CaptionMeter(*policy, 0, whole=False).measure(policy[0])
     assert 0.4 < start["p_correct"] < 0.8

@@ -47,6 +47,7 @@ def recipe(tmp_path, tiny_model_folder):
     return write
 
 
+@pytest.mark.by_day("grpo-on_card1")
 @pytest.mark.parametrize(
     ("method", "on_card"), [("sft", ("trained with **SFT with consistency**", "2505.19616")), ("grpo", ())]
 )

@@ -115,6 +115,7 @@ def test_a_saved_correction_is_applied_out_of_sample_without_naming_columns_agai
     assert json.loads((tmp_path / "out" / "applied.json").read_text())["kept"] == 50
 
 
+@pytest.mark.by_day("parquet-spelling1")
 @pytest.mark.parametrize(
     ("suffix", "spelling"),
     [
@@ -141,6 +142,7 @@ def test_words_are_split_at_commas():
     assert words(None) == ()
 
 
+@pytest.mark.by_day("csv")
 @pytest.mark.parametrize("name", ["csv", "parquet", "jsonl"])
 def test_a_table_in_chunks_gives_the_same_rewards(tmp_path, name):
     path = write_table(tmp_path / f"t.{name}", observed_rows(300))
@@ -171,6 +173,7 @@ def test_missing_values_are_refused_or_left_out_and_counted(tmp_path):
     assert (saved["num_rows"], saved["num_dropped"]) == (198, 2)
 
 
+@pytest.mark.by_day("1000")
 @pytest.mark.parametrize("memory", ["0", "1000"])
 def test_dates_are_confounders_and_the_output_names_their_unit(tmp_path, memory):
     rows = [row | {"when": f"2024-01-{1 + row['hour']:02d}T06:00Z"} for row in observed_rows(300)]
@@ -313,6 +316,7 @@ def by_channel(tmp_path_factory):
     return path
 
 
+@pytest.mark.by_day("dml")
 @pytest.mark.parametrize("estimator", ["ols", "dml", "fixed_effects"])
 def test_a_category_among_the_confounders_leaves_nothing_of_itself_in_the_reward(by_channel, tmp_path, estimator):
     named = ["--outcome", "clicks", "--confounders", "followers", "channel", "--text", "headline"]

@@ -12,6 +12,7 @@ pytestmark = pytest.mark.slow
 LORA = {"use_peft": True, "lora_r": 4}
 
 
+@pytest.mark.by_day("lora-messages")
 @pytest.mark.parametrize(("settings", "messages"), [({}, False), (LORA, True)], ids=["full-text", "lora-messages"])
 def test_a_run_leaves_a_model_that_its_card_can_load(tmp_path, tiny_model_folder, settings, messages):
     dataset = {"eval_path": "./eval.csv", "conversational": messages}

@@ -48,6 +48,7 @@ def test_a_run_on_pairs_leaves_everything_one_needs_to_trust_it(recipe, tmp_path
     assert "examples/s" not in shown.err  # bars of rows, where there is no terminal
 
 
+@pytest.mark.by_day("lora-messages")
 @pytest.mark.parametrize(("settings", "messages"), [({}, False), (LORA, True)], ids=["full-text", "lora-messages"])
 def test_a_run_of_a_reward_model_leaves_a_model_that_its_card_can_load(
     tmp_path, tiny_model_folder, settings, messages

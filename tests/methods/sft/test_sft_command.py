@@ -53,6 +53,7 @@ def test_a_run_with_lfu_says_so_on_its_page_and_card(recipe, tmp_path, capsys):
     assert not [name for name in load_file(folder / "model.safetensors") if "lora" in name]
 
 
+@pytest.mark.by_day("aux_lora")
 @pytest.mark.parametrize("mode", ["params", "aux_lora"])
 def test_a_run_with_an_adapter_that_is_resumed_ends_where_it_would_have(recipe, tmp_path, mode):
     path = recipe(lfu_coef=5.0, lfu_mode=mode, use_peft=True, lora_r=4, lora_dropout=0.1)
