@@ -63,6 +63,7 @@ def checked(path: Path):
     return pytest.param(path, marks=marks, id=name_of(path))
 
 
+@pytest.mark.by_day(*(name_of(path) for path in RECIPES if "smollm2" not in path.name or path.stem.endswith("-code")))
 @pytest.mark.parametrize("path", [checked(path) for path in RECIPES])
 def test_a_recipe_has_a_batch_that_divides_and_rewards_that_work(path):
     recipe = load_recipe(path, ["--dataset.max_rows", "512"])  # tests of the labs read all of their rows

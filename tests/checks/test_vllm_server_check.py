@@ -135,6 +135,7 @@ def test_the_window_is_that_of_the_server(tiny_recipe):
         assert context_window(recipe) == 99
 
 
+@pytest.mark.by_day("train")
 @pytest.mark.parametrize("command", ["check", "train"])
 def test_server_mode_is_refused_where_no_gpu_can_send_weights(tiny_recipe, tmp_path, command):
     path = tiny_recipe(output_dir=str(tmp_path / "run"), vllm_server_host="127.0.0.1", **SERVER_MODE)

@@ -157,6 +157,7 @@ BAD = {
 ALSO_IN_TRAINING = ("unknown key", "broken line", "missing model", "nan")
 
 
+@pytest.mark.by_day(*(f"check-{case}" for case in BAD), f"train-{next(iter(ALSO_IN_TRAINING))}")
 @pytest.mark.parametrize(
     ("command", "case"), [*(("check", case) for case in BAD), *(("train", case) for case in ALSO_IN_TRAINING)]
 )

@@ -1,7 +1,6 @@
 import pytest
 from observed_table import observed_rows, write_table
 
-from align.data.tables.arrow_batches import BATCH_ROWS
 from align.data.tables.reading import Table
 from align.errors import DataError
 
@@ -28,10 +27,11 @@ def test_max_rows_is_a_limit_over_batches(tmp_path, suffix):
     assert len(rows_of(table)) == 7
 
 
-def test_a_large_table_comes_in_batches(tmp_path):
-    rows = [{"a": number} for number in range(BATCH_ROWS + 5)]
+def test_a_large_table_comes_in_batches(tmp_path, monkeypatch):
+    monkeypatch.setattr("align.data.tables.reading.BATCH_ROWS", 1_000)
+    rows = [{"a": number} for number in range(1_005)]
     table = Table(write_table(tmp_path / "t.jsonl", rows), in_memory=0)
-    assert [len(batch) for batch in table.batches()] == [BATCH_ROWS, 5]
+    assert [len(batch) for batch in table.batches()] == [1_000, 5]
 
 
 @pytest.mark.parametrize(("suffix", "place"), [("csv", 6), ("jsonl", 3), ("parquet", 3)])

@@ -85,6 +85,8 @@ def test_a_model_that_falls_for_decoration_is_found_by_the_probe_of_each():
     assert summary["insertion/flattery"].value == pytest.approx(2.0)  # 20 in units of a mean margin of 10
 
 
+@pytest.mark.slow
+@pytest.mark.nightly  # intervals count prompts: test_pair_metrics.py
 def test_probes_of_pairs_that_share_a_prompt_know_no_more_than_of_one_pair_each():
     settings = {"probe_pairs": 1000, "shortcuts": ShortcutSettings(phrases=("Surely so,", "As it is,"))}
     alone = evaluate_reward_model(ScriptedReward(noisy), pairs(30), **settings)

@@ -91,6 +91,8 @@ def test_every_run_has_a_recipe_that_parses(name, tmp_path):
         assert loaded.settings.bf16
 
 
+@pytest.mark.slow
+@pytest.mark.nightly  # pages of other labs
 def test_the_page_of_the_cue_holds_every_arm_and_paired_differences(cue, tmp_path):
     tokenizer = tiny_tokenizer()
     cue.write_data(tmp_path)

@@ -117,6 +117,7 @@ def test_a_reward_that_fails_only_the_second_time_differs_and_ends_nothing(tmp_p
     assert entry["rewards/tired/invalid_share"] == 0.0
 
 
+@pytest.mark.by_day("True")
 @pytest.mark.parametrize("is_awaited", [False, True])
 def test_audits_and_awaited_rewards_are_scored_again_and_whole_batches_are_not(tmp_path, is_awaited):
     trained, audit = ([patient], unruly) if is_awaited else ([unruly], patient)

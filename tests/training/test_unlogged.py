@@ -60,6 +60,8 @@ def test_so_does_one_of_another_trainer(tmp_path):
     assert logged(tmp_path, OUTCOMES, *words, resume=tmp_path / "checkpoint-4") == log
 
 
+@pytest.mark.slow
+@pytest.mark.nightly  # that the callback is needed
 def test_without_it_the_log_is_another(whole, tmp_path):
     folder, log = whole
     again = logged(tmp_path, PAIRS, keeps=False, resume=folder / "checkpoint-4")
@@ -67,6 +69,8 @@ def test_without_it_the_log_is_another(whole, tmp_path):
     assert again[-1]["train_loss"] != pytest.approx(log[-1]["train_loss"], rel=0.1)
 
 
+@pytest.mark.slow
+@pytest.mark.nightly  # saves by step above
 def test_a_save_that_an_evaluation_decides_about_keeps_it_too(tmp_path):
     whole = logged(tmp_path / "run", PAIRS, *BEST, "--save_total_limit", "9")
     first = steps_saved(tmp_path / "run")[0]

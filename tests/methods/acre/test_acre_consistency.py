@@ -89,6 +89,8 @@ def test_families_that_would_move_letters_are_refused(tmp_path, settings, words)
         ConsistentACREConfig(output_dir=str(tmp_path), bf16=False, use_cpu=True, answer_reward="x", **settings)
 
 
+@pytest.mark.slow
+@pytest.mark.nightly  # rows that nothing changes: test_consistent_answers.py
 def test_a_family_that_maps_the_answer_is_not_compared(tmp_path, capfd):
     (tmp_path / "mine.py").write_text("def rename(row, rng):\n    return row['prompt'].replace('Ann', 'Bob'), 'Bob'\n")
     trainer = texts(tmp_path, max_steps=1, consistency_coef=1.0, consistency_families=[f"{tmp_path}/mine.py:rename"])

@@ -80,6 +80,8 @@ def test_calls_that_are_late_are_made_once(originals, tmp_path):
     assert tokens.answers == 2 * CALLS_PER_PAIR
 
 
+@pytest.mark.slow
+@pytest.mark.nightly  # RRPO's in test_augment_command.py; each fault by itself in this file
 def test_faults_of_the_server_and_the_oracle_change_no_row(originals, tmp_path):
     kinds = [
         429,

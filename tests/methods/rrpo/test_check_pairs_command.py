@@ -119,6 +119,7 @@ BAD_ROWS = {
 }
 
 
+@pytest.mark.by_day(*(f"{case}-check" for case in BAD_ROWS), f"{next(iter(BAD_ROWS))}-train")
 @pytest.mark.parametrize("command", ["check", "train"])
 @pytest.mark.parametrize("case", BAD_ROWS)
 def test_a_bad_row_gets_a_sentence_with_its_number_and_exit_code_1(recipe, case, command):

@@ -92,6 +92,7 @@ def test_two_steps_change_the_weights_and_move_away_from_the_reference(tmp_path,
     assert len(changed) > len(before) / 2
 
 
+@pytest.mark.by_day("idefics3")
 @both_families
 def test_marks_stand_on_the_words_of_the_responses_only(tmp_path, family):
     rows = [pair(0), pair(1, images=2), pair(2), pair(3)]
@@ -108,6 +109,7 @@ def test_token_diff_marks_single_tokens(tmp_path):
     assert marked_texts(trainer) == ["5", "7"]
 
 
+@pytest.mark.by_day("qwen2_5_vl")
 @both_families
 def test_tokens_of_images_are_never_scored(tmp_path, family):
     trainer = make_trainer(tmp_path, family)
