@@ -14,7 +14,7 @@ _OF_TIME = re.compile(r".*_ms|.*_time|.*tokens?|timing.*")
 SEVERAL = "These are completions of a training, of the model at each step; answers to one prompt are averaged."
 
 
-def _scores(row: Mapping[str, Any], *others: str) -> dict[str, Any]:
+def scores_of(row: Mapping[str, Any], *others: str) -> dict[str, Any]:
     """Returns what is a number and no count of the run's own."""
     return {
         name: value
@@ -41,7 +41,7 @@ def read_trl(files: list[Path], sentences: list[str]) -> Iterator[Item]:
     sentences.append(SEVERAL)
     for file in files:
         for row in rows_of(file):
-            yield Item("training", row["prompt"], _scores(row, "prompt", "completion"), about=row)
+            yield Item("training", row["prompt"], scores_of(row, "prompt", "completion"), about=row)
 
 
 def verl_files(path: Path) -> list[Path]:
@@ -58,7 +58,7 @@ def read_verl(files: list[Path], sentences: list[str]) -> Iterator[Item]:
     for file in files:
         for row in rows_of(file):
             document = only(row, "input", "gts")
-            yield Item(str(row.get("data_source") or "rollouts"), document, _scores(row, *document), about=row)
+            yield Item(str(row.get("data_source") or "rollouts"), document, scores_of(row, *document), about=row)
 
 
 def verifiers_files(path: Path) -> list[Path]:
@@ -76,7 +76,7 @@ def read_verifiers(files: list[Path], sentences: list[str]) -> Iterator[Item]:
         for row in rows_of(file):
             if "traces" not in row:
                 document = only(row, "prompt", "answer", "info")
-                yield Item(str(row.get("task", "rollouts")), document, _scores(row, *document), about=row)
+                yield Item(str(row.get("task", "rollouts")), document, scores_of(row, *document), about=row)
                 continue
             task = row["task"]["data"]
             rewards: dict[str, float] = {}

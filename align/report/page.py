@@ -14,6 +14,7 @@ from align.report.charts.panel import Metrics
 from align.report.run.completions import reward_weights
 from align.report.run.facts import find_problems, flat, run_facts
 from align.report.run.folder import RunFolder, read_run_folder
+from align.report.run.others import is_of_others, read_others
 from align.report.run.pairs import pick_pairs
 from align.report.run.parts import compared_panels, comparison_charts, parts_of, run_charts
 from align.report.run.reward_calls import read_reward_calls
@@ -49,9 +50,14 @@ def build_report(run_dir: Path, out: Path | None = None, *, in_training: bool = 
     return out
 
 
+def read_run(folder: Path) -> RunFolder:
+    """Reads a folder of `align train` or `align.watch`, or of TRL's or verl's trainers."""
+    return read_others(folder) if is_of_others(folder) else read_run_folder(folder)
+
+
 def run_page(run_dir: Path, *, in_training: bool = False, version: str = "") -> str:
     """Renders the page of one run; one with a version asks the server that it came from for a later one."""
-    run = read_run_folder(run_dir)
+    run = read_run(run_dir)
     name = run_dir.resolve().name
     title = f"{str(run.recipe.get('method', 'run')).upper()}: {name}"
     view = _view(name, run, look_up(run_dir, in_training=in_training))
@@ -68,7 +74,7 @@ def comparison_page(run_dirs: Mapping[str, Path], evaluation: ModelsRecord | Non
     """Renders the page of several runs, their curves laid over each other."""
     if not run_dirs:
         raise ValueError("`run_dirs` must name at least one run folder, got none.")
-    runs = {name: read_run_folder(path) for name, path in run_dirs.items()}
+    runs = {name: read_run(path) for name, path in run_dirs.items()}
     metrics = {name: run.metrics for name, run in runs.items()}
     panels = compared_panels(runs)
     tables = {

@@ -134,7 +134,9 @@ def recipes() -> None:
 def report(
     folders: Annotated[
         list[Path],
-        typer.Argument(help="The output folder of a run or an evaluation, or several of runs to lay over each other."),
+        typer.Argument(
+            help="The output folder of a run (also of TRL, or rollouts of verl) or an evaluation, or several runs."
+        ),
     ],
     out: Annotated[
         Optional[Path],  # noqa: UP045

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -108,9 +109,13 @@ def read_metrics(path: Path) -> tuple[dict[str, Series], list[int]]:
                 points.setdefault(key, {})[step] = float(value)
     if not points:
         raise RunFolderError(f"{path}: no line is JSON, so this is not a log of `align train`.")
+    return as_series(points), broken
+
+
+def as_series(points: Mapping[str, Mapping[int, float]]) -> dict[str, Series]:
+    """Makes series of values by step."""
     ordered = {key: sorted(values.items()) for key, values in points.items() if key != "step"}
-    series = {key: Series(*map(np.array, zip(*pairs, strict=True))) for key, pairs in ordered.items()}
-    return series, broken
+    return {key: Series(*map(np.array, zip(*pairs, strict=True))) for key, pairs in ordered.items()}
 
 
 def read_completions(folder: Path) -> list[dict[str, Any]]:
