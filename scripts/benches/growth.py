@@ -8,6 +8,7 @@ network. Seconds of the processor are counted, since those of the wall grow besi
 by least squares in logarithms: over all sizes, where the start of Python and its imports weigh at small ones, and of
 what is beyond the smallest size. Models are random and tiny, so that what is measured is the work on rows;
 `train-pairs` and `train-pairs-again` are the first start of RRPO with one step, and the second one of the same.
+`compare-logs` reads two files of so many rows, with two scores each.
 """
 
 import json
@@ -35,6 +36,7 @@ BARS = {  # wall or memory at so many rows
     "load-pairs": (1_000_000, "peak_gb", 1.5),
     "check-questions": (1_000_000, "wall_seconds", 60.0),
     "check-pairs": (200_000, "wall_seconds", 25.0),
+    "compare-logs": (1_000_000, "wall_seconds", 60.0),
 }
 PARTS = (*BARS, "audit-pairs", "train-pairs", "train-pairs-again", "deconfound", "report")
 LOAD = "import sys; from align import data; print(len(getattr(data, sys.argv[1])(sys.argv[2])[0]))"
@@ -97,6 +99,14 @@ def make_rows(kind: str, num: int, words: int, seed: int = 0) -> Iterator[dict[s
             yield {"headline": " ".join(text(8)), "clicks": clicks, "popularity": moved, "shock": shock}
 
 
+def make_scores(num: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Makes the log of a side of a comparison: whether it is right, and a reward."""
+    draw = random.Random(seed)
+    for i in range(num):
+        right = draw.random() < 0.6 + 0.01 * seed
+        yield {"id": f"item-{i}", "question": f"What is {i} + {i}?", "correct": right, "reward": draw.gauss(0, 1)}
+
+
 def write_model(folder: str) -> None:
     """Saves a tiny random model that knows the words of the rows."""
     from scripts.benches.random_model import random_model
@@ -126,6 +136,13 @@ def command(part: str, num: int, folder: Path, words: int) -> list[str]:
         if not run.exists():
             make("write_report", run, num)
         return ["-m", "align", "report", str(run)]
+    if part == "compare-logs":
+        logs = [folder / f"log-{side}-{num}.jsonl" for side in (0, 1)]
+        for side, log in enumerate(logs):
+            with log.open("w") as file:
+                file.writelines(f"{json.dumps(row)}\n" for row in make_scores(num, side))
+        options = ["--scores", "correct", "reward", "--out", str(folder / f"compared-{num}")]
+        return ["-m", "align", "compare", *map(str, logs), *options]
     kind = "outcomes" if part == "deconfound" else part.split("-")[1]
     rows = folder / f"{kind}-{num}.jsonl"
     if not rows.exists():
