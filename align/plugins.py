@@ -10,6 +10,11 @@ METHODS, SUITES, ADAPTERS = (f"truealign.{kind}" for kind in ("methods", "suites
 _told: set[str] = set()  # what was left out; once is enough
 
 
+def names(group: str) -> set[str]:
+    """Names what packages register in a group, without loading it."""
+    return {place.name for place in entry_points(group=group)}
+
+
 def installed(group: str, kind: type, ours: Container[str] = ()) -> dict[str, Any]:
     """Loads what packages register in a group, by name; ours win, and what cannot be loaded is named once."""
     found: dict[str, Any] = {}

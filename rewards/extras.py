@@ -5,7 +5,7 @@ import importlib.util
 from typing import Any
 
 # Import name and package name of what a base install lacks, and may have from packages of others.
-_EVAL = {name: name for name in ("torch", "transformers", "accelerate", "datasets", "peft")}
+_EVAL = {name: name for name in ("torch", "transformers", "accelerate", "datasets", "pandas", "peft")}
 SIZES: dict[str, dict[str, str]] = {"eval": _EVAL, "train": _EVAL | {"trl": "TRL"}}
 _BROUGHT = ("huggingface_hub", "safetensors", "tokenizers")  # by packages of `eval`
 EXTRAS: dict[str, dict[str, str]] = {
@@ -124,6 +124,13 @@ def not_imported(extra: str, what: str, error: ImportError, *modules: str) -> st
     needed, reason = _listed([packages[name] for name in modules or packages]), " ".join(str(error).split())
     broken = f"{what} needs {needed}, which cannot be imported: {reason}. {remedy(extra)}"
     return missing(extra, what, *modules) or broken
+
+
+def loaded(package: str, what: str) -> Any:
+    """Imports a package that no size of ours has to have; raises `ImportError` with the line that installs it."""
+    if not is_installed(package):
+        raise ImportError(missing_package(what, package))
+    return importlib.import_module(package)
 
 
 def missing_package(what: str, package: str) -> str:

@@ -27,8 +27,10 @@ DECONFOUND = (
     f"deconfound {ASSETS}/deconfound/assets/lab/train.csv --outcome clicks --text headline --confounders popularity "
     "--groups author --max_rows 200 --out OUT --estimator"
 )
+LOGS = Path(__file__).parent / "logs" / "kept" / "inspect"
 AUGMENT = f"augment {ASSETS}/crome/assets/lab/train.jsonl --method crome --out OUT --max_rows 4 --dry_run --model x"
 AUDITED = f"audit {ASSETS}/crome/assets/lab/train.jsonl --max_rows 60 --out OUT"
+COMPARED = f"compare {LOGS}/before {LOGS}/after --out OUT"
 AUDIT = f"{AUDITED} --fail_on near_duplicates"
 MATH = "--reward_funcs [math_accuracy] --reward_kwargs {}"
 GYM = "--reward_funcs [reasoning_gym] --reward_kwargs {}"
@@ -87,6 +89,7 @@ OF_SIZES: dict[str, tuple[list[str], list[tuple[str, str]]]] = {
             "recipes",
             "doctor",
             AUDITED,
+            COMPARED,
             "rewards check format",
             "rewards export format --for verl --out OUT/scored.py",
             f"{AUGMENT} --endpoint http://127.0.0.1:9/v1",

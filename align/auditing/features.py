@@ -174,9 +174,9 @@ class Texts:
 
 def _frequent(text: Numbers, codes: Numbers) -> tuple[Numbers, Numbers, Numbers]:
     """Keeps codes that enough texts have, and numbers them."""
-    import pandas as pd
-
-    numbered, uniques = pd.factorize(codes)
+    uniques, firsts, numbered = np.unique(codes, return_index=True, return_inverse=True)
+    order = np.argsort(firsts)  # as they are met
+    uniques, numbered = uniques[order], np.argsort(order)[numbered]
     enough = np.bincount(numbered, minlength=len(uniques)) >= FEWEST
     stays = enough[numbered]
     text, numbered = text[stays], numbered[stays]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
 from align.auditing.significance import adjust
@@ -198,7 +197,7 @@ def _difference(task: str, metric: str, other: str, ours: Task, theirs: Task, pl
     a, b, places = a[known], b[known], places[known]
     in_range = all(np.nanmin(each, initial=0) >= 0 and np.nanmax(each, initial=1) <= 1 for each in whole)
     bounds = (0.0, 1.0) if in_range else None
-    clusters = None if ours.clusters is None else pd.factorize(ours.clusters[places[:, 0]])[0].astype(np.int64)
+    clusters = None if ours.clusters is None else np.unique(ours.clusters[places[:, 0]], return_inverse=True)[1]
     won, lost = int((b > a).sum()), int((b < a).sum())
     is_exact = clusters is None and bool(np.isin(np.concatenate([a, b]), (0.0, 1.0)).all())
     deviation, p_value = _t_test(b - a, np.arange(len(a)) if clusters is None else clusters)

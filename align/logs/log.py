@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from align.data.problems import shorten
 from align.errors import DataError
@@ -63,8 +62,8 @@ class Task:
     @property
     def clusters(self) -> Codes | None:
         """Returns `(N,)` numbers of prompts; None where no two documents share one."""
-        codes, prompts = pd.factorize(np.array(self.prompts, dtype=object)) if self.prompts else (None, self.keys)
-        return None if codes is None or len(prompts) == len(codes) else codes.astype(np.int64)
+        prompts, codes = np.unique(np.array(self.prompts, dtype="S12"), return_inverse=True)
+        return None if len(prompts) == len(codes) else codes
 
     def values(self, metric: str) -> Values:
         """Returns the `(N,)` means over answers; nan where there is none."""

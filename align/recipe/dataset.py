@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from align import plugins
 from align.errors import UserError
 
 Perturbation = Literal["option_order", "whitespace", "distractor", "misleading_hint"]  # `rewards.FAMILIES`
@@ -224,6 +225,7 @@ class RowDatasetConfig(DatasetConfig):
     """The `dataset` block of methods whose rows have columns of fixed names."""
 
     read: ClassVar[tuple[str, ...]] = ()  # columns that rows may have; none: others are handed on
+    schemas: ClassVar[tuple[str, ...]] = ()  # public ones that adapters of ours read
     columns: dict[str, str | list[str]] = Field(
         default_factory=dict,
         description="Columns that have another name in the rows, such as {question: Question}; several become a list, "
@@ -231,15 +233,23 @@ class RowDatasetConfig(DatasetConfig):
     )
     adapter: str | None = Field(
         default=None,
-        description="What turns rows into ours: a public schema (rrpo, or of questions sciq, arc, openbookqa, mmlu, "
-        "mmlu_pro, video_r1, mmvu, mathvista), `./mine.py:function` that takes a row and returns one, or the name "
-        "that a package gives one.",
+        description="What turns rows into ours: a public schema (rrpo of pairs; sciq, arc, openbookqa, mmlu, "
+        "mmlu_pro, video_r1, mmvu, mathvista of questions), `./mine.py:function` that makes a row of a row, or the "
+        "name that an installed package gives one.",
     )
 
     @property
     def reading(self) -> dict[str, Any]:
         """How its rows are read, in the words of the functions that load them."""
         return {name: getattr(self, name) for name in ("split", "on_bad_rows", "max_rows", "columns", "adapter")}
+
+    @field_validator("adapter")
+    @classmethod
+    def _is_known(cls, name: str | None) -> str | None:
+        if name is None or name in cls.schemas or ".py:" in name or name in plugins.names(plugins.ADAPTERS):
+            return name
+        known = " or ".join(map(repr, (*cls.schemas, "./mine.py:function")))
+        raise ValueError(f"must be {known}, or the name of an adapter of an installed package")
 
     @field_validator("columns")
     @classmethod
@@ -312,12 +322,14 @@ class PreferenceDatasetConfig(RowDatasetConfig, MediaSettings, StreamSettings):
     """The `dataset` block of methods that learn from pairs of responses."""
 
     read = (*OF_PAIRS, "chosen_spans", "rejected_spans", "spans_from", "group", *MEDIA)
+    schemas = ("rrpo",)
 
 
 class MultipleChoiceDatasetConfig(RowDatasetConfig, MediaSettings):
     """The `dataset` block of methods that ask multiple-choice questions."""
 
     read = ("question", "options", "answer", "id", "group", "class", "subgroup", *MEDIA)
+    schemas = ("sciq", "arc", "openbookqa", "mmlu", "mmlu_pro", "video_r1", "mmvu", "mathvista")
     shuffle_options: Literal[False, True, "every_visit"] = Field(
         default=False,
         description="Whether each training question shows its options in a random order, drawn once; with "

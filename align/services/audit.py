@@ -24,6 +24,7 @@ from align.recipe.dataset import DatasetConfig, MediaSettings, check_media
 from align.report.audit import build_audit_page, headline
 from align.runs.room import check_writable
 from align.services.options import AuditReading, NamedColumns, Scoring
+from rewards.extras import is_installed, loaded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,8 +54,7 @@ class AuditResult:
 
     def to_pandas(self) -> "pd.DataFrame":
         """Returns a frame with a row for each thing looked for: name, count, of how many, and what it is."""
-        import pandas as pd
-
+        pd = loaded("pandas", "`to_pandas()`")
         rows = [(each.name, each.count, each.of, each.text) for each in self.record.rows]
         return pd.DataFrame(rows, columns=["name", "count", "of", "text"])
 
@@ -64,7 +64,9 @@ class AuditResult:
 
     __repr__ = __str__
 
-    def _repr_html_(self) -> str:
+    def _repr_html_(self) -> str | None:
+        if not is_installed("pandas"):
+            return None  # the text is shown
         html: str = self.to_pandas().to_html(index=False)
         return "".join(f"<p>{escape(sentence)}</p>" for sentence in headline(self.record)) + html
 

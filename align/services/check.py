@@ -20,6 +20,7 @@ from align.runs.stages import Stage, ToDo, plan_stages
 from align.secrets import mask
 from align.services.prepared import Prepared, prepare
 from align.services.run_words import start_words
+from rewards.extras import loaded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,8 +54,7 @@ class CheckResult:
 
     def to_pandas(self) -> "pd.DataFrame":
         """Returns a frame with the columns level, check, text and fix."""
-        import pandas as pd
-
+        pd = loaded("pandas", "`to_pandas()`")
         rows = [(each.level, each.check, mask(each.text), each.fix) for each in self.findings]
         return pd.DataFrame(rows, columns=["level", "check", "text", "fix"])
 

@@ -28,6 +28,7 @@ from align.options import fill, listing
 from align.secrets import mask
 from align.services.options import ByBase, BySamples, Loading
 from align.whole_files import write_whole
+from rewards.extras import is_installed, loaded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,8 +56,7 @@ class FilterResult:
 
     def to_pandas(self) -> "pd.DataFrame":
         """Returns what was counted; of an estimate only its value, whose interval is in `card`."""
-        import pandas as pd
-
+        pd = loaded("pandas", "`to_pandas()`")
         rows = [[cell.value if isinstance(cell, Estimate) else cell for cell in each.values()] for each in self.lines]
         return pd.DataFrame(rows, columns=list(self.lines[0]))
 
@@ -76,10 +76,12 @@ class FilterResult:
 
     __repr__ = __str__
 
-    def _repr_html_(self) -> str:
-        import pandas as pd
-
-        table: str = pd.DataFrame(self.in_words(), columns=list(self.lines[0])).to_html(index=False)
+    def _repr_html_(self) -> str | None:
+        if not is_installed("pandas"):
+            return None  # the text is shown
+        table: str = (
+            loaded("pandas", "a table").DataFrame(self.in_words(), columns=list(self.lines[0])).to_html(index=False)
+        )
         return table + "".join(f"<p>{escape(sentence)}</p>" for sentence in self.sentences)
 
 

@@ -143,7 +143,7 @@ REFUSED = {
     "unknown key": ([{"path": "a", "colums": {}}], "`dataset.mix.0.colums`. Did you mean 'columns'?"),
     "no path": ([{"weight": 1}], "`dataset.mix.0.path` is missing"),
     "none": ([], "`dataset.mix` must list data sets"),
-    "unknown adapter": ([{"path": "a", "adapter": "arcc"}], "`dataset.mix.0.adapter`: input should be 'sciq'"),
+    "unknown adapter": ([{"path": "a", "adapter": "arcc"}], "`dataset.mix.0.adapter`: must be 'sciq' or 'arc'"),
 }
 
 
@@ -159,8 +159,8 @@ def test_keys_of_mixtures_need_one_and_a_path_stands_beside_none(parse):
         parse(QUESTIONS, [{"path": "a"}], path="b")
     with pytest.raises(RecipeError, match=r"`stopping_strategy` is about the sets"):
         parse(QUESTIONS, [{"path": "a"}], stopping_strategy="all_exhausted")
-    with pytest.raises(RecipeError, match=r"data of this method has no `adapter`"):
-        parse(DEMONSTRATIONS, [{"path": "a", "adapter": "arc"}])
+    with pytest.raises(RecipeError, match=r"data of this method has no `media_dir`"):
+        parse(DEMONSTRATIONS, [{"path": "a", "media_dir": "b"}])
 
 
 def test_the_audit_reads_every_set_and_finds_what_leaks_from_one_of_them(load, tmp_path):

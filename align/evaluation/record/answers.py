@@ -18,6 +18,7 @@ from pydantic import (
 
 from align.evaluation.statistics.glossary import Meaning
 from align.evaluation.statistics.metrics import Estimate
+from rewards.extras import is_installed, loaded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,17 +72,17 @@ class Tabled:
 
     def to_pandas(self) -> "pd.DataFrame":
         """Returns a frame with the columns suite, model, metric, value, low, high and n; intervals are of 95 %."""
-        import pandas as pd
-
+        pd = loaded("pandas", "`to_pandas()`")
         rows = [(suite, model, metric, *cell[:4]) for suite, model, metric, cell in self.lines()]
         return pd.DataFrame(rows, columns=["suite", "model", "metric", "value", "low", "high", "n"])
 
     def __str__(self) -> str:
         return "\n".join(f"{suite} {metric}, {model}: {cell}" for suite, model, metric, cell in self.lines())
 
-    def _repr_html_(self) -> str:
-        import pandas as pd
-
+    def _repr_html_(self) -> str | None:
+        if not is_installed("pandas"):
+            return None  # the text is shown
+        pd = loaded("pandas", "a table")
         rows: list[dict[str, Any]] = [
             {"suite": suite, "metric": metric, "model": model, "measured": str(cell)}
             for suite, model, metric, cell in self.lines()

@@ -38,7 +38,7 @@ from align.methods.pairs.augmentation.folder import check_at_least_one, check_ch
 from align.options import fill, listing, several
 from align.runs.room import check_writable
 from rewards.correction import Correction
-from rewards.extras import missing
+from rewards.extras import is_installed, loaded, missing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,8 +65,7 @@ class DeconfoundResult:
 
     def to_pandas(self) -> "pd.DataFrame":
         """Returns a row for each confounder: its effect, and its correlation with the outcome and with the reward."""
-        import pandas as pd
-
+        pd = loaded("pandas", "`to_pandas()`")
         found = self.correction
         columns: dict[str, Any] = {"confounder": found.confounders, "effect": found.coefficients}
         columns |= dict(zip(("low", "high"), zip(*found.intervals, strict=True), strict=True))
@@ -81,12 +80,15 @@ class DeconfoundResult:
 
     __repr__ = __str__
 
-    def _repr_html_(self) -> str:
+    def _repr_html_(self) -> str | None:
         """Returns the first figure of the page, or the effects as a table."""
         from align.report.notebook import first_figure
 
+        figure = first_figure(self.folder / PAGE_FILE)
+        if figure or not is_installed("pandas"):
+            return figure or None
         table: str = self.to_pandas().to_html(index=False)
-        return first_figure(self.folder / PAGE_FILE) or table
+        return table
 
 
 @listing(Columns, Estimation, TableReading, PairsOf)

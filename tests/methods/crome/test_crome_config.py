@@ -38,7 +38,10 @@ REFUSED = {
     "misspelt key": ({"tie_coeff": 1.0}, ["`tie_coeff`", "Did you mean 'tie_coef'?"]),
     "setting of another method": ({"kl_coef": 0.1}, ["`kl_coef`", "It is a setting of rrpo."]),
     "rewards": ({"reward_funcs": ["accuracy"]}, ["`reward_funcs`", "(grpo, acre)", "Remove the key"]),
-    "adapter": ({"dataset": {"path": "x", "adapter": "rrpo"}}, ["Unknown key `dataset.adapter`"]),
+    "adapter": (
+        {"dataset": {"path": "x", "adapter": "rrpo"}},
+        ["`dataset.adapter`", "must be './mine.py:function'"],
+    ),
 }
 
 
