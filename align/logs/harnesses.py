@@ -21,11 +21,11 @@ _INSPECT_FORMAT = 2
 _ZSTANDARD = 93  # a method of zip files that Python reads from 3.14 on
 
 
-def newest(files: list[Path], pattern: re.Pattern[str]) -> tuple[dict[str, Path], list[str]]:
-    """Picks the newest file of each task, and says what is older.
+def newest(files: list[Path], pattern: re.Pattern[str], above: int) -> tuple[dict[str, Path], list[str]]:
+    """Picks the newest file of each task, and says what is older; `above` counts the folders up to the model's.
 
     Raises:
-        DataError: If they lie in several folders, as those of several models do.
+        DataError: If they are of several models.
     """
     found: dict[str, Path] = {}
     older = []
@@ -34,10 +34,17 @@ def newest(files: list[Path], pattern: re.Pattern[str]) -> tuple[dict[str, Path]
         if task in found:
             older.append(f"{found[task].name} is older than {file.name} of the same task, and is not read.")
         found[task] = file
-    folders = sorted({str(file.parent) for file in found.values()})
-    if len(folders) > 1 and pattern is _SAMPLES:
-        raise DataError(f"These are logs of several models: {', '.join(folders)}. Name the folder of one.")
+    folders = [str(file.parents[above]) for file in files if pattern.fullmatch(file.name)]
+    refuse_several(folders, "models")
     return found, older
+
+
+def refuse_several(folders: list[str], what: str) -> None:
+    """Raises `DataError` if the files of a log lie in several folders."""
+    if len(set(folders)) > 1:
+        raise DataError(
+            f"These are logs of several {what}: {', '.join(sorted(set(folders)))}. Name the folder of one."
+        )
 
 
 def lm_eval_files(path: Path) -> list[Path]:
@@ -48,7 +55,7 @@ def lm_eval_files(path: Path) -> list[Path]:
 
 def read_lm_eval(files: list[Path], sentences: list[str]) -> Iterator[Item]:
     """Reads samples of lm-evaluation-harness; a metric of a filter other than `none` is named with it."""
-    found, older = newest(files, _SAMPLES)
+    found, older = newest(files, _SAMPLES, 0)
     sentences += older
     for task, file in found.items() or [(files[0].stem, files[0])]:
         for row in rows_of(file):
@@ -154,7 +161,7 @@ def lighteval_files(path: Path) -> list[Path]:
 
 def read_lighteval(files: list[Path], sentences: list[str]) -> Iterator[Item]:
     """Reads details of lighteval from 0.11 on, whose rows have `doc` and `metric`."""
-    found, older = newest(files, _DETAILS)
+    found, older = newest(files, _DETAILS, 1)
     sentences += older
     for task, file in found.items():
         for row in rows_of(file):

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from align.logs.harnesses import refuse_several
 from align.logs.log import Item, as_number
 from align.logs.rows import first_row, only, rows_of
 
@@ -71,12 +72,14 @@ def verifiers_files(path: Path) -> list[Path]:
 
 def read_verifiers(files: list[Path], sentences: list[str]) -> Iterator[Item]:
     """Reads episodes of verifiers; one that failed has no reward, is counted, and is in no number."""
+    refuse_several([str(file.parent) for file in files], "runs")
     failed = 0
     for file in files:
         for row in rows_of(file):
             if "traces" not in row:
                 document = only(row, "prompt", "answer", "info")
-                yield Item(str(row.get("task", "rollouts")), document, scores_of(row, *document), about=row)
+                scores = scores_of(row, *document)
+                yield Item(str(row.get("task", "rollouts")), document, scores, prompt=row.get("prompt"), about=row)
                 continue
             task = row["task"]["data"]
             rewards: dict[str, float] = {}

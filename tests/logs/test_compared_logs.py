@@ -81,6 +81,23 @@ def test_as_many_documents_as_are_needed_tell_the_difference_four_times_of_five(
     assert told / 1000 == pytest.approx(0.8, abs=0.04)
 
 
+def test_groups_of_documents_that_share_prompts_have_their_own_intervals(tmp_path):
+    rng = np.random.default_rng(6)
+    for side in "ab":
+        rows = [
+            {"q": f"{n}", "p": f"{n // 2}", "kind": "xy"[n // 2 % 2], "score": float(rng.random())} for n in range(80)
+        ]
+        (tmp_path / side).mkdir()
+        write(tmp_path / side / "results.jsonl", [
+            {"example_id": row["q"], "prompt": row["p"], "completion": "", "reward": row["score"], "info": row["q"],
+             "kind": row["kind"]} for row in rows
+        ])  # fmt: skip
+    (found,) = align.compare(tmp_path / "a", tmp_path / "b", out=tmp_path / "out", group="kind").differences
+    whole = found.groups["x"].value * 40 + found.groups["y"].value * 40
+    assert whole / 80 == pytest.approx(found.difference.value)
+    assert {estimate.n for estimate in (*found.groups.values(), found.difference)} == {20, 40}  # prompts
+
+
 def test_of_many_differences_the_few_by_chance_are_not_sure(tmp_path):
     rng = np.random.default_rng(4)
     names = [f"m{n}" for n in range(40)]

@@ -85,6 +85,25 @@ def test_two_sides_of_a_tool_are_compared(tool, tmp_path):
     assert "after" in (tmp_path / "out" / "report.html").read_text()
 
 
+def test_of_several_logs_of_a_task_and_model_the_newest_is_read(tmp_path):
+    for side in ("before", "after"):
+        shutil.copytree(KEPT / "inspect" / side, tmp_path / side)
+    log = read_log(str(tmp_path), How())
+    assert "Of several logs of sums the newest is read" in log.sentences[0]
+    assert values(log, "match") == values(read_log(str(inspect_log("after")), How()), "match")
+
+
+@pytest.mark.parametrize(("tool", "what"), [("verifiers", "runs"), ("lighteval", "models")])
+def test_a_folder_of_several_models_is_refused(tool, what, tmp_path):
+    for side in ("before", "after"):
+        shutil.copytree(KEPT / tool / side, tmp_path / side)
+    for side in ("before", "after"):  # lighteval has the name of the model in its folders
+        for folder in (tmp_path / side).glob("details/tiny"):
+            folder.rename(folder.with_name(side))
+    with pytest.raises(DataError, match=f"logs of several {what}: .*after.*before.*Name the folder of one"):
+        read_log(str(tmp_path), How())
+
+
 def test_a_run_that_was_stopped_is_told_by_its_log(tmp_path):
     file = inspect_log("before")
     cut = tmp_path / "cut.eval"
