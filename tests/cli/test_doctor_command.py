@@ -43,7 +43,9 @@ def test_a_broken_environment_gives_exit_code_1_and_the_line_that_mends_it(tmp_p
 @pytest.mark.parametrize("package", ["huggingface_hub", "psutil"])
 def test_it_runs_where_a_package_is_missing(tmp_path, package):
     (tmp_path / "sitecustomize.py").write_text(WITHOUT.format(package=package))
-    result = start("-m", "align", "doctor", "--output_dir", str(tmp_path), PYTHONPATH=str(tmp_path))
+    result = start(
+        "-m", "align", "doctor", "--output_dir", str(tmp_path), PYTHONPATH=str(tmp_path), MASTER_PORT=""
+    )  # which an engine of another test leaves
     assert result.returncode == 1, result.stderr
     assert f"{package} is not installed" in result.stdout or f"needs {package}, which is not" in result.stdout
     assert "Port 29500" in result.stdout

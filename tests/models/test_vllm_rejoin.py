@@ -3,7 +3,7 @@
 import math
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from types import SimpleNamespace
 
 import pytest
@@ -41,17 +41,24 @@ def server(policy, tmp_path, monkeypatch):
 
 
 @contextmanager
-def followed(server):
-    """Starts the next server as soon as one is dead."""
+def followed(server, client=None):
+    """Starts the next server as soon as one is dead, and a client has given it up: it asks a few times."""
+
+    over = Event()
 
     def follow():
         assert server.ended() == DIED
+        while client is not None and client.lost is None and not over.wait(0.005):
+            pass
         server.start()
 
     thread = Thread(target=follow)
     thread.start()
-    yield
-    thread.join()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 @pytest.mark.parametrize(
@@ -67,7 +74,7 @@ def test_a_run_goes_on_with_the_next_server_and_its_weights(server, policy, tmp_
     server.wait()
     trainer = make_trainer(policy, server.url, tmp_path / "run")
     first = trainer.vllm_generation.vllm_client
-    with followed(server):
+    with followed(server, first):
         trainer.train()
     gaps = logged(trainer, "sampling/sampling_logp_difference/mean")
     assert trainer.state.global_step == 4
