@@ -25,7 +25,9 @@ def rows_of(file: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def first_row(file: Path) -> Mapping[str, Any]:
-    """Returns the first row, or an empty one if there is none that can be read; it tells who wrote the file."""
+    """Returns the first row, or an empty one if none can be read alone; it tells who wrote the file."""
+    if file.suffix not in (".jsonl", ".parquet"):  # others are read whole, and no such tool writes them
+        return {}
     try:
         return next(rows_of(file), {})
     except DataError:

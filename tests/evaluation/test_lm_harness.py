@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from harness_task import TASK
 from tiny import tiny_model, tiny_tokenizer
 
 from align.errors import UserError
@@ -13,20 +14,6 @@ from align.evaluation.suites.questions.lm_harness import collect, harness_suite,
 from align.models.answer_cache import AnswerCache
 from align.models.checkpoint import Checkpoint
 
-TASK = """\
-task: tiny_task
-dataset_path: json
-dataset_kwargs:
-  data_files:
-    test: {rows}
-test_split: test
-output_type: multiple_choice
-doc_to_text: "{{{{q}}}}"
-doc_to_target: gold
-doc_to_choice: choices
-metric_list:
-  - metric: acc
-"""
 # As lm-evaluation-harness 0.4.13 returns it, shortened.
 FOUND = {
     "results": {

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from harness_task import TASK
 from tiny import tiny_model, tiny_tokenizer
 
 import align
@@ -132,22 +133,6 @@ def test_a_version_that_is_not_known_is_one_sentence(tmp_path):
         read_log(str(tmp_path / "traces.jsonl"), How())
 
 
-TASK = """\
-task: tiny_sums
-dataset_path: json
-dataset_kwargs:
-  data_files:
-    test: {rows}
-test_split: test
-output_type: multiple_choice
-doc_to_text: "{{{{q}}}}"
-doc_to_target: gold
-doc_to_choice: choices
-metric_list:
-  - metric: acc
-"""
-
-
 @pytest.mark.slow
 def test_samples_of_lm_evaluation_harness_give_the_numbers_that_it_gives(tmp_path):
     pytest.importorskip("lm_eval", reason="needs the extra `lm-eval`")
@@ -157,18 +142,18 @@ def test_samples_of_lm_evaluation_harness_give_the_numbers_that_it_gives(tmp_pat
 
     rows = [{"q": f"{n}?", "choices": ["1", "2"], "gold": n % 2, "subject": "ab"[n % 2]} for n in range(12)]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (tmp_path / "tiny_sums.yaml").write_text(TASK.format(rows=tmp_path / "rows.jsonl"))
+    (tmp_path / "tiny_task.yaml").write_text(TASK.format(rows=tmp_path / "rows.jsonl"))
     manager, found = TaskManager(include_path=str(tmp_path), include_defaults=False), {}
     for seed, side in enumerate(("before", "after")):
         tracker = EvaluationTracker(output_path=str(tmp_path / side))
         results = simple_evaluate(
-            "dummy", tasks=["tiny_sums"], task_manager=manager, random_seed=seed, bootstrap_iters=0,
+            "dummy", tasks=["tiny_task"], task_manager=manager, random_seed=seed, bootstrap_iters=0,
             evaluation_tracker=tracker, log_samples=True,
         )  # fmt: skip
-        found[side] = results["results"]["tiny_sums"]["acc,none"]
+        found[side] = results["results"]["tiny_task"]["acc,none"]
         samples = results.pop("samples")
         tracker.save_results_aggregated(results=results, samples=samples)
-        tracker.save_results_samples(task_name="tiny_sums", samples=samples["tiny_sums"])
+        tracker.save_results_samples(task_name="tiny_task", samples=samples["tiny_task"])
     comparison = align.compare(tmp_path / "before", tmp_path / "after", out=tmp_path / "out", group="doc.subject")
     acc = next(each for each in comparison.differences if each.metric == "acc")
     assert (acc.first.value, acc.mean.value) == pytest.approx((found["before"], found["after"]))
