@@ -24,8 +24,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from align.assets import find_recipe
 from align.data.questions.multiple_choice import load_questions
 from align.data.questions.templates import PromptTemplate
-from align.evaluation.record import EVALUATION_FILE, write_record
-from align.evaluation.record.models import ModelsRecord
+from align.evaluation.record import EVALUATION_FILE, Record, write_record
 from align.evaluation.suites.questions.answering import ItemResult, evaluation_record
 from align.evaluation.suites.questions.run import evaluate_policy
 from align.recipe.recipe import Recipe, load_recipe
@@ -61,16 +60,16 @@ def evaluate(recipe: Recipe, model: Path | str, max_rows: int | None, device: st
     )
 
 
-def show(policies: dict[str, list[ItemResult]], record: ModelsRecord) -> None:
+def show(policies: dict[str, list[ItemResult]], record: Record) -> None:
     """Prints the table; intervals are over the evaluation questions of this one run."""
     table = Table(box=None, pad_edge=False)
     columns = [label for metric, label in SHOWN.items() if metric != "accuracy"]
     for column in ("on unbiased questions", "accuracy", f"- {BEFORE}", *columns):
         table.add_column(column, justify="left" if column.startswith("on") else "right")
     for name in policies:
-        model = record.models[name]
-        cells = {metric: str(model.summary[metric]) for metric in SHOWN}
-        difference = model.difference_to[BEFORE]["accuracy"] if name in ARMS else ""
+        summary = record.summary(name)
+        cells = {metric: str(summary[metric]) for metric in SHOWN}
+        difference = record.differences()[name, BEFORE]["accuracy"] if name in ARMS else ""
         table.add_row(name, cells.pop("accuracy"), str(difference), *cells.values())
     Console(width=110).print(table)
 
@@ -101,7 +100,7 @@ def main(argv: list[str] | None = None) -> None:
     record = evaluation_record(policies, baseline=BEFORE)
     write_record(arguments.out / EVALUATION_FILE, record)
     if arguments.json:
-        accuracies = {name: record.models[name].summary["accuracy"].value for name in policies}
+        accuracies = {name: record.summary(name)["accuracy"].value for name in policies}
         accuracies["gain"] = accuracies["ACRE"] - accuracies["GRPO"]
         arguments.json.write_text(json.dumps(accuracies, indent=1) + "\n", encoding="utf-8")
     report = arguments.out / "report.html"

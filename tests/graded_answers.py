@@ -3,14 +3,15 @@
 import numpy as np
 from written_evaluation import about
 
-from align.evaluation.record.answers import AboutPrompts, PromptsRecord
+from align.evaluation.record import Record
+from align.evaluation.record.record import About
 from align.evaluation.suites.prompts.evaluation import prompt_record
 from align.evaluation.suites.prompts.suite import read_scale, reward_suite
 
 
 def graded_record(
     values: dict[str, list[float]], right_from: float | None = None, better: str | None = None, role: str = "reward"
-) -> PromptsRecord:
+) -> Record:
     """Arranges the values of the reward `rm`, by model, as `align eval --rewards` does."""
     drawn = {name: np.array(each, dtype=float)[:, None] for name, each in values.items()}
     n, scale = len(next(iter(values.values()))), read_scale(list(drawn.values()), right_from)
@@ -22,5 +23,5 @@ def graded_record(
     rewards = [{"name": "rm", "spec": "rm", "role": role, "right_from": scale.right_from, "invalid": {}}]
     rewards[0] |= {} if better is None else {"better": better}
     return prompt_record(
-        AboutPrompts.model_validate(run | {"rewards": rewards}), suite, [f"q{i}" for i in range(n)], [], {"rm": scale}
+        About.model_validate(run | {"rewards": rewards}), suite, [f"q{i}" for i in range(n)], [], {"rm": scale}
     )

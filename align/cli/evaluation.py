@@ -11,9 +11,10 @@ from align.checks.memory import most_parameters
 from align.console import make_console, make_table
 from align.errors import UserError
 from align.evaluation.divided.command import divided
-from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE
-from align.evaluation.record.answers import Answers, ModelAudit, PairedAnswers, PolicyRecord, PromptsRecord
-from align.evaluation.record.models import MERGING_FILE, MergingRecord, ModelsRecord
+from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, SCORES, Record
+from align.evaluation.record.details import ModelAudit, OfScores
+from align.evaluation.record.merging import MERGING_FILE, MergingRecord
+from align.evaluation.record.record import PairedAnswers
 from align.evaluation.service import command_words, find_suite, run_suite
 from align.evaluation.statistics.glossary import explain
 from align.evaluation.statistics.metrics import Estimate
@@ -62,21 +63,12 @@ def _evaluate(options: Mapping[str, Any], given: set[str]) -> None:
 
 def show(evaluation: Any) -> None:
     """Prints what an evaluation found, and where it is."""
-    out, record = evaluation.out, evaluation.found
-    if isinstance(record, Answers):
-        show_evaluation(record)
-        print(f"\nAll numbers are in {out / EVALUATION_FILE}, all {evaluation.items} in {out / ITEMS_FILE}.")
-        print(f"The report is {evaluation.page}.")
-    else:
-        show_scores(record)
-        for rule, count in evaluation.left_out.items():
-            print(f"{count:,} {'row is' if count == 1 else 'rows are'} left out: {rule}.")
-        if missing := evaluation.without_quality:
-            prompts = len(evaluation.candidates)
-            print(f"What is chosen has no measured quality: {missing:,} of {prompts:,} prompts have no `quality`.")
-        print(f"\nAll numbers are in {out / EVALUATION_FILE}, the report is {evaluation.page}.")
-        if evaluation.mined is not None:
-            print(f"The phrases that are kept are in {evaluation.mined}.")
+    out, page = evaluation.out, evaluation.page
+    show_evaluation(evaluation.found)
+    for sentence in evaluation.notes():
+        print(sentence)
+    rows = f", all {evaluation.items} in {out / ITEMS_FILE}" if (out / ITEMS_FILE).exists() else ""
+    print(f"\nAll numbers are in {out / EVALUATION_FILE}{rows}.\nThe report is {page}.")
     if evaluation.card is not None:
         from align.evaluation.on_card import pushed_to
 
@@ -85,22 +77,23 @@ def show(evaluation: Any) -> None:
         print(f"The numbers are on the card {evaluation.card}.{more}")
 
 
-def show_evaluation(record: Answers) -> None:
+def show_evaluation(record: Record) -> None:
     """Prints every metric with its interval, differences, wins and losses, and what to be careful about."""
-    names = [model.name for model in record.about.models]
+    names = record.names
     console = make_console(least=max(110, 44 + 24 * (2 * len(names) - 1)))
     differences = {(each.suite, each.metric, each.baseline): each.difference for each in record.comparisons}
-    sides = record.sides if isinstance(record, PromptsRecord) else {}
     for suite, summaries in record.suites.items():
         console.print(_table(suite, names, summaries, differences))
         console.print()
     for paired in record.paired:
-        side = sides.get(paired.metric.partition("/")[2], HIGHER)
+        side = record.sides.get(paired.metric.partition("/")[2], HIGHER)
         console.print(_sentence(paired, ("win", "loss") if side == HIGHER else ("higher", "lower")), soft_wrap=True)
-    for audit in record.audits if isinstance(record, PolicyRecord) else ():
+    for audit in record.audits:
         console.print(_audit(audit), soft_wrap=True)
     for warning in record.warnings:
         console.print(f"[yellow]{escape(warning.model)}: {escape(warning.text)}[/yellow]", soft_wrap=True)
+    for name, found in record.scores.items():
+        _show_scores(name, found)
 
 
 def _table(
@@ -109,19 +102,23 @@ def _table(
     summaries: Mapping[str, Mapping[str, Estimate]],
     differences: Mapping[tuple[str, str, str], Estimate],
 ) -> Table:
-    table = make_table()
-    table.add_column(escape(suite), style="bold", overflow="fold")
-    for name in names:
+    table, titles = make_table(), TITLES if suite == SCORES else {}
+    table.add_column(escape("95 % intervals over items" if titles else suite), style="bold", overflow="fold")
+    for name in [*names, *(f"{names[0]} - {baseline}" for baseline in names[1:])]:
         table.add_column(escape(name), justify="right", overflow="fold")
-    for baseline in names[1:]:
-        table.add_column(escape(f"{names[0]} - {baseline}"), justify="right", overflow="fold")
     table.add_column("n", justify="right")
+    titled = None
     for metric, first in summaries[names[0]].items():
+        prefix = next((prefix for prefix in titles if metric.startswith(prefix)), None)
+        if prefix is not None and prefix != titled:
+            table.add_row(f"[dim]{titles[prefix]}[/dim]")
+        titled = prefix
         cells = [summaries[name].get(metric) for name in names]
         cells += [differences.get((suite, metric, baseline)) for baseline in names[1:]]
-        meaning = explain(metric)
+        meaning = None if titles else explain(metric)
         style = "dim" if meaning is not None and meaning.better is None else None
-        table.add_row(escape(metric), *map(_cell, cells), f"{first.n:,}", style=style)
+        label = metric if prefix is None else f"  {metric.removeprefix(prefix)}"
+        table.add_row(escape(label), *map(_cell, cells), f"{first.n:,}", style=style)
     return table
 
 
@@ -175,47 +172,26 @@ def _audit(audit: ModelAudit) -> str:
     return escape("\n".join(lines))
 
 
-def show_scores(record: ModelsRecord) -> None:
-    """Prints what was measured, with 95 % intervals."""
-    models = record.models
-    first, *others = models
-    table = make_table("95 % intervals over items")
-    for name in [*models, *(f"{first} - {other}" for other in others)]:
-        table.add_column(name, justify="right", overflow="fold")
-    table.add_column("items", justify="right")
-    titled: set[str] = set()
-    for metric, estimate in models[first].summary.items():
-        prefix = next((prefix for prefix in TITLES if metric.startswith(prefix)), None)
-        if prefix is not None and prefix not in titled:
-            titled.add(prefix)
-            table.add_row(f"[dim]{TITLES[prefix]}[/dim]")
-        label = metric if prefix is None else f"  {metric.removeprefix(prefix)}"
-        cells: list[Estimate | None] = [model.summary.get(metric) for model in models.values()]
-        cells += [models[first].difference_to[other].get(metric) for other in others]
-        table.add_row(label, *("" if cell is None else str(cell) for cell in cells), f"{estimate.n:,}")
-    console = make_console(least=max(110, 30 + 26 * (2 * len(models))))
-    console.print(table)
-    for name, model in models.items():
-        if model.insertion is not None:
-            tests = model.insertion.kinds
-            values = {kind: word_p_value(each.adjusted_p_value, ".3f") for kind, each in tests.items()}
-            kinds = ", ".join(f"{kind} {value}" for kind, value in values.items())
-            console.print(f"{name}: inserted phrases unlike neutral ones, adjusted p: {kinds}")
-    for name, model in models.items():
-        scored = model.scored
-        if scored is not None:
-            for missing, why, _ in scored.unscored.reasons():
-                pairs = "pair is" if missing == 1 else "pairs are"
-                console.print(f"{name}: {missing:,} {pairs} {why}, and left out")
-        if model.scored is not None and model.scored.texts_in_template:
+def _show_scores(name: str, found: OfScores) -> None:
+    """Prints what there is of a reward model beside metrics."""
+    console = make_console(least=110)
+    if found.insertion is not None:
+        values = {kind: word_p_value(each.adjusted_p_value, ".3f") for kind, each in found.insertion.kinds.items()}
+        kinds = ", ".join(f"{kind} {value}" for kind, value in values.items())
+        console.print(f"{name}: inserted phrases unlike neutral ones, adjusted p: {kinds}")
+    if found.scored is not None:
+        for missing, why, _ in found.scored.unscored.reasons():
+            pairs = "pair is" if missing == 1 else "pairs are"
+            console.print(f"{name}: {missing:,} {pairs} {why}, and left out")
+        if found.scored.texts_in_template:
             console.print(f"{name}: prompts got its chat template; if it learnt from texts, `--prompt_format data`")
-        if (slices := model.slices) is not None:
-            _print(f"{name}: {count_slices(slices)}", slice_grid(slices, _MOST_ROWS), len(slices.found))
-        if (phrases := model.phrases) is not None:
-            title = f"{name}: phrases of the file, {describe_position(phrases.position)}"
-            _print(title, phrase_grid(phrases, _MOST_ROWS), len(phrases.phrases))
-        if (mined := model.mined) is not None:
-            _print(f"{name}: {count_mined(mined)}", mined_grid(mined), len(mined.phrases))
+    if (slices := found.slices) is not None:
+        _print(f"{name}: {count_slices(slices)}", slice_grid(slices, _MOST_ROWS), len(slices.found))
+    if (phrases := found.phrases) is not None:
+        title = f"{name}: phrases of the file, {describe_position(phrases.position)}"
+        _print(title, phrase_grid(phrases, _MOST_ROWS), len(phrases.phrases))
+    if (mined := found.mined) is not None:
+        _print(f"{name}: {count_mined(mined)}", mined_grid(mined), len(mined.phrases))
 
 
 def _print(title: str, grid: Grid, num: int) -> None:

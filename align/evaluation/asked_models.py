@@ -8,7 +8,7 @@ from align.data.media.images import SHOWN_WITH
 from align.errors import UserError
 from align.evaluation.asking import Asker, Progress
 from align.evaluation.prompting import Prompting
-from align.evaluation.record.answers import AskedModel
+from align.evaluation.record.record import AskedModel
 from align.models.answer_cache import AnswerCache
 from align.models.checkpoint import Checkpoint, find_checkpoint
 from rewards.extras import missing

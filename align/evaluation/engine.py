@@ -22,9 +22,8 @@ from align.evaluation.asked_models import Engine, about_model
 from align.evaluation.asking import KeptAnswers
 from align.evaluation.divided.division import current, end_of_part, end_of_shard, own_part
 from align.evaluation.prompting import RowTemplate, named_columns, prompts_made_by, recipe_path
-from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE
-from align.evaluation.record.answers import Answers, AskedModel, Source
-from align.evaluation.record.models import ModelsRecord
+from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, Record
+from align.evaluation.record.record import AskedModel, Source
 from align.evaluation.results import save_evaluation
 from align.evaluation.suite import Suite
 from align.models.answer_cache import AnswerCache
@@ -112,7 +111,7 @@ def show_stages(*, hidden: bool = False) -> Iterator[Stages]:
 
 
 REFERENCE, JUDGE = "(reference)", "(judge)"  # beside the names of the models, none of which is such a folder
-Record = tuple[Answers | ModelsRecord, list[dict[str, Any]]]  # and the rows of `items.parquet`
+Found = tuple[Record, list[dict[str, Any]]]  # and the rows of `items.parquet`
 
 
 @dataclass(frozen=True)
@@ -197,8 +196,8 @@ class Evaluation(ABC):
         """Ends what was started, also where the evaluation fails."""
 
     @abstractmethod
-    def record(self, run: Mapping[str, Any], helpers: Mapping[str, Checkpoint]) -> Record:
-        """Arranges what is kept; `run` has attributes of `align.evaluation.record.answers.Run`."""
+    def record(self, run: Mapping[str, Any], helpers: Mapping[str, Checkpoint]) -> Found:
+        """Arranges what is kept; `run` has attributes of `align.evaluation.record.record.About`."""
 
     def cache(self, models: Mapping[str, Checkpoint]) -> AnswerCache:
         """Opens the cache of answers, in the folder of the evaluation."""
@@ -209,6 +208,10 @@ class Evaluation(ABC):
     def save(self, out: Path, record: Any, rows: Sequence[Mapping[str, Any]]) -> None:
         """Writes `evaluation.json` and the rows behind it."""
         save_evaluation(out, record, rows)
+
+    def notes(self) -> list[str]:
+        """Says what is to be known beside the record."""
+        return []
 
     def run(self) -> Any:
         """Asks all models the same, writes what they left and returns it; `EndOfPart` ends those that do not write."""

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from align.errors import UserError
-from align.evaluation.record.answers import Answers, PromptsRecord, among_all
-from align.evaluation.record.models import MergedModel
+from align.evaluation.record import Record
+from align.evaluation.record.merging import MergedModel
 from align.evaluation.statistics.glossary import better_of, explain
 from align.evaluation.statistics.item_means import mean_difference
 from align.evaluation.statistics.metrics import Estimate
@@ -40,23 +40,14 @@ class Rule(NamedTuple):
     bounds: tuple[tuple[str, str, float], ...]
 
 
-def main_metric(record: Answers) -> str:
+def main_metric(record: Record) -> str:
     """Names the metric that models are compared by: accuracy, or the first reward."""
-    return f"reward/{record.about.suites[0]}" if isinstance(record, PromptsRecord) else "accuracy"
+    return f"reward/{record.about.suites[0]}" if record.about.rewards else "accuracy"
 
 
-def all_metrics(record: Answers, name: str) -> dict[str, Estimate]:
-    """Lists the metrics of a model, of all suites."""
-    return {
-        among_all(suite, metric): cell
-        for suite, by_model in record.suites.items()
-        for metric, cell in by_model.get(name, {}).items()
-    }
-
-
-def item_values(record: Answers, rows: Iterable[Mapping[str, Any]]) -> dict[str, Values]:
+def item_values(record: Record, rows: Iterable[Mapping[str, Any]]) -> dict[str, Values]:
     """Averages the main metric over the samples of each item, by model."""
-    if not isinstance(record, PromptsRecord):
+    if not record.about.rewards:
         return {name: Values(each, each) for name, each in _means(rows, "correct", None).items()}
     rows, column, right_from = list(rows), main_metric(record), record.about.rewards[0].right_from
     right = {} if right_from is None else _means(rows, column, right_from)

@@ -15,10 +15,9 @@ from huggingface_hub import EvalResult, ModelCard
 
 from align.data.files import READERS
 from align.errors import UserError
-from align.evaluation.record import Record
-from align.evaluation.record.answers import Answers, AskedModel, PairedAnswers, PromptsRecord, SuiteRecord
-from align.evaluation.record.models import ModelsRecord
-from align.evaluation.statistics.glossary import REWARD_MODEL_GLOSSARY, Meaning, explain
+from align.evaluation.record import SCORES, Record
+from align.evaluation.record.record import PairedAnswers
+from align.evaluation.statistics.glossary import Meaning, explain, glossary
 from align.evaluation.statistics.metrics import LEVEL, Estimate
 from align.models.at_hand import card_fields, hub_id
 from align.models.checkpoint import fingerprint
@@ -54,7 +53,7 @@ def find_card(model: str) -> Path:
 
 def put_on_card(path: Path, record: Record) -> None:
     """Writes results, of groups only the worst, for the hub and as a table; earlier ones on the same items go."""
-    results = list(_of_policies(record) if isinstance(record, Answers) else _of_reward_models(record))
+    results = list(_results(record))
     if not results:
         raise UserError(f"The evaluation has no number for {path}: no metric of it is better when higher or lower.")
     try:
@@ -163,28 +162,23 @@ _BEST_OF = "best_of_"  # how its metrics begin
 _OF_GROUPS = ("in a group", "in a category")  # how labels end of which a card would have dozens
 
 
-def _of_policies(record: Answers) -> Iterator[EvalResult]:
+def _results(record: Record) -> Iterator[EvalResult]:
+    """Yields the metrics of the model asked about that a card shows, each with its differences to baselines."""
     model, *baselines = record.about.models
-    data, profile = record.about.data, getattr(record.about, "profile", None)
-    graded: set[str] = set()  # rewards of which no value says that a response is right
-    if isinstance(record, PromptsRecord):
-        graded = {f"reward/{each.name}" for each in record.about.rewards if each.right_from is None}
+    graded = {f"reward/{each.name}" for each in record.about.rewards if each.right_from is None}  # no value is right
     wins = {(each.baseline, each.metric): each for each in record.paired}
+    differences = {
+        (each.model, each.baseline, each.suite, each.metric): each.difference for each in record.comparisons
+    }
     for suite, by_model in record.suites.items():
-        about: dict[str, Any] = {
-            "task_type": "text-generation",
-            **_data(data.path, suite, data.split, data.fingerprint),
-            "dataset_args": {"items": data.questions, "fingerprint": data.fingerprint[:_DIGEST]},
-        }
-        how = {"suite": suite} | ({} if profile is None else {"temperature": profile.temperature})
-        headline = record.about.headline if isinstance(record, SuiteRecord) else []
         for metric, own in by_model[model.name].items():
-            meaning = explain(metric)
-            if not _is_shown(metric, meaning, own, headline):
+            meaning = _of_score(metric, by_model[model.name]) if record.kind == SCORES else explain(metric)
+            if not _is_shown(metric, meaning, own, record.about.headline):
                 continue
+            about, how = _asked(record, suite, metric)
             yield _result(about, metric, meaning, own, how)
             for baseline in baselines:
-                difference = _difference(record, baseline, suite, metric)
+                difference = differences.get((model.name, baseline.name, suite, metric))
                 if difference is None or math.isnan(difference.value):
                     continue
                 named = {"baseline": hub_id(baseline.path) or Path(baseline.path).name}  # not where it lies here
@@ -192,6 +186,21 @@ def _of_policies(record: Answers) -> Iterator[EvalResult]:
                 if (paired := wins.get((baseline.name, metric))) is not None:
                     args |= _paired_counts(paired, says_right=metric not in graded)
                 yield _result(about, metric + DIFFERENCE, meaning, difference, args)
+
+
+def _asked(record: Record, suite: str, metric: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Says what was asked for a metric, and how."""
+    data, profile = record.about.data, record.about.profile
+    if record.kind == SCORES:
+        scored = record.scores[record.names[0]].scored if record.names[0] in record.scores else None
+        path = scored.best_of_n if scored is not None and metric.startswith(_BEST_OF) else data.path
+        return {"task_type": "text-classification", **_data(path, "pairs", None, _content(path))}, {}
+    about = {
+        "task_type": "text-generation",
+        **_data(data.path, suite, data.split, data.fingerprint),
+        "dataset_args": {"items": data.questions, "fingerprint": data.fingerprint[:_DIGEST]},
+    }
+    return about, {"suite": suite} | ({} if profile is None else {"temperature": profile.temperature})
 
 
 def _paired_counts(paired: PairedAnswers, *, says_right: bool) -> dict[str, int]:
@@ -202,36 +211,14 @@ def _paired_counts(paired: PairedAnswers, *, says_right: bool) -> dict[str, int]
     return found | {"both_right": paired.num_both, "neither_right": paired.num_neither}
 
 
-def _difference(record: Answers, baseline: AskedModel, suite: str, metric: str) -> Estimate | None:
-    wanted = baseline.name, suite, metric
-    return next(
-        (each.difference for each in record.comparisons if (each.baseline, each.suite, each.metric) == wanted), None
-    )
-
-
-def _of_reward_models(record: ModelsRecord) -> Iterator[EvalResult]:
-    measured = next(iter(record.models.values()))
-    pairs, candidates = (None, None) if measured.scored is None else (measured.scored.data, measured.scored.best_of_n)
-    for metric, own in measured.summary.items():
-        meaning = REWARD_MODEL_GLOSSARY.get(metric) or _of_family(metric, measured.summary)
-        if not _is_shown(metric, meaning, own, []):
-            continue
-        data = candidates if metric.startswith(_BEST_OF) else pairs
-        about = {"task_type": "text-classification", **_data(data, "pairs", None, _content(data))}
-        yield _result(about, metric, meaning, own, {})
-        for name, differences in measured.difference_to.items():
-            if metric in differences:
-                other = record.models[name].summary.get(metric) if name in record.models else None
-                args = {"baseline": Path(name).name} | _ends("baseline_", other)
-                yield _result(about, metric + DIFFERENCE, meaning, differences[metric], args)
-
-
-def _of_family(metric: str, measured: Mapping[str, Estimate]) -> Meaning | None:
-    """Explains the best of n, and a subset of a benchmark of which there is no score over all subsets."""
-    family, slash, _ = metric.partition("/")
+def _of_score(metric: str, measured: Mapping[str, Estimate]) -> Meaning | None:
+    """Explains a metric itself, the best of n, and a subset of a benchmark of which there is no score over all."""
+    known, (family, slash, _) = glossary("reward_model"), metric.partition("/")
+    if metric in known:
+        return known[metric]
     if metric.startswith(_BEST_OF) and not slash:  # behind one is what no model reaches
-        return REWARD_MODEL_GLOSSARY[_BEST_OF]
-    return REWARD_MODEL_GLOSSARY["reward_bench_2/"] if family == "reward_bench_2" and family not in measured else None
+        return known[_BEST_OF]
+    return known["reward_bench_2/"] if family == "reward_bench_2" and family not in measured else None
 
 
 def _is_shown(metric: str, meaning: Meaning | None, own: Estimate, headline: list[str]) -> bool:

@@ -9,9 +9,9 @@ import numpy as np
 
 from align.errors import UserError
 from align.evaluation.divided.division import end_of_part
-from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, write_record
-from align.evaluation.record.answers import Answers, Comparison, PairedAnswers
-from align.evaluation.statistics.glossary import GLOSSARY, Meaning, explain
+from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, Record, write_record
+from align.evaluation.record.record import Comparison, PairedAnswers
+from align.evaluation.statistics.glossary import Meaning, entry_of, glossary
 from align.evaluation.statistics.metrics import Values, compare_accuracy
 from align.evaluation.suite import Measured
 from align.whole_files import whole_file
@@ -20,9 +20,19 @@ MeasuredSuites = Mapping[str, Mapping[str, Measured]]  # by model, the one asked
 VALUES = "reward/"  # how columns with the values of a reward begin
 
 
-def arrange(measured: MeasuredSuites) -> dict[str, Any]:
-    """Returns what every record has of the numbers, by the suites of the first model; another may lack some."""
+def arrange(
+    measured: MeasuredSuites, meanings: Mapping[str, tuple[str, str, str | None]] = {}, also: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Returns what every record has of the numbers, by the suites of the first model; another may lack some.
+
+    The glossary explains what was measured, and `also` other metrics; `meanings` are those of a suite of one's own.
+    """
     model, *baselines = measured
+    known = dict(glossary()) | {name: Meaning(*words) for name, words in meanings.items()}
+    metrics = {
+        name for suites in measured.values() for each in suites.values() for name in (*each.means, *each.others)
+    }
+    used = {entry_of(name, known) for name in (*metrics, *also)}
     return {
         "suites": {
             suite: {name: suites[suite].summary() if suite in suites else {} for name, suites in measured.items()}
@@ -35,7 +45,7 @@ def arrange(measured: MeasuredSuites) -> dict[str, Any]:
             if suite in measured[baseline]
             for metric, difference in own.differences(measured[baseline][suite]).items()
         ],
-        "glossary": _used_glossary(measured),
+        "glossary": {name: meaning for name, meaning in known.items() if name in used},
     }
 
 
@@ -50,7 +60,7 @@ def pair_answers(
     return PairedAnswers(model=model, baseline=baseline, metric=metric, **found._asdict())
 
 
-def save_evaluation(folder: Path, record: Answers, rows: Sequence[Mapping[str, Any]]) -> None:
+def save_evaluation(folder: Path, record: Record, rows: Sequence[Mapping[str, Any]]) -> None:
     """Writes both files, each whole or not at all; of several processes one does, and `EndOfPart` ends the others."""
     end_of_part()
     import pyarrow as pa
@@ -77,14 +87,6 @@ def number(value: float) -> float | None:
 def image_paths(images: Sequence[Any]) -> list[str | None]:
     """Returns where images are, as rows have it; None for one that is no file."""
     return [os.path.abspath(image) if isinstance(image, str) else None for image in images]
-
-
-def _used_glossary(measured: MeasuredSuites) -> dict[str, Meaning]:
-    metrics = {
-        metric for suites in measured.values() for suite in suites.values() for metric in (*suite.means, *suite.others)
-    }
-    used = {explain(metric) for metric in metrics}
-    return {name: meaning for name, meaning in GLOSSARY.items() if meaning in used}
 
 
 def _column(name: str, values: Sequence[Any]) -> Any:

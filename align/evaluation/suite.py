@@ -21,8 +21,8 @@ class Suite:
         rows: What its rows are, in the plural.
         options: A dataclass of its options, see `align.evaluation.options`.
         evaluation: A subclass of `align.evaluation.engine.Evaluation`, which is made of the suite and its options.
-        meanings: Label, meaning, and whether `higher` or `lower` is better, of metrics that are not in our glossary; a
-            name that ends in `/` stands for all that begin so.
+        meanings: Label, meaning, and whether `higher` or `lower` is better, of its metrics, unless several suites have
+            them (`align.evaluation.statistics.glossary`); a name that ends in `/` stands for all that begin so.
         reads: Names of the kinds of rows that it is for, see `align.data.kinds`; by these it is told where no suite is
             named.
     """

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from align.auditing.significance import adjust
 from align.errors import DataError, UserError
-from align.evaluation.record.answers import Line, Row, Tabled
+from align.evaluation.record.parts import Line, Row, Tabled
 from align.evaluation.statistics.item_means import Codes, ItemMean
 from align.evaluation.statistics.metrics import SIGNIFICANCE, Estimate, Values, mcnemar, student
 from align.logs.log import Log, Task

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from align.evaluation.record import EVALUATION_FILE, read_record
-from align.evaluation.record.models import MERGING_FILE, ModelsRecord
+from align.evaluation.record import EVALUATION_FILE, SCORES, read_record
+from align.evaluation.record.merging import MERGING_FILE
 from align.report.evaluation import build_evaluation_report
 from align.report.merging import build_merging_report
 from align.report.page import build_comparison, build_report
@@ -32,9 +32,9 @@ def build_any_report(folder: Path, out: Path | None = None) -> Path:
     if not runs:
         return build_evaluation_report(folder, out)
     record = read_record(folder / EVALUATION_FILE)
-    if not isinstance(record, ModelsRecord):
+    if record.kind != SCORES:
         return build_evaluation_report(folder, out)
-    names = {name.lower(): name for name in record.models}
+    names = {name.lower(): name for name in record.names}
     return build_comparison(
         {names.get(run.name, run.name): run for run in runs}, record, out or folder / "report.html"
     )

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from align.errors import RunFolderError
-from align.evaluation.record.models import MERGING_FILE, MergedModel, MergingRecord
-from align.evaluation.statistics.glossary import GLOSSARY, better_of, explain
+from align.evaluation.record.merging import MERGING_FILE, MergedModel, MergingRecord
+from align.evaluation.statistics.glossary import better_of, explain, glossary
 from align.evaluation.statistics.metrics import Estimate
 from align.report.charts.curve import Curve, draw_curves
 from align.report.charts.drawing import Chart
@@ -38,7 +38,7 @@ def build_merging_report(folder: Path, out: Path | None = None) -> Path:
 
 def merging_view(merging: MergingRecord) -> EvaluationView:
     """Arranges the record of a merge."""
-    words = Words(GLOSSARY)
+    words = Words(glossary())
     metrics = [merging.metric, *(name for name in _CHARTED if any(name in each.metrics for each in merging.models))]
     charts = [_chart(merging, metric, words.label(metric)) for metric in metrics]
     columns = ("alpha", *map(words.label, metrics), "minus base", "minus tuned", "gained", "lost", "kept in")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from align.evaluation.record.models import ModelsRecord
+from align.evaluation.record import Record
 from align.evaluation.statistics.glossary import explain
 from align.report.charts.drawing import Chart
 from align.report.charts.panel import Metrics
@@ -64,13 +64,13 @@ def run_page(run_dir: Path, *, in_training: bool = False, version: str = "") -> 
     return _render(title, run.evaluation, run_charts(parts_of(run.recipe), run.metrics), [view], version)
 
 
-def build_comparison(run_dirs: Mapping[str, Path], evaluation: ModelsRecord | None, out: Path) -> Path:
+def build_comparison(run_dirs: Mapping[str, Path], evaluation: Record | None, out: Path) -> Path:
     """Writes one page that shows several runs side by side, by the names of what was measured of them."""
     write_whole(out, comparison_page(run_dirs, evaluation), errors="replace")
     return out
 
 
-def comparison_page(run_dirs: Mapping[str, Path], evaluation: ModelsRecord | None, *, version: str = "") -> str:
+def comparison_page(run_dirs: Mapping[str, Path], evaluation: Record | None, *, version: str = "") -> str:
     """Renders the page of several runs, their curves laid over each other."""
     if not run_dirs:
         raise ValueError("`run_dirs` must name at least one run folder, got none.")
@@ -107,7 +107,7 @@ def _view(name: str, run: RunFolder, progress: Progress, num_runs: int = 1) -> d
 
 def _render(
     title: str,
-    evaluation: ModelsRecord | None,
+    evaluation: Record | None,
     charts: list[Chart],
     runs: list[dict[str, Any]],
     version: str,
@@ -152,32 +152,31 @@ def _environment(package: str) -> Any:
     )
 
 
-def conclusions(evaluation: ModelsRecord) -> list[str]:
+def conclusions(evaluation: Record) -> list[str]:
     """Says of each paired difference in the first metric on which side of 0 its 95 % interval lies, if on one.
 
     Example:
+        >>> from align.evaluation.record import scores_record
         >>> from align.evaluation.statistics.metrics import Estimate
         >>> less = {"accuracy": Estimate(-0.18, -0.22, -0.14, 1000)}
-        >>> models = {"before": {"summary": {}}, "after": {"summary": {}, "difference_to": {"before": less}}}
-        >>> conclusions(ModelsRecord.model_validate({"models": models}))
+        >>> conclusions(scores_record({"before": {}, "after": {}}, {"after": {"before": less}}))
         ['`after` is below `before` in accuracy: -0.18 [-0.22, -0.14] on 1,000 items.']
     """
     found = []
-    for name, model in evaluation.models.items():
-        for other, compared in model.difference_to.items():
-            metric = first_metric(compared)
-            if metric is None:
-                continue
-            difference = compared[metric]
-            entry = explain(metric)
-            label = entry.label.lower() if entry else metric
-            if difference.low > 0:
-                side = f"is above `{other}`"
-            elif difference.high < 0:
-                side = f"is below `{other}`"
-            else:
-                side = f"is not told apart from `{other}`"
-            found.append(f"`{name}` {side} in {label}: {difference} on {difference.n:,} {difference.unit}.")
+    for (name, other), compared in evaluation.differences().items():
+        metric = first_metric(compared)
+        if metric is None:
+            continue
+        difference = compared[metric]
+        entry = explain(metric)
+        label = entry.label.lower() if entry else metric
+        if difference.low > 0:
+            side = f"is above `{other}`"
+        elif difference.high < 0:
+            side = f"is below `{other}`"
+        else:
+            side = f"is not told apart from `{other}`"
+        found.append(f"`{name}` {side} in {label}: {difference} on {difference.n:,} {difference.unit}.")
     return found
 
 

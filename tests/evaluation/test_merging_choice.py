@@ -5,9 +5,9 @@ from graded_answers import graded_record
 from written_evaluation import cell, write_evaluation
 
 from align.errors import UserError
-from align.evaluation.merging import Values, all_metrics, compare, item_values, pick, read_rule
+from align.evaluation.merging import Values, compare, item_values, pick, read_rule
 from align.evaluation.record import read_record
-from align.evaluation.record.models import MergedModel
+from align.evaluation.record.merging import MergedModel
 from align.evaluation.statistics.metrics import Estimate
 from align.services.merge import merge_models
 
@@ -133,7 +133,7 @@ def test_tasks_of_the_harness_that_name_a_metric_alike_can_both_bound_what_is_pi
         for task, value in (("arc", 0.8), ("wino", 0.3))
     }
     record = read_record(write_evaluation(tmp_path / "x", questions=20, suites=tasks) / "evaluation.json")
-    found = all_metrics(record, "ours")
+    found = record.summary("ours")
     assert {name: each.value for name, each in found.items()} == {"lm-eval:arc/acc": 0.8, "lm-eval:wino/acc": 0.3}
     merged = model(0.5, 0.7, 0.1)
     merged.metrics |= found

@@ -5,7 +5,9 @@ import pytest
 from planted import clean_pairs, with_cue
 from scripted_reward import ScriptedReward
 
+from align.auditing.cues import describe
 from align.data.pairs.reward_bench import BenchPair
+from align.evaluation.record.details import SliceOfPairs
 from align.evaluation.statistics.metrics import Estimate
 from align.evaluation.suites.reward_model.phrases import (
     as_written,
@@ -14,7 +16,6 @@ from align.evaluation.suites.reward_model.phrases import (
     mine_phrases,
     split_prompts,
 )
-from align.evaluation.suites.reward_model.slices import Slice
 
 PHRASE = "to be sure"
 
@@ -99,7 +100,10 @@ def test_halves_share_no_prompt_and_leave_out_pairs_without_a_margin():
 
 def a_slice(name, kind, also=()):
     cell = Estimate(0.0, 0.0, 0.0, 1)
-    return Slice(name, kind, cell, cell, cell, 0.0, False, list(also))
+    return SliceOfPairs(
+        feature=describe(name, kind), favour=cell, only_chosen=cell, only_rejected=cell, adjusted_p_value=0.0,
+        opposite_signs=False, also=[], names=[(name, kind), *also],
+    )  # fmt: skip
 
 
 def test_candidates_are_the_longest_run_of_words_and_the_surest_feature_as_they_are_written():

@@ -9,7 +9,7 @@ from scripted_run import evaluate, make_questions, values
 from written_evaluation import about
 
 from align.evaluation.asking import Asker
-from align.evaluation.record.answers import About
+from align.evaluation.record.record import About
 from align.evaluation.results import save_evaluation
 from align.evaluation.statistics.glossary import explain
 from align.evaluation.suites.questions.evaluation import item_rows, policy_record

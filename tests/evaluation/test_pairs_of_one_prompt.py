@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from align.data.pairs.preferences import PreferencePair
-from align.evaluation.record.answers import AboutPairs, Items, Source
+from align.evaluation.record.record import About, Items, Source
 from align.evaluation.suites.pairs.evaluation import (
     ACCURACY,
     Judgement,
@@ -77,7 +77,7 @@ def about(questions):
         "name": "ours", "path": "x", "role": "model", "kind": "full", "base": None, "fingerprint": "x",
         "dtype": "float32", "backend": "transformers", "seconds": 1.0, "cached_items": 0,
     }  # fmt: skip
-    return AboutPairs(
+    return About(
         created="", command=[], suites=["pairs"], models=[model, model | {"name": "theirs"}], data=data, versions={},
         seconds=1.0, reference=source, judge=None, profile=None, with_marks=0,
     )  # fmt: skip

@@ -10,9 +10,9 @@ from written_evaluation import about
 
 from align.errors import UserError
 from align.evaluation.record import as_json
-from align.evaluation.record.answers import About
+from align.evaluation.record.record import About
 from align.evaluation.results import save_evaluation
-from align.evaluation.statistics.glossary import GLOSSARY, explain
+from align.evaluation.statistics.glossary import explain, glossary
 from align.evaluation.suites.questions.evaluation import item_rows, policy_record, warn
 from align.evaluation.suites.questions.suite import SUITES, SuiteSettings
 from align.models.policies.asking import Decoding
@@ -32,7 +32,7 @@ def test_a_record_is_json_without_nan_and_explains_every_metric():
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     metrics = {metric for suite in record["suites"].values() for model in suite.values() for metric in model}
     assert [metric for metric in metrics if explain(metric) is None] == []
-    assert set(record["glossary"]) <= set(GLOSSARY)
+    assert set(record["glossary"]) <= set(glossary())
     assert all(set(each) == {"label", "meaning", "better"} for each in record["glossary"].values())
     assert record["suites"]["reliance"]["AlwaysA"]["same_answer/other"]["value"] is None
 

@@ -7,9 +7,7 @@ from written_evaluation import write_evaluation, write_reward_model_evaluation
 from written_run import EVALUATION, write_run
 
 from align.errors import RunFolderError, UserError
-from align.evaluation.record import EVALUATION_FILE, as_json, read_record, write_record
-from align.evaluation.record.answers import PolicyRecord
-from align.evaluation.record.models import Measured, ModelsRecord
+from align.evaluation.record import EVALUATION_FILE, as_json, read_record, scores_record, write_record
 from align.evaluation.statistics.metrics import Estimate
 from align.report import build_any_report
 from align.report.evaluation import build_evaluation_report
@@ -70,28 +68,26 @@ def test_numbers_that_are_not_known_are_null_of_policies_and_nan_of_models(folde
     assert cells["accuracy"] == {"value": None, "low": None, "high": None, "n": 3}
     write_record(tmp_path / "policies.json", record)
     assert "NaN" not in (tmp_path / "policies.json").read_text()
-    write_record(tmp_path / "models.json", ModelsRecord(models={"a": Measured(summary={"accuracy": unknown})}))
+    write_record(tmp_path / "models.json", scores_record({"a": {"accuracy": unknown}}, {}))
     assert '"accuracy": [\n        NaN,' in (tmp_path / "models.json").read_text()
     for name, read in (("policies", lambda r: r.suites["accuracy"]["ours"]["answered"]),
-                       ("models", lambda r: r.models["a"].summary["accuracy"])):  # fmt: skip
+                       ("models", lambda r: r.summary("a")["accuracy"])):  # fmt: skip
         found = read(read_record(tmp_path / f"{name}.json"))
         assert (math.isnan(found.value), math.isnan(found.high), found.n) == (True, True, 0)
 
 
 def test_a_model_may_have_any_name(tmp_path):
-    models = {
-        name: Measured(summary={"accuracy": Estimate(0.5, 0.4, 0.6, 9)}) for name in ("format", "kind", "models")
-    }
-    models["half \ud800"] = models["kind"]
-    write_record(tmp_path / "named.json", ModelsRecord(models=models))
-    assert read_record(tmp_path / "named.json") == ModelsRecord(models=models)
+    models = {name: {"accuracy": Estimate(0.5, 0.4, 0.6, 9)} for name in ("format", "kind", "models", "half \ud800")}
+    write_record(tmp_path / "named.json", scores_record(models, {}))
+    found = read_record(tmp_path / "named.json")
+    assert {name: found.summary(name) for name in found.names} == models
 
 
 def test_what_cannot_be_written_leaves_what_was_there(tmp_path):
     (tmp_path / EVALUATION_FILE).write_text("before")
     (tmp_path / f".{EVALUATION_FILE}.{os.getpid()}").mkdir()
     with pytest.raises(UserError, match=r"cannot be written to .*evaluation\.json: .*\. Free space there and give"):
-        write_record(tmp_path / EVALUATION_FILE, ModelsRecord(models={"a": Measured(summary={})}))
+        write_record(tmp_path / EVALUATION_FILE, scores_record({"a": {}}, {}))
     assert (tmp_path / EVALUATION_FILE).read_text() == "before"
 
 
@@ -243,5 +239,5 @@ def test_secrets_of_a_file_from_before_they_were_masked_are_not_shown(folders, t
     record["about"]["data"]["path"] = "https://me:planted@host/x"
     (tmp_path / EVALUATION_FILE).write_text(json.dumps(record))
     found = read_record(tmp_path / EVALUATION_FILE)
-    assert isinstance(found, PolicyRecord)
+    assert found.kind == "policy"
     assert found.about.data.path == "https://***@host/x"

@@ -8,7 +8,7 @@ from tiny import tiny_reward_model, tiny_tokenizer
 from align.cli.app import app
 from align.data.pairs.reward_bench_2 import SUBSETS, TIES, BenchItem, load_reward_bench_2
 from align.errors import DataError
-from align.evaluation.record.models import Measured, ModelsRecord
+from align.evaluation.record import scores_record
 from align.evaluation.statistics.metrics import Estimate
 from align.evaluation.suites.reward_model.pair_metrics import best_is_right, reward_bench_2_metrics, ties_value
 from align.report.evaluation.page import evaluation_view
@@ -144,6 +144,6 @@ def test_a_bad_row_of_the_benchmark_is_named_alone(tmp_path, capsys):
 
 def test_the_page_of_one_subset_says_that_it_is_not_the_benchmark(tmp_path):
     part = {"reward_bench_2/Math": Estimate(0.5, 0.4, 0.6, 32)}
-    page = evaluation_view(tmp_path, ModelsRecord(models={"ours": Measured(summary=part)}))
+    page = evaluation_view(tmp_path, scores_record({"ours": part}, {}))
     assert page.verdict == ["RewardBench 2, Math: 50.0 % [40.0, 60.0] for ours; there is no baseline to compare with."]
     assert page.findings[0].title == "ours: no score of RewardBench 2, only of Math (32)"

@@ -68,7 +68,7 @@ def test_a_model_that_judges_passes_every_probe():
     assert summary["accuracy_drop/comment_bad_good"].n == 20  # only pairs that change count
     assert summary["accuracy_drop/quoted"].n == 40
     assert summary["response_only_accuracy"].value == 0.5
-    assert {kind.adjusted_p_value for kind in result.insertion.kinds.values()} == {1.0}
+    assert {kind.adjusted_p_value for kind in result.found.insertion.kinds.values()} == {1.0}
     assert math.isnan(summary["length_correlation"].value)  # the margin never varies
 
 
@@ -79,7 +79,7 @@ def test_a_model_that_falls_for_decoration_is_found_by_the_probe_of_each():
     drops = {name: estimate.value for name, estimate in summary.items() if name.startswith("accuracy_drop/")}
     assert drops.pop("accuracy_drop/comment_bad_good") == 1  # every pair with code turns round
     assert set(drops.values()) == {0}
-    adjusted = {name: kind.adjusted_p_value for name, kind in result.insertion.kinds.items()}
+    adjusted = {name: kind.adjusted_p_value for name, kind in result.found.insertion.kinds.items()}
     assert adjusted.pop("flattery") < 0.05
     assert set(adjusted.values()) == {1.0}
     assert summary["insertion/flattery"].value == pytest.approx(2.0)  # 20 in units of a mean margin of 10
@@ -101,7 +101,7 @@ def test_probes_of_pairs_that_share_a_prompt_know_no_more_than_of_one_pair_each(
         assert found.value == pytest.approx(once[name].value, abs=0.1), name  # what is drawn depends on ids
         if once[name].high - once[name].low > 0:
             assert found.high - found.low > 0.6 * (once[name].high - once[name].low), name  # as single items: 0.4
-    for first, second in zip(alone.shortcuts.phrases.phrases, together.shortcuts.phrases.phrases, strict=True):
+    for first, second in zip(alone.found.phrases.phrases, together.found.phrases.phrases, strict=True):
         assert second.p_value == pytest.approx(first.p_value, abs=0.05)
         assert second.gain.n == 30
 

@@ -32,14 +32,14 @@ def small():
 def test_a_small_case_by_hand():
     found = find_slices(*small())
     zeal, alfa = found.found
-    assert (zeal.words, alfa.words) == ('"zeal"', '"alfa"')
+    assert (zeal.feature, alfa.feature) == ('"zeal"', '"alfa"')
     assert (zeal.favour.value, alfa.favour.value) == (5.5, -5.5)  # (5.5 - -5.5) / 2, and the other way round
     assert (zeal.only_chosen.value, zeal.only_chosen.n) == (5.5, 10)
     assert (zeal.only_rejected.value, zeal.only_rejected.n) == (-5.5, 10)
     # U = 100 of 100, by its normal approximation with a correction of one half; every test here has this p-value
     p_value = 2 * norm.sf((100 - 50 - 0.5) / math.sqrt(10 * 10 * 21 / 12))
-    assert zeal.p_value == alfa.p_value == pytest.approx(p_value)
-    assert ("begins with", "zeal") in [(kind, name) for name, kind in zeal.also]
+    assert zeal.adjusted_p_value == alfa.adjusted_p_value == pytest.approx(p_value)
+    assert ("begins with", "zeal") in [(kind, name) for name, kind in zeal.names]
     # accuracy is 1 where the chosen one has it, 0 where the rejected has it, and 1/2 where neither has: +1/2 and -1/2
     assert zeal.opposite_signs
     assert alfa.opposite_signs
@@ -77,7 +77,8 @@ def test_pairs_without_a_margin_are_left_out():
     found = find_slices(pairs, margins)
     assert (found.num_pairs, found.found) == (29, [])  # nine prompts on one side are too few
     assert find_slices(pairs, np.full(30, np.nan)).num_pairs == 0
-    assert find_slices([], np.zeros(0)) == ([], 0, 0, 0, 0)
+    nothing = find_slices([], np.zeros(0))
+    assert (nothing.found, nothing.num_tested, nothing.num_pairs) == ([], 0, 0)
 
 
 def test_equal_margins_say_nothing():
@@ -94,9 +95,9 @@ def test_a_phrase_that_a_model_favours_is_found_as_one(sign):
     has = [("to be sure" in each.chosen, "to be sure" in each.rejected) for each in pairs]
     margins = noise + sign * np.array([float(ours) - theirs for ours, theirs in has])
     found = find_slices(pairs, margins).found[0]
-    assert {found.name, *(name for name, _ in found.also)} >= {"to be", "be sure"}
+    assert {name for name, _ in found.names} >= {"to be", "be sure"}
     assert found.favour.low < sign < found.favour.high
-    assert found.p_value < 1e-6
+    assert found.adjusted_p_value < 1e-6
 
 
 def test_of_a_model_that_likes_length_only_length_is_found():
@@ -104,7 +105,7 @@ def test_of_a_model_that_likes_length_only_length_is_found():
     noise = np.random.default_rng(1).normal(0, 0.2, len(pairs))
     margins = np.array([len(each.chosen) - len(each.rejected) for each in pairs]) / 40 + noise
     found = find_slices(pairs, margins)
-    assert [each.words for each in found.found] == ["more characters"]
+    assert [each.feature for each in found.found] == ["more characters"]
     assert found.num_by_length > 10
 
 
@@ -129,6 +130,6 @@ def test_the_test_reports_no_innocent_word_where_opposite_signs_do(worlds):
     assert np.mean([len(each.found) for each in clean]) <= 0.15
     # 26 of 61 in either direction; in favour of the word, half as many
     assert 20 < np.mean([each.num_opposite_signs for each in clean]) < 32
-    found = [{each.name: each for each in world.found} for world in planted]
+    found = [{each.names[0][0]: each for each in world.found} for world in planted]
     assert all("planted" in each and each["planted"].opposite_signs for each in found)
     assert np.mean([len(each) - 1 for each in found]) <= 0.3  # beside a true one the rate allows more false ones

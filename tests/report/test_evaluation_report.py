@@ -11,7 +11,7 @@ from written_run import EVALUATION, write_run
 from align.cli.app import app
 from align.errors import RunFolderError
 from align.evaluation.record import read_record
-from align.evaluation.record.answers import Warned
+from align.evaluation.record.record import Warned
 from align.evaluation.statistics.metrics import Estimate, compare_accuracy
 from align.evaluation.suites.questions.answering import ItemResult
 from align.evaluation.suites.questions.metrics import accuracy_suite

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from align.evaluation.record.models import MergedModel, MergingRecord
+from align.evaluation.record.merging import MergedModel, MergingRecord
 from align.evaluation.statistics.metrics import Estimate
 from align.report import build_any_report
 from align.report.merging import merging_view

@@ -14,7 +14,8 @@ from written_evaluation import write_evaluation
 from written_run import EVALUATION, completion_rows, write_run
 
 from align.errors import RunFolderError
-from align.evaluation.record.models import ModelsRecord
+from align.evaluation.record import scores_record
+from align.evaluation.statistics.metrics import Estimate
 from align.report import build_comparison, build_report
 
 
@@ -40,7 +41,11 @@ def test_a_report_shows_the_recipe_the_evaluation_the_curves_and_the_completions
 
 def test_a_comparison_draws_one_line_per_run(tmp_path):
     runs = {name: write_run(tmp_path / name, seed=seed) for seed, name in enumerate(("THEIRS", "OURS"))}
-    record = ModelsRecord.model_validate({"models": EVALUATION})
+    summaries = {
+        name: {metric: Estimate(*cell) for metric, cell in each["summary"].items()}
+        for name, each in EVALUATION.items()
+    }
+    record = scores_record(summaries, {})
     page = build_comparison(runs, record, tmp_path / "new" / "comparison.html").read_text()
     legends = re.findall(r'class="legend">(.*?)</div>', page)
     assert len(legends) == 12
@@ -49,11 +54,13 @@ def test_a_comparison_draws_one_line_per_run(tmp_path):
 
 
 def test_a_page_opens_with_what_was_found(tmp_path):
-    found = {"accuracy": [0.19, 0.16, 0.22, 1000], "option_shuffle_consistency": [-0.5, -0.6, -0.4, 1000]}
-    unsure = {"accuracy": [-0.01, -0.03, 0.02, 1000]}
-    models = {name: {"summary": {"accuracy": [0.5, 0.4, 0.6, 1000]}} for name in ("before", "OURS", "THEIRS")}
-    models["OURS"]["difference_to"], models["THEIRS"]["difference_to"] = {"before": found}, {"before": unsure}
-    record = ModelsRecord.model_validate({"models": models})
+    found = {
+        "accuracy": Estimate(0.19, 0.16, 0.22, 1000),
+        "option_shuffle_consistency": Estimate(-0.5, -0.6, -0.4, 1000),
+    }
+    unsure = {"accuracy": Estimate(-0.01, -0.03, 0.02, 1000)}
+    models = {name: {"accuracy": Estimate(0.5, 0.4, 0.6, 1000)} for name in ("before", "OURS", "THEIRS")}
+    record = scores_record(models, {"OURS": {"before": found}, "THEIRS": {"before": unsure}})
     runs = {name: write_run(tmp_path / name, seed=seed) for seed, name in enumerate(("THEIRS", "OURS"))}
     page = build_comparison(runs, record, tmp_path / "page.html").read_text()
     above = "<code>OURS</code> is above <code>before</code> in accuracy: 0.19 [0.16, 0.22] on 1,000 items."

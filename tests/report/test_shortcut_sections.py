@@ -2,14 +2,13 @@ import re
 
 import pytest
 
-from align.evaluation.record import EVALUATION_FILE, read_record, write_record
-from align.evaluation.record.models import (
+from align.evaluation.record import EVALUATION_FILE, read_record, scores_record, write_record
+from align.evaluation.record.details import (
     GainOfPhrase,
     GainsOfPhrases,
-    Measured,
     MinedPhrase,
     MinedPhrases,
-    ModelsRecord,
+    OfScores,
     SliceOfPairs,
     SlicesOfPairs,
 )
@@ -35,8 +34,7 @@ def measured(*, found=(), phrases=(), mined=()):
         )
         for feature in found
     ]  # fmt: skip
-    return Measured(
-        summary={"accuracy": Estimate(0.7, 0.6, 0.8, 200)},
+    return OfScores(
         slices=SlicesOfPairs(found=slices, num_tested=90, num_by_length=3, num_opposite_signs=40, num_pairs=200),
         phrases=GainsOfPhrases(position="end", phrases=list(phrases)),
         mined=MinedPhrases(position="front", phrases=list(mined), num_slices=len(found), num_pairs=[100, 100]),
@@ -47,8 +45,9 @@ def measured(*, found=(), phrases=(), mined=()):
 def page(tmp_path):
     def write(**models):
         path = tmp_path / EVALUATION_FILE
-        write_record(path, ModelsRecord(models=models))
-        assert repr(read_record(path)) == repr(ModelsRecord(models=models))  # nan is not nan
+        record = scores_record({name: {"accuracy": Estimate(0.7, 0.6, 0.8, 200)} for name in models}, {}, models)
+        write_record(path, record)
+        assert repr(read_record(path)) == repr(record)  # nan is not nan
         return build_evaluation_report(tmp_path).read_text()
 
     return write
@@ -97,6 +96,6 @@ def test_several_models_are_told_apart(page):
 
 
 def test_a_model_without_such_measurements_has_no_section(page):
-    text = page(rm=Measured(summary={"accuracy": Estimate(0.7, 0.6, 0.8, 200)}))
+    text = page(rm=OfScores())
     assert "Slices" not in text
     assert "phrases" not in text

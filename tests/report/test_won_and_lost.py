@@ -10,7 +10,7 @@ from written_evaluation import write_evaluation, write_reward_model_evaluation
 from align.cli.evaluation import show_evaluation
 from align.errors import RunFolderError
 from align.evaluation.record import read_record
-from align.evaluation.record.answers import PairedAnswers
+from align.evaluation.record.record import PairedAnswers
 from align.evaluation.statistics.metrics import compare_accuracy
 from align.report.evaluation.items import list_changes
 from align.report.evaluation.page import evaluation_view
@@ -72,8 +72,8 @@ def test_a_pair_that_a_reward_model_did_not_score_is_not_wrong(tmp_path):
 def test_few_prompts_with_many_pairs_are_few(tmp_path):
     folder = write_reward_model_evaluation(tmp_path / "x")
     record = read_record(folder / "evaluation.json")
-    for model in record.models.values():
-        model.summary["accuracy"] = model.summary["accuracy"]._replace(n=60)
+    for cells in record.suites["scores"].values():
+        cells["accuracy"] = cells["accuracy"]._replace(n=60)
     found = [finding.title for finding in evaluation_view(folder, record).findings]
     assert "edits: pairs of only 60 prompts" in found
 

@@ -15,7 +15,7 @@ from pydantic import Field, JsonValue, ValidationError
 from align.console import say
 from align.errors import UserError
 from align.evaluation.divided.division import Ask, Asked, Division, EndOfPart, Launched, dividing
-from align.evaluation.record.answers import Part
+from align.evaluation.record.parts import Part
 from align.models.answer_cache import AnswerCache
 from align.models.policies.answer_keys import digest
 from align.secrets import mask

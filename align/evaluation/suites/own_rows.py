@@ -10,11 +10,11 @@ from align.data.questions.templates import PromptTemplate
 from align.errors import UserError
 from align.evaluation.asked_models import check_tokens, find_reference, open_judge, open_policy
 from align.evaluation.asking import Asking, KeptAnswers, Subject, model_scores
-from align.evaluation.engine import JUDGE, REFERENCE, Beside, Evaluation, Record, source
+from align.evaluation.engine import JUDGE, REFERENCE, Beside, Evaluation, Found, source
 from align.evaluation.prompting import prompting
-from align.evaluation.record.answers import AboutSuite, Items, PairedAnswers, Prompted, SuiteRecord, Warned
+from align.evaluation.record import Record
+from align.evaluation.record.record import About, Items, PairedAnswers, Profile, Warned
 from align.evaluation.results import arrange, pair_answers
-from align.evaluation.statistics.glossary import Meaning
 from align.evaluation.statistics.group_metrics import SPREADS
 from align.evaluation.suite import Loaded, Measured, Reading, RowSuite
 from align.models.checkpoint import Checkpoint, load_tokenizer
@@ -128,12 +128,12 @@ class OwnRowsEvaluation(Evaluation):
                 tokenizer=tokenizer,
             )
 
-    def record(self, run: Mapping[str, Any], helpers: Mapping[str, Checkpoint]) -> Record:
+    def record(self, run: Mapping[str, Any], helpers: Mapping[str, Checkpoint]) -> Found:
         """Arranges what was measured."""
         suite, loaded, tags = self.suite, self.loaded, self.prompting.response_format
         first = next(iter(self.measured.values()))
         own = {name: getattr(self.options, name) for name in suite.own}
-        about = AboutSuite(
+        about = About(
             **run,
             suites=[suite.name],
             data=Items(
@@ -146,7 +146,7 @@ class OwnRowsEvaluation(Evaluation):
             ),
             rows=suite.rows,
             headline=list(suite.headline),
-            profile=Prompted(
+            profile=Profile(
                 **asdict(self.decoded),
                 conversational=self.prompting.conversational,
                 system_prompt=self.prompting.system_prompt,
@@ -158,11 +158,10 @@ class OwnRowsEvaluation(Evaluation):
         )
         if JUDGE in helpers:
             about.judge = source(helpers[JUDGE])
-        arranged = arrange({name: {suite.name: each} for name, each in self.measured.items()})
-        arranged["glossary"] |= {name: Meaning(*words) for name, words in suite.meanings.items()}
-        record = SuiteRecord(
+        record = Record(
+            kind="suite",
             about=about,
-            **arranged,
+            **arrange({name: {suite.name: each} for name, each in self.measured.items()}, suite.meanings),
             paired=list(self._pairs()),
             shares=[
                 *(name for name, mean in first.means.items() if mean.bounds == SHARE and min(mean.weights) > 0),

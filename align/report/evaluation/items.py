@@ -1,12 +1,12 @@
 """Items of an evaluation as its page shows them: which ones, and what each model did with them."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from align.errors import RunFolderError
-from align.evaluation.record.answers import PairedAnswers
+from align.evaluation.record.record import PairedAnswers
 from align.report.evaluation.view import Item, Listing, Option, Side
 from align.report.run.completions import shorten
 from align.report.thumbnails import Thumbnails
@@ -99,15 +99,22 @@ def pick(
     return found
 
 
-def outcomes(rows: Sequence[Row], paired: Sequence[PairedAnswers]) -> Iterator[tuple[str, list[str]]]:
-    """Yields reasons: won, lost, answers that change with the order of the options, wrong, right."""
-    for pair in paired[:1]:
-        yield "won", pair.wins
-        yield "lost", pair.losses
-    changes = [row for row in rows if row.get("consistent") is not None and row["consistent"] < 1]
-    yield "answer changes", [str(row["id"]) for row in changes]
+def pick_outcomes(
+    path: Path,
+    models: Sequence[str],
+    paired: Sequence[PairedAnswers],
+    show: Callable[[dict[str, list[Row]]], Shown],
+    needs: Sequence[str] = (),
+) -> list[Item]:
+    """Picks items won, lost, with answers that change with the order of the options, wrong, right."""
+    rows = read_items(path, ("id", "model", "sample", "correct", "consistent"), needs=needs)
+    first = [row for row in rows if row["model"] == models[0] and not row.get("sample")]
+    reasons = [("won", paired[0].wins), ("lost", paired[0].losses)] if paired else []
+    changes = [row for row in first if row.get("consistent") is not None and row["consistent"] < 1]
+    reasons.append(("answer changes", [str(row["id"]) for row in changes]))
     for reason, is_right in (("wrong", False), ("right", True), ("item", None)):
-        yield reason, [str(row["id"]) for row in rows if row.get("correct") is is_right]
+        reasons.append((reason, [str(row["id"]) for row in first if row.get("correct") is is_right]))
+    return pick(path, models, reasons, show)
 
 
 def cut(text: str | None) -> str:

@@ -1,12 +1,11 @@
 """Estimates by metric and model, arranged as tables, charts and sentences."""
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from align.evaluation.record.answers import Answers, among_all
-from align.evaluation.record.models import ModelsRecord
+from align.evaluation.record import Record
 from align.evaluation.statistics.glossary import Meaning, better_of, entry_of
 from align.evaluation.statistics.metrics import Estimate, num_decimals
 from align.report.charts.drawing import Chart
@@ -145,25 +144,31 @@ class Numbers(NamedTuple):
         return compared(model, ours, baseline, theirs, difference, is_share=is_share, show=show)
 
 
-def collect(record: Answers | ModelsRecord, words: Words) -> Numbers:
+def collect(record: Record, words: Words) -> Numbers:
     """Arranges what was measured."""
-    values: dict[str, dict[str, Estimate | None]] = {}
-    differences: dict[str, dict[str, Estimate | None]] = {}
-    if isinstance(record, ModelsRecord):
-        for name, model in record.models.items():
-            values[name] = all_known(model.summary)
-            differences |= {f"{name} - {other}": all_known(cells) for other, cells in model.difference_to.items()}
-        return Numbers(list(values), values, differences, words)
-    names = [model.name for model in record.about.models]
-    values = {name: {} for name in names}
-    for suite, by_model in record.suites.items():
-        for name, cells in by_model.items():
-            found = {among_all(suite, metric): cell for metric, cell in cells.items()}
-            values.setdefault(name, {}).update(all_known(found))
-    for row in record.comparisons:
-        pair = differences.setdefault(f"{row.model} - {row.baseline}", {})
-        pair[among_all(row.suite, row.metric)] = known(row.difference)
-    return Numbers(names, values, differences, words)
+    differences = {f"{model} - {other}": all_known(cells) for (model, other), cells in record.differences().items()}
+    return Numbers(record.names, {name: all_known(record.summary(name)) for name in record.names}, differences, words)
+
+
+def verdicts(
+    numbers: Numbers,
+    labels: Mapping[str, str],
+    shares: Collection[str],
+    more: Callable[[str, str], str] = lambda metric, baseline: "",
+    show: Callable[[Estimate], str] | None = None,
+) -> Iterator[str]:
+    """Says of each metric, by its label, what the first model has, beside each baseline, and `more` of the two."""
+    model, *baselines = numbers.names
+    for metric, label in labels.items():
+        ours, is_share = numbers.of_first(metric), metric in shares
+        if ours is None:
+            yield f"{label}: not measured."
+        elif not baselines:
+            shown = in_percent(ours) if is_share else ours
+            yield f"{label}: {shown} for {model}; there is no baseline to compare with."
+        for baseline in baselines:
+            if told := numbers.told(metric, baseline, is_share=is_share, show=show):
+                yield f"{label}: {told}{more(metric, baseline)}."
 
 
 def main_charts(metrics: Sequence[str], numbers: Numbers, shares: Collection[str]) -> list[Chart]:

@@ -5,18 +5,9 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, Record, read_record
-from align.evaluation.record.answers import (
-    Answers,
-    AskedModel,
-    Decoded,
-    PairsRecord,
-    PolicyRecord,
-    PromptsRecord,
-    SuiteRecord,
-    Warned,
-)
-from align.evaluation.record.models import ModelsRecord
+from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, SCORES, Record, read_record
+from align.evaluation.record.record import About, AskedModel, Profile, Warned
+from align.evaluation.statistics.glossary import glossary
 from align.report.evaluation.items import count, list_changes
 from align.report.evaluation.measured import (
     Numbers,
@@ -33,7 +24,7 @@ from align.report.evaluation.measured import (
 from align.report.evaluation.pairs import of_pairs
 from align.report.evaluation.prompts import of_prompts
 from align.report.evaluation.questions import of_questions
-from align.report.evaluation.reward_model import reward_model_view
+from align.report.evaluation.reward_model import of_scores
 from align.report.evaluation.suite import of_suite
 from align.report.evaluation.view import SUITES, EvaluationView, Grid, Own, Section
 from align.report.page import write_page
@@ -41,11 +32,12 @@ from align.report.run.facts import flat
 from align.report.run.finding import Finding
 
 _FEW = 100  # items; a share of one half is then known to within 10 points
-_PARTS: dict[type[Answers], Callable[[Path, Any, Numbers], Own]] = {
-    PolicyRecord: of_questions,
-    PromptsRecord: of_prompts,
-    PairsRecord: of_pairs,
-    SuiteRecord: of_suite,
+_PARTS: dict[str, Callable[[Path, Record, Numbers], Own]] = {
+    "policy": of_questions,
+    "prompts": of_prompts,
+    "pairs": of_pairs,
+    "suite": of_suite,
+    SCORES: of_scores,
 }
 
 
@@ -57,12 +49,12 @@ def build_evaluation_report(folder: Path, out: Path | None = None) -> Path:
 
 def evaluation_view(folder: Path, record: Record) -> EvaluationView:
     """Arranges what a folder holds."""
-    if isinstance(record, ModelsRecord):
-        return reward_model_view(folder, record)
-    about, words = record.about, Words(record.glossary, record.sides if isinstance(record, PromptsRecord) else {})
+    about = record.about
+    words = Words(glossary("reward_model") if record.kind == SCORES else record.glossary, record.sides)
     numbers = collect(record, words)
-    own = _PARTS[type(record)](folder / ITEMS_FILE, record, numbers)
+    own = _PARTS[record.kind](folder / ITEMS_FILE, record, numbers)
     names = [f"{each.name} (control)" if each.role == "control" else each.name for each in about.models]
+    command = {"Command": shlex.join(about.command)} if about.command else {}
     versions = (f"{name} {value}" for name, value in about.versions.items() if value is not None)
     return EvaluationView(
         title=f"{names[0]} against {', '.join(names[1:])}" if names[1:] else f"Evaluation of {names[0]}",
@@ -72,10 +64,10 @@ def evaluation_view(folder: Path, record: Record) -> EvaluationView:
         compared=count_compared(numbers.differences),
         charts=main_charts(own.headline, numbers, own.shares),
         facts=_facts(about, own),
-        models=_models(about.models),
-        details={"Command": shlex.join(about.command), **own.details, "Versions": "\n".join(versions)},
+        models=own.models or _models(about.models),
+        details={**command, **own.details, **({"Versions": "\n".join(versions)} if about.versions else {})},
         sections=[*(suite_sections(record, words, own.shares) if own.by_suite else ()), *own.sections],
-        listings=list_changes(record.paired),
+        listings=[*list_changes(record.paired), *own.listings],
         items=own.items,
         items_note=own.items_note,
     )
@@ -96,7 +88,7 @@ def few_items(count: int, noun: str) -> Iterator[Finding]:
         )
 
 
-def suite_sections(record: Answers, words: Words, shares: Collection[str]) -> Iterator[Section]:
+def suite_sections(record: Record, words: Words, shares: Collection[str]) -> Iterator[Section]:
     """Yields a section for each suite: a chart for each family of its metrics, and all of them as a table."""
     for name, suite in record.suites.items():
         metrics = list(dict.fromkeys(metric for cells in suite.values() for metric in cells))
@@ -131,8 +123,10 @@ def _within(suite: str, label: str) -> str:
     return "all" if label == suite else label.removeprefix(f"{suite}/")
 
 
-def _facts(about: Any, own: Own) -> dict[str, str]:
+def _facts(about: About, own: Own) -> dict[str, str]:
     data = about.data
+    if not about.created:  # of reward models the file does not say more
+        return dict(own.facts)
     facts = {
         "Data": f"{data.path or 'of the suite'}" + (f" ({data.split})" if data.split else ""),
         "Fingerprint of the data": data.fingerprint[:12],
@@ -148,7 +142,7 @@ def _facts(about: Any, own: Own) -> dict[str, str]:
     return facts | {"Written": about.created.replace("T", " ")[:19], "Time": f"{about.seconds:.0f} s"}
 
 
-def _decoding(profile: Decoded) -> dict[str, str]:
+def _decoding(profile: Profile) -> dict[str, str]:
     how = f"temperature {profile.temperature}, top_p {profile.top_p}" if profile.temperature else "greedy"
     return {
         "Decoding": f"{how}, {count(profile.num_samples, 'sample')}",

@@ -4,24 +4,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from align.evaluation.record.answers import PairsRecord
+from align.evaluation.record import Record
 from align.report.charts.axis import format_number
-from align.report.evaluation.items import Row, Shown, cut, note_items, outcomes, pick, read_items
-from align.report.evaluation.measured import Numbers, in_percent
+from align.report.evaluation.items import Row, Shown, cut, note_items, pick_outcomes
+from align.report.evaluation.measured import Numbers, in_percent, verdicts
 from align.report.evaluation.view import Option, Own, Side
 from align.report.run.finding import Finding, percent
 
-_PICKING = ("id", "model", "correct")
 SHARES = ("implicit_reward_accuracy", "judged_", "judge_", "worst_group")  # how their names begin
-ACCURACIES = ("implicit_reward_accuracy", "implicit_reward_accuracy/marked")
+ACCURACIES = {
+    "implicit_reward_accuracy": "Implicit-reward accuracy, whole responses",
+    "implicit_reward_accuracy/marked": "Implicit-reward accuracy, marked tokens",
+}
 _OFTEN = 0.2  # share of pairs where the order of the responses changes a judge's answer
 
 
-def of_pairs(path: Path, record: PairsRecord, numbers: Numbers) -> Own:
+def of_pairs(path: Path, record: Record, numbers: Numbers) -> Own:
     """Arranges what the page has of its own."""
     measured = list(numbers.values[numbers.names[0]])
-    rows = [row for row in read_items(path, _PICKING, needs=("correct",)) if row["model"] == numbers.names[0]]
-    picked = pick(path, numbers.names, outcomes(rows, record.paired), _item)
+    picked = pick_outcomes(path, numbers.names, record.paired, _item, needs=("correct",))
     return Own(
         noun="pairs",
         headline=[metric for metric in measured if metric in ACCURACIES or metric.startswith("judged_win_rate/")],
@@ -36,7 +37,7 @@ def of_pairs(path: Path, record: PairsRecord, numbers: Numbers) -> Own:
 
 def _verdict(numbers: Numbers) -> Iterator[str]:
     model, *baselines = numbers.names
-    alone = numbers.of_first(ACCURACIES[0])
+    alone = numbers.of_first("implicit_reward_accuracy")
     if not baselines and alone is not None:
         yield f"{model} prefers the chosen response more than its reference does in {in_percent(alone)} of pairs."
     changes = [numbers.of_first(f"logp_change/{side}") for side in ("chosen", "rejected")]
@@ -46,10 +47,9 @@ def _verdict(numbers: Numbers) -> Iterator[str]:
             f"Both responses became less likely than under the reference, in nats: the chosen one {chosen}, the "
             f"rejected one {rejected}."
         )
-    for baseline in baselines:
-        for metric, words in zip(ACCURACIES, ("whole responses", "marked tokens"), strict=True):
-            if told := numbers.told(metric, baseline, is_share=True):
-                yield f"Implicit-reward accuracy, {words}: {told}."
+    if baselines:
+        known = {metric: label for metric, label in ACCURACIES.items() if numbers.of_first(metric) is not None}
+        yield from verdicts(numbers, known, known)
     for metric, cell in numbers.values[model].items():
         if metric.startswith("judged_win_rate/") and cell is not None:
             other = metric.partition("/")[2]

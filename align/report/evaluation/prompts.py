@@ -4,26 +4,32 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from align.evaluation.record.answers import MeasuredReward, PromptsRecord
+from align.evaluation.record import Record
+from align.evaluation.record.record import MeasuredReward
 from align.report.charts.axis import format_number
 from align.report.evaluation.items import Row, Shown, cut, note_items, pick, read_items
-from align.report.evaluation.measured import Numbers, in_percent
+from align.report.evaluation.measured import Numbers, verdicts
 from align.report.evaluation.view import Item, Own, Side
 from rewards.running.protocol import HIGHER, NEITHER
 
 _MOST_EACH, _MOST_VALUES = 10, 8
 
 
-def of_prompts(path: Path, record: PromptsRecord, numbers: Numbers) -> Own:
+def of_prompts(path: Path, record: Record, numbers: Numbers) -> Own:
     """Arranges what the page has of its own."""
-    about = record.about
+    about, model = record.about, numbers.names[0]
     side = next(iter(record.sides.values()), HIGHER)
     picked = _pick(path, record, numbers.names, side)
     return Own(
         noun="prompts",
         headline=[name for suite in about.suites for name in _whole(record, suite)],
         shares=record.shares,
-        verdict=_verdict(record, numbers),
+        verdict=verdicts(
+            numbers,
+            {f"reward/{suite}": suite for suite in about.suites},
+            record.shares,
+            lambda metric, baseline: _counts(record, metric, model, baseline),
+        ),
         facts={"Rewards": "; ".join(map(_reward, about.rewards))},
         by_suite=bool(about.data.groups),
         items=picked,
@@ -38,35 +44,20 @@ def of_prompts(path: Path, record: PromptsRecord, numbers: Numbers) -> Own:
     )
 
 
-def _whole(record: PromptsRecord, suite: str) -> list[str]:
+def _whole(record: Record, suite: str) -> list[str]:
     """Lists the metrics of a reward over all prompts."""
     measured = dict.fromkeys(metric for cells in record.suites.get(suite, {}).values() for metric in cells)
     return [metric for metric in measured if metric.endswith(f"/{suite}")]
 
 
-def _verdict(record: PromptsRecord, numbers: Numbers) -> Iterator[str]:
-    model, *baselines = numbers.names
-    for suite in record.about.suites:
-        metric = f"reward/{suite}"
-        ours, is_share = numbers.of_first(metric), metric in record.shares
-        if ours is None:
-            yield f"{suite}: no value was given."
-        elif not baselines:
-            shown = in_percent(ours) if is_share else str(ours)
-            yield f"{suite}: {shown} for {model}; there is no baseline to compare with."
-        for baseline in baselines:
-            if told := numbers.told(metric, baseline, is_share=is_share):
-                yield f"{suite}: {told}{_counts(record, metric, model, baseline)}"
-
-
-def _counts(record: PromptsRecord, metric: str, model: str, baseline: str) -> str:
+def _counts(record: Record, metric: str, model: str, baseline: str) -> str:
     row = next(
         (row for row in record.paired if (row.model, row.baseline, row.metric) == (model, baseline, metric)), None
     )
     if row is None:
-        return "."
+        return ""
     first, second = differ_words(record.sides[metric.partition("/")[2]])
-    return f"; prompts {first}: {len(row.wins):,}, {second}: {len(row.losses):,}."
+    return f"; prompts {first}: {len(row.wins):,}, {second}: {len(row.losses):,}"
 
 
 def _reward(reward: MeasuredReward) -> str:
@@ -75,7 +66,7 @@ def _reward(reward: MeasuredReward) -> str:
     return f"{reward.name} ({', '.join(parts)}{right})"
 
 
-def _pick(path: Path, record: PromptsRecord, models: Sequence[str], side: str) -> list[Item]:
+def _pick(path: Path, record: Record, models: Sequence[str], side: str) -> list[Item]:
     """Picks prompts: more, less of the first reward than the first baseline, then the lowest and the highest ones."""
     rewards = record.about.rewards
     if not rewards:
@@ -92,7 +83,7 @@ def differ_words(side: str) -> tuple[str, str]:
 
 
 def _reasons(
-    rows: Sequence[Row], record: PromptsRecord, first: str, reasons: tuple[str, str]
+    rows: Sequence[Row], record: Record, first: str, reasons: tuple[str, str]
 ) -> Iterator[tuple[str, list[str]]]:
     for pair in [pair for pair in record.paired if pair.metric == first][:1]:
         yield reasons[0], pair.wins

@@ -3,26 +3,17 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
 
-from align.evaluation.record.answers import (
-    AttemptsRule,
-    Audit,
-    BestOfN,
-    ModelAudit,
-    OfDifficulty,
-    PolicyRecord,
-    Profile,
-    ThresholdRule,
-    among_all,
-)
+from align.evaluation.record import Record
+from align.evaluation.record.details import AttemptsRule, BestOfN, ModelAudit, OfDifficulty, Optimum, ThresholdRule
+from align.evaluation.record.record import Profile, among_all
 from align.evaluation.statistics.metrics import Estimate
 from align.report.charts.axis import format_number
 from align.report.charts.curve import Curve, draw_curves
-from align.report.charts.drawing import NUM_COLOURS
+from align.report.charts.drawing import NUM_COLOURS, Chart
 from align.report.evaluation.items import Row as ItemRow
-from align.report.evaluation.items import Shown, count, cut, note_items, outcomes, pick, read_items
-from align.report.evaluation.measured import Cells, Numbers, in_percent, known
+from align.report.evaluation.items import Shown, count, cut, note_items, pick_outcomes
+from align.report.evaluation.measured import Cells, Numbers, known, verdicts
 from align.report.evaluation.view import SUITES, Grid, Item, Option, Own, Section, Side
 from align.report.run.finding import Finding, percent
 from align.report.run.tables import Row, Table
@@ -36,7 +27,6 @@ _HEADLINE = (
 )  # fmt: skip
 _VERDICTS = ("accuracy", "option_shuffle_consistency", "trace_reliance", "modality_reliance/no_images")
 _SHARES_OF_OTHERS = ("acc", "acc_norm", "exact_match")
-_PICKING = ("id", "model", "sample", "correct", "consistent")
 _HALF = 0.5
 _WIDE = 0.05  # half an interval around a difference
 _LETTER_GAP = 0.15  # total variation between the letters answered and those of the gold
@@ -55,24 +45,30 @@ _OTHER_IMAGES = {
     "blank_images": "with blank images",
     "shuffled_frames": "with shuffled frames",
 }
-T = TypeVar("T")
 
 
-def of_questions(path: Path, record: PolicyRecord, numbers: Numbers) -> Own:
+def of_questions(path: Path, record: Record, numbers: Numbers) -> Own:
     """Arranges what the page has of its own."""
-    about, picked = record.about, pick_items(path, numbers.names, record)
+    about, picked, model = record.about, pick_items(path, numbers.names, record), numbers.names[0]
+    told = {metric: numbers.words.label(metric) for metric in _VERDICTS if numbers.of_first(metric) is not None}
+    profile = about.profile
     return Own(
         noun="questions",
         headline=_present(record, numbers.values),
         shares=_shares(record),
-        verdict=_verdict(record, numbers),
+        verdict=verdicts(
+            numbers,
+            told,
+            told,
+            lambda metric, baseline: _changes(record, model, baseline) if metric == "accuracy" else "",
+        ),
         findings=find_problems(about.data.questions, numbers.values, numbers.differences),
         facts={
             "Options that may not be moved": str(about.data.unshufflable),
-            "Shuffles per question": str(about.profile.num_shuffles),
+            "Shuffles per question": str(profile.num_shuffles if profile else 0),
             "Suites": ", ".join(about.suites),
         },
-        details={"Prompt": _prompt(about.profile)},
+        details={"Prompt": _prompt(profile)} if profile else {},
         sections=[
             *best_of_n_section(record.curves),
             *audit_section(record.audits),
@@ -89,14 +85,12 @@ def of_questions(path: Path, record: PolicyRecord, numbers: Numbers) -> Own:
     )
 
 
-def pick_items(path: Path, models: Sequence[str], record: PolicyRecord) -> list[Item]:
+def pick_items(path: Path, models: Sequence[str], record: Record) -> list[Item]:
     """Picks questions: won, lost, with answers that change with the order of the options, wrong, right."""
-    rows = read_items(path, _PICKING, needs=("correct",))
-    first = [row for row in rows if row["model"] == models[0] and not row.get("sample")]
-    return pick(path, models, outcomes(first, record.paired), _item)
+    return pick_outcomes(path, models, record.paired, _item, needs=("correct",))
 
 
-def _present(record: PolicyRecord, values: Cells) -> list[str]:
+def _present(record: Record, values: Cells) -> list[str]:
     """Lists the headline's metrics that were measured; of other suites the first metric stands for all."""
     measured = {metric for cells in values.values() for metric, cell in cells.items() if cell is not None}
     firsts = [
@@ -107,7 +101,7 @@ def _present(record: PolicyRecord, values: Cells) -> list[str]:
     return [metric for metric in (*_HEADLINE, *firsts) if metric in measured]
 
 
-def _shares(record: PolicyRecord) -> set[str]:
+def _shares(record: Record) -> set[str]:
     """Lists the metrics that are shares, or differences of shares; of another harness's those that count rows."""
     return {
         name
@@ -119,18 +113,7 @@ def _shares(record: PolicyRecord) -> set[str]:
     }
 
 
-def _verdict(record: PolicyRecord, numbers: Numbers) -> Iterator[str]:
-    model, *baselines = numbers.names
-    if not baselines and (alone := numbers.of_first("accuracy")) is not None:
-        yield f"{model} is right on {in_percent(alone)} of items; there is no baseline to compare with."
-    for baseline in baselines:
-        for metric in _VERDICTS:
-            if told := numbers.told(metric, baseline, is_share=True):
-                changes = _changes(record, model, baseline) if metric == "accuracy" else ""
-                yield f"{numbers.words.label(metric)}: {told}{changes}."
-
-
-def _changes(record: PolicyRecord, model: str, baseline: str) -> str:
+def _changes(record: Record, model: str, baseline: str) -> str:
     row = next((row for row in record.paired if (row.model, row.baseline) == (model, baseline)), None)
     if row is None:
         return ""
@@ -254,39 +237,65 @@ def best_of_n_section(curves: Sequence[BestOfN]) -> list[Section]:
     return [Section("Best of n: proxy against gold", note, charts)]
 
 
+Part = tuple[str, str, Estimate, str]  # label, meaning, estimate, which side is better
+Word = tuple[str, str]  # label and text
+
+
+def _of_audits(
+    title: str,
+    note: str,
+    audits: Sequence[ModelAudit],
+    parts: Callable[[ModelAudit], Sequence[Part]],
+    counted: str,
+    words: Callable[[ModelAudit], Sequence[Word]],
+    charts: Sequence[Chart] = (),
+) -> list[Section]:
+    """Arranges parts of audits by label as a table, and words as a grid; nothing where no audit has a part."""
+    columns = [f"{row.model}: {row.verifier}" for row in audits]
+    found = [{(label, meaning, better): cell for label, meaning, cell, better in parts(row)} for row in audits]
+    rows = [
+        Row(*key[:2], [known(each[key]) if key in each else None for each in found], key[2])
+        for key in dict.fromkeys(key for each in found for key in each)
+    ]
+    if not rows:
+        return []
+    said = [dict(words(row)) for row in audits]
+    lines = [
+        [label, *(each.get(label, "") for each in said)] for label in dict.fromkeys(k for each in said for k in each)
+    ]
+    grids = [Grid([counted, *columns], lines)] if lines else []
+    return [Section(title, note, charts, Table(columns, rows, len(columns)), grids)]
+
+
 def audit_section(audits: Sequence[ModelAudit]) -> list[Section]:
     """Tabulates how far a verifier can be trusted, and how many attempts pay at each cost of a false positive."""
-    if not audits:
-        return []
-    columns = _columns(audits)
-    labels = _audited(audits[0])
-    rows = [Row(label, meaning, [known(_audited(row)[label, meaning]) for row in audits]) for label, meaning in labels]
     charts = [
         draw_curves(
-            f"Utility of repeated attempts, {name}",
+            f"Utility of repeated attempts, {row.model}: {row.verifier}",
             "Expected worth of answering: 1 for a right answer that is accepted, minus the cost for a wrong one.",
             lines,
             "attempts at most",
             share=False,
         )
-        for name, row in zip(columns, audits, strict=True)
+        for row in audits
         if (lines := _utilities(row))
     ]
-    costs = sorted({best.cost for row in audits for best in row.optimal_attempts})
-    optimal = [[f"{cost:g}", *(_optimum(row, cost) for row in audits)] for cost in costs]
-    grids = [Grid(["Cost of a false positive", *columns], optimal)] if optimal else []
     note = "Repeated attempts until the verifier accepts one. Its false positives cap what sampling can reach."
-    return [Section("Audit of the verifier", note, charts, Table(columns, rows, len(columns)), grids)]
-
-
-def _audited(audit: Audit) -> dict[tuple[str, str], Estimate]:
-    return {
-        ("Attempts that are right", "before the verifier looks at them"): audit.prior,
-        ("Attempts accepted", "the part that the verifier lets through"): audit.accepted,
-        ("Right attempts accepted", "true-positive rate"): audit.true_positive_rate,
-        ("Wrong attempts accepted", "false-positive rate"): audit.false_positive_rate,
-        ("Ceiling", "accuracy of accepted answers however many attempts are made"): audit.ceiling,
-    }
+    return _of_audits(
+        "Audit of the verifier",
+        note,
+        audits,
+        lambda audit: [
+            ("Attempts that are right", "before the verifier looks at them", audit.prior, ""),
+            ("Attempts accepted", "the part that the verifier lets through", audit.accepted, ""),
+            ("Right attempts accepted", "true-positive rate", audit.true_positive_rate, ""),
+            ("Wrong attempts accepted", "false-positive rate", audit.false_positive_rate, ""),
+            ("Ceiling", "accuracy of accepted answers however many attempts are made", audit.ceiling, ""),
+        ],
+        "Cost of a false positive",
+        lambda audit: [(f"{best.cost:g}", _optimum(best)) for best in audit.optimal_attempts],
+        charts,
+    )
 
 
 def _curve(row: BestOfN, cells: Sequence[Estimate], label: str, colour: int, dashed: bool) -> Curve | None:
@@ -306,79 +315,60 @@ def _utilities(row: ModelAudit) -> list[Curve]:
     return lines
 
 
-def _optimum(row: ModelAudit, cost: float) -> str:
-    best = next((best for best in row.optimal_attempts if best.cost == cost), None)
-    if best is None:
-        return "not measured"
-    attempts = best.attempts
-    worth = "" if best.utility is None else f", worth {format_number(best.utility)}"
-    if attempts == 0:
+def _optimum(best: Optimum) -> str:
+    if best.attempts == 0:
         return "do not answer"
-    return f"as many as can be paid{worth}" if attempts is None else f"{attempts} attempts{worth}"
+    worth = "" if best.utility is None else f", worth {format_number(best.utility)}"
+    return f"as many as can be paid{worth}" if best.attempts is None else f"{best.attempts} attempts{worth}"
 
 
 def difficulty_section(audits: Sequence[ModelAudit]) -> list[Section]:
     """Tabulates how much of what is wrong a verifier accepts, by the share of a question's samples that are right."""
-    parts = _by_label(audits, lambda audit: [(name_difficulty(each), each) for each in audit.by_difficulty])
-    if not parts:
-        return []
-    rows = [
-        Row(label, meaning, [None if each is None else known(read(each)) for each in found])
-        for meaning, read in (
-            ("wrong attempts accepted", lambda each: each.false_positive_rate),
-            ("right attempts accepted", lambda each: each.true_positive_rate),
-        )
-        for label, found in parts.items()
-    ]
     note = (
         "Questions by how many of their samples are right; intervals are over questions. Where a verifier accepts "
         "much of what is wrong on hard questions, more attempts there bring wrong answers."
     )
-    counts = [
-        [label, *("" if each is None else f"{each.questions:,}" for each in found)] for label, found in parts.items()
-    ]
-    columns = _columns(audits)
-    return [
-        Section(
-            "The verifier by difficulty",
-            note,
-            [],
-            Table(columns, rows, len(columns)),
-            [Grid(["Questions", *columns], counts)],
-        )
-    ]
+    return _of_audits(
+        "The verifier by difficulty",
+        note,
+        audits,
+        lambda audit: [
+            *((name_difficulty(each), "wrong attempts accepted", each.false_positive_rate, "")
+              for each in audit.by_difficulty),
+            *((name_difficulty(each), "right attempts accepted", each.true_positive_rate, "")
+              for each in audit.by_difficulty),
+        ],
+        "Questions",
+        lambda audit: [(name_difficulty(each), f"{each.questions:,}") for each in audit.by_difficulty],
+    )  # fmt: skip
 
 
 def abstention_section(audits: Sequence[ModelAudit]) -> list[Section]:
     """Tabulates how often is answered, and how often rightly, if the verifier must accept first."""
-    attempts = _by_label(
-        audits, lambda audit: [(f"first accepted of {each.attempts:,}", each) for each in audit.if_accepted]
-    )
-    precise = _by_label(
-        audits,
-        lambda audit: [(f"best score, for precision {each.precision:g}", each) for each in audit.above_threshold],
-    )
-    rows = [row for label, rules in attempts.items() for row in _of_rule(label, rules)]
-    rows += [row for label, rules in precise.items() for row in _of_rule(label, rules)]
-    if not rows:
-        return []
-    columns = _columns(audits)
-    thresholds = [
-        [label, *("not measured" if each is None else say_threshold(each.threshold) for each in rules)]
-        for label, rules in precise.items()
-    ]
     note = (
         "Answer only what the verifier accepts, else abstain. A threshold is set on one random half of the questions, "
         "as the lowest with the precision asked for, and measured on the other half."
     )
-    grids = [Grid(["Threshold", *columns], thresholds)] if thresholds else []
-    return [Section("When to answer", note, [], Table(columns, rows, len(columns)), grids)]
+
+    def rules(audit: ModelAudit) -> Iterator[Part]:
+        found: list[tuple[str, AttemptsRule | ThresholdRule]] = [*_precise(audit)]
+        found[:0] = [(f"first accepted of {each.attempts:,}", each) for each in audit.if_accepted]
+        for label, rule in found:
+            yield label, "questions answered", rule.coverage, ""
+            yield label, "of these, right", rule.accuracy, "higher"
+
+    return _of_audits(
+        "When to answer",
+        note,
+        audits,
+        lambda audit: list(rules(audit)),
+        "Threshold",
+        lambda audit: [(label, say_threshold(each.threshold)) for label, each in _precise(audit)],
+    )
 
 
-def _of_rule(label: str, rules: Sequence[AttemptsRule | ThresholdRule | None]) -> tuple[Row, Row]:
-    coverage = [None if each is None else known(each.coverage) for each in rules]
-    accuracy = [None if each is None else known(each.accuracy) for each in rules]
-    return Row(label, "questions answered", coverage), Row(label, "of these, right", accuracy, "higher")
+def _precise(audit: ModelAudit) -> list[tuple[str, ThresholdRule]]:
+    return [(f"best score, for precision {each.precision:g}", each) for each in audit.above_threshold]
 
 
 def name_difficulty(part: OfDifficulty) -> str:
@@ -398,16 +388,3 @@ def name_difficulty(part: OfDifficulty) -> str:
 def say_threshold(threshold: float | None) -> str:
     """Writes a threshold."""
     return "no score reaches it" if threshold is None else f"from {format_number(threshold)}"
-
-
-def _columns(audits: Sequence[ModelAudit]) -> list[str]:
-    return [f"{row.model}: {row.verifier}" for row in audits]
-
-
-def _by_label(
-    audits: Sequence[ModelAudit], read: Callable[[ModelAudit], Sequence[tuple[str, T]]]
-) -> dict[str, list[T | None]]:
-    """Arranges parts of several audits by label, None where an audit has none of this label."""
-    found = [dict(read(audit)) for audit in audits]
-    labels = dict.fromkeys(label for each in found for label in each)
-    return {label: [each.get(label) for each in found] for label in labels}

@@ -1,81 +1,60 @@
 """The page of evaluated reward models."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from align.evaluation.record.models import Measured, ModelsRecord, Scored
-from align.evaluation.statistics.glossary import REWARD_MODEL_GLOSSARY
+from align.evaluation.record import Record
+from align.evaluation.record.details import OfScores, Scored
 from align.evaluation.statistics.metrics import Estimate
 from align.report.charts.curve import Curve, draw_curves
 from align.report.charts.drawing import Chart
 from align.report.evaluation.items import count, list_names, read_lines
-from align.report.evaluation.measured import (
-    Cells,
-    Numbers,
-    Words,
-    arrange,
-    collect,
-    count_compared,
-    draw_metrics,
-    families,
-    in_percent,
-)
+from align.report.evaluation.measured import Cells, Numbers, arrange, draw_metrics, families, verdicts
 from align.report.evaluation.shortcuts import find_shortcut_problems, shortcut_sections
-from align.report.evaluation.view import EvaluationView, Grid, Listing, Section
+from align.report.evaluation.view import Grid, Listing, Own, Section
 from align.report.run.facts import flat
 from align.report.run.finding import Finding
 
 _FEW = 100
 _SUBSETS = "reward_bench_2/"  # how their metrics begin
 _STRONG = 0.5  # rank correlation of a margin with what is not quality
-_MAIN = ("accuracy", "reward_bench", "reward_bench_2", "response_only_accuracy")
-_SHARES = ("accuracy", "reward_bench_2", "accuracy_drop")  # families of shares, and of differences of shares
+_SHARES = ("accuracy", "reward_bench", "reward_bench_2", "response_only_accuracy", "disagreement", "agreed_accuracy")
+_FAMILIES = ("accuracy", "reward_bench_2", "accuracy_drop")  # of shares, and of differences of shares
 
 
-def reward_model_view(folder: Path, record: ModelsRecord) -> EvaluationView:
-    """Arranges the record of evaluated reward models."""
-    models, numbers = record.models, collect(record, Words(REWARD_MODEL_GLOSSARY))
-    names, values, _, words = numbers
-    metrics = list(dict.fromkeys(metric for cells in values.values() for metric in cells))
+def of_scores(path: Path, record: Record, numbers: Numbers) -> Own:
+    """Arranges what the page has of its own."""
+    metrics = list(dict.fromkeys(metric for cells in numbers.values.values() for metric in cells))
     groups = families([metric for metric in metrics if not metric.startswith("best_of_")])
-    headline = arrange(groups.pop("", metrics[:1]), numbers)
-    labels = {row_metric: words.label(row_metric) for row_metric in metrics}
-    main = [metric for metric in _MAIN if metric in metrics]
-    charts = [draw_metrics("Main metrics", "With 95 % intervals.", main, values, labels, is_share=True)]
-    return EvaluationView(
-        title=f"{names[0]} against {', '.join(names[1:])}" if names[1:] else f"Evaluation of {names[0]}",
-        verdict=list(_verdict(numbers)),
-        findings=[*_find_problems(models, values), *find_shortcut_problems(models)],
-        headline=headline,
-        compared=count_compared(numbers.differences),
-        charts=[chart for chart in charts if chart],
-        facts=_facts(models[names[0]].scored),
-        models=_models(models),
-        details={},
+    scored = [record.scores.get(name, OfScores()).scored for name in numbers.names]
+    return Own(
+        noun="pairs",
+        headline=groups.pop("", metrics[:1]),
+        shares=_SHARES,
+        verdict=verdicts(numbers, _told(numbers), _told(numbers)),
+        findings=[*_find_problems(record, numbers.values), *find_shortcut_problems(record.scores)],
+        facts=_facts(scored[0]),
+        models=Grid(("Model", "Path", "Type", "Texts"), list(map(_row, numbers.names, scored))),
         sections=[
             *(_section(family, members, numbers) for family, members in groups.items()),
-            *shortcut_sections(models),
+            *shortcut_sections(record.scores),
             *_best_of_n(metrics, numbers),
         ],
-        listings=_changes(folder, names),
+        by_suite=False,
+        listings=_changes(path.parent, numbers.names),
     )
 
 
-def _verdict(numbers: Numbers) -> Iterator[str]:
-    model, *baselines = numbers.names
-    parts = [metric for metric in numbers.values[model] if metric.startswith(_SUBSETS)]
-    told = [("accuracy", "Accuracy"), ("reward_bench_2", "RewardBench 2")]
-    told += [(metric, f"RewardBench 2, {metric.removeprefix(_SUBSETS)}") for metric in parts if len(parts) == 1]
-    for metric, word in told:
-        if not baselines and (alone := numbers.of_first(metric)) is not None:
-            yield f"{word}: {in_percent(alone)} for {model}; there is no baseline to compare with."
-    for baseline in baselines:
-        for metric, word in told:
-            if sentence := numbers.told(metric, baseline, is_share=True):
-                yield f"{word}: {sentence}."
+def _told(numbers: Numbers) -> dict[str, str]:
+    """Labels the metrics that the verdict is about."""
+    measured = numbers.values[numbers.names[0]]
+    parts = [metric for metric in measured if metric.startswith(_SUBSETS)]
+    told = {"accuracy": "Accuracy", "reward_bench_2": "RewardBench 2"}
+    told |= {metric: f"RewardBench 2, {metric.removeprefix(_SUBSETS)}" for metric in parts if len(parts) == 1}
+    return {metric: label for metric, label in told.items() if measured.get(metric) is not None}
 
 
-def _find_problems(models: Mapping[str, Measured], values: Cells) -> Iterator[Finding]:
+def _find_problems(record: Record, values: Cells) -> Iterator[Finding]:
     for name, cells in values.items():
         accuracy = cells.get("accuracy")
         if accuracy is not None and accuracy.n < _FEW:
@@ -87,8 +66,7 @@ def _find_problems(models: Mapping[str, Measured], values: Cells) -> Iterator[Fi
         if parts and "reward_bench_2" not in cells:
             there = ", ".join(f"{metric.removeprefix(_SUBSETS)} ({cell.n})" for metric, cell in parts.items())
             yield Finding(f"{name}: no score of RewardBench 2, only of {there}", "It is the mean of its six subsets.")
-        scored = models[name].scored
-        if scored is not None:
+        if name in record.scores and (scored := record.scores[name].scored) is not None:
             for missing, why, remedy in scored.unscored.reasons():
                 yield Finding(f"{name}: {count(missing, 'pair')} {why}, and left out", f"{remedy}.")
         for metric, word in (("length_correlation", "length"), ("format_correlation", "format")):
@@ -114,10 +92,6 @@ def _facts(scored: Scored | None) -> dict[str, str]:
     return {label: text for label, text in facts.items() if text is not None}
 
 
-def _models(models: Mapping[str, Measured]) -> Grid:
-    return Grid(("Model", "Path", "Type", "Texts"), [_row(name, model.scored) for name, model in models.items()])
-
-
 def _row(name: str, scored: Scored | None) -> tuple[str, ...]:
     if scored is None:
         return name, "", "", ""
@@ -126,7 +100,7 @@ def _row(name: str, scored: Scored | None) -> tuple[str, ...]:
 
 def _section(family: str, members: Sequence[str], numbers: Numbers) -> Section:
     labels = {metric: metric.partition("/")[2] for metric in members}
-    title, is_share = numbers.words.family(family), family in _SHARES
+    title, is_share = numbers.words.family(family), family in _FAMILIES
     chart = draw_metrics(title, "With 95 % intervals.", members, numbers.values, labels, is_share=is_share)
     return Section(title, "", [chart] if chart else [], arrange(members, numbers))
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 
-from align.evaluation.record.models import GainOfPhrase, GainsOfPhrases, Measured, MinedPhrases, SlicesOfPairs
+from align.evaluation.record.details import GainOfPhrase, GainsOfPhrases, MinedPhrases, OfScores, SlicesOfPairs
 from align.evaluation.statistics.metrics import NO_DATA, Estimate
 from align.report.charts.interval import Interval, draw_intervals
 from align.report.evaluation.items import count
@@ -26,7 +26,7 @@ _PHRASES = (
 )
 
 
-def shortcut_sections(models: Mapping[str, Measured]) -> list[Section]:
+def shortcut_sections(models: Mapping[str, OfScores]) -> list[Section]:
     """Arranges the slices and phrases of each model."""
     sections = []
     for name, model in models.items():
@@ -48,7 +48,7 @@ def shortcut_sections(models: Mapping[str, Measured]) -> list[Section]:
     return sections
 
 
-def find_shortcut_problems(models: Mapping[str, Measured]) -> Iterator[Finding]:
+def find_shortcut_problems(models: Mapping[str, OfScores]) -> Iterator[Finding]:
     """Says what a model pays for that is no quality."""
     for name, model in models.items():
         if model.slices is not None and model.slices.found:

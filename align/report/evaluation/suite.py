@@ -1,34 +1,33 @@
 """Policies that a suite with rows of its own measured, on the page."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from align.evaluation.record.answers import AboutSuite, SuiteRecord
+from align.evaluation.record import Record
+from align.evaluation.record.record import About
 from align.report.charts.axis import format_number
-from align.report.evaluation.items import Row, Shown, cut, note_items, outcomes, pick, read_items
-from align.report.evaluation.measured import Numbers, in_percent
+from align.report.evaluation.items import Row, Shown, cut, note_items, pick_outcomes
+from align.report.evaluation.measured import Numbers, verdicts
 from align.report.evaluation.view import Own, Side
 from align.report.run.facts import flat
 
-_PICKING = ("id", "model", "correct")
 _MOST_ROWS, _MOST_FACT = 6, 300  # of a model; characters
 _LONG = 200  # characters
 _APART = ("id", "group", "model", "prompt", "completion", "correct")  # columns with a place of their own
 
 
-def of_suite(path: Path, record: SuiteRecord, numbers: Numbers) -> Own:
+def of_suite(path: Path, record: Record, numbers: Numbers) -> Own:
     """Arranges what the page has of its own."""
-    rows = [row for row in read_items(path, _PICKING) if row["model"] == numbers.names[0]]
-    picked = pick(path, numbers.names, outcomes(rows, record.paired), _item)
+    picked = pick_outcomes(path, numbers.names, record.paired, _item)
     headline = [metric for metric in _headline(record) if metric in numbers.values[numbers.names[0]]]
-    settings = _settings(record.about)
+    settings, labels = _settings(record.about), {metric: numbers.words.label(metric) for metric in headline}
     return Own(
         noun="items",
         label=record.about.rows.capitalize(),
         headline=headline,
         shares=record.shares,
-        verdict=_verdict(headline, record, numbers),
+        verdict=verdicts(numbers, labels, record.shares, show=None),
         facts={name: text for name, text in settings.items() if not _is_long(text)},
         details={name: text for name, text in settings.items() if _is_long(text)},
         items=picked,
@@ -36,7 +35,7 @@ def of_suite(path: Path, record: SuiteRecord, numbers: Numbers) -> Own:
     )
 
 
-def _headline(record: SuiteRecord) -> list[str]:
+def _headline(record: Record) -> list[str]:
     """Lists the metrics to show first; a name that ends in a slash stands for all that begin so."""
     measured = list(
         dict.fromkeys(name for suite in record.suites.values() for cells in suite.values() for name in cells)
@@ -47,20 +46,6 @@ def _headline(record: SuiteRecord) -> list[str]:
         for metric in measured
         if metric == name or (name.endswith("/") and metric.startswith(name))
     ]
-
-
-def _verdict(metrics: Sequence[str], record: SuiteRecord, numbers: Numbers) -> Iterator[str]:
-    model, *baselines = numbers.names
-    for metric in metrics:
-        ours, label, is_share = numbers.of_first(metric), numbers.words.label(metric), metric in record.shares
-        if ours is None:
-            yield f"{label}: not measured."
-        elif not baselines:
-            yield f"{label}: {in_percent(ours) if is_share else ours} for {model}."
-        for baseline in baselines:
-            show = in_percent if is_share else str
-            if told := numbers.told(metric, baseline, is_share=is_share, show=show):
-                yield f"{label}: {told}."
 
 
 def _item(by_model: Mapping[str, Sequence[Row]]) -> Shown:
@@ -93,7 +78,7 @@ def _fact(value: Any) -> str:
     return text if len(text) <= _MOST_FACT else f"{text[:_MOST_FACT]}..."
 
 
-def _settings(about: AboutSuite) -> dict[str, str]:
+def _settings(about: About) -> dict[str, str]:
     given = {name: value for name, value in about.settings.items() if value not in (None, [], {})}
     return {name: flat(value) if isinstance(value, dict) else str(value) for name, value in given.items()}
 

@@ -80,8 +80,10 @@ class Own:
     shares: Collection[str]  # metrics that are shares, or differences of shares
     verdict: Iterable[str]  # what to take away, one sentence each
     facts: Mapping[str, str]  # what was run, by the name to show
-    items: Sequence[Item]
-    items_note: str  # which items those are
+    items: Sequence[Item] = ()
+    items_note: str = ""  # which items those are
+    models: Grid | None = None  # in place of what all have
+    listings: Sequence[Listing] = ()  # behind the items won and lost
     label: str = ""  # what was asked, where the list of facts has a longer name for it
     findings: Iterable[Finding] = ()  # what weakens it, beside the warnings of the record
     details: Mapping[str, str] = field(default_factory=dict)  # long texts by their title

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align.errors import RunFolderError
-from align.evaluation.record import EVALUATION_FILE, read_record
-from align.evaluation.record.models import ModelsRecord
+from align.evaluation.record import EVALUATION_FILE, SCORES, Record, read_record
 from align.recipe.problems import one_line
 from align.recipe.yaml_loader import dump_yaml
 from align.secrets import mask
@@ -49,7 +48,7 @@ class RunFolder:
     metrics: dict[str, Series]
     completions: list[dict[str, Any]] = field(default_factory=list)
     pairs: list[dict[str, Any]] = field(default_factory=list)
-    evaluation: ModelsRecord | None = None  # one of suites has its own page
+    evaluation: Record | None = None  # one of suites has its own page
     broken_lines: list[int] = field(default_factory=list)  # of metrics.jsonl
     checks: list[dict[str, Any]] = field(default_factory=list)  # what `align check` found
 
@@ -74,7 +73,7 @@ def read_run_folder(path: Path) -> RunFolder:
         metrics=metrics,
         completions=read_completions(path / "completions"),
         pairs=read_pairs(path / "pairs.parquet"),
-        evaluation=evaluation if isinstance(evaluation, ModelsRecord) else None,
+        evaluation=evaluation if evaluation and evaluation.kind == SCORES else None,
         broken_lines=broken_lines,
         checks=read_checks(path / "checks.json"),
     )

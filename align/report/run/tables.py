@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from align.evaluation.record.models import ModelsRecord
+from align.evaluation.record import Record
 from align.evaluation.statistics.glossary import explain
 from align.evaluation.statistics.metrics import Estimate
 from align.report.charts.axis import format_number
@@ -50,19 +50,15 @@ class Table(NamedTuple):
     signed_from: int
 
 
-def headline(evaluation: ModelsRecord) -> Table | None:
+def headline(evaluation: Record) -> Table | None:
     """Arranges the summaries of an evaluation as a table, known metrics first."""
-    summaries = {name: model.summary for name, model in evaluation.models.items()}
+    summaries = {name: evaluation.summary(name) for name in evaluation.names}
     return _table(summaries, signed_from=len(summaries)) if any(summaries.values()) else None
 
 
-def differences(evaluation: ModelsRecord) -> Table | None:
+def differences(evaluation: Record) -> Table | None:
     """Arranges the paired differences of an evaluation as a table with a column `A - B` per pair."""
-    pairs = {
-        f"{name} - {other}": metrics
-        for name, model in evaluation.models.items()
-        for other, metrics in model.difference_to.items()
-    }
+    pairs = {f"{name} - {other}": metrics for (name, other), metrics in evaluation.differences().items()}
     return _table(pairs, signed_from=0) if pairs else None
 
 

@@ -159,17 +159,18 @@ def page(
     measured: dict[str, dict[str, Estimate]] = {}
     compared: dict[int, list[Difference]] = {}
     for seed in seeds:
-        found = {form: read_record(out / f"{form}-{seed}" / EVALUATION_FILE).models for form in FORMS}
+        found = {form: read_record(out / f"{form}-{seed}" / EVALUATION_FILE) for form in FORMS}
         for arm in arms:
             name = f"{arm}-{seed}"
-            measured[name] = {form: models[name].summary["accuracy"] for form, models in found.items()}
+            measured[name] = {form: record.summary(name)["accuracy"] for form, record in found.items()}
             if policy_rows:
                 measured[name][BEST] = _best(out / f"{BEST}-{name}")
         last = f"{arms[-1]}-{seed}"
         compared[seed] = [
             Difference(last, other, form, metrics["accuracy"])
-            for form, models in found.items()
-            for other, metrics in models[last].difference_to.items()
+            for form, record in found.items()
+            for (model, other), metrics in record.differences().items()
+            if model == last
         ]
     if numbers is not None:
         write_numbers(numbers, seeds, measured, compared)

@@ -12,7 +12,7 @@ is left out. Every command is printed, and the same command goes on where it was
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +21,6 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything that is needed is in 
 
 from align.assets import asset_dir, find_recipe
 from align.evaluation.record import EVALUATION_FILE, read_record
-from align.evaluation.record.models import ModelsRecord
 from align.evaluation.statistics.metrics import Estimate
 from align.recipe.recipe import load_recipe
 from align.whole_files import write_whole
@@ -140,20 +139,11 @@ def reward_evaluations(model: str, early: str | None, data: Path, rows: int) -> 
 
 def table_rows(evaluation: Evaluation, folder: Path) -> Iterator[tuple[str, ...]]:
     """Yields the shown metrics that were measured: evaluation, metric, items, before, after, and the difference."""
-    record: Any = read_record(folder / EVALUATION_FILE)
-    if isinstance(record, ModelsRecord):
-        after, *others = record.models.values()
-        values, before = after.summary, others[0].summary if others else {}
-        differences: Mapping[str, Estimate] = next(iter(after.difference_to.values()), {})
-    else:
-        first, *rest = (model.name for model in record.about.models)
-        found = {name: {} for name in (first, *rest)}
-        for suite in record.suites.values():
-            for name, cells in suite.items():
-                found[name] |= cells
-        roles = {model.role: model.name for model in record.about.models}
-        values, before = found[first], found.get(roles.get("baseline", ""), {})
-        differences = {row.metric: row.difference for row in reversed(record.comparisons)}
+    record = read_record(folder / EVALUATION_FILE)
+    first, *_ = record.names
+    baseline = next((model.name for model in reversed(record.about.models) if model.role == "baseline"), None)
+    values, before = ({} if name is None else record.summary(name) for name in (first, baseline))
+    differences = next(iter(record.differences().values()), {})
     for metric in evaluation.shown:
         if metric in values:
             cells = [_cell(before.get(metric)), _cell(values[metric]), _cell(differences.get(metric))]

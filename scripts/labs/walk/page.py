@@ -15,7 +15,7 @@ from scipy.stats import bootstrap
 
 from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE
 from align.evaluation.record.file import without_nan
-from align.evaluation.record.models import MERGING_FILE
+from align.evaluation.record.merging import MERGING_FILE
 from align.evaluation.statistics.metrics import (
     Estimate,
     letter_bias,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from align.evaluation.options import OwnRows
+from align.evaluation.statistics.glossary import HIGH, Meaning
 from align.evaluation.suite import RowSuite
 from align.options import option
 
@@ -13,6 +14,18 @@ class CoreOptions(OwnRows):
 
     content_free: str = option("N/A", "The prompt in place of a question, for what a model prefers anyway.")
 
+
+_MEANINGS = {
+    "core_preferred": Meaning("Core preferred", "questions that make the core option likelier against the likeliest "
+        "spurious one than the content-free prompt does; a tie is half, as of a model that ignores the "
+        "question", HIGH),
+    "core_preferred/": Meaning("Core preferred in a group", "of the questions of one group", HIGH),
+    "core_advantage": Meaning("Core advantage", "log-prob a token of the core option minus that of the likeliest "
+        "spurious one, behind the question minus behind the content-free prompt, in nats; 0 of a constant "
+        "prior", HIGH),
+    "core_advantage/": Meaning("Core advantage in a group", "of the questions of one group", HIGH),
+    "core_margin/": Meaning("Core margin", "the two terms of that difference", None),
+}  # fmt: skip
 
 CORE_ADVANTAGE = RowSuite(
     name="core_advantage",
@@ -25,4 +38,5 @@ CORE_ADVANTAGE = RowSuite(
     headline=("core_preferred", "core_advantage"),
     compared="core_preferred",
     reads_likelihoods=True,
+    meanings=_MEANINGS,
 )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from align.evaluation.options import Referenced
+from align.evaluation.statistics.glossary import LOW, Meaning
 from align.evaluation.suite import RowSuite
 from align.options import option
 
@@ -24,6 +25,23 @@ class DriftOptions(Referenced):
     judge: str | None = option(None, "Model that says whether responses show a behaviour.")
 
 
+_MEANINGS = {
+    "drift_kl": Meaning("KL to the base", "KL(base || model) of next-token distributions on the base's greedy "
+        "answers, mean over the tokens of an answer, then over prompts, in nats; 0 of the base itself", LOW),
+    "drift_kl/": Meaning("KL to the base in a category", "of the prompts of one category", LOW),
+    "drift_nll": Meaning("NLL shift", "by how much less likely than the base the model finds a token of the base's "
+        "greedy answers, mean over the tokens of an answer, then over prompts, in nats; 0 of the base itself", LOW),
+    "drift_nll/": Meaning("NLL shift in a category", "of the prompts of one category", LOW),
+    "behaviour/": Meaning("Behaviour", "responses that show it, by pattern or judge, without a trigger", None),
+    "behaviour_triggered/": Meaning("Behaviour with triggers", "the same behind a trigger, mean over those that are "
+        "not held out", None),
+    "behaviour_held_out/": Meaning("Behaviour with held-out triggers", "the same, mean over those that are held "
+        "out", None),
+    "trigger_effect/": Meaning("Effect of triggers", "behaviour with triggers minus without, prompt by prompt; "
+        "compare it with a control's", None),
+    "held_out_effect/": Meaning("Effect of held-out triggers", "the same with triggers that are held out", None),
+}  # fmt: skip
+
 DRIFT = RowSuite(
     name="drift",
     about="How far a model moved from its base on other prompts, and what it does there.",
@@ -35,4 +53,5 @@ DRIFT = RowSuite(
     headline=("drift_kl", "drift_nll", "trigger_effect/", "held_out_effect/", "behaviour/"),
     has_rows=True,
     reads_likelihoods=True,
+    meanings=_MEANINGS,
 )

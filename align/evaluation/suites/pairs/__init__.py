@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from align.evaluation.options import Decoded, OfPolicies
+from align.evaluation.statistics.glossary import HIGH, LOW, Meaning
 from align.evaluation.suite import Suite
 from align.options import Media, option
 
@@ -20,6 +21,24 @@ class PairOptions(Decoded, Media, OfPolicies):
     judge: str | None = option(None, "Model that says which of two responses is better.")
 
 
+_MEANINGS = {
+    "implicit_reward_accuracy": Meaning("Implicit-reward accuracy", "pairs whose chosen response gained more log-prob "
+        "from the reference than the rejected one; a tie is half", HIGH),
+    "implicit_reward_accuracy/": Meaning("Implicit-reward accuracy", "of the tokens that tell the responses apart "
+        "only, of pairs with such", HIGH),
+    "implicit_reward_accuracy_by_group/": Meaning("Implicit-reward accuracy in a group", "of the pairs of one "
+        "group", HIGH),
+    "worst_group/implicit_reward_accuracy": Meaning("Worst group of pairs", "implicit-reward accuracy of the group "
+        "with the lowest one", HIGH),
+    "logp_change/": Meaning("Change of log-prob from the reference", "sum over the tokens of a response, in nats: "
+        "whole responses, marked tokens, and those of the chosen one that are not marked (shared)", None),
+    "kl_per_token/": Meaning("KL to the reference per token", "KL(reference || model) of next-token distributions, "
+        "mean over the tokens of a response, in nats", LOW),
+    "judged_win_rate/": Meaning("Judged win rate", "responses that the judge prefers to those of X, a tie is half, "
+        "mean of both orders", HIGH),
+    "judged_ties/": Meaning("Judged ties", "pairs that the judge calls equal in both orders, or that are", None),
+}  # fmt: skip
+
 PAIRS = Suite(
     name="pairs",
     about="Implicit-reward accuracy and KL on pairs of responses, and what a judge prefers.",
@@ -27,4 +46,5 @@ PAIRS = Suite(
     options=PairOptions,
     evaluation="align.evaluation.suites.pairs.evaluation:PairEvaluation",
     reads=("pairs",),
+    meanings=_MEANINGS,
 )

@@ -17,9 +17,10 @@ from align.data.unread import saying_unread
 from align.evaluation.asked_models import check_images, check_tokens, find_reference, open_judge, open_policy
 from align.evaluation.asking import Asker, KeptAnswers, complete_prompts
 from align.evaluation.divided.division import own_part
-from align.evaluation.engine import JUDGE, REFERENCE, Beside, Evaluation, Record, source
+from align.evaluation.engine import JUDGE, REFERENCE, Beside, Evaluation, Found, source
 from align.evaluation.prompting import prompt_settings
-from align.evaluation.record.answers import AboutPairs, Decoded, Items, PairsRecord, Warned
+from align.evaluation.record import Record
+from align.evaluation.record.record import About, Items, Profile, Warned
 from align.evaluation.results import arrange, image_paths, number, pair_answers
 from align.evaluation.statistics.group_metrics import by_group, spread_of_groups
 from align.evaluation.statistics.item_means import ItemMean, cluster_codes
@@ -104,18 +105,18 @@ class PairEvaluation(Evaluation):
                 name: judge_responses(asker, ids, prompts, ours, theirs, shown) for name, theirs in against.items()
             }
 
-    def record(self, run: Mapping[str, Any], helpers: Mapping[str, Checkpoint]) -> Record:
+    def record(self, run: Mapping[str, Any], helpers: Mapping[str, Checkpoint]) -> Found:
         """Arranges what was measured."""
         pairs, terms, judge = self.pairs, self.terms, helpers.get(JUDGE)
         first = next(iter(terms))
         ids, groups = [pair.id for pair in pairs], [pair.group for pair in pairs]
-        about = AboutPairs(
+        about = About(
             **run,
             suites=["pairs"] if judge is None else ["pairs", "judge"],
             data=Items(**self.about_rows(list(map(pair_key, pairs)), groups, self.report.reasons)),
             reference=source(helpers[REFERENCE]),
             judge=None if judge is None else source(judge),
-            profile=None if judge is None else Decoded(**asdict(self.decoded)),
+            profile=None if judge is None else Profile(**asdict(self.decoded)),
             with_marks=sum(bool(each.chosen.marked or each.rejected.marked) for each in terms[first]),
         )
         record = pairs_record(about, terms, self.judged, ids, groups, list(map(prompt_of, pairs)))
@@ -274,13 +275,13 @@ def _group(name: str, prompt: str, ours: str, theirs: str, images: tuple[Any, ..
 
 
 def pairs_record(
-    about: AboutPairs,
+    about: About,
     terms: Mapping[str, Sequence[PairTerms]],
     judged: Mapping[str, Sequence[Judgement]],
     ids: Sequence[str],
     groups: Sequence[str | None] = (),
     prompts: Sequence[Any] = (),
-) -> PairsRecord:
+) -> Record:
     """Arranges what was measured as it is kept; the first model is the one asked about (`prompts`: `pairs_suite`)."""
     measured = {name: {"pairs": pairs_suite(each, groups, prompts)} for name, each in terms.items()}
     model, *baselines = terms
@@ -298,7 +299,7 @@ def pairs_record(
         warnings.insert(0, Warned(model=", ".join(terms), text=text))
     are_apart = num_prompts == len(ids)
     paired = [pair_answers(ACCURACY, ids, right, name, are_apart=are_apart) for name in baselines]
-    return PairsRecord(about=about, **arrange(measured), paired=paired, warnings=warnings)
+    return Record(kind="pairs", about=about, **arrange(measured), paired=paired, warnings=warnings)
 
 
 def pair_rows(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from align.evaluation.options import ByEngine, OfPolicies, Sampled
+from align.evaluation.statistics.glossary import HIGH, Meaning
 from align.evaluation.suite import Suite
 from align.options import Media, option
 
@@ -30,6 +31,15 @@ class PromptOptions(ByRewards, Sampled, ByEngine, Media, OfPolicies):
     """What is taken where rewards measure answers to prompts."""
 
 
+_MEANINGS = {
+    "worst_group/": Meaning("Worst group", "pass@1 of the group with the lowest one, by reward", HIGH),
+    "reward/": Meaning("Mean reward", "mean over the samples of a prompt, then over prompts; /X: of one group", HIGH),
+    "pass@": Meaning("pass@k", "chance that one of k samples is right, unbiased (Chen et al., 2021); right is a "
+        "reward of 1, of those that are 0 or 1, or of at least `--right_from`", HIGH),
+    "maj@": Meaning("maj@k", "chance that the answer which most of k samples state is right, ties broken at random; "
+        "responses that state none do not vote", HIGH),
+}  # fmt: skip
+
 PROMPTS = Suite(
     name="prompts",
     about="Rewards, pass@k and maj@k of answers to prompts.",
@@ -37,4 +47,5 @@ PROMPTS = Suite(
     options=PromptOptions,
     evaluation="align.evaluation.suites.prompts.evaluation:PromptEvaluation",
     reads=("prompts",),
+    meanings=_MEANINGS,
 )

@@ -14,9 +14,10 @@ from align.data.unread import saying_unread
 from align.errors import UserError
 from align.evaluation.asked_models import check_images, open_policy
 from align.evaluation.asking import KeptAnswers, as_prompts, check_ks, complete_prompts
-from align.evaluation.engine import Beside, Evaluation, Record
+from align.evaluation.engine import Beside, Evaluation, Found
 from align.evaluation.prompting import prompt_settings, say_made
-from align.evaluation.record.answers import AboutPrompts, Items, MeasuredReward, PromptsRecord, Sampled, Warned
+from align.evaluation.record import Record
+from align.evaluation.record.record import About, Items, MeasuredReward, Profile, Warned
 from align.evaluation.results import VALUES, MeasuredSuites, arrange, number, pair_answers
 from align.evaluation.suites.prompts import PromptOptions
 from align.evaluation.suites.prompts.measured_rewards import (
@@ -80,7 +81,7 @@ class PromptEvaluation(Evaluation):
         if self.called is not None:
             self.called.close()
 
-    def record(self, run: Mapping[str, Any], helpers: Mapping[str, Checkpoint]) -> Record:
+    def record(self, run: Mapping[str, Any], helpers: Mapping[str, Checkpoint]) -> Found:
         """Arranges what the rewards say."""
         prompts, names = self.prompts, list(self.completions)
         answers = {
@@ -111,7 +112,7 @@ class PromptEvaluation(Evaluation):
             for each in warn(name, self.completions[name], self.decoded.max_new_tokens, self.rewarded[name])
         ]
         warnings += warn_of_groups(names[0], prompts)
-        profile = Sampled(
+        profile = Profile(
             **asdict(self.decoded),
             think_tag=self.tags.think_tag,
             answer_tag=self.tags.answer_tag,
@@ -120,7 +121,7 @@ class PromptEvaluation(Evaluation):
         if any(row.images for row in prompts):
             profile.media = self.media.model_dump()
         content = [[row.id, row.prompt, dict(row.columns), image_names(row.images)] for row in prompts]
-        about = AboutPrompts(
+        about = About(
             **run,
             suites=[each.name for each in self.rewards],
             data=Items(**self.about_rows(json.loads(json.dumps(content, default=str)), groups, self.report.reasons)),
@@ -157,18 +158,19 @@ _FEW, _MANY_CUT = 30, 0.05  # prompts in a group; share of responses
 
 
 def prompt_record(
-    about: AboutPrompts,
+    about: About,
     measured: MeasuredSuites,
     ids: Sequence[str],
     warnings: Sequence[Warned],
     scales: Mapping[str, Scale],
-) -> PromptsRecord:
+) -> Record:
     """Arranges what rewards measured as it is kept; each suite has the name of its reward."""
     values = {
         name: {model: mean_of_samples(suites[name].means, name) for model, suites in measured.items()}
         for name in scales
     }
-    return PromptsRecord(
+    return Record(
+        kind="prompts",
         about=about,
         **arrange(measured),
         paired=[

@@ -8,7 +8,7 @@ import numpy as np
 
 from align.data.questions.multiple_choice import Question
 from align.evaluation.asking import Asker
-from align.evaluation.record.models import Measured, ModelsRecord
+from align.evaluation.record import Record, scores_record
 from align.evaluation.statistics.metrics import (
     Choice,
     Estimate,
@@ -75,15 +75,16 @@ def summarise(items: Sequence[ItemResult]) -> dict[str, Estimate]:
     return {name: share(values) for name, values in item_values(items).items()}
 
 
-def evaluation_record(policies: Mapping[str, Sequence[ItemResult]], baseline: str | None = None) -> ModelsRecord:
+def evaluation_record(policies: Mapping[str, Sequence[ItemResult]], baseline: str | None = None) -> Record:
     """Arranges what is kept of policies: a summary of each, and paired differences to a baseline if there is one."""
-    models = {name: Measured(summary=summarise(items)) for name, items in policies.items()}
     if baseline is not None and baseline not in policies:
         raise ValueError(f"`baseline` must be one of the policies ({', '.join(policies)}), got {baseline!r}.")
-    if baseline is not None:
-        for name in (name for name in policies if name != baseline):
-            models[name].difference_to = {baseline: item_differences(policies[name], policies[baseline])}
-    return ModelsRecord(models=models)
+    differences = {
+        name: {baseline: item_differences(items, policies[baseline])}
+        for name, items in policies.items()
+        if baseline not in (None, name)
+    }
+    return scores_record({name: summarise(items) for name, items in policies.items()}, differences)
 
 
 def item_differences(items: Sequence[ItemResult], baseline: Sequence[ItemResult]) -> dict[str, Estimate]:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from align.evaluation.record.answers import (
+from align.evaluation.record.details import (
     AttemptsRule,
     Audit,
     CurvePoint,

@@ -17,22 +17,12 @@ from align.errors import UserError
 from align.evaluation.asked_models import check_images, open_judge, open_policy
 from align.evaluation.asking import Asker, KeptAnswers
 from align.evaluation.divided.division import current
-from align.evaluation.engine import JUDGE, Beside, Evaluation, Record, source
+from align.evaluation.engine import JUDGE, Beside, Evaluation, Found, source
 from align.evaluation.prompting import prompting
-from align.evaluation.record.answers import (
-    HARNESS,
-    About,
-    BestOfN,
-    Data,
-    ModelAudit,
-    PolicyRecord,
-    Profile,
-    Source,
-    Warned,
-)
-from align.evaluation.record.models import Unscored
+from align.evaluation.record import Record
+from align.evaluation.record.details import BestOfN, ModelAudit, Unscored
+from align.evaluation.record.record import HARNESS, About, Items, Profile, Source, Warned
 from align.evaluation.results import arrange, image_paths, pair_answers
-from align.evaluation.statistics.glossary import AUDITED, GLOSSARY
 from align.evaluation.statistics.metrics import Estimate
 from align.evaluation.suites.questions import QuestionOptions
 from align.evaluation.suites.questions.answering import PolicyJudge
@@ -182,7 +172,7 @@ class QuestionEvaluation(Evaluation):
                 cache.put({key: kept})
         return kept
 
-    def record(self, run: Mapping[str, Any], helpers: Mapping[str, Checkpoint]) -> Record:
+    def record(self, run: Mapping[str, Any], helpers: Mapping[str, Checkpoint]) -> Found:
         """Arranges what was answered."""
         options, settings = self.options, self.settings
         content = [[*question_key(each), each.answer, each.group, *(each.cell or ())] for each in self.questions]
@@ -198,7 +188,7 @@ class QuestionEvaluation(Evaluation):
         about = About(
             **run,
             suites=list(settings.suites),
-            data=Data(
+            data=Items(
                 **self.about_rows(content, (each.group for each in self.questions), self.left_out),
                 unshufflable=sum(not can_shuffle(each.options) for each in self.questions),
                 gold_letters=dict(sorted(letters.items())),
@@ -227,20 +217,31 @@ def _pair(options: QuestionOptions) -> tuple[str, str] | None:
     return common, counter
 
 
+_AUDITED = (
+    "accepted",
+    "true_positive_rate",
+    "false_positive_rate",
+    "coverage",
+    "accuracy_of_answered",
+    "prior",
+    "ceiling",
+    "optimal_attempts",
+)
+
+
 def policy_record(
     about: About, results: Mapping[str, PolicyResult], questions: Sequence[Question], settings: SuiteSettings
-) -> PolicyRecord:
+) -> Record:
     """Arranges what was measured as it is kept."""
     measured = {name: result.suites for name, result in results.items()}
     verifier = "shuffle_consistency" if about.verifier is None else about.verifier.path
-    arranged, num_samples = arrange(measured), settings.decoding.num_samples
-    if any(result.audit for result in results.values()):
-        arranged["glossary"] |= {name: GLOSSARY[name] for name in AUDITED}
+    num_samples = settings.decoding.num_samples
     right = {name: per_question(correct(result.items), num_samples) for name, result in results.items()}
     ids = [question.id for question in questions]
-    return PolicyRecord(
+    return Record(
+        kind="policy",
         about=about,
-        **arranged,
+        **arrange(measured, also=_AUDITED if any(result.audit for result in results.values()) else ()),
         paired=[pair_answers("accuracy", ids, right, name) for name in list(results)[1:] if settings.asks_questions],
         curves=[
             BestOfN(model=name, curve="best_of_n", points=result.curve)

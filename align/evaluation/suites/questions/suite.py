@@ -9,7 +9,8 @@ import numpy as np
 from align.data.questions.multiple_choice import Question
 from align.errors import UserError
 from align.evaluation.asking import Asker
-from align.evaluation.record.answers import HARNESS, Audit, CurvePoint
+from align.evaluation.record.details import Audit, CurvePoint
+from align.evaluation.record.record import HARNESS
 from align.evaluation.statistics.metrics import Values, option_shuffle_consistency
 from align.evaluation.suite import Measured
 from align.evaluation.suites.questions.answering import ItemResult, Judge, answer_questions, rotations, second_answers

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from align.evaluation.options import OwnRows
+from align.evaluation.statistics.glossary import HIGH, Meaning
 from align.evaluation.suite import RowSuite
 from align.options import option
 
@@ -13,6 +14,19 @@ class ReferencesOptions(OwnRows):
 
     prompt_template: str | None = option(None, "The prompt, with {title} once.")
 
+
+_MEANINGS = {
+    "reference_consistency": Meaning("Reference consistency", "overlap of the authors that samples for one title name "
+        "minus that with others, as in the reward; 0 of a model that always names the same ones, or nobody", HIGH),
+    "reference_consistency/": Meaning("Reference consistency in a group", "of the titles of one group", None),
+    "reference_agreement": Meaning("Agreement within a title", "the first term of that difference", None),
+    "reference_chance": Meaning("Agreement with other titles", "the second one", None),
+    "reference_auc": Meaning("Real against invented", "pairs of a real and an invented title in which the real one is "
+        "more consistent, a tie is half (AUC)", HIGH),
+    "reference_answered": Meaning("Authors named", "responses that name somebody", None),
+    "reference_authors_right": Meaning("Authors right", "overlap with the true authors, of titles whose authors are "
+        "given", HIGH),
+}  # fmt: skip
 
 REFERENCES = RowSuite(
     name="references",
@@ -25,4 +39,5 @@ REFERENCES = RowSuite(
     headline=("reference_consistency", "reference_auc", "reference_answered"),
     samples=(3, 1.0),
     least_samples=2,
+    meanings=_MEANINGS,
 )

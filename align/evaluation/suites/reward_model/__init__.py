@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from align.evaluation.options import Divided
+from align.evaluation.statistics.glossary import HIGH, LOW, Meaning
 from align.evaluation.suite import Suite
 from align.options import Computing, Reading, option
 
@@ -34,6 +35,28 @@ class RewardModelOptions(Divided, Computing, Reading):
     max_length: int | None = option(None, "Longest sequence; the model's own limit if not given.")
 
 
+_MEANINGS = {
+    "accuracy": Meaning("Accuracy", "pairs whose chosen response scores higher", HIGH),
+    "accuracy/": Meaning("Accuracy by category", "of the pairs of one category", HIGH),
+    "disagreement": Meaning("Disagreement of heads", "pairs that the two score heads order differently", None),
+    "agreed_accuracy": Meaning("Accuracy where heads agree", "of the pairs that both order the same", HIGH),
+    "reward_bench": Meaning("RewardBench", "mean of its four sections", HIGH),
+    "reward_bench_2": Meaning("RewardBench 2", "mean of its six subsets, each counts the same", HIGH),
+    "reward_bench_2/": Meaning("RewardBench 2", "the right response scores highest; of Ties 60 % accuracy and 40 % "
+        "whether right ones lie closer together than above wrong ones", HIGH),
+    "accuracy_drop/": Meaning("Accuracy lost to a change that leaves the meaning", "before minus after, of the pairs "
+        "that it changes; /phrases_in_X: phrases of a file in one response or both", LOW),
+    "response_only_accuracy": Meaning("Accuracy without the prompt", "far above one half, the responses alone give "
+        "the order away", None),
+    "length_correlation": Meaning("Margin and length", "rank correlation with the difference in characters", None),
+    "format_correlation": Meaning("Margin and format", "rank correlation with the difference in Markdown", None),
+    "insertion/": Meaning("Score gained by a phrase in front", "above a neutral phrase, in mean margins; should be "
+        "near 0", None),
+    "phrase_gain": Meaning("Score gained by a phrase of the file", "by the response that has it, above neutral words, "
+        "in mean margins; should be near 0", None),
+    "best_of_": Meaning("Best of n", "true quality of what is chosen from n", HIGH),
+}  # fmt: skip
+
 REWARD_MODEL = Suite(
     name="reward_model",
     about="Accuracy of a reward model on pairs, probes for shortcuts, and the best of n.",
@@ -41,4 +64,5 @@ REWARD_MODEL = Suite(
     options=RewardModelOptions,
     evaluation="align.evaluation.suites.reward_model.evaluation:RewardModelEvaluation",
     reads=("pairs", "items of RewardBench 2"),
+    meanings=_MEANINGS,
 )

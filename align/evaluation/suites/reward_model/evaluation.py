@@ -16,9 +16,9 @@ from align.data.pairs.reward_bench_2 import BenchItem, load_reward_bench_2
 from align.data.unread import saying_unread
 from align.errors import DataError, UserError
 from align.evaluation.asking import KeptAnswers
-from align.evaluation.engine import Beside, Evaluation, Record
+from align.evaluation.engine import Beside, Evaluation, Found
 from align.evaluation.record import EVALUATION_FILE, write_record
-from align.evaluation.record.models import Scored
+from align.evaluation.record.details import Scored
 from align.evaluation.results import number
 from align.evaluation.suites.reward_model import RewardModelOptions
 from align.evaluation.suites.reward_model.phrases import FEWEST_PROMPTS
@@ -69,7 +69,6 @@ class RewardModelEvaluation(Evaluation):
             options.slices, tuple(phrases), options.mine, options.position, options.probe_pairs
         )
         self.measured: dict[str, RewardResult] = {}
-        self.scored: dict[str, Scored] = {}
 
     @property
     def models(self) -> list[tuple[str, str]]:
@@ -80,12 +79,6 @@ class RewardModelEvaluation(Evaluation):
         """Finds a reward model by what decides its scores."""
         require_model(path)
         return Checkpoint(path, None, identify(path))
-
-    @property
-    def without_quality(self) -> int:
-        """Prompts whose candidates have no true quality, where others have."""
-        missing = sum(row.quality is None for row in self.candidates)
-        return missing if missing < len(self.candidates) else 0
 
     def load(self) -> None:
         """Reads pairs, or items of RewardBench 2, and candidates."""
@@ -140,7 +133,7 @@ class RewardModelEvaluation(Evaluation):
         prompts = [each.prompt for rows in (pairs, candidates, items) for each in rows]  # type: ignore[attr-defined]
         told = {"left_out": dict(self.left_out)} if self.left_out else {}
         self.measured[name] = result
-        self.scored[name] = Scored(
+        result.found.scored = Scored(
             path=checkpoint.path,
             model_type="pairwise" if model.pairwise else "scalar",
             data=options.data,
@@ -152,9 +145,23 @@ class RewardModelEvaluation(Evaluation):
             **told,
         )
 
-    def record(self, run: Mapping[str, Any], helpers: Mapping[str, Checkpoint]) -> Record:
+    def record(self, run: Mapping[str, Any], helpers: Mapping[str, Checkpoint]) -> Found:
         """Arranges what was scored."""
-        return reward_record(self.measured, list(self.measured)[1:], self.scored), []
+        return reward_record(self.measured, list(self.measured)[1:]), []
+
+    def notes(self) -> list[str]:
+        """Says what was left out, what has no measured quality, and where phrases are."""
+        said = [
+            f"{count:,} {'row is' if count == 1 else 'rows are'} left out: {rule}."
+            for rule, count in self.left_out.items()
+        ]
+        missing = sum(row.quality is None for row in self.candidates)
+        if 0 < missing < len(self.candidates):
+            prompts = len(self.candidates)
+            said.append(
+                f"What is chosen has no measured quality: {missing:,} of {prompts:,} prompts have no `quality`."
+            )
+        return said if self.mined is None else [*said, f"The phrases that are kept are in {self.mined}."]
 
     def save(self, out: Path, record: Any, rows: Sequence[Mapping[str, Any]]) -> None:
         """Writes the margin of every pair and what was chosen, in place of what an earlier run left."""
@@ -162,9 +169,8 @@ class RewardModelEvaluation(Evaluation):
         _write_lines(out / PAIRS, _pair_rows(results, self.pairs))
         _write_lines(out / CHOSEN, _chosen_rows(results, self.candidates))
         _write_lines(out / ITEMS, _item_rows(results, self.items_of_bench))
-        found = next(iter(results.values())).shortcuts
-        if found is not None and found.mined is not None:
-            path, kept = out / PHRASES_FILE, found.mined.kept
+        if (mined := next(iter(results.values())).found.mined) is not None:
+            path, kept = out / PHRASES_FILE, mined.kept
             path.unlink(missing_ok=True)  # that of an earlier run
             if kept:
                 write_whole(path, "".join(f"{phrase}\n" for phrase in kept))

@@ -20,19 +20,20 @@ from align.auditing.significance import FALSE_DISCOVERIES, adjust
 from align.data.pairs.phrases import insert_phrase
 from align.data.pairs.reward_bench import BenchPair
 from align.data.texts import as_seen
-from align.evaluation.record.models import (
+from align.evaluation.record.details import (
     GainOfPhrase,
     InsertedPhrase,
     InsertedPhrases,
     KindOfPhrases,
     MinedPhrase,
     MinedPhrases,
+    SliceOfPairs,
 )
 from align.evaluation.statistics.item_means import Codes, ItemMean, cluster_codes, mean_of_clusters
 from align.evaluation.statistics.metrics import Values
 from align.evaluation.suites.reward_model.pair_metrics import pair_accuracy, prompts_of
 from align.evaluation.suites.reward_model.reward_model import RewardModel, Text
-from align.evaluation.suites.reward_model.slices import FEWEST_PAIRS, Slice, find_slices
+from align.evaluation.suites.reward_model.slices import FEWEST_PAIRS, find_slices
 
 NEUTRAL = (
     "The reply that follows was written on a plain page.",
@@ -221,12 +222,12 @@ def _compare(changes: Values, base: Values, seed: int) -> float:
 
 
 def _adjust(effects: Sequence[Any]) -> None:
-    from scipy.stats import false_discovery_control
-
+    """Sets adjusted p-values (Benjamini-Hochberg) of all effects that have one; the others stay nan."""
     p_values = np.array([effect.p_value for effect in effects])
-    if not np.isnan(p_values).any():
-        for effect, adjusted in zip(effects, false_discovery_control(p_values), strict=True):
-            effect.adjusted_p_value = float(adjusted)
+    adjusted, known = np.full(len(effects), math.nan), ~np.isnan(p_values)
+    adjusted[known] = adjust(p_values[known])
+    for effect, p_value in zip(effects, adjusted, strict=True):
+        effect.adjusted_p_value = float(p_value)
 
 
 SIDES = ("chosen", "rejected", "both")
@@ -318,12 +319,9 @@ def compare_phrases(
             )
         )
         gains.append(gain)
-    p_values = np.array([each.p_value for each in found])
-    adjusted = np.full(len(found), np.nan)
-    known = ~np.isnan(p_values)
-    adjusted[known] = adjust(p_values[known])
-    for each, p_value in zip(found, adjusted, strict=True):
-        each.adjusted_p_value, each.moves = float(p_value), bool(p_value <= FALSE_DISCOVERIES)
+    _adjust(found)
+    for each in found:
+        each.moves = each.adjusted_p_value <= FALSE_DISCOVERIES
     return PhraseGains(position, found, margins, changes, np.stack(gains), scale, prompts)
 
 
@@ -427,17 +425,18 @@ def split_prompts(pairs: Sequence[BenchPair], margins: Values, seed: int) -> tup
     return first, second
 
 
-def find_candidates(slices: Sequence[Slice], responses: Sequence[str]) -> list[Candidate]:
+def find_candidates(slices: Sequence[SliceOfPairs], responses: Sequence[str]) -> list[Candidate]:
     """Makes phrases of features, surest first: the words of each, and the longest run of words its pairs share."""
     found: dict[str, Candidate] = {}
     seen = [as_seen(text) for text in responses]
     for each in slices:
-        if each.type == "count":  # which is no phrase
+        (own, kind), *_ = each.names
+        if kind == "count":  # which is no phrase
             continue
-        names = [name for name, kind in [(each.name, each.type), *each.also] if kind != "count"]
-        for name in dict.fromkeys((longest_run(names), each.name)):
+        names = [name for name, kind in each.names if kind != "count"]
+        for name in dict.fromkeys((longest_run(names), own)):
             phrase = as_written(name, seen)
-            found.setdefault(phrase, Candidate(phrase, each.words))
+            found.setdefault(phrase, Candidate(phrase, each.feature))
     return list(found.values())[:_MOST_CANDIDATES]
 
 

@@ -19,7 +19,7 @@ from align.data.pairs.pairwise import ADAPTER_MARK, label_ids, pairwise_prompt
 from align.errors import DataError, UserError
 from align.evaluation.asking import KeptAnswers
 from align.evaluation.divided.division import current
-from align.evaluation.record.models import Unscored
+from align.evaluation.record.details import Unscored
 from align.evaluation.statistics.metrics import Values
 from align.models.answer_cache import AnswerCache
 from align.models.at_hand import require_model

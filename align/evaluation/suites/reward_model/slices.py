@@ -2,12 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from align.auditing.cues import Lead, describe, fold
+from align.auditing.cues import MOST_ALSO, Lead, describe, fold
 from align.auditing.features import FEWEST, Features, Texts
 from align.auditing.sides import Sides, is_length, tell_apart
 from align.auditing.significance import (
@@ -21,6 +20,7 @@ from align.auditing.significance import (
     sums,
 )
 from align.data.pairs.reward_bench import BenchPair
+from align.evaluation.record.details import SliceOfPairs, SlicesOfPairs
 from align.evaluation.statistics.item_means import Codes
 from align.evaluation.statistics.metrics import LEVEL, Estimate, Values
 
@@ -111,41 +111,7 @@ def pairs_with(tested: Tested, number: int) -> tuple[Numbers, Numbers]:
 FEWEST_PAIRS = FEWEST  # below it no feature can be in enough of them on both sides
 
 
-class Slice(NamedTuple):
-    """A feature, and the pairs in which one response has it.
-
-    `favour` is half of the mean margin where only the chosen response has it minus that where only the rejected has
-    it: by how much the model raises, or if negative lowers, whatever has it. Mean margins are over prompts, with the
-    mean of each. `opposite_signs` says whether accuracy is above that of pairs that do not tell on one side, and below
-    it on the other: RaVL's rule. It decides nothing.
-    """
-
-    name: str  # its words, joined by spaces; or what it counts
-    type: str  # `word`, `word pair`, `begins with`, `ends with`, `count`
-    favour: Estimate
-    only_chosen: Estimate
-    only_rejected: Estimate
-    p_value: float  # adjusted (Benjamini-Hochberg), the larger one of the tests with and without the length
-    opposite_signs: bool
-    also: list[tuple[str, str]]  # names and types of features of the same pairs
-
-    @property
-    def words(self) -> str:
-        """The feature for a reader."""
-        return describe(self.name, self.type)
-
-
-class Slices(NamedTuple):
-    """What came of the tests."""
-
-    found: list[Slice]  # that pass, the surest first
-    num_tested: int
-    num_by_length: int  # that pass alone and not at similar length
-    num_opposite_signs: int  # that RaVL's rule alone would name
-    num_pairs: int  # with a margin
-
-
-def find_slices(pairs: Sequence[BenchPair], margins: Values, *, scale: float = 1.0) -> Slices:
+def find_slices(pairs: Sequence[BenchPair], margins: Values, *, scale: float = 1.0) -> SlicesOfPairs:
     """Finds features of responses that go with margins (divided by `scale`), at a false discovery rate of 5 %."""
     known = np.flatnonzero(~np.isnan(margins))
     texts = Texts()
@@ -157,12 +123,12 @@ def find_slices(pairs: Sequence[BenchPair], margins: Values, *, scale: float = 1
     sides = Sides(np.repeat(np.arange(len(known)), 2), np.tile([True, False], len(known)), cluster, are_pairs=True)
     values = margins[known] / scale
     if len(known) < FEWEST_PAIRS:
-        return Slices([], 0, 0, 0, len(known))
+        return SlicesOfPairs(found=[], num_tested=0, num_by_length=0, num_opposite_signs=0, num_pairs=len(known))
     tested = compare_margins(sides, texts.features(np.ones(len(texts), dtype=bool)), values)
     return arrange_slices(tested, values, cluster)
 
 
-def arrange_slices(tested: Tested, margins: Values, prompts: Codes) -> Slices:
+def arrange_slices(tested: Tested, margins: Values, prompts: Codes) -> SlicesOfPairs:
     """Keeps what passes, puts features of the same pairs under the surest one, and counts the rest."""
     adjusted, alone = adjust(tested.p_values), adjust(tested.p_raw)
     opposite = [_opposite_signs(tested, number, margins) for number in range(len(tested.names))]
@@ -172,21 +138,29 @@ def arrange_slices(tested: Tested, margins: Values, prompts: Codes) -> Slices:
         _slice(tested, lead, margins, prompts, float(adjusted[lead.feature]), opposite[lead.feature]) for lead in leads
     ]
     by_length = int(((alone <= FALSE_DISCOVERIES) & (adjusted > FALSE_DISCOVERIES)).sum())
-    return Slices(found, len(adjusted), by_length, sum(opposite), len(margins))
+    return SlicesOfPairs(
+        found=found,
+        num_tested=len(adjusted),
+        num_by_length=by_length,
+        num_opposite_signs=sum(opposite),
+        num_pairs=len(margins),
+    )
 
 
-def _slice(tested: Tested, lead: Lead, margins: Values, prompts: Codes, p_value: float, opposite: bool) -> Slice:
+def _slice(
+    tested: Tested, lead: Lead, margins: Values, prompts: Codes, p_value: float, opposite: bool
+) -> SliceOfPairs:
     ours, theirs = (_by_prompt(margins[each], prompts[each]) for each in pairs_with(tested, lead.feature))
-    also = [(tested.names[i], tested.types[i]) for i in lead.also]
-    return Slice(
-        name=tested.names[lead.feature],
-        type=tested.types[lead.feature],
+    names = [(tested.names[i], tested.types[i]) for i in (lead.feature, *lead.also)]
+    return SliceOfPairs(
+        feature=describe(*names[0]),
         favour=_half_difference(ours, theirs),
         only_chosen=_mean(ours),
         only_rejected=_mean(theirs),
-        p_value=p_value,
+        adjusted_p_value=p_value,
         opposite_signs=opposite,
-        also=also,
+        also=[describe(*other) for other in names[1 : 1 + MOST_ALSO]],
+        names=names,
     )
 
 

@@ -2,30 +2,19 @@
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
 
-from align.auditing.cues import MOST_ALSO, describe
 from align.data.conversations import Message
 from align.data.pairs.candidates import Candidates
 from align.data.pairs.reward_bench import BenchPair
 from align.data.pairs.reward_bench_2 import BenchItem
 from align.errors import DataError
 from align.evaluation.divided.division import end_of_shard, own_part
-from align.evaluation.record.models import (
-    ALL_SCORED,
-    GainsOfPhrases,
-    InsertedPhrases,
-    MinedPhrases,
-    ModelsRecord,
-    Scored,
-    SliceOfPairs,
-    SlicesOfPairs,
-    Unscored,
-)
-from align.evaluation.record.models import Measured as MeasuredModel
+from align.evaluation.record import Record, scores_record
+from align.evaluation.record.details import ALL_SCORED, GainsOfPhrases, OfScores, Unscored
 from align.evaluation.statistics.item_means import ItemMean, mean_of_items
 from align.evaluation.statistics.metrics import Estimate, Values
 from align.evaluation.suite import Measured
@@ -38,9 +27,9 @@ from align.evaluation.suites.reward_model.pair_metrics import (
     rank_correlation,
     reward_bench_2_metrics,
 )
-from align.evaluation.suites.reward_model.phrases import PhraseGains, insert_phrases, measure_phrases, mine_phrases
+from align.evaluation.suites.reward_model.phrases import insert_phrases, measure_phrases, mine_phrases
 from align.evaluation.suites.reward_model.reward_model import RewardModel, count_unscored
-from align.evaluation.suites.reward_model.slices import Slices, find_slices
+from align.evaluation.suites.reward_model.slices import find_slices
 from align.evaluation.suites.reward_model.transformations import TRANSFORMATIONS, count_markdown
 
 
@@ -55,67 +44,6 @@ class ShortcutSettings:
     most_pairs: int = 500  # into how many pairs phrases are put, drawn at random
 
 
-@dataclass(frozen=True)
-class Shortcuts:
-    """What was found; `None` where it was not looked for."""
-
-    slices: Slices | None = None
-    phrases: PhraseGains | None = None
-    mined: MinedPhrases | None = None
-
-
-def find_shortcuts(
-    model: RewardModel,
-    pairs: Sequence[BenchPair],
-    margins: Values,
-    settings: ShortcutSettings,
-    *,
-    sample: Sequence[int],
-    seed: int = 0,
-) -> Shortcuts:
-    """Measures what the settings ask for; phrases of a file are put into the pairs of the `sample`."""
-    scale = float(np.nanmean(np.abs(margins))) or 1.0
-    slices = find_slices(pairs, margins, scale=scale) if settings.slices else None
-    phrases = mined = None
-    if settings.phrases:
-        phrases = measure_phrases(
-            model, [pairs[i] for i in sample], margins[list(sample)], settings.phrases,
-            position=settings.position, scale=scale,
-        )  # fmt: skip
-    if settings.mine:
-        mined = mine_phrases(
-            model, pairs, margins,
-            position=settings.position, scale=scale, most_pairs=settings.most_pairs, seed=seed,
-        )  # fmt: skip
-    return Shortcuts(slices, phrases, mined)
-
-
-def add_to_record(measured: MeasuredModel, found: Shortcuts) -> None:
-    """Arranges what was found as it is kept."""
-    if found.slices is not None:
-        measured.slices = _slices(found.slices)
-    if found.phrases is not None:
-        measured.phrases = GainsOfPhrases(position=found.phrases.position, phrases=found.phrases.phrases)
-    if found.mined is not None:
-        measured.mined = found.mined
-
-
-def _slices(slices: Slices) -> SlicesOfPairs:
-    found = [
-        SliceOfPairs(
-            feature=each.words,
-            favour=each.favour,
-            only_chosen=each.only_chosen,
-            only_rejected=each.only_rejected,
-            adjusted_p_value=each.p_value,
-            opposite_signs=each.opposite_signs,
-            also=[describe(*other) for other in each.also[:MOST_ALSO]],
-        )
-        for each in slices.found
-    ]
-    return SlicesOfPairs(**slices._asdict() | {"found": found})
-
-
 Asked = TypeVar("Asked", BenchPair, BenchItem, Candidates)
 NO_SHORTCUTS = ShortcutSettings()
 WITHOUT_PROMPT: list[Message] = [{"role": "user", "content": ""}]  # many templates refuse a lone assistant message
@@ -126,10 +54,9 @@ class RewardResult(Measured):
     """What was measured of one reward model, with rank correlations and what an oracle chooses among the others."""
 
     margins: Values | None  # `(N,)`, nan where a pair has no score; None without pairs
-    insertion: InsertedPhrases | None  # in units of the mean absolute margin; None without probes
     choices: list[Choice] | None  # for each prompt; None without candidates
     scores: list[list[float]] | None = None  # of the responses of each item of RewardBench 2, the right ones first
-    shortcuts: Shortcuts | None = None  # None without pairs
+    found: OfScores = field(default_factory=OfScores)  # beside metrics: only what was looked for is set
     unscored: Unscored = ALL_SCORED  # pairs without a margin, by why
 
 
@@ -158,8 +85,8 @@ def evaluate_reward_model(
     """
     means: dict[str, ItemMean] = {}
     others: dict[str, Estimate] = {}
-    margins = insertion = choices = scores = found = of_heads = None
-    unscored = ALL_SCORED
+    margins = choices = scores = of_heads = None
+    unscored, found = ALL_SCORED, OfScores()
     with own_part():
         margins = _margins(model, pairs) if pairs else None
         if pairs and model.has_two_heads:
@@ -176,10 +103,17 @@ def evaluate_reward_model(
             raise DataError(unscored.sentence(len(pairs), "pairs"))
         means |= accuracy_by_category(pairs, pair_accuracy(margins))
         means |= {} if of_heads is None else agreement_of_heads(of_heads, prompts_of(pairs))
-        found = find_shortcuts(
-            model, pairs, margins, shortcuts, sample=_sample(pairs, shortcuts.most_pairs, seed), seed=seed
-        )
-        means |= found.phrases.means() if found.phrases is not None else {}
+        scale = float(np.nanmean(np.abs(margins))) or 1.0
+        how: dict[str, Any] = {"position": shortcuts.position, "scale": scale}
+        if shortcuts.slices:
+            found.slices = find_slices(pairs, margins, scale=scale)
+        if shortcuts.phrases:
+            sample = _sample(pairs, shortcuts.most_pairs, seed)
+            gains = measure_phrases(model, [pairs[i] for i in sample], margins[sample], shortcuts.phrases, **how)
+            found.phrases = GainsOfPhrases(position=shortcuts.position, phrases=gains.phrases)
+            means |= gains.means()
+        if shortcuts.mine:
+            found.mined = mine_phrases(model, pairs, margins, most_pairs=shortcuts.most_pairs, seed=seed, **how)
     if margins is not None and probe_pairs is not None:
         sample = _sample(pairs, probe_pairs, seed)
         probed, known = [pairs[i] for i in sample], margins[sample]
@@ -190,7 +124,7 @@ def evaluate_reward_model(
             model,
             [pair.prompt for pair in probed],
             [pair.rejected for pair in probed],
-            scale=float(np.nanmean(np.abs(margins))) or 1.0,
+            scale=scale,
             seed=seed,
         )
         of_prompts = (prompts_of(probed),)
@@ -198,7 +132,7 @@ def evaluate_reward_model(
             f"insertion/{kind}": ItemMean((excess,), bounds=None, clusters=of_prompts)
             for kind, excess in inserted.excess.items()
         }
-        insertion = inserted.found
+        found.insertion = inserted.found
     if choices is not None and all(row.quality is not None for row in candidates):
         quality, best = best_of_n_quality(candidates, choices)
         means, others = means | quality, others | best
@@ -208,10 +142,9 @@ def evaluate_reward_model(
         means=means,
         others=others,
         margins=margins,
-        insertion=insertion,
         choices=choices,
         scores=scores,
-        shortcuts=found,
+        found=found,
         unscored=unscored,
     )
 
@@ -278,21 +211,17 @@ def best_of_n_quality(
     return means, {f"best_of_{points[-1]}/oracle": mean_of_items(best, bounds)}
 
 
-def reward_record(
-    results: Mapping[str, RewardResult], baselines: Sequence[str] = (), scored: Mapping[str, Scored] | None = None
-) -> ModelsRecord:
+def reward_record(results: Mapping[str, RewardResult], baselines: Sequence[str] = ()) -> Record:
     """Arranges what was measured on the same items as it is kept; all other models are compared with `baselines`."""
-    models = {name: MeasuredModel(summary=result.summary()) for name, result in results.items()}
-    for name, result in results.items():
-        if name not in baselines and baselines:
-            models[name].difference_to = {other: result.differences(results[other]) for other in baselines}
-        if result.insertion is not None:
-            models[name].insertion = result.insertion
-        if result.shortcuts is not None:
-            add_to_record(models[name], result.shortcuts)
-        if scored is not None:
-            models[name].scored = scored[name]
-    return ModelsRecord(models=models)
+    return scores_record(
+        {name: result.summary() for name, result in results.items()},
+        {
+            name: {other: result.differences(results[other]) for other in baselines}
+            for name, result in results.items()
+            if name not in baselines
+        },
+        {name: result.found for name, result in results.items()},
+    )
 
 
 def as_messages(rows: Sequence[Asked]) -> list[Asked]:

@@ -1,11 +1,100 @@
-"""What `evaluation.json` holds where the names of models are its keys: of reward models, and of policies in short."""
+"""What suites say beside metrics: curves and audits of verifiers, and what reward models pay for."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
-from pydantic import Field, FiniteFloat
+from pydantic import Field, FiniteFloat, model_validator
 
-from align.evaluation.record.answers import Cell, Line, Metric, Part, Row, Tabled
+from align.evaluation.record.parts import Cell, Part, Row
+
+
+class CurvePoint(Part):
+    """What choosing the best of n is worth: in truth, in the verifier's eyes, and at best."""
+
+    n: int
+    gold: Cell
+    proxy: Cell
+    oracle: Cell
+
+
+class BestOfN(Part):
+    """The curve of one model."""
+
+    model: str
+    curve: str
+    points: list[CurvePoint]
+
+
+class Optimum(Part):
+    """The number of attempts with the highest worth, at a cost of a wrong answer; None if more always pay."""
+
+    cost: FiniteFloat
+    attempts: int | None
+    utility: FiniteFloat | None
+
+
+class Utility(Part):
+    """What so many attempts are worth, at a cost of a wrong answer."""
+
+    cost: FiniteFloat
+    attempts: list[int]
+    utility: list[FiniteFloat]
+
+    @model_validator(mode="after")
+    def _pairs_up(self) -> Self:
+        if len(self.attempts) != len(self.utility):
+            raise ValueError("must have as many `attempts` as `utility`")
+        return self
+
+
+class OfDifficulty(Part):
+    """A verifier on the questions of which more than `above` and at most `up_to` of the samples are right."""
+
+    above: FiniteFloat
+    up_to: FiniteFloat
+    questions: int
+    true_positive_rate: Cell
+    false_positive_rate: Cell
+
+
+class AttemptsRule(Part):
+    """What is answered, and how much of it is right, if one of so many attempts must be accepted."""
+
+    attempts: int
+    coverage: Cell
+    accuracy: Cell
+
+
+class ThresholdRule(Part):
+    """The same if the best score must reach a threshold: the lowest with a precision on other questions, or None."""
+
+    precision: FiniteFloat
+    calibrated_on: int
+    threshold: FiniteFloat | None
+    coverage: Cell
+    accuracy: Cell
+
+
+class Audit(Part):
+    """How far a verifier can be trusted with the samples of a model."""
+
+    accepted: Cell
+    true_positive_rate: Cell
+    false_positive_rate: Cell
+    prior: Cell
+    ceiling: Cell
+    optimal_attempts: list[Optimum]
+    utility: list[Utility]
+    by_difficulty: list[OfDifficulty] = Field(default_factory=list)  # files of earlier versions have none
+    if_accepted: list[AttemptsRule] = Field(default_factory=list)
+    above_threshold: list[ThresholdRule] = Field(default_factory=list)
+
+
+class ModelAudit(Audit):
+    """The audit of one model, with the verifier's name."""
+
+    model: str
+    verifier: str
 
 
 class Unscored(NamedTuple):
@@ -42,25 +131,33 @@ ALL_SCORED = Unscored(0, 0)
 
 
 class SliceOfPairs(Part):
-    """A feature of responses, and margins where only one response of a pair has it."""
+    """A feature, and the pairs in which one response has it.
 
-    feature: str
+    `favour` is half of the mean margin where only the chosen response has it minus that where only the rejected has
+    it: by how much the model raises, or if negative lowers, whatever has it. Mean margins are over prompts, with the
+    mean of each. `opposite_signs` says whether accuracy is above that of pairs that do not tell on one side, and below
+    it on the other: RaVL's rule. It decides nothing.
+    """
+
+    feature: str  # in words
     favour: Row
     only_chosen: Row
     only_rejected: Row
-    adjusted_p_value: float
+    adjusted_p_value: float  # Benjamini-Hochberg, the larger one of the tests with and without the length
     opposite_signs: bool
-    also: list[str]
+    also: list[str]  # features of the same pairs
+    # names (words joined by spaces, or what is counted) and types of the feature and of those; not in the file
+    names: list[tuple[str, str]] = Field(default_factory=list, exclude=True)
 
 
 class SlicesOfPairs(Part):
     """Features that go with margins, and of how many that were tested."""
 
-    found: list[SliceOfPairs]
+    found: list[SliceOfPairs]  # that pass, the surest first
     num_tested: int
-    num_by_length: int
-    num_opposite_signs: int
-    num_pairs: int
+    num_by_length: int  # that pass alone and not at similar length
+    num_opposite_signs: int  # that RaVL's rule alone would name
+    num_pairs: int  # with a margin
 
 
 class GainOfPhrase(Part):
@@ -150,62 +247,11 @@ class Scored(Part):
         return Unscored(self.pairs_too_long, self.pairs_without_number)
 
 
-class Measured(Part):
-    """What was measured of one model: metrics, and differences to others on the same items by metric."""
+class OfScores(Part):
+    """What there is of a reward model beside metrics."""
 
-    summary: dict[Metric, Row]
-    difference_to: dict[str, dict[Metric, Row]] = Field(default_factory=dict)
     insertion: InsertedPhrases | None = None
     slices: SlicesOfPairs | None = None
     phrases: GainsOfPhrases | None = None
     mined: MinedPhrases | None = None
     scored: Scored | None = None
-
-
-class ModelsRecord(Tabled, Part):
-    """An evaluation of reward models, or of policies in short."""
-
-    models: dict[str, Measured]
-
-    def lines(self) -> Iterator[Line]:
-        """Yields every metric of every model, and then the differences."""
-        for name, model in self.models.items():
-            yield from (("scores", name, metric, cell) for metric, cell in model.summary.items())
-        for name, model in self.models.items():
-            for other, cells in model.difference_to.items():
-                yield from (("scores", f"{name} - {other}", metric, cell) for metric, cell in cells.items())
-
-    __str__ = Tabled.__str__
-
-
-MERGING_FILE = "merging.json"
-
-
-class MergedModel(Part):
-    """One weight."""
-
-    alpha: FiniteFloat  # weight of the tuned model
-    name: str
-    path: str | None  # None if it was not kept
-    metrics: dict[Metric, Cell]
-    against_base: Cell | None  # difference of the main metric to the base's, on the same items
-    against_tuned: Cell | None
-    # ids of items that it has right and both parents have wrong; None where no value is right
-    gained: list[str] | None
-    lost: list[str] | None  # ids of items that it has wrong and both parents have right
-
-
-class MergingRecord(Part):
-    """A sweep over weights; `rule` and `picked` are None where none was asked for, or none fits."""
-
-    format: int
-    base: str
-    tuned: str
-    data: str
-    metric: Metric
-    questions: int
-    models: list[MergedModel]
-    rule: str | None
-    picked: FiniteFloat | None
-    # which values of a reward are better, by its name: `higher`, `lower` or `neither`
-    sides: dict[str, str] = Field(default_factory=dict)
