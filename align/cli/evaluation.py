@@ -12,23 +12,15 @@ from align.console import make_console, make_table
 from align.errors import UserError
 from align.evaluation.divided.command import divided
 from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, SCORES, Record
-from align.evaluation.record.details import ModelAudit, OfScores
 from align.evaluation.record.merging import MERGING_FILE, MergingRecord
 from align.evaluation.record.record import PairedAnswers
 from align.evaluation.service import command_words, find_suite, run_suite
 from align.evaluation.statistics.glossary import explain
 from align.evaluation.statistics.metrics import Estimate
-from align.report.evaluation.questions import name_difficulty
-from align.report.evaluation.shortcuts import (
-    count_mined,
-    count_slices,
-    describe_position,
-    mined_grid,
-    phrase_grid,
-    slice_grid,
-    word_p_value,
-)
-from align.report.evaluation.view import Grid
+from align.report.evaluation.items import count
+from align.report.evaluation.questions import audit_sections
+from align.report.evaluation.shortcuts import shortcut_sections, word_p_value
+from align.report.evaluation.view import Grid, Section
 from align.threads import use_threads
 from rewards.running.protocol import HIGHER
 
@@ -88,12 +80,22 @@ def show_evaluation(record: Record) -> None:
     for paired in record.paired:
         side = record.sides.get(paired.metric.partition("/")[2], HIGHER)
         console.print(_sentence(paired, ("win", "loss") if side == HIGHER else ("higher", "lower")), soft_wrap=True)
-    for audit in record.audits:
-        console.print(_audit(audit), soft_wrap=True)
     for warning in record.warnings:
         console.print(f"[yellow]{escape(warning.model)}: {escape(warning.text)}[/yellow]", soft_wrap=True)
     for name, found in record.scores.items():
-        _show_scores(name, found)
+        if found.insertion is not None:
+            values = {kind: word_p_value(each.adjusted_p_value, ".3f") for kind, each in found.insertion.kinds.items()}
+            kinds = ", ".join(f"{kind} {value}" for kind, value in values.items())
+            console.print(f"{name}: inserted phrases unlike neutral ones, adjusted p: {kinds}")
+        if found.scored is not None:
+            for missing, why, _ in found.scored.unscored.reasons():
+                console.print(f"{name}: {count(missing, 'pair')} {why}, and left out")
+            if found.scored.texts_in_template:
+                console.print(
+                    f"{name}: prompts got its chat template; if it learnt from texts, `--prompt_format data`"
+                )
+    for section in (*audit_sections(record.audits), *shortcut_sections(record.scores)):
+        _print(section)
 
 
 def _table(
@@ -118,12 +120,12 @@ def _table(
         meaning = None if titles else explain(metric)
         style = "dim" if meaning is not None and meaning.better is None else None
         label = metric if prefix is None else f"  {metric.removeprefix(prefix)}"
-        table.add_row(escape(label), *map(_cell, cells), f"{first.n:,}", style=style)
+        table.add_row(escape(label), *map(escape, map(_cell, cells)), f"{first.n:,}", style=style)
     return table
 
 
 def _cell(cell: Estimate | None) -> str:
-    return "" if cell is None else escape(str(cell))
+    return "" if cell is None else str(cell)
 
 
 def _sentence(paired: PairedAnswers, nouns: tuple[str, str]) -> str:
@@ -146,65 +148,21 @@ def _sentence(paired: PairedAnswers, nouns: tuple[str, str]) -> str:
     return escape("\n".join(lines))
 
 
-def _audit(audit: ModelAudit) -> str:
-    lines = [
-        f"{audit.model}: verifier {audit.verifier}",
-        f"  true positive rate {audit.true_positive_rate}",
-        f"  false positive rate {audit.false_positive_rate}",
-        f"  prior {audit.prior}",
-        f"  ceiling {audit.ceiling}",
-    ]
-    for each in audit.optimal_attempts:
-        attempts = "without end" if each.attempts is None else f"{each.attempts:,}"
-        lines.append(f"  cost {each.cost:g} of a wrong one: best number of attempts {attempts}")
-    for part in audit.by_difficulty:
-        noun = "question" if part.questions == 1 else "questions"
-        who = f"{part.questions:,} {noun}, {name_difficulty(part)}"
-        lines.append(f"  {who}: false positive rate {part.false_positive_rate}")
-    for rule in audit.if_accepted:
-        lines.append(
-            f"  first accepted of {rule.attempts:,}: answers {rule.coverage} of the questions, right {rule.accuracy}"
-        )
-    for chosen in audit.above_threshold:
-        measured = f"answers {chosen.coverage} of the other half, right {chosen.accuracy}"
-        told = "no threshold reaches it" if chosen.threshold is None else f"from {chosen.threshold:.4g}, {measured}"
-        lines.append(f"  best score for precision {chosen.precision:g}: {told}")
-    return escape("\n".join(lines))
-
-
-def _show_scores(name: str, found: OfScores) -> None:
-    """Prints what there is of a reward model beside metrics."""
-    console = make_console(least=110)
-    if found.insertion is not None:
-        values = {kind: word_p_value(each.adjusted_p_value, ".3f") for kind, each in found.insertion.kinds.items()}
-        kinds = ", ".join(f"{kind} {value}" for kind, value in values.items())
-        console.print(f"{name}: inserted phrases unlike neutral ones, adjusted p: {kinds}")
-    if found.scored is not None:
-        for missing, why, _ in found.scored.unscored.reasons():
-            pairs = "pair is" if missing == 1 else "pairs are"
-            console.print(f"{name}: {missing:,} {pairs} {why}, and left out")
-        if found.scored.texts_in_template:
-            console.print(f"{name}: prompts got its chat template; if it learnt from texts, `--prompt_format data`")
-    if (slices := found.slices) is not None:
-        _print(f"{name}: {count_slices(slices)}", slice_grid(slices, _MOST_ROWS), len(slices.found))
-    if (phrases := found.phrases) is not None:
-        title = f"{name}: phrases of the file, {describe_position(phrases.position)}"
-        _print(title, phrase_grid(phrases, _MOST_ROWS), len(phrases.phrases))
-    if (mined := found.mined) is not None:
-        _print(f"{name}: {count_mined(mined)}", mined_grid(mined), len(mined.phrases))
-
-
-def _print(title: str, grid: Grid, num: int) -> None:
+def _print(section: Section) -> None:
+    """Prints a section of the page: how to read it, its table, and its grids as far as they go on a screen."""
     console = make_console(least=160)
-    console.print(f"\n{escape(title)}", soft_wrap=True)
-    if not grid.rows:
-        return
-    table = make_table(*grid.columns)
-    for row in grid.rows:
-        table.add_row(*map(escape, row))
-    console.print(table)
-    if num > len(grid.rows):
-        console.print(f"and {num - len(grid.rows):,} more in the report")
+    console.print(f"\n{escape(section.title)}. {escape(section.note)}", soft_wrap=True)
+    grids = [Grid(grid.columns, grid.rows[:_MOST_ROWS]) for grid in section.grids]
+    if (of_all := section.table) is not None:
+        rows = [(row.label, row.meaning, *map(_cell, row.cells)) for row in of_all.rows]
+        grids.insert(0, Grid(("", "", *of_all.columns), rows))
+    for grid in grids:
+        table = make_table(*grid.columns)
+        for line in grid.rows:
+            table.add_row(*map(escape, line))
+        console.print(table)
+    if (more := max((len(grid.rows) for grid in section.grids), default=0) - _MOST_ROWS) > 0:
+        console.print(f"and {more:,} more in the report")
 
 
 def show_merging(merging: MergingRecord, out: Path) -> None:
@@ -221,7 +179,7 @@ def show_merging(merging: MergingRecord, out: Path) -> None:
         cells += [model.against_base, model.against_tuned]
         counts = ["" if ids is None else f"{len(ids):,}" for ids in (model.gained, model.lost)]
         style = "bold" if model.alpha == merging.picked else None
-        table.add_row(f"{model.alpha:g}", *map(_cell, cells), *counts, style=style)
+        table.add_row(f"{model.alpha:g}", *map(escape, map(_cell, cells)), *counts, style=style)
     console.print(table)
     console.print("gained: right merged and wrong in both parents; lost: wrong merged and right in both.", style="dim")
     console.print(escape(_picked(merging)), soft_wrap=True)

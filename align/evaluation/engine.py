@@ -18,7 +18,7 @@ from align.console import make_console, say
 from align.data.columns import Columns, our_names, questions_in_columns
 from align.data.kinds import CANDIDATES, PAIRS, PROMPTS, QUESTIONS, REWARD_BENCH_2, first_columns, tell_kind
 from align.errors import DataError, UserError
-from align.evaluation.asked_models import Engine, about_model
+from align.evaluation.asked_models import Engine, about_model, find_reference
 from align.evaluation.asking import KeptAnswers
 from align.evaluation.divided.division import current, end_of_part, end_of_shard, own_part
 from align.evaluation.prompting import RowTemplate, named_columns, prompts_made_by, recipe_path
@@ -166,13 +166,21 @@ class Evaluation(ABC):
 
     @property
     def models(self) -> list[tuple[str, str]]:
-        """The path of each model that is asked, and its role."""
-        return [(self.options.model, "model"), *((path, "baseline") for path in self.options.baseline)]
+        """The path of each model that is asked, and its role: the one asked about, baselines, and a control."""
+        options, control = self.options, getattr(self.options, "control", None)
+        first = options.model if hasattr(options, "model") else options.reward_model
+        asked = [(first, "model"), *((path, "baseline") for path in options.baseline)]
+        return asked if control is None else [*asked, (control, "control")]
 
     @property
     def helpers(self) -> dict[str, str]:
-        """The models that help, by `REFERENCE` or `JUDGE`."""
-        return {}
+        """The models that help, by `REFERENCE`, which the others were trained from, or `JUDGE`."""
+        found = {}
+        if hasattr(self.options, "reference"):
+            asked = [path for path, role in self.models if role != "control"]
+            found[REFERENCE] = find_reference(self.options.reference, asked, self.recipe)
+        judge = getattr(self.options, "judge", None)
+        return found if judge is None else found | {JUDGE: judge}
 
     def find(self, path: str) -> Checkpoint:
         """Finds a model that is asked."""

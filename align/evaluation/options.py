@@ -7,10 +7,9 @@ from align.options import Computing, Reading, option
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class Evaluated:
     """What is evaluated."""
 
-    model: str = option(..., "Policy: folder or hub id of a model or an adapter.")
     baseline: list[str] | None = option(None, "What to compare with, on the same items; several words.")
     data: str | None = option(None, "The rows: a file, a folder or a hub id.")
     out: Path = option(..., "Folder for the results; the same command continues in it.")
@@ -18,10 +17,17 @@ class Asked:
         None,
         "Recipe whose prompt, tags, length and columns are used; by default the `recipe.yaml` of the model's run.",
     )
-    seed: int = option(0, "Of samples, shuffles and changes to traces.")
+    seed: int = option(0, "Of what is drawn: samples, shuffles, changes to traces, pairs that are probed.")
     card: bool = option(
         False, "Put the numbers, and the differences to baselines, on the model card in the folder of the run."
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked(Evaluated):
+    """What is evaluated."""
+
+    model: str = option(..., "Policy: folder or hub id of a model or an adapter.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +89,7 @@ class OwnRows(Worded, Sampled, ByEngine, OfPolicies):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WithOptions(OwnRows):
+class WithOptions:
     """What is measured."""
 
     adapter: str | None = option(None, "Public schema of the questions, such as arc or mmlu.")
@@ -91,7 +97,7 @@ class WithOptions(OwnRows):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Referenced(OwnRows):
+class Referenced:
     """What is measured."""
 
     reference: str | None = option(

@@ -1,7 +1,7 @@
 """What was measured of models, arranged as it is kept and written: `evaluation.json` and `items.parquet`."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,14 +50,21 @@ def arrange(
 
 
 def pair_answers(
-    metric: str, ids: Sequence[str], values: Mapping[str, Values], baseline: str, *, are_apart: bool = True
-) -> PairedAnswers:
-    """Lists the items on which the first model, and a baseline, has more; items without a value are left out."""
-    model = next(iter(values))
-    known = ~(np.isnan(values[model]) | np.isnan(values[baseline]))
-    kept = [each for each, is_known in zip(ids, known, strict=True) if is_known]
-    found = compare_accuracy(kept, values[model][known], values[baseline][known], are_apart=are_apart)
-    return PairedAnswers(model=model, baseline=baseline, metric=metric, **found._asdict())
+    values: Mapping[str, Mapping[str, Values]], ids: Sequence[str], *, are_apart: bool = True
+) -> Iterator[PairedAnswers]:
+    """Lists the items on which the first model, and each baseline, has more; those without a value are left out.
+
+    Values of items are by model, then metric; there is no test unless items are apart, one of a prompt.
+    """
+    model, *baselines = values
+    for baseline in baselines:
+        for metric, ours in values[model].items():
+            if (theirs := values[baseline].get(metric)) is None:
+                continue
+            known = ~(np.isnan(ours) | np.isnan(theirs))
+            kept = [each for each, is_known in zip(ids, known, strict=True) if is_known]
+            found = compare_accuracy(kept, ours[known], theirs[known], are_apart=are_apart)
+            yield PairedAnswers(model=model, baseline=baseline, metric=metric, **found._asdict())
 
 
 def save_evaluation(folder: Path, record: Record, rows: Sequence[Mapping[str, Any]]) -> None:

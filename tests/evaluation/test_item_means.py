@@ -5,7 +5,6 @@ import pytest
 
 from align.evaluation.statistics.item_means import (
     ItemMean,
-    difference_of_clusters,
     mean_difference,
     mean_of_clusters,
     mean_of_items,
@@ -104,7 +103,7 @@ def test_a_prompt_with_many_items_makes_no_difference_sure(sizes):
     codes, told, covered = np.repeat(np.arange(len(sizes)), sizes), 0, 0
     for _ in range(worlds):
         ours, theirs = (1.0 * (rng.random(len(codes)) < rng.random(len(sizes))[codes]) for _ in range(2))
-        found = difference_of_clusters(ours, theirs, codes, (0.0, 1.0))
+        found = mean_difference(ours, theirs, codes=codes)
         told += not found.low <= 0 <= found.high
         values = rng.normal(size=len(sizes))[codes] + rng.normal(size=len(codes))
         mean = mean_of_clusters(values, codes, None)
@@ -117,7 +116,7 @@ def test_a_prompt_with_many_items_makes_no_difference_sure(sizes):
 
 def test_items_of_one_prompt_tell_as_much_as_one():
     same = np.zeros(8, dtype=np.int64)
-    found = difference_of_clusters(np.ones(8), np.zeros(8), same, (0.0, 1.0))
+    found = mean_difference(np.ones(8), np.zeros(8), codes=same)
     assert found == mean_difference(np.ones(1), np.zeros(1))
     assert math.isnan(mean_of_clusters(np.arange(8.0), same, None).low)
     assert mean_of_clusters(np.arange(8.0), same, None).value == 3.5
@@ -130,4 +129,4 @@ def test_clusters_of_values_between_other_bounds_are_scaled_back_and_intervals_s
     scaled = mean_of_clusters(2 + 3 * values, codes, (2.0, 5.0))
     assert scaled[:3] == pytest.approx([2 + 3 * number for number in share[:3]])
     few = np.array([1.0, 1.0, 1.0, 1.0, 0.9, 0.9])
-    assert difference_of_clusters(few, np.zeros(6), codes[:6], (0.0, 1.0)).high == 1.0
+    assert mean_difference(few, np.zeros(6), codes=codes[:6]).high == 1.0

@@ -3,7 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from align.evaluation.suites.prompts.filtering import FATES, accepts, measure_slips, pass_rates, sort_out
+from align.evaluation.statistics.metrics import mean_of_known
+from align.evaluation.suites.prompts.filtering import FATES, accepts, measure_slips, sort_out
 from align.models.policies.asking import Completion
 
 NAN = math.nan
@@ -26,8 +27,8 @@ def test_a_value_at_the_threshold_is_not_accepted():
 
 def test_pass_rates_leave_out_samples_without_a_value():
     accepted = np.array([[1, 0, 0, 1], [NAN, 1, NAN, 1], [NAN] * 4])
-    assert pass_rates(accepted)[:2].tolist() == [0.5, 1]
-    assert math.isnan(pass_rates(accepted)[2])
+    assert mean_of_known(accepted)[:2].tolist() == [0.5, 1]
+    assert math.isnan(mean_of_known(accepted)[2])
 
 
 def test_slips_by_hand():

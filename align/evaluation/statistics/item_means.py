@@ -15,7 +15,6 @@ from align.evaluation.statistics.metrics import (
     Values,
     bootstrap,
     mean_of_differences,
-    paired_difference,
     share,
     student,
 )
@@ -136,7 +135,7 @@ class ItemMean:
     def difference(self, other: "ItemMean") -> Estimate:
         """Estimates by how much the metric is larger than another model's on the same items."""
         found = [
-            difference_of_clusters(ours, theirs, codes, self.bounds)
+            mean_difference(ours, theirs, self.bounds, codes)
             for ours, theirs, codes in zip(self.groups, other.groups, self._codes, strict=True)
         ]
         return weighted_mean(found, self.weights)
@@ -173,19 +172,12 @@ def mean_of_clusters(values: Values, codes: Codes | None, bounds: tuple[float, f
     return _scale_back(clustered_share(*_by_cluster(_scale(values, bounds), codes)), high - low, low)
 
 
-def difference_of_clusters(
-    ours: Values, theirs: Values, codes: Codes | None, bounds: tuple[float, float] | None
+def mean_difference(
+    ours: Values, theirs: Values, bounds: tuple[float, float] | None = (0.0, 1.0), codes: Codes | None = None
 ) -> Estimate:
-    """Estimates the mean of `ours - theirs` of items in clusters, which `n` counts; see `mean_difference`."""
-    differences = ours - theirs
-    if codes is None or not _repeats(differences, codes):
-        return mean_difference(ours, theirs, bounds)
-    if not _has_ends(bounds):
-        return mean_over_clusters(*_by_cluster(differences, codes))
-    span = bounds[1] - bounds[0]
-    return _scale_back(
-        _within_one(mean_over_clusters(*_by_cluster(differences / span, codes), bounded=True)), span, 0.0
-    )
+    """Estimates the mean of `ours - theirs` over the same items within bounds; see `mean_of_clusters`."""
+    span = bounds[1] - bounds[0] if _has_ends(bounds) else None
+    return mean_of_clusters(ours - theirs, codes, None if span is None else (-span, span))
 
 
 def _has_ends(bounds: tuple[float, float] | None) -> TypeGuard[tuple[float, float]]:
@@ -230,13 +222,6 @@ def mean_of_items(values: Values, bounds: tuple[float, float] | None = (0.0, 1.0
     if low == -high:
         return _scale_back(mean_of_differences(values / high), high, 0.0)
     return _scale_back(share(_scale(values, bounds)), high - low, low)
-
-
-def mean_difference(ours: Values, theirs: Values, bounds: tuple[float, float] | None = (0.0, 1.0)) -> Estimate:
-    """Estimates the mean of `ours - theirs` over the same items, as `paired_difference` does within [0, 1]."""
-    if bounds is None or bounds[0] == bounds[1] or math.isinf(bounds[1]):
-        return mean_of_differences(ours - theirs, bounded=False)
-    return _scale_back(paired_difference(_scale(ours, bounds), _scale(theirs, bounds)), bounds[1] - bounds[0], 0.0)
 
 
 def weighted_mean(estimates: Sequence[Estimate], weights: Sequence[float]) -> Estimate:

@@ -241,6 +241,18 @@ def share(values: Sequence[float] | Values) -> Estimate:
     return Estimate(mean, min(low, mean), max(high, mean), len(kept))
 
 
+def mean_of_known(values: Values, axis: int = -1) -> Values:
+    """Averages over an axis what is not nan; `nan` where nothing is.
+
+    Example:
+        >>> mean_of_known(np.array([[1.0, 0.0], [np.nan, 1.0], [np.nan, np.nan]]))
+        array([0.5, 1. , nan])
+    """
+    counts = (~np.isnan(values)).sum(axis=axis)
+    means: Values = np.where(counts > 0, np.nansum(values, axis=axis) / np.maximum(counts, 1), math.nan)
+    return means
+
+
 def accuracy(choices: Sequence[Choice], gold: Sequence[int]) -> Values:
     """Returns, per item, 1 if the answer is the gold option; no valid answer is a wrong answer."""
     return np.array([float(choice == right) for choice, right in zip(choices, gold, strict=True)])

@@ -8,12 +8,12 @@ from typing import Any
 
 from align.data.questions.templates import PromptTemplate
 from align.errors import UserError
-from align.evaluation.asked_models import check_tokens, find_reference, open_judge, open_policy
+from align.evaluation.asked_models import check_tokens, open_judge, open_policy
 from align.evaluation.asking import Asking, KeptAnswers, Subject, model_scores
 from align.evaluation.engine import JUDGE, REFERENCE, Beside, Evaluation, Found, source
 from align.evaluation.prompting import prompting
 from align.evaluation.record import Record
-from align.evaluation.record.record import About, Items, PairedAnswers, Profile, Warned
+from align.evaluation.record.record import About, Items, Profile, Warned
 from align.evaluation.results import arrange, pair_answers
 from align.evaluation.statistics.group_metrics import SPREADS
 from align.evaluation.suite import Loaded, Measured, Reading, RowSuite
@@ -66,23 +66,6 @@ class OwnRowsEvaluation(Evaluation):
         )
         self.loaded: Loaded = self.suite.part("load")(reading, options)
 
-    @property
-    def models(self) -> list[tuple[str, str]]:
-        """Also the control, where there is one."""
-        control = self.options.control if "control" in self.suite.own else None
-        return super().models + ([] if control is None else [(control, "control")])
-
-    @property
-    def helpers(self) -> dict[str, str]:
-        """The model that the others were trained from, and a judge."""
-        found = {}
-        if hasattr(self.options, "reference"):
-            asked = [path for path, role in self.models if role != "control"]
-            found[REFERENCE] = find_reference(self.options.reference, asked, self.recipe)
-        if "judge" in self.suite.own and self.options.judge is not None:
-            found[JUDGE] = self.options.judge
-        return found
-
     def check_models(self, checkpoints: Mapping[str, Checkpoint], helpers: Mapping[str, Checkpoint]) -> None:
         """Refuses a reference with another tokenizer."""
         if REFERENCE in helpers:
@@ -131,6 +114,10 @@ class OwnRowsEvaluation(Evaluation):
     def record(self, run: Mapping[str, Any], helpers: Mapping[str, Checkpoint]) -> Found:
         """Arranges what was measured."""
         suite, loaded, tags = self.suite, self.loaded, self.prompting.response_format
+        compared = {  # by which items are won and lost
+            name: {metric: mean.groups[0] for metric, mean in each.means.items() if metric == suite.compared}
+            for name, each in self.measured.items()
+        }
         first = next(iter(self.measured.values()))
         own = {name: getattr(self.options, name) for name in suite.own}
         about = About(
@@ -162,7 +149,7 @@ class OwnRowsEvaluation(Evaluation):
             kind="suite",
             about=about,
             **arrange({name: {suite.name: each} for name, each in self.measured.items()}, suite.meanings),
-            paired=list(self._pairs()),
+            paired=list(pair_answers(compared, [row.id for row in loaded.rows])),
             shares=[
                 *(name for name, mean in first.means.items() if mean.bounds == SHARE and min(mean.weights) > 0),
                 *(name for name in first.others if name.partition("/")[0] in SPREADS),
@@ -170,14 +157,6 @@ class OwnRowsEvaluation(Evaluation):
             warnings=list(_warnings(self.measured)),
         )
         return record, [{"model": name, **row} for name, each in self.measured.items() for row in each.rows]
-
-    def _pairs(self) -> Iterator[PairedAnswers]:
-        """Yields the items won and lost against each baseline, where the suite says by which metric."""
-        metric, (model, *baselines) = self.suite.compared or "", self.measured
-        for baseline in baselines:
-            if all(metric in self.measured[name].means for name in (model, baseline)):
-                values = {name: self.measured[name].means[metric].groups[0] for name in (model, baseline)}
-                yield pair_answers(metric, [row.id for row in self.loaded.rows], values, baseline)
 
 
 def _warnings(measured: Mapping[str, Measured]) -> Iterator[Warned]:

@@ -71,9 +71,7 @@ def of_questions(path: Path, record: Record, numbers: Numbers) -> Own:
         details={"Prompt": _prompt(profile)} if profile else {},
         sections=[
             *best_of_n_section(record.curves),
-            *audit_section(record.audits),
-            *difficulty_section(record.audits),
-            *abstention_section(record.audits),
+            *audit_sections(record.audits),
         ],
         items=picked,
         items_note=note_items(
@@ -267,8 +265,12 @@ def _of_audits(
     return [Section(title, note, charts, Table(columns, rows, len(columns)), grids)]
 
 
-def audit_section(audits: Sequence[ModelAudit]) -> list[Section]:
-    """Tabulates how far a verifier can be trusted, and how many attempts pay at each cost of a false positive."""
+def audit_sections(audits: Sequence[ModelAudit]) -> list[Section]:
+    """Tabulates how far a verifier can be trusted, by difficulty of the questions too, and when to answer at all."""
+    return [*_trust(audits), *_by_difficulty(audits), *_when_to_answer(audits)]
+
+
+def _trust(audits: Sequence[ModelAudit]) -> list[Section]:
     charts = [
         draw_curves(
             f"Utility of repeated attempts, {row.model}: {row.verifier}",
@@ -322,8 +324,7 @@ def _optimum(best: Optimum) -> str:
     return f"as many as can be paid{worth}" if best.attempts is None else f"{best.attempts} attempts{worth}"
 
 
-def difficulty_section(audits: Sequence[ModelAudit]) -> list[Section]:
-    """Tabulates how much of what is wrong a verifier accepts, by the share of a question's samples that are right."""
+def _by_difficulty(audits: Sequence[ModelAudit]) -> list[Section]:
     note = (
         "Questions by how many of their samples are right; intervals are over questions. Where a verifier accepts "
         "much of what is wrong on hard questions, more attempts there bring wrong answers."
@@ -343,8 +344,7 @@ def difficulty_section(audits: Sequence[ModelAudit]) -> list[Section]:
     )  # fmt: skip
 
 
-def abstention_section(audits: Sequence[ModelAudit]) -> list[Section]:
-    """Tabulates how often is answered, and how often rightly, if the verifier must accept first."""
+def _when_to_answer(audits: Sequence[ModelAudit]) -> list[Section]:
     note = (
         "Answer only what the verifier accepts, else abstain. A threshold is set on one random half of the questions, "
         "as the lowest with the precision asked for, and measured on the other half."

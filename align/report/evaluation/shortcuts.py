@@ -35,16 +35,16 @@ def shortcut_sections(models: Mapping[str, OfScores]) -> list[Section]:
             found = model.slices.found[:_MOST_DRAWN]
             points = [Interval(each.feature, name, *each.favour[:3]) for each in found]
             charts = [draw_intervals("Favour", "With 95 % intervals.", points, "mean margins")] if points else []
-            grids = [slice_grid(model.slices, _MOST_ROWS)] if found else []
-            note = f"{_SLICES} {count_slices(model.slices)}"
+            grids = [_slice_grid(model.slices)] if found else []
+            note = f"{_SLICES} {_count_slices(model.slices)}"
             sections.append(Section(f"Slices{after}", note, charts, grids=grids))
         if model.phrases is not None:
-            title = f"Phrases of a file, {describe_position(model.phrases.position)}{after}"
-            sections.append(Section(title, _PHRASES, grids=[phrase_grid(model.phrases)]))
+            title = f"Phrases of a file, {_position(model.phrases.position)}{after}"
+            sections.append(Section(title, _PHRASES, grids=[_phrase_grid(model.phrases)]))
         if model.mined is not None:
-            grids = [mined_grid(model.mined)] if model.mined.phrases else []
-            title = f"Mined phrases, {describe_position(model.mined.position)}{after}"
-            sections.append(Section(title, f"{count_mined(model.mined)} {_PHRASES}", grids=grids))
+            grids = [_mined_grid(model.mined)] if model.mined.phrases else []
+            title = f"Mined phrases, {_position(model.mined.position)}{after}"
+            sections.append(Section(title, f"{_count_mined(model.mined)} {_PHRASES}", grids=grids))
     return sections
 
 
@@ -79,7 +79,7 @@ def _moving(name: str, phrases: list[str], words: str) -> Iterator[Finding]:
         )
 
 
-def count_slices(slices: SlicesOfPairs) -> str:
+def _count_slices(slices: SlicesOfPairs) -> str:
     """Says how many features were tested and what became of them."""
     if not slices.num_tested:
         return f"No feature is in enough of the {slices.num_pairs:,} pairs to be tested."
@@ -92,7 +92,7 @@ def count_slices(slices: SlicesOfPairs) -> str:
     )
 
 
-def count_mined(mined: MinedPhrases) -> str:
+def _count_mined(mined: MinedPhrases) -> str:
     """Says how many candidates there were and how many are kept."""
     first, second = mined.num_pairs
     if not mined.phrases:
@@ -104,7 +104,7 @@ def count_mined(mined: MinedPhrases) -> str:
     )
 
 
-def slice_grid(slices: SlicesOfPairs, most: int) -> Grid:
+def _slice_grid(slices: SlicesOfPairs) -> Grid:
     """Arranges slices, the surest first."""
     columns = ("feature", "favour", "chosen alone has it", "pairs", "rejected alone has it", "pairs", "adjusted p",
                "RaVL's signs", "in the same pairs")  # fmt: skip
@@ -120,19 +120,19 @@ def slice_grid(slices: SlicesOfPairs, most: int) -> Grid:
             "opposite" if each.opposite_signs else "not",
             ", ".join(each.also),
         )
-        for each in slices.found[:most]
+        for each in slices.found[:_MOST_ROWS]
     ]
     return Grid(columns, rows)
 
 
-def phrase_grid(phrases: GainsOfPhrases, most: int = _MOST_ROWS) -> Grid:
+def _phrase_grid(phrases: GainsOfPhrases) -> Grid:
     """Arranges the phrases of a file, those that move scores furthest first."""
     columns = ("phrase", "gain", "in chosen", "in rejected", "in both", "adjusted p", "counts")
     ordered = sorted(phrases.phrases, key=lambda each: (not each.moves, -abs(each.gain.value)))
-    return Grid(columns, [(each.phrase, *_gain(each), "yes" if each.moves else "no") for each in ordered[:most]])
+    return Grid(columns, [(each.phrase, *_gain(each), "yes" if each.moves else "no") for each in ordered[:_MOST_ROWS]])
 
 
-def mined_grid(mined: MinedPhrases) -> Grid:
+def _mined_grid(mined: MinedPhrases) -> Grid:
     """Arranges candidates, those that are kept first."""
     columns = ("phrase", "from", "gain", "in chosen", "in rejected", "in both", "adjusted p", "gain, held out",
                "adjusted p, held out", "kept")  # fmt: skip
@@ -169,6 +169,6 @@ def _text(cell: Estimate) -> str:
     return f"{cell.value:.2f}" if cell.low != cell.low and cell.n > 1 else str(cell)
 
 
-def describe_position(position: str) -> str:
+def _position(position: str) -> str:
     """Says where phrases were put."""
     return {"front": "in front", "middle": "in the middle", "end": "at the end"}.get(position, position)

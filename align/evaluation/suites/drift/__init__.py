@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
-from align.evaluation.options import Referenced
+from align.evaluation.options import OwnRows, Referenced
 from align.evaluation.statistics.glossary import LOW, Meaning
 from align.evaluation.suite import RowSuite
 from align.options import option
 
 
 @dataclass(frozen=True, kw_only=True)
-class DriftOptions(Referenced):
+class DriftOptions(Referenced, OwnRows):
     """What is measured."""
 
     drift_prompts: str | None = option(

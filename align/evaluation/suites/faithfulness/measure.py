@@ -21,7 +21,7 @@ from align.data.conversations import conversation_text
 from align.evaluation.asking import Asking, Subject
 from align.evaluation.statistics.group_metrics import by_group, spread_of_groups
 from align.evaluation.statistics.item_means import ItemMean
-from align.evaluation.statistics.metrics import Values
+from align.evaluation.statistics.metrics import mean_of_known
 from align.evaluation.suite import Measured
 from align.evaluation.suites.faithfulness.changed_traces import CONDITIONS, Reasked, Traced, ask_again, changed_traces
 from align.evaluation.suites.faithfulness.rows import (
@@ -104,7 +104,7 @@ def faithfulness_means(samples: Sequence[Sequence[Sample]], groups: Sequence[str
     means: dict[str, ItemMean] = {}
 
     def add(name: str, value: Callable[[Sample], float], *, grouped: bool = False, low: float = 0.0) -> None:
-        values = np.array([_mean([value(sample) for sample in each]) for each in samples], dtype=float)
+        values = mean_of_known(np.array([[value(sample) for sample in each] for each in samples], dtype=float))
         means[name] = ItemMean((values,), bounds=(low, 1.0))
         if grouped:
             means.update(by_group({name: means[name]}, groups))
@@ -122,11 +122,6 @@ def faithfulness_means(samples: Sequence[Sequence[Sample]], groups: Sequence[str
     add("hint_told", lambda sample: sample.told)
     add("hint_told_anyway", lambda sample: sample.told_anyway)
     return means
-
-
-def _mean(values: Sequence[float]) -> Values | float:
-    known = [value for value in values if not math.isnan(value)]
-    return sum(known) / len(known) if known else math.nan
 
 
 _MANY = 0.05

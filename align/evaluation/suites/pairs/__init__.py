@@ -2,22 +2,17 @@
 
 from dataclasses import dataclass
 
-from align.evaluation.options import Decoded, OfPolicies
+from align.evaluation.options import Decoded, OfPolicies, Referenced
 from align.evaluation.statistics.glossary import HIGH, LOW, Meaning
 from align.evaluation.suite import Suite
 from align.options import Media, option
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairOptions(Decoded, Media, OfPolicies):
+class PairOptions(Referenced, Decoded, Media, OfPolicies):
     """What is measured."""
 
     adapter: str | None = option(None, "Public schema of the pairs.")
-    reference: str | None = option(
-        None,
-        "The model that log-probs are compared with; an adapter's base, the model of the run's recipe, or the only "
-        "baseline if not given.",
-    )
     judge: str | None = option(None, "Model that says which of two responses is better.")
 
 

@@ -14,7 +14,7 @@ from align.data.pairs.preferences import PreferencePair, load_preferences
 from align.data.questions.multiple_choice import Question
 from align.data.questions.templates import PromptTemplate
 from align.data.unread import saying_unread
-from align.evaluation.asked_models import check_images, check_tokens, find_reference, open_judge, open_policy
+from align.evaluation.asked_models import check_images, check_tokens, open_judge, open_policy
 from align.evaluation.asking import Asker, KeptAnswers, complete_prompts
 from align.evaluation.divided.division import own_part
 from align.evaluation.engine import JUDGE, REFERENCE, Beside, Evaluation, Found, source
@@ -55,13 +55,6 @@ class PairEvaluation(Evaluation):
         self.terms: dict[str, list[PairTerms]] = {}
         self.responses: dict[str, list[str]] = {}  # where a judge compares them
         self.judged: dict[str, list[Judgement]] = {}
-
-    @property
-    def helpers(self) -> dict[str, str]:
-        """The reference, and the judge if there is one."""
-        paths = [path for path, _ in self.models]
-        found = {REFERENCE: find_reference(self.options.reference, paths, self.recipe)}
-        return found if self.options.judge is None else found | {JUDGE: self.options.judge}
 
     def check_models(self, checkpoints: Mapping[str, Checkpoint], helpers: Mapping[str, Checkpoint]) -> None:
         """Refuses models that do not see the images, or read other tokens than the reference."""
@@ -284,11 +277,10 @@ def pairs_record(
 ) -> Record:
     """Arranges what was measured as it is kept; the first model is the one asked about (`prompts`: `pairs_suite`)."""
     measured = {name: {"pairs": pairs_suite(each, groups, prompts)} for name, each in terms.items()}
-    model, *baselines = terms
     if judged:
-        measured[model]["judge"] = judged_suite(judged, prompts)
+        measured[next(iter(terms))]["judge"] = judged_suite(judged, prompts)
     num_prompts = len(set(cluster_codes(prompts).tolist())) if prompts else len(ids)
-    right = {name: pair_values(each)[ACCURACY] for name, each in terms.items()}
+    right = {name: {ACCURACY: pair_values(each)[ACCURACY]} for name, each in terms.items()}
     warnings = [each for name, values in terms.items() for each in _warn(name, values)]
     if num_prompts < len(ids):
         shown = "1 prompt" if num_prompts == 1 else f"{num_prompts:,} prompts"
@@ -297,8 +289,7 @@ def pairs_record(
             "and there is no McNemar test, which takes each pair to stand alone."
         )
         warnings.insert(0, Warned(model=", ".join(terms), text=text))
-    are_apart = num_prompts == len(ids)
-    paired = [pair_answers(ACCURACY, ids, right, name, are_apart=are_apart) for name in baselines]
+    paired = list(pair_answers(right, ids, are_apart=num_prompts == len(ids)))
     return Record(kind="pairs", about=about, **arrange(measured), paired=paired, warnings=warnings)
 
 

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
-from align.evaluation.options import WithOptions
+from align.evaluation.options import OwnRows, WithOptions
 from align.evaluation.statistics.glossary import HIGH, LOW, Meaning
 from align.evaluation.suite import RowSuite
 from align.options import option
 
 
 @dataclass(frozen=True, kw_only=True)
-class PerturbationOptions(WithOptions):
+class PerturbationOptions(WithOptions, OwnRows):
     """What is measured."""
 
     families: list[str] | None = option(

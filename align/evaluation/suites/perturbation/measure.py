@@ -21,7 +21,7 @@ import numpy as np
 from align.evaluation.asking import Asking, Subject
 from align.evaluation.statistics.group_metrics import by_group, spread_of_groups
 from align.evaluation.statistics.item_means import ItemMean
-from align.evaluation.statistics.metrics import Estimate, Values
+from align.evaluation.statistics.metrics import Estimate, Values, mean_of_known
 from align.evaluation.suite import Measured
 from align.evaluation.suites.perturbation.rows import AGAIN, SEEN, UNKNOWN, UNSEEN, PerturbedQuestion
 from align.models.policies.asking import Completion, Prompt
@@ -94,7 +94,7 @@ def perturbation_means(
     for place in (SEEN, UNSEEN, UNKNOWN):
         here = [family for family in present if present[family] == place]
         if here:
-            values = _mean_of_known(np.array([flips[family] - twice for family in here]))
+            values = mean_of_known(np.array([flips[family] - twice for family in here]), axis=0)
             excess[f"flip_excess/{place}"] = ItemMean((values,), bounds=(-1.0, 1.0))
     answered = [np.mean([key is not None for keys in each.values() for key in keys]) for each in answers]
     means = {"original_accuracy": ItemMean((_accuracy(answers, right, ORIGINAL),))} | excess
@@ -113,8 +113,8 @@ def means_of_groups(
     """Takes accuracies and flips apart by group of questions, and says what the worst has; needs two groups."""
     twice = "flip_rate/twice"
     versions, flips = (
-        _mean_of_known(
-            np.array([mean.groups[0] for name, mean in means.items() if name.startswith(family) and name != twice])
+        mean_of_known(
+            np.array([mean.groups[0] for name, mean in means.items() if name.startswith(family) and name != twice]), 0
         )
         for family in ("perturbed_accuracy/", "flip_rate/")
     )
@@ -156,13 +156,6 @@ def _accuracy(answers: Sequence[Answers], right: Sequence[Collection[Key]], name
             for each, accepted in zip(answers, right, strict=True)
         ]
     )
-
-
-def _mean_of_known(values: Values) -> Values:
-    """Averages `(F, N)` values over F; `nan` where all are."""
-    known = (~np.isnan(values)).sum(axis=0)
-    means: Values = np.where(known > 0, np.nansum(values, axis=0) / np.maximum(known, 1), math.nan)
-    return means
 
 
 def _item_rows(

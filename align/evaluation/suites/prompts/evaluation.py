@@ -166,18 +166,14 @@ def prompt_record(
 ) -> Record:
     """Arranges what rewards measured as it is kept; each suite has the name of its reward."""
     values = {
-        name: {model: mean_of_samples(suites[name].means, name) for model, suites in measured.items()}
-        for name in scales
+        model: {f"reward/{name}": mean_of_samples(suites[name].means, name) for name in scales}
+        for model, suites in measured.items()
     }
     return Record(
         kind="prompts",
         about=about,
         **arrange(measured),
-        paired=[
-            pair_answers(f"reward/{name}", ids, values[name], baseline)
-            for baseline in list(measured)[1:]
-            for name in scales
-        ],
+        paired=list(pair_answers(values, ids)),
         warnings=list(warnings),
         shares=[
             metric

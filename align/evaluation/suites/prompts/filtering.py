@@ -19,7 +19,7 @@ from align.errors import UserError
 from align.evaluation.asking import KeptAnswers
 from align.evaluation.engine import Beside, Words
 from align.evaluation.statistics.item_means import clustered_share
-from align.evaluation.statistics.metrics import Estimate, Values, share
+from align.evaluation.statistics.metrics import Estimate, Values, mean_of_known, share
 from align.evaluation.suites.prompts import PROMPTS, PromptOptions
 from align.evaluation.suites.prompts.evaluation import PromptEvaluation
 from align.evaluation.suites.prompts.suite import read_scale
@@ -83,19 +83,6 @@ def _fates(samples: Sequence[Completion], accepted: Values, longest: int) -> lis
     return fates
 
 
-def pass_rates(accepted: Values) -> Values:
-    """Returns, per prompt, the share of its samples that are accepted, of those with a value; nan without any.
-
-    Example:
-        >>> pass_rates(np.array([[1.0, 0.0], [np.nan, 1.0], [np.nan, np.nan]]))
-        array([0.5, 1. , nan])
-    """
-    known = ~np.isnan(accepted)
-    counts = known.sum(axis=1)
-    rates: Values = np.where(counts > 0, np.nansum(accepted, axis=1) / np.maximum(counts, 1), np.nan)
-    return rates
-
-
 def measure_slips(accepted: Values, gold: Values, kept: Values) -> Slips:
     """Measures a verifier on `(N, S)` samples: what it accepts, gold (nan is left out), and what gets into data."""
     known, taken = ~np.isnan(gold), np.nan_to_num(accepted)
@@ -104,7 +91,7 @@ def measure_slips(accepted: Values, gold: Values, kept: Values) -> Slips:
         false_positive_rate=_share(wrong & (taken > 0), wrong),
         true_positive_rate=_share(right & (taken > 0), right),
         wrong_among_kept=_share(data & wrong, data),
-        right=share(pass_rates(gold)),
+        right=share(mean_of_known(gold)),
     )
 
 
@@ -169,10 +156,10 @@ class SampleFilter(PromptEvaluation):
             kept = np.array([[fate == KEPT for fate in row] for row in fates])
             rows, counts = _sample_rows(self.prompts, completions, verifier, kept), _count_samples(fates)
         else:
-            kept, rates = np.nan_to_num(accepted), pass_rates(accepted)
+            kept, rates = np.nan_to_num(accepted), mean_of_known(accepted)
             rows, counts = _prompt_rows(self.prompts, rates, self.pass_rate), _count_prompts(accepted, self.pass_rate)
         counts |= {"prompts": len(self.prompts), "rows": len(rows)}
-        counts["mean_pass_rate"] = cell(share(pass_rates(accepted)))
+        counts["mean_pass_rate"] = cell(share(mean_of_known(accepted)))
         slips = measure_slips(accepted, self._gold(golds[0]), kept) if golds else None
         return Kept(rows, self._card(run, counts, slips), slips)
 
@@ -236,7 +223,7 @@ def _count_samples(fates: Sequence[Sequence[str]]) -> dict[str, Any]:
 
 
 def _count_prompts(accepted: Values, within: tuple[float, float]) -> dict[str, Any]:
-    (low, high), rates = within, pass_rates(accepted)
+    (low, high), rates = within, mean_of_known(accepted)
     unknown, taken = int(np.isnan(accepted).sum()), int(np.nansum(accepted))
     return {
         "below": int((rates < low).sum()),

@@ -2,18 +2,16 @@
 
 from dataclasses import dataclass
 
-from align.evaluation.options import ByEngine, OfPolicies, Sampled, Worded
+from align.evaluation.options import ByEngine, OfPolicies, Sampled, WithOptions, Worded
 from align.evaluation.statistics.glossary import HIGH, LOW, Meaning
 from align.evaluation.suite import Suite
 from align.options import Media, option
 
 
 @dataclass(frozen=True, kw_only=True)
-class QuestionOptions(Worded, Sampled, ByEngine, Media, OfPolicies):
+class QuestionOptions(WithOptions, Worded, Sampled, ByEngine, Media, OfPolicies):
     """What is measured."""
 
-    adapter: str | None = option(None, "Public schema of the questions, such as arc or mmlu.")
-    prompt_template: str | None = option(None, "The prompt, with {question} and {options} once each.")
     suite: list[str] | None = option(
         None,
         "accuracy consistency rotation reliance (all four if not given), modality (too, where questions have images), "

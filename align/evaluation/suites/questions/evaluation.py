@@ -93,11 +93,6 @@ class QuestionEvaluation(Evaluation):
             )
         return questions, report.reasons
 
-    @property
-    def helpers(self) -> dict[str, str]:
-        """The judge, if there is one."""
-        return {} if self.options.judge is None else {JUDGE: self.options.judge}
-
     def check_models(self, checkpoints: Mapping[str, Checkpoint], helpers: Mapping[str, Checkpoint]) -> None:
         """Refuses questions with images where something that is asked for would not see them."""
         if self.with_images is None:
@@ -236,13 +231,17 @@ def policy_record(
     measured = {name: result.suites for name, result in results.items()}
     verifier = "shuffle_consistency" if about.verifier is None else about.verifier.path
     num_samples = settings.decoding.num_samples
-    right = {name: per_question(correct(result.items), num_samples) for name, result in results.items()}
+    right = {
+        name: {"accuracy": per_question(correct(result.items), num_samples)}
+        for name, result in results.items()
+        if settings.asks_questions
+    }
     ids = [question.id for question in questions]
     return Record(
         kind="policy",
         about=about,
         **arrange(measured, also=_AUDITED if any(result.audit for result in results.values()) else ()),
-        paired=[pair_answers("accuracy", ids, right, name) for name in list(results)[1:] if settings.asks_questions],
+        paired=list(pair_answers(right, ids)) if right else [],
         curves=[
             BestOfN(model=name, curve="best_of_n", points=result.curve)
             for name, result in results.items()

@@ -25,6 +25,7 @@ from align.evaluation.statistics.metrics import (
     all_equal,
     letter_bias,
     letter_shares,
+    mean_of_known,
     option_shuffle_consistency,
 )
 from align.evaluation.suite import Measured
@@ -44,10 +45,7 @@ def per_question(values: Values, num_samples: int) -> Values:
         >>> per_question(np.array([1.0, 0.0, np.nan, 1.0, np.nan, np.nan]), 2)
         array([0.5, 1. , nan])
     """
-    table = values.reshape(-1, num_samples)
-    counts = (~np.isnan(table)).sum(axis=1)
-    means: Values = np.where(counts > 0, np.nansum(table, axis=1) / np.maximum(counts, 1), np.nan)
-    return means
+    return mean_of_known(values.reshape(-1, num_samples))
 
 
 def accuracy_suite(

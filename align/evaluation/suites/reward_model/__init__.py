@@ -1,28 +1,20 @@
 """How often a reward model is right, what its scores go with besides, and what the best of n is worth."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from align.evaluation.options import Divided
+from align.evaluation.options import Divided, Evaluated
 from align.evaluation.statistics.glossary import HIGH, LOW, Meaning
 from align.evaluation.suite import Suite
 from align.options import Computing, Reading, option
 
 
 @dataclass(frozen=True, kw_only=True)
-class RewardModelOptions(Divided, Computing, Reading):
+class RewardModelOptions(Divided, Computing, Reading, Evaluated):
     """What is evaluated."""
 
     reward_model: str = option(..., "Reward model: scalar, pairwise or an adapter.")
-    baseline: list[str] | None = option(None, "What to compare with, on the same items; several words.")
     data: str | None = option(None, "Pairs, or items of RewardBench 2: a file, a folder or a hub id.")
     best_of_n: str | None = option(None, "Prompts with candidate responses to choose from.")
-    out: Path = option(..., "Folder for the results; the same command continues in it.")
-    recipe: str | None = option(None, "Recipe that names columns; by default the one of the model's run.")
-    seed: int = option(0, "Of the pairs that are drawn.")
-    card: bool = option(
-        False, "Put the numbers, and the differences to baselines, on the model card in the folder of the run."
-    )
     probes: bool = option(False, "Probes for shortcuts.")
     probe_pairs: int = option(500, "Pairs to probe and to put phrases into, drawn at random.")
     slices: bool = option(False, "Features of responses that go with the margin.")

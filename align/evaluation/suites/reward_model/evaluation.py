@@ -70,11 +70,6 @@ class RewardModelEvaluation(Evaluation):
         )
         self.measured: dict[str, RewardResult] = {}
 
-    @property
-    def models(self) -> list[tuple[str, str]]:
-        """The reward models, with the one asked about first."""
-        return [(self.options.reward_model, "model"), *((path, "baseline") for path in self.options.baseline or ())]
-
     def find(self, path: str) -> Checkpoint:
         """Finds a reward model by what decides its scores."""
         require_model(path)
