@@ -7,8 +7,6 @@ from align._rewards_package import place_rewards
 
 if TYPE_CHECKING:
     from align.evaluation.service import evaluate
-    from align.evaluation.suites.reward_model.head_agreement import HeadAgreement
-    from align.evaluation.suites.reward_model.reward_model import load_reward_model
     from align.experimental.lfu.config import LfUConfig
     from align.experimental.lfu.trainer import LfUTrainer
     from align.methods.acre.config import ACREConfig
@@ -22,9 +20,11 @@ if TYPE_CHECKING:
     from align.methods.grpo.trainer import GuardedGRPOTrainer
     from align.methods.rrpo.config import RRPOConfig
     from align.methods.rrpo.trainer import RRPOTrainer
+    from align.models.head_agreement import HeadAgreement
     from align.models.judges.comparing import PairwiseJudge
     from align.models.judges.grading import Judge
     from align.models.pretrained import whole_weights
+    from align.models.reward_model import load_reward_model
     from align.services.audit import audit
     from align.services.check import check
     from align.services.compare import compare
@@ -72,7 +72,7 @@ _HOMES = {
     "DeconfoundConfig": "align.methods.deconfound.config",
     "DeconfoundTrainer": "align.methods.deconfound.trainer",
     "GuardedGRPOTrainer": "align.methods.grpo.trainer",
-    "HeadAgreement": "align.evaluation.suites.reward_model.head_agreement",
+    "HeadAgreement": "align.models.head_agreement",
     "Judge": "align.models.judges.grading",
     "LfUConfig": "align.experimental.lfu.config",
     "LfUTrainer": "align.experimental.lfu.trainer",
@@ -87,7 +87,7 @@ _HOMES = {
     "evaluate": "align.evaluation.service",
     "filter": "align.services.filter",
     "guard": "rewards.running.standalone",
-    "load_reward_model": "align.evaluation.suites.reward_model.reward_model",
+    "load_reward_model": "align.models.reward_model",
     "train": "align.services.train",
     "watch": "align.services.watch",
     "whole_weights": "align.models.pretrained",

@@ -24,7 +24,7 @@ import align
 import rewards
 
 PACKAGES = (align, rewards)
-MODULES = ("align.evaluation.suites.reward_model.reward_model", "align.evaluation.statistics.metrics")
+MODULES = ("align.models.reward_model", "align.evaluation.statistics.metrics")
 
 
 def resolve(package: ModuleType) -> None:

@@ -146,7 +146,7 @@ def words_of(module: Module) -> list[str]:
 
 EXAMPLES = {  # sentences that show what a name looks like
     "align.recipe.recipe",
-    "align.evaluation.suites.reward_model.reward_model",
+    "align.models.reward_model",
     "align.cli.arguments.recipes",
 }
 ADAPTERS = {"align.recipe.dataset", "align.data.pairs.preference_adapters"}  # a public schema bears a paper's name

@@ -101,11 +101,11 @@ class Stages:
 
 
 @contextmanager
-def show_stages(*, hidden: bool = False) -> Iterator[Stages]:
+def show_stages() -> Iterator[Stages]:
     """Draws the bars on stderr, if that is a terminal; of several processes one does."""
     console = make_console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    hidden = hidden or not (console.is_terminal and current().is_main)
+    hidden = not (console.is_terminal and current().is_main)
     with Progress(*columns, console=console, disable=hidden) as progress:
         yield Stages(progress)
 
@@ -143,7 +143,6 @@ class Evaluation(ABC):
     verb, items = "Asking", "answers"  # as the console says what is done, and what of
     plan_file: str = PLAN_FILE  # see `claim_folder`
     files: tuple[str, ...] = RESULTS  # that it writes
-    has_bars = True  # of the stages of asking
 
     def __init__(self, suite: Suite, words: Words) -> None:
         self.suite = suite
@@ -247,7 +246,7 @@ class Evaluation(ABC):
             checkpoints = {name: self.find(path) for name, path in zip(names, paths, strict=True)}
             helpers = {name: find_checkpoint(path) for name, path in self.helpers.items()}
             self.check_models(checkpoints, helpers)
-            with closing(self.cache(checkpoints | helpers)) as cache, show_stages(hidden=not self.has_bars) as stages:
+            with closing(self.cache(checkpoints | helpers)) as cache, show_stages() as stages:
                 beside = Beside(checkpoints, helpers, cache, stages)
                 with self.opened(beside):
                     asked = [self._ask(name, role, beside) for name, role in zip(names, roles, strict=True)]

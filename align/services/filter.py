@@ -23,7 +23,7 @@ from align.evaluation.record.details import Unscored
 from align.evaluation.statistics.metrics import Estimate, Values, wilson
 from align.evaluation.suites.prompts import PromptOptions
 from align.evaluation.suites.prompts.filtering import SampleFilter, write_card
-from align.evaluation.suites.reward_model.reward_model import count_unscored
+from align.evaluation.suites.reward_model.pair_metrics import count_unscored
 from align.options import fill, listing
 from align.secrets import mask
 from align.services.options import ByBase, BySamples, Loading
@@ -257,13 +257,16 @@ def _probabilities(
     from scipy.special import expit
     from transformers.utils.logging import disable_progress_bar
 
-    from align.evaluation.suites.reward_model.reward_model import RewardModel
+    from align.evaluation.asking import KeptAnswers
+    from align.evaluation.engine import show_stages
+    from align.models.reward_model import RewardModel
 
     disable_progress_bar()  # the bar of loading would tear the one of scoring
     how: dict[str, Any] = {"batch_size": loading.batch_size, "dtype": loading.dtype, "max_length": scoring.max_length}
-    model = RewardModel.load(base, on_too_long="nan", progress=True, **how)
     texts = [pair.prompt for pair in pairs], [pair.chosen for pair in pairs], [pair.rejected for pair in pairs]
-    margins = model.margins(*texts)
+    with show_stages() as stages:
+        model = RewardModel.load(base, on_too_long="nan", ask=KeptAnswers(progress=stages.advance).ask, **how)
+        margins = model.margins(*texts)
     unscored = count_unscored(model, margins, *texts)
     if np.isnan(margins).all():
         raise DataError(f"{base} scores no pair. {unscored.sentence(len(pairs), 'pairs')}")

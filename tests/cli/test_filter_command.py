@@ -7,7 +7,7 @@ from tiny import tiny_reward_model, tiny_tokenizer
 
 from align.cli.arguments.data import _show
 from align.errors import UserError
-from align.evaluation.suites.reward_model.reward_model import RewardModel
+from align.models.reward_model import RewardModel
 from align.services.filter import filter as filter_pairs
 
 ROWS = [

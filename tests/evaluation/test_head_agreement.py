@@ -9,7 +9,7 @@ from tiny import tiny_reward_model, tiny_tokenizer
 
 from align import HeadAgreement
 from align.errors import UserError
-from align.evaluation.suites.reward_model.head_agreement import agreement_in_group
+from align.models.head_agreement import agreement_in_group
 from rewards import resolve_reward
 from rewards.running.scores import Composition
 

@@ -13,8 +13,8 @@ from transformers import LlamaForSequenceClassification
 from trl import RewardConfig, RewardTrainer
 
 from align.errors import DataError, UserError
-from align.evaluation.suites.reward_model.reward_model import RewardModel
 from align.methods import METHODS
+from align.models.reward_model import RewardModel
 
 TRAINER, CONFIG = trainer_class(REWARD_PAIRS), METHODS[REWARD_PAIRS].config_class()
 TEXTS = [

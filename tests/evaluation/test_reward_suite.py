@@ -14,7 +14,6 @@ from align.errors import DataError
 from align.evaluation.record import as_json
 from align.evaluation.statistics.metrics import wilson
 from align.evaluation.suites.reward_model.phrases import PHRASES
-from align.evaluation.suites.reward_model.reward_model import RewardModel
 from align.evaluation.suites.reward_model.suite import (
     ShortcutSettings,
     as_messages,
@@ -22,6 +21,7 @@ from align.evaluation.suites.reward_model.suite import (
     reward_record,
 )
 from align.evaluation.suites.reward_model.transformations import TRANSFORMATIONS
+from align.models.reward_model import RewardModel
 
 CODE = "```python\nx = {}\n```"
 

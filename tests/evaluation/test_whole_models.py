@@ -3,7 +3,7 @@ from tiny import tiny_reward_model, tiny_tokenizer
 from transformers.integrations import HfDeepSpeedConfig, is_deepspeed_zero3_enabled
 
 from align import load_reward_model, whole_weights
-from align.evaluation.suites.reward_model.reward_model import RewardModel
+from align.models.reward_model import RewardModel
 
 
 @pytest.fixture

@@ -21,10 +21,6 @@ def places(tmp_path, monkeypatch, tiny_model_folder, answering_model_folder):
     from peft import LoraConfig, get_peft_model
     from tiny import tiny_model, tiny_reward_model, tiny_tokenizer
 
-    import align.cli.app
-    import align.evaluation.suites.reward_model.reward_model
-    import align.models.policies.model_policy  # noqa: F401 - what lines import, once for all of them
-
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     tokenizer = tiny_tokenizer()

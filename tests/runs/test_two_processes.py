@@ -18,7 +18,7 @@ from some_recipes import PAIRS, QUESTIONS, REWARD_PAIRS
 from started import WITHOUT_VLLM, launch, metrics_of
 from two_processes_run import EVALUATED, WORDS
 
-from align.evaluation.suites.reward_model.reward_model import RewardModel
+from align.models.reward_model import RewardModel
 
 pytestmark = pytest.mark.slow
 RUN = Path(__file__).with_name("two_processes_run.py")

@@ -7,7 +7,7 @@ from loaded_script import load_script
 from scipy.stats import spearmanr
 from transformers import AutoTokenizer
 
-from align.evaluation.suites.reward_model.reward_model import RewardModel
+from align.models.reward_model import RewardModel
 from align.services.train import run
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,6 +1,6 @@
 from tiny import tiny_reward_model, tiny_tokenizer
 
-from align.evaluation.suites.reward_model.reward_model import RewardModel
+from align.models.reward_model import RewardModel
 from align.training.guarded_rewards import reward_tokenizer
 
 

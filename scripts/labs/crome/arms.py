@@ -9,10 +9,10 @@ import torch
 from datasets import Dataset
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PrinterCallback, TrainerCallback, set_seed
 
-from align.evaluation.suites.reward_model.reward_model import RewardModel
 from align.experimental.crome.config import ExperimentalCromeConfig
 from align.experimental.crome.trainer import ExperimentalCromeTrainer
 from align.experimental.crome.two_heads import TwoHeads
+from align.models.reward_model import RewardModel
 from scripts.harness import ON_A_CPU
 from scripts.labs.crome.pairs import AGREEMENT, Row
 from scripts.labs.crome.world import decorate, draw_answer, draw_question, draw_style, quality

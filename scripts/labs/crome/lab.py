@@ -47,7 +47,7 @@ from scipy.special import expit
 
 from align.data.pairs.confidence import keep_unsure
 from align.evaluation.statistics.metrics import Estimate
-from align.evaluation.suites.reward_model.reward_model import RewardModel
+from align.models.reward_model import RewardModel
 from scripts.harness import KeptRuns, Options, difference, print_table, quiet, seeds_of, with_interval, write_numbers
 from scripts.labs.crome import world as crome_world
 from scripts.labs.crome.arms import KNOBS, SETTINGS, split_arm, train

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align.evaluation.statistics.metrics import Estimate, mean_over_seeds
-from align.evaluation.suites.reward_model.reward_model import RewardModel
+from align.models.reward_model import RewardModel
 from scripts.harness import difference
 from scripts.labs.crome.pairs import Row, evaluation_rows
 from scripts.labs.crome.world import draw_answer, draw_question, draw_style, quality

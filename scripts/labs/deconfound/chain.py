@@ -24,7 +24,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
 
 from align.assets import find_recipe
 from align.evaluation.statistics.metrics import Estimate, mean_over_seeds
-from align.evaluation.suites.reward_model.reward_model import RewardModel
+from align.models.reward_model import RewardModel
 from align.services.train import run as train
 from scripts.harness import Options, seeds_of, with_interval, write_numbers
 from scripts.labs.deconfound.make import PROMPT, REGIME

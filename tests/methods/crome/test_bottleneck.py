@@ -10,7 +10,6 @@ from tiny import tiny_reward_model
 from trained import logged, weights
 from transformers import AutoModelForSequenceClassification
 
-from align.evaluation.suites.reward_model.reward_model import RewardModel
 from align.experimental.crome.bottleneck import (
     CONTRAST_COEF,
     NOISE_RATE,
@@ -21,6 +20,7 @@ from align.experimental.crome.bottleneck import (
 )
 from align.experimental.crome.score_heads import load_terms
 from align.methods.crome.loss import bradley_terry_loss
+from align.models.reward_model import RewardModel
 
 
 def reward_model(seed=0):

@@ -15,11 +15,11 @@ from transformers import AutoModelForSequenceClassification
 from align.data.pairs.candidates import Candidates
 from align.data.pairs.reward_bench import BenchPair
 from align.errors import DataError, UserError
-from align.evaluation.suites.reward_model.reward_model import RewardModel
 from align.evaluation.suites.reward_model.suite import evaluate_reward_model
 from align.experimental.crome.parts import unlabelled_rows
 from align.experimental.crome.two_heads import UnlabelledPairs, agreement, mutual_information
 from align.methods.crome.loss import crome_loss
+from align.models.reward_model import RewardModel
 
 UNLABELLED = make_rows(10, seed=3)
 

@@ -13,12 +13,12 @@ from tiny import tiny_reward_model, tiny_tokenizer
 from trained import logged
 
 from align.checks.rewards import check_reward_model
-from align.evaluation.suites.reward_model.reward_model import RewardModel
 from align.methods.deconfound.config import DeconfoundConfig
 from align.methods.deconfound.data import load
 from align.methods.deconfound.outcome_batches import OutcomeCollator, prediction_metrics
 from align.methods.deconfound.ridge_head import find_head
 from align.methods.deconfound.trainer import DeconfoundTrainer
+from align.models.reward_model import RewardModel
 from align.recipe.recipe import load_recipe
 from align.training.build import build_trainer
 
@@ -118,7 +118,7 @@ def test_a_correlation_that_is_not_defined_is_left_out():
 KINDS = {"full": {}, "lora": {"use_peft": True, "lora_r": 4}}
 READ_AGAIN = """
 import json, sys
-from align.evaluation.suites.reward_model.reward_model import RewardModel
+from align.models.reward_model import RewardModel
 print(json.dumps([RewardModel.load(folder).score(*json.loads(sys.argv[1])).tolist() for folder in sys.argv[2:]]))
 """
 

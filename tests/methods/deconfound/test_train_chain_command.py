@@ -5,7 +5,7 @@ import pytest
 from observed_table import write_chain_recipe
 from started import metrics_of
 
-from align.evaluation.suites.reward_model.reward_model import RewardModel
+from align.models.reward_model import RewardModel
 from align.services.train import run
 
 

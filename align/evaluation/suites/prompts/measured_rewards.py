@@ -11,6 +11,7 @@ from align.data.conversations import write_response
 from align.data.prompt_rows import PromptRow, prompts_to_rows
 from align.errors import RewardError, UserError
 from align.evaluation.asked_models import Engine
+from align.evaluation.asking import KeptAnswers
 from align.evaluation.divided.division import current
 from align.evaluation.engine import Stages
 from align.evaluation.statistics.metrics import Values
@@ -183,7 +184,8 @@ def reward_all(
     """Calls rewards on each policy's samples, one model in memory at a time; one of the processes calls functions."""
     rewarded: dict[str, dict[str, Rewarded]] = {name: {} for name in completions}
     for each in called.rewards:
-        score: Any = _reward_model(each.reward, engine) if isinstance(each.reward, str) else None
+        kept = KeptAnswers(progress=stages.advance)
+        score: Any = _reward_model(each.reward, engine, kept.ask) if isinstance(each.reward, str) else None
         for name, answered in completions.items():
             stages.start(name)
             texts = [completion.text for group in answered for completion in group]
@@ -197,11 +199,11 @@ def reward_all(
     return rewarded
 
 
-def _reward_model(path: str, engine: Engine) -> Any:
-    from align.evaluation.suites.reward_model.reward_model import RewardModel
+def _reward_model(path: str, engine: Engine, ask: Any) -> Any:
+    from align.models.reward_model import RewardModel
 
     model = RewardModel.load(
-        path, dtype=engine.dtype, device=engine.device, batch_size=engine.batch_size, on_too_long="nan", progress=True
+        path, dtype=engine.dtype, device=engine.device, batch_size=engine.batch_size, on_too_long="nan", ask=ask
     )
     return model.score
 

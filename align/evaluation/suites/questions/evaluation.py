@@ -117,10 +117,11 @@ class QuestionEvaluation(Evaluation):
             yield
 
     def _verifier(self, path: str) -> Verifier:
-        from align.evaluation.suites.reward_model.reward_model import RewardModel
+        from align.models.reward_model import RewardModel
 
         engine = self.engine
-        model = RewardModel.load(path, dtype=engine.dtype, device=engine.device, batch_size=engine.batch_size)
+        how = {"batch_size": engine.batch_size, "ask": KeptAnswers().ask}
+        model = RewardModel.load(path, dtype=engine.dtype, device=engine.device, **how)
         template = self.prompting.template(model.tokenizer.chat_template is not None)
 
         def score(questions: Sequence[Question], responses: Sequence[str]) -> Any:

@@ -10,7 +10,8 @@ import numpy as np
 from align.data.pairs.candidates import Candidates
 from align.errors import DataError
 from align.evaluation.statistics.metrics import Values
-from align.evaluation.suites.reward_model.reward_model import RewardModel, count_unscored
+from align.evaluation.suites.reward_model.pair_metrics import count_unscored
+from align.models.reward_model import RewardModel
 
 NUM_ORDERS = 4  # tournaments per prompt of a pairwise model
 Match = tuple[int, int, int]  # prompt, challenger, champion

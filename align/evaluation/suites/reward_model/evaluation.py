@@ -22,7 +22,6 @@ from align.evaluation.record.details import Scored
 from align.evaluation.results import number
 from align.evaluation.suites.reward_model import RewardModelOptions
 from align.evaluation.suites.reward_model.phrases import FEWEST_PROMPTS
-from align.evaluation.suites.reward_model.reward_model import RewardModel
 from align.evaluation.suites.reward_model.slices import FEWEST_PAIRS
 from align.evaluation.suites.reward_model.suite import (
     RewardResult,
@@ -34,6 +33,7 @@ from align.evaluation.suites.reward_model.suite import (
 from align.models.at_hand import require_model
 from align.models.checkpoint import Checkpoint, fingerprint
 from align.models.policies.answer_keys import digest
+from align.models.reward_model import RewardModel
 from align.whole_files import write_whole
 
 PLAN_FILE = "reward_models.json"  # in the cache's folder: whose scores are there
@@ -47,7 +47,6 @@ class RewardModelEvaluation(Evaluation):
     options: RewardModelOptions
     verb = "Scoring with"
     plan_file, files = PLAN_FILE, RESULTS
-    has_bars = False  # a reward model has one of its own
     mined: Path | None = None
 
     def check(self) -> None:
@@ -109,8 +108,7 @@ class RewardModelEvaluation(Evaluation):
             batch_size=options.batch_size or 16,
             max_length=options.max_length,
             on_too_long="nan",
-            progress=True,
-            cache=beside.cache,
+            ask=kept.ask,
             identity=digest([checkpoint.fingerprint, options.dtype]),
         )
         in_template = options.prompt_format == "messages" or (

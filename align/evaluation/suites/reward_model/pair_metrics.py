@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from align.data.pairs.reward_bench import SECTIONS, BenchPair
 from align.data.pairs.reward_bench_2 import SUBSETS, TIES, BenchItem, ties_by_number
+from align.evaluation.record.details import Unscored
 from align.evaluation.statistics.item_means import Codes, ItemMean, cluster_codes
 from align.evaluation.statistics.metrics import LEVEL, Estimate, Values
 
@@ -212,3 +214,10 @@ def reward_bench_2_metrics(items: Sequence[BenchItem], scores: Sequence[Scores])
         parts = tuple(groups[subset] for subset in SUBSETS)
         metrics["reward_bench_2"] = ItemMean(parts, (1 / len(parts),) * len(parts))
     return metrics
+
+
+def count_unscored(model: Any, values: Values, prompts: Sequence[Any], *responses: Sequence[Any]) -> Unscored:
+    """Counts the values that are nan, scores or with two responses margins, by why they are."""
+    missing = np.flatnonzero(np.isnan(values))
+    too_long = sum(not model.reads(prompts[i], *(side[i] for side in responses)) for i in missing)
+    return Unscored(too_long, len(missing) - too_long)

@@ -32,8 +32,8 @@ from align.evaluation.record.details import (
 from align.evaluation.statistics.item_means import Codes, ItemMean, cluster_codes, mean_of_clusters
 from align.evaluation.statistics.metrics import Values
 from align.evaluation.suites.reward_model.pair_metrics import pair_accuracy, prompts_of
-from align.evaluation.suites.reward_model.reward_model import RewardModel, Text
 from align.evaluation.suites.reward_model.slices import FEWEST_PAIRS, find_slices
+from align.models.reward_model import RewardModel, Text
 
 NEUTRAL = (
     "The reply that follows was written on a plain page.",

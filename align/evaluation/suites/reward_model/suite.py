@@ -22,15 +22,16 @@ from align.evaluation.suites.reward_model.best_of_n import Choice, choose_best, 
 from align.evaluation.suites.reward_model.pair_metrics import (
     accuracy_by_category,
     agreement_of_heads,
+    count_unscored,
     pair_accuracy,
     prompts_of,
     rank_correlation,
     reward_bench_2_metrics,
 )
 from align.evaluation.suites.reward_model.phrases import insert_phrases, measure_phrases, mine_phrases
-from align.evaluation.suites.reward_model.reward_model import RewardModel, count_unscored
 from align.evaluation.suites.reward_model.slices import find_slices
 from align.evaluation.suites.reward_model.transformations import TRANSFORMATIONS, count_markdown
+from align.models.reward_model import RewardModel
 
 
 @dataclass(frozen=True)

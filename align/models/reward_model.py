@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import groupby
 from pathlib import Path
@@ -10,18 +10,12 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from rich.progress import Progress
+from numpy.typing import NDArray
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import cached_file, find_adapter_config_file, logging
 
-from align.console import make_console
 from align.data.pairs.pairwise import ADAPTER_MARK, label_ids, pairwise_prompt
 from align.errors import DataError, UserError
-from align.evaluation.asking import KeptAnswers
-from align.evaluation.divided.division import current
-from align.evaluation.record.details import Unscored
-from align.evaluation.statistics.metrics import Values
-from align.models.answer_cache import AnswerCache
 from align.models.at_hand import require_model
 from align.models.pretrained import load_adapter, load_pretrained, refuse_pickled_weights, whole_weights
 from align.models.reading import reading_model, render
@@ -119,6 +113,9 @@ def _not_a_reward_model(source: str, reason: str) -> UserError:
 
 
 Text = str | Sequence[Mapping[str, Any]]  # a text, or messages
+Values = NDArray[np.float64]
+# What is asked, how, by what each answer is known, their lengths, and how many at once; `KeptAnswers.ask` is one.
+Ask = Callable[[str, Callable[[list[int]], list[Any]], Sequence[Any], Sequence[int], int], list[Any]]
 
 
 class RewardModel:
@@ -139,8 +136,8 @@ class RewardModel:
         batch_size: int = 16,  # sequences per forward pass
         max_length: int | None = None,  # in tokens, else the model's own limit; nothing is ever cut off
         on_too_long: Literal["raise", "nan"] = "raise",  # `nan` gives longer sequences no score
-        progress: bool = False,
-        cache: AnswerCache | None = None,  # of scores by batch, because padding changes their last digits
+        ask: Ask
+        | None = None,  # asks for scores by batch, because padding changes their last digits; else all are read
         identity: str = "",  # there, which model and type of weights gave them
         difference: Sequence[float] | None = None,  # half of what two score heads differ in, for each feature
     ) -> None:
@@ -154,8 +151,7 @@ class RewardModel:
         self.pairwise = pairwise
         self._batch_size = batch_size
         self._on_too_long = on_too_long
-        self._progress = progress
-        self._cache, self._identity = cache, identity
+        self._ask, self._identity = ask, identity
         self._label_ids = label_ids(tokenizer) if pairwise else None
         self._difference = None if difference is None else difference_head(model, difference)
         text_config = model.config.get_text_config()
@@ -252,18 +248,13 @@ class RewardModel:
         name = read_together(self.model)
         parts = [list(part) for _, part in groupby(distinct, key=lambda ids: name(len(ids)))]
         batches = [part[i : i + self._batch_size] for part in parts for i in range(0, len(part), self._batch_size)]
-        console = make_console(stderr=True)
-        hidden = not (self._progress and console.is_terminal and current().is_main)
-        with Progress(console=console, transient=True, disable=hidden) as bar:
-            task = bar.add_task("Scoring", total=len(batches))
-            kept = KeptAnswers(self._cache, lambda _, done, __: bar.update(task, completed=done))
-            found = kept.ask(
-                "scoring",
-                lambda places: [self._forward(batches[i], of_difference) for i in places],
-                [["difference" if of_difference else "scores", self._identity, batch] for batch in batches],
-                [0] * len(batches),  # they stay in their order
-                1,
-            )
+
+        def forward(places: list[int]) -> list[Any]:
+            return [self._forward(batches[i], of_difference) for i in places]
+
+        contents = [["difference" if of_difference else "scores", self._identity, batch] for batch in batches]
+        lengths = [0] * len(batches)  # they stay in their order
+        found = self._ask("scoring", forward, contents, lengths, 1) if self._ask else forward([*range(len(batches))])
         scores = dict(zip(distinct, (score for each in found for score in each), strict=True))
         values = np.array([scores.get(ids, math.nan) for ids in sequences])
         return np.where(np.isfinite(values), values, math.nan)
@@ -327,10 +318,3 @@ def load_reward_model(
     """
     with whole_weights():
         return RewardModel.load(path, dtype=dtype, device=device, **settings)
-
-
-def count_unscored(model: Any, values: Values, prompts: Sequence[Any], *responses: Sequence[Any]) -> Unscored:
-    """Counts the values that are nan, scores or with two responses margins, by why they are."""
-    missing = np.flatnonzero(np.isnan(values))
-    too_long = sum(not model.reads(prompts[i], *(side[i] for side in responses)) for i in missing)
-    return Unscored(too_long, len(missing) - too_long)

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from align.errors import UserError
-from align.evaluation.statistics.metrics import Values
-from align.evaluation.suites.reward_model.reward_model import RewardModel, Text, load_reward_model
+from align.models.reward_model import RewardModel, Text, Values, load_reward_model
 
 
 def agreement_in_group(scores: Values) -> Values:
