@@ -101,8 +101,8 @@ def open_judge(
 
 def check_tokens(checkpoints: Iterable[Checkpoint], base: Checkpoint) -> None:
     """Refuses models whose tokenizer is not that of the reference."""
-    from align.evaluation.suites.pairs.terms import check_tokenizers
     from align.models.checkpoint import load_tokenizer
+    from align.models.pair_terms import check_tokenizers
 
     reference = load_tokenizer(base)
     for checkpoint in checkpoints:

@@ -22,11 +22,11 @@ from align.errors import DataError, UserError
 from align.evaluation.record.details import Unscored
 from align.evaluation.statistics.metrics import Estimate, Values, wilson
 from align.evaluation.suites.prompts import PromptOptions
-from align.evaluation.suites.prompts.filtering import SampleFilter, write_card
 from align.evaluation.suites.reward_model.pair_metrics import count_unscored
 from align.options import fill, listing
 from align.secrets import mask
 from align.services.options import ByBase, BySamples, Loading
+from align.services.sampled_filter import SampleFilter, write_card
 from align.whole_files import write_whole
 from rewards.extras import is_installed, loaded
 

@@ -10,7 +10,6 @@ from typing import Any
 from align.checks.memory import most_parameters
 from align.console import say
 from align.errors import UserError
-from align.evaluation.merging import Rule, compare, item_values, main_metric, pick, read_rule
 from align.evaluation.record import ITEMS_FILE, Record
 from align.evaluation.record.file import without_nan
 from align.evaluation.record.merging import MERGING_FILE, MergedModel, MergingRecord
@@ -21,6 +20,7 @@ from align.models.merging.merge import MERGED_FILE, check_extra, merge, read_alp
 from align.models.merging.parents import find_parents
 from align.runs.room import free_bytes, size_of, words
 from align.secrets import mask
+from align.services.merged_models import Rule, compare, item_values, main_metric, pick, read_rule
 from align.threads import use_threads
 from align.whole_files import write_whole
 

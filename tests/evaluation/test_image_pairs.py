@@ -10,7 +10,7 @@ from tiny import tiny_vl_model_and_processor
 from align.data.pairs.preferences import load_preferences
 from align.errors import DataError, UserError
 from align.evaluation.suites.pairs.evaluation import pair_key, pair_values
-from align.evaluation.suites.pairs.terms import pair_terms, tokenize_image_pair
+from align.models.pair_terms import pair_terms, tokenize_image_pair
 
 pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
 pytest.importorskip("torchvision", reason="needs the extra `vision`")

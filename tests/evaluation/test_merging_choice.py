@@ -5,11 +5,11 @@ from graded_answers import graded_record
 from written_evaluation import cell, write_evaluation
 
 from align.errors import UserError
-from align.evaluation.merging import Values, compare, item_values, pick, read_rule
 from align.evaluation.record import read_record
 from align.evaluation.record.merging import MergedModel
 from align.evaluation.statistics.metrics import Estimate
 from align.services.merge import merge_models
+from align.services.merged_models import Values, compare, item_values, pick, read_rule
 
 
 def right(*answers):

@@ -17,7 +17,7 @@ from align.evaluation.suites.pairs.evaluation import (
     pair_values,
     pairs_suite,
 )
-from align.evaluation.suites.pairs.terms import PairTerms, SideTerms, check_tokenizers, pair_terms, tokenize_pair
+from align.models.pair_terms import PairTerms, SideTerms, check_tokenizers, pair_terms, tokenize_pair
 
 ROWS = [
     {"prompt": "Capital of France? ", "chosen": "It is Paris.", "rejected": "It is Rome."},

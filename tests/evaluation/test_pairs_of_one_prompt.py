@@ -13,7 +13,7 @@ from align.evaluation.suites.pairs.evaluation import (
     pairs_suite,
     prompt_of,
 )
-from align.evaluation.suites.pairs.terms import PairTerms, SideTerms
+from align.models.pair_terms import PairTerms, SideTerms
 from align.report.evaluation.items import list_changes
 
 PROMPTS, EACH = 60, 8

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from align.evaluation.statistics.metrics import mean_of_known
-from align.evaluation.suites.prompts.filtering import FATES, accepts, measure_slips, sort_out
 from align.models.policies.asking import Completion
+from align.services.sampled_filter import FATES, accepts, measure_slips, sort_out
 
 NAN = math.nan
 

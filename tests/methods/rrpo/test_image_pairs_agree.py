@@ -6,7 +6,7 @@ from test_rrpo_images import make_rows, make_trainer
 
 from align.data.pairs.preferences import check_pair
 from align.evaluation.suites.pairs.evaluation import pair_values
-from align.evaluation.suites.pairs.terms import pair_terms, tokenize_image_pair
+from align.models.pair_terms import pair_terms, tokenize_image_pair
 
 
 @pytest.mark.by_day("idefics3")

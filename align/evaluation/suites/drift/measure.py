@@ -15,7 +15,7 @@ from align.evaluation.statistics.metrics import Values
 from align.evaluation.suite import Measured
 from align.evaluation.suites.drift.behaviours import Shown, Trigger, find_behaviours
 from align.evaluation.suites.drift.rows import DriftPrompt
-from align.evaluation.suites.pairs.terms import Side, SideTerms, side_terms
+from align.models.pair_terms import Side, SideTerms, side_terms
 from align.models.policies.asking import Completion, Prompt
 from align.models.policies.token_policy import TokenPrompts
 

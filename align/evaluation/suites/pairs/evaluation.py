@@ -27,8 +27,8 @@ from align.evaluation.statistics.item_means import ItemMean, cluster_codes
 from align.evaluation.statistics.metrics import Values
 from align.evaluation.suite import Measured
 from align.evaluation.suites.pairs import PairOptions
-from align.evaluation.suites.pairs.terms import PairTerms, SideTerms, pair_terms, tokenize_image_pair, tokenize_pair
 from align.models.checkpoint import Checkpoint, load_processor, load_tokenizer
+from align.models.pair_terms import PairTerms, SideTerms, pair_terms, tokenize_image_pair, tokenize_pair
 from align.models.policies.answer_keys import image_names
 from align.models.policies.asking import LetterQuestion, Prompt
 
