@@ -8,7 +8,6 @@ from align.data.media.images import SHOWN_WITH
 from align.errors import UserError
 from align.evaluation.asking import Asker, Progress
 from align.evaluation.prompting import Prompting
-from align.evaluation.record.record import AskedModel
 from align.models.answer_cache import AnswerCache
 from align.models.checkpoint import Checkpoint, find_checkpoint
 from rewards.extras import missing
@@ -69,24 +68,6 @@ def check_images(what: str, engine: Engine, checkpoints: Mapping[str, Checkpoint
         )
     if readers := [each.path for each in checkpoints.values() if not each.reads_images()]:
         raise UserError(f"{what} has images, and {readers[0]} reads text only. Leave such rows out.")
-
-
-def about_model(
-    name: str, checkpoint: Checkpoint, engine: Engine, *, role: str, seconds: float, cached: int
-) -> AskedModel:
-    """Describes a policy that was asked."""
-    return AskedModel(
-        name=name,
-        path=checkpoint.path,
-        role=role,
-        kind=checkpoint.kind,
-        base=checkpoint.base,
-        fingerprint=checkpoint.fingerprint,
-        dtype=engine.dtype,
-        backend=engine.backend,
-        seconds=seconds,
-        cached_items=cached,
-    )
 
 
 @contextmanager

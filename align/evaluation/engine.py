@@ -18,7 +18,7 @@ from align.console import make_console, say
 from align.data.columns import Columns, our_names, questions_in_columns
 from align.data.kinds import CANDIDATES, PAIRS, PROMPTS, QUESTIONS, REWARD_BENCH_2, first_columns, tell_kind
 from align.errors import DataError, UserError
-from align.evaluation.asked_models import Engine, about_model, find_reference
+from align.evaluation.asked_models import Engine, find_reference
 from align.evaluation.asking import KeptAnswers
 from align.evaluation.divided.division import current, end_of_part, end_of_shard, own_part
 from align.evaluation.prompting import RowTemplate, named_columns, prompts_made_by, recipe_path
@@ -46,13 +46,11 @@ def name_models(paths: Sequence[str]) -> list[str]:
         ['x/checkpoint-10', 'y/checkpoint-10']
     """
     whole = [str(Path(path).resolve()) if Path(path).is_dir() else path for path in paths]
-    if len(set(whole)) < len(whole):
-        raise UserError(f"The same model is given twice: {', '.join(paths)}. Name each model once.")
     for depth in range(1, max(len(Path(path).parts) for path in paths) + 1):
         names = ["/".join(Path(path).parts[-depth:]) for path in paths]
-        if len(set(names)) == len(names):
+        if len(set(names)) == len(names) == len(set(whole)):
             return names
-    raise UserError(f"The same model is given twice: {', '.join(paths)}.")
+    raise UserError(f"The same model is given twice: {', '.join(paths)}. Name each model once.")
 
 
 def claim_folder(out: Path, fingerprints: Mapping[str, str], *, plan_file: str, results: Sequence[str]) -> Path:
@@ -273,7 +271,9 @@ class Evaluation(ABC):
         with own_part():
             self.measure(name, checkpoint, kept, beside)
         seconds = time.perf_counter() - begun
-        return about_model(name, checkpoint, self.engine, role=role, seconds=seconds, cached=kept.num_cached)
+        about = {each: getattr(checkpoint, each) for each in ("path", "kind", "base", "fingerprint")}
+        about |= {"dtype": self.engine.dtype, "backend": self.engine.backend}
+        return AskedModel(name=name, role=role, seconds=seconds, cached_items=kept.num_cached, **about)
 
     def given(self, names: Sequence[str]) -> dict[str, Any]:
         """Returns the options among some that were said."""

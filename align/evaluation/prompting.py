@@ -11,7 +11,7 @@ from align.data.kinds import first_columns
 from align.data.questions.templates import PromptTemplate
 from align.data.row_templates import RowTemplate, template_of
 from align.errors import UserError
-from align.recipe.dataset import DEFAULT_TEMPLATE, MADE, MadePrompts
+from align.recipe.dataset import DEFAULT_TEMPLATE, MADE, MadePrompts, MultipleChoiceDatasetConfig
 from rewards.reading.responses import ResponseFormat
 
 if TYPE_CHECKING:
@@ -48,13 +48,6 @@ class Prompting:
             raise UserError(f"`prompt_template` or `system_prompt`: {error}.") from error
 
 
-def prompting(recipe: str | None, model: str, given: Mapping[str, Any]) -> tuple[Prompting, Path | None]:
-    """Takes the prompt from `given`, else from a recipe, by default the run folder's; also returns which recipe."""
-    path = recipe_path(recipe, model)
-    found = Prompting() if path is None else _from_recipe(path)
-    return replace(found, **{name: value for name, value in given.items() if value is not None}), path
-
-
 def recipe_path(recipe: str | None, model: str) -> Path | None:
     """Finds a recipe, by default the one in the folder of the model's run; None if there is none."""
     from align.assets import find_recipe
@@ -65,29 +58,19 @@ def recipe_path(recipe: str | None, model: str) -> Path | None:
     return next((folder / RECIPE_IN_FOLDER for folder in folders if (folder / RECIPE_IN_FOLDER).is_file()), None)
 
 
-def _from_recipe(path: Path) -> Prompting:
-    from align.recipe.dataset import MultipleChoiceDatasetConfig
-    from align.recipe.recipe import load_recipe
-
-    recipe = load_recipe(path)
-    data = recipe.dataset
-    if not isinstance(data, MultipleChoiceDatasetConfig):
-        return Prompting()  # the run trained on other data, which says nothing about questions
-    return replace(
-        prompt_settings(recipe, {}),
-        prompt_template=data.prompt_template,
-        system_prompt=data.system_prompt,
-        conversational=data.conversational,
-    )
-
-
-def prompt_settings(recipe: "Recipe | None", given: Mapping[str, Any]) -> Prompting:
-    """Takes the tags and the longest response from a recipe, and from what the command line names, which wins."""
+def prompt_settings(recipe: "Recipe | None", given: Mapping[str, Any], *, of_questions: bool = False) -> Prompting:
+    """Takes tags and the longest response, and how questions are asked, from a recipe; what is `given` wins."""
     found: dict[str, Any] = {}
+    data = recipe and recipe.dataset
+    if of_questions and not isinstance(data, MultipleChoiceDatasetConfig):
+        recipe = None  # the run trained on other data, which says nothing about questions
     if recipe is not None:
         settings = {"max_new_tokens": "max_completion_length", "think_tag": "think_tag", "answer_tag": "answer_tag"}
         found = {ours: getattr(recipe.settings, name, None) for ours, name in settings.items()}
-    return replace(Prompting(), **{name: value for name, value in (found | dict(given)).items() if value is not None})
+    found = {name: value for name, value in found.items() if value is not None}
+    if recipe is not None and of_questions:
+        found |= {name: getattr(data, name) for name in ("prompt_template", "system_prompt", "conversational")}
+    return replace(Prompting(), **found | {name: value for name, value in given.items() if value is not None})
 
 
 def prompts_made_by(

@@ -135,12 +135,13 @@ def test_check_and_errors_show_no_secret(planted, tmp_path, capfd):
 
 
 def test_the_recipe_of_a_run_folder_is_still_read(planted, tmp_path):
-    from align.evaluation.prompting import prompting
+    from align.evaluation.prompting import prompt_settings, recipe_path
+    from align.recipe.recipe import load_recipe
 
     assert run(str(planted), [], None) == 0
-    found, recipe = prompting(None, str(tmp_path / "run"), {})
+    recipe = recipe_path(None, str(tmp_path / "run"))
     assert recipe == tmp_path / "run" / "recipe.yaml"
-    assert found.max_new_tokens == 8
+    assert prompt_settings(load_recipe(recipe), {}, of_questions=True).max_new_tokens == 8
 
 
 def test_other_folders_hold_no_secret_either(tmp_path):

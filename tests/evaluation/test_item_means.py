@@ -6,7 +6,6 @@ import pytest
 from align.evaluation.statistics.item_means import (
     ItemMean,
     mean_difference,
-    mean_of_clusters,
     mean_of_items,
     weighted_mean,
 )
@@ -106,7 +105,7 @@ def test_a_prompt_with_many_items_makes_no_difference_sure(sizes):
         found = mean_difference(ours, theirs, codes=codes)
         told += not found.low <= 0 <= found.high
         values = rng.normal(size=len(sizes))[codes] + rng.normal(size=len(codes))
-        mean = mean_of_clusters(values, codes, None)
+        mean = mean_of_items(values, None, codes)
         covered += mean.low <= 0 <= mean.high
         assert found.n == mean.n == len(sizes)
         assert math.isfinite(mean.high)
@@ -118,15 +117,15 @@ def test_items_of_one_prompt_tell_as_much_as_one():
     same = np.zeros(8, dtype=np.int64)
     found = mean_difference(np.ones(8), np.zeros(8), codes=same)
     assert found == mean_difference(np.ones(1), np.zeros(1))
-    assert math.isnan(mean_of_clusters(np.arange(8.0), same, None).low)
-    assert mean_of_clusters(np.arange(8.0), same, None).value == 3.5
+    assert math.isnan(mean_of_items(np.arange(8.0), None, same).low)
+    assert mean_of_items(np.arange(8.0), None, same).value == 3.5
 
 
 def test_clusters_of_values_between_other_bounds_are_scaled_back_and_intervals_stay_within_them():
     codes, values = np.arange(80) // 2, np.random.default_rng(0).random(80)
-    share = mean_of_clusters(values, codes, (0.0, 1.0))
+    share = mean_of_items(values, codes=codes)
     assert share.value == pytest.approx(values.mean())
-    scaled = mean_of_clusters(2 + 3 * values, codes, (2.0, 5.0))
+    scaled = mean_of_items(2 + 3 * values, (2.0, 5.0), codes)
     assert scaled[:3] == pytest.approx([2 + 3 * number for number in share[:3]])
     few = np.array([1.0, 1.0, 1.0, 1.0, 0.9, 0.9])
     assert mean_difference(few, np.zeros(6), codes=codes[:6]).high == 1.0

@@ -117,8 +117,8 @@ def test_candidates_are_the_longest_run_of_words_and_the_surest_feature_as_they_
         a_slice("of course", "begins with", [("of", "begins with")]),
     ]
     found = find_candidates(slices, ["To be sure, it is.", "Of course it is to be sure", "to be sure"])
-    assert [each.phrase for each in found] == ["to be sure", "be", "Of course"]
-    assert [each.feature for each in found] == ['"be"', '"be"', 'begins with "of course"']
+    assert list(found) == ["to be sure", "be", "Of course"]
+    assert list(found.values()) == ['"be"', '"be"', 'begins with "of course"']
 
 
 def test_a_circle_of_words_ends():

@@ -11,7 +11,7 @@ from align.data.media.images import open_image
 from align.data.questions.templates import PromptTemplate
 from align.errors import UserError
 from align.evaluation.asking import Asker
-from align.evaluation.suites.questions.run import evaluate_policy
+from align.evaluation.suites.questions.answering import evaluate_policy
 from align.evaluation.suites.questions.suite import SuiteSettings, evaluate_suites
 from align.models.policies.asking import Decoding, LetterQuestion, Prompt
 from align.models.policies.vision_policy import VisionPolicy, make_policy

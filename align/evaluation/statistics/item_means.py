@@ -127,8 +127,7 @@ class ItemMean:
     def estimate(self) -> Estimate:
         """Estimates the metric."""
         found = [
-            mean_of_clusters(values, codes, self.bounds)
-            for values, codes in zip(self.groups, self._codes, strict=True)
+            mean_of_items(values, self.bounds, codes) for values, codes in zip(self.groups, self._codes, strict=True)
         ]
         return weighted_mean(found, self.weights)
 
@@ -156,37 +155,16 @@ def cluster_codes(names: Sequence[Any]) -> Codes:
     return np.array([numbers.setdefault(repr(name), len(numbers)) for name in names], dtype=np.int64)
 
 
-def mean_of_clusters(values: Values, codes: Codes | None, bounds: tuple[float, float] | None) -> Estimate:
-    """Estimates the mean of items in C clusters, which `n` counts; see `mean_of_items`, and `clustered_share`."""
-    if codes is None or not _repeats(values, codes):
-        return mean_of_items(values, bounds)
-    if not _has_ends(bounds):
-        found = mean_over_clusters(*_by_cluster(values, codes))
-        least = -math.inf if bounds is None or bounds[0] == bounds[1] else min(bounds[0], found.value)
-        return found._replace(low=float(np.clip(found.low, least, None)))
-    low, high = bounds
-    if low == -high:
-        return _scale_back(
-            _within_one(mean_over_clusters(*_by_cluster(values / high, codes), bounded=True)), high, 0.0
-        )
-    return _scale_back(clustered_share(*_by_cluster(_scale(values, bounds), codes)), high - low, low)
-
-
 def mean_difference(
     ours: Values, theirs: Values, bounds: tuple[float, float] | None = (0.0, 1.0), codes: Codes | None = None
 ) -> Estimate:
-    """Estimates the mean of `ours - theirs` over the same items within bounds; see `mean_of_clusters`."""
+    """Estimates the mean of `ours - theirs` over the same items within bounds; see `mean_of_items`."""
     span = bounds[1] - bounds[0] if _has_ends(bounds) else None
-    return mean_of_clusters(ours - theirs, codes, None if span is None else (-span, span))
+    return mean_of_items(ours - theirs, None if span is None else (-span, span), codes)
 
 
 def _has_ends(bounds: tuple[float, float] | None) -> TypeGuard[tuple[float, float]]:
     return bounds is not None and bounds[0] != bounds[1] and not math.isinf(bounds[1])
-
-
-def _within_one(found: Estimate) -> Estimate:
-    low, high = (float(np.clip(end, -1.0, 1.0)) for end in (found.low, found.high))
-    return found._replace(low=low, high=high)
 
 
 def _repeats(values: Values, codes: Codes) -> bool:
@@ -202,26 +180,35 @@ def _by_cluster(values: Values, codes: Codes) -> tuple[Values, Values]:
     return np.bincount(place, weights=values[known]).astype(float), counts
 
 
-def mean_of_items(values: Values, bounds: tuple[float, float] | None = (0.0, 1.0)) -> Estimate:
-    """Estimates the mean of per-item values, nan left out, by their bounds.
+def mean_of_items(
+    values: Values, bounds: tuple[float, float] | None = (0.0, 1.0), codes: Codes | None = None
+) -> Estimate:
+    """Estimates the mean of per-item values, nan left out, by their bounds; items of a cluster (`codes`) are one.
 
     Bounds around 0 are those of differences within an item, see `mean_of_differences`; for others see `share`, and
     `bootstrap` where there are none or two that are equal. Where only the upper one is infinite the interval ends at
-    the lower one.
+    the lower one. Of clusters with several items see `mean_over_clusters` and `clustered_share`; `n` counts them.
 
     Example:
         >>> print(mean_of_items(np.array([1.0, 1.0, 0.0, 0.5])))
         0.62 [0.25, 0.92]
     """
-    if bounds is None or bounds[0] == bounds[1]:
-        return bootstrap(values)
+    clusters = codes if codes is not None and _repeats(values, codes) else None
+    if not _has_ends(bounds):
+        found = bootstrap(values) if clusters is None else mean_over_clusters(*_by_cluster(values, clusters))
+        if bounds is None or bounds[0] == bounds[1]:
+            return found
+        return found._replace(low=float(np.clip(found.low, min(bounds[0], found.value), None)))
     low, high = bounds
-    if math.isinf(high):
-        found = bootstrap(values)
-        return found._replace(low=float(np.clip(found.low, min(low, found.value), None)))
     if low == -high:
-        return _scale_back(mean_of_differences(values / high), high, 0.0)
-    return _scale_back(share(_scale(values, bounds)), high - low, low)
+        if clusters is None:
+            return _scale_back(mean_of_differences(values / high), high, 0.0)
+        found = mean_over_clusters(*_by_cluster(values / high, clusters), bounded=True)
+        within = found._replace(low=float(np.clip(found.low, -1.0, 1.0)), high=float(np.clip(found.high, -1.0, 1.0)))
+        return _scale_back(within, high, 0.0)
+    scaled = _scale(values, bounds)
+    found = share(scaled) if clusters is None else clustered_share(*_by_cluster(scaled, clusters))
+    return _scale_back(found, high - low, low)
 
 
 def weighted_mean(estimates: Sequence[Estimate], weights: Sequence[float]) -> Estimate:

@@ -11,7 +11,7 @@ from align.errors import UserError
 from align.evaluation.asked_models import check_tokens, open_judge, open_policy
 from align.evaluation.asking import Asking, KeptAnswers, Subject, model_scores
 from align.evaluation.engine import JUDGE, REFERENCE, Beside, Evaluation, Found, source
-from align.evaluation.prompting import prompting
+from align.evaluation.prompting import prompt_settings
 from align.evaluation.record import Record
 from align.evaluation.record.record import About, Items, Profile, Warned
 from align.evaluation.results import arrange, pair_answers
@@ -37,7 +37,7 @@ class OwnRowsEvaluation(Evaluation):
             columns = ", or ".join(" ".join(names) for names in suite.needs)
             raise UserError(f"`--suite {suite.name}` needs `--data`: {suite.rows}, with {columns}.")
         named = [name for name in _PROMPTING if name not in suite.own and hasattr(options, name)]
-        self.prompting, _ = prompting(options.recipe, options.model, self.given(named))
+        self.prompting = prompt_settings(self.recipe, self.given(named), of_questions=True)
         samples, temperature = suite.samples
         asks_greedily = self.given(["temperature"]) == {"temperature": 0}  # then once is enough
         ours = {"num_samples": samples, "temperature": temperature} if samples > 1 and not asks_greedily else {}

@@ -35,8 +35,7 @@ from align.assets import find_recipe
 from align.data.questions.multiple_choice import Question, load_questions
 from align.evaluation.record.file import without_nan
 from align.evaluation.statistics.metrics import Estimate, accuracy, mean_over_seeds
-from align.evaluation.suites.questions.answering import ItemResult, summarise
-from align.evaluation.suites.questions.run import evaluate_policy
+from align.evaluation.suites.questions.answering import ItemResult, evaluate_policy, summarise
 from align.methods.acre.config import ACREConfig
 from align.methods.acre.data import load
 from align.methods.acre.trainer import ACRETrainer

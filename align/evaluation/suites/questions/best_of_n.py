@@ -28,7 +28,7 @@ from align.evaluation.record.details import (
 )
 from align.evaluation.statistics.item_means import ItemMean, clustered_share, mean_of_items
 from align.evaluation.statistics.metrics import Estimate, Values, share, student
-from align.evaluation.suites.reward_model.best_of_n import expected_best_of_n
+from align.evaluation.suites.reward_model.best_of_n import expected_best_of_n, points
 
 
 class Verifier(NamedTuple):
@@ -284,16 +284,6 @@ class Pool(NamedTuple):
     bounds: tuple[float, float] | None = (0.0, 1.0)  # least and greatest score there can be, or None
 
 
-def points(num_samples: int) -> list[int]:
-    """Returns 1, 2, 4, ... and S.
-
-    Example:
-        >>> points(6)
-        [1, 2, 4, 6]
-    """
-    return [*(1 << i for i in range((num_samples - 1).bit_length())), num_samples]
-
-
 def best_of_n_metrics(pool: Pool) -> dict[str, ItemMean]:
     """Returns `best_of_<n>`, the accuracy of the sample with the highest score of n, for each n of a curve.
 
@@ -337,8 +327,8 @@ def audit(pool: Pool) -> Audit:
         false_positive_rate=_rate(pool.accepted, 1 - pool.correct),
         prior=mean_of_items(prior),
         ceiling=estimate_ceiling(pool.correct, pool.accepted) if known else share([]),
-        optimal_attempts=_optima(prior, verifier) if known else [],
-        utility=_utilities(prior, verifier) if known else [],
+        optimal_attempts=[_optimum(prior, verifier, cost) for cost in COSTS if known],
+        utility=[_utility(prior, verifier, cost) for cost in COSTS if known],
         by_difficulty=rates_by_difficulty(pool.correct, pool.accepted),
         if_accepted=[
             answer_if_accepted(pool.correct, pool.accepted, attempts) for attempts in points(pool.correct.shape[1])
@@ -351,21 +341,12 @@ def _expect(rows: Sequence[tuple[Values, Values]], n: int, *, by: int, of: int) 
     return np.array([expected_best_of_n(row[by], row[of], n) for row in rows])
 
 
-def _optima(prior: Values, verifier: Verifier) -> list[Optimum]:
-    found = []
-    for cost in COSTS:
-        attempts = optimal_attempts(prior, verifier, cost)
-        reached = utility(prior, verifier, 1 << 20 if attempts is None else attempts, cost)
-        found.append(Optimum(cost=cost, attempts=attempts, utility=reached))
-    return found
+def _optimum(prior: Values, verifier: Verifier, cost: float) -> Optimum:
+    attempts = optimal_attempts(prior, verifier, cost)
+    reached = utility(prior, verifier, 1 << 20 if attempts is None else attempts, cost)
+    return Optimum(cost=cost, attempts=attempts, utility=reached)
 
 
-def _utilities(prior: Values, verifier: Verifier) -> list[Utility]:
-    return [
-        Utility(
-            cost=cost,
-            attempts=list(ATTEMPTS),
-            utility=[utility(prior, verifier, attempts, cost) for attempts in ATTEMPTS],
-        )
-        for cost in COSTS
-    ]
+def _utility(prior: Values, verifier: Verifier, cost: float) -> Utility:
+    reached = [utility(prior, verifier, attempts, cost) for attempts in ATTEMPTS]
+    return Utility(cost=cost, attempts=list(ATTEMPTS), utility=reached)

@@ -18,7 +18,7 @@ from align.evaluation.asked_models import check_images, open_judge, open_policy
 from align.evaluation.asking import Asker, KeptAnswers
 from align.evaluation.divided.division import current
 from align.evaluation.engine import JUDGE, Beside, Evaluation, Found, source
-from align.evaluation.prompting import prompting
+from align.evaluation.prompting import prompt_settings
 from align.evaluation.record import Record
 from align.evaluation.record.details import BestOfN, ModelAudit, Unscored
 from align.evaluation.record.record import HARNESS, About, Items, Profile, Source, Warned
@@ -47,7 +47,7 @@ class QuestionEvaluation(Evaluation):
         options = self.options
         if math.isnan(options.verifier_threshold):
             raise UserError("`verifier_threshold` must be a number, got nan. Rewards above it are accepted.")
-        self.prompting, _ = prompting(options.recipe, options.model, self.given(_PROMPTING))
+        self.prompting = prompt_settings(self.recipe, self.given(_PROMPTING), of_questions=True)
         self.settings = SuiteSettings(
             **({"suites": tuple(options.suite)} if options.suite else {}),
             decoding=self.decoding(self.prompting.max_new_tokens),

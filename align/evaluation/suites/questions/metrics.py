@@ -5,7 +5,6 @@ the mean over those samples of which it speaks.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -30,8 +29,6 @@ from align.evaluation.statistics.metrics import (
 )
 from align.evaluation.suite import Measured
 from align.evaluation.suites.questions.answering import ItemResult, judged, trace_values
-from align.evaluation.suites.questions.modality import modality_values
-from align.evaluation.suites.questions.reliance import reliance_values
 from rewards.reading.options import LETTERS
 
 _RESAMPLES = 999
@@ -110,20 +107,6 @@ def rotation_suite(
     return Measured(_means(values, num_samples))
 
 
-def reliance_suite(
-    items: Sequence[ItemResult], columns: Mapping[str, Sequence[Any]], num_samples: int = 1
-) -> Measured:
-    """Measures what answers owe to their traces, and what traces give away."""
-    return Measured(_by_question(reliance_values(items, columns), num_samples))
-
-
-def modality_suite(
-    items: Sequence[ItemResult], columns: Mapping[str, Sequence[Any]], num_samples: int = 1
-) -> Measured:
-    """Measures what answers owe to the images of their questions."""
-    return Measured(_by_question(modality_values(items, columns), num_samples))
-
-
 def letter_estimates(items: Sequence[ItemResult], num_samples: int = 1) -> dict[str, Estimate]:
     """Estimates `letter_bias` and `letter_share/<letter>` with a bootstrap over questions.
 
@@ -156,11 +139,14 @@ def correct(items: Sequence[ItemResult]) -> Values:
     return accuracy([item.first_choice for item in items], [item.gold for item in items])
 
 
-def _by_question(metrics: Mapping[str, ItemMean], num_samples: int) -> dict[str, ItemMean]:
-    return {
-        name: ItemMean(tuple(per_question(each, num_samples) for each in metric.groups), bounds=metric.bounds)
-        for name, metric in metrics.items()
-    }
+def by_question(metrics: Mapping[str, ItemMean], num_samples: int) -> Measured:
+    """Averages what is known of each item over the samples of a question."""
+    return Measured(
+        {
+            name: ItemMean(tuple(per_question(each, num_samples) for each in metric.groups), bounds=metric.bounds)
+            for name, metric in metrics.items()
+        }
+    )
 
 
 def _letter_counts(choices: Sequence[Choice], num_letters: int, num_samples: int) -> Values:

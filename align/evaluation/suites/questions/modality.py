@@ -1,7 +1,7 @@
 """How much a policy looks: greedy first answers with the images taken away, exchanged, blanked or shuffled."""
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from io import BytesIO
@@ -15,6 +15,7 @@ from align.evaluation.asking import Asker
 from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import Choice, Values, accuracy
 from align.evaluation.suites.questions.answering import ItemResult
+from align.evaluation.suites.questions.reliance import draw_donors
 from align.models.policies.answer_keys import image_names
 from align.models.policies.asking import Decoding
 
@@ -46,23 +47,18 @@ def with_other_images(questions: Sequence[Question], seed: int) -> tuple[list[Qu
     will do. Returns the changed questions, None where there is no donor, and the donors' ids.
     """
     names = [tuple(image_names(each.images)) for each in questions]
-    circle = [i for i, each in enumerate(questions) if each.images]
-    random.Random(f"{seed}/image donors").shuffle(circle)
-    donors: list[int | None] = [None] * len(questions)
-    for place, i in enumerate(circle):
-        as_many = (j for j in _after(circle, place) if names[j] != names[i] and len(names[j]) == len(names[i]))
-        donors[i] = next(as_many, None)
-        if donors[i] is None:
-            donors[i] = next((j for j in _after(circle, place) if names[j] != names[i]), None)
+    donors = draw_donors(
+        len(questions),
+        [i for i, each in enumerate(questions) if each.images],
+        f"{seed}/image donors",
+        lambda i, j: names[j] != names[i] and len(names[j]) == len(names[i]),
+        lambda i, j: names[j] != names[i],
+    )
     changed = [
         None if j is None else replace(each, images=questions[j].images)
         for each, j in zip(questions, donors, strict=True)
     ]
     return changed, [None if j is None else questions[j].id for j in donors]
-
-
-def _after(circle: Sequence[int], place: int) -> Iterator[int]:
-    return (circle[(place + step) % len(circle)] for step in range(1, len(circle)))
 
 
 def _shuffled(question: Question, rng: random.Random) -> Question | None:

@@ -3,7 +3,7 @@
 import math
 import random
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -110,14 +110,22 @@ def _join(trace: str, steps: Sequence[str]) -> str:
 
 def donors(ids: Sequence[str], traces: Sequence[str | None], seed: int) -> list[int | None]:
     """Chooses, for each response, another item's with another trace, the next that will do in a drawn circle."""
-    circle = [i for i, trace in enumerate(traces) if trace]
-    random.Random(f"{seed}/donors").shuffle(circle)
-    chosen: list[int | None] = [None] * len(ids)
-    if len({traces[i] for i in circle}) < 2:
-        return chosen
+    with_trace = [i for i, trace in enumerate(traces) if trace]
+    if len({traces[i] for i in with_trace}) < 2:
+        return [None] * len(ids)
+    return draw_donors(
+        len(ids), with_trace, f"{seed}/donors", lambda i, j: ids[j] != ids[i] and traces[j] != traces[i]
+    )
+
+
+def draw_donors(num: int, places: Sequence[int], seed: str, *rules: Callable[[int, int], bool]) -> list[int | None]:
+    """Puts places in a circle by the seed, and gives each the next one that fits the first rule that any fits."""
+    circle = list(places)
+    random.Random(seed).shuffle(circle)
+    chosen: list[int | None] = [None] * num
     for place, i in enumerate(circle):
-        others = (circle[(place + step) % len(circle)] for step in range(1, len(circle)))
-        chosen[i] = next((j for j in others if ids[j] != ids[i] and traces[j] != traces[i]), None)
+        steps = range(place + 1, place + len(circle))
+        chosen[i] = next((j for fits in rules for step in steps if fits(i, j := circle[step % len(circle)])), None)
     return chosen
 
 

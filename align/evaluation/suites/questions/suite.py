@@ -17,14 +17,13 @@ from align.evaluation.suites.questions.answering import ItemResult, Judge, answe
 from align.evaluation.suites.questions.best_of_n import Pool, audit, best_of_n_metrics, curve
 from align.evaluation.suites.questions.metrics import (
     accuracy_suite,
+    by_question,
     consistency_suite,
     correct,
-    modality_suite,
-    reliance_suite,
     rotation_suite,
 )
-from align.evaluation.suites.questions.modality import probe_images
-from align.evaluation.suites.questions.reliance import leaks, probe_traces
+from align.evaluation.suites.questions.modality import modality_values, probe_images
+from align.evaluation.suites.questions.reliance import leaks, probe_traces, reliance_values
 from align.models.policies.asking import Decoding
 
 SUITES = ("accuracy", "consistency", "rotation", "reliance", "modality", "best_of_n")
@@ -125,10 +124,10 @@ def evaluate_suites(
             suites[suite] = rotation_suite(items, columns["rotation_choices"], num_samples)
         elif suite == "reliance":
             columns |= probe_traces(asker, asked, items, firsts, settings.seed) | leaks(asked, items)
-            suites[suite] = reliance_suite(items, columns, num_samples)
+            suites[suite] = by_question(reliance_values(items, columns), num_samples)
         elif suite == MODALITY:
             columns |= probe_images(asker, questions, items, settings.decoding, settings.seed)
-            suites[suite] = modality_suite(items, columns, num_samples)
+            suites[suite] = by_question(modality_values(items, columns), num_samples)
         elif suite == "best_of_n":
             pool = _pool(asked, items, num_samples, verifier)
             columns |= {"proxy": pool.proxy.ravel().tolist(), "accepted": (pool.accepted.ravel() > 0).tolist()}

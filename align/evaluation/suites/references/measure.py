@@ -35,11 +35,10 @@ def area_under_curve(higher: Values, lower: Values, axis: int = -1) -> Values:
         >>> float(area_under_curve(np.array([1.0, 0.5]), np.array([0.5, 0.0])))
         0.875
     """
-    from scipy.stats import rankdata
+    from scipy.stats import mannwhitneyu
 
-    n, m = higher.shape[axis], lower.shape[axis]
-    ranks = np.moveaxis(rankdata(np.concatenate((higher, lower), axis=axis), axis=axis), axis, -1)
-    area: Values = (ranks[..., :n].sum(axis=-1) - n * (n + 1) / 2) / (n * m)
+    statistic = mannwhitneyu(higher, lower, axis=axis, method="asymptotic").statistic
+    area: Values = statistic / (higher.shape[axis] * lower.shape[axis])
     return area
 
 

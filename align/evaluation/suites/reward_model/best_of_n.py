@@ -84,15 +84,19 @@ def king_of_the_hill(
     return champions
 
 
-def curve_points(rows: Sequence[Candidates]) -> list[int]:
-    """Returns 1, 2, 4, ... and N, where N is the smallest number of responses of a prompt.
+def points(num_samples: int) -> list[int]:
+    """Returns 1, 2, 4, ... and S.
 
     Example:
-        >>> curve_points([Candidates("a", "?", ("x",) * 6, None, 1), Candidates("b", "?", ("x",) * 9, None, 2)])
+        >>> points(6)
         [1, 2, 4, 6]
     """
-    fewest = min(len(row.responses) for row in rows)
-    return [*(1 << i for i in range((fewest - 1).bit_length())), fewest]
+    return [*(1 << i for i in range((num_samples - 1).bit_length())), num_samples]
+
+
+def curve_points(rows: Sequence[Candidates]) -> list[int]:
+    """Returns the `points` up to the smallest number of responses of a prompt."""
+    return points(min(len(row.responses) for row in rows))
 
 
 def choose_best(model: RewardModel, rows: Sequence[Candidates], *, seed: int = 0) -> list[Choice]:
@@ -101,11 +105,11 @@ def choose_best(model: RewardModel, rows: Sequence[Candidates], *, seed: int = 0
     A scalar model chooses the highest reward, of equal ones the first. A pairwise model plays king of the hill in
     random order, as in Crome's evaluation (arXiv 2506.16507), `NUM_ORDERS` times; the first of them chooses.
     """
-    points = curve_points(rows)
-    return _choose_pairwise(model, rows, points, seed) if model.pairwise else _choose_scalar(model, rows, points)
+    counts = curve_points(rows)
+    return _choose_pairwise(model, rows, counts, seed) if model.pairwise else _choose_scalar(model, rows, counts)
 
 
-def _choose_scalar(model: RewardModel, rows: Sequence[Candidates], points: Sequence[int]) -> list[Choice]:
+def _choose_scalar(model: RewardModel, rows: Sequence[Candidates], counts: Sequence[int]) -> list[Choice]:
     prompts = [row.prompt for row in rows for _ in row.responses]
     texts = [text for row in rows for text in row.responses]
     flat = model.score(prompts, texts)
@@ -113,12 +117,12 @@ def _choose_scalar(model: RewardModel, rows: Sequence[Candidates], points: Seque
     ends = np.cumsum([len(row.responses) for row in rows])[:-1]
     choices = []
     for row, scores in zip(rows, np.split(flat, ends), strict=True):
-        quality = row.quality and [expected_best_of_n(scores, row.quality, n) for n in points]
+        quality = row.quality and [expected_best_of_n(scores, row.quality, n) for n in counts]
         choices.append(Choice(int(scores.argmax()), scores, quality or None))
     return choices
 
 
-def _choose_pairwise(model: RewardModel, rows: Sequence[Candidates], points: Sequence[int], seed: int) -> list[Choice]:
+def _choose_pairwise(model: RewardModel, rows: Sequence[Candidates], counts: Sequence[int], seed: int) -> list[Choice]:
     prompts = [i for i in range(len(rows)) for _ in range(NUM_ORDERS)]
     orders = [
         random.Random(f"{seed}/{row.id}/{k}").sample(range(len(row.responses)), len(row.responses))
@@ -137,7 +141,7 @@ def _choose_pairwise(model: RewardModel, rows: Sequence[Candidates], points: Seq
     choices = []
     for i, row in enumerate(rows):
         played = champions[i * NUM_ORDERS : (i + 1) * NUM_ORDERS]
-        quality = row.quality and [float(np.mean([row.quality[each[n - 1]] for each in played])) for n in points]
+        quality = row.quality and [float(np.mean([row.quality[each[n - 1]] for each in played])) for n in counts]
         choices.append(Choice(played[0][-1], None, quality or None))
     return choices
 

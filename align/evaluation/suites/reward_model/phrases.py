@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,7 +29,7 @@ from align.evaluation.record.details import (
     MinedPhrases,
     SliceOfPairs,
 )
-from align.evaluation.statistics.item_means import Codes, ItemMean, cluster_codes, mean_of_clusters
+from align.evaluation.statistics.item_means import Codes, ItemMean, cluster_codes, mean_of_items
 from align.evaluation.statistics.metrics import Values
 from align.evaluation.suites.reward_model.pair_metrics import pair_accuracy, prompts_of
 from align.evaluation.suites.reward_model.slices import FEWEST_PAIRS, find_slices
@@ -194,7 +194,7 @@ def phrase_effects(
             InsertedPhrase(
                 kind=kind,
                 phrase=text,
-                change=mean_of_clusters(change, codes, None),
+                change=mean_of_items(change, None, codes),
                 p_value=unlike_neutral(change, base, codes),
                 adjusted_p_value=math.nan,
             )
@@ -202,7 +202,7 @@ def phrase_effects(
         ]
     _adjust(list(kinds.values()))
     _adjust(phrases)
-    unchanged = mean_of_clusters(base.mean(axis=0), codes, None)
+    unchanged = mean_of_items(base.mean(axis=0), None, codes)
     return Insertion(InsertedPhrases(kinds=kinds, phrases=phrases, neutral=unchanged), excess)
 
 
@@ -305,11 +305,11 @@ def compare_phrases(
         own = gains_of(change[None])[0]
         gain = own - control.mean(axis=0)
         known = ~np.isnan(gain)
-        chosen, rejected, both = (mean_of_clusters(each / scale, prompts, None) for each in change)
+        chosen, rejected, both = (mean_of_items(each / scale, None, prompts) for each in change)
         found.append(
             GainOfPhrase(
                 phrase=phrase,
-                gain=mean_of_clusters(gain / scale, prompts, None),
+                gain=mean_of_items(gain / scale, None, prompts),
                 chosen=chosen,
                 rejected=rejected,
                 both=both,
@@ -358,13 +358,6 @@ FEWEST_PROMPTS = 2 * FEWEST_PAIRS
 _MOST_CANDIDATES = 20
 
 
-class Candidate(NamedTuple):
-    """A phrase, and the feature that it is made of."""
-
-    phrase: str
-    feature: str
-
-
 def mine_phrases(
     model: RewardModel,
     pairs: Sequence[BenchPair],
@@ -398,12 +391,12 @@ def mine_phrases(
         )  # fmt: skip
         return {each.phrase: each for each in found.phrases}
 
-    in_first = measure([each.phrase for each in candidates], samples[0])
+    in_first = measure(list(candidates), samples[0])
     in_second = measure([phrase for phrase, gain in in_first.items() if gain.moves], samples[1])
     found = []
-    for each in candidates:
-        mined = MinedPhrase(feature=each.feature, is_kept=False, first=in_first[each.phrase])
-        if (second := in_second.get(each.phrase)) is not None:
+    for phrase, feature in candidates.items():
+        mined = MinedPhrase(feature=feature, is_kept=False, first=in_first[phrase])
+        if (second := in_second.get(phrase)) is not None:
             mined.second = second
             mined.is_kept = second.moves and (mined.first.gain.value > 0) == (second.gain.value > 0)
         found.append(mined)
@@ -425,9 +418,9 @@ def split_prompts(pairs: Sequence[BenchPair], margins: Values, seed: int) -> tup
     return first, second
 
 
-def find_candidates(slices: Sequence[SliceOfPairs], responses: Sequence[str]) -> list[Candidate]:
-    """Makes phrases of features, surest first: the words of each, and the longest run of words its pairs share."""
-    found: dict[str, Candidate] = {}
+def find_candidates(slices: Sequence[SliceOfPairs], responses: Sequence[str]) -> dict[str, str]:
+    """Makes phrases, surest first: the words of each feature, by phrase, and the longest run that its pairs share."""
+    found: dict[str, str] = {}
     seen = [as_seen(text) for text in responses]
     for each in slices:
         (own, kind), *_ = each.names
@@ -435,9 +428,8 @@ def find_candidates(slices: Sequence[SliceOfPairs], responses: Sequence[str]) ->
             continue
         names = [name for name, kind in each.names if kind != "count"]
         for name in dict.fromkeys((longest_run(names), own)):
-            phrase = as_written(name, seen)
-            found.setdefault(phrase, Candidate(phrase, each.feature))
-    return list(found.values())[:_MOST_CANDIDATES]
+            found.setdefault(as_written(name, seen), each.feature)
+    return dict(islice(found.items(), _MOST_CANDIDATES))
 
 
 def longest_run(names: Sequence[str]) -> str:

@@ -22,7 +22,7 @@ from align.auditing.significance import (
 from align.data.pairs.reward_bench import BenchPair
 from align.evaluation.record.details import SliceOfPairs, SlicesOfPairs
 from align.evaluation.statistics.item_means import Codes
-from align.evaluation.statistics.metrics import LEVEL, Estimate, Values
+from align.evaluation.statistics.metrics import LEVEL, Estimate, Values, mean_over_seeds
 
 FEWEST_OF_A_SIDE = 10  # prompts in which only the chosen response has a feature, and in which only the rejected has it
 
@@ -155,8 +155,8 @@ def _slice(
     return SliceOfPairs(
         feature=describe(*names[0]),
         favour=_half_difference(ours, theirs),
-        only_chosen=_mean(ours),
-        only_rejected=_mean(theirs),
+        only_chosen=mean_over_seeds(ours)._replace(unit="items"),
+        only_rejected=mean_over_seeds(theirs)._replace(unit="items"),
         adjusted_p_value=p_value,
         opposite_signs=opposite,
         also=[describe(*other) for other in names[1 : 1 + MOST_ALSO]],
@@ -181,15 +181,6 @@ def _by_prompt(margins: Values, prompts: Codes) -> Values:
     _, place = np.unique(prompts, return_inverse=True)
     means: Values = np.bincount(place, weights=margins) / np.bincount(place)
     return means
-
-
-def _mean(values: Values) -> Estimate:
-    from scipy.stats import ttest_1samp
-
-    if np.ptp(values) == 0:
-        return Estimate(float(values[0]), math.nan, math.nan, len(values))
-    interval = ttest_1samp(values, 0.0).confidence_interval(LEVEL)
-    return Estimate(float(values.mean()), float(interval.low), float(interval.high), len(values))
 
 
 def _half_difference(ours: Values, theirs: Values) -> Estimate:
