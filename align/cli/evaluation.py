@@ -15,7 +15,7 @@ from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, SCORES, Record
 from align.evaluation.record.merging import MERGING_FILE, MergingRecord
 from align.evaluation.record.record import PairedAnswers
 from align.evaluation.service import command_words, find_suite, run_suite
-from align.evaluation.statistics.glossary import explain
+from align.evaluation.statistics.glossary import explain, glossary
 from align.evaluation.statistics.metrics import Estimate
 from align.report.evaluation.items import count
 from align.report.evaluation.questions import audit_sections
@@ -27,30 +27,17 @@ from rewards.running.protocol import HIGHER
 _LISTED = 8  # wins and losses that are printed by id
 _MANY = {"win": "wins", "loss": "losses"}
 _LEAST = 1e-99  # of p-values, one of which may be too small for a float
-TITLES = {
-    "accuracy/": "accuracy, by category",
-    "reward_bench_2/": "RewardBench 2, by subset",
-    "accuracy_drop/": "accuracy lost to a change that leaves the meaning",
-    "insertion/": "score gained by a phrase in front, in mean margins",
-    "best_of_": "true quality of the best of n",
-}
 _MOST_ROWS = 12
 _SHOWN = ("worst_group", "drift_kl")  # beside the main metric of a merge, where they were measured
 
 
 def run(options: Mapping[str, Any], given: set[str]) -> None:
     """Evaluates, or asks one part of an evaluation; `given` has the names of the options that were said."""
-    asked = filter(None, (options.get("model"), options.get("reward_model")))
-    use_threads(most_parameters(asked))
-    with divided(options, given) as (of_all, given_to_all):
-        _evaluate(of_all, given_to_all)
-
-
-def _evaluate(options: Mapping[str, Any], given: set[str]) -> None:
-    policy, scorer = options.get("model"), options.get("reward_model")
-    if (policy is None) == (scorer is None):
-        raise UserError("Give `--model` (a policy) or `--reward_model`, one of the two.")
-    show(run_suite(find_suite(options), options, given, command_words(options, given)))
+    use_threads(most_parameters(filter(None, (options.get("model"), options.get("reward_model")))))
+    with divided(options, given) as (asked, said):
+        if (asked.get("model") is None) == (asked.get("reward_model") is None):
+            raise UserError("Give `--model` (a policy) or `--reward_model`, one of the two.")
+        show(run_suite(find_suite(asked), asked, said, command_words(asked, said)))
 
 
 def show(evaluation: Any) -> None:
@@ -104,7 +91,8 @@ def _table(
     summaries: Mapping[str, Mapping[str, Estimate]],
     differences: Mapping[tuple[str, str, str], Estimate],
 ) -> Table:
-    table, titles = make_table(), TITLES if suite == SCORES else {}
+    table, known = make_table(), glossary("reward_model") if suite == SCORES else {}
+    titles = {name: each.label for name, each in known.items() if name.endswith(("/", "_"))}  # of families
     table.add_column(escape("95 % intervals over items" if titles else suite), style="bold", overflow="fold")
     for name in [*names, *(f"{names[0]} - {baseline}" for baseline in names[1:])]:
         table.add_column(escape(name), justify="right", overflow="fold")

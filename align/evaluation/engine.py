@@ -21,7 +21,14 @@ from align.errors import DataError, UserError
 from align.evaluation.asked_models import Engine, find_reference
 from align.evaluation.asking import KeptAnswers
 from align.evaluation.divided.division import current, end_of_part, end_of_shard, own_part
-from align.evaluation.prompting import RowTemplate, named_columns, prompts_made_by, recipe_path
+from align.evaluation.prompting import (
+    Prompting,
+    RowTemplate,
+    named_columns,
+    prompt_settings,
+    prompts_made_by,
+    recipe_path,
+)
 from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, Record
 from align.evaluation.record.record import AskedModel, Source
 from align.evaluation.results import save_evaluation
@@ -296,6 +303,15 @@ class Evaluation(ABC):
             "questions": len(content),
             "groups": dict(sorted(counts.items())),
         }
+
+    def asked_as(self, without: Sequence[str] = ()) -> Prompting:
+        """Returns how questions are asked, as in training unless something else is said; refuses what cannot be."""
+        named = [
+            each.name for each in fields(Prompting) if each.name not in without and hasattr(self.options, each.name)
+        ]
+        found = prompt_settings(self.recipe, self.given(named), of_questions=True)
+        _ = found.response_format, found.template(True)  # before anything is loaded
+        return found
 
     def decoding(self, max_new_tokens: int, **ours: Any) -> Decoding:
         """Returns how responses are decoded; what is said wins over a suite's own."""

@@ -2,7 +2,7 @@ from scripted_policies import ScriptedPolicy
 from scripted_run import make_questions
 
 from align.evaluation.asking import Asker
-from align.evaluation.suites.questions.answering import NOTHING_STATED, PolicyJudge
+from align.evaluation.suites.questions.answering import NOTHING_STATED, judge_traces
 from rewards.reading.traces import stated_choice
 
 QUESTIONS = make_questions(5)
@@ -25,7 +25,7 @@ def test_a_judge_model_and_the_text_are_read_through_one_interface():
     expected = [3, 3, 3, None, None]
     read = [stated_choice(trace, each.options) for each, trace in zip(QUESTIONS, TRACES, strict=True)]
     assert read == expected
-    assert PolicyJudge(Asker(CarefulJudge()))(QUESTIONS, TRACES) == expected
+    assert judge_traces(Asker(CarefulJudge()), QUESTIONS, TRACES) == expected
 
 
 def test_traces_with_braces_reach_the_judge_as_they_are():
@@ -36,5 +36,5 @@ def test_traces_with_braces_reach_the_judge_as_they_are():
             seen.append(question.question)
             return 0
 
-    PolicyJudge(Asker(Listener()))(QUESTIONS[:1], ["{options} {x}"])
+    judge_traces(Asker(Listener()), QUESTIONS[:1], ["{options} {x}"])
     assert "Reasoning: {options} {x}" in seen[0]

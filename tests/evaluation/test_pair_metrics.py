@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import spearmanr
 
 from align.data.pairs.reward_bench import SECTIONS, BenchPair
-from align.evaluation.statistics.metrics import wilson
-from align.evaluation.suites.reward_model.pair_metrics import accuracy_by_category, pair_accuracy, rank_correlation
+from align.evaluation.statistics.metrics import pair_accuracy, wilson
+from align.evaluation.suites.reward_model.pair_metrics import accuracy_by_category, rank_correlation
 
 
 def pair(name, subset=None, category=None):

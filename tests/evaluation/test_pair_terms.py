@@ -8,10 +8,10 @@ from tiny import tiny_model, tiny_tokenizer
 from align.data.pairs.preferences import load_preferences
 from align.errors import DataError, UserError
 from align.evaluation.asking import Asker
+from align.evaluation.statistics.metrics import pair_accuracy
 from align.evaluation.suites.pairs.evaluation import (
     EQUAL,
     Judgement,
-    implicit_accuracy,
     judge_responses,
     judged_suite,
     pair_values,
@@ -58,7 +58,7 @@ def test_implicit_reward_accuracy_by_hand():
 
 
 def test_a_tie_is_half():
-    assert implicit_accuracy(np.array([0.0]), np.array([0.0])).tolist() == [0.5]
+    assert pair_accuracy(np.array([0.0]) - np.array([0.0])).tolist() == [0.5]
 
 
 def test_the_reference_itself_has_no_change_and_no_divergence(pairs):

@@ -8,7 +8,7 @@ from align.data.prompt_rows import PromptRow
 from align.errors import UserError
 from align.evaluation.asking import KeptAnswers, as_prompts, check_ks, complete_prompts
 from align.evaluation.suites.prompts.measured_rewards import call_reward, check_columns
-from align.evaluation.suites.prompts.suite import Scale, mean_of_samples, read_scale, reward_suite
+from align.evaluation.suites.prompts.suite import Scale, read_scale, reward_suite
 from align.models.answer_cache import AnswerCache
 from align.models.policies.asking import Completion, Decoding
 from rewards.catalog import resolve_reward
@@ -169,4 +169,4 @@ def test_the_same_values_in_another_order_are_the_same_mean():
     others = np.stack([rng.permutation(row) for row in values])
     scale = read_scale([values])
     ours, theirs = (reward_suite("r", each, [[None] * 4] * 200, [None] * 200, [1], scale) for each in (values, others))
-    np.testing.assert_array_equal(mean_of_samples(ours.means, "r"), mean_of_samples(theirs.means, "r"))
+    np.testing.assert_array_equal(ours.means["reward/r"].groups[0], theirs.means["reward/r"].groups[0])

@@ -121,7 +121,7 @@ def test_two_reward_models_on_the_benchmark(tmp_path, capsys):
     data = write(tmp_path / "rows.jsonl", rows_of(4))
     words = ["--reward_model", tmp_path / "ours", "--baseline", tmp_path / "theirs", "--data", data]
     assert (app(["eval", *map(str, words), "--out", str(tmp_path / "out")], standalone_mode=False) or 0) == 0
-    assert "RewardBench 2, by subset" in capsys.readouterr().out
+    assert "RewardBench 2" in capsys.readouterr().out
     record = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert {f"reward_bench_2/{subset}" for subset in SUBSETS} < set(record["ours"]["summary"])
     assert "reward_bench_2" in record["ours"]["difference_to"]["theirs"]

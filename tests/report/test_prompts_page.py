@@ -8,7 +8,8 @@ import pytest
 from graded_answers import graded_record
 
 from align.cli.evaluation import show_evaluation
-from align.evaluation.suites.prompts.measured_rewards import RewardWords, find_rewards
+from align.evaluation.suites.prompts import ByRewards
+from align.evaluation.suites.prompts.measured_rewards import find_rewards
 from align.report.evaluation.page import evaluation_view
 from rewards.reading.responses import DEFAULT_FORMAT
 
@@ -67,8 +68,9 @@ def test_rewards_say_which_values_are_better(tmp_path):
         "def rudeness(completions, **kwargs):\n    return [0.0] * len(completions)\nrudeness.better = 'lower'\n"
     )
     mine = [f"{tmp_path}/mine.py:{name}" for name in ("brevity", "watch", "rudeness")]
-    words = RewardWords(
-        (*mine, "manipulation", "phrases", "number_accuracy"), f"{{phrases: {{file: {tmp_path}/list.txt}}}}"
+    words = ByRewards(
+        rewards=[*mine, "manipulation", "phrases", "number_accuracy"],
+        reward_kwargs=f"{{phrases: {{file: {tmp_path}/list.txt}}}}",
     )
     called = find_rewards(words, None, DEFAULT_FORMAT)
     assert {each.name: each.better for each in called.rewards} == {

@@ -68,7 +68,7 @@ def test_accuracy_by_section_with_a_baseline(script, models, data, tmp_path, cap
     assert difference == pytest.approx(summary["accuracy"][0] - record["b"]["summary"]["accuracy"][0])
     assert record["a"]["scored"]["texts_in_template"]
     printed = capsys.readouterr().out
-    for text in ("accuracy, by category", "chat-hard", "a - b", "`--prompt_format data`", "evaluation.json"):
+    for text in ("Accuracy by category", "chat-hard", "a - b", "`--prompt_format data`", "evaluation.json"):
         assert text in printed
 
 

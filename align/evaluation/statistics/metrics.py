@@ -258,6 +258,17 @@ def accuracy(choices: Sequence[Choice], gold: Sequence[int]) -> Values:
     return np.array([float(choice == right) for choice, right in zip(choices, gold, strict=True)])
 
 
+def pair_accuracy(margins: Sequence[float] | Values) -> Values:
+    """Returns, per pair, 1 if the first of two is above the second, by their margin, and one half for a tie.
+
+    Example:
+        >>> pair_accuracy([2.0, 0.0, -1.0, float("nan")])
+        array([1. , 0.5, 0. , nan])
+    """
+    values: Values = (1 + np.sign(np.asarray(margins, dtype=float))) / 2
+    return values
+
+
 def option_shuffle_consistency(
     first: Sequence[Choice], second_choices: Sequence[Sequence[Choice] | None], *, every: bool = False
 ) -> Values:

@@ -12,7 +12,7 @@ from align.evaluation.suites.references import REFERENCES
 from align.evaluation.suites.reversal import REVERSAL
 from align.evaluation.suites.reward_model import REWARD_MODEL
 
-_SUITES: tuple[Suite, ...] = (
+_ALL: tuple[Suite, ...] = (
     QUESTIONS,
     PROMPTS,
     PAIRS,
@@ -24,5 +24,5 @@ _SUITES: tuple[Suite, ...] = (
     REFERENCES,
     REVERSAL,
 )
-SUITES: dict[str, Suite] = {suite.name: suite for suite in _SUITES}
+SUITES: dict[str, Suite] = {suite.name: suite for suite in _ALL}
 ROW_SUITES: dict[str, RowSuite] = {name: suite for name, suite in SUITES.items() if isinstance(suite, RowSuite)}

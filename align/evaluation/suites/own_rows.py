@@ -11,16 +11,13 @@ from align.errors import UserError
 from align.evaluation.asked_models import check_tokens, open_judge, open_policy
 from align.evaluation.asking import Asking, KeptAnswers, Subject, model_scores
 from align.evaluation.engine import JUDGE, REFERENCE, Beside, Evaluation, Found, source
-from align.evaluation.prompting import prompt_settings
 from align.evaluation.record import Record
 from align.evaluation.record.record import About, Items, Profile, Warned
 from align.evaluation.results import arrange, pair_answers
 from align.evaluation.statistics.group_metrics import SPREADS
 from align.evaluation.suite import Loaded, Measured, Reading, RowSuite
 from align.models.checkpoint import Checkpoint, load_tokenizer
-from align.models.policies.answer_keys import digest
 
-_PROMPTING = ("prompt_template", "system_prompt", "conversational", "think_tag", "answer_tag", "max_new_tokens")
 SHARE = (0.0, 1.0)
 
 
@@ -36,14 +33,12 @@ class OwnRowsEvaluation(Evaluation):
         if options.data is None and not suite.has_rows:
             columns = ", or ".join(" ".join(names) for names in suite.needs)
             raise UserError(f"`--suite {suite.name}` needs `--data`: {suite.rows}, with {columns}.")
-        named = [name for name in _PROMPTING if name not in suite.own and hasattr(options, name)]
-        self.prompting = prompt_settings(self.recipe, self.given(named), of_questions=True)
+        self.prompting = self.asked_as(without=suite.own)
         samples, temperature = suite.samples
         asks_greedily = self.given(["temperature"]) == {"temperature": 0}  # then once is enough
         ours = {"num_samples": samples, "temperature": temperature} if samples > 1 and not asks_greedily else {}
         self.decoded = self.decoding(self.prompting.max_new_tokens, **ours)
         self.measured: dict[str, Measured] = {}
-        _ = self.prompting.response_format, self.prompting.template(True)  # before anything is loaded
         if self.engine.backend == "vllm" and suite.reads_likelihoods:
             raise UserError(
                 f"The suite {suite.name} asks how likely texts are, which runs on `--backend transformers` only."
@@ -123,13 +118,9 @@ class OwnRowsEvaluation(Evaluation):
         about = About(
             **run,
             suites=[suite.name],
-            data=Items(
-                path=self.options.data,
-                split=self.options.split,
-                left_out=dict(loaded.left_out),
-                fingerprint=digest(_plain(loaded.content)),
-                questions=len(loaded.rows),
-                groups=dict(loaded.groups),
+            data=Items.model_validate(
+                self.about_rows(_plain(loaded.content), (), loaded.left_out)
+                | {"questions": len(loaded.rows), "groups": dict(loaded.groups)}
             ),
             rows=suite.rows,
             headline=list(suite.headline),

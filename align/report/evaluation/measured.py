@@ -84,18 +84,21 @@ def count_compared(differences: Cells) -> str:
 
 
 def draw_metrics(
-    title: str, note: str, metrics: Sequence[str], columns: Cells, labels: Mapping[str, str], *, is_share: bool
-) -> Chart | None:
-    """Draws the metrics that have an interval, one line each, with a dot per column; None if there is none."""
-    points = [
-        Interval(labels[metric], name, cell.value, cell.low, cell.high)
-        for metric in list(metrics)[:_MOST_LABELS]
-        for name, cells in columns.items()
-        if (cell := cells.get(metric)) is not None
-    ]
-    if not points:
-        return None
-    return draw_intervals(title, note, points, "share" if is_share else "value", share=is_share, order=list(columns))
+    title: str, note: str, metrics: Sequence[str], columns: Cells, labels: Mapping[str, str], shares: Collection[str]
+) -> list[Chart]:
+    """Draws the metrics that have an interval, one line each, a dot per column; shares have an axis of their own."""
+    charts = []
+    for is_share in (True, False):
+        points = [
+            Interval(labels[metric], name, cell.value, cell.low, cell.high)
+            for metric in [metric for metric in metrics if (metric in shares) is is_share][:_MOST_LABELS]
+            for name, cells in columns.items()
+            if (cell := cells.get(metric)) is not None
+        ]
+        if points:
+            unit = "share" if is_share else "value"
+            charts.append(draw_intervals(title, note, points, unit, share=is_share, order=list(columns)))
+    return charts
 
 
 def families(metrics: Sequence[str]) -> dict[str, list[str]]:
@@ -172,21 +175,14 @@ def verdicts(
 
 
 def main_charts(metrics: Sequence[str], numbers: Numbers, shares: Collection[str]) -> list[Chart]:
-    """Draws the main metrics, and their differences, those that are shares first; see `draw_metrics`."""
+    """Draws the main metrics, and their differences; see `draw_metrics`."""
     labels = {metric: numbers.words.label(metric) for metric in metrics}
-    charts = []
-    for is_share in (True, False):  # no axis is of both
-        alike = [metric for metric in metrics if (metric in shares) is is_share]
-        for title, note, columns in (
-            ("Main metrics", "Dots are estimates, bars their 95 % intervals.", numbers.values),
-            (
-                "Differences on the same items",
-                "A bar that does not touch 0 is a difference that can be told.",
-                numbers.differences,
-            ),
-        ):
-            charts.append(draw_metrics(title, note, alike, columns, labels, is_share=is_share))
-    return [chart for chart in charts if chart]
+    note = "Dots are estimates, bars their 95 % intervals."
+    told = "A bar that does not touch 0 is a difference that can be told."
+    return [
+        *draw_metrics("Main metrics", note, metrics, numbers.values, labels, shares),
+        *draw_metrics("Differences on the same items", told, metrics, numbers.differences, labels, shares),
+    ]
 
 
 def in_percent(estimate: Estimate) -> str:

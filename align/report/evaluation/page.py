@@ -8,6 +8,7 @@ from typing import Any
 from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, SCORES, Record, read_record
 from align.evaluation.record.record import About, AskedModel, Profile, Warned
 from align.evaluation.statistics.glossary import glossary
+from align.report.charts.drawing import Chart
 from align.report.evaluation.items import count, list_changes
 from align.report.evaluation.measured import (
     Numbers,
@@ -97,7 +98,7 @@ def suite_sections(record: Record, words: Words, shares: Collection[str]) -> Ite
         for row in record.comparisons:
             if row.suite == name:
                 differences[f"{row.model} - {row.baseline}"][row.metric] = known(row.difference)
-        charts = []
+        charts: list[Chart] = []
         for family, members in families(metrics).items():
             labels = {
                 metric: _within(name, metric.partition("/")[2]) if family else words.label(metric)
@@ -106,11 +107,9 @@ def suite_sections(record: Record, words: Words, shares: Collection[str]) -> Ite
             title = words.family(family) if family else SUITES.get(name, name)
             if name == "best_of_n" or (family and len(members) == 1):
                 continue
-            for is_share in (True, False):  # no axis is of both
-                alike = [metric for metric in members if (metric in shares) is is_share]
-                charts.append(draw_metrics(title, "", alike, own, labels, is_share=is_share))
+            charts += draw_metrics(title, "", members, own, labels, shares)
         table = arrange(metrics, Numbers(list(own), own, differences, words))
-        yield Section(SUITES.get(name, name), "", [chart for chart in charts if chart], table)
+        yield Section(SUITES.get(name, name), "", charts, table)
 
 
 def _within(suite: str, label: str) -> str:

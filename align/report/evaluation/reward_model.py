@@ -100,9 +100,9 @@ def _row(name: str, scored: Scored | None) -> tuple[str, ...]:
 
 def _section(family: str, members: Sequence[str], numbers: Numbers) -> Section:
     labels = {metric: metric.partition("/")[2] for metric in members}
-    title, is_share = numbers.words.family(family), family in _FAMILIES
-    chart = draw_metrics(title, "With 95 % intervals.", members, numbers.values, labels, is_share=is_share)
-    return Section(title, "", [chart] if chart else [], arrange(members, numbers))
+    title, shares = numbers.words.family(family), members if family in _FAMILIES else ()
+    charts = draw_metrics(title, "With 95 % intervals.", members, numbers.values, labels, shares)
+    return Section(title, "", charts, arrange(members, numbers))
 
 
 def _best_of_n(metrics: Sequence[str], numbers: Numbers) -> list[Section]:

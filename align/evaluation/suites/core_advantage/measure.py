@@ -21,7 +21,7 @@ from align.data.texts import fold
 from align.evaluation.asking import Asking, Subject, Text
 from align.evaluation.statistics.group_metrics import by_group
 from align.evaluation.statistics.item_means import ItemMean
-from align.evaluation.statistics.metrics import Values
+from align.evaluation.statistics.metrics import Values, pair_accuracy
 from align.evaluation.suite import Loaded, Measured, Reading
 from align.evaluation.suites.rows import check_text, check_texts, load_suite_rows
 
@@ -94,9 +94,8 @@ def margin(likely: Sequence[float]) -> float:
 def core_means(asked: Values, free: Values, groups: Sequence[str | None] = ()) -> dict[str, Any]:
     """Makes metrics of `(N,)` margins behind the question and the content-free prompt; a tie is half a preference."""
     advantage = asked - free
-    preferred = (np.sign(advantage) + 1) / 2
     means = {
-        "core_preferred": ItemMean((preferred,)),
+        "core_preferred": ItemMean((pair_accuracy(advantage),)),
         "core_advantage": ItemMean((advantage,), bounds=None),
         "core_margin/question": ItemMean((asked,), bounds=None),
         "core_margin/content_free": ItemMean((free,), bounds=None),

@@ -24,7 +24,7 @@ from align.evaluation.record.record import About, Items, Profile, Warned
 from align.evaluation.results import arrange, image_paths, number, pair_answers
 from align.evaluation.statistics.group_metrics import by_group, spread_of_groups
 from align.evaluation.statistics.item_means import ItemMean, cluster_codes
-from align.evaluation.statistics.metrics import Values
+from align.evaluation.statistics.metrics import Values, pair_accuracy
 from align.evaluation.suite import Measured
 from align.evaluation.suites.pairs import PairOptions
 from align.models.checkpoint import Checkpoint, load_processor, load_tokenizer
@@ -151,21 +151,11 @@ def prompts_of(pairs: Sequence[PreferencePair]) -> list[Prompt]:
 ACCURACY = "implicit_reward_accuracy"
 
 
-def implicit_accuracy(chosen: Values, rejected: Values) -> Values:
-    """Returns, per pair, 1 if the chosen response gained more log-prob than the rejected one, and 0.5 for a tie.
-
-    Both are `(N,)` changes of log-prob from the reference, the implicit reward of DPO by beta; nan where one is nan.
-
-    Example:
-        >>> implicit_accuracy(np.array([1.0, -3.0, 0.0, np.nan]), np.array([-1.0, -2.0, 0.0, 1.0]))
-        array([1. , 0. , 0.5, nan])
-    """
-    margin = chosen - rejected
-    return np.where(np.isnan(margin), np.nan, (np.sign(margin) + 1) / 2)
-
-
 def pair_values(terms: Sequence[PairTerms]) -> dict[str, Values]:
-    """Returns each metric as `(N,)` values of pairs, nan where it does not speak of one, as of marks without any."""
+    """Returns each metric as `(N,)` values of pairs, nan where it does not speak of one, as of marks without any.
+
+    A pair is right if the chosen response gained more log-prob from the reference, the implicit reward of DPO by beta.
+    """
     chosen, rejected = [each.chosen for each in terms], [each.rejected for each in terms]
     has_marks = [bool(a.marked or b.marked) for a, b in zip(chosen, rejected, strict=True)]
 
@@ -177,8 +167,8 @@ def pair_values(terms: Sequence[PairTerms]) -> dict[str, Values]:
     shared = [each.change - each.marked_change for each in chosen]
     has_shared = [marks and each.tokens > each.marked for marks, each in zip(has_marks, chosen, strict=True)]
     return {
-        ACCURACY: implicit_accuracy(*whole),
-        f"{ACCURACY}/marked": implicit_accuracy(*marked),
+        ACCURACY: pair_accuracy(whole[0] - whole[1]),
+        f"{ACCURACY}/marked": pair_accuracy(marked[0] - marked[1]),
         "logp_change/chosen": whole[0],
         "logp_change/rejected": whole[1],
         "logp_change/chosen_marked": marked[0],

@@ -23,12 +23,11 @@ from align.evaluation.suites.prompts import PromptOptions
 from align.evaluation.suites.prompts.measured_rewards import (
     CalledRewards,
     Rewarded,
-    RewardWords,
     check_rewards,
     find_rewards,
     reward_all,
 )
-from align.evaluation.suites.prompts.suite import Scale, mean_of_samples, read_scale, reward_suite, stated_answer
+from align.evaluation.suites.prompts.suite import Scale, read_scale, reward_suite, stated_answer
 from align.models.checkpoint import Checkpoint
 from align.models.policies.answer_keys import image_names
 from align.models.policies.asking import Completion
@@ -48,8 +47,7 @@ class PromptEvaluation(Evaluation):
         if self.template is not None and self.recipe_path is not None:
             say_made(self.template, self.recipe_path)
         settings = prompt_settings(self.recipe, self.given(["think_tag", "answer_tag", "max_new_tokens"]))
-        words = RewardWords(*(getattr(options, name) for name in RewardWords._fields))
-        self.called = called = find_rewards(words, self.recipe, settings.response_format)
+        self.called = called = find_rewards(options, self.recipe, settings.response_format)
         self.rewards, self.tags = called.rewards, called.response_format
         self.decoded = self.decoding(settings.max_new_tokens)
         self.ks = check_ks(tuple(map(_whole, options.pass_at_k or ())), self.decoded.num_samples)
@@ -107,11 +105,11 @@ class PromptEvaluation(Evaluation):
             for name in names
         }
         warnings = [
-            each
+            Warned(model=name, text=text)
             for name in names
-            for each in warn(name, self.completions[name], self.decoded.max_new_tokens, self.rewarded[name])
+            for text in warn(self.completions[name], self.decoded.max_new_tokens, self.rewarded[name])
         ]
-        warnings += warn_of_groups(names[0], prompts)
+        warnings += [Warned(model=names[0], text=text) for text in warn_of_groups(prompts)]
         profile = Profile(
             **asdict(self.decoded),
             think_tag=self.tags.think_tag,
@@ -166,7 +164,7 @@ def prompt_record(
 ) -> Record:
     """Arranges what rewards measured as it is kept; each suite has the name of its reward."""
     values = {
-        model: {f"reward/{name}": mean_of_samples(suites[name].means, name) for name in scales}
+        model: {f"reward/{name}": suites[name].means[f"reward/{name}"].groups[0] for name in scales}
         for model, suites in measured.items()
     }
     return Record(
@@ -209,36 +207,29 @@ def group_of(row: PromptRow) -> str | None:
     return None if group is None else str(group)
 
 
-def warn(
-    model: str, completions: Sequence[Sequence[Completion]], longest: int,
-    rewarded: Mapping[str, Rewarded],
-) -> Iterator[Warned]:  # fmt: skip
+def warn(completions: Sequence[Sequence[Completion]], longest: int, rewarded: Mapping[str, Rewarded]) -> Iterator[str]:
     """Says what limits the numbers of a model: values that are missing, and responses cut off."""
     texts = [each for group in completions for each in group]
     for name, found in rewarded.items():
         if invalid := sum(found.failures.values()):
             kinds = ", ".join(f"{count:,} x {kind}" for kind, count in found.failures.items())
-            yield _warned(model, f"{invalid:,} of {len(texts):,} values of reward {name} are invalid ({kinds})")
+            yield f"{invalid:,} of {len(texts):,} values of reward {name} are invalid ({kinds})."
         silent = sum(score.value is None and score.failure is None for score in found.scores)
         if silent := silent if found.scores else int(np.isnan(found.values).sum()):
-            yield _warned(model, f"Reward {name} says nothing about {silent:,} of {len(texts):,} responses")
+            yield f"Reward {name} says nothing about {silent:,} of {len(texts):,} responses."
     cut = sum(each.ids is not None and len(each.ids) >= longest for each in texts)
     if cut > _MANY_CUT * len(texts):
-        yield _warned(
-            model, f"{cut:,} of {len(texts):,} responses ({cut / len(texts):.0%}) are as long as `max_new_tokens` "
-            f"({longest}) allows: most were cut off",
-        )  # fmt: skip
+        yield (
+            f"{cut:,} of {len(texts):,} responses ({cut / len(texts):.0%}) are as long as `max_new_tokens` "
+            f"({longest}) allows: most were cut off."
+        )
 
 
-def warn_of_groups(model: str, prompts: Sequence[PromptRow]) -> Iterator[Warned]:
+def warn_of_groups(prompts: Sequence[PromptRow]) -> Iterator[str]:
     """Names groups that are too small to tell much, which are the same for all models."""
     small = [name for name, count in Counter(map(group_of, prompts)).items() if name is not None and count < _FEW]
     if small:
-        yield _warned(model, f"Groups with fewer than {_FEW} prompts: {', '.join(sorted(small))}")
-
-
-def _warned(model: str, text: str) -> Warned:
-    return Warned(model=model, text=f"{text}.")
+        yield f"Groups with fewer than {_FEW} prompts: {', '.join(sorted(small))}."
 
 
 def _as_text(value: object) -> str:

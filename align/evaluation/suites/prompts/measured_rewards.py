@@ -15,6 +15,7 @@ from align.evaluation.asking import KeptAnswers
 from align.evaluation.divided.division import current
 from align.evaluation.engine import Stages
 from align.evaluation.statistics.metrics import Values
+from align.evaluation.suites.prompts import ByRewards
 from align.models.policies.asking import Completion
 from align.recipe.reward_settings import short_name
 from align.recipe.yaml_loader import read_yaml_option
@@ -121,16 +122,7 @@ class CalledRewards(NamedTuple):
                 each.reward.close()
 
 
-class RewardWords(NamedTuple):
-    """What the command line says about rewards; see the help of each option."""
-
-    rewards: tuple[str, ...] = ()
-    reward_kwargs: str = ""
-    reward_workers: int | None = None
-    reward_timeout: float | None = None
-
-
-def find_rewards(words: RewardWords, recipe: "Recipe | None", tags: ResponseFormat) -> CalledRewards:
+def find_rewards(words: ByRewards, recipe: "Recipe | None", tags: ResponseFormat) -> CalledRewards:
     """Finds the rewards that are named, or those of the recipe with its audits."""
     keys = None if recipe is None else recipe.rewards
     workers = words.reward_workers if words.reward_workers is not None else keys.reward_workers if keys else 0
@@ -226,19 +218,19 @@ def check_invalid(
     )
 
 
-def _named(words: RewardWords, tags: ResponseFormat) -> list[tuple[str, str, Any]]:
+def _named(words: ByRewards, tags: ResponseFormat) -> list[tuple[str, str, Any]]:
     from align.models.rewards import check_names, find_reward_model
     from rewards.catalog import resolve_reward
 
-    settings = _kwargs(words)
+    settings, specs = _kwargs(words), words.rewards or ()
     found: list[tuple[str, str, Any]] = []
-    for spec in words.rewards:
+    for spec in specs:
         model = find_reward_model(spec, Path.cwd())
         own = settings.get(short_name(spec), {})
         if model is not None and own:
             raise UserError(f"Reward {spec!r} is a model and takes no settings. Remove its `--reward_kwargs`.")
         found.append((spec, "reward", model or resolve_reward(spec, own, response_format=tags)))
-    check_names([_name(spec, reward) for spec, _, reward in found], words.rewards)
+    check_names([_name(spec, reward) for spec, _, reward in found], specs)
     return found
 
 
@@ -259,9 +251,9 @@ def _of_recipe(recipe: "Recipe | None") -> list[tuple[str, str, Any]]:
     return list(zip(recipe.reward_specs, roles, resolved, strict=True))
 
 
-def _kwargs(words: RewardWords) -> Mapping[str, dict[str, Any]]:
+def _kwargs(words: ByRewards) -> Mapping[str, dict[str, Any]]:
     content = read_yaml_option("--reward_kwargs", words.reward_kwargs, "{length: {max_length: 200}}")
-    names = [short_name(spec) for spec in words.rewards]
+    names = [short_name(spec) for spec in words.rewards or ()]
     if not all(isinstance(each, dict) for each in content.values()):
         raise UserError(
             "`--reward_kwargs` must hold the settings of each reward, such as '{length: {max_length: 200}}', got "

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -143,11 +143,6 @@ def reward_suite(
     spread = spread_of_groups(groups, means[f"pass@1/{name}"][0]) if f"pass@1/{name}" in means else {}
     worst = {f"worst_group/{name}": spread["worst_group"]} if spread else {}
     return Measured(metrics | by_group(metrics, groups), worst)
-
-
-def mean_of_samples(metrics: Mapping[str, ItemMean], name: str) -> Values:
-    """Returns the `(N,)` mean value of a reward over the samples of each prompt."""
-    return metrics[f"reward/{name}"].groups[0]
 
 
 def _mean(values: Values) -> Values:

@@ -119,33 +119,27 @@ Reasoning: {trace}
 Which option does the reasoning conclude with?"""
 
 
-class PolicyJudge:
-    """Asks a policy, in one forward pass per trace, with "none of the options" as the last choice."""
+def judge_traces(asker: Asker, questions: Sequence[Question], traces: Sequence[str | None]) -> list[Choice]:
+    """Returns the option that each trace states, None without a trace or an option, by one forward pass per trace."""
+    groups = [[_judged(*row)] if row[1] else [] for row in zip(questions, traces, strict=True)]
+    asked = [i for i, group in enumerate(groups) if group]
+    answers = dict(zip(asked, asker.choose("judging", [groups[i] for i in asked]), strict=True))
+    choices = [answers[i][0] if i in answers else None for i in range(len(questions))]
+    return [
+        None if choice == len(question.options) else choice
+        for question, choice in zip(questions, choices, strict=True)
+    ]
 
-    def __init__(self, asker: Asker) -> None:
-        self._asker = asker
 
-    def __call__(self, questions: Sequence[Question], traces: Sequence[str | None]) -> list[Choice]:
-        """Returns the option that each trace states; None if it has no trace or states no option."""
-        groups = [
-            [self._row(question, trace)] if trace else [] for question, trace in zip(questions, traces, strict=True)
-        ]
-        asked = [i for i, group in enumerate(groups) if group]
-        answers = dict(zip(asked, self._asker.choose("judging", [groups[i] for i in asked]), strict=True))
-        choices = [answers[i][0] if i in answers else None for i in range(len(questions))]
-        return [
-            None if choice == len(question.options) else choice
-            for question, choice in zip(questions, choices, strict=True)
-        ]
-
-    def _row(self, question: Question, trace: str) -> LetterQuestion:
-        shown = replace(
-            question,
-            question=INSTRUCTION.format(question=question.question, trace=trace),
-            options=(*question.options, NOTHING_STATED),
-            images=(),  # a trace is read, whatever it is about
-        )
-        return LetterQuestion(shown, tuple(range(len(shown.options))), "The reasoning concludes with option ")
+def _judged(question: Question, trace: str | None) -> LetterQuestion:
+    """Asks which option a trace states, with "none of the options" as the last choice."""
+    shown = replace(
+        question,
+        question=INSTRUCTION.format(question=question.question, trace=trace),
+        options=(*question.options, NOTHING_STATED),
+        images=(),  # a trace is read, whatever it is about
+    )
+    return LetterQuestion(shown, tuple(range(len(shown.options))), "The reasoning concludes with option ")
 
 
 def judged(items: Sequence[ItemResult], choices: Sequence[Choice]) -> list[ItemResult]:

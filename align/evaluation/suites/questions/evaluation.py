@@ -18,14 +18,13 @@ from align.evaluation.asked_models import check_images, open_judge, open_policy
 from align.evaluation.asking import Asker, KeptAnswers
 from align.evaluation.divided.division import current
 from align.evaluation.engine import JUDGE, Beside, Evaluation, Found, source
-from align.evaluation.prompting import prompt_settings
 from align.evaluation.record import Record
-from align.evaluation.record.details import BestOfN, ModelAudit, Unscored
+from align.evaluation.record.details import Audit, BestOfN, ModelAudit, Unscored
 from align.evaluation.record.record import HARNESS, About, Items, Profile, Source, Warned
 from align.evaluation.results import arrange, image_paths, pair_answers
 from align.evaluation.statistics.metrics import Estimate
 from align.evaluation.suites.questions import QuestionOptions
-from align.evaluation.suites.questions.answering import PolicyJudge
+from align.evaluation.suites.questions.answering import judge_traces
 from align.evaluation.suites.questions.metrics import correct, per_question
 from align.evaluation.suites.questions.modality import CHANGES, count_generations
 from align.evaluation.suites.questions.suite import MODALITY, PolicyResult, SuiteSettings, Verifier, evaluate_suites
@@ -33,8 +32,6 @@ from align.models.answer_cache import AnswerCache
 from align.models.checkpoint import Checkpoint, fingerprint, load_tokenizer
 from align.models.policies.answer_keys import digest, question_key
 from rewards.reading.options import LETTERS, can_shuffle
-
-_PROMPTING = ("prompt_template", "system_prompt", "conversational", "think_tag", "answer_tag", "max_new_tokens")
 
 
 class QuestionEvaluation(Evaluation):
@@ -47,7 +44,7 @@ class QuestionEvaluation(Evaluation):
         options = self.options
         if math.isnan(options.verifier_threshold):
             raise UserError("`verifier_threshold` must be a number, got nan. Rewards above it are accepted.")
-        self.prompting = prompt_settings(self.recipe, self.given(_PROMPTING), of_questions=True)
+        self.prompting = self.asked_as()
         self.settings = SuiteSettings(
             **({"suites": tuple(options.suite)} if options.suite else {}),
             decoding=self.decoding(self.prompting.max_new_tokens),
@@ -55,7 +52,6 @@ class QuestionEvaluation(Evaluation):
             seed=options.seed,
             pair=_pair(options),
         )
-        _ = self.prompting.response_format, self.prompting.template(True)  # before anything is loaded
         if tasks := [suite for suite in self.settings.suites if suite.startswith(HARNESS)]:
             from align.evaluation.suites.questions.lm_harness import require_harness
 
@@ -111,7 +107,7 @@ class QuestionEvaluation(Evaluation):
             if JUDGE in beside.helpers and current().is_whole:
                 engine = self.engine._replace(backend="transformers")
                 judge = open_judge(beside.helpers[JUDGE], engine, beside.cache, beside.stages.advance)
-                beside.opened["judge"] = PolicyJudge(stack.enter_context(judge))
+                beside.opened["judge"] = partial(judge_traces, stack.enter_context(judge))
             if self.options.verifier is not None and current().is_whole:
                 beside.opened["verifier"] = self._verifier(self.options.verifier)
             yield
@@ -213,18 +209,6 @@ def _pair(options: QuestionOptions) -> tuple[str, str] | None:
     return common, counter
 
 
-_AUDITED = (
-    "accepted",
-    "true_positive_rate",
-    "false_positive_rate",
-    "coverage",
-    "accuracy_of_answered",
-    "prior",
-    "ceiling",
-    "optimal_attempts",
-)
-
-
 def policy_record(
     about: About, results: Mapping[str, PolicyResult], questions: Sequence[Question], settings: SuiteSettings
 ) -> Record:
@@ -232,6 +216,8 @@ def policy_record(
     measured = {name: result.suites for name, result in results.items()}
     verifier = "shuffle_consistency" if about.verifier is None else about.verifier.path
     num_samples = settings.decoding.num_samples
+    has_audit = any(result.audit for result in results.values())
+    also = ("coverage", "accuracy_of_answered", *Audit.model_fields) if has_audit else ()
     right = {
         name: {"accuracy": per_question(correct(result.items), num_samples)}
         for name, result in results.items()
@@ -241,7 +227,7 @@ def policy_record(
     return Record(
         kind="policy",
         about=about,
-        **arrange(measured, also=_AUDITED if any(result.audit for result in results.values()) else ()),
+        **arrange(measured, also=also),
         paired=list(pair_answers(right, ids)) if right else [],
         curves=[
             BestOfN(model=name, curve="best_of_n", points=result.curve)

@@ -82,7 +82,7 @@ def consistency_suite(
     values |= trace_values(items)
     if judge_choices is not None:
         values |= {f"{name}/judge": each for name, each in trace_values(judged(items, judge_choices)).items()}
-    means = _means(values, num_samples)
+    means = by_question({name: ItemMean((each,)) for name, each in values.items()}, num_samples).means
     return Measured(means, letter_estimates(items, num_samples))
 
 
@@ -104,7 +104,7 @@ def rotation_suite(
             [item.first_choice for item in items], rotation_choices, every=True
         ),
     }
-    return Measured(_means(values, num_samples))
+    return by_question({name: ItemMean((each,)) for name, each in values.items()}, num_samples)
 
 
 def letter_estimates(items: Sequence[ItemResult], num_samples: int = 1) -> dict[str, Estimate]:
@@ -160,7 +160,3 @@ def _normalised(counts: Values) -> Values:
     totals = counts.sum(axis=1, keepdims=True)
     shares: Values = np.where(totals > 0, counts, np.nan) / np.where(totals > 0, totals, 1)
     return shares
-
-
-def _means(values: Mapping[str, Values], num_samples: int) -> dict[str, ItemMean]:
-    return {name: ItemMean((per_question(each, num_samples),)) for name, each in values.items()}

@@ -206,19 +206,21 @@ def identify(path: str) -> str:
 
 
 def _pair_rows(results: Mapping[str, RewardResult], pairs: Sequence[BenchPair]) -> list[dict[str, Any]]:
-    rows = []
-    for i, pair in enumerate(pairs):
-        margins = {name: number(result.margins[i]) for name, result in results.items() if result.margins is not None}
-        rows.append({"id": pair.id, "subset": pair.subset, "category": pair.category, "margin": margins})
-    return rows
+    margins = {name: each.margins for name, each in results.items() if each.margins is not None}
+    return [
+        {"id": pair.id, "subset": pair.subset, "category": pair.category}
+        | {"margin": {name: number(each[i]) for name, each in margins.items()}}
+        for i, pair in enumerate(pairs)
+    ]
 
 
 def _chosen_rows(results: Mapping[str, RewardResult], candidates: Sequence[Candidates]) -> list[dict[str, Any]]:
-    rows = []
-    for i, row in enumerate(candidates):
-        chosen = {name: _describe(row, result.choices[i]) for name, result in results.items() if result.choices}
-        rows.append({"id": row.id, "prompt": row.prompt, "chosen": chosen})
-    return rows
+    choices = {name: each.choices for name, each in results.items() if each.choices}
+    return [
+        {"id": row.id, "prompt": row.prompt}
+        | {"chosen": {name: _describe(row, each[i]) for name, each in choices.items()}}
+        for i, row in enumerate(candidates)
+    ]
 
 
 def _item_rows(results: Mapping[str, RewardResult], items: Sequence[BenchItem]) -> list[dict[str, Any]]:

@@ -10,20 +10,9 @@ from align.data.pairs.reward_bench import SECTIONS, BenchPair
 from align.data.pairs.reward_bench_2 import SUBSETS, TIES, BenchItem, ties_by_number
 from align.evaluation.record.details import Unscored
 from align.evaluation.statistics.item_means import Codes, ItemMean, cluster_codes
-from align.evaluation.statistics.metrics import LEVEL, Estimate, Values
+from align.evaluation.statistics.metrics import LEVEL, Estimate, Values, pair_accuracy
 
 _RESAMPLES = 999
-
-
-def pair_accuracy(margins: Sequence[float] | Values) -> Values:
-    """Returns, per pair, 1 if the chosen response has the higher score, one half if the scores are equal.
-
-    Example:
-        >>> pair_accuracy([2.0, 0.0, -1.0, float("nan")])
-        array([1. , 0.5, 0. , nan])
-    """
-    values: Values = (1 + np.sign(np.asarray(margins, dtype=float))) / 2
-    return values
 
 
 def prompts_of(pairs: Sequence[BenchPair]) -> Codes:

@@ -30,8 +30,8 @@ from align.evaluation.record.details import (
     SliceOfPairs,
 )
 from align.evaluation.statistics.item_means import Codes, ItemMean, cluster_codes, mean_of_items
-from align.evaluation.statistics.metrics import Values
-from align.evaluation.suites.reward_model.pair_metrics import pair_accuracy, prompts_of
+from align.evaluation.statistics.metrics import Values, pair_accuracy
+from align.evaluation.suites.reward_model.pair_metrics import prompts_of
 from align.evaluation.suites.reward_model.slices import FEWEST_PAIRS, find_slices
 from align.models.reward_model import RewardModel, Text
 

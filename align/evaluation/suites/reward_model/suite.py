@@ -16,14 +16,13 @@ from align.evaluation.divided.division import end_of_shard, own_part
 from align.evaluation.record import Record, scores_record
 from align.evaluation.record.details import ALL_SCORED, GainsOfPhrases, OfScores, Unscored
 from align.evaluation.statistics.item_means import ItemMean, mean_of_items
-from align.evaluation.statistics.metrics import Estimate, Values
+from align.evaluation.statistics.metrics import Estimate, Values, pair_accuracy
 from align.evaluation.suite import Measured
 from align.evaluation.suites.reward_model.best_of_n import Choice, choose_best, curve_points, expected_best_of_n
 from align.evaluation.suites.reward_model.pair_metrics import (
     accuracy_by_category,
     agreement_of_heads,
     count_unscored,
-    pair_accuracy,
     prompts_of,
     rank_correlation,
     reward_bench_2_metrics,
