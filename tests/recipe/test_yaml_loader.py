@@ -62,10 +62,10 @@ def test_a_file_that_cannot_be_a_recipe_is_one_sentence(tmp_path, case):
     text, message = REFUSED[case]
     path = tmp_path / "recipe.yaml"
     path.write_text(text, encoding="utf-8")
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(RecipeError, match=message) as error:
         load_yaml(path)
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
     assert "recipe.yaml" in str(error.value)
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 400 + len(str(path))
