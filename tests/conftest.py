@@ -31,6 +31,8 @@ settings.register_profile("busy", max_examples=40, **BUSY)
 settings.register_profile("nightly", max_examples=150, **BUSY)
 settings.load_profile("busy")
 
+gc.set_threshold(10_000)  # Python looks for garbage after 700 new objects; this finds as much in less time
+
 NO_STACKS = SimpleNamespace(format_stack=list)
 SEEN = pytest.StashKey[tuple[Path | None, int]]()  # the file of the last test, and how many modules were loaded
 
@@ -58,6 +60,18 @@ def pytest_xdist_auto_num_workers(config):
     whole_suite = config.args_source is config.ArgsSource.TESTPATHS
     most = 2 if config.getoption("--all") or config.getoption("--nightly") else 4
     return min((os.cpu_count() or 1) + 1, most) if whole_suite else 0
+
+
+def pytest_xdist_setupnodes(config, specs):
+    """Has the workers of the fast tier copied from one process, where the machine can."""
+    others = config.getoption("--all") or config.getoption("--nightly")  # a vLLM engine needs a process of its own
+    if not others and hasattr(os, "pidfd_open") and all(spec.popen and not spec.python for spec in specs):
+        import forked_workers
+        from execnet import gateway_io
+
+        template = forked_workers.Template()
+        config.add_cleanup(template.close)
+        gateway_io.create_io = template.create_io
 
 
 @pytest.hookimpl(wrapper=True)
@@ -95,6 +109,11 @@ def pytest_collection_modifyitems(config, items):
         ]
         if lost:
             raise pytest.UsageError(lost[0])
+        # Each would be set up, skipped and told of, for a list that nobody reads.
+        left_out = {item for item in items if "slow" in item.keywords or "nightly" in item.keywords}
+        if not config.getoption("--all") and not config.getoption("--nightly"):
+            config.hook.pytest_deselected(items=list(left_out))
+            items[:] = [item for item in items if item not in left_out]
     nightly = config.getoption("--nightly")
     skipped = {"slow": nightly or config.getoption("--all"), "nightly": nightly}
     words = {"slow": "slow: run with --all", "nightly": "nightly: run with --nightly"}
@@ -114,11 +133,26 @@ def pytest_configure(config):
         load_libraries(without_vllm=True)
     if config.getoption("--nightly"):
         settings.load_profile("nightly")
+    if hasattr(config, "workerinput") and not config.option.durations and not config.option.xmlpath:
+        say_less(config)
     if seeders := sys.modules.get("pytest_randomly"):
         seeders.entrypoint_reseeds = [seed_torch]
     logs = config.pluginmanager.get_plugin("logging")
     if hasattr(getattr(logs, "catching_logs", None), "attached_loggers"):
         logs.catching_logs = at_the_root(logs.catching_logs)
+
+
+def say_less(config):
+    """Has a worker tell of the call of a test that passes, and not that it began, was set up and was torn down."""
+    hooks = config.hook.pytest_runtest_logreport.get_hookimpls(), config.hook.pytest_runtest_logstart.get_hookimpls()
+    (report,), (start,) = ([each for each in of if hasattr(each.plugin, "sendevent")] for of in hooks)  # xdist's own
+    report.function = functools.partial(tell_of_calls, report.function)
+    start.function = lambda nodeid, location: None
+
+
+def tell_of_calls(tell, report):
+    if report.when == "call" or not report.passed or report.sections:
+        tell(report)
 
 
 def seed_torch(seed):
@@ -168,6 +202,7 @@ def pytest_runtest_setup(item):
     if item.path != file:
         forget_secrets()
         remember_packages()
+        collect_less()
         forget_stacks()
         remember_commands()
     if item.path != file and len(sys.modules) > loaded + 100:  # between two files, when no fixture holds an engine
@@ -195,6 +230,12 @@ def remember_packages():
     module = sys.modules.get("accelerate.utils.imports")
     if module and not hasattr(module._is_package_available, "cache_info"):
         module._is_package_available = functools.cache(module._is_package_available)
+
+
+def collect_less():
+    """Accelerate looks through all objects for garbage after each training; the young ones are what it leaves here."""
+    if module := sys.modules.get("accelerate.utils.memory"):
+        module.gc = SimpleNamespace(collect=lambda: gc.collect(1))
 
 
 def remember_commands():

@@ -1,6 +1,8 @@
 """With weights of 4 or 8 bits every method trains its adapter, on a CPU too, and leaves the weights as they are."""
 
 import math
+from importlib import import_module
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ from align.models.rewards import resolve_rewards
 from align.training.as_in_trl import keep_adapter_dtype
 from align.training.build import build_trainer
 
-bitsandbytes = pytest.importorskip("bitsandbytes", reason="needs the extra `qlora`")
+pytestmark = pytest.mark.skipif(not find_spec("bitsandbytes"), reason="needs the extra `qlora`")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,8 @@ def test_the_adapter_learns_and_the_quantized_weights_stay(recipe_of, model, met
     keys = {"use_peft": True, "lora_r": 4, "learning_rate": 0.1, "bf16": True, bits: True}
     recipe = recipe_of(method, model_name_or_path=model, **keys)
     trainer = build_trainer(recipe, METHODS[method].part("load")(recipe), resolve_rewards(recipe))
-    kind = {"load_in_4bit": bitsandbytes.nn.Linear4bit, "load_in_8bit": bitsandbytes.nn.Linear8bitLt}[bits]
+    layers = import_module("bitsandbytes").nn  # by the trainer first: seconds, of which the fast tier has none to give
+    kind = {"load_in_4bit": layers.Linear4bit, "load_in_8bit": layers.Linear8bitLt}[bits]
     quantized = [module for module in trainer.model.modules() if isinstance(module, kind)]
     assert len(quantized) >= 14
     before = [module.weight.detach().clone() for module in quantized]

@@ -43,6 +43,7 @@ def said(script):
     return dict(line.partition(" ")[::2] for line in result.stdout.splitlines())
 
 
+@pytest.mark.slow
 def test_what_a_run_does_not_use_is_not_loaded():
     assert said(LOADED) == {"loaded": ""}
 

@@ -174,6 +174,7 @@ def test_any_other_trainer_keeps_its_numbers_and_gets_a_log_and_a_page(tmp_path,
     assert "<b>Learning rate" in page
 
 
+@pytest.mark.slow
 def test_a_trainer_of_transformers_is_watched_without_trl():
     assert modules_after("from align import watch") & {"trl", "vllm", "deepspeed"} == set()
 
