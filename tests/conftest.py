@@ -264,8 +264,9 @@ def remember_commands():
 
 
 def pytest_sessionfinish(session):
-    """Some libraries report what is not collected at the end as leaks."""
-    gc.unfreeze()
+    """Some libraries report what is not collected at the end as leaks; a copy ends without asking them."""
+    if "forked_workers" not in sys.modules:
+        gc.unfreeze()
 
 
 def pytest_sessionstart(session):

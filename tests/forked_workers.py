@@ -18,7 +18,7 @@ from execnet.gateway_base import Popen2IO
 
 # Beside what trainers are made of, which `align` does not import by itself.
 LIBRARIES = ["linearmodels", "reasoning_gym", "scipy.optimize", "scipy.stats", "sklearn.linear_model"]
-LIBRARIES += ["sklearn.metrics", "statsmodels.api", "torch.testing"]
+LIBRARIES += ["sklearn.metrics", "statsmodels.api", "torch.testing", "hypothesis.strategies", "pytest"]
 
 
 class Template:
