@@ -77,8 +77,7 @@ def fold(ids: Tensor, mask: Tensor, width: int, *, multiple: int = 1, most: floa
     options = _put_into_rows([size - head for size in sizes], head, multiple, most)
     fitting = (each for each in options if each.size <= most and each.number * each.size**2 <= looks)
     rows = min(fitting, key=lambda each: each.cost(per_token), default=None)
-    # Kernels that know that tokens look back only compare half of the pairs of tokens, and need no mask of ours.
-    if rows is None or rows.cost(per_token) >= num_pairs * length * (2 * per_token + length):
+    if rows is None or rows.cost(per_token) >= _apart(num_pairs, length, per_token):
         return None
 
     def spread(values: Tensor, fill: int) -> Tensor:
@@ -109,6 +108,35 @@ def fold(ids: Tensor, mask: Tensor, width: int, *, multiple: int = 1, most: floa
     in_row = [torch.where(place < head, 0, starts[:, None] - begins[:, None]) + each for each in (place, of_second)]
     places = (torch.cat(in_row) + begins.repeat(2)[:, None]).clamp(max=row_ids.numel() - 1)  # of padding anywhere
     return Folded(row_ids, positions, sees, places)
+
+
+def fold_neighbours(ids: Tensor, mask: Tensor, width: int, **limits: Any) -> Folded | None:
+    """Puts sequences, `(B, T)`, into rows as `fold` does, two neighbours as a pair; padding may be on both sides."""
+    if len(ids) < 2:
+        return None
+    left, column = mask.int().argmax(1, keepdim=True), torch.arange(ids.shape[1], device=ids.device)
+    row = torch.arange(len(ids), device=ids.device)
+    of_pairs = torch.cat([row[::2], row[1::2], row[-1:][: len(row) % 2]])  # the last is a pair with itself
+    begun = (column + left) % len(column)  # with all padding on the right
+    folded = fold(ids.gather(1, begun)[of_pairs], mask.gather(1, begun)[of_pairs], width, **limits)
+    if folded is None:
+        return None
+    places = folded.places[of_pairs[: len(row)].argsort()].gather(1, (column - left).clamp(min=0))
+    return folded._replace(places=places)
+
+
+def neighbours_save(shared: int, rest: int, width: int) -> bool:
+    """Tells whether two sequences with so many tokens in common, and so many more each, are cheaper in one row."""
+    in_one = _Rows(1, shared + 2 * rest, [], []).cost(_LOOKS_PER_WIDTH * width)
+    return in_one < _apart(1, shared + rest, _LOOKS_PER_WIDTH * width)
+
+
+def _apart(num_pairs: int, length: int, per_token: int) -> int:
+    """Counts as `_Rows.cost` what sequences of so many tokens cost each for itself.
+
+    Kernels that know that tokens look back only compare half of the pairs of tokens, and need no mask of ours.
+    """
+    return num_pairs * length * (2 * per_token + length)
 
 
 class _Rows(NamedTuple):
@@ -149,10 +177,10 @@ def _first_fit(rests: list[int], head: int, limit: int, multiple: int) -> _Rows:
 
 @contextmanager
 def prefixes_read_once(body: PreTrainedModel, folded: Callable[[Tensor, Tensor], Folded | None]) -> Iterator[None]:
-    """Has the body of a model read folded pairs inside the block; what is around it notices nothing.
+    """Has the body of a model read folded sequences inside the block; what is around it notices nothing.
 
-    The body is the model without its head, called with `input_ids` and `attention_mask`, `(2B, T)` each. `folded` puts
-    pairs into rows, as `fold` does; None leaves them as they are.
+    The body is the model without its head, called with `input_ids` and `attention_mask`, `(B, T)` each. `folded` puts
+    them into rows, as `fold` does; None leaves them as they are.
     """
     read: list[Folded | None] = []
 

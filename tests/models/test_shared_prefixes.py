@@ -11,7 +11,7 @@ from tiny import tiny_model
 from transformers import MambaConfig, MambaForCausalLM, MistralConfig, MistralForCausalLM
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
-from align.models.shared_prefixes import fold, prefixes_read_once, tokens_read_alike
+from align.models.shared_prefixes import fold, fold_neighbours, prefixes_read_once, tokens_read_alike
 
 WIDE = 4_096  # a model for which each token that is not read pays
 
@@ -59,6 +59,26 @@ def test_each_token_finds_what_is_before_it_in_its_sequence():
             for depth, column in enumerate(columns.tolist()):
                 assert rows.sees[row, column].nonzero().flatten().tolist() == sorted(columns[: depth + 1].tolist())
     assert folded > 50
+
+
+def test_neighbours_share_a_row_wherever_their_padding_is():
+    rng = random.Random(0)
+    for number in range(2, 40):
+        prompts = [rng.choices((2, 3, 4), k=rng.randrange(1, 6)) for _ in range(number)]
+        sequences = [prompts[i // 2] + rng.choices((2, 3), k=rng.randrange(1, 6)) for i in range(number)]
+        begins = [rng.randrange(3) for _ in sequences]
+        ids, mask = torch.zeros(2, number, 14, dtype=torch.long)
+        for row, (begin, sequence) in enumerate(zip(begins, sequences, strict=True)):
+            ids[row, begin : begin + len(sequence)] = torch.tensor(sequence)
+            mask[row, begin : begin + len(sequence)] = 1
+        rows = fold_neighbours(ids, mask, WIDE)
+        there = rows.places[mask.bool()]
+        assert rows.ids.flatten()[there].tolist() == [token for sequence in sequences for token in sequence]
+        assert rows.positions.flatten()[there].tolist() == [i for sequence in sequences for i in range(len(sequence))]
+        seen = rows.sees.flatten(0, 1)[there].sum(1)
+        assert seen.tolist() == [i + 1 for sequence in sequences for i in range(len(sequence))]
+        assert len(there.unique()) <= len(there) - sum(map(len, prompts[: number // 2]))
+    assert fold_neighbours(ids[:1], mask[:1], WIDE) is None
 
 
 def test_long_responses_behind_short_prompts_stay_apart():

@@ -1,4 +1,4 @@
-"""Prompts of pairs are read once for both responses, where a model can, and where nothing of the loss forbids it."""
+"""Prompts are read once for several responses, where a model can, and where nothing of the loss forbids it."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -16,18 +16,24 @@ Read = Callable[[Any, Tensor, Tensor], object]
 
 
 class SharedPrompts:
-    """Has the models of a trainer of pairs read once what both sequences of a pair begin with.
+    """Has the models of a trainer read once what sequences begin with in common.
 
     Where that cannot be, each sequence is read whole, as TRL does, and the run says why. A batch makes one forward
-    pass in any case, so that ranks never wait for each other. A batch has the first sequences of all pairs and then
-    the second ones; `read(model, ids, mask)` calls a model of the trainer, for a trial.
+    pass in any case, so that ranks never wait for each other. `fold` puts the sequences of a batch into rows: by
+    default those of pairs, all first ones and then the second ones. `read(model, ids, mask)` calls a model of the
+    trainer, for a trial; `what` is the subject of the sentence that says why not.
     """
 
-    def __init__(self, trainer: Any, read: Read) -> None:
-        self._trainer, self._read = trainer, read
+    def __init__(
+        self,
+        trainer: Any,
+        read: Read,
+        fold: Callable[..., Folded | None] = fold,
+        what: str = "What both responses of a pair begin with",
+    ) -> None:
+        self._trainer, self._read, self._fold, self._what = trainer, read, fold, what
         self._tokens: WeakKeyDictionary[nn.Module, float] = WeakKeyDictionary()
-        self._reason: str | None = None
-        self._is_on = trainer.args.share_prompts == "auto"
+        self._is_on = getattr(trainer.args, "share_prompts", "auto") == "auto"
 
     def are_used(self, *models: Any) -> bool:
         """Tells whether models may read so; each is tried once, and all ranks ask together."""
@@ -50,7 +56,7 @@ class SharedPrompts:
         most, width = self._tokens[body], body.config.get_text_config().hidden_size
 
         def folded(ids: Tensor, mask: Tensor) -> Folded | None:
-            return fold(ids, mask, width, multiple=multiple or 1, most=most)
+            return self._fold(ids, mask, width, multiple=multiple or 1, most=most)
 
         return prefixes_read_once(body, folded)
 
@@ -61,11 +67,11 @@ class SharedPrompts:
     def _refuse(self, reason: str | None) -> None:
         if reason and self._is_on:
             self._is_on = False
-            say(f"What both responses of a pair begin with is read for each of them: {reason}.")
+            say(f"{self._what} is read for each of them: {reason}.")
 
 
 def reason_for_each(trainer: Any) -> str | None:
-    """Says why both sequences of a pair have to be read whole, whatever the model can; None if they need not."""
+    """Says why sequences that begin alike have to be read whole, whatever the model can; None if they need not."""
     args, model = trainer.args, trainer.model
     split = trainer.accelerator.parallelism_config
     reasons = {

@@ -1,8 +1,10 @@
 """Completions whose advantage is 0 teach nothing: the update is computed for the others alone, in fewer batches."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from itertools import accumulate
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import cached_property
+from heapq import heapify, heappush, heapreplace
+from itertools import accumulate, chain
 from math import gcd
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +14,10 @@ from torch import Tensor
 from trl.trainer.utils import split_pixel_values_by_grid, unsplit_pixel_values_by_grid
 
 from align.console import say
+from align.methods.pairs.shared_prompts import SharedPrompts
 from align.models.rope_lengths import length_free
 from align.models.second_pass.trial import reads_behind_padding
+from align.models.shared_prefixes import fold_neighbours, neighbours_save
 
 if TYPE_CHECKING:
     from trl import GRPOTrainer as Parent
@@ -26,7 +30,7 @@ _PER_TOKEN = (  # of a completion; a ratio of whole sequences has one column
     "completion_ids", "completion_mask", "tool_mask", "old_per_token_logps", "ref_per_token_logps",
     "sampling_per_token_logps", "importance_sampling_ratio",
 )  # fmt: skip
-_WORTH_A_PASS = 0.1  # of the tokens of a batch: padding that is saved by reading it in two
+_WORTH_A_PASS = 0.05  # of the tokens of a batch: padding that is saved by reading it in two
 _SCALE, _IDLE = "zero_advantage_scale", "zero_advantage_idle"  # in a packed batch; TRL passes over them
 
 
@@ -34,8 +38,9 @@ class SkipZeroAdvantage(Parent):
     """Leaves out of the update the completions whose advantage is 0, and columns that are padding in all of a batch.
 
     What is left of an update is packed anew, by length, into no more batches than TRL's, each with no more tokens, and
-    into fewer where that costs no padding to speak of. The gradient is that of TRL on the same completions, up to
-    rounding: each keeps the weight that it had in its batch. Ranks make as many forward passes as the one that has
+    into fewer where that costs no padding to speak of. Where prompts are long enough, completions of one prompt are
+    packed together, and two read it once. The gradient is that of TRL on the same completions, up to rounding: each
+    keeps the weight that it had in its batch. Ranks make as many forward passes as the one that has
     most left. Where `reason_for_all` names a term of the loss that is over all completions, only padding is left out.
 
     Entropy, shares of clipped tokens and whatever else TRL's loss logs are then of the completions that are left, and
@@ -45,7 +50,6 @@ class SkipZeroAdvantage(Parent):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._cuts = getattr(self.args, "skip_without_advantage", "off") == "auto"
-        self._cuts_left: bool | None = None  # found out with the first batch
         reason = reason_for_all(self) if self._cuts else None
         self._skips = self._cuts and reason is None
         if reason and self.accelerator.is_main_process:
@@ -66,7 +70,9 @@ class SkipZeroAdvantage(Parent):
     def _only_taught(self, batches: Sequence[Batch]) -> list[Batch]:
         """Packs what is left of a generation; there are as many batches as before, of which some are empty."""
         together = gcd(len(batches), self.args.gradient_accumulation_steps)  # batches that are in one update
-        windows = [Window(batches[i : i + together], self.loss_type) for i in range(0, len(batches), together)]
+        width = self._shared_width  # which ranks find out together
+        width = width if _is_text(batches[0]) else None
+        windows = [Window(batches[i : i + together], self.loss_type, width) for i in range(0, len(batches), together)]
         totals = [sum(len(each.taught) for each in windows), sum(each.tokens for each in windows)]
         own = torch.tensor([*(len(each.packed) for each in windows), *totals], device=self.accelerator.device)
         ranks = self.accelerator.gather(own[None])  # (ranks, windows + 2)
@@ -79,13 +85,31 @@ class SkipZeroAdvantage(Parent):
         least = together if self.accelerator.distributed_type == DistributedType.DEEPSPEED else 1
         return [batch for each, number in zip(windows, most, strict=True) for batch in each.batches(number, least)]
 
+    @cached_property
+    def _cuts_right(self) -> bool:
+        model: Any = self.model
+        return not self.pad_to_multiple_of and length_free(model)
+
+    @cached_property
+    def _cuts_left(self) -> bool:
+        model: Any = self.model
+        return self._cuts_right and reads_behind_padding(model, self._tokenizer.pad_token_id)
+
+    @cached_property
+    def _shared(self) -> SharedPrompts:
+        return SharedPrompts(self, _read, fold_neighbours, "The prompt of several completions")
+
+    @cached_property
+    def _shared_width(self) -> int | None:
+        """Returns the width of the hidden states of a model that may read a prompt once for two completions."""
+        model: Any = self.model
+        may = self._cuts_left and self._shared.are_used(model)
+        return int(model.config.get_text_config().hidden_size) if may else None
+
     def _cut(self, batch: Batch) -> Batch:
         """Cuts columns off that are padding in all rows; of models whose positions count padding, none on the left."""
-        model: Any = self.model
-        if not batch or self.pad_to_multiple_of or not length_free(model):
+        if not batch or not self._cuts_right:
             return batch
-        if self._cuts_left is None:
-            self._cuts_left = reads_behind_padding(model, self._tokenizer.pad_token_id)
         prompt, completion = batch["prompt_mask"], batch["completion_mask"]
         first = int(prompt.any(0).int().argmax()) if self._cuts_left else 0
         length = max(1, int(completion.sum(1).max()))  # of completions, which are padded on the right
@@ -102,7 +126,8 @@ class SkipZeroAdvantage(Parent):
             return super()._compute_loss(model, inputs)
         metrics: Any = self._metrics["train"]
         logged = {name: len(values) for name, values in metrics.items()}
-        with _rows_may_differ(self.accelerator):
+        once = self._shared.reading(model) if self._shared_width and _is_text(inputs) else nullcontext()
+        with once, _rows_may_differ(self.accelerator):
             loss: Tensor = super()._compute_loss(model, inputs) * inputs[_SCALE]
         for name, values in list(metrics.items()):
             own = values[logged.get(name, 0) :]
@@ -112,6 +137,14 @@ class SkipZeroAdvantage(Parent):
             if not values:  # TRL divides by their number
                 del metrics[name]
         return loss
+
+
+def _is_text(batch: Batch) -> bool:
+    return not {"num_images", "token_type_ids", "mm_token_type_ids"} & batch.keys()  # columns that belong to tokens
+
+
+def _read(model: Any, ids: Tensor, mask: Tensor) -> Any:
+    return model(input_ids=ids, attention_mask=mask, use_cache=False)
 
 
 @contextmanager
@@ -142,10 +175,11 @@ class Window:
     """The batches of one generation that are in one update, of `B` rows each, as `GRPOTrainer` buffers them.
 
     `taught` are the rows that have an advantage and a token that counts, `tokens` their tokens with prompts, `packed`
-    these rows by batch.
+    these rows by batch. `shared_width` is that of the hidden states of a model that may read a prompt once for several
+    rows, or None.
     """
 
-    def __init__(self, batches: Sequence[Batch], loss_type: str) -> None:
+    def __init__(self, batches: Sequence[Batch], loss_type: str, shared_width: int | None = None) -> None:
         split = [split_pixel_values_by_grid(batch) for batch in batches]
         self._rows = {name: _join([batch[name] for batch in split]) for name in split[0]}
         self._number, self._size, self._loss_type = len(batches), len(batches[0]["advantages"]), loss_type
@@ -158,51 +192,81 @@ class Window:
         prompts, completions = (self._rows[f"{name}_mask"].sum(1).tolist() for name in ("prompt", "completion"))
         self._lengths = list(zip(prompts, completions, strict=True))
         self.tokens = sum(sum(self._lengths[row]) for row in self.taught)
-        self.packed = self._as_they_were() if is_mixed else self._pack()
+        if is_mixed:
+            self.packed = self._as_they_were()
+        else:
+            self.packed = self._by_prompt() if shared_width and self._saves(shared_width) else self._by_length()
 
     def _as_they_were(self) -> list[list[int]]:
         return [[*range(first, first + self._size)] for first in range(0, self._number * self._size, self._size)]
 
-    def _pack(self) -> list[list[int]]:
-        """Puts rows of like length together, and takes batches apart while that saves padding and there are places."""
-        batches = list(self._fill())
-        while batches and len(batches) < self._number:
-            gain, place, number = max((*self._best_cut(rows), number) for number, rows in enumerate(batches))
-            if gain < _WORTH_A_PASS * self._padded(batches[number]):
-                break
-            rows = batches[number]
-            batches[number : number + 1] = [rows[:place], rows[place:]]
+    def _saves(self, width: int) -> bool:
+        """Tells whether two of the rows, as long as they are on average, are cheaper with one prompt."""
+        lengths = [self._lengths[row] for row in self.taught] or [(0, 0)]
+        prompt, completion = (sum(each) // len(lengths) for each in zip(*lengths, strict=True))
+        return neighbours_save(prompt, completion, width)
+
+    def _by_prompt(self) -> list[list[int]]:
+        """Puts rows with one prompt together, and no others where there are places enough."""
+        prompts = self._rows["prompt_ids"] * self._rows["prompt_mask"]
+        alike: dict[tuple[int, ...], list[int]] = {}
+        for row in self._sorted():
+            alike.setdefault(tuple(prompts[row].tolist()), []).append(row)
+        batches = list(self._fill(alike.values()))
+        if len(batches) > self._number:
+            batches = list(self._fill([row] for row in chain(*alike.values())))
         return batches
+
+    def _by_length(self) -> list[list[int]]:
+        """Puts rows of like length together, and takes batches apart while that saves padding and there are places."""
+        cuts = [self._best_cut(rows) for rows in self._fill([row] for row in self._sorted())]
+        heapify(cuts)
+        while cuts and len(cuts) < self._number:
+            more, place, rows = cuts[0]
+            if -more < _WORTH_A_PASS * self._padded(rows):
+                break
+            heapreplace(cuts, self._best_cut(rows[:place]))
+            heappush(cuts, self._best_cut(rows[place:]))
+        return sorted((rows for *_, rows in cuts), key=lambda rows: sum(self._lengths[rows[0]]))
 
     def _padded(self, rows: Sequence[int]) -> int:
         """Counts the tokens of a batch, with its padding."""
         return len(rows) * sum(max(each) for each in zip(*(self._lengths[row] for row in rows), strict=True))
 
-    def _best_cut(self, rows: list[int]) -> tuple[int, int]:
-        """Finds where to cut a batch in two, and how many padded tokens that saves."""
+    def _best_cut(self, rows: list[int]) -> tuple[int, int, list[int]]:
+        """Finds how many padded tokens more two batches have than one, less than 0 if they save, and where to cut."""
         widest = [*accumulate((self._lengths[row] for row in rows), _wider)]
         behind = [*accumulate((self._lengths[row] for row in reversed(rows)), _wider)][::-1]
         whole = len(rows) * sum(widest[-1])
         cuts = (
-            (whole - place * sum(widest[place - 1]) - (len(rows) - place) * sum(behind[place]), place)
+            (place * sum(widest[place - 1]) + (len(rows) - place) * sum(behind[place]) - whole, place)
             for place in range(1, len(rows))
         )
-        return max(cuts, default=(0, 0))
+        return (*min(cuts, default=(0, 0)), rows)
 
-    def _fill(self) -> Iterator[list[int]]:
-        """Yields batches with as many rows as have no more tokens than a batch of TRL's."""
-        prompt, completion = (self._size * self._rows[f"{name}_ids"].shape[1] for name in ("prompt", "completion"))
+    def _sorted(self) -> list[int]:
+        return sorted(self.taught, key=lambda row: sum(self._lengths[row]))
+
+    def _fill(self, parts: Iterable[Sequence[int]]) -> Iterator[list[int]]:
+        """Yields batches with as many rows as have no more tokens than a batch of TRL's; parts that fit are kept."""
         batch: list[int] = []
-        widest = (0, 0)
-        for row in sorted(self.taught, key=lambda row: sum(self._lengths[row])):
-            widest = _wider(widest, self._lengths[row])
-            tokens = [(len(batch) + 1) * width for width in widest]
-            if batch and (sum(tokens) > prompt + completion or tokens[1] > completion):  # logits are of completions
+        for part in parts:
+            if batch and not self._fit([*batch, *part]):
                 yield batch
-                batch, widest = [], self._lengths[row]
-            batch.append(row)
+                batch = []
+            for row in part:
+                if batch and not self._fit([*batch, row]):
+                    yield batch
+                    batch = []
+                batch.append(row)
         if batch:
             yield batch
+
+    def _fit(self, rows: Sequence[int]) -> bool:
+        most = [self._size * self._rows[f"{name}_ids"].shape[1] for name in ("prompt", "completion")]
+        _, completions = zip(*(self._lengths[row] for row in rows), strict=True)
+        logits = len(rows) * max(completions)  # are of completions
+        return self._padded(rows) <= sum(most) and logits <= most[1]
 
     def batches(self, most: int, least: int = 1) -> list[Batch]:
         """Makes as many batches as there were, those of the rows at the end.

@@ -8,6 +8,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from align.methods.grpo.config import GRPOConfig
 from align.methods.grpo.trainer import GuardedGRPOTrainer
 from align.methods.rollouts.zero_advantage import Window
+from align.models.shared_prefixes import fold_neighbours, prefixes_read_once
 
 TOKENIZER = tiny_tokenizer()
 LOSSES = ("grpo", "bnpo", "dr_grpo", "dapo", "cispo", "sapo", "luspo", "vespo")
@@ -187,6 +188,65 @@ def test_steps_leave_the_weights_of_trl(tmp_path, tiny_model_folder, settings):
         assert logs[0][name] == logs[1][name]
 
 
+def long_prompts():
+    return [{"prompt": f"Ann has {'more and ' * (2 + i % 3)}{i}. Who?"} for i in range(16)]
+
+
+def all_teach(prompts, completions, **kwargs):
+    return [float(i % 3 == 0) for i in range(len(completions))]
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {},
+        {"per_device_train_batch_size": 6, "gradient_accumulation_steps": 2},
+        {"per_device_train_batch_size": 3, "num_generations": 3},
+    ],
+    ids=["a prompt a batch", "more prompts than batches", "odd groups"],
+)
+def test_two_completions_read_their_prompt_once(tmp_path, sizes):
+    trainer = make_trainer(tmp_path, reward=all_teach, rows=long_prompts(), **sizes)
+    batches = generated(trainer)
+    read = []
+    hook = trainer.model.get_input_embeddings().register_forward_hook(
+        lambda _, given, __: read.append(given[0].numel())
+    )
+    found = packed(trainer, batches)
+    prompts = [{tuple(row.tolist()) for row in batch["prompt_ids"]} for batch in found if batch]
+    assert max(map(len, prompts)) == (2 if sizes.get("per_device_train_batch_size") == 6 else 1)
+    read.clear()  # of the trial
+    gradient(trainer, found)
+    in_pairs = sum(read)
+    trainer._shared_width = None
+    gradient(trainer, found)
+    assert in_pairs < 0.75 * (sum(read) - in_pairs)
+    del trainer._shared_width
+    hook.remove()
+    assert distance(trainer, batches) < 2e-6
+
+
+def test_a_shared_prompt_gets_the_gradient_of_all_its_completions():
+    body = double_model().base_model
+    ids = torch.randint(2, len(TOKENIZER), (5, 20), generator=torch.Generator().manual_seed(0))
+    ids[1:, :12] = ids[0, :12]
+    mask = (torch.arange(20) < torch.tensor([20, 18, 15, 19, 13])[:, None]).int()
+    found = []
+    for fold in (lambda *_: None, lambda *given: fold_neighbours(*given, 4_096)):
+        body.zero_grad()
+        with prefixes_read_once(body, fold):
+            hidden = body(input_ids=ids, attention_mask=mask).last_hidden_state
+        (hidden[mask.bool()] ** 2 * torch.arange(1, hidden.shape[-1] + 1)).sum().backward()
+        found.append(torch.cat([weight.grad.flatten() for weight in body.parameters()]))
+    assert (found[0] - found[1]).abs().max() < 1e-12 * found[0].abs().max()
+
+
+def test_prompts_are_read_for_each_completion_where_dropout_is_drawn_for_each(tmp_path, capsys):
+    trainer = make_trainer(tmp_path, peft_config=LoraConfig(target_modules="all-linear", lora_dropout=0.5))
+    assert trainer._shared_width is None
+    assert "The prompt of several completions is read for each of them: dropout" in capsys.readouterr().err
+
+
 def test_an_adapter_gets_the_same_gradient(tmp_path):
     trainer = make_trainer(tmp_path, peft_config=LoraConfig(r=4, target_modules="all-linear"))
     assert distance(trainer, generated(trainer)) < 2e-6
@@ -256,6 +316,8 @@ def test_rows_are_packed_by_length_into_few_batches():
     assert mixed.packed == [[0, 2, 5, 7], [1, 3, 4, 6]]
     assert len(Window([batch_of(1, 1, 1, 1)] * 4, "dapo").packed) == 1
     assert len(Window([batch_of(16, 16, 16, 16)] * 4, "dapo").packed) == 4
+    narrow = Window([batch_of(1, 16, 1, 16), batch_of(16, 1, 16, 1)], "dapo", 8)  # its prompts are too short to share
+    assert narrow.packed == mixed.packed
     one_place = Window([batch_of(1, 1, 1, 16)], "dapo")  # a second batch would be one more than TRL's
     assert one_place.packed == [[0, 1, 2, 3]]
 
