@@ -287,6 +287,16 @@ def test_packed_rows_and_messages_train(tmp_path):
     assert all(value > 0 for value in logged(trainer, "lfu/consistency"))
 
 
+def test_rows_of_like_length_make_a_batch_where_trl_is_asked_for_it(tmp_path):
+    rows = [{"text": "so " * (1 + i % 4) + f"{i}."} for i in range(128)]
+    spread = {}
+    for name in ("random", "group_by_length"):
+        trainer = make_trainer(tmp_path, rows=rows, train_sampling_strategy=name)
+        lengths = [batch["attention_mask"].sum(1) for batch in trainer.get_train_dataloader()]
+        spread[name] = sum(int(each.max() - each.min()) for each in lengths)
+    assert spread["group_by_length"] < 0.7 * spread["random"]
+
+
 def test_weights_in_16_bits_swallow_the_step_and_the_log_says_so(tmp_path):
     lengths = {}
     for mode in ("params", "aux_lora"):
