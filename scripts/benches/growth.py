@@ -8,7 +8,9 @@ network. Seconds of the processor are counted, since those of the wall grow besi
 by least squares in logarithms: over all sizes, where the start of Python and its imports weigh at small ones, and of
 what is beyond the smallest size. Models are random and tiny, so that what is measured is the work on rows;
 `train-pairs` and `train-pairs-again` are the first start of RRPO with one step, and the second one of the same.
-`compare-logs` reads two files of so many rows, with two scores each.
+`compare-logs` reads two files of so many rows, with two scores each. `skip-completions` packs one generation of so
+many completions, of which three in eight have an advantage, by length and by prompt; `share-prompts` puts so many
+pairs into rows that read their prompts once. Both have no model; the first imports TRL, the second transformers.
 """
 
 import json
@@ -38,7 +40,8 @@ BARS = {  # wall or memory at so many rows
     "check-pairs": (200_000, "wall_seconds", 25.0),
     "compare-logs": (1_000_000, "wall_seconds", 60.0),
 }
-PARTS = (*BARS, "audit-pairs", "train-pairs", "train-pairs-again", "deconfound", "report")
+UPDATES = {"skip-completions": "skip_completions", "share-prompts": "share_prompts"}
+PARTS = (*BARS, "audit-pairs", "train-pairs", "train-pairs-again", "deconfound", "report", *UPDATES)
 LOAD = "import sys; from align import data; print(len(getattr(data, sys.argv[1])(sys.argv[2])[0]))"
 MAKE = (
     "import sys; sys.path.append(sys.argv[1]); from scripts.benches import growth; "
@@ -124,6 +127,38 @@ def write_report(folder: str, num: str) -> None:
     write_run(Path(folder), max(1, int(num) // 5), int(num))
 
 
+def skip_completions(num: str) -> None:
+    """Packs the completions of a generation, eight to a prompt and to a batch, as an update of GRPO does."""
+    import torch
+
+    from align.methods.rollouts.zero_advantage import Window
+
+    draw, number = torch.Generator().manual_seed(0), max(1, int(num) // 8)
+    batches = []
+    for prompt in range(number):
+        lengths = torch.randint(1, 65, (8, 1), generator=draw)
+        ids, prompt_ids = torch.zeros(8, 64, dtype=torch.long), torch.full((8, 32), prompt)
+        batch = {"prompt_ids": prompt_ids, "prompt_mask": torch.ones_like(prompt_ids), "completion_ids": ids}
+        batch |= {"completion_mask": (torch.arange(64) < lengths).int()}
+        batches.append(batch | {"advantages": torch.full((8,), float(prompt % 8 < 3))})
+    for width in (None, 512):
+        window = Window(batches, "dapo", width)
+        window.batches(len(window.packed))
+
+
+def share_prompts(num: str) -> None:
+    """Puts pairs, eight to a batch, into rows in which each prompt stands once, as an update of RRPO does."""
+    import torch
+
+    from align.models.shared_prefixes import fold
+
+    draw = torch.Generator().manual_seed(0)
+    for _ in range(max(1, int(num) // 8)):
+        ids = torch.randint(1, 2_000, (16, 96), generator=draw)
+        ids[8:, :64] = ids[:8, :64]
+        fold(ids, (torch.arange(96) < torch.randint(65, 97, (16, 1), generator=draw)).long(), 512)
+
+
 def make(function: str, *words: object) -> None:
     """Runs a function of this file in a process of its own: what is started is as large as what starts it."""
     subprocess.run([sys.executable, "-c", MAKE, str(ROOT), function, *map(str, words)], check=True)
@@ -143,6 +178,8 @@ def command(part: str, num: int, folder: Path, words: int) -> list[str]:
                 file.writelines(f"{json.dumps(row)}\n" for row in make_scores(num, side))
         options = ["--scores", "correct", "reward", "--out", str(folder / f"compared-{num}")]
         return ["-m", "align", "compare", *map(str, logs), *options]
+    if part in UPDATES:
+        return ["-c", MAKE, str(ROOT), UPDATES[part], str(num)]
     kind = "outcomes" if part == "deconfound" else part.split("-")[1]
     rows = folder / f"{kind}-{num}.jsonl"
     if not rows.exists():

@@ -26,7 +26,7 @@ def test_the_bench_measures_processes_and_fits_how_they_grow(bench, tmp_path, ca
 
 @pytest.mark.nightly
 def test_commands_are_measured_on_what_was_written_for_them(bench, tmp_path):
-    parts = ("check-questions", "check-pairs", "report")
+    parts = ("check-questions", "check-pairs", "report", "skip-completions", "share-prompts")
     words = ["--rows", "100", "--words", "6", "--parts", *parts, "--json", str(tmp_path / "growth.json")]
     assert bench.main(words) == 0
     assert set(json.loads((tmp_path / "growth.json").read_text())["curves"]) == set(parts)
