@@ -42,3 +42,10 @@ def outcome_readers() -> dict[str, Any]:
 
 METHOD_OF_PAIRS_DATA = PAIRS  # whose data `align augment` makes with a model
 OUTCOMES_COMMAND = OUTCOMES  # the command that a method adds
+
+
+def with_model(recipe: Any) -> Any:
+    """Returns what checks are given: a recipe, and the files of its model."""
+    from align.models.model_files import ModelFiles
+
+    return recipe, ModelFiles.of(recipe)

@@ -14,7 +14,8 @@ from align.checks.launch import read_launch
 from align.checks.rewards import check_reward_model
 from align.errors import UserError
 from align.models.checkpoint import find_checkpoint, load_model
-from align.models.pretrained import load_pretrained, pickled_weights, refuse_pickled_weights
+from align.models.model_files import pickled_weights
+from align.models.pretrained import load_pretrained, refuse_pickled_weights
 from align.models.reward_model import RewardModel
 from align.models.samplers.local_model import LocalSampler
 from align.models.samplers.sampler import Request, SamplerError

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 from align.checks.counts import name_rows
 from align.checks.finding import Finding
-from align.checks.model import model_folder
 from align.data.media.images import SHOWN_WITH, ImageLike, image_size
 from align.data.questions.multiple_choice import Question
 from align.data.stored_items import MadeRows
+from align.models.model_files import ModelFiles
 from align.recipe.recipe import Recipe
 from rewards.extras import missing, pip_line
 
@@ -118,14 +118,14 @@ def check_images(recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> ImageChec
     num_shown = sum(bool(row.get("images")) for row in rows)
     if not num_shown:
         return ImageCheck([])
-    if problems := _check_sight(recipe, rows, f"{num_shown} of {len(rows)} rows have images"):
+    model = ModelFiles.of(recipe)
+    if problems := _check_sight(recipe, model, rows, f"{num_shown} of {len(rows)} rows have images"):
         return ImageCheck(problems)
-    folder = model_folder(recipe.model.model_name_or_path)
-    if folder is None:
-        text = f"{recipe.model.model_name_or_path!r} is not on this machine; the tokens of its images are unknown."
+    if model.folder is None:
+        text = f"{model.name!r} is not on this machine; the tokens of its images are unknown."
         return ImageCheck([Finding("warning", "images", text)])
     try:
-        count = token_counter(folder)
+        count = token_counter(model.folder)
     except ValueError as error:
         text = f"The tokens that an image takes are unknown: {error}. Leave room in the window."
         return ImageCheck([Finding("warning", "images", text)])
@@ -156,9 +156,8 @@ def _speaks_of_letters(question: Question) -> bool:
     return bare or SPOKEN_LETTER.search(question.question) is not None
 
 
-def _check_sight(recipe: Recipe, rows: Sequence[Mapping[str, Any]], what: str) -> list[Finding]:
+def _check_sight(recipe: Recipe, model: ModelFiles, rows: Sequence[Mapping[str, Any]], what: str) -> list[Finding]:
     """Finds what would keep the images from the model."""
-    model = recipe.model.model_name_or_path
     if sentence := missing("vision", f"{what}: showing them", *SHOWN_WITH):
         return [Finding("error", "images", sentence, fix=pip_line("vision"))]
     if any(isinstance(row["prompt"], str) for row in rows):
@@ -168,16 +167,15 @@ def _check_sight(recipe: Recipe, rows: Sequence[Mapping[str, Any]], what: str) -
             else "Write them as messages"
         )
         return [Finding("error", "images", f"{what}, and they have no place in prompts that are texts. {remedy}.")]
-    folder = model_folder(model)
-    if folder is None or not (folder / "config.json").is_file():
+    if model.folder is None or not model.written_config:
         return []
-    if not _can_see(json.loads((folder / "config.json").read_text(encoding="utf-8"))):
+    if not _can_see(model.written_config):
         remedy = "Name a vision-language model, or leave the images out of the rows"
-        return [Finding("error", "images", f"{what} and {model} reads text only. {remedy}.")]
-    if image_processor_settings(folder) is None:
+        return [Finding("error", "images", f"{what} and {model.name} reads text only. {remedy}.")]
+    if image_processor_settings(model.folder) is None:
         text = (
-            f"{what} and {model} has neither processor_config.json nor preprocessor_config.json, without which only "
-            f"its text is read. Save the processor of its base model into the folder "
+            f"{what} and {model.name} has neither processor_config.json nor preprocessor_config.json, without which "
+            f"only its text is read. Save the processor of its base model into the folder "
             f"(`AutoProcessor.from_pretrained(BASE).save_pretrained(FOLDER)`)."
         )
         return [Finding("error", "images", text)]

@@ -7,13 +7,13 @@ from jinja2 import TemplateError
 
 from align.checks.finding import Finding
 from align.checks.images import check_images
-from align.checks.model import model_config
-from align.checks.tokenizer import PromptTokenizer, load_tokenizer
 from align.checks.vllm_server import served_window, uses_server
 from align.data.conversations import put_images_in
 from align.data.loading import Item
 from align.data.problems import DataReport, RowProblem
 from align.data.stored_items import ItemKeeper, MadeRows, pick
+from align.models.model_files import ModelFiles
+from align.models.prompt_tokenizer import PromptTokenizer
 from align.models.rope_lengths import positions_by_length
 from align.recipe.dataset import DatasetConfig
 from align.recipe.recipe import Recipe
@@ -26,7 +26,7 @@ def check_lengths(
     recipe: Recipe, rows: Sequence[dict[str, Any]], image_tokens: Sequence[int | None] | None = None
 ) -> list[Finding]:
     """Tokenises prompts and compares them with the window that completions leave."""
-    tokenizer = load_tokenizer(recipe)
+    tokenizer = ModelFiles.of(recipe).tokenizer
     if tokenizer is None:
         text = (
             f"The tokenizer of {recipe.model.model_name_or_path!r} is not on this machine; prompt lengths are unknown."
@@ -119,7 +119,7 @@ def place_images(prompt: str | list[dict[str, Any]], number: int) -> str | list[
 
 def context_window(recipe: Recipe) -> int | None:
     """Returns the tokens that prompt and completion share, None where the model's config is not on this machine."""
-    limits = [model_config(recipe.model.model_name_or_path).get("max_position_embeddings")]
+    limits = [ModelFiles.of(recipe).config.get("max_position_embeddings")]
     if uses_server(recipe):
         limits.append(served_window(recipe))
     elif recipe.uses_vllm:
@@ -133,8 +133,8 @@ def check_positions(recipe: Recipe, lengths: Sequence[int], *, growth: int = 0) 
 
     TRL's trainers put rows of unlike length into one batch; `growth` tokens may be generated behind each.
     """
-    name = recipe.model.model_name_or_path
-    by_length = positions_by_length(model_config(name))
+    model = ModelFiles.of(recipe)
+    by_length = positions_by_length(model.config)
     longest = max(lengths, default=0) + growth
     if by_length is None or longest <= by_length.tokens:
         return []
@@ -148,9 +148,9 @@ def check_positions(recipe: Recipe, lengths: Sequence[int], *, growth: int = 0) 
     elif growth:
         remedy = f"Leave out prompts of {by_length.tokens} tokens and more, or use a model without such positions."
     text = (
-        f"{name} has {by_length.kind} positions: a batch with a row longer than {by_length.tokens} tokens gives its "
-        f"rows other positions than each has alone, and rows take up to {longest}. TRL reads them together, so what "
-        f"is learnt from a row depends on the others in its batch. {remedy}"
+        f"{model.name} has {by_length.kind} positions: a batch with a row longer than {by_length.tokens} tokens "
+        f"gives its rows other positions than each has alone, and rows take up to {longest}. TRL reads them "
+        f"together, so what is learnt from a row depends on the others in its batch. {remedy}"
     )
     return [Finding("warning", "positions", text, {"tokens": by_length.tokens, "max": longest})]
 
@@ -165,7 +165,7 @@ def leave_out_long(
 ) -> tuple[Sequence[T], R]:
     """Leaves out what `check_lengths` would refuse, and reports it, if the source says `on_bad_rows: skip`."""
     items, report = read
-    tokenizer, window = load_tokenizer(recipe), context_window(recipe)
+    tokenizer, window = ModelFiles.of(recipe).tokenizer, context_window(recipe)
     if source.on_bad_rows != "skip" or tokenizer is None or window is None:
         return read
     budget = window - int(recipe.settings.max_completion_length)

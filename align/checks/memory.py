@@ -2,19 +2,13 @@
 
 import math
 import os
-import re
-import struct
-from collections.abc import Iterable
-from math import prod
 from pathlib import Path
 from typing import NamedTuple
 
 from align.checks.devices import GIB
 from align.checks.finding import Finding, Level
 from align.checks.launch import Launch
-from align.checks.model import model_folder
-from align.models.model_files import read_header
-from align.models.pretrained import weight_files
+from align.models.model_files import ModelFiles
 from align.recipe.recipe import Recipe
 from align.runs.owner import holder_of
 from align.runs.room import existing, free_bytes, no_room, words
@@ -43,13 +37,13 @@ def activations(recipe: Recipe, sequences: int, name: str, detail: str = "") -> 
     return f"Activations of {tokens}{detail}"
 
 
-def check_memory(recipe: Recipe, launch: Launch) -> list[Finding]:
+def check_memory(recipe: Recipe, model: ModelFiles, launch: Launch) -> list[Finding]:
     """Estimates what the states of training take on each device."""
     footprint = footprint_of(recipe)
-    found = count_parameters(recipe.model.model_name_or_path, with_head=footprint.has_lm_head)
+    found = model.parameters(with_head=footprint.has_lm_head)
     if found is None:
         text = (
-            f"The size of {recipe.model.model_name_or_path!r} is not known here (no local weights, no size in its "
+            f"The size of {model.name!r} is not known here (no local weights, no size in its "
             f"name), so memory is not estimated."
         )
         return [Finding("warning", "memory", text)]
@@ -99,38 +93,6 @@ def state_bytes(recipe: Recipe, launch: Launch, parameters: int) -> dict[str, fl
     return states
 
 
-def count_parameters(model: str, *, with_head: bool = True) -> tuple[int, str] | None:
-    """Counts the parameters of local safetensors from their headers, or reads the size in a model's name.
-
-    Example:
-        >>> count_parameters("Qwen/Qwen2.5-7B-Instruct")
-        (7000000000, '(read from its name)')
-    """
-    folder = model_folder(model)
-    try:
-        files = weight_files(folder) if folder else []
-        if files:
-            return sum(_safetensors_size(file, with_head) for file in files), "(counted)"
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, struct.error):
-        return None  # damaged, which `check_model` says
-    size = re.search(r"(?<![\w.])(\d+(?:\.\d+)?)([BbMm])(?![A-Za-z])", model.rpartition("/")[2].replace("-", " "))
-    if size is None:
-        return None
-    return int(float(size[1]) * (1e9 if size[2] in "Bb" else 1e6)), "(read from its name)"
-
-
-def most_parameters(models: Iterable[str]) -> int | None:
-    """Counts the parameters of the largest of some models; None if one of them cannot be told."""
-    counted = [count_parameters(model) for model in models]
-    return max((each[0] for each in counted if each is not None), default=None) if all(counted) else None
-
-
-def _safetensors_size(path: Path, with_head: bool) -> int:
-    header = read_header(path)
-    left_out = ("__metadata__",) if with_head else ("__metadata__", "lm_head.weight")
-    return sum(prod(entry["shape"]) for name, entry in header.items() if name not in left_out)
-
-
 _HALF = ("bfloat16", "float16")
 
 
@@ -156,26 +118,26 @@ def _wrong_with(folder: Path) -> str | None:
     return None
 
 
-def check_room(recipe: Recipe, launch: Launch) -> list[Finding]:
+def check_room(recipe: Recipe, model: ModelFiles, launch: Launch) -> list[Finding]:
     """Compares what checkpoints and the model take with what is free."""
     folder = recipe.folder
-    sizes = run_bytes(recipe, launch)
+    sizes = run_bytes(recipe, model, launch)
     try:
         free = free_bytes(folder)
     except OSError:
         return []  # `check_output` and the start of a run say what is wrong with the folder
     if sizes is None:
         return []
-    model, checkpoint = sizes
+    whole, checkpoint = sizes
     count = _checkpoints_at_once(recipe)
     known = 1 if count is None else count
-    total = model + checkpoint * known
+    total = whole + checkpoint * known
     many = "each of the" if count is None else count
     what = f"{many} checkpoint{'' if count == 1 else 's'} of about {words(checkpoint)}, and the model"
     what = what if known else "the model"
-    numbers = {"free_bytes": free, "checkpoint_bytes": checkpoint, "model_bytes": model, "checkpoints": count}
+    numbers = {"free_bytes": free, "checkpoint_bytes": checkpoint, "model_bytes": whole, "checkpoints": count}
     if free < total:
-        level: Level = "error" if free < model + min(known, 1) * checkpoint else "warning"
+        level: Level = "error" if free < whole + min(known, 1) * checkpoint else "warning"
         return [Finding(level, "room", str(no_room(folder, total, free, what)), numbers)]
     text = f"{words(free)} free for {what}."
     if count is None:
@@ -183,10 +145,10 @@ def check_room(recipe: Recipe, launch: Launch) -> list[Finding]:
     return [Finding("ok", "room", text, numbers)]
 
 
-def run_bytes(recipe: Recipe, launch: Launch) -> tuple[int, int] | None:
+def run_bytes(recipe: Recipe, model: ModelFiles, launch: Launch) -> tuple[int, int] | None:
     """Estimates the bytes of the model and of a checkpoint with AdamW's two moments; None where no size is known."""
     footprint = footprint_of(recipe)
-    found = count_parameters(recipe.model.model_name_or_path, with_head=footprint.has_lm_head)
+    found = model.parameters(with_head=footprint.has_lm_head)
     if found is None or not footprint.trains_weights:
         return None
     trained = found[0] * (0.02 if recipe.model.use_peft else 1.0)  # as in `check_memory`

@@ -1,15 +1,13 @@
-"""Where a recipe's model is, what it says of itself, and whether it has what the recipe names of it."""
+"""Whether a recipe's model is there and whole, and has what the recipe names of it."""
 
 import ast
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from align.checks.finding import Finding
-from align.models.at_hand import file_problem, is_hub_id
-from align.models.model_files import file_problems
-from align.models.pretrained import pickled_weights, weight_files
+from align.models.at_hand import file_problem
+from align.models.model_files import ModelFiles, file_problems
 from align.recipe.fields import Source, class_fields, keys_read, parameters, source_tree
 from align.recipe.recipe import Recipe
 from align.recipe.rules import suggestion
@@ -17,22 +15,21 @@ from align.recipe.rules import suggestion
 ELSEWHERE = {"gguf_file", "subfolder", "variant"}  # keys of loading under which the files have other names
 
 
-def check_model(recipe: Recipe) -> list[Finding]:
+def check_model(recipe: Recipe, model: ModelFiles) -> list[Finding]:
     """Finds a model path that leads nowhere, or to pickled weights; a hub id may still be downloaded."""
-    model = recipe.model.model_name_or_path
     given = getattr(recipe.settings, "model_init_kwargs", None) or {}
     if given.get("use_safetensors", True) is not True:
         text = "`model_init_kwargs.use_safetensors` is always true here: pickled weights can run code. Remove the key."
         return [Finding("error", "model", text)]
-    if problem := pickled_weights(model):
-        return [Finding("error", "model", f"`model_name_or_path`: {problem}")]
-    if Path(model).is_dir():
-        return _check_folder(recipe, given)
-    if problem := file_problem(model):
-        return [Finding("error", "model", f"`model_name_or_path`: {problem}{_hint(model)}")]
-    if is_hub_id(model):
+    if model.pickled:
+        return [Finding("error", "model", f"`model_name_or_path`: {model.pickled}")]
+    if Path(model.name).is_dir():
+        return _check_folder(recipe, Path(model.name), given)
+    if problem := file_problem(model.name):
+        return [Finding("error", "model", f"`model_name_or_path`: {problem}{_hint(model.name)}")]
+    if model.is_hub_id:
         return []
-    text = f"There is no folder {model}. Check `model_name_or_path`; `./x` is relative to the recipe."
+    text = f"There is no folder {model.name}. Check `model_name_or_path`; `./x` is relative to the recipe."
     return [Finding("error", "model", text)]
 
 
@@ -42,56 +39,25 @@ def _hint(file: str) -> str:
     return chosen if name.endswith(".gguf") else ""
 
 
-def _check_folder(recipe: Recipe, given: Mapping[str, Any]) -> list[Finding]:
+def _check_folder(recipe: Recipe, folder: Path, given: Mapping[str, Any]) -> list[Finding]:
     if ELSEWHERE & set(given):
         return []
     runs_code = True in (getattr(recipe.settings, "trust_remote_code", None), given.get("trust_remote_code"))
     writes_text = recipe.record.part("footprint")(recipe).has_lm_head
-    problems = file_problems(Path(recipe.model.model_name_or_path), runs_code=runs_code, writes_text=writes_text)
+    problems = file_problems(folder, runs_code=runs_code, writes_text=writes_text)
     return [Finding("error", "model", f"`model_name_or_path`: {problem}") for problem in problems]
 
 
-def model_folder(model: str) -> Path | None:
-    """Returns a model's folder, or its snapshot in the hub's cache; None if it is not on this machine."""
-    if Path(model).is_dir():
-        return Path(model)
-    if not is_hub_id(model):
-        return None
-    from huggingface_hub import try_to_load_from_cache
-
-    cached = try_to_load_from_cache(model, "tokenizer.json")
-    return Path(cached).parent if isinstance(cached, str) else None
-
-
-def model_config(model: str) -> dict[str, Any]:
-    """Reads a model's config.json, what it says of its language model on top; empty if there is none to be read."""
-    content = _written_config(model)
-    return content | (content.get("text_config") or {})
-
-
-def _written_config(model: str) -> dict[str, Any]:
-    folder = model_folder(model)
-    try:
-        content = json.loads((folder / "config.json").read_text(encoding="utf-8")) if folder else None
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-TIED = "lm_head"  # whose weights are those of the embedding, and not in the file a second time
-
-
-def check_adapter(recipe: Recipe) -> list[Finding]:
+def check_adapter(recipe: Recipe, model: ModelFiles) -> list[Finding]:
     """Finds names of `lora_target_modules` that are no part of a name in the model's files.
 
     A pattern is left to peft, and so is `all-linear`. What is found is a warning, since transformers may join the
     modules of a file, as it does with experts.
     """
     targets = recipe.model.lora_target_modules
-    folder = model_folder(recipe.model.model_name_or_path)
-    if not recipe.model.use_peft or isinstance(targets, str) or folder is None:
+    if not recipe.model.use_peft or isinstance(targets, str):
         return []
-    known = _modules(folder)
+    known = model.modules
     missing = [name for name in targets if known and not any(f".{each}".endswith(f".{name}") for each in known)]
     last = sorted({module.rpartition(".")[2] for module in known})
     return [
@@ -105,20 +71,6 @@ def check_adapter(recipe: Recipe) -> list[Finding]:
     ]
 
 
-def _modules(folder: Path) -> set[str]:
-    """Names the modules that have weights; none where the files cannot be read."""
-    from safetensors import SafetensorError, safe_open
-
-    names: set[str] = {TIED}
-    try:
-        for file in weight_files(folder):
-            with safe_open(file, framework="np") as weights:
-                names |= {name.removesuffix(".weight") for name in weights.offset_keys() if name.endswith(".weight")}
-    except (OSError, ValueError, LookupError, SafetensorError):
-        return set()
-    return names if len(names) > 1 else set()
-
-
 MODELS: Source = ("transformers", "modeling_utils.py")
 AUTO: Source = ("transformers", "models/auto/auto_factory.py")
 CONFIGS: Source = ("transformers", "configuration_utils.py")
@@ -129,12 +81,12 @@ KEY = "router_aux_loss_coef"
 ROUTED = "output_router_logits"  # TRL 1.16 looks for it in the config once the model is loaded
 
 
-def check_model_kwargs(recipe: Recipe) -> list[Finding]:
+def check_model_kwargs(recipe: Recipe, model: ModelFiles) -> list[Finding]:
     """Finds keys that neither loading nor the model's config takes: they would end in an error of its class."""
     given = getattr(recipe.settings, "model_init_kwargs", None)
     if not isinstance(given, dict):
         return []
-    config, known = config_keys(recipe.model.model_name_or_path)
+    config, known = _config_keys(model)
     known |= _loading_keys()
     findings = []
     for name in given:
@@ -157,9 +109,9 @@ def _loading_keys() -> set[str]:
     return {name for name in {*named, *read, *auto} if not name.startswith("_")} - OF_PROGRAMS | OF_LOADING
 
 
-def config_keys(model: str) -> tuple[str | None, set[str]]:
+def _config_keys(model: ModelFiles) -> tuple[str | None, set[str]]:
     """Reads the type of a model and the keys of its config; None where either is not known."""
-    content = _written_config(model)
+    content = model.written_config
     if not isinstance(content.get("model_type"), str):
         return None, set()
     classes = _config_classes(content["model_type"])
@@ -189,10 +141,10 @@ def _exists(source: Source) -> bool:
     return spec is not None and Path(next(iter(spec.submodule_search_locations or [""])), source[1]).is_file()
 
 
-def check_experts(recipe: Recipe) -> list[Finding]:
+def check_experts(recipe: Recipe, model: ModelFiles) -> list[Finding]:
     """Finds a weight of that loss for a model which is no mixture of experts; one with images is left to TRL."""
     weight = getattr(recipe.settings, KEY, None)
-    kind, keys = config_keys(recipe.model.model_name_or_path) if weight else (None, set())
+    kind, keys = _config_keys(model) if weight else (None, set())
     if kind is None or {ROUTED, "text_config"} & keys:
         return []
     text = (

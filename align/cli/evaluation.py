@@ -7,7 +7,6 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from align.checks.memory import most_parameters
 from align.console import make_console, make_table
 from align.errors import UserError
 from align.evaluation.divided.command import divided
@@ -17,6 +16,7 @@ from align.evaluation.record.record import PairedAnswers
 from align.evaluation.service import command_words, find_suite, run_suite
 from align.evaluation.statistics.glossary import explain, glossary
 from align.evaluation.statistics.metrics import Estimate
+from align.models.model_files import ModelFiles, most_parameters
 from align.report.evaluation.items import count
 from align.report.evaluation.questions import audit_sections
 from align.report.evaluation.shortcuts import shortcut_sections, word_p_value
@@ -33,7 +33,8 @@ _SHOWN = ("worst_group", "drift_kl")  # beside the main metric of a merge, where
 
 def run(options: Mapping[str, Any], given: set[str]) -> None:
     """Evaluates, or asks one part of an evaluation; `given` has the names of the options that were said."""
-    use_threads(most_parameters(filter(None, (options.get("model"), options.get("reward_model")))))
+    models = filter(None, (options.get("model"), options.get("reward_model")))
+    use_threads(most_parameters(map(ModelFiles, models)))
     with divided(options, given) as (asked, said):
         if (asked.get("model") is None) == (asked.get("reward_model") is None):
             raise UserError("Give `--model` (a policy) or `--reward_model`, one of the two.")

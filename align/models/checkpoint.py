@@ -7,9 +7,10 @@ from align.data.media.images import SHOWN_WITH
 from align.data.pairs.pairwise import ADAPTER_MARK
 from align.errors import UserError
 from align.models.at_hand import require_model
+from align.models.model_files import read_object
 from align.models.policies.answer_keys import digest
 from align.models.pretrained import load_adapter, load_pretrained
-from align.models.reading import read_object, reading_model
+from align.models.reading import reading_model
 from align.whole_files import sha256_of
 from rewards.extras import not_imported
 

@@ -1,15 +1,21 @@
-"""The files of a model's folder: whether they are whole and fit what is trained, which loading would find out late."""
+"""The files of a model: what they say of it, and whether they are whole and fit, which loading would find out late."""
 
 import ast
 import json
 import re
 import struct
-from functools import cache
+from collections.abc import Iterable, Mapping
+from functools import cache, cached_property
+from math import prod
 from pathlib import Path
 from typing import Any
 
+from align.errors import UserError
+from align.models.at_hand import is_hub_id
+from align.models.prompt_tokenizer import PromptTokenizer
 from align.recipe.fields import Source, assigned
 from align.recipe.problems import shown
+from align.recipe.recipe import Recipe
 from align.recipe.rules import suggestion
 
 TYPES: Source = ("transformers", "models/auto/auto_mappings.py")
@@ -32,6 +38,176 @@ EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "word_embeddings.weight", "to
               "embed_in.weight")  # fmt: skip
 OTHER_PARTS = ("visual", "vision", "audio", "encoder", "expert")
 LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
+_PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+_NO_WEIGHTS = ("training_args.bin", "optimizer.pt", "optimizer.bin", "scheduler.pt", "scaler.pt", "rng_state*.pth")
+TIED = "lm_head"  # whose weights are those of the embedding, and not in the file a second time
+
+
+class ModelFiles:
+    """A model under its name, a folder or a hub id, and what its files here say; each is read once, when asked for.
+
+    `template` is what a recipe names in place of the model's own chat template, `kwargs` what it hands to one.
+    """
+
+    def __init__(self, name: str, template: str | None = None, kwargs: Mapping[str, Any] | None = None) -> None:
+        self.name, self._template, self._template_kwargs = name, template, kwargs or {}
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> "ModelFiles":
+        """The model that a recipe names, with its template."""
+        kwargs = getattr(recipe.settings, "chat_template_kwargs", None)
+        return cls(recipe.model.model_name_or_path, recipe.model.chat_template_path, kwargs)
+
+    @cached_property
+    def is_hub_id(self) -> bool:
+        """Whether the name has the form of a hub id."""
+        return is_hub_id(self.name)
+
+    @cached_property
+    def pickled(self) -> str:
+        """What is wrong with a folder whose weights are pickled; empty if nothing is."""
+        return pickled_weights(self.name)
+
+    @cached_property
+    def folder(self) -> Path | None:
+        """Its folder, or its snapshot in the hub's cache; None if it is not on this machine."""
+        if Path(self.name).is_dir():
+            return Path(self.name)
+        if not self.is_hub_id:
+            return None
+        from huggingface_hub import try_to_load_from_cache
+
+        cached = try_to_load_from_cache(self.name, "tokenizer.json")
+        return Path(cached).parent if isinstance(cached, str) else None
+
+    @cached_property
+    def written_config(self) -> dict[str, Any]:
+        """Its config.json; empty if there is none to be read."""
+        try:
+            content = json.loads((self.folder / "config.json").read_text(encoding="utf-8")) if self.folder else None
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Its config.json, with what it says of its language model on top."""
+        return self.written_config | (self.written_config.get("text_config") or {})
+
+    @cached_property
+    def modules(self) -> set[str]:
+        """The names of modules that have weights; none where the files cannot be read."""
+        from safetensors import SafetensorError, safe_open
+
+        names: set[str] = {TIED}
+        try:
+            for file in weight_files(self.folder) if self.folder else ():
+                with safe_open(file, framework="np") as weights:
+                    keys = weights.offset_keys()
+                names |= {name.removesuffix(".weight") for name in keys if name.endswith(".weight")}
+        except (OSError, ValueError, LookupError, SafetensorError):
+            return set()
+        return names if len(names) > 1 else set()
+
+    def parameters(self, *, with_head: bool = True) -> tuple[int, str] | None:
+        """Counts its parameters from the headers of safetensors, or reads the size in its name.
+
+        Example:
+            >>> ModelFiles("Qwen/Qwen2.5-7B-Instruct").parameters()
+            (7000000000, '(read from its name)')
+        """
+        try:
+            files = weight_files(self.folder) if self.folder else []
+            if files:
+                return sum(_safetensors_size(file, with_head) for file in files), "(counted)"
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, struct.error):
+            return None  # damaged, which `check_model` says
+        name = self.name.rpartition("/")[2].replace("-", " ")
+        size = re.search(r"(?<![\w.])(\d+(?:\.\d+)?)([BbMm])(?![A-Za-z])", name)
+        if size is None:
+            return None
+        return int(float(size[1]) * (1e9 if size[2] in "Bb" else 1e6)), "(read from its name)"
+
+    @cached_property
+    def chat_template(self) -> str | None:
+        """The template of its messages, the recipe's where that names one; None if there is none here."""
+        if self._template:
+            place = Path(self._template)
+            return place.read_text(encoding="utf-8") if place.is_file() else ModelFiles(self._template).chat_template
+        if self.folder is None:
+            return None
+        if (file := self.folder / "chat_template.jinja").is_file():
+            return file.read_text(encoding="utf-8")
+        template: str | list[dict[str, str]] | None = self._tokenizer_settings.get("chat_template")
+        if template is None and (file := self.folder / "chat_template.json").is_file():  # processors had it there
+            template = json.loads(file.read_text(encoding="utf-8")).get("chat_template")
+        if isinstance(template, list):  # of several, transformers takes this one, and refuses messages without it
+            return {named["name"]: named["template"] for named in template}.get("default")
+        return template
+
+    @cached_property
+    def tokenizer(self) -> PromptTokenizer | None:
+        """Its tokenizer with the chat template; None if it is not on this machine."""
+        file = self.folder / "tokenizer.json" if self.folder else None
+        if file is None or not file.is_file():
+            return None
+        return PromptTokenizer(file, self._tokenizer_settings, self.chat_template, self._template_kwargs)
+
+    @cached_property
+    def _tokenizer_settings(self) -> dict[str, Any]:
+        file = self.folder / "tokenizer_config.json" if self.folder else None
+        return json.loads(file.read_text(encoding="utf-8")) if file and file.is_file() else {}
+
+
+def most_parameters(models: Iterable[ModelFiles]) -> int | None:
+    """Counts the parameters of the largest of some models; None if one of them cannot be told."""
+    counted = [model.parameters() for model in models]
+    return max((each[0] for each in counted if each is not None), default=None) if all(counted) else None
+
+
+def _safetensors_size(path: Path, with_head: bool) -> int:
+    header = read_header(path)
+    left_out = ("__metadata__",) if with_head else ("__metadata__", "lm_head.weight")
+    return sum(prod(entry["shape"]) for name, entry in header.items() if name not in left_out)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Lists the safetensors that transformers loads; others of the same may lie beside, as Mistral's own do."""
+    if (whole := folder / WEIGHTS).is_file():
+        return [whole]
+    if (index := folder / INDEX).is_file():
+        shards = sorted(set(dict(read_object(index).get("weight_map") or {}).values()))
+        return [folder / shard for shard in shards if (folder / shard).is_file()]
+    return sorted(folder.glob("*.safetensors"))
+
+
+def pickled_weights(source: str) -> str:
+    """Says what is wrong with a folder that has pickled weights and no safetensors; nothing of any other."""
+    folder = Path(source)
+    if not folder.is_dir():
+        return ""
+    if (folder / ADAPTER_CONFIG).is_file():
+        if (folder / ADAPTER_WEIGHTS).is_file():
+            return pickled_weights(adapter_base(folder))
+        pickled = sorted(folder.glob("adapter_model.*"))
+    else:
+        pickled = [] if any(folder.glob("*.safetensors")) else _pickled(folder)
+    if not pickled:
+        return ""
+    return (
+        f"{source} holds pickled weights only ({', '.join(path.name for path in pickled[:3])}), and reading those can "
+        "run any code that is in them. If you trust them, save them once as safetensors: load the model with "
+        "`use_safetensors=False` and call `save_pretrained(FOLDER)`."
+    )
+
+
+def _pickled(folder: Path) -> list[Path]:
+    return sorted(
+        path
+        for pattern in _PICKLED
+        for path in folder.glob(pattern)
+        if not any(path.match(other) for other in _NO_WEIGHTS)
+    )
 
 
 def file_problems(folder: Path, *, runs_code: bool = False, writes_text: bool = False) -> list[str]:
@@ -174,6 +350,17 @@ def _fit_problems(folder: Path) -> list[str]:
         found.append(f"{saved} layers are in the files of weights, and config.json asks for {layers}")
     remedy = "Put the config.json that was saved with the weights beside them, or save the model again."
     return [f"{folder}: {each}. {remedy}" for each in found]
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Reads a JSON file of a model that is an object."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read: {error}. Save the model again.") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} cannot be read: it is no JSON object. Save the model again.")
+    return content
 
 
 def read_header(path: Path) -> dict[str, Any]:

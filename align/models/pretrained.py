@@ -7,11 +7,8 @@ from typing import Any
 
 from align.errors import UserError
 from align.models.at_hand import require_model
-from align.models.model_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapter_base
-from align.models.reading import read_object, reading_model, refuse_unfit
-
-_PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-_NO_WEIGHTS = ("training_args.bin", "optimizer.pt", "optimizer.bin", "scheduler.pt", "scaler.pt", "rng_state*.pth")
+from align.models.model_files import ADAPTER_WEIGHTS, adapter_base, pickled_weights
+from align.models.reading import reading_model, refuse_unfit
 
 
 def load_pretrained(model_class: Any, source: str, **settings: Any) -> Any:
@@ -34,16 +31,6 @@ def load_pretrained(model_class: Any, source: str, **settings: Any) -> Any:
     return (model, info) if asked else model
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """Lists the safetensors that transformers loads; others of the same may lie beside, as Mistral's own do."""
-    if (whole := folder / "model.safetensors").is_file():
-        return [whole]
-    if (index := folder / "model.safetensors.index.json").is_file():
-        shards = sorted(set(dict(read_object(index).get("weight_map") or {}).values()))
-        return [folder / shard for shard in shards if (folder / shard).is_file()]
-    return sorted(folder.glob("*.safetensors"))
-
-
 def load_adapter(model: Any, source: str) -> Any:
     """Puts an adapter on its base."""
     from peft import PeftModel
@@ -60,35 +47,6 @@ def refuse_pickled_weights(source: str) -> None:
     if not Path(source).is_dir():
         require_model(source)
         _refuse_on_hub(source)
-
-
-def pickled_weights(source: str) -> str:
-    """Says what is wrong with a folder that has pickled weights and no safetensors; nothing of any other."""
-    folder = Path(source)
-    if not folder.is_dir():
-        return ""
-    if (folder / ADAPTER_CONFIG).is_file():
-        if (folder / ADAPTER_WEIGHTS).is_file():
-            return pickled_weights(adapter_base(folder))
-        pickled = sorted(folder.glob("adapter_model.*"))
-    else:
-        pickled = [] if any(folder.glob("*.safetensors")) else _pickled(folder)
-    if not pickled:
-        return ""
-    return (
-        f"{source} holds pickled weights only ({', '.join(path.name for path in pickled[:3])}), and reading those can "
-        "run any code that is in them. If you trust them, save them once as safetensors: load the model with "
-        "`use_safetensors=False` and call `save_pretrained(FOLDER)`."
-    )
-
-
-def _pickled(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for pattern in _PICKLED
-        for path in folder.glob(pattern)
-        if not any(path.match(other) for other in _NO_WEIGHTS)
-    )
 
 
 def _refuse_on_hub(source: str) -> None:

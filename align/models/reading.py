@@ -1,6 +1,5 @@
 """The one way in which commands read a model's folder: whatever is damaged in it is said in a sentence."""
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,17 +22,6 @@ def reading_model(source: str, called: str = "model") -> Iterator[None]:
         raise
     except Exception as error:  # a file may hold anything, and safetensors and tokenizers raise plain exceptions
         raise UserError(f"The {called} {source} cannot be loaded: {_reason(source, error)}") from error
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """Reads a JSON file of a model that is an object."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} cannot be read: {error}. Save the model again.") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} cannot be read: it is no JSON object. Save the model again.")
-    return content
 
 
 def refuse_unfit(source: str, info: Mapping[str, Any]) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from align.checks.memory import most_parameters
 from align.console import say
 from align.errors import UserError
 from align.evaluation.record import ITEMS_FILE, Record
@@ -18,6 +17,7 @@ from align.evaluation.suites import ROW_SUITES
 from align.evaluation.suites.questions.suite import check_names
 from align.models.merging.merge import MERGED_FILE, check_extra, merge, read_alphas
 from align.models.merging.parents import find_parents
+from align.models.model_files import ModelFiles, most_parameters
 from align.runs.room import free_bytes, size_of, words
 from align.secrets import mask
 from align.services.merged_models import Rule, compare, item_values, main_metric, pick, read_rule
@@ -94,7 +94,7 @@ def _sweep(
     asked |= {"model": places[1.0], "baseline": tuple(place for alpha, place in places.items() if alpha < 1)}
     if not options["rewards"]:
         asked["suite"] = tuple(dict.fromkeys(("accuracy", *options["suite"])))  # by which models are compared
-    use_threads(most_parameters([places[1.0]]))
+    use_threads(most_parameters([ModelFiles(places[1.0])]))
     record = _evaluate(asked | {"out": out / "evaluation"}, (given - _OURS) | {"model", "baseline"}, show)
     drift = None
     if options["drift"]:

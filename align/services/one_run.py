@@ -17,6 +17,7 @@ from align.checks.memory import run_bytes
 from align.console import mask_logs, say
 from align.errors import RecipeError, UserError
 from align.models.hub import full_repository, is_pushed, refusal, repository
+from align.models.model_files import ModelFiles
 from align.recipe.problems import one_line
 from align.recipe.recipe import Recipe
 from align.runs.checkpoints import MANIFEST, copy_model, damage, list_checkpoints, read_manifest
@@ -122,7 +123,7 @@ def _run(trainer: Any, stage: Stage, run: Prepared, seconds: float | None, is_sh
     from align.training.resuming import EarlyEnd, EndOfPass, MovingReference, Unlogged, WholeCheckpoints, exact_every
 
     recipe, folder, launch = stage.recipe, stage.folder, current_launch()
-    sizes = run_bytes(recipe, launch)
+    sizes = run_bytes(recipe, ModelFiles.of(recipe), launch)
     early = EarlyEnd(seconds, exact_every(trainer.args))
     for callback in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(callback)

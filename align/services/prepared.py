@@ -12,6 +12,7 @@ from align.checks.recipe import check_chain, check_loaded, check_settings
 from align.checks.rewards import check_loading
 from align.data.training_data import TrainingData
 from align.errors import RecipeError
+from align.models.model_files import ModelFiles
 from align.models.rewards import resolve_rewards
 from align.recipe.model import ModelSettings
 from align.recipe.recipe import Recipe
@@ -26,6 +27,7 @@ class Prepared(NamedTuple):
     findings: list[Finding]  # of all runs
     data: TrainingData[Any] | None  # of the first run; None if it could not be read
     rewards: list[Reward]
+    model: ModelFiles  # that a run starts from
     then: "Prepared | None" = None  # the second run; its findings are among `findings`, too
 
     @property
@@ -63,7 +65,7 @@ def prepare(recipe: Recipe, launch: Launch) -> Prepared:
     if starts:
         findings.append(Finding("ok", "chain", "The second run starts from the model that the first trains."))
     elif first.data is not None and then.data is not None:
-        findings += check_chain(recipe, first.data, then.data, launch)
+        findings += check_chain(first.model, first.data, then.data)
     return first._replace(findings=findings, then=then)
 
 
@@ -75,7 +77,8 @@ def _on_known_model(second: Recipe, first: ModelSettings) -> Recipe:
 
 
 def _prepare_run(recipe: Recipe, launch: Launch) -> Prepared:
-    findings = check_settings(recipe, launch)
+    model = ModelFiles.of(recipe)
+    findings = check_settings(recipe, model, launch)
     rewards: list[Reward] = []
     data: TrainingData[Any] | None = None
     try:
@@ -89,4 +92,4 @@ def _prepare_run(recipe: Recipe, launch: Launch) -> Prepared:
     except (ValueError, OSError) as error:
         is_said = isinstance(error.__cause__, ImportError) and any(each.check == "extras" for each in findings)
         findings += [] if is_said else [Finding("error", "data", str(error))]
-    return Prepared(findings + check_loaded(recipe, launch, data, rewards), data, rewards)
+    return Prepared(findings + check_loaded(recipe, model, launch, data, rewards), data, rewards, model)

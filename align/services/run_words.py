@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from align.checks.machine import check_locks, has_compiled
-from align.checks.memory import count_parameters
 from align.console import say
+from align.models.model_files import ModelFiles
 from align.recipe.recipe import Recipe
 from align.runs.progress import seconds_last_time
 from align.runs.stages import Stage, ToDo
@@ -38,12 +38,12 @@ def say_checking(name: str) -> None:
 
 def say_loading(recipe: Recipe, folder: Path) -> None:
     """Says which model is loaded, how large it is, and how long it took last time in this folder."""
-    model = recipe.model.model_name_or_path
-    counted = count_parameters(model)
+    model = ModelFiles.of(recipe)
+    counted = model.parameters()
     size = f", {_size(counted[0])} parameters" if counted else ""
     seconds = seconds_last_time(folder)
     before = f" Last time the first step began after {seconds:.0f} s." if seconds is not None else ""
-    say(f"Loading {model}{size}.{before}")
+    say(f"Loading {model.name}{size}.{before}")
     if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false") == "true":
         for finding in check_locks():
             say(f"{finding.text} Remove it: {finding.fix}")

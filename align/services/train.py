@@ -16,12 +16,12 @@ from align import services
 from align.assets import find_recipe
 from align.checks.finding import Finding
 from align.checks.launch import current_launch
-from align.checks.memory import most_parameters
 from align.checks.vllm_server import await_server
 from align.console import say
 from align.errors import RecipeError, RunFolderError
 from align.models.at_hand import is_hub_id, require_model
 from align.models.hub import is_pushed, refusal, repository
+from align.models.model_files import most_parameters
 from align.models.rewards import find_model
 from align.recipe.problems import shown
 from align.recipe.recipe import Recipe, load_recipe
@@ -149,8 +149,7 @@ def _train_stages(
 ) -> int:
     uses_vllm = any(stage.recipe.uses_vllm for stage in stages)
     quiet_environment(uses_vllm)
-    models = [stage.recipe.model.model_name_or_path for stage in stages]
-    use_threads(most_parameters(model for model in models if recipe.then is None or model != recipe.then.trained))
+    use_threads(most_parameters(prepared.model for prepared in runs))
     if "torch" not in sys.modules:
         say("Loading torch, transformers and TRL.")
     leaves_out = services.is_whole_process and not uses_vllm

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from some_recipes import with_model
 
 from align.checks.tokenizer import check_chat_template
 from align.recipe.recipe import load_recipe
@@ -24,7 +25,7 @@ REFUSED = {
 def check(tiny_recipe, tmp_path):
     def found(text, name="chat.jinja", **keys):
         (tmp_path / name).write_text(text)
-        return check_chat_template(load_recipe(tiny_recipe(chat_template_path=f"./{name}", **keys)))
+        return check_chat_template(*with_model(load_recipe(tiny_recipe(chat_template_path=f"./{name}", **keys))))
 
     return found
 
@@ -54,9 +55,10 @@ def test_an_answer_in_another_place_and_marks_that_are_no_tokens_are_warned_abou
 def test_a_template_that_is_not_there_is_told_from_one_that_may_be_downloaded(check, tiny_recipe):
     assert "must end in .jinja or .j2" in check(BODY, "chat.txt")[0].text
     for path, level in (("./none.jinja", "error"), ("./model/no", "error"), ("owner/model", "warning")):
-        (finding,) = check_chat_template(load_recipe(tiny_recipe(chat_template_path=path)))
+        (finding,) = check_chat_template(*with_model(load_recipe(tiny_recipe(chat_template_path=path))))
         assert finding.level == level
-    (finding,) = check_chat_template(load_recipe(tiny_recipe(chat_template_path="./model")))  # the template of a model
+    of_model = load_recipe(tiny_recipe(chat_template_path="./model"))
+    (finding,) = check_chat_template(*with_model(of_model))
     assert finding.level == "ok"
 
 
@@ -64,6 +66,6 @@ def test_the_default_of_a_model_with_several_templates_is_tried(tiny_recipe, tmp
     named = [{"name": "tool_use", "template": BODY}, {"name": "default", "template": BODY + NEXT}]
     (tmp_path / "several").mkdir()
     (tmp_path / "several" / "tokenizer_config.json").write_text(json.dumps({"chat_template": named}))
-    (finding,) = check_chat_template(load_recipe(tiny_recipe(chat_template_path="./several")))
+    (finding,) = check_chat_template(*with_model(load_recipe(tiny_recipe(chat_template_path="./several"))))
     assert finding.level == "ok"
     assert finding.numbers["whole"] == "user: Which metal rusts?;assistant: It is iron, of course.;"

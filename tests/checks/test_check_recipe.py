@@ -1,6 +1,7 @@
 from types import SimpleNamespace
 
 import pytest
+from some_recipes import with_model
 
 from align.checks.launch import Launch
 from align.checks.recipe import check_settings
@@ -38,7 +39,7 @@ def test_data_that_cannot_be_read_is_an_error_and_not_a_traceback(tiny_recipe):
 
 def test_what_trl_will_not_take_any_more_is_named_with_what_to_write(tiny_recipe):
     def told(**changes):
-        found = check_settings(load_recipe(tiny_recipe(**changes)), Launch())
+        found = check_settings(*with_model(load_recipe(tiny_recipe(**changes))), Launch())
         return [each.text for each in found if each.check == "deprecated"]
 
     (text,) = told(vllm_importance_sampling_cap=2.0)

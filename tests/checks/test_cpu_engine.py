@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-from some_recipes import PROMPTS
+from some_recipes import PROMPTS, with_model
 
 from align.checks.vllm_server import check_cpu_engine
 from align.recipe.recipe import load_recipe
@@ -18,7 +18,7 @@ def checked(tiny_recipe, monkeypatch):
         if config is not None:
             text = config if isinstance(config, str) else json.dumps(config)
             (path.parent / "model" / "config.json").write_text(text)
-        return [finding.text for finding in check_cpu_engine(load_recipe(path))]
+        return [finding.text for finding in check_cpu_engine(*with_model(load_recipe(path)))]
 
     return check
 

@@ -1,13 +1,14 @@
 import json
 
 import pytest
+from some_recipes import with_model
 
 from align.checks.model import check_experts
 from align.recipe.recipe import load_recipe
 
 
 def test_a_load_balancing_loss_needs_experts(tiny_recipe):
-    (finding,) = check_experts(load_recipe(tiny_recipe(router_aux_loss_coef=0.01)))
+    (finding,) = check_experts(*with_model(load_recipe(tiny_recipe(router_aux_loss_coef=0.01))))
     assert (finding.level, finding.check) == ("error", "model")
     assert finding.text.startswith(
         "`router_aux_loss_coef: 0.01` weighs the load-balancing loss of a mixture of experts"
@@ -17,7 +18,7 @@ def test_a_load_balancing_loss_needs_experts(tiny_recipe):
 
 @pytest.mark.parametrize("weight", [None, 0.0])
 def test_without_a_weight_there_is_nothing_to_say(tiny_recipe, weight):
-    assert check_experts(load_recipe(tiny_recipe(router_aux_loss_coef=weight))) == []
+    assert check_experts(*with_model(load_recipe(tiny_recipe(router_aux_loss_coef=weight)))) == []
 
 
 @pytest.mark.parametrize(
@@ -33,4 +34,4 @@ def test_without_a_weight_there_is_nothing_to_say(tiny_recipe, weight):
 def test_experts_and_models_that_do_not_tell_pass(tiny_recipe, content):
     path = tiny_recipe(router_aux_loss_coef=0.01)
     (path.parent / "model" / "config.json").write_text(json.dumps(content))
-    assert check_experts(load_recipe(path)) == []
+    assert check_experts(*with_model(load_recipe(path))) == []

@@ -7,8 +7,8 @@ from transformers import AutoTokenizer
 
 from align.checks.launch import Launch
 from align.checks.lengths import RULE, check_lengths, context_window
-from align.checks.tokenizer import PromptTokenizer
 from align.methods import METHODS
+from align.models.model_files import ModelFiles
 from align.recipe.recipe import load_recipe
 from align.services.prepared import prepare
 
@@ -34,7 +34,7 @@ def prompts_of(recipe):
 def test_plain_prompts_have_the_lengths_of_transformers(tiny_recipe, tiny_model_folder):
     prompts = prompts_of(load_recipe(tiny_recipe()))
     expected = [len(ids) for ids in AutoTokenizer.from_pretrained(tiny_model_folder)(text=prompts)["input_ids"]]
-    assert PromptTokenizer(tiny_model_folder).count(prompts) == expected
+    assert ModelFiles(str(tiny_model_folder)).tokenizer.count(prompts) == expected
     assert len(set(expected)) > 1
 
 
@@ -54,7 +54,9 @@ def test_conversations_have_the_lengths_of_transformers(tiny_recipe, tmp_path, n
     expected = tokenizer.apply_chat_template(prompts, add_generation_prompt=True, return_dict=True, **kwargs)[
         "input_ids"
     ]
-    assert PromptTokenizer(tmp_path / "model", kwargs).count(prompts) == [len(ids) for ids in expected]
+    assert ModelFiles(str(tmp_path / "model"), kwargs=kwargs).tokenizer.count(prompts) == [
+        len(ids) for ids in expected
+    ]
     (finding,) = check_lengths(recipe, load(recipe))
     assert finding.numbers["max"] == max(map(len, expected))
 
@@ -62,7 +64,7 @@ def test_conversations_have_the_lengths_of_transformers(tiny_recipe, tmp_path, n
 def test_the_longest_prompt_that_fits_is_accepted_and_one_token_more_is_not(tiny_recipe, tiny_model_folder):
     recipe = load_recipe(tiny_recipe())
     rows = load(recipe)
-    longest = max(PromptTokenizer(tiny_model_folder).count(prompts_of(recipe)))
+    longest = max(ModelFiles(str(tiny_model_folder)).tokenizer.count(prompts_of(recipe)))
     fits = load_recipe(tiny_recipe(max_completion_length=512 - longest))
     assert [finding.level for finding in check_lengths(fits, rows)] == ["ok"]
     (finding,) = check_lengths(load_recipe(tiny_recipe(max_completion_length=513 - longest)), rows)
@@ -142,9 +144,9 @@ def test_messages_for_a_tokenizer_without_chat_template_are_an_error_unless_one_
 def test_the_template_of_a_processor_is_read_from_where_older_releases_kept_it(tiny_model_folder, tmp_path):
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (tmp_path / name).write_bytes((tiny_model_folder / name).read_bytes())
-    assert PromptTokenizer(tmp_path).chat_template is None
+    assert ModelFiles(str(tmp_path)).tokenizer.chat_template is None
     (tmp_path / "chat_template.json").write_text(json.dumps({"chat_template": BOS_TEMPLATE}))
-    assert PromptTokenizer(tmp_path).chat_template == BOS_TEMPLATE
+    assert ModelFiles(str(tmp_path)).tokenizer.chat_template == BOS_TEMPLATE
 
 
 @pytest.mark.parametrize("in_files", [False, True])
@@ -158,7 +160,7 @@ def test_of_several_named_templates_messages_have_the_default_as_in_transformers
     prompts = prompts_of(recipe)
     again = AutoTokenizer.from_pretrained(folder)
     expected = again.apply_chat_template(prompts, add_generation_prompt=True, return_dict=True)["input_ids"]
-    assert PromptTokenizer(folder).count(prompts) == [len(ids) for ids in expected]
+    assert ModelFiles(str(folder)).tokenizer.count(prompts) == [len(ids) for ids in expected]
 
 
 def test_messages_are_refused_where_none_of_several_templates_is_the_default(tiny_recipe, tmp_path):

@@ -1,10 +1,12 @@
 import pytest
 from pair_recipe import write_pair_recipe, write_reward_recipe
 from safetensors.torch import save_model
+from some_recipes import with_model
 from tiny import tiny_model
 
 from align.checks.launch import Launch
-from align.checks.memory import check_memory, count_parameters, state_bytes
+from align.checks.memory import check_memory, state_bytes
+from align.models.model_files import ModelFiles
 from align.recipe.recipe import load_recipe
 
 MILLION = 1_000_000
@@ -16,7 +18,7 @@ MILLION = 1_000_000
 def test_parameters_are_counted_as_the_model_counts_them(tmp_path, family, tied, shard):
     model = tiny_model(family, tie_word_embeddings=tied)
     model.save_pretrained(tmp_path, max_shard_size=shard)
-    assert count_parameters(str(tmp_path)) == (model.num_parameters(), "(counted)")
+    assert ModelFiles(str(tmp_path)).parameters() == (model.num_parameters(), "(counted)")
     assert (len(list(tmp_path.glob("*.safetensors"))) > 1) == (shard == "20KB")
 
 
@@ -25,7 +27,7 @@ def test_weights_that_lie_there_a_second_time_are_counted_once(tmp_path, shard):
     model = tiny_model()
     model.save_pretrained(tmp_path, max_shard_size=shard)
     save_model(model, str(tmp_path / "consolidated.safetensors"))
-    assert count_parameters(str(tmp_path)) == (model.num_parameters(), "(counted)")
+    assert ModelFiles(str(tmp_path)).parameters() == (model.num_parameters(), "(counted)")
 
 
 @pytest.mark.parametrize(
@@ -39,7 +41,7 @@ def test_weights_that_lie_there_a_second_time_are_counted_once(tmp_path, shard):
     ],
 )
 def test_the_size_is_read_from_a_name_that_has_one(name, size):
-    found = count_parameters(name)
+    found = ModelFiles(name).parameters()
     assert (found[0] if found else None) == size
 
 
@@ -97,10 +99,10 @@ def test_the_estimate_is_deepspeeds_less_its_buffers(tiny_recipe, devices):
 
 
 def test_the_finding_says_what_it_counted(tiny_recipe, tmp_path):
-    (finding,) = check_memory(load_recipe(tiny_recipe()), Launch(2, 3))
+    (finding,) = check_memory(*with_model(load_recipe(tiny_recipe())), Launch(2, 3))
     assert "(counted), ZeRO stage 3 over 2" in finding.text
     assert finding.numbers["total_bytes"] == pytest.approx(finding.numbers["parameters"] * 16 / 2)
-    (unknown,) = check_memory(load_recipe(tiny_recipe(model_name_or_path="owner/model")), Launch())
+    (unknown,) = check_memory(*with_model(load_recipe(tiny_recipe(model_name_or_path="owner/model"))), Launch())
     assert unknown.level == "warning"
 
 
@@ -123,7 +125,7 @@ def test_reference_log_probs_computed_beforehand_need_no_reference_in_training(t
 def test_a_reward_model_keeps_no_reference(tmp_path, tiny_model_folder, changes):
     recipe = load_recipe(write_reward_recipe(tmp_path, tiny_model_folder, **changes))
     assert set(state_bytes(recipe, Launch(), MILLION)) == {"weights", "gradients", "optimizer"}
-    (finding,) = check_memory(recipe, Launch())
+    (finding,) = check_memory(*with_model(recipe), Launch())
     assert "up to 512 tokens" in finding.text
 
 
@@ -137,13 +139,13 @@ def test_a_scalar_reward_model_does_without_the_head_of_the_language_model(tmp_p
         ("pairwise", tiny_model(tie_word_embeddings=False).num_parameters()),
     ):
         path = write_reward_recipe(tmp_path, tiny_model_folder, model_name_or_path="./untied", model_type=model_type)
-        (finding,) = check_memory(load_recipe(path), Launch())
+        (finding,) = check_memory(*with_model(load_recipe(path)), Launch())
         assert finding.numbers["parameters"] == expected
 
 
 @pytest.mark.parametrize(("max_length", "words"), [(64, "up to 512 tokens"), (None, "8 sequences of any length")])
 def test_the_finding_counts_the_tokens_of_both_responses(tmp_path, tiny_model_folder, max_length, words):
     recipe = load_recipe(write_pair_recipe(tmp_path, tiny_model_folder, max_length=max_length))
-    (finding,) = check_memory(recipe, Launch())
+    (finding,) = check_memory(*with_model(recipe), Launch())
     assert words in finding.text
     assert "completion" not in finding.text

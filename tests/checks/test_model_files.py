@@ -3,13 +3,12 @@ import re
 import shutil
 
 import pytest
-from some_recipes import OUTCOMES
+from some_recipes import OUTCOMES, with_model
 from tiny import tiny_model
 
 from align.checks.launch import Launch
-from align.checks.memory import count_parameters
 from align.checks.model import check_model
-from align.models.model_files import file_problems
+from align.models.model_files import ModelFiles, file_problems
 from align.recipe.recipe import load_recipe
 from align.services.prepared import prepare
 
@@ -49,7 +48,7 @@ def test_weights_that_were_cut_off_are_damaged_and_stop_no_check(folder, size):
     path.write_bytes(path.read_bytes()[:size])
     (problem,) = file_problems(folder)
     assert problem.startswith(f"{path} is damaged")
-    count_parameters(str(folder))
+    ModelFiles(str(folder)).parameters()
 
 
 def test_a_folder_without_weights_or_tokenizer_lacks_both(folder):
@@ -99,13 +98,13 @@ def test_a_reward_model_of_outcomes_may_start_from_one(folder, tmp_path):
     data = {"path": "./rows.jsonl", "text": "t", "outcome": "y", "confounders": ["c"]}
     content = {"method": OUTCOMES, "model_name_or_path": str(folder), "dataset": data}
     (tmp_path / "recipe.yaml").write_text(json.dumps(content))
-    assert check_model(load_recipe(tmp_path / "recipe.yaml")) == []
+    assert check_model(*with_model(load_recipe(tmp_path / "recipe.yaml"))) == []
 
 
 def test_a_policy_does_not_start_from_a_reward_model(tmp_path, tiny_recipe):
     path = tiny_recipe()
     say(tmp_path / "model" / "config.json", architectures=["LlamaForSequenceClassification"])
-    (finding,) = check_model(load_recipe(path))
+    (finding,) = check_model(*with_model(load_recipe(path)))
     assert (finding.level, finding.check) == ("error", "model")
     assert "has no head that writes text" in finding.text
     assert file_problems(tmp_path / "model") == []
@@ -124,7 +123,7 @@ def test_a_file_in_place_of_a_model_is_an_error_of_the_check(tiny_recipe, tmp_pa
     monkeypatch.chdir(tmp_path)
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_bytes(b"")
-    (finding,) = check_model(load_recipe(tiny_recipe(model_name_or_path=name)))
+    (finding,) = check_model(*with_model(load_recipe(tiny_recipe(model_name_or_path=name))))
     assert finding.level == "error"
     assert finding.text.startswith(f"`model_name_or_path`: {name} is a file. Name a model's folder")
     assert finding.text.endswith(f"`model_init_kwargs: {hint}`." if hint else "or a hub id.")

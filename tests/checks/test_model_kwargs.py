@@ -1,4 +1,5 @@
 import pytest
+from some_recipes import with_model
 
 from align.checks.model import check_model_kwargs
 from align.recipe.recipe import load_recipe
@@ -19,12 +20,12 @@ from align.recipe.recipe import load_recipe
     ],
 )
 def test_keys_of_loading_and_of_the_models_config_pass(tiny_recipe, keys):
-    assert check_model_kwargs(load_recipe(tiny_recipe(model_init_kwargs=keys))) == []
+    assert check_model_kwargs(*with_model(load_recipe(tiny_recipe(model_init_kwargs=keys)))) == []
 
 
 def test_other_keys_are_refused_with_a_suggestion(tiny_recipe):
     recipe = load_recipe(tiny_recipe(model_init_kwargs={"dtyp": "float32", "atention_dropout": 0.1, "zzz": 1}))
-    texts = [finding.text for finding in check_model_kwargs(recipe) if finding.level == "error"]
+    texts = [finding.text for finding in check_model_kwargs(*with_model(recipe)) if finding.level == "error"]
     assert len(texts) == 3
     assert "`model_init_kwargs.dtyp` is no setting of loading or of a model of type" in texts[0]
     assert "Did you mean 'dtype'?" in texts[0]
@@ -34,7 +35,7 @@ def test_other_keys_are_refused_with_a_suggestion(tiny_recipe):
 
 def test_of_a_model_that_is_elsewhere_unknown_keys_are_only_warned_of(tiny_recipe):
     recipe = load_recipe(tiny_recipe(model_name_or_path="owner/none", model_init_kwargs={"dtyp": 1, "dtype": "auto"}))
-    (finding,) = check_model_kwargs(recipe)
+    (finding,) = check_model_kwargs(*with_model(recipe))
     assert finding.level == "warning"
     assert "not on this machine" in finding.text
 
@@ -45,11 +46,11 @@ def test_of_a_model_that_is_elsewhere_unknown_keys_are_only_warned_of(tiny_recip
 def test_a_config_that_says_nothing_is_no_error(tiny_recipe, content):
     path = tiny_recipe(model_init_kwargs={"zzz": 1})
     (path.parent / "model" / "config.json").write_text(content)
-    (finding,) = check_model_kwargs(load_recipe(path))
+    (finding,) = check_model_kwargs(*with_model(load_recipe(path)))
     assert finding.level == "warning"
 
 
 @pytest.mark.parametrize("key", ["config", "state_dict", "output_loading_info"])
 def test_keys_for_programs_are_no_settings_of_a_recipe(tiny_recipe, key):
-    (finding,) = check_model_kwargs(load_recipe(tiny_recipe(model_init_kwargs={key: {}})))
+    (finding,) = check_model_kwargs(*with_model(load_recipe(tiny_recipe(model_init_kwargs={key: {}}))))
     assert (finding.level, f"`model_init_kwargs.{key}` is no setting" in finding.text) == ("error", True)

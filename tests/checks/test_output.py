@@ -4,6 +4,7 @@ import time
 
 import pytest
 from observed_table import write_chain_recipe
+from some_recipes import with_model
 
 from align.checks.launch import Launch
 from align.checks.memory import check_output, check_room
@@ -70,17 +71,17 @@ def test_a_file_in_the_place_of_the_folder_is_an_error(recipe, tmp_path):
     ],
 )
 def test_checkpoints_that_lie_together_are_counted(recipe, changes, count):
-    (finding,) = check_room(recipe(**changes), Launch())
+    (finding,) = check_room(*with_model(recipe(**changes)), Launch())
     assert (finding.level, finding.numbers["checkpoints"]) == ("ok", count)
     assert ("checkpoint" in finding.text) == (count != 0)
 
 
 @pytest.mark.parametrize(("free", "level"), [(2.5, "error"), (4.5, "warning"), (100.0, "ok")])
 def test_too_little_room_is_said_with_both_numbers(recipe, monkeypatch, free, level):
-    (finding,) = check_room(recipe(), Launch())
+    (finding,) = check_room(*with_model(recipe()), Launch())
     model, checkpoint = finding.numbers["model_bytes"], finding.numbers["checkpoint_bytes"]
     assert 2.9 < checkpoint / model < 3.1  # weights and two moments
     monkeypatch.setattr("align.checks.memory.free_bytes", lambda folder: int(free * model))
-    (finding,) = check_room(recipe(), Launch())
+    (finding,) = check_room(*with_model(recipe()), Launch())
     assert finding.level == level
     assert room.words(int(free * model)) in finding.text

@@ -3,10 +3,11 @@ from types import SimpleNamespace
 import pytest
 
 from align.checks.lengths import check_positions
+from align.models.model_files import ModelFiles
 
 LONG = {"rope_scaling": {"type": "longrope"}, "original_max_position_embeddings": 100, "max_position_embeddings": 1000}
 DYNAMIC = {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0}, "max_position_embeddings": 100}
-RECIPE = SimpleNamespace(model=SimpleNamespace(model_name_or_path="./model"))
+RECIPE = SimpleNamespace(model=SimpleNamespace(model_name_or_path="./model", chat_template_path=None), settings=None)
 
 
 @pytest.mark.parametrize(
@@ -22,7 +23,7 @@ RECIPE = SimpleNamespace(model=SimpleNamespace(model_name_or_path="./model"))
     ],
 )
 def test_rows_on_both_sides_of_the_length_are_told(monkeypatch, config, lengths, growth, remedy):
-    monkeypatch.setattr("align.checks.lengths.model_config", lambda name: config)
+    monkeypatch.setattr(ModelFiles, "config", config)
     found = check_positions(RECIPE, lengths, growth=growth)
     assert [each.level for each in found] == ["warning"] * (remedy is not None)
     assert all(remedy in each.text for each in found)

@@ -2,6 +2,7 @@ import shutil
 
 import pytest
 from http_answers import answering
+from some_recipes import with_model
 from tiny import tiny_model, tiny_tokenizer
 from transformers import AutoConfig
 from typer.testing import CliRunner
@@ -29,7 +30,7 @@ def check(tiny_recipe, answers, rows=(), **settings):
         recipe = load_recipe(
             tiny_recipe(vllm_server_port=port, vllm_server_host="127.0.0.1", **SERVER_MODE | settings)
         )
-        return check_vllm_server(recipe, rows)
+        return check_vllm_server(*with_model(recipe), rows)
 
 
 def problems(findings):
@@ -104,7 +105,7 @@ def test_a_server_that_is_not_there_can_be_started_with_a_line(tiny_recipe, with
     with answering({}) as port:
         pass
     recipe = load_recipe(tiny_recipe(vllm_server_host="127.0.0.1", vllm_server_port=port, **SERVER_MODE))
-    (finding,) = check_vllm_server(recipe, [])
+    (finding,) = check_vllm_server(*with_model(recipe), [])
     assert f"No vLLM server answers at http://127.0.0.1:{port}" in finding.text
     assert finding.fix.startswith("VLLM_SERVER_DEV_MODE=1 vllm serve ")
     assert f"""--port {port} --weight-transfer-config '{{"backend": "nccl"}}'""" in finding.fix
@@ -113,7 +114,7 @@ def test_a_server_that_is_not_there_can_be_started_with_a_line(tiny_recipe, with
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8000/v1", "http://127.0.0.1:8000/", "127.0.0.1:8000"])
 def test_an_address_with_which_trl_would_ask_for_ever_is_refused(tiny_recipe, with_gpu, url):
     recipe = load_recipe(tiny_recipe(vllm_server_base_url=url, **SERVER_MODE))
-    (finding,) = check_vllm_server(recipe, [])
+    (finding,) = check_vllm_server(*with_model(recipe), [])
     assert finding.text == f"`vllm_server_base_url` must be http://HOST:PORT without a path; got {url!r}."
 
 
@@ -162,7 +163,7 @@ def test_a_real_server_is_understood(tiny_recipe, with_gpu, tmp_path):
     with serve(folder, tmp_path / "log", max_length=512, flags=flags, VLLM_SERVER_DEV_MODE="1") as url:
         url = url.removesuffix("/v1")
         recipe = load_recipe(tiny_recipe(model_name_or_path=str(folder), vllm_server_base_url=url, **SERVER_MODE))
-        findings = check_vllm_server(recipe, [{"prompt": "text", "images": ["a.png"]}])
+        findings = check_vllm_server(*with_model(recipe), [{"prompt": "text", "images": ["a.png"]}])
         of_port = _check_server(int(url.rpartition(":")[2]))
     assert problems(findings) == []
     assert findings[0].numbers | {"url": ""} == {"url": "", "model": str(folder), "version": version, "window": 512}

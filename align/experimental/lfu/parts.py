@@ -1,17 +1,16 @@
 """What a run with LfU is checked for, keeps in memory, and puts on its card and page."""
 
-import json
 from collections.abc import Sequence
 
 from align.checks.finding import Finding
 from align.checks.launch import Launch
 from align.checks.memory import Footprint
-from align.checks.model import model_folder
 from align.data.training_data import TrainingData
 from align.experimental.lfu.rules import NO_DEEPSPEED, chosen_layers
 from align.methods.sft import data
 from align.methods.sft.data import Demonstration
 from align.methods.sft.report import REPORT as OF_SFT
+from align.models.model_files import ModelFiles
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
 from align.report.charts.panel import Panel
@@ -48,14 +47,11 @@ _ROUNDED = 0.9  # of the length that the step should have; what fp32 rounds is f
 def check(recipe: Recipe, found: TrainingData[Demonstration], rewards: Sequence[Reward]) -> list[Finding]:
     """Checks demonstrations as for SFT, and looks at what the step moves."""
     findings = data.check(recipe, found, rewards)
-    folder = model_folder(recipe.model.model_name_or_path)
-    if folder is not None and (file := folder / "config.json").is_file():
-        config = json.loads(file.read_text(encoding="utf-8"))
-        number = config.get("num_hidden_layers") or config.get("text_config", {}).get("num_hidden_layers")
+    if number := ModelFiles.of(recipe).config.get("num_hidden_layers"):
         try:
-            chosen_layers(recipe.settings.lfu_layers, number or 0)
+            chosen_layers(recipe.settings.lfu_layers, number)
         except ValueError as error:
-            findings += [Finding("error", "model", str(error))] if number else []
+            findings.append(Finding("error", "model", str(error)))
     if recipe.model.dtype in SHORT and recipe.settings.lfu_mode == "params" and not recipe.model.use_peft:
         text = (
             f"Weights in {recipe.model.dtype} cannot be moved by as little as `lfu_alpha` "

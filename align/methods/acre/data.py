@@ -9,7 +9,6 @@ from align.checks.finding import Finding
 from align.checks.images import check_images, check_letters
 from align.checks.lengths import check_lengths, leave_out_long
 from align.checks.rewards import check_rewards, spread, try_families
-from align.checks.tokenizer import load_tokenizer
 from align.checks.vllm_server import logprobs_mode, uses_server
 from align.data.prompt_rows import PromptRow
 from align.data.questions.multiple_choice import Question, QuestionReport, letter_balance, load_questions
@@ -19,6 +18,7 @@ from align.data.stored_items import MadeRows
 from align.data.training_data import Rows, TrainingData, load_training_data
 from align.errors import DataError
 from align.methods.rollouts import prompt_data
+from align.models.model_files import ModelFiles
 from align.models.vllm_server import ask_server, server_url
 from align.recipe.dataset import MultipleChoiceDatasetConfig
 from align.recipe.recipe import Recipe
@@ -126,7 +126,7 @@ def check_golds(recipe: Recipe, data: TrainingData[PromptRow]) -> list[Finding]:
             f"held against ({named}{' and more' if len(without) > 5 else ''}). Name the column: `gold_column`."
         )
         return [Finding("error", "families", text, {"without": len(without), "of": len(rows)})]
-    tokenizer = load_tokenizer(recipe)
+    tokenizer = ModelFiles.of(recipe).tokenizer
     golds = [known for row in spread(rows) if (known := gold_text(row, column)) is not None]
     if tokenizer is None or not golds:
         return []

@@ -11,7 +11,6 @@ from align.checks.counts import check_counts
 from align.checks.devices import list_gpus
 from align.checks.finding import Finding
 from align.checks.memory import Footprint
-from align.checks.tokenizer import PromptTokenizer, load_tokenizer
 from align.data.pairs.pairwise import pairwise_prompt
 from align.data.pairs.reward_pairs import (
     CAUSAL,
@@ -43,6 +42,8 @@ from align.methods.pairs.checks import (
     spread,
     word_equal,
 )
+from align.models.model_files import ModelFiles
+from align.models.prompt_tokenizer import PromptTokenizer
 from align.recipe.dataset import RewardPairDatasetConfig
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
@@ -223,7 +224,7 @@ def footprint(recipe: Recipe) -> Footprint:
 
 def check_reward_lengths(recipe: Recipe, pairs: Sequence[RewardPair]) -> list[Finding]:
     """Tokenises pairs as the trainer does and counts those that it drops."""
-    tokenizer = load_tokenizer(recipe)
+    tokenizer = ModelFiles.of(recipe).tokenizer
     if tokenizer is None:
         text = f"{recipe.model.model_name_or_path!r} has no tokenizer.json on this machine; lengths are unknown."
         return [Finding("warning", "lengths", text)]

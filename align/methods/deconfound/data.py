@@ -13,7 +13,6 @@ from align.checks.finding import Finding
 from align.checks.launch import Launch
 from align.checks.lengths import check_positions, context_window
 from align.checks.memory import Footprint, activations
-from align.checks.tokenizer import load_tokenizer
 from align.data.mixing import Share, join_reports, mix_rows
 from align.data.tables.observation_adapters import OBSERVATION_ADAPTERS
 from align.data.tables.observations import (
@@ -37,6 +36,7 @@ from align.methods.deconfound.correction.fitting import (
     num_unknown_groups,
 )
 from align.methods.deconfound.dataset import ObservationDatasetConfig
+from align.models.model_files import ModelFiles
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
 from rewards.correction import Correction
@@ -193,7 +193,7 @@ def _prefixes(rows: Observations) -> tuple[list[str], str]:
 
 def _check_lengths(recipe: Recipe, rows: Sequence[dict[str, Any]]) -> list[Finding]:
     """Tokenises texts as the trainer does and counts those that it leaves out."""
-    tokenizer = load_tokenizer(recipe)
+    tokenizer = ModelFiles.of(recipe).tokenizer
     if tokenizer is None:
         text = f"{recipe.model.model_name_or_path!r} has no tokenizer.json on this machine; lengths are unknown."
         return [Finding("warning", "lengths", text)]

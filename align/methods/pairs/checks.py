@@ -13,8 +13,6 @@ from align.checks.finding import Finding, Level
 from align.checks.launch import Launch
 from align.checks.lengths import check_positions, context_window, place_images
 from align.checks.memory import activations
-from align.checks.model import model_folder
-from align.checks.tokenizer import PromptTokenizer, load_tokenizer
 from align.data.pairs.marks import MarkRule, Marks, TokenizedResponse, count_shared, decide_marks, marked_texts
 from align.data.pairs.pair import Pair
 from align.data.pairs.preferences import PreferencePair, pair_to_row
@@ -22,6 +20,8 @@ from align.data.pairs.spans import Span
 from align.data.problems import shorten
 from align.data.stored_items import Picked, map_parts, values_of
 from align.data.template_settings import template_settings
+from align.models.model_files import ModelFiles
+from align.models.prompt_tokenizer import PromptTokenizer
 from align.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -53,13 +53,17 @@ def tokenize_here(
     recipe: Recipe, pairs: Sequence[PreferencePair], image_tokens: Mapping[str, int] | None = None
 ) -> tuple[Tokenised, list[Finding]]:
     """Tokenises pairs that are all texts or all messages, or says why it cannot be done here or at all."""
-    model, tokenizer = recipe.model.model_name_or_path, load_tokenizer(recipe)
-    if tokenizer is None and model_folder(model) is None:
-        text = f"The tokenizer of {model!r} is not on this machine; lengths are unknown and shares are of characters."
+    model = ModelFiles.of(recipe)
+    tokenizer = model.tokenizer
+    if tokenizer is None and model.folder is None:
+        text = (
+            f"The tokenizer of {model.name!r} is not on this machine; lengths are unknown and shares are of "
+            "characters."
+        )
         return [], [Finding("warning", "lengths", text)]
     if tokenizer is None:
         level: Level = "warning" if recipe.settings.spans == "whole" else "error"
-        return [], [Finding(level, "spans", NO_FAST_TOKENIZER.format(model=model))]
+        return [], [Finding(level, "spans", NO_FAST_TOKENIZER.format(model=model.name))]
     if problems := check_template(recipe, tokenizer, pairs):
         return [], problems
     try:

@@ -9,7 +9,6 @@ from align.checks.counts import check_counts, name_rows
 from align.checks.finding import Finding, Level
 from align.checks.images import check_images
 from align.checks.memory import Footprint
-from align.checks.model import model_folder
 from align.data.conversations import message_form
 from align.data.files import find_split
 from align.data.media.images import open_image
@@ -34,6 +33,7 @@ from align.methods.pairs.checks import (
     usable_pairs,
     word_equal,
 )
+from align.models.model_files import ModelFiles
 from align.recipe.dataset import PreferenceDatasetConfig
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
@@ -115,9 +115,7 @@ def try_rows(recipe: Recipe, rows: Rows) -> list[Finding]:
     picked: dict[Any, tuple[int, dict[str, Any]]] = {}
     for index, row in enumerate(rows):
         picked.setdefault((bool(row["images"]), message_form(row["prompt"])), (index, row))
-    processor = processing_class(recipe) or AutoProcessor.from_pretrained(
-        model_folder(recipe.model.model_name_or_path)
-    )
+    processor = processing_class(recipe) or AutoProcessor.from_pretrained(ModelFiles.of(recipe).folder)
     rule = MarkRule.read(recipe.settings)._replace(max_length=None)  # no image needs to be opened
     marker = VisionMarker(processor, rule, "train", ImageTokens(processor))
     try:

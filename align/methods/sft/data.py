@@ -18,7 +18,6 @@ from align.checks.finding import Finding
 from align.checks.launch import Launch
 from align.checks.lengths import AUDITED, check_positions, context_window
 from align.checks.memory import Footprint, activations
-from align.checks.tokenizer import PromptTokenizer, load_tokenizer, read_chat_template
 from align.data.columns import Columns
 from align.data.conversations import (
     MESSAGES,
@@ -39,6 +38,8 @@ from align.data.texts import is_blank
 from align.data.training_data import Rows, TrainingData, load_training_data
 from align.errors import DataError
 from align.methods.sft.rules import DemonstrationDatasetConfig
+from align.models.model_files import ModelFiles
+from align.models.prompt_tokenizer import PromptTokenizer
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
 
@@ -247,7 +248,7 @@ def _check_learnt_part(recipe: Recipe, item: Demonstration) -> list[Finding]:
         remedy = "`completion_only_loss: true` needs `prompt` and `completion`. Write the rows so"
     if remedy is not None:
         return [Finding("error", "data", f"The rows are {item.form}, and {remedy}, or remove it.")]
-    template = read_chat_template(recipe.model.chat_template_path or recipe.model.model_name_or_path)
+    template = ModelFiles.of(recipe).chat_template
     if not recipe.settings.assistant_only_loss or template is None or marks_answers(template):
         return []
     text = (
@@ -314,7 +315,7 @@ PACKED_TOGETHER = 1_000  # rows, of `Dataset.map`
 
 def check_demonstration_lengths(recipe: Recipe, rows: Sequence[TrainedRow]) -> list[Finding]:
     """Tokenises demonstrations, the longest first, and compares them with `max_length` and the model's window."""
-    tokenizer = load_tokenizer(recipe)
+    tokenizer = ModelFiles.of(recipe).tokenizer
     if tokenizer is None:
         text = f"The tokenizer of {recipe.model.model_name_or_path!r} is not on this machine; lengths are unknown."
         return [Finding("warning", "lengths", text)]

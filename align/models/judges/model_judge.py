@@ -11,7 +11,7 @@ from typing import Any
 
 from align.errors import UserError
 from align.models.judges.asked_model import AskedModel, Estimate, Prices
-from align.models.pretrained import pickled_weights
+from align.models.model_files import pickled_weights
 from align.models.samplers.sampler import CHARACTERS_PER_TOKEN, Answer, Failure
 from rewards.reading.responses import Completion, completion_text
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from align.errors import UserError
 from align.models.checkpoint import find_checkpoint
 from align.models.merging.parents import Parents, shapes
-from align.models.model_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS
-from align.models.reading import read_object, reading_model
+from align.models.model_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, read_object
+from align.models.reading import reading_model
 from rewards.extras import missing
 
 MERGED_FILE = "merged.json"  # in a merged model's folder: of what, and how

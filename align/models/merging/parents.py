@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from align.errors import UserError
 from align.models.checkpoint import Checkpoint, find_checkpoint, load_tokenizer
-from align.models.model_files import ADAPTER_CONFIG
-from align.models.pretrained import refuse_pickled_weights, weight_files
-from align.models.reading import read_object, reading_model
+from align.models.model_files import ADAPTER_CONFIG, read_object, weight_files
+from align.models.pretrained import refuse_pickled_weights
+from align.models.reading import reading_model
 
 # What may differ: how a checkpoint was saved, and where a response ends.
 _MAY_DIFFER = ("dtype", "torch_dtype", "transformers_version", "use_cache", "architectures", "_name_or_path",

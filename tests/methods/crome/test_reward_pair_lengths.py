@@ -4,9 +4,9 @@ import pytest
 from pair_recipe import as_messages, drop_case, fact_pairs, sourced_pairs, write_reward_recipe
 
 from align.checks.launch import Launch
-from align.checks.tokenizer import load_tokenizer
 from align.methods.crome.data import check as check_data
 from align.methods.crome.data import count_tokens, load
+from align.models.model_files import ModelFiles
 from align.recipe.recipe import load_recipe
 from align.services.prepared import prepare
 
@@ -63,7 +63,7 @@ def test_lengths_and_what_is_dropped_are_those_of_the_trainer(recipe, messages, 
     found = recipe(rows, max_length=None, **settings)
     checked = prepare(found, Launch())
     trained = build_trainer(found, checked.data, checked.rewards).train_dataset
-    lengths = count_tokens(found, load_tokenizer(found), checked.data.items)
+    lengths = count_tokens(found, ModelFiles.of(found).tokenizer, checked.data.items)
     assert lengths == [max(len(row["chosen_ids"]), len(row["rejected_ids"])) for row in trained]
 
     found = recipe(rows, max_length=sorted(lengths)[-2] - 1, **settings)

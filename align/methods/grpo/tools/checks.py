@@ -9,9 +9,7 @@ import psutil
 
 from align.checks.finding import Finding
 from align.checks.lengths import context_window
-from align.checks.model import model_folder
 from align.checks.rewards import is_first_process
-from align.checks.tokenizer import read_chat_template
 from align.data.prompt_rows import PromptRow
 from align.data.training_data import TrainingData
 from align.methods.grpo.tools.guarded import (
@@ -25,6 +23,7 @@ from align.methods.grpo.tools.guarded import (
 from align.methods.grpo.tools.named import Spec, find_tool, named_by, tool_methods
 from align.methods.grpo.tools.served import MAKE, Loaded, ServedEnvironment, ServedTools
 from align.methods.rollouts import prompt_data
+from align.models.model_files import ModelFiles
 from align.recipe.problems import one_line, shown
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
@@ -41,21 +40,23 @@ def check_template(recipe: Recipe, tools: Sequence[Callable[..., Any]], rows: Ro
     """Renders a conversation with tools, as TRL will, and measures the longest prompts."""
     from transformers import AutoTokenizer
 
-    model = recipe.model.model_name_or_path
-    folder = model_folder(model)
-    if folder is None:
-        text = f"The tokenizer of {model!r} is not on this machine; whether it knows tools is seen when it is loaded."
+    model = ModelFiles.of(recipe)
+    if model.folder is None:
+        text = (
+            f"The tokenizer of {model.name!r} is not on this machine; "
+            "whether it knows tools is seen when it is loaded."
+        )
         return [Finding("warning", "tools", text)]
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(model.folder)
         if recipe.model.chat_template_path is not None:
-            tokenizer.chat_template = read_chat_template(recipe.model.chat_template_path)
+            tokenizer.chat_template = model.chat_template
         problem = _problem(tokenizer, tools)
         if not problem:
             return [_check_window(recipe, tokenizer, tools, rows)]
     except Exception as error:  # whatever a template raises
         problem = f"fails on a conversation with tools: {one_line(error)}"
-    return [Finding("error", "tools", f"The chat template of {model} {problem}. {REMEDY}")]
+    return [Finding("error", "tools", f"The chat template of {model.name} {problem}. {REMEDY}")]
 
 
 def _problem(tokenizer: Any, tools: Sequence[Callable[..., Any]]) -> str:
