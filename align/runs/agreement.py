@@ -1,23 +1,33 @@
 """What all processes of a run must agree on before it starts: the checkpoint, and the data."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from align.console import say
 from align.errors import RunFolderError
 from align.recipe.recipe import Recipe
-from align.runs.checkpoints import MANIFEST, damage, read_manifest
+from align.runs.checkpoints import Manifest, damage
 from align.runs.folder import check_same_data
-from align.runs.owner import token_in
+from align.runs.owner import owned, token_in
 from align.runs.peers import Peers
 from align.runs.readings import changes, check_same_base, read_before, read_now
 from align.runs.stages import Stage, ToDo, plan_stages
 
 
-def sees_main_folder(recipe: Recipe, token: str) -> bool:
-    """Says whether this process looks into the same run folder as the main one, which left its token there."""
-    return token_in(recipe.folder) == token
+def own_folders(peers: Peers, recipe: Recipe, held: ExitStack) -> bool:
+    """Holds the folders of the runs, on each host its own, and says whether all processes look into the same ones."""
+
+    def own() -> str:
+        tokens = [held.enter_context(owned(each.folder)) for each in (recipe, recipe.then) if each is not None]
+        return tokens[0]
+
+    token = peers.from_main("owner", own)
+    is_shared = all(peers.gather("shared", token_in(recipe.folder) == token))
+    if not is_shared and peers.is_local_main and peers.rank:
+        own()
+    return is_shared
 
 
 def agree_on_stages(peers: Peers, recipe: Recipe, resume: str | None, is_shared: bool, sharding: str) -> list[Stage]:
@@ -61,11 +71,11 @@ def agree_on_readings(peers: Peers, stage: Stage, number: int, *, allow_changed:
     """Makes sure that a run goes on with its base model; returns what else is another one by now."""
 
     def compare() -> list[str]:
-        before = read_before(stage.checkpoint)
-        if stage.checkpoint is None or not before:
+        before = read_before(stage)
+        if not before:
             return []
-        last, now = before[-1], read_now(stage.recipe, stage.checkpoint)
-        check_same_base(stage.recipe, stage.checkpoint, last, now, allow_changed=allow_changed)
+        last, now = before[-1], read_now(stage)
+        check_same_base(stage, last, now, allow_changed=allow_changed)
         return [] if stage.todo is ToDo.END else list(changes([last, now]))
 
     changed: list[str] = peers.from_main(f"readings/{number}", compare)
@@ -74,19 +84,21 @@ def agree_on_readings(peers: Peers, stage: Stage, number: int, *, allow_changed:
 
 def _packed(stage: Stage, recipe: Recipe) -> list[Any]:
     passed_over = [[str(path), wrong] for path, wrong in stage.passed_over]
-    return [stage.recipe is recipe.then, str(stage.checkpoint or ""), stage.todo.value, passed_over]
+    manifest = stage.manifest and stage.manifest.model_dump()
+    return [stage.recipe is recipe.then, str(stage.checkpoint or ""), stage.todo.value, passed_over, manifest]
 
 
 def _unpacked(packed: list[Any], recipe: Recipe) -> Stage:
-    is_second, checkpoint, todo, passed_over = packed
+    is_second, checkpoint, todo, passed_over, manifest = packed
     of_stage = recipe.then if is_second and recipe.then is not None else recipe
     over = tuple((Path(path), wrong) for path, wrong in passed_over)
-    return Stage(of_stage, Path(checkpoint) if checkpoint else None, ToDo(todo), over)
+    noted = manifest and Manifest.model_validate(manifest)
+    return Stage(of_stage, Path(checkpoint) if checkpoint else None, ToDo(todo), over, noted)
 
 
 def _require_same_launch(stage: Stage, processes: int, sharding: str) -> None:
     """Refuses a checkpoint that was written in a way in which this launch cannot read it."""
-    manifest = read_manifest(stage.checkpoint / MANIFEST) if stage.checkpoint else None
+    manifest = stage.manifest
     if manifest is None or stage.todo is ToDo.END:
         return
     if manifest.sharding != sharding:

@@ -94,10 +94,26 @@ def damage(checkpoint: Path, *, hashed: bool = True) -> str | None:
     return None
 
 
+def read_resumable(checkpoint: Path) -> Manifest | str:
+    """Reads the note of a whole checkpoint, or says why a run cannot go on from it."""
+    wrong = damage(checkpoint)
+    manifest = read_manifest(checkpoint / MANIFEST) if wrong is None else None
+    if manifest is None:
+        return wrong or f"{MANIFEST} is damaged"
+    if not manifest.resumable:
+        return "it holds no optimizer, because the run was made with `save_only_model: true`"
+    return manifest
+
+
 def list_checkpoints(folder: Path) -> list[Path]:
     """Lists the checkpoints of a run folder, whole or not, newest first."""
     numbered = [path for path in folder.glob("checkpoint-*") if re.fullmatch("checkpoint-[0-9]+", path.name)]
     return sorted(numbered, key=step_of, reverse=True)
+
+
+def whole_checkpoints(folder: Path) -> list[Path]:
+    """Lists the checkpoints of a run folder that are whole by the sizes of their files, newest first."""
+    return [path for path in list_checkpoints(folder) if damage(path, hashed=False) is None]
 
 
 def step_of(checkpoint: Path) -> int:

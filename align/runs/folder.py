@@ -41,11 +41,11 @@ _WORKERS = {"dataloader_num_workers", "dataloader_prefetch_factor"}
 _DATA_FILES = ("dataset.path", "dataset.eval_path", "dataset.mix", "dataset.unlabelled_path")  # whose SHA-256 is noted
 
 
-def check_same_run(folder: Path, resolved: Mapping[str, Any]) -> None:
-    """Refuses to continue a run under another recipe; what is written counts like the same default."""
+def check_same_run(folder: Path, resolved: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Refuses to continue a run under another recipe, and returns that; what is written counts like the default."""
     saved = saved_recipe(folder)
     if saved is None:
-        return
+        return None
     method = resolved["method"]
     before, now = _in_force(method, saved), _in_force(method, mask(resolved))
     may_change = MAY_CHANGE if now.get("dataset.streaming") else MAY_CHANGE | _WORKERS
@@ -58,6 +58,7 @@ def check_same_run(folder: Path, resolved: Mapping[str, Any]) -> None:
             f"{folder} was run with `{key}: {old}`, now it is `{new}`. Resume with the old value, or start a new run "
             f"with another `--output_dir`."
         )
+    return saved
 
 
 def _in_force(method: str, recipe: Mapping[str, Any]) -> dict[str, Any]:

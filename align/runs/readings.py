@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from align.errors import RunFolderError
 from align.recipe.recipe import Recipe
-from align.runs.checkpoints import MANIFEST, read_manifest
 from align.runs.folder import MAY_CHANGE, noted
+from align.runs.stages import Stage
 from align.whole_files import by_name, sha256_of
 
 ENTRY = "read"  # of the note beside the versions
@@ -26,20 +26,17 @@ class Reading(NamedTuple):
     digests: dict[str, str]
 
 
-def read_now(recipe: Recipe, checkpoint: Path | None) -> Reading:
-    """Digests what a recipe names, as it is now, from the step of a checkpoint on; None is the beginning."""
-    manifest = read_manifest(checkpoint / MANIFEST) if checkpoint else None
-    digests = {name: _digest(path) for name, path in _named(recipe).items()}
-    return Reading(manifest.step if manifest else 0, digests)
+def read_now(stage: Stage) -> Reading:
+    """Digests what a recipe names, as it is now, from the step on that the run goes on from."""
+    return Reading(stage.step, {name: _digest(path) for name, path in _named(stage.recipe).items()})
 
 
-def read_before(checkpoint: Path | None) -> list[Reading]:
+def read_before(stage: Stage) -> list[Reading]:
     """Lists what was read up to a checkpoint; empty for the beginning, and where the run noted nothing."""
-    manifest = read_manifest(checkpoint / MANIFEST) if checkpoint else None
-    if checkpoint is None or manifest is None:
+    if stage.checkpoint is None:
         return []
     # What counts from this step on, or from a later one, is not in the checkpoint.
-    return [each for each in noted_readings(checkpoint.resolve().parent) if each.step < manifest.step]
+    return [each for each in noted_readings(stage.checkpoint.resolve().parent) if each.step < stage.step]
 
 
 def noted_readings(folder: Path) -> list[Reading]:
@@ -47,9 +44,9 @@ def noted_readings(folder: Path) -> list[Reading]:
     return noted(folder, ENTRY, _parse) or []
 
 
-def readings_note(recipe: Recipe, checkpoint: Path | None, data: Mapping[str, str]) -> dict[str, Any]:
+def readings_note(stage: Stage, data: Mapping[str, str]) -> dict[str, Any]:
     """Makes the entry beside the versions: what was read up to a checkpoint, and what is read now if it is another."""
-    before, now = read_before(checkpoint), read_now(recipe, checkpoint)
+    before, now = read_before(stage), read_now(stage)
     now = now._replace(digests={**now.digests, **data})
     readings = before if before and before[-1].digests == now.digests else [*before, now]
     return {ENTRY: [each._asdict() for each in readings]}
@@ -69,11 +66,11 @@ def changes(readings: Sequence[Reading]) -> Iterator[str]:
             )
 
 
-def check_same_base(recipe: Recipe, checkpoint: Path, before: Reading, now: Reading, *, allow_changed: bool) -> None:
+def check_same_base(stage: Stage, before: Reading, now: Reading, *, allow_changed: bool) -> None:
     """Refuses to go on with another base model where what a checkpoint holds depends on it."""
-    base, depends = _base(recipe), _depends_on_base(recipe)
-    name = next((name for name, path in _named(recipe).items() if path == base), None)
-    if allow_changed or depends is None or name not in _differing(before, now):
+    base, depends, checkpoint = _base(stage.recipe), _depends_on_base(stage.recipe), stage.checkpoint
+    name = next((name for name, path in _named(stage.recipe).items() if path == base), None)
+    if allow_changed or depends is None or checkpoint is None or name not in _differing(before, now):
         return
     raise RunFolderError(
         f"{checkpoint.resolve().parent} was trained on another model: {base} (fingerprint "

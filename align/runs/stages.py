@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from align.errors import RunFolderError
 from align.recipe.recipe import Recipe
-from align.runs.checkpoints import MANIFEST, damage, list_checkpoints, read_manifest, step_of
+from align.runs.checkpoints import MANIFEST, Manifest, list_checkpoints, read_resumable, step_of, whole_checkpoints
 from align.runs.folder import FINISHED_FILE, RECIPE_FILE, check_same_run, saved_recipe
 from align.runs.owner import LOCK, require_folder
 
@@ -21,6 +21,7 @@ class Start(NamedTuple):
 
     checkpoint: Path | None
     passed_over: tuple[tuple[Path, str], ...] = ()
+    manifest: Manifest | None = None  # of the checkpoint
 
 
 class ToDo(StrEnum):
@@ -38,11 +39,17 @@ class Stage(NamedTuple):
     checkpoint: Path | None
     todo: ToDo = ToDo.TRAINING
     passed_over: tuple[tuple[Path, str], ...] = ()
+    manifest: Manifest | None = None  # of the checkpoint
 
     @property
     def folder(self) -> Path:
         """Where it goes."""
         return self.recipe.folder
+
+    @property
+    def step(self) -> int:
+        """The steps that are made."""
+        return self.manifest.step if self.manifest is not None else 0
 
 
 def plan_stages(recipe: Recipe, resume: str | None) -> list[Stage]:
@@ -54,7 +61,7 @@ def plan_stages(recipe: Recipe, resume: str | None) -> list[Stage]:
     if resume is None:
         return [_stage(recipe, None), _stage(second, None)]
     of_second = resume != "auto" and then.resolve() in Path(resume).resolve().parents
-    if is_finished(recipe) and (resume == "auto" or of_second):
+    if is_finished(recipe, saved_recipe(first)) and (resume == "auto" or of_second):
         check_same_run(first, recipe.resolved)
         return [Stage(recipe, None, ToDo.NOTHING), _stage(second, resume)]
     if of_second or (then.is_dir() and any(then.glob("[!.]*"))):
@@ -65,60 +72,55 @@ def plan_stages(recipe: Recipe, resume: str | None) -> list[Stage]:
     return [_stage(recipe, resume), _stage(second, None)]
 
 
-def is_finished(recipe: Recipe) -> bool:
-    """Says whether a run of this length was made to its end."""
-    folder = recipe.folder
-    if not (folder / FINISHED_FILE).is_file():
-        return False
-    saved = saved_recipe(folder)
+def is_finished(recipe: Recipe, saved: Mapping[str, Any] | None) -> bool:
+    """Says whether a run of this length was made to its end, by the recipe that its folder was run with."""
+    return (recipe.folder / FINISHED_FILE).is_file() and _has_length(recipe, saved)
+
+
+def _has_length(recipe: Recipe, saved: Mapping[str, Any] | None) -> bool:
     return saved is not None and all(saved.get(name) == recipe.resolved.get(name) for name in LENGTH)
 
 
 def _stage(recipe: Recipe, resume: str | None) -> Stage:
     folder = recipe.folder
     if resume is not None and folder.is_dir():
-        check_same_run(folder, recipe.resolved)
-        if resume == "auto" and is_finished(recipe):
+        saved = check_same_run(folder, recipe.resolved)
+        if resume == "auto" and is_finished(recipe, saved):
             return Stage(recipe, None, ToDo.NOTHING)
-    start = find_start(folder, resume)
-    if start.checkpoint is not None:  # which may be another run's
-        check_same_run(start.checkpoint.resolve().parent, recipe.resolved)
-    todo = ToDo.END if _is_at_end(recipe, start) and not _is_unevaluated(recipe, start) else ToDo.TRAINING
-    return Stage(recipe, start.checkpoint, todo, start.passed_over)
+    start, todo = find_start(folder, resume), ToDo.TRAINING
+    if start.checkpoint is not None and start.manifest is not None:
+        saved = check_same_run(start.checkpoint.resolve().parent, recipe.resolved)  # which may be another run's
+        is_at_end = _is_at_end(recipe, start.checkpoint, start.manifest, saved)
+        todo = ToDo.END if is_at_end and not _is_unevaluated(recipe, start.checkpoint) else todo
+    return Stage(recipe, start.checkpoint, todo, start.passed_over, start.manifest)
 
 
-def _is_at_end(recipe: Recipe, start: Start) -> bool:
+def _is_at_end(recipe: Recipe, checkpoint: Path, manifest: Manifest, saved: Mapping[str, Any] | None) -> bool:
     """Says whether a checkpoint was written after the last step."""
-    manifest = start.checkpoint and read_manifest(start.checkpoint / MANIFEST)
-    if not manifest:
-        return False
     steps, passes = int(recipe.settings.max_steps), float(recipe.settings.num_train_epochs)
     if steps > 0:
         if manifest.step > steps:
-            raise _too_far(start, f"{manifest.step} steps", f"max_steps: {steps}")
+            raise _too_far(checkpoint, f"{manifest.step} steps", f"max_steps: {steps}")
         return manifest.step == steps
     if manifest.epoch < passes - _ROUNDING:
         return False  # also where the new length is saved already, by a run that was killed before it saved a step
-    saved = saved_recipe(start.checkpoint.resolve().parent) if start.checkpoint else None
-    if saved and all(saved.get(name) == recipe.resolved.get(name) for name in LENGTH):
+    if _has_length(recipe, saved):
         return manifest.step >= manifest.max_steps  # a part of a pass may end before its last step
     if manifest.epoch * (1 - 1 / manifest.step) >= passes - _ROUNDING:  # so was the step before
-        raise _too_far(start, f"{manifest.epoch:g} passes", f"num_train_epochs: {passes:g}")
+        raise _too_far(checkpoint, f"{manifest.epoch:g} passes", f"num_train_epochs: {passes:g}")
     return True
 
 
-def _too_far(start: Start, made: str, asked: str) -> RunFolderError:
+def _too_far(checkpoint: Path, made: str, asked: str) -> RunFolderError:
     return RunFolderError(
-        f"{start.checkpoint} was written after {made}, and `{asked}` asks for fewer. Ask for more, or go on from an "
+        f"{checkpoint} was written after {made}, and `{asked}` asks for fewer. Ask for more, or go on from an "
         "earlier checkpoint with `--resume PATH`."
     )
 
 
-def _is_unevaluated(recipe: Recipe, start: Start) -> bool:
+def _is_unevaluated(recipe: Recipe, checkpoint: Path) -> bool:
     """Says whether a run ended between the save of its last step and the evaluation that was due after it."""
-    if start.checkpoint is None:
-        return False
-    state = json.loads((start.checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
     epoch = state.get("epoch") or 0.0
     return lacks_evaluation(recipe.settings, state.get("log_history", []), state["global_step"], epoch)
 
@@ -155,15 +157,15 @@ def find_start(folder: Path, resume: str | None) -> Start:
 def _newest(folder: Path) -> Start:
     passed_over: list[tuple[Path, str]] = []
     for checkpoint in list_checkpoints(folder):
-        wrong = damage(checkpoint) or _not_resumable(checkpoint)
-        if wrong is None:
-            return Start(checkpoint, tuple(passed_over))
-        passed_over.append((checkpoint, wrong))
+        found = read_resumable(checkpoint)
+        if isinstance(found, Manifest):
+            return Start(checkpoint, tuple(passed_over), found)
+        passed_over.append((checkpoint, found))
     written_to_end = [(path, wrong) for path, wrong in passed_over if (path / MANIFEST).exists()]
     if written_to_end:
-        found = "; ".join(f"{path.name}: {wrong}" for path, wrong in written_to_end)
+        named = "; ".join(f"{path.name}: {wrong}" for path, wrong in written_to_end)
         raise RunFolderError(
-            f"No checkpoint in {folder} can be gone on from ({found}). Restore the files, or start anew with "
+            f"No checkpoint in {folder} can be gone on from ({named}). Restore the files, or start anew with "
             f"`--output_dir {folder}-2`. Nothing was written."
         )
     if (folder / FINISHED_FILE).is_file():
@@ -175,23 +177,17 @@ def _newest(folder: Path) -> Start:
 
 
 def _named(folder: Path, checkpoint: Path) -> Start:
-    wrong = damage(checkpoint) or _not_resumable(checkpoint)
-    manifest = read_manifest(checkpoint / MANIFEST)
-    if wrong is None and manifest is not None:  # else `auto` would go on from those of the time before
+    found = read_resumable(checkpoint)
+    if isinstance(
+        found, Manifest
+    ):  # newer ones are passed over, else `auto` would go on from those of the time before
         why = f"it is newer than {checkpoint.name}, from which the run goes on"
-        newer = [path for path in list_checkpoints(folder) if step_of(path) > manifest.step]
-        return Start(checkpoint, tuple((path, why) for path in newer))
-    whole = [path.name for path in list_checkpoints(folder) if damage(path, hashed=False) is None]
+        newer = [path for path in list_checkpoints(folder) if step_of(path) > found.step]
+        return Start(checkpoint, tuple((path, why) for path in newer), found)
+    whole = [path.name for path in whole_checkpoints(folder)]
     raise RunFolderError(
-        f"{checkpoint} cannot be gone on from: {wrong}. Checkpoints in {folder}: {', '.join(whole[::-1]) or 'none'}."
+        f"{checkpoint} cannot be gone on from: {found}. Checkpoints in {folder}: {', '.join(whole[::-1]) or 'none'}."
     )
-
-
-def _not_resumable(checkpoint: Path) -> str | None:
-    manifest = read_manifest(checkpoint / MANIFEST)
-    if manifest is None or manifest.resumable:
-        return None
-    return "it holds no optimizer, because the run was made with `save_only_model: true`"
 
 
 def _is_empty(folder: Path) -> bool:
@@ -203,7 +199,7 @@ def _is_empty(folder: Path) -> bool:
 
 def _is_used(folder: Path) -> RunFolderError:
     new = f"hoose a new folder with `--output_dir {folder}-2`"
-    whole = [path.name for path in list_checkpoints(folder) if damage(path, hashed=False) is None]
+    whole = [path.name for path in whole_checkpoints(folder)]
     if whole and (folder / FINISHED_FILE).is_file():
         text = (
             f"{folder} already holds a finished run, up to {whole[0]}. Train it on with `--resume auto` and more "

@@ -20,7 +20,7 @@ from align.models.hub import full_repository, is_pushed, refusal, repository
 from align.models.model_files import ModelFiles
 from align.recipe.problems import one_line
 from align.recipe.recipe import Recipe
-from align.runs.checkpoints import MANIFEST, copy_model, damage, list_checkpoints, read_manifest
+from align.runs.checkpoints import copy_model, damage, whole_checkpoints
 from align.runs.folder import record_checks, record_end, record_run, set_log_aside
 from align.runs.in_force import unwritten
 from align.runs.progress import record_start
@@ -51,8 +51,7 @@ def _train(stage: Stage, run: Prepared, seconds: float | None, is_shared: bool) 
         if state.is_local_main_process if not is_shared else state.is_main_process:
             copy_model(_with_model(stage.checkpoint, stage.recipe), stage.folder)
         if state.is_main_process:
-            manifest = read_manifest(stage.checkpoint / MANIFEST)
-            _finish(stage, run, manifest.step if manifest else 0)
+            _finish(stage, run, stage.step)
         state.wait_for_everyone()
         return True
     began = time.monotonic()
@@ -100,7 +99,7 @@ def _build(stage: Stage, run: Prepared) -> Any:
         for path, _ in stage.passed_over:
             os.replace(path, _free_name(path))
         prints = data.fingerprints
-        facts = {"data": prints} | readings_note(recipe, stage.checkpoint, prints)
+        facts = {"data": prints} | readings_note(stage, prints)
         record_run(folder, recipe.resolved, facts, unwritten(recipe, trainer.args))
         record_checks(folder, [finding.without_samples() for finding in run.findings])
         if sample_pairs := recipe.record.part("sample_pairs"):
@@ -226,7 +225,7 @@ def _end_named(trainer: Any, folder: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        whole = [path.name for path in list_checkpoints(folder) if read_manifest(path / MANIFEST)]
+        whole = [path.name for path in whole_checkpoints(folder)]
         kept = f"{whole[0]} is kept. {_how_it_goes_on(trainer.args)}" if whole else "There is no checkpoint yet."
         say(f"Ended in step {trainer.state.global_step + 1}. {kept}")
         raise
@@ -251,9 +250,8 @@ def _room_named(folder: Path) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        checkpoints, free = list_checkpoints(folder), free_bytes(folder)
+        whole, free = whole_checkpoints(folder), free_bytes(folder)
         text = f"{type(error).__name__} {error}"
-        whole = [path for path in checkpoints if read_manifest(path / MANIFEST)]
         names = [path.name for path in whole]
         if free <= 2**20 or any(word in text for word in _FULL):
             needed = max(map(size_of, whole), default=0)

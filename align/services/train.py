@@ -25,9 +25,8 @@ from align.models.model_files import most_parameters
 from align.models.rewards import find_model
 from align.recipe.problems import shown
 from align.recipe.recipe import Recipe, load_recipe
-from align.runs.agreement import agree_on_data, agree_on_readings, agree_on_stages, sees_main_folder
+from align.runs.agreement import agree_on_data, agree_on_readings, agree_on_stages, own_folders
 from align.runs.folder import record_push, was_pushed
-from align.runs.owner import owned
 from align.runs.peers import Peers, joined
 from align.runs.stages import Stage, ToDo
 from align.services.findings import print_findings
@@ -114,10 +113,7 @@ def run(
     seconds = read_seconds(time_limit, "--time_limit") if time_limit else None
     recipe = load_recipe(find_recipe(name), overrides, settings)
     with joined() as peers, ExitStack() as held:
-        token = peers.from_main("owner", lambda: _own(recipe, held))
-        is_shared = all(peers.gather("shared", sees_main_folder(recipe, token)))
-        if not is_shared and peers.is_local_main and peers.rank:
-            _own(recipe, held)
+        is_shared = own_folders(peers, recipe, held)
         stages = agree_on_stages(peers, recipe, resume, is_shared, current_launch().sharding)
         if all(stage.todo is ToDo.NOTHING for stage in stages):
             return _say_finished(stages)
@@ -177,13 +173,6 @@ def _end_pushed(unpushed: Sequence[str | None]) -> None:
     """Ends with an error where a push failed, after everything else was done."""
     if sentences := [each for each in unpushed if each]:
         raise RunFolderError(" ".join(sentences))
-
-
-def _own(recipe: Recipe, held: ExitStack) -> str:
-    token = held.enter_context(owned(recipe.folder))
-    if recipe.then is not None:
-        held.enter_context(owned(recipe.then.folder))
-    return token
 
 
 def _agree_on_data(peers: Peers, stages: Sequence[Stage], runs: Sequence[Prepared], allow_changed_data: bool) -> None:

@@ -22,7 +22,7 @@ from transformers import TrainerCallback
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy, rotate_checkpoints
 
 from align.console import say
-from align.runs.checkpoints import MANIFEST, REFERENCE, damage, list_checkpoints, write_manifest
+from align.runs.checkpoints import MANIFEST, REFERENCE, whole_checkpoints, write_manifest
 from align.runs.room import no_room, size_of
 from align.runs.stages import lacks_evaluation
 
@@ -236,7 +236,7 @@ class WholeCheckpoints(TrainerCallback):
             free = shutil.disk_usage(self._folder).free
             needed = int(self._expected * _SPARE)
             if free < needed:
-                whole = [path.name for path in list_checkpoints(self._folder) if damage(path, hashed=False) is None]
+                whole = [path.name for path in whole_checkpoints(self._folder)]
                 raise no_room(self._folder, needed, free, f"checkpoint-{state.global_step}", whole)
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

@@ -8,6 +8,7 @@ from some_recipes import PAIRS, PROMPTS
 from align.errors import RunFolderError
 from align.recipe.recipe import load_recipe
 from align.runs.agreement import agree_on_readings
+from align.runs.checkpoints import MANIFEST, read_manifest
 from align.runs.folder import record_run
 from align.runs.peers import Peers
 from align.runs.readings import changes, noted_readings, readings_note
@@ -45,13 +46,18 @@ def write_model(folder, weights=WEIGHTS):
 
 def start(recipe, tmp_path, step=4):
     """Starts a run and makes steps of it; returns what is left."""
-    record_run(tmp_path / "run", recipe.resolved, readings_note(recipe, None, DATA))
-    return Stage(recipe, save_checkpoint(tmp_path / "run", step))
+    record_run(tmp_path / "run", recipe.resolved, readings_note(Stage(recipe, None), DATA))
+    return at_step(recipe, tmp_path, step)
+
+
+def at_step(recipe, tmp_path, step):
+    saved = save_checkpoint(tmp_path / "run", step)
+    return Stage(recipe, saved, manifest=read_manifest(saved / MANIFEST))
 
 
 def goes_on(stage, data=DATA, **how):
     said = agree_on_readings(Peers(), stage, 0, **{"allow_changed": False, **how})
-    record_run(stage.folder, stage.recipe.resolved, readings_note(stage.recipe, stage.checkpoint, data))
+    record_run(stage.folder, stage.recipe.resolved, readings_note(stage, data))
     return said
 
 
@@ -73,7 +79,7 @@ def test_what_is_another_file_is_said_with_the_step_it_counts_from_and_stays_in_
         write_model(path, WEIGHTS[::-1])  # as long as before
     (sentence,) = goes_on(stage)
     assert sentence.startswith(f"From step 5 on {name} is another one than before (fingerprint ")
-    later = stage._replace(checkpoint=save_checkpoint(tmp_path / "run", 8))
+    later = at_step(stage.recipe, tmp_path, 8)
     assert goes_on(later) == []
     assert list(changes(noted_readings(tmp_path / "run"))) == [sentence]
 
@@ -87,7 +93,7 @@ def test_data_that_were_allowed_to_change_stay_in_the_record(recipe, tmp_path):
 
 def test_what_counted_behind_the_checkpoint_counts_no_more(recipe, tmp_path):
     stage = start(recipe(), tmp_path)
-    later = stage._replace(checkpoint=save_checkpoint(tmp_path / "run", 8))
+    later = at_step(stage.recipe, tmp_path, 8)
     before = (tmp_path / "own.py").read_text()
     (tmp_path / "own.py").write_text("def variety(completions, **kwargs): return 1")
     assert "From step 9 on own.py" in goes_on(later)[0]
@@ -100,14 +106,14 @@ def test_what_counted_behind_the_checkpoint_counts_no_more(recipe, tmp_path):
 def test_a_run_whose_note_is_missing_goes_on_without_a_word_and_has_one_then(recipe, tmp_path):
     asked = recipe(PAIRS)
     record_run(tmp_path / "run", asked.resolved, {})
-    stage = Stage(asked, save_checkpoint(tmp_path / "run", 4))
+    stage = at_step(asked, tmp_path, 4)
     assert goes_on(stage) == []
     assert [reading.step for reading in noted_readings(tmp_path / "run")] == [4]
     write_model(tmp_path / "model", WEIGHTS[::-1])
     assert goes_on(stage) == []  # which of them the checkpoint is of, nobody noted
     write_model(tmp_path / "model", WEIGHTS)
     with pytest.raises(RunFolderError, match="another model"):
-        goes_on(stage._replace(checkpoint=save_checkpoint(tmp_path / "run", 8)))
+        goes_on(at_step(stage.recipe, tmp_path, 8))
 
 
 @pytest.mark.parametrize(
@@ -135,7 +141,7 @@ def test_another_base_is_refused_where_something_in_the_checkpoint_belongs_to_th
         assert (tmp_path / "run" / "versions.json").read_text() == recorded
     (sentence,) = goes_on(stage, allow_changed=depends is not None)
     assert "From step 5 on model is another one" in sentence
-    assert goes_on(stage._replace(checkpoint=save_checkpoint(tmp_path / "run", 8))) == []
+    assert goes_on(at_step(stage.recipe, tmp_path, 8)) == []
 
 
 def test_a_run_that_lacks_its_end_only_reads_none_of_it(recipe, tmp_path):

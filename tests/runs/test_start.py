@@ -104,6 +104,6 @@ def test_a_named_checkpoint_must_be_whole(tmp_path):
 def test_what_is_newer_than_the_named_checkpoint_is_passed_over(tmp_path):
     first, second, third = (save_checkpoint(tmp_path / "run", step) for step in (5, 10, 15))
     why = "it is newer than checkpoint-5, from which the run goes on"
-    assert find_start(tmp_path / "run", str(first)) == (first, ((third, why), (second, why)))
-    assert find_start(tmp_path / "run", str(third)) == (third, ())
-    assert find_start(tmp_path / "other", str(first)) == (first, ())
+    assert find_start(tmp_path / "run", str(first))[:2] == (first, ((third, why), (second, why)))
+    assert find_start(tmp_path / "run", str(third))[:2] == (third, ())
+    assert find_start(tmp_path / "other", str(first))[:2] == (first, ())
