@@ -9,7 +9,7 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from align.methods import METHODS
-from align.recipe.fields import OUR_DEFAULTS, OUR_FOLDER, ConfigField, config_fields
+from align.recipe.fields import OUR_DEFAULTS, OUR_FOLDER, config_fields
 from align.recipe.model import ModelSettings
 from align.recipe.reward_settings import RewardSettings
 from align.recipe.rules import BOOLEAN_NAMES, NO_NULL, SEVERAL_WORDS, Range, rules_of
@@ -133,6 +133,7 @@ def _bounds(field: FieldInfo) -> Range | None:
 
 def _training_keys(method: str) -> Iterator[Key]:
     rules, record = rules_of(method), METHODS[method]
+    silent = OUR_DEFAULTS | {"output_dir": OUR_FOLDER.format(method=method, name="NAME")}
     own, tried = ([each[::2] for each in chain] for chain in (record.config_chain, record.experimental_chain))
     order = sorted([*own, *tried], key=lambda owner: (owner[0] != OURS, owner in tried))
     for field in sorted(config_fields(method).values(), key=lambda field: order.index(field.owner)):
@@ -142,17 +143,11 @@ def _training_keys(method: str) -> Iterator[Key]:
             ours if field.owner[0] == OURS else f"{field.owner[1].strip('_')} of {field.owner[0]}",
             list[str] | str if field.type == list[str] else field.type,  # one text stands for a list of it
             field.help,
-            _default(method, field),
+            silent.get(field.name, field.default),
             rules.choices.get(field.name) or field.choices,
             rules.ranges.get(field.name),
             is_computed=field.is_computed,
         )
-
-
-def _default(method: str, field: ConfigField) -> Any:
-    if field.name == "output_dir":
-        return OUR_FOLDER.format(method=method, name="NAME")
-    return OUR_DEFAULTS.get(field.name, field.default)
 
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -19,7 +19,7 @@ from align.recipe.problems import first_problem, shown
 from align.recipe.reward_settings import RewardSettings, check_reward_settings
 from align.recipe.rules import rules_of, suggestion
 from align.recipe.together import check_blocks, check_together, check_written
-from align.recipe.unknown_keys import check_keys, unknown_keys
+from align.recipe.unknown_keys import check_keys
 from align.recipe.yaml_loader import load_yaml, merge, parse_overrides, parse_word, resolve_paths
 from align.secrets import remember_secrets
 from rewards.catalog import REWARDS
@@ -122,8 +122,6 @@ def parse_recipe(content: Mapping[str, Any], path: Path) -> Recipe:
 
 def read_block(model: type[Block], prefix: str, values: Mapping[str, Any]) -> Block:
     """Validates the keys and values of a block, whose keys have a prefix such as `dataset.`."""
-    if unknown := unknown_keys(model, prefix, values):
-        raise RecipeError(" ".join(unknown))
     for key, value in values.items():
         if isinstance(value, bool) and _reads_as_one(model.model_fields[key].annotation):
             raise RecipeError(f"`{prefix}{key}` must be a number; got {shown(value)} (bool).")
@@ -333,13 +331,7 @@ def _second_run(content: Mapping[str, Any], output_dir: str) -> dict[str, Any] |
         )
     starts = METHODS[method].makes_language_model
     _check_first(content)
-    second = then.get("method")
-    seconds = second_methods(method)
-    if second not in seconds:
-        which = "" if starts else ", which use rewards"
-        hint = suggestion(second, seconds) if isinstance(second, str) else ""
-        found = f"got {shown(second)}.{hint}" if second is not None else word_missing(then, seconds, "then.")
-        raise RecipeError(f"`then.method` must be one of {', '.join(seconds)}{which}; {found}")
+    second = method_of(then, second_methods(method), "then.", "" if starts else ", which use rewards")
     if "then" in then:
         raise RecipeError("`then.then`: a chain has two runs. Remove the inner block.")
     folder = str(Path(output_dir).resolve())
@@ -407,22 +399,23 @@ def _check_first(content: Mapping[str, Any]) -> None:
         )
 
 
-def method_of(content: Mapping[str, Any]) -> str:
-    """Reads the key `method` of a recipe."""
+def method_of(
+    content: Mapping[str, Any], methods: Collection[str] = METHODS, prefix: str = "", which: str = ""
+) -> str:
+    """Reads the key `method` of a recipe, one of some methods, which are told by `which`."""
     method = content.get("method")
-    if isinstance(method, str) and method in METHODS:
+    if isinstance(method, str) and method in methods:
         return method
     if method is None:
-        raise RecipeError(f"`method` must be one of {', '.join(METHODS)}; {word_missing(content, METHODS)}")
-    hint = (
-        suggestion(method, METHODS)
-        if isinstance(method, str)
-        else f" Write one word, as in `method: {next(iter(METHODS))}`."
-    )
-    raise RecipeError(f"`method` must be one of {', '.join(METHODS)}; got {shown(method)}.{hint}")
+        found = _word_missing(content, methods, prefix)
+    elif isinstance(method, str):
+        found = f"got {shown(method)}.{suggestion(method, methods)}"
+    else:
+        found = f"got {shown(method)}. Write one word, as in `method: {next(iter(methods))}`."
+    raise RecipeError(f"`{prefix}method` must be one of {', '.join(methods)}{which}; {found}")
 
 
-def word_missing(content: Mapping[str, Any], methods: Collection[str], prefix: str = "") -> str:
+def _word_missing(content: Mapping[str, Any], methods: Collection[str], prefix: str) -> str:
     """Says what stands there in place of the key, and which line to add, with the method that a misspelt key names."""
     misspelt = next((key for key in content if key != "method" and suggestion(str(key), ["method"])), None)
     absent = "got None." if "method" in content else "it is missing."

@@ -9,7 +9,6 @@ from pydantic import BaseModel
 from align.errors import RecipeError
 from align.methods import METHODS
 from align.recipe.dataset import DatasetConfig, MixedSet
-from align.recipe.fields import config_fields
 from align.recipe.keys import REWARD_KEYS, top_names
 from align.recipe.reward_settings import short_name
 from align.recipe.rules import suggestion
@@ -44,7 +43,7 @@ def _at_the_top(method: str, content: Mapping[str, Any], path: Path) -> Iterator
                 f"Remove the key."
             )
             continue
-        others = ", ".join(name for name in METHODS if name != method and key in config_fields(name))
+        others = ", ".join(name for name in METHODS if name != method and key in top_names(name))
         hint = f" It is a setting of {others}." if others else ""
         hint += said_elsewhere(str(key), known)
         yield f"Unknown key `{key}` in {path.name}.{hint or suggestion(str(key), sorted(known))}"

@@ -29,8 +29,13 @@ def owned(folder: Path) -> Iterator[str]:
     A folder that this made, and in which nothing was written, is removed again. Yields a token of this hold, which
     another host reads in the same folder if it sees it.
     """
-    require_folder(folder)
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        made = [path for path in (folder, *folder.parents) if not path.exists()]
+        is_file = not made and not folder.is_dir()
+    except OSError as error:  # a name that no file can have, or a folder that nobody may look into
+        raise _unusable(folder, error) from error
+    if is_file:
+        raise RunFolderError(f"{folder} is a file. Choose a folder with `--output_dir`. Nothing was written.")
     lease = SoftFileLease(folder / LOCK, lease_duration=LEASE_SECONDS, on_compromise=_end)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -64,16 +69,6 @@ def _acquire(lease: SoftFileLease, folder: Path) -> None:
             raise _in_use(folder) from None
     except LeaseSettingsMismatch:  # of a version that waits for another time
         raise _in_use(folder) from None
-
-
-def require_folder(folder: Path) -> None:
-    """Refuses a name that no folder can have, and the name of a file."""
-    try:
-        is_file = folder.exists() and not folder.is_dir()
-    except OSError as error:  # a name that no file can have, or a folder that nobody may look into
-        raise _unusable(folder, error) from error
-    if is_file:
-        raise RunFolderError(f"{folder} is a file. Choose a folder with `--output_dir`. Nothing was written.")
 
 
 def holder_of(folder: Path) -> str | None:

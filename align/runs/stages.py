@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from align.errors import RunFolderError
 from align.recipe.recipe import Recipe
 from align.runs.checkpoints import MANIFEST, Manifest, list_checkpoints, read_resumable, step_of, whole_checkpoints
-from align.runs.folder import FINISHED_FILE, RECIPE_FILE, check_same_run, saved_recipe
-from align.runs.owner import LOCK, require_folder
+from align.runs.folder import FINISHED_FILE, RECIPE_FILE, check_same_run
+from align.runs.owner import LOCK
 
 LENGTH = ("max_steps", "num_train_epochs")
 _ROUNDING = 1e-6  # of passes, which are counted in parts
@@ -61,8 +61,7 @@ def plan_stages(recipe: Recipe, resume: str | None) -> list[Stage]:
     if resume is None:
         return [_stage(recipe, None), _stage(second, None)]
     of_second = resume != "auto" and then.resolve() in Path(resume).resolve().parents
-    if is_finished(recipe, saved_recipe(first)) and (resume == "auto" or of_second):
-        check_same_run(first, recipe.resolved)
+    if (resume == "auto" or of_second) and is_finished(recipe):
         return [Stage(recipe, None, ToDo.NOTHING), _stage(second, resume)]
     if of_second or (then.is_dir() and any(then.glob("[!.]*"))):
         raise RunFolderError(
@@ -72,8 +71,9 @@ def plan_stages(recipe: Recipe, resume: str | None) -> list[Stage]:
     return [_stage(recipe, resume), _stage(second, None)]
 
 
-def is_finished(recipe: Recipe, saved: Mapping[str, Any] | None) -> bool:
-    """Says whether a run of this length was made to its end, by the recipe that its folder was run with."""
+def is_finished(recipe: Recipe) -> bool:
+    """Says whether a run of this length was made to its end; refuses a folder that was run with another recipe."""
+    saved = check_same_run(recipe.folder, recipe.resolved)
     return (recipe.folder / FINISHED_FILE).is_file() and _has_length(recipe, saved)
 
 
@@ -82,12 +82,9 @@ def _has_length(recipe: Recipe, saved: Mapping[str, Any] | None) -> bool:
 
 
 def _stage(recipe: Recipe, resume: str | None) -> Stage:
-    folder = recipe.folder
-    if resume is not None and folder.is_dir():
-        saved = check_same_run(folder, recipe.resolved)
-        if resume == "auto" and is_finished(recipe, saved):
-            return Stage(recipe, None, ToDo.NOTHING)
-    start, todo = find_start(folder, resume), ToDo.TRAINING
+    if resume is not None and is_finished(recipe) and resume == "auto":
+        return Stage(recipe, None, ToDo.NOTHING)
+    start, todo = find_start(recipe.folder, resume), ToDo.TRAINING
     if start.checkpoint is not None and start.manifest is not None:
         saved = check_same_run(start.checkpoint.resolve().parent, recipe.resolved)  # which may be another run's
         is_at_end = _is_at_end(recipe, start.checkpoint, start.manifest, saved)
@@ -138,7 +135,6 @@ def find_start(folder: Path, resume: str | None) -> Start:
     A new run needs an empty folder. What would write over a finished run, or over a model that no run has left, is
     refused.
     """
-    require_folder(folder)
     if resume is None:
         if not _is_empty(folder):
             raise _is_used(folder)

@@ -12,6 +12,7 @@ from align.errors import RunFolderError, UserError
 from align.recipe.problems import one_line
 from align.recipe.recipe import read_block
 from align.recipe.reward_settings import RewardSettings, check_reward_settings
+from align.recipe.unknown_keys import unknown_keys
 from align.runs.folder import RECIPE_FILE, record_end, record_run, set_log_aside
 from align.training.callbacks import AlarmLines, MetricsFile
 from align.training.guarded_rewards import GuardedRewards, become, rules_of, scores_completions, take_over
@@ -149,6 +150,8 @@ def _settings(keys: Mapping[str, Any], names: list[str], audits: list[str], cana
     Raises:
         UserError: If one has no meaning.
     """
+    if unknown := unknown_keys(RewardSettings, "", keys):
+        raise UserError(" ".join(unknown))
     settings = read_block(RewardSettings, "", {**keys, "audit_funcs": _paths(audits)})
     try:
         check_reward_settings(settings, _paths(names))

@@ -6,7 +6,7 @@ from some_recipes import OUTCOMES, PROMPTS
 
 from align.errors import RunFolderError
 from align.recipe.recipe import load_recipe
-from align.runs.folder import record_end, record_run, saved_recipe
+from align.runs.folder import record_end, record_run
 from align.runs.stages import ToDo, is_finished, plan_stages
 
 
@@ -60,10 +60,10 @@ def test_a_finished_first_run_is_not_made_again(recipe, tmp_path):
 
 def test_a_run_that_starts_anew_or_gets_longer_is_not_finished(recipe, path, tmp_path):
     finish_first(recipe, tmp_path)
-    assert is_finished(recipe, saved_recipe(recipe.folder))
-    assert not is_finished(load_recipe(path, ["--max_steps", "8"]), saved_recipe(recipe.folder))
+    assert is_finished(recipe)
+    assert not is_finished(load_recipe(path, ["--max_steps", "8"]))
     record_run(tmp_path / "run", recipe.resolved, {})
-    assert not is_finished(recipe, saved_recipe(recipe.folder))
+    assert not is_finished(recipe)
 
 
 def test_a_policy_of_another_reward_model_is_not_gone_on_with(path, recipe, tmp_path):
