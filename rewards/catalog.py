@@ -2,14 +2,13 @@
 
 import inspect
 import os
-from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from rewards.extras import missing
 from rewards.reading.responses import DEFAULT_FORMAT, ResponseFormat
-from rewards.running.loading import GROUP, find_dotted, find_in_file, load_shipped, shipped_rewards
+from rewards.running.loading import did_you_mean, find_reward
 from rewards.running.protocol import CALL_ARGUMENTS, TRAINER_ARGUMENTS, is_async, reward_name
 from rewards.running.worker import end_if_copied
 
@@ -74,38 +73,20 @@ def resolve_reward(
 def _resolve(
     spec: str, settings: dict[str, Any], base_dir: Path | str | None, response_format: ResponseFormat
 ) -> Callable[..., Any]:
-    if spec in REWARDS:
-        factory = find_dotted(REWARDS[spec])
-        extra = getattr(factory, "extra", None)
-        if extra is not None and (sentence := missing(extra, f"Reward {spec!r}")):
+    given, (spec, found) = spec, find_reward(spec, base_dir, REWARDS)
+    if given in REWARDS:
+        extra = getattr(found, "extra", None)
+        if extra is not None and (sentence := missing(extra, f"Reward {given!r}")):
             raise ValueError(sentence)
-        if "response_format" in inspect.signature(factory).parameters:
+        if "response_format" in inspect.signature(found).parameters:
             settings.setdefault("response_format", response_format)
-        return _build(spec, factory, settings)
-    if ":" in spec or spec.endswith(".py"):
-        spec, found = find_in_file(spec, base_dir)
-    elif "." in spec:
-        found = find_dotted(spec)
-    else:
-        found = _find_shipped(spec)
+        return _build(given, found, settings)
     if not callable(found):
         raise ValueError(f"Reward {spec!r} is a {type(found).__name__}, not a function or class.")
     if _is_factory(found):
         return _bind(_build(spec, found, settings), spec, settings, {})
     _check_settings(spec, found, settings)
     return _bind(found, spec, settings, settings)
-
-
-def _find_shipped(name: str) -> Any:
-    shipped = shipped_rewards()
-    if name in shipped:
-        return load_shipped(name, shipped[name])
-    known = [*REWARDS, *(other for other in sorted(shipped) if other not in REWARDS)]
-    raise ValueError(
-        f"Unknown reward {name!r}. Known rewards: {', '.join(known)}.{_did_you_mean(name, known)} Your own is named "
-        f"`path/to/file.py:function` or `package.module.function`; packages ship theirs in the entry-point group "
-        f"`{GROUP}`."
-    )
 
 
 class BoundReward:
@@ -197,7 +178,7 @@ def _check_settings(spec: str, func: Callable[..., Any], settings: Mapping[str, 
         and parameter.name not in given_by_trainer
     ]
     if unknown := [name for name in settings if name not in accepted]:
-        names, meant = " and no ".join(map(repr, unknown)), "".join(_did_you_mean(name, accepted) for name in unknown)
+        names, meant = " and no ".join(map(repr, unknown)), "".join(did_you_mean(name, accepted) for name in unknown)
         raise ValueError(
             f"Reward {spec!r} has no setting {names}. It accepts: {', '.join(accepted) or 'none'}.{meant}"
         )
@@ -206,8 +187,3 @@ def _check_settings(spec: str, func: Callable[..., Any], settings: Mapping[str, 
 def _signature_without(func: Callable[..., Any], bound: Mapping[str, Any]) -> inspect.Signature:
     signature = inspect.signature(func)
     return signature.replace(parameters=[p for p in signature.parameters.values() if p.name not in bound])
-
-
-def _did_you_mean(name: str, known: Iterable[str]) -> str:
-    near = get_close_matches(name, list(known), n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from align.checks.devices import GIB
 from align.checks.finding import Finding, Level
 from align.checks.launch import Launch
-from align.models.model_files import ModelFiles
+from align.models.model_files import ModelFiles, Size
 from align.recipe.recipe import Recipe
 from align.runs.owner import holder_of
 from align.runs.room import existing, free_bytes, no_room, words
@@ -39,25 +39,28 @@ def activations(recipe: Recipe, sequences: int, name: str, detail: str = "") -> 
 
 def check_memory(recipe: Recipe, model: ModelFiles, launch: Launch) -> list[Finding]:
     """Estimates what the states of training take on each device."""
-    footprint = footprint_of(recipe)
-    found = model.parameters(with_head=footprint.has_lm_head)
-    if found is None:
+    footprint, size = footprint_of(recipe), model.size
+    if size is None:
         text = (
             f"The size of {model.name!r} is not known here (no local weights, no size in its "
             f"name), so memory is not estimated."
         )
         return [Finding("warning", "memory", text)]
-    parameters, source = found
+    parameters = _kept(size, footprint)
     states = state_bytes(recipe, launch, parameters)
     parts = ", ".join(f"{name} {_words(size)}" for name, size in states.items() if size)
     total = sum(states.values())
     split = "FSDP" if launch.fsdp else f"ZeRO stage {launch.zero_stage}"
     text = (
         f"About {_words(total)} per device before activations ({parts}): {parameters / 1e6:,.1f}M "
-        f"parameters {source}, {split} over {launch.num_processes}. "
+        f"parameters {size.source}, {split} over {launch.num_processes}. "
         f"{footprint.on_top} come on top."
     )
     return [Finding("ok", "memory", text, {"parameters": parameters, "bytes": states, "total_bytes": total})]
+
+
+def _kept(size: Size, footprint: Footprint) -> int:
+    return size.parameters if footprint.has_lm_head else size.parameters - size.of_head
 
 
 def _words(size: float) -> str:
@@ -122,14 +125,14 @@ def check_room(recipe: Recipe, model: ModelFiles, launch: Launch) -> list[Findin
     """Compares what checkpoints and the model take with what is free."""
     folder = recipe.folder
     sizes = run_bytes(recipe, model, launch)
-    try:
-        free = free_bytes(folder)
-    except OSError:
-        return []  # `check_output` and the start of a run say what is wrong with the folder
     if sizes is None:
         return []
     whole, checkpoint = sizes
     count = _checkpoints_at_once(recipe)
+    try:
+        free = free_bytes(folder)
+    except OSError:
+        return []  # `check_output` and the start of a run say what is wrong with the folder
     known = 1 if count is None else count
     total = whole + checkpoint * known
     many = "each of the" if count is None else count
@@ -148,10 +151,9 @@ def check_room(recipe: Recipe, model: ModelFiles, launch: Launch) -> list[Findin
 def run_bytes(recipe: Recipe, model: ModelFiles, launch: Launch) -> tuple[int, int] | None:
     """Estimates the bytes of the model and of a checkpoint with AdamW's two moments; None where no size is known."""
     footprint = footprint_of(recipe)
-    found = model.parameters(with_head=footprint.has_lm_head)
-    if found is None or not footprint.trains_weights:
+    if model.size is None or not footprint.trains_weights:
         return None
-    trained = found[0] * (0.02 if recipe.model.use_peft else 1.0)  # as in `check_memory`
+    trained = _kept(model.size, footprint) * (0.02 if recipe.model.use_peft else 1.0)  # as in `check_memory`
     weight = 2 if str(recipe.model.dtype) in _HALF or (launch.zero_stage and recipe.settings.bf16 is not False) else 4
     moments = 12 if launch.zero_stage else 2 * weight  # DeepSpeed keeps both moments and a copy of the weights in fp32
     optimizer = 0 if recipe.settings.save_only_model else moments * trained

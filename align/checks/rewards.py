@@ -18,7 +18,7 @@ from align.data.tables.outcome_rows import SCALE_FILE
 from align.data.versions import ORIGIN
 from align.errors import UserError
 from align.models.model_files import damages, pickled_weights
-from align.models.rewards import find_model, response_format, reward_spec
+from align.models.rewards import named_rewards, response_format
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
 from rewards.running.contract import (
@@ -156,10 +156,11 @@ _PROMPTS = 256  # of rows, which a reward model's files are compared with
 
 def check_loading(recipe: Recipe) -> list[Finding]:
     """Loads the user's own rewards in a process that can be killed, before this one; says which hang or die."""
-    specs = [spec for spec in recipe.reward_specs if find_model(recipe, spec) is None and not _is_installed(spec)]
-    if not specs or not is_first_process():
+    named = [each for each in named_rewards(recipe).values() if isinstance(each, RewardSpec)]
+    own = [each for each in named if not _is_installed(each.spec)]
+    if not own or not is_first_process():
         return []
-    problems = load_rewards([reward_spec(recipe, spec) for spec in specs], handling_of(recipe))
+    problems = load_rewards(own, handling_of(recipe))
     return [Finding("error", "rewards", str(problem), {"kind": problem.kind}) for problem in problems]
 
 
@@ -190,18 +191,18 @@ def check_specs(
     recipe: Recipe, settings: Settings, handling: Handling, untried: Collection[str] = ()
 ) -> list[Finding]:
     """Tries the recipe's rewards without loading them into this process."""
-    models = {spec: find_model(recipe, spec) for spec in recipe.reward_specs}
-    functions = [reward_spec(recipe, spec) for spec, model in models.items() if model is None and spec not in untried]
+    named = named_rewards(recipe)
+    functions = [each for each in named.values() if isinstance(each, RewardSpec) and each.spec not in untried]
     findings: list[Finding] = []
     found = {}
     if functions and is_first_process():
         tried = try_rewards(functions, settings, handling)
         found = {each.spec: result for each, result in zip(functions, tried, strict=True)}
-    for spec, model in models.items():
-        if model is not None and model == recipe.trained:
+    for spec, each in named.items():
+        if isinstance(each, str) and each == recipe.trained:
             findings.append(Finding("ok", "rewards", "`trained` is the reward model of the run before this one."))
-        elif model is not None:
-            findings += check_reward_model(spec, model, [row["prompt"] for row in settings.rows[:_PROMPTS]])
+        elif isinstance(each, str):
+            findings += check_reward_model(spec, each, [row["prompt"] for row in settings.rows[:_PROMPTS]])
         elif spec in found:
             own = trial_findings(spec, found[spec], settings.completions_per_step, handling.bearable)
             is_audit = spec in recipe.rewards.audit_funcs  # one that finds nothing in samples teaches nothing wrong

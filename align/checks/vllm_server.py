@@ -59,10 +59,10 @@ def check_vllm_server(recipe: Recipe, model: ModelFiles, rows: Sequence[Mapping[
         served = ask_server(url)
     except OSError as error:  # where training is refused anyway, there need not be one
         text = f"No vLLM server answers at {url} ({error}). Correct host and port of the recipe, or start one:"
-        return refused or [Finding("error", _CHECK, text, fix=serve_line(recipe))]
+        return refused or [Finding("error", _CHECK, text, fix=serve_line(recipe, url))]
     except ValueError as error:
         text = f"What answers at {url} is no vLLM server that TRL can train with: {error}. Start one with:"
-        return [*refused, Finding("error", _CHECK, text, fix=serve_line(recipe))]
+        return [*refused, Finding("error", _CHECK, text, fix=serve_line(recipe, url))]
     return [*refused, *_check_served(recipe, model, url, served), *_check_images(served, rows)]
 
 
@@ -92,9 +92,9 @@ def why_no_transfer(recipe: Recipe) -> str | None:
     return None if torch.cuda.is_available() else f"{rule}, and torch finds no GPU here. {colocate}"
 
 
-def serve_line(recipe: Recipe) -> str:
+def serve_line(recipe: Recipe, url: str) -> str:
     """Writes the command that starts a server for a recipe."""
-    port = urlsplit(server_url(recipe.settings)).port or recipe.settings.vllm_server_port
+    port = urlsplit(url).port or recipe.settings.vllm_server_port
     words = ("vllm", "serve", recipe.model.model_name_or_path, "--port", str(port), *FLAGS)
     return f"VLLM_SERVER_DEV_MODE=1 {shlex.join(words)}"
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache, cached_property
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from align.errors import UserError
 from align.models.at_hand import is_hub_id
@@ -41,6 +41,17 @@ LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _NO_WEIGHTS = ("training_args.bin", "optimizer.pt", "optimizer.bin", "scheduler.pt", "scaler.pt", "rng_state*.pth")
 TIED = "lm_head"  # whose weights are those of the embedding, and not in the file a second time
+
+
+META = "__metadata__"  # of a header of safetensors, beside its tensors
+
+
+class Size(NamedTuple):
+    """How large a model is."""
+
+    parameters: int
+    of_head: int  # those of them that are an output head of its own
+    source: str  # of the numbers
 
 
 class ModelFiles:
@@ -109,24 +120,24 @@ class ModelFiles:
             return set()
         return names if len(names) > 1 else set()
 
-    def parameters(self, *, with_head: bool = True) -> tuple[int, str] | None:
-        """Counts its parameters from the headers of safetensors, or reads the size in its name.
+    @cached_property
+    def size(self) -> "Size | None":
+        """The number of its parameters, counted in the headers of safetensors, or read from its name.
 
         Example:
-            >>> ModelFiles("Qwen/Qwen2.5-7B-Instruct").parameters()
-            (7000000000, '(read from its name)')
+            >>> ModelFiles("Qwen/Qwen2.5-7B-Instruct").size
+            Size(parameters=7000000000, of_head=0, source='(read from its name)')
         """
         try:
-            files = weight_files(self.folder) if self.folder else []
-            if files:
-                return sum(_safetensors_size(file, with_head) for file in files), "(counted)"
+            if self.folder and (files := weight_files(self.folder)):
+                tensors = dict(each for file in files for each in read_header(file).items() if each[0] != META)
+                sizes = {name: prod(entry["shape"]) for name, entry in tensors.items()}
+                return Size(sum(sizes.values()), sizes.get(f"{TIED}.weight", 0), "(counted)")
         except (OSError, ValueError, LookupError, TypeError, AttributeError, struct.error):
             return None  # damaged, which `check_model` says
         name = self.name.rpartition("/")[2].replace("-", " ")
-        size = re.search(r"(?<![\w.])(\d+(?:\.\d+)?)([BbMm])(?![A-Za-z])", name)
-        if size is None:
-            return None
-        return int(float(size[1]) * (1e9 if size[2] in "Bb" else 1e6)), "(read from its name)"
+        found = re.search(r"(?<![\w.])(\d+(?:\.\d+)?)([BbMm])(?![A-Za-z])", name)
+        return found and Size(int(float(found[1]) * (1e9 if found[2] in "Bb" else 1e6)), 0, "(read from its name)")
 
     @cached_property
     def chat_template(self) -> str | None:
@@ -161,14 +172,8 @@ class ModelFiles:
 
 def most_parameters(models: Iterable[ModelFiles]) -> int | None:
     """Counts the parameters of the largest of some models; None if one of them cannot be told."""
-    counted = [model.parameters() for model in models]
-    return max((each[0] for each in counted if each is not None), default=None) if all(counted) else None
-
-
-def _safetensors_size(path: Path, with_head: bool) -> int:
-    header = read_header(path)
-    left_out = ("__metadata__",) if with_head else ("__metadata__", "lm_head.weight")
-    return sum(prod(entry["shape"]) for name, entry in header.items() if name not in left_out)
+    sizes = [model.size for model in models]
+    return max((each.parameters for each in sizes if each is not None), default=None) if all(sizes) else None
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -331,7 +336,7 @@ def _fit_problems(folder: Path) -> list[str]:
         return []
     shapes: dict[str, list[int]] = {}
     for path in folder.glob("model*.safetensors"):
-        named = {name: entry["shape"] for name, entry in read_header(path).items() if name != "__metadata__"}
+        named = {name: entry["shape"] for name, entry in read_header(path).items() if name != META}
         shapes |= {name: shape for name, shape in named.items() if not any(part in name for part in OTHER_PARTS)}
     found = []
     for name in [name for name in shapes if name.endswith(EMBEDDINGS)][:1]:
@@ -377,7 +382,7 @@ def _is_whole(path: Path) -> bool:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
         size, header = path.stat().st_size, read_header(path)
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != META]
         return bool(8 + length + max(ends, default=0) == size)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, struct.error, RecursionError):
         return False

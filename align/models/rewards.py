@@ -7,7 +7,6 @@ from pathlib import Path
 from align.models.at_hand import file_problem, is_hub_id
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward, named_model, short_name
-from rewards.catalog import resolve_reward
 from rewards.reading.responses import ResponseFormat
 from rewards.running.contract import RewardSpec
 from rewards.running.protocol import is_async, is_audit_only, reward_name
@@ -19,7 +18,8 @@ def resolve_rewards(recipe: Recipe) -> list[Reward]:
     refused: list[ValueError] = []
     for spec in recipe.reward_specs:
         try:
-            rewards.append(_resolve(recipe, spec))
+            named = _named(recipe, spec)
+            rewards.append(named if isinstance(named, str) else named.resolve())
         except ValueError as error:
             refused.append(error)
     if refused:
@@ -34,21 +34,19 @@ def resolve_rewards(recipe: Recipe) -> list[Reward]:
     return rewards
 
 
-def _resolve(recipe: Recipe, spec: str) -> Reward:
-    model = find_model(recipe, spec)
-    if model is not None:
-        return model
-    found = reward_spec(recipe, spec)
-    return resolve_reward(spec, found.kwargs, base_dir=found.base_dir, response_format=found.response_format)
+def named_rewards(recipe: Recipe) -> dict[str, str | RewardSpec]:
+    """Lists the rewards of a recipe by spec: the folder or hub id of a reward model, or a function, unresolved."""
+    return {spec: _named(recipe, spec) for spec in recipe.reward_specs}
 
 
-def find_model(recipe: Recipe, spec: str) -> str | None:
-    """Returns the folder or hub id of a reward model; None if the recipe names a function."""
-    path = named_model(spec)[1]
+def _named(recipe: Recipe, spec: str) -> str | RewardSpec:
+    path, kwargs = named_model(spec)[1], recipe.reward_kwargs.get(short_name(spec), {})
     model = path if path == recipe.trained else find_reward_model(path, recipe.path.parent)
-    if model is not None and reward_spec(recipe, spec).kwargs:
+    if model is None:
+        return RewardSpec(spec, kwargs, recipe.path.parent, response_format(recipe))
+    if kwargs:
         raise ValueError(f"Reward {spec!r} is a model and takes no settings. Remove its `reward_kwargs`.")
-    if model is not None and spec in recipe.rewards.audit_funcs:
+    if spec in recipe.rewards.audit_funcs:
         raise ValueError(
             f"`audit_funcs`: {spec!r} is a reward model, and audits are functions. Write one that scores with "
             "`align.load_reward_model(path).score(prompts, responses)`."
@@ -57,9 +55,9 @@ def find_model(recipe: Recipe, spec: str) -> str | None:
 
 
 def find_reward_model(spec: str, base_dir: Path) -> str | None:
-    """Returns the folder or hub id of a reward model, or None if the spec names a function.
+    """Returns the folder or hub id of a reward model, or None if the spec, without a name before `=`, is a function.
 
-    A name before `=` is passed over. Paths are relative to `base_dir`, then to the current folder.
+    Paths are relative to `base_dir`, then to the current folder.
 
     Example:
         >>> find_reward_model("accuracy", Path()), find_reward_model("mine.py:brevity", Path())
@@ -67,7 +65,6 @@ def find_reward_model(spec: str, base_dir: Path) -> str | None:
         >>> find_reward_model("owner/reward-model", Path())
         'owner/reward-model'
     """
-    spec = named_model(spec)[1]
     if "/" not in spec or spec.partition(":")[0].endswith(".py"):
         return None
     candidates = [(folder / Path(spec).expanduser()).resolve() for folder in (base_dir, Path.cwd())]
@@ -78,12 +75,6 @@ def find_reward_model(spec: str, base_dir: Path) -> str | None:
         tried = ", ".join(dict.fromkeys(map(str, candidates)))
         raise ValueError(f"Reward {spec!r}: there is no such folder. Tried {tried}.")
     return spec if folder is None else str(folder)
-
-
-def reward_spec(recipe: Recipe, spec: str) -> RewardSpec:
-    """Returns a reward of the recipe with its settings, unresolved."""
-    kwargs = recipe.reward_kwargs.get(short_name(spec), {})
-    return RewardSpec(spec, kwargs, recipe.path.parent, response_format(recipe))
 
 
 def response_format(recipe: Recipe) -> ResponseFormat:

@@ -29,6 +29,7 @@ from align.errors import DataError, RecipeError, UserError
 from align.models.rewards import find_reward_model, resolve_rewards
 from align.recipe.dataset import DEFAULT_TEMPLATE, RowDatasetConfig
 from align.recipe.recipe import Recipe, load_recipe, read_block
+from align.recipe.reward_settings import named_model
 from align.recipe.yaml_loader import read_yaml_option
 from rewards.running.contract import Limits, RewardSpec, Settings
 
@@ -100,7 +101,7 @@ def check_one(
 ) -> list[Finding]:
     """Tries one reward, on made-up rows if there is no data."""
     try:
-        model = find_reward_model(spec, Path.cwd())
+        model = find_reward_model(named_model(spec)[1], Path.cwd())
     except ValueError as error:
         raise UserError(str(error)) from error
     if model is not None:

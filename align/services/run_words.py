@@ -39,8 +39,7 @@ def say_checking(name: str) -> None:
 def say_loading(recipe: Recipe, folder: Path) -> None:
     """Says which model is loaded, how large it is, and how long it took last time in this folder."""
     model = ModelFiles.of(recipe)
-    counted = model.parameters()
-    size = f", {_size(counted[0])} parameters" if counted else ""
+    size = f", {_size(model.size.parameters)} parameters" if model.size else ""
     seconds = seconds_last_time(folder)
     before = f" Last time the first step began after {seconds:.0f} s." if seconds is not None else ""
     say(f"Loading {model.name}{size}.{before}")

@@ -22,7 +22,7 @@ from align.errors import RecipeError, RunFolderError
 from align.models.at_hand import is_hub_id, require_model
 from align.models.hub import is_pushed, refusal, repository
 from align.models.model_files import most_parameters
-from align.models.rewards import find_model
+from align.models.rewards import named_rewards
 from align.recipe.problems import shown
 from align.recipe.recipe import Recipe, load_recipe
 from align.runs.agreement import agree_on_data, agree_on_readings, agree_on_stages, own_folders
@@ -134,7 +134,8 @@ def _require_models(recipe: Recipe) -> None:
     """Refuses a model of the hub that cannot be had, before the data is read; what else is wrong, checks say."""
     hub_ids: list[str] = []
     with suppress(ValueError):
-        named = [recipe.model.model_name_or_path, *filter(None, (find_model(recipe, s) for s in recipe.reward_specs))]
+        models = (each for each in named_rewards(recipe).values() if isinstance(each, str))
+        named = [recipe.model.model_name_or_path, *models]
         hub_ids = [each for each in named if each != recipe.trained and not Path(each).exists() and is_hub_id(each)]
     for each in hub_ids:
         require_model(each, recipe.model.model_revision if each == recipe.model.model_name_or_path else None)

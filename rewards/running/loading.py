@@ -5,10 +5,26 @@ import importlib
 import importlib.util
 import sys
 from collections import defaultdict
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+
+def find_reward(spec: str, base_dir: Path | str | None, built_in: Mapping[str, str]) -> tuple[str, Any]:
+    """Imports what a spec of a reward points at; also returns the spec, with the absolute path of a file.
+
+    Args:
+        spec: A built-in name, `path/to/file.py:name`, `package.module.name`, or a name that a package ships.
+        base_dir: Folder that file paths are relative to; after it, the current folder is tried.
+        built_in: Name to dotted path.
+    """
+    if spec in built_in:
+        return spec, find_dotted(built_in[spec])
+    if ":" in spec or spec.endswith(".py"):
+        return find_in_file(spec, base_dir)
+    return spec, find_dotted(spec) if "." in spec else _load_shipped(spec, built_in)
 
 
 def find_dotted(spec: str, *, noun: str = "Reward", written: str | None = None) -> Any:
@@ -67,9 +83,14 @@ def _attribute(module: ModuleType, name: str, spec: str, noun: str = "Reward") -
     if hasattr(module, name):
         return getattr(module, name)
     public = [known for known, value in vars(module).items() if callable(value) and not known.startswith("_")]
-    near = get_close_matches(name, public, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else f" It has: {', '.join(public) or 'no public functions'}."
+    hint = did_you_mean(name, public) or f" It has: {', '.join(public) or 'no public functions'}."
     raise ValueError(f"{noun} {spec!r}: {module.__file__ or module.__name__} has no {name!r}.{hint}")
+
+
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """Words which known name is near; empty if none is."""
+    near = get_close_matches(name, known, n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def _describe(error: BaseException) -> str:
@@ -93,8 +114,16 @@ def shipped_rewards() -> "dict[str, list[EntryPoint]]":
     return dict(found)
 
 
-def load_shipped(name: str, points: "list[EntryPoint]") -> Any:
-    """Loads a reward of an installed package; raises `ValueError` if several ship it, or loading it fails."""
+def _load_shipped(name: str, built_in: Collection[str]) -> Any:
+    shipped = shipped_rewards()
+    if name not in shipped:
+        known = [*built_in, *(other for other in sorted(shipped) if other not in built_in)]
+        raise ValueError(
+            f"Unknown reward {name!r}. Known rewards: {', '.join(known)}.{did_you_mean(name, known)} Your own is "
+            f"named `path/to/file.py:function` or `package.module.function`; packages ship theirs in the entry-point "
+            f"group `{GROUP}`."
+        )
+    points = shipped[name]
     values = {point.value for point in points}
     if len(values) > 1:
         listed = ", ".join(f"{point.value} of {package_of(point)}" for point in sorted(points, key=package_of))

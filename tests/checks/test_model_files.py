@@ -48,7 +48,7 @@ def test_weights_that_were_cut_off_are_damaged_and_stop_no_check(folder, size):
     path.write_bytes(path.read_bytes()[:size])
     (problem,) = file_problems(folder)
     assert problem.startswith(f"{path} is damaged")
-    ModelFiles(str(folder)).parameters()
+    _ = ModelFiles(str(folder)).size
 
 
 def test_a_folder_without_weights_or_tokenizer_lacks_both(folder):

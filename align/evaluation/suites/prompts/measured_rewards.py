@@ -17,7 +17,7 @@ from align.evaluation.engine import Stages
 from align.evaluation.statistics.metrics import Values
 from align.evaluation.suites.prompts import ByRewards
 from align.models.policies.asking import Completion
-from align.recipe.reward_settings import short_name
+from align.recipe.reward_settings import named_model, short_name
 from align.recipe.yaml_loader import read_yaml_option
 from rewards.reading.responses import ResponseFormat
 from rewards.running.contract.signature import check_signature, read_parameters
@@ -225,7 +225,7 @@ def _named(words: ByRewards, tags: ResponseFormat) -> list[tuple[str, str, Any]]
     settings, specs = _kwargs(words), words.rewards or ()
     found: list[tuple[str, str, Any]] = []
     for spec in specs:
-        model = find_reward_model(spec, Path.cwd())
+        model = find_reward_model(named_model(spec)[1], Path.cwd())
         own = settings.get(short_name(spec), {})
         if model is not None and own:
             raise UserError(f"Reward {spec!r} is a model and takes no settings. Remove its `--reward_kwargs`.")
