@@ -202,3 +202,15 @@ def placeholder_ids(
     has_start = bos is not None and texts[0].startswith(bos)  # as `apply_chat_template` decides it
     ids: list[list[int]] = processor.tokenizer(texts, add_special_tokens=not has_start)["input_ids"]
     return ids
+
+
+@contextmanager
+def asked_with(engine: VLLMGeneration, ids: list[list[int]]) -> Iterator[None]:
+    """Has TRL's engine asked with other tokens of the same prompts."""
+    generate = engine.generate
+
+    def ask(**given: Any) -> Any:
+        return generate(**given | {"prompts": ids})
+
+    with _replaced(engine, "generate", ask):
+        yield

@@ -288,17 +288,19 @@ def test_a_scored_generation_is_made_of_rows_that_are_known_how_to_be_put_togeth
 def test_a_prompt_without_images_is_told_apart_by_none():
     source = source_of(GRPOTrainer._tokenize_prompts)
     assert "images.append(prompt_images if prompt_images else None)" in source, (
-        f"TRL {trl.__version__} changed what it says of prompts without images; ImagePrompts._tokenize_prompts may go."
+        f"TRL {trl.__version__} changed what it says of prompts without images; generate_with_images may go."
+    )
+    assert source_of(GRPOTrainer._generate).rstrip().endswith("extra_fields, images, tool_images"), (
+        f"TRL {trl.__version__} returns other things from GRPOTrainer._generate; read generate_with_images again."
     )
 
 
-def test_prompts_are_tokenised_right_before_they_are_sampled_from():
+def test_an_engine_is_asked_once_for_prompts_without_tools():
     source = source_of(GRPOTrainer._generate_single_turn), source_of(GRPOTrainer._generate)
-    assert "prompts=prompt_ids,\n                images=images," in source[0]
-    tokenised = source[1].index("self._tokenize_prompts(prompts)")
-    assert 0 < source[1].index("self._generate_single_turn(") - tokenised < 300, (
-        f"TRL {trl.__version__} changed GRPOTrainer._generate; ImagePrompts hands the engine the prompts of its last "
-        f"call of _tokenize_prompts."
+    asks = "self.vllm_generation.generate(\n                prompts=prompt_ids,\n                images=images,"
+    assert asks in source[0]
+    assert (source[0].count(".generate(\n"), source[1].count("self._generate_single_turn(")) == (2, 1), (
+        f"TRL {trl.__version__} asks its engine otherwise; asked_with hands it the prompts of one call of _generate."
     )
 
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from datasets import IterableDataset
@@ -24,11 +24,16 @@ from align.methods.acre.trainer import ACRETrainer
 from align.methods.grpo import trainer as grpo
 from align.methods.grpo.config import GRPOConfig
 from align.methods.grpo.trainer import GuardedGRPOTrainer
-from align.methods.rollouts.asked_rows import ImagePrompts
+from align.methods.rollouts.asked_rows import engine_ids
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import CANARY, CANARY_MAX
 from align.training.guarded_rewards import Rewards
 from align.training.reward_records import generators_kept
+
+if TYPE_CHECKING:
+    from trl import GRPOTrainer as Parent
+else:
+    Parent = object
 
 MOST_TOKENS = 16  # behind each prompt
 # What would let vLLM's log-probabilities differ from the trainer's with the same weights. The temperature stays: the
@@ -47,7 +52,7 @@ class FixedPrompt(NamedTuple):
     fields: dict[str, Any]  # of the trainer's forward pass, where there are images
 
 
-class Canary(ImagePrompts):
+class Canary(Parent):
     """Adds to a trainer of TRL a measurement of whether vLLM writes with the weights that are trained.
 
     With `canary_steps: 0` nothing differs. Above it, at the first step of a process and then every so many steps,
@@ -92,9 +97,9 @@ class Canary(ImagePrompts):
         if self.environment_factories is not None:
             self._batch_environments = [row.get("environment") if self._multi_environment else None]
         ids, images, fields = self._tokenize_prompts([prompt])
-        engine_ids, images = self._for_engine(ids, images)
+        asked = engine_ids(self, [prompt]) or ids
         read = {name: torch.as_tensor(value) for name, value in fields.items()} if images else {}
-        return FixedPrompt(list(ids[0]), list(engine_ids[0]), images and images[0], read)
+        return FixedPrompt(list(ids[0]), list(asked[0]), images and images[0], read)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         output: dict[str, Any] = super()._generate_and_score_completions(inputs)

@@ -13,7 +13,7 @@ from trl import GRPOTrainer
 
 from align.console import say
 from align.methods.acre.config import ACREConfig
-from align.methods.rollouts.asked_rows import EarlierPasses, ImagePrompts
+from align.methods.rollouts.asked_rows import EarlierPasses, generate_with_images
 from align.methods.rollouts.zero_advantage import SkipZeroAdvantage
 from align.models.vllm_engine import vllm_rollouts
 from align.training.as_in_trl import old_names_hidden, with_args
@@ -29,14 +29,14 @@ class Twice(NamedTuple):
     table: list[dict[str, Any]]  # per row what the completions table shows
 
 
-class SecondPassTrainer(GuardedRewards, SkipZeroAdvantage, ImagePrompts, GRPOTrainer):
+class SecondPassTrainer(GuardedRewards, SkipZeroAdvantage, GRPOTrainer):
     """GRPO with a second answer from the same trace; subclasses say what is asked, and how it is answered.
 
     Beside `SkipZeroAdvantage`, only `_calculate_rewards` differs from `GRPOTrainer`: before the reward functions are
     called, columns on both answers are added to the rows. Sampling, advantages, loss and checkpoints are TRL's (see
-    `ImagePrompts` for how images reach them), and no gradient flows through the second pass. When no reward can depend
-    on the second answer, and with `skip_without_advantage: off`, the losses are those of `GRPOTrainer`, and when no
-    audit can, either, no second pass is made.
+    `generate_with_images` for images), and no gradient flows through the second pass. When no reward can depend on the
+    second answer, and with `skip_without_advantage: off`, the losses are those of `GRPOTrainer`, and when no audit
+    can, either, no second pass is made.
     """
 
     _tag_names = ["trl", "grpo", "acre"]  # noqa: RUF012 - TRL declares it so
@@ -97,15 +97,19 @@ class SecondPassTrainer(GuardedRewards, SkipZeroAdvantage, ImagePrompts, GRPOTra
             if rows is not None and not isinstance(rows, str):
                 self._check_columns(name, list(rows.column_names or next(iter(rows), ())))
 
-    def evaluate(self, eval_dataset: Any = None, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Evaluates as `GRPOTrainer` does, where the rows have the columns that a second answer needs."""
-        self._check_evaluated(eval_dataset)
-        return super().evaluate(eval_dataset, *args, **kwargs)
+    def _as_asked(self, inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Returns rows as they are asked this time."""
+        return inputs
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        if not self.model.training:  # maybe on other data than the trainer was built with
+            self._check_columns("eval", list(inputs[0]))
         with old_names_hidden():
-            output: dict[str, Any] = super()._generate_and_score_completions(inputs)
+            output: dict[str, Any] = super()._generate_and_score_completions(self._as_asked(inputs))
         return output
+
+    def _generate(self, prompts: list[Any]) -> Any:
+        return generate_with_images(self, super()._generate, prompts)
 
     def _calculate_rewards(
         self, inputs: list[dict[str, Any]], prompts: list[Any], completions: list[Any], completion_ids_list: list[Any]

@@ -87,13 +87,13 @@ class ACRETrainer(SecondPassTrainer):
                 "be read as text. Evaluate on images only where training has some."
             )
 
-    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+    def _as_asked(self, inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         for row in inputs:
             check_answer(row)
         if self.shuffle_seed is not None and self.model.training:  # the step tells visits apart, also of a resumed run
             seed, visit = self.shuffle_seed, self.state.global_step
             inputs = [show_anew(row, self.render_prompt, seed=seed, visit=visit) for row in inputs]
-        return super()._generate_and_score_completions(inputs)
+        return inputs
 
     def _answer_twice(
         self, inputs: list[dict[str, Any]], completions: list[Any], completion_ids_list: list[Any]

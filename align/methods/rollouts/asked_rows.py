@@ -1,6 +1,7 @@
 """Rows as they are asked: a row and its versions together, as before in a run that goes on, and with images."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from trl.data_utils import prepare_multimodal_messages
 from trl.trainer.utils import RepeatSampler
 
 from align.errors import UserError
-from align.models.vllm_engine import placeholder_ids
+from align.models.vllm_engine import asked_with, placeholder_ids
 
 if TYPE_CHECKING:
     from trl import GRPOTrainer as Parent
@@ -113,32 +114,32 @@ class EarlierPasses(TrainerCallback):
                 torch.randperm(order.num_samples, generator=order.generator)
 
 
-class ImagePrompts(Parent):
-    """Lets rows without images stand beside rows with images, and vLLM see each image once."""
+def generate_with_images(
+    trainer: Any, generate: Callable[[list[Any]], tuple[Any, ...]], prompts: list[Any]
+) -> tuple[Any, ...]:
+    """Lets rows without images stand beside rows with images, and vLLM see each image once.
 
-    def _tokenize_prompts(self, prompts: list[Any]) -> tuple[list[Any], list[Any] | None, dict[str, Any]]:
-        prompt_ids, images, fields = super()._tokenize_prompts(prompts)
-        if images and self.use_vllm and self.vllm_mode == "colocate":
-            if self.tools:
-                raise UserError("Tools and images do not go together with `vllm_mode: colocate`. Use `server`.")
-            processor: Any = self.processing_class
-            template: Any = self.chat_template_kwargs
-            messages = [prepare_multimodal_messages(prompt) for prompt in prompts]
-            self._engine_prompt_ids = placeholder_ids(
-                processor, messages, chat_template=self.chat_template, **template
-            )
-        # TRL 1.16 says None for a prompt without images, which the processors refuse beside prompts with images.
-        return prompt_ids, images and [each or [] for each in images], fields
+    `generate` is `_generate` of a trainer's parent, whose output this returns.
+    """
+    ids = engine_ids(trainer, prompts)
+    with nullcontext() if ids is None else asked_with(trainer.vllm_generation, ids):
+        *output, images, of_tools = generate(prompts)
+    # TRL 1.16 says None for a prompt without images, which the processors refuse beside prompts with images.
+    return *output, images and [each or [] for each in images], of_tools
 
-    def _generate_single_turn(
-        self, prompt_ids: list[Any], images: list[Any] | None, *args: Any, **kwargs: Any
-    ) -> tuple[list[Any], list[Any] | None]:
-        prompt_ids, images = self._for_engine(prompt_ids, images)
-        return super()._generate_single_turn(prompt_ids, images, *args, **kwargs)
 
-    def _for_engine(self, prompt_ids: list[Any], images: list[Any] | None) -> tuple[list[Any], list[Any] | None]:
-        """Returns the prompts of the last call of `_tokenize_prompts` as vLLM takes them."""
-        if not (images and self.use_vllm):
-            return prompt_ids, images
-        images = [each or None for each in images]
-        return (self._engine_prompt_ids if self.vllm_mode == "colocate" else prompt_ids), images
+def engine_ids(trainer: Any, prompts: list[Any]) -> list[list[int]] | None:
+    """Tokenises prompts with images as a colocated vLLM takes them; None where TRL's own tokens are right."""
+    is_colocated = trainer.use_vllm and trainer.vllm_mode == "colocate" and trainer.rollout_func is None
+    if not is_colocated or not any(_has_images(prompt) for prompt in prompts):
+        return None
+    if trainer.tools:
+        raise UserError("Tools and images do not go together with `vllm_mode: colocate`. Use `server`.")
+    messages = [prepare_multimodal_messages(prompt) for prompt in prompts]
+    template = {"chat_template": trainer.chat_template, **trainer.chat_template_kwargs}
+    return placeholder_ids(trainer.processing_class, messages, **template)
+
+
+def _has_images(prompt: Any) -> bool:
+    contents = [] if isinstance(prompt, str) else [message.get("content") for message in prompt]
+    return any(part["type"] == "image" for content in contents if isinstance(content, list) for part in content)

@@ -11,6 +11,8 @@ from tiny import tiny_vl_model_and_processor
 
 from align.experimental.canary.trainer import Canary, CanaryACREConfig
 from align.methods.acre.trainer import ACRETrainer
+from align.methods.rollouts.asked_rows import engine_ids
+from align.models.vllm_engine import asked_with
 from align.recipe.reward_settings import CANARY
 from rewards import AnswerConsistency
 
@@ -62,10 +64,12 @@ def trainer(request, tmp_path, monkeypatch):
 def engine_and_policy(trainer, image):
     """Returns the log-probabilities of one sampled completion, as the engine and as the policy tell them."""
     parts = [{"type": "image", "image": image}, {"type": "text", "text": "q?"}]
-    prompt_ids, images, fields = trainer._tokenize_prompts([[{"role": "user", "content": parts}]])
+    prompts = [[{"role": "user", "content": parts}]]
+    prompt_ids, images, fields = trainer._tokenize_prompts(prompts)
     completions = [[trainer.model.config.image_token_id]]
     while trainer.model.config.image_token_id in completions[0]:  # random weights may write one, which has no image
-        completions, log_probs = ACRETrainer._generate_single_turn(trainer, prompt_ids, images, fields, 1)
+        with asked_with(trainer.vllm_generation, engine_ids(trainer, prompts)):
+            completions, log_probs = ACRETrainer._generate_single_turn(trainer, prompt_ids, images, fields, 1)
     ids = torch.tensor([list(prompt_ids[0]) + list(completions[0])])
     fields = {name: torch.as_tensor(value) for name, value in fields.items()}
     if "mm_token_type_ids" in fields:

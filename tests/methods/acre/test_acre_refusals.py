@@ -35,7 +35,7 @@ def test_rows_that_would_all_be_wrong_or_end_an_evaluation_are_refused(tmp_path)
     trainer = make_trainer(tmp_path, [by_length], [rows[0], rows[1] | {"answer": 4}])
     with pytest.raises(DataError, match=r"the row of 'q1\?' has 4"):
         trainer.train()
-    with pytest.raises(ValueError, match="the held out dataset has no question, options, answer"):
+    with pytest.raises(ValueError, match="the eval dataset has no question, options, answer"):
         trainer.evaluate({"held out": Dataset.from_list([{"prompt": "q"}])})
 
 
