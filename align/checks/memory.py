@@ -5,15 +5,12 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from align.checks.devices import GIB
 from align.checks.finding import Finding, Level
 from align.checks.launch import Launch
 from align.models.model_files import ModelFiles, Size
 from align.recipe.recipe import Recipe
 from align.runs.owner import holder_of
 from align.runs.room import existing, free_bytes, no_room, words
-
-MIB = 2**20
 
 
 class Footprint(NamedTuple):
@@ -25,11 +22,6 @@ class Footprint(NamedTuple):
     keeps_reference: bool = False  # a second model stays; an adapter is switched off instead
 
 
-def footprint_of(recipe: Recipe) -> Footprint:
-    """Asks the recipe's method for its footprint."""
-    return recipe.record.part("footprint")(recipe)
-
-
 def activations(recipe: Recipe, sequences: int, name: str, detail: str = "") -> str:
     """Names the activations of a pass over sequences of at most `max_length` tokens."""
     count, length = sequences * int(recipe.settings.per_device_train_batch_size), recipe.settings.max_length
@@ -39,7 +31,7 @@ def activations(recipe: Recipe, sequences: int, name: str, detail: str = "") -> 
 
 def check_memory(recipe: Recipe, model: ModelFiles, launch: Launch) -> list[Finding]:
     """Estimates what the states of training take on each device."""
-    footprint, size = footprint_of(recipe), model.size
+    footprint, size = recipe.record.part("footprint")(recipe), model.size
     if size is None:
         text = (
             f"The size of {model.name!r} is not known here (no local weights, no size in its "
@@ -48,11 +40,11 @@ def check_memory(recipe: Recipe, model: ModelFiles, launch: Launch) -> list[Find
         return [Finding("warning", "memory", text)]
     parameters = _kept(size, footprint)
     states = state_bytes(recipe, launch, parameters)
-    parts = ", ".join(f"{name} {_words(size)}" for name, size in states.items() if size)
+    parts = ", ".join(f"{name} {words(size)}" for name, size in states.items() if size)
     total = sum(states.values())
     split = "FSDP" if launch.fsdp else f"ZeRO stage {launch.zero_stage}"
     text = (
-        f"About {_words(total)} per device before activations ({parts}): {parameters / 1e6:,.1f}M "
+        f"About {words(total)} per device before activations ({parts}): {parameters / 1e6:,.1f}M "
         f"parameters {size.source}, {split} over {launch.num_processes}. "
         f"{footprint.on_top} come on top."
     )
@@ -63,17 +55,13 @@ def _kept(size: Size, footprint: Footprint) -> int:
     return size.parameters if footprint.has_lm_head else size.parameters - size.of_head
 
 
-def _words(size: float) -> str:
-    return f"{size / GIB:.1f} GiB" if size >= GIB else f"{size / MIB:.1f} MiB"
-
-
 def state_bytes(recipe: Recipe, launch: Launch, parameters: int) -> dict[str, float]:
     """Counts bytes per device for AdamW: ZeRO (arXiv 1910.02054, Figure 1) with stage s over N processes.
 
     A trained parameter takes 16 bytes: 2 + 2 + 12 (bf16 weight and gradient, fp32 copy and two moments) under
     DeepSpeed with bf16, 4 + 4 + 8 otherwise. A frozen one takes its weight only, a quantized one 4 or 8 bits.
     """
-    footprint = footprint_of(recipe)
+    footprint = recipe.record.part("footprint")(recipe)
     half = launch.zero_stage > 0 and recipe.settings.bf16 is not False
     weight, gradient, optimizer = (2.0, 2, 12) if half else (4.0, 4, 8)
     weight = {"load_in_4bit": 0.5, "load_in_8bit": 1.0}.get(recipe.model.quantized or "", weight)
@@ -150,7 +138,7 @@ def check_room(recipe: Recipe, model: ModelFiles, launch: Launch) -> list[Findin
 
 def run_bytes(recipe: Recipe, model: ModelFiles, launch: Launch) -> tuple[int, int] | None:
     """Estimates the bytes of the model and of a checkpoint with AdamW's two moments; None where no size is known."""
-    footprint = footprint_of(recipe)
+    footprint = recipe.record.part("footprint")(recipe)
     if model.size is None or not footprint.trains_weights:
         return None
     trained = _kept(model.size, footprint) * (0.02 if recipe.model.use_peft else 1.0)  # as in `check_memory`

@@ -123,22 +123,17 @@ def _config_classes(model_type: str) -> list[set[str]]:
     """Lists the fields of each config class of a model type; empty if one inherits from another model's."""
     package = model_type.replace("-", "_")
     source = ("transformers", f"models/{package}/configuration_{package}.py")
-    if not package.isidentifier() or not _exists(source):
+    try:
+        nodes = source_tree(source).body if package.isidentifier() else []
+    except FileNotFoundError:
         return []
     found = []
-    for node in source_tree(source).body:
+    for node in nodes:
         if isinstance(node, ast.ClassDef) and node.name.endswith("Config"):
             if [getattr(base, "id", "") for base in node.bases] != ["PreTrainedConfig"]:
                 return []
             found.append(set(class_fields(source, node.name)))
     return found
-
-
-def _exists(source: Source) -> bool:
-    import importlib.util
-
-    spec = importlib.util.find_spec(source[0])
-    return spec is not None and Path(next(iter(spec.submodule_search_locations or [""])), source[1]).is_file()
 
 
 def check_experts(recipe: Recipe, model: ModelFiles) -> list[Finding]:

@@ -66,27 +66,19 @@ def _deprecated(recipe: Recipe) -> list[Finding]:
     return [Finding("warning", "deprecated", f"`{key}`: TRL says: {text}") for key, text in found.items()]
 
 
-Rows = Sequence[dict[str, Any]]
-
-
 def check_chain(model: ModelFiles, first: TrainingData[Any], second: TrainingData[Any]) -> list[Finding]:
     """Compares what the reward model learns from with what it will be asked about."""
     findings = []
-    prefix = first.extra.scale.prefix if hasattr(first.extra, "scale") else ""
-    if prefix:
+    if prefix := first.extra.scale.prefix if hasattr(first.extra, "scale") else "":
         findings.append(Finding("error", "chain", f"The reward model: {PREFIXED.format(prefix=prefix)}"))
-    return findings + _check_forms(model, first.rows, second.rows)
-
-
-def _check_forms(model: ModelFiles, first: Rows, second: Rows) -> list[Finding]:
-    learns, reads = ("texts" if isinstance(rows[0]["prompt"], str) else "messages" for rows in (first, second))
+    learns, reads = ("texts" if isinstance(each.rows[0]["prompt"], str) else "messages" for each in (first, second))
     if reads == "messages" and model.tokenizer is not None and not model.chat_template:
         text = (
-            "The prompts of `then` are messages, and the tokenizer of the reward model, "
-            f"{model.name}, has no chat template. Set `chat_template_path`, or write texts."
+            f"The prompts of `then` are messages, and the tokenizer of the reward model, {model.name}, has no chat "
+            "template. Set `chat_template_path`, or write texts."
         )
-        return [Finding("error", "chain", text)]
+        return [*findings, Finding("error", "chain", text)]
     if learns != reads:
         text = f"The reward model learns from {learns} and will be asked about {reads}. Write both in one form."
-        return [Finding("warning", "chain", text)]
-    return [Finding("ok", "chain", f"The reward model learns from {learns}, and is asked about {reads}.")]
+        return [*findings, Finding("warning", "chain", text)]
+    return [*findings, Finding("ok", "chain", f"The reward model learns from {learns}, and is asked about {reads}.")]

@@ -101,8 +101,7 @@ def parse_recipe(content: Mapping[str, Any], path: Path) -> Recipe:
     settings = _settings(method, {key: value for key, value in content.items() if key not in model_keys}, path)
     has_rewards = METHODS[method].has_rewards
     reward_funcs, rewards = _reward_funcs(content) if has_rewards else [], _reward_settings(content)
-    after = _second_run(content, settings.output_dir)
-    then = _parse_second_run(after, path) if after else None
+    then = _second_run(content, path, settings.output_dir)
     recipe = Recipe(
         path=path,
         method=method,
@@ -113,7 +112,7 @@ def parse_recipe(content: Mapping[str, Any], path: Path) -> Recipe:
         rewards=rewards,
         settings=settings,
         resolved=dict(content) | _written(settings),
-        then=replace(then, trained=str(Path(settings.output_dir).resolve())) if then else None,
+        then=then,
     )
     _check_rewards(recipe)
     _check_together(recipe)
@@ -320,8 +319,8 @@ def _is_text(kind: Any) -> bool:
     return kind is str or (get_origin(kind) in (Union, UnionType) and {*get_args(kind)} == {str, NoneType})
 
 
-def _second_run(content: Mapping[str, Any], output_dir: str) -> dict[str, Any] | None:
-    """Returns the recipe under `then`, whose reward or model `trained` is the folder of the first run."""
+def _second_run(content: Mapping[str, Any], path: Path, output_dir: str) -> Recipe | None:
+    """Parses the recipe under `then`, whose reward or model `trained` is the folder of the first run."""
     if content.get("then") is None:
         return None
     then, method = content["then"], content["method"]
@@ -339,7 +338,10 @@ def _second_run(content: Mapping[str, Any], output_dir: str) -> dict[str, Any] |
     known = {"output_dir": str(Path(output_dir) / second)} | dict(then)
     if Path(str(known["output_dir"])).expanduser().resolve() == Path(folder):
         raise RecipeError(f"`then.output_dir` is that of the first run, {output_dir}. Leave it out, or name another.")
-    return known | used
+    try:
+        return replace(parse_recipe(known | used, path), trained=folder)
+    except RecipeError as error:
+        raise RecipeError(f"In `then`: {error}") from error
 
 
 def _start(method: str, then: Mapping[str, Any], folder: str) -> dict[str, Any]:
@@ -363,13 +365,6 @@ def _reward(method: str, then: Mapping[str, Any], folder: str) -> dict[str, Any]
     lists = {key: then[key] for key in ("reward_funcs", "audit_funcs") if isinstance(then.get(key), list)}
     lists["reward_funcs"] = specs
     return {key: [f"{TRAINED}={folder}" if each == TRAINED else each for each in of] for key, of in lists.items()}
-
-
-def _parse_second_run(content: Mapping[str, Any], path: Path) -> Recipe:
-    try:
-        return parse_recipe(content, path)
-    except RecipeError as error:
-        raise RecipeError(f"In `then`: {error}") from error
 
 
 def _check_first(content: Mapping[str, Any]) -> None:

@@ -136,20 +136,27 @@ def _broken(path: Path, why: str) -> RunFolderError:
     )
 
 
-def record_run(folder: Path, resolved: Mapping[str, Any], facts: Mapping[str, Any], comments: str = "") -> None:
-    """Writes the resolved recipe with comments below it, and the versions with further facts, without secrets."""
+def record_run(
+    folder: Path,
+    resolved: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    comments: str = "",
+    checks: Sequence[Mapping[str, Any]] | None = None,
+) -> None:
+    """Writes the resolved recipe with comments below it, the versions with further facts, and what checks found.
+
+    All of it is without secrets. Among what was found is how many rows are left out, and why.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / FINISHED_FILE).unlink(missing_ok=True)
-    write_whole(folder / RECIPE_FILE, dump_yaml(mask(resolved)) + comments)
     command = shlex.join(mask_words([Path(sys.argv[0]).name, *sys.argv[1:]]))
-    record = {"command": command, **installed_versions(), **mask(facts)}
+    recipe, facts, found = mask([dict(resolved), dict(facts), checks])
+    write_whole(folder / RECIPE_FILE, dump_yaml(recipe) + comments)
+    record = {"command": command, **installed_versions(), **facts}
     write_whole(folder / VERSIONS_FILE, json.dumps(record, indent=2) + "\n")
-
-
-def record_checks(folder: Path, findings: Sequence[Mapping[str, Any]]) -> None:
-    """Writes what was found before training, among it how many rows are left out and why."""
-    text = json.dumps(mask(list(findings)), indent=2, ensure_ascii=False, default=str)
-    write_whole(folder / CHECKS_FILE, text + "\n")
+    if found is not None:
+        text = json.dumps(found, indent=2, ensure_ascii=False, default=str)
+        write_whole(folder / CHECKS_FILE, text + "\n")
 
 
 def record_end(folder: Path, steps: int) -> None:

@@ -108,7 +108,7 @@ def _named(recipe: Recipe) -> dict[str, Path]:
     """Finds the files of code, `own.py:function`, and the folders of models that a recipe names, wherever it does."""
     folders = (recipe.path.resolve().parent, Path.cwd())
     read = {key: value for key, value in recipe.resolved.items() if key not in _NOT_READ}
-    found = (_base(recipe), *(_found(word, folders) for word in _words(read) if word))
+    found = (_base(recipe), *(_found(word, folders) for word in texts_in(read) if word))
     return by_name(path for path in found if path)
 
 
@@ -126,15 +126,16 @@ def _found(word: str, folders: Sequence[Path]) -> Path | None:
     return None
 
 
-def _words(value: Any) -> Iterator[str]:
+def texts_in(value: Any) -> Iterator[str]:
+    """Yields the texts that stand somewhere in a value."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
         for each in value.values():
-            yield from _words(each)
+            yield from texts_in(each)
     elif isinstance(value, list | tuple):
         for each in value:
-            yield from _words(each)
+            yield from texts_in(each)
 
 
 def _digest(path: Path) -> str:

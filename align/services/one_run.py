@@ -21,7 +21,7 @@ from align.models.model_files import ModelFiles
 from align.recipe.problems import one_line
 from align.recipe.recipe import Recipe
 from align.runs.checkpoints import copy_model, damage, whole_checkpoints
-from align.runs.folder import record_checks, record_end, record_run, set_log_aside
+from align.runs.folder import record_end, record_run, set_log_aside
 from align.runs.in_force import unwritten
 from align.runs.progress import record_start
 from align.runs.readings import changes, noted_readings, readings_note
@@ -100,8 +100,8 @@ def _build(stage: Stage, run: Prepared) -> Any:
             os.replace(path, _free_name(path))
         prints = data.fingerprints
         facts = {"data": prints} | readings_note(stage, prints)
-        record_run(folder, recipe.resolved, facts, unwritten(recipe, trainer.args))
-        record_checks(folder, [finding.without_samples() for finding in run.findings])
+        found = [finding.without_samples() for finding in run.findings]
+        record_run(folder, recipe.resolved, facts, unwritten(recipe, trainer.args), found)
         if sample_pairs := recipe.record.part("sample_pairs"):
             write_pairs(folder, sample_pairs(recipe, data))
     started, found = int(os.environ.get("WORLD_SIZE", "1")), trainer.accelerator.num_processes

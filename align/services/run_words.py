@@ -31,11 +31,6 @@ def start_words(stages: Sequence[Stage], resume: str | None) -> Iterator[str]:
         yield f"{first.folder} goes on from {first.checkpoint.name}."
 
 
-def say_checking(name: str) -> None:
-    """Says what is done first."""
-    say(f"Checking the data, rewards and settings of {name}.")
-
-
 def say_loading(recipe: Recipe, folder: Path) -> None:
     """Says which model is loaded, how large it is, and how long it took last time in this folder."""
     model = ModelFiles.of(recipe)

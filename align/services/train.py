@@ -32,7 +32,7 @@ from align.runs.stages import Stage, ToDo
 from align.services.findings import print_findings
 from align.services.one_run import quiet_environment, train_stage
 from align.services.prepared import Prepared, prepare
-from align.services.run_words import say_checking, start_words
+from align.services.run_words import start_words
 from align.threads import use_threads
 from align.training.imports import load_libraries
 
@@ -121,7 +121,7 @@ def run(
             if stage.todo is ToDo.TRAINING:
                 _require_models(stage.recipe)
                 await_server(stage.recipe)
-        say_checking(name)
+        say(f"Checking the data, rewards and settings of {name}.")
         prepared = prepare(recipe, current_launch())
         if prepared.errors:
             raise RecipeError(" ".join(finding.text for finding in prepared.errors))

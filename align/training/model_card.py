@@ -1,6 +1,6 @@
 """The model card of a run: what was trained, on what, towards which reward or preference."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,6 +11,7 @@ from align.data.mixing import set_names
 from align.models.at_hand import card_fields, hub_id
 from align.recipe.fields import own_fields
 from align.recipe.recipe import Recipe
+from align.runs.readings import texts_in
 from align.secrets import mask
 from align.versions import installed_versions
 
@@ -101,21 +102,10 @@ def _without_folders(text: str, recipe: Recipe) -> str:
     """Leaves the last part of every path of this machine that a recipe or a warning names; a reader has no other."""
     output = recipe.folder.resolve()
     here = {Path.cwd(), Path.home(), recipe.path.resolve().parent, output.parent}
-    here |= {Path(each).parent for each in _texts(recipe.resolved) if Path(each).is_absolute()}
+    here |= {Path(each).parent for each in texts_in(recipe.resolved) if Path(each).is_absolute()}
     for folder in sorted((f"{each}/" for each in here if len(each.parts) > 1), key=len, reverse=True):
         text = text.replace(folder, "")
     return text
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _texts([key, item])
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _texts(item)
-    elif isinstance(value, str):
-        yield value
 
 
 def card_metadata(recipe: Recipe, card: Card, rows: Sequence[Mapping[str, Any]]) -> "ModelCardData":

@@ -13,13 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 
 def find_reward(spec: str, base_dir: Path | str | None, built_in: Mapping[str, str]) -> tuple[str, Any]:
-    """Imports what a spec of a reward points at; also returns the spec, with the absolute path of a file.
-
-    Args:
-        spec: A built-in name, `path/to/file.py:name`, `package.module.name`, or a name that a package ships.
-        base_dir: Folder that file paths are relative to; after it, the current folder is tried.
-        built_in: Name to dotted path.
-    """
+    """Imports what a spec of a reward points at, as `resolve_reward` says; returns a file's spec with its place."""
     if spec in built_in:
         return spec, find_dotted(built_in[spec])
     if ":" in spec or spec.endswith(".py"):
