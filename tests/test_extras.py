@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from importlib.metadata import packages_distributions, version
@@ -16,12 +17,16 @@ from installed import EXTRAS, PROJECT, ROOT, installed_with
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from align.assets import shipped_recipes
+from align.recipe.recipe import load_recipe
+from align.runs.folder import record_run
 from rewards import extras
 
 ASSETS = ROOT / "recipes"
 LAB = ASSETS / "acre" / "assets" / "lab"
 VISION = ASSETS / "acre" / "assets" / "vision"
 EVAL = f"eval --model {LAB}/model --data {LAB}/eval.jsonl --max_rows 4 --max_new_tokens 4 --suite accuracy --out OUT"
+EVAL_RUN = f"eval perturbation --model run --data {LAB}/eval.jsonl --max_rows 4 --max_new_tokens 4 --out OUT"
 EVAL_IMAGES = EVAL.replace(str(LAB), str(VISION)).replace("eval.jsonl", "eval.parquet")
 DECONFOUND = (
     f"deconfound {ASSETS}/deconfound/assets/lab/train.csv --outcome clicks --text headline --confounders popularity "
@@ -89,6 +94,7 @@ OF_SIZES: dict[str, tuple[list[str], list[tuple[str, str]]]] = {
             "recipes",
             "doctor",
             AUDITED,
+            "audit --recipe acre/quickstart --max_rows 60 --out OUT",
             COMPARED,
             "rewards check format",
             "rewards export format --for verl --out OUT/scored.py",
@@ -106,7 +112,7 @@ OF_SIZES: dict[str, tuple[list[str], list[tuple[str, str]]]] = {
             ("eval", f"filter {ASSETS}/acre/assets/lab/eval.jsonl --out OUT.jsonl --model {LAB}/model"),
         ],
     ),
-    "eval": (["doctor", EVAL], [("train", "check acre/quickstart"), ("train", "keys acre")]),
+    "eval": (["doctor", EVAL, EVAL_RUN], [("train", "check acre/quickstart"), ("train", "keys acre")]),
 }
 # Their parts need weights, tasks and tables that no package of ours brings.
 IMPORTS = {
@@ -277,8 +283,12 @@ def test_a_base_audits_and_tries_rewards_and_names_the_size_for_the_rest(tmp_pat
 
 
 @pytest.mark.slow
-def test_without_trl_models_are_evaluated_and_recipes_refused(tmp_path):
+def test_without_trl_models_and_runs_are_evaluated_and_recipes_refused(tmp_path):
+    shutil.copytree(LAB / "model", tmp_path / "run")
+    record_run(tmp_path / "run", load_recipe(shipped_recipes()["acre/quickstart"]).resolved, {})
     run_size("eval", tmp_path)
+    record = json.loads((tmp_path / "out" / str(OF_SIZES["eval"][0].index(EVAL_RUN)) / "evaluation.json").read_text())
+    assert "flip_rate/seen/option_order" in record["shares"]  # the run was rewarded for it, says its recipe
 
 
 @pytest.mark.slow

@@ -10,11 +10,13 @@ from some_recipes import PROMPTS
 
 from align.assets import asset_dir, shipped_recipes
 from align.checks.launch import read_launch
+from align.evaluation.prompting import prompt_settings
 from align.evaluation.statistics.glossary import glossary
 from align.methods import METHODS
 from align.models.rewards import resolve_rewards
-from align.recipe.fields import chain_fields
-from align.recipe.recipe import load_recipe
+from align.recipe.fields import chain_fields, settings_class
+from align.recipe.recipe import load_recipe, parse_recipe
+from align.recipe.yaml_loader import load_yaml, resolve_paths
 from align.services.prepared import prepare
 from rewards.running.isolated.programs import why_not_isolated
 
@@ -47,6 +49,18 @@ def test_a_recipe_parses_and_says_what_it_is_for(path):
     assert recipe.method in path.parts
     facts = dict(re.findall(r"^# (purpose|hardware): (\S.*)$", path.read_text(encoding="utf-8"), re.MULTILINE))
     assert set(facts) == {"purpose", "hardware"}
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=name_of)
+def test_an_evaluation_reads_the_same_where_nothing_of_trl_is_read(path):
+    whole = load_recipe(path)
+    alone = parse_recipe(resolve_paths(load_yaml(path), path.resolve().parent), path, trains=False)
+    for name in ("method", "model", "dataset", "reward_funcs", "reward_kwargs", "rewards"):
+        assert getattr(alone, name) == getattr(whole, name), name
+    for name in settings_class(whole.method, with_parents=False).model_fields:
+        assert getattr(alone.settings, name) == getattr(whole.settings, name), name
+    assert prompt_settings(alone, {}) == prompt_settings(whole, {})
+    assert alone.folder == whole.folder
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=name_of)

@@ -327,9 +327,9 @@ class Evaluation(ABC):
     @cached_property
     def recipe(self) -> Any:
         """The recipe, read; None without one."""
-        from align.recipe.recipe import load_recipe
+        from align.recipe.recipe import load_for_evaluation
 
-        return None if self.recipe_path is None else load_recipe(self.recipe_path)
+        return None if self.recipe_path is None else load_for_evaluation(self.recipe_path)
 
     @cached_property
     def columns(self) -> Mapping[str, Any]:

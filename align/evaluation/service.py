@@ -134,7 +134,7 @@ def _tell(options: Mapping[str, Any]) -> str:
     from align.data.kinds import PAIRS, PROMPTS, first_columns, tell_kind
     from align.data.pairs.preference_adapters import PREFERENCE_ADAPTERS
     from align.evaluation.prompting import named_columns, prompts_made_by, recipe_path
-    from align.recipe.recipe import load_recipe
+    from align.recipe.recipe import load_for_evaluation
 
     if options.get("rewards"):
         return "prompts"
@@ -144,7 +144,7 @@ def _tell(options: Mapping[str, Any]) -> str:
     if data is None or adapter or options.get("suite"):
         return "questions"
     path = recipe_path(options.get("recipe"), str(options.get("model")))
-    recipe = None if path is None else load_recipe(path)
+    recipe = None if path is None else load_for_evaluation(path)
     columns = named_columns(recipe, data, split)
     names = our_names(first_columns(data, split), columns)
     kind = None if questions_in_columns(names) else tell_kind(names)

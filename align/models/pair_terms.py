@@ -8,9 +8,17 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from align.data.conversations import show_places
 from align.data.media.images import open_image
-from align.data.pairs.marks import MarkRule, TokenizedResponse, count_shared, decide_marks, marked_texts
-from align.data.pairs.preferences import PreferencePair, pair_to_row
+from align.data.pairs.marks import (
+    MarkRule,
+    TokenizedResponse,
+    count_shared,
+    count_shared_characters,
+    decide_marks,
+    marked_texts,
+)
+from align.data.pairs.preferences import PreferencePair
 from align.data.template_settings import template_settings
 from align.errors import DataError, UserError
 from align.models.reading import render
@@ -80,9 +88,6 @@ def _render(tokenizer: Any, pair: PreferencePair) -> tuple[str, list[str]]:
     return prompt, full
 
 
-SIDES = ("chosen", "rejected")
-
-
 def tokenize_image_pair(processor: Any, pair: PreferencePair) -> TokenizedPair:
     """Tokenises a pair of a data set with images, whose prompt is messages, and marks its tokens as training does."""
     if processor.chat_template is None:
@@ -111,9 +116,7 @@ def tokenize_image_pair(processor: Any, pair: PreferencePair) -> TokenizedPair:
 
 
 def _render_images(processor: Any, pair: PreferencePair) -> tuple[str, list[str]]:
-    """Renders the prompt, with one placeholder per image, and what follows it in each response."""
-    from trl import apply_chat_template, prepare_multimodal_messages
-
+    """Renders the prompt, with one placeholder per image, and what follows it in each response, as TRL 1.16 does."""
     token = getattr(processor, "image_token", None)
     for text in (pair.chosen, pair.rejected):
         if token and token in text:
@@ -121,11 +124,13 @@ def _render_images(processor: Any, pair: PreferencePair) -> tuple[str, list[str]
                 f"Row {pair.row} ({pair.id}): a response has {token}, which is an image to this model. Take it out: "
                 "only the prompt has images."
             )
-    row = pair_to_row(pair)
-    messages = {side: prepare_multimodal_messages(row[side]) for side in SIDES}
-    messages["prompt"] = prepare_multimodal_messages(row["prompt"], images=[None] * len(pair.images))
-    texts = apply_chat_template(messages, processor, **pair.template.get("chat_template_kwargs", {}))
-    return texts["prompt"], [texts[side] for side in SIDES]
+    settings = {"tokenize": False, **pair.template.get("chat_template_kwargs", {})}
+    asked = show_places(pair.prompt, len(pair.images))
+    prompt = render(processor, asked, add_generation_prompt=True, **settings)
+    full = [render(processor, [*asked, *show_places(response, 0)], **settings) for response in pair.responses]
+    # A template may end a prompt by what it does not put before a response.
+    end = min(count_shared_characters(text, prompt) for text in full)
+    return prompt[:end], [text[end:] for text in full]
 
 
 def _read_prompt(processor: Any, prompt: str, images: Sequence[Any]) -> tuple[list[int], dict[str, Any]]:

@@ -20,7 +20,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from align.models.cpu_attention import why_no_attention
-from rewards.extras import missing, remedy
+from rewards.extras import is_installed, missing, remedy
 
 if TYPE_CHECKING:  # vLLM and TRL must not load before `require_vllm` has looked at them
     from torch import nn
@@ -48,8 +48,8 @@ def require_vllm() -> None:
 
 
 def _supported_versions() -> SpecifierSet:
-    """Reads the window of vLLM versions from the installed TRL's own requirements."""
-    requirements = [Requirement(line) for line in requires("trl") or []]
+    """Reads the window of vLLM versions from the installed TRL's own requirements; an evaluation does without TRL."""
+    requirements = [Requirement(line) for line in requires("trl") or []] if is_installed("trl") else []
     return next((each.specifier for each in requirements if each.name == "vllm"), SpecifierSet())
 
 

@@ -389,9 +389,9 @@ def check_media(values: Mapping[str, Any]) -> MediaSettings:
 
 
 def _from_recipe(path: Path, data: str | None) -> dict[str, Any]:
-    from align.recipe.recipe import load_recipe
+    from align.recipe.recipe import load_for_evaluation
 
-    dataset = load_recipe(path).dataset
+    dataset = load_for_evaluation(path).dataset
     if not isinstance(dataset, MediaSettings):
         return {}
     found = {name: getattr(dataset, name) for name in MediaSettings.model_fields}

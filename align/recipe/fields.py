@@ -175,15 +175,20 @@ class ConfigField(NamedTuple):
 
 
 @cache
-def config_fields(method: str) -> dict[str, ConfigField]:
+def config_fields(method: str, *, with_parents: bool = True) -> dict[str, ConfigField]:
     """Lists the fields of a method's config by name, experimental ones among them, without importing torch."""
-    return chain_fields((*METHODS[method].experimental_chain, *METHODS[method].config_chain))
+    chain = (*METHODS[method].experimental_chain, *METHODS[method].config_chain)
+    return chain_fields(chain if with_parents else _without_parents(chain))
 
 
 def own_fields(chain: tuple[tuple[str, str, str], ...], owner: str | None = None) -> list[str]:
     """Lists the settings that a config adds to those of TRL and transformers, all or those of one of its classes."""
-    fields = chain_fields(tuple(each for each in chain if each[0] not in PARENTS)).values()
+    fields = chain_fields(_without_parents(chain)).values()
     return [each.name for each in fields if owner in (None, each.owner[1])]
+
+
+def _without_parents(chain: tuple[tuple[str, str, str], ...]) -> tuple[tuple[str, str, str], ...]:
+    return tuple(each for each in chain if each[0] not in PARENTS)
 
 
 @cache
@@ -196,10 +201,10 @@ def chain_fields(chain: tuple[tuple[str, str, str], ...]) -> dict[str, ConfigFie
 
 
 @cache
-def settings_class(method: str) -> type[BaseModel]:
+def settings_class(method: str, *, with_parents: bool = True) -> type[BaseModel]:
     """Makes the class of a method's training settings: the fields of its config, with their defaults and rules."""
     made: dict[str, Any] = {}
-    for name, each in config_fields(method).items():
+    for name, each in config_fields(method, with_parents=with_parents).items():
         rule = WrapValidator(partial(_checked, method, each))
         made[name] = Annotated[each.type, rule], Field(OUR_DEFAULTS.get(name, each.default), description=each.help)
     return create_model(f"settings of {method}", __config__=ConfigDict(protected_namespaces=(), frozen=True), **made)

@@ -92,16 +92,30 @@ def load_recipe(path: Path, overrides: Sequence[str] = (), settings: Mapping[str
     return parse_recipe(content, path)
 
 
-def parse_recipe(content: Mapping[str, Any], path: Path) -> Recipe:
-    """Validates the keys and values of a recipe; raises `RecipeError` at the first that is wrong."""
+def load_for_evaluation(path: Path) -> Recipe:
+    """Parses a recipe for what trains nothing: without TRL, settings of its classes stay unchecked, as written."""
+    if not missing("train", "Reading a recipe"):
+        return load_recipe(path)
+    content = resolve_paths(load_yaml(path), path.resolve().parent)
+    remember_secrets(content)
+    return parse_recipe(content, path, trains=False)
+
+
+def parse_recipe(content: Mapping[str, Any], path: Path, *, trains: bool = True) -> Recipe:
+    """Validates the keys and values of a recipe; raises `RecipeError` at the first that is wrong.
+
+    Where nothing `trains`, no source of TRL is read: its keys, what keys say about each other and `then` are left out.
+    """
     method = method_of(content)
     kind = dataset_class(method, content)
-    check_keys(method, content, path, kind)
+    if trains:
+        check_keys(method, content, path, kind)
     model_keys = {key: content[key] for key in ModelSettings.model_fields if key in content}
-    settings = _settings(method, {key: value for key, value in content.items() if key not in model_keys}, path)
+    others = {key: value for key, value in content.items() if key not in model_keys}
+    settings = _settings(method, others, path) if trains else _own_settings(method, others, path)
     has_rewards = METHODS[method].has_rewards
     reward_funcs, rewards = _reward_funcs(content) if has_rewards else [], _reward_settings(content)
-    then = _second_run(content, path, settings.output_dir)
+    then = _second_run(content, path, settings.output_dir) if trains else None
     recipe = Recipe(
         path=path,
         method=method,
@@ -114,8 +128,9 @@ def parse_recipe(content: Mapping[str, Any], path: Path) -> Recipe:
         resolved=dict(content) | _written(settings),
         then=then,
     )
-    _check_rewards(recipe)
-    _check_together(recipe)
+    if trains:
+        _check_rewards(recipe)
+        _check_together(recipe)
     return recipe
 
 
@@ -202,6 +217,14 @@ def _settings(method: str, content: Mapping[str, Any], path: Path) -> Any:
             _refuse_quoted_numbers(key, _without_texts(value) if key == MODEL_BLOCK else value)
     settings: Any = read_block(kind, "", {"output_dir": OUR_FOLDER.format(method=method, name=path.stem)} | given)
     return settings.model_copy(update={"output_dir": os.path.expanduser(settings.output_dir)})
+
+
+def _own_settings(method: str, content: Mapping[str, Any], path: Path) -> Any:
+    """Validates the settings that a method adds to TRL's, which are put beside them as they are written."""
+    kind = settings_class(method, with_parents=False)
+    own = {key: value for key, value in content.items() if key in kind.model_fields}
+    others = {"output_dir": OUR_FOLDER.format(method=method, name=path.stem)} | dict(content)
+    return read_block(kind, "", own).model_copy(update={key: others[key] for key in others.keys() - own.keys()})
 
 
 def _written(settings: Any) -> dict[str, Any]:

@@ -202,9 +202,9 @@ def _sources(
 
 def _dataset(name: str) -> DatasetConfig:
     from align.assets import find_recipe
-    from align.recipe.recipe import load_recipe
+    from align.recipe.recipe import load_for_evaluation
 
-    return load_recipe(find_recipe(name)).dataset
+    return load_for_evaluation(find_recipe(name)).dataset
 
 
 def _of_recipe(dataset: DatasetConfig, common: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,11 +6,12 @@ import torch
 from pair_recipe import as_messages
 from scenes import COLOURS, square
 from tiny import tiny_vl_model_and_processor
+from trl import apply_chat_template, prepare_multimodal_messages
 
-from align.data.pairs.preferences import load_preferences
+from align.data.pairs.preferences import load_preferences, pair_to_row
 from align.errors import DataError, UserError
 from align.evaluation.suites.pairs.evaluation import pair_key, pair_values
-from align.models.pair_terms import pair_terms, tokenize_image_pair
+from align.models.pair_terms import _render_images, pair_terms, tokenize_image_pair
 
 pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
 pytest.importorskip("torchvision", reason="needs the extra `vision`")
@@ -88,6 +89,17 @@ def test_images_are_seen_and_looked_at_once_for_both_responses(family, pairs):
         pair_terms(model, model, [tokenize_image_pair(processor, pair)])[0] for pair in (pairs[2], swapped)
     )
     assert first.chosen.logp != pytest.approx(other.chosen.logp, abs=1e-4)
+
+
+@both_families
+def test_texts_are_those_that_training_renders(family, pairs):
+    processor = tiny_vl_model_and_processor(family=family)[1]
+    for pair in pairs:
+        row = pair_to_row(pair)
+        messages = {side: prepare_multimodal_messages(row[side]) for side in ("chosen", "rejected")}
+        messages["prompt"] = prepare_multimodal_messages(row["prompt"], images=[None] * len(pair.images))
+        told = apply_chat_template(messages, processor)
+        assert _render_images(processor, pair) == (told["prompt"], [told["chosen"], told["rejected"]])
 
 
 def test_what_is_kept_is_named_by_the_images(pairs):

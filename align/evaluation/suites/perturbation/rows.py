@@ -20,7 +20,7 @@ from align.errors import DataError, RecipeError, UserError
 from align.evaluation.prompting import recipe_path
 from align.evaluation.suite import Loaded, Reading
 from align.evaluation.suites.rows import check_text, check_texts, load_suite_rows
-from align.recipe.recipe import Recipe, load_recipe
+from align.recipe.recipe import Recipe, load_for_evaluation
 from align.recipe.reward_settings import short_name
 from rewards.reading.options import permute, to_shown
 from rewards.scoring import families
@@ -123,7 +123,7 @@ def trained_families(path: Path | None) -> TrainedFamilies:
     while path is not None and path.resolve() not in read:
         read.add(path.resolve())
         try:
-            recipe = load_recipe(path)
+            recipe = load_for_evaluation(path)
         except RecipeError as error:
             doubts.append(f"{path} cannot be read: {error}")
             break
