@@ -107,7 +107,10 @@ def schema_of(kind: str, adapter: str | None, columns: Columns | None, named: Na
     adapters = {"pairs": PREFERENCE_ADAPTERS, "questions": ADAPTERS, "outcomes": observed}.get(kind, {})
     if adapter is not None and not adapters:
         raise DataError(f"`adapter` is for pairs, questions and outcomes, got {adapter!r} for {kind}. Leave it out.")
-    return Schema(needs[kind], find_adapter(adapter, adapters), adapters, columns, _read_in_training(kind))
+    found = find_adapter(adapter, adapters)
+    if found is not None and kind == "outcomes" and adapter not in observed:
+        found = found[0], _beside(found[1])
+    return Schema(needs[kind], found, adapters, columns, _read_in_training(kind))
 
 
 def _read_in_training(kind: str) -> tuple[str, ...]:

@@ -1,5 +1,5 @@
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -221,6 +221,14 @@ class DatasetConfig(BaseModel):
         return self
 
 
+def known_adapter(name: str | None, schemas: Collection[str]) -> str | None:
+    """Returns a name that an adapter may have; raises `ValueError` for others."""
+    if name is None or name in schemas or ".py:" in name or name in plugins.names(plugins.ADAPTERS):
+        return name
+    known = " or ".join(map(repr, (*schemas, "./mine.py:function")))
+    raise ValueError(f"must be {known}, or the name of an adapter of an installed package")
+
+
 class RowDatasetConfig(DatasetConfig):
     """The `dataset` block of methods whose rows have columns of fixed names."""
 
@@ -246,10 +254,7 @@ class RowDatasetConfig(DatasetConfig):
     @field_validator("adapter")
     @classmethod
     def _is_known(cls, name: str | None) -> str | None:
-        if name is None or name in cls.schemas or ".py:" in name or name in plugins.names(plugins.ADAPTERS):
-            return name
-        known = " or ".join(map(repr, (*cls.schemas, "./mine.py:function")))
-        raise ValueError(f"must be {known}, or the name of an adapter of an installed package")
+        return known_adapter(name, cls.schemas)
 
     @field_validator("columns")
     @classmethod

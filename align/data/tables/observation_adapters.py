@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from align.data.loading import find_adapter
 from align.data.questions.adapters import Adapter, AdapterError, Row
 from align.data.tables.observations import Roles
 
@@ -74,6 +75,16 @@ OBSERVATION_ADAPTERS: dict[str, ObservationAdapter] = {
     ),
     "stackexchange": ObservationAdapter(stackexchange, Roles("score", ("log_views", "day"), text="text")),
 }
+
+
+def find_observation_adapter(name: str | None) -> tuple[str, Adapter] | None:
+    """Looks up what adds columns to a row, as `find_adapter` does; only those of ours know which column is what."""
+    return find_adapter(name, {ours: each.add for ours, each in OBSERVATION_ADAPTERS.items()})
+
+
+def roles_of_adapter(name: str | None) -> Roles | None:
+    """Returns which columns a public schema names."""
+    return OBSERVATION_ADAPTERS[name].roles if name in OBSERVATION_ADAPTERS else None
 
 
 def _count(row: Row, column: str, least: float = 0) -> float:

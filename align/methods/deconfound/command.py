@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from align.data.tables.observation_adapters import OBSERVATION_ADAPTERS
+from align import plugins
+from align.data.tables.observation_adapters import OBSERVATION_ADAPTERS, find_observation_adapter, roles_of_adapter
 from align.data.tables.observations import ObservationReader, Observations, Roles, join, read_observations
 from align.data.tables.reading import Table
 from align.errors import RunFolderError, UserError
@@ -135,13 +136,12 @@ def deconfound_table(
     if saved is None and (sentence := missing("deconfound", "Fitting a correction")):
         raise UserError(sentence)
     check_new_folder(out)
-    adapter = OBSERVATION_ADAPTERS.get(reading.adapter or "")
     correction = None if saved is None else load_correction(saved)
-    chosen = _roles(columns, adapter and adapter.roles, correction)
+    chosen = _roles(columns, roles_of_adapter(reading.adapter), correction)
     bad: Any = reading.on_bad_rows
     table = Table(
         data,
-        adapter=(reading.adapter, adapter.add) if reading.adapter and adapter else None,
+        adapter=find_observation_adapter(reading.adapter),
         split=reading.split,
         max_rows=reading.max_rows,
         on_bad_rows=bad,
@@ -169,8 +169,8 @@ def _check(
     check_choice("on_missing", reading.on_missing, ("raise", "drop"))
     check_choice("on_bad_rows", reading.on_bad_rows, ("raise", "skip"))
     check_at_least_one("max_words", estimation.max_words)
-    if reading.adapter is not None:
-        check_choice("adapter", reading.adapter, list(OBSERVATION_ADAPTERS))
+    if (name := reading.adapter) is not None and ".py:" not in name:
+        check_choice("adapter", name, [*OBSERVATION_ADAPTERS, *plugins.names(plugins.ADAPTERS)])
     if reading.max_rows is not None:
         check_at_least_one("max_rows", reading.max_rows)
     if reading.in_memory < 0:

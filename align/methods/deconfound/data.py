@@ -14,7 +14,7 @@ from align.checks.launch import Launch
 from align.checks.lengths import check_positions, context_window
 from align.checks.memory import Footprint, activations
 from align.data.mixing import Share, join_reports, mix_rows
-from align.data.tables.observation_adapters import OBSERVATION_ADAPTERS
+from align.data.tables.observation_adapters import find_observation_adapter, roles_of_adapter
 from align.data.tables.observations import (
     ObservationReader,
     ObservationReport,
@@ -97,7 +97,7 @@ def load(recipe: Recipe) -> TrainingData[Any]:
 
 def roles_of(data: ObservationDatasetConfig) -> Roles:
     """Returns which column is what; an adapter fills in what the recipe leaves open."""
-    known = OBSERVATION_ADAPTERS[data.adapter].roles if data.adapter else None
+    known = roles_of_adapter(data.adapter)
     found = {
         name: getattr(data, name) or getattr(known, name, None) for name in ("text", "outcome", "groups", "prompt")
     }
@@ -145,7 +145,7 @@ def check(recipe: Recipe, data: TrainingData[Any], rewards: Sequence[Reward]) ->
 def _read(
     data: ObservationDatasetConfig, categories: tuple[Category, ...] | None = None
 ) -> tuple[Observations, ObservationReport]:
-    adapter = (data.adapter, OBSERVATION_ADAPTERS[data.adapter].add) if data.adapter else None
+    adapter = find_observation_adapter(data.adapter)
     table = Table(data.path, adapter=adapter, split=data.split, max_rows=data.max_rows, on_bad_rows=data.on_bad_rows)
     policy = {"raise": "raise", "skip": "drop"}[data.on_bad_rows]
     roles = roles_of(data)

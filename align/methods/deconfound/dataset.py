@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from typing import Literal, cast
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from align.recipe.dataset import DatasetConfig
+from align.data.tables.observation_adapters import OBSERVATION_ADAPTERS, roles_of_adapter
+from align.recipe.dataset import DatasetConfig, known_adapter
 from align.recipe.recipe import Recipe
 from align.recipe.rules import COUNT, Rules
 
@@ -33,8 +34,10 @@ class ObservationDatasetConfig(DatasetConfig):
     conversational: bool = Field(
         default=False, description="Whether prompt and text are messages for the chat template, or plain text."
     )
-    adapter: Literal["upworthy", "stackexchange"] | None = Field(
-        default=None, description="Public schema the rows are in; it names the columns that are not given."
+    adapter: str | None = Field(
+        default=None,
+        description="Public schema the rows are in (upworthy, stackexchange), which names the columns that are not "
+        "given; or `./mine.py:function`, which makes columns of a row, beside its own.",
     )
     estimator: Literal["iv", "dml", "fixed_effects", "ols", "none", "input"] = Field(
         default="iv",
@@ -54,12 +57,17 @@ class ObservationDatasetConfig(DatasetConfig):
         default=None, description="A saved correction.json to apply, in place of fitting one to the training rows."
     )
 
+    @field_validator("adapter")
+    @classmethod
+    def _is_known(cls, name: str | None) -> str | None:
+        return known_adapter(name, OBSERVATION_ADAPTERS)
+
     @model_validator(mode="after")
     def _columns_are_named(self) -> "ObservationDatasetConfig":
         needed = ("text", "outcome", "confounders")
-        missing = [name for name in needed if not getattr(self, name)] if self.adapter is None else []
+        missing = [] if roles_of_adapter(self.adapter) else [name for name in needed if not getattr(self, name)]
         if missing:
-            raise ValueError(f"name the columns of {' and '.join(missing)}, or an `adapter` that does")
+            raise ValueError(f"name the columns of {' and '.join(missing)}, or a public schema as `adapter` that does")
         if self.conversational and self.prompt is None:
             raise ValueError("`conversational: true` needs the column of the `prompt`, which the text answers")
         if self.correction is not None and self.estimator == "input":

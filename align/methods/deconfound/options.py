@@ -42,7 +42,10 @@ class TableReading(Reading):
     """How the table is read."""
 
     on_missing: str = option("raise", "raise, or drop to leave rows with missing values out.")
-    adapter: str | None = option(None, "Public schema of the table: upworthy or stackexchange.")
+    adapter: str | None = option(
+        None,
+        "Public schema of the table, upworthy or stackexchange; or ./mine.py:function, which makes columns of a row.",
+    )
     in_memory: float = option(1024.0, "MB; a larger file is read in chunks (ols, none, and iv without text).")
 
 

@@ -210,6 +210,17 @@ def test_a_public_schema_needs_no_columns(tmp_path):
     assert {"click_rate", "day", "hour", "reward"} <= set(frame.columns)
 
 
+def test_columns_may_be_made_by_a_function_in_a_file(tmp_path, table):
+    (tmp_path / "mine.py").write_text("def read(row):\n    return {'earned': 2 * float(row['clicks'])}\n")
+    options = ["--adapter", f"{tmp_path / 'mine.py'}:read", "--estimator", "ols", "--out", tmp_path / "out"]
+    code, output = deconfound(table, *COLUMNS, "--outcome", "earned", *options)
+    assert code == 0, output
+    ours = ["--estimator", "ols", "--out", tmp_path / "ours"]
+    assert deconfound(table, *COLUMNS, *ours)[0] == 0
+    made, plain = (json.loads((tmp_path / name / "correction.json").read_text()) for name in ("out", "ours"))
+    assert made["coefficients"] == pytest.approx([2 * value for value in plain["coefficients"]])
+
+
 def test_text_of_the_data_is_escaped(tmp_path):
     rows = [
         {f"<b>{key}" if key == "popularity" else key: value for key, value in row.items()}

@@ -53,6 +53,16 @@ def test_an_adapter_stands_in_for_columns(tmp_path):
     assert parse(tmp_path / "r.yaml", dataset=nothing | {"adapter": "upworthy"}).dataset.adapter == "upworthy"
 
 
+def test_an_adapter_of_ones_own_names_no_columns(tmp_path):
+    (tmp_path / "mine.py").write_text("def read(row):\n    return {'earned': float(row['clicks'])}\n")
+    dataset = {"adapter": "./mine.py:read", "outcome": "earned"}
+    assert parse(tmp_path / "r.yaml", dataset=dataset).dataset.outcome == "earned"
+    with pytest.raises(RecipeError, match="name the columns of outcome, or a public schema as `adapter`"):
+        parse(tmp_path / "r.yaml", dataset=dataset | {"outcome": None})
+    with pytest.raises(RecipeError, match=r"'upworthy' or 'stackexchange' or '\./mine\.py:function'"):
+        parse(tmp_path / "r.yaml", dataset=dataset | {"adapter": "upworty"})
+
+
 def test_parsing_the_resolved_recipe_again_gives_the_same_recipe(tmp_path):
     first = parse(tmp_path / "r.yaml", max_length=None, dataset={"estimator": "dml", "groups": "author"})
     second = parse_recipe(first.resolved, tmp_path / "r.yaml")
