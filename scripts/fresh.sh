@@ -2,8 +2,9 @@
 # What a stranger does first, in each of the three sizes: bash scripts/fresh.sh [FOLDER]
 # In a clone without an environment: `scripts/quickstart.sh`, which makes one of the size `train`. Outside the checkout:
 # a built wheel with the same packages and no others, every command of the README that needs no extra, and for those that
-# need one the sentence that says so; the size `eval`, which is `train` without TRL; and the base, installed anew from
-# the index. FOLDER (.fresh) is used again: a second run downloads nothing.
+# need one the sentence that says so; the size `eval`, which is `train` without TRL, under its newest and its
+# oldest transformers; and the base, installed anew from the index. FOLDER (.fresh) is used again: a second run
+# downloads nothing but that transformers.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 export PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -120,8 +121,20 @@ PATH="$MIDDLE/bin:$PATH"
 MODEL="$ASSETS/acre/assets/lab/model"
 try align doctor
 try align eval --model "$MODEL" --data "$ASSETS/acre/assets/lab/eval.jsonl" --max_rows 4 --suite accuracy --out small-eval
+try align eval --model "$USER_FOLDER/outputs/acre" --data "$ASSETS/acre/assets/lab/eval.jsonl" --max_rows 4 --out run-eval
 refuse train align check acre/quickstart
 refuse train align keys acre
+
+# The same with the oldest transformers that it asks for; the one before is the newest that the index has.
+OLD="$FRESH/old"
+LEAST="$(grep -om1 'transformers>=[0-9.]*' "$CLONE/pyproject.toml" | cut -d= -f2)"  # of `eval`, which stands first
+rm -rf "$OLD" && cp -a "$MIDDLE" "$OLD" && rm "$(packages "$OLD")"/{transformers,tokenizers,huggingface_hub}{,-*}
+try "$CLONE/.venv/bin/python" -m pip --python "$OLD/bin/python" install --quiet --no-compile "transformers==$LEAST"
+PATH="$OLD/bin:$PATH"
+try python -c "import transformers as it; assert it.__version__.startswith('$LEAST'), it.__version__"
+try python -m align eval --model "$USER_FOLDER/outputs/acre" --data "$ASSETS/acre/assets/lab/eval.jsonl" --max_rows 4 --out old-eval
+try python -m align rewards check outputs/crome
+try align compare run-eval old-eval --out old-compared
 
 # The base.
 SMALL="$FRESH/small"

@@ -18,7 +18,10 @@ from align.recipe.problems import shown
 from align.recipe.recipe import Recipe
 from align.recipe.rules import suggestion
 
-TYPES: Source = ("transformers", "models/auto/auto_mappings.py")
+TYPES: tuple[Source, ...] = (  # the second in transformers 5.5
+    ("transformers", "models/auto/auto_mappings.py"),
+    ("transformers", "models/auto/configuration_auto.py"),
+)
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 TOKENIZERS = ("tokenizer*", "vocab*", "merges.txt", "*.model", "*.tiktoken", "tekken.json")
 # Heads of transformers that write no text, by the end of their classes' names.
@@ -304,7 +307,10 @@ def _head_problem(path: Path, config: dict[str, Any]) -> str:
 
 @cache
 def _model_types() -> frozenset[str]:
-    table: Any = assigned(TYPES, "CONFIG_MAPPING_NAMES")
+    try:
+        table: Any = assigned(TYPES[0], "CONFIG_MAPPING_NAMES")
+    except FileNotFoundError:
+        table = assigned(TYPES[1], "CONFIG_MAPPING_NAMES")
     return frozenset(name for name, _ in ast.literal_eval(table.args[0])) | {"gpt-sw3"}
 
 
