@@ -6,7 +6,6 @@ import torch
 from pair_recipe import as_messages
 from scenes import COLOURS, square
 from tiny import tiny_vl_model_and_processor
-from trl import apply_chat_template, prepare_multimodal_messages
 
 from align.data.pairs.preferences import load_preferences, pair_to_row
 from align.errors import DataError, UserError
@@ -93,12 +92,13 @@ def test_images_are_seen_and_looked_at_once_for_both_responses(family, pairs):
 
 @both_families
 def test_texts_are_those_that_training_renders(family, pairs):
+    trl = pytest.importorskip("trl", reason="needs the size `train`")
     processor = tiny_vl_model_and_processor(family=family)[1]
     for pair in pairs:
         row = pair_to_row(pair)
-        messages = {side: prepare_multimodal_messages(row[side]) for side in ("chosen", "rejected")}
-        messages["prompt"] = prepare_multimodal_messages(row["prompt"], images=[None] * len(pair.images))
-        told = apply_chat_template(messages, processor)
+        messages = {side: trl.prepare_multimodal_messages(row[side]) for side in ("chosen", "rejected")}
+        messages["prompt"] = trl.prepare_multimodal_messages(row["prompt"], images=[None] * len(pair.images))
+        told = trl.apply_chat_template(messages, processor)
         assert _render_images(processor, pair) == (told["prompt"], [told["chosen"], told["rejected"]])
 
 

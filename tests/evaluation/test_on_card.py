@@ -20,6 +20,7 @@ ROWS = [{"prompt": "q", "chosen": "a", "rejected": "b"}]
 def folder(tmp_path, tiny_model_folder, monkeypatch):
     (tmp_path / "outputs" / "theirs").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
+    pytest.importorskip("trl", reason="needs the size `train`, which writes cards")
     run = shutil.copytree(tiny_model_folder, tmp_path / "run")
     card(run, RECIPE, ROWS)
     return run

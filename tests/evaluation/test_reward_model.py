@@ -10,11 +10,12 @@ from safetensors.torch import load_file, save_file
 from some_recipes import REWARD_PAIRS, trainer_class
 from tiny import tiny_model, tiny_reward_model, tiny_tokenizer
 from transformers import LlamaForSequenceClassification
-from trl import RewardConfig, RewardTrainer
 
 from align.errors import DataError, UserError
 from align.methods import METHODS
 from align.models.reward_model import RewardModel
+
+trl = pytest.importorskip("trl", reason="needs the size `train`")
 
 TRAINER, CONFIG = trainer_class(REWARD_PAIRS), METHODS[REWARD_PAIRS].config_class()
 TEXTS = [
@@ -62,7 +63,7 @@ def columns(rows):
 
 @ROWS
 def test_scores_are_the_logits_of_trls_reward_trainer(tmp_path, rows):
-    trainer = train(tmp_path, rows, tiny_reward_model(), RewardTrainer, RewardConfig)
+    trainer = train(tmp_path, rows, tiny_reward_model(), trl.RewardTrainer, trl.RewardConfig)
     model = RewardModel.load(tmp_path, batch_size=2)
     prompts, chosen, rejected = columns(rows)
     expected = trainer_logits(trainer)
