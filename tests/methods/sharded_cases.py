@@ -25,8 +25,8 @@ from align.methods.rrpo.trainer import RRPOTrainer
 from rewards import AnswerConsistency, render_options, text_accuracy
 from rewards.correction import NoCorrection
 
-EXPERIMENTS = {"destroyed_ties", "num_heads", "vib_coef"}
-REWARD_MODELS = ("crome", "crome_destroyed", "crome_vib", "crome_heads", "crome_stream", "deconfound")
+EXPERIMENTS = {"destroyed_ties", "num_heads", "odin_coef", "vib_coef"}
+REWARD_MODELS = ("crome", "crome_destroyed", "crome_vib", "crome_odin", "crome_heads", "crome_stream", "deconfound")
 SETTINGS = {
     "max_steps": 2,
     "learning_rate": 1e-2,
@@ -251,6 +251,7 @@ METHODS = {
     "crome_destroyed": partial(make_crome, destroyed_ties=1.0),
     "crome_heads": partial(make_crome, num_heads=2),
     "crome_vib": partial(make_crome, vib_coef=0.5),
+    "crome_odin": partial(make_crome, odin_coef=0.5),
     "crome_stream": partial(make_crome, as_data=as_stream),
     "deconfound": make_deconfound,
     "sft": make_sft,

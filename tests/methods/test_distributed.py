@@ -33,7 +33,7 @@ IMAGES = ("acre_images-full-vision", "rrpo_images-full-vision") if find_spec("to
 TEXT = ("acre_text-full-tied",)
 LFU = ("sft_lfu-full-tied", "sft_lfu-lora-untied", "sft_aux-full-untied")  # DDP only
 KNOBS = ("crome_destroyed-full-reward",)
-HEADS = ("crome_vib-full-reward", "crome_heads-full-reward")  # no ZeRO-3, which they refuse
+HEADS = ("crome_vib-full-reward", "crome_heads-full-reward", "crome_odin-full-reward")  # no ZeRO-3, which they refuse
 STREAMS = ("rrpo_stream-full-tied", "crome_stream-full-reward")  # DDP; each ends within the second step
 CONSISTENCY = (
     "sft_consistency-full-tied",
@@ -70,7 +70,7 @@ LAUNCHES = (
     ("zero3_cpu", RARE, (NEEDS_DEEPSPEED, pytest.mark.nightly)),
     ("fsdp2", FSDP, (pytest.mark.nightly,)),
 )
-OF_KNOBS = ("lfu/", "consistency/", "crome/destroyed", "crome/vib", "crome/disagreement")  # metrics
+OF_KNOBS = ("lfu/", "consistency/", "crome/destroyed", "crome/vib", "crome/odin", "crome/disagreement")  # metrics
 LOGGED = {
     "rrpo": ["loss", "grad_norm", "rrpo/kl_chosen", "rewards/margins"],
     "crome": ["loss", "grad_norm", "accuracy", "crome/tie_margin", "crome/margin_preference"],

@@ -9,7 +9,7 @@ from align.recipe.rules import check_numbers
 
 @dataclass
 class ExperimentalCromeConfig(CromeConfig):
-    """`CromeConfig` with a bottleneck, a second head and destroyed ties, all of which are off by default."""
+    """`CromeConfig` with a bottleneck, second heads and destroyed ties, all of which are off by default."""
 
     destroyed_ties: float = field(
         default=0.0,
@@ -23,6 +23,13 @@ class ExperimentalCromeConfig(CromeConfig):
         metadata={
             "help": "Weight of a Gaussian bottleneck before the score head: the length of its codes, plus a contrast "
             "of features and codes in the batch; 0 has no bottleneck."
+        },
+    )
+    odin_coef: float = field(
+        default=0.0,
+        metadata={
+            "help": "ODIN, a rival: weight of the correlations with length of two heads, of which the one that goes "
+            "with length is dropped; 0 has one head."
         },
     )
     num_heads: int = field(

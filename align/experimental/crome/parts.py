@@ -9,7 +9,7 @@ from align.data.pairs.candidates import Candidates, load_candidates
 from align.data.pairs.reward_pairs import RewardPair
 from align.data.training_data import TrainingData
 from align.errors import DataError
-from align.experimental.crome.rules import ADAPTER_REFUSED
+from align.experimental.crome.rules import ADAPTER_REFUSED, turned_on
 from align.methods.crome import data as crome
 from align.methods.crome.report import REPORT as OF_CROME
 from align.recipe.dataset import RewardPairDatasetConfig
@@ -19,6 +19,7 @@ from align.recipe.reward_settings import Reward
 FACTS = {
     "destroyed_ties": "Weight of destroyed pairs",
     "vib_coef": "Weight of the bottleneck",
+    "odin_coef": "Weight of ODIN's correlations",
     "num_heads": "Score heads",
 }
 REPORT = OF_CROME.beside(FACTS, [], [])
@@ -65,8 +66,8 @@ def unlabelled_rows(rows: list[Candidates]) -> list[dict[str, Any]]:
 def check_knobs(recipe: Recipe, path: str | None) -> None:
     """Checks that unlabelled rows are there for two heads and for nothing else, and that no adapter is trained."""
     heads = recipe.settings.num_heads
-    for knob, is_on in (("vib_coef", recipe.settings.vib_coef > 0), ("num_heads", heads > 1)):
-        if is_on and recipe.model.use_peft:
+    for knob in turned_on(recipe.settings):
+        if knob != "destroyed_ties" and recipe.model.use_peft:
             raise DataError(ADAPTER_REFUSED.format(knob=knob))
     if heads == 2 and path is None:
         raise DataError(

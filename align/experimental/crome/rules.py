@@ -15,10 +15,10 @@ def turned_on(settings: Any) -> list[str]:
 
     Example:
         >>> from types import SimpleNamespace
-        >>> turned_on(SimpleNamespace(destroyed_ties=0.0, vib_coef=0.0, num_heads=2))
+        >>> turned_on(SimpleNamespace(destroyed_ties=0.0, vib_coef=0.0, odin_coef=0.0, num_heads=2))
         ['num_heads']
     """
-    is_on = {"destroyed_ties": settings.destroyed_ties, "vib_coef": settings.vib_coef}
+    is_on = {key: getattr(settings, key) for key in ("destroyed_ties", "vib_coef", "odin_coef")}
     return [key for key, is_set in (is_on | {"num_heads": settings.num_heads not in (None, 1)}).items() if is_set]
 
 
@@ -31,12 +31,11 @@ def check_together(settings: Any) -> None:
         raise ValueError(f"`num_heads` must be 1 or 2, got {settings.num_heads}.")
     if settings.destroyed_ties > 0:
         _check_destroyed(settings)
-    if settings.vib_coef > 0:
-        _check_head("vib_coef", settings)
-    if settings.num_heads == 2:
-        _check_head("num_heads", settings)
-        if settings.vib_coef > 0:
-            raise ValueError("`vib_coef` and `num_heads: 2` both change the score head. Leave one of them out.")
+    heads = [key for key in turned_on(settings) if key != "destroyed_ties"]
+    for knob in heads:
+        _check_head(knob, settings)
+    if len(heads) > 1:
+        raise ValueError(f"`{heads[0]}` and `{heads[1]}` both change the score head. Leave one of them out.")
 
 
 def _check_destroyed(settings: Any) -> None:
@@ -66,5 +65,6 @@ def _check_head(knob: str, settings: Any) -> None:
 
 
 RULES = Rules(
-    ranges=dict.fromkeys(("destroyed_ties", "vib_coef", "disagreement_coef"), NOT_NEGATIVE), together=check_together
+    ranges=dict.fromkeys(("destroyed_ties", "vib_coef", "odin_coef", "disagreement_coef"), NOT_NEGATIVE),
+    together=check_together,
 )

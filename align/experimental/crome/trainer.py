@@ -14,7 +14,8 @@ from align.data.training_data import TrainingData
 from align.experimental.crome.bottleneck import CONTRAST_COEF, Bottleneck, contrast, draw_noise, rate_of_its_own
 from align.experimental.crome.config import ExperimentalCromeConfig
 from align.experimental.crome.destroyed import answer_mask, attributions, destroy
-from align.experimental.crome.rules import ADAPTER_REFUSED
+from align.experimental.crome.odin import LengthHead, correlation
+from align.experimental.crome.rules import ADAPTER_REFUSED, turned_on
 from align.experimental.crome.score_heads import ScoreHead, extend_head, load_terms, split_weights
 from align.experimental.crome.two_heads import TwoHeads, UnlabelledPairs, agreement, mutual_information
 from align.methods.crome import trainer as crome
@@ -60,12 +61,12 @@ class ExperimentalCromeTrainer(CromeTrainer, WideMargins):
     def _extend_head(self, unlabelled: Dataset | None) -> ScoreHead | None:
         if self.args.num_heads == 1 and unlabelled is not None:
             raise ValueError("`unlabelled_dataset` is read by two heads only. Set `num_heads: 2`, or leave it out.")
-        if self.args.num_heads == 1 and self.args.vib_coef == 0:
+        knob = next((key for key in turned_on(self.args) if key != "destroyed_ties"), None)
+        if knob is None:
             return None
-        knob = "vib_coef" if self.args.vib_coef else "num_heads"
         self._check_launch(knob)
-        if self.args.vib_coef > 0:
-            return extend_head(self.model, knob, Bottleneck)
+        if knob != "num_heads":
+            return extend_head(self.model, knob, Bottleneck if knob == "vib_coef" else LengthHead)
         if unlabelled is None:
             raise ValueError("`num_heads: 2` needs an `unlabelled_dataset`, on which the two heads come apart.")
         columns = unlabelled.select_columns(["prompt", "chosen", "rejected"])
@@ -118,10 +119,15 @@ class ExperimentalCromeTrainer(CromeTrainer, WideMargins):
         if isinstance(self._head, Bottleneck) and self.model.training:
             self._shared.are_used(model)  # a trial reads the model, and would take the noise
             self._draw_noise(self._head, inputs)
+        if isinstance(self._head, LengthHead) and self.model.training:
+            self._shared.are_used(model)
+            self._head.keep(score_places(inputs["input_ids"], self._padding))
         loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
         if self.model.training:
             if isinstance(self._head, Bottleneck):
                 loss = loss + self.args.vib_coef * self._bottleneck_loss(self._head)
+            if isinstance(self._head, LengthHead):
+                loss = loss + self.args.odin_coef * self._odin(self._head, inputs)
             if isinstance(self._head, TwoHeads):
                 loss = loss + self.args.disagreement_coef * self._disagreement(model)
             if self.args.destroyed_ties > 0:
@@ -131,7 +137,27 @@ class ExperimentalCromeTrainer(CromeTrainer, WideMargins):
     def _draw_noise(self, head: Bottleneck, inputs: dict[str, Any]) -> None:
         ids, seed = inputs["input_ids"], f"{self.args.seed} {self.state.global_step}"
         noise = draw_noise(ids, inputs["attention_mask"], head.in_features, seed)
-        head.draw(noise, score_places(ids, self.model.config.get_text_config().pad_token_id))
+        head.draw(noise, score_places(ids, self._padding))
+
+    @property
+    def _padding(self) -> int:
+        return int(self.model.config.get_text_config().pad_token_id)
+
+    def _odin(self, head: LengthHead, inputs: dict[str, Any]) -> Tensor:
+        """Computes ODIN's terms over the answers of all ranks; a rank's gradient is that of its own answers."""
+        assert head.views is not None
+        lengths = self.accelerator.gather(answer_mask(inputs["input_ids"], inputs["attention_mask"]).sum(-1))
+        first, ranks = self.accelerator.process_index * len(inputs["input_ids"]), self.accelerator.num_processes
+        quality, other = (correlation(self._of_all(view, first), lengths) for view in head.views)
+        self._metrics["train"]["crome/odin_quality_correlation"].append(quality.item())
+        self._metrics["train"]["crome/odin_length_correlation"].append(other.item())
+        terms = quality.abs() - other
+        return terms.detach() + ranks * (terms - terms.detach()) + head.overlap()  # DDP takes the mean of gradients
+
+    def _of_all(self, scores: Tensor, first: int) -> Tensor:
+        """Gathers scores of all ranks, `(N,)`, of which the own ones have a gradient."""
+        found = self.accelerator.gather(scores.detach())
+        return torch.cat([found[:first], scores, found[first + len(scores) :]])
 
     def _bottleneck_loss(self, head: Bottleneck) -> Tensor:
         """Computes the length of codes plus the weighted contrast of features and codes in the batch of all ranks."""
