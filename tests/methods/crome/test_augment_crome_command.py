@@ -159,6 +159,16 @@ def test_rules_in_place_of_a_model(data, rules, tmp_path):
     assert "was made with `rules: rules.py (SHA-256" in changed.stderr
 
 
+def test_the_pairs_of_rrm_need_neither_a_model_nor_rules(data, tmp_path):
+    out = tmp_path / "out"
+    command = [data, "--method", "crome", "--out", out, "--oracle", "rrm"]
+    assert augment(*command).exit_code == 0
+    sources = json.loads((out / "card.json").read_text())["sources"]
+    assert sources.keys() == {"preference", "own_answer", "foreign_answers"}
+    assert [pair.source for pair in load_reward_pairs(out / "pairs.jsonl")[0]].count("own_answer") > 6
+    assert augment(*command, "--num_attributes", "3").stderr.count("leave `--num_attributes` out") == 1
+
+
 @pytest.mark.parametrize("content", [b"", b'{"seed": ', b"[1]", b"\xff"])
 def test_settings_that_cannot_be_read_are_a_sentence(tmp_path, content):
     (tmp_path / "settings.json").write_bytes(content)

@@ -1,6 +1,7 @@
-from align.data.pairs.reward_pairs import RewardPair
+from align.data.pairs.reward_pairs import RewardPair, check_reward_pair
 from align.methods.crome.augmentation.family import NO_OTHER, Family, add_irrelevant_queries
 from align.methods.crome.augmentation.oracle import Attribute, Profile
+from align.methods.crome.augmentation.rrm import rrm_families
 
 
 def family(i, prompt=None, edits=3):
@@ -45,3 +46,32 @@ def test_an_equal_question_or_another_form_is_no_other_question():
     families = [family(0, "Who?"), family(1, " Who?\n"), family(2, chat)]
     assert ties(families) == []
     assert [each.left_out[0].reason for each in families] == [NO_OTHER] * 3
+
+
+def test_rrm_prefers_own_answers_to_those_of_two_other_prompts_and_ties_these():
+    originals = [family(i).original for i in range(40)]
+    made = rrm_families(originals, seed=0, kept=1.0)
+    for each in made:
+        own = {each.original.chosen, each.original.rejected}
+        first, *rows = each.rows
+        assert (first["id"], first["tie"], first["source"]) == (each.original.id, False, "preference")
+        ordered = [row for row in rows if not row["tie"]]
+        ties = [row for row in rows if row["tie"]]
+        foreign = {row["rejected"] for row in ordered}
+        assert (len(ordered), len(ties)) in ((8, 6), (4, 1))  # the same other prompt may be drawn twice
+        assert {row["chosen"] for row in ordered} == own
+        assert not foreign & own
+        assert all({row["chosen"], row["rejected"]} <= foreign for row in ties)
+        assert {row["prompt"] for row in rows} == {each.original.prompt}
+        assert [check_reward_pair(row).tie for row in rows] == [row["tie"] for row in rows]
+    assert sum(len(each.rows) == 15 for each in made) > 30
+
+
+def test_rrm_keeps_half_by_the_seed_and_says_where_no_other_prompt_is():
+    originals = [family(i).original for i in range(40)]
+    made = [row["id"] for each in rrm_families(originals, seed=0) for row in each.rows]
+    assert made == [row["id"] for each in rrm_families(originals, seed=0) for row in each.rows]
+    assert made != [row["id"] for each in rrm_families(originals, seed=1) for row in each.rows]
+    assert 0.4 < (len(made) - 40) / (14 * 40) < 0.6
+    (alone,) = rrm_families(originals[:1], seed=0)
+    assert [each.reason for each in alone.left_out] == [NO_OTHER]

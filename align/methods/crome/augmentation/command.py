@@ -14,6 +14,7 @@ from align.methods.crome.augmentation.family import CromeSettings, Family, load_
 from align.methods.crome.augmentation.options import EditOptions
 from align.methods.crome.augmentation.oracles import CUT_OFF, load_rules
 from align.methods.crome.augmentation.pairs import Cost, Tokens, augment_with_model, augment_with_rules, plan_cost
+from align.methods.crome.augmentation.rrm import OWN, RRM, rrm_families
 from align.methods.pairs.augmentation.folder import (
     LEFT_OUT_FILE,
     PAIRS_FILE,
@@ -74,14 +75,20 @@ def run_rules(
     chosen = _settings(settings)
     if cache is not None:
         raise UserError("`--cache` keeps the answers of a model; with `--oracle` there are none. Leave it out.")
-    oracle, file = load_rules(rules, chosen.neutrals)
+    oracle = None if rules == RRM else load_rules(rules, chosen.neutrals)
+    if oracle is None:
+        _check_no_edits(chosen)
     originals, report = load_originals(data, **reading)
-    described = describe_run(chosen, oracle.name, report, file)
+    name = RRM if oracle is None else oracle[0].name
+    described = describe_run(chosen, name, report, {} if oracle is None else {"rules": describe_file(oracle[1])})
     (check_folder if dry_run else claim_folder)(out, described)
-    print(f"No call and no token for {len(originals):,} pairs: {oracle.name} is the oracle.")
+    print(f"No call and no token for {len(originals):,} pairs: {name} is the oracle.")
     if dry_run:
         return 0
-    families = augment_with_rules(originals, oracle, chosen)
+    if oracle is None:
+        families = rrm_families(originals, chosen.seed)
+    else:
+        families = augment_with_rules(originals, oracle[0], chosen)
     return _finish(out, families, build_card(families, Tokens(), report, described))
 
 
@@ -89,6 +96,14 @@ def _finish(out: Path, families: Sequence[Family], card: Mapping[str, Any]) -> i
     write_output(out, families, card)
     _print_card(card, out)
     return int(not card["counts"]["edited_pairs"])
+
+
+def _check_no_edits(settings: CromeSettings) -> None:
+    """Refuses what only edits have."""
+    default = CromeSettings()
+    for name in ("num_attributes", "neutrals", "ties_of", "position"):
+        if getattr(settings, name) != getattr(default, name):
+            raise UserError(f"`--oracle {RRM}` edits nothing and has ties of its own: leave `--{name}` out.")
 
 
 def _check_instructable(sampler: Sampler) -> None:
@@ -155,16 +170,16 @@ RUBRICS_FILE = "rubrics.jsonl"
 
 
 def describe_run(
-    settings: CromeSettings, generator: str, report: DataReport, rules: Path | None = None
+    settings: CromeSettings, generator: str, report: DataReport, rules: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Lists what decides the pairs of a run; rules are told apart by their content."""
+    """Lists what decides the pairs of a run; rules, as they are described, have no settings of a model."""
     described = {"method": "crome", "generator": generator, "data": describe_data(report.file), **asdict(settings)}
     if not settings.phrases:
         described = {name: value for name, value in described.items() if name not in ("phrases", "position")}
     if rules is None:
         return described
     of_a_model = ("temperature", "top_p", "max_new_tokens")
-    return {k: v for k, v in described.items() if k not in of_a_model} | {"rules": describe_file(rules)}
+    return {k: v for k, v in described.items() if k not in of_a_model} | dict(rules)
 
 
 def build_card(
@@ -185,7 +200,7 @@ def build_card(
             "bad_rows": len(report.problems),
             "originals": len(families),
             "new_pairs": len(new),
-            "edited_pairs": made["upgrade"] + made["degrade"],
+            "edited_pairs": made["upgrade"] + made["degrade"] + made[OWN],
             "ties": sum(row["tie"] for row in new),
             "originals_without_edits": sum(not any(row["check"] for row in family.rows) for family in families),
             "left_out": sum(len(family.left_out) for family in families),

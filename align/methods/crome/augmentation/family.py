@@ -168,7 +168,7 @@ def add_irrelevant_queries(families: Sequence[Family], seed: int, ties_of: str =
         rng = random.Random(f"{seed}/{SOURCE}/{family.original.id}")
         pairs = [row for row in family.rows if not row["tie"]]
         drawn = rng.choice(pairs if ties_of == "any" else pairs[:1])
-        other = _draw_other(originals, i, rng)
+        other = draw_other(originals, i, rng)
         if other is None:
             family.leave_out(SOURCE, None, NO_OTHER)
             continue
@@ -177,7 +177,7 @@ def add_irrelevant_queries(families: Sequence[Family], seed: int, ties_of: str =
         family.rows.append(make_row(other, family.name(SOURCE), SOURCE, answers) | about)
 
 
-def _draw_other(originals: Sequence[RewardPair], i: int, rng: random.Random) -> RewardPair | None:
+def draw_other(originals: Sequence[RewardPair], i: int, rng: random.Random) -> RewardPair | None:
     """Draws an original with another question in the same form: the first from a random place on."""
     own, start = originals[i], rng.randrange(len(originals))
     for k in range(len(originals)):

@@ -18,5 +18,7 @@ class EditOptions:
     phrases: str | None = option(None, "A file of phrases, one a line, for ties of the kind inserted_phrase.")
     position: str = option("front", "Where inserted_phrase puts a phrase: front, middle or end.")
     oracle: str | None = option(
-        None, "path/to/rules.py:Rules, a class with rubric, edit and verify in place of a model."
+        None,
+        "path/to/rules.py:Rules, a class with rubric, edit and verify in place of a model; or rrm, RRM's pairs, for "
+        "a comparison.",
     )
