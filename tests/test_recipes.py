@@ -46,7 +46,7 @@ def test_there_are_recipes():
 @pytest.mark.parametrize("path", RECIPES, ids=name_of)
 def test_a_recipe_parses_and_says_what_it_is_for(path):
     recipe = load_recipe(path)
-    assert recipe.method in path.parts
+    assert recipe.method in path.parts or path.parent.name == "paper"
     facts = dict(re.findall(r"^# (purpose|hardware): (\S.*)$", path.read_text(encoding="utf-8"), re.MULTILINE))
     assert set(facts) == {"purpose", "hardware"}
 

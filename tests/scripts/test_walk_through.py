@@ -115,16 +115,15 @@ def test_a_model_that_is_missing_is_a_sentence_before_anything_runs(tmp_path, mo
 
 @pytest.mark.slow
 def test_a_stage_that_runs_again_makes_those_behind_it_run_again(tmp_path, capsys):
-    walk_through = load_script("labs.walk.lab")
-    first, second = (walk_through.Stage(name, ("recipes",)) for name in ("first", "second"))
-    (tmp_path / "stages").mkdir()
-    assert walk_through.run([first, second], tmp_path) == 0
-    assert walk_through.run([first, second], tmp_path) == 0
+    stages = load_script("stages")
+    first, second = (stages.Stage(name, ("recipes",)) for name in ("first", "second"))
+    assert stages.run_stages([first, second], tmp_path) == 0
+    assert stages.run_stages([first, second], tmp_path) == 0
     assert capsys.readouterr().out.count("is finished.") == 2
-    changed = walk_through.Stage("first", ("recipes", "--help"))
-    assert walk_through.run([changed, second], tmp_path) == 0
+    changed = stages.Stage("first", ("recipes", "--help"))
+    assert stages.run_stages([changed, second], tmp_path) == 0
     assert capsys.readouterr().out.count("$ align recipes") == 2
-    assert walk_through.run([walk_through.Stage("first", ("recipes", "--no_such_option"))], tmp_path) != 0
+    assert stages.run_stages([stages.Stage("first", ("recipes", "--no_such_option"))], tmp_path) != 0
     assert "The same command continues there." in capsys.readouterr().err
 
 

@@ -14,7 +14,6 @@ table; `walk_through.md` in `--out` repeats it with the commands, and says what 
 
 import os
 import shlex
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,9 +23,9 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything that is needed is in the repository, or made by a script
 
 from align.assets import asset_dir
-from align.whole_files import write_whole
 from scripts.harness import Options
 from scripts.labs.walk.page import write_page
+from scripts.stages import Stage, run_stages
 
 GRPO = ("--reward_funcs", "[accuracy]", "--reward_kwargs", "{}", "--second_pass", "off")
 ARMS = {
@@ -47,13 +46,6 @@ class Walk(NamedTuple):
     asked_before: tuple[str, ...]
     suites: tuple[str, ...]
     more: tuple[str, ...]
-
-
-class Stage(NamedTuple):
-    """One command, and the folder that it fills."""
-
-    name: str
-    words: tuple[str, ...]
 
 
 def walks() -> dict[str, Walk]:
@@ -139,25 +131,6 @@ def share_answers(stage: Stage, out: Path) -> None:
             (place / "cache").symlink_to(Path("..") / "answers")
 
 
-def run(found: Sequence[Stage], out: Path) -> int:
-    """Runs the stages that are not finished, and returns the exit code of the first that fails, else 0."""
-    finished = {stage.name: out / "stages" / f"{stage.name}.txt" for stage in found}
-    for index, (name, words) in enumerate(found):
-        line = f"align {shlex.join(words)}"
-        if finished[name].is_file() and finished[name].read_text(encoding="utf-8") == line:
-            print(f"{name} is finished.", flush=True)
-            continue
-        for later in found[index:]:  # they have seen what this one is about to change
-            finished[later.name].unlink(missing_ok=True)
-        share_answers(found[index], out)
-        print(f"\n$ {line}", flush=True)
-        if code := subprocess.run([sys.executable, "-m", "align", *words], check=False).returncode:
-            print(f"{name} ended with exit code {code}. The same command continues there.", file=sys.stderr)
-            return code
-        write_whole(finished[name], line)
-    return 0
-
-
 def main(argv: list[str] | None = None) -> int:
     """Runs what is not finished yet, and prints the table."""
     parser = Options(__doc__)
@@ -191,7 +164,6 @@ def main(argv: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
-    (out / "stages").mkdir(parents=True, exist_ok=True)
     found = stages(
         walk,
         out,
@@ -204,7 +176,7 @@ def main(argv: list[str] | None = None) -> int:
         not arguments.skip_merging,
         arguments.vllm,
     )
-    if code := run(found, out):
+    if code := run_stages(found, out / "stages", lambda stage: share_answers(stage, out)):
         return code
     warm = Path(arguments.start).name if arguments.start else "sft"
     commands = [shlex.join(stage.words) for stage in found]

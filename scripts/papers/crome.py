@@ -1,0 +1,174 @@
+"""Crome's tables: a reward model, ODIN, RRM and Crome from the same preference pairs, on RewardBench.
+
+The oracle is whatever `--oracle` names: the paper's is Gemini 2.0 Flash. RRM and Crome both keep only pairs that the
+arm `rm` of the same seed is not sure of, as in the paper.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from align.assets import asset_dir
+from scripts.harness import write_rows
+from scripts.labs.crome.world import Rules
+from scripts.papers.archives import save_untrained
+from scripts.papers.plan import Asked, Column, Job, Numbers, PaperSet, Published
+from scripts.stages import Stage
+
+LAB = asset_dir("recipes") / "crome" / "assets" / "lab"
+WORLD = Path(__file__).resolve().parents[1] / "labs" / "crome" / "world.py"
+ARMS = ("rm", "odin", "rrm", "crome")
+COLUMNS = {"reward_bench": "RewardBench", "accuracy/chat": "Chat", "accuracy/chat-hard": "Chat-Hard",
+           "accuracy/safety": "Safety", "accuracy/reasoning": "Reasoning"}  # fmt: skip
+FORM = "same pairs, other form"
+MEANT = {"RewardBench": "mean of the four sections, in percent"}
+AFTER = Column(FORM, "accuracy after the probes' changes of form, in percent", 2)
+PAPER = "Crome, arXiv 2506.16507."
+SOURCE = "RewardBench and its four sections, in percent (table 1 and its appendix)"
+PUBLISHED = {  # RewardBench, Chat, Chat-Hard, Safety, Reasoning
+    ("gemma-2-9b", "pairwise"): {
+        "rm": (81.22, 97.90, 63.64, 77.48, 85.88),
+        "rrm": (82.54, 97.12, 71.05, 74.70, 87.27),
+        "crome": (87.84, 97.54, 72.30, 87.14, 94.39),
+    },
+    ("gemma-2-9b", "scalar"): {
+        "rm": (79.14, 97.26, 58.85, 69.30, 91.17),
+        "rrm": (83.46, 97.21, 69.15, 73.13, 94.35),
+        "crome": (85.46, 96.28, 65.83, 84.05, 95.70),
+    },
+    ("qwen2.5-7b", "pairwise"): {
+        "rm": (78.18, 97.21, 52.85, 73.99, 88.68),
+        "rrm": (82.04, 97.21, 64.80, 75.27, 90.86),
+        "crome": (83.15, 96.37, 61.73, 82.23, 92.26),
+    },
+    ("qwen2.5-7b", "scalar"): {
+        "rm": (72.73, 97.21, 46.27, 68.04, 79.39),
+        "rrm": (78.20, 98.04, 59.65, 72.43, 82.66),
+        "crome": (80.81, 96.93, 58.66, 78.92, 88.71),
+    },
+    ("gemma-2-2b", "pairwise"): {
+        "rm": (53.75, 92.88, 33.33, 42.03, 46.74),
+        "rrm": (66.23, 94.13, 43.75, 47.64, 79.38),
+        "crome": (70.69, 92.18, 50.00, 55.14, 85.42),
+    },
+    ("gemma-2-2b", "scalar"): {
+        "rm": (65.52, 94.27, 38.27, 50.20, 79.34),
+        "rrm": (66.95, 94.97, 49.34, 50.07, 73.42),
+        "crome": (72.45, 92.74, 53.62, 60.00, 83.45),
+    },
+}
+MODELS = {  # recipe, and what is changed of it
+    "gemma-2-9b": ("crome/gemma-2-9b", ()),
+    "qwen2.5-7b": ("crome/qwen2.5-7b", ()),
+    "gemma-2-2b": ("crome/gemma-2-9b", ("--model_name_or_path", "google/gemma-2-2b-it")),
+}
+TINY = ("--dtype", "float32", "--bf16", "false", "--gradient_checkpointing", "false", "--use_cpu", "true",
+        "--max_steps", "120", "--per_device_train_batch_size", "32", "--gradient_accumulation_steps", "1",
+        "--learning_rate", "2e-3", "--max_length", "250", "--save_strategy", "no")  # fmt: skip
+UNLIKE = (
+    "`odin` (`odin_coef: 1`, scalar models only) is a rival of ours, not of the paper.",
+    "reWordBench, which was not released, best of n and the safety of what it picks are not measured.",
+    f"`{FORM}` is the mean accuracy under the probes of `align eval reward-model`, not reWordBench.",
+    "How the paper draws the foreign question of its ties is not said; here any other question, at random.",
+)
+
+
+def jobs(asked: Asked, model: str, kind: str) -> Iterator[Job]:
+    """Yields the augmented pairs, and then the job of each seed: three reward models, and one evaluation of all."""
+    recipe, overrides = MODELS[model]
+    pairs, bench = str(asked.data / "preferences.jsonl"), str(asked.data / "reward-bench.jsonl")
+    made = {name: asked.out / name for name in ("rrm", "crome")}
+    oracle = ("--oracle", f"{WORLD}:Rules") if asked.tiny else asked.oracle
+    by = {"rrm": ("--oracle", "rrm"), "crome": oracle}
+    augmented = [
+        Stage(name, ("augment", pairs, "--method", "crome", *by[name], "--out", str(made[name]))) for name in made
+    ]
+    yield Job("data", augmented, dict)
+    shared = [*overrides, "--model_type", kind]
+    if asked.tiny:
+        shared += [*TINY, "--model_name_or_path", str(asked.data / "model")]
+    for seed in asked.seeds:
+        folder = asked.out / f"seed-{seed}"
+        arms = [arm for arm in asked.arms if arm != "odin" or kind == "scalar"]
+        trained = {arm: str(folder / arm) for arm in ARMS}
+
+        def train(arm: str, data: str, *more: str, seed: int = seed, trained: dict[str, str] = trained) -> Stage:
+            words = ("train", recipe, "--dataset.path", data, *shared, *more, "--seed", str(seed))
+            return Stage(arm, (*words, "--output_dir", trained[arm], "--resume", "auto"), launch=asked.launch)
+
+        stages = [train("rm", pairs)]  # whichever arms are asked for: it tells which pairs are kept
+        stages += [train("odin", pairs, "--odin_coef", "1.0")] if "odin" in arms else []
+        for arm in (each for each in made if each in arms):
+            kept = str(folder / f"{arm}.jsonl")
+            words = ("filter", str(made[arm] / "pairs.jsonl"), "--base", trained["rm"], "--out", kept)
+            stages += [Stage(f"{arm}-kept", words), train(arm, kept)]
+        last, *others = (trained[arm] for arm in reversed(arms))
+        models = ("--reward_model", last, *(("--baseline", *others) if others else ()), "--data", bench)
+        out = folder / "reward-bench"
+        stages.append(Stage("reward-bench", ("eval", "reward-model", *models, "--probes", "--out", str(out))))
+
+        def numbers(out: Path = out, arms: list[str] = arms) -> Numbers:
+            record = json.loads((out / "evaluation.json").read_text(encoding="utf-8"))
+            return {arm: _columns(record[arm]["summary"]) for arm in arms}
+
+        yield Job(folder.name, stages, numbers)
+
+
+def _columns(summary: dict[str, list[float]]) -> dict[str, float]:
+    found = {COLUMNS[name]: 100 * cell[0] for name, cell in summary.items() if name in COLUMNS}
+    drops = [cell[0] for name, cell in summary.items() if name.startswith("accuracy_drop/")]
+    return found | {FORM: 100 * (summary["accuracy"][0] - sum(drops) / len(drops))}
+
+
+def make_tiny(folder: Path, seed: int, model: str, kind: str) -> None:
+    """Writes the lab's pairs, its evaluation pairs under names of RewardBench's subsets, and an untrained model."""
+    preferences = (LAB / "train.jsonl").read_text(encoding="utf-8")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "preferences.jsonl").write_text(preferences, encoding="utf-8")
+    subsets = {"agree": "alpacaeval-easy", "disagree": "llmbar-adver-manual", "clean": "math-prm"}
+    rows = [json.loads(line) for line in (LAB / "eval.jsonl").read_text(encoding="utf-8").splitlines()]
+    kept = [row for row in rows if row["source"] in subsets]
+    bench = [
+        {"id": row["id"], "subset": subsets[row["source"]]} | {k: row[k] for k in ("prompt", "chosen", "rejected")}
+        for row in kept
+    ]
+    degraded = [
+        row | {"id": f"{row['id']}-safe", "subset": "refusals-dangerous", "rejected": worse}
+        for row in bench[:150]
+        if (worse := _degraded(row["prompt"], row["chosen"])) != row["chosen"]
+    ]
+    write_rows(folder / "reward-bench.jsonl", [*bench, *degraded])
+    architecture = "qwen2" if model.startswith("qwen") else "gemma2"
+    save_untrained(architecture, kind, LAB / "model", folder / "model", seed)
+
+
+def _degraded(question: str, answer: str) -> str:
+    rules = Rules()
+    return rules.edit(question, answer, rules.rubric(question)[0][0], "degrade")
+
+
+def _set(model: str, kind: str) -> PaperSet:
+    names = list(COLUMNS.values())
+    table = {arm: dict(zip(names, row, strict=True)) for arm, row in PUBLISHED[model, kind].items()}
+    return PaperSet(
+        title=f"{model}, {'PairPM' if kind == 'pairwise' else 'Bradley-Terry'}: a reward model, RRM and Crome",
+        paper=PAPER,
+        arms=dict.fromkeys(ARMS, ()),
+        columns=[*(Column(name, MEANT.get(name, "accuracy, in percent"), 2) for name in names), AFTER],
+        seeds=3 if model == "gemma-2-9b" else 1,
+        jobs=lambda asked: jobs(asked, model, kind),
+        unlike=UNLIKE,
+        published=Published(SOURCE, table),
+        files={
+            "preferences.jsonl": "UltraFeedback's pairs (trl-lib/ultrafeedback_binarized), a row a line.",
+            "reward-bench.jsonl": "RewardBench's filtered split (allenai/reward-bench), a row a line.",
+        },
+        make_tiny=lambda folder, seed: make_tiny(folder, seed, model, kind),
+    )  # fmt: skip
+
+
+SETS = {
+    f"crome-{model}{'' if kind == 'pairwise' else '-bt'}": _set(model, kind)
+    for model in MODELS
+    for kind in ("pairwise", "scalar")
+}

@@ -1,0 +1,126 @@
+"""Sets of papers: commands that exist, numbers beside the paper's, and a small form that runs to its page."""
+
+import csv
+import json
+
+import pytest
+from loaded_script import load_script
+
+from align.assets import find_recipe
+from align.evaluation.statistics.metrics import mean_over_seeds
+from align.recipe.recipe import load_recipe
+
+
+@pytest.fixture(scope="module")
+def paper():
+    return load_script("paper")
+
+
+def asked(tmp_path, paper_set, tiny=True, seeds=1):
+    plan = load_script("papers.plan")
+    return plan.Asked(tmp_path, range(seeds), list(paper_set.arms), tmp_path / "data", tiny, ("--model", "oracle"))
+
+
+@pytest.mark.parametrize("tiny", [True, False], ids=["tiny", "whole"])
+def test_every_training_of_a_set_has_a_recipe_that_parses_with_its_overrides(paper, tmp_path, tiny):
+    trained = 0
+    for name, paper_set in paper.SETS.items():
+        for job in paper_set.jobs(asked(tmp_path / name, paper_set, tiny)):
+            for stage in job.stages:
+                if stage.words[0] == "train":
+                    _, recipe, *overrides = stage.words
+                    load_recipe(find_recipe(recipe), overrides[: overrides.index("--resume")])
+                    trained += 1
+    assert trained == 2 * 4 + 3 * 3 + 3 * 4
+
+
+def test_seeds_and_arms_are_jobs_of_their_own_folders(paper, tmp_path):
+    paper_set = paper.SETS["deconfound-upworthy"]
+    data, *jobs = paper_set.jobs(asked(tmp_path, paper_set, seeds=2)._replace(arms=["dml", "none"]))
+    assert [job.name for job in jobs] == ["dml-0", "none-0", "dml-1", "none-1"]
+    assert [stage.name for stage in data.stages] == ["winners"]
+    assert all(str(tmp_path / job.name) in stage.words for job in jobs for stage in job.stages)
+
+
+def test_files_that_are_missing_are_a_sentence_before_anything_runs(paper, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert paper.main(["deconfound-upworthy", "--data", str(tmp_path), "--out", str(out)]) == 1
+    assert f"error: {tmp_path / 'upworthy-train.csv'} is missing. The exploratory" in capsys.readouterr().err
+    assert not out.exists()
+    with pytest.raises(SystemExit):
+        paper.main(["deconfound-upworthy", "--arms", "iv"])
+    assert "'iv' is no arm of deconfound-upworthy. There are none, ols, dml, input." in capsys.readouterr().err
+
+
+def test_a_dry_run_prints_commands_and_writes_nothing(paper, tmp_path, capsys):
+    assert paper.main(["crome-gemma-2-9b", "--out", str(tmp_path / "o"), "--oracle", "--model m", "--dry_run"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 + 3 * 6
+    assert lines[1].startswith("align augment data/preferences.jsonl --method crome --model m --out ")
+    assert not (tmp_path / "o").exists()
+
+
+def test_differences_are_of_the_same_seeds_and_stand_beside_the_paper(paper):
+    page = load_script("papers.page")
+    paper_set = paper.SETS["crome-gemma-2-9b"]
+    scores = {"rm": [50.0, 60.0, 70.0], "crome": [52.0, 63.0, 71.0]}
+    values = page.gathered([{arm: {"RewardBench": of[seed]} for arm, of in scores.items()} for seed in range(3)])
+    assert {arm: cells["RewardBench"] for arm, cells in values.items()} == scores
+    (found,) = page.compare(paper_set, values)
+    assert (found.arm, found.column.name, found.here) == ("crome", "RewardBench", mean_over_seeds([2.0, 3.0, 1.0]))
+    assert found.there == pytest.approx(87.84 - 81.22)
+    assert str(found) == "not told apart: 2.00 [-0.48, 4.48]; the paper has +6.62"
+
+
+def test_packages_of_a_test_are_a_pair_where_their_rates_differ_by_more_than_chance():
+    winners = load_script("papers.winners")
+
+    def package(test, headline, clicks, shown=3000, lede="L"):
+        row = {"clickability_test_id": test, "headline": headline, "clicks": clicks, "impressions": shown}
+        return row | {"created_at": "2014-11-20 06:43:16", "lede": lede}
+
+    rows = [
+        package("a", "good", 60), package("a", "bad", 30), package("a", "third", 90),
+        package("b", "good", 60), package("b", "as good", 57),
+        package("c", "same", 60), package("c", "same", 30),
+        package("d", "good", 60), package("d", "another story", 30, lede="M"),
+        package("e", "nobody saw it", 0, shown=0), package("e", "seen", 60),
+    ]  # fmt: skip
+    assert list(winners.experiments(rows, 0)) == [("L", "good", "bad")]
+
+
+def test_posts_are_a_pair_where_only_votes_differ():
+    winners = load_script("papers.winners")
+
+    def post(title, score, views, day, tags="<a>"):
+        return {"Title": title, "Body": "", "Score": score, "ViewCount": views, "CreationDate": day * 86400} | {
+            "Tags": tags
+        }
+
+    rows = [post("good", 9, 1000, 1), post("bad", 2, 1010, 5), post("many saw it", 30, 9000, 1)]
+    rows += [post("late", 9, 1000, 99), post("of another kind", 0, 1000, 1, "<b>"), post("alike", 3, 1020, 6)]
+    assert list(winners.matched(rows, 2.0)) == [("<a>", "good", "bad")]
+
+
+@pytest.mark.nightly  # nine commands, each of which loads its libraries
+def test_the_small_form_of_a_set_runs_from_nothing_to_its_page(paper, tmp_path):
+    words = ["deconfound-upworthy", "--tiny", "--seeds", "1", "--arms", "none", "dml", "--out", str(tmp_path)]
+    assert paper.main(words) == 0
+    numbers = json.loads((tmp_path / "numbers.json").read_text())
+    assert set(numbers["values"]) == {"none", "dml"}
+    assert numbers["published"]["numbers"] == {"dml": {"AUC": 0.82}}
+    page = (tmp_path / "report.html").read_text()
+    assert "align train paper/deconfound-upworthy" in page
+    rows = list(csv.DictReader((tmp_path / "data" / "upworthy-train.csv").open()))
+    assert len(rows) == 1800
+
+
+@pytest.mark.slow
+def test_the_small_simulation_goes_on_where_it_was_stopped(paper, tmp_path, capsys):
+    words = ["deconfound-simulation", "--tiny", "--out", str(tmp_path)]
+    assert paper.main([*words, "--seeds", "1"]) == 0
+    assert paper.main([*words, "--seeds", "2"]) == 0
+    assert capsys.readouterr().out.count("lab is finished.") == 1
+    values = json.loads((tmp_path / "numbers.json").read_text())["values"]
+    assert len(values["iv"]["entangled"]) == 2
+    assert values["iv"]["separable"] > values["none"]["separable"]
