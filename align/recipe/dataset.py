@@ -242,8 +242,9 @@ class RowDatasetConfig(DatasetConfig):
     adapter: str | None = Field(
         default=None,
         description="What turns rows into ours: a public schema (rrpo of pairs; sciq, arc, openbookqa, mmlu, "
-        "mmlu_pro, video_r1, mmvu, mathvista of questions), `./mine.py:function` that makes a row of a row, or the "
-        "name that an installed package gives one.",
+        "mmlu_pro, video_r1, mmvu, mathvista, mathverse, mathvision, video_mme, mvbench, tvbench, mlvu, "
+        "longvideobench, vsi_bench, video_mmmu, tempcompass of questions), `./mine.py:function` that makes a row of a "
+        "row, or the name that an installed package gives one.",
     )
 
     @property
@@ -334,7 +335,11 @@ class MultipleChoiceDatasetConfig(RowDatasetConfig, MediaSettings):
     """The `dataset` block of methods that ask multiple-choice questions."""
 
     read = ("question", "options", "answer", "id", "group", "class", "subgroup", *MEDIA)
-    schemas = ("sciq", "arc", "openbookqa", "mmlu", "mmlu_pro", "video_r1", "mmvu", "mathvista")
+    schemas = (
+        *("sciq", "arc", "openbookqa", "mmlu", "mmlu_pro"),
+        *("video_r1", "mmvu", "mathvista", "mathverse", "mathvision", "video_mme", "mvbench", "tvbench", "mlvu"),
+        *("longvideobench", "vsi_bench", "video_mmmu", "tempcompass"),
+    )
     shuffle_options: Literal[False, True, "every_visit"] = Field(
         default=False,
         description="Whether each training question shows its options in a random order, drawn once; with "

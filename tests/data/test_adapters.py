@@ -29,6 +29,24 @@ ROWS = {
     "mathvista": {"pid": "7", "question": "What rusts?", "image": "a.png", "decoded_image": None, "unit": None,
                   "choices": ["gold", "iron"], "answer": "iron", "question_type": "multi_choice",
                   "metadata": {"source": "IconQA"}},
+    "mathverse": {"sample_index": "9", "question": "What rusts?\nChoices:\nA:gold\nB:iron", "image": "a.png",
+                  "answer": "B", "question_type": "multi-choice", "problem_version": "Text Lite"},
+    "mathvision": {"id": "4", "question": "What rusts?\n<image1>", "options": ["gold", "iron"], "answer": "B",
+                   "image": "a.png", "decoded_image": None, "subject": "metals"},
+    "video_mme": {"videoID": "a", "question_id": "1-1", "question": "What rusts?", "options": ["A. gold", "B. iron"],
+                  "answer": "B", "task_type": "Object Reasoning", "duration": "short"},
+    "mvbench": {"video": "a.mp4", "question": "What rusts?", "candidates": ["gold", "iron"], "answer": "iron"},
+    "tvbench": {"video": "a.mp4", "question": "What rusts?", "candidates": ["gold", "iron"], "answer": "iron"},
+    "mlvu": {"video": "a.mp4", "question": "What rusts?", "candidates": ["gold", "iron"], "answer": "iron",
+             "duration": 480.0, "question_type": "needle"},
+    "longvideobench": {"id": "v_0", "question": "What rusts?", "option0": "gold", "option1": "iron", "option2": "N/A",
+                       "correct_choice": 1, "video_path": "a.mp4", "question_category": "S2E"},
+    "vsi_bench": {"id": 3, "dataset": "lab", "scene_name": "a", "question_type": "route_planning",
+                  "question": "What rusts?", "options": ["A. gold", "B. iron"], "ground_truth": "B"},
+    "video_mmmu": {"id": "dev_Basic_Physics_1", "question": "What rusts?", "options": ["gold", "iron"],
+                   "answer": "B", "question_type": "multiple-choice"},
+    "tempcompass": {"video_id": "a", "question": "What rusts?\nA. gold\nB. iron", "answer": "B. iron",
+                    "dim": "action"},
 }  # fmt: skip
 
 
@@ -38,6 +56,9 @@ def load(tmp_path, adapter, *rows, **settings):
     settings["media"] = MediaSettings(frames_dir=str(tmp_path / "frames"), num_frames=4)
     if not (tmp_path / "videos").exists():
         write_clip(tmp_path / "videos" / "a.mp4", 8)
+        (tmp_path / "lab").mkdir()
+        for name in ("a.mp4", "lab/a.mp4", "dev_Basic_Physics_1.mp4"):
+            shutil.copy(tmp_path / "videos" / "a.mp4", tmp_path / name)
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return load_questions(tmp_path / "rows.jsonl", adapter=adapter, **settings)
 
@@ -54,10 +75,14 @@ def test_ids_and_groups_come_along(tmp_path):
     found = {name: load(tmp_path, name, ROWS[name])[0][0] for name in ADAPTERS}
     assert {name: q.id for name, q in found.items()} == {
         "sciq": "rows-1", "arc": "x1", "openbookqa": "x1", "mmlu": "rows-1", "mmlu_pro": "3", "video_r1": "12",
-        "mmvu": "validation_0", "mathvista": "7",
+        "mmvu": "validation_0", "mathvista": "7", "mathverse": "9", "mathvision": "4", "video_mme": "1-1",
+        "mvbench": "rows-1", "tvbench": "rows-1", "mlvu": "rows-1", "longvideobench": "v_0", "vsi_bench": "3",
+        "video_mmmu": "dev_Basic_Physics_1", "tempcompass": "rows-1",
     }  # fmt: skip
     assert {name: q.group for name, q in found.items() if q.group} == {
         "mmlu": "metals", "mmlu_pro": "metals", "video_r1": "lab", "mmvu": "Chemistry", "mathvista": "IconQA",
+        "mathverse": "Text Lite", "mathvision": "metals", "video_mme": "Object Reasoning", "mlvu": "needle",
+        "longvideobench": "S2E", "vsi_bench": "route_planning", "video_mmmu": "Basic_Physics", "tempcompass": "action",
     }  # fmt: skip
 
 
@@ -105,6 +130,21 @@ def test_mmvu_rows_are_read_with_their_videos_and_without_the_letters_that_table
     assert shown_numbers(question.images) == [1, 3, 5, 7]
 
 
+def test_options_in_a_question_are_taken_out_of_it_and_yes_or_no_are_options(tmp_path):
+    row = ROWS["tempcompass"] | {
+        "question": "A. is a letter.\nWhat rusts?\n(A) gold\n\n(B) iron",
+        "answer": "(B) iron",
+    }
+    (question,), _ = load(tmp_path, "tempcompass", row)
+    assert (question.question, question.options, question.answer) == (
+        "A. is a letter.\nWhat rusts?",
+        ("gold", "iron"),
+        1,
+    )
+    (question,), _ = load(tmp_path, "tempcompass", row | {"question": "Does it rust?", "answer": "no"})
+    assert (question.question, question.options, question.answer) == ("Does it rust?", ("yes", "no"), 1)
+
+
 def test_mathvista_takes_the_decoded_image_before_the_path(tmp_path):
     row = ROWS["mathvista"]
     (question,), _ = load(tmp_path, "mathvista", row | {"decoded_image": {"path": "a.png"}, "image": "no.png"})
@@ -132,6 +172,15 @@ def test_mathvista_takes_the_decoded_image_before_the_path(tmp_path):
         ("mathvista", ROWS["mathvista"] | {"question_type": "free_form"}, "the row is not multiple choice"),
         ("mathvista", ROWS["mathvista"] | {"choices": None}, "`answer`: the answer is not among the choices"),
         ("mathvista", ROWS["mathvista"] | {"image": None}, "`image`: the image is missing"),
+        ("mathverse", ROWS["mathverse"] | {"question_type": "free-form"}, "the row is not multiple choice"),
+        ("mathverse", ROWS["mathverse"] | {"question": "What rusts?"}, "it does not end with lines of options"),
+        ("mathvision", ROWS["mathvision"] | {"options": []}, "`options`: the row is not multiple choice"),
+        ("video_mme", ROWS["video_mme"] | {"answer": "E"}, "`answer`: the answer is not the letter of an option"),
+        ("video_mme", ROWS["video_mme"] | {"videoID": "b"}, "the video file does not exist"),
+        ("mvbench", ROWS["mvbench"] | {"answer": "B"}, "`answer`: the answer is not among the candidates"),
+        ("longvideobench", ROWS["longvideobench"] | {"correct_choice": 2}, "`correct_choice`: there is no option"),
+        ("vsi_bench", ROWS["vsi_bench"] | {"options": None}, "`options`: the row asks for a number"),
+        ("tempcompass", ROWS["tempcompass"] | {"answer": "a cat"}, "`answer`: the answer is not the letter"),
     ],
 )
 def test_rows_that_break_their_schema_are_reported(tmp_path, adapter, row, message):

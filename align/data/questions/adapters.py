@@ -13,6 +13,8 @@ Row = Mapping[str, Any]
 Adapter = Callable[[Row], dict[str, Any]]
 LABELLED = re.compile(r"\s*\(?([A-Z])[).:]\s*(.*)", re.DOTALL)
 DATA_SET_ADDRESS = re.compile(r"https://[^/]+/datasets/[^/]+/[^/]+/resolve/[^/]+/")  # of a video
+IMAGE_PLACE = re.compile(r"<image\d*>")
+YES_OR_NO = ("yes", "no")
 SOLUTION = re.compile(r"\s*(?:<answer>)?\s*\(?([A-Z])[).]?\s*(?:</answer>)?\s*")
 
 
@@ -133,6 +135,119 @@ def mathvista(row: Row) -> dict[str, Any]:
     }
 
 
+def video_mme(row: Row) -> dict[str, Any]:
+    """Reads Video-MME: `videoID`, `question_id`, `question`, `options`, `answer` (a letter), `task_type`."""
+    options = _without_labels(list(row["options"]))
+    return {
+        "id": row.get("question_id"),
+        "question": row["question"],
+        "options": options,
+        "answer": _place(row, "answer", options),
+        "group": row.get("task_type"),
+        "video": f"{row['videoID']}.mp4",
+    }
+
+
+def candidates(row: Row) -> dict[str, Any]:
+    """Reads MVBench, TVBench and MLVU: `video`, `question`, `candidates`, `answer` (one of them), `question_type`."""
+    options = list(row["candidates"] or ())
+    if row["answer"] not in options:
+        raise AdapterError("answer", "the answer is not among the candidates", "Write one of them.")
+    return {
+        "question": row["question"],
+        "options": options,
+        "answer": options.index(row["answer"]),
+        "group": row.get("question_type"),
+        "video": row["video"],
+    }
+
+
+def longvideobench(row: Row) -> dict[str, Any]:
+    """Reads LongVideoBench: `id`, `question`, `candidates` or `option0..4`, `correct_choice`, `video_path`."""
+    named = (row.get(f"option{i}") for i in range(5))
+    options = list(row.get("candidates") or (option for option in named if option not in (None, "N/A")))
+    place = row["correct_choice"]
+    if not isinstance(place, int) or not 0 <= place < len(options):
+        raise AdapterError(
+            "correct_choice", "there is no option at this place", f"There are {len(options)}, from 0 on."
+        )
+    return {
+        "id": row.get("id"),
+        "question": row["question"],
+        "options": options,
+        "answer": place,
+        "group": row.get("question_category"),
+        "video": row["video_path"],
+    }
+
+
+def vsi_bench(row: Row) -> dict[str, Any]:
+    """Reads VSI-Bench's choices: `dataset`, `scene_name`, `question_type`, `question`, `options`, `ground_truth`."""
+    if not row.get("options"):
+        raise AdapterError("options", "the row asks for a number", "Filter on `options`.")
+    options = _without_labels(list(row["options"]))
+    return {
+        "id": row.get("id"),
+        "question": row["question"],
+        "options": options,
+        "answer": _place(row, "ground_truth", options),
+        "group": row.get("question_type"),
+        "video": f"{row['dataset']}/{row['scene_name']}.mp4",
+    }
+
+
+def video_mmmu(row: Row) -> dict[str, Any]:
+    """Reads VideoMMMU's choices: `id` (SPLIT_SUBJECT_NUMBER), `question`, `options`, `answer` (a letter)."""
+    if not row.get("options"):
+        raise AdapterError("options", "the row is not multiple choice", "Filter on `options`.")
+    options = _without_labels(list(row["options"]))
+    return {
+        "id": row["id"],
+        "question": row["question"],
+        "options": options,
+        "answer": _place(row, "answer", options),
+        "group": "_".join(str(row["id"]).split("_")[1:-1]) or None,
+        "video": f"{row['id']}.mp4",
+    }
+
+
+def tempcompass(row: Row) -> dict[str, Any]:
+    """Reads TempCompass: `video_id`, `question` with lines of options, or answered by yes or no, `answer`, `dim`."""
+    answer = str(row["answer"])
+    if answer.lower() in YES_OR_NO:
+        question, options, place = row["question"], ["yes", "no"], YES_OR_NO.index(answer.lower())
+    else:
+        question, options = _question_and_options(row["question"])
+        place = _place(row, "answer", options)
+    about = {"question": question, "options": options, "answer": place}
+    return about | {"group": row.get("dim"), "video": f"{row['video_id']}.mp4"}
+
+
+def mathverse(row: Row) -> dict[str, Any]:
+    """Reads MathVerse: `sample_index`, `question` with lines of options, `answer`, `image`, `problem_version`."""
+    if row.get("question_type", "multi-choice") != "multi-choice":
+        raise AdapterError("question_type", "the row is not multiple choice", "Filter on `question_type`.")
+    question, options = _question_and_options(row["question"])
+    about = {"question": question, "options": options, "answer": _place(row, "answer", options)}
+    about |= {"id": row.get("sample_index"), "group": row.get("problem_version")}
+    return about | ({} if row["image"] in (None, "") else {"image": row["image"]})  # versions of text alone have none
+
+
+def mathvision(row: Row) -> dict[str, Any]:
+    """Reads MathVision: `id`, `question`, `options`, `answer` (a letter), its image and `subject`."""
+    if not row["options"]:
+        raise AdapterError("options", "the row is not multiple choice", "Filter on `options`.")
+    options = list(row["options"])
+    return {
+        "id": row.get("id"),
+        "question": IMAGE_PLACE.sub("", row["question"]).strip(),
+        "options": options,
+        "answer": _place(row, "answer", options),
+        "group": row.get("subject"),
+        "image": row.get("decoded_image") if row.get("decoded_image") is not None else row["image"],
+    }
+
+
 ADAPTERS: dict[str, Adapter] = {
     "sciq": sciq,
     "arc": arc,
@@ -142,6 +257,16 @@ ADAPTERS: dict[str, Adapter] = {
     "video_r1": video_r1,
     "mmvu": mmvu,
     "mathvista": mathvista,
+    "mathverse": mathverse,
+    "mathvision": mathvision,
+    "video_mme": video_mme,
+    "mvbench": candidates,
+    "tvbench": candidates,
+    "mlvu": candidates,
+    "longvideobench": longvideobench,
+    "vsi_bench": vsi_bench,
+    "video_mmmu": video_mmmu,
+    "tempcompass": tempcompass,
 }
 
 
@@ -163,6 +288,29 @@ def _without_labels(options: Any) -> Any:
     if all(match and ord(match[1]) - ord("A") == i for i, match in enumerate(labelled)):
         return [match[2] for match in labelled if match]
     return options
+
+
+def _question_and_options(text: Any) -> tuple[str, list[str]]:
+    """Takes the last lines of a question apart, "A. ...", "B. ..." and so on."""
+    lines = str(text).splitlines()
+    starts = [i for i, line in enumerate(lines) if (found := LABELLED.fullmatch(line)) and found[1] == "A"]
+    options = [line for line in lines[starts[-1] :] if line.strip()] if starts else []
+    bare = _without_labels(options)
+    if len(bare) < 2 or bare == options:
+        raise AdapterError("question", "it does not end with lines of options", "Write A. ..., B. ... and so on.")
+    question = "\n".join(lines[: starts[-1]]).strip()
+    return re.sub(r"\n?(Choices|Options):$", "", question).strip(), bare
+
+
+def _place(row: Row, column: str, options: Any) -> int:
+    """Reads a letter, alone or in front of its option, as a place."""
+    found = SOLUTION.fullmatch(str(row[column])) or LABELLED.fullmatch(str(row[column]))
+    place = ord(found[1]) - ord("A") if found else -1
+    if not 0 <= place < len(options):
+        raise AdapterError(
+            column, "the answer is not the letter of an option", f"There are {len(options)}, from A on."
+        )
+    return place
 
 
 def _media(row: Row) -> dict[str, Any]:
