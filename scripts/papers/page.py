@@ -26,6 +26,8 @@ class Compared(NamedTuple):
 
     def __str__(self) -> str:
         side = "above" if self.here.low > 0 else "below" if self.here.high < 0 else "not told apart"
+        if math.isnan(self.here.low):
+            side = "one seed, so no interval"
         paper = "" if self.there is None else f"; the paper has {self.there:+.{self.column.places}f}"
         return f"{side}: {with_interval(self.here, self.column.places)}{paper}"
 
@@ -73,8 +75,9 @@ def tables(paper: PaperSet, values: Values) -> dict[str, Grid]:
     found = {"Here": Grid(("arm", *(column.name for column in columns)), rows)}
     if paper.published is not None:
         names = list(dict.fromkeys(name for cells in paper.published.numbers.values() for name in cells))
+        places = {column.name: column.places for column in paper.columns}
         published = [
-            (arm, *(f"{cells[name]:g}" if name in cells else "" for name in names))
+            (arm, *(f"{cells[name]:.{places.get(name, 2)}f}" if name in cells else "" for name in names))
             for arm, cells in paper.published.numbers.items()
         ]
         found[f"The paper's: {paper.published.source}"] = Grid(("arm", *names), published)
@@ -97,7 +100,7 @@ def build_page(
     seeds: Sequence[int],
     lines: Sequence[str],
     out: Path,
-    unlike: Sequence[str],
+    warning: str = "",
 ) -> tuple[Path, dict[str, Any]]:
     """Writes `report.html`; returns it and the numbers."""
     compared = compare(paper, values)
@@ -126,10 +129,11 @@ def build_page(
         differences=Grid(
             (f"minus {first}", "column", "here", "the paper's"),
             [(each.arm, each.column.name, with_interval(each.here, each.column.places),
-              "not found" if each.there is None else f"{each.there:+g}") for each in compared],
+              "not found" if each.there is None else f"{each.there:+.{each.column.places}f}") for each in compared],
         ),
         columns=paper.columns,
-        unlike=[*paper.unlike, *unlike],
+        unlike=paper.unlike,
+        warning=warning,
         seeds=", ".join(map(str, seeds)),
         versions={key: str(value) for key, value in about.items() if value is not None},
         lines=lines,

@@ -7,7 +7,10 @@ import pytest
 from loaded_script import load_script
 
 from align.assets import find_recipe
+from align.data import load_questions
+from align.data.pairs.preferences import load_preferences
 from align.evaluation.statistics.metrics import mean_over_seeds
+from align.recipe.dataset import MediaSettings
 from align.recipe.recipe import load_recipe
 
 
@@ -31,7 +34,7 @@ def test_every_training_of_a_set_has_a_recipe_that_parses_with_its_overrides(pap
                     _, recipe, *overrides = stage.words
                     load_recipe(find_recipe(recipe), overrides[: overrides.index("--resume")])
                     trained += 1
-    assert trained == 2 * 4 + 3 * 3 + 3 * 4
+    assert trained == 2 * 4 + 3 * 3 + 3 * 4 + 4 + 2
 
 
 def test_seeds_and_arms_are_jobs_of_their_own_folders(paper, tmp_path):
@@ -70,6 +73,22 @@ def test_differences_are_of_the_same_seeds_and_stand_beside_the_paper(paper):
     assert (found.arm, found.column.name, found.here) == ("crome", "RewardBench", mean_over_seeds([2.0, 3.0, 1.0]))
     assert found.there == pytest.approx(87.84 - 81.22)
     assert str(found) == "not told apart: 2.00 [-0.48, 4.48]; the paper has +6.62"
+
+
+def test_made_rows_of_a_benchmark_are_read_by_its_adapter(tmp_path):
+    pytest.importorskip("av", reason="needs the extra `vision`")
+    videos = load_script("papers.videos")
+    adapters = [*videos.ON_VIDEOS.values(), *videos.ON_REASONING.values()]
+    videos.make_tiny(tmp_path, 0, adapters, "self-alignment.jsonl")
+    media = MediaSettings(frames_dir=str(tmp_path / "frames"), num_frames=2)
+    truths = set()
+    for adapter in adapters:
+        questions, _ = load_questions(tmp_path / f"{adapter}.jsonl", adapter=adapter, media=media)
+        assert all(1 <= len(question.images) <= 2 for question in questions)
+        truths.add(tuple(question.options[question.answer] for question in questions))
+    assert len(truths) == 1  # the same questions in every schema
+    pairs, _ = load_preferences(tmp_path / "self-alignment.jsonl", adapter="rrpo", media=media)
+    assert len(pairs) == 32
 
 
 def test_packages_of_a_test_are_a_pair_where_their_rates_differ_by_more_than_chance():

@@ -1,0 +1,295 @@
+"""RRPO's and ACRE's tables: vision-language models that learn from videos, on public benchmarks of videos and images.
+
+Both papers' numbers are of other models or were not found: RRPO's three are no architectures of transformers, and of
+ACRE's paper only its abstract and its reviews were read.
+"""
+
+import json
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from align.assets import asset_dir
+from align.evaluation.record import EVALUATION_FILE
+from scripts.harness import write_rows
+from scripts.labs.vision.world import OPTIONS, Picture, look
+from scripts.papers.plan import Asked, Column, Job, PaperSet, Published, trained
+from scripts.stages import Stage
+
+MODEL = asset_dir("recipes") / "acre" / "assets" / "vision" / "model"
+BEFORE = "before"
+TEMPLATE = "{question}\nOptions:\n{options}\nAnswer with the letter of the right option inside <answer> </answer>."
+TINY_TEMPLATE = "{question}\n{options}"
+SHARED = {"dtype": "float32", "bf16": "false", "gradient_checkpointing": "false", "use_cpu": "true",
+          "max_steps": "20", "save_strategy": "no", "dataset.num_frames": "4"}  # fmt: skip
+ON_VIDEOS = {
+    "TVBench": "tvbench",
+    "TempCompass": "tempcompass",
+    "MVBench": "mvbench",
+    "VideoMME": "video_mme",
+    "MLVU": "mlvu",
+    "LongVideoBench": "longvideobench",
+}
+ON_REASONING = {
+    "MMVU": "mmvu",
+    "VideoMMMU": "video_mmmu",
+    "VSI-Bench": "vsi_bench",
+    "MathVista": "mathvista",
+    "MathVerse": "mathverse",
+    "MathVision": "mathvision",
+}
+
+
+class Trained(NamedTuple):
+    """A recipe whose checkpoints answer benchmarks.
+
+    Attributes:
+        recipe: Its name.
+        arms: Its overrides by arm; `before` is the model that the recipe starts from.
+        benchmarks: Adapter by benchmark; its rows are in `ADAPTER.jsonl`.
+        suites: Of `align eval questions`, with the metrics that are read: column by metric.
+        tiny: Overrides of the small form.
+        data: File of the rows to learn from.
+    """
+
+    recipe: str
+    arms: Mapping[str, Sequence[str]]
+    benchmarks: Mapping[str, str]
+    suites: Mapping[str, Mapping[str, str]]
+    tiny: Mapping[str, str]
+    data: str
+
+    def jobs(self, asked: Asked) -> Iterator[Job]:
+        """Yields the answers of the start, and then the job of each seed and arm; two benchmarks in the small form."""
+        if asked.tiny and len(self.benchmarks) > 2:
+            yield from self._replace(benchmarks=dict(list(self.benchmarks.items())[:2])).jobs(asked)
+            return
+        overrides = {"dataset.path": str(asked.data / self.data)}
+        if asked.tiny:
+            overrides |= {"model_name_or_path": str(asked.data / "model")} | SHARED | dict(self.tiny)
+        start = str(asked.data / "model") if asked.tiny else _model_of(self.recipe)
+        measured = partial(self._measured, asked)
+        if BEFORE in asked.arms:
+            folder = asked.out / BEFORE
+            found = self._measured(asked, folder, model=start)
+            yield Job(BEFORE, found, lambda: {BEFORE: self._read(folder)})
+        others = asked._replace(arms=[arm for arm in asked.arms if arm != BEFORE])
+        yield from trained(self.recipe, self.arms, others, overrides, measured, self._read)
+
+    def _measured(self, asked: Asked, folder: Path, model: str | None = None) -> list[Stage]:
+        template = TINY_TEMPLATE if asked.tiny else TEMPLATE
+        tiny = ("--max_new_tokens", "8", "--batch_size", "16", "--conversational") if asked.tiny else ()
+        stages = []
+        for adapter in self.benchmarks.values():
+            words = ("eval", "questions", "--model", model or str(folder))
+            words += ("--data", str(asked.data / f"{adapter}.jsonl"))  # type: ignore[assignment]
+            how = ("--adapter", adapter, "--prompt_template", template, "--suite", *self.suites, *tiny)
+            recipe = ("--recipe", self.recipe) if model else ()
+            stages.append(Stage(adapter, (*words, *how, *recipe, "--out", str(folder / f"on-{adapter}"))))
+        return stages
+
+    def _read(self, folder: Path) -> dict[str, float]:
+        found: dict[str, float] = {}
+        others: dict[str, list[float]] = {}
+        for benchmark, adapter in self.benchmarks.items():
+            record = json.loads((folder / f"on-{adapter}" / EVALUATION_FILE).read_text(encoding="utf-8"))
+            for suite, columns in self.suites.items():
+                (cells,) = record["suites"][suite].values()
+                for metric, column in columns.items():
+                    value = cells.get(metric, {}).get("value")
+                    if value is None:
+                        continue
+                    if column:
+                        others.setdefault(column, []).append(100 * value)
+                    else:
+                        found[benchmark] = 100 * value
+        return found | {column: sum(values) / len(values) for column, values in others.items()}
+
+
+def _model_of(recipe: str) -> str:
+    from align.assets import find_recipe
+    from align.recipe.recipe import load_recipe
+
+    return str(load_recipe(find_recipe(recipe)).model.model_name_or_path)
+
+
+def films(count: int, rng: random.Random) -> Iterator[tuple[str, str, list[Picture]]]:
+    """Yields question, truth and frames."""
+    for _ in range(count):
+        seen = look("way", rng)
+        yield seen.question, seen.truth, seen.images
+
+
+def write_film(path: Path, frames: Sequence[Picture]) -> None:
+    """Writes frames as a video, every one of them for a tenth of a second."""
+    import av
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height = frames[0].size
+        stream.pix_fmt, stream.bit_rate = "yuv420p", 2_000_000
+        for picture in (*frames, frames[-1]):
+            for packet in stream.encode(av.VideoFrame.from_image(picture)):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+
+
+def benchmark_row(adapter: str, number: int, question: str, options: Sequence[str], truth: str) -> dict[str, Any]:
+    """Writes a question about `videos/NUMBER.mp4` in the columns of a benchmark."""
+    letter = "ABCD"[options.index(truth)]
+    lines = [f"{name}. {option}" for name, option in zip("ABCD", options, strict=False)]
+    name, file = f"videos/{number}", f"videos/{number}.mp4"
+    plain = {"question": question, "options": list(options), "answer": letter}
+    image = {"image": f"videos/{number}.png"}
+    columns: dict[str, dict[str, Any]] = {
+        "tempcompass": {"video_id": name, "question": "\n".join([question, *lines]), "dim": "direction",
+                        "answer": lines[options.index(truth)]},
+        "video_mme": {"videoID": name, "question_id": str(number), "task_type": "motion"} | plain | {"options": lines},
+        "longvideobench": {"id": str(number), "question": question, "candidates": list(options),
+                           "correct_choice": options.index(truth), "video_path": file, "question_category": "S2E"},
+        "mmvu": {"id": str(number), "question": question, "choices": dict(zip("ABCD", options, strict=False)),
+                 "answer": letter, "video": file, "question_type": "multiple-choice"},
+        "video_mmmu": plain | {"id": name},
+        "vsi_bench": {"id": number, "dataset": "videos", "scene_name": str(number), "question_type": "route_planning",
+                      "question": question, "options": lines, "ground_truth": letter},
+        "mathvista": {"pid": str(number), "question": question, "choices": list(options), "answer": truth,
+                      "question_type": "multi_choice"} | image,
+        "mathverse": {"sample_index": str(number), "question": "\n".join([question, "Choices:", *lines]),
+                      "answer": letter, "question_type": "multi-choice", "problem_version": "Lite"} | image,
+        "mathvision": plain | {"id": str(number), "subject": "motion"} | image,
+    }  # fmt: skip
+    others = {"video": file, "question": question, "candidates": list(options), "answer": truth}
+    return columns.get(adapter, others)
+
+
+def make_tiny(folder: Path, seed: int, benchmarks: Sequence[str], data: str) -> None:
+    """Writes films, rows to learn from and the benchmarks' rows about them, and the lab's tiny model."""
+    import shutil
+
+    rng = random.Random(f"papers {seed}")
+    questions = []
+    for number, (question, truth, frames) in enumerate(films(48, rng)):
+        write_film(folder / "videos" / f"{number}.mp4", frames)
+        frames[-1].save(folder / "videos" / f"{number}.png")
+        options = rng.sample(OPTIONS["way"], 4)
+        questions.append((number, question, options, truth))
+    for adapter in benchmarks:
+        write_rows(folder / f"{adapter}.jsonl", (benchmark_row(adapter, *each) for each in questions[32:]))
+    write_rows(folder / data, (_row(data, *each) for each in questions[:32]))
+    shutil.copytree(MODEL, folder / "model", dirs_exist_ok=True)
+
+
+def _row(data: str, number: int, question: str, options: Sequence[str], truth: str) -> dict[str, Any]:
+    file = f"videos/{number}.mp4"
+    if data.startswith("self"):
+        wrong = next(option for option in options if option != truth)
+        said = {"answer": f"it moves {truth} now .", "pred": f"it moves {wrong} now ."}
+        masked = {f"{key}_masked": text.replace(word, f"<MASK> {word} </MASK>")
+                  for (key, text), word in zip(said.items(), (truth, wrong), strict=True)}  # fmt: skip
+        return {"sample_id": str(number), "question": question, "video": file} | said | masked
+    lines = [f"{name}. {option}" for name, option in zip("ABCD", options, strict=False)]
+    return {
+        "problem_id": number,
+        "problem": question,
+        "data_type": "video",
+        "problem_type": "multiple choice",
+        "options": lines,
+        "solution": f"<answer>{'ABCD'[options.index(truth)]}</answer>",
+        "path": file,
+    }
+
+
+RRPO = Trained(
+    recipe="rrpo/qwen2.5-vl-7b",
+    arms={
+        "dpo": ("--spans", "whole", "--kl_coef", "0.0"),
+        "rrpo without KL": ("--kl_coef", "0.0"),
+        "rrpo without spans": ("--spans", "whole"),
+        "rrpo": (),
+    },
+    benchmarks=ON_VIDEOS,
+    suites={"accuracy": {"accuracy": ""}},
+    tiny={"use_peft": "false", "per_device_train_batch_size": "8", "gradient_accumulation_steps": "1",
+          "learning_rate": "1e-3", "max_length": "100", "dataset.media_dir": "null"},
+    data="self-alignment.jsonl",
+)  # fmt: skip
+ACRE = Trained(
+    recipe="acre/qwen2.5-vl-7b",
+    arms={
+        "grpo": ("--reward_funcs", "[accuracy, format]", "--reward_weights", "[1.0, 1.0]", "--reward_kwargs", "{}",
+                 "--second_pass", "off"),
+        "acre": (),
+    },
+    benchmarks=ON_REASONING,
+    suites={
+        "accuracy": {"accuracy": "", "trace_answer_consistency": "CACR"},
+        "consistency": {"option_shuffle_consistency": "OSCR"},
+    },
+    tiny={"use_vllm": "false", "stop_on": "[]", "per_device_train_batch_size": "32", "num_generations": "4",
+          "gradient_accumulation_steps": "1", "max_completion_length": "8", "learning_rate": "3e-4",
+          "dataset.prompt_template": TINY_TEMPLATE, "dataset.conversational": "true"},
+    data="video-r1-mcq.jsonl",
+)  # fmt: skip
+OF_PAPER = {  # LongVU-7B: TVBench, VideoMME, MLVU
+    BEFORE: (53.7, 56.2, 63.6),
+    "dpo": (54.3, 56.6, 63.6),
+    "rrpo without KL": (54.9, 57.4, 63.9),
+    "rrpo without spans": (54.3, 57.8, 64.5),
+    "rrpo": (56.5, 57.7, 64.5),
+}
+ROWS = "Its rows as a line each, with the videos or images beside them, as `recipes/paper/README.md` says."
+FRAMES = "A video is read as 16 images, not by the processor's own path for videos."
+
+
+def _set(of: Trained, **more: Any) -> PaperSet:
+    names = [*of.benchmarks, *dict.fromkeys(c for columns in of.suites.values() for c in columns.values() if c)]
+    meant = {
+        "CACR": "share of answers that their trace states by rules, mean over benchmarks",
+        "OSCR": "share of answers that stay under a shuffle of the options, mean over benchmarks",
+    }
+    return PaperSet(
+        arms=dict.fromkeys((BEFORE, *of.arms), ()),
+        columns=[Column(name, meant.get(name, "accuracy") + ", in percent", 1) for name in names],
+        seeds=1,
+        jobs=of.jobs,
+        files=dict.fromkeys((of.data, *(f"{adapter}.jsonl" for adapter in of.benchmarks.values())), ROWS),
+        make_tiny=lambda folder, seed: make_tiny(folder, seed, list(of.benchmarks.values()), of.data),
+        **more,
+    )
+
+
+SETS = {
+    "rrpo-qwen2.5-vl-7b": _set(
+        RRPO,
+        title="DPO, RRPO and its ablations on benchmarks of videos",
+        paper="RRPO, arXiv 2504.12083.",
+        published=Published(
+            "LongVU-7B, its table of ablations",
+            {arm: dict(zip(("TVBench", "VideoMME", "MLVU"), row, strict=True)) for arm, row in OF_PAPER.items()},
+        ),
+        unlike=(
+            "The paper's three models (VideoChat2, LLaVA-Video, LongVU) are no architectures of transformers; this is "
+            "Qwen2.5-VL-7B, with the values of LLaVA-Video-7B-Qwen2.",
+            "TDPO, DDPO and DPA are no arms; VideoHallucer and VidHalluc have no adapters.",
+            FRAMES,
+        ),
+    ),
+    "acre-qwen2.5-vl-7b": _set(
+        ACRE,
+        title="the SFT start, GRPO and ACRE on benchmarks of videos and of mathematics with images",
+        paper="ACRE, arXiv 2510.10104.",
+        said=lambda means: [
+            "The paper has ACRE 2.2 points (videos) and 1.5 points (mathematics) above GRPO on average, and GRPO's "
+            "answers on MMVU consistent with their trace in 79.7 %; its table by benchmark was not found."
+        ],
+        unlike=(
+            "The paper's ACRE-9.2k is not public: rows of Video-R1 are in its place. Its coefficients were not found.",
+            "Of a benchmark the questions with options are asked.",
+            FRAMES,
+        ),
+    ),
+}
