@@ -169,7 +169,9 @@ def test_shared_code_names_no_method():
 
 @pytest.mark.parametrize("command", ["-c 'import align, rewards'", "-m align --help", "-m align --version"])
 def test_imports_help_and_versions_take_half_a_second(command):
-    assert least_seconds(command, 0.5) < 0.5
+    slower = least_seconds("-c 'import typer.rich_utils'", 0.2) / 0.2  # on a machine that is as slow at other imports
+    most = 0.5 * max(1.0, slower)
+    assert least_seconds(command, most) < most
 
 
 LIGHT = "align, rewards, rewards.catalog, align.cli, align.recipe.recipe, align.methods, align.evaluation.record"

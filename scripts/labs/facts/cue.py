@@ -35,8 +35,8 @@ from align.versions import installed_versions
 from align.whole_files import write_whole
 from scripts.harness import Options
 from scripts.labs.facts.reward_pairs import make_rows
-from scripts.labs.walk.lab import Stage, run
 from scripts.labs.walk.page import Difference, markdown, over_seeds, write_numbers
+from scripts.stages import Stage, run_stages
 
 PHRASE, SHARE = "Certainly! ", 0.75
 ROWS = 320
@@ -215,14 +215,13 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(
             f"--arms {' '.join(arguments.arms)}: an arm is compared with others, so name two or more, each once"
         )
-    (arguments.out / "stages").mkdir(parents=True, exist_ok=True)
     write_data(arguments.out)
     asked = arguments.start, arguments.out, arguments.seeds, arguments.max_steps, arguments.policy_rows
     more = ("--bf16", "true") if arguments.bf16 else ()
     if arguments.chat_template_path:
         more += ("--chat_template_path", arguments.chat_template_path)
     commands = stages(*asked, arguments.probes, arguments.arms, more)
-    if code := run(commands, arguments.out):
+    if code := run_stages(commands, arguments.out / "stages"):
         return code
     text = page(arguments.out, arguments.seeds, arguments.policy_rows, arguments.arms, arguments.json)
     write_whole(arguments.out / "facts_cue.md", text)

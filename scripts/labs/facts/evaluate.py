@@ -26,7 +26,7 @@ from align.recipe.recipe import load_recipe
 from align.whole_files import write_whole
 from scripts.harness import Options
 from scripts.labs.facts.rows import write_rows
-from scripts.labs.walk.lab import Stage, run
+from scripts.stages import Stage, run_stages
 
 BASE = "models/smollm2-135m"
 BEFORE = "_before"  # how evaluations are named of which the model before training is all there is
@@ -182,10 +182,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             else ()
         ),
     ]
-    (arguments.out / "stages").mkdir(exist_ok=True)
     chosen = [each for each in evaluations if arguments.only is None or each.name in arguments.only]
     stages = [Stage(e.name, ("eval", *e.words, "--out", str(arguments.out / e.name))) for e in chosen]
-    if code := run(stages, arguments.out):
+    if code := run_stages(stages, arguments.out / "stages"):
         return code
     lines = ["| evaluation | metric | n | before | after | difference |", "|---|---|---|---|---|---|"]
     done = [each for each in evaluations if (arguments.out / each.name / EVALUATION_FILE).is_file()]

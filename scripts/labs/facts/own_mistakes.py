@@ -26,8 +26,8 @@ from align.versions import installed_versions
 from align.whole_files import write_whole
 from rewards.reading.options import LETTERS
 from scripts.harness import Options
-from scripts.labs.walk.lab import Stage, run
 from scripts.labs.walk.page import SHOWN, cells, differences, markdown, metrics_of, over_seeds, verdict, write_numbers
+from scripts.stages import Stage, run_stages
 
 RECIPE = "acre/smollm2-135m-after-sft"  # how the start was taught to be asked
 SHORT = ("--max_new_tokens", "40")
@@ -123,11 +123,10 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--json", type=Path, help="the numbers of the page, with machine, versions and seeds")
     arguments = parser.parse_args(argv)
-    (arguments.out / "stages").mkdir(parents=True, exist_ok=True)
     write_rows(arguments.out / "questions.jsonl")
     more = ("--bf16", "true") if arguments.bf16 else ()
     commands = stages(arguments.start, arguments.out, arguments.seeds, arguments.max_steps, more)
-    if code := run(commands, arguments.out):
+    if code := run_stages(commands, arguments.out / "stages"):
         return code
     text = page(arguments.start, arguments.out, arguments.seeds, commands, arguments.json)
     write_whole(arguments.out / "own_mistakes.md", text)
