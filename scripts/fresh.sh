@@ -4,7 +4,7 @@
 # a built wheel with the same packages and no others, every command of the README that needs no extra, and for those that
 # need one the sentence that says so; the size `eval`, which is `train` without TRL, under its newest and its
 # oldest transformers; and the base, installed anew from the index. FOLDER (.fresh) is used again: a second run
-# downloads nothing but that transformers.
+# downloads nothing.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 export PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -126,10 +126,14 @@ refuse train align check acre/quickstart
 refuse train align keys acre
 
 # The same with the oldest transformers that it asks for; the one before is the newest that the index has.
-OLD="$FRESH/old"
 LEAST="$(grep -om1 'transformers>=[0-9.]*' "$CLONE/pyproject.toml" | cut -d= -f2)"  # of `eval`, which stands first
-rm -rf "$OLD" && cp -a "$MIDDLE" "$OLD" && rm "$(packages "$OLD")"/{transformers,tokenizers,huggingface_hub}{,-*}
-try "$CLONE/.venv/bin/python" -m pip --python "$OLD/bin/python" install --quiet --no-compile "transformers==$LEAST"
+OLD="$FRESH/old-$LEAST"
+if [ ! -e "$OLD/whole" ]; then
+  rm -rf "$OLD" && cp -a "$MIDDLE" "$OLD" && rm "$(packages "$OLD")"/{transformers,tokenizers,huggingface_hub}{,-*}
+  try "$CLONE/.venv/bin/python" -m pip --python "$OLD/bin/python" install --quiet --no-compile "transformers==$LEAST"
+fi
+try "$CLONE/.venv/bin/python" -m pip --python "$OLD/bin/python" install --quiet --no-index --no-deps --force-reinstall "$FRESH"/dist/*.whl
+[ $failed != 0 ] || touch "$OLD/whole"
 PATH="$OLD/bin:$PATH"
 try python -c "import transformers as it; assert it.__version__.startswith('$LEAST'), it.__version__"
 try python -m align eval --model "$USER_FOLDER/outputs/acre" --data "$ASSETS/acre/assets/lab/eval.jsonl" --max_rows 4 --out old-eval
