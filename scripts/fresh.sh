@@ -110,11 +110,11 @@ try align rewards check accuracy
 try align rewards check acre/quickstart
 try align rewards check ./rewards.py:brevity
 
-# The size `eval`: the packages of the clone's environment but TRL.
+# The size `eval`: the packages of the clone's environment but TRL, and ours, which is written anew.
 MIDDLE="$FRESH/middle"
 rm -rf "$MIDDLE" && "$CLONE/.venv/bin/python" -m venv --without-pip "$MIDDLE"
 for each in "$(packages "$CLONE/.venv")"/*; do
-  case "${each##*/}" in trl | trl-* | truealign* | *.pth) ;; *) ln -s "$each" "$(packages "$MIDDLE")/" ;; esac
+  case "${each##*/}" in align | trl | trl-* | truealign* | *.pth) ;; *) ln -s "$each" "$(packages "$MIDDLE")/" ;; esac
 done
 try "$CLONE/.venv/bin/python" -m pip --python "$MIDDLE/bin/python" install --quiet --no-index --no-deps "$FRESH"/dist/*.whl
 PATH="$MIDDLE/bin:$PATH"
