@@ -124,7 +124,7 @@ ACTS = {
     "no_text": _raise_without_text,
     "unsendable": lambda _: Unsendable(),
     "stray": _start_a_stray,
-    "close_pipes": lambda _: os.closerange(3, 64),
+    "close_pipes": lambda _: os.closerange(3, 4096),
     "garble": _write_into_pipes,
     "abort": lambda _: os.abort(),
     "interrupt": _interrupt,

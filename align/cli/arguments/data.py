@@ -67,7 +67,7 @@ def augment(
     )
 
 
-@app.command(name="filter")
+@app.command(name="filter", size="eval")
 @takes(scoring=ByBase, sampled=BySamples, loading=Loading)
 def filter_rows(
     context: typer.Context,
