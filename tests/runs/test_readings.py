@@ -1,4 +1,5 @@
 import json
+from contextlib import nullcontext
 
 import pytest
 import yaml
@@ -7,7 +8,7 @@ from some_recipes import PAIRS, PROMPTS
 
 from align.errors import RunFolderError
 from align.recipe.recipe import load_recipe
-from align.runs.agreement import agree_on_readings
+from align.runs.agreement import agree_on_readings, agree_on_stages
 from align.runs.checkpoints import MANIFEST, read_manifest
 from align.runs.folder import record_run
 from align.runs.peers import Peers
@@ -59,6 +60,17 @@ def goes_on(stage, data=DATA, **how):
     said = agree_on_readings(Peers(), stage, 0, **{"allow_changed": False, **how})
     record_run(stage.folder, stage.recipe.resolved, readings_note(stage, data))
     return said
+
+
+@pytest.mark.parametrize(
+    ("sharding", "message"),
+    [("none", None), ("zero3", "was written with no sharding, and this run is started with ZeRO-3")],
+)
+def test_a_checkpoint_of_another_launch_is_refused(recipe, tmp_path, sharding, message):
+    stage = start(recipe(), tmp_path)
+    assert (stage.manifest.sharding, stage.manifest.processes) == ("none", 1)
+    with nullcontext() if message is None else pytest.raises(RunFolderError, match=message):
+        agree_on_stages(Peers(), stage.recipe, "auto", True, sharding)
 
 
 def test_code_and_models_that_a_recipe_names_are_noted(recipe, tmp_path):
