@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import re
 from typing import Any
 
 # Import name and package name of what a base install lacks, and may have from packages of others.
@@ -61,7 +62,31 @@ def missing(extra: str, what: str, *modules: str) -> str:
     """
     packages = (SIZES | EXTRAS)[extra]
     lacking = [packages[name] for name in modules or packages if not is_installed(name)]
-    return _sentence(what, lacking, remedy(extra)) if lacking else ""
+    if lacking:
+        return _sentence(what, lacking, remedy(extra))
+    return too_old("trl", what) if extra == "train" else ""
+
+
+def too_old(package: str, what: str) -> str:
+    """Words that a package is older than `[train]` asks for, as beside another trainer; empty if it is not."""
+    from importlib.metadata import PackageNotFoundError, requires, version
+
+    try:
+        lines = [re.match(rf"{package}\b[^;]*>=([\d.]+)", line) for line in requires("truealign") or ()]
+        installed = version(package)
+    except PackageNotFoundError:
+        return ""
+    least = next((found[1] for found in lines if found), "0")
+    if _numbers(installed) >= _numbers(least):
+        return ""
+    return (
+        f"{what} needs {SIZES['train'][package]} {least} or newer, and {installed} is installed. {remedy('train')} In "
+        "an environment of its own, where another trainer needs that one."
+    )
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)[:3]]
 
 
 def require(extra: str, what: str) -> None:

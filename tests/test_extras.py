@@ -1,6 +1,7 @@
 """Each size and each extra adds what it is for; without it, one sentence says how to get it."""
 
 import ast
+import importlib.metadata
 import json
 import os
 import re
@@ -18,7 +19,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from align.assets import shipped_recipes
-from align.recipe.recipe import load_recipe
+from align.recipe.recipe import load_for_evaluation, load_recipe
 from align.runs.folder import record_run
 from rewards import extras
 
@@ -312,3 +313,16 @@ def test_with_nothing_but_an_extra_what_it_brings_can_be_imported(extra, tmp_pat
     if not has(*extras.EXTRAS[extra]):
         pytest.skip(f"needs the extra `{extra}`")
     python(tmp_path, "-c", f"import {IMPORTS[extra]}", with_extras=(extra,))
+
+
+def test_an_older_trl_of_another_trainer_is_a_sentence_and_evaluations_do_without_it(monkeypatch, tmp_path):
+    assert extras.missing("train", "`align check`") == ""
+    real = importlib.metadata.version
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "0.29.1" if name == "trl" else real(name))
+    said = extras.missing("train", "`align check`")
+    assert said.startswith("`align check` needs TRL 1.16 or newer, and 0.29.1 is installed. Run `pip install")
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        "method: grpo\nmodel_name_or_path: m/m\nreward_funcs: [accuracy]\ndataset: {path: x.jsonl}\nbeta: word\n"
+    )
+    assert load_for_evaluation(path).settings.beta == "word"  # of TRL, whose source is not read
