@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from align.evaluation.heuristics import count_markdown
 from align.evaluation.suites.reward_model.transformations import (
     CLOSING_SENTENCES,
     TRANSFORMATIONS,
     add_markdown,
     comment_code,
-    count_markdown,
     space_punctuation,
     strip_markdown,
     swap_format,

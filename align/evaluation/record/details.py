@@ -1,6 +1,6 @@
 """What suites say beside metrics: curves and audits of verifiers, and what reward models pay for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Self
 
 from pydantic import Field, FiniteFloat, model_validator
@@ -247,6 +247,44 @@ class Scored(Part):
         return Unscored(self.pairs_too_long, self.pairs_without_number)
 
 
+class HeuristicOnPairs(Part):
+    """How often a rule that reads nothing takes the right response, and how much more often the model does."""
+
+    name: str  # what it takes
+    accuracy: Cell
+    difference: Cell  # the model's accuracy minus its own, on the same items
+
+
+class SubsetOfPairs(Part):
+    """A model beside such rules, on pairs or other items of one subset."""
+
+    name: str
+    accuracy: Cell
+    heuristics: list[HeuristicOnPairs]
+
+    @property
+    def closest(self) -> HeuristicOnPairs:
+        """The heuristic that the model is least above."""
+        return min(self.heuristics, key=lambda each: each.difference.low)
+
+
+_MOST_TOLD = 4  # subsets in a sentence
+
+
+def not_better(found: Sequence[SubsetOfPairs]) -> str:
+    """Says in which subsets a model is not shown to be better than the best heuristic; empty if in none."""
+    missed = [(each, each.closest) for each in found if not each.closest.difference.low > 0]
+    if not missed:
+        return ""
+    told = "; ".join(
+        f"{each.name} ({each.accuracy.value:.2f}, always taking {best.name} {best.accuracy.value:.2f}, difference "
+        f"{best.difference})"
+        for each, best in missed[:_MOST_TOLD]
+    )
+    more = f"; and {len(missed) - _MOST_TOLD} more" if len(missed) > _MOST_TOLD else ""
+    return f"Not shown to be better than a rule that reads nothing: {told}{more}."
+
+
 class OfScores(Part):
     """What there is of a reward model beside metrics."""
 
@@ -254,4 +292,5 @@ class OfScores(Part):
     slices: SlicesOfPairs | None = None
     phrases: GainsOfPhrases | None = None
     mined: MinedPhrases | None = None
+    heuristics: list[SubsetOfPairs] | None = None
     scored: Scored | None = None

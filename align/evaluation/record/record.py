@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, FiniteFloat, JsonValue, PlainSerializer
 
-from align.evaluation.record.details import BestOfN, ModelAudit, OfScores
+from align.evaluation.record.details import BestOfN, ModelAudit, OfScores, SubsetOfPairs
 from align.evaluation.record.parts import Cell, Line, Metric, Part, Tabled
 from align.evaluation.statistics.glossary import Meaning
 from align.evaluation.statistics.metrics import Estimate
@@ -156,6 +156,7 @@ class Record(Tabled, Part):
     curves: list[BestOfN] = Field(default_factory=list)  # of questions, each of one model
     audits: list[ModelAudit] = Field(default_factory=list)
     shares: list[str] = Field(default_factory=list)  # metrics that are shares of items, or chances
+    heuristics: dict[str, list[SubsetOfPairs]] = Field(default_factory=dict)  # of pairs, by model
     scores: dict[str, OfScores] = Field(default_factory=dict)  # of reward models, by name
 
     @property

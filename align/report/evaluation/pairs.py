@@ -8,6 +8,7 @@ from align.evaluation.record import Record
 from align.report.charts.axis import format_number
 from align.report.evaluation.items import Row, Shown, cut, note_items, pick_outcomes
 from align.report.evaluation.measured import Numbers, in_percent, verdicts
+from align.report.evaluation.shortcuts import heuristic_section
 from align.report.evaluation.view import Option, Own, Side
 from align.report.run.finding import Finding, percent
 
@@ -31,6 +32,10 @@ def of_pairs(path: Path, record: Record, numbers: Numbers) -> Own:
         findings=_of_judge(numbers.values[numbers.names[0]]),
         facts={"Pairs with marked tokens": f"{record.about.with_marks:,}"},
         items=picked,
+        sections=[
+            heuristic_section(found, f", {name}" if len(record.heuristics) > 1 else "")
+            for name, found in record.heuristics.items()
+        ],
         items_note=note_items(picked, "pair", record.paired, "those in the wrong order and in the right one"),
     )
 

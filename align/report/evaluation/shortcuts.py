@@ -1,9 +1,17 @@
 """What a reward model pays for in the words of a response: slices, phrases and mined phrases, as tables."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-from align.evaluation.record.details import GainOfPhrase, GainsOfPhrases, MinedPhrases, OfScores, SlicesOfPairs
+from align.evaluation.record.details import (
+    GainOfPhrase,
+    GainsOfPhrases,
+    MinedPhrases,
+    OfScores,
+    SlicesOfPairs,
+    SubsetOfPairs,
+    not_better,
+)
 from align.evaluation.statistics.metrics import NO_DATA, Estimate
 from align.report.charts.interval import Interval, draw_intervals
 from align.report.evaluation.items import count
@@ -31,6 +39,8 @@ def shortcut_sections(models: Mapping[str, OfScores]) -> list[Section]:
     sections = []
     for name, model in models.items():
         after = f", {name}" if len(models) > 1 else ""
+        if model.heuristics:
+            sections.append(heuristic_section(model.heuristics, after))
         if model.slices is not None:
             found = model.slices.found[:_MOST_DRAWN]
             points = [Interval(each.feature, name, *each.favour[:3]) for each in found]
@@ -48,9 +58,36 @@ def shortcut_sections(models: Mapping[str, OfScores]) -> list[Section]:
     return sections
 
 
+_HEURISTICS = (
+    "How often each rule takes the right response of the same items. A model that is not above every one of them in "
+    "its 95 % interval is not shown to read more than that rule does."
+)
+
+
+def heuristic_section(found: Sequence[SubsetOfPairs], after: str = "") -> Section:
+    """Arranges a model beside rules that read nothing."""
+    rows = [
+        (each.name, str(each.accuracy), *(str(one.accuracy) for one in each.heuristics), str(each.closest.difference))
+        for each in found
+    ]
+    names = [one.name.removeprefix("the ").removeprefix("one with ").capitalize() for one in found[0].heuristics]
+    columns = ("Subset", "Right", *names, "Above the best of them")
+    return Section(f"Beside rules that read nothing{after}", _HEURISTICS, grids=[Grid(columns, rows)])
+
+
+def heuristic_finding(name: str, found: Sequence[SubsetOfPairs]) -> Iterator[Finding]:
+    """Says where a model is not shown to be better than such a rule."""
+    if told := not_better(found):
+        yield Finding(
+            f"{name}: {told[0].lower()}{told[1:].rstrip('.')}",
+            "Give more pairs, or pairs whose right response is no longer and no richer in form than the other.",
+        )
+
+
 def find_shortcut_problems(models: Mapping[str, OfScores]) -> Iterator[Finding]:
     """Says what a model pays for that is no quality."""
     for name, model in models.items():
+        yield from heuristic_finding(name, model.heuristics or [])
         if model.slices is not None and model.slices.found:
             first = model.slices.found[0]
             word = "raises" if first.favour.value > 0 else "lowers"

@@ -18,8 +18,10 @@ from align.evaluation.asked_models import check_images, check_tokens, open_judge
 from align.evaluation.asking import Asker, KeptAnswers, complete_prompts
 from align.evaluation.divided.division import own_part
 from align.evaluation.engine import JUDGE, REFERENCE, Beside, Evaluation, Found, source
+from align.evaluation.heuristics import against_heuristics, heuristics_as_the_judge, heuristics_on_pairs
 from align.evaluation.prompting import prompt_settings
 from align.evaluation.record import Record
+from align.evaluation.record.details import SubsetOfPairs, not_better
 from align.evaluation.record.record import About, Items, Profile, Warned
 from align.evaluation.results import arrange, image_paths, number, pair_answers
 from align.evaluation.statistics.group_metrics import by_group, spread_of_groups
@@ -32,6 +34,8 @@ from align.models.pair_terms import PairTerms, SideTerms, pair_terms, tokenize_i
 from align.models.policies.answer_keys import image_names
 from align.models.policies.asking import LetterQuestion, Prompt
 
+SIDES = ("chosen", "rejected")
+HABIT = 2 / 3  # share of its decisions that a rule says, too, above which a judge may follow it
 CHOSEN = "chosen"  # what a response is compared with where there is no baseline
 PAIRS_AT_ONCE = 64
 
@@ -113,12 +117,41 @@ class PairEvaluation(Evaluation):
             with_marks=sum(bool(each.chosen.marked or each.rejected.marked) for each in terms[first]),
         )
         record = pairs_record(about, terms, self.judged, ids, groups, list(map(prompt_of, pairs)))
+        record.heuristics = self._beside_heuristics()
+        record.warnings += [
+            Warned(model=name, text=told) for name, found in record.heuristics.items() if (told := not_better(found))
+        ]
+        record.warnings += self._habits_of_judge()
         rows = [
             row
             for name, each in terms.items()
             for row in pair_rows(name, pairs, each, self.responses.get(name), self.judged if name == first else {})
         ]
         return record, rows
+
+    def _beside_heuristics(self) -> dict[str, list[SubsetOfPairs]]:
+        prompts, groups = [pair.prompt for pair in self.pairs], [pair.group for pair in self.pairs]
+        taken = heuristics_on_pairs(prompts, *([getattr(pair, side) for pair in self.pairs] for side in SIDES))
+        codes = cluster_codes(list(map(prompt_of, self.pairs)))
+        return {
+            name: against_heuristics(pair_values(terms)[ACCURACY], taken, codes, groups)
+            for name, terms in self.terms.items()
+        }
+
+    def _habits_of_judge(self) -> Iterator[Warned]:
+        """Names the rules that read nothing and say in most cases what the judge says."""
+        model = next(iter(self.terms))
+        codes, prompts = cluster_codes(list(map(prompt_of, self.pairs))), [pair.prompt for pair in self.pairs]
+        for other, judgements in self.judged.items():
+            theirs = self.responses.get(other) or [pair.chosen for pair in self.pairs]
+            worth = np.array([each.worth for each in judgements])
+            for name, share in heuristics_as_the_judge(prompts, self.responses[model], theirs, worth, codes).items():
+                if share.low > HABIT:
+                    text = (
+                        f"Of the pairs with {other} that the judge decides, it prefers {name} in {share}. Look "
+                        "whether that response is better there, or only looks so."
+                    )
+                    yield Warned(model=model, text=text)
 
     @property
     def _images(self) -> bool:

@@ -18,7 +18,7 @@ from align.errors import DataError, UserError
 from align.evaluation.asking import KeptAnswers
 from align.evaluation.engine import Beside, Evaluation, Found
 from align.evaluation.record import EVALUATION_FILE, write_record
-from align.evaluation.record.details import Scored
+from align.evaluation.record.details import Scored, not_better
 from align.evaluation.results import number
 from align.evaluation.suites.reward_model import RewardModelOptions
 from align.evaluation.suites.reward_model.phrases import FEWEST_PROMPTS
@@ -154,6 +154,11 @@ class RewardModelEvaluation(Evaluation):
             said.append(
                 f"What is chosen has no measured quality: {missing:,} of {prompts:,} prompts have no `quality`."
             )
+        said += [
+            f"{name}: {told}"
+            for name, each in self.measured.items()
+            if (told := not_better(each.found.heuristics or []))
+        ]
         return said if self.mined is None else [*said, f"The phrases that are kept are in {self.mined}."]
 
     def save(self, out: Path, record: Any, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -10,11 +10,17 @@ import numpy as np
 from align.data.conversations import Message
 from align.data.pairs.candidates import Candidates
 from align.data.pairs.reward_bench import BenchPair
-from align.data.pairs.reward_bench_2 import BenchItem
+from align.data.pairs.reward_bench_2 import TIES, BenchItem
 from align.errors import DataError
 from align.evaluation.divided.division import end_of_shard, own_part
+from align.evaluation.heuristics import (
+    against_heuristics,
+    count_markdown,
+    heuristic_scores,
+    heuristics_on_pairs,
+)
 from align.evaluation.record import Record, scores_record
-from align.evaluation.record.details import ALL_SCORED, GainsOfPhrases, OfScores, Unscored
+from align.evaluation.record.details import ALL_SCORED, GainsOfPhrases, OfScores, SubsetOfPairs, Unscored
 from align.evaluation.statistics.item_means import ItemMean, mean_of_items
 from align.evaluation.statistics.metrics import Estimate, Values, pair_accuracy
 from align.evaluation.suite import Measured
@@ -22,6 +28,7 @@ from align.evaluation.suites.reward_model.best_of_n import Choice, choose_best, 
 from align.evaluation.suites.reward_model.pair_metrics import (
     accuracy_by_category,
     agreement_of_heads,
+    best_is_right,
     count_unscored,
     prompts_of,
     rank_correlation,
@@ -29,7 +36,7 @@ from align.evaluation.suites.reward_model.pair_metrics import (
 )
 from align.evaluation.suites.reward_model.phrases import insert_phrases, measure_phrases, mine_phrases
 from align.evaluation.suites.reward_model.slices import find_slices
-from align.evaluation.suites.reward_model.transformations import TRANSFORMATIONS, count_markdown
+from align.evaluation.suites.reward_model.transformations import TRANSFORMATIONS
 from align.models.reward_model import RewardModel
 
 
@@ -101,7 +108,12 @@ def evaluate_reward_model(
         unscored = count_unscored(model, margins, *_texts(pairs))
         if np.isnan(margins).all():
             raise DataError(unscored.sentence(len(pairs), "pairs"))
-        means |= accuracy_by_category(pairs, pair_accuracy(margins))
+        right = pair_accuracy(margins)
+        means |= accuracy_by_category(pairs, right)
+        categories = [pair.category for pair in pairs]
+        found.heuristics = against_heuristics(
+            right, heuristics_on_pairs(*_texts(pairs)), prompts_of(pairs), categories
+        )
         means |= {} if of_heads is None else agreement_of_heads(of_heads, prompts_of(pairs))
         scale = float(np.nanmean(np.abs(margins))) or 1.0
         how: dict[str, Any] = {"position": shortcuts.position, "scale": scale}
@@ -138,6 +150,7 @@ def evaluate_reward_model(
         means, others = means | quality, others | best
     if scores is not None:
         means |= reward_bench_2_metrics(items, scores)
+        found.heuristics = _items_against_heuristics(items, scores)
     return RewardResult(
         means=means,
         others=others,
@@ -159,6 +172,22 @@ def score_items(model: RewardModel, items: Sequence[BenchItem]) -> list[list[flo
     prompts = [item.prompt for item, each in zip(items, responses, strict=True) for _ in each]
     found = iter(model.score(prompts, [text for each in responses for text in each]).tolist())
     return [[next(found) for _ in each] for each in responses]
+
+
+def _items_against_heuristics(items: Sequence[BenchItem], scores: Sequence[Sequence[float]]) -> list[SubsetOfPairs]:
+    """Compares which response scores highest with what each heuristic takes; ties have another measure."""
+    rows = [(item, each) for item, each in zip(items, scores, strict=True) if item.subset != TIES]
+    taken: dict[str, list[float]] = {}
+    for item, _ in rows:
+        responses = [*item.chosen, *item.rejected]
+        for name, values in heuristic_scores([item.prompt] * len(responses), responses).items():
+            taken.setdefault(name, []).append(best_is_right(values))
+    return against_heuristics(
+        np.array([best_is_right(each) for _, each in rows]),
+        {name: np.array(values) for name, values in taken.items()},
+        np.arange(len(rows)),
+        [item.subset for item, _ in rows],
+    )
 
 
 def transformation_drops(

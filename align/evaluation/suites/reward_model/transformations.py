@@ -8,10 +8,11 @@ import random
 import re
 from collections.abc import Callable
 
+from align.evaluation.heuristics import KEPT
+
 Change = Callable[[str, random.Random], str]
 PairChange = Callable[[str, str, int | str], tuple[str, str]]
 
-_KEPT = r"(?P<kept>```.*?(?:```|\Z)|`[^`\n]+`|https?://\S+)"  # code and links
 _FENCE = re.compile(r"```(?P<language>[^\s`]*)[^\n`]*\n(?P<code>.*?)(?P<end>\n?```)", re.DOTALL)
 _BOXED = re.compile(r"\\boxed\{(?P<answer>(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}")
 _HEADED = re.compile(r"\n+# Answer\n+(?P<answer>[^\n]+)\s*\Z")
@@ -148,18 +149,6 @@ def swap_format(chosen: str, rejected: str, seed: int | str) -> tuple[str, str]:
     return chosen, rejected
 
 
-def count_markdown(text: str) -> int:
-    r"""Counts headings, bullets, numbered items, bold texts and fenced blocks, the measure of format.
-
-    Example:
-        >>> count_markdown("# A\n- **b**\n1. c\n```\n- d\n```")
-        5
-    """
-    marks = r"(?m:^#{1,6}[ \t])|(?m:^[ \t]*(?:[-*+]|\d+\.)[ \t])|\*\*(?=\S)[^\n]+?\*\*"
-    found = re.finditer(f"{_KEPT}|{marks}", text, re.DOTALL)
-    return sum(match["kept"] is None or match["kept"].startswith("```") for match in found)
-
-
 def _box(text: str) -> str:
     return _HEADED.sub(lambda match: f"\n\n\\boxed{{{match['answer'].strip()}}}", text)
 
@@ -171,7 +160,7 @@ def _put_under_heading(text: str) -> str:
 
 def _outside_code(pattern: str, replace: Callable[[re.Match[str]], str], text: str) -> str:
     """Replaces a pattern, whose groups count from 2, outside of code and links; line starts stay line starts."""
-    both = re.compile(f"{_KEPT}|{pattern}", re.DOTALL)
+    both = re.compile(f"{KEPT}|{pattern}", re.DOTALL)
     return both.sub(lambda match: match[0] if match["kept"] is not None else replace(match), text)
 
 
