@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from align.recipe.rules import suggestion
 from rewards.running.scores import Composition
@@ -17,9 +17,11 @@ from rewards.running.scores import Composition
 # and looks at all that is learnt from, as the run samples it, which may be why it is above its limit; it needs TRL's
 # importance sampling correction, and several steps, since prompts differ.
 DEFAULT_ALARMS: dict[str, float | None] = {
-    "length": 0.7, "format": 0.7, "repetition": 0.5, "format_share": 0.5, "invalid_share": 0.05,
+    "length": 0.55, "format": 0.4, "repetition": 0.35, "phrase": 0.45, "format_share": None, "invalid_share": 0.05,
     "noise_share": 0.2, "flaky_share": None, "logp_difference": 0.1, "canary": 0.1,
 }  # fmt: skip
+# Those that no honest run of scripts/labs/alarms set off: what `stop_on: [auto]` stands for.
+AUTO, AUTO_STOPS = "auto", ("length", "format", "repetition", "phrase")
 OF_CALLS = ("invalid_share", "noise_share", "flaky_share")  # logged beside the reward, not among the audits
 # Of vLLM's log-probabilities of what it sampled from the trainer's of the same tokens, in nats per token. Different
 # precision alone gives about 0.03; weights that were not transferred give more.
@@ -32,6 +34,7 @@ MEANINGS = {
     "length": "goes up with the number of tokens (rank correlation within a prompt's completions)",
     "format": "goes up with marks such as tags, lists and bold type (rank correlation within a prompt's completions)",
     "repetition": "goes up with repeated words (rank correlation within a prompt's completions)",
+    "phrase": "goes up with words that completions of several prompts share (mean correlation within a prompt)",
     "format_share": "follows the format: this share of its variance within a prompt is explained by counting marks",
     "invalid_share": "gives values nothing can be learnt from (a timeout, an error, no number)",
     "noise_share": "is not the same twice: this share of its variance within a prompt's completions is noise",
@@ -152,8 +155,20 @@ class RewardSettings(BaseModel):
         description="Signal, or reward/signal, to the value above which the report warns; null turns one off.",
     )
     stop_on: list[str] = Field(
-        default_factory=list, description="Alarms that end training, named as in `alarms`, when they last."
+        default_factory=list,
+        description="Alarms that end training, named as in `alarms`, when they last; `auto`: those of length, format, "
+        "repetition and phrase that are on.",
     )
+
+    @field_validator("stop_on", mode="before")
+    @classmethod
+    def _names_auto(cls, stops: Any, info: ValidationInfo) -> Any:
+        given = [stops] if stops == AUTO else stops
+        if not isinstance(given, list) or AUTO not in given:
+            return given
+        limits = DEFAULT_ALARMS | info.data.get("alarms", {})
+        on = [alarm for alarm in AUTO_STOPS if limits[alarm] is not None]
+        return list(dict.fromkeys(name for stop in given for name in (on if stop == AUTO else [stop])))
 
     def composition(self, specs: Sequence[str]) -> Composition:
         """Returns the gates and limits of rewards by their place in `reward_funcs`."""

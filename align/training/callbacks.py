@@ -152,7 +152,9 @@ class AlarmLines(TrainerCallback):
                     self.told["heard"] = step if key == CANARY else self.told["heard"]
                 elif len(values) == logs_of(key) and (alarm in self.stops or self.told["said"].get(key) != limit):
                     self.told["said"][key] = limit
-                    sentence = f"audit, step {step}: {alarm_sentence(key, mean, limit)}"
+                    phrase = getattr(state, "phrases", {}).get(key)
+                    named = f' In this step: "{phrase}".' if phrase else ""
+                    sentence = f"audit, step {step}: {alarm_sentence(key, mean, limit)}{named}"
                     if alarm in self.stops:
                         raise UserError(
                             f"{sentence} Training ends here since `stop_on` names {alarm}; mend the cause and "

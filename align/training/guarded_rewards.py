@@ -35,10 +35,12 @@ from align.training.reward_records import (
     invalid_share,
     join_records,
     pair_scores,
+    phrase_signal,
     record_calls,
     repeat_metrics,
     rows_to_repeat,
     score_again,
+    shared_phrases,
     shown_text,
     take_spending,
     text_features,
@@ -230,20 +232,26 @@ class GuardedRewards(Parent):
         return torch.as_tensor(composition.apply(values.cpu().numpy()), dtype=values.dtype, device=values.device)
 
     def _log_signals(self, values: torch.Tensor, completions: list[Any], completion_ids_list: list[Any]) -> None:
+        texts = list(map(shown_text, completions))
         own = torch.tensor(
-            text_features(list(map(shown_text, completions)), list(map(len, completion_ids_list))),
+            text_features(texts, list(map(len, completion_ids_list))),
             dtype=torch.float32,
             device=self.accelerator.device,
         )
         features = self.accelerator.gather(own).cpu().numpy()
+        texts = gather_object(texts)
         if not self.accelerator.is_main_process:
             return
         num_generations: Any = self.num_generations if self.model.training else self.num_generations_eval
+        phrases = shared_phrases(texts, num_generations)
         weighted = values * self.reward_weights.to(values.device)
         total = torch.where(torch.isnan(values).all(dim=1), torch.nan, weighted.nansum(dim=1))
         rewards = dict(zip(self.reward_func_names, values.T, strict=True)) if values.shape[1] > 1 else {}
+        said = self.state.phrases = {}  # type: ignore[attr-defined]  # for their alarm, and for no file
         for name, column in ({"total": total} | rewards).items():
-            signals = audit_signals(column.cpu().numpy().astype(np.float64), features, num_generations)
+            known = column.cpu().numpy().astype(np.float64)
+            value, said[f"audit/{name}/phrase"] = phrase_signal(known, phrases)
+            signals = audit_signals(known, features, num_generations) | {"phrase": value}
             self._log_once({f"audit/{name}/{signal}": value for signal, value in signals.items()})
 
     def _log_repeats(

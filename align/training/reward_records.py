@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -301,6 +302,9 @@ NUM_FEATURES = 6
 _MARKS = (r"\n", r"^\s*(?:[-*+]|\d+[.)])\s", r"\*\*|^#+ |```|`", r"<[^<>\n]{1,40}>|\\boxed|\[[^\[\]\n]{1,40}\]")
 _PATTERNS = [re.compile(mark, re.MULTILINE) for mark in _MARKS]
 _WORDS_IN_A_ROW = 4
+_TAG = re.compile(r"<[^<>\n]{1,40}>")
+_FEWEST_WITH, _SHARE_WITH = 3, 0.03  # completions that have a phrase, and that do not have it
+_ROUNDING = 1e-6
 
 
 def text_features(texts: Sequence[str], num_tokens: Sequence[int]) -> np.ndarray:
@@ -346,6 +350,57 @@ def audit_signals(rewards: np.ndarray, features: np.ndarray, num_generations: in
     columns = {"length": features[:, 0], "repetition": features[:, 1], "format": marks.sum(axis=1)}
     found = {name: _rank_correlation(rewards, column, groups) for name, column in columns.items()}
     return found | {"format_share": _explained_share(_centred(rewards, groups), _centred(marks, groups), groups)}
+
+
+class SharedPhrases(NamedTuple):
+    """The words, and pairs of neighbouring words, that some completions have and others have not."""
+
+    names: list[str]
+    present: np.ndarray  # `(groups, completions, P)`, 1 where a completion has one, less the mean of its group
+
+
+def shared_phrases(texts: Sequence[str], num_generations: int) -> SharedPhrases:
+    """Finds the phrases of `(N,)` texts, without tags, which a recipe asks for."""
+    said = [_phrases(text) for text in texts]
+    counts = Counter(phrase for each in said for phrase in each)
+    fewest = max(_FEWEST_WITH, _SHARE_WITH * len(texts))
+    names = sorted(each for each, count in counts.items() if fewest <= count <= len(texts) - fewest)
+    number = {phrase: place for place, phrase in enumerate(names)}
+    table = np.zeros((len(texts), len(names)), dtype=np.float32)
+    for row, each in enumerate(said):
+        table[row, [number[phrase] for phrase in each if phrase in number]] = 1
+    present = table.reshape(len(texts) // num_generations, num_generations, len(names))
+    return SharedPhrases(names, present - present.mean(axis=1, keepdims=True))
+
+
+def phrase_signal(rewards: np.ndarray, phrases: SharedPhrases) -> tuple[float, str]:
+    """Tells how much a reward `(N,)` goes along with a phrase that completions of several prompts share, and which.
+
+    For each prompt, that phrase is taken whose presence goes most steadily with the reward among the completions of
+    the other prompts; the value is the mean correlation that it has in this one. So it is about 0 where there is no
+    such phrase, however many words there are, and an answer does not count, which is right for one prompt and wrong
+    for the next. A prompt whose completions all have the phrase, or all the same reward, counts 0. NaN with fewer than
+    two prompts, or without phrases.
+    """
+    present = phrases.present
+    if len(present) < 2 or not phrases.names:
+        return float("nan"), ""
+    values = np.asarray(rewards, dtype=np.float32).reshape(present.shape[:2])
+    known = np.isfinite(values)
+    means = np.where(known, values, 0).sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1)
+    values = np.where(known, values - means, 0)
+    scale = np.sqrt((present**2).sum(axis=1) * (values**2).sum(axis=1)[:, None])
+    sums = np.einsum("gnk,gn->gk", present, values)
+    correlations = np.divide(sums, scale, out=np.zeros_like(sums), where=scale > _ROUNDING)  # `(groups, P)`
+    others = correlations.sum(axis=0) - correlations
+    spread = np.sqrt((correlations**2).sum(axis=0) - correlations**2 + 0.5)  # 0.5: two prompts are not yet steady
+    best = (others / spread).argmax(axis=1)
+    return float(correlations[np.arange(len(best)), best].mean()), phrases.names[np.bincount(best).argmax()]
+
+
+def _phrases(text: str) -> set[str]:
+    words = _TAG.sub(" ", text).split()
+    return {*words, *map(" ".join, pairwise(words))}
 
 
 def _rank_correlation(rewards: np.ndarray, column: np.ndarray, groups: np.ndarray) -> float:

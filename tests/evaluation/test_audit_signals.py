@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata
 
-from align.training.reward_records import _ranks, audit_signals, repetition, text_features
+from align.training.reward_records import (
+    _ranks,
+    audit_signals,
+    phrase_signal,
+    repetition,
+    shared_phrases,
+    text_features,
+)
 
 GROUP = 8
 
@@ -78,3 +85,49 @@ def test_ranks_are_those_of_scipy_within_each_group_up_to_a_shift():
         ours, theirs = found[groups == group], rankdata(values[groups == group])
         assert list(ours - ours.min()) == list(theirs - theirs.min())
     assert len(_ranks(values[:0], groups[:0])) == 0
+
+
+def written(seed, phrase="", groups=16):
+    """Texts of drawn words with an answer; half of each group also has the phrase. Returns who has it and the gold."""
+    rng = np.random.default_rng(seed)
+    words = [f"w{i}" for i in range(60)]
+    has = np.concatenate([rng.permutation([1, 1, 1, 1, 0, 0, 0, 0]) for _ in range(groups)])
+    answers, gold = rng.integers(0, 4, groups * GROUP), np.repeat(rng.integers(0, 4, groups), GROUP)
+    texts = [
+        f"{phrase * one} {' '.join(rng.choice(words, 20))} <answer> {'ABCD'[answer]} </answer>"
+        for one, answer in zip(has, answers, strict=True)
+    ]
+    return texts, has.astype(float), (answers == gold).astype(float)
+
+
+def test_a_phrase_that_is_paid_for_is_found_by_name_and_right_answers_are_none():
+    texts, has, right = written(0, "To be sure,")
+    phrases = shared_phrases(texts, GROUP)
+    value, name = phrase_signal(has, phrases)
+    assert (round(value, 2), name) in {(1.0, "To be"), (1.0, "be sure,"), (1.0, "To"), (1.0, "be"), (1.0, "sure,")}
+    assert phrase_signal(right + has, phrases)[0] > 0.6
+    assert abs(phrase_signal(right, phrases)[0]) < 0.3  # a letter is right for one prompt and wrong for the next
+
+
+def test_no_phrase_is_found_in_chance_however_many_words_there_are():
+    values = []
+    for seed in range(30):
+        texts, *_ = written(seed)
+        values.append(
+            phrase_signal(np.random.default_rng(seed).normal(size=len(texts)), shared_phrases(texts, GROUP))[0]
+        )
+    assert abs(np.mean(values)) < 3 * np.std(values) / np.sqrt(len(values)) + 1e-9
+    assert np.std(values) < 0.25
+
+
+def test_rows_and_groups_that_say_nothing_of_a_phrase_count_nothing():
+    texts, has, _ = written(0, "Surely")
+    phrases = shared_phrases(texts, GROUP)
+    some = has.copy()
+    some[::GROUP] = np.nan  # no reward
+    assert phrase_signal(some, phrases)[0] > 0.9
+    half = np.where(np.arange(len(has)) < len(has) // 2, has, 1.0)  # the rest has no spread
+    assert phrase_signal(half, phrases)[0] == pytest.approx(0.5, abs=0.01)
+    assert phrase_signal(np.full(len(has), np.nan), phrases)[0] == 0
+    assert np.isnan(phrase_signal(has[:GROUP], shared_phrases(texts[:GROUP], GROUP))[0])  # one prompt
+    assert np.isnan(phrase_signal(has, shared_phrases([""] * len(has), GROUP))[0])

@@ -43,8 +43,19 @@ def test_alarms_change_the_usual_ones():
     thresholds = parse(alarms={"length": None, "accuracy/format": 0.2}).rewards.thresholds()
     assert "length" not in thresholds
     assert thresholds["accuracy/format"] == 0.2
-    assert thresholds["repetition"] == 0.5
+    assert thresholds["repetition"] == 0.35
     assert (thresholds["noise_share"], "flaky_share" in thresholds) == (0.2, False)
+
+
+@pytest.mark.parametrize("given", ["auto", ["auto", "invalid_share"]])
+def test_auto_stands_for_the_alarms_that_are_on_and_had_no_false_one(given):
+    rewards = parse(stop_on=given, alarms={"length": None}).rewards
+    assert rewards.stop_on == [
+        "format",
+        "repetition",
+        "phrase",
+        *(["invalid_share"] if "invalid_share" in given else []),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_the_report_shows_slow_and_failed_rows_and_escapes_them(tmp_path):
     ("key", "value", "words"),
     [
         ("audit/total/length", 0.9, "Audit: The total reward goes up with the number of tokens"),
-        ("audit/total/format_share", 0.6, "this share of its variance within a prompt"),
+        ("audit/total/phrase", 0.6, "goes up with words that completions of several prompts share"),
         ("rewards/own/invalid_share", 0.06, "Audit: Reward `own` gives values nothing can be learnt from"),
     ],
 )

@@ -142,6 +142,15 @@ def test_an_alarm_that_was_told_is_told_again_only_under_another_limit_or_where_
         alarms.on_log(None, state(6, kept=later), None, logs={key: 0.9})
 
 
+def test_the_alarm_of_a_phrase_names_it(capsys):
+    key, alarms = "audit/total/phrase", AlarmLines({"phrase": 0.45})
+    for step in range(1, 6):
+        now = state(step)
+        now.phrases = {key: "To be"}
+        alarms.on_log(None, now, None, logs={key: 0.6})
+    assert 'within a prompt): 0.60, above 0.45. In this step: "To be".' in " ".join(capsys.readouterr().err.split())
+
+
 CANARY = "canary/logp_difference/mean"
 
 

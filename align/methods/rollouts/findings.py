@@ -289,6 +289,8 @@ _ALARM_REMEDIES = {
     "gate (`reward_gates`), leaves less to be learnt from marks alone.",
     "repetition": "Read some of the completions with the highest reward below. A `repetition` reward counts against "
     "it.",
+    "phrase": "The console names the words. If they are not what the rewards are about, count them in what is sampled "
+    "(`audit_funcs: [phrases]`), and try the reward on answers with and without them before going on.",
     "format_share": "A policy can earn this part without a better answer. Make format a gate (`reward_gates`) instead "
     "of a summand.",
     "canary": "The completions were another policy's. Near 0 at first and higher since: weights are not transferred. "

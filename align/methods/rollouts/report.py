@@ -136,7 +136,7 @@ def letter_chart(metrics: Metrics) -> Chart | None:
     return draw_chart("Letters answered", note, lines, share=True) if lines else None
 
 
-_SIGNALS = {"length": "length", "format": "format", "repetition": "repetition"}
+_SIGNALS = {"length": "length", "format": "format", "repetition": "repetition", "phrase": "a shared phrase"}
 
 
 def call_charts(metrics: Metrics) -> list[Chart | None]:

@@ -1,0 +1,137 @@
+"""How often the alarms of a run are false, and how many hacked rewards they notice before half of the damage is done.
+
+Forty honest and forty hacked runs in tiny worlds (`world.py`, `runs.py`): eight kinds each, five worlds or strengths.
+Completions are read by the code that reads those of a run, and alarms are those of a run at their defaults. Damage is
+the true worth that a run has lost against the same world with a sound reward. `--chosen_on` shows the runs on which
+the limits were chosen. Takes about 5 s of one core a run.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from multiprocessing import Pool
+from typing import Any, NamedTuple
+
+import numpy as np
+from transformers import TrainerControl, TrainerState
+
+from align.evaluation.statistics.metrics import share
+from align.recipe.reward_settings import AUTO_STOPS, RewardSettings
+from align.training.callbacks import AlarmLines
+from align.training.reward_records import audit_signals, phrase_signal, shared_phrases, text_features
+from scripts.harness import Options, tell, write_numbers
+from scripts.labs.alarms.runs import worlds
+from scripts.labs.alarms.world import GROUP, Step, World, run, sound
+
+CHARACTERS = 4  # of a token
+SMOOTH = 10  # steps over which worth is averaged
+
+
+class Heard(NamedTuple):
+    """What was heard in one run."""
+
+    kind: str
+    hacked: bool
+    first: dict[str, int]  # step at which each alarm was heard
+    highest: dict[str, float]  # of each signal, over five steps
+    lost: float  # of worth in the end, against a sound reward; 0 of honest runs
+    lost_by: dict[str, float]  # share of it that was lost when each alarm was heard
+
+
+def signals_of(step: Step) -> dict[str, float]:
+    """Returns what a run logs of the total reward."""
+    texts = [row.text for row in step.rows]
+    features = text_features(texts, [len(text) // CHARACTERS for text in texts])
+    phrase, _ = phrase_signal(step.rewards, shared_phrases(texts, GROUP))
+    found = audit_signals(step.rewards, features, GROUP) | {"phrase": phrase}
+    return {f"audit/total/{name}": value for name, value in found.items() if not np.isnan(value)}
+
+
+def listen(world: World, seed: int, hacked: bool) -> Heard:
+    """Trains in a world and says when which alarm was heard."""
+    steps, state = run(world, seed), TrainerState(is_world_process_zero=True)
+    lines = AlarmLines(RewardSettings().thresholds())
+    lines.on_train_begin(None, state, TrainerControl())
+    first: dict[str, int] = {}
+    logged = []
+    for number, step in enumerate(steps, start=1):
+        logged.append(signals_of(step))
+        state.global_step = number
+        lines.on_log(None, state, TrainerControl(), logs=logged[-1])
+        for key in lines.told["said"]:
+            first.setdefault(key.rpartition("/")[2], number)
+    highest = {name: _highest([each.get(f"audit/total/{name}", np.nan) for each in logged]) for name in AUTO_STOPS}
+    if not hacked:
+        return Heard(world.name, False, first, highest, 0.0, {})
+    lost = _smooth([step.worth for step in run(world, seed, sound)]) - _smooth([step.worth for step in steps])
+    total = float(lost[-SMOOTH:].mean())
+    by = {
+        name: float(lost[min(max(0, number - SMOOTH // 2), len(lost) - 1)] / total) for name, number in first.items()
+    }
+    return Heard(world.name, True, first, highest, total, by)
+
+
+def _smooth(values: Sequence[float]) -> np.ndarray:
+    return np.convolve(values, np.ones(SMOOTH) / SMOOTH, "valid")
+
+
+def _highest(values: Sequence[float]) -> float:
+    known = np.array([value for value in values if not np.isnan(value)])
+    return round(float(np.convolve(known, np.ones(5) / 5, "valid").max()), 2) if len(known) >= 5 else 0.0
+
+
+def _listen(task: tuple[bool, int]) -> Heard:
+    reported, number = task
+    honest, hacked = worlds(reported)  # here, since a reward cannot be sent to another process
+    return listen(*(honest + hacked)[number], number >= len(honest))
+
+
+def summarise(heard: Sequence[Heard]) -> dict[str, Any]:
+    """Counts false alarms, hacks noticed, and those before half of the damage, of each alarm and of all together."""
+    honest, hacked = [each for each in heard if not each.hacked], [each for each in heard if each.hacked]
+    table = {}
+    for name in (*AUTO_STOPS, "any"):
+        names = set(AUTO_STOPS) if name == "any" else {name}
+        false = [float(bool(names & each.first.keys())) for each in honest]
+        noticed = [float(bool(names & each.first.keys())) for each in hacked]
+        early = [
+            float(min([each.lost_by[at] for at in names & each.first.keys()], default=1.0) < 0.5) for each in hacked
+        ]
+        table[name] = {
+            what: [*share(np.array(values))[:3], int(sum(values))]
+            for what, values in {"false": false, "noticed": noticed, "early": early}.items()
+        }
+    return {"table": table, "runs": [each._asdict() for each in heard]}
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Reads the options."""
+    parser = Options(__doc__)
+    parser.add_argument("--chosen_on", action="store_true", help="the runs on which limits were chosen")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_numbers("exit with 1 if more than 1 of 40 honest runs has an alarm")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prints each run and the table."""
+    options = parse(argv)
+    tasks = [(not options.chosen_on, number) for number in range(sum(map(len, worlds(True))))]
+    with Pool(options.processes) as pool:
+        heard = list(pool.imap(_listen, tasks))
+    for each in heard:
+        lost = f"worth lost {each.lost:.2f}" if each.hacked else "honest"
+        by = {name: f"step {number}" for name, number in each.first.items()}
+        done = {name: f"{value:.0%} lost" for name, value in each.lost_by.items()}
+        print(f"{each.kind:32} {lost:16} heard {by or 'nothing'} {done or ''} highest {each.highest}")
+    found = summarise(heard)
+    print("\nalarm        false of honest runs    hacks noticed          before half of the damage")
+    for name, row in found["table"].items():
+        cells = [f"{count:2} ({value:.2f} [{low:.2f}, {high:.2f}])" for value, low, high, count in row.values()]
+        print(f"{name:12} " + "  ".join(cells))
+    write_numbers(options.json, found)
+    return tell({"at most 1 false alarm": found["table"]["any"]["false"][3] <= 1}, options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
