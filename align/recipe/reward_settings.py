@@ -20,8 +20,8 @@ DEFAULT_ALARMS: dict[str, float | None] = {
     "length": 0.55, "format": 0.4, "repetition": 0.35, "phrase": 0.45, "format_share": None, "invalid_share": 0.05,
     "noise_share": 0.2, "flaky_share": None, "logp_difference": 0.1, "canary": 0.1,
 }  # fmt: skip
-# Those that no honest run of scripts/labs/alarms set off: what `stop_on: [auto]` stands for.
-AUTO, AUTO_STOPS = "auto", ("length", "format", "repetition", "phrase")
+# Those that no honest run of scripts/labs/alarms set off: what `stop_on: auto` stands for.
+AUTO, AUTO_STOPS = "auto", ("length", "format", "repetition")
 OF_CALLS = ("invalid_share", "noise_share", "flaky_share")  # logged beside the reward, not among the audits
 # Of vLLM's log-probabilities of what it sampled from the trainer's of the same tokens, in nats per token. Different
 # precision alone gives about 0.03; weights that were not transferred give more.
@@ -156,8 +156,8 @@ class RewardSettings(BaseModel):
     )
     stop_on: list[str] = Field(
         default_factory=list,
-        description="Alarms that end training, named as in `alarms`, when they last; `auto`: those of length, format, "
-        "repetition and phrase that are on.",
+        description="Alarms that end training, named as in `alarms`, when they last; `auto`: those of length, format "
+        "and repetition that are on.",
     )
 
     @field_validator("stop_on", mode="before")

@@ -16,13 +16,14 @@ import numpy as np
 from transformers import TrainerControl, TrainerState
 
 from align.evaluation.statistics.metrics import share
-from align.recipe.reward_settings import AUTO_STOPS, RewardSettings
+from align.recipe.reward_settings import RewardSettings
 from align.training.callbacks import AlarmLines
 from align.training.reward_records import audit_signals, phrase_signal, shared_phrases, text_features
 from scripts.harness import Options, tell, write_numbers
 from scripts.labs.alarms.runs import worlds
 from scripts.labs.alarms.world import GROUP, Step, World, run, sound
 
+SIGNALS = ("length", "format", "repetition", "phrase")
 CHARACTERS = 4  # of a token
 SMOOTH = 10  # steps over which worth is averaged
 
@@ -60,7 +61,7 @@ def listen(world: World, seed: int, hacked: bool) -> Heard:
         lines.on_log(None, state, TrainerControl(), logs=logged[-1])
         for key in lines.told["said"]:
             first.setdefault(key.rpartition("/")[2], number)
-    highest = {name: _highest([each.get(f"audit/total/{name}", np.nan) for each in logged]) for name in AUTO_STOPS}
+    highest = {name: _highest([each.get(f"audit/total/{name}", np.nan) for each in logged]) for name in SIGNALS}
     if not hacked:
         return Heard(world.name, False, first, highest, 0.0, {})
     lost = _smooth([step.worth for step in run(world, seed, sound)]) - _smooth([step.worth for step in steps])
@@ -90,8 +91,8 @@ def summarise(heard: Sequence[Heard]) -> dict[str, Any]:
     """Counts false alarms, hacks noticed, and those before half of the damage, of each alarm and of all together."""
     honest, hacked = [each for each in heard if not each.hacked], [each for each in heard if each.hacked]
     table = {}
-    for name in (*AUTO_STOPS, "any"):
-        names = set(AUTO_STOPS) if name == "any" else {name}
+    for name in (*SIGNALS, "any"):
+        names = set(SIGNALS) if name == "any" else {name}
         false = [float(bool(names & each.first.keys())) for each in honest]
         noticed = [float(bool(names & each.first.keys())) for each in hacked]
         early = [
