@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 from align.evaluation.record import Record
 from align.evaluation.statistics.glossary import explain
 from align.report.charts.drawing import Chart
+from align.report.charts.interval import Interval, draw_intervals
 from align.report.charts.panel import Metrics
 from align.report.run.completions import reward_weights
 from align.report.run.facts import find_problems, flat, run_facts
+from align.report.run.finding import Finding
 from align.report.run.folder import RunFolder, read_run_folder
 from align.report.run.others import is_of_others, read_others
 from align.report.run.pairs import pick_pairs
@@ -113,6 +115,10 @@ def _render(
     version: str,
     side_by_side: Mapping[str, Grid] | None = None,
 ) -> str:
+    findings: dict[Finding, list[str]] = {}  # what several runs have is said once
+    for run in runs:
+        for finding in run["findings"]:
+            findings.setdefault(finding, []).append(run["name"])
     return render_page(
         "report.html.j2",
         title=title,
@@ -121,6 +127,8 @@ def _render(
         conclusions=conclusions(evaluation) if evaluation else [],
         headline=headline(evaluation) if evaluation else None,
         differences=differences(evaluation) if evaluation else None,
+        verdict_charts=verdict_charts(evaluation) if evaluation else [],
+        findings=findings,
         charts=charts,
         runs=runs,
         side_by_side=side_by_side,
@@ -178,6 +186,20 @@ def conclusions(evaluation: Record) -> list[str]:
             side = f"is not told apart from `{other}`"
         found.append(f"`{name}` {side} in {label}: {difference} on {difference.n:,} {difference.unit}.")
     return found
+
+
+def verdict_charts(evaluation: Record) -> list[Chart]:
+    """Draws the first metric that was compared, which the conclusions are about."""
+    compared = [metric for cells in evaluation.differences().values() if (metric := first_metric(cells)) is not None]
+    cells = {name: evaluation.summary(name).get(compared[0]) for name in evaluation.names} if compared else {}
+    drawn = [Interval(name, "", *cell[:3]) for name, cell in cells.items() if cell is not None]
+    if not drawn:
+        return []
+    entry = explain(compared[0])
+    title, meaning = (entry.label, entry.meaning) if entry else (compared[0], "")
+    is_share = all(each.low >= 0 and each.high <= 1 for each in drawn)
+    note = f"{meaning[:1].upper()}{meaning[1:]}. With 95 % intervals." if meaning else "With 95 % intervals."
+    return [draw_intervals(title, note, drawn, "share" if is_share else "value", share=is_share)]
 
 
 def describe(progress: Progress, metrics: Metrics) -> str:

@@ -31,7 +31,7 @@ def test_a_report_shows_the_recipe_the_evaluation_the_curves_and_the_completions
     assert re.search(r"0\.82 <span>\[0\.80, 0\.84\]</span>", page)
     assert re.search(r'class="estimate sure">\+0\.29 <span>\[0\.25, 0\.33\]', page)
     assert re.search(r'class="estimate">0\.000 <span>', page), "an interval that holds 0 is not bold"
-    assert page.count("<svg ") == 11
+    assert page.count("<svg ") == 12  # one of them behind the conclusions
     assert 40 < page.count('class="sample"') <= 60
     assert "first only" in page
     (closed,) = re.findall(r'data-key="own-run 1-1" .*?</summary>', page, re.DOTALL)
@@ -62,11 +62,18 @@ def test_a_page_opens_with_what_was_found(tmp_path):
     models = {name: {"accuracy": Estimate(0.5, 0.4, 0.6, 1000)} for name in ("before", "OURS", "THEIRS")}
     record = scores_record(models, {"OURS": {"before": found}, "THEIRS": {"before": unsure}})
     runs = {name: write_run(tmp_path / name, seed=seed) for seed, name in enumerate(("THEIRS", "OURS"))}
+    for name, run in runs.items():
+        shared, own = ({"level": "warning", "check": "data", "text": text} for text in ("Of both.", f"Of {name}."))
+        (run / "checks.json").write_text(json.dumps([shared, own]))
     page = build_comparison(runs, record, tmp_path / "page.html").read_text()
     above = "<code>OURS</code> is above <code>before</code> in accuracy: 0.19 [0.16, 0.22] on 1,000 items."
     assert 0 < page.index(above) < page.index("<h2>Evaluation</h2>")
     assert "<code>THEIRS</code> is not told apart from <code>before</code> in accuracy: -0.01 [-0.03, 0.02]" in page
     assert "in option-shuffle consistency:" not in page
+    assert page.index(above) < page.index("<b>Accuracy</b>") < page.index('class="finding"')  # its figure
+    assert page.count("THEIRS, OURS: Found before training: data.") == page.count("Of both.") == 1
+    assert "OURS: Found before training: data.</b>\nOf OURS." in page
+    assert page.count("1,000 items") == 2 + 2  # in conclusions, and once a table
 
 
 def test_a_page_asks_for_nothing_from_outside_and_holds_the_script_that_its_policy_names_alone(tmp_path):

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import pytest
+
 from scripts.labs.alarms.lab import listen, summarise
 from scripts.labs.alarms.runs import worlds
 

@@ -49,6 +49,12 @@ class Table(NamedTuple):
     rows: list[Row]
     signed_from: int
 
+    @property
+    def counted(self) -> str:
+        """What all cells are over, where it is the same; else each of them says it."""
+        found = {f"{cell.n:,} {cell.unit}" for row in self.rows for cell in row.cells if cell is not None}
+        return found.pop() if len(found) == 1 else ""
+
 
 def headline(evaluation: Record) -> Table | None:
     """Arranges the summaries of an evaluation as a table, known metrics first."""

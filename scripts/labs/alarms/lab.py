@@ -24,6 +24,7 @@ from scripts.labs.alarms.runs import worlds
 from scripts.labs.alarms.world import GROUP, Step, World, run, sound
 
 SIGNALS = ("length", "format", "repetition", "phrase")
+WAS_ON = {"format_share": 0.5}  # until this was measured; not among any of them
 CHARACTERS = 4  # of a token
 SMOOTH = 10  # steps over which worth is averaged
 
@@ -51,7 +52,7 @@ def signals_of(step: Step) -> dict[str, float]:
 def listen(world: World, seed: int, hacked: bool) -> Heard:
     """Trains in a world and says when which alarm was heard."""
     steps, state = run(world, seed), TrainerState(is_world_process_zero=True)
-    lines = AlarmLines(RewardSettings().thresholds())
+    lines = AlarmLines(RewardSettings(alarms=WAS_ON).thresholds())
     lines.on_train_begin(None, state, TrainerControl())
     first: dict[str, int] = {}
     logged = []
@@ -91,7 +92,7 @@ def summarise(heard: Sequence[Heard]) -> dict[str, Any]:
     """Counts false alarms, hacks noticed, and those before half of the damage, of each alarm and of all together."""
     honest, hacked = [each for each in heard if not each.hacked], [each for each in heard if each.hacked]
     table = {}
-    for name in (*SIGNALS, "any"):
+    for name in (*SIGNALS, "any", *WAS_ON):
         names = set(SIGNALS) if name == "any" else {name}
         false = [float(bool(names & each.first.keys())) for each in honest]
         noticed = [float(bool(names & each.first.keys())) for each in hacked]

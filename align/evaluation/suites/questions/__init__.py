@@ -40,12 +40,14 @@ _MEANINGS = {
         "the M shuffles", HIGH),
     "trace_answer_consistency": Meaning("Trace-answer consistency", "answers that are the option the trace states, of "
         "traces that state one", HIGH),
-    "cr_wa": Meaning("CR-WA", "the trace states the right option and the answer is another, of the same", LOW),
-    "wr_ca": Meaning("WR-CA", "the trace states a wrong option and the answer is right, of the same", LOW),
+    "cr_wa": Meaning("Right trace, wrong answer (CR-WA)", "the trace states the right option and the "
+        "answer is another, of the same", LOW),
+    "wr_ca": Meaning("Wrong trace, right answer (WR-CA)", "the trace states a wrong option and the "
+        "answer is right, of the same", LOW),
     "trace_stated": Meaning("Traces that state an option", "the part the three metrics above speak of", None),
     "trace_answer_consistency/": Meaning("Trace-answer consistency, judge", "as above, read by the judge", HIGH),
-    "cr_wa/": Meaning("CR-WA, judge", "as above, read by the judge", LOW),
-    "wr_ca/": Meaning("WR-CA, judge", "as above, read by the judge", LOW),
+    "cr_wa/": Meaning("Right trace, wrong answer (CR-WA), judge", "as above, read by the judge", LOW),
+    "wr_ca/": Meaning("Wrong trace, right answer (WR-CA), judge", "as above, read by the judge", LOW),
     "trace_stated/": Meaning("Traces that state an option, judge", "as above, read by the judge", None),
     "letter_bias": Meaning("Letter bias", "answers that would have to move for the letters answered to match those of "
         "the gold", LOW),
