@@ -69,14 +69,14 @@ class Reader(ScriptedPolicy):
 
 
 @functools.cache
-def looking_model():
+def looking_model(width: int = 16):
     """Trains a tiny vision-language model for some seconds to answer the letter of the square's colour."""
     import torch
     from tiny import tiny_vl_model_and_processor
 
     from align.models.policies.vision_prompts import VisionPrompts
 
-    model, processor = tiny_vl_model_and_processor()
+    model, processor = tiny_vl_model_and_processor(width=width)
     questions = [colour_question(i) for i in range(4)]
     prompts = VisionPrompts(processor, TEMPLATE)
     fields = dict(prompts.read([prompts.prompt(each) for each in questions]))
@@ -89,7 +89,7 @@ def looking_model():
         fields[name] = torch.nn.functional.pad(fields[name], (0, answers.shape[1]))
     labels = fields["input_ids"].clone()
     labels[:, :prompt_length] = -100
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-2)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.32 / width)
     for _ in range(150):
         loss = model(**fields, labels=labels).loss
         if loss < 0.05:

@@ -40,13 +40,13 @@ def open_policy(
     checkpoint: Checkpoint, template: "Callable[[bool], PromptTemplate]", engine: Engine, *, images: bool = False
 ) -> Iterator[tuple[Any, Any]]:
     """Yields a policy, and the model if transformers runs it; `template` takes whether there is a chat template."""
-    from align.models.checkpoint import load_model, load_tokenizer
+    from align.models.checkpoint import load_model, load_processor, load_tokenizer
 
     if engine.backend == "vllm":
         from align.models.policies.vllm_policy import vllm_policy
 
-        made = template(load_tokenizer(checkpoint).chat_template is not None)
-        with vllm_policy(checkpoint, made, dtype=engine.dtype) as started:
+        has_template = (load_processor if images else load_tokenizer)(checkpoint).chat_template is not None
+        with vllm_policy(checkpoint, template(has_template), dtype=engine.dtype, images=images) as started:
             yield started, None
         return
     from align.models.policies.vision_policy import make_policy
@@ -57,15 +57,10 @@ def open_policy(
     yield policy, model
 
 
-def check_images(what: str, engine: Engine, checkpoints: Mapping[str, Checkpoint]) -> None:
+def check_images(what: str, checkpoints: Mapping[str, Checkpoint]) -> None:
     """Refuses items with images where one of the models would not see them; `what` begins the sentence."""
     if sentence := missing("vision", f"{what} has images, and showing them", *SHOWN_WITH):
         raise UserError(sentence)
-    if engine.backend == "vllm":
-        raise UserError(
-            f"`--backend vllm` reads text only here, and {what[0].lower()}{what[1:]} has images. Give "
-            "`--backend transformers`."
-        )
     if readers := [each.path for each in checkpoints.values() if not each.reads_images()]:
         raise UserError(f"{what} has images, and {readers[0]} reads text only. Leave such rows out.")
 

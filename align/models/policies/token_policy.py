@@ -54,10 +54,11 @@ class TokenPrompts:
             )
             for prompt in prompts
         ]
-        for row, prompt in zip(rows, prompts, strict=True):
-            if prompt.prefix:
-                row += self.tokenizer(prompt.prefix, add_special_tokens=False)["input_ids"]
-        return rows
+        return [row + self._begun(prompt) for row, prompt in zip(rows, prompts, strict=True)]
+
+    def media(self, prompt: Prompt) -> dict[str, Any]:
+        """Returns what vLLM takes beside the tokens of a prompt: nothing for a text."""
+        return {}
 
     def prompt_rows(self, prompts: Sequence[tuple[Question, Sequence[int]]]) -> list[SecondPassRow]:
         """Tokenises prompts as rows of a second pass, whose prefix and letters are still to be put in."""
@@ -74,6 +75,10 @@ class TokenPrompts:
                 places[key] = self._place(row)
             found.append(prompt._replace(**places[key]._asdict()))
         return found
+
+    def _begun(self, prompt: Prompt) -> list[int]:
+        """Tokenises how the response to a prompt begins."""
+        return list(self.tokenizer(prompt.prefix, add_special_tokens=False)["input_ids"]) if prompt.prefix else []
 
     def _place(self, row: LetterQuestion) -> AnswerPlace:
         try:

@@ -11,8 +11,9 @@ from align.data.template_settings import template_settings
 from align.errors import UserError
 from align.models.policies.asking import Prompt
 from align.models.policies.token_policy import TokenPrompts
-from align.models.reading import render
+from align.models.reading import render, rendering
 from align.models.second_pass.forward import SecondPassRow
+from align.models.vllm_engine import placeholder_ids
 
 
 class ProcessedPrompt(NamedTuple):
@@ -133,6 +134,36 @@ class VisionPrompts(TokenPrompts):
                 "`--conversational`, or a `--recipe` with `conversational: true`."
             )
         return prompt.content
+
+
+class EnginePrompts(VisionPrompts):
+    """Prompts as vLLM reads them: one token for each image, which the engine's processor expands, and the images."""
+
+    def encode_prompts(self, prompts: Sequence[Prompt]) -> list[list[int]]:
+        """Tokenises prompts, with images or without, and behind each how its response begins."""
+        return [self._ids(each) + self._begun(each) for each in prompts]
+
+    def media(self, prompt: Prompt) -> dict[str, Any]:
+        """Opens the images of a prompt."""
+        images = [part["image"] for part in _open(prompt)]
+        return {"multi_modal_data": {"image": images}} if images else {}
+
+    def prompt_rows(self, prompts: Sequence[tuple[Question, Sequence[int]]]) -> list[SecondPassRow]:
+        """Tokenises prompts as rows of a second pass, which hold images as the engine takes them."""
+        media: dict[int, dict[str, Any]] = {}
+        made = []
+        for (question, _), ids in zip(prompts, self.encode(prompts), strict=True):
+            if id(question) not in media:
+                media[id(question)] = self.media(self.prompt(question))
+            made.append(SecondPassRow(ids, [], [], media[id(question)]))
+        return made
+
+    def _ids(self, prompt: Prompt) -> list[int]:
+        rendered = self._render(prompt, [{"type": "image"} for _ in prompt.images])
+        if isinstance(rendered, str):
+            return list(self.tokenizer(rendered)["input_ids"])
+        with rendering(self.tokenizer):
+            return placeholder_ids(self.processor, [rendered], **template_settings(prompt.template))[0]
 
 
 def _open(prompt: Prompt) -> list[dict[str, Any]]:

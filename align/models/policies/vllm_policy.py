@@ -8,25 +8,30 @@ from typing import Any
 from align.data.questions.multiple_choice import Question
 from align.data.questions.templates import PromptTemplate
 from align.errors import UserError
-from align.models.checkpoint import Checkpoint, load_model, load_tokenizer
+from align.models.checkpoint import Checkpoint, load_model, load_processor, load_tokenizer
 from align.models.cpu_attention import why_no_attention
 from align.models.policies.answer_keys import digest
 from align.models.policies.asking import Completion, Decoding, LetterQuestion, Prompt
 from align.models.policies.token_policy import TokenPrompts, cut_behind
+from align.models.policies.vision_policy import reads_images
+from align.models.policies.vision_prompts import EnginePrompts
 from align.models.pretrained import refuse_pickled_weights
 from align.models.vllm_engine import cpu_engine_environment, require_vllm
 
 
 class VLLMPolicy:
-    """Answers with vLLM; sampled responses have a seed of their own each."""
+    """Answers with vLLM, of images too if it has a processor; sampled responses have a seed of their own each."""
 
     chunk_size = 256  # the engine makes its own batches; a chunk is what is kept at once
 
-    def __init__(self, llm: Any, tokenizer: Any, template: PromptTemplate, *, fingerprint: str, dtype: str) -> None:
+    def __init__(self, llm: Any, processing: Any, template: PromptTemplate, *, fingerprint: str, dtype: str) -> None:
         self.llm = llm
-        self.tokenizer = tokenizer
-        self.fingerprint = digest([fingerprint, "vllm", dtype, repr(template)])
-        self._prompts = TokenPrompts(tokenizer, template)
+        has_images = reads_images(processing)
+        self.tokenizer = processing.tokenizer if has_images else processing
+        self.fingerprint = digest([fingerprint, "vllm", dtype, repr(template), *["images"] * has_images])
+        if has_images:
+            self.chunk_size = 32  # whose images are open at once
+        self._prompts = EnginePrompts(processing, template) if has_images else TokenPrompts(processing, template)
 
     def show_prompt(self, question: Question) -> str:
         """Returns the prompt as text, chat template included."""
@@ -40,7 +45,10 @@ class VLLMPolicy:
         """Decodes all prompts in one call; responses come without the end token."""
         from vllm import SamplingParams
 
-        encoded: list[Any] = [{"prompt_token_ids": ids} for ids in self._prompts.encode_prompts(prompts)]
+        encoded: list[Any] = [
+            {"prompt_token_ids": ids} | self._prompts.media(prompt)
+            for ids, prompt in zip(self._prompts.encode_prompts(prompts), prompts, strict=True)
+        ]
         params = [
             SamplingParams(
                 n=decoding.num_samples,
@@ -73,7 +81,7 @@ class VLLMPolicy:
 
 @contextmanager
 def vllm_policy(
-    checkpoint: Checkpoint, template: PromptTemplate, *, dtype: str, **settings: Any
+    checkpoint: Checkpoint, template: PromptTemplate, *, dtype: str, images: bool = False, **settings: Any
 ) -> Iterator[VLLMPolicy]:
     """Starts an engine for a checkpoint, an adapter merged into its base before, and stops it at the end."""
     try:
@@ -84,7 +92,7 @@ def vllm_policy(
 
     refuse_pickled_weights(checkpoint.path)
     with tempfile.TemporaryDirectory() as merged:
-        source = checkpoint.path if checkpoint.base is None else _merge(checkpoint, dtype, Path(merged))
+        source = checkpoint.path if checkpoint.base is None else _merge(checkpoint, dtype, images, Path(merged))
         if problem := _why_no_engine(source):
             raise UserError(f"`--backend vllm` with {checkpoint.path}: {problem} Use `--backend transformers`.")
         try:
@@ -94,9 +102,9 @@ def vllm_policy(
             raise UserError(
                 f"vLLM cannot start with {checkpoint.path}: {reason} Use `--backend transformers` to do without it."
             ) from error
-    tokenizer = load_tokenizer(checkpoint)
+    processing = load_processor(checkpoint) if images else load_tokenizer(checkpoint)
     try:
-        yield VLLMPolicy(llm, tokenizer, template, fingerprint=checkpoint.fingerprint, dtype=dtype)
+        yield VLLMPolicy(llm, processing, template, fingerprint=checkpoint.fingerprint, dtype=dtype)
     finally:
         llm.llm_engine.engine_core.shutdown()
         del llm
@@ -127,8 +135,8 @@ def _engine_settings() -> dict[str, Any]:
     return settings
 
 
-def _merge(checkpoint: Checkpoint, dtype: str, folder: Path) -> str:
-    model, tokenizer = load_model(checkpoint, dtype=dtype, device="cpu")
+def _merge(checkpoint: Checkpoint, dtype: str, images: bool, folder: Path) -> str:
+    model, processing = load_model(checkpoint, dtype=dtype, device="cpu", images=images)
     model.merge_and_unload().save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    processing.save_pretrained(folder)
     return str(folder)

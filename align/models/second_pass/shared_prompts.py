@@ -20,7 +20,7 @@ class SecondPassRow(NamedTuple):
     prefix_ids: list[int]  # the first response up to, and without, the letter of its answer
     letter_ids: list[int]  # the token of each live letter in that place, K of them
     # What the processor made of the prompt's images; rows of one prompt hold the same object, which is never mutated.
-    images: dict[str, Tensor] = {}  # noqa: RUF012
+    images: dict[str, Any] = {}  # noqa: RUF012
 
 
 class Read(NamedTuple):

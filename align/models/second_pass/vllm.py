@@ -121,7 +121,10 @@ def _gather_rows(generation: VLLMGeneration, rows: Sequence[SecondPassRow]) -> t
 
 
 def ask_engine(llm: Any, rows: Sequence[SecondPassRow]) -> tuple[list[list[float]], float | None]:
-    """Scores the live letters of each row with a `vllm.LLM` that is awake; returns what `SecondAnswers` holds."""
+    """Scores the live letters of each row with a `vllm.LLM` that is awake; returns what `SecondAnswers` holds.
+
+    `images` of a row are what the engine takes beside the tokens, in which each image is one.
+    """
     from vllm import SamplingParams
 
     params = [
@@ -130,7 +133,7 @@ def ask_engine(llm: Any, rows: Sequence[SecondPassRow]) -> tuple[list[list[float
         )
         for row in rows
     ]
-    prompts: list[Any] = [{"prompt_token_ids": row.prompt_ids + row.prefix_ids} for row in rows]
+    prompts: list[Any] = [{"prompt_token_ids": row.prompt_ids + row.prefix_ids} | row.images for row in rows]
     outputs: list[Any] = llm.generate(prompts, sampling_params=params, use_tqdm=False) if rows else []
     scores = [{token: each.logprob for token, each in output.outputs[0].logprobs[0].items()} for output in outputs]
     return _restricted(scores, rows), _cached_share(prompts, outputs)

@@ -63,7 +63,7 @@ class PairEvaluation(Evaluation):
     def check_models(self, checkpoints: Mapping[str, Checkpoint], helpers: Mapping[str, Checkpoint]) -> None:
         """Refuses models that do not see the images, or read other tokens than the reference."""
         if with_images := next((pair.id for pair in self.pairs if pair.images), None):
-            check_images(f"Pair {with_images!r}", self.engine, {**checkpoints, **helpers})
+            check_images(f"Pair {with_images!r}", {**checkpoints, **helpers})
 
     @contextmanager
     def opened(self, beside: Beside) -> Iterator[None]:
