@@ -70,13 +70,13 @@ def tiny_vl_model_and_processor(seed: int = 0, family: str = "qwen2_5_vl", width
 
     Args:
         seed: Seed of the weights.
-        family: `qwen2_5_vl` (3-D positions, patches of all images in one row) or `idefics3` (plain positions, one
-            block of pixels per image).
+        family: `qwen2_5_vl` (3-D positions, patches of all images in one row), `qwen3_vl` (the same, and times of
+            frames as text) or `idefics3` (plain positions, one block of pixels per image).
         width: Of the language model, which has four heads; 128 is the least that vLLM's CPU attention can do.
     """
     from importlib.resources import files
 
-    make = {"qwen2_5_vl": _qwen2_5_vl, "idefics3": _idefics3}[family]
+    make = {"qwen2_5_vl": _qwen2_5_vl, "qwen3_vl": _qwen3_vl, "idefics3": _idefics3}[family]
     template = (files("trl") / "chat_templates" / f"{family}.jinja").read_text()
     text = {
         "hidden_size": width,
@@ -120,10 +120,50 @@ def _qwen2_5_vl(tokenizer, template, text, seed):
         image_token_id=image,
         video_token_id=video,
     )
-    images, videos = Qwen2VLImageProcessor(min_pixels=28 * 28, max_pixels=56 * 56), Qwen2VLVideoProcessor()
+    images = Qwen2VLImageProcessor(min_pixels=28 * 28, max_pixels=56 * 56)
+    videos = Qwen2VLVideoProcessor(size={"shortest_edge": 28 * 28, "longest_edge": 56 * 56})
     processor = Qwen2_5_VLProcessor(images, tokenizer, videos, chat_template=template)
     set_seed(seed)
     return Qwen2_5_VLForConditionalGeneration(config), processor
+
+
+def _qwen3_vl(tokenizer, template, text, seed):
+    from transformers import (
+        Qwen2VLImageProcessor,
+        Qwen3VLConfig,
+        Qwen3VLForConditionalGeneration,
+        Qwen3VLProcessor,
+        Qwen3VLVideoProcessor,
+    )
+
+    marks = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>", "<|im_start|>", "<|im_end|>"]
+    tokenizer.add_tokens(marks, special_tokens=True)
+    start, end, image, video, *_ = tokenizer.convert_tokens_to_ids(marks)
+    sections = {16: [1, 1, 0], 128: [4, 6, 6]}[text["hidden_size"]]
+    rope = {"rope_type": "default", "mrope_section": sections, "mrope_interleaved": True, "rope_theta": 10000.0}
+    width = text["hidden_size"] // 4
+    config = Qwen3VLConfig(
+        text_config={"vocab_size": len(tokenizer), "rope_parameters": rope, "head_dim": width} | text,
+        vision_config={
+            "depth": 2,
+            "hidden_size": max(16, text["hidden_size"] // 2),
+            "intermediate_size": 32,
+            "num_heads": 2,
+            "out_hidden_size": text["hidden_size"],
+            "deepstack_visual_indexes": [0],
+            "num_position_embeddings": 64,
+        },
+        vision_start_token_id=start,
+        vision_end_token_id=end,
+        image_token_id=image,
+        video_token_id=video,
+    )
+    sides = {"patch_size": 16, "merge_size": 2}
+    images = Qwen2VLImageProcessor(min_pixels=32 * 32, max_pixels=64 * 64, **sides)
+    videos = Qwen3VLVideoProcessor(size={"shortest_edge": 32 * 32, "longest_edge": 16 * 64 * 64}, **sides)
+    processor = Qwen3VLProcessor(images, tokenizer, videos, chat_template=template)
+    set_seed(seed)
+    return Qwen3VLForConditionalGeneration(config), processor
 
 
 def _idefics3(tokenizer, template, text, seed):

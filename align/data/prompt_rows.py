@@ -9,6 +9,7 @@ from align.data.files import RawRow, Row, find_split
 from align.data.loading import Reading, Schema, load_rows, name_row
 from align.data.media.images import add_images
 from align.data.media.rows import MEDIA, MediaReader, check_shown_prompt, media_folder
+from align.data.media.video import VideoMetadata
 from align.data.problems import BadRow, DataReport
 from align.data.row_templates import RowTemplate
 from align.data.rules import check_label
@@ -27,6 +28,7 @@ class PromptRow:
     columns: Mapping[str, Any]  # every other column, for the rewards
     images: tuple[Any, ...]  # in front of the prompt; the frames of a video included
     row: int  # line of a JSONL or CSV file, else number of the record
+    video: VideoMetadata | None = None  # where the images are its frames
 
 
 @dataclass
@@ -64,11 +66,12 @@ def load_prompts(
         if template is not None:
             content = template.fill(content, untyped=raw.untyped)
         prompt, columns = check_prompt_row(content)
-        images = reader.read(content)
-        if images or count_places(prompt):
-            check_shown_prompt(prompt, len(images))
+        shown = reader.show(content)
+        if shown.images or count_places(prompt):
+            check_shown_prompt(prompt, len(shown.images))
+        video = None if count_places(prompt) else shown.video  # frames that have places of their own are images
         name = check_label("id", content.get("id")) or name_row(raw.row, file)
-        return PromptRow(name, prompt, columns, images, raw.row)
+        return PromptRow(name, prompt, columns, shown.images, raw.row, video)
 
     with reader.progress:
         rows = load_rows(report, check, schema, **reading)
@@ -94,4 +97,4 @@ def prompts_to_rows(prompts: Sequence[PromptRow]) -> list[dict[str, Any]]:
         {"id": prompt.id, "prompt": prompt.prompt} | {name: prompt.columns.get(name) for name in names}
         for prompt in prompts
     ]
-    return add_images(rows, [prompt.images for prompt in prompts])
+    return add_images(rows, prompts)

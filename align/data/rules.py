@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from align.data.media.video import VideoMetadata
 from align.data.problems import BadRow
 from align.data.texts import fold, is_blank
 from rewards.reading.options import LETTERS, parse_choice
@@ -21,6 +22,7 @@ class Question:
     images: tuple[Any, ...]  # paths or images, the frames of a video included
     row: int  # line of a JSONL or CSV file, else number of the record
     cell: tuple[str, str] | None = None  # class, and subgroup within it, where the row names both
+    video: VideoMetadata | None = None  # where the images are its frames
 
 
 def check_row(row: Mapping[str, Any], *, untyped: bool = False, number: int = 0, name: str = "") -> Question:

@@ -9,11 +9,12 @@ from align.errors import UserError
 from align.evaluation.asking import Asker, Progress
 from align.evaluation.prompting import Prompting
 from align.models.answer_cache import AnswerCache
-from align.models.checkpoint import Checkpoint, find_checkpoint
+from align.models.checkpoint import Checkpoint, find_checkpoint, load_processor
 from rewards.extras import missing
 
 if TYPE_CHECKING:
     from align.data.questions.templates import PromptTemplate
+    from align.recipe.dataset import MediaSettings
     from align.recipe.recipe import Recipe
 
 
@@ -40,7 +41,7 @@ def open_policy(
     checkpoint: Checkpoint, template: "Callable[[bool], PromptTemplate]", engine: Engine, *, images: bool = False
 ) -> Iterator[tuple[Any, Any]]:
     """Yields a policy, and the model if transformers runs it; `template` takes whether there is a chat template."""
-    from align.models.checkpoint import load_model, load_processor, load_tokenizer
+    from align.models.checkpoint import load_model, load_tokenizer
 
     if engine.backend == "vllm":
         from align.models.policies.vllm_policy import vllm_policy
@@ -57,12 +58,18 @@ def open_policy(
     yield policy, model
 
 
-def check_images(what: str, checkpoints: Mapping[str, Checkpoint]) -> None:
+def check_images(what: str, checkpoints: Mapping[str, Checkpoint], media: "MediaSettings") -> None:
     """Refuses items with images where one of the models would not see them; `what` begins the sentence."""
+    from align.models.videos import why_no_video
+
     if sentence := missing("vision", f"{what} has images, and showing them", *SHOWN_WITH):
         raise UserError(sentence)
     if readers := [each.path for each in checkpoints.values() if not each.reads_images()]:
         raise UserError(f"{what} has images, and {readers[0]} reads text only. Leave such rows out.")
+    if media.video_as == "video":
+        for each in checkpoints.values():
+            if sentence := why_no_video(load_processor(each), each.path):
+                raise UserError(f"{sentence} Give `--video_as images`.")
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from align.data.questions.templates import PromptTemplate
 from align.errors import UserError
 from align.evaluation.divided.division import current
 from align.models.answer_cache import AnswerCache
-from align.models.policies.answer_keys import VERSION, digest, image_names, question_key
+from align.models.policies.answer_keys import VERSION, digest, question_key, shown_names
 from align.models.policies.asking import (
     Answered,
     Completes,
@@ -172,7 +172,7 @@ def complete_prompts(
 
 def as_prompts(rows: Sequence[PromptRow]) -> list[Prompt]:
     """Takes what a policy sees out of rows."""
-    return [Prompt(row.id, row.prompt, row.images) for row in rows]
+    return [Prompt(row.id, row.prompt, row.images, video=row.video) for row in rows]
 
 
 def check_ks(ks: Sequence[int], num_samples: int) -> tuple[int, ...]:
@@ -187,9 +187,7 @@ def check_ks(ks: Sequence[int], num_samples: int) -> tuple[int, ...]:
 
 
 def _seen(prompt: Prompt) -> list[Any]:
-    seen: list[Any] = [prompt.id, prompt.content]
-    if prompt.images:
-        seen.append(image_names(prompt.images))
+    seen: list[Any] = [prompt.id, prompt.content, *shown_names(prompt.images, prompt.video)]
     if prompt.template:
         seen.append({"template": dict(prompt.template)})
     return [*seen, {"prefix": prompt.prefix, "stop": prompt.stop}] if prompt.prefix or prompt.stop else seen

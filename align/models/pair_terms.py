@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from align.data.conversations import show_places
-from align.data.media.images import open_image
+from align.data.conversations import put_images_in, show_places
 from align.data.pairs.marks import (
     MarkRule,
     TokenizedResponse,
@@ -24,6 +23,7 @@ from align.errors import DataError, UserError
 from align.models.reading import render
 from align.models.rope_lengths import forget_lengths, read_together
 from align.models.second_pass.image_memo import remembered_images
+from align.models.videos import opened, places, shown, video_reading
 
 RULE = MarkRule("differing", "word", "drop", max_length=None)  # a pair without spans has no marked tokens
 
@@ -94,7 +94,7 @@ def tokenize_image_pair(processor: Any, pair: PreferencePair) -> TokenizedPair:
         raise UserError("The processor has no chat template, and prompts are messages. Save one beside the model.")
     prompt, texts = _render_images(processor, pair)
     try:
-        ids, images = _read_prompt(processor, prompt, pair.images)
+        ids, images = _read_prompt(processor, prompt, shown(pair.images, pair.video, processor))
     except (OSError, ValueError) as error:
         raise DataError(
             f"Row {pair.row} ({pair.id}): an image cannot be read: {error}. Repair or replace it, or leave the row "
@@ -125,7 +125,7 @@ def _render_images(processor: Any, pair: PreferencePair) -> tuple[str, list[str]
                 "only the prompt has images."
             )
     settings = {"tokenize": False, **pair.template.get("chat_template_kwargs", {})}
-    asked = show_places(pair.prompt, len(pair.images))
+    asked = put_images_in(list(pair.prompt), places(shown(pair.images, pair.video, processor)))  # type: ignore[arg-type]
     prompt = render(processor, asked, add_generation_prompt=True, **settings)
     full = [render(processor, [*asked, *show_places(response, 0)], **settings) for response in pair.responses]
     # A template may end a prompt by what it does not put before a response.
@@ -137,8 +137,8 @@ def _read_prompt(processor: Any, prompt: str, images: Sequence[Any]) -> tuple[li
     """Returns the tokens of a prompt, those of images included, and what else the model reads of the images."""
     if not images:
         return processor.tokenizer(prompt, add_special_tokens=False)["input_ids"], {}
-    opened = [open_image(image) for image in images]
-    fields = dict(processor(text=[prompt], images=[opened], return_tensors="pt", add_special_tokens=False))
+    read = video_reading(processor)
+    fields = dict(read(text=[prompt], images=[opened(images)], return_tensors="pt", add_special_tokens=False))
     ids: list[int] = fields.pop("input_ids")[0].tolist()
     fields.pop("attention_mask", None)
     return ids, fields

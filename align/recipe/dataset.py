@@ -311,6 +311,11 @@ class MediaSettings(BaseModel):
     fps: float | None = Field(
         default=None, gt=0, description="Frames taken for each second of a video, `num_frames` at most."
     )
+    video_as: Literal["auto", "images", "video"] = Field(
+        default="auto",
+        description="How a model reads the frames of a video: as one `video` by its processor's own path, or as "
+        "`images`; `auto` is the first where the processor has such a path.",
+    )
     max_pixels: int | None = Field(
         default=None, ge=MIN_PIXELS, description="Images and frames with more pixels are made smaller, in proportion."
     )

@@ -113,7 +113,7 @@ def test_frames_of_a_video_are_read_as_the_command_line_says(models, tmp_path):
     rows = [{"question": "Which colour?", "options": NAMES, "answer": "A", "video": "clip"}]
     data = write(tmp_path / "videos.jsonl", rows)
     out = tmp_path / "out"
-    media = ["--num_frames", 3, "--frames_dir", tmp_path / "frames"]
+    media = ["--num_frames", 3, "--frames_dir", tmp_path / "frames", "--video_as", "images"]
     words = ["--model", models / "looking", "--data", data, "--suite", "accuracy", "modality", "--out", out]
     assert run(*words, *media, *PROMPT) == 0
     record = json.loads((out / "evaluation.json").read_text())
@@ -166,3 +166,28 @@ def test_the_suite_needs_images_and_a_vision_model_needs_its_processor(models, d
     shutil.copytree(models / "looking", bare, ignore=shutil.ignore_patterns("*processor_config.json"))
     assert run("--model", bare, "--data", data, "--out", tmp_path / "other", *PROMPT) == 1
     assert "has no processor to prepare them. Save it beside the model" in capsys.readouterr().err
+
+
+def test_a_video_is_read_as_one_or_as_images(models, tmp_path, capsys):
+    write_squares(tmp_path / "clip", NAMES * 2)
+    rows = [{"question": "Which colour?", "options": NAMES, "answer": "A", "video": "clip"}]
+    data = write(tmp_path / "videos.jsonl", rows)
+    words = ["--data", data, "--suite", "accuracy", "--frames_dir", tmp_path / "frames", *PROMPT]
+    for way, token, count in (("auto", "video", 1), ("images", "image", 8)):
+        out = tmp_path / way
+        assert run("--model", models / "looking", *words, "--video_as", way, "--out", out) == 0
+        assert pd.read_parquet(out / "items.parquet").prompt[0].count(f"<|{token}_pad|>") == count
+    blind = tmp_path / "blind"
+    shutil.copytree(models / "looking", blind)
+    template = (blind / "chat_template.jinja").read_text()
+    (blind / "chat_template.jinja").write_text(template.replace("video", "film"))
+    assert run("--model", blind, *words, "--video_as", "video", "--out", tmp_path / "refused") == 1
+    error = " ".join(capsys.readouterr().err.split())
+    assert "reads a video as images: its processor or its chat template has no path for one" in error
+    assert "Give `--video_as images`." in error
+    assert run("--model", blind, *words, "--out", tmp_path / "as images") == 0
+    square("red").resize((40, 40)).save(tmp_path / "clip" / "07-yellow.png")
+    assert run("--model", models / "looking", *words, "--out", tmp_path / "sizes") == 1
+    error = " ".join(capsys.readouterr().err.split())
+    assert "the frames of the video have several sizes" in error
+    assert "Give them one size, or set `video_as: images`." in error

@@ -2,6 +2,7 @@ import json
 
 import pandas as pd
 import pytest
+from clips import write_clip
 from divided_evaluations import ask_shards, run
 from looking import NAMES, looking_model
 from scenes import write_squares
@@ -45,23 +46,29 @@ def test_vllm_answers_rows_with_images_as_transformers_does_also_in_shards(polic
         {"id": f"q{i}", "question": "Which colour?", "options": NAMES, "answer": i % 4, "images": images}
         for i, images in enumerate(shown)
     ]
+    write_squares(tmp_path / "folder", [*NAMES, *reversed(NAMES)])
+    write_clip(tmp_path / "clip.mp4", 24, fps=4, size=(64, 32))  # a patch in time lasts 1.5 s
+    for name in ("folder", "clip.mp4"):
+        rows.append({"id": name, "question": "Which comes?", "options": NAMES, "answer": 1, "video": name})
     data = write(tmp_path / "questions.jsonl", rows)
-    words = ["--model", policy, "--data", data, *PROMPT]
+    words = ["--model", policy, "--data", data, *PROMPT, "--num_frames", 8, "--frames_dir", tmp_path / "frames"]
     assert run(*words, "--device", "cpu", "--out", tmp_path / "transformers") == 0
     folders = ask_shards([*words, "--backend", "vllm"], tmp_path)
     assert run("--merge", *folders, "--out", tmp_path / "vllm") == 0
     found, expected = answers(tmp_path / "vllm"), answers(tmp_path / "transformers")
     assert found == expected
-    assert found[1]["modality"]["looking"]["accuracy_with/own_images"]["n"] == 5
-    firsts = pd.read_parquet(tmp_path / "vllm" / "items.parquet").first_choice
-    assert list(firsts[[0, 1, 3]]) == [0, 1, 3]  # it looks
+    assert found[1]["modality"]["looking"]["accuracy_with/own_images"]["n"] == 7
+    items = pd.read_parquet(tmp_path / "vllm" / "items.parquet")
+    assert [row.count("<|video_pad|>") for row in items.prompt] == [0] * 6 + [1] * 2
+    assert list(items.first_choice[[0, 1, 3]]) == [0, 1, 3]  # it looks
 
     prompts = [
-        {"id": row["id"], "prompt": [{"role": "user", "content": "Which colour?"}], "images": row["images"]}
+        {name: row[name] for name in ("id", "images", "video") if name in row}
+        | {"prompt": [{"role": "user", "content": row["question"]}]}
         for row in rows
     ]
     words = ["--model", policy, "--data", write(tmp_path / "prompts.jsonl", prompts), "--max_new_tokens", 12]
-    words += ["--rewards", "format"]
+    words += ["--rewards", "format", "--num_frames", 8, "--frames_dir", tmp_path / "frames"]
     assert run(*words, "--device", "cpu", "--out", tmp_path / "of transformers") == 0
     assert run(*words, "--backend", "vllm", "--out", tmp_path / "of vllm") == 0
     assert answers(tmp_path / "of vllm") == answers(tmp_path / "of transformers")

@@ -10,7 +10,7 @@ from scenes import square
 
 from align.data import DataError, load_questions
 from align.data.media.rows import MediaReader
-from align.data.media.video import BrokenVideoError, _read_times, frame_files, write_frames
+from align.data.media.video import TIMES, BrokenVideoError, VideoMetadata, _read_times, frame_files, write_frames
 from align.data.problems import BadRow
 from align.recipe.dataset import MediaSettings
 
@@ -57,7 +57,9 @@ def test_a_frame_that_is_shown_for_long_is_taken_for_each_of_its_times(tmp_path)
     video = write_clip(tmp_path / "screen.mp4", 8, times=[0, 10, 20, 30, 40, 50, 60, 1000])
     assert taken(video, tmp_path / "few", num_frames=4) == [6, 6, 6, 7]
     assert taken(video, tmp_path / "all", num_frames=8) == list(range(8))
-    assert len(list((tmp_path / "few").iterdir())) == 2  # one picture, listed three times
+    assert len(list((tmp_path / "few").glob("*.jpg"))) == 2  # one picture, listed three times
+    count, rate, places = VideoMetadata.kept_in(tmp_path / "few" / TIMES)
+    assert (count, [round(place / rate, 1) for place in places]) == (8, [0.0, 0.0, 0.0, 1.0])  # seconds, not numbers
 
 
 def test_keyframes_in_between_change_nothing(tmp_path):
@@ -214,7 +216,7 @@ def test_a_folder_of_frames_is_taken_in_the_order_of_its_numbers(tmp_path):
         reader(tmp_path, num_frames=4).read({"video": "clip"})
     (tmp_path / "empty").mkdir()
     with pytest.raises(BrokenVideoError, match="the folder holds no pictures"):
-        frame_files(tmp_path / "empty", MediaSettings())
+        frame_files(tmp_path / "empty")
 
 
 def test_a_list_of_frames_is_taken_like_a_folder_of_them(tmp_path):

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from align.data.conversations import count_places, show_places
 from align.errors import UserError
@@ -15,10 +15,13 @@ from rewards.extras import missing
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
+    from align.data.media.video import VideoMetadata
+
 # A path, what `datasets` makes of an undecoded image ({"bytes": ..., "path": ...}), or a PIL image.
 ImageLike = Any
 SHOWN_WITH = ("PIL", "torchvision")  # what processors of the extra `vision` need to show a model an image
 ORIENTATION = 0x0112  # the EXIF tag
+VIDEO = "video_metadata"  # the column of rows whose images are the frames of a video
 JPEG_END = b"\xff\xd9"
 
 
@@ -60,14 +63,27 @@ def image_digest(image: ImageLike) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def add_images(rows: Sequence[dict[str, Any]], images: Sequence[Sequence[ImageLike]]) -> list[dict[str, Any]]:
-    """Adds the column `images` to rows if any of them has some, in one form, as a column of a table needs.
+class _Shows(Protocol):
+    @property
+    def images(self) -> tuple[ImageLike, ...]: ...
 
+    @property
+    def video(self) -> "VideoMetadata | None": ...
+
+
+def add_images(rows: Sequence[dict[str, Any]], items: Sequence[_Shows]) -> list[dict[str, Any]]:
+    """Adds the column `images` to rows if any of their items has some, in one form, as a column of a table needs.
+
+    Where images are the frames of a video, `video_metadata` says which; a column of all rows if it is one of any.
     Paths stay paths where all images are; else all of them become `{"bytes": ..., "path": ...}`. Prompts stay as they
     are where none has a place for an image; else the contents of all are parts, with a place for each image.
     """
+    images = [item.images for item in items]
     if not any(images):
         return list(rows)
+    if any(item.video for item in items):
+        videos = [item.video and item.video._asdict() for item in items]
+        rows = [row | {VIDEO: video} for row, video in zip(rows, videos, strict=True)]
     as_paths = all(isinstance(image, str) for shown in images for image in shown)
     columns = [[image if as_paths else _as_mapping(image) for image in shown] for shown in images]
     if any(count_places(row["prompt"]) for row in rows):

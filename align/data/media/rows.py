@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from align.data.conversations import Message, count_places, message_text
 from align.data.media.frame_store import FrameStore
@@ -14,10 +14,20 @@ from align.data.media.images import (
     check_image,
     find_suffix,
     image_digest,
+    image_size,
     open_image,
     shrink_image,
 )
-from align.data.media.video import BrokenVideoError, frame_files, frames_key, pick_frames, write_frames
+from align.data.media.video import (
+    RATE,
+    TIMES,
+    BrokenVideoError,
+    VideoMetadata,
+    frame_files,
+    frames_key,
+    pick_frames,
+    write_frames,
+)
 from align.data.problems import BadRow, shorten
 from align.data.reading_progress import ReadingProgress
 from align.recipe.dataset import MediaSettings
@@ -70,6 +80,13 @@ def check_shown_prompt(prompt: str | list[Message], number: int) -> None:
         check_placeholders("prompt", message_text(message))
 
 
+class Shown(NamedTuple):
+    """What a row shows, in the names of the fields of items."""
+
+    images: tuple[ImageLike, ...] = ()
+    video: VideoMetadata | None = None  # where the images are frames that may be read as one video
+
+
 class MediaReader:
     """Turns what a row says about images and videos into images that can be opened."""
 
@@ -81,29 +98,43 @@ class MediaReader:
         self._known: dict[Path, str] = {}
 
     def read(self, row: Mapping[str, Any]) -> tuple[ImageLike, ...]:
+        """Returns the images of a row; see `show`."""
+        return self.show(row).images
+
+    def show(self, row: Mapping[str, Any]) -> Shown:
         """Returns the images of a row, or the frames of its video; a list in `video` holds the frames of one."""
         if _is_given(row, "videos"):
             raise BadRow("videos", _show(row["videos"]), "the column is not read", "Write one path in `video`.")
         columns = [column for column in MEDIA if _is_given(row, column)]
         if not columns:
-            return ()
+            return Shown()
         if len(columns) > 1:
             both = " and ".join(columns)
             raise BadRow(columns[1], _show(row[columns[1]]), f"the row has {both}", "Keep one of them.")
         column = columns[0]
         if column == "video":
             is_list = isinstance(row[column], list | tuple)
-            return self._read_frames(row[column]) if is_list else self._read_video(row[column])
-        return tuple(self._read_image(image, column) for image in _as_tuple(row[column]))
+            shown = self._read_frames(row[column]) if is_list else self._read_video(row[column])
+            return shown._replace(video=None) if self.settings.video_as == "images" else shown
+        return Shown(tuple(self._read_image(image, column) for image in _as_tuple(row[column])))
 
-    def _read_frames(self, frames: Sequence[Any]) -> tuple[ImageLike, ...]:
+    def _read_frames(self, frames: Sequence[Any]) -> Shown:
         read = []
-        for frame in pick_frames(frames, self.settings):
+        picked = pick_frames(range(len(frames)), self.settings)
+        for frame in (frames[place] for place in picked):
             try:
                 read.append(self._read_image(frame, "video"))
             except BadRow as bad:
                 raise BadRow("video", _show(frame), bad.rule, f"{bad.remedy} {LIST_OF_FRAMES}") from bad
-        return tuple(read)
+        return self._of_frames(read, len(frames), picked)
+
+    def _of_frames(self, frames: Sequence[ImageLike], total: int, picked: Sequence[int]) -> Shown:
+        """Makes a video of frames that were given one by one, which nothing says the rate of."""
+        sizes = {image_size(frame) for frame in frames} if self.settings.video_as != "images" else set()
+        if len(sizes) > 1:
+            remedy = "Give them one size, or set `video_as: images`."
+            raise BadRow("video", sorted(sizes), "the frames of the video have several sizes", remedy)
+        return Shown(tuple(frames), VideoMetadata(total, RATE, tuple(picked)))
 
     def _read_image(self, image: Any, column: str) -> ImageLike:
         if isinstance(image, Mapping) and image.get("bytes") is None and image.get("path") is not None:
@@ -174,7 +205,7 @@ class MediaReader:
         rule = "the image cannot be read, or is not whole"
         raise BadRow(column, _show(image), rule, f"Pillow says: {error}. Write it again, or leave it out.") from error
 
-    def _read_video(self, video: Any) -> tuple[str, ...]:
+    def _read_video(self, video: Any) -> Shown:
         if isinstance(video, Mapping) and video.get("bytes") is None and video.get("path") is not None:
             video = video["path"]
         try:
@@ -186,7 +217,9 @@ class MediaReader:
             path = self._locate(video, "video", "video")
             if not path.is_dir():
                 return self._take_frames(path)
-            return tuple(self._read_image_file(frame, "video") for frame in frame_files(path, self.settings))
+            files = frame_files(path)
+            picked = pick_frames(range(len(files)), self.settings)
+            return self._of_frames([self._read_image_file(files[i], "video") for i in picked], len(files), picked)
         except BrokenVideoError as error:
             rule, remedy = f"the video gives no frames: {error}", "Write it again, or leave the row out."
             raise BadRow("video", _show(video), rule, remedy) from error
@@ -194,16 +227,17 @@ class MediaReader:
             rule = f"the video cannot be read: {error.strerror or error}"
             raise BadRow("video", _show(video), rule, "Make it readable, or leave the row out.") from error
 
-    def _take_frames(self, video: Path | bytes) -> tuple[str, ...]:
+    def _take_frames(self, video: Path | bytes) -> Shown:
         digest = image_digest({"bytes": video}) if isinstance(video, bytes) else self.store.digest(video)
         key = frames_key(digest, self.settings)
 
         def make(folder: Path) -> list[str]:
             names = write_frames(video, folder, self.settings)
             self.progress.advance()
-            return names
+            return [*names, TIMES]
 
-        return tuple(self.store.get(key, make))
+        *frames, times = self.store.get(key, make)
+        return Shown(tuple(frames), VideoMetadata.kept_in(times))
 
     def _locate(self, path: str | Path, column: str, kind: str) -> Path:
         if "://" in str(path) or str(path).startswith("data:"):

@@ -19,11 +19,27 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 IMAGE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"))
-RECIPE_OF_FRAMES = 2  # raised when the same settings would give other pictures
+RECIPE_OF_FRAMES = 3  # raised when the same settings would give other pictures, or more is kept beside them
+RATE = 2.0  # frames a second of a video that is given as frames, as Qwen-VL takes it
+TIMES = "video.json"  # beside the frames of a file
 
 
 class BrokenVideoError(ValueError):
     """A video that gives no frames, or not all of them; the text says why."""
+
+
+class VideoMetadata(NamedTuple):
+    """Which frames of a video were taken, in the words of transformers' `VideoMetadata`."""
+
+    total_num_frames: int
+    fps: float  # of the video, from its first to its last frame
+    frames_indices: tuple[int, ...]  # T of them
+
+    @classmethod
+    def kept_in(cls, file: str) -> "VideoMetadata":
+        """Reads what `write_frames` wrote."""
+        kept = json.loads(Path(file).read_text())
+        return cls(**kept | {"frames_indices": tuple(kept["frames_indices"])})
 
 
 class _Times(NamedTuple):
@@ -52,28 +68,40 @@ def frames_key(digest: str, settings: MediaSettings) -> str:
 def write_frames(video: Path | bytes, folder: Path, settings: MediaSettings) -> list[str]:
     """Decodes the frames that the settings ask for, writes them as JPEG, and returns their names in order of time.
 
-    A frame that is shown for long, as in a recorded screen, may be there twice. Raises `BrokenVideoError`.
+    A frame that is shown for long, as in a recorded screen, may be there twice. `TIMES` is the name of their
+    `VideoMetadata`. Raises `BrokenVideoError`.
     """
     names: list[str] = []
     written: dict[int, str] = {}
-    for time, image in _decode(video, settings):
+    shown: list[int] = []
+    for times, time, image in _decode(video, settings):
         if time not in written:
             written[time] = f"{len(written):04}.jpg"
             if settings.max_pixels is not None:
                 image = shrink_image(image, settings.max_pixels)
             image.save(folder / written[time], quality=95, subsampling=0)
         names.append(written[time])
+        shown.append(time)
+        metadata = _metadata(times, shown)
+    (folder / TIMES).write_text(json.dumps(metadata._asdict()))
     return names
 
 
-def frame_files(folder: Path, settings: MediaSettings) -> list[Path]:
-    """Picks frames of a folder of pictures, evenly over their order; `frame10.png` comes after `frame9.png`."""
+def _metadata(times: _Times, shown: Sequence[int]) -> VideoMetadata:
+    """Says when frames are shown, as places among all if those came at one rate; in many a file they do not."""
+    fps = len(times.all) / (_seconds(times) or 1 / RATE)  # a single frame says nothing of a rate
+    places = tuple(round((time - times.all[0]) / times.ticks_per_second * fps) for time in shown)
+    return VideoMetadata(len(times.all), fps, places)
+
+
+def frame_files(folder: Path) -> list[Path]:
+    """Lists the pictures of a folder in their order; `frame10.png` comes after `frame9.png`."""
     files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "."]
     if not files:
         raise BrokenVideoError("the folder holds no pictures")
     files.sort(key=lambda path: [(part.isdigit(), int(part) if part.isdigit() else 0, part)
                                  for part in re.split(r"(\d+)", path.name)])  # fmt: skip
-    return pick_frames(files, settings)
+    return files
 
 
 def pick_frames(frames: Sequence[T], settings: MediaSettings) -> list[T]:
@@ -99,15 +127,18 @@ def _mean_gap(times: Sequence[int]) -> float:
     return (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else 0.0
 
 
+def _seconds(times: _Times) -> float:
+    return (times.all[-1] - times.all[0] + _mean_gap(times.all)) / times.ticks_per_second
+
+
 def _wanted(times: _Times, settings: MediaSettings) -> list[int]:
     count = min(settings.num_frames, len(times.all))
     if settings.fps is not None:
-        seconds = (times.all[-1] - times.all[0] + _mean_gap(times.all)) / times.ticks_per_second
-        count = max(1, min(count, round(seconds * settings.fps)))
+        count = max(1, min(count, round(_seconds(times) * settings.fps)))
     return spread_evenly(times.all, count)
 
 
-def _decode(video: Path | bytes, settings: MediaSettings) -> Iterator[tuple[int, "PILImage"]]:
+def _decode(video: Path | bytes, settings: MediaSettings) -> Iterator[tuple[_Times, int, "PILImage"]]:
     """Decodes the wanted frames; what lies between two of them is skipped where a keyframe allows it."""
     av = _import_av()
     try:
@@ -122,7 +153,7 @@ def _decode(video: Path | bytes, settings: MediaSettings) -> Iterator[tuple[int,
                 )
                 if frame is None:
                     frame, frames = _find(container, stream, time, keyframe, times)
-                yield time, frame.to_image().rotate(frame.rotation, expand=True)
+                yield times, time, frame.to_image().rotate(frame.rotation, expand=True)
     except (av.FFmpegError, OSError) as error:
         raise BrokenVideoError(f"it cannot be decoded ({getattr(error, 'strerror', None) or error})") from error
 

@@ -9,6 +9,7 @@ from align.data.files import RawRow, Row, find_split
 from align.data.loading import Reading, Schema, find_adapter, name_row, store_rows
 from align.data.media.images import add_images
 from align.data.media.rows import MediaReader, check_shown_prompt, listed_images, media_folder
+from align.data.media.video import VideoMetadata
 from align.data.pairs.pair import NEEDS, Pair, check_differ, split_pair
 from align.data.pairs.preference_adapters import PREFERENCE_ADAPTERS
 from align.data.pairs.spans import Spans, has_spans, mark_messages, mark_texts, spans_of
@@ -27,6 +28,7 @@ class PreferencePair(Pair):
     given_spans: tuple[Spans, Spans] | None  # in characters, where the data have them; None for a diff
     spans_from: str  # `offsets` or `tags` in the data, or a `diff`
     images: tuple[Any, ...] = ()  # in front of the prompt; the frames of a video included
+    video: VideoMetadata | None = None  # where the images are its frames
     group: str | None = None  # for metrics by group
 
     @property
@@ -119,10 +121,11 @@ def preference_source(
 
     def check(row: Row, raw: RawRow) -> PreferencePair:
         pair = check_pair(row, number=raw.row, name=name_row(raw.row, file))
-        images = media.read(row)
+        images, video = media.show(row)
         if images or count_places(pair.prompt):
             check_shown_prompt(pair.prompt, len(images))
-        return replace(pair, images=images) if images or pair.images else pair
+        video = None if count_places(pair.prompt) else video  # frames that have places of their own are images
+        return replace(pair, images=images, video=video) if images or pair.images else pair
 
     return RowSource(file, split, schema, check)
 
@@ -153,4 +156,4 @@ def pairs_to_rows(pairs: Sequence[PreferencePair]) -> Sequence[dict[str, Any]]:
     if not isinstance(pairs, list) and not any(pair.images or pair.template for pair in pairs):
         return MadeRows(pairs, pair_to_row)
     rows = add_template_columns([pair_to_row(pair) for pair in pairs], [pair.template for pair in pairs])
-    return add_images(rows, [pair.images for pair in pairs])
+    return add_images(rows, pairs)

@@ -58,13 +58,13 @@ def load_questions(
 
     def check(row: Row, raw: RawRow) -> Question:
         question = check_row(row, untyped=raw.untyped, number=raw.row, name=name_row(raw.row, file))
-        images = reader.read(row)
-        if not images:
+        shown = reader.show(row)
+        if not shown.images:
             return question
         check_placeholders("question", question.question)
         for option in question.options:
             check_placeholders("options", option)
-        return replace(question, images=images)
+        return replace(question, **shown._asdict())
 
     with reader.progress:
         questions = store_rows(report, check, schema, **reading)

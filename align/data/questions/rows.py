@@ -22,7 +22,7 @@ def questions_to_rows(
     """
     rows = [_question_to_row(question, template, shuffle_options, seed) for question in questions]
     num_fixed = sum(not can_shuffle(question.options) for question in questions) if shuffle_options else 0
-    return add_images(rows, [question.images for question in questions]), num_fixed
+    return add_images(rows, questions), num_fixed
 
 
 def question_rows(

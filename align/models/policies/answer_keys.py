@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from align.data.media.images import ImageLike, image_digest
+from align.data.media.video import VideoMetadata
 from align.data.questions.multiple_choice import Question
 
 VERSION = 1  # of what an entry holds
@@ -22,7 +23,14 @@ def digest(content: object) -> str:
 def question_key(question: Question) -> list[Any]:
     """Lists what a policy sees of a question, and by which name it is sampled."""
     seen = [question.id, question.question, list(question.options)]
-    return [*seen, image_names(question.images)] if question.images else seen
+    return [*seen, *shown_names(question.images, question.video)]
+
+
+def shown_names(images: Sequence[ImageLike], video: VideoMetadata | None) -> list[Any]:
+    """Names the images of a prompt, and which frames of a video they are; a prompt without any has none."""
+    if not images:
+        return []
+    return [image_names(images), *([] if video is None else [video])]
 
 
 def image_names(images: Sequence[ImageLike]) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+from align.data.media.video import VideoMetadata
 from align.data.questions.multiple_choice import Question
 from align.errors import UserError
 from rewards.reading.options import parse_choice
@@ -49,6 +50,7 @@ class Prompt(NamedTuple):
     prefix: str = ""  # how the response begins; what is returned goes on from it
     stop: str = ""  # the response ends behind this text
     template: Mapping[str, Any] = {}  # `tools` and `chat_template_kwargs`, for the chat template
+    video: VideoMetadata | None = None  # where the images are its frames
 
 
 class Completion(NamedTuple):

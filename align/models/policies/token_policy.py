@@ -34,7 +34,8 @@ class TokenPrompts:
     def prompt(self, question: Question, order: Sequence[int] | None = None) -> Prompt:
         """Renders a question, its options in some order or in their own."""
         options = question.options if order is None else permute(question.options, order)
-        return Prompt(question.id, self.template.render(question.question, options), question.images)
+        content = self.template.render(question.question, options)
+        return Prompt(question.id, content, question.images, video=question.video)
 
     def encode_prompts(self, prompts: Sequence[Prompt]) -> list[list[int]]:
         """Tokenises prompts, each as a text or with the chat template, and behind it how the response begins."""

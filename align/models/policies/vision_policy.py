@@ -11,6 +11,7 @@ from align.models.policies.model_policy import ModelPolicy
 from align.models.policies.vision_prompts import VisionPrompts
 from align.models.rope_lengths import length_free
 from align.models.second_pass.forward import score_letters
+from align.models.videos import place_in_time
 
 
 class VisionPolicy(ModelPolicy):
@@ -20,6 +21,7 @@ class VisionPolicy(ModelPolicy):
         self, model: Any, processor: Any, template: PromptTemplate, *, batch_size: int = 32, fingerprint: str = ""
     ) -> None:
         super().__init__(model, processor.tokenizer, template, batch_size=batch_size, fingerprint=fingerprint)
+        place_in_time(model)
         self.fingerprint = digest([self.fingerprint, "images"])
         self._prompts: VisionPrompts = VisionPrompts(processor, template)
 

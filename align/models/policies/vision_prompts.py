@@ -4,7 +4,6 @@ from typing import Any, NamedTuple
 from torch.nn.functional import pad
 
 from align.data.conversations import put_images_in
-from align.data.media.images import open_image
 from align.data.questions.multiple_choice import Question
 from align.data.questions.templates import PromptTemplate
 from align.data.template_settings import template_settings
@@ -13,6 +12,7 @@ from align.models.policies.asking import Prompt
 from align.models.policies.token_policy import TokenPrompts
 from align.models.reading import render, rendering
 from align.models.second_pass.forward import SecondPassRow
+from align.models.videos import engine_media, opened, places, shown, video_reading
 from align.models.vllm_engine import placeholder_ids
 
 
@@ -52,11 +52,11 @@ class ProcessedPrompt(NamedTuple):
 
 
 class VisionPrompts(TokenPrompts):
-    """Renders questions with their images and makes of them what the model reads."""
+    """Renders questions with their images, or their video, and makes of them what the model reads."""
 
     def __init__(self, processor: Any, template: PromptTemplate) -> None:
         super().__init__(processor.tokenizer, template)
-        self.processor = processor
+        self.processor = video_reading(processor)
         self._respells: bool | None = None  # whether the processor's tokens can be told from those of the text
 
     def show(self, question: Question) -> str:
@@ -80,7 +80,10 @@ class VisionPrompts(TokenPrompts):
                 f"{given!r} gives how a response begins or ends, which a policy that reads images does not take. Ask "
                 "one that reads text only."
             )
-        rendered = [self._render(each, _open(each)) for each in prompts]
+        rendered = [
+            self._render(each, [{"type": "image", "image": image} for image in opened(self._shown(each))])
+            for each in prompts
+        ]
         padding = {"padding": True, "padding_side": "left"}
         settings = template_settings(prompts[0].template) if prompts[0].template else {}
         if isinstance(rendered[0], str):
@@ -116,10 +119,14 @@ class VisionPrompts(TokenPrompts):
         return SecondPassRow(ids, [], [], fields if prompt[0].images else {})
 
     def _show(self, question: Question, order: Sequence[int]) -> str:
-        shown = self._render(self.prompt(question, order), [{"type": "image"} for _ in question.images])
-        if isinstance(shown, str):
-            return shown
-        return str(render(self.processor, shown, add_generation_prompt=True, tokenize=False))
+        prompt = self.prompt(question, order)
+        rendered = self._render(prompt, places(self._shown(prompt)))
+        if isinstance(rendered, str):
+            return rendered
+        return str(render(self.processor, rendered, add_generation_prompt=True, tokenize=False))
+
+    def _shown(self, prompt: Prompt) -> list[Any]:
+        return shown(prompt.images, prompt.video, self.processor)
 
     def _render(self, prompt: Prompt, images: list[dict[str, Any]]) -> Any:
         if not isinstance(prompt.content, str):
@@ -137,7 +144,7 @@ class VisionPrompts(TokenPrompts):
 
 
 class EnginePrompts(VisionPrompts):
-    """Prompts as vLLM reads them: one token for each image, which the engine's processor expands, and the images."""
+    """Prompts as vLLM reads them: one token for an image or video, which the engine's processor expands, and these."""
 
     def encode_prompts(self, prompts: Sequence[Prompt]) -> list[list[int]]:
         """Tokenises prompts, with images or without, and behind each how its response begins."""
@@ -145,8 +152,7 @@ class EnginePrompts(VisionPrompts):
 
     def media(self, prompt: Prompt) -> dict[str, Any]:
         """Opens the images of a prompt."""
-        images = [part["image"] for part in _open(prompt)]
-        return {"multi_modal_data": {"image": images}} if images else {}
+        return engine_media(opened(self._shown(prompt)))
 
     def prompt_rows(self, prompts: Sequence[tuple[Question, Sequence[int]]]) -> list[SecondPassRow]:
         """Tokenises prompts as rows of a second pass, which hold images as the engine takes them."""
@@ -159,12 +165,8 @@ class EnginePrompts(VisionPrompts):
         return made
 
     def _ids(self, prompt: Prompt) -> list[int]:
-        rendered = self._render(prompt, [{"type": "image"} for _ in prompt.images])
+        rendered = self._render(prompt, places(self._shown(prompt)))
         if isinstance(rendered, str):
             return list(self.tokenizer(rendered)["input_ids"])
         with rendering(self.tokenizer):
             return placeholder_ids(self.processor, [rendered], **template_settings(prompt.template))[0]
-
-
-def _open(prompt: Prompt) -> list[dict[str, Any]]:
-    return [{"type": "image", "image": open_image(image)} for image in prompt.images]

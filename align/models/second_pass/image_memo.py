@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.distributed.tensor import DTensor
 
-METHOD = "get_image_features"  # the public name that transformers gives to vision tower and projection
+# The public names that transformers gives to vision tower and projection.
+METHODS = ("get_image_features", "get_video_features")
 
 
 @contextmanager
@@ -18,17 +19,18 @@ def remembered_images(model: nn.Module) -> Iterator[None]:
     """Lets the vision tower rest inside the block when it is asked for the images it was last asked for.
 
     The features of one set of images are held, so rows that share images should follow each other. Weights must not
-    change inside the block, and no gradient may be needed. A model without `get_image_features` is left as it is. So
+    change inside the block, and no gradient may be needed. A model without such methods is left as it is. So
     is a sharded one: its ranks gather weights together, so each has to run every module as often as the others.
     """
-    owners = [] if is_sharded(model) else [each for each in model.modules() if hasattr(type(each), METHOD)]
-    for module in owners:
-        setattr(module, METHOD, _remember_last(getattr(module, METHOD)))
+    modules = [] if is_sharded(model) else list(model.modules())
+    owners = [(each, name) for each in modules for name in METHODS if hasattr(type(each), name)]
+    for module, name in owners:
+        setattr(module, name, _remember_last(getattr(module, name)))
     try:
         yield
     finally:
-        for module in owners:
-            delattr(module, METHOD)  # uncovers the method of the class
+        for module, name in owners:
+            delattr(module, name)  # uncovers the method of the class
 
 
 def is_sharded(model: nn.Module) -> bool:

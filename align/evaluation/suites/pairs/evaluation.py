@@ -31,7 +31,7 @@ from align.evaluation.suite import Measured
 from align.evaluation.suites.pairs import PairOptions
 from align.models.checkpoint import Checkpoint, load_processor, load_tokenizer
 from align.models.pair_terms import PairTerms, SideTerms, pair_terms, tokenize_image_pair, tokenize_pair
-from align.models.policies.answer_keys import image_names
+from align.models.policies.answer_keys import image_names, shown_names
 from align.models.policies.asking import LetterQuestion, Prompt
 
 SIDES = ("chosen", "rejected")
@@ -63,7 +63,7 @@ class PairEvaluation(Evaluation):
     def check_models(self, checkpoints: Mapping[str, Checkpoint], helpers: Mapping[str, Checkpoint]) -> None:
         """Refuses models that do not see the images, or read other tokens than the reference."""
         if with_images := next((pair.id for pair in self.pairs if pair.images), None):
-            check_images(f"Pair {with_images!r}", {**checkpoints, **helpers})
+            check_images(f"Pair {with_images!r}", {**checkpoints, **helpers}, self.media)
 
     @contextmanager
     def opened(self, beside: Beside) -> Iterator[None]:
@@ -178,7 +178,7 @@ class PairEvaluation(Evaluation):
 
 def prompts_of(pairs: Sequence[PreferencePair]) -> list[Prompt]:
     """Takes what a policy answers out of pairs, with what each row tells the chat template."""
-    return [Prompt(pair.id, pair.prompt, pair.images, template=pair.template) for pair in pairs]
+    return [Prompt(pair.id, pair.prompt, pair.images, template=pair.template, video=pair.video) for pair in pairs]
 
 
 ACCURACY = "implicit_reward_accuracy"
@@ -350,9 +350,7 @@ def pair_rows(
 def pair_key(pair: PreferencePair) -> list[Any]:
     """Lists what a model's reading of a pair depends on."""
     spans = [list(map(list, pair.chosen_spans)), list(map(list, pair.rejected_spans)), pair.spans_from]
-    seen: list[Any] = [pair.id, pair.prompt, pair.chosen, pair.rejected, spans]
-    if pair.images:
-        seen.append(image_names(pair.images))
+    seen: list[Any] = [pair.id, pair.prompt, pair.chosen, pair.rejected, spans, *shown_names(pair.images, pair.video)]
     return [*seen, dict(pair.template)] if pair.template else seen
 
 

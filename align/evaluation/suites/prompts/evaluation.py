@@ -61,7 +61,7 @@ class PromptEvaluation(Evaluation):
     def check_models(self, checkpoints: Mapping[str, Checkpoint], helpers: Mapping[str, Checkpoint]) -> None:
         """Refuses models that do not see the images."""
         if with_images := next((row.id for row in self.prompts if row.images), None):
-            check_images(f"Prompt {with_images!r}", checkpoints)
+            check_images(f"Prompt {with_images!r}", checkpoints, self.media)
 
     def measure(self, name: str, checkpoint: Checkpoint, kept: KeptAnswers, beside: Beside) -> None:
         """Asks for the answers of one model."""

@@ -98,7 +98,7 @@ class QuestionEvaluation(Evaluation):
                 f"`--verifier` reads text only, and question {self.with_images!r} has images. Leave it out: a "
                 "sample's score is then the share of shuffles that it survives."
             )
-        check_images(f"Question {self.with_images!r}", checkpoints)
+        check_images(f"Question {self.with_images!r}", checkpoints, self.media)
 
     @contextmanager
     def opened(self, beside: Beside) -> Iterator[None]:

@@ -55,7 +55,7 @@ def with_other_images(questions: Sequence[Question], seed: int) -> tuple[list[Qu
         lambda i, j: names[j] != names[i],
     )
     changed = [
-        None if j is None else replace(each, images=questions[j].images)
+        None if j is None else replace(each, images=questions[j].images, video=questions[j].video)
         for each, j in zip(questions, donors, strict=True)
     ]
     return changed, [None if j is None else questions[j].id for j in donors]

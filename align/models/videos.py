@@ -1,0 +1,277 @@
+"""Videos for models whose processor reads them as such: frames and times as one, where TRL knows images only."""
+
+import copy
+import functools
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from align.data.conversations import count_places
+from align.data.media.images import VIDEO, ImageLike, open_image
+from align.data.media.video import VideoMetadata
+from align.errors import DataError
+
+PLACE = {"type": "video"}
+
+
+@dataclass(frozen=True)
+class Video:
+    """The frames of a video that were taken, and which they are; it stands where TRL expects an image."""
+
+    frames: tuple[ImageLike, ...]
+    metadata: VideoMetadata
+
+    def array(self) -> "np.ndarray[Any, Any]":
+        """Opens the frames: `(T, H, W, 3)` bytes. One frame is there twice, a patch: Qwen3-VL takes no less."""
+        frames = [np.asarray(open_image(frame)) for frame in self.frames]
+        return np.stack(frames * 2 if len(frames) == 1 else frames)
+
+    def facts(self) -> dict[str, Any]:
+        """Says which frames they are, in a list of its own: a processor may write into it."""
+        return self.metadata._asdict() | {"frames_indices": list(self.metadata.frames_indices)}
+
+
+def reads_videos(processing: Any) -> bool:
+    """Tells whether a processor has a path for videos as Qwen-VL's: patches in pairs of frames, of any size."""
+    names = getattr(getattr(processing, "video_processor", None), "model_input_names", ())
+    return "video_grid_thw" in names and "video" in str(getattr(processing, "chat_template", None))
+
+
+def why_no_video(processing: Any, model: str) -> str:
+    """Says why a model reads the frames of a video as images; empty if it reads them as a video."""
+    if reads_videos(processing):
+        return ""
+    return f"{model} reads a video as images: its processor or its chat template has no path for one like Qwen-VL's."
+
+
+def shown(images: Sequence[ImageLike], video: VideoMetadata | None, processing: Any) -> list[Any]:
+    """Lists what stands in a prompt for a processor: images, or the video of which they are the frames."""
+    return [Video(tuple(images), video)] if images and video and reads_videos(processing) else list(images)
+
+
+def places(items: Iterable[Any]) -> list[dict[str, Any]]:
+    """Makes the parts of a message that stand for images and videos."""
+    return [PLACE if isinstance(each, Video) else {"type": "image"} for each in items]
+
+
+def opened(items: Iterable[Any]) -> list[Any]:
+    """Opens images; of a `Video` the processor opens the frames."""
+    return [each if isinstance(each, Video) else open_image(each) for each in items]
+
+
+def engine_media(items: Iterable[Any]) -> dict[str, Any]:
+    """Returns what vLLM takes beside the tokens of a prompt with images or videos, that are opened."""
+    media: dict[str, list[Any]] = {}
+    for each in items:
+        if isinstance(each, Video):
+            media.setdefault("video", []).append((each.array(), each.facts() | {"do_sample_frames": False}))
+        else:
+            media.setdefault("image", []).append(each)
+    return {"multi_modal_data": media} if media else {}
+
+
+def video_of(row: Mapping[str, Any]) -> VideoMetadata | None:
+    """Returns what a row of a trainer says of the video of which its images are the frames."""
+    return None if row.get(VIDEO) is None else VideoMetadata(**row[VIDEO])
+
+
+def as_video(row: dict[str, Any]) -> dict[str, Any]:
+    """Puts one `Video` in place of the frames of a row and of their places; other rows stay."""
+    metadata = video_of(row)
+    if metadata is None or not row["images"] or isinstance(row["images"][0], Video):
+        return row
+    return row | {"images": [Video(tuple(row["images"]), metadata)], "prompt": one_place(row["prompt"])}
+
+
+def as_frames(row: dict[str, Any]) -> dict[str, Any]:
+    """Puts the frames of a row back."""
+    images = row.get("images") or ()
+    return row | {"images": list(images[0].frames)} if images and isinstance(images[0], Video) else row
+
+
+def one_place(prompt: Any) -> Any:
+    """Leaves the first of the places for frames, which stand together in front."""
+    if not count_places(prompt):
+        return prompt
+    first = True
+    messages = []
+    for message in prompt:
+        kept = []
+        for part in message["content"] if isinstance(message["content"], list) else ():
+            if part["type"] != "image" or first:
+                kept.append(part)
+                first = first and part["type"] != "image"
+        messages.append(message | {"content": kept or message["content"]})
+    return messages
+
+
+class _ReadsVideos:
+    """Takes a `Video` where an image may stand: in a message, and among the images of a prompt."""
+
+    _as_images = False
+
+    def apply_chat_template(self, conversation: Any, *args: Any, **how: Any) -> Any:
+        is_batch = bool(conversation) and isinstance(conversation[0], list | tuple)
+        videos: list[Video] = []
+        parted = [_with_video_parts(each, videos) for each in (conversation if is_batch else [conversation])]
+        if videos and how.get("tokenize"):
+            how["processor_kwargs"] = {**(how.get("processor_kwargs") or {}), **_how(videos)}
+        return super().apply_chat_template(parted if is_batch else parted[0], *args, **how)  # type: ignore[misc]
+
+    def __call__(self, images: Any = None, text: Any = None, **how: Any) -> Any:
+        rows = [row if isinstance(row, list | tuple) else [row] for row in images or ()]
+        items = [each for row in rows for each in row or ()]
+        videos = [each for each in items if isinstance(each, Video)]
+        if not videos:
+            return super().__call__(images=images, text=text, **how)  # type: ignore[misc]
+        rest: Any = [[each for each in row or () if not isinstance(each, Video)] for row in rows]
+        arrays = [video.array() for video in videos]
+        given = {"images": rest if any(rest) else None, "text": text, "videos": arrays, **_how(videos), **how}
+        batch = super().__call__(**given)  # type: ignore[misc]
+        return as_images(batch, [isinstance(each, Video) for each in items]) if self._as_images else batch
+
+
+def video_reading(processor: Any, *, as_images: bool = False) -> Any:
+    """Copies a processor for one that takes a `Video` where an image may stand; another stays as it is.
+
+    With `as_images` what it is called for comes under the names of images, which TRL hands on; `read_renamed` gives
+    them their own back. Conversations that it tokenises keep the names.
+    """
+    if not reads_videos(processor) or isinstance(processor, _ReadsVideos):
+        return processor
+    own = copy.copy(processor)
+    kind = type(processor)
+    own.__class__ = type(kind.__name__, (_ReadsVideos, kind), {"_as_images": as_images})
+    return own
+
+
+def _how(videos: Sequence[Video]) -> dict[str, Any]:
+    return {"video_metadata": [video.facts() for video in videos], "do_sample_frames": False}
+
+
+def _with_video_parts(messages: Any, videos: list[Video]) -> list[Any]:
+    return [
+        message | {"content": [_part(part, videos) for part in message["content"]]}
+        if isinstance(message.get("content"), list)
+        else message
+        for message in messages
+    ]
+
+
+def _part(part: Any, videos: list[Video]) -> Any:
+    if not isinstance(part, Mapping) or not isinstance(video := part.get("image"), Video):
+        return part
+    videos.append(video)
+    return PLACE | {"video": video.array()}
+
+
+def as_images(batch: Any, is_video: Sequence[bool]) -> Any:
+    """Renames the fields of videos to those of images, the items in their order, as TRL splits them by row.
+
+    What says how long a patch of a video lasts, `second_per_grid_ts`, goes into the types of its tokens: as the bits
+    of a 32-bit float, of which no positive one is 1 or 2.
+    """
+    video_grid = batch.pop("video_grid_thw")
+    if (seconds := batch.pop("second_per_grid_ts", None)) is not None:
+        types = batch["mm_token_type_ids"]
+        bits = torch.as_tensor(seconds, dtype=torch.float32).view(torch.int32).to(types.dtype)
+        tokens = (types == 2).sum() * video_grid.prod(-1) // video_grid.prod(-1).sum()
+        types[types == 2] = bits.repeat_interleave(tokens)
+    pixels = {True: _by_item(batch.pop("pixel_values_videos"), video_grid)}
+    grids = {True: iter(video_grid)}
+    if "pixel_values" in batch:
+        pixels[False] = _by_item(batch["pixel_values"], batch["image_grid_thw"])
+        grids[False] = iter(batch["image_grid_thw"])
+    batch["pixel_values"] = torch.cat([next(pixels[each]) for each in is_video])
+    batch["image_grid_thw"] = torch.stack([next(grids[each]) for each in is_video])
+    return batch
+
+
+def _by_item(pixels: Tensor, grid: Tensor) -> Iterator[Tensor]:
+    return iter(torch.split(pixels, grid.prod(-1).tolist()))
+
+
+def read_renamed(model: nn.Module) -> None:
+    """Has a model read what `as_images` renamed, by a hook on the part that tells positions."""
+    bodies = [module for module in model.modules() if hasattr(type(module), "get_rope_index")]
+    if not bodies:
+        raise DataError(
+            f"{type(model).__name__} tells no positions of videos, so its rows cannot be read as such. Set "
+            "`video_as: images`."
+        )
+    for body in bodies:
+        body.register_forward_pre_hook(_rename, with_kwargs=True)
+
+
+def _rename(module: nn.Module, args: Any, given: dict[str, Any]) -> tuple[Any, dict[str, Any]] | None:
+    pixels, types = given.get("pixel_values"), given.get("mm_token_type_ids")
+    if pixels is None or types is None or given.get("video_grid_thw") is not None or not (types > 1).any():
+        return None
+    grid = given["image_grid_thw"]
+    seen = types[types > 0]  # the tokens of all items, in their order
+    counts = grid.prod(-1) * len(seen) // grid.prod(-1).sum()
+    kinds = seen[counts.cumsum(0) - counts]
+    is_video = kinds > 1
+    rows = is_video.repeat_interleave(grid.prod(-1))
+    own = {"pixel_values_videos": pixels[rows], "video_grid_thw": grid[is_video]}
+    images = {"pixel_values": None, "image_grid_thw": None}
+    if not is_video.all():
+        images = {"pixel_values": pixels[~rows], "image_grid_thw": grid[~is_video]}
+    if (kinds > 2).any():
+        own["second_per_grid_ts"] = kinds[is_video].to(torch.int32).view(torch.float32)
+    return args, given | own | images | {"mm_token_type_ids": types.clamp(max=2)}
+
+
+def place_in_time(model: nn.Module) -> None:
+    """Gives the tokens of videos the positions that Qwen-VL was trained with, which vLLM gives too.
+
+    transformers 5.17 cuts the seconds between patches to whole ones (mended later, its pull request 48669), and lets
+    text behind a video begin before the video's last positions. Models that place each frame apart stay as they are.
+    """
+    for body in model.modules():
+        if hasattr(type(body), "get_rope_index") and not hasattr(body.get_rope_index, "__wrapped__"):
+            body.get_rope_index = _placed(body, body.get_rope_index)  # type: ignore[operator]
+
+
+def _placed(body: Any, get_rope_index: Any) -> Any:
+    merged = body.config.vision_config.spatial_merge_size**2
+
+    @functools.wraps(get_rope_index)
+    def placed(*args: Any, **given: Any) -> tuple[Tensor, Tensor]:
+        found, deltas = get_rope_index(*args, **given)
+        grids, types, mask = (given.get(name) for name in ("video_grid_thw", "mm_token_type_ids", "attention_mask"))
+        if grids is None or types is None:
+            return found, deltas
+        places = [row.nonzero().flatten() for row in (torch.ones_like(types) if mask is None else mask)]
+        starts = [_starts(types[row, own]) for row, own in enumerate(places)]
+        if sum(map(len, starts)) != len(grids):
+            return found, deltas  # each frame stands apart
+        rate, seconds = getattr(body.config.vision_config, "tokens_per_second", 1.0), given.get("second_per_grid_ts")
+        rates = [rate * float(each) for each in ([1.0] * len(grids) if seconds is None else seconds)]
+        videos = iter(zip(grids.tolist(), rates, strict=True))
+        for row, own in enumerate(places):
+            positions = found[:, row, own]
+            for start in starts[row]:
+                (count, *sides), interval = next(videos)
+                patch = math.prod(sides) // merged
+                end = start + count * patch
+                times = torch.tensor([int(time * interval) for time in range(count)]).repeat_interleave(patch)
+                positions[0, start:end] = positions[1, start] + times.to(positions)
+                if end < positions.shape[1]:
+                    positions[:, end:] += positions[:, start:end].max() + 1 - positions[0, end]
+            found[:, row, own] = positions
+            deltas[row] = positions.max() + 1 - len(own)
+        return found, deltas
+
+    return placed
+
+
+def _starts(kinds: Tensor) -> list[int]:
+    """Finds where runs of the tokens of videos begin."""
+    is_video = torch.nn.functional.pad(kinds == 2, (1, 0))
+    return (is_video[1:] & ~is_video[:-1]).nonzero().flatten().tolist()  # type: ignore[no-any-return]
