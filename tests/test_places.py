@@ -36,7 +36,7 @@ PLACES_OF_EXTRAS = {
         "align.evaluation.suites.questions.modality",
         "align.methods.rrpo.augmentation.sources",
         "align.methods.rrpo.augmentation.command",
-        "align.methods.rrpo.spans",
+        "align.models.videos",
         "align.models.samplers.input_images",
     },
     "deconfound": {

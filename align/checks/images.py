@@ -5,13 +5,13 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from align.checks.counts import name_rows
 from align.checks.finding import Finding
-from align.data.media.images import SHOWN_WITH, ImageLike, image_size
+from align.data.media.images import SHOWN_WITH, VIDEO, ImageLike, image_size
 from align.data.questions.multiple_choice import Question
 from align.data.stored_items import MadeRows
 from align.models.model_files import ModelFiles
@@ -23,6 +23,7 @@ MAX_RATIO = 200  # of the sides of an image; transformers stops at more (Qwen2-V
 QWEN_SIDES = {"patch_size": 14, "merge_size": 2}
 QWEN_PIXELS = {"shortest_edge": 56 * 56, "longest_edge": 28 * 28 * 1280}
 
+Rows = Sequence[dict[str, Any]]
 CountTokens = Callable[[int, int], int]  # of the width and height of an image in pixels
 
 
@@ -83,10 +84,8 @@ def _qwen_sizes(settings: dict[str, Any]) -> _QwenSizes:
 
 
 def _ask_processor(folder: Path) -> CountTokens:
-    from transformers import AutoProcessor
-
     try:
-        processor = AutoProcessor.from_pretrained(str(folder))
+        processor = _processor(folder)
         processor._get_num_multimodal_tokens(image_sizes=[(56, 56)])
     except Exception as error:  # processors of any family, also those of other people
         raise ValueError(f"its processor does not tell ({type(error).__name__}: {error})") from error
@@ -111,10 +110,11 @@ class ImageCheck(NamedTuple):
     tokens: list[int | None] | None = None  # of each row's images; None: no images, or it cannot be told
 
 
-def check_images(recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> ImageCheck:
+def check_images(recipe: Recipe, rows: Rows) -> ImageCheck:
     """Finds out whether the model can see the images of the rows, and how many tokens they take."""
     if isinstance(rows, MadeRows):
         return ImageCheck([])
+    rows, findings = as_read(recipe, rows)
     num_shown = sum(bool(row.get("images")) for row in rows)
     if not num_shown:
         return ImageCheck([])
@@ -128,8 +128,44 @@ def check_images(recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> ImageChec
         count = token_counter(model.folder)
     except ValueError as error:
         text = f"The tokens that an image takes are unknown: {error}. Leave room in the window."
-        return ImageCheck([Finding("warning", "images", text)])
-    return _count_tokens(rows, count)
+        return ImageCheck([*findings, Finding("warning", "images", text)])
+    known: dict[str, tuple[int, int]] = {}
+    of_videos = cache(partial(_video_tokens, model.folder))
+
+    def count_one(item: Any) -> int:
+        return int(1 + of_videos().count(item)) if hasattr(item, "metadata") else count(*_size(item, known))
+
+    found = _count_tokens(rows, count_one)
+    return found._replace(findings=findings + found.findings)
+
+
+def as_read(recipe: Recipe, rows: Rows) -> tuple[Rows, list[Finding]]:
+    """Puts a `Video` in place of frames where the model reads them as one, and says what it reads."""
+    model, settings = ModelFiles.of(recipe), recipe.settings
+    if isinstance(rows, MadeRows) or model.folder is None or not any(row.get(VIDEO) for row in rows):
+        return rows, []
+    from align.models.videos import as_video, why_no_video
+
+    why = why_no_video(_processor(model.folder), model.name)
+    if getattr(settings, "tools", None) or (recipe.uses_vllm and settings.vllm_mode == "server"):
+        why = why or "TRL hands images only to its vLLM server and beside tools, so that a video is read as images."
+    if not why:
+        return [as_video(row) for row in rows], []
+    if getattr(recipe.dataset, "video_as", "auto") == "video":
+        return rows, [Finding("error", "images", f"{why} Set `dataset.video_as: images`.")]
+    return rows, [Finding("ok", "images", why)]
+
+
+def _video_tokens(folder: Path) -> Any:
+    from align.models.videos import ImageTokens
+
+    return ImageTokens(_processor(folder))
+
+
+def _processor(folder: Path) -> Any:
+    from transformers import AutoProcessor
+
+    return AutoProcessor.from_pretrained(str(folder))
 
 
 def check_letters(questions: Sequence[Question]) -> list[Finding]:
@@ -187,18 +223,17 @@ def _can_see(config: Mapping[str, Any]) -> bool:
     return any(config.get(name) is not None for name in names)
 
 
-def _count_tokens(rows: Sequence[Mapping[str, Any]], count: CountTokens) -> ImageCheck:
+def _count_tokens(rows: Rows, count: Callable[[Any], int]) -> ImageCheck:
     tokens: list[int | None] = [None if row.get("images") else 0 for row in rows]
     refused: list[tuple[str, str]] = []
     left, sizes = AUDITED, list[int]()
-    known: dict[str, tuple[int, int]] = {}
     for i in sorted(range(len(rows)), key=lambda i: -len(rows[i]["images"])):
         images = rows[i]["images"]
         if not images or len(images) > left:
             continue
         left -= len(images)
         try:
-            taken = [count(*size) for size in (_size(image, known) for image in images)]
+            taken = [count(image) for image in images]
         except ValueError as error:
             refused.append((str(rows[i]["id"]), str(error)))
             continue

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from jinja2 import TemplateError
 
 from align.checks.finding import Finding
-from align.checks.images import check_images
+from align.checks.images import as_read, check_images
 from align.checks.vllm_server import served_window, uses_server
 from align.data.conversations import put_images_in
 from align.data.loading import Item
@@ -32,6 +32,7 @@ def check_lengths(
             f"The tokenizer of {recipe.model.model_name_or_path!r} is not on this machine; prompt lengths are unknown."
         )
         return [Finding("warning", "lengths", text)]
+    rows = as_read(recipe, rows)[0]
     if findings := _lacks_template(recipe, tokenizer, rows):
         return findings
     taken = [found or 0 for found in image_tokens] if image_tokens else [0] * len(rows)
@@ -171,6 +172,7 @@ def leave_out_long(
     budget = window - int(recipe.settings.max_completion_length)
     rows = to_rows(items)
     taken = [found or 0 for found in check_images(recipe, rows).tokens or [0] * len(rows)]
+    rows = as_read(recipe, rows)[0]
     order, over = longest_first(rows, taken), dict[int, int]()
     for start in range(0, len(order), AUDITED):
         places = order[start : start + AUDITED]

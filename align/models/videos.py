@@ -3,8 +3,8 @@
 import copy
 import functools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from align.data.conversations import count_places
-from align.data.media.images import VIDEO, ImageLike, open_image
+from align.data.media.images import VIDEO, ImageLike, image_size, open_image
 from align.data.media.video import VideoMetadata
 from align.errors import DataError
 
-PLACE = {"type": "video"}
+MIXED = (
+    "{what} has rows with videos and rows with images. With ZeRO-3 or FSDP every process must run the vision tower as "
+    "often as the others. Set `video_as: images`, or train on one kind."
+)
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def shown(images: Sequence[ImageLike], video: VideoMetadata | None, processing: 
 
 def places(items: Iterable[Any]) -> list[dict[str, Any]]:
     """Makes the parts of a message that stand for images and videos."""
-    return [PLACE if isinstance(each, Video) else {"type": "image"} for each in items]
+    return [{"type": "video" if isinstance(each, Video) else "image"} for each in items]
 
 
 def opened(items: Iterable[Any]) -> list[Any]:
@@ -77,7 +80,7 @@ def engine_media(items: Iterable[Any]) -> dict[str, Any]:
 
 def video_of(row: Mapping[str, Any]) -> VideoMetadata | None:
     """Returns what a row of a trainer says of the video of which its images are the frames."""
-    return None if row.get(VIDEO) is None else VideoMetadata(**row[VIDEO])
+    return VideoMetadata.of(row[VIDEO]) if row.get(VIDEO) else None
 
 
 def as_video(row: dict[str, Any]) -> dict[str, Any]:
@@ -96,24 +99,26 @@ def as_frames(row: dict[str, Any]) -> dict[str, Any]:
 
 def one_place(prompt: Any) -> Any:
     """Leaves the first of the places for frames, which stand together in front."""
-    if not count_places(prompt):
+    if count_places(prompt) < 2:
         return prompt
-    first = True
-    messages = []
-    for message in prompt:
-        kept = []
-        for part in message["content"] if isinstance(message["content"], list) else ():
-            if part["type"] != "image" or first:
-                kept.append(part)
-                first = first and part["type"] != "image"
-        messages.append(message | {"content": kept or message["content"]})
-    return messages
+    first = iter([True])
+    return [
+        message | {"content": [part for part in message["content"] if part["type"] != "image" or next(first, False)]}
+        if isinstance(message.get("content"), list)
+        else message
+        for message in prompt
+    ]
 
 
 class _ReadsVideos:
     """Takes a `Video` where an image may stand: in a message, and among the images of a prompt."""
 
     _as_images = False
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        plain: Any = object.__new__(type(self).__mro__[2])  # the class itself was made here, and has no name elsewhere
+        vars(plain).update(vars(self))
+        return functools.partial(video_reading, as_images=self._as_images), (plain,)
 
     def apply_chat_template(self, conversation: Any, *args: Any, **how: Any) -> Any:
         is_batch = bool(conversation) and isinstance(conversation[0], list | tuple)
@@ -137,10 +142,9 @@ class _ReadsVideos:
 
 
 def video_reading(processor: Any, *, as_images: bool = False) -> Any:
-    """Copies a processor for one that takes a `Video` where an image may stand; another stays as it is.
+    """Copies a processor for one that takes a `Video` where an image may stand; one without a path stays as it is.
 
-    With `as_images` what it is called for comes under the names of images, which TRL hands on; `read_renamed` gives
-    them their own back. Conversations that it tokenises keep the names.
+    With `as_images` a call, not a conversation, gives the names of images, which TRL hands on; see `read_renamed`.
     """
     if not reads_videos(processor) or isinstance(processor, _ReadsVideos):
         return processor
@@ -167,14 +171,41 @@ def _part(part: Any, videos: list[Video]) -> Any:
     if not isinstance(part, Mapping) or not isinstance(video := part.get("image"), Video):
         return part
     videos.append(video)
-    return PLACE | {"video": video.array()}
+    return {"type": "video", "video": video.array()}
+
+
+class ImageTokens:
+    """Counts the tokens that a processor makes of an image or video: a blank one of each size is processed once."""
+
+    def __init__(self, processor: Any) -> None:
+        self.processor = processor
+        self._counts: dict[Any, int] = {}
+
+    def count(self, image: Any) -> int:
+        """Returns by how many tokens a prompt grows when its placeholder becomes this image or video."""
+        video = image if isinstance(image, Video) else None
+        size = image_size(video.frames[0] if video else image)
+        key = (size, video and video.metadata)
+        if key not in self._counts:
+            self._counts[key] = self._count(size, video)
+        return self._counts[key]
+
+    def _count(self, size: tuple[int, int], video: Video | None) -> int:
+        from PIL import Image
+
+        image: Any = Image.new("RGB", size)
+        blank = [[image if video is None else replace(video, frames=(image,) * len(video.frames))]]
+        messages = [{"role": "user", "content": [{"type": "image", "image": blank[0][0]}]}]
+        processor = video_reading(self.processor)
+        text = processor.apply_chat_template(messages, tokenize=False)
+        with_image = processor(text=[text], images=blank, add_special_tokens=False)["input_ids"][0]
+        return len(with_image) - len(self.processor.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def as_images(batch: Any, is_video: Sequence[bool]) -> Any:
     """Renames the fields of videos to those of images, the items in their order, as TRL splits them by row.
 
-    What says how long a patch of a video lasts, `second_per_grid_ts`, goes into the types of its tokens: as the bits
-    of a 32-bit float, of which no positive one is 1 or 2.
+    `second_per_grid_ts` goes into the types of tokens: as the bits of a 32-bit float, which are far above 2.
     """
     video_grid = batch.pop("video_grid_thw")
     if (seconds := batch.pop("second_per_grid_ts", None)) is not None:
@@ -182,28 +213,23 @@ def as_images(batch: Any, is_video: Sequence[bool]) -> Any:
         bits = torch.as_tensor(seconds, dtype=torch.float32).view(torch.int32).to(types.dtype)
         tokens = (types == 2).sum() * video_grid.prod(-1) // video_grid.prod(-1).sum()
         types[types == 2] = bits.repeat_interleave(tokens)
-    pixels = {True: _by_item(batch.pop("pixel_values_videos"), video_grid)}
-    grids = {True: iter(video_grid)}
+    given = {True: (batch.pop("pixel_values_videos"), video_grid)}
     if "pixel_values" in batch:
-        pixels[False] = _by_item(batch["pixel_values"], batch["image_grid_thw"])
-        grids[False] = iter(batch["image_grid_thw"])
-    batch["pixel_values"] = torch.cat([next(pixels[each]) for each in is_video])
-    batch["image_grid_thw"] = torch.stack([next(grids[each]) for each in is_video])
+        given[False] = batch["pixel_values"], batch["image_grid_thw"]
+    items = {
+        kind: zip(torch.split(pixels, grid.prod(-1).tolist()), grid, strict=True)
+        for kind, (pixels, grid) in given.items()
+    }
+    pixels, grids = zip(*(next(items[each]) for each in is_video), strict=True)
+    batch["pixel_values"], batch["image_grid_thw"] = torch.cat(pixels), torch.stack(grids)
     return batch
-
-
-def _by_item(pixels: Tensor, grid: Tensor) -> Iterator[Tensor]:
-    return iter(torch.split(pixels, grid.prod(-1).tolist()))
 
 
 def read_renamed(model: nn.Module) -> None:
     """Has a model read what `as_images` renamed, by a hook on the part that tells positions."""
     bodies = [module for module in model.modules() if hasattr(type(module), "get_rope_index")]
     if not bodies:
-        raise DataError(
-            f"{type(model).__name__} tells no positions of videos, so its rows cannot be read as such. Set "
-            "`video_as: images`."
-        )
+        raise DataError(f"{type(model).__name__} tells no positions of videos. Set `video_as: images`.")
     for body in bodies:
         body.register_forward_pre_hook(_rename, with_kwargs=True)
 
@@ -228,10 +254,9 @@ def _rename(module: nn.Module, args: Any, given: dict[str, Any]) -> tuple[Any, d
 
 
 def place_in_time(model: nn.Module) -> None:
-    """Gives the tokens of videos the positions that Qwen-VL was trained with, which vLLM gives too.
+    """Gives the tokens of videos the positions that vLLM gives them; where each frame stands apart they are right.
 
-    transformers 5.17 cuts the seconds between patches to whole ones (mended later, its pull request 48669), and lets
-    text behind a video begin before the video's last positions. Models that place each frame apart stay as they are.
+    transformers 5.17 cuts seconds between patches to whole ones, and begins text before a video's last positions.
     """
     for body in model.modules():
         if hasattr(type(body), "get_rope_index") and not hasattr(body.get_rope_index, "__wrapped__"):

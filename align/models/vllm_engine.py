@@ -206,11 +206,18 @@ def placeholder_ids(
 
 @contextmanager
 def asked_with(engine: VLLMGeneration, ids: list[list[int]]) -> Iterator[None]:
-    """Has TRL's engine asked with other tokens of the same prompts."""
-    generate = engine.generate
+    """Has TRL's engine asked with other tokens of the same prompts, and shown videos among their images as such."""
+    from align.models.videos import engine_media
+
+    generate, read = engine.generate, engine.llm.generate
 
     def ask(**given: Any) -> Any:
         return generate(**given | {"prompts": ids})
 
-    with _replaced(engine, "generate", ask):
+    def show(prompts: list[Any], **given: Any) -> Any:
+        items = [row.get("multi_modal_data", {}).get("image", []) for row in prompts]
+        media = [engine_media(each if isinstance(each, list) else [each]) for each in items]
+        return read([row | found for row, found in zip(prompts, media, strict=True)], **given)
+
+    with _replaced(engine, "generate", ask), _replaced(engine.llm, "generate", show):
         yield

@@ -15,6 +15,7 @@ from transformers import AutoTokenizer, PreTrainedModel
 from align.console import say
 from align.data.training_data import TrainingData
 from align.errors import RewardError
+from align.models.videos import as_frames
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward, RewardSettings, short_name
 from align.secrets import mask
@@ -110,6 +111,7 @@ class GuardedRewards(Parent):
     ) -> torch.Tensor:
         num_rewards = len(self.reward_funcs)
         with self._audits_among_rewards():
+            inputs = [as_frames(row) for row in inputs]
             values = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         functions: list[Any] = [*self.reward_funcs, *self.reward_rules.audits]
         scores = {place: func.take_scores() for place, func in enumerate(functions) if isinstance(func, GuardedReward)}

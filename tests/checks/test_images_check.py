@@ -3,7 +3,9 @@ import subprocess
 import sys
 
 import pytest
+from clips import write_clip
 from pair_recipe import as_messages, fact_pairs, write_pair_recipe
+from trl.data_utils import prepare_multimodal_messages
 
 from align.checks.finding import Finding
 from align.checks.images import check_images, check_letters, token_counter
@@ -11,6 +13,7 @@ from align.checks.launch import Launch
 from align.checks.lengths import check_lengths
 from align.data import load_questions
 from align.methods import METHODS
+from align.models.videos import as_video, video_reading
 from align.recipe.recipe import load_recipe
 from align.services.prepared import prepare
 
@@ -72,7 +75,6 @@ def about(findings, name):
 def processed_length(folder, row):
     """Counts what the real processor makes of a row."""
     from transformers import AutoProcessor
-    from trl.data_utils import prepare_multimodal_messages
 
     processor = AutoProcessor.from_pretrained(folder)
     images = [Image.open(path) for path in row["images"]]
@@ -211,8 +213,10 @@ def test_videos_are_counted_by_their_frames(recipe, qwen, tmp_path):
 
     write_clip(tmp_path / "clip.mp4", 12, size=(64, 64))
     dataset = MESSAGES | {"num_frames": 5, "frames_dir": str(tmp_path / "frames")}
-    (finding,) = about(check(recipe(qwen, GOOD | {"video": "clip.mp4"}, dataset=dataset)), "images")
-    assert finding.numbers == {"prompts": 1, "max_images": 5, "mean": 20, "max": 20}  # 56 x 56 each, 2 x 2 tokens
+    for way, count, tokens in (("images", 5, 20), ("auto", 1, 12)):  # 56 x 56, 2 x 2 tokens, of two frames each
+        made = recipe(qwen, GOOD | {"video": "clip.mp4"}, dataset=dataset | {"video_as": way})
+        (finding,) = about(check(made), "images")
+        assert finding.numbers == {"prompts": 1, "max_images": count, "mean": tokens, "max": tokens}
 
 
 def shown_pairs(tmp_path):
@@ -278,3 +282,51 @@ def test_the_check_of_images_imports_no_torch(recipe, qwen):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n")[-2] == "['ok'] False"
+
+
+@pytest.fixture(scope="module")
+def qwen3(tmp_path_factory):
+    return save_family(tmp_path_factory.mktemp("qwen3"), "qwen3_vl")
+
+
+def video_questions(folder, recipe, model, **dataset):
+    write_clip(folder / "clip.mp4", 24, fps=4, size=(64, 32))
+    made = recipe(model, GOOD | {"video": "clip.mp4"}, GOOD | {"image": "wide.png"}, dataset=MESSAGES | dataset)
+    return made, load(made)
+
+
+@pytest.mark.parametrize("family", ["qwen", "qwen3"])
+def test_prompts_with_videos_have_the_lengths_of_the_processor(recipe, request, family, tmp_path):
+    from transformers import AutoProcessor
+
+    folder = request.getfixturevalue(family)
+    made, rows = video_questions(tmp_path, recipe, folder, num_frames=8, frames_dir=str(tmp_path / "frames"))
+    processor = video_reading(AutoProcessor.from_pretrained(folder))
+    row = as_video(rows[0])
+    messages = prepare_multimodal_messages(row["prompt"], images=row["images"])
+    text = processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    expected = len(processor(text=[text], images=[row["images"]])["input_ids"][0])
+    found = check_images(made, rows)
+    (length,) = about(check_lengths(made, rows, found.tokens), "lengths")
+    assert length.numbers["max"] == expected
+    as_images, same_rows = video_questions(
+        tmp_path, recipe, folder, num_frames=8, frames_dir=str(tmp_path / "frames"), video_as="images"
+    )
+    more = check_images(as_images, same_rows).tokens
+    if family == "qwen":
+        assert more[0] == 2 * found.tokens[0]
+    assert more[1] == found.tokens[1]
+
+
+def test_what_reads_a_video_as_images_is_said(recipe, qwen, idefics, tmp_path):
+    frames = {"num_frames": 3, "frames_dir": str(tmp_path / "frames")}
+    for how, level in (("auto", "ok"), ("video", "error")):
+        made, rows = video_questions(tmp_path, recipe, idefics, video_as=how, **frames)
+        (said,) = [each for each in about(check_images(made, rows).findings, "images") if "as images" in each.text]
+        assert said.level == level
+        assert "reads a video as images: its processor or its chat template has no path for one" in said.text
+        assert ("Set `dataset.video_as: images`." in said.text) == (how == "video")
+    made, rows = video_questions(tmp_path, recipe, idefics, video_as="images", **frames)
+    assert not [each for each in check_images(made, rows).findings if "as images" in each.text]
+    made, rows = video_questions(tmp_path, recipe, qwen, **frames)
+    assert not [each for each in check_images(made, rows).findings if "as images" in each.text]

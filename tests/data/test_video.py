@@ -58,7 +58,7 @@ def test_a_frame_that_is_shown_for_long_is_taken_for_each_of_its_times(tmp_path)
     assert taken(video, tmp_path / "few", num_frames=4) == [6, 6, 6, 7]
     assert taken(video, tmp_path / "all", num_frames=8) == list(range(8))
     assert len(list((tmp_path / "few").glob("*.jpg"))) == 2  # one picture, listed three times
-    count, rate, places = VideoMetadata.kept_in(tmp_path / "few" / TIMES)
+    count, rate, places = VideoMetadata.of(json.loads((tmp_path / "few" / TIMES).read_text()))
     assert (count, [round(place / rate, 1) for place in places]) == (8, [0.0, 0.0, 0.0, 1.0])  # seconds, not numbers
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import trl
+from tiny import tiny_vl_model_and_processor
 from trl import DPOTrainer, GRPOTrainer, RewardTrainer, RLOOTrainer, SFTTrainer
 from trl.data_utils import prepare_multimodal_messages
 from trl.generation.vllm_client import VLLMClient
@@ -293,6 +294,37 @@ def test_a_prompt_without_images_is_told_apart_by_none():
     assert source_of(GRPOTrainer._generate).rstrip().endswith("extra_fields, images, tool_images"), (
         f"TRL {trl.__version__} returns other things from GRPOTrainer._generate; read generate_with_images again."
     )
+
+
+def test_a_video_goes_where_an_image_goes():
+    """What `VideoRows` and `VideoPreferenceCollator` need: one item of a row, which the processor alone looks into."""
+    scored, generated = (
+        source_of(each) for each in (GRPOTrainer._generate_and_score_completions, VLLMGeneration.generate)
+    )
+    for text in (
+        'images = [example.get("images") for example in inputs]',
+        "self.processing_class(images=images, text=prompts_text, padding=True",
+        "num_images = [len(img_list) if img_list else 0 for img_list in images]",
+        'self._logs["images"].extend(gather_object(images))',
+    ):
+        assert text in scored, f"TRL {trl.__version__} reads images otherwise; read VideoRows again."
+    assert 'row["multi_modal_data"] = {"image": img_list if len(img_list) > 1 else img_list[0]}' in generated
+    assert "self.llm.generate(vllm_prompts, sampling_params=sampling_params" in generated
+    assert 'generation_kwargs["suppress_tokens"] = [model.config.image_token_id]' in source_of(GRPOTrainer)
+    assert "rows_per_image = image_grid_thw.prod(dim=-1)" in source_of(GRPOTrainer._get_per_token_logps_and_entropies)
+    assert "images=images,\n            text=prompts," in source_of(DataCollatorForVisionPreference.torch_call)
+
+
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])
+def test_the_part_of_a_model_that_places_videos_is_given_all_by_name(family):
+    """What the hook of `read_renamed` and `place_in_time` need."""
+    model, _ = tiny_vl_model_and_processor(family=family)
+    (body,) = [module for module in model.modules() if hasattr(type(module), "get_rope_index")]
+    assert {"pixel_values", "pixel_values_videos", "image_grid_thw", "video_grid_thw", "mm_token_type_ids"} <= set(
+        inspect.signature(body.forward).parameters
+    )
+    assert "self.get_rope_index(" in inspect.getsource(type(body))
+    assert "self.model.get_rope_index(" in inspect.getsource(type(model))  # before generation
 
 
 def test_an_engine_is_asked_once_for_prompts_without_tools():

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from align.data.conversations import count_places, show_places
 from align.errors import UserError
@@ -14,8 +14,6 @@ from rewards.extras import missing
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
-
-    from align.data.media.video import VideoMetadata
 
 # A path, what `datasets` makes of an undecoded image ({"bytes": ..., "path": ...}), or a PIL image.
 ImageLike = Any
@@ -63,15 +61,7 @@ def image_digest(image: ImageLike) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-class _Shows(Protocol):
-    @property
-    def images(self) -> tuple[ImageLike, ...]: ...
-
-    @property
-    def video(self) -> "VideoMetadata | None": ...
-
-
-def add_images(rows: Sequence[dict[str, Any]], items: Sequence[_Shows]) -> list[dict[str, Any]]:
+def add_images(rows: Sequence[dict[str, Any]], items: Sequence[Any]) -> list[dict[str, Any]]:
     """Adds the column `images` to rows if any of their items has some, in one form, as a column of a table needs.
 
     Where images are the frames of a video, `video_metadata` says which; a column of all rows if it is one of any.

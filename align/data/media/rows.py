@@ -129,7 +129,7 @@ class MediaReader:
         return self._of_frames(read, len(frames), picked)
 
     def _of_frames(self, frames: Sequence[ImageLike], total: int, picked: Sequence[int]) -> Shown:
-        """Makes a video of frames that were given one by one, which nothing says the rate of."""
+        """Makes a video of frames that were given one by one."""
         sizes = {image_size(frame) for frame in frames} if self.settings.video_as != "images" else set()
         if len(sizes) > 1:
             remedy = "Give them one size, or set `video_as: images`."
@@ -237,7 +237,7 @@ class MediaReader:
             return [*names, TIMES]
 
         *frames, times = self.store.get(key, make)
-        return Shown(tuple(frames), VideoMetadata.kept_in(times))
+        return Shown(tuple(frames), VideoMetadata.of(json.loads(Path(times).read_text())))
 
     def _locate(self, path: str | Path, column: str, kind: str) -> Path:
         if "://" in str(path) or str(path).startswith("data:"):

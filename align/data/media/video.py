@@ -36,10 +36,9 @@ class VideoMetadata(NamedTuple):
     frames_indices: tuple[int, ...]  # T of them
 
     @classmethod
-    def kept_in(cls, file: str) -> "VideoMetadata":
-        """Reads what `write_frames` wrote."""
-        kept = json.loads(Path(file).read_text())
-        return cls(**kept | {"frames_indices": tuple(kept["frames_indices"])})
+    def of(cls, facts: dict[str, Any]) -> "VideoMetadata":
+        """Makes it of what `_asdict` wrote, into a file or a table."""
+        return cls(**facts | {"frames_indices": tuple(facts["frames_indices"])})
 
 
 class _Times(NamedTuple):

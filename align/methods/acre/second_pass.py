@@ -13,8 +13,9 @@ from trl import GRPOTrainer
 
 from align.console import say
 from align.methods.acre.config import ACREConfig
-from align.methods.rollouts.asked_rows import EarlierPasses, generate_with_images
+from align.methods.rollouts.asked_rows import EarlierPasses, VideoRows, generate_with_images
 from align.methods.rollouts.zero_advantage import SkipZeroAdvantage
+from align.models.videos import as_frames
 from align.models.vllm_engine import vllm_rollouts
 from align.training.as_in_trl import old_names_hidden, with_args
 from align.training.guarded_rewards import GuardedRewards, RewardRules
@@ -29,7 +30,7 @@ class Twice(NamedTuple):
     table: list[dict[str, Any]]  # per row what the completions table shows
 
 
-class SecondPassTrainer(GuardedRewards, SkipZeroAdvantage, GRPOTrainer):
+class SecondPassTrainer(GuardedRewards, SkipZeroAdvantage, VideoRows, GRPOTrainer):
     """GRPO with a second answer from the same trace; subclasses say what is asked, and how it is answered.
 
     Beside `SkipZeroAdvantage`, only `_calculate_rewards` differs from `GRPOTrainer`: before the reward functions are
@@ -114,6 +115,7 @@ class SecondPassTrainer(GuardedRewards, SkipZeroAdvantage, GRPOTrainer):
     def _calculate_rewards(
         self, inputs: list[dict[str, Any]], prompts: list[Any], completions: list[Any], completion_ids_list: list[Any]
     ) -> torch.Tensor:
+        inputs = [as_frames(row) for row in inputs]
         twice = self._answer_twice(inputs, completions, completion_ids_list)
         for name, values in twice.metrics.items():
             self._pending_metrics[name].extend(values)

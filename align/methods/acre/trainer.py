@@ -18,6 +18,7 @@ from align.models.second_pass.answer_place import AnswerPlace, answer_place, ret
 from align.models.second_pass.forward import SecondPassRow, score_letters
 from align.models.second_pass.image_memo import is_sharded
 from align.models.second_pass.vllm import second_answers
+from align.models.videos import shown, video_of
 from align.training.guarded_rewards import RewardRules
 from rewards.reading.options import can_shuffle, draw_permutation, parse_choice, permute, to_content
 from rewards.reading.responses import Response, completion_text, is_taken_apart, parse_response
@@ -133,7 +134,7 @@ class ACRETrainer(SecondPassTrainer):
         questions: list[SecondPassRow] = []
         prompts: dict[Any, SecondPassRow] = {}
         for i, (given, row) in enumerate(zip(inputs, answered, strict=True)):
-            pictures = [image_digest(image) for image in self._images(given)] if row.permutations else []
+            pictures = [image_digest(image) for image in given.get("images") or ()] if row.permutations else []
             for permutation in row.permutations:
                 place = self._place(completion_ids_list[i], completion_text(completions[i]), responses[i], row)
                 key = (given["question"], *row.options, permutation, *pictures)
@@ -197,7 +198,8 @@ class ACRETrainer(SecondPassTrainer):
         return SecondPassRow(list(prompt_ids[0]), [], [], fields)
 
     def _images(self, given: dict[str, Any]) -> list[Any]:
-        return list(given.get("images") or [image for image in [given.get("image")] if image is not None])
+        images = given.get("images") or [image for image in [given.get("image")] if image is not None]
+        return shown(images, video_of(given) if self._reads_videos() else None, self.processing_class)
 
     def _dummy(self, inputs: list[dict[str, Any]]) -> SecondPassRow | None:
         """Makes what a rank with too little to ask reads: a row with images, if its batch has one."""

@@ -13,7 +13,7 @@ from align.data.training_data import TrainingData
 from align.methods.grpo.tools.guarded import Limits, guard_environment, guard_tools
 from align.methods.grpo.tools.named import named_by
 from align.methods.grpo.tools.rollouts import ToolRollouts
-from align.methods.rollouts.asked_rows import EarlierPasses, RowsTogether, generate_with_images
+from align.methods.rollouts.asked_rows import EarlierPasses, RowsTogether, VideoRows, generate_with_images
 from align.methods.rollouts.prompt_data import rows_together
 from align.methods.rollouts.zero_advantage import SkipZeroAdvantage
 from align.models.vllm_engine import vllm_rollouts
@@ -23,7 +23,7 @@ from align.training.guarded_rewards import GuardedRewards, RewardRules, Rewards,
 from align.training.model_card import Card, Rows
 
 
-class GuardedGRPOTrainer(GuardedRewards, SkipZeroAdvantage, RowsTogether, ToolRollouts, GRPOTrainer):
+class GuardedGRPOTrainer(GuardedRewards, SkipZeroAdvantage, RowsTogether, ToolRollouts, VideoRows, GRPOTrainer):
     """TRL's `GRPOTrainer` whose rewards and tools are counted, timed and guarded.
 
     With `RewardRules()`, valid rewards, no tools and `skip_without_advantage: off` the losses are those of

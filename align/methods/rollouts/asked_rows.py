@@ -12,7 +12,10 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from trl.data_utils import prepare_multimodal_messages
 from trl.trainer.utils import RepeatSampler
 
-from align.errors import UserError
+from align.data.media.images import VIDEO
+from align.errors import DataError, UserError
+from align.models.second_pass.image_memo import is_sharded
+from align.models.videos import MIXED, as_frames, as_video, place_in_time, read_renamed, reads_videos, video_reading
 from align.models.vllm_engine import asked_with, placeholder_ids
 
 if TYPE_CHECKING:
@@ -112,6 +115,41 @@ class EarlierPasses(TrainerCallback):
         if isinstance(order, RepeatSampler) and order.shuffle:
             for _ in range(int(state.epoch or 0)):
                 torch.randperm(order.num_samples, generator=order.generator)
+
+
+class VideoRows(Parent):
+    """Has a model with a path for videos read the frames of a row with `video_metadata` as one; TRL's rows differ."""
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        if VIDEO not in inputs[0] or not self._reads_videos():
+            return super()._generate_and_score_completions(inputs)  # type: ignore[no-any-return]
+        self._begin_videos()
+        model: Any = self.model
+        if self.accelerator.num_processes > 1 and is_sharded(model):
+            kinds = torch.tensor([[bool(row[VIDEO]) for row in inputs]], device=self.accelerator.device).float()
+            if any(0 < share < 1 for share in self.accelerator.gather(kinds).mean(-1).tolist()):
+                raise DataError(MIXED.format(what="A batch"))
+        output: dict[str, Any] = super()._generate_and_score_completions([as_video(row) for row in inputs])
+        images: Any = self._logs["images"]  # which a logger is to draw
+        frames = [as_frames({"images": each})["images"] for each in images]
+        images.clear()
+        images.extend(frames)
+        return output
+
+    def _reads_videos(self) -> bool:
+        is_server = self.use_vllm and self.vllm_mode == "server"  # is handed images only, as rows of tools are
+        return reads_videos(self.processing_class) and not is_server and not self.tools
+
+    def _begin_videos(self) -> None:
+        own: Any = self
+        if (reading := video_reading(self.processing_class, as_images=True)) is not self.processing_class:
+            self.processing_class = reading
+            for model in filter(None, (self.model, self.ref_model)):
+                place_in_time(model)
+                read_renamed(model)
+            if not own.use_vllm:  # as TRL keeps tokens of images from being sampled, which no image would fit
+                never = [*(own.generation_config.suppress_tokens or ()), reading.video_token_id]
+                own.generation_config.suppress_tokens = own.generation_kwargs["suppress_tokens"] = never
 
 
 def generate_with_images(

@@ -1,13 +1,13 @@
 """Preference pairs: read, validated row by row, and looked at for what they would teach."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
 from align.checks.counts import check_counts, name_rows
 from align.checks.finding import Finding, Level
-from align.checks.images import check_images
+from align.checks.images import as_read, check_images
 from align.checks.memory import Footprint
 from align.data.conversations import message_form
 from align.data.files import find_split
@@ -94,6 +94,8 @@ def check(recipe: Recipe, data: TrainingData[PreferencePair], rewards: Sequence[
     if images.findings and all(finding.level == "ok" for finding in images.findings):
         findings += try_rows(recipe, data.rows)
     taken = {row["id"]: found or 0 for row, found in zip(data.rows, images.tokens or (), strict=False)}
+    if as_read(recipe, data.rows)[0] is not data.rows:  # a video has one place in the text
+        pairs = [replace(pair, images=pair.images[:1]) if pair.video else pair for pair in pairs]
     tokens, problems = tokenize_here(recipe, audited(pairs), taken)
     findings += _check_missing(recipe, data.items, pairs, tokens)
     findings += word_equal([pair for pair, token in tokens if token.is_equal], len(data.items))

@@ -1,7 +1,7 @@
 """Marks of preference pairs, from character spans in raw rows to a 0/1 per response token; also beside images."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from trl.data_utils import apply_chat_template, prepare_multimodal_messages
 from trl.trainer.dpo_trainer import DataCollatorForPreference, DataCollatorForVisionPreference
 
 from align.data.conversations import count_places, show_places
-from align.data.media.images import image_size
+from align.data.media.images import VIDEO
 from align.data.media.rows import check_shown_prompt, listed_images
 from align.data.pairs.marks import MarkRule, Marks, TokenizedResponse, count_shared, decide_marks, marked_texts
 from align.data.pairs.preferences import PreferencePair, check_pair, pair_to_row
@@ -20,6 +20,7 @@ from align.data.problems import BadRow, row_error
 from align.data.template_settings import TEMPLATE_COLUMNS, template_settings
 from align.errors import DataError
 from align.methods.rrpo.config import RRPOConfig
+from align.models.videos import MIXED, ImageTokens, as_video, one_place, reads_videos, shown, video_of, video_reading
 from align.training.streams import StreamCount, usable_rows
 
 Row = Mapping[str, Any]
@@ -37,7 +38,7 @@ class Marker:
     def __call__(self, row: Row, index: int) -> dict[str, Any]:
         """Checks and marks one row; raises `DataError` if it breaks a rule or is rendered otherwise."""
         try:
-            pair = check_pair(row)
+            pair = replace(check_pair(row), video=video_of(row))
             columns = self._columns(pair)
             return columns | self._mark(pair, columns)
         except BadRow as bad:
@@ -193,30 +194,6 @@ def place_marks(completion_mask: Tensor, marks: Sequence[Sequence[int]]) -> Tens
     return span_mask
 
 
-class ImageTokens:
-    """Counts the tokens that a processor makes of an image: a blank one of each size is processed once."""
-
-    def __init__(self, processor: ProcessorMixin) -> None:
-        self.processor: Any = processor
-        self._counts: dict[tuple[int, int], int] = {}
-
-    def count(self, image: Any) -> int:
-        """Returns by how many tokens a prompt grows when its placeholder becomes this image."""
-        size = image_size(image)
-        if size not in self._counts:
-            self._counts[size] = self._count(size)
-        return self._counts[size]
-
-    def _count(self, size: tuple[int, int]) -> int:
-        from PIL import Image
-
-        messages = [{"role": "user", "content": [{"type": "image"}]}]
-        text = self.processor.apply_chat_template(messages, tokenize=False)
-        blank = [[Image.new("RGB", size)]]
-        with_image = self.processor(text=[text], images=blank, add_special_tokens=False)["input_ids"][0]
-        return len(with_image) - len(self.processor.tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
 TEXTS = ("prompt", *SIDES)
 
 
@@ -235,14 +212,20 @@ class VisionMarker(Marker):
 
     def _mark(self, pair: PreferencePair, columns: Mapping[str, Any]) -> dict[str, Any]:
         messages = {side: prepare_multimodal_messages(columns[side]) for side in SIDES}
-        messages["prompt"] = prepare_multimodal_messages(columns["prompt"], images=[None] * len(pair.images))
-        texts = apply_chat_template(messages, self.processing_class, **pair.template.get("chat_template_kwargs", {}))
+        items = self._items(pair)
+        asked = columns["prompt"] if len(items) == len(pair.images) else one_place(columns["prompt"])
+        messages["prompt"] = prepare_multimodal_messages(asked, images=items)
+        processor = video_reading(self.processing_class)
+        texts = apply_chat_template(messages, processor, **pair.template.get("chat_template_kwargs", {}))
         prompt = texts["prompt"]
         full = [prompt + texts[side] for side in SIDES]
         responses = self._tokenize_responses(pair, prompt, full, add_special_tokens=False, begin=len(prompt))
         num_prompt = 0 if self.rule.max_length is None else self._count_prompt(pair, prompt)
         marks = decide_marks(self.rule, pair.spans_from, *responses, prompt=num_prompt)
         return mask_columns(marks) | {"num_images": len(pair.images)}
+
+    def _items(self, pair: PreferencePair) -> list[Any]:
+        return shown(pair.images, pair.video, self.processing_class)
 
     def _check_texts(self, pair: PreferencePair) -> None:
         """Checks that images have a place in the prompt, and none in the responses."""
@@ -258,7 +241,7 @@ class VisionMarker(Marker):
 
     def _count_prompt(self, pair: PreferencePair, text: str) -> int:
         length = len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
-        for image in pair.images:
+        for image in self._items(pair):
             try:
                 length += self.image_tokens.count(image)
             except (OSError, ValueError) as error:
@@ -287,6 +270,8 @@ def _undecoded(feature: Any) -> Any:
 
 def check_all_have_images(dataset: Dataset, dataset_name: str) -> None:
     """Checks that every row makes the vision tower run: processes that share its weights would wait for each other."""
+    if VIDEO in dataset.column_names and len({video is None for video in dataset[VIDEO]}) > 1:
+        raise DataError(MIXED.format(what=f"The {dataset_name} dataset"))
     counts = dataset["num_images"]
     if 0 in counts and any(counts):
         raise DataError(
@@ -296,14 +281,29 @@ def check_all_have_images(dataset: Dataset, dataset_name: str) -> None:
 
 
 @dataclass
-class VisionSpanCollator(DataCollatorForVisionPreference):
+class VideoPreferenceCollator(DataCollatorForVisionPreference):
+    """TRL's collator of pairs with images, for which the frames of a video are one where the model can read it."""
+
+    def __post_init__(self) -> None:
+        self.processor = video_reading(self.processor)
+
+    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        """Collates rows, those of videos with the column `video_metadata`."""
+        if reads_videos(self.processor):
+            examples = [as_video(example) for example in examples]
+        kept = [{name: value for name, value in example.items() if name != VIDEO} for example in examples]
+        return super().torch_call(kept)  # type: ignore[no-any-return]
+
+
+@dataclass
+class VisionSpanCollator(VideoPreferenceCollator):
     """TRL's collator of pairs with images with `span_mask`, `(2B, T)`: 1 at marked tokens, the chosen ones first."""
 
     def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
         """Collates rows with the columns `chosen_span_mask` and `rejected_span_mask`."""
         marks = [(side, example[f"{side}_span_mask"]) for side in SIDES for example in examples]
         texts = [
-            {name: example[name] for name in (*TEXTS, *TEMPLATE_COLUMNS) if example.get(name)}
+            {name: example[name] for name in (*TEXTS, *TEMPLATE_COLUMNS, VIDEO) if example.get(name)}
             | {"images": list(listed_images(example))}
             for example in examples
         ]

@@ -14,6 +14,7 @@ from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer.dpo_trainer import DataCollatorForPreference, DataCollatorForVisionPreference
 from trl.trainer.utils import global_then_local_main_first, use_adapter
 
+from align.data.media.images import VIDEO
 from align.data.pairs.marks import MarkRule
 from align.data.pairs.preferences import PreferencePair
 from align.data.training_data import TrainingData
@@ -27,6 +28,7 @@ from align.methods.rrpo.spans import (
     ImageTokens,
     Marker,
     SpanCollator,
+    VideoPreferenceCollator,
     VisionMarker,
     VisionSpanCollator,
     check_all_have_images,
@@ -36,6 +38,7 @@ from align.methods.rrpo.spans import (
     mark_vision_dataset,
 )
 from align.models.shared_prefixes import begin_alike
+from align.models.videos import place_in_time
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
 from align.training.as_in_trl import Preparation, gather_rows, old_names_hidden, with_args
@@ -91,6 +94,13 @@ class RRPOTrainer(DPOTrainer):
         super().__init__(*args, **kwargs)
         self.add_callback(TokenCount(self))
         self.add_callback(WholeHead())
+        self._set_signature_columns_if_needed()
+        columns: Any = self._signature_columns
+        if type(self.data_collator) is DataCollatorForVisionPreference:
+            self.data_collator = VideoPreferenceCollator(**vars(self.data_collator))
+            columns += [VIDEO]
+            for own in filter(None, (self.model, self.ref_model)):
+                place_in_time(own)
         if self.args.is_dpo:
             check_fused_head(self.model, "Set `kl_coef` above 0: RRPO then reads them itself.")
             self.train_dataset = endless(self.train_dataset, self.args)
@@ -100,8 +110,6 @@ class RRPOTrainer(DPOTrainer):
             self.eval_dataset = self._prepare_vision(self.eval_dataset, "eval")
         self.train_dataset = endless(self.train_dataset, self.args)
         self.add_callback(self._streams)
-        self._set_signature_columns_if_needed()
-        columns: Any = self._signature_columns
         columns += ["chosen_span_mask", "rejected_span_mask"]
         self.data_collator = self._span_collator()
         base = self.model.get_base_model() if is_peft_model(self.model) else self.model  # type: ignore[operator]
@@ -112,7 +120,7 @@ class RRPOTrainer(DPOTrainer):
 
     def _span_collator(self) -> SpanCollator | VisionSpanCollator:
         """Refuses what RRPO cannot train on, and returns TRL's collator with the spans added."""
-        if type(self.data_collator) is DataCollatorForVisionPreference:
+        if type(self.data_collator) is VideoPreferenceCollator:
             return VisionSpanCollator(**vars(self.data_collator))
         if type(self.data_collator) is not DataCollatorForPreference:
             name = type(self.data_collator).__name__

@@ -9,9 +9,11 @@ from scenes import square
 from test_acre_images import SETTINGS, TEMPLATE, Answered, make_rows
 from tiny import tiny_vl_model_and_processor
 
+from align.data.media.video import VideoMetadata
 from align.experimental.canary.trainer import Canary, CanaryACREConfig
 from align.methods.acre.trainer import ACRETrainer
 from align.methods.rollouts.asked_rows import engine_ids
+from align.models.videos import Video, reads_videos
 from align.models.vllm_engine import asked_with
 from align.recipe.reward_settings import CANARY
 from rewards import AnswerConsistency
@@ -96,4 +98,9 @@ def test_two_steps_with_rollouts_of_an_engine_that_sees_the_images(trainer):
     trainer._last_loaded_step = -1  # as after an optimizer step
     for colour in ("red", "blue"):
         engine, policy = engine_and_policy(trainer, square(colour))
+        assert engine == pytest.approx(policy, abs=1e-3)
+    if reads_videos(trainer.processing_class):
+        trainer._begin_videos()
+        frames = tuple(square(colour) for colour in ("red", "blue", "green"))
+        engine, policy = engine_and_policy(trainer, Video(frames, VideoMetadata(12, 3.0, (2, 6, 10))))
         assert engine == pytest.approx(policy, abs=1e-3)
