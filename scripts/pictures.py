@@ -1,6 +1,6 @@
 """Takes the pictures of the first page: the top of a report, light and dark, in a browser without a window.
 
-    bash scripts/quickstart.sh && python -m scripts.pictures outputs/quickstart/report.html
+bash scripts/quickstart.sh && python -m scripts.pictures outputs/quickstart/report.html
 """
 
 import subprocess
