@@ -1,12 +1,16 @@
+import itertools
 import json
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
+from safetensors.torch import load_file, save_file
 from some_recipes import PROMPTS
 from tiny import tiny_reward_model, tiny_tokenizer
 
 from align.cli.app import app
+from align.data.pairs.candidates import load_candidates
 from align.errors import RunFolderError
 from align.evaluation.record import read_record, write_record
 
@@ -181,9 +185,16 @@ def test_settings_of_a_reward_and_what_counts_as_right(models, data, tmp_path):
         (["--rewards", "length", "--reward_kwargs", "{lenght: {}}"], "must name one of length, got 'lenght'"),
         ([], "Prompts are measured by rewards, and there is no recipe beside the model. Name some"),
         (["--rewards", "number_accuracy", "--num_samples", "2"], "Give a `temperature`"),
+        (
+            ["--rewards", "number_accuracy", "--samples_out", "c.jsonl"],
+            "`--samples_out` with one sample of each prompt leaves",
+        ),
+        (["--rewards", "length", "--samples_out", "c.json"], "must name a new .jsonl file, got c.json."),
+        (["--rewards", "length", "--samples_out", "{data}"], "prompts.jsonl that exists."),
     ],
 )
 def test_what_cannot_be_done_is_said_before_anything_is_generated(words, message, models, data, tmp_path, capsys):
+    words = [str(data) if word == "{data}" else word for word in words]
     assert run("--model", models / "practised", "--data", data, "--out", tmp_path / "out", *words) == 1
     error = capsys.readouterr().err
     assert message in error
@@ -208,6 +219,56 @@ def test_a_reward_that_hangs_on_one_prompt_costs_its_value(models, data, tmp_pat
     assert record["about"]["rewards"][0]["invalid"] == {"practised": {"timeout": 1}}
     assert record["suites"]["hanging"]["practised"]["reward/hanging"]["n"] == 7
     assert "1 of 8 values of reward hanging are invalid (1 x timeout)" in capsys.readouterr().out
+
+
+def test_samples_become_candidates_whose_best_of_n_is_what_a_model_chooses(models, data, tmp_path, capsys):
+    against = tmp_path / "against"  # the same model, turned round: it likes best what is worst
+    shutil.copytree(models / "scalar", against)
+    weights = load_file(against / "model.safetensors")
+    save_file(weights | {"score.weight": -weights["score.weight"]}, against / "model.safetensors", {"format": "pt"})
+    out, file = tmp_path / "out", tmp_path / "candidates.jsonl"
+    words = ["prompts", "--model", models / "practised", "--data", data, "--out", out, "--samples_out", file]
+    words += ["--rewards", models / "scalar", *SAMPLED]
+    assert run(*words) == 0
+    assert f"The samples of 8 prompts are in {file}. `align eval reward-model" in capsys.readouterr().out
+    items = pd.read_parquet(out / "items.parquet")
+    samples, _ = load_candidates(file)
+    assert [row.responses for row in samples] == [tuple(each) for _, each in items.groupby("id").completion]
+    quality = np.array([row.quality for row in samples])
+    assert quality.ravel() == pytest.approx(items["reward/scalar"])
+    assert quality.std(axis=1).min() > 0
+
+    chosen = tmp_path / "chosen"
+    choosing = ["reward-model", "--reward_model", models / "scalar", "--baseline", against, "--best_of_n", file]
+    assert run(*choosing, "--out", chosen) == 0
+    record = record_in(chosen)
+    pairs = [*itertools.combinations(range(4), 2)]
+    for name, best in (("scalar", np.max), ("against", np.min)):
+        curve = [record[name]["summary"][f"best_of_{n}"][0] for n in (1, 2, 4)]
+        of_two = np.mean([best(quality[:, pair], axis=1) for pair in pairs])
+        assert curve == pytest.approx([quality.mean(), of_two, best(quality, axis=1).mean()], abs=1e-5)
+        assert all(record[name]["summary"][f"best_of_{n}"][3] == 8 for n in (1, 2, 4))
+
+    before = file.read_bytes()
+    file.unlink()  # as if the command had been stopped before its last step
+    assert run(*words) == 0
+    assert record_in(out)["about"]["models"][0]["cached_items"] == 8
+    assert file.read_bytes() == before
+    assert run(*words) == 0  # its own file is written again
+    assert run(*words[:-1], "9", "--out", tmp_path / "other") == 1
+    assert f"must name a new .jsonl file, got {file} that exists." in capsys.readouterr().err
+
+
+def test_a_prompt_with_a_response_of_no_value_has_no_quality(models, data, tmp_path, capsys):
+    rows = [json.loads(line) for line in data.read_text().splitlines()]
+    data.write_text("".join(json.dumps(row | {"answer": str(row["answer"] or "")}) + "\n" for row in rows))
+    words = ["--model", models / "practised", "--data", data, "--out", tmp_path / "out", *SAMPLED]
+    words += ["--rewards", "manipulation", "number_accuracy", "--samples_out", tmp_path / "c.jsonl"]
+    assert run(*words) == 0
+    assert "1 have a response without a value, and so no `quality`" in capsys.readouterr().out
+    qualities = [row.quality for row in load_candidates(tmp_path / "c.jsonl")[0]]
+    assert qualities[0] is None
+    assert all(len(quality) == 4 for quality in qualities[1:])
 
 
 def test_options_of_rewards_need_prompts(models, tmp_path, capsys):

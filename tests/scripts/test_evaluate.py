@@ -137,7 +137,9 @@ def test_a_quality_that_some_prompts_lack_is_told(script, models, candidates, tm
         file.write(json.dumps({"id": "z", "prompt": "q?", "responses": ["a", "b"]}) + "\n")
     words = ["--reward_model", models / "a", "--best_of_n", candidates, "--out", tmp_path / "out"]
     assert script.main([*map(str, words)]) == 0
-    assert "has no measured quality: 1 of 6 prompts have no `quality`." in capsys.readouterr().out
+    assert "is measured on 5 of 6 prompts: the others have no `quality`." in capsys.readouterr().out
+    record = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert [cell[3] for name, cell in record["a"]["summary"].items() if name.startswith("best_of_")] == [5, 5, 5]
 
 
 @pytest.mark.slow

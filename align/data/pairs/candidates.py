@@ -1,5 +1,6 @@
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ from align.data.files import RawRow, find_split
 from align.data.loading import Reading, Schema, load_rows, name_row
 from align.data.problems import BadRow, DataReport
 from align.data.rules import check_label
+from align.whole_files import write_whole
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,15 @@ def load_candidates(path: str | Path, **reading: Unpack[Reading]) -> tuple[list[
     file, reading["split"] = find_split(str(path), reading.get("split"))
     report = DataReport(file)
     return load_rows(report, partial(_check, file=file), Schema(("prompt", "responses")), **reading), report
+
+
+def save_candidates(file: Path, rows: Iterable[Candidates]) -> None:
+    """Writes prompts with their candidates as `load_candidates` reads them, without a `quality` that is not known."""
+    known = ({"id": row.id, "prompt": row.prompt, "responses": row.responses, "quality": row.quality} for row in rows)
+    lines = ({name: value for name, value in row.items() if value is not None} for row in known)
+    write_whole(
+        file, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), errors="backslashreplace"
+    )
 
 
 def _check(row: Mapping[str, Any], raw: RawRow, file: str) -> Candidates:

@@ -30,6 +30,12 @@ class ByRewards:
 class PromptOptions(ByRewards, Sampled, ByEngine, Media, OfPolicies):
     """What is taken where rewards measure answers to prompts."""
 
+    samples_out: str | None = option(
+        None,
+        "New .jsonl file for the samples of `--model`, for `--best_of_n` of a reward model; their quality is the "
+        "first reward of which more is better.",
+    )
+
 
 _MEANINGS = {
     "worst_group/": Meaning("Worst group", "pass@1 of the group with the lowest one, by reward", HIGH),

@@ -4,19 +4,22 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from align.data.pairs.candidates import Candidates, save_candidates
 from align.data.prompt_rows import PromptRow, load_prompts
 from align.data.questions.templates import PromptTemplate
 from align.data.unread import saying_unread
 from align.errors import UserError
 from align.evaluation.asked_models import check_images, open_policy
 from align.evaluation.asking import KeptAnswers, as_prompts, check_ks, complete_prompts
+from align.evaluation.divided.division import current
 from align.evaluation.engine import Beside, Evaluation, Found
 from align.evaluation.prompting import prompt_settings, say_made
-from align.evaluation.record import Record
+from align.evaluation.record import EVALUATION_FILE, Record
 from align.evaluation.record.record import About, Items, MeasuredReward, Profile, Warned
 from align.evaluation.results import VALUES, MeasuredSuites, arrange, number, pair_answers
 from align.evaluation.suites.prompts import PromptOptions
@@ -40,6 +43,16 @@ class PromptEvaluation(Evaluation):
     options: PromptOptions
     called: CalledRewards | None = None
 
+    def check(self) -> None:
+        """Refuses to write samples over a file that no such evaluation left."""
+        if (given := self.options.samples_out) is None:
+            return
+        file, is_again = Path(given), (Path(self.options.out) / EVALUATION_FILE).exists()
+        is_data = self.options.data is not None and file.resolve() == Path(self.options.data).resolve()
+        if file.suffix != ".jsonl" or is_data or (file.exists() and not is_again and current().is_main):
+            exists = " that exists" if file.exists() else ""
+            raise UserError(f"`--samples_out` must name a new .jsonl file, got {given}{exists}.")
+
     def load(self) -> None:
         """Finds the rewards, and reads the prompts."""
         self.path = self.data("prompts and what rewards read", "ask")
@@ -50,6 +63,11 @@ class PromptEvaluation(Evaluation):
         self.called = called = find_rewards(options, self.recipe, settings.response_format)
         self.rewards, self.tags = called.rewards, called.response_format
         self.decoded = self.decoding(settings.max_new_tokens)
+        if self.options.samples_out is not None and self.decoded.num_samples < 2:
+            raise UserError(
+                "`--samples_out` with one sample of each prompt leaves nothing to choose from. Give `--num_samples 8 "
+                "--temperature 1`."
+            )
         self.ks = check_ks(tuple(map(_whole, options.pass_at_k or ())), self.decoded.num_samples)
         self.prompts, self.report = saying_unread(
             load_prompts(self.path, media=self.media, columns=self.columns, template=self.template, **self.reading())
@@ -59,8 +77,13 @@ class PromptEvaluation(Evaluation):
         self.rewarded: dict[str, dict[str, Rewarded]] = {}
 
     def check_models(self, checkpoints: Mapping[str, Checkpoint], helpers: Mapping[str, Checkpoint]) -> None:
-        """Refuses models that do not see the images."""
+        """Refuses models that do not see the images, and candidates, which have none."""
         if with_images := next((row.id for row in self.prompts if row.images), None):
+            if self.options.samples_out is not None:
+                raise UserError(
+                    f"Prompt {with_images!r} has images, and candidates are texts. Leave `--samples_out` out, or such "
+                    "rows."
+                )
             check_images(f"Prompt {with_images!r}", checkpoints, self.media)
 
     def measure(self, name: str, checkpoint: Checkpoint, kept: KeptAnswers, beside: Beside) -> None:
@@ -78,6 +101,42 @@ class PromptEvaluation(Evaluation):
         """Ends the workers of the rewards."""
         if self.called is not None:
             self.called.close()
+
+    def save(self, out: Path, record: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Writes the samples of the model that is asked about, too."""
+        super().save(out, record, rows)
+        if self.options.samples_out is None:
+            return
+        try:
+            save_candidates(Path(self.options.samples_out), self.candidates())
+        except OSError as error:
+            raise UserError(
+                f"`--samples_out` {self.options.samples_out} cannot be written: {error}. Give the same command again "
+                "with another place; no answer is asked for twice."
+            ) from error
+
+    def candidates(self) -> list[Candidates]:
+        """Makes candidates of the samples; a prompt with a response of no value has no `quality`."""
+        name, completions = next(iter(self.completions.items()))
+        gold = next((each.name for each in self.rewards if each.better == HIGHER), None)
+        found = []
+        for i, (row, group) in enumerate(zip(self.prompts, completions, strict=True)):
+            values = None if gold is None else self.rewarded[name][gold].values[i]
+            quality = tuple(values.tolist()) if values is not None and np.isfinite(values).all() else None
+            found.append(Candidates(row.id, row.prompt, tuple(each.text for each in group), quality, row.row))
+        return found
+
+    def notes(self) -> list[str]:
+        """Says where the samples are, and of how many the quality is not known."""
+        if self.options.samples_out is None:
+            return []
+        found = self.candidates()
+        missing = sum(row.quality is None for row in found)
+        more = f"; {missing:,} have a response without a value, and so no `quality`" if missing else ""
+        return [
+            f"The samples of {len(found):,} prompts are in {self.options.samples_out}{more}. `align eval reward-model "
+            f"--best_of_n {self.options.samples_out}` chooses from them."
+        ]
 
     def record(self, run: Mapping[str, Any], helpers: Mapping[str, Checkpoint]) -> Found:
         """Arranges what the rewards say."""

@@ -143,7 +143,7 @@ class RewardModelEvaluation(Evaluation):
         return reward_record(self.measured, list(self.measured)[1:]), []
 
     def notes(self) -> list[str]:
-        """Says what was left out, what has no measured quality, and where phrases are."""
+        """Says what was left out, on how many prompts the best of n is measured, and where phrases are."""
         said = [
             f"{count:,} {'row is' if count == 1 else 'rows are'} left out: {rule}."
             for rule, count in self.left_out.items()
@@ -152,7 +152,8 @@ class RewardModelEvaluation(Evaluation):
         if 0 < missing < len(self.candidates):
             prompts = len(self.candidates)
             said.append(
-                f"What is chosen has no measured quality: {missing:,} of {prompts:,} prompts have no `quality`."
+                f"The best of n is measured on {prompts - missing:,} of {prompts:,} prompts: the others have no "
+                "`quality`."
             )
         said += [
             f"{name}: {told}"

@@ -1,5 +1,6 @@
 """Everything that is measured of a reward model, and of several on the same pairs."""
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -145,7 +146,7 @@ def evaluate_reward_model(
             for kind, excess in inserted.excess.items()
         }
         found.insertion = inserted.found
-    if choices is not None and all(row.quality is not None for row in candidates):
+    if choices is not None and any(row.quality is not None for row in candidates):
         quality, best = best_of_n_quality(candidates, choices)
         means, others = means | quality, others | best
     if scores is not None:
@@ -231,10 +232,12 @@ def shortcut_correlations(pairs: Sequence[BenchPair], margins: Values, *, seed: 
 def best_of_n_quality(
     rows: Sequence[Candidates], choices: Sequence[Choice]
 ) -> tuple[dict[str, ItemMean], dict[str, Estimate]]:
-    """Gives the mean true quality, all known, of what is chosen from n candidates, and of the best of the most."""
-    known, points = [list(row.quality or ()) for row in rows], curve_points(rows)
+    """Gives the mean true quality, where it is known, of what is chosen from n candidates, and of the best of most."""
+    points = curve_points(rows)
+    known = [row.quality for row in rows if row.quality is not None]
     bounds = min(map(min, known)), max(map(max, known))
-    chosen = np.array([choice.quality for choice in choices], dtype=float)  # (prompts, points)
+    unknown = [math.nan] * len(points)
+    chosen = np.array([choice.quality or unknown for choice in choices], dtype=float)  # (prompts, points)
     best = np.array([expected_best_of_n(each, each, points[-1]) for each in known])
     means = {f"best_of_{n}": ItemMean((chosen[:, k],), bounds=bounds) for k, n in enumerate(points)}
     return means, {f"best_of_{points[-1]}/oracle": mean_of_items(best, bounds)}
