@@ -10,7 +10,7 @@ from align.auditing.entry import KINDS, Entry
 from align.auditing.row_checks import Check, Named, check_of, guess_kind, kind_of_adapter, named_by, schema_of
 from align.data.columns import Columns, NeverThere, questions_in_columns, rename
 from align.data.files import RawRow, find_split, first_rows
-from align.data.loading import Schema, read_row
+from align.data.loading import Schema, in_parts, read_row
 from align.data.media.rows import MediaReader, media_folder
 from align.data.problems import BadRow, DataReport, RowProblem, printable
 from align.data.unread import Unread
@@ -64,7 +64,7 @@ class Reader:
         never, unread = NeverThere(self.file, self.source.columns), Unread(self._schema.also)
         check: Check = check_of(self.kind, self.file, reader, self._named)
         with reader.progress:
-            for raw in first_rows(self.file, self._split, self.source.max_rows):
+            for raw in in_parts(first_rows(self.file, self._split, self.source.max_rows), self._schema):
                 if not isinstance(raw.content, RowProblem):
                     never.look(raw.content)
                 found = read_row(raw, self.file, check, self._schema, unread)

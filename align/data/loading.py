@@ -1,6 +1,6 @@
 """Loads rows, turns each into what its checks return, and keeps account of those that cannot be used."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Protocol, TypedDict, TypeVar, Unpack
 
@@ -9,7 +9,7 @@ from align.data.columns import MISSING, NEEDED, Columns, Lacking, NeverThere, re
 from align.data.files import first_rows, lines_of, read_span, spans_of
 from align.data.many_cores import map_in_order
 from align.data.problems import BadRow, DataReport, RawRow, Row, RowProblem, bad_rows_error, printable, shorten
-from align.data.questions.adapters import Adapter, AdapterError
+from align.data.questions.adapters import PARTS, Adapter, AdapterError
 from align.data.stored_items import ItemKeeper
 from align.data.text_lines import Span
 from align.data.texts import check_values
@@ -109,7 +109,7 @@ def load_rows(
     items: list[T] = []
     schema = adapted(schema, reading.get("adapter"))
     account = Account[T](report.file, schema)
-    for raw in first_rows(report.file, reading.get("split"), reading.get("max_rows")):
+    for raw in in_parts(first_rows(report.file, reading.get("split"), reading.get("max_rows")), schema):
         account.take(raw, read_row(raw, report.file, check, schema, account.unread), items.append)
     _close(account, report, check, schema, reading)
     return items
@@ -125,7 +125,7 @@ def store_rows(
     lines = lines_of(report.file) if max_rows is None and split is None else None
     with ItemKeeper[T]() as keeper:
         if lines is None:
-            for raw in first_rows(report.file, split, max_rows):
+            for raw in in_parts(first_rows(report.file, split, max_rows), schema):
                 account.take(raw, read_row(raw, report.file, check, schema, account.unread), keeper.add)
         else:
 
@@ -149,13 +149,13 @@ def _read_lines(
     def read_share(span: Span) -> tuple[Account[T], "list[pa.RecordBatch]"]:
         items: list[T] = []
         share = Account[T](account.file, schema)
-        for raw in read_span(file, span):
+        for raw in in_parts(read_span(file, span), schema):
             share.take(raw, to_item(raw, share.unread), items.append)
         return share, keeper.pack(items)
 
     spans = spans_of(file)
     for span in spans:
-        for raw in read_span(file, span):
+        for raw in in_parts(read_span(file, span), schema):
             account.take(raw, to_item(raw, account.unread), keeper.add)
         if keeper.in_file:
             break
@@ -182,6 +182,16 @@ def _close(
 def adapted(schema: Schema, adapter: str | None) -> Schema:
     """Has rows turned into our schema first, where an adapter is named."""
     return schema if adapter is None else schema._replace(adapter=find_adapter(adapter, schema.known))
+
+
+def in_parts(rows: Iterable[RawRow], schema: Schema) -> Iterator[RawRow]:
+    """Takes rows apart where the published schema has several questions in one."""
+    split = PARTS.get(schema.adapter[0]) if schema.adapter is not None else None
+    for raw in rows:
+        if split is None or isinstance(raw.content, RowProblem):
+            yield raw
+        else:
+            yield from (raw._replace(content=part) for part in split(raw.content, raw.row))
 
 
 def find_adapter(name: str | None, adapters: Mapping[str, Adapter]) -> tuple[str, Adapter] | None:
@@ -257,6 +267,7 @@ def _describe(lacking: Lacking, schema: Schema, check: Callable[[Row, RawRow], I
         other = schema._replace(adapter=adapter, columns=None)
         if raw is None or adapter == schema.adapter:
             continue
-        if not isinstance(read_row(raw, "", check, other), RowProblem):
+        part = next(in_parts([raw], other))
+        if not isinstance(read_row(part, "", check, other), RowProblem):
             fits.append("" if adapter is None else adapter[0])
     return lacking.describe(num_read, None if schema.adapter is None else schema.adapter[0], schema.columns, fits)

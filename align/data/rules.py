@@ -23,6 +23,7 @@ class Question:
     row: int  # line of a JSONL or CSV file, else number of the record
     cell: tuple[str, str] | None = None  # class, and subgroup within it, where the row names both
     video: VideoMetadata | None = None  # where the images are its frames
+    contrast_set: str | None = None  # questions all of which have to be right
 
 
 def check_row(row: Mapping[str, Any], *, untyped: bool = False, number: int = 0, name: str = "") -> Question:
@@ -40,6 +41,7 @@ def check_row(row: Mapping[str, Any], *, untyped: bool = False, number: int = 0,
         images=(),
         row=number,
         cell=_check_cell(row),
+        contrast_set=check_label("contrast_set", row.get("contrast_set")),
     )
 
 

@@ -3,7 +3,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
 from align.data.files import RawRow, Row, first_rows
-from align.data.loading import Schema, read_row
+from align.data.loading import Schema, in_parts, read_row
 from align.data.problems import RowProblem
 from align.errors import DataError
 
@@ -46,7 +46,7 @@ class RowStream(Generic[T]):
         """Reads the file once more; a row that can be used comes first, since trainers tell the form by it."""
         source, begun = self.source, False
         waiting: list[dict[str, Any]] = []
-        for raw in first_rows(source.file, source.split, self.max_rows):
+        for raw in in_parts(first_rows(source.file, source.split, self.max_rows), source.schema):
             found = read_row(raw, source.file, source.check, source.schema)
             if isinstance(found, RowProblem):
                 if self.on_bad_rows == "raise":

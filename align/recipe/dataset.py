@@ -243,8 +243,8 @@ class RowDatasetConfig(DatasetConfig):
         default=None,
         description="What turns rows into ours: a public schema (rrpo of pairs; sciq, arc, openbookqa, mmlu, "
         "mmlu_pro, video_r1, mmvu, mathvista, mathverse, mathvision, video_mme, mvbench, tvbench, mlvu, "
-        "longvideobench, vsi_bench, video_mmmu, tempcompass of questions), `./mine.py:function` that makes a row of a "
-        "row, or the name that an installed package gives one.",
+        "longvideobench, vsi_bench, video_mmmu, tempcompass, videohallucer of questions), `./mine.py:function` that "
+        "makes a row of ours of a row, or the name that an installed package gives one.",
     )
 
     @property
@@ -339,11 +339,11 @@ class PreferenceDatasetConfig(RowDatasetConfig, MediaSettings, StreamSettings):
 class MultipleChoiceDatasetConfig(RowDatasetConfig, MediaSettings):
     """The `dataset` block of methods that ask multiple-choice questions."""
 
-    read = ("question", "options", "answer", "id", "group", "class", "subgroup", *MEDIA)
+    read = ("question", "options", "answer", "id", "group", "class", "subgroup", "contrast_set", *MEDIA)
     schemas = (
         *("sciq", "arc", "openbookqa", "mmlu", "mmlu_pro"),
         *("video_r1", "mmvu", "mathvista", "mathverse", "mathvision", "video_mme", "mvbench", "tvbench", "mlvu"),
-        *("longvideobench", "vsi_bench", "video_mmmu", "tempcompass"),
+        *("longvideobench", "vsi_bench", "video_mmmu", "tempcompass", "videohallucer"),
     )
     shuffle_options: Literal[False, True, "every_visit"] = Field(
         default=False,

@@ -47,6 +47,11 @@ ROWS = {
                    "answer": "B", "question_type": "multiple-choice"},
     "tempcompass": {"video_id": "a", "question": "What rusts?\nA. gold\nB. iron", "answer": "B. iron",
                     "dim": "action"},
+    "videohallucer": {
+        "basic": {"video": "a.mp4", "question": "What rusts?", "answer": "yes"},
+        "hallucination": {"video": "videos/a.mp4", "question": "Does gold?", "answer": "No"},
+        "type": "relation",
+    },
 }  # fmt: skip
 
 
@@ -65,9 +70,9 @@ def load(tmp_path, adapter, *rows, **settings):
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
 def test_the_right_option_survives_every_adapter(tmp_path, adapter):
-    (question,), _ = load(tmp_path, adapter, ROWS[adapter])
+    (question, *_), _ = load(tmp_path, adapter, ROWS[adapter])
     assert question.question == "What rusts?"
-    assert question.options[question.answer] == "iron"
+    assert question.options[question.answer] == ("yes" if adapter == "videohallucer" else "iron")
     assert len(set(question.options)) == len(question.options) >= 2
 
 
@@ -77,12 +82,13 @@ def test_ids_and_groups_come_along(tmp_path):
         "sciq": "rows-1", "arc": "x1", "openbookqa": "x1", "mmlu": "rows-1", "mmlu_pro": "3", "video_r1": "12",
         "mmvu": "validation_0", "mathvista": "7", "mathverse": "9", "mathvision": "4", "video_mme": "1-1",
         "mvbench": "rows-1", "tvbench": "rows-1", "mlvu": "rows-1", "longvideobench": "v_0", "vsi_bench": "3",
-        "video_mmmu": "dev_Basic_Physics_1", "tempcompass": "rows-1",
+        "video_mmmu": "dev_Basic_Physics_1", "tempcompass": "rows-1", "videohallucer": "1-basic",
     }  # fmt: skip
     assert {name: q.group for name, q in found.items() if q.group} == {
         "mmlu": "metals", "mmlu_pro": "metals", "video_r1": "lab", "mmvu": "Chemistry", "mathvista": "IconQA",
         "mathverse": "Text Lite", "mathvision": "metals", "video_mme": "Object Reasoning", "mlvu": "needle",
         "longvideobench": "S2E", "vsi_bench": "route_planning", "video_mmmu": "Basic_Physics", "tempcompass": "action",
+        "videohallucer": "relation",
     }  # fmt: skip
 
 
@@ -143,6 +149,28 @@ def test_options_in_a_question_are_taken_out_of_it_and_yes_or_no_are_options(tmp
     )
     (question,), _ = load(tmp_path, "tempcompass", row | {"question": "Does it rust?", "answer": "no"})
     assert (question.question, question.options, question.answer) == ("Does it rust?", ("yes", "no"), 1)
+
+
+def test_a_row_of_videohallucer_is_a_set_of_two_questions(tmp_path):
+    row = ROWS["videohallucer"]
+    questions, report = load(tmp_path, "videohallucer", row, {side: row[side] for side in ("basic", "hallucination")})
+    assert [question.id for question in questions] == ["1-basic", "1-hallucination", "2-basic", "2-hallucination"]
+    assert [question.contrast_set for question in questions] == ["1", "1", "2", "2"]
+    assert [question.options[question.answer] for question in questions] == ["yes", "no"] * 2
+    assert [question.group for question in questions] == ["relation", "relation", None, None]
+    assert all(len(question.images) == 4 for question in questions)
+    assert report.counts["kept"] == 4
+    half = {name: value for name, value in row.items() if name != "hallucination"}
+    with pytest.raises(DataError, match=r"row 2, column `basic`: there is no pair of questions .*Write \{\"basic"):
+        load(tmp_path, "videohallucer", row, half)
+    questions, report = load(tmp_path, "videohallucer", row, half, on_bad_rows="skip")
+    assert len(questions) == 2
+    wrong = row | {"hallucination": row["hallucination"] | {"answer": "perhaps"}}
+    with pytest.raises(DataError, match="row 2, column `answer`: the answer of `hallucination` is neither yes nor no"):
+        load(tmp_path, "videohallucer", row, wrong)
+    questions, report = load(tmp_path, "videohallucer", row, wrong, on_bad_rows="skip")
+    assert [question.id for question in questions] == ["1-basic", "1-hallucination"]  # the other half goes, too
+    assert list(report.reasons.values()) == [1, 1]
 
 
 def test_mathvista_takes_the_decoded_image_before_the_path(tmp_path):

@@ -166,6 +166,31 @@ def test_rows_that_cannot_be_shuffled_are_counted(tmp_path):
     assert load_questions(write(tmp_path / "rows.jsonl", GOOD, fixed))[1].num_unshufflable == 1
 
 
+def test_sets_of_questions_have_several_of_one_group(tmp_path):
+    first, second, third = (GOOD | {"contrast_set": name, "group": "a"} for name in ("x", "x", 7))
+    rows = [first, second, third, third, GOOD]
+    questions, _ = load_questions(write(tmp_path / "sets.jsonl", *rows))
+    assert [question.contrast_set for question in questions] == ["x", "x", "7", "7", None]
+
+    alone = write(tmp_path / "alone.jsonl", first, third, second)
+    message = r"row 2, column `contrast_set`: the set has one question only \(value: '7'\)\. Give its other questions"
+    with pytest.raises(DataError, match=message):
+        load_questions(alone)
+    questions, report = load_questions(alone, on_bad_rows="skip")
+    assert [question.row for question in questions] == [1, 3]
+    assert report.counts["kept"] == 2
+    assert report.reasons == {"the set has one question only": 1}
+    assert len(load_questions(alone, max_rows=2)[0]) == 2  # where both may be cut off
+
+    reused = write(tmp_path / "reused.jsonl", first, second, first | {"group": "b"}, GOOD | {"contrast_set": "x"})
+    with pytest.raises(DataError, match=r"3 of 4|4 of 4 rows") as error:
+        load_questions(reused)
+    assert "the set has questions of several groups" in str(error.value)
+    assert "Row 3 is not of a: give each set a name of its own." in str(error.value)
+    with pytest.raises(DataError, match="4 of 4 rows"):
+        load_questions(reused, on_bad_rows="skip")
+
+
 def test_a_class_and_a_subgroup_are_read_together(tmp_path):
     rows = [
         {"class": "cat", "subgroup": 3},

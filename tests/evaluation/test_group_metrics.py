@@ -7,11 +7,13 @@ from align.evaluation.statistics.group_metrics import (
     accuracy_by_group,
     by_group,
     counter_drop,
+    set_accuracy,
     spread_of_groups,
     spread_of_subgroups,
     std_in_box,
 )
 from align.evaluation.statistics.item_means import ItemMean
+from align.evaluation.statistics.metrics import paired_interval, wilson
 
 GROUPS = ["common"] * 4 + ["counter"] * 2 + [None]
 RIGHT = np.array([1.0, 1.0, 1.0, 0.0, 1.0, 0.0, 0.0])
@@ -27,6 +29,31 @@ def test_groups_worked_by_hand():
     assert spread == pytest.approx({"worst_group": 1 / 2, "group_gap": 1 / 4, "group_std": 1 / 8})
     assert found["group_gap"].low == 0, "intervals that overlap leave no gap, and none below 0"
     assert counter_drop(GROUPS, RIGHT, "common", "counter").estimate().value == pytest.approx(1 / 4)
+
+
+def test_a_set_is_right_if_all_of_it_is_counted_by_hand():
+    sets = ["a", "a", "b", "b", "b", "alone", None, "c", "c"]
+    right = np.array([1.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0, 1.0])
+    groups = ["x", "x", "y", "y", "y", "y", "y", "y", "y"]
+    found = {name: metric.estimate() for name, metric in set_accuracy(sets, groups, right).items()}
+    assert found == {
+        "set_accuracy": wilson(2, 3), "set_accuracy/x": wilson(1, 1), "set_accuracy/y": wilson(1, 2),
+    }  # fmt: skip
+    (half,) = set_accuracy(["a", "a"], ["x", "x"], np.array([0.5, 0.75])).values()  # two samples, and four
+    assert half.estimate().value == 0.375
+    assert set_accuracy(["alone", None], ["x", "x"], np.array([1.0, 1.0])) == set_accuracy([], [], right) == {}
+
+
+def test_two_models_are_compared_set_by_set():
+    sets = [str(i // 2) for i in range(40)]
+    ours, theirs = np.ones(40), np.ones(40)
+    ours[0] = 0  # one set is lost
+    theirs[[10, 12, 14, 15]] = 0  # three others are, one of them twice
+    (mine,), (other,) = (set_accuracy(sets, [None] * 40, right).values() for right in (ours, theirs))
+    difference = mine.difference(other)
+    assert difference.value == pytest.approx((19 - 17) / 20)
+    assert difference.n == 20
+    assert (difference.low, difference.high) == pytest.approx(paired_interval(3, 1, 20))
 
 
 def test_a_difference_of_two_groups_is_taken_apart_like_a_mean():

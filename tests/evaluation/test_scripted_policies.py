@@ -56,6 +56,18 @@ def test_a_trace_user_follows_its_trace_and_loses_the_answer_with_it():
     assert np.isnan(found["same_answer/corrupted_order"])
 
 
+def test_sets_are_right_only_as_a_whole_and_two_policies_are_compared_on_them():
+    questions = [replace(question, contrast_set=f"s{i // 2}") for i, question in enumerate(QUESTIONS)]
+    always, solver = evaluate(AlwaysA(), questions), evaluate(Solver(), questions)
+    right = gold(always) == 0
+    both = [right[2 * i] and right[2 * i + 1] for i in range(len(questions) // 2)]
+    assert 0 < right.mean() != np.mean(both)
+    assert values(always)["set_accuracy"] == np.mean(both)
+    difference = solver.suites["accuracy"].differences(always.suites["accuracy"])["set_accuracy"]
+    assert (difference.value, difference.n) == (1 - np.mean(both), len(both))
+    assert "set_accuracy" not in values(evaluate(Solver(), QUESTIONS))
+
+
 class Adder(ScriptedPolicy):
     """Writes a number and three steps; the answer is the number of the last step, or the first option without one."""
 

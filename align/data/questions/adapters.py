@@ -248,6 +248,33 @@ def mathvision(row: Row) -> dict[str, Any]:
     }
 
 
+def videohallucer(row: Row) -> dict[str, Any]:
+    """Reads a question of VideoHallucer, which `split_pair` takes out of its row: `answer` is yes or no."""
+    if "pair" not in row:
+        remedy = 'Write {"basic": {...}, "hallucination": {...}}, each with video, question and answer.'
+        raise AdapterError("basic", "there is no pair of questions", remedy)
+    answer = str(row["answer"]).lower()
+    if answer not in YES_OR_NO:
+        raise AdapterError("answer", f"the answer of `{row['side']}` is neither yes nor no", "Write one of them.")
+    return {
+        "id": f"{row['pair']}-{row['side']}",
+        "question": row["question"],
+        "options": list(YES_OR_NO),
+        "answer": YES_OR_NO.index(answer),
+        "group": row["type"],
+        "video": row["video"],
+        "contrast_set": row["pair"],
+    }
+
+
+def split_pair(row: Row, number: int) -> list[Row]:
+    """Takes a row of VideoHallucer apart: `basic` and `hallucination`, each a question, and `type`."""
+    sides = {name: row.get(name) for name in ("basic", "hallucination")}
+    shared = {"type": row.get("type"), "pair": number}
+    found = [{**side, **shared, "side": name} for name, side in sides.items() if isinstance(side, Mapping)]
+    return [*found] if len(found) == len(sides) else [row]
+
+
 ADAPTERS: dict[str, Adapter] = {
     "sciq": sciq,
     "arc": arc,
@@ -267,7 +294,9 @@ ADAPTERS: dict[str, Adapter] = {
     "vsi_bench": vsi_bench,
     "video_mmmu": video_mmmu,
     "tempcompass": tempcompass,
+    "videohallucer": videohallucer,
 }
+PARTS: dict[str, Callable[[Row, int], list[Row]]] = {"videohallucer": split_pair}  # of rows with several questions
 
 
 def _labelled_choices(row: Row) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from align.data.columns import Columns
 from align.data.files import RawRow, Row, find_split
 from align.data.loading import Reading, Schema, name_row, store_rows
 from align.data.media.rows import MediaReader, check_placeholders, media_folder
-from align.data.problems import DataReport
+from align.data.problems import DataReport, RowProblem, bad_rows_error, shorten
 from align.data.questions.adapters import ADAPTERS
 from align.data.rules import Question, check_row
 from align.data.stored_items import map_parts, values_of
@@ -44,9 +44,10 @@ def load_questions(
 
     A row needs `question`, `options` (2 to 26 different texts) and `answer`: an index from 0, a letter, or the text of
     an option. An answer that is one option's letter and another option's text is reported, not guessed. `id` (default:
-    file name and row), `group`, `class` with `subgroup`, and one of `image`, `images` and `video` may be there; other
-    columns are not read. An image is a path, or `{"bytes": ...}`, which is kept in `frames_dir`; a video is a file, a
-    folder with its frames or a list of them. Each of them is opened.
+    file name and row), `group`, `class` with `subgroup`, `contrast_set` (two questions or more of one group, all of
+    which have to be right), and one of `image`, `images` and `video` may be there; other columns are not read. An
+    image is a path, or `{"bytes": ...}`, which is kept in `frames_dir`; a video is a file, a folder with its frames or
+    a list of them. Each of them is opened.
     `adapter` is a name in `ADAPTERS`, or a function (`find_adapter`).
 
     Many questions are kept in a file that goes with the process; what is returned then reads it, a slice is a list.
@@ -68,12 +69,39 @@ def load_questions(
 
     with reader.progress:
         questions = store_rows(report, check, schema, **reading)
+    questions = _check_sets(questions, report, reading)
     letters: Counter[str] = Counter()
     for num_unshufflable, found in map_parts(_count, questions):
         report.num_unshufflable += num_unshufflable
         letters += found
     report.gold_letters = dict(sorted(letters.items()))
     return questions, report
+
+
+def _check_sets(questions: Sequence[Question], report: QuestionReport, reading: Reading) -> Sequence[Question]:
+    """Raises for sets that contrast nothing, or leaves their questions out; the last of `max_rows` may be cut off."""
+    sets: dict[str, list[tuple[int, str | None]]] = {}  # row and group of each question
+    for name, row, group in values_of(questions, "contrast_set", "row", "group"):
+        if name is not None:
+            sets.setdefault(name, []).append((row, group))
+    problems = []
+    for name, found in sets.items():
+        of_first = found[0][1]
+        others = [row for row, group in found if group != of_first]
+        rule, remedy = "the set has one question only", "Give its other questions the same one, or leave it out."
+        if others:
+            rule = "the set has questions of several groups"
+            remedy = f"Row {others[0]} is not of {of_first or 'no group'}: give each set a name of its own."
+        elif len(found) > 1 or reading.get("max_rows") is not None:
+            continue
+        value = shorten(name)
+        problems += [RowProblem(report.file, row, "contrast_set", value, rule, remedy) for row, _ in found]
+    if problems and (reading.get("on_bad_rows", "raise") == "raise" or len(problems) == len(questions)):
+        raise bad_rows_error(report.file, problems, report.num_read)
+    bad = {problem.row for problem in problems}
+    report.problems += problems
+    report.num_kept -= len(problems)
+    return [each for each in questions if each.row not in bad] if bad else questions
 
 
 def _count(questions: Sequence[Question]) -> tuple[int, Counter[str]]:

@@ -44,6 +44,23 @@ def accuracy_by_group(groups: Sequence[str | None], accuracy: Values) -> dict[st
     return metrics
 
 
+def set_accuracy(sets: Sequence[str | None], groups: Sequence[str | None], accuracy: Values) -> dict[str, ItemMean]:
+    """Takes together the `(N,)` per-item accuracy of each set of two items or more: is all of it right?
+
+    It is the contrast consistency of Gardner et al. (2020). Of a rate over samples it is the chance that one sample of
+    each item is right. Keys are `set_accuracy` and, with two groups of sets or more, `set_accuracy/<group>`.
+    """
+    places: dict[str, list[int]] = {}
+    for place, name in enumerate(sets):
+        if name is not None:
+            places.setdefault(name, []).append(place)
+    kept = [each for each in places.values() if len(each) > 1]
+    if not kept:
+        return {}
+    means = {"set_accuracy": ItemMean((np.array([accuracy[each].prod() for each in kept]),))}
+    return means | by_group(means, [groups[each[0]] for each in kept])
+
+
 def counter_drop(groups: Sequence[str | None], accuracy: Values, common: str, counter: str) -> ItemMean:
     """Subtracts the accuracy where a shortcut leads astray (`counter`) from that where it helps (`common`)."""
     parts = _split(groups, accuracy)

@@ -20,8 +20,8 @@ from align.report.run.tables import Row, Table
 
 # The headline: is it better, and for the right reason? Where a suite was not run its rows are missing.
 _HEADLINE = (
-    "accuracy", "worst_group", "counter_drop", "rotation_robust_accuracy", "option_shuffle_consistency",
-    "trace_answer_consistency", "cr_wa", "trace_reliance", "modality_reliance/no_images",
+    "accuracy", "set_accuracy", "worst_group", "counter_drop", "rotation_robust_accuracy",
+    "option_shuffle_consistency", "trace_answer_consistency", "cr_wa", "trace_reliance", "modality_reliance/no_images",
     "modality_reliance/other_images", "modality_reliance/shuffled_frames",
     "letter_or_answer_in_trace", "letter_bias", "answered",
 )  # fmt: skip

@@ -29,6 +29,8 @@ _MEANINGS = {
     "accuracy": Meaning("Accuracy", "answers that are the right option; no valid answer is wrong", HIGH),
     "accuracy/": Meaning("Accuracy in a group", "of the questions of one group", HIGH),
     "macro_accuracy": Meaning("Macro accuracy", "mean of the groups' accuracies, each group counts the same", HIGH),
+    "set_accuracy": Meaning("Set accuracy", "contrast sets all of whose questions are right", HIGH),
+    "set_accuracy/": Meaning("Set accuracy in a group", "of the sets of one group", HIGH),
     "subgroup_std": Meaning("Subgroup spread", "standard deviation of accuracy over the subgroups of a class, each by "
         "its share of the class, mean over classes", LOW),
     "counter_drop": Meaning("Counter-drop", "accuracy where a shortcut helps minus where it leads astray", LOW),

@@ -167,7 +167,11 @@ class QuestionEvaluation(Evaluation):
     def record(self, run: Mapping[str, Any], helpers: Mapping[str, Checkpoint]) -> Found:
         """Arranges what was answered."""
         options, settings = self.options, self.settings
-        content = [[*question_key(each), each.answer, each.group, *(each.cell or ())] for each in self.questions]
+        with_sets = any(each.contrast_set is not None for each in self.questions)
+        content = [
+            [*question_key(each), each.answer, each.group, *(each.cell or ()), *([each.contrast_set] * with_sets)]
+            for each in self.questions
+        ]
         letters = Counter(LETTERS[each.answer] for each in self.questions)
         common, counter = settings.pair or (None, None)
         verifier: Source | None = None
@@ -251,6 +255,7 @@ def item_rows(
     """Lists the answers of one model, one row per question and sample; an image that is no file is None."""
     with_images = any(question.images for question in questions)
     with_cells = any(question.cell for question in questions)
+    with_sets = any(question.contrast_set is not None for question in questions)
     rows = []
     for i, item in enumerate(result.items):
         question = questions[i // num_samples]
@@ -265,6 +270,8 @@ def item_rows(
             shown["images"] = image_paths(question.images)
         if with_cells:
             shown["class"], shown["subgroup"] = question.cell or (None, None)
+        if with_sets:
+            shown["contrast_set"] = question.contrast_set
         rows.append(shown | answers | {column: values[i] for column, values in result.columns.items()})
     return rows
 

@@ -12,6 +12,7 @@ from align.evaluation.statistics.group_metrics import (
     NAMED_GROUPS,
     accuracy_by_group,
     counter_drop,
+    set_accuracy,
     spread_of_groups,
     spread_of_subgroups,
 )
@@ -51,8 +52,9 @@ def accuracy_suite(
     *,
     pair: tuple[str, str] | None = None,
     cells: Sequence[tuple[str, str] | None] = (),
+    sets: Sequence[str | None] = (),
 ) -> Measured:
-    """Measures accuracy of `(N * S,)` results, over all questions and by group, and by `(N,)` class and subgroup.
+    """Measures accuracy of `(N * S,)` results, over all questions, by group, and by `(N,)` cell and contrast set.
 
     `pair` has the groups where a shortcut helps and where it leads astray; by default `common` and `counter`, if the
     questions have them.
@@ -64,6 +66,7 @@ def accuracy_suite(
     pair = pair or (NAMED_GROUPS if set(NAMED_GROUPS) <= set(groups) else None)
     if pair is not None:
         means["counter_drop"] = counter_drop(groups, right, *pair)
+    means |= set_accuracy(sets, groups, right)
     others = spread_of_groups(groups, right)
     return Measured(means, others | spread_of_subgroups(cells, right) if cells else others)
 

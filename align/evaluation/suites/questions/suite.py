@@ -111,7 +111,11 @@ def evaluate_suites(
     for suite in settings.suites:
         if suite == "accuracy":
             suites[suite] = accuracy_suite(
-                items, num_samples, pair=settings.pair, cells=[question.cell for question in questions]
+                items,
+                num_samples,
+                pair=settings.pair,
+                cells=[question.cell for question in questions],
+                sets=[question.contrast_set for question in questions],
             )
         elif suite == "consistency":
             if judge is not None:
