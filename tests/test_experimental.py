@@ -17,6 +17,7 @@ from align.recipe.recipe import parse_recipe
 from align.services.prepared import prepare
 from align.training.as_in_trl import with_args
 
+NEEDED = {"canary_steps": {"use_vllm": True}, "ddpo_gamma": {"kl_coef": 0.0}}  # beside a key
 WITH = [name for name, method in METHODS.items() if method.variants]
 
 
@@ -70,8 +71,7 @@ def test_a_run_says_once_what_it_turned_on(tmp_path, method):
     found = list(on(method))
     assert found
     for name, value, variant in found:
-        needed = {"use_vllm": True} if name == "canary_steps" else {}
-        recipe = parsed(tmp_path, method, **{name: value}, **needed)
+        recipe = parsed(tmp_path, method, **{name: value}, **NEEDED.get(name, {}))
         assert recipe.record == variant
         told = [each.text for each in prepare(recipe, Launch()).warnings if each.check == "experimental"]
         assert [f"No lab speaks for `{name}: {getattr(recipe.settings, name)}`" in text for text in told] == [True]

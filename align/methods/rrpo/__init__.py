@@ -12,6 +12,7 @@ RRPO = Method(
     ),
     dataset="align.recipe.dataset:PreferenceDatasetConfig",
     rules="align.methods.rrpo.rules:RULES",
+    experimental=("align.experimental.rrpo:DDPO",),
     load="align.methods.rrpo.data:load",
     check="align.methods.rrpo.data:check",
     check_batch="align.methods.pairs.checks:check_batch",

@@ -1,0 +1,49 @@
+"""Settings of DDPO and their rules: nothing of TRL is imported."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from align.recipe.rules import NOT_NEGATIVE, Range, Rules, check_numbers
+
+KEY = "ddpo_gamma"
+RANGES: dict[str, Range] = {KEY: NOT_NEGATIVE}
+
+
+def turned_on(settings: Any) -> list[str]:
+    """Lists the key by which shared tokens count, too, if they do."""
+    return [KEY] if getattr(settings, KEY) else []
+
+
+def check_ddpo(settings: Any) -> None:
+    """Refuses settings of RRPO that DDPO does not have."""
+    if not RANGES[KEY].holds(getattr(settings, KEY)):
+        raise ValueError(f"`{KEY}` must be {RANGES[KEY]}, got {getattr(settings, KEY)}.")
+    if not turned_on(settings):
+        return
+    for name, value, why in (("spans", "differing", "weighs what differs"), ("kl_coef", 0.0, "has no KL")):
+        if (found := getattr(settings, name)) != value:
+            raise ValueError(
+                f"`{KEY}` above 0 is DDPO, which {why}: `{name}` must be {value}, got {found}. Or set `{KEY}: 0`."
+            )
+
+
+RULES = Rules(ranges=RANGES, together=check_ddpo)
+
+
+@dataclass
+class WeightedSpans:
+    """Settings of DDPO; with `ddpo_gamma: 0`, the default, nothing differs."""
+
+    ddpo_gamma: float = field(
+        default=0.0,
+        metadata={
+            "help": "DDPO (RLHF-V), a rival: weight of tokens that differ, where shared ones weigh 1; 0 is RRPO, for "
+            "which shared ones weigh nothing, and 1 is DPO."
+        },
+    )
+
+    def __post_init__(self) -> None:
+        """Checks them with those of RRPO."""
+        check_numbers(self, RANGES)
+        super().__post_init__()  # type: ignore[misc]  # that of RRPO's config
+        check_ddpo(self)
