@@ -1,30 +1,51 @@
-"""Crome's tables: a reward model, ODIN, RRM and Crome from the same preference pairs, on RewardBench.
+"""Crome's tables: a reward model, ODIN, RRM and Crome from the same preference pairs, on RewardBench and GSM8K.
 
 The oracle is whatever `--oracle` names: the paper's is Gemini 2.0 Flash. RRM and Crome both keep only pairs that the
 arm `rm` of the same seed is not sure of, as in the paper.
 """
 
 import json
-from collections.abc import Iterator
+import random
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
 from align.assets import asset_dir
+from align.evaluation.record import EVALUATION_FILE
+from align.evaluation.statistics.metrics import Estimate, mean_over_seeds
+from align.report.charts.curve import Curve, draw_curves
+from align.report.charts.drawing import Chart
 from scripts.harness import write_rows
-from scripts.labs.crome.world import Rules
+from scripts.labs.crome.world import PRECISE, Rules
+from scripts.labs.tiny_models import teach, whole_texts
 from scripts.papers.archives import save_untrained
+from scripts.papers.gsm8k import ASKED
 from scripts.papers.plan import Asked, Column, Job, Numbers, PaperSet, Published
 from scripts.stages import Stage
 
 LAB = asset_dir("recipes") / "crome" / "assets" / "lab"
 WORLD = Path(__file__).resolve().parents[1] / "labs" / "crome" / "world.py"
+CANDIDATES = "candidates.jsonl"
 ARMS = ("rm", "odin", "rrm", "crome")
 COLUMNS = {"reward_bench": "RewardBench", "accuracy/chat": "Chat", "accuracy/chat-hard": "Chat-Hard",
            "accuracy/safety": "Safety", "accuracy/reasoning": "Reasoning"}  # fmt: skip
 FORM = "same pairs, other form"
 MEANT = {"RewardBench": "mean of the four sections, in percent"}
 AFTER = Column(FORM, "accuracy after the probes' changes of form, in percent", 2)
+POLICY = "google/gemma-2-9b-it"  # that answers GSM8K's questions, as in the paper
+COUNTS = (1, 2, 4, 8, 16)
+BEST_OF = {n: f"GSM8K, best of {n}" for n in COUNTS}
+OF_N = [Column(name, "right answers among those picked from so many, in percent", 2) for name in BEST_OF.values()]
 PAPER = "Crome, arXiv 2506.16507."
 SOURCE = "RewardBench and its four sections, in percent (table 1 and its appendix)"
+FIGURE = "; best of n on GSM8K, read off its figure"
+ON_GSM8K = {  # as decoded from the paper's figure, for `COUNTS`
+    "rm": (85.37, 87.04, 86.73, 87.04, 87.19),
+    "rrm": (85.37, 86.73, 86.13, 87.04, 86.43),
+    "crome": (85.37, 87.87, 88.63, 88.63, 89.16),
+}
+SUMS = "{number_accuracy: {units: [$, '%'], percent: unit}}"
 PUBLISHED = {  # RewardBench, Chat, Chat-Hard, Safety, Reasoning
     ("gemma-2-9b", "pairwise"): {
         "rm": (81.22, 97.90, 63.64, 77.48, 85.88),
@@ -67,7 +88,10 @@ TINY = ("--dtype", "float32", "--bf16", "false", "--gradient_checkpointing", "fa
         "--learning_rate", "2e-3", "--max_length", "250", "--save_strategy", "no")  # fmt: skip
 UNLIKE = (
     "`odin` (`odin_coef: 1`, scalar models only) is a rival of ours, not of the paper.",
-    "reWordBench, which was not released, best of n and the safety of what it picks are not measured.",
+    "reWordBench was not released. Not measured are win rates of best of n on RewardBench's prompts, which GPT-4 "
+    "judges, and the safety of what is picked, which WildGuard judges.",
+    "How the paper asks GSM8K's questions, and at which temperature, is not said; here `scripts/papers/gsm8k.py` asks "
+    "them, at temperature 1.",
     f"`{FORM}` is the mean accuracy under the probes of `align eval reward-model`, not reWordBench.",
     "How the paper draws the foreign question of its ties is not said; here any other question, at random.",
 )
@@ -83,7 +107,7 @@ def jobs(asked: Asked, model: str, kind: str) -> Iterator[Job]:
     augmented = [
         Stage(name, ("augment", pairs, "--method", "crome", *by[name], "--out", str(made[name]))) for name in made
     ]
-    yield Job("data", augmented, dict)
+    yield Job("data", [*augmented, *_candidates(asked)], dict)
     shared = [*overrides, "--model_type", kind]
     if asked.tiny:
         shared += [*TINY, "--model_name_or_path", str(asked.data / "model")]
@@ -105,7 +129,8 @@ def jobs(asked: Asked, model: str, kind: str) -> Iterator[Job]:
         last, *others = (trained[arm] for arm in reversed(arms))
         models = ("--reward_model", last, *(("--baseline", *others) if others else ()), "--data", bench)
         out = folder / "reward-bench"
-        stages.append(Stage("reward-bench", ("eval", "reward-model", *models, "--probes", "--out", str(out))))
+        of_n = ("--best_of_n", str(asked.out / CANDIDATES))
+        stages.append(Stage("reward-bench", ("eval", "reward-model", *models, *of_n, "--probes", "--out", str(out))))
 
         def numbers(out: Path = out, arms: list[str] = arms) -> Numbers:
             record = json.loads((out / "evaluation.json").read_text(encoding="utf-8"))
@@ -114,10 +139,39 @@ def jobs(asked: Asked, model: str, kind: str) -> Iterator[Job]:
         yield Job(folder.name, stages, numbers)
 
 
+def _candidates(asked: Asked) -> list[Stage]:
+    rows, prompts = str(asked.data / "gsm8k.jsonl"), str(asked.out / "gsm8k.jsonl")
+    model, how = POLICY, ("--num_samples", str(COUNTS[-1]), "--max_new_tokens", "512", "--backend", "vllm")
+    if asked.tiny:
+        model, how = str(asked.data / "policy"), ("--num_samples", "4", "--max_new_tokens", "8", "--dtype", "float32")
+    words = ("eval", "prompts", "--model", model, "--data", prompts, *how, "--temperature", "1")
+    words += ("--rewards", "number_accuracy", "--reward_kwargs", SUMS)
+    out = ("--samples_out", str(asked.out / CANDIDATES), "--out", str(asked.out / "candidates"))
+    return [Stage("gsm8k", (rows, "--out", prompts), "scripts.papers.gsm8k"), Stage("candidates", (*words, *out))]
+
+
 def _columns(summary: dict[str, list[float]]) -> dict[str, float]:
     found = {COLUMNS[name]: 100 * cell[0] for name, cell in summary.items() if name in COLUMNS}
+    found |= {name: 100 * summary[f"best_of_{n}"][0] for n, name in BEST_OF.items() if f"best_of_{n}" in summary}
     drops = [cell[0] for name, cell in summary.items() if name.startswith("accuracy_drop/")]
     return found | {FORM: 100 * (summary["accuracy"][0] - sum(drops) / len(drops))}
+
+
+def best_of_n(out: Path, seeds: Sequence[int]) -> list[Chart]:
+    """Draws how much of what is picked from n is right, with its interval over questions, or over several seeds."""
+    files = [out / f"seed-{seed}" / "reward-bench" / EVALUATION_FILE for seed in seeds]
+    records = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    curves = []
+    for colour, arm in enumerate(name for name in records[0] if name != "format"):
+        found = [record[arm]["summary"] for record in records]
+        counts = [n for n in COUNTS if f"best_of_{n}" in found[0]]
+        cells = [[Estimate(*summary[f"best_of_{n}"][:4]) for summary in found] for n in counts]
+        means = [each[0] if len(each) == 1 else mean_over_seeds([cell.value for cell in each]) for each in cells]
+        value, low, high = ([getattr(mean, side) for mean in means] for side in ("value", "low", "high"))
+        curves.append(Curve(arm, counts, value, low, high, colour))
+    over = "questions" if len(records) == 1 else "seeds"
+    note = f"95 % intervals over {over}; all models pick from the same answers."
+    return [draw_curves("GSM8K: right answers among those picked from n", note, curves, "answers", share=True)]
 
 
 def make_tiny(folder: Path, seed: int, model: str, kind: str) -> None:
@@ -139,7 +193,30 @@ def make_tiny(folder: Path, seed: int, model: str, kind: str) -> None:
     ]
     write_rows(folder / "reward-bench.jsonl", [*bench, *degraded])
     architecture = "qwen2" if model.startswith("qwen") else "gemma2"
-    save_untrained(architecture, kind, LAB / "model", folder / "model", seed)
+    words = AutoTokenizer.from_pretrained(LAB / "model")
+    words.add_tokens(["Answer"])
+    words.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+    words.save_pretrained(folder / "words")
+    save_untrained(architecture, kind, folder / "words", folder / "model", seed)
+    rng = random.Random(f"gsm8k {seed}")
+    questions = list(dict.fromkeys(row["prompt"].strip() for row in rows))[:64]
+    sums = [{"question": question, "answer": f"#### {rng.choice(PRECISE)}"} for question in questions]
+    write_rows(folder / "gsm8k.jsonl", sums)
+    make_policy([row["question"] for row in sums], folder / "words", folder / "policy", seed)
+
+
+def make_policy(questions: Sequence[str], words: Path, folder: Path, seed: int) -> None:
+    """Saves a model of Gemma 2's architecture that answers whatever is asked with one of five numbers, by chance."""
+    save_untrained("gemma2", "pairwise", words, folder, seed)
+    tokenizer, rng = AutoTokenizer.from_pretrained(folder), random.Random(f"policy {seed}")
+    model = AutoModelForCausalLM.from_pretrained(folder)
+
+    def text() -> str:
+        asked = ASKED.replace("{question}", rng.choice(questions))
+        return f"{asked} Answer: {rng.choice(PRECISE)}{tokenizer.eos_token}"
+
+    teach(model, (whole_texts(tokenizer, [text() for _ in range(16)]) for _ in range(100)), 100, 1e-2)
+    model.save_pretrained(folder)
 
 
 def _degraded(question: str, answer: str) -> str:
@@ -150,18 +227,23 @@ def _degraded(question: str, answer: str) -> str:
 def _set(model: str, kind: str) -> PaperSet:
     names = list(COLUMNS.values())
     table = {arm: dict(zip(names, row, strict=True)) for arm, row in PUBLISHED[model, kind].items()}
+    in_figure = (model, kind) == ("gemma-2-9b", "pairwise")
+    for arm in table if in_figure else ():
+        table[arm] |= dict(zip(BEST_OF.values(), ON_GSM8K[arm], strict=True))
     return PaperSet(
         title=f"{model}, {'PairPM' if kind == 'pairwise' else 'Bradley-Terry'}: a reward model, RRM and Crome",
         paper=PAPER,
         arms=dict.fromkeys(ARMS, ()),
-        columns=[*(Column(name, MEANT.get(name, "accuracy, in percent"), 2) for name in names), AFTER],
+        columns=[*(Column(name, MEANT.get(name, "accuracy, in percent"), 2) for name in names), AFTER, *OF_N],
         seeds=3 if model == "gemma-2-9b" else 1,
         jobs=lambda asked: jobs(asked, model, kind),
         unlike=UNLIKE,
-        published=Published(SOURCE, table),
+        published=Published(SOURCE + FIGURE * in_figure, table),
+        drawn=best_of_n,
         files={
             "preferences.jsonl": "UltraFeedback's pairs (trl-lib/ultrafeedback_binarized), a row a line.",
             "reward-bench.jsonl": "RewardBench's filtered split (allenai/reward-bench), a row a line.",
+            "gsm8k.jsonl": "GSM8K's test split (openai/gsm8k), a row a line.",
         },
         make_tiny=lambda folder, seed: make_tiny(folder, seed, model, kind),
     )  # fmt: skip

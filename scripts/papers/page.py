@@ -111,6 +111,7 @@ def build_page(
     if intervals:
         note = f"Each arm minus `{first}` with the same seed; Student's t, 95 %; 0 is no difference."
         charts = [draw_intervals(f"Difference to {first}", note, intervals, "difference")]
+    charts += paper.drawn(out, seeds)
     verdict = [
         *(f"`{each.arm}` against `{first}` in {each.column.name}: {each}." for each in compared
           if each.column is paper.columns[0]),

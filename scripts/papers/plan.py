@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from align.evaluation.record import EVALUATION_FILE
+from align.report.charts.drawing import Chart
 from scripts.stages import Stage
 
 Numbers = dict[str, dict[str, float]]  # by arm and column
@@ -71,6 +72,7 @@ class PaperSet(NamedTuple):
         said: Claims of the paper beside which our numbers are put: `(means by arm and column) -> sentences`.
         files: What must be in the folder of the data, with where it is had.
         make_tiny: `(folder, seed)`: writes the small data and model.
+        drawn: `(out, seeds)`: draws what is not a number of an arm, such as a curve.
     """
 
     title: str
@@ -84,6 +86,7 @@ class PaperSet(NamedTuple):
     said: Callable[[Numbers], list[str]] = lambda means: []
     files: Mapping[str, str] = {}
     make_tiny: Callable[[Path, int], None] | None = None
+    drawn: Callable[[Path, Sequence[int]], Sequence[Chart]] = lambda out, seeds: ()
 
 
 def trained(

@@ -9,9 +9,11 @@ from loaded_script import load_script
 from align.assets import find_recipe
 from align.data import load_questions
 from align.data.pairs.preferences import load_preferences
+from align.data.prompt_rows import load_prompts
 from align.evaluation.statistics.metrics import mean_over_seeds
 from align.recipe.dataset import MediaSettings
 from align.recipe.recipe import load_recipe
+from rewards.scoring.number_accuracy import number_accuracy
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,7 @@ def test_every_training_of_a_set_has_a_recipe_that_parses_with_its_overrides(pap
                     _, recipe, *overrides = stage.words
                     load_recipe(find_recipe(recipe), overrides[: overrides.index("--resume")])
                     trained += 1
-    assert trained == 2 * 4 + 3 * 3 + 3 * 4 + 4 + 2
+    assert trained == 2 * 4 + 3 * 3 + 3 * 4 + 6 + 2
 
 
 def test_seeds_and_arms_are_jobs_of_their_own_folders(paper, tmp_path):
@@ -58,7 +60,7 @@ def test_files_that_are_missing_are_a_sentence_before_anything_runs(paper, tmp_p
 def test_a_dry_run_prints_commands_and_writes_nothing(paper, tmp_path, capsys):
     assert paper.main(["crome-gemma-2-9b", "--out", str(tmp_path / "o"), "--oracle", "--model m", "--dry_run"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2 + 3 * 6
+    assert len(lines) == 4 + 3 * 6
     assert lines[1].startswith("align augment data/preferences.jsonl --method crome --model m --out ")
     assert not (tmp_path / "o").exists()
 
@@ -75,14 +77,51 @@ def test_differences_are_of_the_same_seeds_and_stand_beside_the_paper(paper):
     assert str(found) == "not told apart: 2.00 [-0.48, 4.48]; the paper has +6.62"
 
 
+def test_rows_of_gsm8k_become_prompts_whose_number_is_the_one_behind_the_mark(tmp_path, capsys):
+    gsm8k = load_script("papers.gsm8k")
+    rows = [{"question": "How {many}?", "answer": "So 2 <<1+1=2>> it is.\n#### 1,002"}]
+    (tmp_path / "rows.jsonl").write_text(json.dumps(rows[0]) + "\n")
+    assert gsm8k.main([str(tmp_path / "rows.jsonl"), "--out", str(tmp_path / "prompts.jsonl")]) == 0
+    (prompt,), _ = load_prompts(tmp_path / "prompts.jsonl")
+    assert prompt.prompt[0]["content"].startswith("How {many}?\nThink step by step.")
+    assert number_accuracy(["Two.\nAnswer: 1002"], **{name: [value] for name, value in prompt.columns.items()}) == [1]
+    for wrong in ({"question": "q", "answer": "42"}, {"question": None, "answer": "#### 2"}, {"answer": "#### two"}):
+        (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*rows, wrong]))
+        assert gsm8k.main([str(tmp_path / "rows.jsonl"), "--out", str(tmp_path / "p.jsonl")]) == 1
+        assert "rows.jsonl: row 2 is none of GSM8K's" in capsys.readouterr().err
+    assert not (tmp_path / "p.jsonl").exists()
+
+
+def test_the_curve_of_best_of_n_has_an_interval_over_questions_or_over_seeds(tmp_path):
+    crome = load_script("papers.crome")
+    for seed, values in enumerate([(0.5, 0.7), (0.6, 0.9)]):
+        folder = tmp_path / f"seed-{seed}" / "reward-bench"
+        folder.mkdir(parents=True)
+        cells = {
+            f"best_of_{n}": [value, value - 0.1, value + 0.1, 50] for n, value in zip((1, 2), values, strict=True)
+        }
+        record = {"format": 1, "rm": {"summary": cells | {"best_of_2/oracle": [1.0, 1.0, 1.0, 50]}}}
+        (folder / "evaluation.json").write_text(json.dumps(record))
+    (one,), (two,) = crome.best_of_n(tmp_path, [1]), crome.best_of_n(tmp_path, range(2))
+    assert "over questions" in one.note
+    assert "over seeds" in two.note
+    assert [one.legend[0].label, one.legend[0].latest, two.legend[0].latest] == ["rm", "90 %", "80 %"]
+    columns = crome._columns(
+        {"accuracy": [0.5], "accuracy_drop/quoted": [0.1], "best_of_1": [0.25], "best_of_16": [0.5]}
+    )
+    assert columns == {"GSM8K, best of 1": 25, "GSM8K, best of 16": 50, "same pairs, other form": 40}
+
+
 def test_made_rows_of_a_benchmark_are_read_by_its_adapter(tmp_path):
     pytest.importorskip("av", reason="needs the extra `vision`")
     videos = load_script("papers.videos")
     adapters = [*videos.ON_VIDEOS.values(), *videos.ON_REASONING.values()]
     videos.make_tiny(tmp_path, 0, adapters, "self-alignment.jsonl")
     media = MediaSettings(frames_dir=str(tmp_path / "frames"), num_frames=2)
+    pairs, _ = load_questions(tmp_path / "videohallucer.jsonl", adapter="videohallucer", media=media)
+    assert [pair.options[pair.answer] for pair in pairs[:2]] == ["yes", "no"]
     truths = set()
-    for adapter in adapters:
+    for adapter in set(adapters) - {"videohallucer"}:
         questions, _ = load_questions(tmp_path / f"{adapter}.jsonl", adapter=adapter, media=media)
         assert all(1 <= len(question.images) <= 2 for question in questions)
         truths.add(tuple(question.options[question.answer] for question in questions))
