@@ -4,6 +4,7 @@ r"""Runs all arms and seeds of a table of a paper, measures them, and writes one
     python scripts/paper.py deconfound-simulation
     python scripts/paper.py deconfound-upworthy --tiny          # the same commands on made rows and a tiny model
     python scripts/paper.py deconfound-upworthy --data data/upworthy --dry_run
+    python scripts/paper.py --check 8                           # all trainings of all sets, as for 8 GPUs
 
 The same command goes on where it was stopped: what is finished is skipped, a run that was killed continues from its
 newest checkpoint. `--out` gets `report.html`, `numbers.json` with machine, versions and seeds, and the folder of
@@ -26,6 +27,7 @@ from scripts.harness import Options, print_table
 from scripts.papers import crome, deconfound, videos
 from scripts.papers.page import Values, build_page, gathered
 from scripts.papers.plan import Asked, PaperSet
+from scripts.papers.ready import check_sets
 from scripts.stages import run_stages
 
 SETS = deconfound.SETS | crome.SETS | videos.SETS
@@ -53,7 +55,15 @@ def main(argv: list[str] | None = None) -> int:
         "--launch", default="", help="words that start trainings, such as 'accelerate launch --config_file F'"
     )
     parser.add_argument("--dry_run", action="store_true", help="print the commands, run none")
+    parser.add_argument(
+        "--check", type=int, metavar="GPUS", help="check the trainings of the set, or of all, for so many GPUs"
+    )
     arguments = parser.parse_args(argv)
+    if arguments.check is not None:
+        if arguments.check < 1:
+            parser.error(f"--check: {arguments.check} GPUs are none. Give a number from 1.")
+        chosen = SETS if arguments.set is None else {arguments.set: SETS[arguments.set]}
+        return int(check_sets(chosen, arguments.check, arguments.data) > 0)
     if arguments.set is None:
         rows = {name: [paper.title, ", ".join(paper.arms), _needs(paper)] for name, paper in SETS.items()}
         print_table("Sets", ("what it is", "arms", "needs"), rows, "set", 200)

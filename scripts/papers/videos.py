@@ -67,7 +67,8 @@ class Trained(NamedTuple):
         if asked.tiny and len(self.benchmarks) > 2:
             yield from self._replace(benchmarks=dict(list(self.benchmarks.items())[:2])).jobs(asked)
             return
-        overrides = {"dataset.path": str(asked.data / self.data)}
+        # Videos lie beside the rows, wherever those of the recipe do.
+        overrides = {"dataset.path": str(asked.data / self.data), "dataset.media_dir": "null"}
         if asked.tiny:
             overrides |= {"model_name_or_path": str(asked.data / "model")} | SHARED | dict(self.tiny)
         start = str(asked.data / "model") if asked.tiny else _model_of(self.recipe)
@@ -222,7 +223,7 @@ RRPO = Trained(
     benchmarks=ON_VIDEOS,
     suites={"accuracy": {"accuracy": ""}},
     tiny={"use_peft": "false", "per_device_train_batch_size": "8", "gradient_accumulation_steps": "1",
-          "learning_rate": "1e-3", "max_length": "100", "dataset.media_dir": "null"},
+          "learning_rate": "1e-3", "max_length": "100"},
     data="self-alignment.jsonl",
 )  # fmt: skip
 ACRE = Trained(

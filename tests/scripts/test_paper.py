@@ -2,9 +2,12 @@
 
 import csv
 import json
+import subprocess
 
 import pytest
+import yaml
 from loaded_script import load_script
+from started import ROOT
 
 from align.assets import find_recipe
 from align.data import load_questions
@@ -158,6 +161,49 @@ def test_posts_are_a_pair_where_only_votes_differ():
     rows = [post("good", 9, 1000, 1), post("bad", 2, 1010, 5), post("many saw it", 30, 9000, 1)]
     rows += [post("late", 9, 1000, 99), post("of another kind", 0, 1000, 1, "<b>"), post("alike", 3, 1020, 6)]
     assert list(winners.matched(rows, 2.0)) == [("<a>", "good", "bad")]
+
+
+def test_each_night_runs_one_set_and_all_have_their_turn(paper):
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+    job = workflow["jobs"]["paper"]
+    assert job["if"] == workflow["jobs"]["nightly"]["if"]
+    (script,) = (step["run"] for step in job["steps"] if "paper.py" in step.get("run", ""))
+    listed = script[script.index("(") + 1 : script.index(")")].split()
+    assert listed == list(paper.SETS)
+    chosen = (
+        script.partition(".venv")[0] + 'echo "${sets[$((10#011 % ${#sets[@]}))]} ${sets[$((10#365 % ${#sets[@]}))]}"'
+    )
+    said = subprocess.run(["bash", "-c", chosen], capture_output=True, text=True, check=True).stdout.split()
+    assert said == [listed[0], listed[365 % len(listed)]]
+
+
+@pytest.mark.slow
+def test_every_training_of_every_set_is_ready_for_8_gpus(paper, tmp_path, capsys):
+    assert paper.main(["--check", "8", "--data", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    listed = [line.partition(":")[0] for line in printed.splitlines() if " yes " in line]
+    assert listed == [name for name, paper_set in paper.SETS.items() if paper_set.make_tiny]
+    assert "error" not in printed
+
+
+def test_a_training_that_would_not_start_is_a_sentence(paper, tmp_path, capsys):
+    (tmp_path / "upworthy-train.csv").write_text("headline,lede\na,b\n")
+    (tmp_path / "upworthy-test.csv").write_text("")
+    assert paper.main(["deconfound-upworthy", "--check", "2", "--data", str(tmp_path)]) == 1
+    printed = capsys.readouterr().out
+    assert "deconfound-upworthy: none, ols, dml, input" in printed
+    (told,) = (line for line in printed.splitlines() if line.startswith("error: deconfound-upworthy, dml: "))
+    assert str(tmp_path / "upworthy-train.csv") in told
+    with pytest.raises(SystemExit):
+        paper.main(["--check", "0"])
+
+
+def test_hours_are_the_operations_of_full_rows():
+    ready = load_script("papers.ready")
+    recipe = load_recipe(find_recipe("crome/gemma-2-9b"), [])
+    each = 8 * 9e9 * 2 * 2048  # forward, backward and once more forward, of both answers
+    assert ready.hours_of(recipe, 9 * 10**9, 8) == pytest.approx(each * 1e5 / (0.4 * 312e12) / 8 / 3600)
+    assert ready.hours_of(load_recipe(find_recipe("acre/qwen2.5-vl-7b"), []), 7 * 10**9, 8) is None
 
 
 @pytest.mark.nightly  # nine commands, each of which loads its libraries
