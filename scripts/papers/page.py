@@ -66,9 +66,14 @@ def _apart(published: Published | None, arm: str, base: str, column: str) -> flo
     return None if ours is None or theirs is None else ours - theirs
 
 
+def measured(paper: PaperSet, values: Values) -> list[Column]:
+    """Lists the columns of which some arm has a number."""
+    return [column for column in paper.columns if any(column.name in cells for cells in values.values())]
+
+
 def tables(paper: PaperSet, values: Values) -> dict[str, Grid]:
     """Arranges the paper's table, ours and the differences."""
-    columns = [column for column in paper.columns if any(column.name in cells for cells in values.values())]
+    columns = measured(paper, values)
     rows = [
         (arm, *(_shown(column, cells.get(column.name, ())) for column in columns)) for arm, cells in values.items()
     ]
@@ -132,7 +137,7 @@ def build_page(
             [(each.arm, each.column.name, with_interval(each.here, each.column.places),
               "not found" if each.there is None else f"{each.there:+.{each.column.places}f}") for each in compared],
         ),
-        columns=paper.columns,
+        columns=measured(paper, values),
         unlike=paper.unlike,
         warning=warning,
         seeds=", ".join(map(str, seeds)),

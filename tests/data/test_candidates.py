@@ -1,8 +1,9 @@
 import json
+from dataclasses import replace
 
 import pytest
 
-from align.data.pairs.candidates import load_candidates
+from align.data.pairs.candidates import Candidates, load_candidates, save_candidates
 from align.errors import DataError
 
 
@@ -39,3 +40,17 @@ def test_bad_rows_are_named(tmp_path, changes, rule):
     path = write(tmp_path / "rows.jsonl", {"prompt": "Hi", "responses": ["a", "b"]} | changes)
     with pytest.raises(DataError, match=rf"row 1, {rule}"):
         load_candidates(path)
+
+
+def test_what_is_saved_is_read_again(tmp_path):
+    rows = [
+        Candidates("a", "Why?\n\u2028", ("", 'a "b"\n', "\x00\x1b\ud800", "é"), (0.0, 1.0, -1e-300, 0.1), 1),
+        Candidates("b", [{"role": "user", "content": "{x}"}], ("same", "same"), None, 2),
+    ]
+    save_candidates(tmp_path / "new" / "rows.jsonl", rows)
+    first, second = load_candidates(tmp_path / "new" / "rows.jsonl")[0]
+    assert second == rows[1]
+    assert first == replace(rows[0], responses=("", 'a "b"\n', "\ufffd\x1b\ufffd", "é"))  # what no row may hold
+    save_candidates(tmp_path / "new" / "rows.jsonl", [])
+    with pytest.raises(DataError, match="holds no rows"):
+        load_candidates(tmp_path / "new" / "rows.jsonl")

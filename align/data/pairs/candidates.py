@@ -1,5 +1,6 @@
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +13,8 @@ from align.data.loading import Reading, Schema, load_rows, name_row
 from align.data.problems import BadRow, DataReport
 from align.data.rules import check_label
 from align.whole_files import write_whole
+
+UNREADABLE = re.compile("[\0\ud800-\udfff]")  # which a model may write, see `check_values`
 
 
 @dataclass(frozen=True)
@@ -37,12 +40,15 @@ def load_candidates(path: str | Path, **reading: Unpack[Reading]) -> tuple[list[
 
 
 def save_candidates(file: Path, rows: Iterable[Candidates]) -> None:
-    """Writes prompts with their candidates as `load_candidates` reads them, without a `quality` that is not known."""
-    known = ({"id": row.id, "prompt": row.prompt, "responses": row.responses, "quality": row.quality} for row in rows)
-    lines = ({name: value for name, value in row.items() if value is not None} for row in known)
-    write_whole(
-        file, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), errors="backslashreplace"
-    )
+    """Writes prompts with candidates as `load_candidates` reads them; what no row may hold becomes U+FFFD."""
+    lines = []
+    for row in rows:
+        line: dict[str, Any] = {"id": row.id, "prompt": row.prompt}
+        line["responses"] = [UNREADABLE.sub("\N{REPLACEMENT CHARACTER}", text) for text in row.responses]
+        if row.quality is not None:
+            line["quality"] = row.quality
+        lines.append(json.dumps(line, ensure_ascii=False) + "\n")
+    write_whole(file, "".join(lines))
 
 
 def _check(row: Mapping[str, Any], raw: RawRow, file: str) -> Candidates:
