@@ -194,7 +194,7 @@ def make_tiny(folder: Path, seed: int, model: str, kind: str) -> None:
     write_rows(folder / "reward-bench.jsonl", [*bench, *degraded])
     architecture = "qwen2" if model.startswith("qwen") else "gemma2"
     words = AutoTokenizer.from_pretrained(LAB / "model")
-    words.add_tokens(["Answer"])
+    words.add_tokens(["<answer>", "</answer>"])
     words.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
     words.save_pretrained(folder / "words")
     save_untrained(architecture, kind, folder / "words", folder / "model", seed)
@@ -213,7 +213,7 @@ def make_policy(questions: Sequence[str], words: Path, folder: Path, seed: int) 
 
     def text() -> str:
         asked = ASKED.replace("{question}", rng.choice(questions))
-        return f"{asked} Answer: {rng.choice(PRECISE)}{tokenizer.eos_token}"
+        return f"{asked} <answer> {rng.choice(PRECISE)} </answer>{tokenizer.eos_token}"
 
     teach(model, (whole_texts(tokenizer, [text() for _ in range(16)]) for _ in range(100)), 100, 1e-2)
     model.save_pretrained(folder)

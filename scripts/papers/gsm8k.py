@@ -15,7 +15,7 @@ from scripts.harness import Options, write_rows
 from scripts.papers.winners import read
 
 MARK = "####"
-ASKED = "{question}\nThink step by step. End with a line that has the number alone: Answer: NUMBER"
+ASKED = "{question}\nThink step by step. Then give the number alone, without a unit: <answer>NUMBER</answer>"
 
 
 def prompts(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:

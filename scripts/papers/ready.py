@@ -44,6 +44,9 @@ def check_sets(sets: Mapping[str, PaperSet], gpus: int, data: Path) -> int:
                 parsed = load_recipe(find_recipe(recipe), overrides)
                 cells = (name, "no" if errors else "yes", *_cells(found, parsed, gpus))
                 rows.setdefault(cells, []).append(training)
+    if not rows:
+        print(f"{', '.join(sets)}: no model is trained, so there is nothing to check.")
+        return 0
     table = {f"{name}: {', '.join(trainings)}": cells for (name, *cells), trainings in rows.items()}
     print_table(
         f"As `align check` has them for {gpus} GPU{'s' * (gpus > 1)} under ZeRO-3", COLUMNS, table, "training", 200

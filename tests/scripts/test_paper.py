@@ -87,7 +87,9 @@ def test_rows_of_gsm8k_become_prompts_whose_number_is_the_one_behind_the_mark(tm
     assert gsm8k.main([str(tmp_path / "rows.jsonl"), "--out", str(tmp_path / "prompts.jsonl")]) == 0
     (prompt,), _ = load_prompts(tmp_path / "prompts.jsonl")
     assert prompt.prompt[0]["content"].startswith("How {many}?\nThink step by step.")
-    assert number_accuracy(["Two.\nAnswer: 1002"], **{name: [value] for name, value in prompt.columns.items()}) == [1]
+    assert number_accuracy(
+        ["Two. <answer>1002</answer>"], **{name: [value] for name, value in prompt.columns.items()}
+    ) == [1]
     for wrong in ({"question": "q", "answer": "42"}, {"question": None, "answer": "#### 2"}, {"answer": "#### two"}):
         (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*rows, wrong]))
         assert gsm8k.main([str(tmp_path / "rows.jsonl"), "--out", str(tmp_path / "p.jsonl")]) == 1
