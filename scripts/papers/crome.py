@@ -9,6 +9,7 @@ import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tokenizers import AddedToken
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from align.assets import asset_dir
@@ -195,6 +196,8 @@ def make_tiny(folder: Path, seed: int, model: str, kind: str) -> None:
     architecture = "qwen2" if model.startswith("qwen") else "gemma2"
     words = AutoTokenizer.from_pretrained(LAB / "model")
     words.add_tokens(["<answer>", "</answer>"])
+    # transformers reads every folder of a Qwen with Qwen's own tokenizer, which parts words that are not added ones.
+    words.add_tokens([AddedToken(word, single_word=True) for word in words.get_vocab() if word.isalnum()])
     words.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
     words.save_pretrained(folder / "words")
     save_untrained(architecture, kind, folder / "words", folder / "model", seed)

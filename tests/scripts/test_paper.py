@@ -8,6 +8,7 @@ import pytest
 import yaml
 from loaded_script import load_script
 from started import ROOT
+from transformers import AutoTokenizer
 
 from align.assets import find_recipe
 from align.data import load_questions
@@ -163,6 +164,17 @@ def test_posts_are_a_pair_where_only_votes_differ():
     rows = [post("good", 9, 1000, 1), post("bad", 2, 1010, 5), post("many saw it", 30, 9000, 1)]
     rows += [post("late", 9, 1000, 99), post("of another kind", 0, 1000, 1, "<b>"), post("alike", 3, 1020, 6)]
     assert list(winners.matched(rows, 2.0)) == [("<a>", "good", "bad")]
+
+
+@pytest.mark.parametrize("model", ["gemma-2-2b", "qwen2.5-7b"])
+def test_a_made_reward_model_reads_words(tmp_path, model, monkeypatch):
+    crome = load_script("papers.crome")
+    monkeypatch.setattr(crome, "make_policy", lambda *_: None)  # which takes a while, and is no reward model
+    crome.make_tiny(tmp_path, 0, model, "scalar")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
+    text = "Describe a lamp: mainly light. <answer> 25 </answer>"
+    words = ["Describe", "a", "lamp", ":", "mainly", "light", ".", "<answer>", "25", "</answer>"]
+    assert tokenizer.tokenize(text) == words
 
 
 def test_each_night_runs_one_set_and_all_have_their_turn(paper):
