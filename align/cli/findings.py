@@ -49,6 +49,17 @@ def check_rewards(subject: str, words: Sequence[str], as_json: bool, **how: Any)
     return int(wrong > 0)
 
 
+def attack_rewards(subject: str, words: Sequence[str], as_json: bool, fail_on: Sequence[str], **how: Any) -> int:
+    """Prints what an attack found; returns 1 if it found one of the kinds that are to fail."""
+    from align.services.rewards import KINDS, attack_rewards
+
+    if unknown := [kind for kind in fail_on if kind not in KINDS]:
+        raise UserError(f"`--fail_on` must name some of {', '.join(KINDS)}, got {unknown[0]!r}.")
+    findings = _found(lambda: attack_rewards(subject, words, **how), "attack", as_json)
+    stopped = count(findings, "error") > 0
+    return int(stopped or any(finding.numbers.get("kind") in fail_on for finding in findings))
+
+
 def check_machine(output_dir: Path, as_json: bool) -> int:
     """Prints the findings about the machine; returns 1 if something is broken, 0 with warnings only."""
     from align.checks.machine import check_machine

@@ -12,6 +12,7 @@ from align.checks.rewards import (
     check_specs,
     check_together,
     handling_of,
+    spread,
     trial_findings,
     trial_settings,
     try_rewards,
@@ -26,12 +27,17 @@ from align.data.questions.rows import questions_to_rows
 from align.data.questions.templates import PromptTemplate
 from align.data.rules import check_row
 from align.errors import DataError, RecipeError, UserError
-from align.models.rewards import find_reward_model, resolve_rewards
+from align.models.rewards import find_reward_model, named_rewards, resolve_rewards
 from align.recipe.dataset import DEFAULT_TEMPLATE, RowDatasetConfig
 from align.recipe.recipe import Recipe, load_recipe, read_block
 from align.recipe.reward_settings import named_model
 from align.recipe.yaml_loader import read_yaml_option
+from rewards.attacks import Hack, as_hack, attack_apart
+from rewards.attacks.hacks import HACKS
+from rewards.attacks.sentences import sentences
 from rewards.running.contract import Limits, RewardSpec, Settings
+from rewards.running.loading import find_dotted, find_in_file
+from rewards.running.workers import WorkerError
 
 # Of rows with a prompt and options, which methods of prompts read as they stand and others as questions.
 AS_QUESTIONS = (
@@ -39,6 +45,7 @@ AS_QUESTIONS = (
     "index of the right option as `answer`, {answer} in row 1, and then:"
 )
 MAX_ROWS = 4096  # read of a data set; 256 of them are used
+KINDS = ("gamed", "beside", "misread", "unclear", "failed")  # of what an attack says
 
 
 def check_rewards(
@@ -75,6 +82,67 @@ def check_rewards(
             if each.level == "error"
         ]
     return findings
+
+
+def attack_rewards(
+    subject: str,
+    words: Sequence[str] = (),
+    *,
+    data: str | None = None,
+    columns: str = "",
+    reward_kwargs: str = "",
+    samples: str = "",
+    hacks: Sequence[str] = (),
+    limit: int = 64,
+    max_length: int = 4000,
+    time_limit: float = 5.0,
+    max_seconds: float = 60.0,
+) -> list[Finding]:
+    """Attacks the rewards of a recipe, or one; see the help of each option."""
+    limits, settings = Limits(time_limit), Settings(max_seconds=max_seconds)
+    named: list[str | RewardSpec]
+    if is_recipe(subject):
+        recipe = _recipe(subject, words, data)
+        rows, named = recipe.record.part("load")(recipe).rows, list(named_rewards(recipe).values())
+        settings = trial_settings(recipe, rows)._replace(max_seconds=max_seconds)
+    else:
+        if words:
+            raise UserError(f"Unknown option {words[0]!r}. Settings of a reward go into `--reward_kwargs`.")
+        kwargs = read_yaml_option("--reward_kwargs", reward_kwargs, "{max_length: 200}")
+        named = [RewardSpec(subject, kwargs)]
+        rows = [] if data is None else read_reward_rows(data, read_columns(columns))
+        if rows:
+            settings = settings._replace(form="text" if isinstance(rows[0]["prompt"], str) else "messages")
+    rows = spread(rows)[:limit]
+    if samples and (not rows or samples not in rows[0]):
+        raise UserError(f"`--samples` names the column {samples!r}, which the rows have not.")
+    honest = [[each] if isinstance(each := row.get(samples), str) else list(each or ()) for row in rows if samples]
+    tried = [*HACKS, *map(_hack, hacks)]
+    findings = []
+    for spec in named:
+        if isinstance(spec, str):
+            text = f"{spec} is a reward model, which no process of its own loads: it is not attacked."
+            findings.append(Finding("ok", "attack", text, {"kind": "unclear"}))
+            continue
+        try:
+            result = attack_apart(
+                spec, settings._replace(rows=rows), limits, samples=honest, hacks=tried, limit=max_length
+            )
+        except WorkerError as error:
+            raise UserError(f"Rewards are attacked in a process of their own. {error}") from error
+        for kind, text, numbers in sentences(result):
+            findings.append(
+                Finding("ok" if kind in ("ok", "beside") else "warning", "attack", text, numbers | {"kind": kind})
+            )
+    return findings
+
+
+def _hack(spec: str) -> Hack:
+    try:
+        found = find_in_file(spec, None, noun="Hack")[1] if ":" in spec else find_dotted(spec, noun="Hack")
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    return as_hack(found)
 
 
 def is_recipe(subject: str) -> bool:

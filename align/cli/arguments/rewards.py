@@ -1,13 +1,16 @@
-"""Arguments of the commands around rewards: rewards check, new, export and list."""
+"""Arguments of the commands around rewards: rewards check, attack, new, export and list."""
 
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
-from align.cli.application import Application, app, execute
+from align.cli.application import Application, app, execute, words
 from align.cli.completion import WithKeys, recipes
 
+# Optional: typer reads annotations at run time.
+Words = Optional[list[str]]  # noqa: UP045
+Kwargs = Annotated[str, typer.Option("--reward_kwargs", help="Settings of one reward, such as '{max_length: 200}'.")]
 rewards_app = Application(help="Find, start and check rewards.", no_args_is_help=True)
 app.add_typer(rewards_app, name="rewards")
 
@@ -35,9 +38,7 @@ def check(
             "'{prompt: question, options: [A, B, C, D]}'."
         ),
     ] = "",
-    reward_kwargs: Annotated[
-        str, typer.Option("--reward_kwargs", help="Settings of one reward, such as '{max_length: 200}'.")
-    ] = "",
+    reward_kwargs: Kwargs = "",
     completions_per_step: Annotated[
         int, typer.Option("--completions_per_step", min=1, help="Of one process, for the time of a step.")
     ] = 64,
@@ -68,6 +69,63 @@ def check(
     )
 
 
+@rewards_app.command(cls=WithKeys, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def attack(
+    context: typer.Context,
+    subject: Annotated[
+        str,
+        typer.Argument(
+            metavar="RECIPE_OR_REWARD",
+            autocompletion=recipes,
+            help="A recipe (`--key value` overrides it), or a reward: a name, package.module.function, or "
+            "file.py:function.",
+        ),
+    ],
+    data: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Rows to attack it on: a file, a folder or a hub id. Without it, rows are made up."),
+    ] = None,
+    columns: Annotated[str, typer.Option(help="Columns of another name, such as '{prompt: question}'.")] = "",
+    reward_kwargs: Kwargs = "",
+    samples: Annotated[
+        str, typer.Option(help="Column with honest responses, one text or a list, for rows without a right answer.")
+    ] = "",
+    hacks: Annotated[Words, typer.Option(help="Hacks of your own beside ours, such as mine.py:f.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Rows that are used, from all over the data.")] = 64,
+    max_length: Annotated[int, typer.Option("--max_length", min=1, help="Characters that a hack may have.")] = 4000,
+    time_limit: Annotated[
+        float, typer.Option("--time_limit", min=0.01, help="Seconds for one call, and a tenth for each of its rows.")
+    ] = 5.0,
+    max_seconds: Annotated[
+        float, typer.Option("--max_seconds", min=0.1, help="For each reward, about; slow ones are tried on less.")
+    ] = 60.0,
+    fail_on: Annotated[
+        Words, typer.Option("--fail_on", help="Exit with 1 if any is said: gamed, beside, misread, unclear, failed.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Try cheap hacks against rewards, and say which earn as much as honest answers."""
+    from align.cli.findings import attack_rewards
+
+    execute(
+        lambda: attack_rewards(
+            subject,
+            context.args,
+            json,
+            words(fail_on),
+            data=data,
+            columns=columns,
+            reward_kwargs=reward_kwargs,
+            samples=samples,
+            hacks=words(hacks),
+            limit=limit,
+            max_length=max_length,
+            time_limit=time_limit,
+            max_seconds=max_seconds,
+        )
+    )
+
+
 @rewards_app.command()
 def new(
     name: Annotated[str, typer.Argument(help="Of the reward: a Python name, such as brevity.")],
@@ -90,9 +148,7 @@ def export(
         Optional[Path],  # noqa: UP045
         typer.Option(help="The file; NAME_FRAMEWORK.py if not given."),
     ] = None,
-    reward_kwargs: Annotated[
-        str, typer.Option("--reward_kwargs", help="Settings of the reward, such as '{max_length: 200}'.")
-    ] = "",
+    reward_kwargs: Kwargs = "",
     answer: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(help="Column in which the reward reads the right answer; found by its name if not given."),

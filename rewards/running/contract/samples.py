@@ -31,14 +31,14 @@ class Sample(NamedTuple):
 
 def answer_samples(rows: Sequence[Row], tags: ResponseFormat = DEFAULT_FORMAT) -> list[Sample]:
     """Makes a right and a wrong response in each form to each row, or two that differ, in the tags first."""
-    answers = [_answers(rows, index) for index in range(len(rows))]
+    answers = [right_and_wrong(rows, index) for index in range(len(rows))]
     samples = []
-    for form, (form_name, _) in enumerate(_forms(tags)):
+    for form, (form_name, _) in enumerate(answer_forms(tags)):
         for index, (row, (right, wrong)) in enumerate(zip(rows, answers, strict=True)):
             for spelling, (good, bad) in enumerate(zip(right, wrong, strict=True)):
                 place = (index, form * 2 + spelling)
                 for role, answer in (("right", good), ("wrong", bad)):
-                    text = _forms(tags)[form][1](answer)
+                    text = answer_forms(tags)[form][1](answer)
                     samples.append(Sample(row, text, role, f"the {role} answer {form_name}", place))  # type: ignore[arg-type]
     return samples
 
@@ -48,7 +48,7 @@ def greedy_samples(rows: Sequence[Row], tags: ResponseFormat = DEFAULT_FORMAT) -
     samples = []
     for index, row in enumerate(rows):
         known = _every_answer(rows, row)
-        for form_name, write in _forms(tags) if known else []:
+        for form_name, write in answer_forms(tags) if known else []:
             samples.append(Sample(row, write(known), "every_answer", f"every answer {form_name}", (index, 0)))
         for name, text in (("an empty response", ""), ("whitespace only", " \n\t ")):
             samples.append(Sample(row, text, "nothing", name, (index, 0)))
@@ -110,7 +110,8 @@ def _altered(text: str) -> str:
         return "something else"
 
 
-def _answers(rows: Sequence[Row], index: int) -> tuple[list[str], list[str]]:
+def right_and_wrong(rows: Sequence[Row], index: int) -> tuple[list[str], list[str]]:
+    """Writes the right answer of a row, and a wrong one, in each spelling."""
     row, column = rows[index], gold_column(rows)
     if column is not None and is_choice(row):
         right, wrong = row["answer"], other_gold(rows, index, "answer")
@@ -133,7 +134,8 @@ def _every_answer(rows: Sequence[Row], row: Row) -> str | None:
     return " or ".join(distinct) if len(distinct) > 1 and sum(map(len, distinct)) < 400 else None
 
 
-def _forms(tags: ResponseFormat) -> list[tuple[str, Any]]:
+def answer_forms(tags: ResponseFormat) -> list[tuple[str, Any]]:
+    """Lists the forms that an answer may have, in words and as a function that writes it."""
     think = f"<{tags.think_tag}>\nLet me see.\n</{tags.think_tag}>\n"
     return [
         ("in answer tags", lambda x: f"{think}<{tags.answer_tag}>{x}</{tags.answer_tag}>"),
@@ -184,7 +186,7 @@ def _odd_answers(tags: ResponseFormat) -> Iterator[tuple[str, str]]:
         "5 000 digits for an answer": "9" * 5000,
         "a minus sign for an answer": "-",
     }
-    for form_name, write in _forms(tags):
+    for form_name, write in answer_forms(tags):
         for name, answer in answers.items():
             yield f"{name} {form_name}", write(answer)
 

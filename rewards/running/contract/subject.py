@@ -1,5 +1,6 @@
 """The reward under test, named so that another process can find it, and how it is called there or here."""
 
+import inspect
 import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -60,6 +61,7 @@ class Description(NamedTuple):
     audit_only: bool = False  # whether it says that it is a monitor
     renders_messages: bool = False  # whether it says that it renders messages by a chat template
     asks_a_model: bool = False  # whether its calls are paid for, or waited for
+    about: str = ""  # its docstring
 
 
 class Stopped(Exception):
@@ -94,6 +96,7 @@ class LocalSubject:
             audit_only=is_audit_only(func),
             renders_messages=renders_messages(func),
             asks_a_model=asks_a_model(func),
+            about=inspect.getdoc(vars(func).get("_func", func) if hasattr(func, "__dict__") else func) or "",
         )
 
     def call(self, call: Call) -> Called:

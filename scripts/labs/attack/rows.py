@@ -85,7 +85,7 @@ def essays() -> list[Row]:
     return [
         {
             "prompt": f"Explain in a few sentences why {topic} mattered to people.",
-            "completion": f"People needed {topic} in daily life, and trade grew around them. Towns that had {topic} "
+            "honest": f"People needed {topic} in daily life, and trade grew around them. Towns that had {topic} "
             "could plan further ahead. That changed work, and later also art.",
         }
         for topic in TOPICS
