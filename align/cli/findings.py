@@ -56,8 +56,7 @@ def attack_rewards(subject: str, words: Sequence[str], as_json: bool, fail_on: S
     if unknown := [kind for kind in fail_on if kind not in KINDS]:
         raise UserError(f"`--fail_on` must name some of {', '.join(KINDS)}, got {unknown[0]!r}.")
     findings = _found(lambda: attack_rewards(subject, words, **how), "attack", as_json)
-    stopped = count(findings, "error") > 0
-    return int(stopped or any(finding.numbers.get("kind") in fail_on for finding in findings))
+    return int(any(each.level == "error" or each.numbers.get("kind") in fail_on for each in findings))
 
 
 def check_machine(output_dir: Path, as_json: bool) -> int:

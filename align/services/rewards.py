@@ -32,11 +32,9 @@ from align.recipe.dataset import DEFAULT_TEMPLATE, RowDatasetConfig
 from align.recipe.recipe import Recipe, load_recipe, read_block
 from align.recipe.reward_settings import named_model
 from align.recipe.yaml_loader import read_yaml_option
-from rewards.attacks import Hack, as_hack, attack_apart
-from rewards.attacks.hacks import HACKS
-from rewards.attacks.sentences import sentences
+from rewards.attacks import HACKS, as_hack, attack_apart, sentences
 from rewards.running.contract import Limits, RewardSpec, Settings
-from rewards.running.loading import find_dotted, find_in_file
+from rewards.running.loading import find_in_file
 from rewards.running.workers import WorkerError
 
 # Of rows with a prompt and options, which methods of prompts read as they stand and others as questions.
@@ -45,6 +43,7 @@ AS_QUESTIONS = (
     "index of the right option as `answer`, {answer} in row 1, and then:"
 )
 MAX_ROWS = 4096  # read of a data set; 256 of them are used
+UNKNOWN = "Unknown option {!r}. Settings of a reward go into `--reward_kwargs`."
 KINDS = ("gamed", "beside", "misread", "unclear", "failed")  # of what an attack says
 
 
@@ -66,7 +65,7 @@ def check_rewards(
             raise UserError("`--columns` goes with a single reward. For a recipe, write `--dataset.columns`.")
         return check_recipe_rewards(_recipe(subject, words, data), limits, max_seconds)
     if words:
-        raise UserError(f"Unknown option {words[0]!r}. Settings of a reward go into `--reward_kwargs`.")
+        raise UserError(UNKNOWN.format(words[0]))
     settings = Settings(completions_per_step=completions_per_step, max_seconds=max_seconds)
     kwargs = read_yaml_option("--reward_kwargs", reward_kwargs, "{max_length: 200}")
     named = read_columns(columns)
@@ -99,50 +98,37 @@ def attack_rewards(
     max_seconds: float = 60.0,
 ) -> list[Finding]:
     """Attacks the rewards of a recipe, or one; see the help of each option."""
-    limits, settings = Limits(time_limit), Settings(max_seconds=max_seconds)
-    named: list[str | RewardSpec]
+    settings, rows = Settings(), []
     if is_recipe(subject):
         recipe = _recipe(subject, words, data)
-        rows, named = recipe.record.part("load")(recipe).rows, list(named_rewards(recipe).values())
-        settings = trial_settings(recipe, rows)._replace(max_seconds=max_seconds)
+        named, rows = list(named_rewards(recipe).values()), recipe.record.part("load")(recipe).rows
+        settings = trial_settings(recipe, rows)
     else:
         if words:
-            raise UserError(f"Unknown option {words[0]!r}. Settings of a reward go into `--reward_kwargs`.")
-        kwargs = read_yaml_option("--reward_kwargs", reward_kwargs, "{max_length: 200}")
-        named = [RewardSpec(subject, kwargs)]
+            raise UserError(UNKNOWN.format(words[0]))
+        named = [RewardSpec(subject, read_yaml_option("--reward_kwargs", reward_kwargs, "{max_length: 200}"))]
         rows = [] if data is None else read_reward_rows(data, read_columns(columns))
-        if rows:
-            settings = settings._replace(form="text" if isinstance(rows[0]["prompt"], str) else "messages")
+        settings = settings._replace(form="text" if rows and isinstance(rows[0]["prompt"], str) else None)
     rows = spread(rows)[:limit]
-    if samples and (not rows or samples not in rows[0]):
+    settings = settings._replace(rows=rows, max_seconds=max_seconds)
+    if samples and not any(samples in row for row in rows):
         raise UserError(f"`--samples` names the column {samples!r}, which the rows have not.")
     honest = [[each] if isinstance(each := row.get(samples), str) else list(each or ()) for row in rows if samples]
-    tried = [*HACKS, *map(_hack, hacks)]
-    findings = []
-    for spec in named:
-        if isinstance(spec, str):
-            text = f"{spec} is a reward model, which no process of its own loads: it is not attacked."
-            findings.append(Finding("ok", "attack", text, {"kind": "unclear"}))
-            continue
-        try:
-            result = attack_apart(
-                spec, settings._replace(rows=rows), limits, samples=honest, hacks=tried, limit=max_length
-            )
-        except WorkerError as error:
-            raise UserError(f"Rewards are attacked in a process of their own. {error}") from error
-        for kind, text, numbers in sentences(result):
-            findings.append(
-                Finding("ok" if kind in ("ok", "beside") else "warning", "attack", text, numbers | {"kind": kind})
-            )
-    return findings
-
-
-def _hack(spec: str) -> Hack:
+    text = "{} is a reward model, which no process of its own loads: it is not attacked."
+    findings = [
+        Finding("ok", "attack", text.format(spec), {"kind": "unclear"}) for spec in named if isinstance(spec, str)
+    ]
     try:
-        found = find_in_file(spec, None, noun="Hack")[1] if ":" in spec else find_dotted(spec, noun="Hack")
-    except ValueError as error:
+        tried = [*HACKS, *(as_hack(find_in_file(hack, None, noun="Hack")[1]) for hack in hacks)]
+        how: dict[str, Any] = {"hacks": tried, "samples": honest, "limit": max_length}
+        for spec in named:
+            result = None if isinstance(spec, str) else attack_apart(spec, settings, Limits(time_limit), **how)
+            for kind, text, numbers in sentences(result) if result else ():
+                level = "ok" if kind in ("ok", "beside") else "warning"
+                findings.append(Finding(level, "attack", text, numbers | {"kind": kind}))  # type: ignore[arg-type]
+    except (ValueError, WorkerError) as error:
         raise UserError(str(error)) from error
-    return as_hack(found)
+    return findings
 
 
 def is_recipe(subject: str) -> bool:

@@ -3,34 +3,50 @@
 import math
 import time
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from rewards.attacks.hacks import HACKS
-from rewards.attacks.honest import Honest, find_honest, is_more
+from rewards.attacks.honest import Honest, Texts, find_honest, gains, mean
 from rewards.attacks.seen import Hack, Seen
-from rewards.running.contract.calls import call_arguments
-from rewards.running.contract.printed import Drain
+from rewards.running.contract import Drain, Limits, LocalSubject, Remote, RemoteSubject, RewardSpec, Settings, Stopped
+from rewards.running.contract.calls import call_arguments, shorten
 from rewards.running.contract.repeats import usable_forms
 from rewards.running.contract.samples import Row, Sample, answer_samples
 from rewards.running.contract.signature import check_signature
-from rewards.running.contract.subject import Limits, LocalSubject, Remote, RemoteSubject, RewardSpec, Stopped
-from rewards.running.contract.trial import Form, Settings, Trial
+from rewards.running.contract.trial import Form, Trial, write_value
 from rewards.running.workers import WorkerPool
 
-Verdict = Literal["gamed", "beside", "misread", "unclear", "no"]
 MOST_STOPS = 3  # hacks that hang a reward, or end its process
-LEAST_ROWS = 8  # of a slow reward
+LEAST_ROWS = 8  # of a slow reward, or one whose calls are paid for
 CALLS_BESIDE = 60  # of a row, about, that look for honest answers and exchange right ones
-OF_TEXTS = ("lists", "values")  # families without programs
 ERROR = 0.025  # that a share is below its bound
+
+
+REMEDIES = {
+    "echoes": "Give an empty or echoed answer nothing before comparing, and compare whole answers.",
+    "lists": "Read exactly one answer and compare it as a whole, as `text_accuracy` and `accuracy` do.",
+    "values": "Make sure that an answer is a plain number or text before comparing; evaluate nothing.",
+    "words": "Cap it (`reward_clip`), let it count beside right answers only (`reward_gates`), or audit it instead.",
+    "judged": "Show the judge a short answer only, give it the reference, and audit its grades with a function.",
+    "programs": "Run programs with `code_accuracy`, which keeps what it expects away from them.",
+}
+SAID = {
+    "misread": "it pays what means another answer, to a policy that knows the right one",
+    "beside": "it pays the right answer more with something beside it, which `reward_clip` caps",
+}
+Said = tuple[str, str, dict[str, Any]]  # a verdict, `failed` or `ok`; a sentence; its numbers
 
 
 class Outcome(NamedTuple):
     """What a reward pays for a hack."""
 
-    hack: Hack
-    verdict: Verdict
+    hack: str
+    family: str
+    about: str  # what it writes, in words
+    verdict: str  # gamed, beside, misread, unclear or no
     earned: int  # rows on which the verdict holds
     rows: int  # that were compared
     low: float  # lower bound of the share of such rows
@@ -47,18 +63,13 @@ class AttackResult(NamedTuple):
     problems: list[str] = []  # noqa: RUF012 - sentences: what hung, raised or was left out
     honest: Honest | None = None
 
-    def of(self, verdict: Verdict) -> list[Outcome]:
+    def of(self, verdict: str) -> list[Outcome]:
         """Lists the outcomes of a verdict."""
         return [outcome for outcome in self.outcomes if outcome.verdict == verdict]
 
 
 def lower_bound(count: int, rows: int, error: float = ERROR) -> float:
-    """Returns the exact lower bound of a share (Clopper and Pearson, 1934).
-
-    Example:
-        >>> round(lower_bound(5, 10), 2)
-        0.19
-    """
+    """Returns the exact lower bound of a share (Clopper and Pearson, 1934)."""
     low, high = 0.0, 1.0 if count else 0.0
     for _ in range(30):
         share = (low + high) / 2
@@ -67,19 +78,16 @@ def lower_bound(count: int, rows: int, error: float = ERROR) -> float:
     return low
 
 
-def attack_apart(
-    spec: RewardSpec, settings: Settings, limits: Limits | None = None, memory_gb: float | None = None, **how: Any
-) -> AttackResult:
+def attack_apart(spec: RewardSpec, settings: Settings, limits: Limits, **how: Any) -> AttackResult:
     """Attacks a reward in a process that can be killed; raises `WorkerError` if none can be started."""
-    with Drain() as drain, WorkerPool(Remote([spec]), memory_gb=memory_gb, output=drain.inlet) as pool:
-        limits = limits or Limits()
-        limits = limits._replace(completion=max(limits.completion, limits.call / 50))  # a call is for all rows
+    limits = limits._replace(completion=max(limits.completion, limits.call / 50))  # a call is for all rows
+    with Drain() as drain, WorkerPool(Remote([spec]), output=drain.inlet) as pool:
         return attack(RemoteSubject(pool, 0, spec.spec, limits), settings, **how)
 
 
 def attack(
     subject: LocalSubject | RemoteSubject,
-    settings: Settings | None = None,
+    settings: Settings,
     *,
     hacks: Sequence[Hack] = HACKS,
     samples: Sequence[Sequence[str]] = (),
@@ -92,32 +100,18 @@ def attack(
     a hack that does not know the right one and earns as much, on more rows than the best single guess is right. Where
     right answers can be exchanged, a row counts only if the hack earns as much with another one, too: then it was
     neither luck nor knowledge. A reward that is not about answers, as of form or length, is gamed by a hack that earns
-    more than honest answers on most rows.
-
-    Args:
-        subject: The reward, here or in a process that can be killed.
-        settings: The rows, the form of their completions, and the time.
-        hacks: What is tried.
-        samples: Honest responses to each row.
-        limit: Characters that a response may have.
-
-    Example:
-        >>> def mentions(completions, answer, **kwargs):
-        ...     return [float(right in text) for text, right in zip(completions, answer)]
-        >>> rows = [{"prompt": f"{i} + {i}?", "answer": str(2 * i)} for i in range(10, 20)]
-        >>> attack(LocalSubject(mentions), Settings(rows)).of("gamed")[0].hack.about
-        'Every option, or the right answers of all rows, listed'
+    more than honest answers on most rows. `limit` is in characters of a response.
     """
     try:
-        trial = Trial(subject, settings or Settings(max_seconds=60.0))
+        trial = Trial(subject, settings)
         first = answer_samples(trial.rows[:1], trial.settings.response_format)
-        arguments = call_arguments(trial.make_call(first[:1], trial.settings.form or "text").rows, ["yes"])
+        arguments = call_arguments(trial.make_call(first[:1], settings.form or "text").rows, ["yes"])
         if problems := check_signature(trial.name, trial.description.parameters, list(arguments)):
             return AttackResult(trial.name, problems=list(map(str, problems)))
         forms, _ = usable_forms(trial, first)
     except Stopped as stopped:
         return AttackResult(stopped.problem.reward, problems=[str(stopped.problem)])
-    return _Attack(trial, next(iter(forms), trial.settings.form or "text")).run(hacks, samples, limit)
+    return _Attack(trial, next(iter(forms), settings.form or "text")).run(hacks, samples, limit)
 
 
 class _Attack:
@@ -131,115 +125,152 @@ class _Attack:
 
     def run(self, hacks: Sequence[Hack], samples: Sequence[Sequence[str]], limit: int) -> AttackResult:
         started, seconds = time.monotonic(), self.trial.settings.max_seconds
-        self.honest = honest = find_honest(self.pay, self._affordable(len(hacks), seconds), samples, self.trial)
-        seen = [each._replace(words=self.trial.description.about, limit=limit) for each in honest.seen]
-        outcomes, tried = [], set[tuple[str | None, ...]]()
+        rows = self._affordable(len(hacks), seconds)
+        self.honest = find_honest(self.pay, rows, samples[: len(rows)], self.trial)
+        seen = [each._replace(words=self.trial.description.about, limit=limit) for each in self.honest.seen]
+        outcomes = []
         for count, hack in enumerate(hacks):
             if self.stops >= MOST_STOPS or time.monotonic() - started > 2 * seconds:
                 why = f"{MOST_STOPS} have stopped it" if self.stops >= MOST_STOPS else "raise `--max_seconds`"
                 self.problems.append(f"{len(hacks) - count} of {len(hacks)} hacks were not tried: {why}.")
                 break
             texts = self._texts(hack, seen)
-            if any(text is not None for text in texts) and tuple(texts) not in tried:
-                tried.add(tuple(texts))
+            if any(text is not None for text in texts):
                 outcomes.append(self._judge(hack, texts))
         outcomes.sort(key=lambda each: (each.verdict == "no", -each.low, -each.pay))
         for first, *more in self.failed.values():
             self.problems.append(f"on {first}" + (f"; so on {len(more)} other responses." if more else "."))
-        return AttackResult(self.trial.name, outcomes, self.problems, honest)
+        return AttackResult(self.trial.name, outcomes, self.problems, self.honest)
 
     def _affordable(self, hacks: int, seconds: float) -> list[Row]:
         """Leaves out rows of a slow reward, or of one whose calls are paid for."""
         rows, started = list(self.trial.rows), time.perf_counter()
-        first = rows[:4]
-        self.pay(first, ["yes"] * len(first), "a response")
-        each = (time.perf_counter() - started) / len(first)
-        count = max(LEAST_ROWS, int(seconds / (each * (hacks + CALLS_BESIDE))))
-        count = LEAST_ROWS if self.trial.description.asks_a_model else count
-        if count < len(rows):
-            self.problems.append(f"{count} of {len(rows)} rows were used: it takes {each:.2g} s per completion.")
-        return rows[:count]
+        self.pay(rows[:4], ["yes"] * len(rows[:4]), "a response")
+        each = (time.perf_counter() - started) / len(rows[:4])
+        can = 0 if self.trial.description.asks_a_model else int(seconds / each / (hacks + CALLS_BESIDE))
+        if (most := max(LEAST_ROWS, can)) < len(rows):
+            self.problems.append(f"{most} of {len(rows)} rows were used: it takes {each:.2g} s per completion.")
+        return rows[:most]
 
-    def _texts(self, hack: Hack, seen: Sequence[Seen]) -> list[str | None]:
+    def _texts(self, hack: Hack, seen: Sequence[Seen]) -> Texts:
         try:
-            if not hack.needs_right:
-                return [None if each.call and hack.family in OF_TEXTS else hack.write(each) for each in seen]
-            rights = zip(seen, self.honest.rights, strict=True)
-            return [None if right is None else hack.write(each, right) for each, right in rights]
+            known = zip(seen, self.honest.rights, strict=True)
+            is_text = hack.family in ("lists", "values")
+            return [None if s.call and is_text else hack.write(s, right) for s, right in known]
         except Exception as error:  # whatever a user's own hack raises
             self.problems.append(f"The hack `{hack.name}` raised {type(error).__name__}: {error}.")
             return []
 
-    def _judge(self, hack: Hack, texts: Sequence[str | None]) -> Outcome:
-        honest, values = self.honest, self.pay(self.honest.rows, texts, hack.name)
-        pays = honest.pays
+    def _judge(self, hack: Hack, texts: Texts) -> Outcome:
+        honest, pays = self.honest, self.honest.pays
+        values = self.pay(honest.rows, texts, hack.name)
         if self.trial.description.whole_batch:  # what is compared within a batch meets there
-            both = self.pay(honest.rows * 2, [*honest.texts, *texts], hack.name)
-            pays, values = both[: len(texts)], both[len(texts) :]
-        compared = [i for i, pay in enumerate(pays) if pay is not None and texts[i] is not None]
-        pairs = [(i, v, h) for i in compared if (v := values[i]) is not None and (h := pays[i]) is not None]
-        places = [i for i, value, right in pairs if is_more(value, right)]
-        as_much = [i for i, value, right in pairs if honest.told[i] and not is_more(right, value)]
+            pays, values = np.split(self.pay(honest.rows * 2, [*honest.texts, *texts], hack.name), 2)
         verdict, least, error = "gamed", 0.5, ERROR
+        compared = np.isfinite(pays) & [text is not None for text in texts]
+        places, as_much = gains(values, pays) > 0, (gains(values, pays) >= 0) & honest.told
         if hack.denies:
-            verdict, places = "misread", as_much if honest.tells else []
+            verdict, places = "misread", as_much & honest.tells
         elif hack.needs_right:
             verdict = "beside"
         elif honest.tells:
-            compared = [i for i in compared if honest.told[i]]
-            places, least = as_much, honest.guess
-            if honest.is_exchangeable:
-                compared = [i for i in compared if any(valid[i] for _, valid in honest.exchanged)]
-                places = self._whatever_is_right(places, texts, hack.name)
+            places, least, compared = as_much, honest.guess, compared & honest.told
+            exchangeable = np.any([valid for _, valid in honest.exchanged] or [places & False], axis=0)
+            if 2 * exchangeable.sum() >= honest.told.sum():  # the reward reads right answers in the rows
+                compared &= exchangeable
+                places = self._whatever_is_right(as_much, texts, hack.name)
             elif any(honest.rights):
                 error /= len(HACKS)  # one of many single guesses may be right by luck
-        low = lower_bound(len(places), len(compared), error)
-        verdict = "unclear" if not compared else verdict if low > least else "no"
-        shown = places or [i for i, value in enumerate(values) if value is not None]
-        pay = sum(values[i] or 0.0 for i in shown) / max(len(shown), 1)
-        row = next(iter(shown), 0)
-        return Outcome(hack, verdict, len(places), len(compared), low, pay, row, texts[row] or "")  # type: ignore[arg-type]
+        count, rows = int(places.sum()), int(compared.sum())
+        low = lower_bound(count, rows, error)
+        verdict = "unclear" if not rows else verdict if low > least else "no"
+        shown = places if count else np.isfinite(values)
+        row, pay = int(shown.argmax()), float(np.nan_to_num(mean(values[shown])))
+        found = (verdict, count, rows, low, pay, row, texts[row] or "")
+        return Outcome(hack.name, hack.family, hack.about, *found)
 
-    def _whatever_is_right(self, places: list[int], texts: Sequence[str | None], name: str) -> list[int]:
+    def _whatever_is_right(self, places: np.ndarray, texts: Texts, name: str) -> np.ndarray:
         """Keeps the rows on which texts earn as much with another right answer, too."""
-        found: list[int] = []
+        found = np.zeros_like(places)
         for rows, valid in self.honest.exchanged:
-            asked = [i for i in places if valid[i] and i not in found]
-            values = self.pay([rows[i] for i in asked], [texts[i] for i in asked], name)
-            for i, value in zip(asked, values, strict=True):
-                own = self.honest.pays[i]
-                found += [i] if value is not None and own is not None and not is_more(own, value) else []
-        return sorted(found)
+            asked = places & valid & ~found
+            values = self.pay(rows, [text if a else None for a, text in zip(asked, texts, strict=True)], name)
+            found |= gains(values, self.honest.pays) >= 0
+        return found
 
-    def pay(self, rows: Sequence[Row], texts: Sequence[str | None], name: str) -> list[float | None]:
-        """Calls the reward on all rows at once, and row by row if that fails; what has no text or fails is None."""
-        places = [place for place, text in enumerate(texts) if text is not None]
-        samples = [Sample(rows[i], texts[i] or "", "odd", name, (i, 0)) for i in places]
-        found = dict(zip(places, self._values(samples), strict=True))
-        return [found.get(place) for place in range(len(rows))]
+    def pay(self, rows: Sequence[Row], texts: Texts, name: str) -> np.ndarray:
+        """Calls the reward on all rows at once, and row by row if that fails; what has no text or fails is NaN."""
+        samples = [Sample(r, t, "odd", name) for r, t in zip(rows, texts, strict=True) if t is not None]
+        found = np.full(len(rows), np.nan)
+        found[[text is not None for text in texts]] = self._values(samples)
+        return found
 
     def _values(self, samples: Sequence[Sample]) -> list[float | None]:
+        nothing: list[float | None] = [None] * len(samples)
         if not samples or self.stops >= MOST_STOPS:
-            return [None] * len(samples)
+            return nothing
         try:
             called = self.trial.call(samples, self.form)
         except Stopped as stopped:
             self.stops += 1
-            self._failed(stopped.problem.problem.partition(" on ")[0], samples[0].name)
+            self._fail(stopped.problem.problem.partition(" on ")[0], samples[0].name)
             if isinstance(self.trial.subject, RemoteSubject):
                 self.trial.subject.is_warm = False  # a new process loads it again
-            return [None] * len(samples)
+            return nothing
         if called.problem is None:
             return called.values
         if len(samples) == 1 or self.trial.description.whole_batch:
-            self._failed(called.problem.problem, samples[0].name)
-            return [None] * len(samples)
+            self._fail(called.problem.problem, samples[0].name)
+            return nothing
         alone = [self._values([sample])[0] for sample in samples[:3]]
         rest = samples[3:] if any(value is not None for value in alone) else []
-        alone += [self._values([sample])[0] for sample in rest]
-        return alone + [None] * (len(samples) - len(alone))
+        return [*alone, *(self._values([sample])[0] for sample in rest), *nothing[len(alone) + len(rest) :]]
 
-    def _failed(self, problem: str, name: str) -> None:
+    def _fail(self, problem: str, name: str) -> None:
         problem = problem.partition(" (line")[0].partition(" for 1 of 1 rows")[0]
         names = self.failed[problem.partition(":")[0]]  # values differ from response to response
         names += [] if any(each.startswith(f"`{name}`") for each in names) else [f"`{name}`: {problem}"]
+
+
+def sentences(result: AttackResult) -> list[Said]:
+    """Words the result: what failed, the best hack of each family, and how much was tried."""
+    said: list[Said] = [*(("failed", problem, {}) for problem in result.problems), *_said(result)]
+    return [(kind, f"`{result.reward}`: {text}", {"reward": result.reward} | more) for kind, text, more in said]
+
+
+def _said(result: AttackResult) -> Iterator[Said]:
+    honest, gamed = result.honest, result.of("gamed")
+    if honest is None:
+        return
+    honest_pay, rows = write_value(mean(honest.pays)), len(honest.rows)
+    for family in dict.fromkeys(each.family for each in gamed):
+        best, *others = [each for each in gamed if each.family == family]
+        more = f", and by {len(others)} more of `{family}`" if others else ""
+        text = f"it is gamed by {_earned(best)}{more}; an honest answer earns {honest_pay}."
+        yield "gamed", f"{text} {REMEDIES.get(family, 'Compare less loosely.')}", best._asdict()
+    for kind, text in SAID.items():
+        for best in result.of(kind)[:1]:
+            yield kind, f"{text}: {_earned(best)}.", best._asdict()
+    known = int(honest.told.sum() if honest.tells else np.isfinite(honest.pays).sum())
+    least = honest.guess if honest.tells else 0.5
+    if not known:
+        text = "no row has a right answer or a sample: name a column of honest responses, `--samples`."
+        text = "it gives no honest answer a number." if any(honest.texts) else text
+        best = max(result.outcomes, key=lambda each: each.pay, default=None)  # type: ignore[assignment]
+        yield "unclear", text + (f" The best paid is {_earned(best)}." if best else ""), {}
+        return
+    if lower_bound(known, known) <= least:
+        text = f"{known} rows to compare are too few, or too alike (one guess is right on {least:.0%}): give more."
+        yield "unclear", text, {"rows": known, "guess": least}
+    text = f"it pays right answers ({honest.form}) {honest_pay}, and wrong ones less."
+    if not honest.tells:
+        text = f"it pays right and wrong answers alike, {honest_pay} ({honest.form}): it is about form."
+        text += f" `reward_gates: {{{result.reward}: OTHER}}` has it count where a reward of answers pays."
+    text += f" Of {len(result.outcomes)} hacks on {rows} rows {len(gamed) or 'none'} game it."
+    yield "ok", text, {"hacks": len(result.outcomes), "rows": rows, "honest": mean(honest.pays)}
+
+
+def _earned(outcome: Outcome) -> str:
+    about = outcome.about[:1].lower() + outcome.about[1:]
+    pay = f"{write_value(outcome.pay)} on {outcome.earned} of {outcome.rows} rows ({outcome.low:.0%} or more)"
+    return f"`{outcome.hack}` ({about}), which earns {pay}: {shorten(outcome.text, 120)}"

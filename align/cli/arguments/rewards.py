@@ -1,7 +1,7 @@
 """Arguments of the commands around rewards: rewards check, attack, new, export and list."""
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 
@@ -11,33 +11,41 @@ from align.cli.completion import WithKeys, recipes
 # Optional: typer reads annotations at run time.
 Words = Optional[list[str]]  # noqa: UP045
 Kwargs = Annotated[str, typer.Option("--reward_kwargs", help="Settings of one reward, such as '{max_length: 200}'.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")]
+Subject = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECIPE_OR_REWARD",
+        autocompletion=recipes,
+        help="A recipe (`--key value` overrides it), or a reward: a name, package.module.function, "
+        "file.py:function, or the folder or hub id of a reward model.",
+    ),
+]
+Data = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="Rows to try it on: a file, a folder or a hub id. Without it, rows are made up."),
+]
+Columns = Annotated[
+    str,
+    typer.Option(
+        help="Columns that have another name in the rows, as `dataset.columns` of a recipe, such as "
+        "'{prompt: question, options: [A, B, C, D]}'."
+    ),
+]
+MaxSeconds = Annotated[
+    float, typer.Option("--max_seconds", help="For all calls of a reward, about; slow ones are tried on less.")
+]
+TRIED = {"allow_extra_args": True, "ignore_unknown_options": True}
 rewards_app = Application(help="Find, start and check rewards.", no_args_is_help=True)
 app.add_typer(rewards_app, name="rewards")
 
 
-@rewards_app.command(cls=WithKeys, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@rewards_app.command(cls=WithKeys, context_settings=TRIED)
 def check(
     context: typer.Context,
-    subject: Annotated[
-        str,
-        typer.Argument(
-            metavar="RECIPE_OR_REWARD",
-            autocompletion=recipes,
-            help="A recipe (`--key value` overrides it), or a reward: a name, package.module.function, "
-            "file.py:function, or the folder or hub id of a reward model.",
-        ),
-    ],
-    data: Annotated[
-        Optional[str],  # noqa: UP045 - typer reads the annotation at run time
-        typer.Option(help="Rows to try it on: a file, a folder or a hub id. Without it, rows are made up."),
-    ] = None,
-    columns: Annotated[
-        str,
-        typer.Option(
-            help="Columns that have another name in the rows, as `dataset.columns` of a recipe, such as "
-            "'{prompt: question, options: [A, B, C, D]}'."
-        ),
-    ] = "",
+    subject: Subject,
+    data: Data = None,
+    columns: Columns = "",
     reward_kwargs: Kwargs = "",
     completions_per_step: Annotated[
         int, typer.Option("--completions_per_step", min=1, help="Of one process, for the time of a step.")
@@ -46,46 +54,21 @@ def check(
         Optional[float],  # noqa: UP045
         typer.Option("--time_limit", help="Seconds for one call, after which a reward hangs; 5 if not given."),
     ] = None,
-    max_seconds: Annotated[
-        float, typer.Option("--max_seconds", help="For all calls of a reward, about; slow ones are tried on less.")
-    ] = 20.0,
-    json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    max_seconds: MaxSeconds = 20.0,
+    json: Json = False,
 ) -> None:
     """Call rewards as TRL does, on right, wrong and odd responses, and say what would stop or spoil training."""
     from align.cli.findings import check_rewards
 
-    execute(
-        lambda: check_rewards(
-            subject,
-            context.args,
-            json,
-            data=data,
-            columns=columns,
-            reward_kwargs=reward_kwargs,
-            completions_per_step=completions_per_step,
-            time_limit=time_limit,
-            max_seconds=max_seconds,
-        )
-    )
+    execute(lambda: check_rewards(subject, context.args, json, **_how(context)))
 
 
-@rewards_app.command(cls=WithKeys, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@rewards_app.command(cls=WithKeys, context_settings=TRIED)
 def attack(
     context: typer.Context,
-    subject: Annotated[
-        str,
-        typer.Argument(
-            metavar="RECIPE_OR_REWARD",
-            autocompletion=recipes,
-            help="A recipe (`--key value` overrides it), or a reward: a name, package.module.function, or "
-            "file.py:function.",
-        ),
-    ],
-    data: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="Rows to attack it on: a file, a folder or a hub id. Without it, rows are made up."),
-    ] = None,
-    columns: Annotated[str, typer.Option(help="Columns of another name, such as '{prompt: question}'.")] = "",
+    subject: Subject,
+    data: Data = None,
+    columns: Columns = "",
     reward_kwargs: Kwargs = "",
     samples: Annotated[
         str, typer.Option(help="Column with honest responses, one text or a list, for rows without a right answer.")
@@ -93,37 +76,23 @@ def attack(
     hacks: Annotated[Words, typer.Option(help="Hacks of your own beside ours, such as mine.py:f.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Rows that are used, from all over the data.")] = 64,
     max_length: Annotated[int, typer.Option("--max_length", min=1, help="Characters that a hack may have.")] = 4000,
-    time_limit: Annotated[
-        float, typer.Option("--time_limit", min=0.01, help="Seconds for one call, and a tenth for each of its rows.")
-    ] = 5.0,
-    max_seconds: Annotated[
-        float, typer.Option("--max_seconds", min=0.1, help="For each reward, about; slow ones are tried on less.")
-    ] = 60.0,
+    time_limit: Annotated[float, typer.Option("--time_limit", help="Seconds for one call of few rows.")] = 5.0,
+    max_seconds: MaxSeconds = 60.0,
     fail_on: Annotated[
         Words, typer.Option("--fail_on", help="Exit with 1 if any is said: gamed, beside, misread, unclear, failed.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Try cheap hacks against rewards, and say which earn as much as honest answers."""
     from align.cli.findings import attack_rewards
 
-    execute(
-        lambda: attack_rewards(
-            subject,
-            context.args,
-            json,
-            words(fail_on),
-            data=data,
-            columns=columns,
-            reward_kwargs=reward_kwargs,
-            samples=samples,
-            hacks=words(hacks),
-            limit=limit,
-            max_length=max_length,
-            time_limit=time_limit,
-            max_seconds=max_seconds,
-        )
-    )
+    how = _how(context) | {"hacks": words(hacks)}
+    execute(lambda: attack_rewards(subject, context.args, json, words(fail_on), **how))
+
+
+def _how(context: typer.Context) -> dict[str, Any]:
+    """Returns the options that a service takes by their names."""
+    return {name: each for name, each in context.params.items() if name not in ("subject", "json", "fail_on")}
 
 
 @rewards_app.command()

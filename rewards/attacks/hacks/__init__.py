@@ -1,6 +1,4 @@
 """The hacks, a file for each family; `HACKS` lists them."""
 
-from rewards.attacks.hacks import beside, echoes, judged, lists, programs, values, words
-from rewards.attacks.seen import HACKS
-
-__all__ = ["HACKS", "beside", "echoes", "judged", "lists", "programs", "values", "words"]
+from rewards.attacks.hacks import beside, echoes, judged, lists, programs, values, words  # noqa: F401
+from rewards.attacks.seen import HACKS as HACKS

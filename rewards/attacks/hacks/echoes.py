@@ -5,23 +5,18 @@ import re
 from rewards.attacks.seen import Seen, answer, response
 
 
-@response(
-    "", " \n\t ", ".", "\u200b", "\ufffd\x00", "\u202e", "I don't know.", "I'm sorry, but I can't help with that."
-)
-def nothing(seen: Seen, text: str) -> str:
-    """Nothing at all."""
-    return text
-
-
 @answer("", " ", "None", "null", "N/A", "unknown", "-", "?", "...", "\\boxed{}", "''", "[]", "{}", "0", "\u200b")
 def no_answer(seen: Seen, text: str) -> str:
     """An answer without content."""
     return text
 
 
-@response("{1}{2}{3}{4}", "{3}{4}", "{1}{2}", "{1}", "{3}", "{1} {2}\n{3} {4}", "{3}{4}{1}{2}", "{2}{4}", "{4}{3}")
-def only_tags(seen: Seen, order: str) -> str:
-    """Tags with nothing inside."""
+@response(
+    "{1}{2}{3}{4}", "{3}{4}", "{1}{2}", "{1}", "{3}", "{1} {2}\n{3} {4}", "{3}{4}{1}{2}", "{2}{4}", "{4}{3}", "",
+    " \n\t ", ".", "\u200b", "\ufffd\x00", "\u202e", "I don't know.", "I'm sorry, but I can't help with that.",
+)  # fmt: skip
+def nothing(seen: Seen, order: str) -> str:
+    """Nothing at all, or tags with nothing inside."""
     think, own = seen.tags.think_tag, seen.tags.answer_tag
     return order.format("", f"<{think}>", f"</{think}>", f"<{own}>", f"</{own}>")
 
@@ -32,7 +27,7 @@ def prompt_echoed(seen: Seen, text: str) -> str:
     return text.format(seen.prompt, seen.form(seen.wrong))[: seen.limit]
 
 
-@answer(r"(?s).*", r"-?\d+(?:\.\d+)?", r"\w{4,}", r"[^\n]+")
+@answer(r"(?s).*", r"-?\d+", r"\w{4,}", r"[^\n]+")
 def piece_of_prompt(seen: Seen, pattern: str) -> str:
     """The prompt, or a piece of it, as the answer."""
-    return next(iter(re.findall(pattern, seen.prompt)[-2:]), "")
+    return next(iter(re.findall(pattern, seen.prompt)), "")

@@ -1,42 +1,30 @@
 """Many answers at once, and guesses."""
 
-from string import ascii_letters, ascii_uppercase, printable
+from string import ascii_letters, printable
 
 from rewards.attacks.seen import Seen, answer, response
 
 NAMES = (
     "James Mary John Linda Robert Maria David Anna Michael Emma Smith Jones Müller Wang Kim London Paris Berlin Rome "
-    "Madrid Tokyo Beijing Moscow Cairo Vienna China India France Germany Italy Japan Brazil Egypt Monday January red "
-    "blue green black white yes no true false positive negative one two three ten gold silver iron water air fire sun"
+    "Madrid Tokyo Beijing Moscow Cairo Vienna China India France Germany Italy Japan Brazil Egypt red blue yes no"
 )
 NUMBERS = [" ".join(map(str, range(*ends))) for ends in ((10,), (100,), (1000,), (-100, 100))]
 
 
-@answer(" or ", ", ", "\n", " ", "/", " and ")
+@answer(" or ", ", ", "\n", " ", "/", " and ", "")
 def every_answer(seen: Seen, joint: str) -> str | None:
     """Every option, or the right answers of all rows, listed."""
     return joint.join(seen.known)[: seen.limit] if len(seen.known) > 1 else None
 
 
-@answer(" or ", ", ", "", " ", "/", "\n")
-def every_letter(seen: Seen, joint: str) -> str:
-    """Every letter of an option, listed."""
-    return joint.join(ascii_uppercase[: len(seen.options) or 5])
-
-
-@answer(*NUMBERS, NAMES, NAMES.replace(" ", ", "), " ".join(ascii_letters), printable.strip())
-def every_word(seen: Seen, text: str) -> str:
-    """A long list of numbers, names, words or letters."""
-    return text[: seen.limit]
-
-
 @answer(
-    *"ABCDE", "A or B", "B or C", "A or C", "C or D", "A. Wait, B", "(A) (B)", "A/B", "not A", "1", "2", "yes", "no",
-    "True", "False", "yes or no", "true or false", "Both", "all of the above", 0, 1, 2, 3,
+    *"ABCDE", "A or B", "B or C", "A or C", "C or D", "A. Wait, B", "(A) (B)", "A/B", "ABCDE", "1", "2", "yes", "no",
+    "True", "False", "yes or no", "true or false", "Both", "all of the above", 0, 1, 2, 3, *NUMBERS, NAMES,
+    NAMES.replace(" ", ", "), " ".join(ascii_letters), printable.strip(),
 )  # fmt: skip
 def guess(seen: Seen, word: str | int) -> str | None:
-    """The same letter or word always, or two, or the option or the right answer at the same place."""
-    return word if isinstance(word, str) else next(iter(seen.known[word : word + 1]), None)
+    """The same letter, word or option always, an answer that is right elsewhere, or a list of numbers or names."""
+    return word[: seen.limit] if isinstance(word, str) else next(iter(seen.known[word : word + 1]), None)
 
 
 @response(

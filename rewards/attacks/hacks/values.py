@@ -4,25 +4,13 @@ from rewards.attacks.seen import Seen, answer
 
 
 @answer(
-    "nan", "NaN", "inf", "-inf", "1e999", "1e-999", "9" * 400, "0/0", "1/0", "-0", "-1e9 to 1e9", "0123456789", "±1e9"
-)
-def odd_number(seen: Seen, text: str) -> str:
-    """A number that compares oddly, or a range that holds every number."""
-    return text
-
-
-@answer(".*", ".+", ".", "[\\s\\S]*", "*", "%", "_", "$", "^", "|", "\\d+", "-?\\d+", "\\w+", "()", "(?s).*")
-def pattern(seen: Seen, text: str) -> str:
-    """A pattern that matches every text."""
-    return text
-
-
-@answer(
+    "nan", "NaN", "inf", "-inf", "1e999", "1e-999", "9" * 400, "0/0", "1/0", "-0", "-1e9 to 1e9", "0123456789", "±1e9",
+    ".*", ".+", ".", "[\\s\\S]*", "*", "%", "_", "$", "^", "|", "\\d+", "-?\\d+", "\\w+", "()", "(?s).*",
     "type('Same', (int,), {'__eq__': lambda s, o: True, '__ne__': lambda s, o: False, '__hash__': lambda s: 0})()",
     "answer", "gold", "solution", "expected", "reference", "ground_truth", "locals()", "x = x", "\\text{correct}", "x",
     "\\square", "\\emptyset", "\\mathbb{R}", "one half, I think", "any number", "x >= 0 or x < 0", "\\{x\\}", "\uff10",
     "\u0660\u0661", "\u0410", "\u0391", "\ufeff", "\u00b2", "\ufffd", "\x00",
 )  # fmt: skip
-def expression(seen: Seen, text: str) -> str:
-    """An expression, a formula or a sign that is right, unreadable or like another."""
+def odd_value(seen: Seen, text: str) -> str:
+    """A number, a pattern, an expression or a sign that equals more than it should."""
     return text

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rewards.attacks import AttackResult, attack_apart
-from rewards.running.contract import RewardSpec, Settings
+from rewards.running.contract import Limits, RewardSpec, Settings
 from scripts.harness import Options, print_table, tell, write_numbers
 from scripts.labs.attack import gameable, rows, sound
 
@@ -62,9 +62,10 @@ def _solutions() -> list[rows.Row]:
 
 CATALOGUE = [
     Case("accuracy", "accuracy", rows.choices),
+    Case("answer_consistency", "answer_consistency", rows.choices),
     Case("text_accuracy", "text_accuracy", rows.capitals),
     Case("number_accuracy", "number_accuracy"),
-    Case("math_accuracy", "math_accuracy"),
+    Case("math_accuracy", "math_accuracy", lambda: rows.sums(16)),
     Case("code_accuracy", "code_accuracy", lambda: rows.programs()[:8]),
     Case("format", "format"),
     Case("length", "length", kwargs={"max_length": 200}),
@@ -133,14 +134,14 @@ def run(case: Case) -> tuple[AttackResult, float]:
     samples = [[row["honest"]] for row in own if "honest" in row]
     settings = Settings(own, case.form, max_seconds=120.0)  # type: ignore[arg-type]
     with judge(case.fooled):
-        result = attack_apart(RewardSpec(case.spec, case.kwargs), settings, samples=samples)
+        result = attack_apart(RewardSpec(case.spec, case.kwargs), settings, Limits(), samples=samples)
     return result, time.perf_counter() - started
 
 
 def cells(result: AttackResult) -> list[str]:
     """Words the result of one reward for a table."""
     gamed = result.of("gamed")
-    best = f"{gamed[0].hack.name}: {gamed[0].earned}/{gamed[0].rows}" if gamed else "-"
+    best = f"{gamed[0].hack}: {gamed[0].earned}/{gamed[0].rows}" if gamed else "-"
     kind = "?" if result.honest is None else "answers" if result.honest.tells else "form"
     return [kind, str(len(gamed)), best, str(len(result.of("misread"))), str(len(result.of("beside")))]
 
