@@ -257,10 +257,10 @@ def _said(result: AttackResult) -> Iterator[Said]:
         text = "no row has a right answer or a sample: name a column of honest responses, `--samples`."
         text = "it gives no honest answer a number." if any(honest.texts) else text
         best = max(result.outcomes, key=lambda each: each.pay, default=None)  # type: ignore[assignment]
-        yield "unclear", text + (f" The best paid is {_earned(best)}." if best else ""), {}
+        yield "unclear", text + (f" The best paid is {_earned(best)}." if best and best.pay else ""), {}
         return
     if lower_bound(known, known) <= least:
-        text = f"{known} rows to compare are too few, or too alike (one guess is right on {least:.0%}): give more."
+        text = f"{known} row(s) to compare are too few, or too alike (one guess is right on {least:.0%}): give more."
         yield "unclear", text, {"rows": known, "guess": least}
     text = f"it pays right answers ({honest.form}) {honest_pay}, and wrong ones less."
     if not honest.tells:

@@ -1,7 +1,7 @@
 """Attacks planted rewards, half of which can be gamed, and those of the catalogue and of TRL, and makes the tables.
 
     python -m scripts.labs.attack.lab --check_bars
-    python -m scripts.labs.attack.lab --only catalogue --table rewards/ATTACK.md
+    python -m scripts.labs.attack.lab --table rewards/ATTACK.md
 
 Every reward is attacked in a process of its own. A judge is asked at a real server on this machine.
 """
@@ -13,12 +13,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from align.versions import installed_versions
+from rewards import UNSEEN_FAMILIES
 from rewards.attacks import AttackResult, attack_apart
+from rewards.attacks.honest import mean
+from rewards.reading.responses import DEFAULT_FORMAT
 from rewards.running.contract import Limits, RewardSpec, Settings
+from rewards.running.contract.calls import shorten
+from rewards.running.contract.samples import second_pass_columns
 from scripts.harness import Options, print_table, tell, write_numbers
 from scripts.labs.attack import gameable, rows, sound
 
@@ -42,7 +49,7 @@ OTHER_ROWS: dict[str, Rows] = {
     **dict.fromkeys(("normalised_match", "overlap", "text_accuracy"), rows.capitals),
     **dict.fromkeys(("any_option", "accuracy"), rows.choices),
     **dict.fromkeys(("any_letter", "letter_at_end"), rows.letters),
-    **dict.fromkeys(("passes_tests", "survives_tests", "code_accuracy"), lambda: rows.programs()[:8]),
+    **dict.fromkeys(("passes_tests", "survives_tests", "code_accuracy"), lambda: rows.programs()[:6]),
     "relevance": rows.essays,
 }
 
@@ -57,35 +64,56 @@ def planted(module: Any) -> list[Case]:
 
 
 def _solutions() -> list[rows.Row]:
-    return rows.sums(column="solution")
+    return rows.sums(8, column="solution")
 
 
-CATALOGUE = [
+SOUND_ONES = [  # of the catalogue, among the sound rewards
     Case("accuracy", "accuracy", rows.choices),
     Case("answer_consistency", "answer_consistency", rows.choices),
-    Case("text_accuracy", "text_accuracy", rows.capitals),
-    Case("number_accuracy", "number_accuracy"),
-    Case("math_accuracy", "math_accuracy", lambda: rows.sums(16)),
-    Case("code_accuracy", "code_accuracy", lambda: rows.programs()[:8]),
+    Case("code_accuracy", "code_accuracy", lambda: rows.programs()[:6]),
     Case("format", "format"),
     Case("length", "length", kwargs={"max_length": 200}),
+    Case("math_accuracy", "math_accuracy", lambda: rows.sums(8)),
+    Case("number_accuracy", "number_accuracy"),
     Case("repetition", "repetition"),
-    Case("phrases", "phrases", kwargs={"file": str(HERE / "phrases.txt")}),
+    Case("text_accuracy", "text_accuracy", rows.capitals),
 ]
-TRL = [
-    Case("accuracy_reward", "trl.rewards.accuracy_reward", _solutions, form="messages"),
-    Case("reasoning_accuracy_reward", "trl.rewards.reasoning_accuracy_reward", _solutions, form="messages"),
+OTHERS = [
+    Case("manipulation", "manipulation"),
+    Case("perturbation_consistency", "perturbation_consistency", rows.versions),
+    Case("phrases", "phrases", rows.sums, {"file": str(HERE.parents[2] / "tests/rewards/phrases.txt")}),
+    Case("reasoning_gym", "reasoning_gym", rows.gym),
+    Case("reference_consistency", "reference_consistency", rows.references),
+    Case("unseen_perturbation_consistency", "unseen_perturbation_consistency", lambda: rows.versions(UNSEEN_FAMILIES)),
+    Case("trl `accuracy_reward`", "trl.rewards.accuracy_reward", _solutions, form="messages"),
+    Case("trl `reasoning_accuracy_reward`", "trl.rewards.reasoning_accuracy_reward", _solutions, form="messages"),
     Case(
-        "get_cosine_scaled_reward", "trl.rewards.get_cosine_scaled_reward", _solutions, {"max_len": 1000}, "messages"
+        "trl `get_cosine_scaled_reward`",
+        "trl.rewards.get_cosine_scaled_reward",
+        _solutions,
+        {"max_len": 1000},
+        "messages",
     ),
-    Case("think_format_reward", "trl.rewards.think_format_reward", form="messages"),
+    Case("trl `think_format_reward`", "trl.rewards.think_format_reward", form="messages"),
     Case(
-        "get_soft_overlong_punishment",
+        "trl `get_soft_overlong_punishment`",
         "trl.rewards.get_soft_overlong_punishment",
         kwargs={"max_completion_len": 1000, "soft_punish_cache": 200},
     ),
-    Case("get_repetition_penalty_reward", "trl.rewards.get_repetition_penalty_reward"),
+    Case("trl `get_repetition_penalty_reward`", "trl.rewards.get_repetition_penalty_reward"),
 ]
+PAGE = """# What each reward can be gamed by
+
+`align rewards attack` of every reward of the catalogue and of TRL, made by
+`python -m scripts.labs.attack.lab --table rewards/ATTACK.md`. {about}
+See [the README](README.md#attacking-a-reward) for what the words mean. A reward about form pays it
+around any answer: let it count where a reward of answers pays (`reward_gates`). The phrases that
+`phrases` pays stand in a file that no hack reads.
+
+| reward | about | gamed by | what else |
+|---|---|---|---|
+{lines}
+"""
 
 
 class _Judge(BaseHTTPRequestHandler):
@@ -132,7 +160,8 @@ def run(case: Case) -> tuple[AttackResult, float]:
     """Attacks a reward; returns what came of it, and the seconds by the clock."""
     own, started = case.rows(), time.perf_counter()
     samples = [[row["honest"]] for row in own if "honest" in row]
-    settings = Settings(own, case.form, max_seconds=120.0)  # type: ignore[arg-type]
+    add = partial(second_pass_columns, tags=DEFAULT_FORMAT) if case.name == "answer_consistency" else None
+    settings = Settings(own, case.form, max_seconds=90.0, add_columns=add)  # type: ignore[arg-type]
     with judge(case.fooled):
         result = attack_apart(RewardSpec(case.spec, case.kwargs), settings, Limits(), samples=samples)
     return result, time.perf_counter() - started
@@ -146,27 +175,67 @@ def cells(result: AttackResult) -> list[str]:
     return [kind, str(len(gamed)), best, str(len(result.of("misread"))), str(len(result.of("beside")))]
 
 
+def line(name: str, result: AttackResult) -> str:
+    """Writes the result of one reward as a line of the page."""
+    if result.honest is None:
+        return f"| {name} | - | - | not attacked: {result.problems[0]} |"
+    told = "answers" if result.honest.tells else "form"
+    best = {each.family: each for each in reversed(result.of("gamed"))}
+    gamed = "; ".join(
+        f"{each.about[:1].lower()}{each.about[1:]}, {each.earned} of {each.rows} rows" for each in best.values()
+    )
+    gamed = gamed or f"none of {len(result.outcomes)} hacks on {len(result.honest.rows)} rows"
+    if not result.honest.tells:
+        paid = [each for each in result.outcomes if each.verdict == "no" and each.pay >= mean(result.honest.pays)]
+        gamed += f"; {len(paid)} earn as much as honest answers, such as `{shorten(paid[0].text, 40)}`" if paid else ""
+    notes = [f"pays `{shorten(each.text, 60)}`" for each in result.of("misread")[:1]]
+    notes += [f"pays more beside right answers: {each.about.lower()}" for each in result.of("beside")[:1]]
+    notes += result.problems[:1]
+    return f"| {name} | {told} | {gamed} | {'; '.join(notes)} |"
+
+
+def _write_page(page: Path, lines: dict[str, str]) -> None:
+    """Writes the lines into the page; those of rewards that were left out this time stay."""
+    kept = page.read_text(encoding="utf-8").splitlines() if page.is_file() else []
+    found = {row.split("|")[1].strip(): row for row in kept if row.startswith(("| `", "| trl"))}
+    found |= {row.split("|")[1].strip(): row for row in lines.values()}
+    known = installed_versions()
+    about = f"Rows of\n`scripts/labs/attack/rows.py`, seed 0; TRL {known['trl']}, Python {known['python']}."
+    ordered = [found[name] for name in sorted(found, key=lambda name: (name.startswith("trl"), name))]
+    page.write_text(PAGE.format(about=about, lines="\n".join(ordered)), encoding="utf-8")
+
+
 def main() -> int:
     """Attacks what is asked for, and prints the tables."""
     parser = Options(__doc__)
-    parser.add_argument("--only", choices=["gameable", "sound", "catalogue"])
+    parser.add_argument("--only", choices=["gameable", "sound", "others"])
+    parser.add_argument(
+        "--table", type=Path, help="the page that gets a line for each reward of the catalogue and of TRL"
+    )
     parser.add_argument("--names", nargs="*", help="some rewards only")
     parser.add_numbers("exit with 1 unless 18 of 20 gameable ones are found, and 1 of 20 sound ones is called gamed")
     arguments = parser.parse_args()
     careful = Case("asks_a_careful_judge", f"{gameable.__file__}:asks_a_server", fooled=False)
-    groups = {"gameable": planted(gameable), "sound": [*planted(sound), careful, *CATALOGUE[:-1]], "catalogue": TRL}
+    groups = {"gameable": planted(gameable), "sound": [*planted(sound), careful, *SOUND_ONES], "others": OTHERS}
+    shown = [*SOUND_ONES, *OTHERS]
     found: dict[str, dict[str, Any]] = {}
+    lines: dict[str, str] = {}
     for group, cases in groups.items():
         table, found[group] = {}, {}
         for case in cases:
+            if arguments.table and case not in shown:
+                continue
             if arguments.only not in (None, group) or (arguments.names and case.name not in arguments.names):
                 continue
             result, seconds = run(case)
             table[case.name] = [*cells(result), f"{seconds:.1f}", "; ".join(result.problems)[:200]]
             found[group][case.name] = len(result.of("gamed"))
+            lines[case.name] = line(case.name if "`" in case.name else f"`{case.name}`", result)
         print_table(group, ["about", "gamed by", "best", "misread", "beside", "s", "problems"], table, "reward", 250)
     counts = {group: sum(count > 0 for count in each.values()) for group, each in found.items()}
     sizes = {group: len(each) for group, each in found.items()}
+    if arguments.table:
+        _write_page(arguments.table, lines)
     write_numbers(arguments.json, {"gamed_by": found})
     missed, called = sizes["gameable"] - counts["gameable"], counts["sound"]
     print(

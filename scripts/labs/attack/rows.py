@@ -1,8 +1,12 @@
 """Rows that planted rewards are attacked on: sums, capitals, choices, programs, and prompts without an answer."""
 
+import json
 import random
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from rewards import SEEN_FAMILIES, perturbed_rows
 from scripts.labs.code.make import TASKS
 
 Row = dict[str, Any]
@@ -90,3 +94,35 @@ def essays() -> list[Row]:
         }
         for topic in TOPICS
     ]
+
+
+def versions(families: Sequence[str] = SEEN_FAMILIES) -> list[Row]:
+    """Makes multiple-choice questions, each with its versions by families of perturbations."""
+    shown = perturbed_rows(choices(24), lambda question, options: f"{question}\n{options}", families)[0]
+    return shown[: len(shown) // 16 * 16]
+
+
+def references() -> list[Row]:
+    """Makes questions about who wrote something, in two wordings each."""
+    wordings = ("Who wrote {}?", "Name the authors of {}.")
+    lines = Path("recipes/grpo/assets/references/eval.jsonl").read_text(encoding="utf-8").splitlines()
+    works = [json.loads(line) for line in lines][:16]
+    return [
+        {
+            "prompt": wording.format(work["title"]),
+            "reference_id": work["title"],
+            "honest": "Answer: " + ", ".join(work["authors"]),
+        }
+        for work in works
+        if work.get("authors")
+        for wording in wordings
+    ]
+
+
+def gym(count: int = 32) -> list[Row]:
+    """Makes tasks of reasoning-gym, with what its verifier reads."""
+    import reasoning_gym
+
+    items = reasoning_gym.create_dataset("gcd", size=count, seed=0)
+    known = [(item["question"], item["answer"], json.dumps(item)) for item in items]
+    return [{"prompt": a, "answer": b, "task": "reasoning_gym:gcd", "entry": entry} for a, b, entry in known]
