@@ -124,7 +124,7 @@ def attack_rewards(
         for spec in named:
             result = None if isinstance(spec, str) else attack_apart(spec, settings, Limits(time_limit), **how)
             for kind, text, numbers in sentences(result) if result else ():
-                level = "ok" if kind in ("ok", "beside") else "warning"
+                level = "ok" if kind in ("ok", "beside") else "warning" if result and result.honest else "error"
                 findings.append(Finding(level, "attack", text, numbers | {"kind": kind}))  # type: ignore[arg-type]
     except (ValueError, WorkerError) as error:
         raise UserError(str(error)) from error

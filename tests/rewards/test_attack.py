@@ -260,6 +260,6 @@ def test_a_hack_of_ones_own_and_the_exit_code(tmp_path, capsys, monkeypatch):
 )
 def test_what_cannot_be_attacked_is_a_sentence(words, said, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    run_command("rewards", "attack", *words)
+    assert run_command("rewards", "attack", *words) == 1
     captured = capsys.readouterr()
     assert said in " ".join((captured.out + captured.err).split())
