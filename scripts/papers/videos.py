@@ -255,7 +255,8 @@ OF_PAPER = {  # LongVU-7B
     "rrpo": (56.5, 44.0, 57.7, 64.5),
 }
 ROWS = "Its rows as a line each, with the videos or images beside them, as `recipes/paper/README.md` says."
-FRAMES = "A video is read as 16 images, not by the processor's own path for videos."
+FRAMES = "Of a video 16 frames are read, as one video."
+AS_IMAGES = "Of a video 16 frames are read, as images: under ZeRO-3 no video can stand beside images."
 
 
 def _set(of: Trained, **more: Any) -> PaperSet:
@@ -305,7 +306,7 @@ SETS = {
         unlike=(
             "The paper's ACRE-9.2k is not public: rows of Video-R1 are in its place. Its coefficients were not found.",
             "Of a benchmark the questions with options are asked.",
-            FRAMES,
+            AS_IMAGES,
         ),
     ),
 }
