@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from align.services.check import check
     from align.services.compare import compare
     from align.services.filter import filter
+    from align.services.rehearse import rehearse
     from align.services.train import train
     from align.services.watch import watch
     from rewards.running.standalone import guard
@@ -59,6 +60,7 @@ __all__ = [
     "filter",
     "guard",
     "load_reward_model",
+    "rehearse",
     "train",
     "watch",
     "whole_weights",
@@ -88,6 +90,7 @@ _HOMES = {
     "filter": "align.services.filter",
     "guard": "rewards.running.standalone",
     "load_reward_model": "align.models.reward_model",
+    "rehearse": "align.services.rehearse",
     "train": "align.services.train",
     "watch": "align.services.watch",
     "whole_weights": "align.models.pretrained",

@@ -35,6 +35,7 @@ LAYERS = (
     ("align.auditing",),  # also what `align check` says of rows
     ("align.logs",),
     ("align.checks", "align.report", "align.training"),
+    ("align.rehearsal",),
     ("align.evaluation",),
     ("align.methods.<name>",),
     ("align.experimental",),  # methods name it, and its records, by string only

@@ -38,6 +38,7 @@ class Method:
         card: `(recipe, rows) -> Card`. What its model card says.
         report: A `ReportParts`: its charts, findings and settings on the page of a run.
         sample_pairs: `(recipe, data) -> rows` of some pairs for the run folder, where it learns from pairs.
+        rehearse: `(plan) -> Rehearsed`. Tries what a run would learn from, before it is started.
         extras: `(recipe)` to extra, what needs it, and modules of it. Says which of our extras its settings need.
         augment: An `Augmentation`: makes data for it, by `align augment`.
         augment_options: The options of that command that are its own.
@@ -66,6 +67,7 @@ class Method:
     turned_on: str | None = None
     dataset_of: str | None = None
     sample_pairs: str | None = None
+    rehearse: str | None = None
     extras: str | None = None
     augment: str | None = None
     augment_options: str | None = None

@@ -405,12 +405,12 @@ def _phrases(text: str) -> set[str]:
 
 def _rank_correlation(rewards: np.ndarray, column: np.ndarray, groups: np.ndarray) -> float:
     """Correlates ranks within groups, so that a prompt with long answers and high rewards is no evidence."""
-    first, second = (_centred(_ranks(values, groups), groups) for values in (rewards, column))
+    first, second = (_centred(ranks_within(values, groups), groups) for values in (rewards, column))
     scale = np.sqrt((first**2).sum() * (second**2).sum())
     return float((first * second).sum() / scale) if scale > 0 else float("nan")
 
 
-def _ranks(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
+def ranks_within(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """Returns places in the order of each group, ties at their mean; each group counts on from the one before."""
     order = np.lexsort((values, groups))
     ordered, group = values[order], groups[order]

@@ -3,9 +3,9 @@ import pytest
 from scipy.stats import rankdata
 
 from align.training.reward_records import (
-    _ranks,
     audit_signals,
     phrase_signal,
+    ranks_within,
     repetition,
     shared_phrases,
     text_features,
@@ -80,11 +80,11 @@ def test_ranks_are_those_of_scipy_within_each_group_up_to_a_shift():
     rng = np.random.default_rng(0)
     groups = np.repeat([0, 1, 2, 3], [4, 1, 6, 3])
     values = rng.integers(0, 3, len(groups)).astype(float)
-    found = _ranks(values, groups)
+    found = ranks_within(values, groups)
     for group in range(4):
         ours, theirs = found[groups == group], rankdata(values[groups == group])
         assert list(ours - ours.min()) == list(theirs - theirs.min())
-    assert len(_ranks(values[:0], groups[:0])) == 0
+    assert len(ranks_within(values[:0], groups[:0])) == 0
 
 
 def written(seed, phrase="", groups=16):

@@ -8,6 +8,9 @@ import typer
 from align.cli.application import ManyWords, app, execute, words
 from align.cli.completion import WithKeys, methods
 from align.cli.completion import recipes as shipped
+from align.cli.options import takes
+from align.rehearsal.plan import Rehearsing
+from align.services.options import Reach
 
 OVERRIDES = {"allow_extra_args": True, "ignore_unknown_options": True}
 RecipeArgument = Annotated[
@@ -77,6 +80,24 @@ def check(
     from align.cli.findings import check_recipe
 
     execute(lambda: check_recipe(recipe, context.args, accelerate_config, json, dry_run=dry_run, resume=resume))
+
+
+@app.command(cls=WithKeys, size="train", context_settings=OVERRIDES)
+@takes(options=Rehearsing, reach=Reach)
+def rehearse(
+    context: typer.Context,
+    recipe: RecipeArgument,
+    options: Rehearsing,
+    reach: Reach,
+    fail_on: Annotated[
+        str, typer.Option("--fail_on", help="Exit with 1 on an error, or on a warning, too: error or warning.")
+    ] = "error",
+    json: Annotated[bool, typer.Option("--json", help="Print `rehearsal.json`.")] = False,
+) -> None:
+    """Try a run before it is paid for: sample its model, call its rewards, and say what it would learn from."""
+    from align.cli.rehearse import run
+
+    execute(lambda: run(recipe, context.args, fail_on, json, options=options, reach=reach))
 
 
 @app.command()

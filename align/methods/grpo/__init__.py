@@ -20,6 +20,7 @@ GRPO = Method(
     build="align.methods.grpo.trainer:build",
     card="align.methods.grpo.trainer:card",
     report="align.methods.grpo.report:REPORT",
+    rehearse="align.methods.rollouts.rehearsal:rehearse",
     has_rewards=True,
     rewarded_by="environment_factory",
     experimental=(

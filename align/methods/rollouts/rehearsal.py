@@ -1,0 +1,370 @@
+"""A recipe whose model is sampled, rehearsed: completions by the engine of evaluations, rewards as in training."""
+
+import json
+import shlex
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from align.console import say
+from align.data.prompt_rows import PromptRow, prompts_to_rows
+from align.data.questions.templates import PromptTemplate
+from align.errors import UserError
+from align.evaluation import asking
+from align.evaluation.asked_models import Engine, check_images, open_policy
+from align.evaluation.engine import show_stages
+from align.evaluation.statistics.metrics import Values, wilson
+from align.evaluation.suites.prompts import measured_rewards as measured
+from align.evaluation.suites.prompts.suite import stated_answer
+from align.models.answer_cache import AnswerCache
+from align.models.at_hand import require_model
+from align.models.checkpoint import find_checkpoint
+from align.models.policies.answer_keys import digest
+from align.models.policies.asking import Completion, Decoding
+from align.models.policies.endpoint_policy import EndpointPolicy
+from align.models.rewards import response_format
+from align.recipe.dataset import PromptDatasetConfig
+from align.recipe.reward_settings import short_name
+from align.rehearsal.plan import FEWEST, MOST, Plan
+from align.rehearsal.record import CACHE_FOLDER, Rehearsed, Table
+from align.rehearsal.rollouts import OF_TASK, Rollouts, look_at
+from align.training.build import processing_class
+from align.training.guarded_rewards import guard
+from align.training.reward_records import pair_scores, repeat_metrics, rows_to_repeat, score_again
+from align.training.shown_rows import right_answers
+from rewards.reading.options import parse_choice
+from rewards.reading.responses import parse_response
+from rewards.running.guard import GuardedReward
+from rewards.running.protocol import HIGHER, reads_whole_batch
+
+_REPEATED = 32  # completions that are scored again
+_NOISY, _FLAKY = 0.2, 0.05  # shares: of a reward's variance within groups, and of its values
+_SHOWN, _LONGEST = 6, 600  # prompts of which samples are shown, and characters of each
+_NOT_SAMPLED = {"top_k": 0, "min_p": None, "repetition_penalty": 1.0, "generation_kwargs": None}  # of the recipe
+
+
+class Sampled(NamedTuple):
+    """What a model wrote to some rows of the data."""
+
+    rows: list[PromptRow]  # `row` is their place in the data
+    completions: list[list[Completion]]
+    decoding: Decoding
+    engine: Engine
+    seconds: float  # that sampling took, without what was sampled before
+    num_cached: int
+
+    @property
+    def flat(self) -> list[Completion]:
+        """All completions, those of a prompt in a row."""
+        return [each for group in self.completions for each in group]
+
+
+def rehearse(plan: Plan) -> Rehearsed:
+    """Samples, rewards and measures."""
+    return judge(plan, sample(plan))
+
+
+def sample(plan: Plan) -> Sampled:
+    """Samples prompts of the data with the recipe's own settings; what was sampled before is not sampled again."""
+    recipe, settings, options = plan.recipe, plan.recipe.settings, plan.options
+    if not recipe.reward_funcs:
+        raise UserError(
+            "A rehearsal calls the rewards of `reward_funcs`, and this recipe has none beside its environment, which "
+            "is not rehearsed yet. Name a reward, or start with a few steps: `align train ... --max_steps 2`."
+        )
+    rows = _draw(plan)
+    decoding = Decoding(
+        temperature=float(settings.temperature),
+        top_p=float(settings.top_p),
+        num_samples=options.num_samples or min(MOST, max(FEWEST, int(settings.num_generations))),
+        max_new_tokens=int(settings.max_completion_length),
+        seed=plan.seed,
+    )
+    dtype = "float32" if recipe.model.dtype == "auto" else recipe.model.dtype
+    engine = Engine(options.backend, dtype, options.device, options.batch_size)
+    engine.check()
+    kwargs = getattr(settings, "chat_template_kwargs", None)
+    template: Mapping[str, Any] = {"chat_template_kwargs": dict(kwargs)} if kwargs else {}
+    prompts = [
+        each if isinstance(each.content, str) else each._replace(template=template) for each in asking.as_prompts(rows)
+    ]
+    with closing(AnswerCache(plan.out / CACHE_FOLDER)) as cache, show_stages() as stages:
+        stages.start(recipe.model.model_name_or_path)
+        kept = asking.KeptAnswers(cache, stages.advance)
+        with _opened(plan, engine, decoding, images=any(each.images for each in prompts)) as (policy, _):
+            started = time.perf_counter()
+            completions = asking.complete_prompts(policy, prompts, decoding, kept)
+            seconds = time.perf_counter() - started
+    return Sampled(rows, completions, decoding, engine, seconds, kept.num_cached)
+
+
+def _draw(plan: Plan) -> list[PromptRow]:
+    """Draws rows, with those that rewards have to see together."""
+    together = getattr(plan.recipe.dataset, "rows_together", 1)
+    blocks = np.random.default_rng(plan.seed).permutation(len(plan.data.rows) // together)
+    drawn = sorted(blocks[: max(1, plan.options.num_prompts // together)].tolist())
+    found = []
+    for place in (block * together + i for block in drawn for i in range(together)):
+        row = plan.data.rows[place]
+        columns = {name: value for name, value in row.items() if name not in ("id", "prompt", "images")}
+        found.append(
+            PromptRow(str(row.get("id", place)), row["prompt"], columns, tuple(row.get("images") or ()), place)
+        )
+    return found
+
+
+def _opened(plan: Plan, engine: Engine, decoding: Decoding, *, images: bool) -> Any:
+    if plan.sampler is not None:
+        if images:
+            raise UserError("Rows have images, and an endpoint is asked about texts only. Leave `--endpoint` out.")
+        say(f"Asking {plan.sampler.name}")
+        policy = EndpointPolicy(plan.sampler, concurrency=plan.concurrency, num_samples=decoding.num_samples)
+        return nullcontext((policy, None))
+    model = plan.recipe.model
+    require_model(model.model_name_or_path, model.model_revision)
+    checkpoint = find_checkpoint(model.model_name_or_path)
+    if images:
+        check_images("A row", engine, {"model": checkpoint})
+    say(f"Sampling {checkpoint.path}")
+    return _with_template(plan, open_policy(checkpoint, lambda _: PromptTemplate(), engine, images=images))
+
+
+@contextmanager
+def _with_template(plan: Plan, opened: Any) -> Iterator[Any]:
+    """Opens a policy with the chat template that the recipe names; its answers are then others."""
+    with opened as (policy, model):
+        if (processing := processing_class(plan.recipe)) is not None:
+            policy.tokenizer.chat_template = processing.chat_template
+            policy.fingerprint = digest([policy.fingerprint, processing.chat_template])
+        yield policy, model
+
+
+def judge(
+    plan: Plan, sampled: Sampled, columns: Sequence[Mapping[str, Any]] | None = None, right: Values | None = None
+) -> Rehearsed:
+    """Rewards completions by the recipe's guard, gates and weights, and says what a run would learn from them.
+
+    `columns` has what a trainer adds to each row for rewards, `right` `(N, S)` which completions it takes for right.
+    """
+    recipe, settings = plan.recipe, plan.recipe.settings
+    trained, rules = guard(recipe, list(plan.rewards))
+    found_rewards: list[Any] = [*trained, *rules.audits]
+    named = [
+        measured.NamedReward(short_name(spec) if isinstance(each, str) else each.__name__, spec, "", each, HIGHER)
+        for spec, each in zip(recipe.reward_specs, found_rewards, strict=True)
+    ]
+    called = measured.CalledRewards(named, response_format(recipe), rules.on_invalid, rules.max_invalid_share)
+    try:
+        with show_stages() as stages:
+            completions = {"": sampled.completions}
+            rewarded = measured.reward_all(called, sampled.engine, sampled.rows, completions, stages, columns)[""]
+        noise = _repeat(plan, called, rewarded, sampled, columns)
+    finally:
+        called.close()
+    names = [each.name for each in named[: len(trained)]]
+    values = np.stack([rewarded[name].values for name in names], axis=2)
+    task = _task(plan, names)
+    stated = _stated(plan, sampled)
+    rollouts = Rollouts(
+        names=names,
+        task=task,
+        values=values,
+        weights=np.array(settings.reward_weights or [1.0] * len(names), dtype=np.float64),
+        composition=rules.composition,
+        right=_right(plan, sampled, named[task], values[..., task], stated) if right is None else right,
+        texts=[each.text for each in sampled.flat],
+        stated=stated,
+        lengths=np.array([len(each.ids or ()) for each in sampled.flat], dtype=float).reshape(values.shape[:2]),
+        limit=sampled.decoding.max_new_tokens,
+        scale={True: "group", False: "none"}.get(settings.scale_rewards, settings.scale_rewards),
+        aggregation=settings.multi_objective_aggregation,
+        drops_cut=settings.mask_truncated_completions,
+        wants_answers=_golds(plan, sampled) is not None and OF_TASK.search(names[task].lower()) is not None,
+        filter_line=_filter_line(plan, sampled, named[task]),
+    )
+    found = look_at(rollouts)
+    _say_limits(plan, sampled, found)
+    for each in named:
+        _say_calls(found, each, rewarded[each.name], noise.get(each.name))
+    _say_time(plan, found, sampled, rewarded)
+    found.samples = list(_shown(sampled, rollouts))
+    by = sampled.engine.backend if plan.sampler is None else plan.sampler.name
+    found.asked = asdict(sampled.decoding) | {"prompts": len(sampled.rows), "by": by}
+    return found
+
+
+def _task(plan: Plan, names: Sequence[str]) -> int:
+    """Finds the reward that says what is right: the one that is named, else the first accuracy, else the first."""
+    wanted = plan.options.task_reward
+    if wanted is not None and wanted not in names:
+        raise UserError(f"`task_reward` must be one of {', '.join(names)}, got {wanted!r}.")
+    if wanted is not None:
+        return names.index(wanted)
+    return next((place for place, name in enumerate(names) if OF_TASK.search(name.lower())), 0)
+
+
+def _repeat(plan: Plan, called: Any, rewarded: Any, sampled: Sampled, columns: Any) -> dict[str, dict[str, float]]:
+    """Scores some completions of the last call again, as `reward_repeats` does in training."""
+    size, n = len(sampled.completions[0]), len(sampled.rows)
+    at_once = max(1, measured.ROWS_AT_ONCE // size)
+    first = (n - 1) // at_once * at_once  # prompt of the last call, whose workers are known
+    rows = [row for row in prompts_to_rows(sampled.rows)[first:] for _ in range(size)]
+    if columns is not None:
+        rows = [row | more for row, more in zip(rows, columns[first * size :], strict=True)]
+    given = measured.trl_arguments(rows, sampled.flat[first * size :]) | {"trainer_state": None}
+    found = {}
+    for each in called.rewards:
+        if not isinstance(each.reward, GuardedReward) or reads_whole_batch(each.reward):
+            continue
+        scores = rewarded[each.name].scores[first * size :]
+        share = min(1.0, max(plan.recipe.rewards.reward_repeats, _REPEATED / len(scores)))
+        if picked := rows_to_repeat(scores, share, 1, (plan.seed,)):
+            again = score_again({each.reward: picked}, given, torch.device("cpu"))[each.reward]
+            metrics = repeat_metrics(pair_scores(scores, picked, again), rewarded[each.name].values.ravel(), size)
+            found[each.name] = metrics | {"n": len(picked)}
+    return found
+
+
+def _right(
+    plan: Plan, sampled: Sampled, task: measured.NamedReward, values: Values, stated: Sequence[str | None]
+) -> Values:
+    """Tells which completions are right: by a reward of 0 and 1, else by the answer; nan where neither says so."""
+    if (least := plan.options.right_from) is not None:
+        return (values >= least).astype(float)
+    if isinstance(task.reward, GuardedReward) and np.isin(values[~np.isnan(values)], (0.0, 1.0)).all():
+        return (np.nan_to_num(values) > 0).astype(float)
+    golds, size = _golds(plan, sampled) or [None] * len(sampled.rows), values.shape[1]
+    same = np.array([answer is not None and answer == golds[place // size] for place, answer in enumerate(stated)])
+    if same.any():  # else nobody knows whether answers can be compared so
+        return same.astype(float).reshape(values.shape)
+    is_told = isinstance(task.reward, GuardedReward) and OF_TASK.search(task.name.lower())
+    return (np.nan_to_num(values) > 0).astype(float) if is_told else np.full(values.shape, np.nan)
+
+
+def _golds(plan: Plan, sampled: Sampled) -> list[str | None] | None:
+    """Reads the right answer of each row as answers are read; None where rows have none."""
+    golds, tag = right_answers([dict(each.columns) for each in sampled.rows]), response_format(plan.recipe).answer_tag
+    if golds is None:
+        return None
+    has_options = "options" in sampled.rows[0].columns
+    tags = response_format(plan.recipe)
+    read = (
+        (lambda gold: gold[0].lower()) if has_options else (lambda gold: stated_answer(f"<{tag}>{gold}</{tag}>", tags))
+    )
+    return [None if gold is None else read(gold) for gold in golds]
+
+
+def _stated(plan: Plan, sampled: Sampled) -> list[str | None]:
+    """Reads the answers: a letter where there are options, else what the text states."""
+    tags, found = response_format(plan.recipe), list[str | None]()
+    for row, group in zip(sampled.rows, sampled.completions, strict=True):
+        for each in group:
+            if (options := row.columns.get("options")) is None:
+                found.append(stated_answer(each.text, tags))
+                continue
+            choice = parse_choice(parse_response(each.text, tags).answer, options)
+            found.append(None if choice is None else chr(ord("a") + choice))
+    return found
+
+
+def _filter_line(plan: Plan, sampled: Sampled, task: measured.NamedReward) -> str:
+    """Writes the command that keeps prompts which the model sometimes solves; nothing where it cannot read them."""
+    recipe, data, least = plan.recipe, plan.recipe.dataset, plan.options.right_from
+    is_told = least is not None or OF_TASK.search(task.name.lower())
+    if not isinstance(data, PromptDatasetConfig) or data.mix is not None or plan.sampler is not None or not is_told:
+        return ""
+    spec, low, name = task.spec, 1 / sampled.decoding.num_samples, short_name(task.spec)
+    if spec.partition(":")[0].endswith(".py") and (recipe.path.parent / spec.partition(":")[0]).is_file():
+        spec = str(recipe.path.resolve().parent / spec)
+    kwargs = recipe.reward_kwargs.get(name)
+    given = {
+        "model": recipe.model.model_name_or_path,
+        "verifier": spec,
+        "pass_rate": f"{low:g}:{1 - low:g}",
+        "recipe": recipe.path,
+        **{key: value for key, value in asdict(sampled.decoding).items() if value != 1.0},
+        "batch_size": plan.options.batch_size,
+        "dtype": sampled.engine.dtype,
+        "reward_kwargs": json.dumps({name: kwargs}) if kwargs else None,
+        "verifier_threshold": None if least is None else float(np.nextafter(least, -np.inf)),
+        "split": data.split,
+        "on_bad_rows": data.on_bad_rows,
+        "cache": plan.out / CACHE_FOLDER,
+        "out": plan.out / "kept.jsonl",
+    }
+    words = [word for key, value in given.items() if value is not None for word in (f"--{key}", str(value))]
+    return shlex.join(["align", "filter", str(data.path), *words])
+
+
+def _say_limits(plan: Plan, sampled: Sampled, found: Rehearsed) -> None:
+    """Says what of the recipe a rehearsal leaves out."""
+    settings = plan.recipe.settings
+    for name, neutral in _NOT_SAMPLED.items():
+        if (value := getattr(settings, name, neutral)) not in (neutral, None):
+            found.find("warning", "sampling", f"`{name}: {value}` of the recipe was left out: engines here lack it.")
+    if getattr(settings, "tools", None):
+        found.find("warning", "sampling", "Tools are not rehearsed yet: the model was told of none, and called none.")
+    if plan.sampler is not None and isinstance(sampled.rows[0].prompt, str):
+        found.find("ok", "sampling", "The endpoint reads prompts that are texts as messages, unlike training.")
+
+
+def _say_calls(
+    found: Rehearsed, named: measured.NamedReward, rewarded: measured.Rewarded, noise: Mapping[str, float] | None
+) -> None:
+    """Says whether a reward fails, and how much it differs from itself."""
+    name = named.name
+    if rewarded.failures:
+        kinds = ", ".join(f"{count} x {kind}" for kind, count in rewarded.failures.items())
+        text = f"`{name}` fails on {sum(rewarded.failures.values())} of {len(rewarded.scores)} completions ({kinds})."
+        found.find("warning", "rewards", text, f"align rewards check {named.spec}")
+    if noise is None:
+        return
+    flaky = wilson(round(noise["flaky_share"] * noise["n"]), int(noise["n"]))
+    found.measure(f"flaky/{name}", f"`{name}` asked again says something else", flaky, "completions")
+    variance = noise["group_variance"]
+    part = min(1.0, noise["noise_variance"] / variance) if variance > 0 else 0.0
+    if flaky.low > _FLAKY and (part > _NOISY or not variance > 0):
+        text = (
+            f"`{name}` gives another value for {100 * flaky.value:.0f} % of the completions when it is asked again; "
+            f"{100 * part:.0f} % of its variance within groups is that noise. Lower its temperature, or take the mean "
+            "of several answers; `reward_repeats: 0.1` logs the share in training."
+        )
+        found.find("warning", "noise", text, noise=part, flaky=flaky.value)
+
+
+def _say_time(plan: Plan, found: Rehearsed, sampled: Sampled, rewarded: Mapping[str, measured.Rewarded]) -> None:
+    """Says what a step and the run would take of sampling and rewards, here."""
+    num, settings = len(sampled.flat), plan.recipe.settings
+    new = num - sampled.num_cached * sampled.decoding.num_samples
+    step, steps = int(plan.step["completions_per_step"]), int(settings.max_steps)
+    if steps <= 0:
+        steps = round(float(settings.num_train_epochs) * plan.step["steps_per_pass"])
+    each = {"sampling": sampled.seconds / new} if new else {}
+    each |= {name: sum(score.seconds for score in of.scores) / num for name, of in rewarded.items() if of.scores}
+    found.seconds = {name: one * num for name, one in each.items()}
+    each["together"] = sum(each.values())
+    spans = (1 / 60 * num, 1 / 60 * step, 1 / 3600 * step * steps)
+    rows = [(name, *(f"{one * span:,.3g}" for span in spans)) for name, one in each.items()]
+    note = f"Of {step:,} completions a step and {steps:,} steps, at the pace of this machine, without the optimizer. "
+    note += "Calls of rewards are added up." if new else "All completions were sampled before, and sampling not timed."
+    found.tables.append(Table("Time", note, ("", "minutes here", "minutes a step", "hours of the run"), rows))
+
+
+def _shown(sampled: Sampled, rollouts: Rollouts) -> Any:
+    """Yields completions to read: the best and the worst paid of some prompts."""
+    for place in np.linspace(0, len(sampled.rows) - 1, min(_SHOWN, len(sampled.rows))).astype(int):
+        ranked = np.argsort(np.nan_to_num(rollouts.totals[place]), kind="stable")
+        prompt = sampled.rows[place].prompt
+        for which in dict.fromkeys((int(ranked[-1]), int(ranked[0]))):
+            yield {
+                "id": sampled.rows[place].id,
+                "prompt": (prompt if isinstance(prompt, str) else str(prompt[-1]["content"]))[-_LONGEST:],
+                "completion": sampled.completions[place][which].text[:_LONGEST],
+                "rewards": dict(zip(rollouts.names, rollouts.counted[place, which].tolist(), strict=True)),
+                "cut_off": bool(rollouts.cut[place, which]),
+            }

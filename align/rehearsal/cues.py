@@ -1,0 +1,112 @@
+"""What a reward goes with beside being right: length, format, markdown, phrases, place of the answer."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from align.auditing.features import Texts
+from align.auditing.significance import FALSE_DISCOVERIES, adjust, of_z
+from align.evaluation.statistics.metrics import Values
+from align.training.reward_records import ranks_within, text_features
+
+LEAST = 0.4  # a weaker rank correlation is not reported
+MOST_PHRASES = 2_000
+_FEWEST = 16  # values with company in their stratum
+
+
+class Features(NamedTuple):
+    """What can be seen of n completions."""
+
+    names: list[str]  # K
+    kinds: list[str]  # K: length, format, markdown, repetition, position, phrase
+    table: Values  # `(n, K)`
+
+
+class Cue(NamedTuple):
+    """A feature that a reward goes with."""
+
+    kind: str
+    name: str
+    correlation: float  # of ranks, within groups and among completions that are equally right
+    p_value: float  # adjusted by Benjamini and Hochberg over all features
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """Its row in a table."""
+        return self.name, self.kind, f"{self.correlation:+.2f}", f"{self.p_value:.1g}"
+
+
+def see(texts: Sequence[str], num_tokens: Sequence[int], stated: Sequence[str | None]) -> Features:
+    """Counts the features of completions, of which `stated` are the answers."""
+    seen = text_features(texts, num_tokens)
+    columns = [
+        ("length", "tokens", seen[:, 0]),
+        ("repetition", "share of repeated phrases", seen[:, 1]),
+        ("format", "tags and boxes", seen[:, 5]),
+        ("markdown", "items of lists, marks of emphasis and code", seen[:, 3] + seen[:, 4]),
+        ("format", "lines", seen[:, 2]),
+        ("position", "characters before the answer", np.array(list(map(_place, texts, stated)), dtype=np.float64)),
+    ]
+    letters = sorted({each for each in stated if each is not None and len(each) == 1 and each.isalpha()})
+    columns += [("position", f"answers {x.upper()}", np.array([y == x for y in stated], float)) for x in letters]
+    kept = Texts()
+    for text in texts:
+        kept.add(text)
+    phrases = kept.features(np.ones(len(texts), dtype=bool))
+    for number in range(min(len(phrases.names), MOST_PHRASES)):
+        column = np.zeros(len(texts))
+        column[phrases.text[phrases.feature == number]] = 1.0
+        columns.append(("phrase", f"{phrases.types[number]} `{phrases.names[number]}`", column))
+    kinds, names, values = zip(*columns, strict=True)
+    return Features(list(names), list(kinds), np.stack(values, axis=1))
+
+
+def _place(text: str, answer: str | None) -> float:
+    place = text.casefold().find(answer) if answer else -1
+    return float(place if place >= 0 else len(text))
+
+
+def goes_with(reward: Values, features: Features, strata: NDArray[np.int64]) -> list[Cue]:
+    """Finds the features that a reward `(n,)` goes with inside strata, the strongest first.
+
+    A stratum holds the completions of a prompt that are equally right. The test is that of ranks permuted within
+    strata, by its normal limit; the rate of false discoveries is held at 5 %, and cues are of at least 0.4.
+    """
+    sizes_ = np.bincount(strata)
+    kept = np.isfinite(reward) & (sizes_[strata] > 1)
+    if kept.sum() < _FEWEST:
+        return []
+    order = np.argsort(strata[kept], kind="stable")
+    places = np.flatnonzero(kept)[order]
+    _, groups = np.unique(strata[places], return_inverse=True)
+    ours = _centre(ranks_within(reward[places], groups), groups)
+    ours_squares = np.bincount(groups, ours**2)
+    freedom = np.maximum(np.bincount(groups) - 1, 1)
+    tested, values, z_values = [], [], []
+    for number in range(features.table.shape[1]):
+        column = features.table[places, number]
+        if np.ptp(column) == 0:
+            continue
+        other = _centre(ranks_within(column, groups), groups)
+        squares = np.bincount(groups, other**2)
+        spread = (ours_squares * squares / freedom).sum()
+        if spread <= 0:
+            continue
+        product = float((ours * other).sum())
+        tested.append(number)
+        values.append(product / np.sqrt(ours_squares.sum() * squares.sum()))
+        z_values.append(product / np.sqrt(spread))
+    p_values = adjust(of_z(np.array(z_values, dtype=np.float64)))
+    found = [
+        Cue(features.kinds[number], features.names[number], float(value), float(p))
+        for number, value, p in zip(tested, values, p_values, strict=True)
+        if p < FALSE_DISCOVERIES and abs(value) >= LEAST
+    ]
+    return sorted(found, key=lambda cue: -abs(cue.correlation))
+
+
+def _centre(values: Values, groups: NDArray[np.int64]) -> Values:
+    centred: Values = values - (np.bincount(groups, values) / np.bincount(groups))[groups]
+    return centred

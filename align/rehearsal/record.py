@@ -1,0 +1,118 @@
+"""A rehearsal as it is kept: what was asked, measured and found, and what to do about it."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from align.checks.finding import Finding
+from align.evaluation.statistics.metrics import NO_DATA, Estimate
+from align.secrets import mask
+from align.whole_files import write_whole
+
+REHEARSAL_FILE, PAGE_FILE, CACHE_FOLDER = "rehearsal.json", "rehearsal.html", "cache"
+VERSION = 1
+
+
+class Measure(NamedTuple):
+    """A number with its interval."""
+
+    name: str  # in the file
+    words: str  # what it is
+    estimate: Estimate
+    is_share: bool = True
+
+    def __str__(self) -> str:
+        """Writes it, a share in percent.
+
+        Example:
+            >>> print(Measure("cut", "cut off", Estimate(0.25, 0.125, 0.5, 32)))
+            25 % [12, 50]
+        """
+        value, low, high, *_ = self.estimate
+        if math.isnan(value):
+            return NO_DATA
+        words = [f"{100 * end:.0f}" if self.is_share else f"{end:,.3g}" for end in (value, low, high)]
+        shown = f"{words[0]} %" if self.is_share else words[0]
+        return f"{shown} [{words[1]}, {words[2]}]" if low < high else shown
+
+
+class Table(NamedTuple):
+    """Rows of words."""
+
+    title: str
+    note: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass
+class Rehearsed:
+    """What the part of a method found."""
+
+    findings: list[Finding] = field(default_factory=list)
+    measures: list[Measure] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    samples: list[dict[str, Any]] = field(default_factory=list)  # some of what the model wrote, with its rewards
+    asked: dict[str, Any] = field(default_factory=dict)  # how the model was asked
+    seconds: dict[str, float] = field(default_factory=dict)  # what took how long
+
+    def measure(self, name: str, words: str, estimate: Estimate, unit: str = "prompts", *, share: bool = True) -> None:
+        """Adds a number."""
+        self.measures.append(Measure(name, words, estimate._replace(unit=unit), share))
+
+    def once(self, name: str, words: str, value: float, unit: str = "step") -> None:
+        """Adds a number that was measured once and has no interval."""
+        self.measure(name, words, Estimate(value, math.nan, math.nan, 1), unit, share=False)
+
+    def find(self, level: Any, check: str, text: str, fix: str = "", **numbers: Any) -> None:
+        """Adds a finding."""
+        self.findings.append(Finding(level, check, text, numbers, fix))
+
+
+@dataclass(frozen=True)
+class RehearsalRecord:
+    """One rehearsal."""
+
+    recipe: str
+    method: str
+    model: str
+    found: Rehearsed
+    created: str
+    versions: dict[str, Any]
+
+    @property
+    def sick(self) -> list[Finding]:
+        """What is wrong, errors first."""
+        wrong = [each for each in self.found.findings if each.level != "ok"]
+        return sorted(wrong, key=lambda each: each.level != "error")
+
+    @property
+    def verdict(self) -> str:
+        """What to take away, in a sentence."""
+        errors = sum(each.level == "error" for each in self.sick)
+        if errors:
+            return f"Not ready: {errors} of {len(self.sick)} findings would waste the run."
+        if self.sick:
+            return f"Look first: {len(self.sick)} finding{'s' * (len(self.sick) > 1)} would cost or mislead the run."
+        return "Ready: nothing that was looked for would waste the run."
+
+    def write(self, folder: Path) -> Path:
+        """Writes `rehearsal.json`."""
+        path, found = folder / REHEARSAL_FILE, vars(self) | vars(self.found) | {"verdict": self.verdict}
+        content = _plain({"version": VERSION} | {name: value for name, value in found.items() if name != "found"})
+        text = json.dumps(mask(content), indent=2, ensure_ascii=False, default=str)
+        write_whole(path, text + "\n", errors="replace")
+        return path
+
+
+def _plain(value: Any) -> Any:
+    """Writes names beside the parts of what has some, and None for what JSON has no number for."""
+    value = value._asdict() if hasattr(value, "_asdict") else value
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,227 @@
+"""What rewarded completions say of a run to come: numbers with intervals, and findings with remedies."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from align.evaluation.statistics.metrics import Estimate, Values, mean_of_known, share, wilson
+from align.rehearsal import groups
+from align.rehearsal.cues import Cue, goes_with, see
+from align.rehearsal.groups import ALIKE, ALL_CUT, ALL_RIGHT, ALL_WRONG, Flags
+from align.rehearsal.record import Rehearsed, Table
+from rewards.running.scores import Composition
+
+# Rewards that are paid for the form of a response, by their names, which is what they are for.
+OF_FORM = re.compile(r"format|tag|length|overlong|brev|concis|short|long|repet|ngram|penalt|style|markdown|language")
+OF_TASK = re.compile(r"accura|correct|solv|verif|right|consisten|reasoning_gym|exact|match|unit_?test|pass")
+MANY_CUT, NEARLY_ALL, FEW_TAUGHT = 0.1, 0.8, 0.5
+_BINS = 5
+_CUES = 6  # shown of a reward
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """N prompts with S completions each, and what F rewards gave for them."""
+
+    names: list[str]  # F
+    task: int  # place of the reward that says what is right
+    values: Values  # `(N, S, F)`; nan is no value
+    weights: Values  # `(F,)`
+    composition: Composition  # gates and limits
+    right: Values  # `(N, S)`; 1, 0, or nan where nobody can tell
+    texts: list[str]  # N * S
+    stated: list[str | None]  # N * S answers, None where none can be read
+    lengths: Values  # `(N, S)` in tokens
+    limit: int  # longest completion
+    scale: str  # `scale_rewards`
+    aggregation: str
+    drops_cut: bool  # `mask_truncated_completions`
+    wants_answers: bool  # whether the task has answers that can be read
+    filter_line: str = ""  # which keeps prompts that teach; empty where there is none
+
+    @property
+    def cut(self) -> Flags:
+        """Which completions have no end."""
+        flags: Flags = self.lengths >= self.limit
+        return flags
+
+    @property
+    def counted(self) -> Values:
+        """The values after gates and limits."""
+        shape = self.values.shape
+        return self.composition.apply(self.values.reshape(-1, shape[2])).reshape(shape)
+
+    @property
+    def parts(self) -> Values:
+        """The advantages by reward."""
+        return groups.contributions(self.counted, self.weights, self.scale, self.aggregation)
+
+    @property
+    def totals(self) -> Values:
+        """The `(N, S)` rewards."""
+        known = ~np.isnan(self.counted).all(axis=2)
+        return np.where(known, np.nansum(self.counted * self.weights, axis=2), np.nan)
+
+    def gated(self) -> "Rollouts":
+        """Returns them with every other reward behind the task's."""
+        gates = {place: self.task for place in range(len(self.names)) if place != self.task}
+        return replace(self, composition=replace(self.composition, gates={**self.composition.gates, **gates}))
+
+
+def look_at(rollouts: Rollouts) -> Rehearsed:
+    """Measures and judges."""
+    found = Rehearsed()
+    for look in (_ends, _answers, _spread, _phantom, _what_it_pays):
+        look(rollouts, found)
+    return found
+
+
+def _ends(rollouts: Rollouts, found: Rehearsed) -> None:
+    cut, limit = share(rollouts.cut.mean(axis=1)), rollouts.limit
+    needed = groups.needed_length(rollouts.lengths.ravel(), limit)
+    tokens = Estimate(*needed, rollouts.lengths.size)
+    found.measure("cut_off", "completions cut off at `max_completion_length`", cut)
+    found.measure("needed_length", "tokens with which 95 % would end", tokens, "completions", share=False)
+    if cut.low <= MANY_CUT:
+        return
+    level = "error" if cut.value >= NEARLY_ALL or (rollouts.drops_cut and cut.value >= FEW_TAUGHT) else "warning"
+    fate = "`mask_truncated_completions` drops them" if rollouts.drops_cut else "few of them have an answer"
+    text = f"{cut.value:.0%} of the completions are cut off at `max_completion_length: {limit}`, and {fate}. "
+    if needed.tokens <= 16 * limit:
+        text += f"About {needed.tokens:,.0f} tokens would let 95 % end [{needed.low:,.0f}, {needed.high:,.0f}]."
+        found.find(level, "length", text, f"--max_completion_length {int(needed.tokens)}", cut_off=cut.value)
+        return
+    text += "Hardly any ends by itself. Start from a model that ends its responses (`method: sft` teaches it)."
+    found.find(level, "length", text, cut_off=cut.value)
+
+
+def _answers(rollouts: Rollouts, found: Rehearsed) -> None:
+    if not rollouts.wants_answers:
+        return
+    silent = np.array([each is None for each in rollouts.stated]).reshape(rollouts.lengths.shape)
+    silent &= rollouts.right != 1  # what a reward takes for right, it has read
+    none = share(silent.mean(axis=1))
+    found.measure("no_answer", "completions without a readable answer", none)
+    if none.low > 0.3:
+        ended = float((silent & ~rollouts.cut).sum() / silent.sum())
+        text = f"No answer can be read from {none.value:.0%} of the completions, of which {ended:.0%} did end. Say in "
+        text += "the prompt how an answer is to be written, or teach it first with `method: sft`."
+        found.find("error" if none.value >= 0.95 else "warning", "answers", text, no_answer=none.value)
+
+
+def _spread(rollouts: Rollouts, found: Rehearsed) -> None:
+    why = groups.why_no_spread(rollouts.totals, rollouts.right, rollouts.cut)
+    reasons, n = Counter(each for each in why if each), len(why)
+    taught = groups.teaching(rollouts.parts, rollouts.cut & rollouts.drops_cut)
+    flat = wilson(reasons.total(), n)
+    found.measure("teaching", "completions of a batch that teach", taught)
+    found.measure("no_spread", "groups whose rewards are all the same", flat)
+    for each in filter(reasons.get, groups.WHY):
+        found.measure(f"no_spread/{each}", f"- {each}", wilson(reasons[each], n))
+    rates = mean_of_known(rollouts.right)
+    if not np.isnan(rates).all():
+        found.measure("pass_rate", "completions that are right", share(rates))
+        found.tables.append(_pass_rates(rates, rollouts.filter_line))
+    if flat.low > 0.4 or (flat.value and taught.value < 0.05):
+        worst, count = reasons.most_common(1)[0]
+        text = f"{reasons.total()} of {n} groups have no spread and teach nothing, {count} of them {worst}. "
+        fix = rollouts.filter_line if worst in (ALL_RIGHT, ALL_WRONG) and count < n else ""
+        level = "error" if taught.value < 0.05 else "warning"
+        found.find(level, "spread", text + _REMEDIES[worst], fix, no_spread=flat.value)
+    elif taught.value < 0.05:
+        text = f"Of a batch {taught.value:.0%} teaches: completions with an advantage are left out of the loss. Raise "
+        text += "`max_completion_length`, or set `mask_truncated_completions: false`."
+        found.find("error", "spread", text, teaching=taught.value)
+
+
+_REMEDIES = {
+    ALL_CUT: "Raise `max_completion_length` first.",
+    ALL_RIGHT: "The prompts are too easy for this model. Keep those that it sometimes fails, or give harder ones.",
+    ALL_WRONG: "The prompts are too hard for this model, or its answers are not read. Keep those that it sometimes "
+    "solves, give easier ones, or teach it first with `method: sft`.",
+    ALIKE: "The reward does not tell their completions apart. Give it finer steps, or add one that does; see that "
+    "it reads what the data holds (`align rewards check`).",
+}
+
+
+def _pass_rates(rates: Values, line: str) -> Table:
+    known = rates[~np.isnan(rates)]
+    counts = Counter(np.ceil(known * _BINS - 1e-9).astype(int).tolist())
+    counts[_BINS + 1] = int((known == 1).sum())
+    counts[_BINS] -= counts[_BINS + 1]
+    names = ["0", *(f"to {100 * (place + 1) // _BINS} %" for place in range(_BINS)), "all"]
+    rows = [(name, str(counts[place]), "█" * counts[place]) for place, name in enumerate(names)]
+    note = "Prompts by the share of their completions that are right."
+    note += f" This keeps the prompts that teach: `{line}`" if line else ""
+    return Table("Pass rates", note, ("right", "prompts", ""), rows)
+
+
+def _phantom(rollouts: Rollouts, found: Rehearsed) -> None:
+    if len(rollouts.names) == 1:
+        return
+    parts, name, dropped = rollouts.parts, rollouts.names[rollouts.task], rollouts.cut & rollouts.drops_cut
+    others, ghosts = groups.of_others(parts, rollouts.task), groups.phantom(parts, rollouts.right)
+    gated, behind = rollouts.gated().parts, f"with all behind `{name}`"
+    found.measure("of_others", f"of the advantages' variance from other rewards than `{name}`", others)
+    found.measure("phantom", "of it in groups where no completion is right", ghosts)
+    found.measure("teaching_gated", f"completions that would teach {behind}", groups.teaching(gated, dropped))
+    found.measure("of_others_gated", f"variance from other rewards {behind}", groups.of_others(gated, rollouts.task))
+    shares = (parts * parts.sum(axis=2, keepdims=True)).sum(axis=(0, 1)) / ((parts.sum(axis=2) ** 2).sum() or 1.0)
+    means = mean_of_known(rollouts.values.reshape(-1, len(shares)), axis=0)
+    columns = (rollouts.names, rollouts.weights, means, shares)
+    rows = [(each, f"{w:g}", f"{mean:.3g}", f"{part:.0%}") for each, w, mean, part in zip(*columns, strict=True)]
+    note = "How much of the advantages' variance each reward brings; the shares add up to all of it."
+    found.tables.append(Table("Rewards", note, ("reward", "weight", "mean", "of the variance"), rows))
+    fix = f"--reward_gates '{{{', '.join(f'{each}: {name}' for each in rollouts.names if each != name)}}}'"
+    if ghosts.value > 0.2 and ghosts.low > 0.1:
+        text = f"{ghosts.value:.0%} of what this run would learn comes from groups in which no completion is right: "
+        text += f"other rewards than `{name}` order wrong answers. Put them behind it, and these gradients are gone."
+        level = "error" if ghosts.value > NEARLY_ALL else "warning"
+        found.find(level, "phantom", text, fix, phantom=ghosts.value)
+    elif others.low > 0.5:
+        text = f"{others.value:.0%} of the advantages' variance comes from other rewards than `{name}`. Lower their "
+        found.find("warning", "weights", f"{text}`reward_weights`, or put them behind it.", fix, others=others.value)
+
+
+def _what_it_pays(rollouts: Rollouts, found: Rehearsed) -> None:
+    """Looks for what rewards that are not for the form of a response go with all the same."""
+    features = see(rollouts.texts, rollouts.lengths.ravel().astype(int).tolist(), rollouts.stated)
+    num_prompts, size = rollouts.lengths.shape
+    strata = 2 * np.repeat(np.arange(num_prompts), size) + np.nan_to_num(rollouts.right).astype(int).ravel()
+    rows = []
+    for place, name in enumerate(rollouts.names):
+        cues = goes_with(rollouts.values[..., place].ravel(), features, strata)
+        is_form = place != rollouts.task and OF_FORM.search(name.lower()) is not None
+        rows += [(f"{name}{', for its form' * is_form}", *cue.cells) for cue in cues[:_CUES]]
+        if cues and not is_form:
+            _word_cues(name, cues, found)
+    note = "Rank correlations within groups, among completions that are equally right, of at least 0.4; the rate of "
+    note += f"false discoveries over {len(features.names):,} features is held at 5 %."
+    title, columns = "What rewards go with beside being right", ("reward", "goes with", "kind", "by rank", "p")
+    found.tables.append(Table(title, note, columns, rows or [("none", "", "", "", "")]))
+
+
+_WHY_NOT = {
+    "length": "Longer or shorter responses earn more for no better answer: `audit_funcs`, `stop_on: [length]`, or a "
+    "reward that does not count words.",
+    "format": "Marks of form earn more. Pay for them by a reward of their own, with a weight that you choose.",
+    "markdown": "Markdown earns more for no better answer. Strip it before the text is scored.",
+    "repetition": "Repeated phrases earn more. Add `repetition` to `reward_funcs`, or score each phrase once.",
+    "position": "The place or letter of an answer earns more. Shuffle options (`dataset.shuffle_options: true`), and "
+    "score what stands there and not where.",
+    "phrase": "These words earn more for no better answer. Look for them in the reward, or in what its judge is told.",
+}
+
+
+def _word_cues(name: str, cues: list[Cue], found: Rehearsed) -> None:
+    first = cues[0]
+    same = [each for each in cues if abs(each.correlation) > 0.9 * abs(first.correlation)]
+    # Of features that go together as closely, the plainest is named: a phrase is often only where a text is longer.
+    plain = next((each for each in same if each.kind != "phrase"), first)
+    listed = f"{plain.name} ({plain.correlation:+.2f})"
+    others = [f"{each.name} ({each.correlation:+.2f})" for each in cues if each is not plain][:2]
+    also = f", also with {' and '.join(others)}" if others else ""
+    text = f"`{name}` goes with {listed}{also}, among completions that are equally right. {_WHY_NOT[plain.kind]}"
+    found.find("warning", "pays for", text, reward=name, kind=plain.kind, correlation=plain.correlation)

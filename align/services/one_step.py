@@ -1,0 +1,52 @@
+"""One optimizer step of a recipe, taken on a copy by `align train` in a process of its own, and measured."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from align.console import say
+from align.rehearsal.record import Rehearsed
+
+# Of a run that is to leave nothing behind.
+_ONE_STEP = {
+    "max_steps": 1, "save_strategy": "no", "eval_strategy": "no", "logging_steps": 1, "report_to": "none",
+    "push_to_hub": False, "load_best_model_at_end": False, "then": None,
+}  # fmt: skip
+_LAST_WORDS = 400  # characters of what a step that failed had said
+
+
+def take_one_step(found: Rehearsed, recipe: str, overrides: Sequence[str], settings: Mapping[str, Any]) -> None:
+    """Takes one step with the optimizer of the recipe in a temporary folder, and adds its time and peak memory.
+
+    It loads the model anew and writes nothing into the recipe's folders, so that no weight of the user's changes. A
+    step that fails is a finding.
+    """
+    say("Taking one optimizer step on a copy.")
+    with tempfile.TemporaryDirectory(prefix="align-one-step-") as folder:
+        given = {**settings, **_ONE_STEP, "output_dir": str(Path(folder) / "run")}
+        words = [each for name, value in given.items() for each in (f"--{name}", _word(value))]
+        command = [sys.executable, "-m", "align", "train", recipe, *overrides, *words]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        log = Path(folder) / "run" / "metrics.jsonl"
+        lines = [json.loads(line) for line in log.read_text("utf-8").splitlines()] if log.is_file() else []
+    seconds = next((line["step_time"] for line in lines if "step_time" in line), None)
+    seconds = seconds or next((line["train_runtime"] for line in lines if "train_runtime" in line), None)
+    if done.returncode or seconds is None:
+        said = " ".join((done.stderr or done.stdout).split())[-_LAST_WORDS:]
+        ended = "was killed, as where memory runs out" if done.returncode < 0 else "failed"
+        text = f"The first optimizer step {ended}: {said} `align train {recipe}` would end there, too."
+        found.find("error", "one step", text)
+        return
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 2**30
+    found.once("one_step_seconds", "seconds of one whole step, measured", float(seconds))
+    found.once("one_step_gib", "GiB of memory at its peak, measured", peak)
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else os.fspath(value) if isinstance(value, Path) else json.dumps(value)

@@ -1,0 +1,170 @@
+"""Rehearses forty planted recipes, and counts how many sick ones are found and how many sound ones are called sick.
+
+Each model answers behind a real HTTP server that speaks the chat-completions API. Rows are sums, drawn by
+`--seed`, and so is what is written; limits of findings were chosen on seed 0, numbers to report are of others.
+
+Run it with `python -m scripts.labs.rehearse.lab --out outputs/rehearse-lab --seed 1`.
+"""
+
+import argparse
+import json
+import random
+import tempfile
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from align.errors import UserError
+from align.evaluation.statistics.metrics import wilson
+from align.services.rehearse import rehearse
+from scripts.labs.rehearse.planted import SICK, SOUND, Planted
+from scripts.labs.tiny_models import make_model, make_tokenizer, save
+
+NUM_ROWS = 64
+TEMPLATE = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}assistant: "
+
+
+class Server:
+    """Answers requests by what a planted policy writes, cut at `max_tokens` words."""
+
+    def __init__(self) -> None:
+        self.planted: Planted | None = None
+        self.asked = 0
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *words: Any) -> None:
+                pass
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                content = json.dumps(server.answer(body)).encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._http.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._http.server_address[1]}/v1"
+
+    def __enter__(self) -> "Server":
+        threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+    def answer(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Makes a chat completion."""
+        assert self.planted is not None
+        self.asked += 1
+        question = body["messages"][-1]["content"]
+        first, second = (int(word) for word in question.split("=")[0].split("+"))
+        rng = random.Random(f"{question}/{body['seed']}")
+        words = self.planted.policy(question, first + second, rng).split(" ")
+        is_cut = len(words) >= body["max_tokens"]
+        choice = {
+            "index": 0,
+            "finish_reason": "length" if is_cut else "stop",
+            "message": {"role": "assistant", "content": " ".join(words[: body["max_tokens"]])},
+        }
+        usage = {"prompt_tokens": 8, "completion_tokens": min(len(words), body["max_tokens"])}
+        return {
+            "id": "0",
+            "object": "chat.completion",
+            "created": 0,
+            "model": "planted",
+            "choices": [choice],
+            "usage": usage,
+        }
+
+
+def prepare(folder: Path, seed: int) -> None:
+    """Writes the rows and a tiny model whose files the checks of a recipe read."""
+    rng = random.Random(seed)
+    rows = []
+    for number in range(NUM_ROWS):
+        first, second = rng.randint(100, 999), rng.randint(100, 999)
+        prompt = [{"role": "user", "content": f"{first}+{second}="}]
+        rows.append({"id": f"sum-{number}", "prompt": prompt, "answer": first + second})
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template = TEMPLATE
+    save(make_model(tokenizer, max_position_embeddings=2048), tokenizer, folder / "model")
+
+
+def write_recipe(folder: Path, planted: Planted) -> Path:
+    """Writes a planted recipe."""
+    content = {
+        "method": "grpo",
+        "model_name_or_path": "./model",
+        "output_dir": str(folder / "run"),
+        "dataset": {"path": "./rows.jsonl"},
+        "reward_funcs": planted.rewards,
+        "max_completion_length": planted.longest,
+        "per_device_train_batch_size": 8,
+        "num_generations": 8,
+        "max_steps": 10,
+        "use_cpu": True,
+        "bf16": False,
+        **planted.keys,
+    }
+    path = folder / f"{planted.name.replace(' ', '-').replace('%', '')}.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def look(folder: Path, server: Server, planted: Planted) -> dict[str, Any]:
+    """Rehearses one recipe."""
+    server.planted = planted
+    path = write_recipe(folder, planted)
+    started = time.process_time()
+    try:
+        result = rehearse(path, out=folder / path.stem, endpoint=server.url, served_model="planted")
+        checks = [each.check for each in result.findings]
+        texts = [f"{each.level} {each.check}: {each.text}" for each in result.findings]
+    except UserError as error:
+        checks, texts = ["refused"], [str(error)]
+    is_found = bool(set(planted.finds) & set(checks)) if planted.finds else bool(checks)
+    return {"name": planted.name, "sick": bool(planted.finds), "found": is_found, "checks": checks, "texts": texts,
+            "cpu_seconds": round(time.process_time() - started, 1)}  # fmt: skip
+
+
+def main() -> None:
+    """Rehearses all recipes, and writes what was found."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("outputs/rehearse-lab"))
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", help="Names with this in them.")
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as name, Server() as server:
+        folder = Path(name)
+        prepare(folder, given.seed)
+        found = []
+        for planted in [*SICK, *SOUND]:
+            if given.only and given.only not in planted.name:
+                continue
+            found.append(look(folder, server, planted))
+            print(
+                f"{'sick' if planted.finds else 'sound':6}{planted.name:40}{', '.join(found[-1]['checks']) or '-'}",
+                flush=True,
+            )
+    for is_sick, words in ((True, "sick ones found"), (False, "sound ones called sick")):
+        of = [each for each in found if each["sick"] == is_sick]
+        num = sum(each["found"] for each in of)
+        print(f"{words}: {num} of {len(of)}, {wilson(num, len(of))}")
+    (given.out / f"planted-{given.seed}.json").write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

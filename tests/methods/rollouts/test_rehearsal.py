@@ -1,0 +1,264 @@
+import json
+import re
+import shlex
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from chat_server import ChatServer, completion, kill_once_answered
+from datasets import Dataset
+from tiny import tiny_model, tiny_tokenizer
+
+import align
+from align.cli.app import app
+from align.errors import RewardError, UserError
+from align.methods.grpo.config import GRPOConfig
+from align.methods.grpo.trainer import GuardedGRPOTrainer
+from align.models.policies.model_policy import ModelPolicy
+from align.rehearsal.groups import contributions
+
+REWARDS = """
+import time
+
+
+def _text(completion):
+    return completion if isinstance(completion, str) else completion[-1]["content"]
+
+
+def accuracy_of_a(completions, **kwargs):
+    return [float("<answer>A" in _text(each)) for each in completions]
+
+
+def shape(completions, **kwargs):
+    return [float(_text(each).count("B")) for each in completions]
+
+
+def hangs(completions, **kwargs):
+    if any("<answer>" in _text(each) for each in completions):
+        time.sleep(60)
+    return [0.0] * len(completions)
+
+
+def broken(completions, **kwargs):
+    return [1 / (1 - _text(each).count("</think><answer>B")) for each in completions]
+"""
+
+
+@pytest.fixture
+def recipe(answering_model_folder, tmp_path):
+    rows = [{"id": f"p{i}", "prompt": f"q{i}?\nA. {i}\nB. 1\nC. 22\nD. 33\n", "answer": i} for i in range(12)]
+    (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "mine.py").write_text(REWARDS)
+
+    def write(**changes):
+        content = {
+            "method": "grpo", "model_name_or_path": str(answering_model_folder), "output_dir": str(tmp_path / "run"),
+            "dataset": {"path": "./prompts.jsonl"}, "reward_funcs": ["./mine.py:accuracy_of_a"], "num_generations": 8,
+            "per_device_train_batch_size": 16, "max_completion_length": 30, "max_steps": 2, "use_cpu": True,
+            "bf16": False, "report_to": "none",
+        }  # fmt: skip
+        (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(content | changes))
+        return tmp_path / "recipe.yaml"
+
+    return write
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Counts the prompts that a model is asked."""
+    counted, complete = [], ModelPolicy.complete
+
+    def counting(self, prompts, decoding):
+        counted.extend(each.id for each in prompts)
+        return complete(self, prompts, decoding)
+
+    monkeypatch.setattr(ModelPolicy, "complete", counting)
+    return counted
+
+
+def of(result, name):
+    return next(each.estimate for each in result.record.found.measures if each.name == name)
+
+
+def checks(result):
+    return [each.check for each in result.findings]
+
+
+def test_samples_are_rewarded_as_in_training_and_a_later_filter_samples_none_of_them_again(recipe, tmp_path, calls):
+    result = align.rehearse(recipe(), out=tmp_path / "out", num_prompts=6)
+    assert len(calls) == 6
+    record = json.loads((tmp_path / "out" / "rehearsal.json").read_text())
+    assert record["asked"]["num_samples"] == 8
+    assert record["asked"]["max_new_tokens"] == 30
+    assert 0 < of(result, "pass_rate").value < 1
+    assert of(result, "cut_off").value < 0.2
+    (table,) = [each for each in record["tables"] if each["title"] == "Pass rates"]
+    assert sum(int(row[1]) for row in table["rows"]) == 6
+    assert not (tmp_path / "run").exists()
+
+    again = align.rehearse(recipe(), out=tmp_path / "out", num_prompts=6)
+    assert len(calls) == 6  # none was asked again
+    assert of(again, "pass_rate") == of(result, "pass_rate")
+
+    line = shlex.split(re.search("`(align filter .*)`", table["note"])[1])
+    assert not app(line[1:], standalone_mode=False)
+    assert sorted(calls[6:]) == sorted({f"p{i}" for i in range(12)} - set(calls[:6]))
+    kept = [json.loads(row) for row in (tmp_path / "out" / "kept.jsonl").read_text().splitlines()]
+    assert kept
+    assert all(0 < row["pass_rate"] < 1 for row in kept)
+
+
+def test_the_page_and_the_console_open_with_the_verdict_and_the_code_is_as_asked_for(recipe, tmp_path, capsys):
+    path, words = recipe(reward_funcs=["./mine.py:shape"]), ["--out", str(tmp_path / "out"), "--num_prompts", "3"]
+    result = align.rehearse(path, out=tmp_path / "out", num_prompts=3)
+    code = app(["rehearse", str(path), *words, "--fail_on", "warning"], standalone_mode=False) or 0
+    assert code == int(bool(result.findings))
+    code = app(["rehearse", str(path), *words], standalone_mode=False) or 0
+    assert code == int(not result.is_ready)
+    shown = capsys.readouterr().out
+    assert shown.startswith(result.record.verdict)
+    page = result.page.read_text()
+    assert result.record.verdict in page
+    assert "<svg" in page
+    assert all(each.text.partition("`")[0] in page for each in result.findings)
+    assert app(["rehearse", str(path), *words, "--fail_on", "never"], standalone_mode=False) == 1
+
+
+def test_gates_take_phantom_gradients_away(recipe, tmp_path):
+    (tmp_path / "more.py").write_text("def accuracy(completions, **kwargs):\n    return [0.0] * len(completions)\n")
+    funcs = ["./more.py:accuracy", "./mine.py:shape"]
+    result = align.rehearse(recipe(reward_funcs=funcs), out=tmp_path / "out", num_prompts=4)
+    assert of(result, "phantom").value == 1
+    (finding,) = [each for each in result.findings if each.check == "phantom"]
+    assert finding.level == "error"
+    words = shlex.split(finding.fix)
+    gated = align.rehearse(recipe(reward_funcs=funcs), out=tmp_path / "out", num_prompts=4,
+                           **{words[0].removeprefix("--"): yaml.safe_load(words[1])})  # fmt: skip
+    assert "phantom" not in checks(gated)
+    assert of(gated, "teaching").value == of(result, "teaching_gated").value == 0
+
+
+def answered(body, before):
+    """Answers by the seed, so that half are right."""
+    return f"<think>x</think><answer>{'AB'[body['seed'] % 2]}</answer>"
+
+
+def test_an_endpoint_that_dies_and_a_rehearsal_that_is_killed_go_on(recipe, tmp_path):
+    seen, dead = [], []
+
+    def reply(body, before):
+        seen.append(body)
+        return 400 if dead and len(seen) > 40 else answered(body, before)
+
+    with ChatServer(reply) as server:
+        how = {"endpoint": server.url, "served_model": "tiny", "concurrency": 4, "max_retries": 0, "max_repeats": 0}
+        dead.append(True)
+        with pytest.raises(UserError, match=r"left a request without an answer.*Give the same command again"):
+            align.rehearse(recipe(), out=tmp_path / "out", num_prompts=6, **how)
+        dead.clear()
+        before = len(seen)
+        result = align.rehearse(recipe(), out=tmp_path / "out", num_prompts=6, **how)
+        assert 48 - 40 <= len(seen) - before < 48
+        assert {(body["temperature"], body["top_p"], body["max_tokens"]) for body in seen} == {(1.0, 1.0, 30)}
+        assert 0.2 < of(result, "pass_rate").value < 0.8
+        assert result.record.found.asked["by"] == f"tiny ({server.url})"
+
+
+@pytest.mark.slow
+def test_a_killed_rehearsal_asks_no_answered_prompt_again(recipe, tmp_path):
+    path = recipe()
+    with ChatServer(lambda body, before: answered(body, before)) as server:
+        limit = {"left": 20}
+
+        def reply(body, before):
+            with server.lock:
+                limit["left"] -= 1
+                hangs = limit["left"] < 0
+            if hangs:
+                server.release.wait(60)
+            return answered(body, before)
+
+        server.reply = reply
+        words = ["rehearse", path, "--out", tmp_path / "out", "--endpoint", server.url, "--served_model", "tiny"]
+        words += ["--concurrency", "4", "--num_prompts", "6"]
+        kill_once_answered(server, words, answered=2, concurrency=4)
+        server.release.set()
+        asked = sum(server.asked.values())
+        limit["left"] = 10**6
+        assert not app([str(word) for word in words], standalone_mode=False)
+        assert sum(server.asked.values()) - asked <= 48 - 16
+        assert (tmp_path / "out" / "rehearsal.json").is_file()
+
+
+def test_cut_off_completions_of_an_endpoint_count(recipe, tmp_path):
+    with ChatServer(lambda body, before: completion("<think>x x x", "length")) as server:
+        result = align.rehearse(
+            recipe(), out=tmp_path / "out", num_prompts=3, endpoint=server.url, served_model="tiny"
+        )
+    assert of(result, "cut_off").value == 1
+    assert {"length", "spread", "answers"} <= set(checks(result))
+    assert not result.is_ready
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "message"),
+    [
+        ({"model_name_or_path": "./nowhere"}, {}, r"nowhere"),
+        ({"reward_funcs": ["./mine.py:absent"]}, {}, r"absent"),
+        ({"reward_funcs": ["./mine.py:hangs"], "reward_workers": 1, "reward_timeout": 0.2}, {}, r"timeout"),
+        ({"dataset": {"path": "./gone.jsonl"}}, {}, r"gone.jsonl"),
+        ({}, {"task_reward": "nobody"}, r"`task_reward` must be one of accuracy_of_a, got 'nobody'"),
+        ({}, {"num_samples": 4}, r"`num_samples` must lie between 8 and 64"),
+        ({}, {"endpoint": "nowhere"}, r"`endpoint` must be a URL"),
+        ({"method": "sft", "reward_funcs": None, "num_generations": None}, {}, r"nothing to rehearse|num_generations"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_rehearsed_is_a_sentence(recipe, tmp_path, changes, options, message):
+    with pytest.raises(UserError, match=message):
+        align.rehearse(recipe(**changes), out=tmp_path / "out", num_prompts=2, **options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_reward_that_fails_on_some_is_named_and_one_that_fails_too_often_ends_it(recipe, tmp_path):
+    broken = recipe(reward_funcs=["./mine.py:accuracy_of_a", "./mine.py:broken"])
+    with pytest.raises(RewardError, match="no answer is asked for twice"):
+        align.rehearse(broken, out=tmp_path / "out", num_prompts=4, max_invalid_share=0.0)
+    result = align.rehearse(broken, out=tmp_path / "out", num_prompts=4)
+    (finding,) = [each for each in result.findings if each.check == "rewards"]
+    assert finding.text.startswith("`broken` fails on ")
+
+
+TOKENIZER = tiny_tokenizer()
+
+
+def graded(completions, **kwargs):
+    return [float(len(set(each)) % 3) for each in completions]
+
+
+def sometimes(completions, **kwargs):
+    return [None if len(set(each)) % 2 else float(each.count("1")) for each in completions]
+
+
+@pytest.mark.parametrize("scale", ["group", "batch", "none"])
+@pytest.mark.parametrize("aggregation", ["sum_then_normalize", "normalize_then_sum"])
+def test_contributions_add_up_to_the_advantages_of_trl(tmp_path, scale, aggregation):
+    config = GRPOConfig(
+        output_dir=str(tmp_path), bf16=False, use_cpu=True, report_to="none", per_device_train_batch_size=16,
+        num_generations=4, max_completion_length=6, scale_rewards=scale, multi_objective_aggregation=aggregation,
+        reward_weights=[1.0, 0.5],
+    )  # fmt: skip
+    trainer = GuardedGRPOTrainer(
+        tiny_model(vocabulary=len(TOKENIZER)), reward_funcs=[graded, sometimes], args=config,
+        train_dataset=Dataset.from_list([{"prompt": f"q{i}?"} for i in range(4)]), processing_class=TOKENIZER,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    trainer.model.train()
+    trainer._generate_and_score_completions([{"prompt": f"q{i}?"} for i in range(4) for _ in range(4)])
+    rewards = [np.array(list(trainer._logs["rewards"][name]), dtype=float) for name in ("graded", "sometimes")]
+    values = np.stack(rewards, axis=1).reshape(4, 4, 2)
+    assert np.isnan(values).any()
+    assert np.ptp(np.nan_to_num(values)) > 0
+    parts = contributions(values, np.array([1.0, 0.5]), scale, aggregation)
+    expected = np.array(list(trainer._logs["advantages"])).reshape(4, 4)
+    np.testing.assert_allclose(parts.sum(axis=2), expected, atol=1e-5)

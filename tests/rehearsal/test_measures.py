@@ -1,0 +1,82 @@
+import math
+
+import numpy as np
+import pytest
+
+from align.evaluation.statistics.metrics import Estimate
+from align.rehearsal.cues import goes_with, see
+from align.rehearsal.groups import ALIKE, ALL_CUT, contributions, needed_length, of_others, phantom, why_no_spread
+from align.rehearsal.record import Measure, RehearsalRecord, Rehearsed
+
+
+def test_shares_of_others_and_of_groups_without_a_right_answer():
+    values = np.zeros((2, 4, 2))
+    values[0, :2, 0] = 1  # right ones in the first group
+    values[1, :2, 1] = 1  # the second reward orders wrong answers
+    parts = contributions(values, np.ones(2), "none")
+    assert of_others(parts, 0).value == pytest.approx(0.5)
+    assert phantom(parts, values[..., 0]).value == pytest.approx(0.5)
+    assert of_others(parts, 1).value == pytest.approx(0.5)
+    assert math.isnan(phantom(np.zeros((2, 4, 2)), values[..., 0]).value)  # nothing is learnt
+
+
+def test_reasons_of_groups_without_spread():
+    totals, right = np.full((3, 2), 0.5), np.array([[0.0, 1.0], [np.nan, np.nan], [0.0, 0.0]])
+    cut = np.array([[False, False], [False, True], [True, True]])
+    assert why_no_spread(totals, right, cut) == [ALIKE, ALIKE, ALL_CUT]
+    assert why_no_spread(np.array([[np.nan, 1.0]]), np.zeros((1, 2)), np.zeros((1, 2), dtype=bool)) == ["all wrong"]
+
+
+def test_the_needed_length_is_found_where_completions_end_at_a_rate():
+    rng = np.random.default_rng(0)
+    lengths = np.minimum(rng.exponential(100, 4000), 64.0)
+    found = needed_length(lengths, 64)
+    assert found.tokens == pytest.approx(100 * math.log(20), rel=0.1)
+    assert found.low < 100 * math.log(20) < found.high
+    assert needed_length(np.full(8, 64.0), 64).tokens == math.inf
+
+
+def draw(seed=0, groups=24, size=8):
+    rng = np.random.default_rng(seed)
+    words = ["so", "we", "get", "it", "and", "then", "the", "sum", "is", "left"]
+    texts = [" ".join(rng.choice(words, rng.integers(4, 20))) for _ in range(groups * size)]
+    return rng, texts, np.repeat(np.arange(groups), size)
+
+
+def test_a_reward_goes_with_length_and_one_of_nothing_goes_with_nothing():
+    rng, texts, strata = draw()
+    counts = [len(text.split()) for text in texts]
+    features = see(texts, counts, [None] * len(texts))
+    found = goes_with(np.array(counts, dtype=float), features, strata)
+    assert (found[0].kind, found[0].correlation) == ("length", pytest.approx(1.0))
+    false = sum(bool(goes_with(rng.normal(size=len(texts)), features, strata)) for _ in range(40))
+    assert false <= 2
+
+
+def test_what_is_only_between_groups_is_no_cue():
+    _, texts, strata = draw()
+    features = see(texts, [len(text.split()) for text in texts], [None] * len(texts))
+    assert goes_with(strata.astype(float), features, strata) == []  # every group has one value
+    assert goes_with(np.full(len(texts), np.nan), features, strata) == []
+
+
+def test_a_letter_and_a_phrase_are_found():
+    rng, texts, strata = draw(1)
+    stated = rng.choice(["a", "b", "c"], len(texts)).tolist()
+    texts = [f"{text} great question" if rng.random() < 0.4 else text for text in texts]
+    features = see(texts, [len(text.split()) for text in texts], stated)
+    first = goes_with(np.array([float(each == "a") for each in stated]), features, strata)[0]
+    assert (first.kind, first.name) == ("position", "answers A")
+    found = goes_with(np.array([float("great" in text) for text in texts]), features, strata)
+    assert any("great" in cue.name for cue in found[:3])
+
+
+def test_the_file_has_no_number_that_is_none(tmp_path):
+    found = Rehearsed()
+    found.measure("a", "a share", Estimate(math.nan, math.nan, math.nan, 0))
+    found.measure("b", "tokens", Estimate(math.inf, math.inf, math.inf, 3), share=False)
+    found.find("error", "length", "All are cut off.", needed=math.inf)
+    record = RehearsalRecord("r", "some", "m", found, "now", {})
+    assert "Infinity" not in record.write(tmp_path).read_text()
+    assert str(Measure("a", "a", Estimate(0.5, 0.25, 0.75, 4))) == "50 % [25, 75]"
+    assert record.verdict.startswith("Not ready: 1 of 1 finding")
