@@ -7,13 +7,13 @@ from rich.text import Text
 
 from align.console import make_console, make_table
 from align.errors import UserError
-from align.rehearsal.record import REHEARSAL_FILE, Table
+from align.rehearsal.record import Table
 from align.services.findings import STYLES, print_findings
 
 FAIL_ON = ("error", "warning")
 
 
-def run(recipe: str, overrides: Sequence[str], fail_on: str, as_json: bool, **how: Any) -> int:
+def run(recipe: str, overrides: Sequence[str], fail_on: str, **how: Any) -> int:
     """Rehearses and prints; returns 1 if a finding is as bad as `fail_on`."""
     if fail_on not in FAIL_ON:
         raise UserError(f"`fail_on` must be error or warning, got {fail_on!r}.")
@@ -23,18 +23,15 @@ def run(recipe: str, overrides: Sequence[str], fail_on: str, as_json: bool, **ho
     record = result.record
     worst = {each.level for each in record.sick}
     code = int("error" in worst or (fail_on == "warning" and "warning" in worst))
-    if as_json:
-        print((result.page.parent / REHEARSAL_FILE).read_text(encoding="utf-8"), end="")
-        return code
     console = make_console(least=100)
     style = STYLES["error" if "error" in worst else "warning" if worst else "ok"]
     console.print(Text(record.verdict, f"bold {style}"))
     print_findings([*record.sick, *(each for each in record.found.findings if each.level == "ok")])
     numbers = [(each.words, str(each), f"{each.estimate.n:,} {each.estimate.unit}") for each in record.found.measures]
     for part in (Table("Numbers", "", ("", "value", "over"), numbers), *record.found.tables):
-        table = make_table(*part.columns, title=Text(part.title, "bold"), title_justify="left")
+        table = make_table(*part.columns)
         for row in part.rows:
             table.add_row(*map(Text, row))
-        console.print(table)
+        console.print(Text(part.title, "bold"), table, sep="\n")
     console.print(f"\nNumbers, samples and how to read them are on {result.page}.", markup=False, soft_wrap=True)
     return code

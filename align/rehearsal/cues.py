@@ -32,11 +32,6 @@ class Cue(NamedTuple):
     correlation: float  # of ranks, within groups and among completions that are equally right
     p_value: float  # adjusted by Benjamini and Hochberg over all features
 
-    @property
-    def cells(self) -> tuple[str, ...]:
-        """Its row in a table."""
-        return self.name, self.kind, f"{self.correlation:+.2f}", f"{self.p_value:.1g}"
-
 
 def see(texts: Sequence[str], num_tokens: Sequence[int], stated: Sequence[str | None]) -> Features:
     """Counts the features of completions, of which `stated` are the answers."""

@@ -1,7 +1,6 @@
 """What a batch of rewarded completions would teach: TRL's advantages, where they come from, and why some are 0."""
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +11,7 @@ from align.evaluation.statistics.metrics import Estimate, Values, share
 Flags = NDArray[np.bool_]
 NOTHING = 1e-8  # a spread below which TRL takes a group to have none
 _EPSILON = 1e-4  # TRL's, beside a spread that it divides by
-ALL_CUT, ALL_RIGHT, ALL_WRONG, ALIKE = "all cut off", "all right", "all wrong", "rewarded alike"
-WHY = (ALL_CUT, ALL_RIGHT, ALL_WRONG, ALIKE)
+ALL_CUT, ALL_RIGHT, ALL_WRONG, ALIKE = WHY = ("all cut off", "all right", "all wrong", "rewarded alike")
 
 
 def contributions(values: Values, weights: Values, scale: str, aggregation: str = "sum_then_normalize") -> Values:
@@ -22,29 +20,26 @@ def contributions(values: Values, weights: Values, scale: str, aggregation: str 
     They add up to the advantages of `GRPOTrainer` over these prompts as one batch. nan is no value; a completion that
     no reward values has no advantage. `scale` is `scale_rewards`: group, batch or none.
     """
-    known = np.asarray((~np.isnan(values)).any(axis=2))
-    if aggregation == "normalize_then_sum":
-        values = (values - _mean(values, 1)) / (_std(values, 1) + _EPSILON)
+    known, is_apart = np.asarray((~np.isnan(values)).any(axis=2)), aggregation == "normalize_then_sum"
+    if is_apart:
+        values = (values - _mean(values, (1,))) / (_std(values, (1,)) + _EPSILON)
+    axes = (0, 1) if is_apart or scale == "batch" else (1,)
     weighted = np.where(known[..., None], np.nan_to_num(values * weights), np.nan)
-    total = np.where(known, weighted.sum(axis=2), np.nan)
-    whole = aggregation == "normalize_then_sum"
-    centred = weighted - (_mean(weighted, (0, 1)) if whole else _mean(weighted, 1))
-    if whole or scale == "batch":
-        centred = centred / (_std(total, (0, 1))[..., None] + _EPSILON)
-    elif scale != "none":
-        centred = centred / (_std(total, 1)[..., None] + _EPSILON)
+    centred = weighted - _mean(weighted, axes if is_apart else (1,))
+    if is_apart or scale != "none":
+        centred = centred / (_std(np.where(known, weighted.sum(axis=2), np.nan), axes)[..., None] + _EPSILON)
     return np.nan_to_num(centred)
 
 
-def _mean(values: Values, axis: int | tuple[int, ...]) -> Values:
-    counts = (~np.isnan(values)).sum(axis=axis, keepdims=True)
-    means: Values = np.where(counts > 0, np.nansum(values, axis=axis, keepdims=True) / np.maximum(counts, 1), np.nan)
+def _mean(values: Values, axes: tuple[int, ...]) -> Values:
+    counts = (~np.isnan(values)).sum(axis=axes, keepdims=True)
+    means: Values = np.where(counts > 0, np.nansum(values, axis=axes, keepdims=True) / np.maximum(counts, 1), np.nan)
     return means
 
 
-def _std(values: Values, axis: int | tuple[int, ...]) -> Values:
-    counts = (~np.isnan(values)).sum(axis=axis, keepdims=True)
-    squares = np.nansum((values - _mean(values, axis)) ** 2, axis=axis, keepdims=True)
+def _std(values: Values, axes: tuple[int, ...]) -> Values:
+    counts = (~np.isnan(values)).sum(axis=axes, keepdims=True)
+    squares = np.nansum((values - _mean(values, axes)) ** 2, axis=axes, keepdims=True)
     return np.sqrt(squares / np.maximum(counts - 1, 1))
 
 
@@ -54,9 +49,8 @@ def why_no_spread(totals: Values, right: Values, cut: Flags) -> list[str]:
     `right` is 1 or 0, and nan where nobody can tell; `cut` are completions without an end.
 
     Example:
-        >>> why_no_spread(np.array([[1.0, 1.0], [0.0, 0.0], [0.0, 1.0]]), np.array([[1.0, 1], [0, 0], [0, 1]]),
-        ...               np.zeros((3, 2), dtype=bool))
-        ['all right', 'all wrong', '']
+        >>> why_no_spread(np.array([[1.0, 1.0], [0.0, 1.0]]), np.array([[1.0, 1], [0, 1]]), np.zeros((2, 2), bool))
+        ['all right', '']
     """
     found = []
     for total, answers, ends in zip(totals, right, cut, strict=True):
@@ -65,10 +59,8 @@ def why_no_spread(totals: Values, right: Values, cut: Flags) -> list[str]:
             found.append("")
         elif ends.all():
             found.append(ALL_CUT)
-        elif np.isnan(answers).any() or 0 < answers.sum() < len(answers):
-            found.append(ALIKE)
-        else:
-            found.append(ALL_RIGHT if answers.all() else ALL_WRONG)
+        else:  # nan is neither
+            found.append(ALL_RIGHT if (answers == 1).all() else ALL_WRONG if (answers == 0).all() else ALIKE)
     return found
 
 
@@ -85,44 +77,30 @@ def of_others(parts: Values, task: int) -> Estimate:
 def phantom(parts: Values, right: Values) -> Estimate:
     """Estimates which share of the advantages' variance lies in groups of which no completion is right."""
     whole = (parts.sum(axis=2) ** 2).sum(axis=1)
-    return clustered_share(np.where(_none_right(right), whole, 0.0), whole)
-
-
-def _none_right(right: Values) -> Flags:
-    flags: Flags = ~np.isnan(right).all(axis=1) & (np.nansum(right, axis=1) == 0)
-    return flags
+    return clustered_share(np.where((right == 0).all(axis=1), whole, 0.0), whole)
 
 
 def teaching(parts: Values, dropped: Flags) -> Estimate:
     """Estimates the share of completions with an advantage that the loss does not leave out."""
-    taught = (np.abs(parts.sum(axis=2)) > NOTHING) & ~dropped
-    return share(taught.mean(axis=1))
+    return share(((np.abs(parts.sum(axis=2)) > NOTHING) & ~dropped).mean(axis=1))
 
 
-class NeededLength(NamedTuple):
-    """How long a completion may have to be for 95 of 100 to end; infinite if none has ended."""
-
-    tokens: float
-    low: float
-    high: float
-
-
-def needed_length(lengths: Values, limit: int) -> NeededLength:
-    """Estimates the length at which 95 % of completions have ended, of lengths that `limit` cuts.
+def needed_length(lengths: Values, limit: int) -> tuple[float, float, float]:
+    """Estimates with its interval the length at which 95 % of completions have ended, of lengths that `limit` cuts.
 
     Where more than 5 % are cut, completions are taken to go on ending at the rate at which they did (an exponential
-    tail, whose rate is the number of ends by the number of tokens), and the interval is that of the rate.
+    tail, whose rate is the number of ends by the number of tokens). It is infinite where none has ended.
 
     Example:
-        >>> needed_length(np.array([3.0, 4.0, 5.0, 9.0]), 64).tokens
+        >>> needed_length(np.array([3.0, 4.0, 5.0, 9.0]), 64)[0]
         9.0
     """
     ends = lengths < limit
-    if ends.mean() >= 0.95:
-        tokens = float(np.quantile(lengths, 0.95, method="higher"))
-        return NeededLength(tokens, tokens, tokens)
     if not ends.any():
-        return NeededLength(math.inf, math.inf, math.inf)
-    more = math.log((1 - ends.mean()) / 0.05) * lengths.sum() / ends.sum()
+        return math.inf, math.inf, math.inf
+    more = max(0.0, math.log((1 - ends.mean() or 1e-9) / 0.05)) * lengths.sum() / ends.sum()
+    if not more:
+        tokens = float(np.quantile(lengths, 0.95, method="higher"))
+        return tokens, tokens, tokens
     factor = math.exp(1.96 / math.sqrt(ends.sum()))
-    return NeededLength(*(math.ceil(limit + more * each) for each in (1.0, 1 / factor, factor)))
+    return math.ceil(limit + more), math.ceil(limit + more / factor), math.ceil(limit + more * factor)

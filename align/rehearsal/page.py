@@ -29,13 +29,7 @@ def build_rehearsal_page(record: RehearsalRecord, out: Path) -> Path:
         ],
         tables=record.found.tables,
         samples=record.found.samples,
-        facts={
-            "recipe": record.recipe,
-            "method": record.method,
-            "model": record.model,
-            "rehearsed": record.created,
-            **{name.replace("_", " "): str(value) for name, value in record.found.asked.items()},
-        },
+        facts={name: str(value) for name, value in record.asked.items()},
     )
 
 

@@ -10,7 +10,7 @@ from align.options import option
 
 if TYPE_CHECKING:
     from align.data.training_data import TrainingData
-    from align.models.samplers.sampler import Sampler
+    from align.models.samplers.endpoint import EndpointSampler
     from align.recipe.recipe import Recipe
     from align.recipe.reward_settings import Reward
 
@@ -38,8 +38,6 @@ class Rehearsing:
             raise UserError(f"`num_prompts` must be at least 1, got {self.num_prompts}.")
         if self.num_samples is not None and not FEWEST <= self.num_samples <= MOST:
             raise UserError(f"`num_samples` must lie between {FEWEST} and {MOST}, got {self.num_samples}.")
-        if self.backend not in ("transformers", "vllm"):
-            raise UserError(f"`backend` must be transformers or vllm, got {self.backend!r}.")
 
 
 OPTIONS = tuple(each.name for each in fields(Rehearsing))
@@ -53,11 +51,5 @@ class Plan(NamedTuple):
     rewards: "Sequence[Reward]"
     options: Rehearsing
     out: Path
-    sampler: "Sampler | None"  # an endpoint
-    concurrency: int  # of its calls
+    sampler: "EndpointSampler | None"
     step: Mapping[str, Any]  # what the check of the batch counted
-
-    @property
-    def seed(self) -> int:
-        """What is drawn by it."""
-        return int(self.recipe.settings.seed)

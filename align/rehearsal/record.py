@@ -25,12 +25,7 @@ class Measure(NamedTuple):
     is_share: bool = True
 
     def __str__(self) -> str:
-        """Writes it, a share in percent.
-
-        Example:
-            >>> print(Measure("cut", "cut off", Estimate(0.25, 0.125, 0.5, 32)))
-            25 % [12, 50]
-        """
+        """Writes it, a share in percent."""
         value, low, high, *_ = self.estimate
         if math.isnan(value):
             return NO_DATA
@@ -84,6 +79,11 @@ class RehearsalRecord:
     versions: dict[str, Any]
 
     @property
+    def asked(self) -> dict[str, Any]:
+        """What was rehearsed, and how."""
+        return {name: getattr(self, name) for name in ("recipe", "method", "model", "created")} | self.found.asked
+
+    @property
     def sick(self) -> list[Finding]:
         """What is wrong, errors first."""
         wrong = [each for each in self.found.findings if each.level != "ok"]
@@ -92,12 +92,11 @@ class RehearsalRecord:
     @property
     def verdict(self) -> str:
         """What to take away, in a sentence."""
-        errors = sum(each.level == "error" for each in self.sick)
-        if errors:
-            return f"Not ready: {errors} of {len(self.sick)} findings would waste the run."
-        if self.sick:
-            return f"Look first: {len(self.sick)} finding{'s' * (len(self.sick) > 1)} would cost or mislead the run."
-        return "Ready: nothing that was looked for would waste the run."
+        levels = [each.level for each in self.sick]
+        if "error" in levels:
+            return f"Not ready: {levels.count('error')} of {len(levels)} findings would waste the run."
+        found = f"Look first: {len(levels)} finding{'s' * (len(levels) > 1)} would cost or mislead the run."
+        return found if levels else "Ready: nothing that was looked for would waste the run."
 
     def write(self, folder: Path) -> Path:
         """Writes `rehearsal.json`."""

@@ -80,8 +80,7 @@ def look_at(rollouts: Rollouts) -> Rehearsed:
 
 def _ends(rollouts: Rollouts, found: Rehearsed) -> None:
     cut, limit = share(rollouts.cut.mean(axis=1)), rollouts.limit
-    needed = groups.needed_length(rollouts.lengths.ravel(), limit)
-    tokens = Estimate(*needed, rollouts.lengths.size)
+    tokens = Estimate(*groups.needed_length(rollouts.lengths.ravel(), limit), rollouts.lengths.size)
     found.measure("cut_off", "completions cut off at `max_completion_length`", cut)
     found.measure("needed_length", "tokens with which 95 % would end", tokens, "completions", share=False)
     if cut.low <= MANY_CUT:
@@ -89,12 +88,12 @@ def _ends(rollouts: Rollouts, found: Rehearsed) -> None:
     level = "error" if cut.value >= NEARLY_ALL or (rollouts.drops_cut and cut.value >= FEW_TAUGHT) else "warning"
     fate = "`mask_truncated_completions` drops them" if rollouts.drops_cut else "few of them have an answer"
     text = f"{cut.value:.0%} of the completions are cut off at `max_completion_length: {limit}`, and {fate}. "
-    if needed.tokens <= 16 * limit:
-        text += f"About {needed.tokens:,.0f} tokens would let 95 % end [{needed.low:,.0f}, {needed.high:,.0f}]."
-        found.find(level, "length", text, f"--max_completion_length {int(needed.tokens)}", cut_off=cut.value)
-        return
-    text += "Hardly any ends by itself. Start from a model that ends its responses (`method: sft` teaches it)."
-    found.find(level, "length", text, cut_off=cut.value)
+    if is_known := tokens.value <= 16 * limit:
+        text += f"About {tokens.value:,.0f} tokens would let 95 % end [{tokens.low:,.0f}, {tokens.high:,.0f}]."
+    else:
+        text += "Hardly any ends by itself. Start from a model that ends its responses (`method: sft` teaches it)."
+    fix = f"--max_completion_length {tokens.value:.0f}" if is_known else ""
+    found.find(level, "length", text, fix, cut_off=cut.value)
 
 
 def _answers(rollouts: Rollouts, found: Rehearsed) -> None:
@@ -194,7 +193,8 @@ def _what_it_pays(rollouts: Rollouts, found: Rehearsed) -> None:
     for place, name in enumerate(rollouts.names):
         cues = goes_with(rollouts.values[..., place].ravel(), features, strata)
         is_form = place != rollouts.task and OF_FORM.search(name.lower()) is not None
-        rows += [(f"{name}{', for its form' * is_form}", *cue.cells) for cue in cues[:_CUES]]
+        label = f"{name}, for its form" if is_form else name
+        rows += [(label, x.name, x.kind, f"{x.correlation:+.2f}", f"{x.p_value:.1g}") for x in cues[:_CUES]]
         if cues and not is_form:
             _word_cues(name, cues, found)
     note = "Rank correlations within groups, among completions that are equally right, of at least 0.4; the rate of "

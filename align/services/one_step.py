@@ -1,7 +1,6 @@
 """One optimizer step of a recipe, taken on a copy by `align train` in a process of its own, and measured."""
 
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -30,13 +29,13 @@ def take_one_step(found: Rehearsed, recipe: str, overrides: Sequence[str], setti
     say("Taking one optimizer step on a copy.")
     with tempfile.TemporaryDirectory(prefix="align-one-step-") as folder:
         given = {**settings, **_ONE_STEP, "output_dir": str(Path(folder) / "run")}
-        words = [each for name, value in given.items() for each in (f"--{name}", _word(value))]
+        words = [each for key, value in given.items() for each in (f"--{key}", json.dumps(value, default=str))]
         command = [sys.executable, "-m", "align", "train", recipe, *overrides, *words]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
         log = Path(folder) / "run" / "metrics.jsonl"
         lines = [json.loads(line) for line in log.read_text("utf-8").splitlines()] if log.is_file() else []
-    seconds = next((line["step_time"] for line in lines if "step_time" in line), None)
-    seconds = seconds or next((line["train_runtime"] for line in lines if "train_runtime" in line), None)
+    told = {name: value for line in lines for name, value in line.items()}
+    seconds = told.get("step_time", told.get("train_runtime"))
     if done.returncode or seconds is None:
         said = " ".join((done.stderr or done.stdout).split())[-_LAST_WORDS:]
         ended = "was killed, as where memory runs out" if done.returncode < 0 else "failed"
@@ -46,7 +45,3 @@ def take_one_step(found: Rehearsed, recipe: str, overrides: Sequence[str], setti
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 2**30
     found.once("one_step_seconds", "seconds of one whole step, measured", float(seconds))
     found.once("one_step_gib", "GiB of memory at its peak, measured", peak)
-
-
-def _word(value: Any) -> str:
-    return value if isinstance(value, str) else os.fspath(value) if isinstance(value, Path) else json.dumps(value)

@@ -48,7 +48,7 @@ class RehearsalResult:
     @property
     def is_ready(self) -> bool:
         """Whether nothing was found that would waste the run."""
-        return not any(each.level == "error" for each in self.findings)
+        return all(each.level != "error" for each in self.findings)
 
     def __str__(self) -> str:
         found = [f"{each.level} {each.check}: {each.text} {each.fix}".rstrip() for each in self.findings]
@@ -80,6 +80,8 @@ def rehearse_words(
     name: str, overrides: Sequence[str], options: Rehearsing, reach: Reach, settings: Mapping[str, Any] = {}
 ) -> RehearsalResult:
     """Rehearses a recipe whose settings are words of a command line, values, or both."""
+    from transformers.utils.logging import disable_progress_bar
+
     whole = load_recipe(find_recipe(name), overrides, settings)
     recipe = replace(whole, then=None)
     part = recipe.record.part("rehearse")
@@ -91,6 +93,7 @@ def rehearse_words(
     out = options.out or recipe.folder.with_name(f"{recipe.folder.name}-rehearsal")
     check_writable(out, "--out")
     say(f"Checking the data, rewards and settings of {name}.")
+    disable_progress_bar()  # the bar of loading would tear the one of sampling
     with redirect_stdout(sys.stderr):
         prepared = prepare(recipe, current_launch())
         if prepared.errors:
@@ -99,9 +102,9 @@ def rehearse_words(
         sampler = None
         if reach.endpoint is not None:
             sampler = EndpointSampler(model=options.served_model or recipe.model.model_name_or_path, **vars(reach))
-        step = next((each.numbers for each in prepared.findings if each.check == "batch"), {})
+        step = next((each.numbers for each in prepared.findings if each.check == "batch" and each.level == "ok"), {})
         data, rewards = prepared.training_data, prepared.rewards
-        found = part(Plan(recipe, data, rewards, options, out, sampler, reach.concurrency, step))
+        found = part(Plan(recipe, data, rewards, options, out, sampler, step))
         if whole.then is not None:
             found.find("ok", "chain", "Only the first of two runs was rehearsed; the second starts from its model.")
         if options.one_step:

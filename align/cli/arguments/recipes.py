@@ -92,12 +92,11 @@ def rehearse(
     fail_on: Annotated[
         str, typer.Option("--fail_on", help="Exit with 1 on an error, or on a warning, too: error or warning.")
     ] = "error",
-    json: Annotated[bool, typer.Option("--json", help="Print `rehearsal.json`.")] = False,
 ) -> None:
     """Try a run before it is paid for: sample its model, call its rewards, and say what it would learn from."""
     from align.cli.rehearse import run
 
-    execute(lambda: run(recipe, context.args, fail_on, json, options=options, reach=reach))
+    execute(lambda: run(recipe, context.args, fail_on, options=options, reach=reach))
 
 
 @app.command()

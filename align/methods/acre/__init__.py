@@ -20,6 +20,7 @@ ACRE = Method(
     build="align.methods.acre.build:build",
     card="align.methods.acre.build:card",
     report="align.methods.rollouts.report:REPORT",
+    rehearse="align.methods.acre.rehearsal:rehearse",
     has_rewards=True,
     check_rewards="align.methods.acre.data:check_second_pass",
     reward_columns="rewards.running.contract.samples:second_pass_columns",

@@ -5,7 +5,7 @@ import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,7 +35,7 @@ from align.rehearsal.record import CACHE_FOLDER, Rehearsed, Table
 from align.rehearsal.rollouts import OF_TASK, Rollouts, look_at
 from align.training.build import processing_class
 from align.training.guarded_rewards import guard
-from align.training.reward_records import pair_scores, repeat_metrics, rows_to_repeat, score_again
+from align.training.reward_records import Repeat, pair_scores, repeat_metrics, rows_to_repeat, score_again
 from align.training.shown_rows import right_answers
 from rewards.reading.options import parse_choice
 from rewards.reading.responses import parse_response
@@ -66,7 +66,7 @@ class Sampled(NamedTuple):
 
 def rehearse(plan: Plan) -> Rehearsed:
     """Samples, rewards and measures."""
-    return judge(plan, sample(plan))
+    return judge(plan, sample(plan))[0]
 
 
 def sample(plan: Plan) -> Sampled:
@@ -78,13 +78,9 @@ def sample(plan: Plan) -> Sampled:
             "is not rehearsed yet. Name a reward, or start with a few steps: `align train ... --max_steps 2`."
         )
     rows = _draw(plan)
-    decoding = Decoding(
-        temperature=float(settings.temperature),
-        top_p=float(settings.top_p),
-        num_samples=options.num_samples or min(MOST, max(FEWEST, int(settings.num_generations))),
-        max_new_tokens=int(settings.max_completion_length),
-        seed=plan.seed,
-    )
+    size = options.num_samples or min(MOST, max(FEWEST, int(settings.num_generations)))
+    how = float(settings.temperature), float(settings.top_p), size, int(settings.max_completion_length), settings.seed
+    decoding = Decoding(*how)
     dtype = "float32" if recipe.model.dtype == "auto" else recipe.model.dtype
     engine = Engine(options.backend, dtype, options.device, options.batch_size)
     engine.check()
@@ -106,15 +102,14 @@ def sample(plan: Plan) -> Sampled:
 def _draw(plan: Plan) -> list[PromptRow]:
     """Draws rows, with those that rewards have to see together."""
     together = getattr(plan.recipe.dataset, "rows_together", 1)
-    blocks = np.random.default_rng(plan.seed).permutation(len(plan.data.rows) // together)
+    blocks = np.random.default_rng(plan.recipe.settings.seed).permutation(len(plan.data.rows) // together)
     drawn = sorted(blocks[: max(1, plan.options.num_prompts // together)].tolist())
+    places = [block * together + i for block in drawn for i in range(together)]
     found = []
-    for place in (block * together + i for block in drawn for i in range(together)):
-        row = plan.data.rows[place]
+    for place, row in zip(places, (plan.data.rows[place] for place in places), strict=True):
         columns = {name: value for name, value in row.items() if name not in ("id", "prompt", "images")}
-        found.append(
-            PromptRow(str(row.get("id", place)), row["prompt"], columns, tuple(row.get("images") or ()), place)
-        )
+        images = tuple(row.get("images") or ())
+        found.append(PromptRow(str(row.get("id", place)), row["prompt"], columns, images, place))
     return found
 
 
@@ -123,7 +118,7 @@ def _opened(plan: Plan, engine: Engine, decoding: Decoding, *, images: bool) -> 
         if images:
             raise UserError("Rows have images, and an endpoint is asked about texts only. Leave `--endpoint` out.")
         say(f"Asking {plan.sampler.name}")
-        policy = EndpointPolicy(plan.sampler, concurrency=plan.concurrency, num_samples=decoding.num_samples)
+        policy = EndpointPolicy(plan.sampler, concurrency=plan.sampler.concurrency, num_samples=decoding.num_samples)
         return nullcontext((policy, None))
     model = plan.recipe.model
     require_model(model.model_name_or_path, model.model_revision)
@@ -146,7 +141,7 @@ def _with_template(plan: Plan, opened: Any) -> Iterator[Any]:
 
 def judge(
     plan: Plan, sampled: Sampled, columns: Sequence[Mapping[str, Any]] | None = None, right: Values | None = None
-) -> Rehearsed:
+) -> tuple[Rehearsed, Rollouts]:
     """Rewards completions by the recipe's guard, gates and weights, and says what a run would learn from them.
 
     `columns` has what a trainer adds to each row for rewards, `right` `(N, S)` which completions it takes for right.
@@ -159,43 +154,40 @@ def judge(
         for spec, each in zip(recipe.reward_specs, found_rewards, strict=True)
     ]
     called = measured.CalledRewards(named, response_format(recipe), rules.on_invalid, rules.max_invalid_share)
+    rows, completions = sampled.rows, sampled.completions
+    if columns is not None:  # each completion has a row of its own
+        repeated = [row for row, group in zip(rows, completions, strict=True) for _ in group]
+        rows = [replace(row, columns={**row.columns, **own}) for row, own in zip(repeated, columns, strict=True)]
+        completions = [[each] for each in sampled.flat]
     try:
         with show_stages() as stages:
-            completions = {"": sampled.completions}
-            rewarded = measured.reward_all(called, sampled.engine, sampled.rows, completions, stages, columns)[""]
-        noise = _repeat(plan, called, rewarded, sampled, columns)
+            rewarded = measured.reward_all(called, sampled.engine, rows, {"": completions}, stages)[""]
+        repeats = _repeat(plan, called, rewarded, rows, completions)
     finally:
         called.close()
     names = [each.name for each in named[: len(trained)]]
-    values = np.stack([rewarded[name].values for name in names], axis=2)
+    values = np.stack([rewarded[name].values.reshape(len(sampled.rows), -1) for name in names], axis=2)
     task = _task(plan, names)
-    stated = _stated(plan, sampled)
+    stated, golds = _stated(plan, sampled)
+    lengths = np.array([len(each.ids or ()) for each in sampled.flat], dtype=float).reshape(values.shape[:2])
     rollouts = Rollouts(
-        names=names,
-        task=task,
-        values=values,
-        weights=np.array(settings.reward_weights or [1.0] * len(names), dtype=np.float64),
-        composition=rules.composition,
-        right=_right(plan, sampled, named[task], values[..., task], stated) if right is None else right,
-        texts=[each.text for each in sampled.flat],
-        stated=stated,
-        lengths=np.array([len(each.ids or ()) for each in sampled.flat], dtype=float).reshape(values.shape[:2]),
-        limit=sampled.decoding.max_new_tokens,
+        names, task, values, np.array(settings.reward_weights or [1.0] * len(names)), rules.composition,
+        _right(plan, named[task], values[..., task], stated, golds) if right is None else right,
+        [each.text for each in sampled.flat], stated, lengths, sampled.decoding.max_new_tokens,
         scale={True: "group", False: "none"}.get(settings.scale_rewards, settings.scale_rewards),
-        aggregation=settings.multi_objective_aggregation,
-        drops_cut=settings.mask_truncated_completions,
-        wants_answers=_golds(plan, sampled) is not None and OF_TASK.search(names[task].lower()) is not None,
+        aggregation=settings.multi_objective_aggregation, drops_cut=settings.mask_truncated_completions,
+        wants_answers=any(golds) and OF_TASK.search(names[task].lower()) is not None,
         filter_line=_filter_line(plan, sampled, named[task]),
-    )
+    )  # fmt: skip
     found = look_at(rollouts)
     _say_limits(plan, sampled, found)
     for each in named:
-        _say_calls(found, each, rewarded[each.name], noise.get(each.name))
+        _say_calls(found, each, rewarded[each.name], repeats.get(each.name), values.shape[1])
     _say_time(plan, found, sampled, rewarded)
     found.samples = list(_shown(sampled, rollouts))
     by = sampled.engine.backend if plan.sampler is None else plan.sampler.name
     found.asked = asdict(sampled.decoding) | {"prompts": len(sampled.rows), "by": by}
-    return found
+    return found, rollouts
 
 
 def _task(plan: Plan, names: Sequence[str]) -> int:
@@ -203,73 +195,56 @@ def _task(plan: Plan, names: Sequence[str]) -> int:
     wanted = plan.options.task_reward
     if wanted is not None and wanted not in names:
         raise UserError(f"`task_reward` must be one of {', '.join(names)}, got {wanted!r}.")
-    if wanted is not None:
-        return names.index(wanted)
-    return next((place for place, name in enumerate(names) if OF_TASK.search(name.lower())), 0)
+    named = (name for name in names if OF_TASK.search(name.lower()))
+    return names.index(wanted or next(named, names[0]))
 
 
-def _repeat(plan: Plan, called: Any, rewarded: Any, sampled: Sampled, columns: Any) -> dict[str, dict[str, float]]:
+def _repeat(plan: Plan, called: Any, rewarded: Any, rows: Any, completions: Any) -> dict[str, list[Repeat]]:
     """Scores some completions of the last call again, as `reward_repeats` does in training."""
-    size, n = len(sampled.completions[0]), len(sampled.rows)
+    size, found = len(completions[0]), dict[str, list[Repeat]]()
     at_once = max(1, measured.ROWS_AT_ONCE // size)
-    first = (n - 1) // at_once * at_once  # prompt of the last call, whose workers are known
-    rows = [row for row in prompts_to_rows(sampled.rows)[first:] for _ in range(size)]
-    if columns is not None:
-        rows = [row | more for row, more in zip(rows, columns[first * size :], strict=True)]
-    given = measured.trl_arguments(rows, sampled.flat[first * size :]) | {"trainer_state": None}
-    found = {}
+    first = (len(rows) - 1) // at_once * at_once  # row of the last call, whose workers are known
+    asked = [row for row in prompts_to_rows(rows)[first:] for _ in range(size)]
+    given = measured.trl_arguments(asked, [each for group in completions[first:] for each in group])
     for each in called.rewards:
-        if not isinstance(each.reward, GuardedReward) or reads_whole_batch(each.reward):
-            continue
-        scores = rewarded[each.name].scores[first * size :]
-        share = min(1.0, max(plan.recipe.rewards.reward_repeats, _REPEATED / len(scores)))
-        if picked := rows_to_repeat(scores, share, 1, (plan.seed,)):
-            again = score_again({each.reward: picked}, given, torch.device("cpu"))[each.reward]
-            metrics = repeat_metrics(pair_scores(scores, picked, again), rewarded[each.name].values.ravel(), size)
-            found[each.name] = metrics | {"n": len(picked)}
+        if isinstance(each.reward, GuardedReward) and not reads_whole_batch(each.reward):
+            scores = rewarded[each.name].scores[first * size :]
+            share = min(1.0, max(plan.recipe.rewards.reward_repeats, _REPEATED / len(scores)))
+            picked = rows_to_repeat(scores, share, 1, (plan.recipe.settings.seed,))
+            again = score_again({each.reward: picked}, given | {"trainer_state": None}, torch.device("cpu"))
+            found[each.name] = pair_scores(scores, picked, again[each.reward])
     return found
 
 
 def _right(
-    plan: Plan, sampled: Sampled, task: measured.NamedReward, values: Values, stated: Sequence[str | None]
+    plan: Plan, task: measured.NamedReward, values: Values, stated: Sequence[Any], golds: Sequence[Any]
 ) -> Values:
     """Tells which completions are right: by a reward of 0 and 1, else by the answer; nan where neither says so."""
-    if (least := plan.options.right_from) is not None:
+    least, paid = plan.options.right_from, (np.nan_to_num(values) > 0).astype(float)
+    is_model = isinstance(task.reward, str)
+    if least is not None:
         return (values >= least).astype(float)
-    if isinstance(task.reward, GuardedReward) and np.isin(values[~np.isnan(values)], (0.0, 1.0)).all():
-        return (np.nan_to_num(values) > 0).astype(float)
-    golds, size = _golds(plan, sampled) or [None] * len(sampled.rows), values.shape[1]
-    same = np.array([answer is not None and answer == golds[place // size] for place, answer in enumerate(stated)])
+    if not is_model and np.isin(values[~np.isnan(values)], (0.0, 1.0)).all():
+        return paid
+    same = np.array([answer is not None and answer == gold for answer, gold in zip(stated, golds, strict=True)])
     if same.any():  # else nobody knows whether answers can be compared so
         return same.astype(float).reshape(values.shape)
-    is_told = isinstance(task.reward, GuardedReward) and OF_TASK.search(task.name.lower())
-    return (np.nan_to_num(values) > 0).astype(float) if is_told else np.full(values.shape, np.nan)
+    return paid if not is_model and OF_TASK.search(task.name.lower()) else np.full(values.shape, np.nan)
 
 
-def _golds(plan: Plan, sampled: Sampled) -> list[str | None] | None:
-    """Reads the right answer of each row as answers are read; None where rows have none."""
-    golds, tag = right_answers([dict(each.columns) for each in sampled.rows]), response_format(plan.recipe).answer_tag
-    if golds is None:
-        return None
-    has_options = "options" in sampled.rows[0].columns
-    tags = response_format(plan.recipe)
-    read = (
-        (lambda gold: gold[0].lower()) if has_options else (lambda gold: stated_answer(f"<{tag}>{gold}</{tag}>", tags))
-    )
-    return [None if gold is None else read(gold) for gold in golds]
-
-
-def _stated(plan: Plan, sampled: Sampled) -> list[str | None]:
-    """Reads the answers: a letter where there are options, else what the text states."""
-    tags, found = response_format(plan.recipe), list[str | None]()
-    for row, group in zip(sampled.rows, sampled.completions, strict=True):
+def _stated(plan: Plan, sampled: Sampled) -> tuple[list[str | None], list[str | None]]:
+    """Reads all answers and the right ones: a letter where there are options, else what the text states."""
+    tags, stated, golds = response_format(plan.recipe), list[str | None](), list[str | None]()
+    rights = right_answers([dict(each.columns) for each in sampled.rows]) or [None] * len(sampled.rows)
+    for row, group, right in zip(sampled.rows, sampled.completions, rights, strict=True):
+        options = row.columns.get("options")
+        gold = right and stated_answer(f"<{tags.answer_tag}>{right}</{tags.answer_tag}>", tags)
+        golds += [right[0].lower() if options and right else gold] * len(group)  # `B. iron` of options
         for each in group:
-            if (options := row.columns.get("options")) is None:
-                found.append(stated_answer(each.text, tags))
-                continue
-            choice = parse_choice(parse_response(each.text, tags).answer, options)
-            found.append(None if choice is None else chr(ord("a") + choice))
-    return found
+            choice = options and parse_choice(parse_response(each.text, tags).answer, options)
+            letter = None if choice is None else chr(ord("a") + choice) if options else None
+            stated.append(letter if options else stated_answer(each.text, tags))
+    return stated, golds
 
 
 def _filter_line(plan: Plan, sampled: Sampled, task: measured.NamedReward) -> str:
@@ -283,20 +258,13 @@ def _filter_line(plan: Plan, sampled: Sampled, task: measured.NamedReward) -> st
         spec = str(recipe.path.resolve().parent / spec)
     kwargs = recipe.reward_kwargs.get(name)
     given = {
-        "model": recipe.model.model_name_or_path,
-        "verifier": spec,
-        "pass_rate": f"{low:g}:{1 - low:g}",
-        "recipe": recipe.path,
-        **{key: value for key, value in asdict(sampled.decoding).items() if value != 1.0},
-        "batch_size": plan.options.batch_size,
-        "dtype": sampled.engine.dtype,
-        "reward_kwargs": json.dumps({name: kwargs}) if kwargs else None,
+        "model": recipe.model.model_name_or_path, "verifier": spec, "pass_rate": f"{low:g}:{1 - low:g}",
+        "recipe": recipe.path, **asdict(sampled.decoding), "batch_size": plan.options.batch_size,
+        "dtype": sampled.engine.dtype, "reward_kwargs": json.dumps({name: kwargs}) if kwargs else None,
         "verifier_threshold": None if least is None else float(np.nextafter(least, -np.inf)),
-        "split": data.split,
-        "on_bad_rows": data.on_bad_rows,
-        "cache": plan.out / CACHE_FOLDER,
+        "split": data.split, "on_bad_rows": data.on_bad_rows, "cache": plan.out / CACHE_FOLDER,
         "out": plan.out / "kept.jsonl",
-    }
+    }  # fmt: skip
     words = [word for key, value in given.items() if value is not None for word in (f"--{key}", str(value))]
     return shlex.join(["align", "filter", str(data.path), *words])
 
@@ -313,28 +281,24 @@ def _say_limits(plan: Plan, sampled: Sampled, found: Rehearsed) -> None:
         found.find("ok", "sampling", "The endpoint reads prompts that are texts as messages, unlike training.")
 
 
-def _say_calls(
-    found: Rehearsed, named: measured.NamedReward, rewarded: measured.Rewarded, noise: Mapping[str, float] | None
-) -> None:
+def _say_calls(found: Rehearsed, named: Any, rewarded: Any, repeats: list[Repeat] | None, size: int) -> None:
     """Says whether a reward fails, and how much it differs from itself."""
     name = named.name
     if rewarded.failures:
         kinds = ", ".join(f"{count} x {kind}" for kind, count in rewarded.failures.items())
         text = f"`{name}` fails on {sum(rewarded.failures.values())} of {len(rewarded.scores)} completions ({kinds})."
         found.find("warning", "rewards", text, f"align rewards check {named.spec}")
-    if noise is None:
+    if not repeats:
         return
-    flaky = wilson(round(noise["flaky_share"] * noise["n"]), int(noise["n"]))
-    found.measure(f"flaky/{name}", f"`{name}` asked again says something else", flaky, "completions")
-    variance = noise["group_variance"]
-    part = min(1.0, noise["noise_variance"] / variance) if variance > 0 else 0.0
-    if flaky.low > _FLAKY and (part > _NOISY or not variance > 0):
-        text = (
-            f"`{name}` gives another value for {100 * flaky.value:.0f} % of the completions when it is asked again; "
-            f"{100 * part:.0f} % of its variance within groups is that noise. Lower its temperature, or take the mean "
-            "of several answers; `reward_repeats: 0.1` logs the share in training."
-        )
-        found.find("warning", "noise", text, noise=part, flaky=flaky.value)
+    noise, flaky = repeat_metrics(repeats, rewarded.values.ravel(), size), sum(each.differs for each in repeats)
+    differs, variance = wilson(flaky, len(repeats)), noise["group_variance"]
+    found.measure(f"flaky/{name}", f"`{name}` asked again says something else", differs, "completions")
+    part = min(1.0, noise["noise_variance"] / variance) if variance > 0 else 1.0
+    if differs.low > _FLAKY and part > _NOISY:
+        text = f"`{name}` gives another value for {differs.value:.0%} of the completions when it is asked again; "
+        text += f"{part:.0%} of its variance within groups is that noise. Lower its temperature, or take the mean of "
+        text += "several answers; `reward_repeats: 0.1` logs the share in training."
+        found.find("warning", "noise", text, noise=part, flaky=differs.value)
 
 
 def _say_time(plan: Plan, found: Rehearsed, sampled: Sampled, rewarded: Mapping[str, measured.Rewarded]) -> None:
@@ -358,9 +322,8 @@ def _say_time(plan: Plan, found: Rehearsed, sampled: Sampled, rewarded: Mapping[
 def _shown(sampled: Sampled, rollouts: Rollouts) -> Any:
     """Yields completions to read: the best and the worst paid of some prompts."""
     for place in np.linspace(0, len(sampled.rows) - 1, min(_SHOWN, len(sampled.rows))).astype(int):
-        ranked = np.argsort(np.nan_to_num(rollouts.totals[place]), kind="stable")
-        prompt = sampled.rows[place].prompt
-        for which in dict.fromkeys((int(ranked[-1]), int(ranked[0]))):
+        ranked, prompt = np.argsort(np.nan_to_num(rollouts.totals[place])), sampled.rows[place].prompt
+        for which in (int(ranked[-1]), int(ranked[0])):
             yield {
                 "id": sampled.rows[place].id,
                 "prompt": (prompt if isinstance(prompt, str) else str(prompt[-1]["content"]))[-_LONGEST:],

@@ -60,12 +60,8 @@ def call_reward(
     prompts: Sequence[PromptRow],
     completions: Sequence[Sequence[Completion]],
     progress: Progress,
-    columns: Sequence[Mapping[str, Any]] | None = None,
 ) -> Rewarded:
-    """Calls a guarded reward on all samples, the samples of a prompt in one call.
-
-    `columns` has what a trainer adds to the row of each sample.
-    """
+    """Calls a guarded reward on all samples, the samples of a prompt in one call."""
     from transformers import TrainerState
 
     num_samples, rows, state = len(completions[0]), prompts_to_rows(list(prompts)), TrainerState()
@@ -74,9 +70,6 @@ def call_reward(
     reward.take_scores()
     for start in range(0, len(rows), size):
         part = [row for row in rows[start : start + size] for _ in range(num_samples)]
-        if columns is not None:
-            more = columns[start * num_samples : start * num_samples + len(part)]
-            part = [row | dict(own) for row, own in zip(part, more, strict=True)]
         said = [each for group in completions[start : start + size] for each in group]
         given = trl_arguments(part, said) | {"trainer_state": state, "log_extra": _unread, "log_metric": _unread}
         found = reward(**given)
@@ -179,7 +172,6 @@ def reward_all(
     prompts: Sequence[PromptRow],
     completions: Mapping[str, Sequence[Sequence[Completion]]],
     stages: Stages,
-    columns: Sequence[Mapping[str, Any]] | None = None,
 ) -> dict[str, dict[str, Rewarded]]:
     """Calls rewards on each policy's samples, one model in memory at a time; one of the processes calls functions."""
     rewarded: dict[str, dict[str, Rewarded]] = {name: {} for name in completions}
@@ -194,9 +186,7 @@ def reward_all(
                 scores = list(score(shown, texts))  # nan where a text is too long
                 rewarded[name][each.name] = Rewarded(_table(scores, len(answered[0])), [])
             elif current().is_main:
-                found = rewarded[name][each.name] = call_reward(
-                    each.reward, prompts, answered, stages.advance, columns
-                )
+                found = rewarded[name][each.name] = call_reward(each.reward, prompts, answered, stages.advance)
                 check_invalid(each.name, found, shown, texts, called)
     return rewarded
 
