@@ -20,6 +20,7 @@ CROME = Method(
     card="align.methods.crome.trainer:card",
     report="align.methods.crome.report:REPORT",
     sample_pairs="align.methods.crome.data:sample_pairs",
+    rehearse="align.methods.pairs.rehearsal:rehearse_reward_model",
     augment="align.methods.crome.augmentation.command:AUGMENT",
     augment_options="align.methods.crome.augmentation.options:EditOptions",
     experimental=("align.experimental.crome:EXPERIMENTAL_CROME",),

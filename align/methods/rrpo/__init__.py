@@ -21,6 +21,7 @@ RRPO = Method(
     card="align.methods.rrpo.trainer:card",
     report="align.methods.rrpo.report:REPORT",
     sample_pairs="align.methods.rrpo.data:sample_pairs",
+    rehearse="align.methods.pairs.rehearsal:rehearse_policy",
     augment="align.methods.rrpo.augmentation.command:AUGMENT",
     augment_options="align.methods.rrpo.augmentation.options:PairOptions",
     console={
