@@ -42,7 +42,7 @@ def see(texts: Sequence[str], num_tokens: Sequence[int], stated: Sequence[str | 
         ("format", "tags and boxes", seen[:, 5]),
         ("markdown", "items of lists, marks of emphasis and code", seen[:, 3] + seen[:, 4]),
         ("format", "lines", seen[:, 2]),
-        ("position", "characters before the answer", np.array(list(map(_place, texts, stated)), dtype=np.float64)),
+        ("position", "characters before the answer", np.array([*map(_place, texts, stated)], float)),
     ]
     letters = sorted({each for each in stated if each is not None and len(each) == 1 and each.isalpha()})
     columns += [("position", f"answers {x.upper()}", np.array([y == x for y in stated], float)) for x in letters]
@@ -50,17 +50,15 @@ def see(texts: Sequence[str], num_tokens: Sequence[int], stated: Sequence[str | 
     for text in texts:
         kept.add(text)
     phrases = kept.features(np.ones(len(texts), dtype=bool))
-    for number in range(min(len(phrases.names), MOST_PHRASES)):
-        column = np.zeros(len(texts))
-        column[phrases.text[phrases.feature == number]] = 1.0
-        columns.append(("phrase", f"{phrases.types[number]} `{phrases.names[number]}`", column))
+    for number, (kind, phrase) in enumerate(zip(phrases.types[:MOST_PHRASES], phrases.names, strict=False)):
+        having = phrases.text[phrases.feature == number]
+        columns.append(("phrase", f"{kind} `{phrase}`", np.isin(np.arange(len(texts)), having).astype(float)))
     kinds, names, values = zip(*columns, strict=True)
     return Features(list(names), list(kinds), np.stack(values, axis=1))
 
 
-def _place(text: str, answer: str | None) -> float:
-    place = text.casefold().find(answer) if answer else -1
-    return float(place if place >= 0 else len(text))
+def _place(text: str, answer: str | None) -> int:
+    return text.casefold().find(answer) % (len(text) + 1) if answer else len(text)  # that is for none, too
 
 
 def goes_with(reward: Values, features: Features, strata: NDArray[np.int64]) -> list[Cue]:

@@ -24,9 +24,7 @@ def build_rehearsal_page(record: RehearsalRecord, out: Path) -> Path:
         fixes=[each.fix for each in record.sick],
         notes=[each.text for each in record.found.findings if each.level == "ok"],
         charts=_charts(record.found.measures),
-        measures=[
-            (each.words, str(each), f"{each.estimate.n:,} {each.estimate.unit}") for each in record.found.measures
-        ],
+        measures=[(words.replace("`", ""), *rest) for words, *rest in record.numbers],
         tables=record.found.tables,
         samples=record.found.samples,
         facts={name: str(value) for name, value in record.asked.items()},
@@ -37,5 +35,5 @@ def _charts(measures: list[Measure]) -> list[Chart]:
     shares = [each for each in measures if each.is_share and not math.isnan(each.estimate.value)][:_DRAWN]
     if not shares:
         return []
-    drawn = [Interval(each.words.replace("`", ""), "", *each.estimate[:3]) for each in shares]
+    drawn = [Interval(each.name.replace("_", " ").replace("/", ": "), "", *each.estimate[:3]) for each in shares]
     return [draw_intervals("What the run would meet", "Shares with 95 % intervals.", drawn, "share", share=True)]

@@ -33,7 +33,8 @@ class Rehearsing:
     batch_size: int = option(64, "Sequences at once.")
     one_step: bool = option(False, "Also take one optimizer step, on a copy in a temporary folder, and measure it.")
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Refuses numbers that cannot be."""
         if self.num_prompts < 1:
             raise UserError(f"`num_prompts` must be at least 1, got {self.num_prompts}.")
         if self.num_samples is not None and not FEWEST <= self.num_samples <= MOST:

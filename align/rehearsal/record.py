@@ -58,10 +58,6 @@ class Rehearsed:
         """Adds a number."""
         self.measures.append(Measure(name, words, estimate._replace(unit=unit), share))
 
-    def once(self, name: str, words: str, value: float, unit: str = "step") -> None:
-        """Adds a number that was measured once and has no interval."""
-        self.measure(name, words, Estimate(value, math.nan, math.nan, 1), unit, share=False)
-
     def find(self, level: Any, check: str, text: str, fix: str = "", **numbers: Any) -> None:
         """Adds a finding."""
         self.findings.append(Finding(level, check, text, numbers, fix))
@@ -82,6 +78,11 @@ class RehearsalRecord:
     def asked(self) -> dict[str, Any]:
         """What was rehearsed, and how."""
         return {name: getattr(self, name) for name in ("recipe", "method", "model", "created")} | self.found.asked
+
+    @property
+    def numbers(self) -> list[tuple[str, str, str]]:
+        """What was measured, in words: what it is, its value, and over what."""
+        return [(x.words, str(x), f"{x.estimate.n:,} {x.estimate.unit}") for x in self.found.measures]
 
     @property
     def sick(self) -> list[Finding]:

@@ -1,7 +1,7 @@
 """One optimizer step of a recipe, taken on a copy by `align train` in a process of its own, and measured."""
 
 import json
-import resource
+import math
 import subprocess
 import sys
 import tempfile
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from align.console import say
+from align.evaluation.statistics.metrics import Estimate
 from align.rehearsal.record import Rehearsed
 
 # Of a run that is to leave nothing behind.
@@ -26,6 +27,8 @@ def take_one_step(found: Rehearsed, recipe: str, overrides: Sequence[str], setti
     It loads the model anew and writes nothing into the recipe's folders, so that no weight of the user's changes. A
     step that fails is a finding.
     """
+    import resource  # which not every system has
+
     say("Taking one optimizer step on a copy.")
     with tempfile.TemporaryDirectory(prefix="align-one-step-") as folder:
         given = {**settings, **_ONE_STEP, "output_dir": str(Path(folder) / "run")}
@@ -43,5 +46,5 @@ def take_one_step(found: Rehearsed, recipe: str, overrides: Sequence[str], setti
         found.find("error", "one step", text)
         return
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 2**30
-    found.once("one_step_seconds", "seconds of one whole step, measured", float(seconds))
-    found.once("one_step_gib", "GiB of memory at its peak, measured", peak)
+    for name, value in (("seconds of one whole step", float(seconds)), ("GiB of memory at its peak", peak)):
+        found.measure(name.replace(" ", "_"), name, Estimate(value, math.nan, math.nan, 1), "step", share=False)

@@ -52,7 +52,7 @@ class RehearsalResult:
 
     def __str__(self) -> str:
         found = [f"{each.level} {each.check}: {each.text} {each.fix}".rstrip() for each in self.findings]
-        numbers = [f"{each.words}: {each}" for each in self.record.found.measures]
+        numbers = [f"{words}: {value}" for words, value, _ in self.record.numbers]
         return "\n".join([self.record.verdict, *found, *numbers, f"The page is {self.page}."])
 
     __repr__ = __str__
@@ -82,6 +82,7 @@ def rehearse_words(
     """Rehearses a recipe whose settings are words of a command line, values, or both."""
     from transformers.utils.logging import disable_progress_bar
 
+    options.check()
     whole = load_recipe(find_recipe(name), overrides, settings)
     recipe = replace(whole, then=None)
     part = recipe.record.part("rehearse")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from align.data.conversations import write_response
 from align.errors import UserError
 from align.evaluation.statistics.item_means import clustered_share
 from align.evaluation.statistics.metrics import Values
@@ -53,9 +54,7 @@ def _answer_twice(plan: Plan, sampled: Sampled) -> Any:
         rows = as_dataset([plan.data.rows[each.row] for each in sampled.rows])  # images are opened as for training
         inputs = [row for row in rows for _ in range(sampled.decoding.num_samples)]
         ids = [list(each.ids or ()) for each in sampled.flat]
-        texts: list[Any] = [each.text for each in sampled.flat]
-        if not isinstance(inputs[0]["prompt"], str):
-            texts = [[{"role": "assistant", "content": text}] for text in texts]
+        texts = [write_response(each.text, row["prompt"]) for each, row in zip(sampled.flat, inputs, strict=True)]
         trainer.model.train()
         return trainer._answer_twice(inputs, texts, ids)
 

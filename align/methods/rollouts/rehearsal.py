@@ -45,7 +45,7 @@ from rewards.running.protocol import HIGHER, reads_whole_batch
 _REPEATED = 32  # completions that are scored again
 _NOISY, _FLAKY = 0.2, 0.05  # shares: of a reward's variance within groups, and of its values
 _SHOWN, _LONGEST = 6, 600  # prompts of which samples are shown, and characters of each
-_NOT_SAMPLED = {"top_k": 0, "min_p": None, "repetition_penalty": 1.0, "generation_kwargs": None}  # of the recipe
+_NEUTRAL = {"top_k": 0, "min_p": None, "repetition_penalty": 1.0, "generation_kwargs": None, "tools": None}
 
 
 class Sampled(NamedTuple):
@@ -271,12 +271,9 @@ def _filter_line(plan: Plan, sampled: Sampled, task: measured.NamedReward) -> st
 
 def _say_limits(plan: Plan, sampled: Sampled, found: Rehearsed) -> None:
     """Says what of the recipe a rehearsal leaves out."""
-    settings = plan.recipe.settings
-    for name, neutral in _NOT_SAMPLED.items():
-        if (value := getattr(settings, name, neutral)) not in (neutral, None):
-            found.find("warning", "sampling", f"`{name}: {value}` of the recipe was left out: engines here lack it.")
-    if getattr(settings, "tools", None):
-        found.find("warning", "sampling", "Tools are not rehearsed yet: the model was told of none, and called none.")
+    for name, neutral in _NEUTRAL.items():
+        if (value := getattr(plan.recipe.settings, name, neutral)) not in (neutral, None):
+            found.find("warning", "sampling", f"`{name}: {value}` is not rehearsed yet, and was left out.")
     if plan.sampler is not None and isinstance(sampled.rows[0].prompt, str):
         found.find("ok", "sampling", "The endpoint reads prompts that are texts as messages, unlike training.")
 

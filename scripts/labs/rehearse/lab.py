@@ -89,7 +89,7 @@ class Server:
 
 
 def prepare(folder: Path, seed: int) -> None:
-    """Writes the rows and a tiny model whose files the checks of a recipe read."""
+    """Writes rows and a tiny model whose files the checks of a recipe read."""
     rng = random.Random(seed)
     rows = []
     for number in range(NUM_ROWS):
@@ -97,6 +97,9 @@ def prepare(folder: Path, seed: int) -> None:
         prompt = [{"role": "user", "content": f"{first}+{second}="}]
         rows.append({"id": f"sum-{number}", "prompt": prompt, "answer": first + second})
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    same = [(f"{row['id']}?", f"{row['answer']} it is") for row in rows]
+    pairs = [{"prompt": prompt, "chosen": f"{text}, so it is", "rejected": text} for prompt, text in same]
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in pairs))
     tokenizer = make_tokenizer()
     tokenizer.chat_template = TEMPLATE
     save(make_model(tokenizer, max_position_embeddings=2048), tokenizer, folder / "model")
@@ -126,10 +129,14 @@ def write_recipe(folder: Path, planted: Planted) -> Path:
 def look(folder: Path, server: Server, planted: Planted) -> dict[str, Any]:
     """Rehearses one recipe."""
     server.planted = planted
-    path = write_recipe(folder, planted)
+    out = folder / planted.name.replace("/", "-")
     started = time.process_time()
     try:
-        result = rehearse(path, out=folder / path.stem, endpoint=server.url, served_model="planted")
+        if planted.recipe:
+            keys = json.loads(json.dumps(planted.keys).replace("{folder}", str(folder)))
+            result = rehearse(planted.recipe, out=out, **keys)
+        else:
+            result = rehearse(write_recipe(folder, planted), out=out, endpoint=server.url, served_model="planted")
         checks = [each.check for each in result.findings]
         texts = [f"{each.level} {each.check}: {each.text}" for each in result.findings]
     except UserError as error:

@@ -73,12 +73,12 @@ class Planted:
     finds: tuple[str, ...] = ()  # checks, one of which has to be there; empty of a sound recipe
     keys: dict[str, Any] = field(default_factory=dict)
     longest: int = 256  # `max_completion_length`, in words as the server counts
+    recipe: str = ""  # a shipped one in place of sums behind the server; `{folder}` in keys is that of the lab
 
 
 PAID = f"{Path(__file__).parent / 'rewards.py'}:"
 SICK = [
     Planted("cut off", answers(0.5, least=60, most=140), ["number_accuracy"], ("length",), longest=48),
-    Planted("all cut off", answers(0.5, least=90, most=140), ["number_accuracy"], ("length",), longest=24),
     Planted("mask drops everything", answers(0.5, least=30, most=60), ["number_accuracy"], ("length", "spread"),
             {"mask_truncated_completions": True}, longest=32),
     Planted("no readable answer", prose, ["number_accuracy"], ("answers",)),
@@ -90,7 +90,6 @@ SICK = [
     Planted("format outweighs the task", answers(0.5, tags=0.5), ["number_accuracy", "format"], ("weights", "phantom"),
             {"reward_weights": [0.1, 5.0]}),
     Planted("pays for length", answers(0.5), [f"{PAID}accuracy_and_words"], ("pays for",)),
-    Planted("pays for brevity", answers(0.5), [f"{PAID}accuracy_and_few_words"], ("pays for",)),
     Planted("pays for markdown", marked, [f"{PAID}accuracy_and_bold"], ("pays for",)),
     Planted("pays for a phrase", marked, [f"{PAID}accuracy_and_flattery"], ("pays for",)),
     Planted("pays for repeated phrases", marked, [f"{PAID}accuracy_and_repeats"], ("pays for",)),
@@ -99,11 +98,16 @@ SICK = [
     Planted("reward fails", answers(0.5), [f"{PAID}fails_on_some"], ("rewards", "refused")),
     Planted("prompts are longer than the window", answers(0.5), ["number_accuracy"], ("refused",), longest=2040),
     Planted("reward reads another column", answers(0.5), [f"{PAID}accuracy_of_other"], ("spread",)),
+    Planted("second answers cannot be asked", prose, [], ("second pass",), {"model_name_or_path": "{folder}/model"},
+            recipe="acre/quickstart"),
+    Planted("pairs differ in length only", prose, [], ("lengths",),
+            {"model_name_or_path": "{folder}/model", "eval_strategy": "no",
+             "dataset": {"path": "{folder}/pairs.jsonl", "eval_path": None}}, recipe="rrpo/quickstart"),
 ]  # fmt: skip
 
 SOUND = [
     *(Planted(f"right in {right:.0%}", answers(right), ["number_accuracy"])
-      for right in (0.25, 0.35, 0.5, 0.65, 0.75)),
+      for right in (0.25, 0.5, 0.75)),
     *(Planted(f"with format, right in {right:.0%}", answers(right, tags=0.9), ["number_accuracy", "format"],
               keys={"reward_weights": [1.0, 0.2]}) for right in (0.4, 0.5, 0.6)),
     Planted("format is its gate's", answers(0.5, tags=0.5), ["number_accuracy", "format"],
@@ -117,9 +121,9 @@ SOUND = [
     Planted("own accuracy", answers(0.5), [f"{PAID}own_accuracy"]),
     Planted("partial credit", answers(0.5), [f"{PAID}accuracy_by_distance"]),
     Planted("by batch", answers(0.5), ["number_accuracy"], keys={"scale_rewards": "batch"}),
-    Planted("without scale", answers(0.5), ["number_accuracy"], keys={"scale_rewards": "none"}),
     Planted("each reward normalised", answers(0.5, tags=0.9), ["number_accuracy", "format"],
             keys={"multi_objective_aggregation": "normalize_then_sum", "reward_weights": [1.0, 0.2]}),
     Planted("cut ones are dropped, and few are", answers(0.5), ["number_accuracy"],
             keys={"mask_truncated_completions": True}),
+    *(Planted(name, prose, [], recipe=name) for name in ("acre/quickstart", "rrpo/quickstart", "crome/quickstart")),
 ]  # fmt: skip

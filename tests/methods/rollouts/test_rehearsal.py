@@ -40,6 +40,10 @@ def hangs(completions, **kwargs):
     return [0.0] * len(completions)
 
 
+def fails_in_training(completions, trainer_state, **kwargs):
+    return [float(len(_text(each)) / (1 - trainer_state.max_steps)) for each in completions]
+
+
 def broken(completions, **kwargs):
     return [1 / (1 - _text(each).count("</think><answer>B")) for each in completions]
 """
@@ -122,7 +126,8 @@ def test_the_page_and_the_console_open_with_the_verdict_and_the_code_is_as_asked
     assert result.record.verdict in page
     assert "<svg" in page
     assert all(each.text.partition("`")[0] in page for each in result.findings)
-    assert app(["rehearse", str(path), *words, "--fail_on", "never"], standalone_mode=False) == 1
+    for wrong in (["--fail_on", "never"], ["--num_prompts", "0"]):
+        assert app(["rehearse", str(path), *words, *wrong], standalone_mode=False) == 1
 
 
 def test_gates_take_phantom_gradients_away(recipe, tmp_path):
@@ -227,6 +232,21 @@ def test_a_reward_that_fails_on_some_is_named_and_one_that_fails_too_often_ends_
     result = align.rehearse(broken, out=tmp_path / "out", num_prompts=4)
     (finding,) = [each for each in result.findings if each.check == "rewards"]
     assert finding.text.startswith("`broken` fails on ")
+
+
+@pytest.mark.slow
+def test_one_step_is_taken_on_a_copy_and_one_that_fails_is_a_finding(recipe, tmp_path, answering_model_folder):
+    before = {path.name: path.read_bytes() for path in answering_model_folder.iterdir()}
+    result = align.rehearse(recipe(), out=tmp_path / "out", num_prompts=2, one_step=True)
+    assert of(result, "seconds_of_one_whole_step").value > 0
+    assert 0.1 < of(result, "GiB_of_memory_at_its_peak").value < 64
+    assert {path.name: path.read_bytes() for path in answering_model_folder.iterdir()} == before
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["out"]
+    fails = recipe(reward_funcs=["./mine.py:fails_in_training"], on_invalid="raise")
+    result = align.rehearse(fails, out=tmp_path / "out", num_prompts=2, one_step=True)
+    (finding,) = [each for each in result.findings if each.check == "one step"]
+    assert finding.level == "error"
+    assert "would end there, too" in finding.text
 
 
 TOKENIZER = tiny_tokenizer()
