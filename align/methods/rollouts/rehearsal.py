@@ -64,6 +64,14 @@ class Sampled(NamedTuple):
         return [each for group in self.completions for each in group]
 
 
+class _BatchByBatch(asking.KeptAnswers):
+    """Keeps what each batch wrote, and not the many batches that a policy takes for one chunk."""
+
+    def ask(self, stage: str, ask: Any, contents: Any, lengths: Any, size: int) -> list[Any]:
+        num_samples = int(contents[0][2][-1]["num_samples"])
+        return super().ask(stage, ask, contents, lengths, max(1, size // num_samples))
+
+
 def rehearse(plan: Plan) -> Rehearsed:
     """Samples, rewards and measures."""
     return judge(plan, sample(plan))[0]
@@ -91,7 +99,7 @@ def sample(plan: Plan) -> Sampled:
     ]
     with closing(AnswerCache(plan.out / CACHE_FOLDER)) as cache, show_stages() as stages:
         stages.start(recipe.model.model_name_or_path)
-        kept = asking.KeptAnswers(cache, stages.advance)
+        kept = (asking.KeptAnswers if plan.sampler else _BatchByBatch)(cache, stages.advance)
         with _opened(plan, engine, decoding, images=any(each.images for each in prompts)) as (policy, _):
             started = time.perf_counter()
             completions = asking.complete_prompts(policy, prompts, decoding, kept)

@@ -113,6 +113,24 @@ def test_samples_are_rewarded_as_in_training_and_a_later_filter_samples_none_of_
     assert all(0 < row["pass_rate"] < 1 for row in kept)
 
 
+def test_what_a_batch_wrote_is_kept_when_the_next_one_is_stopped(recipe, tmp_path, calls, monkeypatch):
+    complete = ModelPolicy.complete
+
+    def stopping(self, prompts, decoding):
+        if len(calls) >= 4:
+            raise KeyboardInterrupt
+        return complete(self, prompts, decoding)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ModelPolicy, "complete", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            align.rehearse(recipe(), out=tmp_path / "out", num_prompts=6, batch_size=16)
+    assert len(calls) == 4  # two batches of two prompts
+    align.rehearse(recipe(), out=tmp_path / "out", num_prompts=6, batch_size=16)
+    assert sorted(calls) == sorted(set(calls))
+    assert len(calls) == 6
+
+
 def test_the_page_and_the_console_open_with_the_verdict_and_the_code_is_as_asked_for(recipe, tmp_path, capsys):
     path, words = recipe(reward_funcs=["./mine.py:shape"]), ["--out", str(tmp_path / "out"), "--num_prompts", "3"]
     result = align.rehearse(path, out=tmp_path / "out", num_prompts=3)
