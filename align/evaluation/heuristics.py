@@ -83,6 +83,7 @@ def against_heuristics(
     The model is better than all heuristics where each difference is above 0 in its 95 % interval: this errs in at
     most 5 % of the cases in which one of them is as good, so the intervals need no correction for their number.
     """
+    groups = [None if group is None else str(group) for group in groups]
     named = sorted({group for group in groups if group is not None})
     inside = {ALL: np.ones(len(right), dtype=bool)}
     inside |= {name: np.array([group == name for group in groups]) for name in named if len(set(groups)) > 1}

@@ -31,6 +31,7 @@ class Rehearsing:
     served_model: str | None = option(None, "Name by which the endpoint knows the model; the recipe's if not given.")
     device: str | None = option(None, "Where to compute; the accelerator if there is one.")
     batch_size: int = option(64, "Sequences at once.")
+    attack: bool = option(False, "Also try cheap hacks on the rewards, as `align rewards attack` does.")
     one_step: bool = option(False, "Also take one optimizer step, on a copy in a temporary folder, and measure it.")
 
     def check(self) -> None:

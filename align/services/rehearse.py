@@ -23,6 +23,7 @@ from align.runs.room import check_writable
 from align.services.one_step import take_one_step
 from align.services.options import Reach
 from align.services.prepared import prepare
+from align.services.rewards import attack_recipe
 from align.versions import installed_versions
 
 OF_REACH = tuple(Reach.__dataclass_fields__)
@@ -108,6 +109,9 @@ def rehearse_words(
         found = part(Plan(recipe, data, rewards, options, out, sampler, step))
         if whole.then is not None:
             found.find("ok", "chain", "Only the first of two runs was rehearsed; the second starts from its model.")
+        if options.attack and recipe.reward_specs:
+            say("Attacking the rewards.")
+            found.findings += attack_recipe(recipe, data.rows)
         if options.one_step:
             take_one_step(found, name, overrides, settings)
     now, model = datetime.now(UTC).isoformat(timespec="seconds"), recipe.model.model_name_or_path

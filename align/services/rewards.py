@@ -114,13 +114,25 @@ def attack_rewards(
     if samples and not any(samples in row for row in rows):
         raise UserError(f"`--samples` names the column {samples!r}, which the rows have not.")
     honest = [[each] if isinstance(each := row.get(samples), str) else list(each or ()) for row in rows if samples]
+    try:
+        tried = [*HACKS, *(as_hack(find_in_file(hack, None, noun="Hack")[1]) for hack in hacks)]
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    return _attack(named, settings, time_limit, hacks=tried, samples=honest, limit=max_length)
+
+
+def attack_recipe(recipe: Recipe, rows: Sequence[Any], *, limit: int = 64) -> list[Finding]:
+    """Attacks the rewards of a recipe on some rows of its data."""
+    settings = trial_settings(recipe, rows)._replace(rows=spread(rows)[:limit])
+    return _attack(list(named_rewards(recipe).values()), settings)
+
+
+def _attack(named: Sequence[Any], settings: Settings, time_limit: float = 5.0, **how: Any) -> list[Finding]:
     text = "{} is a reward model, which no process of its own loads: it is not attacked."
     findings = [
         Finding("ok", "attack", text.format(spec), {"kind": "unclear"}) for spec in named if isinstance(spec, str)
     ]
     try:
-        tried = [*HACKS, *(as_hack(find_in_file(hack, None, noun="Hack")[1]) for hack in hacks)]
-        how: dict[str, Any] = {"hacks": tried, "samples": honest, "limit": max_length}
         for spec in named:
             result = None if isinstance(spec, str) else attack_apart(spec, settings, Limits(time_limit), **how)
             for kind, text, numbers in sentences(result) if result else ():

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from align.console import say
+from align.data.media.images import VIDEO
 from align.data.prompt_rows import PromptRow, prompts_to_rows
 from align.data.questions.templates import PromptTemplate
 from align.errors import UserError
@@ -23,12 +24,13 @@ from align.evaluation.suites.prompts import measured_rewards as measured
 from align.evaluation.suites.prompts.suite import stated_answer
 from align.models.answer_cache import AnswerCache
 from align.models.at_hand import require_model
-from align.models.checkpoint import find_checkpoint
+from align.models.checkpoint import find_checkpoint, load_processor
 from align.models.policies.answer_keys import digest
 from align.models.policies.asking import Completion, Decoding
 from align.models.policies.endpoint_policy import EndpointPolicy
 from align.models.rewards import response_format
-from align.recipe.dataset import PromptDatasetConfig
+from align.models.videos import one_place, reads_videos, video_of
+from align.recipe.dataset import MediaSettings, PromptDatasetConfig
 from align.recipe.reward_settings import short_name
 from align.rehearsal.plan import FEWEST, MOST, Plan
 from align.rehearsal.record import CACHE_FOLDER, Rehearsed, Table
@@ -113,12 +115,27 @@ def _draw(plan: Plan) -> list[PromptRow]:
     blocks = np.random.default_rng(plan.recipe.settings.seed).permutation(len(plan.data.rows) // together)
     drawn = sorted(blocks[: max(1, plan.options.num_prompts // together)].tolist())
     places = [block * together + i for block in drawn for i in range(together)]
+    reads = any(row.get(VIDEO) for row in (plan.data.rows[place] for place in places[:1])) and _reads_videos(plan)
     found = []
     for place, row in zip(places, (plan.data.rows[place] for place in places), strict=True):
         columns = {name: value for name, value in row.items() if name not in ("id", "prompt", "images")}
-        images = tuple(row.get("images") or ())
-        found.append(PromptRow(str(row.get("id", place)), row["prompt"], columns, images, place))
+        images, video = tuple(row.get("images") or ()), video_of(row) if reads else None
+        prompt = one_place(row["prompt"]) if video else row["prompt"]
+        found.append(PromptRow(str(row.get("id", place)), prompt, columns, images, place, video))
     return found
+
+
+def _reads_videos(plan: Plan) -> bool:
+    """Tells whether a trainer of this recipe reads the frames of a row as one video; see `asked_rows.py`."""
+    settings, path = plan.recipe.settings, plan.recipe.model.model_name_or_path
+    if (
+        plan.sampler is not None
+        or (settings.use_vllm and settings.vllm_mode == "server")
+        or getattr(settings, "tools", None)
+    ):
+        return False
+    require_model(path, plan.recipe.model.model_revision)
+    return reads_videos(load_processor(find_checkpoint(path)))
 
 
 def _opened(plan: Plan, engine: Engine, decoding: Decoding, *, images: bool) -> Any:
@@ -132,7 +149,7 @@ def _opened(plan: Plan, engine: Engine, decoding: Decoding, *, images: bool) -> 
     require_model(model.model_name_or_path, model.model_revision)
     checkpoint = find_checkpoint(model.model_name_or_path)
     if images:
-        check_images("A row", engine, {"model": checkpoint})
+        check_images("A row", {"model": checkpoint}, MediaSettings())
     say(f"Sampling {checkpoint.path}")
     return _with_template(plan, open_policy(checkpoint, lambda _: PromptTemplate(), engine, images=images))
 

@@ -81,6 +81,14 @@ def calls(monkeypatch):
     return counted
 
 
+def test_an_attack_names_the_reward_that_can_be_gamed_and_how(recipe, tmp_path):
+    result = align.rehearse(recipe(), out=tmp_path / "out", num_prompts=2, attack=True)
+    gamed = [each.text for each in result.findings if each.check == "attack"]
+    assert gamed
+    assert all(each.startswith("`accuracy_of_a`: ") for each in gamed)
+    assert "attack" not in checks(align.rehearse(recipe(), out=tmp_path / "out", num_prompts=2))
+
+
 def of(result, name):
     return next(each.estimate for each in result.record.found.measures if each.name == name)
 
