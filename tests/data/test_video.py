@@ -179,6 +179,17 @@ def test_frames_that_were_deleted_are_taken_again(clip, tmp_path):
     assert shown_numbers(again) == [4, 12, 20, 28]
 
 
+@pytest.mark.parametrize("left", ["", "[]", '{"fps": 2}'])
+def test_times_of_frames_that_were_damaged_are_named_with_the_folder_to_delete(clip, tmp_path, left):
+    reader(tmp_path).read({"video": str(clip)})
+    (times,) = (tmp_path / "frames").rglob(TIMES)
+    times.write_text(left)
+    with pytest.raises(BadRow, match=f"what was kept of its frames is damaged, delete {times.parent}"):
+        reader(tmp_path).read({"video": str(clip)})
+    shutil.rmtree(times.parent)
+    assert reader(tmp_path).read({"video": str(clip)})
+
+
 def test_a_store_that_cannot_be_written_to_is_named_with_the_remedy(clip, tmp_path):
     (tmp_path / "frames").write_text("a file is in the way")
     for video in (str(clip), {"bytes": clip.read_bytes()}):

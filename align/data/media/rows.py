@@ -237,7 +237,10 @@ class MediaReader:
             return [*names, TIMES]
 
         *frames, times = self.store.get(key, make)
-        return Shown(tuple(frames), VideoMetadata.of(json.loads(Path(times).read_text())))
+        try:
+            return Shown(tuple(frames), VideoMetadata.of(json.loads(Path(times).read_text())))
+        except (ValueError, TypeError, KeyError) as error:
+            raise BrokenVideoError(f"what was kept of its frames is damaged, delete {Path(times).parent}") from error
 
     def _locate(self, path: str | Path, column: str, kind: str) -> Path:
         if "://" in str(path) or str(path).startswith("data:"):
