@@ -268,10 +268,15 @@ def _undecoded(feature: Any) -> Any:
     return Image(decode=False) if isinstance(feature, Image) else feature
 
 
-def check_all_have_images(dataset: Dataset, dataset_name: str) -> None:
-    """Checks that every row makes the vision tower run: processes that share its weights would wait for each other."""
+def check_all_are_videos(dataset: Dataset, dataset_name: str) -> None:
+    """Checks that all rows show videos or none does: the vision towers of processes would run unlike passes."""
     if VIDEO in dataset.column_names and len({video is None for video in dataset[VIDEO]}) > 1:
         raise DataError(MIXED.format(what=f"The {dataset_name} dataset"))
+
+
+def check_all_have_images(dataset: Dataset, dataset_name: str) -> None:
+    """Checks that every row makes the vision tower run: processes that share its weights would wait for each other."""
+    check_all_are_videos(dataset, dataset_name)
     counts = dataset["num_images"]
     if 0 in counts and any(counts):
         raise DataError(

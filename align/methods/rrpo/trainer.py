@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from accelerate.logging import get_logger
 from accelerate.utils import is_peft_model
-from datasets import IterableDataset
+from datasets import Dataset, IterableDataset
 from torch import Tensor
 from transformers import PreTrainedModel
 from trl import DPOTrainer
@@ -31,6 +31,7 @@ from align.methods.rrpo.spans import (
     VideoPreferenceCollator,
     VisionMarker,
     VisionSpanCollator,
+    check_all_are_videos,
     check_all_have_images,
     fit_dataset,
     mark_dataset,
@@ -104,6 +105,10 @@ class RRPOTrainer(DPOTrainer):
                 place_in_time(own)
         if self.args.is_dpo:
             check_fused_head(self.model, "Set `kl_coef` above 0: RRPO then reads them itself.")
+            if self._is_sharded:
+                for name, data in (("train", self.train_dataset), ("eval", self.eval_dataset)):
+                    if isinstance(data, Dataset):
+                        check_all_are_videos(data, name)
             self.train_dataset = endless(self.train_dataset, self.args)
             return
         if self._is_vision_dataset:  # TRL does not prepare these
@@ -128,21 +133,24 @@ class RRPOTrainer(DPOTrainer):
             raise TypeError(f"RRPO collates spans with its own collator, got `data_collator` {name}. Leave it out.")
         return SpanCollator(**vars(self.data_collator))
 
+    @property
+    def _is_sharded(self) -> bool:
+        return self.accelerator.num_processes > 1 and (self.is_deepspeed_enabled or self.is_fsdp_enabled)
+
     def _prepare_vision(self, data: Any, dataset_name: str) -> Any:
         """Prepares pairs with images once: a data set, those of a dictionary, or none."""
         if isinstance(data, dict):
             return {name: self._prepare_vision(dataset, name) for name, dataset in data.items()}
         if data is None or isinstance(data, str) or "num_images" in (data.column_names or ()):
             return data
-        is_sharded = self.accelerator.num_processes > 1 and (self.is_deepspeed_enabled or self.is_fsdp_enabled)
-        if is_sharded and isinstance(data, IterableDataset):
+        if self._is_sharded and isinstance(data, IterableDataset):
             raise DataError(
                 f"The {dataset_name} dataset is a stream of pairs with images. With DeepSpeed or FSDP every process "
                 f"must run the vision tower in every step, and nobody can look whether every row has an image. Give a "
                 f"`datasets.Dataset`, or train with DDP."
             )
         kept = self._prepare_dataset(data, self.processing_class, self.args, dataset_name)
-        if is_sharded:
+        if self._is_sharded:
             check_all_have_images(kept, dataset_name)
         return kept
 

@@ -33,7 +33,7 @@ def rows(count=8):
 
 def make_trainer(folder, trainer=RRPOTrainer, family="qwen2_5_vl", **settings):
     model, processor = tiny_vl_model_and_processor(family=family)
-    kind = RRPOConfig if trainer is RRPOTrainer else DPOConfig
+    kind = RRPOConfig if issubclass(trainer, RRPOTrainer) else DPOConfig
     args = kind(output_dir=str(folder), **SMALL | settings)
     data = make_dataset(rows())
     return trainer(model, copy.deepcopy(model), args=args, train_dataset=data, processing_class=processor)
@@ -85,3 +85,15 @@ def test_videos_beside_images_are_refused_where_processes_share_weights():
     with pytest.raises(DataError, match=r"The train dataset has rows with videos and rows with images"):
         check_all_have_images(marked, "train")
     check_all_have_images(marked.filter(lambda row: row["video_metadata"] is not None), "train")
+
+
+class Sharded(RRPOTrainer):
+    """One of several processes that share weights."""
+
+    _is_sharded = True
+
+
+@pytest.mark.parametrize("settings", [{}, {"spans": "whole", "kl_coef": 0.0}], ids=["RRPO", "as DPO"])
+def test_they_are_refused_before_the_first_step(tmp_path, settings):
+    with pytest.raises(DataError, match=r"The train dataset has rows with videos and rows with images"):
+        make_trainer(tmp_path, Sharded, **settings)
