@@ -82,7 +82,8 @@ def test_curves_are_smoothed_and_drawn_on_a_logarithmic_scale(browser, page):
     assert browser.value("document.activeElement.checked")
     linear = [one == other for one, other in zip(before, logarithmic, strict=True)]
     assert [linear[0], linear[1]] == [False, True], "parts that add up stay as they are"
-    notes = browser.value("[...document.querySelectorAll('figcaption span:last-child')].map((each) => !each.hidden)")
+    captions = "[...document.querySelectorAll('figure[data-chart] figcaption span:last-child')]"
+    notes = browser.value(f"{captions}.map((each) => !each.hidden)")
     assert notes == linear
 
 

@@ -233,8 +233,9 @@
     charts.before(tools);
   };
 
-  document.querySelectorAll(".charts").forEach((charts, place) => {
+  let place = 0;
+  document.querySelectorAll(".charts").forEach((charts) => {
     const drawn = [...charts.querySelectorAll("figure[data-chart]")].map(chartOf);
-    if (drawn.length) addTools(charts, drawn, place);
+    if (drawn.length) addTools(charts, drawn, place++);
   });
 })();
