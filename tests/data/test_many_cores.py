@@ -168,7 +168,7 @@ def test_copies_end_with_the_process_that_made_them():
         "from align.data import many_cores\n"
         "many_cores.core_count = lambda: 2\n"
         "def work(number):\n"
-        "    print(os.getpid(), flush=True)\n"
+        "    os.write(1, f'{os.getpid()}\\n'.encode())\n"  # at once, where print may write a line in two parts
         "    time.sleep(60)\n"
         "list(many_cores.map_in_order(work, range(9)))\n"
     )
