@@ -154,10 +154,12 @@ try align recipes
 try align audit "$ASSETS/acre/assets/lab/train.jsonl" --max_rows 200 --out audit
 try align rewards new politeness
 try align rewards check politeness.py:politeness
+try align rewards attack politeness.py:politeness
 try align report outputs/rrpo
 try align report eval
 refuse train align check acre/quickstart
 refuse train align train acre/quickstart
+refuse train align rehearse acre/quickstart
 refuse eval align eval --model "$MODEL" --data "$ASSETS/acre/assets/lab/eval.jsonl" --out nothing
 refuse eval align merge --base "$MODEL" --tuned "$MODEL" --out nothing
 echo "The base has $size MB, with pip, and took $took s to install."
