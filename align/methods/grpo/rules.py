@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from align.methods.grpo.tools.named import specs_of
 from align.methods.rollouts.config import SKIPPING
 from align.recipe.rules import POSITIVE, Rules
+from align.tools.named import specs_of
 
 
 def _check_named(settings: Any) -> None:

@@ -10,14 +10,14 @@ from trl import GRPOConfig, GRPOTrainer
 
 from align.data.prompt_rows import PromptRow
 from align.data.training_data import TrainingData
-from align.methods.grpo.tools.guarded import Limits, guard_environment, guard_tools
-from align.methods.grpo.tools.named import named_by
-from align.methods.grpo.tools.rollouts import ToolRollouts
 from align.methods.rollouts.asked_rows import EarlierPasses, RowsTogether, VideoRows, generate_with_images
 from align.methods.rollouts.prompt_data import rows_together
+from align.methods.rollouts.tool_rollouts import ToolRollouts
 from align.methods.rollouts.zero_advantage import SkipZeroAdvantage
 from align.models.vllm_engine import vllm_rollouts
 from align.recipe.recipe import Recipe
+from align.tools.guarded import Limits, guard_environment, guard_tools
+from align.tools.named import named_by
 from align.training.as_in_trl import with_args
 from align.training.guarded_rewards import GuardedRewards, RewardRules, Rewards, rewarded_arguments
 from align.training.model_card import Card, Rows

@@ -16,3 +16,30 @@ class SkipConfig:
             "gradient stays TRL's up to rounding; `off` computes what TRL does, bit for bit."
         },
     )
+
+
+@dataclass
+class ToolConfig:
+    """Settings of tools; without `tools` and `environment_factory`, the default, nothing differs."""
+
+    tools: list[str] | None = field(
+        default=None, metadata={"help": "Functions that the model may call, as ./file.py:name or package.module:name."}
+    )
+    environment_factory: dict[str, str] | str | None = field(
+        default=None,
+        metadata={
+            "help": "Class of an environment, or a function that makes one, as ./file.py:name; its public methods are "
+            "tools. A block of several has names, which the column `environment` of the data picks from."
+        },
+    )
+    tool_timeout: float = field(
+        default=30.0,
+        metadata={
+            "help": "Seconds for one call of a tool, or of `reset` or `get_reward`; a call that takes longer is ended "
+            "with its process, and costs its completion the reward."
+        },
+    )
+    tool_memory_gb: float | None = field(
+        default=None,
+        metadata={"help": "Address space, in GiB, of the process of the tools, or of an instance of an environment."},
+    )

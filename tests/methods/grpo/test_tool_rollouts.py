@@ -11,9 +11,9 @@ from trl import GRPOTrainer
 
 from align import Judge
 from align.errors import RewardError
-from align.methods.grpo.tools.guarded import Limits, ToolError, guard_environment, guard_tools
-from align.methods.grpo.tools.named import Spec, find_tool
-from align.methods.grpo.tools.rollouts import with_arguments_as_text
+from align.tools.calls import with_arguments_as_text
+from align.tools.guarded import Limits, ToolError, guard_environment, guard_tools
+from align.tools.named import Spec, find_tool
 from align.training.guarded_rewards import RewardRules
 from rewards.running.guard import GuardSettings, guard_rewards
 

@@ -7,7 +7,7 @@ from calling import SHOP, TOOLS
 from align.checks.launch import Launch
 from align.errors import RecipeError
 from align.methods import METHODS
-from align.methods.grpo.tools.checks import check_tools
+from align.methods.rollouts.tool_checks import check_tools
 from align.recipe.keys import keys_of
 from align.recipe.recipe import load_recipe
 from align.services.prepared import prepare

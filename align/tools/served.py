@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from align.methods.grpo.tools.named import Spec, find_factory, find_tool
+from align.tools.named import Spec, find_factory, find_tool
 
 MAKE, GET, COPY = "make", "get", "copy"  # questions to an environment that are no calls of its methods
 

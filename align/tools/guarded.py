@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from align.methods.grpo.tools.named import Spec, find_factory, find_tool, tool_methods
-from align.methods.grpo.tools.served import COPY, GET, MAKE, Call, ServedEnvironment, ServedTools, restore
+from align.tools.named import Spec, find_factory, find_tool, tool_methods
+from align.tools.served import COPY, GET, MAKE, Call, ServedEnvironment, ServedTools, restore
 from rewards.running.workers import Outcome, WorkerError, WorkerPool
 
 SECONDS_TO_LOAD = 120.0  # for the first call in a process, as long as it goes on reading files

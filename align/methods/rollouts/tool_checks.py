@@ -12,7 +12,12 @@ from align.checks.lengths import context_window
 from align.checks.rewards import is_first_process
 from align.data.prompt_rows import PromptRow
 from align.data.training_data import TrainingData
-from align.methods.grpo.tools.guarded import (
+from align.methods.rollouts import prompt_data
+from align.models.model_files import ModelFiles
+from align.recipe.problems import one_line, shown
+from align.recipe.recipe import Recipe
+from align.recipe.reward_settings import Reward
+from align.tools.guarded import (
     COSTS_THE_ROW,
     Limits,
     ToolError,
@@ -20,13 +25,8 @@ from align.methods.grpo.tools.guarded import (
     environment_class,
     guard_environment,
 )
-from align.methods.grpo.tools.named import Spec, find_tool, named_by, tool_methods
-from align.methods.grpo.tools.served import MAKE, Loaded, ServedEnvironment, ServedTools
-from align.methods.rollouts import prompt_data
-from align.models.model_files import ModelFiles
-from align.recipe.problems import one_line, shown
-from align.recipe.recipe import Recipe
-from align.recipe.reward_settings import Reward
+from align.tools.named import Spec, find_tool, named_by, tool_methods
+from align.tools.served import MAKE, Loaded, ServedEnvironment, ServedTools
 
 Rows = Sequence[Mapping[str, Any]]
 MEASURED = 50  # prompts, the longest
