@@ -50,6 +50,7 @@ def merging_view(merging: MergingRecord) -> EvaluationView:
     return EvaluationView(
         title=f"{merging.tuned} merged with {merging.base}",
         verdict=list(_verdict(merging, words)),
+        figure=charts[:1],
         findings=[] if merging.picked is None else [_PICKED],
         headline=None,
         compared="",
@@ -57,7 +58,7 @@ def merging_view(merging: MergingRecord) -> EvaluationView:
         facts={"Base": merging.base, "Tuned": merging.tuned, "Data": merging.data, "Items": f"{merging.questions:,}"},
         models=Grid(("alpha", "Model"), [(f"{each.alpha:g}", each.path or "not kept") for each in merging.models]),
         details={},
-        sections=[Section("What each weight is worth", note, charts, None, [Grid(columns, rows)])],
+        sections=[Section("What each weight is worth", note, charts[1:], None, [Grid(columns, rows)])],
         listings=list(_listings(merging)),
     )
 

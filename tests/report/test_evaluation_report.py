@@ -18,7 +18,7 @@ from align.evaluation.suites.questions.metrics import accuracy_suite
 from align.report import build_any_report
 from align.report.evaluation import build_evaluation_report
 from align.report.evaluation.measured import in_points
-from align.report.evaluation.page import evaluation_view, few_items, written_warning
+from align.report.evaluation.page import evaluation_view, few_items, written_warnings
 from align.report.evaluation.questions import find_problems, pick_items
 from align.report.run.tables import Row
 
@@ -50,7 +50,8 @@ def page(folder):
 def test_the_page_opens_with_the_answer(page, folder):
     record = json.loads((folder / "evaluation.json").read_text())
     wins, losses = (len(record["paired"][0][key]) for key in ("wins", "losses"))
-    (first, second, *_) = re.findall(r"<li>(.*?)</li>", page)
+    first, second = re.search(r'<p class="answer">(.*?)</p>', page)[1], re.search(r"<li>(.*?)</li>", page)[1]
+    assert page.index("Differences on the same items") < page.index('class="finding"') < page.index("<h2>Headline")
     assert re.match(r"Accuracy: \d\d\.\d % for ours, \d\d\.\d % for theirs; \d+\.\d points more \[\+", first)
     assert f"{wins} items won and {losses} lost (McNemar p below 0.001)" in first
     assert second.startswith("Option-shuffle consistency: ")
@@ -66,7 +67,7 @@ def test_four_items_of_a_thousand_are_no_difference_on_the_page_either(tmp_path)
     page = build_evaluation_report(
         write_evaluation(tmp_path / "x", comparisons=comparisons, paired=paired, **BARE)
     ).read_text()
-    first = re.search(r"<li>(.*?)</li>", page)[1]
+    first = re.search(r'<p class="answer">(.*?)</p>', page)[1]
     assert (
         "; no difference can be told (+0.4 points [-0.1, +0.9]), 4 items won and 0 lost (McNemar p = 0.125)" in first
     )
@@ -112,7 +113,7 @@ def test_every_suite_has_its_heading_its_charts_and_its_differences(page):
         "Item by item", "Side by side",
     ]  # fmt: skip
     assert titles(page) == [
-        "Main metrics", "Differences on the same items", "Accuracy", "Accuracy", "Consistency of the answers",
+        "Differences on the same items", "Main metrics", "Accuracy", "Accuracy", "Consistency of the answers",
         "Share of letter", "Reliance on the trace, and leaks", "Same answer", "True quality of the best of n",
         "Proxy: what the verifier thinks", "Utility of repeated attempts, ours: shuffle_consistency",
         "Utility of repeated attempts, theirs: shuffle_consistency",
@@ -160,7 +161,7 @@ def test_all_items_won_and_lost_are_named(page, folder):
 
 def problems(values, differences=None, questions=1000, warnings=()):
     cells = {name: {metric: Estimate(value, value, value, 100)} for name, (metric, value) in values.items()}
-    found = [*map(written_warning, warnings), *few_items(questions, "questions")]
+    found = [*written_warnings(warnings), *few_items(questions, "questions")]
     return [*found, *find_problems(questions, cells, differences or {})]
 
 

@@ -174,15 +174,15 @@ def verdicts(
                 yield f"{label}: {told}{more(metric, baseline)}."
 
 
-def main_charts(metrics: Sequence[str], numbers: Numbers, shares: Collection[str]) -> list[Chart]:
+def main_charts(metrics: Sequence[str], numbers: Numbers, shares: Collection[str]) -> tuple[list[Chart], list[Chart]]:
     """Draws the main metrics, and their differences; see `draw_metrics`."""
     labels = {metric: numbers.words.label(metric) for metric in metrics}
     note = "Dots are estimates, bars their 95 % intervals."
-    told = "A bar that does not touch 0 is a difference that can be told."
-    return [
-        *draw_metrics("Main metrics", note, metrics, numbers.values, labels, shares),
-        *draw_metrics("Differences on the same items", told, metrics, numbers.differences, labels, shares),
-    ]
+    told = f"{note} A bar that does not touch 0 is a difference that can be told."
+    return (
+        draw_metrics("Main metrics", note, metrics, numbers.values, labels, shares),
+        draw_metrics("Differences on the same items", told, metrics, numbers.differences, labels, shares),
+    )
 
 
 def in_percent(estimate: Estimate) -> str:

@@ -1,7 +1,7 @@
 """One HTML file about an evaluation: the same frame whatever was asked, with what each kind has of its own."""
 
 import shlex
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,14 +56,17 @@ def evaluation_view(folder: Path, record: Record) -> EvaluationView:
     own = _PARTS[record.kind](folder / ITEMS_FILE, record, numbers)
     names = [f"{each.name} (control)" if each.role == "control" else each.name for each in about.models]
     command = {"Command": shlex.join(about.command)} if about.command else {}
+    values, differences = main_charts(own.headline, numbers, own.shares)
+    drawn = [*differences, *values]  # what the verdict is about comes first
     versions = (f"{name} {value}" for name, value in about.versions.items() if value is not None)
     return EvaluationView(
         title=f"{names[0]} against {', '.join(names[1:])}" if names[1:] else f"Evaluation of {names[0]}",
         verdict=list(own.verdict),
-        findings=[*map(written_warning, record.warnings), *few_items(about.data.questions, own.noun), *own.findings],
+        figure=drawn[:1],
+        findings=[*written_warnings(record.warnings), *few_items(about.data.questions, own.noun), *own.findings],
         headline=arrange(own.headline, numbers) if own.headline else None,
         compared=count_compared(numbers.differences),
-        charts=main_charts(own.headline, numbers, own.shares),
+        charts=drawn[1:],
         facts=_facts(about, own),
         models=own.models or _models(about.models),
         details={**command, **own.details, **({"Versions": "\n".join(versions)} if about.versions else {})},
@@ -74,10 +77,14 @@ def evaluation_view(folder: Path, record: Record) -> EvaluationView:
     )
 
 
-def written_warning(warning: Warned) -> Finding:
-    """Arranges a warning of the evaluation."""
-    title, _, rest = warning.text.rstrip(".").partition(". ")
-    return Finding(f"{warning.model}: {title}", f"{rest}." if rest else "")
+def written_warnings(warnings: Iterable[Warned]) -> Iterator[Finding]:
+    """Arranges warnings of the evaluation; what holds of several models is said once."""
+    models: dict[str, list[str]] = {}
+    for warning in warnings:
+        models.setdefault(warning.text, []).append(warning.model)
+    for text, names in models.items():
+        title, _, rest = text.rstrip(".").partition(". ")
+        yield Finding(f"{', '.join(names)}: {title}", f"{rest}." if rest else "")
 
 
 def few_items(count: int, noun: str) -> Iterator[Finding]:

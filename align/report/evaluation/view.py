@@ -97,10 +97,11 @@ class EvaluationView:
 
     title: str
     verdict: Sequence[str]  # what to take away, one sentence each
+    figure: Sequence[Chart]  # the one that shows it, if there is one
     findings: Sequence[Finding]  # what its reader should know before believing it
     headline: Table | None  # main metrics by model, with differences to the baselines
     compared: str  # how many metrics were compared; empty without a baseline
-    charts: Sequence[Chart]  # the headline as charts
+    charts: Sequence[Chart]  # the rest of the headline as charts
     facts: dict[str, str]  # what was run
     models: Grid
     details: dict[str, str]  # long texts by their title: command, prompt template, versions
