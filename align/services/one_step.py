@@ -1,7 +1,9 @@
 """One optimizer step of a recipe, taken on a copy by `align train` in a process of its own, and measured."""
 
+import atexit
 import json
 import math
+import runpy
 import subprocess
 import sys
 import tempfile
@@ -33,10 +35,12 @@ def take_one_step(found: Rehearsed, recipe: str, overrides: Sequence[str], setti
     with tempfile.TemporaryDirectory(prefix="align-one-step-") as folder:
         given = {**settings, **_ONE_STEP, "output_dir": str(Path(folder) / "run")}
         words = [each for key, value in given.items() for each in (f"--{key}", json.dumps(value, default=str))]
-        command = [sys.executable, "-m", "align", "train", recipe, *overrides, *words]
+        device = Path(folder) / "device.json"
+        command = [sys.executable, "-m", __name__, str(device), "train", recipe, *overrides, *words]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
         log = Path(folder) / "run" / "metrics.jsonl"
         lines = [json.loads(line) for line in log.read_text("utf-8").splitlines()] if log.is_file() else []
+        of_gpu = json.loads(device.read_text("utf-8")) if device.is_file() else None
     told = {name: value for line in lines for name, value in line.items()}
     seconds = told.get("step_time", told.get("train_runtime"))
     if done.returncode or seconds is None:
@@ -46,5 +50,20 @@ def take_one_step(found: Rehearsed, recipe: str, overrides: Sequence[str], setti
         found.find("error", "one step", text)
         return
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 2**30
-    for name, value in (("seconds of one whole step", float(seconds)), ("GiB of memory at its peak", peak)):
+    measured = {"seconds of one whole step": float(seconds), "GiB of memory at its peak": peak}
+    if of_gpu is not None:
+        measured["GiB of GPU memory at its peak"] = of_gpu / 2**30
+    for name, value in measured.items():
         found.measure(name.replace(" ", "_"), name, Estimate(value, math.nan, math.nan, 1), "step", share=False)
+
+
+def _write_device_memory(out: Path) -> None:
+    """Writes the most bytes that torch held of a GPU, if there is one; vLLM keeps its own beside."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        out.write_text(json.dumps(torch.cuda.max_memory_reserved()), "utf-8")
+
+
+if __name__ == "__main__":  # `align`, whose first argument is the file for what it took
+    atexit.register(_write_device_memory, Path(sys.argv.pop(1)))
+    runpy.run_module("align", run_name="__main__")
