@@ -1,0 +1,136 @@
+"""What `mkdocs build` does beside pages that stand in `docs`: navigation by folder, and pages made from the code.
+
+Named under `hooks` in `mkdocs.yml`. A page is in the navigation because it lies in a folder; an index lists the pages
+of its folder where none is written.
+"""
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+import nbformat  # noqa: E402
+from mkdocs.structure.files import File, Files  # noqa: E402
+from nbconvert import MarkdownExporter  # noqa: E402
+
+from scripts.docs.reference import reference_pages  # noqa: E402
+
+KINDS = {
+    "tutorials": ("Tutorials", "Learn it by doing: each is a notebook that runs on a CPU in minutes."),
+    "how-to": ("How-to", "One task each: the command, and what you see."),
+    "explanation": ("Explanation", "How it works, when to use it, and what it costs."),
+    "reference": (
+        "Reference",
+        "Every key, command, metric and file. Made from the code, so it cannot be out of date.",
+    ),
+    "reference/keys": ("Keys of recipes", "Every key that a recipe may hold, by method."),
+    "reference/commands": ("Commands", "Every command, with its options and defaults."),
+    "reference/metrics": ("Metrics", "What `align eval` measures, by suite, in a sentence each."),
+    "evidence": (
+        "Evidence",
+        "What was measured: every lab, table and run, with machine, versions, seeds and interval.",
+    ),
+}
+FIRST = ("acre", "acre-for-turns", "rrpo", "crome", "deconfound", "grpo", "sft")  # methods stand before the rest
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Adds the pages of the reference and of indexes, and puts every page into the navigation."""
+    for place, text in reference_pages().items():
+        files.append(File.generated(config, place, content=text))
+    for file in list(files):
+        if file.src_uri.endswith(".ipynb"):
+            for place, content in notebook_page(file).items():
+                files.append(File.generated(config, place, content=content))
+    pages = {file.src_uri: file for file in files.documentation_pages()}
+    for folder in {uri.rpartition("/")[0] for uri in pages} - {""}:
+        if f"{folder}/index.md" not in pages:
+            made = File.generated(config, f"{folder}/index.md", content=index_of(folder, pages))
+            files.append(made)
+            pages[made.src_uri] = made
+    config["nav"] = [{"Home": "index.md"}]
+    for folder, (title, _) in KINDS.items():
+        if "/" not in folder and (inside := section(folder, pages)):
+            config["nav"].append({title: inside})
+    return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Leads links to a notebook to its page; the notebook itself can be saved from there."""
+    return re.sub(r"\]\(([^):]+)\.ipynb\b", r"](\1.md", markdown)
+
+
+def notebook_page(file: File) -> dict[str, str | bytes]:
+    """Turns a notebook with its outputs into Markdown and the pictures that it shows, by their places."""
+    exporter = MarkdownExporter()
+    exporter.mimetype = "text/markdown"
+    stem, folder = Path(file.src_uri).stem, file.src_uri.rpartition("/")[0]
+    text, resources = exporter.from_notebook_node(
+        nbformat.reads(file.content_string, as_version=4),
+        resources={"unique_key": stem, "output_files_dir": stem},
+    )
+    text = re.sub(r"^(# .+)$", rf'\1\n\n<a href="{stem}.ipynb" download>Save it as a notebook</a>', text, count=1,
+                  flags=re.MULTILINE)  # fmt: skip
+    pictures = {f"{folder}/{name}": content for name, content in resources.get("outputs", {}).items()}
+    return {file.src_uri.removesuffix(".ipynb") + ".md": text, **pictures}
+
+
+def section(folder: str, pages: Mapping[str, File]) -> list[Any]:
+    """Lists a folder for the navigation: its index, its pages in order, and then the folders in it."""
+    index = f"{folder}/index.md"
+    found: list[Any] = [index] if index in pages else []
+    found += [uri for uri in in_order(folder, pages) if uri != index]
+    below = sorted({uri[len(folder) + 1 :].partition("/")[0] for uri in pages if uri.count("/") > folder.count("/") + 1
+                    and uri.startswith(f"{folder}/")})  # fmt: skip
+    return found + [{title_of_folder(f"{folder}/{name}"): section(f"{folder}/{name}", pages)} for name in below]
+
+
+def title_of_folder(folder: str) -> str:
+    """Returns what a folder is called."""
+    return KINDS[folder][0] if folder in KINDS else Path(folder).name.capitalize()
+
+
+def in_order(folder: str, pages: Mapping[str, File]) -> list[str]:
+    """Sorts the pages of a folder: the methods, and then the rest by title; tutorials by name, which numbers them."""
+    here = [uri for uri in pages if uri.rpartition("/")[0] == folder]
+
+    def rank(uri: str) -> tuple[int, str]:
+        stem = Path(uri).stem
+        if stem in FIRST and folder != "reference/commands":
+            return FIRST.index(stem), ""
+        return len(FIRST), stem if folder == "tutorials" else title_of(pages[uri]).lower()
+
+    return sorted(here, key=rank)
+
+
+def title_of(file: File) -> str:
+    """Reads the title of a page, the first line that begins with `# `."""
+    found = re.search(r"^# (.+)$", file.content_string, re.MULTILINE)
+    return found[1] if found else Path(file.src_uri).stem
+
+
+def first_words(text: str) -> str:
+    """Returns the first sentence behind the title, without its links."""
+    body = re.split(r"^# .+\n", text, maxsplit=1, flags=re.MULTILINE)[-1]
+    paragraph = next((part for part in body.split("\n\n") if re.match(r"\s*[A-Z`*\[]", part)), "")
+    sentence = re.split(r"(?<=[.:])\s+(?=[A-Z`*])", " ".join(paragraph.split()), maxsplit=1)[0]
+    return re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", sentence).replace("|", "\\|").rstrip(":")
+
+
+def index_of(folder: str, pages: Mapping[str, File]) -> str:
+    """Writes the page that lists a folder."""
+    title, about = title_of_folder(folder), KINDS.get(folder, ("", ""))[1]
+    below = sorted({"/".join(uri.split("/")[: folder.count("/") + 2]) for uri in pages if uri.startswith(f"{folder}/")
+                    and uri.count("/") > folder.count("/") + 1})  # fmt: skip
+    folders = [
+        f"| [{title_of_folder(each)}]({Path(each).name}/index.md) | {KINDS.get(each, ('', ''))[1]} |" for each in below
+    ]
+    rows: Sequence[str] = [
+        f"| [{title_of(pages[uri])}]({Path(uri).name}) | {first_words(pages[uri].content_string)} |"
+        for uri in in_order(folder, pages)
+    ]
+    return "\n".join([f"# {title}", "", about, "", "| page | what it says |", "|---|---|", *rows, *folders, ""])

@@ -1,0 +1,150 @@
+"""The site: pages made from the code name all that there is; it is built without a warning, and works offline."""
+
+import re
+from html.parser import HTMLParser
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from browser import needs_chromium
+from loaded_script import load_script
+from started import ROOT, start
+
+import align
+import rewards
+from align.evaluation.suites import SUITES
+from align.methods import METHODS
+from align.recipe.keys import keys_of
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return load_script("docs.reference").reference_pages()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_key_of_a_method_has_a_row(method, reference):
+    page = reference[f"reference/keys/{method}.md"]
+    assert [key.name for key in keys_of(method) if f'<a id="{key.name}"></a>' not in page] == []
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_every_metric_of_a_suite_has_a_row(suite, reference):
+    page = reference[f"reference/metrics/{suite.replace('_', '-')}.md"]
+    assert [name for name in SUITES[suite].meanings if f'<a id="{name}"></a>' not in page] == []
+
+
+def test_every_command_has_a_page(reference):
+    script = load_script("docs.reference")
+    for name, command in script.commands():
+        page = reference[f"reference/commands/{'-'.join(name.split()[1:])}.md"]
+        shown = [param for param in command.params if not param.hidden and param.name != "help"]
+        named = {each for param in shown for each in param.opts if each.startswith("--")}
+        assert sorted(each for each in named if f"`{each}`" not in page) == [], name
+
+
+@pytest.mark.parametrize("package", [align, rewards], ids=lambda package: package.__name__)
+def test_every_public_name_has_a_place_and_a_docstring(package, reference):
+    page = reference[f"reference/python-{package.__name__}.md"]
+    entries = dict(re.findall(rf"^## `{package.__name__}\.(\w+)`\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL))
+    assert sorted(entries) == sorted(package.__all__)
+    bare = [name for name, text in entries.items() if not re.sub(r"```.*?```", "", text, flags=re.DOTALL).strip()]
+    assert bare == []
+
+
+class Page(HTMLParser):
+    """What a built page names: its anchors, its links, and what a browser loads for it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.anchors: set[str] = set()
+        self.links: list[str] = []
+        self.loaded: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        found = dict(attrs)
+        self.anchors |= {found[each] for each in ("id", "name") if found.get(each)}
+        if tag == "a" and found.get("href"):
+            self.links.append(found["href"])
+        if found.get("src"):
+            self.loaded.append(found["src"])
+        if tag == "link" and found.get("rel") not in ("canonical", "prev", "next") and found.get("href"):
+            self.loaded.append(found["href"])
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    pytest.importorskip("material", reason="needs the extra `docs`")
+    out = tmp_path_factory.mktemp("site")
+    done = start("-m", "mkdocs", "build", "--strict", "--site-dir", str(out), NO_MKDOCS_2_WARNING="1")
+    assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stderr
+    return out
+
+
+@pytest.fixture(scope="module")
+def built(site):
+    return {path: Page(path.read_text(encoding="utf-8")) for path in site.rglob("*.html")}
+
+
+@pytest.mark.slow
+def test_every_page_of_the_docs_is_built_and_in_the_navigation(site, built):
+    sources = [path for path in (ROOT / "docs").rglob("*") if path.suffix in (".md", ".ipynb")]
+    wanted = {(site / path.relative_to(ROOT / "docs")).with_suffix(".html") for path in sources}
+    assert wanted <= set(built)
+    reached, left = set(), [site / "index.html"]
+    while left:
+        page = left.pop()
+        if page in reached:
+            continue
+        reached.add(page)
+        targets = ((page.parent / unquote(urlsplit(link).path)).resolve() for link in built[page].links)
+        left += [target for target in targets if target in built]
+    assert sorted(set(built) - reached - {site / "404.html"}) == []
+
+
+@pytest.mark.slow
+def test_every_link_of_the_site_leads_somewhere(site, built):
+    wrong = []
+    for page, found in built.items():
+        for link in (*found.links, *found.loaded):
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc or page.name == "404.html":
+                continue
+            target = (page.parent / unquote(parts.path)).resolve() if parts.path else page
+            named = unquote(parts.fragment)
+            if not target.exists() or (named and target in built and named not in built[target].anchors | {"__top"}):
+                wrong.append(f"{page.relative_to(site)}: {link}")
+    assert wrong == []
+
+
+@pytest.mark.slow
+def test_a_page_loads_nothing_from_elsewhere(built):
+    assert [each for found in built.values() for each in found.loaded if urlsplit(each).netloc] == []
+
+
+@pytest.mark.slow
+@needs_chromium
+def test_a_page_of_each_kind_fits_a_phone_in_both_colours_and_asks_for_nothing(browser, site):
+    kinds = ["index.html", "reference/keys/acre.html", "reference/commands/audit.html", "reference/python-align.html"]
+    for name in kinds:
+        for dark in (False, True):
+            browser.look(390, dark=dark)
+            browser.open(site / name)
+            colour = browser.value("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
+            assert max(colour) < 60 if dark else min(colour) > 200
+            assert browser.width() <= 390, name
+            assert browser.console == []
+            assert browser.from_outside() == []
+
+
+@pytest.mark.slow
+@needs_chromium
+def test_search_finds_a_key_on_a_site_that_lies_in_a_folder(browser, site):
+    browser.look(1280)
+    browser.open(f"{(site / 'index.html').as_uri()}?q=num_shuffles")
+    found = """new Promise(done => { const look = () => {
+        const links = [...document.querySelectorAll('.md-search-result__link')].map(link => link.href);
+        links.length ? done(links) : setTimeout(look, 50) }; look() })"""
+    assert any("reference/keys/acre.html" in link for link in browser.value(found))
+    assert browser.from_outside() == []
