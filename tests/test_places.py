@@ -24,6 +24,7 @@ OF_TRL = (
     "align.experimental",
     "align.models.vllm_engine",
     "align.models.vllm_rejoin",
+    "align.models.transcripts.tokens",
     *(f"align.methods.{name}" for name in (*METHODS, *SHARED)),
 )
 # The only modules that import what an extra brings, and never at their top: a base install reaches all others.

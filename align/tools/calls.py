@@ -122,8 +122,8 @@ class RowCounts(NamedTuple):
         return bool(self.lost_by)
 
 
-def count_row(row: RowTools, completion: Any) -> RowCounts:
-    """Counts a row; names that are no tool's count as one, since the model may write any."""
+def count_row(row: Any, completion: Any) -> RowCounts:
+    """Counts what has `calls` and `lost`; names that are no tool's count as one, since the model may write any."""
     turns = sum(message.get("role") == "assistant" for message in completion)
     calls = [(UNKNOWN if call.failure == UNKNOWN else call.tool, call.seconds, call.failure) for call in row.calls]
     return RowCounts(turns, row.lost, calls)

@@ -107,7 +107,7 @@ class GuardedEnvironment:
         self._process = ToolProcess(ServedEnvironment(self._spec), self._limits)
         self._process.start()
         self._lost = ""  # what made this instance, or its reward, unusable since the last `reset`
-        self._number = type(self)._made
+        self._number: int | str = type(self)._made
         type(self)._made += 1
 
     def reset(self, **row: Any) -> Any:

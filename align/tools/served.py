@@ -94,7 +94,9 @@ def as_content(result: Any) -> Any:
         ("{'price': 3}", '[1, 2]')
     """
     is_blocks = isinstance(result, list) and result and all(isinstance(x, dict) and "type" in x for x in result)
-    return result if is_blocks else str(result)
+    return (
+        result if is_blocks else str(result).encode(errors="replace").decode()
+    )  # a tokenizer reads no half of a pair
 
 
 def restore(spec: Spec, content: bytes) -> Any:

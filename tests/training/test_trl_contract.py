@@ -7,6 +7,7 @@ from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -46,6 +47,17 @@ HOOKS = {
         "has_tool_images",
     ],
     (GRPOTrainer, "_generate"): ["self", "prompts"],
+    (GRPOTrainer, "_get_tool_suffix_ids"): ["self", "tool_messages"],
+    (GRPOTrainer, "_tool_call_loop"): [
+        "self",
+        "prompts",
+        "prompt_ids",
+        "completion_ids",
+        "completions",
+        "logprobs",
+        "images",
+        "multimodal_fields",
+    ],
     (GRPOTrainer, "_generate_and_score_completions"): ["self", "inputs"],
     (GRPOTrainer, "_get_train_sampler"): ["self", "dataset"],
     (GRPOTrainer, "_get_eval_sampler"): ["self", "eval_dataset"],
@@ -362,3 +374,22 @@ def test_vision_models_ask_themselves_for_the_features_of_their_images(family):
 def test_deepspeed_marks_the_weights_of_a_sharded_model():
     source = Path(find_spec("deepspeed").origin).parent / "runtime" / "zero" / "partition_parameters.py"
     assert "param.ds_id = " in source.read_text(), "second_pass/image_memo.py no longer knows ZeRO-3 by `ds_id`."
+
+
+def test_the_loop_of_calls_reads_nothing_of_a_trainer_that_transcripts_do_not_have():
+    """`align.models.transcripts.tokens` runs TRL's loop with a small object in the trainer's place."""
+    from align.models.transcripts.tokens import _trl_loop
+
+    names = ("_tokenize_prompts", "_tool_call_loop", "_get_tool_suffix_ids")
+    read = {name for each in names for name in re.findall(r"self\.(\w+)", source_of(getattr(GRPOTrainer, each)))}
+    of_images_and_engines = {
+        "_image_pad_token_id",
+        "_video_pad_token_id",
+        "vllm_mode",
+        "vllm_generation",
+        "async_loop",
+    }
+    policy = SimpleNamespace(tokenizer=None, window=8)
+    loop = _trl_loop()(policy, [], None, 1, 1, None, {})
+    assert {name for name in read if not hasattr(loop, name)} <= of_images_and_engines
+    assert "super()._prepare_inputs" in source_of(GRPOTrainer._tool_call_loop), "where tools return images, only"

@@ -14,6 +14,8 @@ from align.data.prompt_rows import PromptRow
 from align.data.training_data import TrainingData
 from align.methods.rollouts import prompt_data
 from align.models.model_files import ModelFiles
+from align.models.transcripts.tokens import FOR_TOOLS, reading_calls
+from align.models.transcripts.toolbox import ENVIRONMENT
 from align.recipe.problems import one_line, shown
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
@@ -30,10 +32,6 @@ from align.tools.served import MAKE, Loaded, ServedEnvironment, ServedTools
 
 Rows = Sequence[Mapping[str, Any]]
 MEASURED = 50  # prompts, the longest
-REMEDY = (
-    "Use a model that was trained to call tools, such as Qwen/Qwen3-0.6B, or write it a template "
-    "(`chat_template.jinja` beside its tokenizer)."
-)
 
 
 def check_template(recipe: Recipe, tools: Sequence[Callable[..., Any]], rows: Rows) -> list[Finding]:
@@ -56,34 +54,14 @@ def check_template(recipe: Recipe, tools: Sequence[Callable[..., Any]], rows: Ro
             return [_check_window(recipe, tokenizer, tools, rows)]
     except Exception as error:  # whatever a template raises
         problem = f"fails on a conversation with tools: {one_line(error)}"
-    return [Finding("error", "tools", f"The chat template of {model.name} {problem}. {REMEDY}")]
+    return [Finding("error", "tools", f"The chat template of {model.name} {problem}. {FOR_TOOLS}")]
 
 
 def _problem(tokenizer: Any, tools: Sequence[Callable[..., Any]]) -> str:
-    from trl.chat_template_utils import (
-        add_response_schema,
-        get_training_chat_template,
-        is_chat_template_prefix_preserving,
-        supports_tool_calling,
-    )
-
-    if not tokenizer.chat_template:
-        return "is missing"
-    if not supports_tool_calling(tokenizer):
-        return "knows no tools: calls in a message of the assistant, or messages of the role `tool`, do not show up"
-    if not any(getattr(tokenizer, name, None) for name in ("response_template", "response_schema")):
-        try:
-            add_response_schema(tokenizer)
-        except ValueError:
-            return (
-                "is none that TRL can read calls from: its tokenizer has no `response_template`, and it is not the "
-                "template of a model that TRL knows"
-            )
-    if not is_chat_template_prefix_preserving(tokenizer):
-        try:
-            get_training_chat_template(tokenizer)
-        except ValueError:
-            return "writes earlier messages otherwise once a result follows, and TRL has no other for it"
+    try:
+        reading_calls(tokenizer)
+    except ValueError as error:
+        return str(error)
     prompt = [{"role": "user", "content": "?"}]
     told, untold = (
         tokenizer.apply_chat_template(prompt, tools=given, tokenize=False) for given in (list(tools), None)
@@ -290,9 +268,6 @@ def _check_number(spec: str, megabytes: float, instances: int) -> Finding:
     return Finding("ok", "tools", f"{told} of at most {megabytes:.0f} MB.", numbers)
 
 
-COLUMN = "environment"  # of the data, where there are several environments
-
-
 def uses_tools(recipe: Recipe) -> bool:
     """Says whether a recipe names tools or environments."""
     return any(named_by(recipe))
@@ -401,12 +376,12 @@ def _instances(recipe: Recipe) -> int:
 def _check_column(environments: Mapping[str | None, Spec], rows: Rows) -> list[Finding]:
     if not environments or None in environments:
         return []
-    wrong = next((row for row in rows if row.get(COLUMN) not in environments), None)
+    wrong = next((row for row in rows if row.get(ENVIRONMENT) not in environments), None)
     if wrong is None:
         return []
     text = (
-        f"Row {wrong['id']!r} has `{COLUMN}: {shown(wrong.get(COLUMN))}`, and with several environments each row "
-        f"names one: {', '.join(map(str, environments))}."
+        f"Row {wrong['id']!r} has `{ENVIRONMENT}: {shown(wrong.get(ENVIRONMENT))}`, and with several environments "
+        f"each row names one: {', '.join(map(str, environments))}."
     )
     return [Finding("error", "tools", text)]
 
@@ -415,8 +390,8 @@ def _row_of(rows: Rows, name: str | None) -> dict[str, Any]:
     """Returns the first row that an environment gets, as TRL hands it over."""
     if name is None:
         return dict(rows[0])
-    row = next((row for row in rows if row.get(COLUMN) == name), rows[0])
-    return {key: value for key, value in row.items() if key != COLUMN}
+    row = next((row for row in rows if row.get(ENVIRONMENT) == name), rows[0])
+    return {key: value for key, value in row.items() if key != ENVIRONMENT}
 
 
 GIVEN = "environments"  # what TRL calls the instances that it hands to rewards

@@ -39,9 +39,14 @@ class EndpointPolicy:
 
     def _read(self, answer: Answer | Failure, limit: int) -> Completion:
         if isinstance(answer, Failure):
-            raise UserError(
-                f"{self._sampler.name} left a request without an answer: {answer.reason}. {answer.detail} Give the "
-                "same command again once it answers; what it answered before is kept."
-            )
+            raise UserError(no_answer(self._sampler, answer))
         tokens = limit if answer.cut_off else min(answer.completion_tokens, limit - 1)
         return Completion(answer.text, (ANY_TOKEN,) * tokens)
+
+
+def no_answer(sampler: Sampler, failure: Failure) -> str:
+    """Says that an evaluation cannot go on without an answer."""
+    return (
+        f"{sampler.name} left a request without an answer: {failure.reason}. {failure.detail} Give the same command "
+        "again once it answers; what it answered before is kept."
+    )

@@ -1,4 +1,7 @@
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from itertools import groupby
 from typing import Any
@@ -103,30 +106,61 @@ class ModelPolicy:
                 found[batch[row // decoding.num_samples]].append(Completion(cut_behind(text, stop), tuple(ids)))
         return found
 
+    @property
+    def ends(self) -> list[int]:
+        """The tokens that end a response."""
+        return end_tokens(self.tokenizer, self.model.generation_config)
+
+    @property
+    def window(self) -> int:
+        """The longest sequence that the model reads."""
+        return int(getattr(self.model.config.get_text_config(), "max_position_embeddings", sys.maxsize))
+
+    @contextmanager
+    def drawing(self, seed: int) -> Iterator[None]:
+        """Seeds what is drawn within, and leaves the generator as it was."""
+        devices = [self.model.device] if self.model.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(seed)
+            yield
+
+    def go_on(self, ids: Sequence[Sequence[int]], decoding: Decoding, names: Sequence[str]) -> list[list[int]]:
+        """Writes once behind each sequence, in one batch; returns new tokens, with the end token if there is one."""
+        padded = self.tokenizer.pad({"input_ids": list(map(list, ids))}, padding_side="left", return_tensors="pt")
+        how = _how(replace(decoding, num_samples=1))
+        ends, written = self.ends, self._run(padded, how, decoding.max_new_tokens)
+        return [row[: next((i + 1 for i, token in enumerate(row) if token in ends), len(row))] for row in written]
+
     def _generate(self, padded: Any, decoding: Decoding, seed: int, stop: str = "") -> list[list[int]]:
-        ends = end_tokens(self.tokenizer, self.model.generation_config)
-        how: dict[str, Any] = _GREEDY
-        if not decoding.greedy:
-            how = _PLAIN | {"do_sample": True, "temperature": decoding.temperature, "top_p": decoding.top_p}
-            how |= {"top_k": 0, "num_return_sequences": decoding.num_samples}
+        ends, how = self.ends, _how(decoding)
         if stop:
             how = how | {"stop_strings": [stop], "tokenizer": self.tokenizer}
-        padded = padded.to(self.model.device)
-        forget_lengths(self.model)
-        devices = [self.model.device] if self.model.device.type == "cuda" else []
-        with torch.random.fork_rng(devices), torch.no_grad():
-            torch.manual_seed(seed)
-            output = self.model.generate(
-                **padded,
-                **how,
-                max_new_tokens=decoding.max_new_tokens,
-                pad_token_id=self.tokenizer.pad_token_id,
-                eos_token_id=ends or None,
-            )
-        completions = output[:, padded["input_ids"].shape[1] :].tolist()
+        with self.drawing(seed):
+            completions = self._run(padded, how, decoding.max_new_tokens)
         if stop:  # rows that ended before the others are filled up, without an end token before
             ends = [*ends, self.tokenizer.pad_token_id]
         return [ids[: next((i for i, token in enumerate(ids) if token in ends), len(ids))] for ids in completions]
+
+    def _run(self, padded: Any, how: Mapping[str, Any], max_new_tokens: int) -> list[list[int]]:
+        padded = padded.to(self.model.device)
+        forget_lengths(self.model)
+        with torch.no_grad():
+            output = self.model.generate(
+                **padded,
+                **how,
+                max_new_tokens=max_new_tokens,
+                pad_token_id=self.tokenizer.pad_token_id,
+                eos_token_id=self.ends or None,
+            )
+        completions: list[list[int]] = output[:, padded["input_ids"].shape[1] :].tolist()
+        return completions
+
+
+def _how(decoding: Decoding) -> dict[str, Any]:
+    if decoding.greedy:
+        return _GREEDY
+    how = _PLAIN | {"do_sample": True, "temperature": decoding.temperature, "top_p": decoding.top_p}
+    return how | {"top_k": 0, "num_return_sequences": decoding.num_samples}
 
 
 def share_beginnings(rows: Sequence[SecondPassRow], owners: Sequence[str]) -> list[SecondPassRow]:

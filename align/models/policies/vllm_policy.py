@@ -1,7 +1,7 @@
 import gc
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from align.models.checkpoint import Checkpoint, load_model, load_processor, load
 from align.models.cpu_attention import why_no_attention
 from align.models.policies.answer_keys import digest
 from align.models.policies.asking import Completion, Decoding, LetterQuestion, Prompt
-from align.models.policies.token_policy import TokenPrompts, cut_behind
+from align.models.policies.token_policy import TokenPrompts, cut_behind, end_tokens
 from align.models.policies.vision_policy import reads_images
 from align.models.policies.vision_prompts import EnginePrompts
 from align.models.pretrained import refuse_pickled_weights
@@ -50,14 +50,7 @@ class VLLMPolicy:
             for ids, prompt in zip(self._prompts.encode_prompts(prompts), prompts, strict=True)
         ]
         params = [
-            SamplingParams(
-                n=decoding.num_samples,
-                temperature=decoding.temperature,
-                top_p=decoding.top_p,
-                max_tokens=decoding.max_new_tokens,
-                seed=int(digest([decoding.seed, each.id])[:8], 16),
-                stop=[each.stop] if each.stop else None,
-            )
+            SamplingParams(n=decoding.num_samples, stop=[each.stop] if each.stop else None, **_how(decoding, each.id))
             for each in prompts
         ]
         outputs = self.llm.generate(encoded, sampling_params=params, use_tqdm=False)
@@ -65,6 +58,29 @@ class VLLMPolicy:
             [self._completion(each, prompt.stop) for each in output.outputs]
             for output, prompt in zip(outputs, prompts, strict=True)
         ]
+
+    @property
+    def ends(self) -> list[int]:
+        """The tokens that end a response."""
+        return end_tokens(self.tokenizer, None)
+
+    @property
+    def window(self) -> int:
+        """The longest sequence that the engine takes."""
+        return int(self.llm.llm_engine.model_config.max_model_len)
+
+    def drawing(self, seed: int) -> AbstractContextManager[None]:
+        """Does nothing: each response has a seed of its own."""
+        return nullcontext()
+
+    def go_on(self, ids: Sequence[Sequence[int]], decoding: Decoding, names: Sequence[str]) -> list[list[int]]:
+        """Writes once behind each sequence, in one call; returns new tokens, with the end token if there is one."""
+        from vllm import SamplingParams
+
+        params = [SamplingParams(**_how(decoding, name)) for name in names]
+        prompts = [{"prompt_token_ids": list(each)} for each in ids]
+        outputs = self.llm.generate(prompts, sampling_params=params, use_tqdm=False)
+        return [list(each.outputs[0].token_ids) for each in outputs]
 
     def score_letters(self, rows: Sequence[LetterQuestion]) -> list[list[float]]:
         """Scores the live letters of each row in a call for one token."""
@@ -77,6 +93,15 @@ class VLLMPolicy:
         if output.finish_reason == "stop" and not isinstance(output.stop_reason, str):
             ids = ids[:-1]  # the end token; behind a text to stop at there is none
         return Completion(cut_behind(self.tokenizer.decode(ids, skip_special_tokens=True), stop), tuple(ids))
+
+
+def _how(decoding: Decoding, name: str) -> dict[str, Any]:
+    return {
+        "temperature": decoding.temperature,
+        "top_p": decoding.top_p,
+        "max_tokens": decoding.max_new_tokens,
+        "seed": int(digest([decoding.seed, name])[:8], 16),
+    }
 
 
 @contextmanager

@@ -137,11 +137,12 @@ class Connection:
             "top_p": request.top_p,
             "max_tokens": request.max_new_tokens,
             "seed": request.seed,
-        }
+        } | ({"tools": list(request.tools)} if request.tools else {})
         name = answer_key(self._address.identity, request) if self._idempotency_header else ""
         result = await self._first_answer(json.dumps(body).encode(), name)
         if isinstance(result, Answer):
-            return result._replace(text=self._address.hide_key_in_answer(result.text))
+            calls = tuple(json.loads(self._address.hide_key_in_answer(json.dumps(result.calls))))
+            return result._replace(text=self._address.hide_key_in_answer(result.text), calls=calls)
         return await self._judge(result)
 
     async def _first_answer(self, body: bytes, name: str) -> Answer | Trouble:
@@ -320,7 +321,10 @@ def read_completion(content: bytes) -> Answer | str:
     if not isinstance(message, dict) or not isinstance(text, str | None):
         return NO_COMPLETION
     cut_off = _get(first, "finish_reason") == "length"
-    if text is None and not cut_off:
+    calls = _get(message, "tool_calls") or []
+    if not isinstance(calls, list) or not all(isinstance(_get(each, "function"), dict) for each in calls):
+        return NO_COMPLETION
+    if text is None and not cut_off and not calls:
         return NO_CONTENT
     usage = _get(completion, "usage")
     return Answer(
@@ -328,6 +332,7 @@ def read_completion(content: bytes) -> Answer | str:
         cut_off=cut_off,
         prompt_tokens=_get(usage, "prompt_tokens") or 0,
         completion_tokens=_get(usage, "completion_tokens") or 0,
+        calls=tuple(json.loads(json.dumps(calls, ensure_ascii=False).encode(errors="replace"))),
     )
 
 

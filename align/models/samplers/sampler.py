@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, fields
 from enum import Enum
@@ -34,11 +34,13 @@ class Request:
     top_p: float = 1.0  # probability of the most likely tokens that are drawn from
     max_new_tokens: int = 128
     images: tuple[InputImage, ...] = ()  # in front of the text of the first user message
+    tools: tuple[Mapping[str, Any], ...] = ()  # that may be called, as schemas
 
     @property
     def content(self) -> dict[str, Any]:
         """Everything that decides the response, for a cache key; images by their digests."""
-        content = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "images"}
+        names = [each.name for each in fields(self) if each.name != "images" and (each.name != "tools" or self.tools)]
+        content = {name: getattr(self, name) for name in names}
         return content | {"images": [image.digest for image in self.images]} if self.images else content
 
     @property
@@ -74,6 +76,7 @@ class Answer(NamedTuple):
     cut_off: bool  # the response reached `max_new_tokens`, or the end of the window
     prompt_tokens: int
     completion_tokens: int
+    calls: Sequence[Mapping[str, Any]] = ()  # of tools, where the request had some, as the server wrote them
 
 
 class Kind(Enum):

@@ -1,0 +1,242 @@
+"""Transcripts of a model whose tokens are read and written here: turns and calls are those of TRL's own loop."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from copy import deepcopy
+from functools import cache
+from types import SimpleNamespace
+from typing import Any, Protocol
+
+from align.errors import UserError
+from align.models.policies.answer_keys import digest
+from align.models.policies.asking import Decoding
+from align.models.reading import rendering
+from align.models.transcripts.toolbox import AT_ONCE, OpenRow, Toolbox, finish
+from align.models.transcripts.transcript import Asked, Transcript
+
+FOR_TOOLS = (
+    "Use a model that was trained to call tools, such as Qwen/Qwen3-0.6B, or write it a template "
+    "(`chat_template.jinja` beside its tokenizer)."
+)
+
+
+class GoesOn(Protocol):
+    """A policy that writes behind tokens."""
+
+    fingerprint: str
+    chunk_size: int
+    tokenizer: Any
+    window: int  # longest sequence that it reads
+    ends: list[int]  # tokens that end a turn
+
+    def drawing(self, seed: int) -> AbstractContextManager[None]:
+        """Seeds what is drawn within, if one generator is for all rows."""
+
+    def go_on(self, ids: Sequence[Sequence[int]], decoding: Decoding, names: Sequence[str]) -> list[list[int]]:
+        """Returns what it writes behind each, with the end token if it came to one; `names` are seeds of the rows."""
+
+
+class TokenTranscripts:
+    """Answers rows with tools as a GRPO trainer of TRL's samples them: the same turns, limits, tokens and masks.
+
+    `decoding.max_new_tokens` are for a whole completion, the results of tools included; a result that does not fit is
+    taken back, and its completion ends with the call. `max_calls` is TRL's `max_tool_calling_iterations`. `named` says
+    what decides the answers of the tools, for a cache.
+    """
+
+    def __init__(
+        self,
+        policy: GoesOn,
+        toolbox: Toolbox,
+        *,
+        max_calls: int | None = None,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
+        named: Any = None,
+    ) -> None:
+        self.policy, self.toolbox = policy, toolbox
+        self.max_calls = sys.maxsize if max_calls is None else max_calls
+        self._kwargs = dict(chat_template_kwargs or {})
+        try:
+            self._template = reading_calls(policy.tokenizer)
+        except ValueError as error:
+            raise UserError(f"The chat template of {policy.tokenizer.name_or_path} {error}. {FOR_TOOLS}") from error
+        template = self._template or policy.tokenizer.chat_template
+        self.fingerprint = digest([policy.fingerprint, "tools", template, self._kwargs, max_calls, named])
+        self.chunk_size = min(policy.chunk_size, AT_ONCE) if toolbox.environments else policy.chunk_size
+
+    def answer(self, rows: Sequence[Asked], decoding: Decoding) -> list[Transcript]:
+        """Answers each row once."""
+        opened = self.toolbox.open(rows)
+        loop = self._loop(rows, opened, decoding, self.max_calls)
+        prompts = [deepcopy(row.prompt) for row in opened]  # to which the loop adds
+        with rendering(self.policy.tokenizer):
+            prompt_ids, _, _ = loop._tokenize_prompts(prompts)
+        written = self._write(loop, rows, prompts, prompt_ids, decoding)
+        return [
+            self._finish(row, ids, prompt_ids=list(ids), kept=None, written=each)
+            for row, ids, each in zip(opened, prompt_ids, written, strict=True)
+        ]
+
+    def continue_from(
+        self,
+        rows: Sequence[Asked],
+        transcripts: Sequence[Transcript],
+        results: Sequence[tuple[int, str]],
+        decoding: Decoding,
+        *,
+        turns: int | None = 1,
+    ) -> list[Transcript]:
+        """Answers again what follows a result that reads otherwise; see `Answers`."""
+        kept = [each.up_to(*result) for each, result in zip(transcripts, results, strict=True)]
+        opened = self.toolbox.reopen(rows, kept)
+        loop = self._loop(rows, opened, decoding, self.max_calls if turns is None else turns - 1)
+        begun = []
+        for each in kept:
+            last = next(i for i in reversed(range(len(each.completion))) if each.completion[i]["role"] != "tool")
+            suffix = loop._get_tool_suffix_ids(each.completion[last + 1 :])
+            begun.append((each.prompt_ids + each.ids + suffix, len(suffix)))
+        prompts = [deepcopy([*row.prompt, *each.completion]) for row, each in zip(opened, kept, strict=True)]
+        written = self._write(loop, rows, prompts, [ids for ids, _ in begun], decoding)
+        found = []
+        for row, each, (ids, suffix), new in zip(opened, kept, begun, written, strict=True):
+            before = (each.completion, ids[len(each.prompt_ids) :], each.mask + [0] * suffix)
+            found.append(self._finish(row, ids, prompt_ids=each.prompt_ids, kept=before, written=new))
+        return found
+
+    def _loop(self, rows: Sequence[Asked], opened: Sequence[OpenRow], decoding: Decoding, max_calls: int) -> Any:
+        def write(ids: list[list[int]]) -> list[list[int]]:
+            names = [f"{rows[each.row].seed}/{len(each)}" for each in ids if isinstance(each, _RowIds)]
+            return self.policy.go_on(ids, decoding, names)
+
+        return _trl_loop()(
+            self.policy, opened, write, decoding.max_new_tokens, max_calls, self._template, self._kwargs
+        )
+
+    def _write(
+        self, loop: Any, rows: Sequence[Asked], prompts: list[Any], prompt_ids: list[list[int]], decoding: Decoding
+    ) -> list[tuple[list[Any], list[int], list[int]]]:
+        """Returns messages, tokens and mask of what follows."""
+        asked: list[Any] = [_RowIds(place, ids) for place, ids in enumerate(prompt_ids)]
+        with self.policy.drawing(batch_seed(rows, decoding)):
+            first, _ = loop._generate_single_turn(asked, None, {}, 1)
+            completions = loop.read(asked, first)
+            masks, completions, ids, *_ = loop._tool_call_loop(prompts, asked, first, completions, None, None, {})
+        return list(zip(completions, ids, masks, strict=True))
+
+    def _finish(self, row: OpenRow, asked: list[int], *, prompt_ids: list[int], kept: Any, written: Any) -> Transcript:
+        messages, ids, mask = written
+        cut_off = not ids or ids[-1] not in (*self.policy.ends, self.policy.tokenizer.pad_token_id)
+        if kept is not None:
+            messages, ids, mask = ([*before, *new] for before, new in zip(kept, written, strict=True))
+        return finish(
+            row, completion=list(messages), prompt_ids=prompt_ids, ids=list(ids), mask=list(mask), cut_off=cut_off
+        )
+
+
+def batch_seed(rows: Sequence[Asked], decoding: Decoding) -> int:
+    """Returns the seed of what is drawn for rows that are answered at once."""
+    return int(digest([decoding.seed, [row.seed for row in rows]])[:15], 16)
+
+
+def reading_calls(tokenizer: Any) -> str | None:
+    """Lets a tokenizer read calls, as TRL's trainer does; returns TRL's own chat template where it takes that.
+
+    Raises `ValueError` whose text ends the sentence "The chat template ...".
+    """
+    from trl.chat_template_utils import (
+        add_response_schema,
+        get_training_chat_template,
+        is_chat_template_prefix_preserving,
+        supports_tool_calling,
+    )
+
+    if not tokenizer.chat_template:
+        raise ValueError("is missing")
+    if not supports_tool_calling(tokenizer):
+        raise ValueError(
+            "knows no tools: calls in a message of the assistant, or messages of the role `tool`, do not show up"
+        )
+    try:
+        if not any(getattr(tokenizer, name, None) for name in ("response_template", "response_schema")):
+            add_response_schema(tokenizer)
+    except ValueError as error:
+        raise ValueError(
+            "is none that TRL can read calls from: its tokenizer has no `response_template`, and it is not the "
+            "template of a model that TRL knows"
+        ) from error
+    try:
+        return None if is_chat_template_prefix_preserving(tokenizer) else get_training_chat_template(tokenizer)
+    except ValueError as error:
+        raise ValueError(
+            "writes earlier messages otherwise once a result follows, and TRL has no other for it"
+        ) from error
+
+
+class _RowIds(list[int]):
+    """Tokens that know their row, also with others behind them."""
+
+    def __init__(self, row: int, ids: Sequence[int]) -> None:
+        super().__init__(ids)
+        self.row = row
+
+    def __add__(self, other: Any) -> Any:
+        return _RowIds(self.row, [*self, *other])
+
+
+@cache
+def _trl_loop() -> type:
+    from trl import GRPOTrainer
+    from trl.chat_template_utils import parse_response
+
+    suffix_ids: Callable[..., Any] = GRPOTrainer._get_tool_suffix_ids
+
+    class Loop:
+        """What TRL's loop of calls reads of a trainer."""
+
+        environment_factories: Mapping[str, Any] = {}  # not None: each row has tools of its own
+        use_vllm = _is_vlm = False
+        tools: Sequence[Any] = ()
+
+        def __init__(
+            self,
+            policy: GoesOn,
+            rows: Sequence[OpenRow],
+            write: Callable[[list[list[int]]], list[list[int]]],
+            longest: int,
+            max_calls: int,
+            chat_template: str | None,
+            chat_template_kwargs: Mapping[str, Any],
+        ) -> None:
+            self.processing_class = self._tokenizer = policy.tokenizer
+            self.chat_template, self.chat_template_kwargs = chat_template, chat_template_kwargs
+            self.max_completion_length, self.max_tool_calling_iterations = longest, max_calls
+            self.model = SimpleNamespace(config=SimpleNamespace(max_position_embeddings=policy.window))
+            self._batch_environments = list(range(len(rows)))
+            self._env_tools = [row.told for row in rows]
+            self._sync_tool_dicts: list[Any] = [row.tools for row in rows]
+            self._async_tool_dicts: list[Any] = [{} for _ in rows]
+            self._write = write
+
+        _tokenize_prompts = GRPOTrainer._tokenize_prompts
+        _tool_call_loop = GRPOTrainer._tool_call_loop
+
+        def _get_tool_suffix_ids(self, tool_messages: list[Any]) -> Any:
+            with rendering(self.processing_class):
+                return suffix_ids(self, tool_messages)
+
+        def _generate_single_turn(
+            self, prompt_ids: Any, images: Any, fields: Any, num_generations: int, has_tool_images: bool = False
+        ) -> tuple[list[list[int]], None]:
+            if has_tool_images:
+                raise UserError("A tool returned an image, and this policy reads text only. Have it return a text.")
+            return self._write(prompt_ids), None
+
+        def read(self, prompt_ids: Sequence[list[int]], written: Sequence[list[int]]) -> list[list[Any]]:
+            """Reads the messages of first turns."""
+            rows = zip(prompt_ids, written, self._env_tools, strict=True)
+            return [
+                [parse_response(self._tokenizer, ids, prefix=before, tools=list(told))] for before, ids, told in rows
+            ]
+
+    return Loop

@@ -1,0 +1,128 @@
+"""The tools of rows that are answered at once, each with its own environment."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from align.data.conversations import Message
+from align.errors import UserError
+from align.models.transcripts.transcript import Asked, Transcript
+from align.tools.calls import RowTools, lost_by, process_of
+from align.tools.guarded import GuardedEnvironment, Limits, guard_environment, guard_tools
+from align.tools.named import Spec, tool_methods
+
+ENVIRONMENT = "environment"  # column that names one of several
+AT_ONCE = 32  # environments, each of which is a process
+
+
+class OpenRow(NamedTuple):
+    """A row that can be answered."""
+
+    prompt: list[Message]
+    tools: RowTools
+    told: list[Callable[..., Any]]  # which the model may call
+    environment: GuardedEnvironment | None
+
+
+class Toolbox:
+    """Guarded tools, and as many instances of environments as there are rows at once; each is reset for a row.
+
+    Rows find what they would in training: the columns that `reset` takes, what it adds to the prompt, and seeds by row
+    and call.
+    """
+
+    def __init__(
+        self,
+        tools: Iterable[Callable[..., Any]] = (),
+        environments: Mapping[str | None, type[GuardedEnvironment]] | None = None,
+    ) -> None:
+        self.tools, self.environments = list(tools), dict(environments or {})
+        self._instances: dict[str | None, list[GuardedEnvironment]] = defaultdict(list)
+
+    @classmethod
+    def of_specs(cls, tools: Sequence[Spec], environments: Mapping[str | None, Spec], limits: Limits) -> "Toolbox":
+        """Finds and guards what a recipe names; raises `ValueError` if there is no such tool."""
+        kinds = {name: guard_environment(spec, limits) for name, spec in environments.items()}
+        return cls(guard_tools(tools, limits), kinds)
+
+    @property
+    def rewarding(self) -> list[str]:
+        """The classes of environments that reward their rows."""
+        return list(dict.fromkeys(kind.__name__ for kind in self.environments.values() if hasattr(kind, "get_reward")))
+
+    def open(self, rows: Sequence[Asked]) -> list[OpenRow]:
+        """Resets an environment for each row; one that cannot be reset costs its row."""
+        taken: dict[str | None, int] = defaultdict(int)
+        return [self._open(row, taken) for row in rows]
+
+    def reopen(self, rows: Sequence[Asked], transcripts: Sequence[Transcript]) -> list[OpenRow]:
+        """Opens rows behind transcripts: environments have had their calls, and calls to come are numbered on."""
+        opened = self.open(rows)
+        for each, transcript in zip(opened, transcripts, strict=True):
+            if each.environment is not None:
+                for call in transcript.calls:
+                    with suppress(Exception):  # as it was when the model called
+                        each.tools[call.tool](**call.arguments)
+            each.tools.calls[:] = transcript.calls
+        return [each._replace(prompt=row.prompt) for each, row in zip(opened, transcripts, strict=True)]
+
+    def close(self) -> None:
+        """Ends the processes."""
+        processes = [process_of(tool) for tool in self.tools]
+        processes += [each._process for pool in self._instances.values() for each in pool]
+        for process in filter(None, processes):
+            process.close()
+
+    def _open(self, asked: Asked, taken: dict[str | None, int]) -> OpenRow:
+        row, prompt = dict(asked.row), asked.row["prompt"]
+        if isinstance(prompt, str):
+            raise UserError(
+                f"Prompt {row.get('id')!r} is a text, and the model is told of its tools where prompts are messages. "
+                'Write `"prompt": [{"role": "user", "content": "..."}]`.'
+            )
+        if not self.environments:
+            return OpenRow(prompt, RowTools(_by_name(self.tools), asked.seed), self.tools, None)
+        name = None if None in self.environments else row.pop(ENVIRONMENT, None)
+        if name not in self.environments:
+            raise UserError(
+                f"Row {row.get('id')!r} has `{ENVIRONMENT}: {name}`, and with several environments each row names "
+                f"one: {', '.join(map(str, self.environments))}."
+            )
+        pool, place = self._instances[name], taken[name]
+        taken[name] += 1
+        if place == len(pool):
+            pool.append(self.environments[name]())
+        environment = pool[place]
+        environment._seed, _, environment._number = asked.seed.rpartition("/")
+        prompt = _with_observation(prompt, environment.reset(**row))
+        methods = [getattr(environment, method) for method in tool_methods(type(environment))]
+        tools = RowTools(_by_name([*self.tools, *methods]), asked.seed)
+        tools.lost = lost_by(environment)
+        return OpenRow(prompt, tools, [*self.tools, *methods], environment)
+
+
+def finish(row: OpenRow, **written: Any) -> Transcript:
+    """Makes the transcript of a row that was answered, and has its environment reward it."""
+    environment, lost, rewards = row.environment, row.tools.lost, {}
+    if environment is not None and hasattr(type(environment), "get_reward"):
+        value = None if lost else environment.get_reward()  # type: ignore[attr-defined]
+        rewards[type(environment).__name__] = value
+        lost = lost or lost_by(environment)
+    return Transcript(prompt=row.prompt, calls=row.tools.calls, lost=lost, rewards=rewards, **written)
+
+
+def _by_name(tools: Iterable[Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
+    return {tool.__name__: tool for tool in tools}
+
+
+def _with_observation(prompt: list[Message], observed: Any) -> list[Message]:
+    """Adds to the last message what `reset` returned."""
+    if observed is None:
+        return prompt
+    content = prompt[-1]["content"]
+    if type(content) is not type(observed):
+        content, observed = (
+            [{"type": "text", "text": each}] if isinstance(each, str) else each for each in (content, observed)
+        )
+    return [*prompt[:-1], {**prompt[-1], "content": content + observed}]
