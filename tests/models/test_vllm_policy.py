@@ -10,7 +10,7 @@ from align.errors import UserError
 from align.evaluation.asking import Asker
 from align.evaluation.suites.questions.suite import SuiteSettings, evaluate_suites
 from align.models.checkpoint import find_checkpoint, load_model
-from align.models.policies.asking import Decoding, Prompt
+from align.models.policies.asking import CutDecoding, Decoding, Prompt
 from align.models.policies.model_policy import ModelPolicy
 
 QUESTIONS = [
@@ -64,12 +64,18 @@ def test_vllm_and_transformers_answer_alike(folder, surroundings):
         found = evaluate_suites(Asker(policy), QUESTIONS, settings)
         samples = [policy.generate(QUESTIONS, sampled) for _ in range(2)]
         went_on = policy.complete(begun, settings.decoding)
+        cut = policy.generate(QUESTIONS, CutDecoding(1.0, 1.0, 1, 12, top_k=1, repetition_penalty=9.0))
     assert sum(item.first_choice is not None for item in expected.items) >= 6
     assert [item.completion for item in found.items] == [item.completion for item in expected.items]
     assert [item.second_choices for item in found.items] == [item.second_choices for item in expected.items]
     assert found.columns == expected.columns
     assert went_on == ours.complete(begun, settings.decoding)
     assert sum(each[0].text.endswith("</answer>") for each in went_on[::3]) >= 6
+    narrow = [
+        ours.generate(QUESTIONS, CutDecoding(t, 1.0, 1, 12, top_k=1, repetition_penalty=9.0)) for t in (1.0, 2.0)
+    ]
+    assert cut == narrow[0] == narrow[1]
+    assert [group[0].text for group in cut] != [item.completion for item in found.items]
     assert samples[0] == samples[1]
     assert all(len(row) == 2 for row in samples[0])
 

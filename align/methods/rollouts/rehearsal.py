@@ -26,7 +26,7 @@ from align.models.answer_cache import AnswerCache
 from align.models.at_hand import require_model
 from align.models.checkpoint import find_checkpoint, load_processor
 from align.models.policies.answer_keys import digest
-from align.models.policies.asking import Completion, Decoding
+from align.models.policies.asking import NO_CUTS, Completion, CutDecoding, Decoding
 from align.models.policies.endpoint_policy import EndpointPolicy
 from align.models.rewards import response_format
 from align.models.videos import one_place, reads_videos, video_of
@@ -47,7 +47,7 @@ from rewards.running.protocol import HIGHER, reads_whole_batch
 _REPEATED = 32  # completions that are scored again
 _NOISY, _FLAKY = 0.2, 0.05  # shares: of a reward's variance within groups, and of its values
 _SHOWN, _LONGEST = 6, 600  # prompts of which samples are shown, and characters of each
-_NEUTRAL = {"top_k": 0, "min_p": None, "repetition_penalty": 1.0, "generation_kwargs": None, "tools": None}
+_NEUTRAL = {"generation_kwargs": None, "tools": None}
 
 
 class Sampled(NamedTuple):
@@ -90,7 +90,8 @@ def sample(plan: Plan) -> Sampled:
     rows = _draw(plan)
     size = options.num_samples or min(MOST, max(FEWEST, int(settings.num_generations)))
     how = float(settings.temperature), float(settings.top_p), size, int(settings.max_completion_length), settings.seed
-    decoding = Decoding(*how)
+    cuts = {name: getattr(settings, name) or 0 for name in NO_CUTS}  # `min_p` may be None
+    decoding = Decoding(*how) if plan.sampler or cuts == NO_CUTS else CutDecoding(*how, **cuts)
     dtype = "float32" if recipe.model.dtype == "auto" else recipe.model.dtype
     engine = Engine(options.backend, dtype, options.device, options.batch_size)
     engine.check()
@@ -296,7 +297,7 @@ def _filter_line(plan: Plan, sampled: Sampled, task: measured.NamedReward) -> st
 
 def _say_limits(plan: Plan, sampled: Sampled, found: Rehearsed) -> None:
     """Says what of the recipe a rehearsal leaves out."""
-    for name, neutral in _NEUTRAL.items():
+    for name, neutral in (_NEUTRAL | (NO_CUTS if plan.sampler else {})).items():
         if (value := getattr(plan.recipe.settings, name, neutral)) not in (neutral, None):
             found.find("warning", "sampling", f"`{name}: {value}` is not rehearsed yet, and was left out.")
     if plan.sampler is not None and isinstance(sampled.rows[0].prompt, str):

@@ -40,6 +40,29 @@ class Decoding:
         """Whether the likeliest token is taken."""
         return self.temperature == 0
 
+    @property
+    def cuts(self) -> dict[str, float]:
+        """What else bends the probabilities, by the name that transformers and vLLM have for it; nothing here."""
+        return {}
+
+
+@dataclass(frozen=True)
+class CutDecoding(Decoding):
+    """Decoding with what trainers may also set; of another type, so that what was kept before is found again."""
+
+    top_k: int = 0  # tokens that are drawn from; 0 is all
+    min_p: float = 0.0  # least probability, as a share of the likeliest token's
+    repetition_penalty: float = 1.0  # divides the logits of tokens that were there
+
+    @property
+    def cuts(self) -> dict[str, float]:
+        """What is not neutral."""
+        cuts = {"top_k": self.top_k, "min_p": self.min_p, "repetition_penalty": self.repetition_penalty}
+        return {name: value for name, value in cuts.items() if value != NO_CUTS[name]}
+
+
+NO_CUTS = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
+
 
 class Prompt(NamedTuple):
     """What a policy answers, as it stands in the data."""

@@ -160,7 +160,7 @@ def _how(decoding: Decoding) -> dict[str, Any]:
     if decoding.greedy:
         return _GREEDY
     how = _PLAIN | {"do_sample": True, "temperature": decoding.temperature, "top_p": decoding.top_p}
-    return how | {"top_k": 0, "num_return_sequences": decoding.num_samples}
+    return how | {"top_k": 0, "num_return_sequences": decoding.num_samples} | decoding.cuts
 
 
 def share_beginnings(rows: Sequence[SecondPassRow], owners: Sequence[str]) -> list[SecondPassRow]:

@@ -101,7 +101,7 @@ def _how(decoding: Decoding, name: str) -> dict[str, Any]:
         "top_p": decoding.top_p,
         "max_tokens": decoding.max_new_tokens,
         "seed": int(digest([decoding.seed, name])[:8], 16),
-    }
+    } | decoding.cuts
 
 
 @contextmanager

@@ -89,6 +89,14 @@ def test_an_attack_names_the_reward_that_can_be_gamed_and_how(recipe, tmp_path):
     assert "attack" not in checks(align.rehearse(recipe(), out=tmp_path / "out", num_prompts=2))
 
 
+def test_what_narrows_the_choice_of_tokens_is_rehearsed_as_the_recipe_has_it(recipe, tmp_path):
+    result = align.rehearse(recipe(top_k=1, repetition_penalty=1.2), out=tmp_path / "out", num_prompts=4)
+    assert of(result, "no_spread").value == 1  # one token to draw from: all completions are the same
+    assert "sampling" not in checks(result)
+    asked = result.record.found.asked
+    assert (asked["top_k"], asked["min_p"], asked["repetition_penalty"]) == (1, 0, 1.2)
+
+
 def of(result, name):
     return next(each.estimate for each in result.record.found.measures if each.name == name)
 
