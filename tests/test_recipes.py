@@ -6,15 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from some_recipes import PROMPTS
 
 from align.assets import asset_dir, shipped_recipes
 from align.checks.launch import read_launch
 from align.evaluation.prompting import prompt_settings
-from align.evaluation.statistics.glossary import glossary
-from align.methods import METHODS
 from align.models.rewards import resolve_rewards
-from align.recipe.fields import chain_fields, settings_class
+from align.recipe.fields import settings_class
 from align.recipe.recipe import load_recipe, parse_recipe
 from align.recipe.yaml_loader import load_yaml, resolve_paths
 from align.services.prepared import prepare
@@ -99,7 +96,9 @@ def test_a_recipe_has_a_batch_that_divides_and_rewards_that_work(path):
 
 PAGES = [ROOT / "README.md"]
 PAGES += [
-    page for place in ("align", "recipes", "rewards", "scripts", "tests") for page in (ROOT / place).rglob("*.md")
+    page
+    for place in ("align", "docs", "recipes", "rewards", "scripts", "tests")
+    for page in (ROOT / place).rglob("*.md")
 ]
 DOCUMENTS = sorted([*PAGES, *asset_dir("ds_configs").glob("*.yaml"), *RECIPES])
 
@@ -142,29 +141,35 @@ LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_links_of_a_page_lead_somewhere(page):
-    assert [link for link in LINK.findall(page.read_text(encoding="utf-8")) if not (page.parent / link).exists()] == []
+    """Pages of the reference are made when the site is built, which holds links to them; see test_docs.py."""
+    made = ("reference/", "index.md")
+    found = [link for link in LINK.findall(page.read_text(encoding="utf-8")) if not any(name in link for name in made)]
+    beside = [link for link in found if page.parent.name != "reference" or "/" in link]  # of what is made beside it
+    assert [link for link in beside if not (page.parent / link).exists()] == []
 
 
 def test_the_first_page_is_short():
     assert len((ROOT / "README.md").read_bytes()) <= 7_000
 
 
-@pytest.mark.parametrize("suite", [None, "reward_model"], ids=["policies", "reward models"])
-def test_the_page_about_evaluation_explains_every_metric(suite):
-    page = (ROOT / "align" / "evaluation" / "README.md").read_text(encoding="utf-8")
-    rows = [
-        f"| `{name}{'X' if name.endswith(('/', '_', '@')) else ''}` | {each.label}: {each.meaning} |"
-        for name, each in glossary(suite).items()
+def test_a_page_beside_the_code_says_what_the_folder_is_and_no_more():
+    long = {str(page.relative_to(ROOT)): page.stat().st_size for page in PAGES if page.parent != ROOT
+            and page.name == "README.md" and page.stat().st_size > 3_000}  # fmt: skip
+    assert long == {}
+
+
+def prose(text: str) -> list[str]:
+    """Lists the lines that can be wrapped: no tables, code, pictures, and nothing that is one long word."""
+    lines = re.sub(r"^ *```.*?^ *```", "", text, flags=re.DOTALL | re.MULTILINE).splitlines()
+    kept = (line for line in lines if not re.match(r"\s*(\||#|<|!)", line))
+    return [line for line in kept if len(re.sub(r"`[^`]*`|\[[^\]]*\]\([^)]*\)", "x", line).split()) > 1]
+
+
+def test_prose_wraps_at_100_columns():
+    wide = [
+        f"{page.relative_to(ROOT)}: {line[:60]}"
+        for page in (*PAGES, *(ROOT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")))
+        for line in prose(page.read_text(encoding="utf-8"))
+        if len(line) > 100 and page.name != "rubric.md"  # what a judge reads
     ]
-    assert "\n".join(["| metric | meaning |", "|---|---|", *rows]) + "\n" in page
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_every_method_has_a_page_that_names_its_own_keys(method):
-    page = ROOT / "recipes" / method / "README.md"
-    if method == PROMPTS:  # TRL's, in the table of the first page
-        return
-    text = page.read_text(encoding="utf-8")
-    _, file, name = METHODS[method].config_chain[0]
-    own = chain_fields((("align", file, name),))
-    assert [key for key in own if f"`{key}`" not in text and f"`{key}:" not in text] == []
+    assert wide == []

@@ -254,7 +254,7 @@ OF_PAPER = {  # LongVU-7B
     "rrpo without spans": (54.3, 43.0, 57.8, 64.5),
     "rrpo": (56.5, 44.0, 57.7, 64.5),
 }
-ROWS = "Its rows as a line each, with the videos or images beside them, as `recipes/paper/README.md` says."
+ROWS = "Its rows as a line each, with the videos or images beside them, as `docs/evidence/papers.md` says."
 FRAMES = "Of a video 16 frames are read, as one video."
 AS_IMAGES = "Of a video 16 frames are read, as images: under ZeRO-3 no video can stand beside images."
 
@@ -291,7 +291,7 @@ SETS = {
             "Qwen2.5-VL-7B, with the values of LLaVA-Video-7B-Qwen2.",
             "How the rivals were tuned was not found: `tdpo` is TDPO2 with alpha 0.5 and `ddpo` has gamma 5, which "
             "others give as the values of their papers; DDPO sums over tokens, as its code does.",
-            "DPA is no arm (`recipes/paper/README.md` says why); VidHalluc has no adapter.",
+            "DPA is no arm (`docs/evidence/papers.md` says why); VidHalluc has no adapter.",
             FRAMES,
         ),
     ),

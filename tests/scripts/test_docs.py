@@ -11,6 +11,7 @@ from started import ROOT, start
 
 import align
 import rewards
+from align.evaluation.statistics.glossary import Meaning
 from align.evaluation.suites import SUITES
 from align.methods import METHODS
 from align.recipe.keys import keys_of
@@ -30,7 +31,10 @@ def test_every_key_of_a_method_has_a_row(method, reference):
 @pytest.mark.parametrize("suite", SUITES)
 def test_every_metric_of_a_suite_has_a_row(suite, reference):
     page = reference[f"reference/metrics/{suite.replace('_', '-')}.md"]
-    assert [name for name in SUITES[suite].meanings if f'<a id="{name}"></a>' not in page] == []
+    meanings = {name: Meaning(*meaning) for name, meaning in SUITES[suite].meanings.items()}
+    rows = dict(re.findall(r'^\| <a id="([^"]+)"></a>(.+)$', page, re.MULTILINE))
+    assert [name for name, said in meanings.items() if said.label not in rows[name]] == []
+    assert [name for name in meanings if len(rows[name].split(" | ")) != 4] == []
 
 
 def test_every_command_has_a_page(reference):

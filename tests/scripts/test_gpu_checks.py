@@ -61,7 +61,7 @@ def test_scripts_know_the_options_that_checks_give_them(kit, tmp_path):
 
 def test_the_page_has_the_table_that_the_record_makes(kit):
     records = load_script("gpu.record")
-    page = (ROOT / "scripts" / "README.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "evidence" / "gpu.md").read_text(encoding="utf-8")
     assert records.as_markdown(records.read(records.FROM_A_GPU)) in page
 
 

@@ -309,15 +309,14 @@ def test_what_cannot_be_watched_is_refused_with_a_remedy(tmp_path):
         align.watch(of_transformers(tmp_path / "other"))
 
 
-def test_the_lines_of_the_readme_run(tmp_path, monkeypatch, tiny_model_folder):
-    text = (ROOT / "rewards" / "README.md").read_text()
+def test_the_lines_of_the_page_run(tmp_path, monkeypatch, tiny_model_folder):
+    text = (ROOT / "docs" / "explanation" / "guards-and-alarms.md").read_text()
     section = text[text.index("## In a script of your own") :]
-    assert len(section.splitlines()) <= 40
     (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     small = ", ".join(f"{name}={value!r}" for name, value in (BASE | SAMPLED | {"max_steps": 1}).items())
     code = code.replace('"Qwen/Qwen3-0.6B"', repr(str(tiny_model_folder)))
     code = code.replace('GRPOConfig("outputs/mine")', f'GRPOConfig("outputs/mine", {small})')
     monkeypatch.chdir(tmp_path)
-    exec(compile(code, "README.md", "exec"), {})
+    exec(compile(code, "guards-and-alarms.md", "exec"), {})
     assert (tmp_path / "outputs" / "mine" / "report.html").is_file()
     assert "audit/repetition/mean" in lines(tmp_path / "outputs" / "mine" / "metrics.jsonl")[0]

@@ -1,7 +1,7 @@
 """Attacks planted rewards, half of which can be gamed, and those of the catalogue and of TRL, and makes the tables.
 
     python -m scripts.labs.attack.lab --check_bars
-    python -m scripts.labs.attack.lab --table rewards/ATTACK.md
+    python -m scripts.labs.attack.lab --table docs/evidence/attacks.md
 
 Every reward is attacked in a process of its own. A judge is asked at a real server on this machine.
 """
@@ -105,8 +105,8 @@ OTHERS = [
 PAGE = """# What each reward can be gamed by
 
 `align rewards attack` of every reward of the catalogue and of TRL, made by
-`python -m scripts.labs.attack.lab --table rewards/ATTACK.md`. {about}
-See [the README](README.md#attacking-a-reward) for what the words mean. A reward about form pays it
+`python -m scripts.labs.attack.lab --table docs/evidence/attacks.md`. {about}
+[Attacks](../explanation/attacks.md) says what the words mean. A reward about form pays it
 around any answer: let it count where a reward of answers pays (`reward_gates`). The phrases that
 `phrases` pays stand in a file that no hack reads.
 
