@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from align.experimental.lfu.trainer import LfUTrainer
     from align.methods.acre.config import ACREConfig
     from align.methods.acre.text_trainer import TextACRETrainer
+    from align.methods.acre.tool_trainer import ToolACRETrainer
     from align.methods.acre.trainer import ACRETrainer
     from align.methods.crome.config import CromeConfig
     from align.methods.crome.trainer import CromeTrainer
@@ -52,6 +53,7 @@ __all__ = [
     "RRPOConfig",
     "RRPOTrainer",
     "TextACRETrainer",
+    "ToolACRETrainer",
     "audit",
     "check",
     "compare",
@@ -82,6 +84,7 @@ _HOMES = {
     "RRPOConfig": "align.methods.rrpo.config",
     "RRPOTrainer": "align.methods.rrpo.trainer",
     "TextACRETrainer": "align.methods.acre.text_trainer",
+    "ToolACRETrainer": "align.methods.acre.tool_trainer",
     "audit": "align.services.audit",
     "check": "align.services.check",
     "compare": "align.services.compare",

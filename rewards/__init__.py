@@ -35,15 +35,18 @@ from rewards.scoring.phrases import Phrases
 from rewards.scoring.reasoning_gym import ReasoningGym, reasoning_gym
 from rewards.scoring.reference_consistency import ReferenceConsistency, reference_consistency
 from rewards.scoring.repetition import Repetition, repetition
+from rewards.scoring.result_families import RESULT_FAMILIES, WITHHELD
 from rewards.scoring.text_accuracy import TextAccuracy, text_accuracy
 
 __all__ = [
     "FAMILIES",
     "LETTERS",
     "OUTCOMES",
+    "RESULT_FAMILIES",
     "REWARDS",
     "SEEN_FAMILIES",
     "UNSEEN_FAMILIES",
+    "WITHHELD",
     "Accuracy",
     "AnswerConsistency",
     "CodeAccuracy",

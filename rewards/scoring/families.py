@@ -7,8 +7,11 @@ from typing import Any, NamedTuple
 from rewards.running.loading import find_dotted, find_in_file
 from rewards.running.protocol import reward_name
 from rewards.scoring.perturbations import FAMILIES, Version
+from rewards.scoring.result_families import RESULT_FAMILIES
 
 ON_PROMPTS = ("whitespace", "distractor")  # the families of `rewards.FAMILIES` that need no options
+ON_RESULTS = tuple(RESULT_FAMILIES)  # of tools
+_BUILT_IN = FAMILIES | RESULT_FAMILIES
 _MOST_SHOWN = 60  # characters of what a family returned
 _GIVEN = (
     "A family is given a `Version`: `question`, `options`, `answer`, and what else the row has as version['column']."
@@ -43,8 +46,13 @@ def check_specs(specs: object, key: str, known: Sequence[str] = ON_PROMPTS) -> N
         if spec in known or (isinstance(spec, str) and ("." in spec or ":" in spec)):
             continue
         remedy = f"Use {' or '.join(known)}, or your own as ./mine.py:function."
-        if spec in FAMILIES:
-            raise ValueError(f"{key} names {spec!r}, which changes the options of a question or needs some. {remedy}")
+        changes = (
+            "the result of a tool, and there are no tools" if spec in RESULT_FAMILIES
+            else "a prompt, and with tools their results are changed" if spec in ON_PROMPTS
+            else "the options of a question or needs some"
+        )  # fmt: skip
+        if spec in _BUILT_IN:
+            raise ValueError(f"{key} names {spec!r}, which changes {changes}. {remedy}")
         raise ValueError(
             f"{key} must name some of {', '.join(known)}, or functions as ./mine.py:function; "
             f"got {spec!r:.{_MOST_SHOWN}}."
@@ -147,8 +155,8 @@ def changed_text(prompt: Any, text: str) -> Any:
 
 
 def _find(spec: str, base_dir: Path | str | None) -> Family:
-    if spec in FAMILIES:
-        return Family(spec, spec, FAMILIES[spec])
+    if spec in _BUILT_IN:
+        return Family(spec, spec, _BUILT_IN[spec])
     if ":" in spec or spec.endswith(".py"):
         absolute, make = find_in_file(spec, base_dir, noun="Family")
         name = absolute.rpartition(":")[2]

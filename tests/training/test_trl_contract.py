@@ -141,6 +141,8 @@ ATTRIBUTES = {
         "temperature",
         "_multi_environment",
         "_batch_environments",
+        "_env_tools",
+        "max_tool_calling_iterations",
     ),
     RLOOTrainer: (
         "_pending_metrics",
@@ -247,6 +249,17 @@ def test_every_call_of_a_tool_goes_through_the_dict_of_its_row_and_what_it_raise
         "content = result if isinstance(result, list) else str(result)",
     ):
         assert text in source, f"TRL {trl.__version__} calls tools otherwise; read the rollouts with tools again."
+
+
+def test_tokens_of_results_stand_behind_those_of_the_turn_and_the_loop_may_be_entered_again():
+    """What second answers behind a result need: where that begins in the tokens, and turns that can go on from it."""
+    source, told = source_of(GRPOTrainer._tool_call_loop), f"TRL {trl.__version__} goes on behind results otherwise."
+    assert "suffix_ids = self._get_tool_suffix_ids(tool_messages)" in source, told
+    assert "tool_mask[idx_with_tool] += [0] * tool_length + [1] * post_tool_length" in source, told
+    assert "iteration_num < self.max_tool_calling_iterations" in source, told
+    assert "return tool_mask, completions, completion_ids, logprobs" in source, told
+    assert "if logprobs is not None:" in source, told
+    assert "return prompt_ids, completion_ids, tool_mask, completions" in source_of(GRPOTrainer._generate), told
 
 
 def test_environments_are_reset_before_completions_are_generated_and_their_methods_are_looked_up_on_the_class():

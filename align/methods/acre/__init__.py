@@ -1,4 +1,4 @@
-"""ACRE: options are shuffled or a prompt is changed, and the model answers again from its trace (arXiv 2510.10104)."""
+"""ACRE: options, a prompt or a tool's result are changed, and the model answers again (arXiv 2510.10104)."""
 
 from align.methods.method import BASE_CHAIN, Method
 
@@ -7,6 +7,7 @@ ACRE = Method(
     config_chain=(
         ("align", "methods/acre/config.py", "ACREConfig"),
         ("align", "methods/rollouts/config.py", "SkipConfig"),
+        ("align", "methods/rollouts/config.py", "ToolConfig"),
         ("trl", "trainer/grpo_config.py", "GRPOConfig"),
         *BASE_CHAIN,
     ),
@@ -19,7 +20,7 @@ ACRE = Method(
     footprint="align.methods.rollouts.prompt_data:footprint",
     build="align.methods.acre.build:build",
     card="align.methods.acre.build:card",
-    report="align.methods.rollouts.report:REPORT",
+    report="align.methods.rollouts.tool_report:REPORT",
     rehearse="align.methods.acre.rehearsal:rehearse",
     has_rewards=True,
     check_rewards="align.methods.acre.data:check_second_pass",

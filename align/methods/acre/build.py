@@ -4,8 +4,11 @@ from typing import Any, cast
 from align.data.training_data import TrainingData
 from align.methods.acre.second_pass import SecondPassTrainer
 from align.methods.acre.text_trainer import TextACRETrainer
+from align.methods.acre.tool_trainer import ToolACRETrainer
 from align.methods.acre.trainer import ACRETrainer
 from align.methods.rollouts.prompt_data import rows_together
+from align.methods.rollouts.tool_checks import uses_tools
+from align.methods.rollouts.tool_rollouts import quiet_about_environments, tools_of
 from align.recipe.dataset import MultipleChoiceDatasetConfig
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import short_name
@@ -20,7 +23,7 @@ def build(
     letters: type[ACRETrainer] | None = None,
     texts: type[TextACRETrainer] | None = None,
 ) -> SecondPassTrainer:
-    """Builds ACRE on letters, or on texts where the recipe names families."""
+    """Builds ACRE on letters, on texts where the recipe names families, or behind results where it names tools."""
     given = rewarded_arguments(recipe, data, rewards)
     if not recipe.settings.families:
         questions = cast(MultipleChoiceDatasetConfig, recipe.dataset)
@@ -30,16 +33,19 @@ def build(
     answer_reward: Any = [*given["reward_funcs"], *given["reward_rules"].audits][
         names.index(recipe.settings.answer_reward)
     ]
-    return (texts or TextACRETrainer)(
-        **given, **rows_together(recipe), families=data.extra, answer_reward=answer_reward
-    )
+    own = {"families": data.extra, "answer_reward": answer_reward}
+    if not uses_tools(recipe):
+        return (texts or TextACRETrainer)(**given, **rows_together(recipe), **own)
+    with quiet_about_environments():
+        return ToolACRETrainer(**given, **rows_together(recipe), **own, **tools_of(recipe))
 
 
 def card(recipe: Recipe, rows: Rows) -> Card:
     """Says what ACRE was trained towards, and with which prompt or which families."""
     if recipe.settings.families:
         names = ", ".join(f"`{short_name(spec) or spec}`" for spec in recipe.settings.families)
-        facts, unknown = {"prompts changed by": names}, "how answers hold under other changes of a prompt"
+        many, one = ("results of tools", "a result") if uses_tools(recipe) else ("prompts", "a prompt")
+        facts, unknown = {f"{many} changed by": names}, f"how answers hold under other changes of {one}"
     else:
         template = cast(MultipleChoiceDatasetConfig, recipe.dataset).prompt_template
         facts, unknown = {"prompt": f"`{json.dumps(template, ensure_ascii=False)}`"}, "answers outside multiple choice"

@@ -6,15 +6,16 @@ from dataclasses import dataclass, field
 from trl import GRPOConfig
 
 from align.methods.acre.rules import RULES
-from align.methods.rollouts.config import SkipConfig
+from align.methods.rollouts.config import SkipConfig, ToolConfig
 from align.recipe.rules import check_choice, check_numbers
 from align.recipe.saved_arguments import SavedWithoutSecrets
+from align.tools.named import specs_of
 from align.training.as_in_trl import take_new_names
 
 
 @dataclass
-class ACREConfig(SavedWithoutSecrets, SkipConfig, GRPOConfig):
-    """Settings of `ACRETrainer` and `TextACRETrainer`; everything else is TRL's `GRPOConfig`.
+class ACREConfig(SavedWithoutSecrets, SkipConfig, ToolConfig, GRPOConfig):
+    """Settings of `ACRETrainer`, `TextACRETrainer` and `ToolACRETrainer`; everything else is TRL's `GRPOConfig`.
 
     Paper (arXiv 2510.10104) to field: trace t and first answer a come from the rollout; the shuffle and the second
     answer are set here; the coefficients alpha_1..3 of Formula 3 belong to the reward `answer_consistency`
@@ -65,7 +66,8 @@ class ACREConfig(SavedWithoutSecrets, SkipConfig, GRPOConfig):
             "help": "What a recipe changes a prompt by where answers are texts: `whitespace`, `distractor`, or your "
             "own as `path/to/file.py:function`, which takes a `Version` and a random.Random and returns the changed "
             "text, a `Version`, the changed prompt and its right answer, or None. With it the rows are prompts; "
-            "without it, questions with options."
+            "without it, questions with options. With `tools` they change a result: `other_value`, `error`, "
+            "`paraphrase`, `irrelevant`, or your own."
         },
     )
     answer_reward: str | None = field(
@@ -89,12 +91,26 @@ class ACREConfig(SavedWithoutSecrets, SkipConfig, GRPOConfig):
             "it they are sampled."
         },
     )
+    second_turns: int = field(
+        default=0,
+        metadata={
+            "help": "How often a second answer behind a changed result may call tools again, sampled as the rollouts; "
+            "with 0 it is one message of `second_answer_tokens`. With `tools`."
+        },
+    )
+    without_result: str = field(
+        default="first_only",
+        metadata={
+            "help": "What a right answer is paid that no result of a tool stands before: `first_only`, as nothing "
+            "carries it, or `grpo`, as where no family can change a result. With `tools`."
+        },
+    )
     think_tag: str = field(default="think", metadata={"help": "Tag around the reasoning trace."})
     answer_tag: str = field(default="answer", metadata={"help": "Tag around the answer."})
 
     def __post_init__(self) -> None:
         """Checks the settings that TRL would only trip over later."""
-        for name in ("second_pass", "second_pass_rows", "permutation_scope"):
+        for name in ("second_pass", "second_pass_rows", "permutation_scope", "without_result"):
             check_choice("acre", name, getattr(self, name))
         check_numbers(self, RULES.ranges)
         for name in ("num_shuffles", "second_pass_batch_size", "second_answer_tokens"):
@@ -109,3 +125,4 @@ class ACREConfig(SavedWithoutSecrets, SkipConfig, GRPOConfig):
             )
         take_new_names(self)
         super().__post_init__()
+        specs_of(self)

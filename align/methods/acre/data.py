@@ -1,5 +1,6 @@
 """Questions with options, and prompts whose answers are texts: read, and tried on rewards and families."""
 
+import random
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, cast
@@ -17,7 +18,8 @@ from align.data.questions.templates import PromptTemplate
 from align.data.stored_items import MadeRows
 from align.data.training_data import Rows, TrainingData, load_training_data
 from align.errors import DataError
-from align.methods.rollouts import prompt_data
+from align.methods.rollouts import prompt_data, tool_checks
+from align.methods.rollouts.tool_checks import uses_tools
 from align.models.model_files import ModelFiles
 from align.models.vllm_server import ask_server, server_url
 from align.recipe.dataset import MultipleChoiceDatasetConfig
@@ -26,12 +28,14 @@ from align.recipe.reward_settings import Reward, short_name
 from rewards.reading.options import LETTERS
 from rewards.running.contract.samples import GOLD_COLUMNS, gold_text
 from rewards.running.contract.signature import read_parameters
-from rewards.scoring.families import change_prompt, find_families
+from rewards.scoring.families import ON_PROMPTS, ON_RESULTS, Family, change_prompt, find_families
+from rewards.scoring.tool_results import change_result
 
 
 def load_prompts(recipe: Recipe) -> TrainingData[PromptRow]:
     """Reads the prompts of a recipe; `extra` is its families. ValueError if there is no such family."""
-    families = find_families(recipe.settings.families, base_dir=recipe.path.parent)
+    known = ON_RESULTS if uses_tools(recipe) else ON_PROMPTS
+    families = find_families(recipe.settings.families, known=known, base_dir=recipe.path.parent)
     try:
         data = prompt_data.load(recipe)
     except DataError as error:
@@ -44,8 +48,8 @@ def load_prompts(recipe: Recipe) -> TrainingData[PromptRow]:
 
 
 def check_prompts(recipe: Recipe, data: TrainingData[PromptRow], rewards: Sequence[Reward]) -> list[Finding]:
-    """Checks prompts as for GRPO, and then what the second answers need."""
-    findings = prompt_data.check(recipe, data, rewards)
+    """Checks prompts, and tools, as for GRPO, and then what the second answers need."""
+    findings = (tool_checks if uses_tools(recipe) else prompt_data).check(recipe, data, rewards)
     if any(row.get("images") for row in (*data.rows, *data.eval_rows)):
         text = "Second answers that are texts read text only, and rows have images. Use questions with options."
         findings.append(Finding("error", "families", text))
@@ -57,15 +61,34 @@ def check_prompts(recipe: Recipe, data: TrainingData[PromptRow], rewards: Sequen
 
 
 def check_families(recipe: Recipe, data: TrainingData[PromptRow]) -> list[Finding]:
-    """Tries the families on rows from all over the data."""
+    """Tries the families on rows from all over the data; those of results on one that is the right answer itself."""
     gold = recipe.settings.gold_column
-    return try_families(
+    on_results = uses_tools(recipe)
+    change = partial(change_trial_result if on_results else change_prompt, gold_column=gold)
+    if on_results:
+        change = partial(change, others=[known for row in spread(data.rows) if isinstance(known := row[gold], str)])
+    found = try_families(
         data.extra,
         data.rows,
-        partial(change_prompt, gold_column=gold),
+        change,
         "they are rewarded as by GRPO",
         lambda row, version: version.gold != row.get(gold),
     )
+    if not on_results:
+        return found
+    told = " Tried were results that are the right answer and nothing else: what your tools return may differ."
+    return [
+        each._replace(level="warning", text=each.text + told) if each.numbers.get("changed") == 0 else each
+        for each in found
+    ]
+
+
+def change_trial_result(families: Sequence[Family], row: Mapping[str, Any], rng: random.Random, **given: Any) -> Any:
+    """Changes a result that is the right answer of a row."""
+    known = row[given["gold_column"]]
+    text = str(next(iter(known), "")) if isinstance(known, list | tuple) else str(known)
+    talk = [{"role": "assistant"}, {"role": "tool", "name": "trial", "content": text}, {"role": "assistant"}]
+    return change_result(families, row, talk, rng, **given)
 
 
 def check_answer_reward(recipe: Recipe, rewards: Sequence[Reward]) -> list[Finding]:

@@ -5,17 +5,37 @@ from numbers import Integral
 from typing import Any
 
 from align.errors import DataError
+from align.methods.acre import ACRE
 from align.methods.rollouts.config import SKIPPING
 from align.recipe.dataset import DatasetConfig, MultipleChoiceDatasetConfig, PromptDatasetConfig
-from align.recipe.rules import COUNT, NOT_NEGATIVE, Rules
-from rewards.scoring.families import check_specs
+from align.recipe.rules import COUNT, NOT_NEGATIVE, POSITIVE, Rules
+from align.tools.named import specs_of
+from rewards.scoring.families import ON_PROMPTS, ON_RESULTS, check_specs
 
 OF_TEXTS = {"answer_reward": None, "gold_column": "answer", "second_answer_tokens": 16}
+NO_SECOND_TURNS = (
+    "`second_turns` goes on from the middle of a transcript, and the environment of a finished one has gone on: its "
+    "state there cannot be had again. Remove it: one message of `second_answer_tokens` needs no environment."
+)
+OF_TOOLS = {"second_turns": 0, "without_result": "first_only"}
 OF_LETTERS = {"exclude_identity": "a version that changes nothing never counts", "scrub_letters": "texts have none"}
 
 
 def check_answers(settings: Any) -> None:
-    """Refuses settings for text answers where answers are letters, and the other way round."""
+    """Refuses settings for text answers where answers are letters, and the other way round; and for tools without."""
+    tools, environments = specs_of(settings)
+    if (tools or environments) and not settings.families:
+        raise ValueError(
+            "`tools` and `environment_factory` need `families`, which say how a result is changed, such as "
+            "`families: [other_value, paraphrase]`: questions with options are answered without tools."
+        )
+    if not (tools or environments):
+        check_no_tools(settings, "a recipe without `tools`")
+    if environments and settings.second_turns:
+        raise ValueError(NO_SECOND_TURNS)
+    if (tools or environments) and (experimental := ACRE.turned_on_by(settings)):
+        (key, *_) = experimental[0].part("turned_on")(settings)
+        raise ValueError(f"`{key}` and `tools` do not go together in `method: acre`. Remove one, or use `grpo`.")
     if not settings.families:
         for name, default in OF_TEXTS.items():
             if getattr(settings, name) != default:
@@ -27,7 +47,7 @@ def check_answers(settings: Any) -> None:
     for name, why in OF_LETTERS.items():
         if getattr(settings, name):
             raise ValueError(f"`{name}` is about letters of options, and with `families` answers are texts: {why}.")
-    check_specs(settings.families, "`families`")
+    check_specs(settings.families, "`families`", ON_RESULTS if tools or environments else ON_PROMPTS)
     if settings.answer_reward is None:
         raise ValueError(
             "`families` needs `answer_reward`: the reward among `reward_funcs` or `audit_funcs` that says whether a "
@@ -35,8 +55,19 @@ def check_answers(settings: Any) -> None:
         )
 
 
+def check_no_tools(settings: Any, what: str) -> None:
+    """Refuses settings that only second answers behind results of tools have."""
+    for name, default in OF_TOOLS.items():
+        if (value := getattr(settings, name)) != default:
+            raise ValueError(
+                f"`{name}` is about answers behind the result of a tool, and {what} has none; got {value!r}. Name "
+                "`tools`, or remove the key."
+            )
+
+
 def check_only_letters(settings: Any) -> None:
     """Refuses settings that `ACRETrainer` does not read; in a recipe `families` choose the trainer."""
+    check_no_tools(settings, "`ACRETrainer`")
     unread: dict[str, Any] = OF_TEXTS | {"families": []}
     for name, default in unread.items():
         if (value := getattr(settings, name)) != default:
@@ -58,7 +89,7 @@ def check_answer(row: Mapping[str, Any]) -> None:
 
 
 def check_only_texts(settings: Any) -> None:
-    """Refuses settings that `TextACRETrainer` does not read."""
+    """Refuses settings that `TextACRETrainer` does not read, nor `ToolACRETrainer`."""
     for name, why in OF_LETTERS.items():
         if getattr(settings, name):
             raise ValueError(
@@ -77,6 +108,7 @@ RULES = Rules(
         "second_pass": ("auto", "forward", "vllm", "off"),
         "second_pass_rows": ("needed", "all"),
         "permutation_scope": ("group", "row"),
+        "without_result": ("first_only", "grpo"),
     }
     | SKIPPING,
     ranges={
@@ -84,6 +116,9 @@ RULES = Rules(
         "second_pass_batch_size": COUNT,
         "second_answer_tokens": COUNT,
         "second_answer_temperature": NOT_NEGATIVE,
+        "second_turns": NOT_NEGATIVE,
+        "tool_timeout": POSITIVE,
+        "tool_memory_gb": POSITIVE,
     },
     together=check_answers,
 )

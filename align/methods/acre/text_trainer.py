@@ -11,7 +11,7 @@ from align.console import say
 from align.data.conversations import as_written
 from align.errors import DataError
 from align.methods.acre.outcomes import SecondText, TextRow, text_metrics, text_table
-from align.methods.acre.rules import check_only_texts
+from align.methods.acre.rules import check_no_tools, check_only_texts
 from align.methods.acre.second_pass import SecondPassTrainer, Twice
 from align.methods.rollouts.asked_rows import RowsTogether
 from align.models.second_pass.answer_place import TextPlace, text_place
@@ -23,7 +23,15 @@ from align.training.guarded_rewards import RewardRules
 from align.training.reward_records import generators_kept
 from rewards.running.guard import GuardedReward
 from rewards.running.protocol import result_of
-from rewards.scoring.families import ChangedPrompt, Family, FamilyError, as_family, change_prompt, find_families
+from rewards.scoring.families import (
+    ON_PROMPTS,
+    ChangedPrompt,
+    Family,
+    FamilyError,
+    as_family,
+    change_prompt,
+    find_families,
+)
 from rewards.scoring.perturbations import Version
 
 
@@ -45,6 +53,8 @@ class TextACRETrainer(RowsTogether, SecondPassTrainer):
         **kwargs: As in `GRPOTrainer`.
     """
 
+    _known: tuple[str, ...] = ON_PROMPTS
+
     def __init__(
         self,
         *args: Any,
@@ -53,18 +63,22 @@ class TextACRETrainer(RowsTogether, SecondPassTrainer):
         reward_rules: RewardRules | None = None,
         **kwargs: Any,
     ) -> None:
-        self.families = _find(families)
+        self.families = _find(families, self._known)
         if not callable(answer_reward):
             raise TypeError(
                 f"`answer_reward` must be a reward function, such as `rewards.TextAccuracy()`; got {answer_reward!r}."
             )
         super().__init__(*args, reward_rules=reward_rules, **kwargs)
-        check_only_texts(self.args)
+        self._check_settings()
         self.answer_reward = answer_reward
         self._failed_families: set[str] = set()
         row = self._first_row()
         self._check_columns("train", list(row))
         self._check_evaluated(self.eval_dataset)
+
+    def _check_settings(self) -> None:
+        check_only_texts(self.args)
+        check_no_tools(self.args, "`TextACRETrainer`")
 
     def _check_columns(self, name: str, columns: Sequence[str]) -> None:
         gold = self.args.gold_column
@@ -140,14 +154,17 @@ class TextACRETrainer(RowsTogether, SecondPassTrainer):
             rows[i] = rows[i]._replace(second=(*rows[i].second, second))
         return rows
 
-    def _versions(self, given: Mapping[str, Any], seed: str) -> list[ChangedPrompt]:
+    def _change(self, given: Mapping[str, Any], rng: random.Random) -> Any:
+        return change_prompt(self.families, given, rng, self.args.gold_column)
+
+    def _versions(self, given: Mapping[str, Any], seed: str) -> list[Any]:
         """Draws the versions of a row; a family that fails on it changes nothing, and is named once."""
         found = []
         given = {**given, "prompt": as_written(given["prompt"])}
         for number in range(self.args.num_shuffles):
             rng = random.Random(f"{seed}/{number}")
             try:
-                version = change_prompt(self.families, given, rng, self.args.gold_column)
+                version = self._change(given, rng)
             except FamilyError as error:
                 version = None
                 self._pending_metrics["acre/version_failed"].append(1.0)
@@ -209,15 +226,15 @@ class TextACRETrainer(RowsTogether, SecondPassTrainer):
         )
 
 
-def _find(families: Any) -> list[Family]:
+def _find(families: Any, known: Sequence[str]) -> list[Family]:
     """Finds families that are named as in a recipe, and takes functions as they are."""
     if isinstance(families, str) or not families:
-        return find_families(families)  # says what can be named
+        return find_families(families, known=known)  # says what can be named
     found: list[Family] = []
     for family in families:
         if not isinstance(family, str | Family) and not callable(family):
             raise TypeError(f"`families` must hold names, such as `whitespace`, or functions; got {family!r}.")
-        found += find_families([family]) if isinstance(family, str) else [as_family(family)]
+        found += find_families([family], known=known) if isinstance(family, str) else [as_family(family)]
     return found
 
 

@@ -1,9 +1,6 @@
 """GRPO as TRL has it, with guarded rewards and tools."""
 
 import inspect
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from trl import GRPOConfig, GRPOTrainer
@@ -12,12 +9,10 @@ from align.data.prompt_rows import PromptRow
 from align.data.training_data import TrainingData
 from align.methods.rollouts.asked_rows import EarlierPasses, RowsTogether, VideoRows, generate_with_images
 from align.methods.rollouts.prompt_data import rows_together
-from align.methods.rollouts.tool_rollouts import ToolRollouts
+from align.methods.rollouts.tool_rollouts import ToolRollouts, quiet_about_environments, tools_of
 from align.methods.rollouts.zero_advantage import SkipZeroAdvantage
 from align.models.vllm_engine import vllm_rollouts
 from align.recipe.recipe import Recipe
-from align.tools.guarded import Limits, guard_environment, guard_tools
-from align.tools.named import named_by
 from align.training.as_in_trl import with_args
 from align.training.guarded_rewards import GuardedRewards, RewardRules, Rewards, rewarded_arguments
 from align.training.model_card import Card, Rows
@@ -81,20 +76,4 @@ def build(
     """Builds TRL's GRPO with guarded rewards."""
     given = rewarded_arguments(recipe, data, rewards)
     with quiet_about_environments():
-        return (trainer or GuardedGRPOTrainer)(**given, **rows_together(recipe), **_tools(recipe))
-
-
-def _tools(recipe: Recipe) -> dict[str, Any]:
-    """Guards the recipe's tools and environments, in the words of TRL."""
-    tools, environments = named_by(recipe)
-    limits = Limits(recipe.settings.tool_timeout, recipe.settings.tool_memory_gb)
-    classes = {name: guard_environment(spec, limits) for name, spec in environments.items()}
-    return {"tools": guard_tools(tools, limits) or None, "environment_factory": classes.get(None, classes or None)}
-
-
-@contextmanager
-def quiet_about_environments() -> Iterator[None]:
-    """Hides the warning that environments are an experiment of TRL's: the page of recipes says so."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="You are using 'environment_factory'")
-        yield
+        return (trainer or GuardedGRPOTrainer)(**given, **rows_together(recipe), **tools_of(recipe))

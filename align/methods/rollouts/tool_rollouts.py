@@ -1,5 +1,8 @@
 """Completions in which the policy calls tools: each call guarded, noted, counted, and in the table."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -7,6 +10,7 @@ from accelerate.utils import gather_object
 from transformers import PreTrainedModel
 
 from align.errors import RewardError
+from align.recipe.recipe import Recipe
 from align.tools.calls import (
     COLUMN,
     RowCounts,
@@ -18,7 +22,8 @@ from align.tools.calls import (
     lost_by,
     with_arguments_as_text,
 )
-from align.tools.guarded import GuardedEnvironment
+from align.tools.guarded import GuardedEnvironment, Limits, guard_environment, guard_tools
+from align.tools.named import named_by
 from align.training.as_in_trl import old_names_hidden
 from align.training.guarded_rewards import RewardRules
 from align.training.reward_records import invalid_share
@@ -131,3 +136,19 @@ class ToolRollouts(Parent):
             self._logs["completion"].clear()
             self._logs["completion"].extend(written)
         super().log(logs, start_time)
+
+
+def tools_of(recipe: Recipe) -> dict[str, Any]:
+    """Guards the recipe's tools and environments, in the words of TRL."""
+    tools, environments = named_by(recipe)
+    limits = Limits(recipe.settings.tool_timeout, recipe.settings.tool_memory_gb)
+    classes = {name: guard_environment(spec, limits) for name, spec in environments.items()}
+    return {"tools": guard_tools(tools, limits) or None, "environment_factory": classes.get(None, classes or None)}
+
+
+@contextmanager
+def quiet_about_environments() -> Iterator[None]:
+    """Hides the warning that environments are an experiment of TRL's: the page of recipes says so."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="You are using 'environment_factory'")
+        yield

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from written_run import VERSIONS
 
-from align.methods.grpo.report import find_tool_problems
+from align.methods.rollouts.tool_report import find_tool_problems
 from align.report import build_report
 from align.report.run.folder import Series
 

@@ -1,10 +1,9 @@
-"""What runs of GRPO put on their page: that of all methods that sample, and the calls of tools."""
+"""What runs with tools put on their page: that of all methods that sample, and the calls of tools."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from align.methods import METHODS
 from align.methods.rollouts.report import REPORT as OF_ROLLOUTS
 from align.recipe.fields import own_fields
 from align.report.charts.drawing import NUM_COLOURS, Chart
@@ -13,6 +12,7 @@ from align.report.run.completions import calls_of
 from align.report.run.finding import Finding, early, percent, recent
 from align.report.run.folder import RunFolder
 
+_TOOL_FIELDS = (("align", "methods/rollouts/config.py", "ToolConfig"),)
 FACTS = {
     "tools": "Tools",
     "environment_factory": "Environment",
@@ -43,6 +43,17 @@ def _panels(metrics: Metrics) -> list[Panel]:
             },
             share=True,
         ),
+        Panel(
+            "Answers behind a changed result",
+            "Of one result in a transcript another is made: whether the answer follows, stays, or stands nowhere.",
+            {
+                "acre/tool_reliance": "follows another value",
+                "acre/tool_invariance": "stays under what does not matter",
+                "acre/tool_withheld": "says or asks anew what an error withholds",
+                "acre/invented": "has a value from nowhere",
+            },
+            share=True,
+        ),
         Panel("Time of a call, seconds", "95 % take less.", {f"tools/{name}/seconds_p95": name for name in names}),
     ]
 
@@ -53,7 +64,7 @@ def _findings(run: RunFolder) -> Sequence[Finding]:
 
 def _unused(recipe: Mapping[str, Any]) -> Sequence[str]:
     has_tools = recipe.get("tools") or recipe.get("environment_factory")
-    return () if has_tools else tuple({*FACTS, *own_fields(METHODS["grpo"].config_chain, "ToolConfig")})
+    return () if has_tools else tuple({*FACTS, *own_fields(_TOOL_FIELDS)})
 
 
 REPORT = OF_ROLLOUTS._replace(facts={**OF_ROLLOUTS.facts, **FACTS}, charts=_charts, findings=_findings, unused=_unused)

@@ -128,7 +128,16 @@ def length(completions, **kwargs):
 
 
 def trainer_of(
-    folder: Path, scripts, *, rows=(), rewards=(length,), kind=Scripted, rules=None, tools=None, **settings
+    folder: Path,
+    scripts,
+    *,
+    rows=(),
+    rewards=(length,),
+    kind=Scripted,
+    rules=None,
+    tools=None,
+    config=GRPOConfig,
+    **settings,
 ):
     """Builds a trainer with one row for each script, two completions each."""
     extra = list(rows) or [{}] * len(scripts)
@@ -146,7 +155,7 @@ def trainer_of(
         tiny_model(max_position_embeddings=1024),
         reward_funcs=list(rewards),
         reward_rules=rules,
-        args=GRPOConfig(**common | settings),
+        args=config(**common | settings),
         train_dataset=Dataset.from_list(data),
         processing_class=calling_tokenizer(),
         **tools or {},
