@@ -6,7 +6,7 @@ of its folder where none is written.
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,32 @@ KINDS = {
         "What was measured: every lab, table and run, with machine, versions, seeds and interval.",
     ),
 }
-FIRST = ("acre", "acre-for-turns", "rrpo", "crome", "deconfound", "grpo", "sft")  # methods stand before the rest
+METHODS = ("acre", "acre-for-turns", "rrpo", "crome", "deconfound", "grpo", "sft", "consistency", "merging")
+GROUPS: dict[str, dict[str, tuple[str, ...]]] = {  # of a folder with many pages; a page that none names comes last
+    "explanation": {
+        "Methods": METHODS,
+        "Rewards": (
+            "rewards", "reward-checks", "attacks", "rehearsals", "guards-and-alarms", "judges", "programs",
+        ),
+        "Runs": (
+            "recipes", "data", "made-data", "images-and-video", "tools", "runs-that-go-on", "processes", "vllm",
+            "saved-work",
+        ),
+        "Evaluations and audits": (
+            "evaluation", "evaluation-suites", "reward-model-shortcuts", "intervals", "compared-logs", "audits",
+        ),
+        "The code": ("code", "tests"),
+    },
+    "evidence": {
+        "Overview": ("numbers", "real-model", "papers"),
+        "Methods": (*METHODS, "images"),
+        "Rewards, data and evaluations": ("attacks", "alarms", "rehearsals", "audits", "evaluation"),
+        "Cost and machines": ("growth", "gpu", "vllm"),
+    },
+}  # fmt: skip
+
+
+HEAD = "| page | what it says |\n|---|---|"
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -59,8 +84,10 @@ def on_files(files: Files, config: Any) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Leads links to a notebook to its page; the notebook itself can be saved from there."""
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Leads links to a notebook to its page, from which it can be saved; the first page has nothing beside it."""
+    if page.file.src_uri == "index.md":
+        page.meta["hide"] = ["navigation", "toc"]
     return re.sub(r"\]\(([^):]+)\.ipynb\b", r"](\1.md", markdown)
 
 
@@ -80,31 +107,48 @@ def notebook_page(file: File) -> dict[str, str | bytes]:
 
 
 def section(folder: str, pages: Mapping[str, File]) -> list[Any]:
-    """Lists a folder for the navigation: its index, its pages in order, and then the folders in it."""
+    """Lists a folder for the navigation: its index, its pages in groups, and then the folders in it."""
     index = f"{folder}/index.md"
     found: list[Any] = [index] if index in pages else []
-    found += [uri for uri in in_order(folder, pages) if uri != index]
-    below = sorted({uri[len(folder) + 1 :].partition("/")[0] for uri in pages if uri.count("/") > folder.count("/") + 1
-                    and uri.startswith(f"{folder}/")})  # fmt: skip
-    return found + [{title_of_folder(f"{folder}/{name}"): section(f"{folder}/{name}", pages)} for name in below]
+    for group, inside in in_groups(folder, pages).items():
+        found += [{group: inside}] if group else inside
+    return found + [{title_of_folder(each): section(each, pages)} for each in below(folder, pages)]
+
+
+def below(folder: str, pages: Mapping[str, File]) -> list[str]:
+    """Lists the folders in a folder that have pages."""
+    depth = folder.count("/") + 2
+    inside = (uri.split("/") for uri in pages if uri.startswith(f"{folder}/"))
+    return sorted({"/".join(parts[:depth]) for parts in inside if len(parts) > depth})
+
+
+def in_groups(folder: str, pages: Mapping[str, File]) -> dict[str, list[str]]:
+    """Puts the pages of a folder into its groups; those that no group names stand under ""."""
+    here = in_order(folder, pages)
+    named = {stem: group for group, stems in GROUPS.get(folder, {}).items() for stem in stems}
+    found: dict[str, list[str]] = {group: [] for group in (*GROUPS.get(folder, {}), "")}
+    for uri in here:
+        found[named.get(Path(uri).stem, "")].append(uri)
+    return {group: inside for group, inside in found.items() if inside}
+
+
+def in_order(folder: str, pages: Mapping[str, File]) -> list[str]:
+    """Sorts the pages of a folder but its index: as groups name them, else by title; tutorials by name."""
+    stems = [stem for group in GROUPS.get(folder, {}).values() for stem in group]
+    here = [uri for uri in pages if uri.rpartition("/")[0] == folder and Path(uri).stem != "index"]
+
+    def rank(uri: str) -> tuple[int, str]:
+        stem = Path(uri).stem
+        if stem in stems:
+            return stems.index(stem), ""
+        return len(stems), stem if folder == "tutorials" else title_of(pages[uri]).lower()
+
+    return sorted(here, key=rank)
 
 
 def title_of_folder(folder: str) -> str:
     """Returns what a folder is called."""
     return KINDS[folder][0] if folder in KINDS else Path(folder).name.capitalize()
-
-
-def in_order(folder: str, pages: Mapping[str, File]) -> list[str]:
-    """Sorts the pages of a folder: the methods, and then the rest by title; tutorials by name, which numbers them."""
-    here = [uri for uri in pages if uri.rpartition("/")[0] == folder]
-
-    def rank(uri: str) -> tuple[int, str]:
-        stem = Path(uri).stem
-        if stem in FIRST and folder != "reference/commands":
-            return FIRST.index(stem), ""
-        return len(FIRST), stem if folder == "tutorials" else title_of(pages[uri]).lower()
-
-    return sorted(here, key=rank)
 
 
 def title_of(file: File) -> str:
@@ -123,14 +167,16 @@ def first_words(text: str) -> str:
 
 def index_of(folder: str, pages: Mapping[str, File]) -> str:
     """Writes the page that lists a folder."""
-    title, about = title_of_folder(folder), KINDS.get(folder, ("", ""))[1]
-    below = sorted({"/".join(uri.split("/")[: folder.count("/") + 2]) for uri in pages if uri.startswith(f"{folder}/")
-                    and uri.count("/") > folder.count("/") + 1})  # fmt: skip
+    parts = [f"# {title_of_folder(folder)}", KINDS.get(folder, ("", ""))[1]]
+    for group, inside in in_groups(folder, pages).items():
+        rows = [
+            f"| [{title_of(pages[uri])}]({Path(uri).name}) | {first_words(pages[uri].content_string)} |"
+            for uri in inside
+        ]
+        parts += [f"## {group}"] if group else []
+        parts.append("\n".join([HEAD, *rows]))
     folders = [
-        f"| [{title_of_folder(each)}]({Path(each).name}/index.md) | {KINDS.get(each, ('', ''))[1]} |" for each in below
+        f"| [{title_of_folder(each)}]({Path(each).name}/index.md) | {KINDS.get(each, ('', ''))[1]} |"
+        for each in below(folder, pages)
     ]
-    rows: Sequence[str] = [
-        f"| [{title_of(pages[uri])}]({Path(uri).name}) | {first_words(pages[uri].content_string)} |"
-        for uri in in_order(folder, pages)
-    ]
-    return "\n".join([f"# {title}", "", about, "", "| page | what it says |", "|---|---|", *rows, *folders, ""])
+    return "\n\n".join([*parts, *(["\n".join([HEAD, *folders])] if folders else [])]) + "\n"

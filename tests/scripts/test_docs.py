@@ -17,6 +17,9 @@ from align.methods import METHODS
 from align.recipe.keys import keys_of
 
 
+OF_EITHER = {"acre-for-turns", "consistency", "merging", "grpo", "sft"}  # of methods; a folder may have no page of one
+
+
 @pytest.fixture(scope="module")
 def reference():
     return load_script("docs.reference").reference_pages()
@@ -53,6 +56,42 @@ def test_every_public_name_has_a_place_and_a_docstring(package, reference):
     assert sorted(entries) == sorted(package.__all__)
     bare = [name for name, text in entries.items() if not re.sub(r"```.*?```", "", text, flags=re.DOTALL).strip()]
     assert bare == []
+
+
+def test_every_page_of_a_group_is_there():
+    hook = pytest.importorskip("mkdocs", reason="needs the extra `docs`") and load_script("docs.hook")
+    missing = [
+        f"{folder}/{stem}.md"
+        for folder, groups in hook.GROUPS.items()
+        for group in groups.values()
+        for stem in group
+        if not (ROOT / "docs" / folder / f"{stem}.md").exists() and stem not in OF_EITHER
+    ]
+    assert missing == []
+
+
+NAMED = re.compile(r"\b((?:align|docs|recipes|rewards|scripts|tests)/[\w/.-]+\.md)(?:#([\w-]+))?")
+
+
+def anchors(page: str) -> set[str]:
+    """Lists the anchors that headings of a page get."""
+    heads = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
+    return {re.sub(r"[^\w\s-]", "", head).strip().lower().replace(" ", "-") for head in heads}
+
+
+def test_pages_that_code_recipes_and_messages_name_are_there():
+    found, wrong = 0, []
+    for place in ("align", "ds_configs", "recipes", "rewards", "scripts", ".github"):
+        for path in (
+            each for each in (ROOT / place).rglob("*") if each.suffix in (".py", ".sh", ".yaml", ".yml", ".j2")
+        ):
+            for name, anchor in NAMED.findall(path.read_text(encoding="utf-8")):
+                found += 1
+                page = ROOT / name
+                if not page.exists() or (anchor and anchor not in anchors(page.read_text(encoding="utf-8"))):
+                    wrong.append(f"{path.relative_to(ROOT)}: {name}{'#' if anchor else ''}{anchor}")
+    assert found
+    assert wrong == []
 
 
 class Page(HTMLParser):
