@@ -1,4 +1,5 @@
 import json
+import re
 
 import pandas as pd
 import pytest
@@ -6,7 +7,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 from some_recipes import QUESTIONS
-from started import metrics_of, train_and_kill
+from started import ROOT, metrics_of, train_and_kill
 
 from align.errors import RunFolderError
 from align.methods import METHODS
@@ -63,6 +64,9 @@ def test_a_run_leaves_everything_one_needs_to_trust_it(answering_recipe, tmp_pat
         "recipe.yaml", "versions.json", "metrics.jsonl", "completions", "checkpoint-2", "checkpoint-4", "README.md",
         "report.html", "model.safetensors", "tokenizer.json",
     }  # fmt: skip
+    page = (ROOT / "docs" / "reference" / "files-of-a-run.md").read_text(encoding="utf-8")
+    left = {re.sub(r"\d+$", "N", file.name) for file in folder.iterdir()}
+    assert sorted(left - set(re.findall(r"`([\w.-]+)(?:/[^`]*)?`", page))) == [], "the page of the files has them all"
     text = (folder / "recipe.yaml").read_text()
     recipe = yaml.safe_load(text)
     assert "\n# generation_batch_size: 8\n" in text, "what nobody wrote is there, too, and read by nobody"

@@ -16,7 +16,6 @@ from align.evaluation.suites import SUITES
 from align.methods import METHODS
 from align.recipe.keys import keys_of
 
-
 OF_EITHER = {"acre-for-turns", "consistency", "merging", "grpo", "sft"}  # of methods; a folder may have no page of one
 
 
