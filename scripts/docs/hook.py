@@ -17,7 +17,7 @@ import nbformat  # noqa: E402
 from mkdocs.structure.files import File, Files  # noqa: E402
 from nbconvert import MarkdownExporter  # noqa: E402
 
-from scripts.docs.reference import reference_pages  # noqa: E402
+from scripts.docs.reference import cell, reference_pages  # noqa: E402
 
 KINDS = {
     "tutorials": ("Tutorials", "Learn it by doing: each is a notebook that runs on a CPU in minutes."),
@@ -102,6 +102,7 @@ def notebook_page(file: File) -> dict[str, str | bytes]:
     )
     text = re.sub(r"^(# .+)$", rf'\1\n\n<a href="{stem}.ipynb" download>Save it as a notebook</a>', text, count=1,
                   flags=re.MULTILINE)  # fmt: skip
+    text = re.sub(r"\x1b\[[\d;]*m", "", text)  # colours of a terminal
     pictures = {f"{folder}/{name}": content for name, content in resources.get("outputs", {}).items()}
     return {file.src_uri.removesuffix(".ipynb") + ".md": text, **pictures}
 
@@ -162,7 +163,7 @@ def first_words(text: str) -> str:
     body = re.split(r"^# .+\n", text, maxsplit=1, flags=re.MULTILINE)[-1]
     paragraph = next((part for part in body.split("\n\n") if re.match(r"\s*[A-Z`*\[]", part)), "")
     sentence = re.split(r"(?<=[.:])\s+(?=[A-Z`*])", " ".join(paragraph.split()), maxsplit=1)[0]
-    return re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", sentence).replace("|", "\\|").rstrip(":")
+    return re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", sentence).rstrip(":")
 
 
 def index_of(folder: str, pages: Mapping[str, File]) -> str:
@@ -170,7 +171,7 @@ def index_of(folder: str, pages: Mapping[str, File]) -> str:
     parts = [f"# {title_of_folder(folder)}", KINDS.get(folder, ("", ""))[1]]
     for group, inside in in_groups(folder, pages).items():
         rows = [
-            f"| [{title_of(pages[uri])}]({Path(uri).name}) | {first_words(pages[uri].content_string)} |"
+            f"| [{cell(title_of(pages[uri]))}](<{Path(uri).name}>) | {cell(first_words(pages[uri].content_string))} |"
             for uri in inside
         ]
         parts += [f"## {group}"] if group else []

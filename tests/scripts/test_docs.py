@@ -1,7 +1,9 @@
 """The site: pages made from the code name all that there is; it is built without a warning, and works offline."""
 
+import json
 import re
 from html.parser import HTMLParser
+from types import SimpleNamespace
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -67,6 +69,25 @@ def test_every_page_of_a_group_is_there():
         if not (ROOT / "docs" / folder / f"{stem}.md").exists() and stem not in OF_EITHER
     ]
     assert missing == []
+
+
+def test_a_notebook_becomes_a_page_with_its_outputs():
+    hook = pytest.importorskip("mkdocs", reason="needs the extra `docs`") and load_script("docs.hook")
+    printed = {"output_type": "stream", "name": "stdout", "text": "\x1b[31mred\x1b[0m\n"}
+    drawn = {"output_type": "display_data", "data": {"image/png": "aGVsbG8="}, "metadata": {}}
+    cells = [
+        {"cell_type": "markdown", "id": "a", "metadata": {}, "source": "# First run\n\nIt trains."},
+        {"cell_type": "code", "id": "b", "metadata": {}, "execution_count": 1, "source": "1 + 1",
+         "outputs": [printed, drawn]},
+    ]  # fmt: skip
+    text = json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+    made = hook.notebook_page(SimpleNamespace(src_uri="tutorials/1-first.ipynb", content_string=text))
+    page = made.pop("tutorials/1-first.md")
+    assert page.startswith('# First run\n\n<a href="1-first.ipynb" download>')
+    assert "    red\n" in page
+    ((place, content),) = made.items()
+    assert content == b"hello"
+    assert f"]({place.removeprefix('tutorials/')})" in page
 
 
 NAMED = re.compile(r"\b((?:align|docs|recipes|rewards|scripts|tests)/[\w/.-]+\.md)(?:#([\w-]+))?")
