@@ -23,6 +23,7 @@ from align.evaluation.statistics.metrics import Estimate, Values, mean_of_known,
 from align.evaluation.suites.prompts import PROMPTS, PromptOptions
 from align.evaluation.suites.prompts.evaluation import PromptEvaluation
 from align.evaluation.suites.prompts.suite import read_scale
+from align.evaluation.with_tools import NamedTools
 from align.models.answer_cache import AnswerCache
 from align.models.checkpoint import Checkpoint
 from align.models.policies.asking import Completion
@@ -55,7 +56,7 @@ def accepts(values: Values, threshold: float) -> Values:
     return accepted
 
 
-def sort_out(completions: Sequence[Sequence[Completion]], accepted: Values, longest: int) -> list[list[str]]:
+def sort_out(completions: Sequence[Sequence[Any]], accepted: Values, longest: int) -> list[list[str]]:
     """Says what becomes of each of `(N, S)` samples, one of `FATES`.
 
     An accepted one is still left out if it is as long as responses may be (`longest`, in tokens), so that its end is
@@ -127,6 +128,16 @@ class SampleFilter(PromptEvaluation):
         super().__init__(PROMPTS, Words(options, given))
         self.threshold, self.pass_rate, self.folder = threshold, pass_rate, folder
 
+    def load(self) -> None:
+        """Finds rewards and tools, and reads the prompts."""
+        super().load()
+        self.named = NamedTools.of_recipe(self.recipe)
+        if self.named and self.pass_rate is None:
+            raise UserError(
+                f"{self.recipe_path} names tools, and samples with calls are no rows to train on. Keep prompts by "
+                "`--pass_rate LOW:HIGH`, or give a `--recipe` without tools."
+            )
+
     def check_models(self, checkpoints: Mapping[str, Checkpoint], helpers: Mapping[str, Checkpoint]) -> None:
         """Refuses images, which nothing that is kept would hold."""
         if with_images := next((row.id for row in self.prompts if row.images), None):
@@ -193,7 +204,7 @@ class SampleFilter(PromptEvaluation):
 
 
 def _sample_rows(
-    prompts: Sequence[PromptRow], completions: Sequence[Sequence[Completion]], values: Values, kept: Values
+    prompts: Sequence[PromptRow], completions: Sequence[Sequence[Any]], values: Values, kept: Values
 ) -> list[dict[str, Any]]:
     return [
         {

@@ -104,7 +104,7 @@ def lost_by(environment: Any) -> str:
     return environment._lost if isinstance(environment, GuardedEnvironment) else ""
 
 
-def as_column(rows: Iterable[RowTools]) -> list[str]:
+def as_column(rows: Iterable[Any]) -> list[str]:
     """Writes the calls of each row as JSON: the columns of a table cannot hold arguments of all kinds."""
     return [json.dumps([call._asdict() for call in row.calls], default=str, ensure_ascii=False) for row in rows]
 

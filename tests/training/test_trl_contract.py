@@ -391,7 +391,8 @@ def test_deepspeed_marks_the_weights_of_a_sharded_model():
 
 def test_the_loop_of_calls_reads_nothing_of_a_trainer_that_transcripts_do_not_have():
     """`align.models.transcripts.tokens` runs TRL's loop with a small object in the trainer's place."""
-    from align.models.transcripts.tokens import _trl_loop
+    from align.models.policies.asking import Decoding
+    from align.models.transcripts.tokens import TokenTranscripts
 
     names = ("_tokenize_prompts", "_tool_call_loop", "_get_tool_suffix_ids")
     read = {name for each in names for name in re.findall(r"self\.(\w+)", source_of(getattr(GRPOTrainer, each)))}
@@ -402,7 +403,8 @@ def test_the_loop_of_calls_reads_nothing_of_a_trainer_that_transcripts_do_not_ha
         "vllm_generation",
         "async_loop",
     }
-    policy = SimpleNamespace(tokenizer=None, window=8)
-    loop = _trl_loop()(policy, [], None, 1, 1, None, {})
+    engine = object.__new__(TokenTranscripts)
+    engine.policy, engine._template, engine._kwargs = SimpleNamespace(tokenizer=None, window=8), None, {}
+    loop = engine._loop([], [], Decoding(), 1)
     assert {name for name in read if not hasattr(loop, name)} <= of_images_and_engines
     assert "super()._prepare_inputs" in source_of(GRPOTrainer._tool_call_loop), "where tools return images, only"

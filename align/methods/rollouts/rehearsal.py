@@ -3,7 +3,7 @@
 import json
 import shlex
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from align.console import say
+from align.data.conversations import conversation_text
 from align.data.media.images import VIDEO
 from align.data.prompt_rows import PromptRow, prompts_to_rows
 from align.data.questions.templates import PromptTemplate
@@ -19,22 +20,25 @@ from align.errors import UserError
 from align.evaluation import asking
 from align.evaluation.asked_models import Engine, check_images, open_policy
 from align.evaluation.engine import show_stages
-from align.evaluation.statistics.metrics import Values, wilson
+from align.evaluation.statistics.metrics import Estimate, Values, share, wilson
 from align.evaluation.suites.prompts import measured_rewards as measured
 from align.evaluation.suites.prompts.suite import stated_answer
+from align.evaluation.with_tools import NamedTools, answer_prompts
 from align.models.answer_cache import AnswerCache
 from align.models.at_hand import require_model
 from align.models.checkpoint import find_checkpoint, load_processor
 from align.models.policies.answer_keys import digest
-from align.models.policies.asking import NO_CUTS, Completion, CutDecoding, Decoding
+from align.models.policies.asking import NO_CUTS, CutDecoding, Decoding
 from align.models.policies.endpoint_policy import EndpointPolicy
 from align.models.rewards import response_format
+from align.models.transcripts.transcript import Transcript
 from align.models.videos import one_place, reads_videos, video_of
 from align.recipe.dataset import MediaSettings, PromptDatasetConfig
 from align.recipe.reward_settings import short_name
 from align.rehearsal.plan import FEWEST, MOST, Plan
 from align.rehearsal.record import CACHE_FOLDER, Rehearsed, Table
-from align.rehearsal.rollouts import OF_TASK, Rollouts, look_at
+from align.rehearsal.rollouts import MANY_CUT, OF_TASK, Rollouts, look_at
+from align.tools.calls import call_metrics
 from align.training.build import processing_class
 from align.training.guarded_rewards import guard
 from align.training.reward_records import Repeat, pair_scores, repeat_metrics, rows_to_repeat, score_again
@@ -47,21 +51,21 @@ from rewards.running.protocol import HIGHER, reads_whole_batch
 _REPEATED = 32  # completions that are scored again
 _NOISY, _FLAKY = 0.2, 0.05  # shares: of a reward's variance within groups, and of its values
 _SHOWN, _LONGEST = 6, 600  # prompts of which samples are shown, and characters of each
-_NEUTRAL = {"generation_kwargs": None, "tools": None}
+_NEUTRAL = {"generation_kwargs": None}
 
 
 class Sampled(NamedTuple):
     """What a model wrote to some rows of the data."""
 
     rows: list[PromptRow]  # `row` is their place in the data
-    completions: list[list[Completion]]
+    completions: list[list[Any]]  # `Completion`, or `Transcript` where there are tools
     decoding: Decoding
     engine: Engine
     seconds: float  # that sampling took, without what was sampled before
     num_cached: int
 
     @property
-    def flat(self) -> list[Completion]:
+    def flat(self) -> list[Any]:
         """All completions, those of a prompt in a row."""
         return [each for group in self.completions for each in group]
 
@@ -82,12 +86,7 @@ def rehearse(plan: Plan) -> Rehearsed:
 def sample(plan: Plan) -> Sampled:
     """Samples prompts of the data with the recipe's own settings; what was sampled before is not sampled again."""
     recipe, settings, options = plan.recipe, plan.recipe.settings, plan.options
-    if not recipe.reward_funcs:
-        raise UserError(
-            "A rehearsal calls the rewards of `reward_funcs`, and this recipe has none beside its environment, which "
-            "is not rehearsed yet. Name a reward, or start with a few steps: `align train ... --max_steps 2`."
-        )
-    rows = _draw(plan)
+    rows, tools = _draw(plan), NamedTools.of_recipe(recipe)
     size = options.num_samples or min(MOST, max(FEWEST, int(settings.num_generations)))
     how = float(settings.temperature), float(settings.top_p), size, int(settings.max_completion_length), settings.seed
     cuts = {name: getattr(settings, name) or 0 for name in NO_CUTS}  # `min_p` may be None
@@ -102,10 +101,15 @@ def sample(plan: Plan) -> Sampled:
     ]
     with closing(AnswerCache(plan.out / CACHE_FOLDER)) as cache, show_stages() as stages:
         stages.start(recipe.model.model_name_or_path)
-        kept = (asking.KeptAnswers if plan.sampler else _BatchByBatch)(cache, stages.advance)
+        kept = (asking.KeptAnswers if plan.sampler or tools else _BatchByBatch)(cache, stages.advance)
         with _opened(plan, engine, decoding, images=any(each.images for each in prompts)) as (policy, _):
             started = time.perf_counter()
-            completions = asking.complete_prompts(policy, prompts, decoding, kept)
+            if tools:
+                with closing(tools.toolbox()) as toolbox:
+                    answers = tools.answers(toolbox, policy, plan.sampler)
+                    completions: list[list[Any]] = list(answer_prompts(answers, rows, decoding, kept))
+            else:
+                completions = list(asking.complete_prompts(policy, prompts, decoding, kept))
             seconds = time.perf_counter() - started
     return Sampled(rows, completions, decoding, engine, seconds, kept.num_cached)
 
@@ -191,13 +195,19 @@ def judge(
         repeats = _repeat(plan, called, rewarded, rows, completions)
     finally:
         called.close()
+    for name in dict.fromkeys(name for each in sampled.flat for name in getattr(each, "rewards", ())):
+        own = np.array([each.rewards.get(name) for each in sampled.flat], dtype=float)  # of an environment
+        rewarded[name] = measured.Rewarded(own.reshape(len(sampled.rows), -1), [])
+        named.insert(len(trained), measured.NamedReward(name, name, "", "", HIGHER))
+        trained.append(named[len(trained)].reward)
     names = [each.name for each in named[: len(trained)]]
+    weights = [*(settings.reward_weights or ()), *[1.0] * len(names)][: len(names)]
     values = np.stack([rewarded[name].values.reshape(len(sampled.rows), -1) for name in names], axis=2)
     task = _task(plan, names)
     stated, golds = _stated(plan, sampled)
     lengths = np.array([len(each.ids or ()) for each in sampled.flat], dtype=float).reshape(values.shape[:2])
     rollouts = Rollouts(
-        names, task, values, np.array(settings.reward_weights or [1.0] * len(names)), rules.composition,
+        names, task, values, np.array(weights), rules.composition,
         _right(plan, named[task], values[..., task], stated, golds) if right is None else right,
         [each.text for each in sampled.flat], stated, lengths, sampled.decoding.max_new_tokens,
         scale={True: "group", False: "none"}.get(settings.scale_rewards, settings.scale_rewards),
@@ -207,6 +217,8 @@ def judge(
     )  # fmt: skip
     found = look_at(rollouts)
     _say_limits(plan, sampled, found)
+    if isinstance(sampled.flat[0], Transcript):
+        _say_tools(found, sampled.completions)
     for each in named:
         _say_calls(found, each, rewarded[each.name], repeats.get(each.name), values.shape[1])
     _say_time(plan, found, sampled, rewarded)
@@ -247,7 +259,7 @@ def _right(
 ) -> Values:
     """Tells which completions are right: by a reward of 0 and 1, else by the answer; nan where neither says so."""
     least, paid = plan.options.right_from, (np.nan_to_num(values) > 0).astype(float)
-    is_model = isinstance(task.reward, str)
+    is_model = isinstance(task.reward, str) and task.reward != ""
     if least is not None:
         return (values >= least).astype(float)
     if not is_model and np.isin(values[~np.isnan(values)], (0.0, 1.0)).all():
@@ -277,7 +289,8 @@ def _filter_line(plan: Plan, sampled: Sampled, task: measured.NamedReward) -> st
     """Writes the command that keeps prompts which the model sometimes solves; nothing where it cannot read them."""
     recipe, data, least = plan.recipe, plan.recipe.dataset, plan.options.right_from
     is_told = least is not None or OF_TASK.search(task.name.lower())
-    if not isinstance(data, PromptDatasetConfig) or data.mix is not None or plan.sampler is not None or not is_told:
+    cannot = data.mix is not None if isinstance(data, PromptDatasetConfig) else True
+    if cannot or plan.sampler is not None or not is_told or not task.reward:  # an environment's
         return ""
     spec, low, name = task.spec, 1 / sampled.decoding.num_samples, short_name(task.spec)
     if spec.partition(":")[0].endswith(".py") and (recipe.path.parent / spec.partition(":")[0]).is_file():
@@ -350,7 +363,50 @@ def _shown(sampled: Sampled, rollouts: Rollouts) -> Any:
             yield {
                 "id": sampled.rows[place].id,
                 "prompt": (prompt if isinstance(prompt, str) else str(prompt[-1]["content"]))[-_LONGEST:],
-                "completion": sampled.completions[place][which].text[:_LONGEST],
+                "completion": _words(sampled.completions[place][which])[:_LONGEST],
                 "rewards": dict(zip(rollouts.names, rollouts.counted[place, which].tolist(), strict=True)),
                 "cut_off": bool(rollouts.cut[place, which]),
             }
+
+
+def _words(completion: Any) -> str:
+    return conversation_text(completion.completion) if isinstance(completion, Transcript) else str(completion.text)
+
+
+def _say_tools(found: Rehearsed, completions: Sequence[Sequence[Transcript]]) -> None:
+    """Says how tools are used: calls, those that fail, results that do not fit, and rows that are lost."""
+
+    def measure(name: str, words: str, tell: Callable[[Transcript], Any]) -> Estimate:
+        estimate = share(np.array([np.mean([bool(tell(each)) for each in group]) for group in completions]))
+        found.measure(name, f"completions that {words}", estimate)
+        return estimate
+
+    called = measure("called", "call a tool", lambda each: each.calls)
+    failed = measure("failed_calls", "have a call that fails", lambda each: any(x.failure for x in each.calls))
+    unanswered = measure("unanswered", "end with a call whose result does not fit", lambda each: each.unanswered)
+    lost = measure("lost", "lose their tool or environment, and their reward", lambda each: each.lost)
+    flat = [each for group in completions for each in group]
+    counted = call_metrics([each.counts for each in flat])
+    rows = [
+        (name, *(f"{counted[f'tools/{name}/{what}']:.3g}" for what in ("calls", "failure_share", "seconds_p95")))
+        for name in dict.fromkeys(key.split("/")[1] for key in counted if key.endswith("/calls"))
+    ]
+    note = f"A completion has {counted['tools/turns']:.3g} turns."
+    found.tables.append(Table("Tools", note, ("tool", "calls a completion", "fail", "95 % take less, seconds"), rows))
+    if called.high < 0.05:
+        text = "Hardly a completion calls a tool, so that nothing is learnt about calls. Say in the prompt when to "
+        found.find("warning", "tools", f"{text}call, or teach it first with `method: sft`.", called=called.value)
+    if failed.low > 0.3:
+        reason = next(x.result for each in flat for x in each.calls if x.failure)
+        text = f"{failed.value:.0%} of the completions have a call that fails, the first with {reason[:200]!r}."
+        found.find("warning", "tools", f"{text} Mend the tool, or say in its docstring what it takes.")
+    if unanswered.low > MANY_CUT:
+        text = f"{unanswered.value:.0%} of the completions end with a call whose result does not fit. Raise "
+        text += "`max_completion_length` or `max_tool_calling_iterations`, or have the tool say less."
+        found.find("warning", "tools", text, unanswered=unanswered.value)
+    if lost.value:
+        reason = next(each.lost for each in flat if each.lost)
+        text = (
+            f"{lost.value:.0%} of the completions lose their reward with their tool ({reason[:200]}). Mend the tool, "
+        )
+        found.find("warning", "tools", f"{text}or raise `tool_timeout`.", lost=lost.value)

@@ -16,7 +16,8 @@ from align.models.policies.answer_keys import digest
 from align.models.policies.asking import Decoding
 from align.models.policies.endpoint_policy import ANY_TOKEN, no_answer
 from align.models.samplers.asking import map_concurrently
-from align.models.samplers.sampler import Answer, Answering, Failure, Request, Sampler
+from align.models.samplers.endpoint import EndpointSampler
+from align.models.samplers.sampler import Answer, Answering, Failure, Request
 from align.models.transcripts.toolbox import AT_ONCE, OpenRow, Toolbox, finish
 from align.models.transcripts.transcript import Asked, Transcript
 from align.tools.calls import process_of, with_arguments_as_text
@@ -39,11 +40,13 @@ class EndpointTranscripts:
     behind it is dropped.
     """
 
-    def __init__(self, sampler: Sampler, toolbox: Toolbox, *, concurrency: int, max_calls: int | None = None) -> None:
-        self._sampler, self.toolbox, self._concurrency = sampler, toolbox, concurrency
+    def __init__(
+        self, sampler: EndpointSampler, toolbox: Toolbox, *, max_calls: int | None = None, named: Any = None
+    ) -> None:
+        self._sampler, self.toolbox, self._concurrency = sampler, toolbox, sampler.concurrency
         self.max_calls = sys.maxsize if max_calls is None else max_calls
-        self.fingerprint = digest(["endpoint", dict(sampler.identity), "tools", max_calls])
-        self.chunk_size = min(2 * concurrency, AT_ONCE) if toolbox.environments else 2 * concurrency
+        self.fingerprint = digest(["endpoint", dict(sampler.identity), "tools", max_calls, named])
+        self.chunk_size = min(2 * sampler.concurrency, AT_ONCE) if toolbox.environments else 2 * sampler.concurrency
         self._locks: dict[Any, asyncio.Lock] = {}
 
     def answer(self, rows: Sequence[Asked], decoding: Decoding) -> list[Transcript]:

@@ -69,14 +69,9 @@ class TokenTranscripts:
         """Answers each row once."""
         opened = self.toolbox.open(rows)
         loop = self._loop(rows, opened, decoding, self.max_calls)
-        prompts = [deepcopy(row.prompt) for row in opened]  # to which the loop adds
         with rendering(self.policy.tokenizer):
-            prompt_ids, _, _ = loop._tokenize_prompts(prompts)
-        written = self._write(loop, rows, prompts, prompt_ids, decoding)
-        return [
-            self._finish(row, ids, prompt_ids=list(ids), kept=None, written=each)
-            for row, ids, each in zip(opened, prompt_ids, written, strict=True)
-        ]
+            prompt_ids, _, _ = loop._tokenize_prompts([row.prompt for row in opened])
+        return self._write(loop, rows, opened, [([], list(ids), [], []) for ids in prompt_ids], decoding)
 
     def continue_from(
         self,
@@ -91,47 +86,45 @@ class TokenTranscripts:
         kept = [each.up_to(*result) for each, result in zip(transcripts, results, strict=True)]
         opened = self.toolbox.reopen(rows, kept)
         loop = self._loop(rows, opened, decoding, self.max_calls if turns is None else turns - 1)
-        begun = []
+        begun: list[Any] = []
         for each in kept:
             last = next(i for i in reversed(range(len(each.completion))) if each.completion[i]["role"] != "tool")
             suffix = loop._get_tool_suffix_ids(each.completion[last + 1 :])
-            begun.append((each.prompt_ids + each.ids + suffix, len(suffix)))
-        prompts = [deepcopy([*row.prompt, *each.completion]) for row, each in zip(opened, kept, strict=True)]
-        written = self._write(loop, rows, prompts, [ids for ids, _ in begun], decoding)
-        found = []
-        for row, each, (ids, suffix), new in zip(opened, kept, begun, written, strict=True):
-            before = (each.completion, ids[len(each.prompt_ids) :], each.mask + [0] * suffix)
-            found.append(self._finish(row, ids, prompt_ids=each.prompt_ids, kept=before, written=new))
-        return found
+            begun.append((each.completion, each.prompt_ids, each.ids + suffix, each.mask + [0] * len(suffix)))
+        return self._write(loop, rows, opened, begun, decoding)
 
     def _loop(self, rows: Sequence[Asked], opened: Sequence[OpenRow], decoding: Decoding, max_calls: int) -> Any:
         def write(ids: list[list[int]]) -> list[list[int]]:
             names = [f"{rows[each.row].seed}/{len(each)}" for each in ids if isinstance(each, _RowIds)]
             return self.policy.go_on(ids, decoding, names)
 
-        return _trl_loop()(
-            self.policy, opened, write, decoding.max_new_tokens, max_calls, self._template, self._kwargs
-        )
+        loop, policy = _trl_loop()(), self.policy
+        loop.processing_class = loop._tokenizer = policy.tokenizer
+        loop.chat_template, loop.chat_template_kwargs = self._template, self._kwargs
+        loop.max_completion_length, loop.max_tool_calling_iterations = decoding.max_new_tokens, max_calls
+        loop.model = SimpleNamespace(config=SimpleNamespace(max_position_embeddings=policy.window))
+        loop._batch_environments, loop._env_tools = list(range(len(rows))), [list(row.told) for row in opened]
+        loop._sync_tool_dicts, loop._async_tool_dicts = [row.tools for row in opened], [{} for _ in opened]
+        loop.write = write
+        return loop
 
     def _write(
-        self, loop: Any, rows: Sequence[Asked], prompts: list[Any], prompt_ids: list[list[int]], decoding: Decoding
-    ) -> list[tuple[list[Any], list[int], list[int]]]:
-        """Returns messages, tokens and mask of what follows."""
-        asked: list[Any] = [_RowIds(place, ids) for place, ids in enumerate(prompt_ids)]
+        self, loop: Any, rows: Sequence[Asked], opened: Sequence[OpenRow], begun: Sequence[Any], decoding: Decoding
+    ) -> list[Transcript]:
+        """Writes what follows; of each row are begun: messages, tokens of the prompt, tokens behind it, their mask."""
+        prompts = [deepcopy([*row.prompt, *messages]) for row, (messages, *_) in zip(opened, begun, strict=True)]
+        asked: list[Any] = [_RowIds(place, [*before, *ids]) for place, (_, before, ids, _) in enumerate(begun)]
         with self.policy.drawing(batch_seed(rows, decoding)):
             first, _ = loop._generate_single_turn(asked, None, {}, 1)
             completions = loop.read(asked, first)
-            masks, completions, ids, *_ = loop._tool_call_loop(prompts, asked, first, completions, None, None, {})
-        return list(zip(completions, ids, masks, strict=True))
-
-    def _finish(self, row: OpenRow, asked: list[int], *, prompt_ids: list[int], kept: Any, written: Any) -> Transcript:
-        messages, ids, mask = written
-        cut_off = not ids or ids[-1] not in (*self.policy.ends, self.policy.tokenizer.pad_token_id)
-        if kept is not None:
-            messages, ids, mask = ([*before, *new] for before, new in zip(kept, written, strict=True))
-        return finish(
-            row, completion=list(messages), prompt_ids=prompt_ids, ids=list(ids), mask=list(mask), cut_off=cut_off
-        )
+            masks, completions, written, *_ = loop._tool_call_loop(prompts, asked, first, completions, None, None, {})
+        ends, found = (*self.policy.ends, self.policy.tokenizer.pad_token_id), []
+        for row, (messages, prompt_ids, ids, mask), *new in zip(
+            opened, begun, completions, written, masks, strict=True
+        ):
+            both = {"completion": [*messages, *new[0]], "ids": [*ids, *new[1]], "mask": [*mask, *new[2]]}
+            found.append(finish(row, prompt_ids=prompt_ids, cut_off=not new[1] or new[1][-1] not in ends, **both))
+        return found
 
 
 def batch_seed(rows: Sequence[Asked], decoding: Decoding) -> int:
@@ -198,25 +191,10 @@ def _trl_loop() -> type:
         use_vllm = _is_vlm = False
         tools: Sequence[Any] = ()
 
-        def __init__(
-            self,
-            policy: GoesOn,
-            rows: Sequence[OpenRow],
-            write: Callable[[list[list[int]]], list[list[int]]],
-            longest: int,
-            max_calls: int,
-            chat_template: str | None,
-            chat_template_kwargs: Mapping[str, Any],
-        ) -> None:
-            self.processing_class = self._tokenizer = policy.tokenizer
-            self.chat_template, self.chat_template_kwargs = chat_template, chat_template_kwargs
-            self.max_completion_length, self.max_tool_calling_iterations = longest, max_calls
-            self.model = SimpleNamespace(config=SimpleNamespace(max_position_embeddings=policy.window))
-            self._batch_environments = list(range(len(rows)))
-            self._env_tools = [row.told for row in rows]
-            self._sync_tool_dicts: list[Any] = [row.tools for row in rows]
-            self._async_tool_dicts: list[Any] = [{} for _ in rows]
-            self._write = write
+        processing_class: Any
+        _tokenizer: Any
+        _env_tools: list[list[Any]]
+        write: Callable[[list[list[int]]], list[list[int]]]
 
         _tokenize_prompts = GRPOTrainer._tokenize_prompts
         _tool_call_loop = GRPOTrainer._tool_call_loop
@@ -230,13 +208,11 @@ def _trl_loop() -> type:
         ) -> tuple[list[list[int]], None]:
             if has_tool_images:
                 raise UserError("A tool returned an image, and this policy reads text only. Have it return a text.")
-            return self._write(prompt_ids), None
+            return self.write(prompt_ids), None
 
         def read(self, prompt_ids: Sequence[list[int]], written: Sequence[list[int]]) -> list[list[Any]]:
             """Reads the messages of first turns."""
             rows = zip(prompt_ids, written, self._env_tools, strict=True)
-            return [
-                [parse_response(self._tokenizer, ids, prefix=before, tools=list(told))] for before, ids, told in rows
-            ]
+            return [[parse_response(self._tokenizer, ids, prefix=before, tools=told)] for before, ids, told in rows]
 
     return Loop

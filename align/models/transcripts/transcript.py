@@ -1,5 +1,6 @@
 """What is asked with tools, and what came of it."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
@@ -7,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from align.data.conversations import Message, message_text
 from align.models.policies.asking import Decoding
-from align.tools.calls import RowCounts, ToolCall, count_row
+from align.tools.calls import COLUMN, RowCounts, ToolCall, as_column, count_row, ended
 
 
 class Asked(NamedTuple):
@@ -56,10 +57,15 @@ class Transcript:
         """Turns and calls, as training counts them."""
         return count_row(self, self.completion)
 
-    @property
-    def results(self) -> list[int]:
-        """The places of the results in `completion`."""
-        return [place for place, message in enumerate(self.completion) if message["role"] == "tool"]
+    def as_row(self) -> dict[str, Any]:
+        """Returns cells for a table: the messages and calls as JSON, and what was counted."""
+        return {
+            "transcript": json.dumps([*self.prompt, *ended(self.completion)], ensure_ascii=False, default=str),
+            COLUMN: as_column([self])[0],
+            "turns": self.counts.turns,
+            "tokens_by_turn": json.dumps(self.tokens_by_turn),
+            "lost": self.lost or None,
+        }
 
     def to_json(self) -> dict[str, Any]:
         """Returns what JSON can keep."""
@@ -71,15 +77,11 @@ class Transcript:
         return cls(**{**content, "calls": [ToolCall(**call) for call in content["calls"]]})
 
     def up_to(self, result: int, content: str) -> "Transcript":
-        """Returns what was said up to the turn of a result, which reads otherwise, and all results of that turn.
-
-        Args:
-            result: Its number among the results, from 0.
-            content: What the tool says now.
-        """
-        if not 0 <= result < len(self.results):
-            raise ValueError(f"`result` must lie between 0 and {len(self.results) - 1}, got {result}.")
-        place = self.results[result]
+        """Returns what was said up to a result, counted from 0, which now reads `content`, and others of its turn."""
+        results = [place for place, message in enumerate(self.completion) if message["role"] == "tool"]
+        if not 0 <= result < len(results):
+            raise ValueError(f"`result` must lie between 0 and {len(results) - 1}, got {result}.")
+        place = results[result]
         end = next((i for i in range(place, len(self.completion)) if self.completion[i]["role"] != "tool"), None)
         kept = [dict(message) for message in self.completion[:end]]
         kept[place]["content"] = content

@@ -10,9 +10,11 @@ from align.report.charts.axis import format_number
 from align.report.evaluation.items import Row, Shown, cut, note_items, pick, read_items
 from align.report.evaluation.measured import Numbers, verdicts
 from align.report.evaluation.view import Item, Own, Side
+from align.report.run.completions import conversation
 from rewards.running.protocol import HIGHER, NEITHER
 
 _MOST_EACH, _MOST_VALUES = 10, 8
+_OF_USE = ("success", "turns", "calls", "failed_calls", "tokens", "call_seconds", "lost")  # of tools
 
 
 def of_prompts(path: Path, record: Record, numbers: Numbers) -> Own:
@@ -26,12 +28,12 @@ def of_prompts(path: Path, record: Record, numbers: Numbers) -> Own:
         shares=record.shares,
         verdict=verdicts(
             numbers,
-            {f"reward/{suite}": suite for suite in about.suites},
+            {f"reward/{each.name}": each.name for each in about.rewards},
             record.shares,
             lambda metric, baseline: _counts(record, metric, model, baseline),
         ),
         facts={"Rewards": "; ".join(map(_reward, about.rewards))},
-        by_suite=bool(about.data.groups),
+        by_suite=bool(about.data.groups) or len(about.suites) > len(about.rewards),
         items=picked,
         items_note=note_items(
             picked,
@@ -47,7 +49,7 @@ def of_prompts(path: Path, record: Record, numbers: Numbers) -> Own:
 def _whole(record: Record, suite: str) -> list[str]:
     """Lists the metrics of a reward over all prompts."""
     measured = dict.fromkeys(metric for cells in record.suites.get(suite, {}).values() for metric in cells)
-    return [metric for metric in measured if metric.endswith(f"/{suite}")]
+    return [name for name in measured if name.endswith(f"/{suite}") or name in (f"{suite}/{each}" for each in _OF_USE)]
 
 
 def _counts(record: Record, metric: str, model: str, baseline: str) -> str:
@@ -122,6 +124,7 @@ def _side(model: str, rows: Sequence[Row], rewards: Sequence[MeasuredReward], be
         completion=cut(rows[0].get("completion")),
         is_split=len(set(answers)) > 1,
         verdict=shown,
+        turns=conversation(rows[0].get("transcript")),
     )
 
 

@@ -49,6 +49,7 @@ class Side(NamedTuple):
     completion: str  # all it wrote
     is_split: bool  # whether its answers disagree with each other
     verdict: str = ""  # where right and wrong do not say it
+    turns: Sequence[tuple[str, str]] = ()  # who said what, where it is a conversation; in place of `completion`
 
 
 class Item(NamedTuple):

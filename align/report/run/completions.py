@@ -37,6 +37,12 @@ def completion_words(row: Row) -> str:
     return _words(row.get("completion"))
 
 
+def conversation(messages: str | None) -> list[tuple[str, str]]:
+    """Returns who said what, of messages as JSON; a tool by its name, and calls as Python writes them."""
+    found = json.loads(messages or "[]")
+    return [(str(each.get("name") or each.get("role")), shorten(_content(each), "items.parquet")) for each in found]
+
+
 def first_words(row: Row) -> str:
     """Returns how a completion begins, without line ends and the role of its first message."""
     value = row.get("completion")

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from align.evaluation.prompting import prompt_settings, say_made
 from align.evaluation.record import EVALUATION_FILE, Record
 from align.evaluation.record.record import About, Items, MeasuredReward, Profile, Warned
 from align.evaluation.results import VALUES, MeasuredSuites, arrange, number, pair_answers
-from align.evaluation.suites.prompts import PromptOptions
+from align.evaluation.suite import Measured
 from align.evaluation.suites.prompts.measured_rewards import (
     CalledRewards,
     Rewarded,
@@ -31,21 +32,35 @@ from align.evaluation.suites.prompts.measured_rewards import (
     reward_all,
 )
 from align.evaluation.suites.prompts.suite import Scale, read_scale, reward_suite, stated_answer
+from align.evaluation.with_tools import NamedTools, answer_prompts
 from align.models.checkpoint import Checkpoint
 from align.models.policies.answer_keys import image_names
-from align.models.policies.asking import Completion
+from align.models.transcripts.toolbox import Toolbox
+from align.models.transcripts.transcript import Transcript
+from rewards.reading.responses import ResponseFormat
 from rewards.running.protocol import HIGHER
 
 
 class PromptEvaluation(Evaluation):
     """What rewards say of policies' answers."""
 
-    options: PromptOptions
+    options: Any
     called: CalledRewards | None = None
+    named = NamedTools()  # that models may call
+
+    @cached_property
+    def toolbox(self) -> Toolbox:
+        """The tools, started."""
+        return self.named.toolbox()
+
+    @property
+    def samples_out(self) -> str | None:
+        """Where samples go as candidates."""
+        return getattr(self.options, "samples_out", None)
 
     def check(self) -> None:
         """Refuses to write samples over a file that no such evaluation left."""
-        if (given := self.options.samples_out) is None:
+        if (given := self.samples_out) is None:
             return
         file, is_again = Path(given), (Path(self.options.out) / EVALUATION_FILE).exists()
         is_data = self.options.data is not None and file.resolve() == Path(self.options.data).resolve()
@@ -60,10 +75,10 @@ class PromptEvaluation(Evaluation):
         if self.template is not None and self.recipe_path is not None:
             say_made(self.template, self.recipe_path)
         settings = prompt_settings(self.recipe, self.given(["think_tag", "answer_tag", "max_new_tokens"]))
-        self.called = called = find_rewards(options, self.recipe, settings.response_format)
-        self.rewards, self.tags = called.rewards, called.response_format
+        self.called = called = self.find_rewards(settings.response_format)
+        self.rewards, self.tags = list(called.rewards), called.response_format
         self.decoded = self.decoding(settings.max_new_tokens)
-        if self.options.samples_out is not None and self.decoded.num_samples < 2:
+        if self.samples_out is not None and self.decoded.num_samples < 2:
             raise UserError(
                 "`--samples_out` with one sample of each prompt leaves nothing to choose from. Give `--num_samples 8 "
                 "--temperature 1`."
@@ -72,14 +87,22 @@ class PromptEvaluation(Evaluation):
         self.prompts, self.report = saying_unread(
             load_prompts(self.path, media=self.media, columns=self.columns, template=self.template, **self.reading())
         )
-        check_rewards(self.rewards, self.prompts)
-        self.completions: dict[str, list[list[Completion]]] = {}
+        check_rewards(called.rewards, self.prompts)
+        self.completions: dict[str, list[list[Any]]] = {}  # `Completion` or `Transcript`
         self.rewarded: dict[str, dict[str, Rewarded]] = {}
+
+    def find_rewards(self, tags: ResponseFormat) -> CalledRewards:
+        """Finds what measures."""
+        return find_rewards(self.options, self.recipe, tags)
+
+    def more(self, name: str) -> dict[str, Measured]:
+        """Measures of a model what no reward does, by suite."""
+        return {}
 
     def check_models(self, checkpoints: Mapping[str, Checkpoint], helpers: Mapping[str, Checkpoint]) -> None:
         """Refuses models that do not see the images, and candidates, which have none."""
         if with_images := next((row.id for row in self.prompts if row.images), None):
-            if self.options.samples_out is not None:
+            if self.samples_out is not None:
                 raise UserError(
                     f"Prompt {with_images!r} has images, and candidates are texts. Leave `--samples_out` out, or such "
                     "rows."
@@ -90,7 +113,11 @@ class PromptEvaluation(Evaluation):
         """Asks for the answers of one model."""
         images = any(row.images for row in self.prompts)
         with open_policy(checkpoint, lambda _: PromptTemplate(), self.engine, images=images) as (policy, _):
-            self.completions[name] = complete_prompts(policy, as_prompts(self.prompts), self.decoded, kept)
+            if self.named:
+                answers = self.named.answers(self.toolbox, policy)
+                self.completions[name] = list(answer_prompts(answers, self.prompts, self.decoded, kept))
+            else:
+                self.completions[name] = list(complete_prompts(policy, as_prompts(self.prompts), self.decoded, kept))
 
     def compare(self, beside: Beside) -> None:
         """Calls one reward after the other on all answers."""
@@ -98,20 +125,22 @@ class PromptEvaluation(Evaluation):
             self.rewarded = reward_all(self.called, self.engine, self.prompts, self.completions, beside.stages)
 
     def close(self) -> None:
-        """Ends the workers of the rewards."""
+        """Ends the workers of the rewards, and the tools."""
         if self.called is not None:
             self.called.close()
+        if "toolbox" in vars(self):
+            self.toolbox.close()
 
     def save(self, out: Path, record: Any, rows: Sequence[Mapping[str, Any]]) -> None:
         """Writes the samples of the model that is asked about, too."""
         super().save(out, record, rows)
-        if self.options.samples_out is None:
+        if self.samples_out is None:
             return
         try:
-            save_candidates(Path(self.options.samples_out), self.candidates())
+            save_candidates(Path(self.samples_out), self.candidates())
         except OSError as error:
             raise UserError(
-                f"`--samples_out` {self.options.samples_out} cannot be written: {error}. Give the same command again "
+                f"`--samples_out` {self.samples_out} cannot be written: {error}. Give the same command again "
                 "with another place; no answer is asked for twice."
             ) from error
 
@@ -128,14 +157,14 @@ class PromptEvaluation(Evaluation):
 
     def notes(self) -> list[str]:
         """Says where the samples are, and of how many the quality is not known."""
-        if self.options.samples_out is None:
+        if self.samples_out is None:
             return []
         found = self.candidates()
         missing = sum(row.quality is None for row in found)
         more = f"; {missing:,} have a response without a value, and so no `quality`" if missing else ""
         return [
-            f"The samples of {len(found):,} prompts are in {self.options.samples_out}{more}. `align eval reward-model "
-            f"--best_of_n {self.options.samples_out}` chooses from them."
+            f"The samples of {len(found):,} prompts are in {self.samples_out}{more}. `align eval reward-model "
+            f"--best_of_n {self.samples_out}` chooses from them."
         ]
 
     def record(self, run: Mapping[str, Any], helpers: Mapping[str, Checkpoint]) -> Found:
@@ -161,6 +190,7 @@ class PromptEvaluation(Evaluation):
                 reward: reward_suite(reward, found.values, answers[name], groups, self.ks, scales[reward])
                 for reward, found in self.rewarded[name].items()
             }
+            | self.more(name)
             for name in names
         }
         warnings = [
@@ -180,7 +210,7 @@ class PromptEvaluation(Evaluation):
         content = [[row.id, row.prompt, dict(row.columns), image_names(row.images)] for row in prompts]
         about = About(
             **run,
-            suites=[each.name for each in self.rewards],
+            suites=list(measured[names[0]]),
             data=Items(**self.about_rows(json.loads(json.dumps(content, default=str)), groups, self.report.reasons)),
             profile=profile,
             rewards=[
@@ -236,7 +266,11 @@ def prompt_record(
             metric
             for name, suite in next(iter(measured.values())).items()
             for metric in (*suite.means, *suite.others)
-            if scales[name].is_share or not metric.startswith(VALUES)
+            if (
+                scales[name].is_share or not metric.startswith(VALUES)
+                if name in scales
+                else suite.means[metric].bounds == (0.0, 1.0)
+            )
         ],
     )
 
@@ -244,7 +278,7 @@ def prompt_record(
 def sample_rows(
     model: str,
     prompts: Sequence[PromptRow],
-    completions: Sequence[Sequence[Completion]],
+    completions: Sequence[Sequence[Any]],
     answers: Sequence[Sequence[str | None]],
     rewarded: Mapping[str, Rewarded],
 ) -> list[dict[str, Any]]:
@@ -256,6 +290,8 @@ def sample_rows(
             row |= {"prompt": _as_text(prompt.prompt), "columns": _as_text(dict(prompt.columns))}
             row |= {"completion": each.text, "answer": answers[i][sample]}
             row |= {f"{VALUES}{name}": number(found.values[i, sample]) for name, found in rewarded.items()}
+            if isinstance(each, Transcript):
+                row |= each.as_row()
             rows.append(row)
     return rows
 
@@ -266,7 +302,7 @@ def group_of(row: PromptRow) -> str | None:
     return None if group is None else str(group)
 
 
-def warn(completions: Sequence[Sequence[Completion]], longest: int, rewarded: Mapping[str, Rewarded]) -> Iterator[str]:
+def warn(completions: Sequence[Sequence[Any]], longest: int, rewarded: Mapping[str, Rewarded]) -> Iterator[str]:
     """Says what limits the numbers of a model: values that are missing, and responses cut off."""
     texts = [each for group in completions for each in group]
     for name, found in rewarded.items():

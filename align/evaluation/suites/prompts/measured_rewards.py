@@ -16,9 +16,10 @@ from align.evaluation.divided.division import current
 from align.evaluation.engine import Stages
 from align.evaluation.statistics.metrics import Values
 from align.evaluation.suites.prompts import ByRewards
-from align.models.policies.asking import Completion
+from align.models.transcripts.transcript import Transcript
 from align.recipe.reward_settings import named_model, short_name
 from align.recipe.yaml_loader import read_yaml_option
+from align.tools.calls import ended
 from rewards.reading.responses import ResponseFormat
 from rewards.running.contract.signature import check_signature, read_parameters
 from rewards.running.guard import GuardedReward, GuardSettings, guard_rewards
@@ -58,7 +59,7 @@ def check_columns(reward: Callable[..., Any], rows: Sequence[Mapping[str, Any]])
 def call_reward(
     reward: GuardedReward,
     prompts: Sequence[PromptRow],
-    completions: Sequence[Sequence[Completion]],
+    completions: Sequence[Sequence[Any]],  # `Completion` or `Transcript`
     progress: Progress,
 ) -> Rewarded:
     """Calls a guarded reward on all samples, the samples of a prompt in one call."""
@@ -71,21 +72,32 @@ def call_reward(
     for start in range(0, len(rows), size):
         part = [row for row in rows[start : start + size] for _ in range(num_samples)]
         said = [each for group in completions[start : start + size] for each in group]
+        reward.left_out = {place for place, each in enumerate(said) if getattr(each, "lost", "")}
         given = trl_arguments(part, said) | {"trainer_state": state, "log_extra": _unread, "log_metric": _unread}
         found = reward(**given)
         values += result_of(found) if is_async(reward) else found
         progress(f"reward {reward.__name__}", min(start + size, len(rows)), len(rows))
+    lost = [bool(getattr(each, "lost", "")) for group in completions for each in group]
+    values = [None if is_lost else value for is_lost, value in zip(lost, values, strict=True)]
     return Rewarded(_table(values, num_samples), reward.take_scores())
 
 
-def trl_arguments(rows: Sequence[Mapping[str, Any]], completions: Sequence[Completion]) -> dict[str, Any]:
+def trl_arguments(rows: Sequence[Mapping[str, Any]], completions: Sequence[Any]) -> dict[str, Any]:
     """Makes the arguments of TRL's call: completions of messages are messages, and every column is a list."""
+    said = [_said(row["prompt"], each) for row, each in zip(rows, completions, strict=True)]
     given: dict[str, Any] = {
-        "prompts": [row["prompt"] for row in rows],
-        "completions": [write_response(each.text, row["prompt"]) for row, each in zip(rows, completions, strict=True)],
+        "prompts": [prompt for prompt, _ in said],
+        "completions": [completion for _, completion in said],
         "completion_ids": [list(each.ids or ()) for each in completions],
     }
     return given | {name: [row[name] for row in rows] for name in rows[0] if name != "prompt"}
+
+
+def _said(prompt: Any, completion: Any) -> tuple[Any, Any]:
+    """Returns prompt and completion as rewards get them."""
+    if isinstance(completion, Transcript):
+        return completion.prompt, ended(completion.completion)
+    return prompt, write_response(completion.text, prompt)
 
 
 def _table(values: Sequence[float | None], num_samples: int) -> Values:
@@ -103,7 +115,7 @@ class NamedReward(NamedTuple):
     name: str  # as in a training log
     spec: str  # as it was named
     role: str  # `reward`, or `audit`
-    reward: GuardedReward | str  # a guarded function, or the path of a reward model
+    reward: GuardedReward | str  # a guarded function, or the path of a reward model; empty of an environment
     better: str  # which of its values are: `higher`, `lower`, or `neither`
 
 
@@ -170,7 +182,7 @@ def reward_all(
     called: CalledRewards,
     engine: Engine,
     prompts: Sequence[PromptRow],
-    completions: Mapping[str, Sequence[Sequence[Completion]]],
+    completions: Mapping[str, Sequence[Sequence[Any]]],
     stages: Stages,
 ) -> dict[str, dict[str, Rewarded]]:
     """Calls rewards on each policy's samples, one model in memory at a time; one of the processes calls functions."""
@@ -181,7 +193,11 @@ def reward_all(
         for name, answered in completions.items():
             stages.start(name)
             texts = [completion.text for group in answered for completion in group]
-            shown = [row.prompt for row, group in zip(prompts, answered, strict=True) for _ in group]
+            shown = [
+                [*each.prompt, *each.completion[:-1]] if isinstance(each, Transcript) else row.prompt
+                for row, group in zip(prompts, answered, strict=True)
+                for each in group
+            ]
             if isinstance(each.reward, str):
                 scores = list(score(shown, texts))  # nan where a text is too long
                 rewarded[name][each.name] = Rewarded(_table(scores, len(answered[0])), [])

@@ -1,0 +1,108 @@
+"""Asks models with tools: those of a recipe or of a command, opened for one model after the other."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from align.data.prompt_rows import PromptRow, prompts_to_rows
+from align.errors import UserError
+from align.evaluation.asking import KeptAnswers
+from align.models.policies.answer_keys import digest
+from align.models.policies.asking import Decoding
+from align.models.transcripts.toolbox import Toolbox
+from align.models.transcripts.transcript import Answers, Asked, Transcript
+from align.tools.guarded import Limits
+from align.tools.named import Spec, named_by
+
+
+@dataclass(frozen=True)
+class NamedTools:
+    """Tools and environments by name, and how they may be called; false where none is named."""
+
+    tools: Sequence[Spec] = ()
+    environments: Mapping[str | None, Spec] | None = None
+    limits: Limits = field(default_factory=Limits)
+    max_calls: int | None = None  # turns that may call, TRL's `max_tool_calling_iterations`
+    template: Mapping[str, Any] | None = None  # `chat_template_kwargs`
+
+    def __bool__(self) -> bool:
+        return bool(self.tools or self.environments)
+
+    @classmethod
+    def of_recipe(cls, recipe: Any) -> "NamedTools":
+        """Reads what a recipe names; of methods without tools that is nothing."""
+        settings: Any = getattr(recipe, "settings", None)
+        if not any(getattr(settings, name, None) for name in ("tools", "environment_factory")):
+            return cls()
+        limits = Limits(settings.tool_timeout, settings.tool_memory_gb)
+        return cls(*named_by(recipe), limits, settings.max_tool_calling_iterations, settings.chat_template_kwargs)
+
+    def told(
+        self, tools: Sequence[str], environment: str | None, seconds: float | None, max_calls: int | None
+    ) -> "NamedTools":
+        """Replaces what a command says, whose paths are relative to where it is given."""
+        for name, value in (("tool_timeout", seconds), ("max_tool_calling_iterations", max_calls)):
+            if value is not None and not value > 0:
+                raise UserError(f"`{name}` must be above 0, got {value}.")
+        found: dict[str, Any] = {} if max_calls is None else {"max_calls": max_calls}
+        if seconds is not None:
+            found["limits"] = replace(self.limits, seconds=seconds)
+        if tools or environment is not None:
+            found["tools"] = [Spec(each, Path.cwd()) for each in tools]
+            found["environments"] = {} if environment is None else {None: Spec(environment, Path.cwd())}
+        return replace(self, **found)
+
+    @cached_property
+    def content(self) -> list[Any]:
+        """What decides the answers of the tools, as far as files say it: an answer is kept under it."""
+        specs = [*self.tools, *(self.environments or {}).values()]
+        files = [(each.base_dir or Path()) / each.spec.rpartition(":")[0] for each in specs]
+        texts = [path.read_text(encoding="utf-8", errors="replace") if path.is_file() else "" for path in files]
+        names = [[str(name), spec.spec] for name, spec in (self.environments or {}).items()]
+        return [[each.spec for each in self.tools], names, digest(texts), list(vars(self.limits).values())]
+
+    def toolbox(self) -> Toolbox:
+        """Finds and guards them; whoever asks for it closes it."""
+        try:
+            return Toolbox.of_specs(self.tools, self.environments or {}, self.limits)
+        except ValueError as error:
+            raise error if isinstance(error, UserError) else UserError(str(error)) from error
+
+    def answers(self, toolbox: Toolbox, policy: Any, sampler: Any = None) -> Answers:
+        """Gives them to a policy, or in its place to what a `sampler` reaches."""
+        from align.models.transcripts.endpoint import EndpointTranscripts
+        from align.models.transcripts.tokens import TokenTranscripts
+
+        how: dict[str, Any] = {"max_calls": self.max_calls, "named": self.content}
+        if sampler is not None:
+            return EndpointTranscripts(sampler, toolbox, **how)
+        return TokenTranscripts(policy, toolbox, chat_template_kwargs=self.template, **how)
+
+
+def answer_prompts(
+    answers: Answers, prompts: Sequence[PromptRow], decoding: Decoding, kept: KeptAnswers
+) -> list[list[Transcript]]:
+    """Returns S transcripts of each prompt; those that are kept are not asked for again."""
+    if with_images := next((row.id for row in prompts if row.images), None):
+        raise UserError(f"Prompt {with_images!r} has images, and answers with tools are texts. Leave such rows out.")
+    size, once = decoding.num_samples, asdict(replace(decoding, num_samples=1))
+    rows = [
+        Asked(row, f"{decoding.seed}/{row['id']}/{sample}")
+        for row in prompts_to_rows(prompts)
+        for sample in range(size)
+    ]
+
+    def ask(part: list[int]) -> list[Any]:
+        return [each.to_json() for each in answers.answer([rows[i] for i in part], decoding)]
+
+    seen = [json.loads(json.dumps(row.row, default=str)) for row in rows[::size]]
+    contents = [[answers.fingerprint, "transcripts", seen[i // size], row.seed, once] for i, row in enumerate(rows)]
+    lengths = [len(str(row.row["prompt"])) for row in rows]
+    before = kept.num_cached
+    found = kept.ask("answering with tools", ask, contents, lengths, answers.chunk_size)
+    kept.num_cached = before + (kept.num_cached - before) // size  # prompts, as without tools
+    done = [Transcript.from_json(each) for each in found]
+    return [done[i : i + size] for i in range(0, len(done), size)]
