@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Environment, install and the tests of CI, on a fresh machine: bash scripts/test.sh; tests/README.md says what nightly adds.
+# Environment, install and the tests of CI, on a fresh machine: bash scripts/test.sh; docs/explanation/tests.md says
+# what nightly adds.
 # `bash scripts/test.sh lint` stops after ruff and mypy; other words go to pytest.
 # CI keeps one order of the tests, so that a change is judged by what it changes; the nightly run draws three.
 # ALIGN_VENV names another virtual environment than .venv; ALIGN_EXTRAS other extras than those that run everything on a CPU.

@@ -37,6 +37,26 @@ KINDS = {
 }
 METHODS = ("acre", "acre-for-turns", "rrpo", "crome", "deconfound", "grpo", "sft", "consistency", "merging")
 GROUPS: dict[str, dict[str, tuple[str, ...]]] = {  # of a folder with many pages; a page that none names comes last
+    "tutorials": {"": ("first-run", "own-reward", "is-it-better")},
+    "how-to": {
+        "Begin": ("base-install", "from-trl", "from-verl-or-openrlhf", "find-a-key", "what-a-run-costs"),
+        "Rewards": (
+            "own-reward", "attack-a-reward", "does-it-pay-for-length", "judge", "code-rewards", "rehearse",
+            "watch-my-trainer",
+        ),
+        "Data": (
+            "own-columns", "mix-data-sets", "audit-data", "filter-by-pass-rate", "augment-pairs", "deconfound-a-log",
+            "videos",
+        ),
+        "Runs": (
+            "launch-on-4-gpus", "several-hosts", "resume-a-run", "qlora", "vllm-rollouts", "tools", "environments",
+            "watch-a-run", "stop-on-an-alarm",
+        ),
+        "Evaluate": (
+            "evaluate-questions", "evaluate-prompts", "evaluate-pairs", "evaluate-reward-models",
+            "evaluate-with-tools", "compare-logs", "merge-checkpoints",
+        ),
+    },
     "explanation": {
         "Methods": METHODS,
         "Rewards": (
@@ -60,6 +80,7 @@ GROUPS: dict[str, dict[str, tuple[str, ...]]] = {  # of a folder with many pages
 }  # fmt: skip
 
 
+MARK = "<!-- kinds of pages -->"  # on the first page
 HEAD = "| page | what it says |\n|---|---|"
 
 
@@ -84,11 +105,24 @@ def on_files(files: Files, config: Any) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Leads links to a notebook to its page, from which it can be saved; the first page has nothing beside it."""
+def on_page_markdown(markdown: str, page: Any, files: Files, **_: Any) -> str:
+    """Leads links to a notebook to its page, from which it can be saved; fills and frees the first page."""
     if page.file.src_uri == "index.md":
         page.meta["hide"] = ["navigation", "toc"]
+        there = [each for each in KINDS if "/" not in each and files.get_file_from_path(f"{each}/index.md")]
+        rows = [f"| [{KINDS[each][0]}]({each}/index.md) | {KINDS[each][1]} |" for each in there]
+        return markdown.replace(MARK, "\n".join([HEAD.replace("page |", "kind |"), *rows]))
+    markdown = re.sub(r"\[([^\]]+)\]\((\.\.[^)#:\s]*)\)", lambda link: in_words(page.file, link), markdown)
     return re.sub(r"\]\(([^):]+)\.ipynb\b", r"](\1.md", markdown)
+
+
+def in_words(file: File, link: re.Match[str]) -> str:
+    """Names a file of the repository where a page links to one: the site has pages only."""
+    place = (ROOT / "docs" / file.src_uri).parent.joinpath(link[2]).resolve()
+    if not place.exists() or not place.is_relative_to(ROOT) or place.is_relative_to(ROOT / "docs"):
+        return link[0]
+    name = place.relative_to(ROOT).as_posix()
+    return f"`{name}`" if link[1].strip("`") in (name, place.name) else f"{link[1]} (`{name}`)"
 
 
 def notebook_page(file: File) -> dict[str, str | bytes]:
@@ -134,15 +168,13 @@ def in_groups(folder: str, pages: Mapping[str, File]) -> dict[str, list[str]]:
 
 
 def in_order(folder: str, pages: Mapping[str, File]) -> list[str]:
-    """Sorts the pages of a folder but its index: as groups name them, else by title; tutorials by name."""
+    """Sorts the pages of a folder but its index: as groups name them, else by title."""
     stems = [stem for group in GROUPS.get(folder, {}).values() for stem in group]
     here = [uri for uri in pages if uri.rpartition("/")[0] == folder and Path(uri).stem != "index"]
 
     def rank(uri: str) -> tuple[int, str]:
         stem = Path(uri).stem
-        if stem in stems:
-            return stems.index(stem), ""
-        return len(stems), stem if folder == "tutorials" else title_of(pages[uri]).lower()
+        return (stems.index(stem), "") if stem in stems else (len(stems), title_of(pages[uri]).lower())
 
     return sorted(here, key=rank)
 

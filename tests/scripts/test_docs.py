@@ -63,8 +63,8 @@ def test_every_page_of_a_group_is_there():
     hook = pytest.importorskip("mkdocs", reason="needs the extra `docs`") and load_script("docs.hook")
     missing = [
         f"{folder}/{stem}.md"
-        for folder, groups in hook.GROUPS.items()
-        for group in groups.values()
+        for folder in ("explanation", "evidence")
+        for group in hook.GROUPS[folder].values()
         for stem in group
         if not (ROOT / "docs" / folder / f"{stem}.md").exists() and stem not in OF_EITHER
     ]
@@ -88,6 +88,14 @@ def test_a_notebook_becomes_a_page_with_its_outputs():
     ((place, content),) = made.items()
     assert content == b"hello"
     assert f"]({place.removeprefix('tutorials/')})" in page
+
+
+def test_a_link_to_a_file_that_is_no_page_names_it():
+    hook = pytest.importorskip("mkdocs", reason="needs the extra `docs`") and load_script("docs.hook")
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="how-to/a.md"))
+    text = "[code](../../recipes/README.md) [`README.md`](../../README.md) [page](../index.md) [gone](../../gone.md)"
+    told = hook.on_page_markdown(text, page=page, files=None)
+    assert told == "code (`recipes/README.md`) `README.md` [page](../index.md) [gone](../../gone.md)"
 
 
 NAMED = re.compile(r"\b((?:align|docs|recipes|rewards|scripts|tests)/[\w/.-]+\.md)(?:#([\w-]+))?")
