@@ -80,6 +80,7 @@ GROUPS: dict[str, dict[str, tuple[str, ...]]] = {  # of a folder with many pages
 }  # fmt: skip
 
 
+BOOST = {"how-to": 2.0, "tutorials": 1.5, "evidence": 0.5, "python": 0.5}  # what search shows first
 MARK = "<!-- kinds of pages -->"  # on the first page
 HEAD = "| page | what it says |\n|---|---|"
 
@@ -106,7 +107,9 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, files: Files, **_: Any) -> str:
-    """Leads links to a notebook to its page, from which it can be saved; fills and frees the first page."""
+    """Leads links to a notebook to its page, where it can be saved; ranks pages for search; fills the first one."""
+    kind = page.file.src_uri.partition("/")[0]
+    page.meta["search"] = {"boost": BOOST.get("python" if "python" in page.file.src_uri else kind, 1.0)}
     if page.file.src_uri == "index.md":
         page.meta["hide"] = ["navigation", "toc"]
         there = [each for each in KINDS if "/" not in each and files.get_file_from_path(f"{each}/index.md")]

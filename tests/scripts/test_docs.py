@@ -92,7 +92,7 @@ def test_a_notebook_becomes_a_page_with_its_outputs():
 
 def test_a_link_to_a_file_that_is_no_page_names_it():
     hook = pytest.importorskip("mkdocs", reason="needs the extra `docs`") and load_script("docs.hook")
-    page = SimpleNamespace(file=SimpleNamespace(src_uri="how-to/a.md"))
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="how-to/a.md"), meta={})
     text = "[code](../../recipes/README.md) [`README.md`](../../README.md) [page](../index.md) [gone](../../gone.md)"
     told = hook.on_page_markdown(text, page=page, files=None)
     assert told == "code (`recipes/README.md`) `README.md` [page](../index.md) [gone](../../gone.md)"
