@@ -196,8 +196,9 @@ def title_of(file: File) -> str:
 def first_words(text: str) -> str:
     """Returns the first sentence behind the title, without its links."""
     body = re.split(r"^# .+\n", text, maxsplit=1, flags=re.MULTILINE)[-1]
+    body = re.sub(r"^```.*?^```", "", body, flags=re.DOTALL | re.MULTILINE)
     paragraph = next((part for part in body.split("\n\n") if re.match(r"\s*[A-Z`*\[]", part)), "")
-    sentence = re.split(r"(?<=[.:])\s+(?=[A-Z`*])", " ".join(paragraph.split()), maxsplit=1)[0]
+    sentence = re.split(r"(?<=[.:])\s+(?=[A-Z`*\[])", " ".join(paragraph.split()), maxsplit=1)[0]
     return re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", sentence).rstrip(":")
 
 

@@ -104,7 +104,7 @@ OTHERS = [
 ]
 PAGE = """# What each reward can be gamed by
 
-`align rewards attack` of every reward of the catalogue and of TRL, made by
+This is what `align rewards attack` says of every reward of the catalogue and of TRL. It was made by
 `python -m scripts.labs.attack.lab --table docs/evidence/attacks.md`. {about}
 [Attacks](../explanation/attacks.md) says what the words mean. A reward about form pays it
 around any answer: let it count where a reward of answers pays (`reward_gates`). The phrases that
