@@ -107,8 +107,8 @@ class Reader:
             names = ", ".join(printable(name) for name in row)
             raise DataError(
                 f"Cannot tell what kind of rows {source.path} has, from its columns {names}. Name it with `--kind`: "
-                f"{', '.join(KINDS)}; or an `--adapter`. Columns of other names than ours are named by "
-                "`dataset.columns` of a recipe, which `--recipe` names."
+                f"{', '.join(KINDS)}; or an `--adapter`. Columns with other names are mapped by `dataset.columns` "
+                "of a recipe, which `--recipe` names."
             )
         why = f"The first: {first}" if first else "Give a data set with at least one."
         raise DataError(f"{source.path} holds no row that can be read. {why}")

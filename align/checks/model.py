@@ -64,8 +64,8 @@ def check_adapter(recipe: Recipe, model: ModelFiles) -> list[Finding]:
         Finding(
             "warning",
             "model",
-            f"`lora_target_modules`: no module in the files of the model is called {name!r}, and what is not there "
-            f"gets no adapter. It has {', '.join(last)}.{suggestion(name, last)}",
+            f"`lora_target_modules`: the model has no module called {name!r}, so no adapter would be put there. It "
+            f"has {', '.join(last)}.{suggestion(name, last)}",
         )
         for name in missing
     ]

@@ -14,7 +14,7 @@ def run(folders: Sequence[Path], out: Path | None = None, watch: bool = False, p
     if out is not None and watch:
         raise UserError("`--watch` serves the page and writes no file. Leave out `--out` or `--watch`.")
     if port is not None and not watch:
-        raise UserError(f"`--port {port}` is of `--watch`, which was not given. Add `--watch`, or leave it out.")
+        raise UserError(f"`--port {port}` needs `--watch`, which was not given. Add `--watch`, or leave the port out.")
     if out is not None and out.is_dir():
         raise UserError(f"`--out` must be a file, got the folder {out}. Name a file in it, such as {out}/report.html.")
     if watch:
@@ -52,7 +52,7 @@ def _named(folders: Sequence[Path]) -> dict[str, Path]:
     for folder in whole:
         if is_evaluation(folder):
             raise UserError(
-                f"{folder} holds an evaluation, and several folders and `--watch` are for runs. "
+                f"{folder} holds an evaluation; several folders, and `--watch`, work with runs only. "
                 f"`align report {folder}` writes its page."
             )
     for length in range(1, max(len(folder.parts) for folder in whole) + 1):

@@ -209,7 +209,7 @@ def find_adapter(name: str | None, adapters: Mapping[str, Adapter]) -> tuple[str
     if name not in shipped:
         raise DataError(
             f"Unknown adapter {name!r}. Known adapters: {', '.join([*adapters, *shipped]) or '(none)'}. One of your "
-            "own is `./mine.py:function`, which makes a row of ours of a row."
+            "own is `./mine.py:function`: it takes a row and returns one with our columns."
         )
     return name, shipped[name]
 

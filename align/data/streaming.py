@@ -18,7 +18,7 @@ def check_no_passes(settings: Any) -> None:
     for name in ("logging_strategy", "save_strategy", "eval_strategy"):
         if getattr(settings, name) == "epoch":
             raise DataError(
-                f"`{name}: epoch` waits for the end of a pass, and a stream is read on and on. Set `{name}: steps` "
+                f"`{name}: epoch` waits for the end of a pass, and a stream has no end. Set `{name}: steps` "
                 f"and `{name.partition('_')[0]}_steps`."
             )
 

@@ -74,7 +74,7 @@ def load_stream(
     """Reads the first rows of a data set, which `to_row` may ask, and has all of them given out while training."""
     data = recipe.dataset
     if recipe.settings.max_steps <= 0:
-        raise DataError("`dataset.streaming: true` reads rows of which nobody knows the number. Set `max_steps`.")
+        raise DataError("`dataset.streaming: true` reads a stream, whose length is not known. Set `max_steps`.")
     check_no_passes(recipe.settings)
     head = data.model_copy(update={"max_rows": min(HEAD, data.max_rows or HEAD)})
     first = load(head)

@@ -86,6 +86,6 @@ def _check_free(rows: Rows, names: Sequence[str], key: str) -> None:
     taken = next((name for name in names if rows and name in rows[0]), None)
     if taken is not None:
         raise DataError(
-            f"`dataset.{key}` makes the column `{taken}`, and the rows have one. Rename it, or leave the key out if "
-            "they are versions already."
+            f"`dataset.{key}` makes the column `{taken}`, and the rows already have one. Rename it there, or leave "
+            "the key out if the rows are versions already."
         )

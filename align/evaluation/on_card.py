@@ -45,7 +45,7 @@ def find_card(model: str) -> Path:
         )
     if fingerprint(str(folder)) != fingerprint(str(run)):
         raise UserError(
-            f"`--card`: the card in {run} is about the model there, and that in {folder.name} is another one. "
+            f"`--card`: the card in {run} is about the model there, and not about the one in {folder.name}. "
             f"Evaluate {run}, or leave the option out."
         )
     return run / CARD

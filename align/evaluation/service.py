@@ -41,8 +41,8 @@ def find_suite(options: Mapping[str, Any]) -> Suite:
     if rows := [each for each in named if isinstance(suites.get(each), RowSuite)]:
         if len(named) > 1:
             raise UserError(
-                f"`--suite {rows[0]}` has rows of its own and stands alone, got {' '.join(named)}. Give one command "
-                "for each."
+                f"`--suite {rows[0]}` reads rows of its own and cannot stand beside others, got {' '.join(named)}. "
+                "Give one command for each."
             )
         return suites[rows[0]]
     return suites[_tell(options)]
@@ -102,10 +102,17 @@ def evaluate(suite: str | None = None, /, **options: Any) -> "Record":
     """
     if parts := {"shard", "merge"} & set(options):
         raise UserError(f"`{min(parts)}` divides the command `align eval`. Leave it out here.")
-    options = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
+    options = {name: _text(value) for name, value in options.items()}
     found = find_suite(options | ({} if suite is None else {EVALUATED: suite}))
     record: Record = run_suite(found, options, set(options), ()).found
     return record
+
+
+def _text(value: Any) -> Any:
+    """Writes paths, also those of a list, as they could be given on a command line."""
+    if isinstance(value, (list, tuple)):
+        return [_text(each) for each in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 def command_words(options: Mapping[str, Any], given: set[str]) -> tuple[str, ...]:

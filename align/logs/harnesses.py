@@ -89,7 +89,7 @@ def read_inspect(files: list[Path], sentences: list[str]) -> Iterator[Item]:
         if header.get("version") != _INSPECT_FORMAT:
             raise DataError(
                 f"{file} has the format {header.get('version')} of inspect's logs, and {_INSPECT_FORMAT} is read. "
-                "`inspect log convert` writes it in that of the version that is installed."
+                "`inspect log convert` converts it for the version that is installed."
             )
         about = header["eval"]
         task, made = about["task"], about.get("created", "")

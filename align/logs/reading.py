@@ -79,6 +79,6 @@ def _known(tool: Tool, path: str, items: Iterable[Item]) -> Iterator[Item]:
         yield from items
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(
-            f"{path} was taken for a log of {tool.name}, and is of a version that is not known: {error!r}. Write a "
+            f"{path} looks like a log of {tool.name}, in a version that is not known: {error!r}. Write a "
             "table of its items and name the columns with `--match` and `--scores`."
         ) from error

@@ -121,8 +121,8 @@ def _render_images(processor: Any, pair: PreferencePair) -> tuple[str, list[str]
     for text in (pair.chosen, pair.rejected):
         if token and token in text:
             raise DataError(
-                f"Row {pair.row} ({pair.id}): a response has {token}, which is an image to this model. Take it out: "
-                "only the prompt has images."
+                f"Row {pair.row} ({pair.id}): a response has {token}, which this model reads as an image. Take it "
+                "out: only the prompt may have images."
             )
     settings = {"tokenize": False, **pair.template.get("chat_template_kwargs", {})}
     asked = put_images_in(list(pair.prompt), places(shown(pair.images, pair.video, processor)))  # type: ignore[arg-type]

@@ -229,7 +229,7 @@ def read_renamed(model: nn.Module) -> None:
     """Has a model read what `as_images` renamed, by a hook on the part that tells positions."""
     bodies = [module for module in model.modules() if hasattr(type(module), "get_rope_index")]
     if not bodies:
-        raise DataError(f"{type(model).__name__} tells no positions of videos. Set `video_as: images`.")
+        raise DataError(f"{type(model).__name__} has no positions for videos. Set `video_as: images`.")
     for body in bodies:
         body.register_forward_pre_hook(_rename, with_kwargs=True)
 

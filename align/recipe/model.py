@@ -79,14 +79,14 @@ def check_quantization(model: ModelSettings, settings: Any) -> None:
     lone = next((name for name in OF_ADAPTERS if name in model.model_fields_set), None)
     if lone is not None and "use_peft" not in model.model_fields_set:  # `--use_peft false` may turn an adapter off
         raise RecipeError(
-            f"`{lone}` is about an adapter, and without `use_peft` all weights are trained. Set `use_peft: true`, or "
+            f"`{lone}` needs an adapter, and without `use_peft` all weights are trained. Set `use_peft: true`, or "
             f"remove `{lone}`."
         )
     if model.load_in_4bit and model.load_in_8bit:
         raise RecipeError("`load_in_4bit: true` and `load_in_8bit: true` exclude each other. Keep one.")
     lone = next((name for name in OF_4_BITS if name in model.model_fields_set), None)
     if lone is not None and not model.load_in_4bit:
-        raise RecipeError(f"`{lone}` is about weights of 4 bits. Set `load_in_4bit: true`, or remove it.")
+        raise RecipeError(f"`{lone}` needs weights of 4 bits. Set `load_in_4bit: true`, or remove it.")
     if (name := model.quantized) is None:
         return
     if not model.use_peft:

@@ -235,7 +235,7 @@ def check_reward_settings(settings: RewardSettings, specs: Sequence[str]) -> Non
     for alarm in settings.stop_on:
         _check_name("stop_on", alarm, list(settings.thresholds()))
     if settings.reward_memory_gb is not None and settings.reward_workers == 0:
-        raise ValueError("`reward_memory_gb` limits workers, and there are none. Set `reward_workers`.")
+        raise ValueError("`reward_memory_gb` needs workers, and there are none. Set `reward_workers: 1`.")
 
 
 def _check_name(key: str, name: str, names: list[str]) -> None:

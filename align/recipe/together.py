@@ -54,11 +54,11 @@ def check_written(written: Collection[str]) -> None:
     """Refuses settings that, as they are written, would do nothing."""
     if "resume_from_checkpoint" in written:
         raise ValueError(
-            "`resume_from_checkpoint` is read by no trainer. Where a run goes on is an option of the command: `align "
+            "`resume_from_checkpoint` is read by no trainer. A run is continued by an option of the command: `align "
             "train RECIPE --resume auto`, or `--resume PATH`."
         )
     if "eval_steps" in written and "eval_strategy" not in written:  # `--eval_strategy no` may turn evaluation off
-        raise ValueError("`eval_steps` is read with `eval_strategy: steps` alone. Set it, or remove `eval_steps`.")
+        raise ValueError("`eval_steps` is read only with `eval_strategy: steps`. Set it, or remove `eval_steps`.")
 
 
 def _check_alone(settings: Any) -> None:
@@ -116,15 +116,15 @@ def _check_best(settings: Any) -> None:
         return
     if save != evaluation:
         raise ValueError(
-            f"`load_best_model_at_end: true` saves where it evaluates; got `save_strategy: {save}` and "
+            f"`load_best_model_at_end: true` must save whenever it evaluates; got `save_strategy: {save}` and "
             f"`eval_strategy: {evaluation}`. Make them equal, or set `save_strategy: best`."
         )
     steps, every = settings.save_steps, settings.eval_steps or settings.logging_steps
     # transformers takes a multiple, and then keeps the last model where the best evaluation was not saved.
     if save == "steps" and steps != every:
         raise ValueError(
-            f"`load_best_model_at_end: true` can load what was saved, so that `save_steps` must be `eval_steps`; got "
-            f"{steps} and {every}. Make them equal, or set `save_strategy: best`, which saves the best alone."
+            f"`load_best_model_at_end: true` needs `save_steps` equal to `eval_steps`, so that the best was saved; "
+            f"got {steps} and {every}. Make them equal, or set `save_strategy: best`, which saves the best alone."
         )
 
 
@@ -132,8 +132,8 @@ def _check_rates(settings: Any) -> None:
     decay = settings.learning_rate * settings.weight_decay
     if decay >= 1:
         raise ValueError(
-            f"`learning_rate` times `weight_decay` is {decay:g}, and from 1 on every step turns all weights around. "
-            "Use a smaller `weight_decay`."
+            f"`learning_rate` times `weight_decay` must be below 1, got {decay:g}: from 1 on every step flips the "
+            "sign of all weights. Use a smaller `weight_decay`."
         )
     name = settings.lr_scheduler_type
     given = settings.lr_scheduler_kwargs or {}
@@ -227,7 +227,7 @@ def _check_dpo(settings: Any) -> None:
     if "exo_pair" in losses and settings.label_smoothing == 0:
         raise ValueError("`loss_type: exo_pair` needs `label_smoothing` above 0, for example 0.001.")
     if settings.sync_ref_model and settings.precompute_ref_log_probs:
-        raise ValueError("`precompute_ref_log_probs` needs a reference that stays. Remove `sync_ref_model`.")
+        raise ValueError("`precompute_ref_log_probs` needs a reference that does not move. Remove `sync_ref_model`.")
     divergence = settings.f_divergence_type
     other = next((loss for loss in losses if loss not in DIVERGENCE_LOSSES), None)
     if divergence != "reverse_kl" and other is not None:

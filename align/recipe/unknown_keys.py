@@ -129,7 +129,7 @@ _SENTENCES = {
     "dataset_test_split": "The split is `dataset: {eval_split: NAME}`.",
     "datasets": "Several data sets are listed under `dataset.mix`.",
     "max_prompt_length": "TRL cuts no prompts; `align check` names those that do not fit.",
-    "resume": "Where a run goes on is an option of the command: `align train RECIPE --resume auto`.",
+    "resume": "A run is continued by an option of the command: `align train RECIPE --resume auto`.",
     "time_limit": "It is an option of `align train`: `align train RECIPE --time_limit 3h50m`.",
     "allow_changed_data": "It is an option of `align train`.",
     "peft_config": "LoRA is `use_peft: true`, with `lora_r`, `lora_alpha` and `lora_target_modules`.",

@@ -234,7 +234,7 @@ def _find_student(scoring: Scoring) -> Student | None:
     """Finds the model and loads its tokenizer; None if no model is named."""
     if scoring.score_with is None:
         if named := [name for name in _OF_TRACES if getattr(scoring, name) is not None]:
-            raise UserError(f"`{named[0]}` is for traces that a model scores. Name it with `--score_with`.")
+            raise UserError(f"`{named[0]}` needs a model that scores traces. Name one with `--score_with`.")
         return None
     from align.auditing.traces import TraceData
     from align.models.checkpoint import find_checkpoint, load_tokenizer

@@ -159,7 +159,7 @@ def _filter_samples(data: str, out: Path, sampled: BySamples, loading: Loading) 
     if sampled.verifier_threshold != sampled.verifier_threshold:
         raise UserError("`verifier_threshold` must be a number, got nan. Values above it are accepted.")
     if sampled.right_from is not None and sampled.audit is None:
-        raise UserError("`--right_from` says what is right in `--audit`, and there is none. Give both, or neither.")
+        raise UserError("`--right_from` needs `--audit`, which is not given. Give both, or neither.")
     within = None if sampled.pass_rate is None else read_pass_rate(sampled.pass_rate)
     specs = [spec for spec in (sampled.verifier, sampled.audit) if spec is not None]
     shared = {each.name for each in fields(PromptOptions)}

@@ -48,9 +48,7 @@ def merge_models(
         check_names(options["suite"])
     rule = None if options["pick"] is None else read_rule(options["pick"])
     if options["keep_all"] and rule is None:
-        raise UserError(
-            "`--keep_all` says what happens to models that `--pick` does not take. Leave it out: all stay."
-        )
+        raise UserError("`--keep_all` needs `--pick`; without it all merged models stay. Leave it out.")
     check_extra(options["tuned"])
     if has_data:
         from align.data.kinds import first_columns

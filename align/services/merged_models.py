@@ -110,8 +110,8 @@ def pick(rule: Rule, models: Sequence[MergedModel], sides: Mapping[str, str] = {
     better = better_of(explain(rule.metric), rule.metric, sides)
     if better is None:
         raise UserError(
-            f"`--pick` takes the best {rule.metric!r}, of which neither more nor less is known to be better. Pick by "
-            f"another metric, and bound this one: `METRIC where {rule.metric} < NUMBER`."
+            f"`--pick` takes the best {rule.metric!r}, and it is not known whether more or less of it is better. "
+            f"Pick by another metric, and bound this one: `METRIC where {rule.metric} < NUMBER`."
         )
     sign = 1 if better == "higher" else -1
     fits = [

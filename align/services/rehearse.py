@@ -89,8 +89,8 @@ def rehearse_words(
     part = recipe.record.part("rehearse")
     if part is None:
         raise UserError(
-            f"`method: {recipe.method}` neither samples nor learns from pairs, so that there is nothing to rehearse. "
-            "`align check` says what can be said before it starts."
+            f"`method: {recipe.method}` neither samples nor learns from pairs, so there is nothing to rehearse. Use "
+            "`align check` instead."
         )
     out = options.out or recipe.folder.with_name(f"{recipe.folder.name}-rehearsal")
     check_writable(out, "--out")

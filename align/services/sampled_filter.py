@@ -142,7 +142,7 @@ class SampleFilter(PromptEvaluation):
         """Refuses images, which nothing that is kept would hold."""
         if with_images := next((row.id for row in self.prompts if row.images), None):
             raise UserError(
-                f"Prompt {with_images!r} has images, and samples are filtered of texts. Leave such rows out."
+                f"Prompt {with_images!r} has images, and `align filter` samples texts only. Leave such rows out."
             )
 
     def cache(self, models: Mapping[str, Checkpoint]) -> AnswerCache:

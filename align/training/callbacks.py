@@ -186,7 +186,8 @@ class BestMetric(TrainerCallback):
             return
         known = sorted(name.removeprefix(_PREFIX) for name in metrics if name.startswith(_PREFIX))
         raise RecipeError(
-            f"`metric_for_best_model: {wanted}` is in no evaluation: that of step {state.global_step:,} has "
+            f"`metric_for_best_model: {wanted}` is not among the metrics of the evaluation at step "
+            f"{state.global_step:,}: "
             f"{', '.join(known)}.{suggestion(wanted.removeprefix(_PREFIX), known)}"
         )
 

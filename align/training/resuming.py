@@ -225,8 +225,8 @@ class WholeCheckpoints(TrainerCallback):
         elif state.best_global_step and state.best_model_checkpoint is None and args.load_best_model_at_end:
             if state.is_world_process_zero:
                 say(
-                    f"The best checkpoint so far, {best.name}, is not there any more. The best is looked for among "
-                    f"those behind step {state.global_step}."
+                    f"The best checkpoint so far, {best.name}, is gone. The best is now looked for after step "
+                    f"{state.global_step}."
                 )
             state.best_metric = state.best_global_step = None
 

@@ -167,7 +167,7 @@ def test_completions_are_traces_and_columns_say_what_is_right(tmp_path, tiny_mod
         (["--score_with", "MODEL", "--trace_column", "thought"], "column `thought`: the value is missing or empty"),
         (
             ["--trace_column", "trace"],
-            "`trace_column` is for traces that a model scores.",
+            "`trace_column` needs a model that scores traces.",
         ),
         (["--score_with", "./none", "--trace_column", "trace"], "There is no folder ./none."),
     ],

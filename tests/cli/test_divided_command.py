@@ -145,7 +145,7 @@ def test_other_data_at_a_shard_or_at_the_merge_are_one_sentence(shards, commands
     merge = ["--merge", first, second, "--out", tmp_path / "merged"]
     rows = (data / "prompts.jsonl").read_text()
     (data / "prompts.jsonl").write_text(rows.replace("3+3?", "three and three?"))
-    refuses(r"not what the shards asked \(answering, 10 items\): .*prompts\.jsonl or", *merge)
+    refuses(r"something else than the shards did \(answering, 10 items\): .*prompts\.jsonl or", *merge)
     assert run(*commands["prompts"], "--shard", "2/2", "--out", tmp_path / "changed") == 0
     refuses("did not ask the same: their data differ", "--merge", first, tmp_path / "changed", *merge[-2:])
     (data / "prompts.jsonl").unlink()

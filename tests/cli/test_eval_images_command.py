@@ -130,7 +130,7 @@ def test_frames_of_a_video_are_read_as_the_command_line_says(models, tmp_path):
         (["--model", "text"], "Question 'q0' has images, and {models}/text reads text only."),
         (["--model", "looking", "--baseline", "text"], "Question 'q0' has images, and {models}/text reads text only."),
         (["--model", "looking", "--verifier", "text"], "`--verifier` reads text only, and question 'q0' has images."),
-        (["--model", "looking", "--no-conversational"], "'q0' has images, which stand in messages"),
+        (["--model", "looking", "--no-conversational"], "'q0' has images, which need messages"),
         (["--model", "looking", "--num_frames", "0"], "`num_frames`: Input should be greater than or equal to 1"),
         (["--reward_model", "looking", "--fps", "2"], "`--fps` does not go with `--reward_model`"),
     ],

@@ -143,7 +143,7 @@ def test_the_reference_of_an_adapter_is_its_base(models, data, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "is not known: it is no adapter and has no recipe beside it. Give the model that it was trained from as"),
+        ([], "has no known reference, which pairs are compared with: it is no adapter, and no recipe is"),
         (["--reference", "other"], "have different tokenizers"),
         (["--reference", "second", "--num_samples", "2"], "`--num_samples` does not go with pairs"),
     ],

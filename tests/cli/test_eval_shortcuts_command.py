@@ -72,7 +72,7 @@ ITEM = {"id": "1", "prompt": "p", "chosen": ["a"], "rejected": ["b"], "num_corre
         (["--phrases", "{empty}"], "holds no phrase. Write one a line."),
         (["--phrases", "{latin}"], "line 1: byte 0xef is not UTF-8. Save the file as UTF-8."),
         (["--mine"], "`--mine` takes its phrases from slices. Give `--slices` too."),
-        (["--position", "end"], "`--position` says where phrases are put, and there are none."),
+        (["--position", "end"], "`--position` needs phrases, and there are none."),
         (["--position", "top", "--phrases", "{list}"], "`position` must be front, middle or end, got 'top'."),
         (["--slices", "--max_rows", "19"], "`--slices` needs 20 pairs, since no feature can be in enough of fewer"),
         (["--slices", "--mine", "--max_rows", "39"], "`--mine` needs pairs of 40 prompts, half of them to find"),

@@ -70,7 +70,9 @@ def test_without_families_rows_are_named_as_originals():
 
 
 def test_rows_that_are_versions_already_are_refused():
-    with pytest.raises(DataError, match=r"`dataset\.perturb` makes the column `family`, and the rows have one"):
+    with pytest.raises(
+        DataError, match=r"`dataset\.perturb` makes the column `family`, and the rows already have one"
+    ):
         perturb_rows([{"id": "a", "prompt": "a b", "family": "x"}], ["whitespace"], None)
 
 

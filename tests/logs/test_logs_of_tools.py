@@ -129,7 +129,7 @@ def test_a_version_that_is_not_known_is_one_sentence(tmp_path):
         read_log(str(file), How())
     lines = (KEPT / "verifiers" / "before" / "traces.jsonl").read_text().replace('"env":', '"environment":')
     (tmp_path / "traces.jsonl").write_text(lines)
-    with pytest.raises(DataError, match=r"log of verifiers, and is of a version that is not known: KeyError\('env'\)"):
+    with pytest.raises(DataError, match=r"log of verifiers, in a version that is not known: KeyError\('env'\)"):
         read_log(str(tmp_path / "traces.jsonl"), How())
 
 

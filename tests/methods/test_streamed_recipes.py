@@ -59,7 +59,7 @@ def test_the_check_says_what_is_streamed_and_that_training_needs_an_end(tmp_path
     assert not any("One pass over" in text for text in texts)
     endless = load_recipe(write_pair_recipe(tmp_path, tiny_model_folder, dataset=STREAM, max_steps=-1))
     errors = [finding.text for finding in prepare(endless, Launch()).findings if finding.level == "error"]
-    assert errors == ["`dataset.streaming: true` reads rows of which nobody knows the number. Set `max_steps`."]
+    assert errors == ["`dataset.streaming: true` reads a stream, whose length is not known. Set `max_steps`."]
 
 
 @pytest.mark.parametrize("name", ["logging_strategy", "save_strategy", "eval_strategy"])
@@ -68,7 +68,7 @@ def test_what_is_done_after_a_pass_is_refused(tmp_path, tiny_model_folder, name)
     recipe = load_recipe(write_pair_recipe(tmp_path, tiny_model_folder, dataset=stream, **{name: "epoch"}))
     errors = [finding.text for finding in prepare(recipe, Launch()).findings if finding.level == "error"]
     of_steps = f"Set `{name}: steps` and `{name.partition('_')[0]}_steps`."
-    assert errors == [f"`{name}: epoch` waits for the end of a pass, and a stream is read on and on. {of_steps}"]
+    assert errors == [f"`{name}: epoch` waits for the end of a pass, and a stream has no end. {of_steps}"]
 
 
 def test_the_check_says_that_none_of_the_first_rows_has_a_mark(tmp_path, tiny_model_folder):

@@ -130,7 +130,7 @@ def test_settings_are_checked_before_anything_is_asked(tmp_path):
         ({"opponents": 0}, "`opponents` must be at least 1"),
         ({"opponents": 2, "reference": "answer"}, "Keep one"),
         ({"prompt_price": -1}, "`prompt_price` must be a number from 0"),
-        ({"endpoint": None, "requests_per_minute": 3}, "`requests_per_minute` is about an endpoint"),
+        ({"endpoint": None, "requests_per_minute": 3}, "`requests_per_minute` needs `endpoint`"),
         ({"endpoint": None, "model": "./none"}, "there is no folder ./none"),
     ):
         with pytest.raises(UserError, match=message):

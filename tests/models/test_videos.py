@@ -154,7 +154,7 @@ def test_a_model_without_the_path_is_told_apart():
     model, processor = tiny_vl_model_and_processor(family="idefics3")
     assert not reads_videos(processor)
     assert video_reading(processor) is processor
-    with pytest.raises(DataError, match=r"tells no positions of videos.* Set `video_as: images`\."):
+    with pytest.raises(DataError, match=r"has no positions for videos.* Set `video_as: images`\."):
         read_renamed(model)
     _, processor = tiny_vl_model_and_processor()
     assert reads_videos(processor)

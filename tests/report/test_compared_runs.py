@@ -77,11 +77,11 @@ def test_words_that_do_not_fit_together_are_named(runs, tmp_path):
     evaluation = write_evaluation(tmp_path / "evaluation", questions=4)
     wrong = {
         "is given twice. Name each run once.": (runs / "a", runs / "a"),
-        "holds an evaluation, and several folders and `--watch` are for runs.": (runs / "a", evaluation),
+        "holds an evaluation; several folders, and `--watch`, work with runs only.": (runs / "a", evaluation),
         "no such folder": (runs / "a", runs / "nowhere"),
         "is no folder. Give the `output_dir` of a run.": (runs / "nowhere", "--watch"),
         "`--watch` serves the page and writes no file.": (runs / "a", "--watch", "--out", "page.html"),
-        "`--port 80` is of `--watch`, which was not given.": (runs / "a", "--port", "80"),
+        "`--port 80` needs `--watch`, which was not given.": (runs / "a", "--port", "80"),
         "`--out` must be a file, got the folder": (runs / "a", "--out", tmp_path),
     }
     for sentence, words in wrong.items():

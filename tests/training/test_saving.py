@@ -68,7 +68,7 @@ def test_a_run_whose_best_checkpoint_is_gone_says_so_and_ends_with_the_best_of_t
     shutil.rmtree(tmp_path / "before")
     trainer = trained(tmp_path / "after", resume=str(tmp_path / "checkpoint-4"), **settings)
     said = capsys.readouterr().err.replace("\n", " ")
-    assert "checkpoint-2, is not there any more. The best is looked for among those behind step 4." in said
+    assert "checkpoint-2, is gone. The best is now looked for after step 4." in said
     saved = load_file(tmp_path / "after" / "checkpoint-6" / "model.safetensors")
     assert trainer.model.weight.equal(saved["weight"])
 

@@ -285,7 +285,7 @@ def test_a_page_that_cannot_be_made_does_not_undo_the_training(tmp_path, capfd):
         ({"alarm": {}}, "Unknown key `alarm`. Did you mean 'alarms'"),
         ({"audits": ["repetitions"]}, "`audits`: Unknown reward 'repetitions'.*Did you mean 'repetition'"),
         ({"audits": [by_length]}, "`audits`: 'by_length' is named twice; a reward is either trained on or audited"),
-        ({"reward_memory_gb": 1.0}, "`reward_memory_gb` limits workers, and there are none. Set `reward_workers`"),
+        ({"reward_memory_gb": 1.0}, "`reward_memory_gb` needs workers, and there are none. Set `reward_workers: 1`"),
         ({"on_invalid": "drop"}, "`on_invalid`: input should be 'raise', 'skip' or 'zero'; got 'drop'"),
     ],
 )

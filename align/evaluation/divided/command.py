@@ -295,8 +295,8 @@ class Merged(Division):
         """Puts the answers of all shards into the cache."""
         if changed := [name for name, each in fingerprints.items() if self.record.models.get(name) != each]:
             raise UserError(
-                f"The model {changed[0]} is not the one that the shards asked: its files are others. Merge where it "
-                "is as it was, or give the shards' commands again."
+                f"The model {changed[0]} has changed since the shards asked it. Put its files back, or give the "
+                "shards' commands again."
             )
         with closing(AnswerCache(cache)) as answers:
             for folder in self._shards:
@@ -311,9 +311,9 @@ class Merged(Division):
         self._number += 1
         if asked is not None and asked != Question(stage=stage, keys=digest(list(keys)), items=len(keys)):
             raise UserError(
-                f"What the merge asks is not what the shards asked ({stage}, {len(keys):,} items): {self._data()} or "
-                "the settings beside the model have changed since. Merge where they are as they were, or give the "
-                "shards' commands again."
+                f"The merge would ask something else than the shards did ({stage}, {len(keys):,} items): "
+                f"{self._data()} or "
+                "the settings beside the model have changed since. Put them back, or give the shards' commands again."
             )
 
     def _data(self) -> str:

@@ -91,7 +91,7 @@ class ConsistentAnswers(GRPOTrainer):
         if self.environment_factories is not None or self.rollout_func is not None:
             raise ValueError(
                 "`consistency_coef` above 0 perturbs the prompts of the data, and with an environment or a "
-                "`rollout_func` completions may stand behind others. Set `consistency_coef: 0`."
+                "`rollout_func` completions may answer other prompts. Set `consistency_coef: 0`."
             )
         if self.aux_loss_enabled:
             raise ValueError(NO_MIXTURE)

@@ -152,8 +152,8 @@ def check_grpo(settings: Any) -> None:
     check_consistency(settings)
     if turned_on(settings) and settings.environment_factory:
         raise ValueError(
-            "`consistency_coef` above 0 perturbs the prompts of the data, and with `environment_factory` completions "
-            "may stand behind others. Set `consistency_coef: 0`."
+            "`consistency_coef` above 0 perturbs the prompts of the data, and with `environment_factory` "
+            "completions may answer other prompts. Set `consistency_coef: 0`."
         )
 
 
@@ -179,8 +179,8 @@ def check_sft(settings: Any) -> None:
         )
     if settings.auto_find_batch_size:
         raise ValueError(
-            "`auto_find_batch_size: true` begins anew in the middle of a step, of which `consistency_coef` above 0 "
-            "has changed the batches. Remove it, and lower `per_device_train_batch_size`."
+            "`auto_find_batch_size: true` repeats a step whose batches `consistency_coef` above 0 has changed "
+            "already. Remove it, and lower `per_device_train_batch_size`."
         )
     if (settings.dataset_kwargs or {}).get("skip_prepare_dataset"):
         raise ValueError(

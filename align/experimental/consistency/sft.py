@@ -185,8 +185,8 @@ class ConsistentSFTTrainer(CountedSFTTrainer):
         if is_training and getattr(args, "consistency_coef", 0) > 0:
             if not isinstance(dataset, Dataset):
                 raise ValueError(
-                    "`consistency_coef` above 0 finds the prompt of a row again by its number, and a stream has none. "
-                    "Give a `datasets.Dataset`, or set `consistency_coef: 0`."
+                    "`consistency_coef` above 0 looks up the prompt of a row by its number, and rows of a stream "
+                    "have none. Give a `datasets.Dataset`, or set `consistency_coef: 0`."
                 )
             if "input_ids" in dataset.column_names or rest[1] is not None:
                 raise ValueError(

@@ -65,8 +65,8 @@ def check_together(settings: Any) -> None:
         raise ValueError("`lfu_layers` is empty, and nothing would be compared. Name layers, or remove it for all.")
     if settings.auto_find_batch_size:
         raise ValueError(
-            "`auto_find_batch_size: true` begins anew in the middle of a step, of which `lfu_coef` above 0 has kept "
-            "the batches. Remove it, and lower `per_device_train_batch_size`."
+            "`auto_find_batch_size: true` repeats a step whose batches `lfu_coef` above 0 has kept already. Remove "
+            "it, and lower `per_device_train_batch_size`."
         )
     if settings.deepspeed:
         raise ValueError(NO_DEEPSPEED)

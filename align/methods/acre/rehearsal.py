@@ -28,8 +28,8 @@ def rehearse(plan: Plan) -> Rehearsed:
     """Samples, asks again as its trainer does, rewards both answers and measures."""
     if plan.sampler is not None:
         raise UserError(
-            "A second answer goes on from the model's own trace, letter by letter, which an endpoint does not give. "
-            "Leave `--endpoint` out, or rehearse the first answers alone with `method: grpo`."
+            "A second answer goes on from the model's own trace, letter by letter, which an endpoint cannot do. "
+            "Leave `--endpoint` out, or rehearse first answers alone with `method: grpo`."
         )
     sampled = sample(plan)
     started = time.perf_counter()

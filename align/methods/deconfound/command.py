@@ -179,7 +179,7 @@ def _check(
         raise UserError("`--apply` needs no text, so `--embedding_model` would do nothing. Leave it out.")
     file = pairs.pairs
     if file is None and pairs.margin is not None:
-        raise UserError("`--margin` is that of `--pairs FILE`. Name the file, or leave the margin out.")
+        raise UserError("`--margin` needs `--pairs FILE`. Name the file, or leave the margin out.")
     if file is not None and pairs.margin is None:
         raise UserError("`--pairs` needs `--margin`: the least difference of two rewards, in units of the outcome.")
     if file is not None and (file.suffix != ".jsonl" or file.exists()):

@@ -31,7 +31,7 @@ def rehearse_policy(plan: Plan) -> Rehearsed:
     """Reads pairs with the model that a policy starts from, which is its reference."""
     pairs = _draw(plan)
     if any(pair.images for pair in pairs):
-        raise UserError("Pairs with images are not rehearsed yet: `align check` says what can be said of them.")
+        raise UserError("Pairs with images cannot be rehearsed yet. Use `align check` instead.")
     checkpoint = find_checkpoint(plan.recipe.model.model_name_or_path)
     model, tokenizer = load_model(checkpoint, dtype="float32", device=plan.options.device)
 

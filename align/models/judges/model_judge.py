@@ -92,9 +92,7 @@ class ModelJudge(ABC):
     def _check_local(self) -> None:
         given = [name for name in _OF_ENDPOINTS if getattr(self, name)]
         if given:
-            raise UserError(
-                f"`{given[0]}` is about an endpoint, and `endpoint` is not set. Set it, or remove the key."
-            )
+            raise UserError(f"`{given[0]}` needs `endpoint`, which is not set. Set it, or remove the key.")
         folder = Path(self.model)
         looks_local = self.model.startswith((".", "/", "~")) or self.model.count("/") != 1
         if not folder.is_dir() and (looks_local or folder.parent.is_dir()):

@@ -74,7 +74,7 @@ def _check_tokens(parents: Parents) -> None:
     if vocabularies[0] != vocabularies[1]:
         raise UserError(
             f"{parents.base.path} and {parents.tuned.path} have other tokens ({len(vocabularies[0]):,} and "
-            f"{len(vocabularies[1]):,}), so their rows of the embedding mean other things. Merge a model with the one "
+            f"{len(vocabularies[1]):,}), so their embeddings cannot be summed. Merge a model with the one "
             "that it was trained from."
         )
 

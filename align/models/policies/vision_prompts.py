@@ -137,7 +137,7 @@ class VisionPrompts(TokenPrompts):
             return put_images_in(prompt.content, images)
         if images:
             raise UserError(
-                f"{prompt.id!r} has images, which stand in messages, and prompts are plain text. Give "
+                f"{prompt.id!r} has images, which need messages, and prompts are plain text. Give "
                 "`--conversational`, or a `--recipe` with `conversational: true`."
             )
         return prompt.content

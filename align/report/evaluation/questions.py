@@ -140,7 +140,7 @@ def _wide(differences: Cells, questions: int) -> Iterator[Finding]:
             ends = f"{100 * cell.low:+.0f} to {100 * cell.high:+.0f} points"
             yield Finding(
                 f"{pair}: the interval is too wide to say anything ({ends})",
-                f"It holds no difference as well as large ones. About {count:,} questions would narrow it to "
+                f"It contains both no difference and a large one. About {count:,} questions would narrow it to "
                 f"{100 * _WIDE:.0f} points on each side.",
             )
 

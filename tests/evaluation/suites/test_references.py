@@ -122,7 +122,7 @@ def test_the_interval_of_the_area_covers_what_it_should():
     [
         ([{"title": ""}], None, r"row 1, column `title`: the title is missing or empty"),
         ([{"title": "One"}, {"title": "one "}], None, r"row 2, column `title`: the title is there already .* Row 1"),
-        ([{"title": "One"}], None, r"has one title that can be used"),
+        ([{"title": "One"}], None, r"has one usable title"),
         ([{"title": "One", "authors": [3]}], None, r"column `authors`: a text is missing or empty"),
         ([{"title": "One"}], "Who?", r"`prompt_template` needs \{title\} once, got 'Who\?'"),
         ([{"name": "One"}], None, r"column `title`"),

@@ -46,7 +46,7 @@ def test_a_draw_is_a_familys_own_and_follows_the_seed():
     [
         ({"neutrals": ["inserted_phrase"]}, "`neutrals` has inserted_phrase, and there are no phrases"),
         ({"phrases": PHRASES}, "`phrases` are put in by ties of the kind inserted_phrase only"),
-        ({"position": "end"}, "`position` says where phrases are put, and there are none. Give `--phrases`."),
+        ({"position": "end"}, "`position` needs phrases, and there are none. Give `--phrases`."),
         ({"neutrals": ["inserted_phrase"], "phrases": PHRASES, "position": "top"}, "`position` must be front, middle"),
     ],
 )

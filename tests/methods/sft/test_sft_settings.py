@@ -33,7 +33,7 @@ def parse(tmp_path):
         ("lfu_coef: 5\nlfu_layers: []", "`lfu_layers` is empty, and nothing would be compared"),
         (f"lfu_coef: 5\n{DEEPSPEED}", "`lfu_coef` above 0 cannot be trained with DeepSpeed"),
         ("lfu_coef: 5\nfsdp: full_shard", "`lfu_coef` above 0 needs whole weights on every process"),
-        ("lfu_coef: 5\nauto_find_batch_size: true", "begins anew in the middle of a step"),
+        ("lfu_coef: 5\nauto_find_batch_size: true", "repeats a step whose batches"),
         (f"lfu_coef: 5\n{REENTRANT}", "hides the hidden states inside a layer from their gradient"),
         (
             "label_smoothing_factor: 0.1\nloss_type: dft",
@@ -56,7 +56,7 @@ def parse(tmp_path):
         ("consistency_coef: 1\nmax_length: null\npadding_free: true", "`padding_free: true` joins rows"),
         ("consistency_coef: 1\ntruncation_mode: keep_end", "cuts the prompt off"),
         ("consistency_coef: 1\nfsdp: full_shard", "needs the output head whole on every process"),
-        ("consistency_coef: 1\nauto_find_batch_size: true", "begins anew in the middle of a step"),
+        ("consistency_coef: 1\nauto_find_batch_size: true", "repeats a step whose batches"),
         ("consistency_coef: 1\ndataset_kwargs: {skip_prepare_dataset: true}", "leaves no prompts to change"),
         ("reward_funcs: [format]", "learns from its data alone"),
         ("dataset.keep_incorect: true", "Unknown key"),

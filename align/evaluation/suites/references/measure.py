@@ -96,8 +96,8 @@ def load(reading: Reading, options: Any) -> Loaded:
     found = load_suite_rows(reading, ("title",), check)
     if len(found.rows) < 2:
         raise DataError(
-            f"{reading.path} has one title that can be used, and answers are held against those about other titles. "
-            "Give two at least; a hundred tell something."
+            f"{reading.path} has one usable title, and answers about one are compared with answers about others. "
+            "Give at least two; about a hundred tell something."
         )
     return found
 

@@ -106,8 +106,8 @@ def load(reading: Reading, options: Any) -> Loaded:
         if count < least or count == 1:
             kind = "in the control" if is_control else "beside the control"
             raise DataError(
-                f"{reading.path} has {count} fact(s) {kind}, and names are held against those of other facts. Give at "
-                "least 2."
+                f"{reading.path} has {count} fact(s) {kind}, and names are compared with those of other facts. Give "
+                "at least 2."
             )
     return loaded
 

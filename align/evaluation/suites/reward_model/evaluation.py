@@ -60,9 +60,7 @@ class RewardModelEvaluation(Evaluation):
         if options.mine and not options.slices:
             raise UserError("`--mine` takes its phrases from slices. Give `--slices` too.")
         if "position" in self.words.given and not (options.phrases or options.mine):
-            raise UserError(
-                "`--position` says where phrases are put, and there are none. Give `--phrases` or `--mine`."
-            )
+            raise UserError("`--position` needs phrases, and there are none. Give `--phrases` or `--mine`.")
         phrases = load_phrases(options.phrases, "--phrases") if options.phrases is not None else []
         self.shortcuts = ShortcutSettings(
             options.slices, tuple(phrases), options.mine, options.position, options.probe_pairs
@@ -187,8 +185,8 @@ def check_pairs(settings: ShortcutSettings, pairs: Sequence[BenchPair]) -> None:
     num_prompts = len({repr(pair.prompt) for pair in pairs})
     if settings.mine and num_prompts < FEWEST_PROMPTS:
         raise DataError(
-            f"`--mine` needs pairs of {FEWEST_PROMPTS} prompts, half of them to find phrases and half to hold them "
-            f"against; there are {num_prompts}. Give more pairs, or leave it out."
+            f"`--mine` needs pairs of {FEWEST_PROMPTS} prompts, half of them to find phrases and half to test them; "
+            f"there are {num_prompts}. Give more pairs, or leave it out."
         )
     if settings.slices and len(pairs) < FEWEST_PAIRS:
         raise DataError(

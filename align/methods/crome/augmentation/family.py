@@ -239,6 +239,6 @@ class CromeSettings(SamplingSettings):
         if self.phrases and INSERTED not in self.neutrals:
             raise UserError(f"`phrases` are put in by ties of the kind {INSERTED} only. Add it to `neutrals`.")
         if self.position != FRONT and not self.phrases:
-            raise UserError("`position` says where phrases are put, and there are none. Give `--phrases`.")
+            raise UserError("`position` needs phrases, and there are none. Give `--phrases`.")
         # In a fixed order, so that the same kinds make the same data whichever is named first.
         object.__setattr__(self, "neutrals", [name for name in NEUTRAL if name in self.neutrals])

@@ -61,7 +61,7 @@ class CorrectionSettings:
             others = ", ".join(f"`{name}`" for name, is_usable in usable.items() if is_usable)
             raise UserError(
                 f"`estimator: {self.estimator}` needs `{role}`, and none is named. Name the column, or choose an "
-                f"estimator that needs none of what is missing: {others}."
+                f"estimator that works without it: {others}."
             )
 
 
