@@ -96,5 +96,5 @@ class Computing:
     """What runs the models."""
 
     batch_size: int | None = option(None, "Sequences at once; 32 for policies, 16 for reward models.")
-    dtype: str = option("float32", "Of the loaded weights.", rare=True)
+    dtype: str = option("float32", "Type of the loaded weights.", rare=True)
     device: str | None = option(None, "Where to compute; the accelerator if there is one.", rare=True)

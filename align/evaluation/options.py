@@ -17,7 +17,7 @@ class Evaluated:
         None,
         "Recipe whose prompt, tags, length and columns are used; by default the `recipe.yaml` of the model's run.",
     )
-    seed: int = option(0, "Of what is drawn: samples, shuffles, changes to traces, pairs that are probed.")
+    seed: int = option(0, "Seed of all that is drawn: samples, shuffles, changes to traces, probed pairs.")
     card: bool = option(
         False, "Put the numbers, and the differences to baselines, on the model card in the folder of the run."
     )

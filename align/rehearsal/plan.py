@@ -26,7 +26,9 @@ class Rehearsing:
     num_prompts: int = option(32, "Prompts that are drawn from the data; of pairs eight times as many.")
     num_samples: int | None = option(None, "Completions of each, 8 to 64; the recipe's `num_generations`, 8 at least.")
     task_reward: str | None = option(None, "Reward that says what is right; the first accuracy if not given.")
-    right_from: float | None = option(None, "Value of it from which a completion is right; above 0 if not given.")
+    right_from: float | None = option(
+        None, "Value of that reward from which a completion is right; any above 0 if not given."
+    )
     backend: str = option("transformers", "transformers or vllm; with `--endpoint` neither.")
     served_model: str | None = option(None, "Name by which the endpoint knows the model; the recipe's if not given.")
     device: str | None = option(None, "Where to compute; the accelerator if there is one.")

@@ -47,7 +47,7 @@ class Scoring:
     correct_column: str | None = option(
         None, "Column of whether a trace is right; of questions what it comes to, if not given."
     )
-    dtype: str = option("float32", "Of the loaded weights.")
+    dtype: str = option("float32", "Type of the loaded weights.")
     device: str | None = option(None, "Where to compute; the accelerator if there is one.")
 
 
@@ -58,7 +58,7 @@ class ByBase:
     base: str | None = option(
         None, "Keep pairs: reward model trained on the original pairs, a folder or a hub id. DATA are pairs."
     )
-    tau: float = option(0.2, "Pairs whose probability is this close to 1 (ties: to 1/2) are left out.")
+    tau: float = option(0.2, "Leave out pairs whose probability is this close to 1; ties: to 1/2.")
     max_length: int | None = option(None, "Longest sequence in tokens; the model's own limit if not given.")
 
 
@@ -74,7 +74,7 @@ class BySamples:
     )
     verifier_threshold: float = option(0.0, "Values above it are accepted.")
     pass_rate: str | None = option(
-        None, "LOW:HIGH, such as 0.1:0.9: keep the prompts of whose samples so many are accepted, and no samples."
+        None, "LOW:HIGH, such as 0.1:0.9: keep prompts whose share of accepted samples lies there, and no samples."
     )
     audit: str | None = option(None, "Reward that knows what is right; the verifier's errors go into the card.")
     right_from: float | None = option(None, "Value of the audit from which a sample is right; 1 if it is 0 or 1.")
@@ -82,10 +82,10 @@ class BySamples:
     reward_workers: int | None = option(None, "Processes that call rewards; else the recipe's, or none.")
     reward_timeout: float | None = option(None, "Seconds for one sample, with `--reward_workers`.")
     num_samples: int = option(8, "Samples of each prompt.")
-    temperature: float = option(1.0, "Of sampling.")
+    temperature: float = option(1.0, "Temperature of sampling.")
     top_p: float = option(1.0, "Probability mass that sampling keeps.")
     max_new_tokens: int | None = option(None, "Longest sample in tokens; else the recipe's, or 256.")
-    seed: int = option(0, "Of sampling.")
+    seed: int = option(0, "Seed of sampling.")
     recipe: str | None = option(
         None, "Recipe whose tags, length and columns are used; by default the `recipe.yaml` of the model's run."
     )
@@ -100,7 +100,7 @@ class Loading:
     """How rows are read and models run."""
 
     batch_size: int = option(16, "Sequences at once.")
-    dtype: str = option("float32", "Of the loaded weights.")
+    dtype: str = option("float32", "Type of the loaded weights.")
     split: str | None = option(None, "Split of a folder or hub data set.")
     on_bad_rows: str = option("raise", "raise, or skip to leave them out and count them.")
 
@@ -134,9 +134,9 @@ class Sampling:
     """How a model is sampled."""
 
     temperature: float | None = option(None, "Of sampling; the method's own if not given.")
-    top_p: float = option(1.0, "Of sampling.")
+    top_p: float = option(1.0, "Probability mass that sampling keeps.")
     max_new_tokens: int | None = option(None, "Longest response; the method's own if not given.")
-    seed: int = option(0, "Of everything that is drawn.")
+    seed: int = option(0, "Seed of everything that is drawn.")
 
 
 @dataclass(frozen=True, kw_only=True)

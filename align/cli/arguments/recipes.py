@@ -30,7 +30,7 @@ DryRunOption = Annotated[
     typer.Option(
         "--dry_run",
         "--dry-run",
-        help="Check all but rewards that ask a model, and print what those cost; train nothing.",
+        help="Train nothing. Check all but rewards that ask a model, and print what those would cost.",
     ),
 ]
 
@@ -52,7 +52,7 @@ def train(
     ] = None,
     allow_changed_data: Annotated[
         bool,
-        typer.Option("--allow_changed_data", help="Continue also where data, or the base model, are others by now."),
+        typer.Option("--allow_changed_data", help="Go on even if the data or the base model have changed since."),
     ] = False,
     dry_run: DryRunOption = False,
 ) -> None:
@@ -167,7 +167,7 @@ def report(
     ] = False,
     port: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(min=0, max=65535, help="Of `--watch`, 8765 if not given; 0 takes a free one."),
+        typer.Option(min=0, max=65535, help="Port of `--watch`, 8765 if not given; 0 takes a free one."),
     ] = None,
 ) -> None:
     """Write the page of a run, of several runs side by side, or of an evaluation."""

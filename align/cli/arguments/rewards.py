@@ -33,7 +33,10 @@ Columns = Annotated[
     ),
 ]
 MaxSeconds = Annotated[
-    float, typer.Option("--max_seconds", help="For all calls of a reward, about; slow ones are tried on less.")
+    float,
+    typer.Option(
+        "--max_seconds", help="Seconds for all calls of a reward, roughly; slow ones are tried on fewer rows."
+    ),
 ]
 TRIED = {"allow_extra_args": True, "ignore_unknown_options": True}
 rewards_app = Application(help="Find, start and check rewards.", no_args_is_help=True)
@@ -48,7 +51,10 @@ def check(
     columns: Columns = "",
     reward_kwargs: Kwargs = "",
     completions_per_step: Annotated[
-        int, typer.Option("--completions_per_step", min=1, help="Of one process, for the time of a step.")
+        int,
+        typer.Option(
+            "--completions_per_step", min=1, help="Completions of a step in one process, to estimate its time."
+        ),
     ] = 64,
     time_limit: Annotated[
         Optional[float],  # noqa: UP045
@@ -97,7 +103,7 @@ def _how(context: typer.Context) -> dict[str, Any]:
 
 @rewards_app.command()
 def new(
-    name: Annotated[str, typer.Argument(help="Of the reward: a Python name, such as brevity.")],
+    name: Annotated[str, typer.Argument(help="Name of the reward: a Python name, such as brevity.")],
     folder: Annotated[Path, typer.Option(help="Where NAME.py and test_NAME.py are written.")] = Path(),
 ) -> None:
     """Write a reward to start from, with its own test beside it."""

@@ -34,7 +34,7 @@ class Estimation:
     on_weak_instrument: str = option("fallback", "iv: fallback (to dml), refuse or keep.")
     num_folds: int = option(5, "Folds of the cross-fitting.")
     max_words: int = option(5000, "Words that TF-IDF keeps.")
-    seed: int = option(0, "Of everything that is drawn.")
+    seed: int = option(0, "Seed of everything that is drawn.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,8 @@ class TableReading(Reading):
     on_missing: str = option("raise", "raise, or drop to leave rows with missing values out.")
     adapter: str | None = option(
         None,
-        "Public schema of the table, upworthy or stackexchange; or ./mine.py:function, which makes columns of a row.",
+        "Public schema of the table, upworthy or stackexchange; or ./mine.py:function, which returns our columns for "
+        "a row.",
     )
     in_memory: float = option(1024.0, "MB; a larger file is read in chunks (ols, none, and iv without text).")
 

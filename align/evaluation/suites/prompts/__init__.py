@@ -28,12 +28,12 @@ class ByRewards:
 
 @dataclass(frozen=True, kw_only=True)
 class PromptOptions(ByRewards, Sampled, ByEngine, Media, OfPolicies):
-    """What is taken where rewards measure answers to prompts."""
+    """What is kept for reward models to choose from."""
 
     samples_out: str | None = option(
         None,
-        "New .jsonl file for the samples of `--model`, for `--best_of_n` of a reward model; their quality is the "
-        "first reward of which more is better.",
+        "New .jsonl file for the samples of `--model`, as `--best_of_n` of a reward model reads them; their quality "
+        "is the first reward of which more is better.",
     )
 
 

@@ -21,7 +21,9 @@ class QuestionOptions(WithOptions, Worded, Sampled, ByEngine, Media, OfPolicies)
     common_group: str | None = option(None, "Group in which a shortcut helps, for the counter-drop.")
     counter_group: str | None = option(None, "Group in which the shortcut leads astray.")
     judge: str | None = option(None, "Model that reads from traces which option they state.")
-    verifier: str | None = option(None, "best_of_n: scalar reward model that chooses; else the shuffles survived.")
+    verifier: str | None = option(
+        None, "Reward model that chooses the best of n; if not given, the share of shuffles survived."
+    )
     verifier_threshold: float = option(0.0, "Rewards above it are accepted.", rare=True)
 
 
