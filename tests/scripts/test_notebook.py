@@ -1,28 +1,52 @@
-"""The quickstart in a notebook: trained for a few steps, evaluated, and shown."""
+"""The tutorials: notebooks that run, with what they showed saved in them."""
+
+import json
+import re
 
 import pytest
 from started import ROOT
 
-EVAL = ROOT / "recipes" / "acre" / "assets" / "lab" / "eval.jsonl"
-CELLS = (
-    "import align\n\nchecked = align.check('acre/quickstart', output_dir='run')\nchecked",
-    "run = align.train('acre/quickstart', max_steps=2, logging_steps=1, output_dir='run')\nrun",
-    f"found = align.evaluate('questions', model=run.folder, data='{EVAL}', max_rows=8, out='evaluated')\nfound",
-    "found.to_pandas()",
-)
-SHOWN = ("Ready to train.", "<figure", "accuracy", "<table")
+TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.ipynb"))
+OF_A_MACHINE = re.compile(r"/(tmp|home|root|work|private|Users)/|\x1b\[")
+SHOWN = {  # what a reader is to see in each
+    "first-run": ("Ready to train", "75% [73%, 76%]", "<figure", "acre - grpo"),
+    "is-it-better": ("new - misreader", "many#new - many#misreader"),
+    "own-reward": ("it is gamed by", "none game it", "completions of a batch that teach", "<figure"),
+}
+
+
+def outputs(notebook):
+    return [each for cell in notebook["cells"] if cell["cell_type"] == "code" for each in cell["outputs"]]
+
+
+def text_of(shown):
+    return json.dumps([output.get("data", output.get("text")) for output in shown], ensure_ascii=False)
+
+
+def test_there_is_a_tutorial_for_each_of_three_questions():
+    assert [path.stem for path in TUTORIALS] == sorted(SHOWN)
+
+
+@pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
+def test_a_tutorial_has_its_outputs_and_nothing_of_a_machine(path):
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    shown = outputs(notebook)
+    assert path.stat().st_size < 150_000
+    assert not any(output["output_type"] == "error" for output in shown)
+    text = text_of(shown)
+    assert [words for words in SHOWN[path.stem] if words not in text] == []
+    assert OF_A_MACHINE.findall(text) == []
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", json.dumps([cell["source"] for cell in notebook["cells"]]))
+    assert [link for link in links if not (path.parent / link).exists()] == []
 
 
 @pytest.mark.slow
-@pytest.mark.nightly  # tests/test_services.py calls the same, and shows the same tables, without a kernel
-def test_the_quickstart_is_trained_evaluated_and_shown(tmp_path):
-    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+@pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
+def test_a_tutorial_runs_offline_and_shows_what_it_says(path, tmp_path):
+    pytest.importorskip("nbformat")
+    pytest.importorskip("nbclient")
     pytest.importorskip("ipykernel")
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
-    place = {"metadata": {"path": str(tmp_path)}}
-    nbclient.NotebookClient(notebook, timeout=500, kernel_name="python3", resources=place).execute()
-    assert (tmp_path / "evaluated" / "report.html").is_file()
-    for cell, word in zip(notebook.cells, SHOWN, strict=True):
-        (result,) = (each for each in cell.outputs if each.output_type == "execute_result")
-        assert word in result.data["text/html"]
-        assert result.data["text/plain"]
+    from scripts.notebooks import run
+
+    text = text_of(outputs(run(path, tmp_path)))
+    assert [words for words in SHOWN[path.stem] if words not in text] == []
