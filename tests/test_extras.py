@@ -63,6 +63,7 @@ NEEDY = [
     ("reasoning-gym", f"check acre/quickstart {GYM}"),
     ("reasoning-gym", "rewards check reasoning_gym"),
     ("reasoning-gym", "check grpo/quickstart-tools --dataset.path reasoning_gym:gcd --dataset.eval_path null"),
+    ("verifiers", "check grpo/quickstart-tools --environment verifiers:vf-shop --dataset.path verifiers:vf-shop"),
     ("reasoning-gym", EVAL.replace(f"{LAB}/eval.jsonl", "reasoning_gym:gcd").replace("--suite accuracy ", "")),
     ("qlora", "check acre/quickstart --use_peft true --load_in_4bit true"),
     ("qlora", "check acre/quickstart --optim paged_adamw_8bit"),

@@ -28,7 +28,8 @@ LAYERS = (
     ("align.plugins",),
     ("align.methods",),  # the list and the records; a method's other modules are at the top
     ("align.recipe", "align.hub_reach"),
-    ("align.data", "align.assets", "align.tools"),
+    ("align.tools", "align.assets"),
+    ("align.data",),
     ("align.models", "align.runs"),
     ("align.evaluation.statistics",),
     ("align.evaluation.record",),

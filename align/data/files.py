@@ -16,6 +16,7 @@ from align.data.text_lines import Span, divide_lines
 from align.errors import DataError
 from align.hub_reach import Answer, ask_hub, go_offline
 from align.recipe.problems import one_line
+from align.tools.environments import is_environment, rows_of
 from rewards.extras import missing
 from rewards.reading.gym import is_task
 
@@ -33,9 +34,11 @@ def read_rows(path: str, split: str | None = None) -> Iterator[RawRow]:
     """Reads the rows of a data set, one by one where the format allows it.
 
     `path` is a .jsonl, .json, .csv or .parquet file, a folder, a hub id (`owner/name` or `owner/name:subset`), or
-    `reasoning_gym:TASK`.
+    `reasoning_gym:TASK`, or `verifiers:NAME`.
     """
     _check_name(path)
+    if is_environment(str(path)):
+        return _rows_of_environment(path, split)
     if is_task(str(path)):
         return gym_rows(path, split)
     if "://" in str(path):
@@ -53,6 +56,13 @@ def read_rows(path: str, split: str | None = None) -> Iterator[RawRow]:
     if not file.exists() and (file.is_absolute() or path.startswith((".", "~")) or path.count("/") > 1):
         raise _missing("file or folder", file)
     return _read_with_datasets(path, split)
+
+
+def _rows_of_environment(path: str, split: str | None) -> Iterator[RawRow]:
+    try:
+        yield from (RawRow(number, row) for number, row in enumerate(rows_of(path, split), start=1))
+    except ValueError as error:
+        raise DataError(str(error)) from error
 
 
 def lines_of(path: str) -> Path | None:

@@ -35,6 +35,11 @@ class NamedTools:
     def of_recipe(cls, recipe: Any) -> "NamedTools":
         """Reads what a recipe names; of methods without tools that is nothing."""
         settings: Any = getattr(recipe, "settings", None)
+        if (hosted := getattr(settings, "environment", None)) is not None:
+            raise UserError(
+                f"`environment: {hosted}` is trained on, and not asked outside of a run yet. To see what a run would "
+                "do, start it for a few steps: `align train ... --max_steps 2`."
+            )
         if not any(getattr(settings, name, None) for name in ("tools", "environment_factory")):
             return cls()
         limits = Limits(settings.tool_timeout, settings.tool_memory_gb)

@@ -47,7 +47,7 @@ class Method:
         reward_columns: Makes the columns that its trainer adds for rewards, for a trial of them.
         console: Logged quantities to show beside the progress bar, with the word to show.
         has_rewards: Whether it generates completions and rewards them.
-        rewarded_by: Key of a recipe that needs no `reward_funcs` beside it, since what it names may reward by itself.
+        rewarded_by: Keys of a recipe that need no `reward_funcs` beside them: what they name may reward by itself.
         makes_reward_model: Whether what it trains can reward the policy of another run.
         makes_language_model: Whether another run can start from what it trains.
     """
@@ -76,7 +76,7 @@ class Method:
     reward_columns: str | None = None
     console: Mapping[str, str] = field(default_factory=dict)
     has_rewards: bool = False
-    rewarded_by: str | None = None
+    rewarded_by: tuple[str, ...] = ()
     makes_reward_model: bool = False
     makes_language_model: bool = False
 

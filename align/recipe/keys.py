@@ -79,8 +79,9 @@ def _top_keys(method: str) -> Iterator[Key]:
         yield Key("then", EVERY_RECIPE, dict[str, Any], told)
 
 
-def _reward_keys(rewarded_by: str | None) -> Iterator[Key]:
-    instead = f" Not needed beside an `{rewarded_by}` that rewards by itself." if rewarded_by else ""
+def _reward_keys(rewarded_by: tuple[str, ...]) -> Iterator[Key]:
+    names = " or ".join(f"`{name}`" for name in rewarded_by)
+    instead = f" Not needed beside {names} that rewards by itself." if rewarded_by else ""
     yield Key(
         "reward_funcs",
         REWARDS,
@@ -186,8 +187,13 @@ def _recipe(method: str, *, is_second: bool = False) -> Schema:
     data = schema["properties"]["dataset"]
     data["required"].remove("path")
     path = {"required": ["path"]}
-    data |= {"if": {"required": ["mix"]}, "then": {"not": path}, "else": path}
-    return schema
+    by_path = {"if": {"required": ["mix"]}, "then": {"not": path}, "else": path}
+    if "environment" not in schema["properties"]:
+        data |= by_path
+        return schema
+    schema["required"].remove("dataset")  # an environment of others brings rows
+    brought = {"required": ["environment"], "properties": {"environment": {"type": "string"}}}
+    return schema | {"if": brought, "else": {"required": ["dataset"], "properties": {"dataset": by_path}}}
 
 
 def _block(keys: Iterable[Key]) -> Schema:

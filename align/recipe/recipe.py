@@ -107,6 +107,7 @@ def parse_recipe(content: Mapping[str, Any], path: Path, *, trains: bool = True)
     Where nothing `trains`, no source of TRL is read: its keys, what keys say about each other and `then` are left out.
     """
     method = method_of(content)
+    content = _with_rows_of_environment(content)
     kind = dataset_class(method, content)
     if trains:
         check_keys(method, content, path, kind)
@@ -132,6 +133,17 @@ def parse_recipe(content: Mapping[str, Any], path: Path, *, trains: bool = True)
         _check_rewards(recipe)
         _check_together(recipe)
     return recipe
+
+
+def _with_rows_of_environment(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Names the rows that an environment of others brings, where the recipe names none."""
+    named, block = content.get("environment"), content.get("dataset", {})
+    if not isinstance(named, str) or not isinstance(block, Mapping) or {"path", "mix"} & set(block):
+        return content
+    rows = {"path": named}
+    if content.get("eval_strategy", "no") not in ("no", False) and "eval_path" not in block:
+        rows |= {"split": "train", "eval_path": named, "eval_split": "eval"}
+    return {**content, "dataset": rows | dict(block)}
 
 
 def read_block(model: type[Block], prefix: str, values: Mapping[str, Any]) -> Block:
@@ -257,7 +269,7 @@ def _refuse_quoted_numbers(key: str, value: Any) -> None:
 
 def _reward_funcs(content: Mapping[str, Any]) -> list[str]:
     value = content.get("reward_funcs")
-    if not value and content.get(METHODS[method_of(content)].rewarded_by or ""):
+    if not value and any(map(content.get, METHODS[method_of(content)].rewarded_by)):
         return []
     specs = [value] if isinstance(value, str) else value
     if not isinstance(specs, list) or not specs or not all(isinstance(spec, str) for spec in specs):

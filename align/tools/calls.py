@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from align.secrets import mask
 from align.tools.guarded import COSTS_THE_ROW, GuardedEnvironment, ToolProcess
 
 LONGEST_RESULT = 2000  # characters of a result in the table of completions
@@ -78,7 +79,7 @@ class RowTools(dict[str, Callable[..., Any]]):
     def _note(
         self, name: str, arguments: Mapping[str, Any], result: Any, started: float, failure: str | None = None
     ) -> None:
-        text = str(result)
+        text = mask(str(result))
         if len(text) > LONGEST_RESULT:
             text = f"{text[:LONGEST_RESULT]} ... ({len(text):,} characters)"
         self.calls.append(ToolCall(name, arguments, text, round(time.perf_counter() - started, 4), failure))

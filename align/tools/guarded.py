@@ -1,6 +1,7 @@
 """Tools and environments in processes of their own: a call that hangs or dies is an error, and the run goes on."""
 
 import functools
+import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -98,13 +99,14 @@ class GuardedEnvironment:
     instance, so that rewards in workers can read it.
     """
 
-    _spec: Spec
+    _spec: Any
     _limits: Limits
+    _serve: Callable[[Any], Callable[[Call], Any]] = ServedEnvironment
     _seed = ""  # of the batch, for all instances of a class
     _made = 0
 
     def __init__(self) -> None:
-        self._process = ToolProcess(ServedEnvironment(self._spec), self._limits)
+        self._process = ToolProcess(type(self)._serve(self._spec), self._limits)
         self._process.start()
         self._lost = ""  # what made this instance, or its reward, unusable since the last `reset`
         self._number: int | str = type(self)._made
@@ -114,7 +116,11 @@ class GuardedEnvironment:
         """Begins anew; an environment that cannot costs its row, and the run goes on."""
         self._lost = ""
         self._process.seed = f"{self._seed}/{self._number}"
-        return self._ask_or_lose("reset", row)
+        observed = self._ask_or_lose("reset", row)
+        if observed is None or isinstance(observed, str | list):
+            return observed
+        self._lost = f"reset: it returned {type(observed).__name__}, and must return None or a text"
+        return None
 
     def _ask_or_lose(self, name: str, arguments: Mapping[str, Any]) -> Any:
         if self._lost:
@@ -157,7 +163,7 @@ def guard_environment(spec: Spec, limits: Limits) -> type[GuardedEnvironment]:
     """Makes a class that looks like that of an environment, and whose instances live in processes of their own."""
     kind = environment_class(spec, limits)
     own: dict[str, Any] = {"_spec": spec, "_limits": limits, "__doc__": kind.__doc__, "__module__": kind.__module__}
-    own |= {name: _method(method) for name, method in tool_methods(kind).items()}
+    own |= {name: guarded_method(method) for name, method in tool_methods(kind).items()}
     if hasattr(kind, "get_reward"):
         own["get_reward"] = _get_reward
     return type(kind.__name__, (GuardedEnvironment,), own)
@@ -176,7 +182,9 @@ def environment_class(spec: Spec, limits: Limits) -> type:
     return getattr(sys.modules[module], name)
 
 
-def _method(method: Callable[..., Any]) -> Callable[..., Any]:
+def guarded_method(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Makes a method that looks like another, and asks the instance."""
+
     def call(self: GuardedEnvironment, **arguments: Any) -> Any:
         return self._ask(method.__name__, arguments)
 
@@ -185,4 +193,8 @@ def _method(method: Callable[..., Any]) -> Callable[..., Any]:
 
 def _get_reward(self: GuardedEnvironment) -> float | None:
     """Scores the rollout; None where the environment was lost."""
-    return self._ask_or_lose("get_reward", {})  # type: ignore[no-any-return]
+    value = self._ask_or_lose("get_reward", {})
+    if value is None or (isinstance(value, int | float) and math.isfinite(value)):
+        return value
+    self._lost = f"get_reward: it returned {value!r:.80}, and must return a finite number or None"
+    return None

@@ -40,6 +40,8 @@ def specs_of(settings: Any) -> tuple[list[str], dict[str | None, str]]:
         for name, spec in environments.items()
     ]:
         place, _, name = spec.rpartition(":")
+        if place in ("verifiers", "openreward", "harbor"):
+            raise ValueError(f"`{key}` names a class of yours. Write `environment: {spec}`.")
         if not place or not name.isidentifier():
             raise ValueError(f"`{key}` must be written path/to/file.py:name or package.module:name; got {spec!r}.")
     return tools, environments

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from align.tools.named import Spec, find_factory, find_tool
 
+LONGEST_CONTENT = 100_000  # characters of a result that the model is shown
 MAKE, GET, COPY = "make", "get", "copy"  # questions to an environment that are no calls of its methods
 
 
@@ -63,7 +64,7 @@ class ServedEnvironment:
     def __call__(self, call: Call) -> Any:
         """Answers a call: methods that are tools with what the model is shown, others with what they return."""
         if self.instance is None:
-            _seed(call.seed)
+            seed_generators(call.seed)
             self.instance = find_factory(self.spec)()
         if call.question == MAKE:
             return describe(self.instance)
@@ -94,9 +95,13 @@ def as_content(result: Any) -> Any:
         ("{'price': 3}", '[1, 2]')
     """
     is_blocks = isinstance(result, list) and result and all(isinstance(x, dict) and "type" in x for x in result)
-    return (
-        result if is_blocks else str(result).encode(errors="replace").decode()
-    )  # a tokenizer reads no half of a pair
+    return result if is_blocks else _readable(str(result))
+
+
+def _readable(text: str) -> str:
+    """Cuts a text that no context holds, and replaces halves of characters, which no tokenizer reads."""
+    cut = "" if len(text) <= LONGEST_CONTENT else f" ... ({len(text):,} characters)"
+    return text[:LONGEST_CONTENT].encode("utf-8", "replace").decode("utf-8") + cut
 
 
 def restore(spec: Spec, content: bytes) -> Any:
@@ -106,9 +111,19 @@ def restore(spec: Spec, content: bytes) -> Any:
 
 
 def _run(func: Callable[..., Any], call: Call) -> Any:
-    _seed(call.seed)
-    result = func(**call.arguments)
-    return _loop().run_until_complete(result) if inspect.isawaitable(result) else result
+    seed_generators(call.seed)
+    return wait_for(func(**call.arguments))
+
+
+def wait_for(result: Any) -> Any:
+    """Returns a result, awaited where it is awaitable."""
+    if not inspect.isawaitable(result):
+        return result
+    try:
+        return _loop().run_until_complete(result)
+    except (SystemExit, KeyboardInterrupt):
+        _loops.clear()  # it has stopped, and would stop the next call
+        raise
 
 
 _loops: list[asyncio.AbstractEventLoop] = []
@@ -122,7 +137,8 @@ def _loop() -> asyncio.AbstractEventLoop:
     return _loops[0]
 
 
-def _seed(seed: str) -> None:
+def seed_generators(seed: str) -> None:
+    """Seeds the global generators, so that a call can be repeated."""
     random.seed(seed)
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed(zlib.crc32(seed.encode()))

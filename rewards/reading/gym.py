@@ -44,17 +44,22 @@ def read_spec(text: str) -> TaskSpec:
     name, _, query = text.removeprefix(PREFIX).partition("?")
     if not name:
         raise ValueError(f"{text!r} names no task. Write `{PREFIX}TASK`, for example `{PREFIX}chain_sum`.")
+    settings = DEFAULTS | read_settings(text, query)
+    for key, least in (("seed", 0), ("size", 1), ("shots", 0)):
+        if type(settings[key]) is not int or settings[key] < least:
+            raise ValueError(f"{text!r}: `{key}` must be a whole number, at least {least}; got {settings[key]!r}.")
+    return TaskSpec(name, settings, settings.pop("shots"))
+
+
+def read_settings(text: str, query: str) -> dict[str, Any]:
+    """Reads `setting=value&...` of a name; a value is JSON, or a text."""
     settings: dict[str, Any] = {}
     for part in query.split("&") if query else ():
         key, sign, value = part.partition("=")
         if not key or not sign or key in settings:
             raise ValueError(f"{text!r}: {part!r} must be a setting of its own. Write `?max_terms=3&seed=1`.")
         settings[key] = _value(value)
-    settings = DEFAULTS | settings
-    for key, least in (("seed", 0), ("size", 1), ("shots", 0)):
-        if type(settings[key]) is not int or settings[key] < least:
-            raise ValueError(f"{text!r}: `{key}` must be a whole number, at least {least}; got {settings[key]!r}.")
-    return TaskSpec(name, settings, settings.pop("shots"))
+    return settings
 
 
 def make_task(spec: TaskSpec) -> Any:

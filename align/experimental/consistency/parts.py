@@ -17,7 +17,7 @@ from align.experimental.consistency.rules import (
     prompt_of,
 )
 from align.methods.acre import data as acre
-from align.methods.rollouts import tool_checks as grpo
+from align.methods.rollouts import environment_checks as grpo
 from align.methods.rollouts.prompt_data import footprint
 from align.methods.sft import data as sft
 from align.methods.sft.report import REPORT as SFT_REPORT

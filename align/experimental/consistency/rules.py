@@ -150,7 +150,7 @@ def families_of(settings: Any) -> Sequence[str]:
 def check_grpo(settings: Any) -> None:
     """Refuses settings that GRPO cannot be made consistent with."""
     check_consistency(settings)
-    if turned_on(settings) and settings.environment_factory:
+    if turned_on(settings) and (settings.environment_factory or settings.environment):
         raise ValueError(
             "`consistency_coef` above 0 perturbs the prompts of the data, and with `environment_factory` "
             "completions may answer other prompts. Set `consistency_coef: 0`."

@@ -8,8 +8,8 @@ from align.checks.launch import Launch
 from align.data.training_data import Rows, TrainingData
 from align.experimental.resampling.config import KEY, NO_IMAGES, NO_VERSIONS, batch_problem
 from align.methods.acre import data as acre
+from align.methods.rollouts import environment_checks as grpo
 from align.methods.rollouts import prompt_data
-from align.methods.rollouts import tool_checks as grpo
 from align.methods.rollouts.report import REPORT as ROLLOUT_REPORT
 from align.methods.rollouts.tool_report import REPORT as GRPO_REPORT
 from align.recipe.recipe import Recipe

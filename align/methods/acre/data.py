@@ -18,7 +18,7 @@ from align.data.questions.templates import PromptTemplate
 from align.data.stored_items import MadeRows
 from align.data.training_data import Rows, TrainingData, load_training_data
 from align.errors import DataError
-from align.methods.rollouts import prompt_data, tool_checks
+from align.methods.rollouts import environment_checks, prompt_data
 from align.methods.rollouts.tool_checks import uses_tools
 from align.models.model_files import ModelFiles
 from align.models.vllm_server import ask_server, server_url
@@ -49,7 +49,7 @@ def load_prompts(recipe: Recipe) -> TrainingData[PromptRow]:
 
 def check_prompts(recipe: Recipe, data: TrainingData[PromptRow], rewards: Sequence[Reward]) -> list[Finding]:
     """Checks prompts, and tools, as for GRPO, and then what the second answers need."""
-    findings = (tool_checks if uses_tools(recipe) else prompt_data).check(recipe, data, rewards)
+    findings = (environment_checks if uses_tools(recipe) else prompt_data).check(recipe, data, rewards)
     if any(row.get("images") for row in (*data.rows, *data.eval_rows)):
         text = "Second answers that are texts read text only, and rows have images. Use questions with options."
         findings.append(Finding("error", "families", text))

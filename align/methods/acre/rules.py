@@ -23,6 +23,11 @@ OF_LETTERS = {"exclude_identity": "a version that changes nothing never counts",
 
 def check_answers(settings: Any) -> None:
     """Refuses settings for text answers where answers are letters, and the other way round; and for tools without."""
+    if settings.environment is not None:
+        raise ValueError(
+            "`environment` brings rows and rewards of its own, and how a right answer changes with a result is not "
+            "known of it. Use `method: grpo`, or name tools with `tools` or `environment_factory`."
+        )
     tools, environments = specs_of(settings)
     if (tools or environments) and not settings.families:
         raise ValueError(

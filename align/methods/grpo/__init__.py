@@ -14,7 +14,7 @@ GRPO = Method(
     dataset="align.recipe.dataset:PromptDatasetConfig",
     rules="align.methods.grpo.rules:RULES",
     load="align.methods.rollouts.prompt_data:load",
-    check="align.methods.rollouts.tool_checks:check",
+    check="align.methods.rollouts.environment_checks:check",
     check_batch="align.methods.rollouts.prompt_data:check_batch",
     footprint="align.methods.rollouts.prompt_data:footprint",
     build="align.methods.grpo.trainer:build",
@@ -22,7 +22,7 @@ GRPO = Method(
     report="align.methods.rollouts.tool_report:REPORT",
     rehearse="align.methods.rollouts.rehearsal:rehearse",
     has_rewards=True,
-    rewarded_by="environment_factory",
+    rewarded_by=("environment_factory", "environment"),
     experimental=(
         "align.experimental.consistency:CONSISTENT_GRPO",
         "align.experimental.canary:CANARY_GRPO",

@@ -13,9 +13,12 @@ from align.methods.rollouts.tool_rollouts import ToolRollouts, quiet_about_envir
 from align.methods.rollouts.zero_advantage import SkipZeroAdvantage
 from align.models.vllm_engine import vllm_rollouts
 from align.recipe.recipe import Recipe
+from align.tools.environments import Rubric, describe
+from align.tools.guarded import Limits
 from align.training.as_in_trl import with_args
 from align.training.guarded_rewards import GuardedRewards, RewardRules, Rewards, rewarded_arguments
 from align.training.model_card import Card, Rows
+from rewards.running.guard import GuardSettings, guard_rewards
 
 
 class GuardedGRPOTrainer(GuardedRewards, SkipZeroAdvantage, RowsTogether, ToolRollouts, VideoRows, GRPOTrainer):
@@ -75,5 +78,20 @@ def build(
 ) -> GuardedGRPOTrainer:
     """Builds TRL's GRPO with guarded rewards."""
     given = rewarded_arguments(recipe, data, rewards)
+    _add_rubric(recipe, given)
     with quiet_about_environments():
         return (trainer or GuardedGRPOTrainer)(**given, **rows_together(recipe), **tools_of(recipe))
+
+
+def _add_rubric(recipe: Recipe, given: dict[str, Any]) -> None:
+    """Adds the rewards of an environment of others behind those of the recipe, each with its weight."""
+    named, settings = recipe.settings.environment, recipe.settings
+    if named is None:
+        return
+    limits = Limits(settings.tool_timeout, settings.tool_memory_gb)
+    rubric = Rubric(named, limits, max(1, recipe.rewards.reward_workers))
+    own = guard_rewards(rubric.rewards(), GuardSettings(on_invalid=recipe.rewards.on_invalid))
+    weights = given["args"].reward_weights or [1.0] * len(given["reward_funcs"])
+    given["args"].reward_weights = [*weights, *(weight for _, weight in describe(named, limits).rewards)]
+    given["reward_funcs"] = [*given["reward_funcs"], *own]
+    given["reward_processing_classes"] = [*given["reward_processing_classes"], *([None] * len(own))]

@@ -20,7 +20,7 @@ class SkipConfig:
 
 @dataclass
 class ToolConfig:
-    """Settings of tools; without `tools` and `environment_factory`, the default, nothing differs."""
+    """Settings of tools; without `tools`, `environment_factory` and `environment` nothing differs."""
 
     tools: list[str] | None = field(
         default=None, metadata={"help": "Functions that the model may call, as ./file.py:name or package.module:name."}
@@ -30,6 +30,13 @@ class ToolConfig:
         metadata={
             "help": "Class of an environment, or a function that makes one, as ./file.py:name; its public methods are "
             "tools. A block of several has names, which the column `environment` of the data picks from."
+        },
+    )
+    environment: str | None = field(
+        default=None,
+        metadata={
+            "help": "Environment of a package of others, as verifiers:NAME or verifiers:NAME?key=value, which brings "
+            "rows, tools and rewards; `dataset.path` is not needed beside it."
         },
     )
     tool_timeout: float = field(

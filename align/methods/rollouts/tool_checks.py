@@ -1,4 +1,4 @@
-"""What can be wrong with a recipe of GRPO; tools and environments are tried in a process that can be killed."""
+"""What can be wrong with tools and environments of a recipe: they are tried in a process that can be killed."""
 
 import inspect
 import os
@@ -10,15 +10,11 @@ import psutil
 from align.checks.finding import Finding
 from align.checks.lengths import context_window
 from align.checks.rewards import is_first_process
-from align.data.prompt_rows import PromptRow
-from align.data.training_data import TrainingData
-from align.methods.rollouts import prompt_data
 from align.models.model_files import ModelFiles
 from align.models.transcripts.tokens import FOR_TOOLS, reading_calls
 from align.models.transcripts.toolbox import ENVIRONMENT
 from align.recipe.problems import one_line, shown
 from align.recipe.recipe import Recipe
-from align.recipe.reward_settings import Reward
 from align.tools.guarded import (
     COSTS_THE_ROW,
     Limits,
@@ -222,7 +218,7 @@ def try_environment(
             return findings
     if hasattr(kind, "get_reward"):
         findings.append(_try_reward(spec.spec, process))
-    findings.append(_check_number(spec.spec, process.ask("", question=MAKE)[2], instances))
+    findings.append(check_number(spec.spec, process.ask("", question=MAKE)[2], instances))
     process.close()
     return findings
 
@@ -253,7 +249,7 @@ def _try_reward(spec: str, process: ToolProcess) -> Finding:
     return Finding("ok", "tools", f"{spec}: `get_reward` gives {value} after the trial calls.")
 
 
-def _check_number(spec: str, megabytes: float, instances: int) -> Finding:
+def check_number(spec: str, megabytes: float, instances: int) -> Finding:
     """Compares the processes of an environment with what a machine has; each takes three files of this process."""
     numbers = {"instances": instances, "megabytes": round(megabytes, 1)}
     told = f"{spec}: a generation has {instances} completions in a process, each with a process of the environment"
@@ -296,7 +292,7 @@ def check_tools(recipe: Recipe, rows: Rows) -> list[Finding]:
             kind = environment_class(spec, limits)
             schemas |= tool_methods(kind)
             is_rewarded |= hasattr(kind, "get_reward")
-            findings += try_environment(spec, kind, _row_of(rows, name), limits, names, _instances(recipe))
+            findings += try_environment(spec, kind, _row_of(rows, name), limits, names, instances_of(recipe))
         findings += _check_column(environments, rows)
         is_described = not any(finding.level == "error" for finding in findings[before:])
         if is_described and not is_rewarded:
@@ -365,7 +361,7 @@ def _try_tool(spec: str, tool: Callable[..., Any], process: ToolProcess) -> list
     return [try_call(spec, tool.__name__, example_arguments(schema), process)]
 
 
-def _instances(recipe: Recipe) -> int:
+def instances_of(recipe: Recipe) -> int:
     """Counts the completions of one generation in one process."""
     if whole := recipe.settings.generation_batch_size:
         return int(whole) // int(os.environ.get("WORLD_SIZE", "1"))
@@ -392,19 +388,3 @@ def _row_of(rows: Rows, name: str | None) -> dict[str, Any]:
         return dict(rows[0])
     row = next((row for row in rows if row.get(ENVIRONMENT) == name), rows[0])
     return {key: value for key, value in row.items() if key != ENVIRONMENT}
-
-
-GIVEN = "environments"  # what TRL calls the instances that it hands to rewards
-
-
-def check(recipe: Recipe, data: TrainingData[PromptRow], rewards: Sequence[Reward]) -> list[Finding]:
-    """Checks prompts, rewards and lengths as for every method that samples, and tries tools and environments."""
-    tools = check_tools(recipe, data.rows)
-    more: dict[str, Any] = {}
-    if any(map(_reads_environments, rewards)) and not any(finding.level == "error" for finding in tools):
-        more = {GIVEN: sample_environment(recipe, data.rows)}
-    return prompt_data.check(recipe, data, rewards, is_rewarded=uses_environment(recipe), trial_columns=more) + tools
-
-
-def _reads_environments(reward: Reward) -> bool:
-    return not isinstance(reward, str) and GIVEN in inspect.signature(reward).parameters

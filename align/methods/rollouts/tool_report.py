@@ -16,6 +16,7 @@ _TOOL_FIELDS = (("align", "methods/rollouts/config.py", "ToolConfig"),)
 FACTS = {
     "tools": "Tools",
     "environment_factory": "Environment",
+    "environment": "Environment of others",
     "tool_timeout": "Longest call of a tool, seconds",
     "max_tool_calling_iterations": "Most turns with calls",
 }
@@ -63,7 +64,7 @@ def _findings(run: RunFolder) -> Sequence[Finding]:
 
 
 def _unused(recipe: Mapping[str, Any]) -> Sequence[str]:
-    has_tools = recipe.get("tools") or recipe.get("environment_factory")
+    has_tools = any(map(recipe.get, ("tools", "environment_factory", "environment")))
     return () if has_tools else tuple({*FACTS, *own_fields(_TOOL_FIELDS)})
 
 

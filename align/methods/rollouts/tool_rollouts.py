@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 
 from align.errors import RewardError
 from align.recipe.recipe import Recipe
+from align.secrets import mask
 from align.tools.calls import (
     COLUMN,
     RowCounts,
@@ -22,6 +23,7 @@ from align.tools.calls import (
     lost_by,
     with_arguments_as_text,
 )
+from align.tools.environments import describe, host_environment
 from align.tools.guarded import GuardedEnvironment, Limits, guard_environment, guard_tools
 from align.tools.named import named_by
 from align.training.as_in_trl import old_names_hidden
@@ -130,9 +132,9 @@ class ToolRollouts(Parent):
         )
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Logs as TRL does; the arguments of calls are texts in the table, whose columns have one type each."""
+        """Logs as TRL does; the arguments of calls are texts in the table, and secrets are masked."""
         if self.tools and self.log_completions:
-            written = [with_arguments_as_text(completion) for completion in self._logs["completion"]]
+            written = mask([with_arguments_as_text(completion) for completion in self._logs["completion"]])
             self._logs["completion"].clear()
             self._logs["completion"].extend(written)
         super().log(logs, start_time)
@@ -142,7 +144,9 @@ def tools_of(recipe: Recipe) -> dict[str, Any]:
     """Guards the recipe's tools and environments, in the words of TRL."""
     tools, environments = named_by(recipe)
     limits = Limits(recipe.settings.tool_timeout, recipe.settings.tool_memory_gb)
-    classes = {name: guard_environment(spec, limits) for name, spec in environments.items()}
+    classes: dict[str | None, type] = {name: guard_environment(spec, limits) for name, spec in environments.items()}
+    if (hosted := recipe.settings.environment) and describe(hosted, limits).tools:
+        classes = {None: host_environment(hosted, limits)}
     return {"tools": guard_tools(tools, limits) or None, "environment_factory": classes.get(None, classes or None)}
 
 

