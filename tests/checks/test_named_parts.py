@@ -17,7 +17,7 @@ def test_a_misspelt_module_among_others_is_named(tmp_path, tiny_model_folder):
     path = write_pair_recipe(tmp_path, tiny_model_folder, use_peft=True, lora_target_modules=["q_proj", "v_porj"])
     (finding,) = check_adapter(*with_model(load_recipe(path)))
     assert finding.level == "warning"
-    assert "no module in the files of the model is called 'v_porj'" in finding.text
+    assert "the model has no module called 'v_porj'" in finding.text
     assert finding.text.endswith("Did you mean 'v_proj'?")
 
 

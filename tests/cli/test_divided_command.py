@@ -162,7 +162,7 @@ def test_other_models_at_a_shard_or_at_the_merge_are_one_sentence(shards, comman
     try:
         config.write_text(kept.replace("{", '{"top_k": 7,', 1))
         out = ["--out", tmp_path / "merged"]
-        refuses("The model untrained is not the one that the shards asked", "--merge", first, second, *out)
+        refuses("The model untrained has changed since the shards asked it", "--merge", first, second, *out)
         assert run(*commands["prompts"], "--shard", "2/2", "--out", tmp_path / "other") == 0
         refuses("asked models named untrained with other files", "--merge", first, tmp_path / "other", *out)
     finally:

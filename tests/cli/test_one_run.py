@@ -43,7 +43,9 @@ def test_the_best_checkpoint_may_lie_in_the_folder_from_which_a_run_went_on(tiny
 
 
 def test_an_evaluation_that_is_not_saved_could_not_be_the_best(tiny_recipe):
-    with pytest.raises(RecipeError, match=r"so that `save_steps` must be `eval_steps`; got 4.* and 2"):
+    with pytest.raises(
+        RecipeError, match=r"needs `save_steps` equal to `eval_steps`, so that the best was saved; got 4.* and 2"
+    ):
         load_recipe(tiny_recipe(), [*BEST, "--save_steps", "4"])
     load_recipe(tiny_recipe(), [*BEST, "--save_strategy", "best", "--metric_for_best_model", "loss"])
 

@@ -154,7 +154,7 @@ def test_messages_stay_messages_and_a_reward_model_may_accept(answering_model_fo
         (["--base", "rm", "--pass_rate", "0.1:0.9"], "`--pass_rate` does not go with pairs"),
         (["--model", "m", "--verifier", "format", "--pass_rate", "0.9:0.1"], "must be LOW:HIGH"),
         (["--model", "m", "--verifier", "format", "--pass_rate", "half"], "got 'half'"),
-        (["--model", "m", "--verifier", "format", "--right_from", "1"], "there is none. Give both, or neither"),
+        (["--model", "m", "--verifier", "format", "--right_from", "1"], "which is not given. Give both, or neither"),
         (["--model", "m", "--verifier", "format", "--verifier_threshold", "nan"], "must be a number, got nan"),
         (["--model", "m", "--verifier", "formt"], "Did you mean 'format'?"),
         (["--model", "m", "--verifier", "format", "--audit", "format"], "2 rewards are called `format`"),

@@ -122,7 +122,7 @@ def test_an_image_that_is_gone_is_named_with_its_row(pairs, tmp_path):
 
 def test_what_has_no_place_is_refused(pairs):
     processor = tiny_vl_model_and_processor()[1]
-    with pytest.raises(DataError, match=r"Row 2 .*<\|image_pad\|>, which is an image to this model. Take it out"):
+    with pytest.raises(DataError, match=r"Row 2 .*<\|image_pad\|>, which this model reads as an image. Take it out"):
         tokenize_image_pair(processor, replace(pairs[1], chosen="see <|image_pad|>"))
     processor.chat_template = None
     with pytest.raises(UserError, match="The processor has no chat template"):

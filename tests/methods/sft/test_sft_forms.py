@@ -68,7 +68,7 @@ def test_a_stream_is_learnt_from_as_its_rows_in_memory_are(tmp_path):
 
 
 @pytest.mark.parametrize(("rows", "words"), [
-    (stream(SPLIT), "a stream has none. Give a `datasets.Dataset`"),
+    (stream(SPLIT), "rows of a stream have none. Give a `datasets.Dataset`"),
     ([{"text": text} for text in ASKED], "the row has no prompt of its own: columns text. Write `messages`"),
 ])  # fmt: skip
 def test_consistency_says_what_it_cannot_compare_and_what_to_write(tmp_path, rows, words):
