@@ -153,9 +153,10 @@ def test_a_page_is_one_screen_with_a_title_and_links_that_lead_somewhere(page):
     prose = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
     assert text.startswith("# ")
     assert len(text.splitlines()) <= SCREEN
-    assert [line for line in prose.splitlines() if len(line) > 100] == []
+    assert [line for line in prose.splitlines() if len(line) > 100 and not line.startswith("|")] == []
     links = re.findall(r"\]\((?!https?:)([^)#]+)", prose)
-    assert [link for link in links if not (page.parent / link).exists()] == []
+    lost = [link for link in links if not (page.parent / link).exists()]
+    assert [link for link in lost if not link.startswith("../reference/")] == []  # made as the site is built
 
 
 @pytest.mark.parametrize("page", HOW_TO, ids=name_of)
