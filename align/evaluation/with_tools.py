@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
 from align.data.prompt_rows import PromptRow, prompts_to_rows
@@ -14,8 +15,9 @@ from align.models.policies.answer_keys import digest
 from align.models.policies.asking import Decoding
 from align.models.transcripts.toolbox import Toolbox
 from align.models.transcripts.transcript import Answers, Asked, Transcript
+from align.recipe.problems import one_line
 from align.tools.guarded import Limits
-from align.tools.named import Spec, named_by
+from align.tools.named import Spec, named_by, tool_methods
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,23 @@ class NamedTools:
 
     def toolbox(self) -> Toolbox:
         """Finds and guards them; whoever asks for it closes it."""
+        from transformers.utils.chat_template_utils import get_json_schema
+
         try:
-            return Toolbox.of_specs(self.tools, self.environments or {}, self.limits)
+            found = Toolbox.of_specs(self.tools, self.environments or {}, self.limits)
         except ValueError as error:
             raise error if isinstance(error, UserError) else UserError(str(error)) from error
+        kinds = found.environments.values()
+        told: list[Any] = [MethodType(each, kind) for kind in kinds for each in tool_methods(kind).values()]
+        for tool in [*found.tools, *told]:
+            try:
+                get_json_schema(tool)
+            except Exception as error:  # whatever its signature and docstring lead to
+                raise UserError(
+                    f"Tool `{tool.__name__}` cannot be described to the model: {one_line(error)} Write a line on what "
+                    "it does, `Args:` with a line for each argument, and type hints."
+                ) from error
+        return found
 
     def answers(self, toolbox: Toolbox, policy: Any, sampler: Any = None) -> Answers:
         """Gives them to a policy, or in its place to what a `sampler` reaches."""

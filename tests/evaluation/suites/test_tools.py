@@ -41,6 +41,10 @@ def page(item: str) -> str:
     return "<script>alert(1)</script>" + chr(0xD800) + "x" * 5000
 
 
+def bare(item):
+    return item
+
+
 class Till:
     def reset(self, answer, **row):
         self.answer, self.said = int(answer), None
@@ -239,7 +243,7 @@ def test_engines_and_shards_give_the_same_numbers(eager, tmp_path):
     names = [name for name in whole.suites["tools"]["eager"] if name != "tools/call_seconds"]
     assert len(names) > 8
     for name in names:
-        assert engine.suites["tools"]["eager"][name] == whole.suites["tools"]["eager"][name], name
+        assert engine.suites["tools"]["eager"][name].value == whole.suites["tools"]["eager"][name].value, name
     assert pd.read_parquet(tmp_path / "vllm/items.parquet")["transcript"].tolist() == kept[0].tolist()
 
 
@@ -249,12 +253,14 @@ def test_engines_and_shards_give_the_same_numbers(eager, tmp_path):
         ({"tools": None}, "Answers with tools need some, and there is no recipe beside the model"),
         ({"tools": ["nowhere.py:x"]}, "nowhere.py"),
         ({"environment": "{shop}/own.py:TABLE", "tools": None}, "is of type dict and cannot be called"),
+        ({"tools": ["{shop}/own.py:bare"]}, "Tool `bare` cannot be described to the model: .* `Args:`"),
         ({"tool_timeout": 0.0}, "`tool_timeout` must be above 0, got 0.0"),
         ({"rewards": None}, "Prompts are measured by rewards, and there is no recipe"),
     ],
 )
 def test_what_cannot_be_evaluated_is_refused_before_anything_is_asked(shop, options, sentence):
     given = {name: value.format(shop=shop) if isinstance(value, str) else value for name, value in options.items()}
+    given |= {"tools": [each.format(shop=shop) for each in given["tools"]]} if given.get("tools") else {}
     with ChatServer(lambda body, before: reply("x")) as server:
         how = {"tools": [f"{shop}/own.py:price"], "rewards": ["number_accuracy"], "model": "tiny"} | given
         with pytest.raises(UserError, match=sentence):

@@ -61,7 +61,7 @@ def test_completions_are_answered_with_tools_and_a_filter_finds_them(recipe, tmp
     assert not app(words, standalone_mode=False)
     assert "8 of 36 prompts were sampled before" in capsys.readouterr().err
     rows = [json.loads(each) for each in kept.read_text().splitlines()]
-    assert 4 < len(rows) < 36
+    assert len(rows) > 20
     assert all(0 < row["pass_rate"] < 1 and row["asked"] for row in rows)
 
 
