@@ -45,6 +45,8 @@ def kept(output: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookNode |
         return output if output.text.strip() else None
     shown = {kind: clean(text, folder) for kind, text in output.data.items() if kind in ("text/plain", "text/html")}
     plain = shown.get("text/plain", "")
+    if plain.isdigit():
+        return None  # an exit code, or how much was written
     if "ipywidgets" in plain or not plain.strip() or "<progress" in shown.get("text/html", ""):
         return None
     if "text/html" in shown and len(plain) > MOST_TEXT:
