@@ -84,17 +84,18 @@ def num_kept(folder):
         return 0
 
 
-def train_and_kill(recipe, folder, step=2, seconds=600):
-    """Trains until a checkpoint is there, kills the process, and returns the last step that was saved."""
+def train_and_kill(recipe, folder, step=2, seconds=600, until=None):
+    """Trains until a checkpoint is there, and a file if named, kills the process; returns the last step saved."""
     command = [sys.executable, "-m", "align", "train", str(recipe)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}  # as in `align`: other threads, another order of sums
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     deadline = time.monotonic() + seconds
-    while not (folder / f"checkpoint-{step}" / "manifest.json").exists():
+    awaited = [folder / f"checkpoint-{step}" / "manifest.json", *filter(None, [until])]
+    while not all(path.exists() for path in awaited):
         assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline, f"no checkpoint-{step} in {folder}"
+        assert time.monotonic() < deadline, f"no {awaited} yet"
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()

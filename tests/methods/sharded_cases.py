@@ -4,6 +4,7 @@ import random
 from functools import partial
 from itertools import cycle
 
+from calling import call, calling_tokenizer
 from datasets import Dataset, IterableDataset
 from pair_recipe import as_messages
 from scenes import COLOURS, square
@@ -16,6 +17,7 @@ from align.experimental.crome.trainer import ExperimentalCromeTrainer
 from align.experimental.lfu.trainer import LfUTrainer
 from align.methods.acre.config import ACREConfig
 from align.methods.acre.text_trainer import TextACRETrainer
+from align.methods.acre.tool_trainer import ToolACRETrainer
 from align.methods.acre.trainer import ACRETrainer
 from align.methods.crome.trainer import CromeTrainer
 from align.methods.deconfound.config import DeconfoundConfig
@@ -93,6 +95,51 @@ def make_acre_text(model, folder, peft_config):
         peft_config=peft_config,
         families=[lambda row, rng: (f"so {row['prompt']}", row["answer"])],
         answer_reward=text_accuracy,
+    )
+
+
+class UnevenTools(ToolACRETrainer):
+    """Has rank 0 call a tool, and every second row answer with what it is told, and rank 1 say nothing."""
+
+    def _generate_single_turn(self, prompt_ids, *args, **kwargs):
+        texts = [self._tokenizer.decode(ids) for ids in prompt_ids]
+        answers = [f"<answer>{77 - i % 2}</answer>" for i in range(len(texts))]
+        asks = ["\ntool: " not in text for text in texts]
+        turns = [call("price", item="pear") if asked else own for asked, own in zip(asks, answers, strict=True)]
+        turns = ["nothing" for _ in texts] if self.accelerator.process_index else turns
+        return [[*self._tokenizer.encode(turn), self._tokenizer.eos_token_id] for turn in turns], None
+
+
+def price(item: str) -> int:
+    """Looks up a price.
+
+    Args:
+        item: What is asked for.
+    """
+    return 77
+
+
+def make_acre_tools(model, folder, peft_config):
+    messages = [[{"role": "user", "content": f"q{i}?"}] for i in range(16)]
+    return UnevenTools(
+        model,
+        reward_funcs=[AnswerConsistency()],
+        args=ACREConfig(
+            output_dir=folder,
+            num_generations=4,
+            max_completion_length=120,
+            second_pass_batch_size=2,
+            second_answer_tokens=4,
+            log_completions=True,
+            num_completions_to_print=0,
+            **SETTINGS,
+        ),
+        train_dataset=Dataset.from_list([{"prompt": each, "answer": "77"} for each in messages]),
+        processing_class=calling_tokenizer(),
+        peft_config=peft_config,
+        families=["other_value"],
+        answer_reward=text_accuracy,
+        tools=[price],
     )
 
 
@@ -242,6 +289,7 @@ METHODS = {
     "acre": make_acre,
     "acre_images": make_acre_images,
     "acre_text": make_acre_text,
+    "acre_tools": make_acre_tools,
     "grpo_consistency": make_grpo_consistency,
     "rrpo": make_rrpo,
     "rrpo_images": make_rrpo_images,

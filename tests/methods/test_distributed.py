@@ -31,6 +31,7 @@ FULL = (
 )
 IMAGES = ("acre_images-full-vision", "rrpo_images-full-vision") if find_spec("torchvision") else ()
 TEXT = ("acre_text-full-tied",)
+TOOLS = ("acre_tools-full-tied",)  # no ZeRO-3, under which TRL's own loop of turns meets itself in no rank
 LFU = ("sft_lfu-full-tied", "sft_lfu-lora-untied", "sft_aux-full-untied")  # DDP only
 KNOBS = ("crome_destroyed-full-reward",)
 HEADS = ("crome_vib-full-reward", "crome_heads-full-reward", "crome_odin-full-reward")  # no ZeRO-3, which they refuse
@@ -44,7 +45,9 @@ CONSISTENCY = (
 ADAPTERS = ("rrpo-lora-tied", "crome-lora-reward")  # ZeRO-3; of a policy, and with the head of a reward model
 # Adapters, and an output head of its own, are the same to DDP whatever is trained.
 RARE_IN_DDP = ("rrpo-full-untied", LFU[1], CONSISTENCY[1], CONSISTENCY[3])
-DDP = tuple(case for case in (*FULL, *LFU, *TEXT, *CONSISTENCY, *KNOBS, *HEADS, *STREAMS) if case not in RARE_IN_DDP)
+DDP = tuple(
+    case for case in (*FULL, *LFU, *TEXT, *TOOLS, *CONSISTENCY, *KNOBS, *HEADS, *STREAMS) if case not in RARE_IN_DDP
+)
 FSDP = ("sft-full-tied", *FULL, *ADAPTERS, *IMAGES, *TEXT, *KNOBS)
 SELDOM = ("rrpo-full-untied", "rrpo-lora-tied", *IMAGES[1:], *TEXT)  # under ZeRO-3
 ZERO3 = tuple(
@@ -65,7 +68,7 @@ LAUNCHES = (
     ("ddp_cpu", DDP, ()),
     ("ddp_cpu", RARE_IN_DDP, (pytest.mark.nightly,)),
     # Between the two that stay: no sharded gradients that ZeRO-3 has not, and whole weights as in DDP.
-    ("zero2_cpu", (*FULL, *CONSISTENCY, *KNOBS, *HEADS), (NEEDS_DEEPSPEED, pytest.mark.nightly)),
+    ("zero2_cpu", (*FULL, *TOOLS, *CONSISTENCY, *KNOBS, *HEADS), (NEEDS_DEEPSPEED, pytest.mark.nightly)),
     ("zero3_cpu", ZERO3, (NEEDS_DEEPSPEED,)),
     ("zero3_cpu", RARE, (NEEDS_DEEPSPEED, pytest.mark.nightly)),
     ("fsdp2", FSDP, (pytest.mark.nightly,)),

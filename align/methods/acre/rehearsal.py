@@ -14,6 +14,7 @@ from align.evaluation.statistics.item_means import clustered_share
 from align.evaluation.statistics.metrics import Values
 from align.methods.acre.build import build
 from align.methods.rollouts.rehearsal import Sampled, judge, sample
+from align.methods.rollouts.tool_checks import uses_tools
 from align.rehearsal.plan import Plan
 from align.rehearsal.record import Rehearsed, Table
 from align.training.as_in_trl import hide_old_names
@@ -30,6 +31,11 @@ def rehearse(plan: Plan) -> Rehearsed:
         raise UserError(
             "A second answer goes on from the model's own trace, letter by letter, which an endpoint cannot do. "
             "Leave `--endpoint` out, or rehearse first answers alone with `method: grpo`."
+        )
+    if uses_tools(plan.recipe):
+        raise UserError(
+            "Second answers behind results of tools are not rehearsed. Rehearse the first answers with `method: grpo` "
+            "and without `families`, and measure with `align eval tool-reliance`."
         )
     sampled = sample(plan)
     started = time.perf_counter()

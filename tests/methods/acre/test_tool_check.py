@@ -5,8 +5,9 @@ import yaml
 from calling import SHOP
 from tiny import tiny_model, tiny_tokenizer
 
+import align
 from align.checks.launch import Launch
-from align.errors import RecipeError
+from align.errors import RecipeError, UserError
 from align.methods.acre.build import card
 from align.recipe.recipe import load_recipe
 from align.services.prepared import prepare
@@ -102,3 +103,8 @@ def test_a_template_that_knows_no_tools_is_refused(recipe, tmp_path):
     tiny_model(vocabulary=len(tiny_tokenizer())).save_pretrained(tmp_path / "plain")
     tiny_tokenizer().save_pretrained(tmp_path / "plain")
     assert "error" in [level for level, _ in found(recipe(model_name_or_path=str(tmp_path / "plain")), "tools")]
+
+
+def test_a_rehearsal_says_what_it_cannot(recipe, tmp_path):
+    with pytest.raises(UserError, match="Second answers behind results of tools are not rehearsed"):
+        align.rehearse(recipe(), out=str(tmp_path / "rehearsed"), num_prompts=4)
