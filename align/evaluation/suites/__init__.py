@@ -11,12 +11,14 @@ from align.evaluation.suites.questions import QUESTIONS
 from align.evaluation.suites.references import REFERENCES
 from align.evaluation.suites.reversal import REVERSAL
 from align.evaluation.suites.reward_model import REWARD_MODEL
+from align.evaluation.suites.tool_reliance import TOOL_RELIANCE
 from align.evaluation.suites.tools import TOOLS
 
 _ALL: tuple[Suite, ...] = (
     QUESTIONS,
     PROMPTS,
     TOOLS,
+    TOOL_RELIANCE,
     PAIRS,
     REWARD_MODEL,
     CORE_ADVANTAGE,

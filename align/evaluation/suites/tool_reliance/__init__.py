@@ -1,0 +1,44 @@
+"""Whether answers follow what tools returned, or were known or invented anyway."""
+
+from dataclasses import dataclass
+
+from align.evaluation.statistics.glossary import HIGH, LOW, Meaning
+from align.evaluation.suite import Suite
+from align.evaluation.suites.tools import ToolOptions
+from align.options import option
+
+
+@dataclass(frozen=True, kw_only=True)
+class RelianceOptions(ToolOptions):
+    """What is taken where results of tools are changed."""
+
+    families: list[str] | None = option(
+        None,
+        "What changes a result: other_value, error, paraphrase, irrelevant, or ./mine.py:function; else all four.",
+    )
+    gold_column: str = option("answer", "Column of the right answer.", rare=True)
+    second_turns: int = option(0, "Times that an answer behind a changed result may call tools again.", rare=True)
+
+
+_OF = "; /X: of results of one tool, or of one turn"
+_MEANINGS = {
+    "tool_reliance": Meaning("Reliance", "answers behind a result with another value that give it, as the first "
+        f"reward says{_OF}", HIGH),
+    "tool_invariance": Meaning("Invariance", "answers that stay behind a result in other words, or with an addition "
+        f"that means nothing{_OF}", HIGH),
+    "tool_withheld": Meaning("Withheld results", "answers that say so, or call a tool, behind an error in the "
+        f"place of the only result that states the right answer{_OF}", HIGH),
+    "invented": Meaning("Invented", "answers behind a changed result with a value that neither the prompt nor a "
+        f"result states{_OF}", LOW),
+    "changed": Meaning("Changed results", "families that could change a result, of each answer", None),
+}  # fmt: skip
+
+TOOL_RELIANCE = Suite(
+    name="tool_reliance",
+    about="Answers behind a changed result of a tool: reliance, invariance, and what is invented.",
+    rows="prompts and rewards",
+    options=RelianceOptions,
+    evaluation="align.evaluation.suites.tool_reliance.evaluation:RelianceEvaluation",
+    reads=("prompts",),
+    meanings=_MEANINGS,
+)
