@@ -10,8 +10,10 @@ well-formed response per row, so that both take the same step and every row has 
 `grpo` (TRL's trainer), `acre` (one shuffle per prompt group, the prompt read once), `acre-rows` (one shuffle per row,
 so that nothing is shared), `acre-text` (another prompt for the group, and an answer of 8 tokens written again
 behind every trace) and `grpo-consistency` (GRPO with `consistency_coef`: every completion is read behind a perturbed
-prompt, too, with gradients). Reported is the median over rounds of the ratio to the `grpo` step of the same round; on
-a busy machine, `--clock cpu` with one thread counts the process's own time.
+prompt, too, with gradients). `acre-tools` is ACRE for turns: 64 tokens that end in a
+call, a result, and an answer, which is written again behind another result; its ratio is to `grpo-tools`, the same
+turns by TRL's trainer. Reported is the median over rounds of the ratio to the step of TRL's trainer in the same round;
+on a busy machine, `--clock cpu` with one thread counts the process's own time.
 
 Then one more step of each arm is counted, which no machine changes: operations, tokens read, and the most bytes at
 once. The floor of second answers by letters is every shuffled prompt read once, and every trace behind it.
@@ -19,6 +21,7 @@ once. The floor of second answers by letters is every shuffled prompt read once,
 
 import argparse
 import random
+import re
 import statistics
 import tempfile
 from collections.abc import Callable
@@ -34,17 +37,22 @@ from trl import GRPOConfig, GRPOTrainer
 from align.experimental.consistency.answers import ConsistentGRPOConfig, ConsistentGRPOTrainer
 from align.methods.acre.config import ACREConfig
 from align.methods.acre.text_trainer import TextACRETrainer
+from align.methods.acre.tool_trainer import ToolACRETrainer
 from align.methods.acre.trainer import ACRETrainer
-from rewards import answer_consistency, render_options
+from rewards import answer_consistency, number_accuracy, render_options
 from rewards.reading.options import LETTERS
 from scripts.benches.counted import Cost, cost_of, counting
 from scripts.benches.device import CLOCKS, add_device, clock, on_device, ratios_of, weights
 from scripts.benches.random_model import ABOUT_MODEL, NAMES, SMOLLM2, WORDS, model_there, random_model
 from scripts.harness import Options, write_numbers
+from scripts.labs.tools.make import RESPONSE, TEMPLATE
 
 ANSWER_TOKENS = 8
-ARMS = ("acre", "acre-rows", "acre-text", "grpo-consistency")
+ARMS = ("acre", "acre-rows", "acre-text", "acre-tools", "grpo-consistency")
+BESIDE = {"acre-tools": "grpo-tools"}  # what an arm is held against, where that is not `grpo`
 AS_TRL = {"skip_without_advantage": "off"}  # what is measured is the second pass
+CALL, RESULT = '<tool_call>{"name": "price", "arguments": {"item": "river"}}</tool_call>', "tool: "
+OF_CALLS = ["tool_call", "name", "price", "arguments", "item", "4711", "tools", "user", "assistant", "tool"]
 LETTERS_BAR = 1.02  # tokens read for second answers over their floor
 
 
@@ -107,6 +115,44 @@ class FixedText(FixedCompletions, TextACRETrainer):
     answer_tokens = ANSWER_TOKENS
 
 
+def price(item: str) -> int:
+    """Looks up what an item costs.
+
+    Args:
+        item: The name of the item.
+    """
+    return 4711
+
+
+class FixedTurns:
+    """Generates for real, then has every row call once and answer with what it was told."""
+
+    first_turn = 64  # tokens
+
+    def _generate_single_turn(self, prompt_ids: Any, *args: Any, **kwargs: Any) -> tuple[list[list[int]], None]:
+        own: Any = self
+        rng, calls = random.Random(f"{own._step}"), RESULT not in own._tokenizer.decode(prompt_ids[0])
+        config = own.generation_config
+        config.max_new_tokens = config.min_new_tokens = self.first_turn if calls else ANSWER_TOKENS
+        super()._generate_single_turn(prompt_ids, *args, **kwargs)  # type: ignore[misc]
+        last = self._ids(CALL if calls else f"<answer>{price('')}</answer>")
+        filled = self.first_turn - len(last) if calls else 0
+        words = [self._ids(" ".join(rng.choices(WORDS, k=filled)))[:filled] for _ in prompt_ids]
+        return [[*each, *last, own._tokenizer.eos_token_id] for each in words], None
+
+    def _ids(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False)  # type: ignore[attr-defined]
+        return ids
+
+
+class FixedToolGRPO(FixedTurns, GRPOTrainer):
+    """TRL's trainer with fixed turns."""
+
+
+class FixedToolACRE(FixedTurns, ToolACRETrainer):
+    """ACRE for turns with fixed turns."""
+
+
 def ask_first(row: dict[str, Any], rng: random.Random) -> tuple[str, int]:
     """Changes the beginning of a prompt, so that nothing of the first reading could be used again."""
     return f"Once more, {row['prompt']}", row["answer"]
@@ -131,7 +177,25 @@ def make_trainer(arm: str, arguments: argparse.Namespace, rows: list[dict[str, A
         "gradient_checkpointing": arguments.gradient_checkpointing,
     } | on_device(arguments)
     data = Dataset.from_list(rows)
-    trainer: GRPOTrainer
+    trainer: Any
+    if arm.endswith("-tools"):
+        tokenizer.add_tokens(OF_CALLS)
+        model.resize_token_embeddings(len(tokenizer))
+        end = {"close_pattern": re.escape(tokenizer.eos_token) + r"\s*", "content": "text"}
+        tokenizer.chat_template = TEMPLATE
+        tokenizer.response_template = RESPONSE | {"fields": RESPONSE["fields"] | {"content": end}}
+        talks = [row for each in rows for row in batch_of(arm, each)[:1]]
+        settings |= {"max_completion_length": length + 128, "generation_kwargs": None}
+        given = {"train_dataset": Dataset.from_list(talks), "processing_class": tokenizer, "tools": [price]}
+        if arm == "grpo-tools":
+            trainer = FixedToolGRPO(model, [constant], GRPOConfig(**settings), **given)
+        else:
+            args = ACREConfig(**settings, **AS_TRL, second_answer_tokens=ANSWER_TOKENS)
+            own = {"families": ["other_value"], "answer_reward": number_accuracy}
+            trainer = FixedToolACRE(model, [answer_consistency], args=args, **given, **own)
+        trainer.first_turn = length
+        trainer.train()
+        return trainer
     if arm == "grpo":
         accuracy_like = [constant]
         trainer = FixedGRPO(model, accuracy_like, GRPOConfig(**settings), data, processing_class=tokenizer)
@@ -186,23 +250,31 @@ def count_letters(trainer: ACRETrainer, batch: list[dict[str, Any]]) -> dict[str
     return asdict(cost) | {"tokens_over_floor": cost.tokens / cost.floor_tokens}
 
 
-def count(trainers: dict[str, GRPOTrainer], batch: list[dict[str, Any]], device: str) -> dict[str, Any]:
+def batch_of(arm: str, row: dict[str, Any]) -> list[dict[str, Any]]:
+    """Makes the batch of a step: one row, eight times."""
+    talk = {"prompt": [{"role": "user", "content": row["prompt"]}], "answer": "4711"}
+    return [talk if arm.endswith("-tools") else row] * 8
+
+
+def count(trainers: dict[str, GRPOTrainer], row: dict[str, Any], device: str) -> dict[str, Any]:
     """Counts a step of every arm and prints it beside TRL's."""
     costs = {
-        arm: cost_of(trainer.model, partial(take_step, trainer, batch), device) for arm, trainer in trainers.items()
+        arm: cost_of(trainer.model, partial(take_step, trainer, batch_of(arm, row)), device)
+        for arm, trainer in trainers.items()
     }
     found: dict[str, Any] = {}
     for arm, cost in costs.items():
+        base = costs[BESIDE.get(arm, next(iter(costs)))]
         found[arm] = asdict(cost) | {
-            "flops_ratio": cost.flops / costs["grpo"].flops,
-            "peak_ratio": cost.peak_bytes / costs["grpo"].peak_bytes,
+            "flops_ratio": cost.flops / base.flops,
+            "peak_ratio": cost.peak_bytes / base.peak_bytes,
         }
         print(
             f"{arm:10s} {cost.flops:.3e} FLOPs ({found[arm]['flops_ratio']:.3f} of grpo), "
             f"{cost.peak_bytes / 1e9:.3f} GB ({found[arm]['peak_ratio']:.3f})"
         )
         if arm in ("acre", "acre-rows"):
-            found[arm]["second"] = second = count_letters(trainers[arm], batch)
+            found[arm]["second"] = second = count_letters(trainers[arm], batch_of(arm, row))
             print(
                 f"{'':10s} second answers: {second['tokens_over_floor']:.3f} of the tokens of prompts and traces "
                 f"(bar {LETTERS_BAR})"
@@ -229,25 +301,25 @@ def main(argv: list[str] | None = None) -> None:
         vocabulary = 32_000 if arguments.model == "random-large" else 0
         arguments.model = random_model(tempfile.mkdtemp(), arguments.model, vocabulary)
     rows = make_rows(64, random.Random(0))
-    arms = ["grpo", *arguments.arms]
+    arms = list(dict.fromkeys(each for arm in arguments.arms for each in (BESIDE.get(arm, "grpo"), arm)))
     trainers = {arm: make_trainer(arm, arguments, rows) for arm in arms}
     seconds: dict[str, list[float]] = {arm: [] for arm in arms}
     for number in range(arguments.rounds):
-        batch = [rows[number % len(rows)]] * 8
+        row = rows[number % len(rows)]
         for arm in arms if number % 2 else reversed(arms):
-            seconds[arm].append(step_seconds(trainers[arm], batch, clock(arguments, arguments.clock)))
+            seconds[arm].append(step_seconds(trainers[arm], batch_of(arm, row), clock(arguments, arguments.clock)))
         print(f"round {number}: " + ", ".join(f"{arm} {seconds[arm][-1]:.2f} s" for arm in arms), flush=True)
-    tokens = len(trainers["grpo"]._tokenizer(rows[0]["prompt"])["input_ids"])
+    tokens = len(trainers[arms[0]]._tokenizer(rows[0]["prompt"])["input_ids"])
     given = ("device", "dtype", "rounds", "gradient_checkpointing")
     result: dict[str, Any] = {name: getattr(arguments, name) for name in given} | {"prompt_tokens": tokens}
     print(f"{tokens} prompt tokens, 8 completions of {arguments.completion_tokens}, {arguments.rounds} rounds")
     for arm in arms:
-        middle, low, high = ratios_of(seconds[arm], seconds["grpo"])
+        middle, low, high = ratios_of(seconds[arm], seconds[BESIDE.get(arm, arms[0])])
         median = statistics.median(seconds[arm])
         result[arm] = {"median_seconds": median, "median_ratio": middle}
         result[arm] |= {"ratio_quartiles": [low, middle, high], "seconds": seconds[arm]}
         print(f"{arm:10s} {median:6.2f} s  ratio {middle:.3f} (quartiles {low:.3f}-{high:.3f})")
-    result["counted"] = count(trainers, [rows[0]] * 8, arguments.device)
+    result["counted"] = count(trainers, rows[0], arguments.device)
     write_numbers(arguments.json, result)
 
 
