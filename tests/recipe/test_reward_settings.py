@@ -65,7 +65,7 @@ def test_auto_stands_for_the_alarms_that_are_on_and_had_no_false_one(given):
         ({"reward_repeats": -0.1}, "`reward_repeats`: input should be greater than or equal to 0"),
         ({"alarms": {"flaky": 0.5}}, "Did you mean 'flaky_share'?"),
         ({"reward_timeuot": 1}, "Unknown key `reward_timeuot` in recipe.yaml. Did you mean 'reward_timeout'?"),
-        ({"reward_memory_gb": 4}, "there are none. Set `reward_workers`"),
+        ({"reward_memory_gb": 4}, "there are none. Set `reward_workers: 1`"),
         ({"reward_gates": {"acuracy": "format"}}, "got 'acuracy'. Did you mean 'accuracy'?"),
         ({"reward_gates": {"accuracy": "formt"}}, "`reward_gates.accuracy` must name one of accuracy, format"),
         ({"reward_gates": {"format": "format"}}, "a reward cannot be its own gate"),

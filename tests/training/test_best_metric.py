@@ -9,7 +9,7 @@ def test_a_metric_that_no_evaluation_has_is_named_with_those_it_has(tmp_path):
     settings = {"eval_strategy": "steps", "eval_steps": 2}
     trainer = line_trainer(tmp_path, metric_for_best_model="los", **settings)
     trainer.add_callback(BestMetric())
-    with pytest.raises(RecipeError, match=r"of step 2 has loss, .*Did you mean 'loss'\?"):
+    with pytest.raises(RecipeError, match=r"at step 2: loss, .*Did you mean 'loss'\?"):
         trainer.train()
 
 
