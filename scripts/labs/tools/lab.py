@@ -232,7 +232,7 @@ def evaluate(model: Any, tokenizer: Any, world: World) -> Metrics:
     }
 
 
-def run_seed(seed: int, arms: list[str], recipe: Recipe, kept: KeptRuns) -> None:
+def run_seed(seed: int, arms: list[str], recipe: Recipe, kept: KeptRuns, settings: str) -> None:
     """Teaches a policy its prices, and trains and evaluates those arms of a seed that are not done."""
     folder = Path(recipe.model.model_name_or_path)
     tokenizer, world = AutoTokenizer.from_pretrained(folder), make_world(folder.parent, seed)
@@ -242,7 +242,7 @@ def run_seed(seed: int, arms: list[str], recipe: Recipe, kept: KeptRuns) -> None
         arm, model, started = ARMS[name], copy.deepcopy(start), time.process_time()
         trained = train(arm, model, tokenizer, world, recipe, seed) if arm is not None else {}
         found = evaluate(model, tokenizer, world) | trained | {"cpu_seconds": time.process_time() - started}
-        kept[f"{name}/{seed}"] = found
+        kept[f"{name}/{seed}{settings}"] = found
         told = ", ".join(f"{label} {found.get(key, 0):.2f}" for key, label in METRICS.items())
         print(f"seed {seed}  {name:14s} {told}  ({found['cpu_seconds']:.0f} s)", flush=True)
 
@@ -258,11 +258,11 @@ def main(argv: list[str] | None = None) -> int:
     torch.set_num_threads(1)
     quiet()
     recipe = load_recipe(find_recipe(RECIPE), overrides)
-    kept = KeptRuns(arguments.kept)
+    kept, settings = KeptRuns(arguments.kept), "".join(f" {word}" for word in overrides)
     for seed in seeds_of(arguments):
-        if left := [arm for arm in arguments.arms if f"{arm}/{seed}" not in kept]:
-            run_seed(seed, left, recipe, kept)
-    results = {arm: [kept[f"{arm}/{seed}"] for seed in seeds_of(arguments)] for arm in arguments.arms}
+        if left := [arm for arm in arguments.arms if f"{arm}/{seed}{settings}" not in kept]:
+            run_seed(seed, left, recipe, kept, settings)
+    results = {arm: [kept[f"{arm}/{seed}{settings}"] for seed in seeds_of(arguments)] for arm in arguments.arms}
     rows = {
         arm: [
             with_half(mean_over_seeds([run[name] for run in runs])) if all(name in run for run in runs) else "-"
