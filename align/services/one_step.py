@@ -3,6 +3,7 @@
 import atexit
 import json
 import math
+import os
 import runpy
 import subprocess
 import sys
@@ -20,6 +21,8 @@ _ONE_STEP = {
     "max_steps": 1, "save_strategy": "no", "eval_strategy": "no", "logging_steps": 1, "report_to": "none",
     "push_to_hub": False, "load_best_model_at_end": False, "then": None,
 }  # fmt: skip
+# What a launch leaves in a process, as a colocated vLLM does: the step is one process of its own.
+_OF_A_LAUNCH = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _LAST_WORDS = 400  # characters of what a step that failed had said
 
 
@@ -37,7 +40,8 @@ def take_one_step(found: Rehearsed, recipe: str, overrides: Sequence[str], setti
         words = [each for key, value in given.items() for each in (f"--{key}", json.dumps(value, default=str))]
         device = Path(folder) / "device.json"
         command = [sys.executable, "-m", __name__, str(device), "train", recipe, *overrides, *words]
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        alone = {name: value for name, value in os.environ.items() if name not in _OF_A_LAUNCH}
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, env=alone)
         log = Path(folder) / "run" / "metrics.jsonl"
         lines = [json.loads(line) for line in log.read_text("utf-8").splitlines()] if log.is_file() else []
         of_gpu = json.loads(device.read_text("utf-8")) if device.is_file() else None

@@ -73,7 +73,7 @@ def test_a_suite_is_measured_compared_and_continued(models, core, tmp_path, caps
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--suite", "core_advantage", "accuracy"], "stands alone"),
+        (["--suite", "core_advantage", "accuracy"], "cannot stand beside others"),
         (["--suite", "core_advantage", "--num_shuffles", "2"], "`--num_shuffles` does not go with"),
         (["--suite", "core_advantage", "--backend", "vllm"], "runs on `--backend transformers` only"),
         (["--suite", "accuracy", "--content_free", "x"], "`--content_free` does not go with"),

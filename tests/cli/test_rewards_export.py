@@ -1,8 +1,9 @@
 """`align rewards export`: each file is called as its framework calls it.
 
-None of the five packages is installed beside this project (verl, OpenRLHF, ms-swift, verifiers, prime-rl); where one
-is, its own loader and caller are used. Elsewhere the files meet what was recorded from the public sources that they
-name: `RECORDED` has the call of each, and stands in for the classes that a file derives from or hands itself to.
+Of the five packages (verl, OpenRLHF, ms-swift, verifiers, prime-rl) at most verifiers is installed beside this
+project; where one is, its own loader and caller are used. Elsewhere the files meet what was recorded from the public
+sources that they name: `RECORDED` has the call of each, and stands in for the classes that a file derives from or
+hands itself to.
 """
 
 import asyncio
@@ -213,6 +214,8 @@ RECORDED = {
 @pytest.mark.slow
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_the_file_scores_as_the_framework_calls_it_and_a_hang_costs_its_row(folder, monkeypatch, framework):
+    if framework == "verifiers" in INSTALLED and not hasattr(importlib.import_module(framework), "Rubric"):
+        pytest.skip("needs verifiers 0.3: later ones have tasksets, as `prime-rl` asks for")
     code, output = run("mine.py:right", "--for", framework, "--timeout", 2)
     assert (code, output.startswith("Wrote right_")) == (0, True), output
     path = folder / f"right_{framework.replace('-', '_')}.py"
