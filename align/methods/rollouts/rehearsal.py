@@ -286,10 +286,10 @@ def _stated(plan: Plan, sampled: Sampled) -> tuple[list[str | None], list[str | 
 
 
 def _filter_line(plan: Plan, sampled: Sampled, task: measured.NamedReward) -> str:
-    """Writes the command that keeps prompts which the model sometimes solves; nothing where it cannot read them."""
+    """Writes the command that keeps prompts which the model sometimes solves; nothing where it would sample others."""
     recipe, data, least = plan.recipe, plan.recipe.dataset, plan.options.right_from
     is_told = least is not None or OF_TASK.search(task.name.lower())
-    cannot = data.mix is not None if isinstance(data, PromptDatasetConfig) else True
+    cannot = data.mix is not None or bool(sampled.decoding.cuts) if isinstance(data, PromptDatasetConfig) else True
     if cannot or plan.sampler is not None or not is_told or not task.reward:  # an environment's
         return ""
     spec, low, name = task.spec, 1 / sampled.decoding.num_samples, short_name(task.spec)

@@ -95,6 +95,7 @@ def test_what_narrows_the_choice_of_tokens_is_rehearsed_as_the_recipe_has_it(rec
     assert "sampling" not in checks(result)
     asked = result.record.found.asked
     assert (asked["top_k"], asked["min_p"], asked["repetition_penalty"]) == (1, 0, 1.2)
+    assert "align filter" not in (tmp_path / "out" / "rehearsal.json").read_text()  # which has none of these options
 
 
 def of(result, name):
