@@ -206,11 +206,18 @@ def pytest_runtest_setup(item):
         hash_less()
         forget_stacks()
         remember_commands()
+        forget_launches()
     if item.path != file and len(sys.modules) > loaded + 100:  # between two files, when no fixture holds an engine
         gc.collect()
         gc.freeze()
         loaded = len(sys.modules)
     item.session.stash[SEEN] = (item.path, loaded)
+
+
+def forget_launches():
+    """TRL's colocated engine calls its process a launch, and whoever comes next would open the same port anew."""
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        os.environ.pop(name, None)
 
 
 def forget_secrets():

@@ -35,7 +35,7 @@ def test_right_answers_are_paid_behind_a_call_only():
 def test_each_arm_trains_and_is_asked_again_after_the_move(recipe, monkeypatch):
     monkeypatch.setattr(lab, "TEACHING_STEPS", 2)
     kept = KeptRuns(None)
-    lab.run_seed(0, list(lab.ARMS), recipe, kept)
+    lab.run_seed(0, list(lab.ARMS), recipe, kept, " --max_steps 1")
     for arm in lab.ARMS:
-        assert 0 <= kept[f"{arm}/0"]["known"] <= 1
-        assert ("trained" in kept[f"{arm}/0"]) == (arm != "sft")
+        assert 0 <= kept[f"{arm}/0 --max_steps 1"]["known"] <= 1
+        assert ("trained" in kept[f"{arm}/0 --max_steps 1"]) == (arm != "sft")
