@@ -4,6 +4,7 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from align.tools.guarded import COSTS_THE_ROW, GuardedEnvironment, ToolProcess
 LONGEST_RESULT = 2000  # characters of a result in the table of completions
 UNKNOWN = "unknown"  # stands in metrics for every name that no tool has
 COLUMN = "tool_calls"
+MOST_LEVELS = 50  # of lists and mappings in the arguments of a call: copies and JSON end at some hundreds
 
 
 class ToolCall(NamedTuple):
@@ -174,3 +176,30 @@ def _as_text(call: Mapping[str, Any]) -> dict[str, Any]:
         return dict(call)
     arguments = json.dumps(function.get("arguments"), ensure_ascii=False, default=str)
     return {**call, "function": {**function, "arguments": arguments}}
+
+
+def keep_odd_calls_as_text(tokenizer: Any) -> None:
+    """Has calls that no template can show or no copy can hold read as text, as TRL 1.16 reads those that are no JSON.
+
+    A name with half of a character, or a thousand brackets in the arguments, would end the run.
+    """
+    if not isinstance(tokenizer.parse_response, partial):
+        tokenizer.parse_response = partial(_parse_plain, tokenizer.parse_response)
+
+
+def _parse_plain(parse: Callable[..., Any], *given: Any, **named: Any) -> Any:
+    try:
+        message = parse(*given, **named)
+        calls = message.get("tool_calls") if isinstance(message, Mapping) else None
+        json.dumps(calls, ensure_ascii=False, default=str).encode()
+    except RecursionError as error:
+        raise ValueError("A call has too many brackets.") from error
+    if is_deep(calls):
+        raise ValueError(f"A call has more than {MOST_LEVELS} levels of brackets.")
+    return message
+
+
+def is_deep(value: Any, levels: int = MOST_LEVELS) -> bool:
+    """Tells whether lists and mappings stand more than so many levels inside each other."""
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return levels < 0 or any(is_deep(each, levels - 1) for each in inner)

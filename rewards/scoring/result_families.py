@@ -11,10 +11,12 @@ import random
 import re
 from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
+from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
 from typing import Any
 
+from rewards.reading.numbers import MAX_CHARACTERS
 from rewards.scoring.perturbations import Family, Version, distractor
 from rewards.scoring.text_accuracy import normalise_text
 
@@ -87,11 +89,12 @@ def paraphrase(version: Version, rng: random.Random) -> Version:
     """Says the same in other words: JSON with its keys in another order, and else a few words around it."""
     try:
         found = json.loads(version.question)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if isinstance(found, dict) and len(found) > 1:
-        turned = dict(reversed(found.items()))
-        return version._replace(question=json.dumps(turned, indent=rng.choice((None, 1, 2)), ensure_ascii=False))
+        turned = json.dumps(dict(reversed(found.items())), indent=rng.choice((None, 1, 2)), ensure_ascii=False)
+        if sorted(_NUMBER.findall(turned)) == sorted(_NUMBER.findall(version.question)):  # none is rounded or left out
+            return version._replace(question=turned)
     return version._replace(question=rng.choice(PARAPHRASES).format(version.question))
 
 
@@ -122,7 +125,7 @@ def _number(value: Any) -> Fraction | None:
     if isinstance(value, bool):
         return None
     text = str(value).strip()
-    return Fraction(text.replace(",", "")) if _NUMBER.fullmatch(text) else None
+    return Fraction(text.replace(",", "")) if len(text) <= MAX_CHARACTERS and _NUMBER.fullmatch(text) else None
 
 
 def _places(text: str, value: Any) -> list[tuple[int, int]]:
@@ -152,7 +155,7 @@ def _in_form_of(written: str, new: Any) -> str:
     decimals = len(written.partition(".")[2])
     if number != round(number, decimals):
         return str(new)
-    return f"{float(number):{',' if ',' in written else ''}.{decimals}f}"
+    return f"{Decimal(str(new).strip().replace(',', '')):{',' if ',' in written else ''}.{decimals}f}"
 
 
 def _other(value: Any, others: Sequence[Any], rng: random.Random) -> Any:

@@ -17,7 +17,8 @@ OPTIONS = ("--max_rows", "--seed", "--batch_size", "--max_new_tokens", "--num_sa
 OPTIONS += ("--num_shuffles", "--max_length", "--tau", "--num_folds", "--num_frames", "--fps", "--verifier_threshold")
 ODD = ("--dtype", "--device", "--split", "--adapter", "--on_bad_rows", "--suite", "--recipe", "--prompt_template")
 SHORT = ("--max_new_tokens", "2", "--max_rows", "2")
-# {m} a policy, {r} a reward model, {a} an adapter, {g} a whole model, {q} {p} {t} {y} {s} data, {o} a new path.
+# {m} a policy, {r} a reward model, {a} an adapter, {g} a whole model, {w} one that calls tools, {o} a new path, data:
+# {q} {p} {t} {y} {s}, {c} prompts for tools, {k} {l} tables of scores.
 LINES = (
     "eval --model {m} --data {q} --suite accuracy --out {o}",
     "eval --model {g} --baseline {m} --data {q} --suite accuracy --out {o}",
@@ -44,8 +45,35 @@ LINES = (
     "rewards check {r}",
     "report {o}",
     "report {m}",
+    "eval tools --model {w} --data {c} --tools {shop}:price --rewards number_accuracy --out {o}",
+    "eval tool-reliance --model {w} --data {c} --recipe tools.yaml --out {o}",
+    "eval perturbation --model {m} --data {q} --families order name --out {o}",
+    "eval faithfulness --model {m} --data {q} --out {o}",
+    "eval core-advantage --model {m} --data {q} --out {o}",
+    "eval drift --model {m} --reference {g} --out {o}",
+    "eval prompts --model {m} --data {t} --rewards format --samples_out {o}.jsonl --out {o}",
+    "compare {k} {l} --out {o}",
+    "compare first={k} second={l} --scores right --match id --out {o} --fail_on right<0",
+    "rewards attack number_accuracy --data {c} --limit 2",
+    "rewards attack tools.yaml --dataset.path {c} --limit 2",
+    "rewards attack {r} --data {t} --limit 1",
+    "rewards export number_accuracy --for verl --out {o}.py",
+    "rewards check format",
+    "rehearse tools.yaml --model_name_or_path {w} --dataset.path {c} --num_prompts 2 --out {o}",
+    "rehearse pairs.yaml --model_name_or_path {g} --dataset.path {p} --num_prompts 1 --out {o}",
+    "filter {c} --model {w} --recipe tools.yaml --verifier number_accuracy --pass_rate 0.1:0.9 --out {o}.jsonl",
+    "train tools.yaml --model_name_or_path {w} --dataset.path {c} --output_dir {o}",
+    "train pairs.yaml --model_name_or_path {g} --dataset.path {p} --output_dir {o}",
 )
 DATA = {"q": "questions", "p": "pairs", "t": "prompts", "s": "prompts", "y": "observations"}
+DATA |= {"c": "tasks", "k": "scores", "l": "others"}
+SHOP = Path(__file__).parents[2] / "recipes" / "grpo" / "assets" / "shop"
+TABLE = [{"id": i, "question": f"Why {i}?", "right": i % 2, "subject": "a"} for i in range(8)]
+ROWS = {name: kind.rows for name, kind in KINDS.items()} | {
+    "tasks": [json.loads(line) for line in (SHOP / "eval.jsonl").read_text().splitlines()[:4]],
+    "scores": TABLE,
+    "others": [row | {"right": 1} for row in TABLE],
+}
 
 
 class Places:
@@ -53,7 +81,7 @@ class Places:
 
     Args:
         folder: An empty one, in which the commands run.
-        models: Whole ones: `m` a policy, `r` a reward model, `a` an adapter, `g` another policy.
+        models: Whole ones: `m` a policy, `r` a reward model, `a` an adapter, `g` another policy, `w` of the shop.
     """
 
     def __init__(self, folder: Path, models: dict[str, Path]) -> None:
@@ -62,7 +90,7 @@ class Places:
         (folder / "scripted" / "scripted.py").write_text("raise SystemExit(3)\n")
         (folder / "empty").mkdir()
         (folder / "loop").symlink_to("loop")
-        for kind, rows in {name: KINDS[name].rows for name in set(DATA.values())}.items():
+        for kind, rows in {name: ROWS[name] for name in set(DATA.values())}.items():
             (folder / f"{kind}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
     def draw(self, rng: random.Random) -> list[str]:
@@ -79,6 +107,7 @@ class Places:
         return words
 
     def _fill(self, word: str, odd: set[str], rng: random.Random) -> str:
+        word = word.replace("{shop}", str(SHOP / "shop.py"))
         for key in (*self._models, *DATA, "o"):
             hole = f"{{{key}}}"
             if hole not in word:
@@ -101,7 +130,7 @@ class Places:
             return f"{kind}.jsonl"
         if rng.random() < 0.3:
             return rng.choice(PATHS)
-        suffix, content = draw_file(rng, KINDS[kind].rows)
+        suffix, content = draw_file(rng, ROWS[kind])
         (self.folder / f"rows.{suffix}").write_bytes(content)
         return f"rows.{suffix}"
 

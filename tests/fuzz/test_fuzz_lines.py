@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from campaign import is_whole_campaign, require, run_cases
-from drawn_lines import Places, recipe
+from drawn_lines import SHOP, Places, recipe
 from some_recipes import QUESTIONS
 
 pytestmark = pytest.mark.slow
@@ -31,9 +31,17 @@ def places(tmp_path, monkeypatch, tiny_model_folder, answering_model_folder):
     for name in ("reward", "adapter"):
         tokenizer.save_pretrained(tmp_path / name)
     models = {"m": answering_model_folder, "g": tiny_model_folder, "r": tmp_path / "reward", "a": tmp_path / "adapter"}
+    models["w"] = SHOP / "model"
     data = {"path": "./questions.jsonl", "conversational": False}
     text = recipe(QUESTIONS, model_name_or_path="./reward", dataset=data, reward_funcs=["format"])
     (tmp_path / "recipe.yaml").write_text(text)
+    calls = {"tools": [f"{SHOP / 'shop.py'}:price"], "max_tool_calling_iterations": 1, "families": ["other_value"]}
+    calls |= {"answer_reward": "number_accuracy", "reward_funcs": ["answer_consistency"], "max_completion_length": 4}
+    calls |= {"per_device_train_batch_size": 2, "num_generations": 2, "second_answer_tokens": 2}
+    text = recipe("acre", model_name_or_path=str(SHOP / "model"), dataset={"path": "./tasks.jsonl"}, **calls)
+    (tmp_path / "tools.yaml").write_text(text)
+    text = recipe("rrpo", model_name_or_path=str(tiny_model_folder), dataset={"path": "./pairs.jsonl"}, beta=0.1)
+    (tmp_path / "pairs.yaml").write_text(text)
     return Places(tmp_path, models)
 
 

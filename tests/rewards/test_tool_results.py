@@ -44,14 +44,14 @@ def drawn(family, text, answer="17", **columns):
         ("at 12:17", "17", False), ("on 2024-01-17", "17", False), ("v1.17", "17", False), ("item17", "17", False),
         ("-17", "17", False), ("-17", -17, True), ("1,700", "1700", True), ("17km", "17", True), ("", "17", False),
         ("in New York now", "new york", True), ("Yorkshire", "York", False), ("{'ok': True}", "true", True),
-        ("anything", "", False), ("a+b", "a+b", True),
+        ("anything", "", False), ("a+b", "a+b", True), (9_000 * "1", 17, False), ("17", 9_000 * "1", False),
     ],
 )  # fmt: skip
 def test_a_value_is_stated_as_a_whole(text, value, expected):
     assert states(text, value) is expected
 
 
-@given(number=st.integers(-(10**6), 10**6), seed=st.integers(0, 99))
+@given(number=st.one_of(st.integers(-(10**6), 10**6), st.integers(10**20, 10**30)), seed=st.integers(0, 99))
 def test_another_number_has_the_form_of_the_one_it_stands_for(number, seed):
     text = f"{{'price': {number}, 'unit': 'euro'}}"
     made = other_value(version(text, number), random.Random(seed))
@@ -72,6 +72,8 @@ def test_other_values_of_other_types():
     assert made[:3] == ("The capital is Rome.", None, "Rome")
     assert drawn(other_value, "17 and seventeen", ["17", "seventeen"]).answer not in (["17"], ["seventeen"])
     assert drawn(other_value, "It costs 1,700.50.", 1700.5).question.count(",") == 1
+    made = drawn(other_value, "0.12345678901234567890", "0.12345678901234567890")
+    assert made.question == made.answer, "no digit is rounded"
 
 
 @pytest.mark.parametrize("family", [other_value, error])
@@ -88,6 +90,8 @@ def test_an_error_withholds_and_the_others_keep():
     assert drawn(error, "17").question.startswith("{'error': '")
     turned = drawn(paraphrase, '{"price": 17, "item": "pear"}')
     assert list(json.loads(turned.question).items()) == [("item", "pear"), ("price", 17)]
+    assert drawn(paraphrase, '{"a": 0.12345678901234567890, "b": 1}').question.count("0.12345678901234567890") == 1
+    assert "[[" in drawn(paraphrase, 100_000 * "[").question
     for family in (paraphrase, irrelevant):
         made = drawn(family, "17")
         assert made.answer == "17"

@@ -20,6 +20,7 @@ from align.tools.calls import (
     call_metrics,
     count_row,
     ended,
+    keep_odd_calls_as_text,
     lost_by,
     with_arguments_as_text,
 )
@@ -58,6 +59,8 @@ class ToolRollouts(Parent):
         self._batch_seed = ""
         self._batch_counts: dict[str, tuple[int, int]] = {}  # by mode: its step, and how many batches that has had
         super().__init__(*args, **kwargs)
+        if self.tools:
+            keep_odd_calls_as_text(self._tokenizer)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         self._batch_seed = self._next_seed()

@@ -20,7 +20,7 @@ from align.models.samplers.endpoint import EndpointSampler
 from align.models.samplers.sampler import Answer, Answering, Failure, Request
 from align.models.transcripts.toolbox import AT_ONCE, OpenRow, Toolbox, finish
 from align.models.transcripts.transcript import Asked, Transcript
-from align.tools.calls import process_of, with_arguments_as_text
+from align.tools.calls import is_deep, process_of, with_arguments_as_text
 
 
 @dataclass
@@ -168,5 +168,7 @@ def _read(function: Mapping[str, Any]) -> dict[str, Any]:
         try:
             arguments = json.loads(arguments or "{}")
         except (ValueError, RecursionError):
+            return dict(function)
+        if is_deep(arguments):
             return dict(function)
     return {**function, "arguments": arguments}

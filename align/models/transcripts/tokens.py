@@ -14,6 +14,7 @@ from align.models.policies.asking import Decoding
 from align.models.reading import rendering
 from align.models.transcripts.toolbox import AT_ONCE, OpenRow, Toolbox, finish
 from align.models.transcripts.transcript import Asked, Transcript
+from align.tools.calls import keep_odd_calls_as_text
 
 FOR_TOOLS = (
     "Use a model that was trained to call tools, such as Qwen/Qwen3-0.6B, or write it a template "
@@ -59,6 +60,7 @@ class TokenTranscripts:
         self._kwargs = dict(chat_template_kwargs or {})
         try:
             self._template = reading_calls(policy.tokenizer)
+            keep_odd_calls_as_text(policy.tokenizer)
         except ValueError as error:
             raise UserError(f"The chat template of {policy.tokenizer.name_or_path} {error}. {FOR_TOOLS}") from error
         template = self._template or policy.tokenizer.chat_template

@@ -204,10 +204,10 @@ def written(tool: str, arguments: Any) -> str:
         >>> written("price", '{"item": "pear"}')
         "price(item='pear')"
     """
-    with contextlib.suppress(ValueError):  # a text that is no JSON stays
-        arguments = json.loads(arguments) if isinstance(arguments, str) else arguments
-    if isinstance(arguments, Mapping):
-        return _shorten_call(f"{tool}({', '.join(f'{name}={value!r}' for name, value in arguments.items())})")
+    with contextlib.suppress(ValueError, RecursionError):  # a text that is no JSON stays
+        read = json.loads(arguments) if isinstance(arguments, str) else arguments
+        if isinstance(read, Mapping):
+            return _shorten_call(f"{tool}({', '.join(f'{name}={value!r}' for name, value in read.items())})")
     return _shorten_call(f"{tool}({arguments!r})")
 
 

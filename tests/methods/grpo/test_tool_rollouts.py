@@ -40,6 +40,7 @@ def test_calls_that_fail_cost_their_row_at_most_and_are_said_to_the_model(tmp_pa
         [call("price", item="die"), "gave up"],
         [call("cost", item="pear"), "no such tool"],
         [call("draw", most=6), "any"],
+        [call("half \ud800", item="pear")],
     ]
     tools = guard_tools([named("price"), named("draw")], Limits(SECONDS))
     rules = RewardRules(max_invalid_share=0.9)
@@ -47,8 +48,8 @@ def test_calls_that_fail_cost_their_row_at_most_and_are_said_to_the_model(tmp_pa
     trainer.train()
     rows, table = table_of(tmp_path)
     failures = [[each["failure"] for each in calls] for calls in rows["calls"]]
-    assert failures == [[None], ["error", None], ["timeout", "skipped"], ["died"], ["unknown"], [None]]
-    assert rows["length"].isna().tolist() == [False, False, True, True, False, False]
+    assert failures == [[None], ["error", None], ["timeout", "skipped"], ["died"], ["unknown"], [None], []]
+    assert rows["length"].isna().tolist() == [False, False, True, True, False, False, False]
     assert rows["advantage"].tolist()[2:4] == [0.0, 0.0]
     told = [[m["content"] for m in messages if m["role"] == "tool"] for messages in rows["completion"]]
     assert told[0] == ["3"]
@@ -58,13 +59,13 @@ def test_calls_that_fail_cost_their_row_at_most_and_are_said_to_the_model(tmp_pa
     assert "there is no tool 'cost'; there are price, draw" in told[4][0]
     assert all(1 <= number <= 6 for number in json.loads(told[5][0]))
     logged = trainer.state.log_history[0]
-    assert logged["tools/lost_share"] == pytest.approx(4 / 12)
-    assert logged["tools/turns"] == pytest.approx((2 + 3 + 3 + 2 + 2 + 2) / 6)
-    assert logged["tools/price/calls"] == pytest.approx(12 / 12)
+    assert logged["tools/lost_share"] == pytest.approx(4 / 14)
+    assert logged["tools/turns"] == pytest.approx((2 + 3 + 3 + 2 + 2 + 2 + 1) / 7)
+    assert logged["tools/price/calls"] == pytest.approx(12 / 14)
     assert logged["tools/price/failure_share"] == pytest.approx(4 / 6)
-    assert logged["tools/unknown/calls"] == pytest.approx(2 / 12)
+    assert logged["tools/unknown/calls"] == pytest.approx(2 / 14)
     assert logged["tools/seconds"] > 2 * SECONDS
-    assert len(table) == 12
+    assert len(table) == 14
 
 
 @pytest.mark.slow

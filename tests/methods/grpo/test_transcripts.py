@@ -163,6 +163,19 @@ def test_calls_that_fail_are_said_to_the_model_and_those_that_hang_cost_their_ro
     assert [Transcript.from_json(each) for each in kept] == found
 
 
+def test_calls_that_no_copy_or_template_can_hold_are_read_as_texts(scripted):
+    deep, half = (f"<tool_call>{call}</tool_call>" for call in (
+        '{"name": "price", "arguments": {"item": ' + 1_200 * "(" + 1_200 * ")" + "}}",
+        '{"name": "pr\\ud800ice", "arguments": {}}',
+    ))  # fmt: skip
+    scripts = [[deep.replace("(", '{"a": ').replace(")", "}")], [half], [call("price", item="pear"), "it is {}"]]
+    engine, rows = scripted(scripts, PRICE)
+    engine.policy.window = 30_000
+    found = engine.answer(rows, Decoding(max_new_tokens=12_000))
+    assert [len(row.calls) for row in found] == [0, 0, 1]
+    assert [row.text[:11] for row in found] == ["<tool_call>", "<tool_call>", "it is 3"]
+
+
 def test_what_a_tool_draws_depends_on_the_row_and_the_call_alone(scripted):
     scripts = [[call("draw", most=10**6), call("draw", most=10**6), "{}"]] * 2
     engine, rows = scripted(scripts, PRICE)
