@@ -9,11 +9,13 @@ that nothing may change; one with another says what is right now; one with `WITH
 import json
 import random
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 from rewards.reading.numbers import MAX_CHARACTERS
@@ -128,11 +130,20 @@ def _number(value: Any) -> Fraction | None:
     return Fraction(text.replace(",", "")) if len(text) <= MAX_CHARACTERS and _NUMBER.fullmatch(text) else None
 
 
+@lru_cache(maxsize=32)
+def _numbers(text: str) -> dict[Fraction | None, list[tuple[int, int]]]:
+    """Lists where a text states which number; a table is searched for every number of an answer."""
+    found: dict[Fraction | None, list[tuple[int, int]]] = defaultdict(list)
+    for each in _NUMBER.finditer(text):
+        found[_number(each[0])].append(each.span())
+    return dict(found)
+
+
 def _places(text: str, value: Any) -> list[tuple[int, int]]:
     """Lists where a text states a value."""
     number = _number(value)
     if number is not None:
-        return [each.span() for each in _NUMBER.finditer(text) if _number(each[0]) == number]
+        return _numbers(text).get(number, [])
     words = normalise_text(str(value)).split()
     if not words:
         return []
