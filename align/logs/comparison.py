@@ -1,5 +1,6 @@
 """Logs side by side: documents matched by what they say, and differences on the same ones with their intervals."""
 
+import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from align.auditing.significance import adjust
 from align.errors import DataError, UserError
+from align.evaluation.record.file import without_nan
 from align.evaluation.record.parts import Line, Row, Tabled
 from align.evaluation.statistics.item_means import Codes, ItemMean
 from align.evaluation.statistics.metrics import SIGNIFICANCE, Estimate, Values, mcnemar, student
@@ -91,7 +93,8 @@ class Comparison(Tabled, BaseModel):
 
     def write(self, folder: Path) -> None:
         """Writes the file."""
-        write_whole(folder / COMPARISON_FILE, self.model_dump_json(indent=1))
+        text = json.dumps(without_nan(self.model_dump(mode="json")), indent=1, ensure_ascii=False)
+        write_whole(folder / COMPARISON_FILE, text, errors="backslashreplace")  # half of a surrogate pair
 
 
 def compare_logs(logs: Mapping[str, Log], adjustment: str = "holm") -> Comparison:

@@ -238,7 +238,7 @@ def test_evaluations_of_ours_are_compared_model_by_model(tmp_path):
 
 
 def test_words_of_a_log_are_escaped_on_its_page(tmp_path):
-    rows = [{"q": f"<script>alert({n})</script>", "score": n % 2} for n in range(4)]
+    rows = [{"q": f"<script>alert({n})</script>\ud800", "score": n % 2} for n in range(4)]
     logs = write(tmp_path / "a.jsonl", rows), write(tmp_path / "b.jsonl", [row | {"score": 1} for row in rows])
     align.compare(*logs, out=tmp_path / "out", match="q", scores="score")
     page = (tmp_path / "out" / "report.html").read_text()
