@@ -99,7 +99,7 @@ def code_is_missing(process: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize("count", [100, pytest.param(600, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("count", [60, pytest.param(600, marks=pytest.mark.nightly)])
 def test_fuzz_lines(places, count):
     whole = {path.name for path in places.folder.iterdir()}
 

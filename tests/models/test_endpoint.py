@@ -1,3 +1,4 @@
+import json
 import threading
 import time
 
@@ -111,6 +112,14 @@ def test_a_connection_that_is_always_cut_for_one_request_costs_no_other_its_answ
         answers = sample(server, requests(), max_retries=1, concurrency=1)
     assert (answers[2].reason, answers[2].kind) == ("the connection was lost", Kind.PASSING)
     assert sum(isinstance(answer, Answer) for answer in answers) == 5
+
+
+@pytest.mark.parametrize("told", [None, "many", -1, 10**30, [3], True])
+def test_tokens_that_a_server_cannot_count_are_none(told):
+    written = json.loads(completion("It is")) | {"usage": {"prompt_tokens": told, "completion_tokens": 7}}
+    with ChatServer(lambda body, before: json.dumps(written).encode()) as server:
+        (answer,) = sample(server, requests(1))
+    assert (answer.text, answer.prompt_tokens, answer.completion_tokens) == ("It is", 0, 7)
 
 
 def test_an_answer_at_its_limit_is_cut_off():

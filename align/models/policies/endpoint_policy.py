@@ -46,7 +46,8 @@ class EndpointPolicy:
 
 def no_answer(sampler: Sampler, failure: Failure) -> str:
     """Says that an evaluation cannot go on without an answer."""
+    said = f" ({failure.detail})" if failure.detail else ""
     return (
-        f"{sampler.name} left a request without an answer: {failure.reason}. {failure.detail} Give the same command "
-        "again once it answers; what it answered before is kept."
+        f"{sampler.name} left a request without an answer: {failure.reason}{said}. Give the same command again once "
+        "it answers; what it answered before is kept."
     )

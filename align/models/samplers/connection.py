@@ -30,6 +30,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 2.0, 60.0  # seconds between tries while nobody ans
 LEAST_TRY = 10.0  # seconds that the last of them gets, too
 NO_COMPLETION, NO_CONTENT = "the server sent no chat completion", "the answer has no content"
 MOST_CONNECTIONS = 1000
+MOST_TOKENS = 10_000_000  # that a server can have counted
 OF_ACCOUNT = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"}  # headers, by variable
 
 
@@ -321,7 +322,10 @@ def read_completion(content: bytes) -> Answer | str:
     if not isinstance(message, dict) or not isinstance(text, str | None):
         return NO_COMPLETION
     cut_off = _get(first, "finish_reason") == "length"
-    calls = _get(message, "tool_calls") or []
+    try:
+        calls = json.loads(json.dumps(_get(message, "tool_calls") or [], ensure_ascii=False).encode(errors="replace"))
+    except RecursionError:
+        return NO_COMPLETION
     if not isinstance(calls, list) or not all(isinstance(_get(each, "function"), dict) for each in calls):
         return NO_COMPLETION
     if text is None and not cut_off and not calls:
@@ -330,10 +334,16 @@ def read_completion(content: bytes) -> Answer | str:
     return Answer(
         text=(text or "").encode(errors="replace").decode(),  # half a surrogate pair could not be written to a file
         cut_off=cut_off,
-        prompt_tokens=_get(usage, "prompt_tokens") or 0,
-        completion_tokens=_get(usage, "completion_tokens") or 0,
-        calls=tuple(json.loads(json.dumps(calls, ensure_ascii=False).encode(errors="replace"))),
+        prompt_tokens=_tokens(usage, "prompt_tokens"),
+        completion_tokens=_tokens(usage, "completion_tokens"),
+        calls=tuple(calls),
     )
+
+
+def _tokens(usage: object, key: str) -> int:
+    """Reads a number of tokens; 0 where a server says none, or one that no window has."""
+    found = _get(usage, key)
+    return found if type(found) is int and 0 <= found <= MOST_TOKENS else 0
 
 
 def _get(content: object, key: str) -> Any:
