@@ -32,9 +32,10 @@ OUTCOME_PANELS = (
     ),
     Panel(
         "Answer and trace",
-        "How often the answer survives a shuffle or another prompt with the same trace, and what that gives away.",
+        "How often the answer survives a shuffle, another prompt or another result behind the same trace, and what "
+        "that gives away.",
         {
-            "acre/has_version": "prompt can be changed",
+            "acre/has_version": "can be changed",
             "acre/asked_again": "asked again",
             "acre/consistency_rate": "of these, answers agree",
             "acre/trace_names_letter": "trace names a letter",

@@ -24,8 +24,9 @@ ANSWERS = {
     "first_answer": "first answer",
     "second_answers": "after the shuffle",
     "permutation": "shuffled order",
-    "family": "prompt changed by",
-    "second_texts": "behind the changed prompt",
+    "family": "changed by",
+    "changed_result": "changed result",
+    "second_texts": "behind the change",
     "second_gold": "right there",
     "outcome": "correct",
 }
