@@ -1,22 +1,38 @@
 """Asks models with tools: those of a recipe or of a command, opened for one model after the other."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import MethodType
 from typing import Any
 
+import numpy as np
+
+from align.data.conversations import write_response
 from align.data.prompt_rows import PromptRow, prompts_to_rows
 from align.errors import UserError
 from align.evaluation.asking import KeptAnswers
+from align.evaluation.statistics.metrics import Values
 from align.models.policies.answer_keys import digest
 from align.models.policies.asking import Decoding
 from align.models.transcripts.toolbox import Toolbox
 from align.models.transcripts.transcript import Answers, Asked, Transcript
 from align.recipe.problems import one_line
+from align.tools.calls import ended
+from align.tools.environments import (
+    Rubric,
+    check_name,
+    describe,
+    host_environment,
+    is_environment,
+    scores_by_name,
+    source_of,
+)
 from align.tools.guarded import Limits
+from align.tools.hosted import ENTRY, Described
 from align.tools.named import Spec, named_by, tool_methods
 
 
@@ -26,26 +42,39 @@ class NamedTools:
 
     tools: Sequence[Spec] = ()
     environments: Mapping[str | None, Spec] | None = None
+    hosted: str | None = None  # an environment of others, `verifiers:NAME`
     limits: Limits = field(default_factory=Limits)
     max_calls: int | None = None  # turns that may call, TRL's `max_tool_calling_iterations`
     template: Mapping[str, Any] | None = None  # `chat_template_kwargs`
 
     def __bool__(self) -> bool:
-        return bool(self.tools or self.environments)
+        return bool(self.tools or self.environments or self.plays)
+
+    @property
+    def plays(self) -> bool:
+        """Whether the environment of others has tools, and so a process for each answer."""
+        return self.described is not None and bool(self.described.tools)
+
+    @cached_property
+    def described(self) -> Described | None:
+        """What the environment of others is made of; raises `UserError` if it cannot be used."""
+        with _as_user_errors():
+            return None if self.hosted is None else describe(self.hosted, self.limits)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The rewards of the environment of others, and their weights."""
+        return dict(self.described.rewards) if self.described else {}
 
     @classmethod
     def of_recipe(cls, recipe: Any) -> "NamedTools":
         """Reads what a recipe names; of methods without tools that is nothing."""
         settings: Any = getattr(recipe, "settings", None)
-        if (hosted := getattr(settings, "environment", None)) is not None:
-            raise UserError(
-                f"`environment: {hosted}` is trained on, and not asked outside of a run yet. To see what a run would "
-                "do, start it for a few steps: `align train ... --max_steps 2`."
-            )
-        if not any(getattr(settings, name, None) for name in ("tools", "environment_factory")):
+        if not any(getattr(settings, name, None) for name in ("tools", "environment_factory", "environment")):
             return cls()
-        limits = Limits(settings.tool_timeout, settings.tool_memory_gb)
-        return cls(*named_by(recipe), limits, settings.max_tool_calling_iterations, settings.chat_template_kwargs)
+        hosted, limits = getattr(settings, "environment", None), Limits(settings.tool_timeout, settings.tool_memory_gb)
+        calls, template = settings.max_tool_calling_iterations, settings.chat_template_kwargs
+        return cls(*named_by(recipe), hosted, limits, calls, template)
 
     def told(
         self, tools: Sequence[str], environment: str | None, seconds: float | None, max_calls: int | None
@@ -58,8 +87,13 @@ class NamedTools:
         if seconds is not None:
             found["limits"] = replace(self.limits, seconds=seconds)
         if tools or environment is not None:
-            found["tools"] = [Spec(each, Path.cwd()) for each in tools]
-            found["environments"] = {} if environment is None else {None: Spec(environment, Path.cwd())}
+            found |= {"tools": [Spec(each, Path.cwd()) for each in tools], "environments": {}, "hosted": None}
+        if environment is not None and is_environment(environment):
+            with _as_user_errors():
+                check_name(environment)
+            found["hosted"] = environment
+        elif environment is not None:
+            found["environments"] = {None: Spec(environment, Path.cwd())}
         return replace(self, **found)
 
     @cached_property
@@ -69,16 +103,19 @@ class NamedTools:
         files = [(each.base_dir or Path()) / each.spec.rpartition(":")[0] for each in specs]
         texts = [path.read_text(encoding="utf-8", errors="replace") if path.is_file() else "" for path in files]
         names = [[str(name), spec.spec] for name, spec in (self.environments or {}).items()]
-        return [[each.spec for each in self.tools], names, digest(texts), list(vars(self.limits).values())]
+        own = [[each.spec for each in self.tools], names, digest(texts), list(vars(self.limits).values())]
+        if self.hosted is None or self.described is None:
+            return own
+        return [*own, self.hosted, list(self.described._replace(megabytes=0)), digest(source_of(self.hosted))]
 
     def toolbox(self) -> Toolbox:
         """Finds and guards them; whoever asks for it closes it."""
         from transformers.utils.chat_template_utils import get_json_schema
 
-        try:
+        with _as_user_errors():
             found = Toolbox.of_specs(self.tools, self.environments or {}, self.limits)
-        except ValueError as error:
-            raise error if isinstance(error, UserError) else UserError(str(error)) from error
+            if self.hosted is not None and self.plays:
+                found.environments[None] = host_environment(self.hosted, self.limits)
         kinds = found.environments.values()
         told: list[Any] = [MethodType(each, kind) for kind in kinds for each in tool_methods(kind).values()]
         for tool in [*found.tools, *told]:
@@ -100,6 +137,57 @@ class NamedTools:
         if sampler is not None:
             return EndpointTranscripts(sampler, toolbox, **how)
         return TokenTranscripts(policy, toolbox, chat_template_kwargs=self.template, **how)
+
+    def pay(
+        self, prompts: Sequence[PromptRow], completions: Sequence[Sequence[Any]], workers: int = 1
+    ) -> dict[str, Values]:
+        """Returns what environments say of `(N, S)` answers, by reward; nan where they say nothing.
+
+        One with tools said it when an answer was finished; one without is asked now, in `workers` processes.
+        """
+        size, flat = len(completions[0]), [each for group in completions for each in group]
+        if self.hosted is not None and not self.plays:
+            rows = [row for row in prompts_to_rows(prompts) for _ in range(size)]
+            said = [ended(said_to(row["prompt"], each)[1]) for row, each in zip(rows, flat, strict=True)]
+            rubric = Rubric(self.hosted, self.limits, workers)
+            with closing(rubric):
+                found = rubric.score(said, [row[ENTRY] for row in rows])
+            paid = [scores_by_name(tuple(self.weights), each) for each in found]
+        else:
+            paid = [each.rewards for each in flat if isinstance(each, Transcript)]
+        names = dict.fromkeys(name for each in paid for name in each)
+        tables = {name: np.array([_number(each.get(name)) for each in paid], dtype=float) for name in names}
+        return {name: table.reshape(-1, size) for name, table in tables.items()}
+
+
+@contextmanager
+def _as_user_errors() -> Iterator[None]:
+    """Raises as `UserError` what is wrong with a name, or with what it names."""
+    try:
+        yield
+    except ValueError as error:
+        raise error if isinstance(error, UserError) else UserError(str(error)) from error
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else float(value)
+
+
+def check_entries(named: NamedTools, prompts: Sequence[PromptRow]) -> None:
+    """Refuses rows from which an environment of others does not know what is asked."""
+    without = next((row.id for row in prompts if ENTRY not in row.columns), None)
+    if named.hosted is not None and without is not None:
+        raise UserError(
+            f"Row {without!r} has no column `{ENTRY}`, from which the environment knows what is asked. Give `--data "
+            f"{named.hosted}`, with `--split eval` for its rows of evaluation."
+        )
+
+
+def said_to(prompt: Any, completion: Any) -> tuple[Any, Any]:
+    """Returns prompt and completion as rewards get them."""
+    if isinstance(completion, Transcript):
+        return completion.prompt, ended(completion.completion)
+    return prompt, write_response(completion.text, prompt)
 
 
 def answer_prompts(

@@ -130,13 +130,13 @@ class SampleFilter(PromptEvaluation):
 
     def load(self) -> None:
         """Finds rewards and tools, and reads the prompts."""
-        super().load()
         self.named = NamedTools.of_recipe(self.recipe)
         if self.named and self.pass_rate is None:
             raise UserError(
                 f"{self.recipe_path} names tools, and samples with calls are no rows to train on. Keep prompts by "
                 "`--pass_rate LOW:HIGH`, or give a `--recipe` without tools."
             )
+        super().load()
 
     def check_models(self, checkpoints: Mapping[str, Checkpoint], helpers: Mapping[str, Checkpoint]) -> None:
         """Refuses images, which nothing that is kept would hold."""

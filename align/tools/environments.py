@@ -5,14 +5,18 @@ Their code is loaded there alone: this process knows their tools by schema, and 
 
 import inspect
 import json
+import math
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Literal, Union
 
 from align.tools.guarded import SECONDS_TO_LOAD, GuardedEnvironment, Limits, ToolError, ToolProcess, guarded_method
-from align.tools.hosted import DESCRIBE, ENTRY, PREFIX, ROWS, SCORE, Described, Hosted, Refused, Scores
+from align.tools.hosted import DESCRIBE, ENTRY, IS_OVER, PREFIX, ROWS, SCORE, Described, Hosted, Refused, Scores
 from align.tools.named import OWN_OF_ENVIRONMENT
 from align.tools.served import Call
 from rewards.extras import missing
@@ -41,6 +45,16 @@ def check_name(text: str) -> None:
     if not text.startswith(PREFIX) or not text.removeprefix(PREFIX).partition("?")[0]:
         raise ValueError(f"`environment` must be written {PREFIX}NAME or {PREFIX}NAME?key=value; got {text!r}.")
     Hosted(text)
+
+
+def source_of(spec: str) -> str:
+    """Reads the first file of an environment's package; empty where there is none."""
+    name = Hosted(spec).name.rpartition("/")[2].partition("@")[0].replace("-", "_")
+    with suppress(ModuleNotFoundError, ValueError, OSError):
+        found = find_spec(name)
+        if found is not None and found.origin is not None:
+            return Path(found.origin).read_text("utf-8", errors="replace")
+    return ""
 
 
 def describe(spec: str, limits: Limits, process: ToolProcess | None = None) -> Described:
@@ -95,6 +109,19 @@ class HostedEnvironment(GuardedEnvironment):
 
     _serve = Hosted
 
+    def _pay(self, messages: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+        """Scores a finished rollout by the rubric; None for all where that fails."""
+        return scores_by_name(self._rewards, _by_environment(self, messages))
+
+    def _ends(self, messages: Sequence[Mapping[str, Any]]) -> bool:
+        """Asks whether the rollout is over, before the policy writes again; a question that fails costs the row."""
+        if self._stops and not self._lost:
+            try:
+                self._over = bool(self._ask("", {"messages": messages}, IS_OVER))
+            except ToolError as error:
+                self._lost = f"@stop: {error}"
+        return self._over
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles as its name: what rewards in workers would read of it is in another process."""
         return str, (self._spec,)
@@ -102,8 +129,10 @@ class HostedEnvironment(GuardedEnvironment):
 
 def host_environment(spec: str, limits: Limits) -> type[HostedEnvironment]:
     """Makes a class whose methods are the tools of an environment, and whose instances are processes of their own."""
-    tools = [tool_of(schema) for schema in describe(spec, limits).tools]
+    described = describe(spec, limits)
+    tools = [tool_of(schema) for schema in described.tools]
     own = {"_spec": spec, "_limits": limits, "__doc__": f"Rollouts of {spec}."}
+    own |= {"_rewards": tuple(dict(described.rewards)), "_stops": described.stops}
     return type("Hosted", (HostedEnvironment,), own | {tool.__name__: guarded_method(tool) for tool in tools})
 
 
@@ -174,6 +203,12 @@ class Rubric:
         self._found: Sequence[Scores | str] = ()
         self._read: set[str] = set()
 
+    def close(self) -> None:
+        """Ends its processes; another score starts others."""
+        if self._pool is not None:
+            self._pool.close()
+        self._pool = None
+
     def rewards(self) -> list["RubricReward"]:
         """Makes a reward function of each reward."""
         return [RubricReward(self, name) for name, _ in describe(self.spec, self.limits).rewards]
@@ -186,14 +221,15 @@ class Rubric:
         if is_new:
             self._kept, self._read = list(completions), set()
             if environments is None:
-                self._found = self._by_pool(completions, entries)
+                self._found = self.score(completions, entries)
             else:
                 with ThreadPoolExecutor(AT_ONCE) as threads:
                     self._found = list(threads.map(_by_environment, environments, completions))
         self._read.add(name)
         return self._found, is_new
 
-    def _by_pool(self, completions: Sequence[Any], entries: Sequence[str]) -> list[Scores | str]:
+    def score(self, completions: Sequence[Any], entries: Sequence[str]) -> list[Scores | str]:
+        """Scores rollouts that no environment has begun; returns scores, or why a row has none."""
         if self._pool is None:
             seconds, memory = self.limits.seconds, self.limits.memory_gb
             self._pool = WorkerPool(Hosted(self.spec), workers=self.workers, timeout=seconds, memory_gb=memory)
@@ -210,6 +246,12 @@ def _by_environment(environment: Any, messages: Any) -> Scores | str:
         return environment._lost or _read(environment._ask("", {"messages": messages}, SCORE))
     except ToolError as error:
         return str(error)
+
+
+def scores_by_name(names: Sequence[str], found: Scores | str) -> dict[str, float | None]:
+    """Writes scores as a dictionary; None for all in place of a reason, and for one that is no finite number."""
+    values: Mapping[str, float] = {} if isinstance(found, str) else found.rewards
+    return {name: value if math.isfinite(value := values.get(name, math.nan)) else None for name in names}
 
 
 def _read(answer: Scores | Refused) -> Scores | str:

@@ -102,25 +102,33 @@ class GuardedEnvironment:
     _spec: Any
     _limits: Limits
     _serve: Callable[[Any], Callable[[Call], Any]] = ServedEnvironment
+    _rewards: Sequence[str] = ()  # that it gives its rollouts, by name
+    _stops = False  # whether it may end a rollout between turns
     _seed = ""  # of the batch, for all instances of a class
     _made = 0
 
     def __init__(self) -> None:
         self._process = ToolProcess(type(self)._serve(self._spec), self._limits)
         self._process.start()
+        self._over = False  # as it said of the rollout since the last `reset`
         self._lost = ""  # what made this instance, or its reward, unusable since the last `reset`
         self._number: int | str = type(self)._made
         type(self)._made += 1
 
     def reset(self, **row: Any) -> Any:
         """Begins anew; an environment that cannot costs its row, and the run goes on."""
-        self._lost = ""
+        self._lost, self._over = "", False
         self._process.seed = f"{self._seed}/{self._number}"
         observed = self._ask_or_lose("reset", row)
         if observed is None or isinstance(observed, str | list):
             return observed
         self._lost = f"reset: it returned {type(observed).__name__}, and must return None or a text"
         return None
+
+    def _pay(self, messages: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+        """Rewards a finished rollout; None where it gives none, and for all where it is lost."""
+        own: Any = self
+        return {name: None if self._lost else own.get_reward() for name in self._rewards}
 
     def _ask_or_lose(self, name: str, arguments: Mapping[str, Any]) -> Any:
         if self._lost:
@@ -165,7 +173,7 @@ def guard_environment(spec: Spec, limits: Limits) -> type[GuardedEnvironment]:
     own: dict[str, Any] = {"_spec": spec, "_limits": limits, "__doc__": kind.__doc__, "__module__": kind.__module__}
     own |= {name: guarded_method(method) for name, method in tool_methods(kind).items()}
     if hasattr(kind, "get_reward"):
-        own["get_reward"] = _get_reward
+        own |= {"get_reward": _get_reward, "_rewards": (kind.__name__,)}
     return type(kind.__name__, (GuardedEnvironment,), own)
 
 

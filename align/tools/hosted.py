@@ -13,7 +13,7 @@ from align.tools.served import Call, as_content, seed_generators, wait_for
 from rewards.reading.gym import read_settings
 
 PREFIX = "verifiers:"
-DESCRIBE, ROWS, SCORE = "describe", "rows", "score"  # questions that are no calls of tools
+DESCRIBE, ROWS, SCORE, IS_OVER = "describe", "rows", "score", "is_over"  # questions that are no calls of tools
 ENTRY = "entry"  # column of the rows: what the environment needs to know of one
 
 
@@ -35,6 +35,7 @@ class Described(NamedTuple):
     rewards: Sequence[tuple[str, float]]  # with their weights
     notes: Sequence[str]  # sentences on what training does otherwise than the library
     megabytes: float = 0.0  # that its process takes
+    stops: bool = False  # whether it may end a rollout between turns
 
 
 class Page(NamedTuple):
@@ -89,6 +90,8 @@ class Hosted:
             if ENTRY in given:  # of a rollout without tools, which nobody has begun
                 wait_for(self.world.reset(json.loads(given[ENTRY])))
             return wait_for(self.world.score(given["messages"]))
+        if call.question == IS_OVER:
+            return wait_for(self.world.is_over(given["messages"]))
         if call.question:
             raise ValueError(f"an environment of others knows no question {call.question!r}")
         if call.name == "reset":

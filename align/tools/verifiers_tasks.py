@@ -29,11 +29,12 @@ def library() -> Any:
     """Imports what is used of verifiers, in a worker."""
     import verifiers.v1
     from mcp.server.mcpserver import MCPServer
-    from verifiers.v1 import runtimes, state
+    from verifiers.v1 import runtimes, session, state, types
     from verifiers.v1.utils import decorators, loaders
 
     own = {"loaders": loaders, "make_runtime": runtimes.make_runtime, "state_cls": state.state_cls}
-    return SimpleNamespace(**vars(verifiers.v1) | own, invoke=decorators.invoke, MCPServer=MCPServer)
+    own |= {"boundary": session.hook_boundary, "call_hook": session.call_hook, "invoke": decorators.invoke}
+    return SimpleNamespace(**vars(verifiers.v1) | vars(types) | own, MCPServer=MCPServer)
 
 
 class Tasks:
@@ -52,6 +53,7 @@ class Tasks:
         self._tasks: Iterator[Any] = iter(())
         self._runtime: Any = None
         self._servers: list[Any] = []
+        self._stopped_by = ""
         self._tools: dict[str, tuple[Any, str]] = {}
 
     async def describe(self) -> Described:
@@ -66,9 +68,11 @@ class Tasks:
             tools.append({"name": name, "description": tool.description or "", "parameters": tool.input_schema})
         rewards = [(fn.__name__, float(getattr(fn, "_vf_weight", 1.0))) for fn in task.hooks("reward")]
         rewards += [(judge.reward_name, float(judge.config.weight)) for judge in task.plugged_judges()]
-        stops = [fn.__name__ for fn in task.hooks("stop")]
-        notes = [f"`@stop` of {', '.join(stops)} is not asked: a rollout ends with its answer."] if stops else []
-        return Described(f"verifiers {version('verifiers')}", tools, rewards, notes)
+        stops = [(fn.__name__, library().boundary(fn, allow_trace=True)) for fn in task.hooks("stop")]
+        late = [name for name, boundary in stops if boundary is library().Response]
+        note = f"`@stop` of {', '.join(late)} reads a response, and is asked behind the calls of that, not before."
+        notes = [note] if late and tools else []
+        return Described(f"verifiers {version('verifiers')}", tools, rewards, notes, stops=bool(stops))
 
     def rows(self, split: str | None, start: int, count: int) -> Page:
         """Returns the next rows, each with its task as JSON."""
@@ -101,6 +105,7 @@ class Tasks:
     async def reset(self, entry: Mapping[str, Any]) -> None:
         """Begins the rollout of a task."""
         await self._close()
+        self._stopped_by = ""
         kind = self.taskset.task_type()
         task = kind(kind.data_type().model_validate(entry), self.taskset.config.task)
         self.task, data = task, task.data
@@ -154,12 +159,31 @@ class Tasks:
             raise RuntimeError(text)
         return text
 
-    async def score(self, messages: Sequence[Mapping[str, Any]]) -> Scores:
-        """Scores a finished rollout by the rewards of its task."""
+    def _trace_of(self, messages: Sequence[Mapping[str, Any]]) -> Any:
         nodes = _nodes(library_messages(messages), len(self.trace.nodes))
         fresh: dict[str, Any] = {"nodes": [*self.trace.nodes, *nodes], "rewards": {}, "metrics": {}}
-        trace = self.trace.model_copy(update=fresh)
-        trace.stop("agent_completed")
+        return self.trace.model_copy(update=fresh)
+
+    async def is_over(self, messages: Sequence[Mapping[str, Any]]) -> bool:
+        """Asks the task's `@stop`s, before the policy writes again; the first that says so ends the rollout."""
+        trace = self._trace_of(messages)
+        said = [node.message for node in trace.nodes]
+        own = {"id": "response", "created": 0, "model": "policy", "finish_reason": "tool_calls"}
+        response = library().Response(message=trace.assistant_messages[-1], **own)
+        given = {library().Trace: trace, library().Request: library().Request(messages=said)}
+        given[library().Response] = response
+        for stop in self.task.hooks("stop"):
+            if await library().call_hook(stop, given):
+                self._stopped_by = stop.__name__
+                return True
+        return False
+
+    async def score(self, messages: Sequence[Mapping[str, Any]]) -> Scores:
+        """Scores a finished rollout by the rewards of its task."""
+        if self._stopped_by and messages[-1]["role"] == "assistant":  # the empty one that closes a completion
+            messages = messages[:-1]
+        trace = self._trace_of(messages)
+        trace.stop(self._stopped_by or "agent_completed")
         trace.ok = True
         await library().invoke(self.task.finalize, {"trace": trace, "runtime": self._runtime})
         named = [fn.__name__ for fn in self.task.hooks("reward")]

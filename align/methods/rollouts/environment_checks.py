@@ -21,14 +21,14 @@ from align.methods.rollouts.tool_checks import (
     try_call,
     uses_environment,
 )
+from align.models.transcripts.toolbox import INSTANCES
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward, short_name
 from align.tools.environments import Described, Hosted, Limits, ToolProcess, asked, describe, tool_of
 from align.tools.guarded import ToolError
-from align.tools.hosted import ENTRY, SCORE
+from align.tools.hosted import ENTRY, IS_OVER, SCORE
 from align.tools.named import find_tool, named_by
 
-GIVEN = "environments"  # what TRL calls the instances that it hands to rewards
 ANSWER = [{"role": "assistant", "content": "example"}]
 
 Rows = Sequence[Mapping[str, Any]]
@@ -40,13 +40,13 @@ def check(recipe: Recipe, data: TrainingData[PromptRow], rewards: Sequence[Rewar
     more: dict[str, Any] = {}
     reads = any(map(_reads_environments, rewards)) and uses_environment(recipe)
     if reads and not any(finding.level == "error" for finding in tools):
-        more = {GIVEN: sample_environment(recipe, data.rows)}
+        more = {INSTANCES: sample_environment(recipe, data.rows)}
     is_rewarded = uses_environment(recipe) or recipe.settings.environment is not None
     return prompt_data.check(recipe, data, rewards, is_rewarded=is_rewarded, trial_columns=more) + tools
 
 
 def _reads_environments(reward: Reward) -> bool:
-    return not isinstance(reward, str) and GIVEN in inspect.signature(reward).parameters
+    return not isinstance(reward, str) and INSTANCES in inspect.signature(reward).parameters
 
 
 def check_environment(recipe: Recipe, rows: Rows) -> list[Finding]:
@@ -107,6 +107,8 @@ def _try_row(recipe: Recipe, described: Described, rows: Rows, process: ToolProc
         findings.append(try_call(f"{spec}.{name}", name, example_arguments(schema), process))
         if findings[-1].level == "error":
             return findings
+    if described.stops:
+        asked(spec, process, IS_OVER, {"messages": ANSWER})
     scores = asked(spec, process, SCORE, {"messages": ANSWER})
     wrong = next((name for name, value in scores.rewards.items() if not math.isfinite(value)), None)
     if wrong is not None:

@@ -184,24 +184,27 @@ def judge(
         for spec, each in zip(recipe.reward_specs, found_rewards, strict=True)
     ]
     called = measured.CalledRewards(named, response_format(recipe), rules.on_invalid, rules.max_invalid_share)
+    tools, num_functions = NamedTools.of_recipe(recipe), len(trained)
     rows, completions = sampled.rows, sampled.completions
     if columns is not None:  # each completion has a row of its own
         repeated = [row for row, group in zip(rows, completions, strict=True) for _ in group]
         rows = [replace(row, columns={**row.columns, **own}) for row, own in zip(repeated, columns, strict=True)]
         completions = [[each] for each in sampled.flat]
+    reads = bool(tools.environments or tools.plays) and any(map(measured.reads_environments, _functions(called)))
     try:
-        with show_stages() as stages:
+        with show_stages() as stages, closing(tools.toolbox()) if reads else nullcontext() as toolbox:
+            called = called._replace(behind=None if toolbox is None else toolbox.behind)
             rewarded = measured.reward_all(called, sampled.engine, rows, {"": completions}, stages)[""]
         repeats = _repeat(plan, called, rewarded, rows, completions)
     finally:
         called.close()
-    for name in dict.fromkeys(name for each in sampled.flat for name in getattr(each, "rewards", ())):
-        own = np.array([each.rewards.get(name) for each in sampled.flat], dtype=float)  # of an environment
-        rewarded[name] = measured.Rewarded(own.reshape(len(sampled.rows), -1), [])
+    for name, own in tools.pay(sampled.rows, sampled.completions, max(1, recipe.rewards.reward_workers)).items():
+        rewarded[name] = measured.Rewarded(own, [])
         named.insert(len(trained), measured.NamedReward(name, name, "", "", HIGHER))
         trained.append(named[len(trained)].reward)
     names = [each.name for each in named[: len(trained)]]
-    weights = [*(settings.reward_weights or ()), *[1.0] * len(names)][: len(names)]
+    weights = [*(settings.reward_weights or [1.0] * num_functions)]
+    weights = [*weights, *(tools.weights.get(name, 1.0) for name in names[len(weights) :])][: len(names)]
     values = np.stack([rewarded[name].values.reshape(len(sampled.rows), -1) for name in names], axis=2)
     task = _task(plan, names)
     stated, golds = _stated(plan, sampled)
@@ -237,6 +240,10 @@ def _task(plan: Plan, names: Sequence[str]) -> int:
     return names.index(wanted or next(named, names[0]))
 
 
+def _functions(called: measured.CalledRewards) -> list[Any]:
+    return [each.reward for each in called.rewards if not isinstance(each.reward, str)]
+
+
 def _repeat(plan: Plan, called: Any, rewarded: Any, rows: Any, completions: Any) -> dict[str, list[Repeat]]:
     """Scores some completions of the last call again, as `reward_repeats` does in training."""
     size, found = len(completions[0]), dict[str, list[Repeat]]()
@@ -245,7 +252,8 @@ def _repeat(plan: Plan, called: Any, rewarded: Any, rows: Any, completions: Any)
     asked = [row for row in prompts_to_rows(rows)[first:] for _ in range(size)]
     given = measured.trl_arguments(asked, [each for group in completions[first:] for each in group])
     for each in called.rewards:
-        if isinstance(each.reward, GuardedReward) and not reads_whole_batch(each.reward):
+        is_one_by_one = isinstance(each.reward, GuardedReward) and not reads_whole_batch(each.reward)
+        if is_one_by_one and not (called.behind and measured.reads_environments(each.reward)):
             scores = rewarded[each.name].scores[first * size :]
             share = min(1.0, max(plan.recipe.rewards.reward_repeats, _REPEATED / len(scores)))
             picked = rows_to_repeat(scores, share, 1, (plan.recipe.settings.seed,))
@@ -290,7 +298,7 @@ def _filter_line(plan: Plan, sampled: Sampled, task: measured.NamedReward) -> st
     recipe, data, least = plan.recipe, plan.recipe.dataset, plan.options.right_from
     is_told = least is not None or OF_TASK.search(task.name.lower())
     cannot = data.mix is not None or bool(sampled.decoding.cuts) if isinstance(data, PromptDatasetConfig) else True
-    if cannot or plan.sampler is not None or not is_told or not task.reward:  # an environment's
+    if cannot or plan.sampler is not None or not is_told:
         return ""
     spec, low, name = task.spec, 1 / sampled.decoding.num_samples, short_name(task.spec)
     if spec.partition(":")[0].endswith(".py") and (recipe.path.parent / spec.partition(":")[0]).is_file():

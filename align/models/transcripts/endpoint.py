@@ -18,6 +18,7 @@ from align.models.policies.endpoint_policy import ANY_TOKEN, no_answer
 from align.models.samplers.asking import map_concurrently
 from align.models.samplers.endpoint import EndpointSampler
 from align.models.samplers.sampler import Answer, Answering, Failure, Request
+from align.models.transcripts.stopping import ends
 from align.models.transcripts.toolbox import AT_ONCE, OpenRow, Toolbox, finish
 from align.models.transcripts.transcript import Asked, Transcript
 from align.tools.calls import is_deep, process_of, with_arguments_as_text
@@ -137,6 +138,8 @@ class EndpointTranscripts:
             max_calls -= 1
             for call in asked:
                 completion.append(await self._call(row, call))
+            if await asyncio.to_thread(ends, row.environment, completion):
+                return
 
     async def _call(self, row: OpenRow, call: Mapping[str, Any]) -> Message:
         """Calls a tool in a thread; one process is asked one thing at a time."""

@@ -12,6 +12,7 @@ from align.errors import UserError
 from align.models.policies.answer_keys import digest
 from align.models.policies.asking import Decoding
 from align.models.reading import rendering
+from align.models.transcripts.stopping import StoppedByEnvironments
 from align.models.transcripts.toolbox import AT_ONCE, OpenRow, Toolbox, finish
 from align.models.transcripts.transcript import Asked, Transcript
 from align.tools.calls import keep_odd_calls_as_text
@@ -107,7 +108,7 @@ class TokenTranscripts:
         loop.model = SimpleNamespace(config=SimpleNamespace(max_position_embeddings=policy.window))
         loop._batch_environments, loop._env_tools = list(range(len(rows))), [list(row.told) for row in opened]
         loop._sync_tool_dicts, loop._async_tool_dicts = [row.tools for row in opened], [{} for _ in opened]
-        loop.write = write
+        loop.write, loop.environments = write, [row.environment for row in opened]
         return loop
 
     def _write(
@@ -125,7 +126,8 @@ class TokenTranscripts:
             opened, begun, completions, written, masks, strict=True
         ):
             both = {"completion": [*messages, *new[0]], "ids": [*ids, *new[1]], "mask": [*mask, *new[2]]}
-            found.append(finish(row, prompt_ids=prompt_ids, cut_off=not new[1] or new[1][-1] not in ends, **both))
+            cut_off = not row.is_over and (not new[1] or new[1][-1] not in ends)
+            found.append(finish(row, prompt_ids=prompt_ids, cut_off=cut_off, **both))
         return found
 
 
@@ -186,7 +188,7 @@ def _trl_loop() -> type:
 
     suffix_ids: Callable[..., Any] = GRPOTrainer._get_tool_suffix_ids
 
-    class Loop:
+    class Turns:
         """What TRL's loop of calls reads of a trainer."""
 
         environment_factories: Mapping[str, Any] = {}  # not None: each row has tools of its own
@@ -217,4 +219,4 @@ def _trl_loop() -> type:
             rows = zip(prompt_ids, written, self._env_tools, strict=True)
             return [[parse_response(self._tokenizer, ids, prefix=before, tools=told)] for before, ids, told in rows]
 
-    return Loop
+    return type("Loop", (StoppedByEnvironments, Turns), {})

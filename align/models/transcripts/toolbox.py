@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 from align.data.conversations import Message
 from align.errors import UserError
 from align.models.transcripts.transcript import Asked, Transcript
-from align.tools.calls import RowTools, lost_by, process_of
+from align.tools.calls import RowTools, ended, lost_by, process_of
 from align.tools.guarded import GuardedEnvironment, Limits, guard_environment, guard_tools
 from align.tools.named import Spec, tool_methods
 
 ENVIRONMENT = "environment"  # column that names one of several
+INSTANCES = "environments"  # what TRL calls those that it hands to rewards
 AT_ONCE = 32  # environments, each of which is a process
 
 
@@ -23,6 +24,11 @@ class OpenRow(NamedTuple):
     tools: RowTools
     told: list[Callable[..., Any]]  # which the model may call
     environment: GuardedEnvironment | None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its environment has ended it."""
+        return self.environment is not None and self.environment._over
 
 
 class Toolbox:
@@ -48,24 +54,32 @@ class Toolbox:
 
     @property
     def rewarding(self) -> list[str]:
-        """The classes of environments that reward their rows."""
-        return list(dict.fromkeys(kind.__name__ for kind in self.environments.values() if hasattr(kind, "get_reward")))
+        """The rewards that environments give their rows."""
+        return list(dict.fromkeys(name for kind in self.environments.values() for name in kind._rewards))
 
     def open(self, rows: Sequence[Asked]) -> list[OpenRow]:
         """Resets an environment for each row; one that cannot be reset costs its row."""
         taken: dict[str | None, int] = defaultdict(int)
-        return [self._open(row, taken) for row in rows]
+        environments = [self._take(row, taken) for row in rows]  # all are started before one is waited for
+        return [self._open(row, environment) for row, environment in zip(rows, environments, strict=True)]
 
     def reopen(self, rows: Sequence[Asked], transcripts: Sequence[Transcript]) -> list[OpenRow]:
         """Opens rows behind transcripts: environments have had their calls, and calls to come are numbered on."""
         opened = self.open(rows)
         for each, transcript in zip(opened, transcripts, strict=True):
-            if each.environment is not None:
+            if each.environment is not None and transcript.lost:
+                each.environment._lost = transcript.lost  # a call that hung would hang again
+            elif each.environment is not None:
                 for call in transcript.calls:
                     with suppress(Exception):  # as it was when the model called
                         each.tools[call.tool](**call.arguments)
             each.tools.calls[:] = transcript.calls
         return [each._replace(prompt=row.prompt) for each, row in zip(opened, transcripts, strict=True)]
+
+    def behind(self, rows: Sequence[Mapping[str, Any]], transcripts: Sequence[Transcript]) -> list[Any]:
+        """Returns the environment of each row as it was when its answer was finished, until others are opened."""
+        asked = [Asked(row, each.seed) for row, each in zip(rows, transcripts, strict=True)]
+        return [each.environment for each in self.reopen(asked, transcripts)]
 
     def close(self) -> None:
         """Ends the processes."""
@@ -74,16 +88,17 @@ class Toolbox:
         for process in filter(None, processes):
             process.close()
 
-    def _open(self, asked: Asked, taken: dict[str | None, int]) -> OpenRow:
-        row, prompt = dict(asked.row), asked.row["prompt"]
-        if isinstance(prompt, str):
+    def _take(self, asked: Asked, taken: dict[str | None, int]) -> GuardedEnvironment | None:
+        """Returns an instance for a row, another one for each; None where there are tools alone."""
+        row = asked.row
+        if isinstance(row["prompt"], str):
             raise UserError(
                 f"Prompt {row.get('id')!r} is a text, and the model is told of its tools where prompts are messages. "
                 'Write `"prompt": [{"role": "user", "content": "..."}]`.'
             )
         if not self.environments:
-            return OpenRow(prompt, RowTools(_by_name(self.tools), asked.seed), self.tools, None)
-        name = None if None in self.environments else row.pop(ENVIRONMENT, None)
+            return None
+        name = None if None in self.environments else row.get(ENVIRONMENT)
         if name not in self.environments:
             raise UserError(
                 f"Row {row.get('id')!r} has `{ENVIRONMENT}: {name}`, and with several environments each row names "
@@ -93,7 +108,14 @@ class Toolbox:
         taken[name] += 1
         if place == len(pool):
             pool.append(self.environments[name]())
-        environment = pool[place]
+        return pool[place]
+
+    def _open(self, asked: Asked, environment: GuardedEnvironment | None) -> OpenRow:
+        row, prompt = dict(asked.row), asked.row["prompt"]
+        if environment is None:
+            return OpenRow(prompt, RowTools(_by_name(self.tools), asked.seed), self.tools, None)
+        if None not in self.environments:
+            row.pop(ENVIRONMENT, None)
         environment._seed, _, environment._number = asked.seed.rpartition("/")
         prompt = _with_observation(prompt, environment.reset(**row))
         methods = [getattr(environment, method) for method in tool_methods(type(environment))]
@@ -105,11 +127,13 @@ class Toolbox:
 def finish(row: OpenRow, **written: Any) -> Transcript:
     """Makes the transcript of a row that was answered, and has its environment reward it."""
     environment, lost, rewards = row.environment, row.tools.lost, {}
-    if environment is not None and hasattr(type(environment), "get_reward"):
-        value = None if lost else environment.get_reward()  # type: ignore[attr-defined]
-        rewards[type(environment).__name__] = value
-        lost = lost or lost_by(environment)
-    return Transcript(prompt=row.prompt, calls=row.tools.calls, lost=lost, rewards=rewards, **written)
+    if environment is not None:
+        environment._lost = environment._lost or lost
+        rewards = environment._pay(ended(written["completion"]))
+        lost = lost or environment._lost
+    return Transcript(
+        prompt=row.prompt, calls=row.tools.calls, seed=row.tools.seed, lost=lost, rewards=rewards, **written
+    )
 
 
 def _by_name(tools: Iterable[Callable[..., Any]]) -> dict[str, Callable[..., Any]]:

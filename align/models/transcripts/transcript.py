@@ -34,7 +34,8 @@ class Transcript:
     calls: list[ToolCall]
     cut_off: bool  # its last turn has no end
     lost: str = ""  # why it has no reward
-    rewards: dict[str, float | None] = field(default_factory=dict)  # of `get_reward`, by class of environment
+    rewards: dict[str, float | None] = field(default_factory=dict)  # that its environment gave, by name
+    seed: str = ""  # of its tools and environment
 
     @property
     def text(self) -> str:

@@ -61,6 +61,10 @@ class Till:
 
     def get_reward(self):
         return float(self.said == self.answer)
+
+
+def said(completions, environments, **columns):
+    return [float(each.said) for each in environments]
 '''
 ASKED = re.compile(r"the (\w+) cost")
 
@@ -175,9 +179,12 @@ def test_an_environment_adds_to_the_prompt_and_rewards(shop):
     assert [each.name for each in record.about.rewards] == ["Till"]
     assert record.suites["Till"]["tiny"]["pass@1/Till"].value == 1
     assert json.loads(items["transcript"][0])[0]["content"] == "What does the pear cost? Be quick."
-    both, _, _ = evaluate(shop, calling(lambda item: item_is("cup")), out=shop / "both", **environment)
-    assert list(both.suites) == ["number_accuracy", "Till", "tools"]
+    rewards = ["number_accuracy", f"{shop}/own.py:said"]
+    many, cup = shop / "many", calling(lambda item: item_is("cup"))
+    both, _, _ = evaluate(shop, cup, out=many, rewards=rewards, **environment)
+    assert list(both.suites) == ["number_accuracy", "said", "Till", "tools"]
     assert both.suites["Till"]["tiny"]["reward/Till"].value == 0.25
+    assert both.suites["said"]["tiny"]["reward/said"].value == 60, "environments are as their answers left them"
 
 
 @pytest.mark.slow

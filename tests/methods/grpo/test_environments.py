@@ -1,10 +1,13 @@
 """Environments of verifiers, as packages of others write them, in recipes of GRPO."""
 
+import json
 import math
 import os
 import subprocess
 import sys
+from contextlib import closing
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import jsonschema
@@ -12,11 +15,18 @@ import pandas as pd
 import pytest
 import yaml
 from calling import SHOP
-from started import metrics_of
+from shop_policies import save_eager_policy, shop_policy
+from started import ROOT, metrics_of, start
+from test_transcripts import sampled_in_training
 
+import align
 from align.data.files import read_rows
-from align.errors import DataError, RecipeError
+from align.errors import DataError, RecipeError, UserError
 from align.methods.rollouts.environment_checks import check_environment
+from align.models.policies.asking import Decoding
+from align.models.transcripts.tokens import TokenTranscripts
+from align.models.transcripts.toolbox import Toolbox
+from align.models.transcripts.transcript import Asked
 from align.recipe.keys import schema_of
 from align.recipe.recipe import load_recipe
 from align.services.train import run
@@ -226,6 +236,109 @@ def test_rewards_that_misbehave_have_a_reason_in_their_place_and_what_they_print
     }  # fmt: skip
     assert {word: parts[word] in text for word, text in found.items()} == dict.fromkeys(parts, True), found
     assert secret not in "".join(capfd.readouterr())
+
+
+def asked_items(spec, samples):
+    rows = list(rows_of(spec))
+    return [Asked(rows[0], f"42/train/0/0/0/{place}") for place in range(samples)]
+
+
+@pytest.mark.slow
+@of(NEW)
+@pytest.mark.parametrize("most", [1, pytest.param(0, marks=pytest.mark.nightly)])
+def test_rollouts_outside_of_training_are_those_of_training_and_end_where_the_environment_says(
+    packages, tmp_path, most
+):
+    spec, limits = f"verifiers:vf-shop?most={most}", Limits(30.0)
+    eager, rows, paid = save_eager_policy(tmp_path / "eager"), asked_items(spec, 2), []
+    decoding = Decoding(1.0, max_new_tokens=40, seed=3)
+
+    def noting(reward):
+        def noted(**given):
+            paid.append((reward.__name__, reward(**given)))
+            return paid[-1][1]
+
+        noted.__name__ = reward.__name__
+        return noted
+
+    def toolbox():
+        return Toolbox(environments={None: host_environment(spec, limits)})
+
+    rewards = [noting(reward) for reward in Rubric(spec, limits).rewards()]
+    expected, seed = sampled_in_training(tmp_path, eager, toolbox(), rows, decoding, rewards)
+    assert rows[0].seed == f"{seed}/0"
+    with closing(toolbox()) as own:
+        found = TokenTranscripts(shop_policy(eager), own, max_calls=2).answer(rows, decoding)
+    ours = [
+        (each.prompt_ids, each.ids, each.mask, each.completion, [call._replace(seconds=0) for call in each.calls])
+        for each in found
+    ]
+    assert ours == expected
+    assert {name: [each.rewards[name] for each in found] for name, _ in paid} == dict(paid)
+    calling = [each for each in found if each.calls]
+    assert calling
+    ends = {each.completion[-1]["role"] for each in calling}
+    assert ends == ({"tool"} if most else {"assistant"})
+    assert not any(each.cut_off for each in calling)
+    assert {each.rewards["looked_up"] for each in calling} == {1.0}
+
+
+READS = """
+def basket_size(completions, environments, **columns):
+    return [float(each.put(items=["pear"]).split()[0]) for each in environments]
+"""
+
+
+@pytest.mark.slow
+@of(NEW)
+def test_models_are_evaluated_filtered_and_rehearsed_in_an_environment(packages, tmp_path):
+    (tmp_path / "own.py").write_text(READS)
+    eager, shop = save_eager_policy(tmp_path / "eager"), "verifiers:vf-shop"
+    how = {"num_samples": 2, "temperature": 1.0, "max_new_tokens": 40, "max_rows": 1}
+    record = align.evaluate(
+        "tools", model=eager, data=shop, environment=shop, rewards=["right", f"{tmp_path}/own.py:basket_size"],
+        out=tmp_path / "shop", **how,
+    )  # fmt: skip
+    assert [each.name for each in record.about.rewards] == ["right", "basket_size", "basket", "looked_up"]
+    found = {name: suite["eager"] for name, suite in record.suites.items()}
+    assert found["basket_size"]["reward/basket_size"].value == 1.0, "it is asked where the rollout has ended"
+    assert found["looked_up"]["reward/looked_up"].value == found["tools"]["tools/called"].value > 0
+    spec = "verifiers:vf-letters?letter=a&rows=5"
+    path = recipe_of(tmp_path, environment=spec, model_name_or_path=str(eager))
+    kept = align.filter(
+        spec, out=tmp_path / "kept.jsonl", model=eager, verifier="short", pass_rate="0:1", recipe=path,
+        num_samples=2, temperature=1.0,
+    )  # fmt: skip
+    assert kept.num_kept == 5
+    assert all("entry" in json.loads(line) for line in kept.out.read_text().splitlines())
+    rehearsed = align.rehearse(path, out=tmp_path / "rehearsed", num_prompts=2)
+    assert rehearsed.is_ready
+    assert {name for name in ("counted", "short") if name in rehearsed.page.read_text()} == {"counted", "short"}
+    with pytest.raises(UserError, match="has no column `entry`, from which the environment knows what is asked"):
+        align.evaluate("tools", model=eager, data=SHOP / "eval.jsonl", environment=spec, out=tmp_path / "other")
+
+
+@pytest.mark.slow
+@pytest.mark.nightly
+@of(NEW)
+def test_two_processes_each_have_environments_of_their_own(packages, monkeypatch, tmp_path):
+    eager, first = save_eager_policy(tmp_path / "eager"), []
+    for config in ["ddp_cpu", *(["zero2_cpu"] if find_spec("deepspeed") else [])]:
+        (tmp_path / config).mkdir()
+        path = recipe_of(tmp_path / config, environment="verifiers:vf-shop", model_name_or_path=str(eager))
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (ROOT, PACKAGES))))
+        words = ["-m", "accelerate.commands.launch", "--config_file", ROOT / "ds_configs" / f"{config}.yaml"]
+        done = start(*map(str, words), "-m", "align", "train", str(path), timeout=1200)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+        metrics = metrics_of(tmp_path / config / "run")
+        assert [metrics[step]["tools/lost_share"] for step in (1, 2)] == [0.0, 0.0]
+        assert metrics[1]["rewards/looked_up/mean"] == metrics[1]["tools/used_share"] > 0
+        tables = [pd.read_parquet(path) for path in sorted((tmp_path / config / "run/completions").iterdir())]
+        assert [len(table) for table in tables] == [4, 4], "the table has the rows of both"
+        first.append(
+            [(row["looked_up"], row["right"], row["tool_calls"].count("price")) for _, row in tables[0].iterrows()]
+        )
+    assert all(rows == first[0] for rows in first), "how weights are kept changes no rollout"
 
 
 TRAINED = {

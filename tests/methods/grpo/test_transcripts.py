@@ -39,13 +39,14 @@ def asking(request, eager):
         toolbox.close()
 
 
-def sampled_in_training(folder, model, named, rows, decoding):
+def sampled_in_training(folder, model, toolbox, rows, decoding, rewards=None):
     """Samples rows as a step of training does; returns what the trainer hands to its rewards and its loss."""
-    toolbox, kept = shop_toolbox(named), []
+    kept = []
     settings = {
-        "output_dir": str(folder), "per_device_train_batch_size": len(rows), "num_generations": 4, "use_cpu": True,
-        "max_completion_length": decoding.max_new_tokens, "max_tool_calling_iterations": 2, "report_to": "none",
-        "bf16": False, "generation_kwargs": {"do_sample": False} if decoding.greedy else None,
+        "output_dir": str(folder), "per_device_train_batch_size": len(rows), "use_cpu": True,
+        "num_generations": min(len(rows), 4), "max_completion_length": decoding.max_new_tokens,
+        "max_tool_calling_iterations": 2, "report_to": "none", "bf16": False,
+        "generation_kwargs": {"do_sample": False} if decoding.greedy else None,
     }  # fmt: skip
 
     class Noting(GuardedGRPOTrainer):
@@ -57,7 +58,7 @@ def sampled_in_training(folder, model, named, rows, decoding):
     with quiet_about_environments():
         trainer = Noting(
             str(model),
-            reward_funcs=[lambda completions, **_: [0.0] * len(completions)],
+            reward_funcs=rewards or [lambda completions, **_: [0.0] * len(completions)],
             args=GRPOConfig(**settings),
             train_dataset=Dataset.from_list([dict(row.row) for row in rows]),
             tools=toolbox.tools or None,
@@ -84,7 +85,7 @@ def test_transcripts_are_those_that_training_samples(tmp_path, eager, asking, na
     """
     decoding = Decoding(temperature, max_new_tokens=longest, seed=3)
     rows = [row._replace(seed=f"42/train/0/0/0/{place}") for place, row in enumerate(shop_rows(samples=4))]
-    expected, seed = sampled_in_training(tmp_path, eager, named, rows, decoding)
+    expected, seed = sampled_in_training(tmp_path, eager, shop_toolbox(named), rows, decoding)
     assert rows[0].seed == f"{seed}/0", "the seeds of tools are the trainer's"
     found = asking(named).answer(rows, decoding)
     ours = [
@@ -218,6 +219,29 @@ def test_tokens_that_follow_a_changed_result_have_a_limit_of_their_own(scripted)
     first = engine.answer(rows, Decoding(max_new_tokens=900))
     (short,) = engine.continue_from(rows, first, [(0, "9" * 50)], Decoding(max_new_tokens=5))
     assert (short.text, short.cut_off, short.tokens_by_turn[-1]) == ("it is", True, 5)
+
+
+def test_rows_that_their_environment_ends_are_asked_no_more_and_others_go_on(scripted):
+    adds = [[call("add", number=number)] * 3 + ["at {}"] for number in (5, 2, 1)]
+    engine, rows = scripted([*adds, ["4"]], {"tools": None, "environment_factory": "Counter"})
+
+    def is_over(self, messages):
+        said.append([message["role"] for message in messages])
+        self._over = self.total > 3
+        return self._over
+
+    said, kind = [], engine.toolbox.environments[None]
+    kind._stops, kind._ends = True, is_over
+    found = engine.answer(rows, Decoding(max_new_tokens=900))
+    assert [[call.result for call in row.calls] for row in found] == [["5"], ["2", "4"], ["1", "2", "3"], []]
+    assert [row.completion[-1]["role"] for row in found] == ["tool", "tool", "assistant", "assistant"]
+    assert [row.text for row in found] == ["", "", "at 3", "4"]
+    assert [row.counts.turns for row in found] == [1, 2, 4, 1]
+    assert not any(row.cut_off for row in found)
+    assert [row.mask[-1] for row in found] == [0, 0, 1, 1]
+    assert all(len(row.ids) == len(row.mask) for row in found)
+    turn = ["assistant", "tool"]
+    assert said == [turn, turn, turn, turn * 2, turn * 2, turn * 3], "each open row behind each turn, and no other"
 
 
 def test_an_environment_is_brought_to_where_a_transcript_is_continued(scripted):

@@ -32,10 +32,10 @@ from align.evaluation.suites.prompts.measured_rewards import (
     reward_all,
 )
 from align.evaluation.suites.prompts.suite import Scale, read_scale, reward_suite, stated_answer
-from align.evaluation.with_tools import NamedTools, answer_prompts
+from align.evaluation.with_tools import NamedTools, answer_prompts, check_entries
 from align.models.checkpoint import Checkpoint
 from align.models.policies.answer_keys import image_names
-from align.models.transcripts.toolbox import Toolbox
+from align.models.transcripts.toolbox import INSTANCES, Toolbox
 from align.models.transcripts.transcript import Transcript
 from rewards.reading.responses import ResponseFormat
 from rewards.running.protocol import HIGHER
@@ -52,6 +52,11 @@ class PromptEvaluation(Evaluation):
     def toolbox(self) -> Toolbox:
         """The tools, started."""
         return self.named.toolbox()
+
+    @property
+    def paid(self) -> list[str]:
+        """The rewards that environments give."""
+        return [*self.named.weights] or (self.toolbox.rewarding if self.named else [])
 
     @property
     def samples_out(self) -> str | None:
@@ -87,13 +92,15 @@ class PromptEvaluation(Evaluation):
         self.prompts, self.report = saying_unread(
             load_prompts(self.path, media=self.media, columns=self.columns, template=self.template, **self.reading())
         )
-        check_rewards(called.rewards, self.prompts)
+        check_rewards(called.rewards, self.prompts, *([INSTANCES] if called.behind else []))
+        check_entries(self.named, self.prompts)
         self.completions: dict[str, list[list[Any]]] = {}  # `Completion` or `Transcript`
         self.rewarded: dict[str, dict[str, Rewarded]] = {}
 
     def find_rewards(self, tags: ResponseFormat) -> CalledRewards:
         """Finds what measures."""
-        return find_rewards(self.options, self.recipe, tags)
+        found = find_rewards(self.options, self.recipe, tags, self.paid)
+        return found._replace(behind=self.toolbox.behind) if self.named and self.toolbox.environments else found
 
     def more(self, name: str) -> dict[str, Measured]:
         """Measures of a model what no reward does, by suite."""
@@ -123,6 +130,9 @@ class PromptEvaluation(Evaluation):
         """Calls one reward after the other on all answers."""
         if self.called is not None:
             self.rewarded = reward_all(self.called, self.engine, self.prompts, self.completions, beside.stages)
+        for name, completions in self.completions.items() if self.paid and current().is_main else ():
+            said = self.named.pay(self.prompts, completions, self.options.reward_workers or 1)
+            self.rewarded.setdefault(name, {}).update({each: Rewarded(values, []) for each, values in said.items()})
 
     def close(self) -> None:
         """Ends the workers of the rewards, and the tools."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from align.data.conversations import write_response
 from align.data.prompt_rows import PromptRow, prompts_to_rows
 from align.errors import RewardError, UserError
 from align.evaluation.asked_models import Engine
@@ -16,10 +15,11 @@ from align.evaluation.divided.division import current
 from align.evaluation.engine import Stages
 from align.evaluation.statistics.metrics import Values
 from align.evaluation.suites.prompts import ByRewards
+from align.evaluation.with_tools import said_to
+from align.models.transcripts.toolbox import AT_ONCE, INSTANCES
 from align.models.transcripts.transcript import Transcript
 from align.recipe.reward_settings import named_model, short_name
 from align.recipe.yaml_loader import read_yaml_option
-from align.tools.calls import ended
 from rewards.reading.responses import ResponseFormat
 from rewards.running.contract.signature import check_signature, read_parameters
 from rewards.running.guard import GuardedReward, GuardSettings, guard_rewards
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 ROWS_AT_ONCE = 256
 Progress = Callable[[str, int, int], None]
+Behind = Callable[[Sequence[Any], Sequence[Any]], Sequence[Any]]  # environments of rows and their transcripts
 
 
 class Rewarded(NamedTuple):
@@ -46,11 +47,11 @@ class Rewarded(NamedTuple):
         return dict(Counter(score.failure for score in self.scores if score.failure))
 
 
-def check_columns(reward: Callable[..., Any], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Refuses a reward that cannot be called with the columns of the data."""
+def check_columns(reward: Callable[..., Any], rows: Sequence[Mapping[str, Any]], *more: str) -> None:
+    """Refuses a reward that cannot be called with the columns of the data, and what is given beside them."""
     columns = [name for name in rows[0] if name not in ("prompt", *CALL_ARGUMENTS)]
     name = str(getattr(reward, "__name__", reward))
-    arguments = [*CALL_ARGUMENTS, *columns, *TRAINER_ARGUMENTS]
+    arguments = [*CALL_ARGUMENTS, *columns, *TRAINER_ARGUMENTS, *more]
     problems = check_signature(name, read_parameters(reward), arguments)
     if problems:
         raise UserError(f"{problems[0]} Nothing was generated.")
@@ -61,12 +62,14 @@ def call_reward(
     prompts: Sequence[PromptRow],
     completions: Sequence[Sequence[Any]],  # `Completion` or `Transcript`
     progress: Progress,
+    behind: Behind | None = None,
 ) -> Rewarded:
-    """Calls a guarded reward on all samples, the samples of a prompt in one call."""
+    """Calls a guarded reward on all samples, the samples of a prompt in one call; environments if it reads them."""
     from transformers import TrainerState
 
     num_samples, rows, state = len(completions[0]), prompts_to_rows(list(prompts)), TrainerState()
-    size = max(1, ROWS_AT_ONCE // num_samples)
+    reads = behind is not None and reads_environments(reward)
+    size = max(1, (AT_ONCE if reads else ROWS_AT_ONCE) // num_samples)
     values: list[float | None] = []
     reward.take_scores()
     for start in range(0, len(rows), size):
@@ -74,6 +77,8 @@ def call_reward(
         said = [each for group in completions[start : start + size] for each in group]
         reward.left_out = {place for place, each in enumerate(said) if getattr(each, "lost", "")}
         given = trl_arguments(part, said) | {"trainer_state": state, "log_extra": _unread, "log_metric": _unread}
+        if reads and behind is not None:
+            given[INSTANCES] = behind(part, said)
         found = reward(**given)
         values += result_of(found) if is_async(reward) else found
         progress(f"reward {reward.__name__}", min(start + size, len(rows)), len(rows))
@@ -82,22 +87,21 @@ def call_reward(
     return Rewarded(_table(values, num_samples), reward.take_scores())
 
 
+def reads_environments(reward: Callable[..., Any]) -> bool:
+    """Tells whether a reward asks for the environments of its rows."""
+    read = read_parameters(reward)
+    return INSTANCES in (*read.required, *read.optional, *read.asked_for)
+
+
 def trl_arguments(rows: Sequence[Mapping[str, Any]], completions: Sequence[Any]) -> dict[str, Any]:
     """Makes the arguments of TRL's call: completions of messages are messages, and every column is a list."""
-    said = [_said(row["prompt"], each) for row, each in zip(rows, completions, strict=True)]
+    said = [said_to(row["prompt"], each) for row, each in zip(rows, completions, strict=True)]
     given: dict[str, Any] = {
         "prompts": [prompt for prompt, _ in said],
         "completions": [completion for _, completion in said],
         "completion_ids": [list(each.ids or ()) for each in completions],
     }
     return given | {name: [row[name] for row in rows] for name in rows[0] if name != "prompt"}
-
-
-def _said(prompt: Any, completion: Any) -> tuple[Any, Any]:
-    """Returns prompt and completion as rewards get them."""
-    if isinstance(completion, Transcript):
-        return completion.prompt, ended(completion.completion)
-    return prompt, write_response(completion.text, prompt)
 
 
 def _table(values: Sequence[float | None], num_samples: int) -> Values:
@@ -126,6 +130,7 @@ class CalledRewards(NamedTuple):
     response_format: ResponseFormat
     on_invalid: str = "skip"  # with `raise` the first invalid value ends the evaluation
     max_invalid_share: float = 0.5  # share of a reward's values of one model above which it ends
+    behind: Behind | None = None  # where there are environments
 
     def close(self) -> None:
         """Ends the workers."""
@@ -134,15 +139,17 @@ class CalledRewards(NamedTuple):
                 each.reward.close()
 
 
-def find_rewards(words: ByRewards, recipe: "Recipe | None", tags: ResponseFormat) -> CalledRewards:
-    """Finds the rewards that are named, or those of the recipe with its audits."""
+def find_rewards(
+    words: ByRewards, recipe: "Recipe | None", tags: ResponseFormat, paid: Sequence[str] = ()
+) -> CalledRewards:
+    """Finds the rewards that are named, or those of the recipe with its audits; `paid` are those of environments."""
     keys = None if recipe is None else recipe.rewards
     workers = words.reward_workers if words.reward_workers is not None else keys.reward_workers if keys else 0
     timeout = words.reward_timeout if words.reward_timeout is not None else keys.reward_timeout if keys else None
     on_invalid = keys.on_invalid if keys else "skip"
     try:
         settings = GuardSettings(workers, timeout, keys.reward_memory_gb if keys and workers else None, on_invalid)
-        found = _named(words, tags) if words.rewards else _of_recipe(recipe)
+        found = _named(words, tags, paid) if words.rewards else _of_recipe(recipe)
         if settings.timeout is not None and not settings.workers:
             raise UserError(
                 f"`--reward_timeout` = {settings.timeout:g} cannot stop a reward in this process. Give "
@@ -164,15 +171,17 @@ def find_rewards(words: ByRewards, recipe: "Recipe | None", tags: ResponseFormat
     return CalledRewards(rewards, tags, on_invalid, keys.max_invalid_share if keys else 0.5)
 
 
-def check_rewards(rewards: Sequence[NamedReward], prompts: Sequence[PromptRow]) -> None:
+def check_rewards(rewards: Sequence[NamedReward], prompts: Sequence[PromptRow], *more: str) -> None:
     """Refuses, before anything is generated, what cannot be called on these rows."""
     from align.checks.rewards import check_reward_model
 
     rows = prompts_to_rows(list(prompts))
     for each in rewards:
         if not isinstance(each.reward, str):
-            check_columns(each.reward, rows)
-        elif not (Path(each.reward) / "adapter_config.json").is_file():  # of an adapter the loader knows more
+            check_columns(each.reward, rows, *more)
+        elif (
+            each.reward and not (Path(each.reward) / "adapter_config.json").is_file()
+        ):  # of an adapter the loader knows more
             found = check_reward_model(each.spec, each.reward, [row["prompt"] for row in rows])
             if errors := [finding.text for finding in found if finding.level == "error"]:
                 raise UserError(errors[0])
@@ -188,6 +197,8 @@ def reward_all(
     """Calls rewards on each policy's samples, one model in memory at a time; one of the processes calls functions."""
     rewarded: dict[str, dict[str, Rewarded]] = {name: {} for name in completions}
     for each in called.rewards:
+        if each.reward == "":  # an environment's, which has said it
+            continue
         kept = KeptAnswers(progress=stages.advance)
         score: Any = _reward_model(each.reward, engine, kept.ask) if isinstance(each.reward, str) else None
         for name, answered in completions.items():
@@ -202,7 +213,9 @@ def reward_all(
                 scores = list(score(shown, texts))  # nan where a text is too long
                 rewarded[name][each.name] = Rewarded(_table(scores, len(answered[0])), [])
             elif current().is_main:
-                found = rewarded[name][each.name] = call_reward(each.reward, prompts, answered, stages.advance)
+                found = rewarded[name][each.name] = call_reward(
+                    each.reward, prompts, answered, stages.advance, called.behind
+                )
                 check_invalid(each.name, found, shown, texts, called)
     return rewarded
 
@@ -234,13 +247,16 @@ def check_invalid(
     )
 
 
-def _named(words: ByRewards, tags: ResponseFormat) -> list[tuple[str, str, Any]]:
+def _named(words: ByRewards, tags: ResponseFormat, paid: Sequence[str]) -> list[tuple[str, str, Any]]:
     from align.models.rewards import check_names, find_reward_model
     from rewards.catalog import resolve_reward
 
     settings, specs = _kwargs(words), words.rewards or ()
     found: list[tuple[str, str, Any]] = []
     for spec in specs:
+        if spec in paid:
+            found.append((spec, "reward", ""))
+            continue
         model = find_reward_model(named_model(spec)[1], Path.cwd())
         own = settings.get(short_name(spec), {})
         if model is not None and own:

@@ -14,7 +14,7 @@ class WithTools:
     """What the model may call; by default the tools or environment of the recipe."""
 
     tools: list[str] | None = option(None, "Functions, as ./file.py:name or package.module:name; several words.")
-    environment: str | None = option(None, "Class of an environment, as ./file.py:name; its methods are tools.")
+    environment: str | None = option(None, "Environment: a class, as ./file.py:name, or verifiers:NAME.")
     tool_timeout: float | None = option(None, "Seconds for one call; else the recipe's, or 30.", rare=True)
     max_tool_calling_iterations: int | None = option(None, "Turns that may call; else the recipe's.", rare=True)
     endpoint: str | None = option(

@@ -1,6 +1,7 @@
 """Policies answer prompts with tools; rewards and environments say what the answers are worth."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import Values, mean_of_known
 from align.evaluation.suite import Measured
 from align.evaluation.suites.prompts.evaluation import PromptEvaluation, group_of
-from align.evaluation.suites.prompts.measured_rewards import CalledRewards, NamedReward, Rewarded
+from align.evaluation.suites.prompts.measured_rewards import CalledRewards, NamedReward
 from align.evaluation.with_tools import NamedTools, answer_prompts
 from align.models.checkpoint import Checkpoint
 from align.models.policies.answer_keys import digest
@@ -44,23 +45,24 @@ class ToolEvaluation(PromptEvaluation):
         self.named = NamedTools.of_recipe(self.recipe).told(
             given.tools or (), given.environment, given.tool_timeout, given.max_tool_calling_iterations
         )
-        if not self.named:
+        if not self.named and self.named.hosted is None:
             where = "there is no recipe beside the model" if self.recipe is None else f"{self.recipe.path} names none"
             raise UserError(
                 f"Answers with tools need some, and {where}. Name them, such as `--tools ./mine.py:search` or "
                 "`--environment ./mine.py:Shop`, or a `--recipe` that does; `align eval prompts` asks without."
             )
-        if self.toolbox.rewarding and not given.rewards and not (self.recipe and self.recipe.reward_specs):
+        if self.paid and not given.rewards and not (self.recipe and self.recipe.reward_specs):
             return CalledRewards([], tags)
         return super().find_rewards(tags)
 
     def load(self) -> None:
         """Finds tools and rewards, and reads the prompts."""
         super().load()
-        specs = [each.spec for each in (self.named.environments or {}).values()]
-        for name in self.toolbox.rewarding:
-            spec = next((each for each in specs if each.endswith(f":{name}")), specs[0])
-            self.rewards.append(NamedReward(name, spec, "reward", "", HIGHER))
+        specs = [each.spec for each in (self.named.environments or {}).values()] or [str(self.named.hosted)]
+        for name in self.paid:
+            if name not in [each.name for each in self.rewards]:
+                spec = next((each for each in specs if each.endswith(f":{name}")), specs[0])
+                self.rewards.append(NamedReward(name, spec, "reward", "", HIGHER))
         if self.options.endpoint is not None:
             self.engine = self.engine._replace(backend="endpoint")
 
@@ -83,39 +85,27 @@ class ToolEvaluation(PromptEvaluation):
         answers = self.named.answers(self.toolbox, None, self._sampler(checkpoint.path))
         self.completions[name] = list(answer_prompts(answers, self.prompts, self.decoded, kept))
 
-    def compare(self, beside: Beside) -> None:
-        """Calls the rewards, and adds what environments said of their own."""
-        super().compare(beside)
-        for name, transcripts in self.completions.items():
-            found = self.rewarded.setdefault(name, {})
-            for each in self.toolbox.rewarding:
-                values = [[_number(one.rewards.get(each)) for one in group] for group in transcripts]
-                found[each] = Rewarded(np.array(values, dtype=float), [])
-
     def more(self, name: str) -> dict[str, Measured]:
         """Measures success and the use of tools; a group of prompts apart from others."""
         transcripts, least = self.completions[name], self.options.right_from
         values = self.rewarded[name][self.rewards[0].name].values
         right = np.where(np.isnan(values), np.nan, values > 0 if least is None else values >= least)
-        lost = _table(transcripts, lambda each: bool(each.lost)) > 0
+        lost = _table(transcripts, lambda each: bool(getattr(each, "lost", ""))) > 0
         known = {"success": (np.where(lost, 0.0, right), (0.0, 1.0))}
-        known |= {what: (_table(transcripts, count), bounds) for what, (count, bounds) in _MEASURES.items()}
-        longest = max(len(each.tokens_by_turn) for group in transcripts for each in group)
-        for turn in range(min(longest, _MOST_TURNS)):
-            known[f"tokens/turn_{turn + 1}"] = _table(transcripts, _tokens_in(turn)), (0.0, np.inf)
+        if self.named:  # else an environment that only rewards
+            known |= {what: (_table(transcripts, count), bounds) for what, (count, bounds) in _MEASURES.items()}
+            longest = max(len(each.tokens_by_turn) for group in transcripts for each in group)
+            for turn in range(min(longest, _MOST_TURNS)):
+                known[f"tokens/turn_{turn + 1}"] = _table(transcripts, _tokens_in(turn)), (0.0, np.inf)
         means = {
             f"tools/{what}": ItemMean((mean_of_known(each),), bounds=bounds) for what, (each, bounds) in known.items()
         }
         return {"tools": Measured(means | by_group(means, [group_of(row) for row in self.prompts]))}
 
 
-def _number(value: float | None) -> float:
-    return np.nan if value is None else float(value)
-
-
 def _tokens_in(turn: int) -> Callable[[Transcript], float]:
     return lambda each: each.tokens_by_turn[turn] if turn < len(each.tokens_by_turn) else np.nan
 
 
-def _table(transcripts: list[list[Transcript]], count: Callable[[Transcript], float]) -> Values:
+def _table(transcripts: list[list[Any]], count: Callable[[Any], float]) -> Values:
     return np.array([[float(count(each)) for each in group] for group in transcripts])

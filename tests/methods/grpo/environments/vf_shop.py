@@ -13,6 +13,7 @@ class ShopState(vf.State):
 class ShopData(vf.TaskData):
     item: str
     answer: str
+    most: int = 0  # prices that may be looked up
 
 
 class PricesConfig(vf.ToolsetConfig):
@@ -47,6 +48,10 @@ class ShopTask(vf.Task[ShopData, ShopState, vf.TaskConfig]):
     def toolsets(cls, config):
         return [Prices(PricesConfig())]
 
+    @vf.stop
+    async def has_looked(self, trace: vf.Trace) -> bool:
+        return 0 < self.data.most <= trace.state.looked_up
+
     @vf.reward
     async def right(self, task, trace) -> float:
         return float(task.answer in trace.last_reply)
@@ -64,10 +69,15 @@ class ShopTask(vf.Task[ShopData, ShopState, vf.TaskConfig]):
         return float(len(trace.tool_messages))
 
 
-class ShopTaskset(vf.Taskset[ShopTask, vf.TasksetConfig]):
+class ShopConfig(vf.TasksetConfig):
+    most: int = 0
+
+
+class ShopTaskset(vf.Taskset[ShopTask, ShopConfig]):
     def load(self):
         for item, price in PRICES.items():
-            yield ShopTask(ShopData(prompt=f"What does the {item} cost?", item=item, answer=str(price)))
+            prompt, most = f"What does the {item} cost?", self.config.most
+            yield ShopTask(ShopData(prompt=prompt, item=item, answer=str(price), most=most))
 
 
 __all__ = ["ShopTaskset"]
