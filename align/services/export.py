@@ -81,13 +81,23 @@ orms[$key] = $name
 
 VERIFIERS = Template('''
 
-async def $name(prompt, completion, answer, info=None, state=None, task=None, parser=None, **kwargs) -> float:
-    """Scores one rollout, by its last message; other columns are those of the row and of `info`."""
-    columns = {**kwargs, **(info if isinstance(info, dict) else {}), $answer: answer}
-    return (await asyncio.to_thread(guarded.score_one, completion, columns, prompt)).value or 0.0
+try:
+    from verifiers import Rubric
+except ImportError:  # 0.4 and newer, where tasks name their rewards
 
+    async def $name(task, trace) -> float:
+        """Scores one rollout, by its last reply, beside the columns of its task."""
+        columns = {$answer: None, **dict(task)}
+        return (await asyncio.to_thread(guarded.score_one, trace.last_reply, columns, task.prompt_text)).value or 0.0
 
-rubric = vf.Rubric(funcs=[$name])  # for `vf.SingleTurnEnv(dataset=..., rubric=rubric)`
+else:
+
+    async def $name(prompt, completion, answer, info=None, state=None, task=None, parser=None, **kwargs) -> float:
+        """Scores one rollout, by its last message; other columns are those of the row and of `info`."""
+        columns = {**kwargs, **(info if isinstance(info, dict) else {}), $answer: answer}
+        return (await asyncio.to_thread(guarded.score_one, completion, columns, prompt)).value or 0.0
+
+    rubric = Rubric(funcs=[$name])  # for `vf.SingleTurnEnv(dataset=..., rubric=rubric)`
 ''')
 
 PRIME_RL = Template('''
@@ -171,11 +181,11 @@ FRAMEWORKS = {
         answered="the column of that name, or `solution`",
     ),
     "verifiers": Framework(
-        "verifiers 0.3.0",
-        "verifiers/rubrics/rubric.py",
-        "from $module import rubric",
+        "verifiers 0.3.0 and 0.4.0",
+        "verifiers/rubrics/rubric.py and verifiers/v1/utils/loaders.py",
+        'from $module import rubric (0.3), or in a taskset\'s config (0.4): task.rewards.$name.fn = "$module:$name"',
         VERIFIERS,
-        "import asyncio\nfrom pathlib import Path\n\nimport verifiers as vf",
+        "import asyncio\nfrom pathlib import Path",
         answered="`answer`",
     ),
     "prime-rl": Framework(

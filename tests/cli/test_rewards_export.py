@@ -7,20 +7,24 @@ hands itself to.
 """
 
 import asyncio
-import importlib
 import importlib.util
 import json
 import sys
 import threading
+from contextlib import closing
 from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
 from pydantic import BaseModel
+from some_recipes import PROMPTS
 from typer.testing import CliRunner
 
 from align.cli.app import app
 from align.services.export import FRAMEWORKS, export_reward
+from align.tools.environments import Rubric, rows_of
+from align.tools.guarded import Limits
 
 OWN = """
 import time
@@ -45,6 +49,7 @@ def picky(completions, facts, level=1, **kwargs):
     return [float(fact in text) for fact, text in zip(facts, completions)]
 """
 INSTALLED = [name for name in ("verl", "openrlhf", "swift", "verifiers") if find_spec(name)]
+ENVIRONMENTS = Path(__file__).parents[1] / "methods" / PROMPTS / "environments"
 TEXTS = ["it is 4", "hang", "it is 5"]
 PROMPT = "2 + 2?"
 
@@ -141,16 +146,28 @@ def call_swift(path, monkeypatch):
     return [0.0 if value is None and text == "hang" else value for value, text in zip(values, TEXTS, strict=True)]
 
 
+def score_in_taskset(path, monkeypatch):
+    """Names the function in the config of a taskset of verifiers 0.4, whose task says that 4 is right."""
+    monkeypatch.syspath_prepend(str(ENVIRONMENTS))
+    monkeypatch.syspath_prepend(str(path.parent))
+    settings = json.dumps({"rewards": {"right": {"fn": f"{path.stem}:right"}}})
+    spec = f"verifiers:vf-shop?task={settings}"
+    entry = next(row["entry"] for row in rows_of(spec) if row["answer"] == "4")
+    with closing(Rubric(spec, Limits(60.0))) as rubric:
+        found = rubric.score([[{"role": "assistant", "content": text}] for text in TEXTS], [entry] * len(TEXTS))
+    return [each.rewards["right"] for each in found]
+
+
 def call_verifiers(path, monkeypatch):
-    """verifiers 0.3.0: `_call_individual_reward_func` of verifiers/rubrics/rubric.py, with its `score_objects`."""
+    """verifiers 0.3.0: `_call_individual_reward_func` of rubrics/rubric.py, with its `score_objects`; 0.4 itself."""
+    if "verifiers" in INSTALLED and not find_spec("verifiers.envs"):
+        return score_in_taskset(path, monkeypatch)
 
     class Rubric:
         def __init__(self, funcs=None, weights=None, parser=None):
             self.funcs = funcs
 
-    # Of 0.4 there are tasksets only, as the file for prime-rl has them.
-    is_real = "verifiers" in INSTALLED and hasattr(importlib.import_module("verifiers"), "Rubric")
-    if not is_real:
+    if not (is_real := "verifiers" in INSTALLED):
         monkeypatch.setitem(sys.modules, "verifiers", module_with("verifiers", Rubric=Rubric))
     rubric = loaded(path, monkeypatch).rubric
     (func,) = rubric.funcs
