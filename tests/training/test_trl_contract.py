@@ -262,6 +262,22 @@ def test_tokens_of_results_stand_behind_those_of_the_turn_and_the_loop_may_be_en
     assert "return prompt_ids, completion_ids, tool_mask, completions" in source_of(GRPOTrainer._generate), told
 
 
+def test_the_model_reads_results_of_rows_in_their_order_and_a_turn_without_tokens_ends_its_row():
+    """What `StoppedByEnvironments` needs: rows that wait end in a result, in the list that the loop was given."""
+    source, told = source_of(GRPOTrainer._tool_call_loop), f"TRL {trl.__version__} asks behind results otherwise."
+    appended, taken_back, asked, empty = (
+        source.index(text)
+        for text in (
+            "completions[idx_with_tool].append(tool_message)",
+            "del completions[idx_with_tool][completions_len_before[idx] :]",
+            "self._generate_single_turn(",
+            "if post_tool_completions[idx]:",
+        )
+    )
+    assert appended < taken_back < asked < empty, told
+    assert "self._tool_call_loop(" in source_of(GRPOTrainer._generate), told
+
+
 def test_environments_are_reset_before_completions_are_generated_and_their_methods_are_looked_up_on_the_class():
     source = source_of(GRPOTrainer._generate_and_score_completions)
     order = ["self._sync_tool_dicts = []", "environment.reset(**reset_kwargs)", "self._generate(prompts)"]

