@@ -290,6 +290,7 @@ def basket_size(completions, environments, **columns):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @of(NEW)
 def test_models_are_evaluated_filtered_and_rehearsed_in_an_environment(packages, tmp_path):
     (tmp_path / "own.py").write_text(READS)
