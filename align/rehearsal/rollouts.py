@@ -40,6 +40,7 @@ class Rollouts:
     drops_cut: bool  # `mask_truncated_completions`
     wants_answers: bool  # whether the task has answers that can be read
     filter_line: str = ""  # which keeps prompts that teach; empty where there is none
+    of_environment: frozenset[str] = frozenset()  # names that no gate can have
 
     @property
     def cut(self) -> Flags:
@@ -174,14 +175,18 @@ def _phantom(rollouts: Rollouts, found: Rehearsed) -> None:
     note = "How much of the advantages' variance each reward brings; the shares add up to all of it."
     found.tables.append(Table("Rewards", note, ("reward", "weight", "mean", "of the variance"), rows))
     fix = f"--reward_gates '{{{', '.join(f'{each}: {name}' for each in rollouts.names if each != name)}}}'"
+    remedy = "Put them behind it, and these gradients are gone."
+    if rollouts.of_environment:  # whose weights are the package's
+        fix, remedy = "", "Give them smaller weights where the environment sets them, or `reward_weights` does."
     if ghosts.value > 0.2 and ghosts.low > 0.1:
         text = f"{ghosts.value:.0%} of what this run would learn comes from groups in which no completion is right: "
-        text += f"other rewards than `{name}` order wrong answers. Put them behind it, and these gradients are gone."
+        text += f"other rewards than `{name}` order wrong answers. {remedy}"
         level = "error" if ghosts.value > NEARLY_ALL else "warning"
         found.find(level, "phantom", text, fix, phantom=ghosts.value)
     elif others.low > 0.5:
-        text = f"{others.value:.0%} of the advantages' variance comes from other rewards than `{name}`. Lower their "
-        found.find("warning", "weights", f"{text}`reward_weights`, or put them behind it.", fix, others=others.value)
+        text = f"{others.value:.0%} of the advantages' variance comes from other rewards than `{name}`. "
+        remedy = "Lower their `reward_weights`, or put them behind it." if fix else remedy
+        found.find("warning", "weights", f"{text}{remedy}", fix, others=others.value)
 
 
 def _what_it_pays(rollouts: Rollouts, found: Rehearsed) -> None:

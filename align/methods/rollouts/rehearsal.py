@@ -216,7 +216,7 @@ def judge(
         scale={True: "group", False: "none"}.get(settings.scale_rewards, settings.scale_rewards),
         aggregation=settings.multi_objective_aggregation, drops_cut=settings.mask_truncated_completions,
         wants_answers=any(golds) and OF_TASK.search(names[task].lower()) is not None,
-        filter_line=_filter_line(plan, sampled, named[task]),
+        filter_line=_filter_line(plan, sampled, named[task]), of_environment=frozenset(names[num_functions:]),
     )  # fmt: skip
     found = look_at(rollouts)
     _say_limits(plan, sampled, found)

@@ -10,6 +10,10 @@ from shop_policies import SHOP, save_eager_policy
 import align
 from align.cli.app import app
 
+READS = """
+def accuracy(completions, environments, **columns):
+    return [float(len(each.prices) != 44) for each in environments]
+"""
 BROKEN = '''
 def price(item: str) -> int:
     """Looks up what an item costs.
@@ -70,6 +74,12 @@ def test_an_environment_rewards_a_rehearsal(recipe, tmp_path):
     found, numbers = rehearsed(path, tmp_path / "out")
     assert numbers["pass_rate"] == pytest.approx(numbers["called"], abs=0.3)
     assert {"Shop"} == set(found.samples[0]["rewards"])
+    (tmp_path / "own.py").write_text(READS)
+    beside = recipe(tools=None, reward_funcs=["./own.py:accuracy"], environment_factory=f"{SHOP}/shop.py:Shop")
+    found, numbers = rehearsed(beside, tmp_path / "beside")
+    assert {each["rewards"]["accuracy"] for each in found.samples} == {0.0}, "it read the prices of its environment"
+    (phantom,) = [each for each in found.findings if each.check == "phantom"]
+    assert (phantom.fix, "where the environment sets them" in phantom.text) == ("", True), "no gate can name it"
 
 
 def test_a_broken_tool_and_results_that_do_not_fit_are_found(recipe, tmp_path):
