@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from align.auditing.entry import Entry, reference_of
 from align.data.columns import Columns
 from align.data.conversations import Message, check_prompt, conversation_text, message_text
+from align.data.demonstration_adapters import DEMONSTRATION_ADAPTERS
 from align.data.files import RawRow, Row
 from align.data.loading import Schema, find_adapter, name_row
 from align.data.media.images import image_digest
@@ -71,6 +72,7 @@ def kind_of_adapter(adapter: str | None) -> str:
     known: dict[str, Collection[str]] = {
         "pairs": PREFERENCE_ADAPTERS,
         "questions": ADAPTERS,
+        "sft": DEMONSTRATION_ADAPTERS,
         "outcomes": OBSERVATION_ADAPTERS,
     }
     return next((kind for kind, names in known.items() if adapter is not None and adapter in names), "")
@@ -104,9 +106,17 @@ def schema_of(kind: str, adapter: str | None, columns: Columns | None, named: Na
         "outcomes": tuple(name for name in (named.text, named.outcome, *named.confounders) if name),
     }
     observed = {name: _beside(each.add) for name, each in OBSERVATION_ADAPTERS.items()}
-    adapters = {"pairs": PREFERENCE_ADAPTERS, "questions": ADAPTERS, "outcomes": observed}.get(kind, {})
+    adapters: Mapping[str, Adapter] = {
+        "pairs": PREFERENCE_ADAPTERS,
+        "questions": ADAPTERS,
+        "sft": DEMONSTRATION_ADAPTERS,
+        "outcomes": observed,
+    }.get(kind, {})
     if adapter is not None and not adapters:
-        raise DataError(f"`adapter` is for pairs, questions and outcomes, got {adapter!r} for {kind}. Leave it out.")
+        raise DataError(
+            f"`adapter` is for pairs, questions, demonstrations and outcomes, got {adapter!r} for {kind}. Leave it "
+            "out."
+        )
     found = find_adapter(adapter, adapters)
     if found is not None and kind == "outcomes" and adapter not in observed:
         found = found[0], _beside(found[1])

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from align.checks.counts import name_rows
 from align.checks.finding import Finding
+from align.data.conversations import column_of_places
 from align.data.media.images import SHOWN_WITH, VIDEO, ImageLike, image_size
 from align.data.questions.multiple_choice import Question
 from align.data.stored_items import MadeRows
@@ -196,7 +197,7 @@ def _check_sight(recipe: Recipe, model: ModelFiles, rows: Sequence[Mapping[str, 
     """Finds what would keep the images from the model."""
     if sentence := missing("vision", f"{what}: showing them", *SHOWN_WITH):
         return [Finding("error", "images", sentence, fix=pip_line("vision"))]
-    if any(isinstance(row["prompt"], str) for row in rows):
+    if any(isinstance(row[column_of_places(row)], str) for row in rows):
         remedy = (
             "Set `dataset.conversational: true`"
             if hasattr(recipe.dataset, "conversational")

@@ -76,6 +76,11 @@ def count_places(prompt: str | Sequence[Message]) -> int:
     return sum(part["type"] == "image" for content in contents if isinstance(content, list) for part in content)
 
 
+def column_of_places(row: Mapping[str, Any]) -> str:
+    """Names the column of a row whose messages have places for images: the whole conversation, or the prompt."""
+    return "messages" if "messages" in row else "prompt"
+
+
 def message_form(messages: Sequence[Message]) -> tuple[Any, ...]:
     """Says of what messages are made, and not what they say: their roles, and the kinds of their parts.
 

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from align.data.columns import Columns
-from align.data.conversations import Message, check_prompt, count_places
+from align.data.conversations import Message, check_prompt
 from align.data.files import RawRow, Row, find_split
 from align.data.loading import Reading, Schema, load_rows, name_row
 from align.data.media.images import add_images
-from align.data.media.rows import MEDIA, MediaReader, check_shown_prompt, media_folder
+from align.data.media.rows import MEDIA, MediaReader, media_folder
 from align.data.media.video import VideoMetadata
 from align.data.problems import BadRow, DataReport
 from align.data.row_templates import RowTemplate
@@ -66,12 +66,9 @@ def load_prompts(
         if template is not None:
             content = template.fill(content, untyped=raw.untyped)
         prompt, columns = check_prompt_row(content)
-        shown = reader.show(content)
-        if shown.images or count_places(prompt):
-            check_shown_prompt(prompt, len(shown.images))
-        video = None if count_places(prompt) else shown.video  # frames that have places of their own are images
+        images, video = reader.show_in(content, prompt)
         name = check_label("id", content.get("id")) or name_row(raw.row, file)
-        return PromptRow(name, prompt, columns, shown.images, raw.row, video)
+        return PromptRow(name, prompt, columns, images, raw.row, video)
 
     with reader.progress:
         rows = load_rows(report, check, schema, **reading)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from align.data.conversations import count_places
+from align.data.conversations import column_of_places, count_places
 from align.data.media.images import VIDEO, ImageLike, image_size, open_image
 from align.data.media.video import VideoMetadata
 from align.errors import DataError
@@ -88,7 +88,14 @@ def as_video(row: dict[str, Any]) -> dict[str, Any]:
     metadata = video_of(row)
     if metadata is None or not row["images"] or isinstance(row["images"][0], Video):
         return row
-    return row | {"images": [Video(tuple(row["images"]), metadata)], "prompt": one_place(row["prompt"])}
+    name = column_of_places(row)
+    return row | {"images": [Video(tuple(row["images"]), metadata)], name: one_place(row[name])}
+
+
+def for_collator(rows: Iterable[dict[str, Any]], processing: Any) -> list[dict[str, Any]]:
+    """Makes rows what collators of TRL take: with a `Video` in place of its frames where it is read as one."""
+    found = [as_video(row) for row in rows] if reads_videos(processing) else rows
+    return [{name: value for name, value in row.items() if name != VIDEO} for row in found]
 
 
 def as_frames(row: dict[str, Any]) -> dict[str, Any]:

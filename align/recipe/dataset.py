@@ -241,10 +241,10 @@ class RowDatasetConfig(DatasetConfig):
     )
     adapter: str | None = Field(
         default=None,
-        description="What turns rows into ours: a public schema (rrpo of pairs; sciq, arc, openbookqa, mmlu, "
-        "mmlu_pro, video_r1, mmvu, mathvista, mathverse, mathvision, video_mme, mvbench, tvbench, mlvu, "
-        "longvideobench, vsi_bench, video_mmmu, tempcompass, videohallucer of questions), `./mine.py:function` that "
-        "makes a row of ours of a row, or the name that an installed package gives one.",
+        description="What turns rows into ours: a public schema (rrpo of pairs; video_r1_cot of demonstrations; sciq, "
+        "arc, openbookqa, mmlu, mmlu_pro, video_r1, mmvu, mathvista, mathverse, mathvision, video_mme, mvbench, "
+        "tvbench, mlvu, longvideobench, vsi_bench, video_mmmu, tempcompass, videohallucer of questions), "
+        "`./mine.py:function` that makes a row of ours of a row, or the name that an installed package gives one.",
     )
 
     @property

@@ -1,4 +1,4 @@
-"""Rows as data sets that give them back as they were, and the cache of what a trainer makes of many of them."""
+"""Rows as data sets that give them back as they were, the cache of many, and what shared weights need of images."""
 
 import hashlib
 import json
@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import pyarrow.compute as pc
 from datasets import Dataset, Features, Json, List
 from datasets.fingerprint import Hasher
 
 import align
 import rewards
+from align.data.media.images import VIDEO
 from align.data.stored_items import MadeRows, content_digest
 from align.data.training_data import Rows
 from align.errors import DataError
+from align.models.videos import MIXED as MIXED_MEDIA
 from align.versions import installed_version
 
 LEAST = 2_000  # rows; fewer are tokenised in seconds
@@ -123,3 +126,29 @@ def _check_columns(rows: Rows) -> None:
                 f"Column `{name}` has values that a data set cannot hold together: {error}. Write large numbers as "
                 f"texts, or give all values of the column one type."
             ) from error
+
+
+def shares_weights(trainer: Any) -> bool:
+    """Tells whether processes of a trainer wait for each other in every part of the model."""
+    several = trainer.accelerator.num_processes > 1
+    return several and bool(trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled)
+
+
+def check_all_are_videos(dataset: Dataset, dataset_name: str) -> None:
+    """Checks that all rows show videos or none does: the vision towers of processes would run unlike passes."""
+    if VIDEO in dataset.column_names and len({video is None for video in dataset[VIDEO]}) > 1:
+        raise DataError(MIXED_MEDIA.format(what=f"The {dataset_name} dataset"))
+
+
+def check_all_have_images(dataset: Dataset, dataset_name: str) -> None:
+    """Checks that every row makes the vision tower run: processes that share its weights would wait for each other."""
+    check_all_are_videos(dataset, dataset_name)
+    if "num_images" in dataset.column_names:
+        counts = dataset["num_images"]
+    else:  # without decoding them
+        counts = pc.list_value_length(dataset.data["images"]).to_pylist()
+    if 0 in counts and any(counts):
+        raise DataError(
+            f"Some rows of the {dataset_name} dataset have images and some have none. With DeepSpeed or FSDP every "
+            f"process must run the vision tower in every step. Give every row an image, or train with DDP."
+        )

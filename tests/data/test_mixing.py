@@ -160,7 +160,7 @@ def test_keys_of_mixtures_need_one_and_a_path_stands_beside_none(parse):
     with pytest.raises(RecipeError, match=r"`stopping_strategy` is about the sets"):
         parse(QUESTIONS, [{"path": "a"}], stopping_strategy="all_exhausted")
     with pytest.raises(RecipeError, match=r"data of this method has no `media_dir`"):
-        parse(DEMONSTRATIONS, [{"path": "a", "media_dir": "b"}])
+        parse(REWARD_PAIRS, [{"path": "a", "media_dir": "b"}])
 
 
 def test_the_audit_reads_every_set_and_finds_what_leaks_from_one_of_them(load, tmp_path):

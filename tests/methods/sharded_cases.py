@@ -196,13 +196,24 @@ def make_acre(model, folder, peft_config, rows=None, processor=None, render_prom
     )
 
 
-def make_acre_images(model, folder, peft_config):
+def film(colour):
+    """Shows two colours in turn, four frames of a longer video."""
+    seen = list(COLOURS)
+    frames = [square(seen[(seen.index(colour) + k) % len(seen)]) for k in range(4)]
+    return {"images": frames, "video_metadata": {"total_num_frames": 8, "fps": 2.0, "frames_indices": [0, 2, 4, 6]}}
+
+
+def image(colour):
+    return {"images": [square(colour)]}
+
+
+def make_acre_shown(model, folder, peft_config, show=image):
     def render_message(question, options):
         return [{"role": "user", "content": render(question, options)}]
 
     rows = make_rows()
     for row, colour in zip(rows, 4 * list(COLOURS), strict=True):
-        row |= {"prompt": render_message(row["question"], row["options"]), "images": [square(colour)]}
+        row |= {"prompt": render_message(row["question"], row["options"])} | show(colour)
     _, processor = tiny_vl_model_and_processor()
     return make_acre(model, folder, peft_config, rows, processor, render_message)
 
@@ -223,13 +234,13 @@ def as_stream(rows):
     return IterableDataset.from_generator(lambda: iter(rows[:12]))
 
 
-def make_rrpo_images(model, folder, peft_config):
+def make_rrpo_shown(model, folder, peft_config, show=image):
     colours = cycle(COLOURS)
 
-    def show(row):
-        return as_messages(row) | {"images": [square(next(colours))]}
+    def change(row):
+        return as_messages(row) | show(next(colours))
 
-    return make_rrpo(model, folder, peft_config, show, tiny_vl_model_and_processor()[1])
+    return make_rrpo(model, folder, peft_config, change, tiny_vl_model_and_processor()[1])
 
 
 def make_crome(model, folder, peft_config, as_data=Dataset.from_list, **settings):
@@ -273,26 +284,32 @@ def make_deconfound(model, folder, peft_config):
     )
 
 
-def make_sft(model, folder, peft_config, **settings):
+def make_sft(model, folder, peft_config, show=None, **settings):
     rows = [{"prompt": f"{i} + {i}? ", "completion": f"It is {2 * i}" + "." * (i % 5 + 1)} for i in range(16)]
+    if show:
+        roles = {"prompt": "user", "completion": "assistant"}
+        rows = [{name: [{"role": roles[name], "content": text}] for name, text in row.items()} for row in rows]
+        rows = [row | show(colour) for row, colour in zip(rows, cycle(COLOURS), strict=False)]
     trainer = ConsistentSFTTrainer if "consistency_coef" in settings else LfUTrainer
     return trainer(
         model,
-        args=trainer._config(output_dir=folder, max_length=64, **SETTINGS | settings),
+        args=trainer._config(output_dir=folder, max_length=None if show else 64, **SETTINGS | settings),
         train_dataset=Dataset.from_list(rows),
-        processing_class=tiny_tokenizer(),
+        processing_class=tiny_vl_model_and_processor()[1] if show else tiny_tokenizer(),
         peft_config=peft_config,
     )
 
 
 METHODS = {
     "acre": make_acre,
-    "acre_images": make_acre_images,
+    "acre_images": make_acre_shown,
+    "acre_videos": partial(make_acre_shown, show=film),
     "acre_text": make_acre_text,
     "acre_tools": make_acre_tools,
     "grpo_consistency": make_grpo_consistency,
     "rrpo": make_rrpo,
-    "rrpo_images": make_rrpo_images,
+    "rrpo_images": make_rrpo_shown,
+    "rrpo_videos": partial(make_rrpo_shown, show=film),
     "rrpo_stream": partial(make_rrpo, as_data=as_stream),
     "crome": make_crome,
     "crome_pairwise": partial(make_crome, model_type="pairwise"),
@@ -303,6 +320,7 @@ METHODS = {
     "crome_stream": partial(make_crome, as_data=as_stream),
     "deconfound": make_deconfound,
     "sft": make_sft,
+    "sft_videos": partial(make_sft, show=film),
     "sft_lfu": partial(make_sft, lfu_coef=5.0),
     "sft_consistency": partial(make_sft, consistency_coef=1.0, consistency_families=["whitespace", "distractor"]),
     "sft_aux": partial(make_sft, lfu_coef=5.0, lfu_mode="aux_lora"),

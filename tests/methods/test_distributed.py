@@ -29,7 +29,9 @@ FULL = (
     "crome_pairwise-full-tied",
     "deconfound-full-reward",
 )
-IMAGES = ("acre_images-full-vision", "rrpo_images-full-vision") if find_spec("torchvision") else ()
+SEEN = ("acre_images", "rrpo_images", "acre_videos", "rrpo_videos", "sft_videos")
+SHOWN = tuple(f"{method}-full-vision" for method in SEEN if find_spec("torchvision"))
+IMAGES, VIDEOS = SHOWN[:2], SHOWN[2:]
 TEXT = ("acre_text-full-tied",)
 TOOLS = ("acre_tools-full-tied",)  # no ZeRO-3, under which TRL's own loop of turns meets itself in no rank
 LFU = ("sft_lfu-full-tied", "sft_lfu-lora-untied", "sft_aux-full-untied")  # DDP only
@@ -44,11 +46,11 @@ CONSISTENCY = (
 )
 ADAPTERS = ("rrpo-lora-tied", "crome-lora-reward")  # ZeRO-3; of a policy, and with the head of a reward model
 # Adapters, and an output head of its own, are the same to DDP whatever is trained.
-RARE_IN_DDP = ("rrpo-full-untied", LFU[1], CONSISTENCY[1], CONSISTENCY[3])
+RARE_IN_DDP = ("rrpo-full-untied", LFU[1], CONSISTENCY[1], CONSISTENCY[3], *VIDEOS)
 DDP = tuple(
     case for case in (*FULL, *LFU, *TEXT, *TOOLS, *CONSISTENCY, *KNOBS, *HEADS, *STREAMS) if case not in RARE_IN_DDP
 )
-FSDP = ("sft-full-tied", *FULL, *ADAPTERS, *IMAGES, *TEXT, *KNOBS)
+FSDP = ("sft-full-tied", *FULL, *ADAPTERS, *SHOWN, *TEXT, *KNOBS)
 SELDOM = ("rrpo-full-untied", "rrpo-lora-tied", *IMAGES[1:], *TEXT)  # under ZeRO-3
 ZERO3 = tuple(
     case for case in ("sft-full-tied", *FULL, *ADAPTERS, *IMAGES, *CONSISTENCY[1:3], *KNOBS) if case not in SELDOM
@@ -59,6 +61,7 @@ RARE = (
     *(case for case in (each.replace("-full-", "-lora-") for each in FULL) if case not in ADAPTERS),
     CONSISTENCY[0],
     CONSISTENCY[3],
+    *VIDEOS,
 )
 USUAL = tuple(dict.fromkeys((*DDP, *ZERO3)))
 UNUSUAL = tuple(dict.fromkeys(case for case in (*RARE, *RARE_IN_DDP) if case not in USUAL))
@@ -68,7 +71,7 @@ LAUNCHES = (
     ("ddp_cpu", DDP, ()),
     ("ddp_cpu", RARE_IN_DDP, (pytest.mark.nightly,)),
     # Between the two that stay: no sharded gradients that ZeRO-3 has not, and whole weights as in DDP.
-    ("zero2_cpu", (*FULL, *TOOLS, *CONSISTENCY, *KNOBS, *HEADS), (NEEDS_DEEPSPEED, pytest.mark.nightly)),
+    ("zero2_cpu", (*FULL, *TOOLS, *CONSISTENCY, *KNOBS, *HEADS, *VIDEOS), (NEEDS_DEEPSPEED, pytest.mark.nightly)),
     ("zero3_cpu", ZERO3, (NEEDS_DEEPSPEED,)),
     ("zero3_cpu", RARE, (NEEDS_DEEPSPEED, pytest.mark.nightly)),
     ("fsdp2", FSDP, (pytest.mark.nightly,)),
@@ -127,7 +130,7 @@ def steps_of(out):
 
 def reloaded_logits(method, out):
     """Computes the probe's logits with the model that the run has saved."""
-    classes = (AutoModelForImageTextToText if method.endswith("_images") else AutoModelForCausalLM,) * 2
+    classes = (AutoModelForImageTextToText if method in SEEN else AutoModelForCausalLM,) * 2
     if method in REWARD_MODELS:  # transformers 5.17 loses the score head of an adapter
         classes = AutoModelForSequenceClassification, AutoPeftModelForSequenceClassification
     model_class = classes[(out / "adapter_config.json").exists()]

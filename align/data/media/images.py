@@ -7,7 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from align.data.conversations import count_places, show_places
+from align.data.conversations import column_of_places, count_places, show_places
 from align.errors import UserError
 from align.whole_files import sha256_of
 from rewards.extras import missing
@@ -76,9 +76,11 @@ def add_images(rows: Sequence[dict[str, Any]], items: Sequence[Any]) -> list[dic
         rows = [row | {VIDEO: video} for row, video in zip(rows, videos, strict=True)]
     as_paths = all(isinstance(image, str) for shown in images for image in shown)
     columns = [[image if as_paths else _as_mapping(image) for image in shown] for shown in images]
-    if any(count_places(row["prompt"]) for row in rows):
+    names = [column_of_places(row) for row in rows]
+    if any(count_places(row.get(name, "")) for row, name in zip(rows, names, strict=True)):
         rows = [
-            row | {"prompt": show_places(row["prompt"], len(shown))} for row, shown in zip(rows, images, strict=True)
+            row | {name: show_places(row.get(name, ""), len(shown))}
+            for row, name, shown in zip(rows, names, images, strict=True)
         ]
     return [row | {"images": shown} for row, shown in zip(rows, columns, strict=True)]
 

@@ -67,17 +67,17 @@ def check_placeholders(column: str, text: str) -> None:
         raise BadRow(column, found[0], rule, f"Remove {found[0]}: images are put in front of the text.")
 
 
-def check_shown_prompt(prompt: str | list[Message], number: int) -> None:
+def check_shown_prompt(prompt: str | list[Message], number: int, column: str = "prompt") -> None:
     """Checks a prompt with images: messages with a place for each, or of which the first one of the user gets them."""
     places = count_places(prompt)
     if places and places != number:
         remedy = 'Write as many {"type": "image"} as images, or none, and they stand in front.'
-        raise BadRow("prompt", prompt, f"the prompt has {places} places for images, and the row has {number}", remedy)
+        raise BadRow(column, prompt, f"the prompt has {places} places for images, and the row has {number}", remedy)
     if isinstance(prompt, str) or not any(message["role"] == "user" for message in prompt):
         remedy = 'Write [{"role": "user", "content": ...}], and responses as [{"role": "assistant", ...}].'
-        raise BadRow("prompt", prompt, "images have no place: the prompt is not messages of a user", remedy)
+        raise BadRow(column, prompt, "images have no place: the prompt is not messages of a user", remedy)
     for message in prompt:
-        check_placeholders("prompt", message_text(message))
+        check_placeholders(column, message_text(message))
 
 
 class Shown(NamedTuple):
@@ -117,6 +117,13 @@ class MediaReader:
             shown = self._read_frames(row[column]) if is_list else self._read_video(row[column])
             return shown._replace(video=None) if self.settings.video_as == "images" else shown
         return Shown(tuple(self._read_image(image, column) for image in _as_tuple(row[column])))
+
+    def show_in(self, row: Mapping[str, Any], prompt: str | list[Message], column: str = "prompt") -> Shown:
+        """Returns what a row shows in its prompt, or in messages that begin with it, where each has a place."""
+        shown, places = self.show(row), count_places(prompt)
+        if shown.images or places:
+            check_shown_prompt(prompt, len(shown.images), column)
+        return shown._replace(video=None) if places else shown  # frames that have places of their own are images
 
     def _read_frames(self, frames: Sequence[Any]) -> Shown:
         read = []

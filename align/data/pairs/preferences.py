@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from align.data.columns import Columns
-from align.data.conversations import count_places
 from align.data.files import RawRow, Row, find_split
 from align.data.loading import Reading, Schema, find_adapter, name_row, store_rows
 from align.data.media.images import add_images
-from align.data.media.rows import MediaReader, check_shown_prompt, listed_images, media_folder
+from align.data.media.rows import MediaReader, listed_images, media_folder
 from align.data.media.video import VideoMetadata
 from align.data.pairs.pair import NEEDS, Pair, check_differ, split_pair
 from align.data.pairs.preference_adapters import PREFERENCE_ADAPTERS
@@ -121,10 +120,7 @@ def preference_source(
 
     def check(row: Row, raw: RawRow) -> PreferencePair:
         pair = check_pair(row, number=raw.row, name=name_row(raw.row, file))
-        images, video = media.show(row)
-        if images or count_places(pair.prompt):
-            check_shown_prompt(pair.prompt, len(images))
-        video = None if count_places(pair.prompt) else video  # frames that have places of their own are images
+        images, video = media.show_in(row, pair.prompt)
         return replace(pair, images=images, video=video) if images or pair.images else pair
 
     return RowSource(file, split, schema, check)

@@ -89,7 +89,7 @@ def video_r1(row: Row) -> dict[str, Any]:
         "options": _without_labels(row["options"]),
         "answer": ord(solution[1]) - ord("A"),
         "group": row.get("data_source"),
-        **_media(row),
+        **media_of(row),
     }
 
 
@@ -342,7 +342,8 @@ def _place(row: Row, column: str, options: Any) -> int:
     return place
 
 
-def _media(row: Row) -> dict[str, Any]:
+def media_of(row: Row) -> dict[str, Any]:
+    """Returns the image, the video or the frames of a row of Video-R1."""
     if row.get("frames"):
         return {"video": row["frames"]}
     kind = row.get("data_type", "text")

@@ -49,6 +49,9 @@ OF_SFT, OF_GRPO, OF_ACRE = (
 def check_sft(recipe: Recipe, data: TrainingData[Any], rewards: Sequence[Reward]) -> list[Finding]:
     """Checks demonstrations as for SFT, and tries the families on the prompts of rows from all over them."""
     findings, prompts = sft.check(recipe, data, rewards), []
+    if any(row.get("images") for row in data.rows):
+        text = "`consistency_coef` above 0 compares prompts of text, and rows have images. Set it to 0."
+        return [*findings, Finding("error", "images", text)]
     for row in data.rows:
         try:
             prompts.append({"id": row["id"], "prompt": prompt_of(row)})

@@ -20,7 +20,7 @@ from align.data.problems import BadRow, row_error
 from align.data.template_settings import TEMPLATE_COLUMNS, template_settings
 from align.errors import DataError
 from align.methods.rrpo.config import RRPOConfig
-from align.models.videos import MIXED, ImageTokens, as_video, one_place, reads_videos, shown, video_of, video_reading
+from align.models.videos import ImageTokens, for_collator, one_place, shown, video_of, video_reading
 from align.training.streams import StreamCount, usable_rows
 
 Row = Mapping[str, Any]
@@ -268,23 +268,6 @@ def _undecoded(feature: Any) -> Any:
     return Image(decode=False) if isinstance(feature, Image) else feature
 
 
-def check_all_are_videos(dataset: Dataset, dataset_name: str) -> None:
-    """Checks that all rows show videos or none does: the vision towers of processes would run unlike passes."""
-    if VIDEO in dataset.column_names and len({video is None for video in dataset[VIDEO]}) > 1:
-        raise DataError(MIXED.format(what=f"The {dataset_name} dataset"))
-
-
-def check_all_have_images(dataset: Dataset, dataset_name: str) -> None:
-    """Checks that every row makes the vision tower run: processes that share its weights would wait for each other."""
-    check_all_are_videos(dataset, dataset_name)
-    counts = dataset["num_images"]
-    if 0 in counts and any(counts):
-        raise DataError(
-            f"Some rows of the {dataset_name} dataset have images and some have none. With DeepSpeed or FSDP every "
-            f"process must run the vision tower in every step. Give every row an image, or train with DDP."
-        )
-
-
 @dataclass
 class VideoPreferenceCollator(DataCollatorForVisionPreference):
     """TRL's collator of pairs with images, for which the frames of a video are one where the model can read it."""
@@ -294,10 +277,7 @@ class VideoPreferenceCollator(DataCollatorForVisionPreference):
 
     def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
         """Collates rows, those of videos with the column `video_metadata`."""
-        if reads_videos(self.processor):
-            examples = [as_video(example) for example in examples]
-        kept = [{name: value for name, value in example.items() if name != VIDEO} for example in examples]
-        return super().torch_call(kept)  # type: ignore[no-any-return]
+        return super().torch_call(for_collator(examples, self.processor))  # type: ignore[no-any-return]
 
 
 @dataclass

@@ -31,8 +31,6 @@ from align.methods.rrpo.spans import (
     VideoPreferenceCollator,
     VisionMarker,
     VisionSpanCollator,
-    check_all_are_videos,
-    check_all_have_images,
     fit_dataset,
     mark_dataset,
     mark_stream,
@@ -47,6 +45,7 @@ from align.training.build import trainer_arguments
 from align.training.model_card import Card, Rows
 from align.training.output_head import Reference, Tokens, WholeHead, add_token_head, check_fused_head, whole_head
 from align.training.resuming import TokenCount
+from align.training.row_sets import check_all_are_videos, check_all_have_images, shares_weights
 from align.training.streams import StreamCounts, endless, kept_rows
 
 logger = get_logger(__name__)
@@ -105,7 +104,7 @@ class RRPOTrainer(DPOTrainer):
                 place_in_time(own)
         if self.args.is_dpo:
             check_fused_head(self.model, "Set `kl_coef` above 0: RRPO then reads them itself.")
-            if self._is_sharded:
+            if shares_weights(self):
                 for name, data in (("train", self.train_dataset), ("eval", self.eval_dataset)):
                     if isinstance(data, Dataset):
                         check_all_are_videos(data, name)
@@ -133,24 +132,20 @@ class RRPOTrainer(DPOTrainer):
             raise TypeError(f"RRPO collates spans with its own collator, got `data_collator` {name}. Leave it out.")
         return SpanCollator(**vars(self.data_collator))
 
-    @property
-    def _is_sharded(self) -> bool:
-        return self.accelerator.num_processes > 1 and (self.is_deepspeed_enabled or self.is_fsdp_enabled)
-
     def _prepare_vision(self, data: Any, dataset_name: str) -> Any:
         """Prepares pairs with images once: a data set, those of a dictionary, or none."""
         if isinstance(data, dict):
             return {name: self._prepare_vision(dataset, name) for name, dataset in data.items()}
         if data is None or isinstance(data, str) or "num_images" in (data.column_names or ()):
             return data
-        if self._is_sharded and isinstance(data, IterableDataset):
+        if shares_weights(self) and isinstance(data, IterableDataset):
             raise DataError(
                 f"The {dataset_name} dataset is a stream of pairs with images. With DeepSpeed or FSDP every process "
                 f"must run the vision tower in every step, and nobody can look whether every row has an image. Give a "
                 f"`datasets.Dataset`, or train with DDP."
             )
         kept = self._prepare_dataset(data, self.processing_class, self.args, dataset_name)
-        if self._is_sharded:
+        if shares_weights(self):
             check_all_have_images(kept, dataset_name)
         return kept
 

@@ -4,19 +4,18 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from importlib.util import find_spec
-from itertools import takewhile
-from os.path import commonprefix
 from pathlib import Path
 from typing import Any, Unpack, cast
 
-from jinja2 import TemplateError
+from packaging.version import Version
 
 from align.auditing.entry import Entry
-from align.checks.counts import NAMED, check_counts, check_rows
+from align.checks.counts import check_counts, check_rows
 from align.checks.finding import Finding
+from align.checks.images import check_images
 from align.checks.launch import Launch
-from align.checks.lengths import AUDITED, check_positions, context_window
 from align.checks.memory import Footprint, activations
 from align.data.columns import Columns
 from align.data.conversations import (
@@ -25,26 +24,32 @@ from align.data.conversations import (
     Message,
     check_messages,
     check_prompt,
+    column_of_places,
     conversation_text,
+    count_places,
     message_text,
+    one_form,
 )
+from align.data.demonstration_adapters import DEMONSTRATION_ADAPTERS
 from align.data.files import RawRow, Row, find_split
 from align.data.loading import Reading, Schema, load_rows, name_row
-from align.data.media.rows import MEDIA
+from align.data.media.images import add_images, image_digest
+from align.data.media.rows import MediaReader, check_placeholders, media_folder
+from align.data.media.video import VideoMetadata
 from align.data.problems import BadRow, DataReport, shorten
 from align.data.rules import check_label
-from align.data.template_settings import add_template_columns, check_template_columns, template_settings
+from align.data.template_settings import add_template_columns, check_template_columns
 from align.data.texts import is_blank
 from align.data.training_data import Rows, TrainingData, load_training_data
 from align.errors import DataError
+from align.methods.sft.lengths import check_demonstration_lengths
 from align.methods.sft.rules import DemonstrationDatasetConfig
 from align.models.model_files import ModelFiles
-from align.models.prompt_tokenizer import PromptTokenizer
+from align.recipe.dataset import MediaSettings
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
 
 NEEDS = "`messages`, or `prompt` and `completion`"
-UNREAD = (*MEDIA, "videos")  # TRL would read them
 CSV_TRUTH = {"true": True, "false": False}
 
 
@@ -57,6 +62,8 @@ class Demonstration:
     is_correct: bool | None  # None where the row says nothing of its answer
     row: int  # line of a JSONL or CSV file, else number of the record
     template: Mapping[str, Any] = field(default_factory=dict)  # `tools` and `chat_template_kwargs`
+    images: tuple[Any, ...] = ()  # in front of the prompt; the frames of a video included
+    video: VideoMetadata | None = None  # where the images are its frames
 
     @property
     def form(self) -> str:
@@ -80,12 +87,14 @@ class Demonstration:
             taught = json.dumps(last, sort_keys=True, default=str) if last.get("tool_calls") else message_text(last)
         else:
             asked, taught = (conversation_text(self.columns[name]) for name in ("prompt", "completion"))
-        return Entry(self.id, file, self.row, asked, (taught,))
+        images = tuple(image_digest(image) for image in self.images)
+        return Entry(self.id, file, self.row, asked, (taught,), images=images)
 
 
 def load_demonstrations(
     path: str | Path,
     *,
+    media: MediaSettings | None = None,
     columns: Columns | None = None,
     **reading: Unpack[Reading],
 ) -> tuple[list[Demonstration], DataReport]:
@@ -93,19 +102,27 @@ def load_demonstrations(
 
     A row needs `messages`, or `prompt` and `completion`, both texts or both messages, or `text` alone; `conversations`
     of `from` and `value` become messages. `tools`, `chat_template_kwargs`, `correct` and `id` (default: file name and
-    row) may be there. Other columns are not read; images are refused, because TRL would read them.
+    row) may be there, and one of `image`, `images` and `video`, as in `load_questions`; rows are then messages. Other
+    columns are not read. `adapter` is a name in `DEMONSTRATION_ADAPTERS`.
     """
     file, reading["split"] = find_split(str(path), reading.get("split"))
-    report = DataReport(file)
+    report, reader = DataReport(file), MediaReader(media_folder(file), media)
 
     def check(row: Row, raw: RawRow) -> Demonstration:
         name = check_label("id", row.get("id")) or name_row(raw.row, file)
         columns = check_demonstration(row)
         is_text = isinstance(columns.get("prompt", columns.get("text")), str)
         template = check_template_columns(row, is_text=is_text)
-        return Demonstration(name, columns, check_correct(row.get("correct"), raw.untyped), raw.row, template)
+        asked = column_of_places(columns)
+        images, video = reader.show_in(row, columns.get(asked, columns.get("text", "")), asked)
+        for message in columns.get("completion", ()) if images else ():
+            check_placeholders("completion", message_text(message))
+        is_correct = check_correct(row.get("correct"), raw.untyped)
+        return Demonstration(name, columns, is_correct, raw.row, template, images, video)
 
-    return load_rows(report, check, Schema((), columns=columns), **reading), report
+    schema = Schema((), known=DEMONSTRATION_ADAPTERS, columns=columns)
+    with reader.progress:
+        return load_rows(report, check, schema, **reading), report
 
 
 def check_demonstration(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,10 +132,6 @@ def check_demonstration(row: Mapping[str, Any]) -> dict[str, Any]:
         >>> check_demonstration({"prompt": "1 + 1?", "completion": "2", "topic": "sums"})
         {'prompt': '1 + 1?', 'completion': '2'}
     """
-    for column in UNREAD:
-        if row.get(column):
-            remedy = "Leave the column out, or give images to `LfUTrainer` in Python."
-            raise BadRow(column, row[column], f"`{column}` is not read with demonstrations", remedy)
     messages = row.get("messages")
     if messages is None and row.get("conversations") is not None:
         messages = _from_conversations(row["conversations"])
@@ -133,7 +146,7 @@ def check_demonstration(row: Mapping[str, Any]) -> dict[str, Any]:
     if not asks:
         has = f"It has: {shorten(', '.join(row), 100)}. Write them, or name others with `columns` under `dataset`."
         raise BadRow("", None, "the row has neither `messages`, nor `prompt` and `completion`", has)
-    prompt = check_prompt(row.get("prompt"))
+    prompt = check_prompt(row.get("prompt"), images=True)
     return {"prompt": prompt, "completion": _check_completion(row.get("completion"), prompt)}
 
 
@@ -160,9 +173,9 @@ def _from_conversations(value: object) -> Any:
 def _check_conversation(value: object) -> list[Message]:
     if not isinstance(value, list | tuple) or not value:
         raise BadRow("messages", value, "the messages are not a list", f"Write {MESSAGES[:-1]}, ...].")
-    messages = check_messages(value, "messages")
+    messages = check_messages(value, "messages", images=True)
     _check_answers("messages", messages, "Write the answer that is to be learnt as an assistant message.")
-    return messages
+    return one_form(messages)
 
 
 def _check_completion(value: object, prompt: str | list[Message]) -> str | list[Message]:
@@ -189,6 +202,8 @@ def _check_answers(column: str, messages: Sequence[Message], remedy: str) -> Non
     for answer in answers:
         if is_blank(message_text(answer)):
             raise BadRow(column, answer["content"], "an assistant message is empty", "Write a text as its content.")
+        if count_places([answer]):
+            raise BadRow(column, answer["content"], "an assistant message has a place for an image", "Take it out.")
 
 
 def load(recipe: Recipe) -> TrainingData[Demonstration]:
@@ -196,13 +211,12 @@ def load(recipe: Recipe) -> TrainingData[Demonstration]:
     data = cast(DemonstrationDatasetConfig, recipe.dataset)
 
     def read(source: DemonstrationDatasetConfig) -> tuple[list[Demonstration], DataReport]:
-        return load_demonstrations(source.path, **source.reading)
+        return load_demonstrations(source.path, media=source, **source.reading)
 
     def to_rows(items: Sequence[Demonstration]) -> Rows:
         kept = [item for item in items if data.keep_incorrect or item.is_correct is not False]
-        return add_template_columns(
-            [{"id": item.id} | item.columns for item in kept], [item.template for item in kept]
-        )
+        rows = [{"id": item.id} | item.columns for item in kept]
+        return add_images(add_template_columns(rows, [item.template for item in kept]), kept)
 
     loaded = load_training_data(data, read, to_rows)
     if not loaded.rows:
@@ -224,7 +238,10 @@ def check(recipe: Recipe, data: TrainingData[Demonstration], rewards: Sequence[R
         )
         return [*findings, Finding("error", "data", text)]
     findings += _check_learnt_part(recipe, data.items[0]) + _check_read_part(recipe, data.items[0])
-    return findings + check_demonstration_lengths(recipe, data.rows)
+    if refused := _check_shown(recipe, data):
+        return findings + refused
+    images = check_images(recipe, data.rows)
+    return findings + images.findings + check_demonstration_lengths(recipe, data.rows, images.tokens)
 
 
 def _check_incorrect(recipe: Recipe, items: Sequence[Demonstration]) -> list[Finding]:
@@ -276,6 +293,35 @@ def _check_read_part(recipe: Recipe, item: Demonstration) -> list[Finding]:
     return findings
 
 
+def _check_shown(recipe: Recipe, data: TrainingData[Demonstration]) -> list[Finding]:
+    """Refuses what TRL does not do for rows with images, or would do without saying so, before a model is loaded."""
+    shown, settings = any(item.images for item in data.items), recipe.settings
+    if not shown:
+        if not any(row.get("images") for row in data.eval_rows):
+            return []
+        text = (
+            "The rows for evaluation have images and those for training have none, so that TRL would not read them. "
+            "Give both images, or neither."
+        )
+        return [Finding("error", "images", text)]
+    in_parts = "prompt" in data.items[0].columns
+    columns = next((list(item.template) for item in data.items if item.template), [])
+    marks = not in_parts and Version(version("transformers")) >= Version("5.18.0.dev0")
+    refused = {
+        "`packing: true` joins rows. Remove it": settings.packing,
+        "`padding_free: true` joins rows. Remove it": settings.padding_free,
+        "`truncation_mode: keep_end` may cut images off. Remove it": settings.max_length is not None
+        and settings.truncation_mode == "keep_end",
+        "`assistant_only_loss: true` needs `messages` and transformers 5.18. Write `prompt` and `completion` without "
+        "it": settings.assistant_only_loss and not marks,
+        "`pad_to_multiple_of` does not go with `prompt` and `completion`. Remove it": in_parts
+        and settings.pad_to_multiple_of not in (None, "auto"),
+        f"TRL does not give `{(columns or [''])[0]}` to the chat template. Leave the column out": bool(columns),
+    }
+    text = "Rows have images, and "
+    return [Finding("error", "images", f"{text}{why}.") for why, is_so in refused.items() if is_so]
+
+
 def check_batch(recipe: Recipe, launch: Launch, num_rows: int) -> list[Finding]:
     """Says what one step over demonstrations is."""
     if recipe.settings.packing:
@@ -307,119 +353,3 @@ def marks_answers(template: str) -> bool:
     marked = folder.glob("*_training.jinja")
     plain = (file.with_name(file.name.replace("_training", "")) for file in marked)
     return template in (file.read_text(encoding="utf-8") for file in plain if file.is_file())
-
-
-TrainedRow = Mapping[str, Any]
-PACKED_TOGETHER = 1_000  # rows, of `Dataset.map`
-
-
-def check_demonstration_lengths(recipe: Recipe, rows: Sequence[TrainedRow]) -> list[Finding]:
-    """Tokenises demonstrations, the longest first, and compares them with `max_length` and the model's window."""
-    tokenizer = ModelFiles.of(recipe).tokenizer
-    if tokenizer is None:
-        text = f"The tokenizer of {recipe.model.model_name_or_path!r} is not on this machine; lengths are unknown."
-        return [Finding("warning", "lengths", text)]
-    is_text = isinstance(_whole(rows[0]), str)
-    if not is_text and not (tokenizer.chat_template or recipe.model.chat_template_path):
-        text = (
-            "The rows are messages and the tokenizer has no chat template. Set `chat_template_path`, or write texts."
-        )
-        return [Finding("error", "lengths", text)]
-    audited = sorted(rows, key=lambda row: -len(str(row)))[:AUDITED]
-    try:
-        whole = _tokenize(tokenizer, audited, [_whole(row) for row in audited])
-        unlearnt = _tokenize(tokenizer, audited, [_unlearnt(recipe, row) for row in audited], is_whole=False)
-    except TemplateError as error:
-        return [Finding("warning", "lengths", f"Lengths are unknown; the chat template says: {error}.")]
-    lengths = [len(tokens) + is_text for tokens in whole]  # TRL ends a text with the end token
-    limit, window = recipe.settings.max_length, context_window(recipe)
-    if few := _check_packed(recipe, lengths, len(rows)):
-        return few
-    longest = max(lengths)
-    used = longest if limit is None else min(longest, limit)
-    if recipe.settings.packing and limit is not None:
-        used = limit
-    moved = check_positions(recipe, [length if limit is None else min(length, limit) for length in lengths])
-    if window is not None and used > window:
-        text = f"Rows take up to {used} tokens and the model's window is {window}. Set `max_length: {window}` or less."
-        return [Finding("error", "lengths", text, {"max": longest, "window": window})]
-    splits = recipe.settings.packing and recipe.settings.packing_strategy != "bfd"
-    if limit is None or longest <= limit or splits:
-        most = "" if limit is None else f", of `max_length` = {limit}"
-        if limit is not None and longest > limit:
-            most = f"; packing splits what is longer than `max_length` = {limit}, and leaves nothing out"
-        text = (
-            f"A demonstration takes {sum(lengths) / len(lengths):.0f} tokens on average and {longest} at most{most}."
-        )
-        return [Finding("ok", "lengths", text, {"audited": len(lengths), "max": longest}), *moved]
-    prompts = [len(commonprefix(pair)) for pair in zip(unlearnt, whole, strict=True)]  # noqa: RUF071 - of tokens
-    if recipe.settings.truncation_mode == "keep_end" and not recipe.settings.packing:  # which keeps the start
-        prompts = [0] * len(prompts)
-    return _cut(audited, lengths, prompts, limit) + moved
-
-
-def _check_packed(recipe: Recipe, lengths: Sequence[int], num_rows: int) -> list[Finding]:
-    """Finds rows that, packed, cannot fill one batch, where such a batch is left out; the trainer counts them."""
-    limit, batch = recipe.settings.max_length, recipe.settings.per_device_train_batch_size
-    if not recipe.settings.packing or limit is None or not recipe.settings.dataloader_drop_last:
-        return []
-    tokens = sum(lengths) + max(lengths) * (num_rows - len(lengths))
-    # No two rows that TRL packs would fit into one, but for the last of those that it packs together.
-    most = 2 * tokens // limit + num_rows // PACKED_TOGETHER + (recipe.settings.dataset_num_proc or 1)
-    if most >= batch:
-        return []
-    text = (
-        f"`packing: true` makes at most {most} rows of `max_length: {limit}` tokens, fewer than "
-        f"`per_device_train_batch_size: {batch}`, and `dataloader_drop_last: true` leaves such a batch out: nothing "
-        "would be trained. Use a smaller batch, give more data, or remove `dataloader_drop_last`."
-    )
-    return [Finding("error", "batch", text)]
-
-
-def _cut(rows: Sequence[TrainedRow], lengths: Sequence[int], prompts: Sequence[int], limit: int) -> list[Finding]:
-    long = [(row["id"], prompt) for row, length, prompt in zip(rows, lengths, prompts, strict=True) if length > limit]
-    gone = [name for name, prompt in long if prompt >= limit]
-    remedy = f"Shorten them, or raise `max_length` from {limit}."
-    text = f"{len(long)} of {len(rows)} demonstrations are longer than `max_length`, and TRL cuts them off: "
-    text += f"{_names([name for name, _ in long])}. {remedy}"
-    findings = [Finding("warning", "lengths", text, {"max": max(lengths)})]
-    if gone:
-        text = f"Of {len(gone)} demonstrations the prompt alone fills `max_length`, and nothing is learnt from them: "
-        level = "error" if len(gone) == len(rows) else "warning"
-        findings.append(Finding(level, "lengths", f"{text}{_names(gone)}. {remedy}"))  # type: ignore[arg-type]
-    return findings
-
-
-def _names(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
-
-
-def _whole(row: TrainedRow) -> Any:
-    return row["prompt"] + row["completion"] if "prompt" in row else row.get("messages", row.get("text"))
-
-
-def _unlearnt(recipe: Recipe, row: TrainedRow) -> Any:
-    """Returns the beginning of a row that TRL learns nothing of."""
-    whole = _whole(row)
-    completion_only = "prompt" in row and recipe.settings.completion_only_loss is not False  # TRL: null is true here
-    first = row["prompt"] if completion_only else whole[:0]
-    if not recipe.settings.assistant_only_loss or isinstance(whole, str):
-        return first
-    return [*first, *takewhile(lambda message: message["role"] != "assistant", whole[len(first) :])]
-
-
-def _tokenize(
-    tokenizer: PromptTokenizer, rows: Sequence[TrainedRow], parts: Sequence[Any], *, is_whole: bool = True
-) -> list[list[int]]:
-    """Tokenises parts of rows as TRL does, which has the answer announced after a beginning; nothing has no tokens."""
-    is_text = isinstance(parts[0], str)
-    rendered = [
-        part
-        if is_text or not part
-        else tokenizer.render(
-            part, add_generation_prompt=not is_whole, settings=template_settings(check_template_columns(row))
-        )
-        for row, part in zip(rows, parts, strict=True)
-    ]
-    encoded = tokenizer.encode([text or "" for text in rendered], add_special_tokens=is_text)
-    return [encoding.ids if part else [] for encoding, part in zip(encoded, parts, strict=True)]

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
-from align.recipe.dataset import RowDatasetConfig
+from align.recipe.dataset import MEDIA, MediaSettings, RowDatasetConfig
 from align.recipe.rules import Rules
 
 
@@ -27,12 +27,14 @@ def check_together(settings: Any) -> None:
 RULES = Rules(together=check_together)
 
 
-class DemonstrationDatasetConfig(RowDatasetConfig):
+class DemonstrationDatasetConfig(RowDatasetConfig, MediaSettings):
     """Rows of `messages`, or of `prompt` and `completion`."""
 
     read = (
         "messages", "prompt", "completion", "text", "conversations", "id", "correct", "tools", "chat_template_kwargs",
+        *MEDIA,
     )  # fmt: skip
+    schemas = ("video_r1_cot",)
     keep_incorrect: bool = Field(
         default=True,
         description="Whether rows with `correct: false` are learnt from, too; false leaves them out and counts them.",

@@ -22,8 +22,9 @@ from tiny import tiny_vl_model_and_processor
 from align.data.conversations import as_written
 from align.errors import DataError
 from align.methods.rrpo.config import RRPOConfig
-from align.methods.rrpo.spans import ImageTokens, check_all_have_images, mark_vision_dataset
+from align.methods.rrpo.spans import ImageTokens, mark_vision_dataset
 from align.services.train import run
+from align.training.row_sets import check_all_have_images
 
 PIL = pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
 pytest.importorskip("torchvision", reason="needs the extra `vision`")

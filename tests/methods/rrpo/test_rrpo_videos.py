@@ -13,9 +13,10 @@ from trl import DPOConfig, DPOTrainer
 
 from align.errors import DataError
 from align.methods.rrpo.config import RRPOConfig
-from align.methods.rrpo.spans import ImageTokens, VideoPreferenceCollator, check_all_have_images
+from align.methods.rrpo.spans import ImageTokens, VideoPreferenceCollator
 from align.methods.rrpo.trainer import RRPOTrainer
 from align.models.videos import Video, place_in_time, video_of, video_reading
+from align.training.row_sets import check_all_have_images
 
 pytest.importorskip("torchvision", reason="needs the extra `vision`")
 
@@ -87,13 +88,8 @@ def test_videos_beside_images_are_refused_where_processes_share_weights():
     check_all_have_images(marked.filter(lambda row: row["video_metadata"] is not None), "train")
 
 
-class Sharded(RRPOTrainer):
-    """One of several processes that share weights."""
-
-    _is_sharded = True
-
-
 @pytest.mark.parametrize("settings", [{}, {"spans": "whole", "kl_coef": 0.0}], ids=["RRPO", "as DPO"])
-def test_they_are_refused_before_the_first_step(tmp_path, settings):
+def test_they_are_refused_before_the_first_step(tmp_path, settings, monkeypatch):
+    monkeypatch.setattr("align.methods.rrpo.trainer.shares_weights", lambda trainer: True)
     with pytest.raises(DataError, match=r"The train dataset has rows with videos and rows with images"):
-        make_trainer(tmp_path, Sharded, **settings)
+        make_trainer(tmp_path, **settings)

@@ -59,7 +59,6 @@ def test_a_table_says_in_words_what_is_correct(tmp_path):
         ({"messages": [USER, {"role": "assistant", "content": None}]}, "the content of a message is not a text"),
         (TEXTS | MESSAGES, "the row has `messages` and `prompt`, and TRL would read one of them"),
         (TEXTS | {"correct": "maybe"}, "`correct` is neither true nor false (value: 'maybe')"),
-        (TEXTS | {"images": ["a.png"]}, "`images` is not read with demonstrations"),
         (TEXTS | {"tools": [{"name": "sum"}]}, "`tools` is for the chat template, and the prompt is a text"),
     ],
 )
