@@ -145,14 +145,15 @@ def as_read(recipe: Recipe, rows: Rows) -> tuple[Rows, list[Finding]]:
     model, settings = ModelFiles.of(recipe), recipe.settings
     if isinstance(rows, MadeRows) or model.folder is None or not any(row.get(VIDEO) for row in rows):
         return rows, []
-    from align.models.videos import as_video, why_no_video
+    from align.models.videos import ONLY_IMAGES, as_video, why_no_video
 
     why = why_no_video(_processor(model.folder), model.name)
-    if getattr(settings, "tools", None) or (recipe.uses_vllm and settings.vllm_mode == "server"):
-        why = why or "TRL hands images only to its vLLM server and beside tools, so that a video is read as images."
+    with_tools = any(getattr(settings, name, None) for name in ("tools", "environment", "environment_factory"))
+    refused = not why and (with_tools or (recipe.uses_vllm and settings.vllm_mode == "server"))
+    why = ONLY_IMAGES if refused else why
     if not why:
         return [as_video(row) for row in rows], []
-    if getattr(recipe.dataset, "video_as", "auto") == "video":
+    if refused or getattr(recipe.dataset, "video_as", "auto") == "video":
         return rows, [Finding("error", "images", f"{why} Set `dataset.video_as: images`.")]
     return rows, [Finding("ok", "images", why)]
 

@@ -20,6 +20,7 @@ MIXED = (
     "{what} has rows with videos and rows with images. With ZeRO-3 or FSDP every process must run the vision tower as "
     "often as the others. Set `video_as: images`, or train on one kind."
 )
+ONLY_IMAGES = "TRL hands images, and no videos, to its vLLM server and beside tools."
 
 
 @dataclass(frozen=True)

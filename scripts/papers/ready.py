@@ -6,7 +6,9 @@ the name, and nothing counts tokens. What `align check` says of room is about th
 
 Hours are not of `align check`. They are arithmetic: 6 operations for a weight and a token (4 with LoRA), 2 more for
 gradient checkpointing and 2 for a reference, every sequence as long as `max_length`, at 40 % of the 312 TFLOPS of an
-A100. So they are a bound where rows are shorter, and there are none where a method generates.
+A100. So they are a bound where rows are shorter. Where a method generates they are of generation alone: a token of
+every completion takes as long as the weights take to be read, at the 2.04 TB/s of an A100, and every completion is as
+long as it may be. Prompts, caches and learning are not in them, as how long prompts are is not known before.
 """
 
 import tempfile
@@ -23,6 +25,7 @@ from scripts.papers.plan import Asked, PaperSet
 
 ROWS = 100_000
 SPEED = 0.4 * 312e12  # operations a second of one GPU
+BANDWIDTH = 2.039e12  # bytes a second of one GPU
 GIB = 1 << 30
 COLUMNS = ("ready", "GiB a GPU", "GiB of disk", f"hours for {ROWS:,} rows, at most", "one step")
 
@@ -82,13 +85,39 @@ def _cells(found: CheckResult, recipe: Recipe, gpus: int) -> list[str]:
     disk = None
     if room is not None:
         disk = room["model_bytes"] + room["checkpoint_bytes"] * (room["checkpoints"] or 1)
-    hours = None if memory is None else hours_of(recipe, int(memory["parameters"]), gpus)
+    size = None if memory is None else int(memory["parameters"])
     return [
         "unknown" if memory is None else f"{memory['total_bytes'] / GIB:.1f}",
         "unknown" if disk is None else f"{disk / GIB:.0f}",
-        "it generates" if hours is None else f"{hours:.1f}",
+        _hours(recipe, size, gpus),
         step.removeprefix("One step: ").partition(". ")[0].partition("; ")[0].rstrip("."),
     ]
+
+
+def _hours(recipe: Recipe, parameters: int | None, gpus: int) -> str:
+    if parameters is None:
+        return "unknown"
+    if (hours := hours_of(recipe, parameters, gpus)) is not None:
+        return f"{hours:.1f}"
+    return f"{hours_to_generate(recipe, parameters, gpus):.1f} to generate"
+
+
+def hours_to_generate(recipe: Recipe, parameters: int, gpus: int) -> float:
+    """Returns the hours in which weights in 16 bits are read once for each token of completions of `ROWS` rows.
+
+    Each GPU writes the completions of one step of its own side by side.
+
+    Example:
+        >>> from types import SimpleNamespace as N
+        >>> settings = N(num_generations=8, max_completion_length=1000, per_device_train_batch_size=2,
+        ...              gradient_accumulation_steps=4)
+        >>> round(hours_to_generate(N(settings=settings), 10**9, 1), 1)  # 1e8 readings of 2e9 bytes
+        27.2
+    """
+    settings = recipe.settings
+    beside = settings.per_device_train_batch_size * settings.gradient_accumulation_steps
+    rounds = ROWS * settings.num_generations / (gpus * beside)
+    return float(rounds * settings.max_completion_length * 2 * parameters / BANDWIDTH / 3600)
 
 
 def hours_of(recipe: Recipe, parameters: int, gpus: int) -> float | None:

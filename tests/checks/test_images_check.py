@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from clips import write_clip
@@ -330,3 +331,6 @@ def test_what_reads_a_video_as_images_is_said(recipe, qwen, idefics, tmp_path):
     assert not [each for each in check_images(made, rows).findings if "as images" in each.text]
     made, rows = video_questions(tmp_path, recipe, qwen, **frames)
     assert not [each for each in check_images(made, rows).findings if "as images" in each.text]
+    with_tools = replace(made, settings=made.settings.model_copy(update={"tools": ["./mine.py:price"]}))
+    (said,) = [each for each in check_images(with_tools, rows).findings if "beside tools" in each.text]
+    assert (said.level, "Set `dataset.video_as: images`." in said.text) == ("error", True)

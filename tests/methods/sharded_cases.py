@@ -286,8 +286,11 @@ def make_deconfound(model, folder, peft_config):
 
 def make_sft(model, folder, peft_config, show=None, **settings):
     rows = [{"prompt": f"{i} + {i}? ", "completion": f"It is {2 * i}" + "." * (i % 5 + 1)} for i in range(16)]
+    processor = tiny_vl_model_and_processor()[1] if show else tiny_tokenizer()  # ZeRO-3 would split what is made later
     if show:
         roles = {"prompt": "user", "completion": "assistant"}
+        for i, row in enumerate(rows):
+            row["completion"] = f"It is {10 + i}."  # TRL averages over the tokens of each process: as many in all rows
         rows = [{name: [{"role": roles[name], "content": text}] for name, text in row.items()} for row in rows]
         rows = [row | show(colour) for row, colour in zip(rows, cycle(COLOURS), strict=False)]
     trainer = ConsistentSFTTrainer if "consistency_coef" in settings else LfUTrainer
@@ -295,7 +298,7 @@ def make_sft(model, folder, peft_config, show=None, **settings):
         model,
         args=trainer._config(output_dir=folder, max_length=None if show else 64, **SETTINGS | settings),
         train_dataset=Dataset.from_list(rows),
-        processing_class=tiny_vl_model_and_processor()[1] if show else tiny_tokenizer(),
+        processing_class=processor,
         peft_config=peft_config,
     )
 

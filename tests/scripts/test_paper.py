@@ -217,7 +217,10 @@ def test_hours_are_the_operations_of_full_rows():
     recipe = load_recipe(find_recipe("crome/gemma-2-9b"), [])
     each = 8 * 9e9 * 2 * 2048  # forward, backward and once more forward, of both answers
     assert ready.hours_of(recipe, 9 * 10**9, 8) == pytest.approx(each * 1e5 / (0.4 * 312e12) / 8 / 3600)
-    assert ready.hours_of(load_recipe(find_recipe("acre/qwen2.5-vl-7b"), []), 7 * 10**9, 8) is None
+    acre = load_recipe(find_recipe("acre/qwen2.5-vl-7b"), [])
+    assert ready.hours_of(acre, 7 * 10**9, 8) is None
+    generations = 100_000 * 8 / (8 * 8)  # on each GPU, of 8 completions
+    assert ready.hours_to_generate(acre, 7 * 10**9, 8) == pytest.approx(generations * 768 * 14e9 / 2.039e12 / 3600)
 
 
 @pytest.mark.nightly  # nine commands, each of which loads its libraries

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, Trainer
 from trl.data_utils import prepare_multimodal_messages
 
+from align.data.media.images import VIDEO
 from align.data.prompt_rows import PromptRow
 from align.data.training_data import TrainingData
+from align.errors import DataError
 from align.experimental.canary.config import CanaryConfig
 from align.methods.acre import build as acre
 from align.methods.acre.config import ACREConfig
@@ -25,6 +27,7 @@ from align.methods.grpo import trainer as grpo
 from align.methods.grpo.config import GRPOConfig
 from align.methods.grpo.trainer import GuardedGRPOTrainer
 from align.methods.rollouts.asked_rows import engine_ids
+from align.models.videos import reads_videos
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import CANARY, CANARY_MAX
 from align.training.guarded_rewards import Rewards
@@ -92,6 +95,11 @@ class Canary(Parent):
         """Tokenises the prompt of a row as TRL does for completions."""
         prompt = row.get("prompt", [{"role": "user", "content": ""}])  # an environment may own the data
         pictures = row.get("images") or [image for image in [row.get("image")] if image is not None]
+        if row.get(VIDEO) and reads_videos(self.processing_class):
+            raise DataError(
+                "`canary_steps` above 0 asks vLLM about images, and rows have videos. Set `dataset.video_as: images`, "
+                "or `canary_steps: 0`."
+            )
         if pictures:
             prompt = prepare_multimodal_messages(prompt, images=pictures)
         if self.environment_factories is not None:

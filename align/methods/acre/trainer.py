@@ -199,7 +199,7 @@ class ACRETrainer(SecondPassTrainer):
 
     def _images(self, given: dict[str, Any]) -> list[Any]:
         images = given.get("images") or [image for image in [given.get("image")] if image is not None]
-        return shown(images, video_of(given) if self._reads_videos() else None, self.processing_class)
+        return shown(images, video_of(given), self.processing_class)
 
     def _dummy(self, inputs: list[dict[str, Any]]) -> SecondPassRow | None:
         """Makes what a rank with too little to ask reads: a row with images, if its batch has one."""

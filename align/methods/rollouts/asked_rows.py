@@ -15,7 +15,16 @@ from trl.trainer.utils import RepeatSampler
 from align.data.media.images import VIDEO
 from align.errors import DataError, UserError
 from align.models.second_pass.image_memo import is_sharded
-from align.models.videos import MIXED, as_frames, as_video, place_in_time, read_renamed, reads_videos, video_reading
+from align.models.videos import (
+    MIXED,
+    ONLY_IMAGES,
+    as_frames,
+    as_video,
+    place_in_time,
+    read_renamed,
+    reads_videos,
+    video_reading,
+)
 from align.models.vllm_engine import asked_with, placeholder_ids
 
 if TYPE_CHECKING:
@@ -121,8 +130,10 @@ class VideoRows(Parent):
     """Has a model with a path for videos read the frames of a row with `video_metadata` as one; TRL's rows differ."""
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        if VIDEO not in inputs[0] or not self._reads_videos():
+        if VIDEO not in inputs[0] or not reads_videos(self.processing_class):
             return super()._generate_and_score_completions(inputs)  # type: ignore[no-any-return]
+        if self.tools or (self.use_vllm and self.vllm_mode == "server"):
+            raise DataError(f"{ONLY_IMAGES} Leave the column `{VIDEO}` out, and frames are read as images.")
         self._begin_videos()
         model: Any = self.model
         if self.accelerator.num_processes > 1 and is_sharded(model):
@@ -135,10 +146,6 @@ class VideoRows(Parent):
         images.clear()
         images.extend(frames)
         return output
-
-    def _reads_videos(self) -> bool:
-        is_server = self.use_vllm and self.vllm_mode == "server"  # is handed images only, as rows of tools are
-        return reads_videos(self.processing_class) and not is_server and not self.tools
 
     def _begin_videos(self) -> None:
         own: Any = self

@@ -10,6 +10,7 @@ from transformers import AutoProcessor
 from trl import GRPOConfig, GRPOTrainer
 
 from align.errors import DataError
+from align.experimental.canary.trainer import Canary
 from align.methods.acre.config import ACREConfig
 from align.methods.acre.trainer import ACRETrainer
 from align.methods.rollouts.asked_rows import VideoRows
@@ -129,15 +130,17 @@ def test_with_neutral_settings_it_is_trls_grpo_on_videos(tmp_path):
 
 
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "idefics3"])
-def test_where_trl_knows_images_only_frames_are_images(tmp_path, family):
+def test_a_model_without_a_path_reads_frames_as_images_and_where_trl_takes_no_video_it_is_refused(tmp_path, family):
     trainer = make_trainer(tmp_path, family=family, shuffle_dataset=False)
     if family == "qwen2_5_vl":  # TRL looks at images of tools apart
-        trainer.tools = [print]
-        assert not trainer._reads_videos()
-        trainer.tools, trainer.use_vllm, trainer.vllm_mode = None, True, "server"
-        assert not trainer._reads_videos()
-        trainer.use_vllm = False
-        assert trainer._reads_videos()
+        for name, value in {"tools": [print], "vllm_mode": "server"}.items():
+            setattr(trainer, name, value)
+            trainer.use_vllm = name == "vllm_mode"
+            with pytest.raises(DataError, match="no videos, to its vLLM server and beside tools"):
+                trainer._generate_and_score_completions(rows())
+            trainer.tools = None
+        with pytest.raises(DataError, match="`canary_steps` above 0 asks vLLM about images, and rows have videos"):
+            Canary._fix_canary_prompt(trainer, rows()[1])
     else:
         trainer.train()
         assert trainer._buffered_inputs[0]["num_images"][0] == 4

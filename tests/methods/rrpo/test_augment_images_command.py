@@ -191,6 +191,7 @@ def test_a_video_is_shown_by_its_frames_which_the_pairs_name(tmp_path):
         command = words(tmp_path / "data.jsonl", tmp_path / "out", server.url, "--num_samples", 1, *more)
         result = augment(*command)
         other = augment(*command, "--num_frames", 4)
+        as_video = augment(*command, "--video_as", "video")
     assert result.exit_code == 0, result.output
     (pair,) = read_pairs(tmp_path / "out")
     numbers = shown_numbers(pair["images"])
@@ -198,3 +199,5 @@ def test_a_video_is_shown_by_its_frames_which_the_pairs_name(tmp_path):
     assert all(name.startswith(str(tmp_path / "frames")) for name in pair["images"])
     assert len(shown_images(server.bodies[0]["messages"][-1]["content"])) == 6
     assert "made with `num_frames: 6`, now it is `4`" in other.stderr
+    assert "1 rows have a video: its frames are shown as images, and the pairs name them as images." in result.output
+    assert "`--video_as video` is not done here" in as_video.stderr

@@ -145,6 +145,11 @@ def run(
     described = describe_run(chosen, sampler.name, report)
     if chosen.perturbation == "blur" and not any(source.given.images for source in sources):
         raise UserError("`perturbation` blur changes images, and no row has any. Choose mask or a shuffle.")
+    if media.video_as == "video" and any(source.columns.get("video") for source in sources):
+        raise UserError(
+            "`--video_as video` is not done here: frames are perturbed, and shown as images. Leave it out, or say "
+            "`images`."
+        )
     if any(source.given.images for source in sources):
         described |= media.model_dump(include={"num_frames", "fps", "max_pixels"})
     cache = cache or out / "cache"
@@ -176,6 +181,8 @@ def _print_plan(plan: Plan, settings: PairSettings, sources: Sequence[Source], s
     print(f"{plan.num_unknown:,} calls to {sampler.name} for {len(sources):,} rows: {tokens}.")
     if plan.num_images:
         print(f"They show {plan.num_images:,} images, whose tokens are not counted: how many depends on the model.")
+    if videos := sum(bool(source.columns.get("video")) for source in sources):
+        print(f"{videos:,} rows have a video: its frames are shown as images, and the pairs name them as images.")
     if plan.num_known:
         print(f"{plan.num_known:,} more are answered already.")
     if settings.wording == "model":
