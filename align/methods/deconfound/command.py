@@ -25,6 +25,7 @@ from align.methods.deconfound.correction.output import (
     CORRECTION_FILE,
     DIAGNOSTICS_FILE,
     PAGE_FILE,
+    PAIRS_NEED,
     TABLE_FILE,
     check_new_folder,
     sample_pairs,
@@ -138,6 +139,8 @@ def deconfound_table(
     check_new_folder(out)
     correction = None if saved is None else load_correction(saved)
     chosen = _roles(columns, roles_of_adapter(reading.adapter), correction)
+    if pairs.pairs is not None and not (chosen.text and (chosen.prompt or chosen.groups)):
+        raise UserError(PAIRS_NEED)
     bad: Any = reading.on_bad_rows
     table = Table(
         data,

@@ -252,6 +252,7 @@ REFUSED = {
     "too few rows": ([*COLUMNS, "--estimator", "ols", "--max_rows", "10"], ["need at least"]),
     "margin alone": ([*COLUMNS, "--margin", "1"], ["`--pairs FILE`"]),
     "pairs alone": ([*COLUMNS, "--pairs", "p.jsonl"], ["needs `--margin`"]),
+    "pairs without prompts": ([*COLUMNS, "--pairs", "p.jsonl", "--margin", "1"], ["`--prompt` or `--groups`"]),
     "pairs of another format": ([*COLUMNS, "--pairs", "p.csv", "--margin", "1"], ["new .jsonl file"]),
     "no such correction": (["--apply", "nowhere.json", "--outcome", "clicks"], ["nowhere.json cannot be read"]),
 }

@@ -109,6 +109,9 @@ class Sampled:
     num_close: int  # prompts whose texts do not differ by the margin
 
 
+PAIRS_NEED = "`--pairs` needs the texts and what they answer: name `--text`, and `--prompt` or `--groups`."
+
+
 def sample_pairs(
     rows: Observations, reward: Values, margin: float, *, per_prompt: int = PER_PROMPT, seed: int = 0
 ) -> Sampled:
@@ -120,7 +123,7 @@ def sample_pairs(
     """
     labels = rows.groups if rows.prompt is None else rows.prompt
     if rows.text is None or labels is None:
-        raise UserError("Pairs need the texts and what they answer. Name `--text`, and `--prompt` or `--groups`.")
+        raise UserError(PAIRS_NEED)
     if not margin >= 0:
         raise UserError(f"`margin` must be 0 or more, got {margin}.")
     worth: dict[str, dict[str, list[float]]] = {}
