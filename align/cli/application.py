@@ -23,6 +23,10 @@ class Command(TyperCommand):
 
     size: str | None = None
 
+    def __init__(self, *words: Any, **settings: Any) -> None:
+        """Leaves tables out of its help: at 80 columns they cut the names of options."""
+        super().__init__(*words, **settings | {"rich_markup_mode": None})
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Looks at the words before they are read; those of other options are not its own."""
         flags = {flag: option for option in self.params for flag in option.opts}

@@ -45,7 +45,7 @@ class Scoring:
     trace_column: str | None = option(None, "Column of the traces; of sft rows the completion, if not given.")
     source_column: str | None = option(None, "Column of who wrote a trace.")
     correct_column: str | None = option(
-        None, "Column of whether a trace is right; of questions what it comes to, if not given."
+        None, "Column that says whether a trace is right; for questions its answer does, if not given."
     )
     dtype: str = option("float32", "Type of the loaded weights.")
     device: str | None = option(None, "Where to compute; the accelerator if there is one.")
@@ -77,7 +77,9 @@ class BySamples:
         None, "LOW:HIGH, such as 0.1:0.9: keep prompts whose share of accepted samples lies there, and no samples."
     )
     audit: str | None = option(None, "Reward that knows what is right; the verifier's errors go into the card.")
-    right_from: float | None = option(None, "Value of the audit from which a sample is right; 1 if it is 0 or 1.")
+    right_from: float | None = option(
+        None, "Value of the audit from which a sample is right; 1 if the audit gives only 0 and 1."
+    )
     reward_kwargs: str = option("", "Settings of rewards, such as '{number_accuracy: {rel_tol: 0.01}}'.")
     reward_workers: int | None = option(None, "Processes that call rewards; else the recipe's, or none.")
     reward_timeout: float | None = option(None, "Seconds for one sample, with `--reward_workers`.")
@@ -116,13 +118,15 @@ class Reach:
     late_timeout: float = option(
         Limits.late_timeout, "Seconds more until a late call is made once more, beside the first."
     )
-    max_retries: int = option(Limits.max_retries, "How often a call that the server or the network fails is repeated.")
+    max_retries: int = option(
+        Limits.max_retries, "Times that a call is repeated when the server or the network fails."
+    )
     max_repeats: int = option(
-        Limits.max_repeats, "How often is asked again after an answer that is empty, too large or none."
+        Limits.max_repeats, "Times that a call is made again after an answer that is empty, too large or missing."
     )
     max_answer_mb: float = option(Limits.max_answer_mb, "Largest answer in megabytes; reading stops there.")
     refusal_timeout: float = option(
-        Limits.refusal_timeout, "Seconds that a call is tried on when a key is refused that was accepted before."
+        Limits.refusal_timeout, "Seconds for which calls are repeated when a key is refused that was accepted before."
     )
     idempotency_header: str | None = option(
         None, "Header, such as Idempotency-Key, by which the server knows a call that is made again."
@@ -133,7 +137,7 @@ class Reach:
 class Sampling:
     """How a model is sampled."""
 
-    temperature: float | None = option(None, "Of sampling; the method's own if not given.")
+    temperature: float | None = option(None, "Temperature of sampling; the method's own if not given.")
     top_p: float = option(1.0, "Probability mass that sampling keeps.")
     max_new_tokens: int | None = option(None, "Longest response; the method's own if not given.")
     seed: int = option(0, "Seed of everything that is drawn.")
@@ -156,5 +160,5 @@ class Merged:
     keep_all: bool = option(False, "With `--pick`, keep the other merged models too.")
     recipe: str | None = option(None, "Recipe whose prompt, tags, length and columns are used.")
     prompt_template: str | None = option(None, "The prompt, with {question} and {options} once each.")
-    seed: int = option(0, "Of samples and shuffles.")
+    seed: int = option(0, "Seed of samples and shuffles.")
     backend: str = option("transformers", "transformers or vllm.")

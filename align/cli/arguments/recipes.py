@@ -17,7 +17,7 @@ RecipeArgument = Annotated[
     str, typer.Argument(help="A recipe file, or a shipped one such as acre/quickstart.", autocompletion=shipped)
 ]
 MethodArgument = Annotated[
-    str, typer.Argument(metavar="{" + "|".join(methods("")) + "}", help="A method.", autocompletion=methods)
+    str, typer.Argument(metavar="METHOD", help=f"One of {', '.join(methods(''))}.", autocompletion=methods)
 ]
 LaunchOption = Annotated[
     Optional[Path],  # noqa: UP045 - typer reads the annotation at run time
@@ -37,7 +37,7 @@ DryRunOption = Annotated[
 
 ResumeOption = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option(help="`auto` continues from the last whole checkpoint; or the path of one."),
+    typer.Option(help="Checkpoint to go on from: `auto` takes the last whole one; or its path."),
 ]
 
 
@@ -48,7 +48,9 @@ def train(
     resume: ResumeOption = None,
     time_limit: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option("--time_limit", help="Save and stop before it, with exit code 75: 3h50m, 90min, 03:50:00."),
+        typer.Option(
+            "--time_limit", help="Save and stop before this time is over, with exit code 75: 3h50m, 90min, 03:50:00."
+        ),
     ] = None,
     allow_changed_data: Annotated[
         bool,
@@ -115,7 +117,7 @@ def keys(
     method: MethodArgument,
     word: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Argument(help="Show only keys with this in their name or help, and all of the help."),
+        typer.Argument(help="Show only keys with this in their name or help, and their whole help."),
     ] = None,
 ) -> None:
     """List every key that a recipe of a method may hold, with what it takes, its default and what it does."""
@@ -128,7 +130,7 @@ def keys(
 def schema(
     method: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Argument(metavar="{" + "|".join(methods("")) + "}", help="A method.", autocompletion=methods),
+        typer.Argument(metavar="METHOD", help=f"One of {', '.join(methods(''))}.", autocompletion=methods),
     ] = None,
     write: Annotated[
         bool, typer.Option("--write", help="Write those of all methods to where the shipped recipes look for them.")
@@ -189,7 +191,7 @@ def compare(
     out: Annotated[Path, typer.Option(help="Folder for comparison.json and the page.")],
     match: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Option(help="Fields of documents that alone say which are the same; `id` of a table if not given."),
+        typer.Option(help="Fields by which documents are matched; all of them, or `id` of a table, if not given."),
     ] = None,
     scores: Annotated[
         Optional[list[str]],  # noqa: UP045
@@ -199,13 +201,15 @@ def compare(
         Optional[str],  # noqa: UP045
         typer.Option(help="A field that names the group of a document, such as doc.subject."),
     ] = None,
-    adjust: Annotated[str, typer.Option(help="How p-values count that there are many: holm or bh.")] = "holm",
+    adjust: Annotated[str, typer.Option(help="How p-values are adjusted for many differences: holm or bh.")] = "holm",
     average: Annotated[
         bool, typer.Option("--average", help="Rows of a table with the same id are answers to one item.")
     ] = False,
     fail_on: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Option("--fail_on", help="Exit with 1 if a difference is so: 'accuracy < -0.01', 'task:acc.low < 0'."),
+        typer.Option(
+            "--fail_on", help="Exit with 1 if a difference meets this: 'accuracy < -0.01', 'task:acc.low < 0'."
+        ),
     ] = None,
 ) -> None:
     """Compare logs of evaluations, of any tool, on the same documents: differences, intervals, won and lost."""

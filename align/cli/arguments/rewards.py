@@ -85,7 +85,10 @@ def attack(
     time_limit: Annotated[float, typer.Option("--time_limit", help="Seconds for one call of few rows.")] = 5.0,
     max_seconds: MaxSeconds = 60.0,
     fail_on: Annotated[
-        Words, typer.Option("--fail_on", help="Exit with 1 if any is said: gamed, beside, misread, unclear, failed.")
+        Words,
+        typer.Option(
+            "--fail_on", help="Exit with 1 on any of these findings: gamed, beside, misread, unclear, failed."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:

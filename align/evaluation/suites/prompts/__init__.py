@@ -21,7 +21,8 @@ class ByRewards:
     reward_workers: int | None = option(None, "Processes that call rewards; else the recipe's, or none.")
     reward_timeout: float | None = option(None, "Seconds for one response, with `--reward_workers`.")
     right_from: float | None = option(
-        None, "Value of a reward from which a response is right, for pass@k and maj@k; 1 of rewards that are 0 or 1."
+        None,
+        "Value of a reward from which a response is right, for pass@k and maj@k; 1 if the reward gives only 0 and 1.",
     )
     pass_at_k: list[str] | None = option(None, "Each k; 1 and `num_samples` if not given.")
 

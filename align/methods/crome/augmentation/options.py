@@ -14,7 +14,7 @@ class EditOptions:
         "irrelevant_query",
         "Ties, of irrelevant_query, paraphrase, causally_aligned, inserted_phrase (comma between), or none.",
     )
-    ties_of: str = option("any", "Whose answers irrelevant_query takes, of any pair or of the original.")
+    ties_of: str = option("any", "Answers that irrelevant_query takes: any (also edited ones) or original.")
     phrases: str | None = option(None, "A file of phrases, one a line, for ties of the kind inserted_phrase.")
     position: str = option("front", "Where inserted_phrase puts a phrase: front, middle or end.")
     oracle: str | None = option(

@@ -16,6 +16,7 @@ class PairOptions:
     )
     num_samples: int = option(4, "Responses sampled for each row.")
     judge: str | None = option(
-        None, "Reward that is below 0.5 for wrong answers; else a right one contains the reference or its letter."
+        None,
+        "Reward that is below 0.5 for wrong answers. Without it a right answer contains the reference or its letter.",
     )
     wording: str = option("model", "Words of the chosen answer: model (restates the rejected), swap or reference.")
