@@ -106,8 +106,8 @@ class AttributeData:
             rare += [self._name(table, int(cell), one, other) for cell in np.flatnonzero(low)]
         if not num_frequent:
             return Grouped(None, groups, [
-                f"No two values of {_listed(self.columns)} are frequent enough, each in {FEWEST} rows or more and "
-                f"expected together in {LEAST_EXPECTED:.0f}: nothing can be said about pairs. Take columns with fewer "
+                f"{_listed(self.columns)}: a pair of values can be judged if each stands in {FEWEST} rows and both "
+                f"are expected together in {LEAST_EXPECTED:.0f}, and no pair is so frequent. Take columns with fewer "
                 "values."
             ])  # fmt: skip
         free = ~left_out[counted]
@@ -180,7 +180,7 @@ def _doubts(found: AttributeFinding) -> list[str]:
     listed = _listed(found.columns)
     if not found.num_rare:
         return [
-            f"No two frequent values of {listed} are seen together half as often as chance has it or less: there is "
+            f"No two frequent values of {listed} stand together as seldom as half of what chance gives, so there is "
             "no counterfactual group."
         ]
     sentences = []

@@ -108,8 +108,8 @@ def _with_group(row: Mapping[str, Any], group: str, reader: Reader, place: Mappi
     assert isinstance(column, str)
     if column in row and _OWN in row:
         raise DataError(
-            f"{place['file']}, row {place['row']}: a row with another group keeps its own as `{_OWN}`, and it has a "
-            f"column of this name already. Rename it."
+            f"{place['file']}, row {place['row']}: `--write` keeps the row's own group in `{_OWN}`, and the row has "
+            f"a column of this name already. Rename that column."
         )
     return {**row, **({_OWN: row[column]} if column in row else {}), column: group}
 

@@ -65,8 +65,8 @@ class TraceData:
     def __init__(self, tokenizer: Any, window: int | None) -> None:
         if not tokenizer.is_fast:
             raise UserError(
-                f"{tokenizer.name_or_path}: the tokenizer does not say where a token stands, which steps need. Save "
-                "it with `tokenizer.json`."
+                f"{tokenizer.name_or_path}: the tokenizer does not say at which character a token stands, and steps "
+                "are found by it. Save it as a fast one, with `tokenizer.json`."
             )
         self._tokenizer, self.window = tokenizer, window
         self._template = PromptTemplate(TEMPLATE, conversational=False)

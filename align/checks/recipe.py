@@ -81,4 +81,4 @@ def check_chain(model: ModelFiles, first: TrainingData[Any], second: TrainingDat
     if learns != reads:
         text = f"The reward model learns from {learns} and will be asked about {reads}. Write both in one form."
         return [*findings, Finding("warning", "chain", text)]
-    return [*findings, Finding("ok", "chain", f"The reward model learns from {learns}, and is asked about {reads}.")]
+    return [*findings, Finding("ok", "chain", f"The reward model learns from {learns}, and scores {reads}, too.")]

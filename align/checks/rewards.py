@@ -110,7 +110,7 @@ def trial_findings(spec: str, tried: Tried, completions_per_step: int, bearable:
     )
     if tried.num_compared and all(problem.kind != "not_deterministic" for problem in tried.problems):
         rarest = rarest_seen(tried.num_compared)
-        text += f" A value that changes in 1 of {int(1 / rarest)} calls is seen 95 % of the time."
+        text += f" A value that changed in 1 of {int(1 / rarest)} calls would be noticed 95 times of 100."
         numbers["rarest_change_seen"] = rarest
     ok = Finding("ok", "rewards", text, numbers | {"seconds_per_step": tried.seconds_per_step})
     return [*findings, ok]
@@ -219,7 +219,7 @@ def _of_audit(spec: str, finding: Finding) -> Finding:
     """Lets an audit be about other rows than those it is tried on, such as rows for evaluation."""
     if finding.numbers.get("kind") != "always_none":
         return finding
-    return Finding("ok", "rewards", f"{spec} says nothing about the rows that it was tried on.", finding.numbers)
+    return Finding("ok", "rewards", f"{spec} returned None for every row that it was tried on.", finding.numbers)
 
 
 def handling_of(recipe: Recipe) -> Handling:
@@ -296,7 +296,7 @@ def _problem(folder: Path) -> str | None:
         return found[0]
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     if config.get("truealign_pairwise"):
-        return "a pairwise model compares two answers and rewards none. Train one with `model_type: scalar`."
+        return "it is pairwise: it compares two answers and rewards no single one. Train with `model_type: scalar`."
     labels, classes = len(config.get("id2label") or ()) or config.get("num_labels", 2), config.get("architectures")
     if labels != 1 or not str((classes or [""])[0]).endswith("ForSequenceClassification"):
         return f"a reward model is a sequence classifier with one label, this is {classes} with {labels}."

@@ -205,7 +205,9 @@ def _check_same_model(model: ModelFiles, served: Served) -> list[Finding]:
             theirs, own = shapes[1].get(name), shapes[0].get(name)
             text = f"{differing}: {name} is {theirs} there and {own} here, so weights do not fit. Serve the recipe's."
             return [Finding("error", "vllm server", text)]
-    return [Finding("ok", "vllm server", f"{differing}, which has the same shapes; it gets the recipe's weights.")]
+    return [
+        Finding("ok", "vllm server", f"{differing}. Both have the same shapes, so it can take the recipe's weights.")
+    ]
 
 
 def _is_same(ours: str, root: str) -> bool:

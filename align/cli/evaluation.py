@@ -74,13 +74,13 @@ def show_evaluation(record: Record) -> None:
         if found.insertion is not None:
             values = {kind: word_p_value(each.adjusted_p_value, ".3f") for kind, each in found.insertion.kinds.items()}
             kinds = ", ".join(f"{kind} {value}" for kind, value in values.items())
-            console.print(f"{name}: inserted phrases unlike neutral ones, adjusted p: {kinds}")
+            console.print(f"{name}: do these phrases move its score unlike neutral ones? Adjusted p: {kinds}")
         if found.scored is not None:
             for missing, why, _ in found.scored.unscored.reasons():
                 console.print(f"{name}: {count(missing, 'pair')} {why}, and left out")
             if found.scored.texts_in_template:
                 console.print(
-                    f"{name}: prompts got its chat template; if it learnt from texts, `--prompt_format data`"
+                    f"{name}: prompts got its chat template. If it learnt from texts, give `--prompt_format data`."
                 )
     for section in (*audit_sections(record.audits), *shortcut_sections(record.scores)):
         _print(section)
@@ -170,7 +170,7 @@ def show_merging(merging: MergingRecord, out: Path) -> None:
         style = "bold" if model.alpha == merging.picked else None
         table.add_row(f"{model.alpha:g}", *map(escape, map(_cell, cells)), *counts, style=style)
     console.print(table)
-    console.print("gained: right merged and wrong in both parents; lost: wrong merged and right in both.", style="dim")
+    console.print("gained: only the merged model is right; lost: only both parents are.", style="dim")
     console.print(escape(_picked(merging)), soft_wrap=True)
     print(f"\nAll numbers are in {out / MERGING_FILE}, the report is {build_merging_report(out)}.")
 
@@ -180,7 +180,7 @@ def _picked(merging: MergingRecord) -> str:
         return ""
     chosen = next((model for model in merging.models if model.alpha == merging.picked), None)
     if chosen is None:
-        return f"No weight fits `{merging.rule}`. All merged models stay."
+        return f"`--pick {merging.rule}` fits no alpha, so nothing is picked and all merged models are kept."
     return (
         f"Picked by `{merging.rule}`: alpha {chosen.alpha:g}, {chosen.path}. It was chosen on these items, so its own "
         "numbers are optimistic: evaluate it on others."

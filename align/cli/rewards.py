@@ -99,7 +99,9 @@ def list_rewards() -> None:
             table.add_row(name, "", "", Text(f"{points[0].value}, shipped by {package_of(points[0])}"))
     console = make_console()
     console.print(table)
-    console.print("Columns in brackets may be missing; every reward takes those of TRL, too.", style="dim")
+    console.print(
+        "Columns in brackets are optional. Every reward may also read what TRL passes, such as `prompts`.", style="dim"
+    )
     console.print("Your own: `align rewards new NAME`, then `reward_funcs: [./NAME.py:NAME]`.", style="dim")
 
 

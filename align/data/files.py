@@ -51,7 +51,7 @@ def read_rows(path: str, split: str | None = None) -> Iterator[RawRow]:
         return _read_file(reader, file)
     if file.is_file():
         if file.suffix.lower() in PACKED:
-            raise DataError(f"{path} is packed. Unpack it first: rows are read from {', '.join(READERS)}.")
+            raise DataError(f"{path} is compressed. Unpack it first: rows are read from {', '.join(READERS)}.")
         raise DataError(f"Cannot tell the format of {path}. Its name must end in one of {', '.join(READERS)}.")
     if not file.exists() and (file.is_absolute() or path.startswith((".", "~")) or path.count("/") > 1):
         raise _missing("file or folder", file)

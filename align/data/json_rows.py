@@ -103,7 +103,7 @@ def _find_end(text: str, start: int) -> int:
         depth += (token[0] in "[{") - (token[0] in "]}")
         if depth <= 0:
             return token.end()
-    raise json.JSONDecodeError("Expecting the end of what begins here", text, start)
+    raise json.JSONDecodeError("The bracket that opens here is not closed", text, start)
 
 
 def _refuse(text: str, file: Path) -> NoReturn:

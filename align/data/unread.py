@@ -73,8 +73,8 @@ class Unread:
     def sentences(self, file: str) -> list[str]:
         """Words each column with what is probably meant."""
         return [
-            f"{file} has a column `{printable(name)}` that is not read, and {count:,} rows with it have no "
-            f"`{printable(meant)}`, which would be. Rename it if that is meant."
+            f"{file}: nothing reads the column `{printable(name)}`, and {count:,} rows that have it lack "
+            f"`{printable(meant)}`, which is read. If it means the same, rename it."
             for (name, meant), count in self._counts.items()
         ]
 

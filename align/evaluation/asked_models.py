@@ -104,6 +104,6 @@ def find_reference(named: str | None, models: Sequence[str], recipe: "Recipe | N
     if len(models) == 2:
         return models[1]
     raise UserError(
-        f"{models[0]} has no known reference, which pairs are compared with: it is no adapter, and no recipe is "
-        "beside it. Give the model that it was trained from as `--reference`."
+        f"{models[0]}: pairs need a reference model to compare with, and none is known: it is no adapter, and has no "
+        "recipe beside it. Give the model that it was trained from as `--reference`."
     )

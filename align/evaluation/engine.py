@@ -384,7 +384,7 @@ def name_the_file(path: str, split: str | None, read_as: Sequence[str], named: C
         return ""
     shown = ", ".join(columns[:_SHOWN]) + (", ..." if len(columns) > _SHOWN else "")
     if kind is not None:
-        return f"{path} holds {kind.name} (columns {shown}). On these can be measured, {_MEASURED[kind]}."
+        return f"{path} holds {kind.name} (columns {shown}). These can be measured {_MEASURED[kind]}."
     forms = "; ".join(f"on {each.name} ({', '.join(each.needs)}), {words}" for each, words in _MEASURED.items())
     return (
         f"{path} holds rows with the columns {shown}. What can be measured: {forms}; questions in a public schema are "

@@ -55,7 +55,9 @@ def put_on_card(path: Path, record: Record) -> None:
     """Writes results, of groups only the worst, for the hub and as a table; earlier ones on the same items go."""
     results = list(_results(record))
     if not results:
-        raise UserError(f"The evaluation has no number for {path}: no metric of it is better when higher or lower.")
+        raise UserError(
+            f"{path} gets no number: for no metric of this evaluation is it known whether higher or lower is better."
+        )
     try:
         card = ModelCard.load(path, ignore_metadata_errors=True)
     except (OSError, ValueError, TypeError, yaml.YAMLError) as error:

@@ -303,9 +303,8 @@ def _why(each: Difference, comparison: Comparison) -> str:
     found = each.difference
     if not found.low <= 0 <= found.high:
         name = {"holm": "Holm", "bh": "Benjamini and Hochberg"}[comparison.adjustment]
-        return (
-            f"; one of {len(comparison.differences):,} differences is so by chance (p {each.adjusted:.2f} by {name})"
-        )
+        of = f"of {len(comparison.differences):,} differences"
+        return f"; {of} one may look so by chance (p {each.adjusted:.2f} by {name})"
     if each.needed is None or each.needed <= found.n:
         return ""
     return f"; about {each.needed:,} would tell a difference of this size"

@@ -122,7 +122,9 @@ def _read_eval(file: Path) -> tuple[dict[str, Any], list[Any]]:
         with zipfile.ZipFile(file) as archive:
             members = {info.filename: info for info in archive.infolist()}
         if "header.json" not in members:
-            raise DataError(f"{file} has no header: the run that wrote it was stopped. `inspect eval-retry` ends it.")
+            raise DataError(
+                f"{file} has no header: the run that wrote it was stopped. `inspect eval-retry` finishes it."
+            )
         header = _member(file, members["header.json"])
         return header, _member(file, members["summaries.json"]) if "summaries.json" in members else []
     except (zipfile.BadZipFile, zlib.error, struct.error, OSError, ValueError) as error:

@@ -12,8 +12,8 @@ def why_no_attention(config: Mapping[str, Any]) -> str | None:
 
     Example:
         >>> why_no_attention({"hidden_size": 2048, "num_attention_heads": 32})
-        >>> why_no_attention({"head_dim": 16})[:67]
-        "vLLM's attention on a CPU has no heads of 16 numbers, as this model"
+        >>> why_no_attention({"head_dim": 16})[:69]
+        'This model has attention heads of 16 numbers, and vLLM on a CPU takes'
     """
     size = config.get("head_dim")
     if size is None and config.get("hidden_size") and config.get("num_attention_heads"):
@@ -21,4 +21,4 @@ def why_no_attention(config: Mapping[str, Any]) -> str | None:
     if size is None or size in HEAD_SIZES or config.get("kv_lora_rank"):  # latent attention has heads of its own
         return None
     known = ", ".join(map(str, HEAD_SIZES))
-    return f"vLLM's attention on a CPU has no heads of {size} numbers, as this model has; those it has are {known}."
+    return f"This model has attention heads of {size} numbers, and vLLM on a CPU takes those of {known} only."

@@ -147,7 +147,8 @@ class ServerGeneration(VLLMGeneration):
             except Exception as error:  # a sentence of TRL's, or NCCL's words
                 return f"The {server} cannot be used: {error}{after}"
             if rejoins and mode != self._logprobs_mode:
-                return f"The {server} reports `{mode}`, and the one before did `{self._logprobs_mode}`.{after}"
+                before = self._logprobs_mode
+                return f"The {server} reports log-probs of `{mode}`, the one before it `{before}`.{after}"
             self.vllm_client, self._logprobs_mode = client, mode
             return None
         return f"There was no {server} within {self.server_timeout:g} s (`vllm_server_timeout`).{after}"

@@ -68,7 +68,9 @@ class MadePrompts(BaseModel):
         for wording in wordings:
             names = places_of(wording)
             if not names or MADE in names:
-                raise ValueError("a wording names a column in braces, such as {question}, and not {prompt}, its own")
+                raise ValueError(
+                    "a wording must name a column in braces, such as {question}, and not {prompt}, which it makes"
+                )
             if "options" in names and "question" not in names:
                 raise ValueError("a wording with {options} needs {question}, too")
         return template

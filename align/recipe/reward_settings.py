@@ -78,13 +78,13 @@ def alarm_sentence(key: str, value: float, limit: float) -> str:
     """
     if key == LOGP_DIFFERENCE:
         return (
-            "vLLM and the trainer give the same tokens different log-probabilities, the policy that writes is not the "
-            f"one that learns: {value:.2f} nats per token, above {limit:g}."
+            "vLLM and the trainer give the same tokens different log-probabilities, so the policy that writes is not "
+            f"the one that learns: {value:.2f} nats per token, above {limit:g}."
         )
     if key == CANARY:
         return (
             "On the canary's fixed prompts vLLM and the trainer give the same tokens different log-probabilities, as "
-            f"where vLLM has other weights than are trained: {value:.2f} nats per token, above {limit:g}."
+            f"if vLLM did not have the trained weights: {value:.2f} nats per token, above {limit:g}."
         )
     _, reward, signal = key.split("/")
     subject = "The total reward" if reward == "total" else f"Reward `{reward}`"

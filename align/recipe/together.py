@@ -253,8 +253,8 @@ def _check_head(model: ModelSettings) -> None:
         raise ValueError(f"`lora_target_modules` is no regular expression: {error}.") from error
     if named:
         raise ValueError(
-            f"`lora_target_modules: {shown(targets)}` puts an adapter on `lm_head`, whose weights the loss reads past "
-            "it, so that it would not be trained. Leave `lm_head` out."
+            f"`lora_target_modules: {shown(targets)}` puts an adapter on `lm_head`. The loss reads that layer's own "
+            "weights, so the adapter would not be trained. Leave `lm_head` out."
         )
 
 

@@ -19,7 +19,12 @@ SAID_OTHERWISE = ("fraction", "name")  # of a set: refused by sentences of their
 def unknown_keys(model: type[BaseModel], prefix: str, values: Mapping[str, Any]) -> list[str]:
     """Words each key that a block may not hold."""
     known = list(model.model_fields)
-    return [f"Unknown key `{prefix}{key}`.{suggestion(str(key), known)}" for key in values if key not in known]
+    said = {"columns": " Here each column has a key of its own, such as `text`."}  # as with outcomes
+    return [
+        f"Unknown key `{prefix}{key}`.{said.get(key) or suggestion(str(key), known)}"
+        for key in values
+        if key not in known
+    ]
 
 
 def check_keys(method: str, content: Mapping[str, Any], path: Path, dataset: type[DatasetConfig]) -> None:

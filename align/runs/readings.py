@@ -61,8 +61,8 @@ def changes(readings: Sequence[Reading]) -> Iterator[str]:
     for before, after in pairwise(readings):
         for name in _differing(before, after):
             yield (
-                f"From step {after.step + 1} on {name} is another one than before (fingerprint "
-                f"{before.digests[name][:12]}, now {after.digests[name][:12]})."
+                f"{name} was exchanged before step {after.step + 1} (fingerprint "
+                f"{before.digests[name][:12]} until then, now {after.digests[name][:12]})."
             )
 
 

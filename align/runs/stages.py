@@ -161,12 +161,12 @@ def _newest(folder: Path) -> Start:
     if written_to_end:
         named = "; ".join(f"{path.name}: {wrong}" for path, wrong in written_to_end)
         raise RunFolderError(
-            f"No checkpoint in {folder} can be gone on from ({named}). Restore the files, or start anew with "
+            f"No checkpoint in {folder} can be continued from ({named}). Restore the files, or start anew with "
             f"`--output_dir {folder}-2`. Nothing was written."
         )
     if (folder / FINISHED_FILE).is_file():
         raise RunFolderError(
-            f"{folder} holds a finished run and no checkpoint to go on from; training would write over its model. "
+            f"{folder} holds a finished run and no checkpoint to continue from. Training would write over its model. "
             f"Choose a new folder with `--output_dir {folder}-2`. Nothing was written."
         )
     return Start(None, tuple(passed_over))
@@ -182,7 +182,7 @@ def _named(folder: Path, checkpoint: Path) -> Start:
         return Start(checkpoint, tuple((path, why) for path in newer), found)
     whole = [path.name for path in whole_checkpoints(folder)]
     raise RunFolderError(
-        f"{checkpoint} cannot be gone on from: {found}. Checkpoints in {folder}: {', '.join(whole[::-1]) or 'none'}."
+        f"{checkpoint} cannot be continued from: {found}. Checkpoints in {folder}: {', '.join(whole[::-1]) or 'none'}."
     )
 
 

@@ -426,8 +426,8 @@ def guard(recipe: Recipe, rewards: Rewards) -> tuple[Rewards, RewardRules]:
     ]
     if keys.reward_repeats and left_out:
         say(
-            f"`reward_repeats` leaves out {', '.join(left_out)}: a reward model gives the same again, and a reward "
-            "that reads whole batches has no value for some rows of one."
+            f"`reward_repeats` leaves out {', '.join(left_out)}: a reward model repeats itself, and a reward that "
+            "compares a whole batch cannot score a few of its rows."
         )
     return all_rewards[:count], replace(rules, audits=all_rewards[count:])
 

@@ -272,5 +272,5 @@ def _said(result: AttackResult) -> Iterator[Said]:
 
 def _earned(outcome: Outcome) -> str:
     about = outcome.about[:1].lower() + outcome.about[1:]
-    pay = f"{write_value(outcome.pay)} on {outcome.earned} of {outcome.rows} rows ({outcome.low:.0%} or more)"
+    pay = f"{write_value(outcome.pay)} on {outcome.earned} of {outcome.rows} rows (at least {outcome.low:.0%} of all)"
     return f"`{outcome.hack}` ({about}), which earns {pay}: {shorten(outcome.text, 120)}"

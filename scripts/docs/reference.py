@@ -143,7 +143,7 @@ def rewards_page() -> str:
         told = (inspect.getdoc(reward) or "").partition("\n")[0]
         rows.append((code(name), cell(_columns(reward)), cell(_settings(reward)), cell(told)))
     return (
-        "# Rewards\n\nThe rewards that a recipe can name in `reward_funcs`. Columns in brackets may be missing; "
+        "# Rewards\n\nThe rewards that a recipe can name in `reward_funcs`. Columns in brackets are optional; "
         "`reward_kwargs` sets what stands under settings. `align rewards list` prints the same, with those that "
         "installed packages ship.\n\n" + table(("reward", "columns", "settings", "what it rewards"), rows)
     )

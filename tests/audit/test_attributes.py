@@ -97,7 +97,7 @@ def test_three_columns_are_looked_at_in_pairs_and_ids_are_no_attributes(tmp_path
     assert found.num_frequent == 9 + 6 + 6
     record = found_in(tmp_path / "rows.jsonl", "id", "header").record
     assert record.attributes is None
-    assert any("No two values of `id` and `header` are frequent enough" in each for each in record.sentences)
+    assert any("`id` and `header`: a pair of values can be judged" in each for each in record.sentences)
 
 
 @pytest.mark.parametrize(

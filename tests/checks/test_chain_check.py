@@ -29,7 +29,7 @@ def test_both_runs_are_checked_before_the_first_starts(findings):
     assert "One step: 8 per device" in texts["batch"]
     assert "8 completions" in texts["then: batch"]
     assert texts["then: rewards"] == "`trained` is the reward model of the run before this one."
-    assert "learns from texts, and is asked about texts" in texts["chain"]
+    assert "learns from texts, and scores texts, too" in texts["chain"]
 
 
 def test_what_is_wrong_with_the_second_run_is_found_first(findings):

@@ -47,7 +47,7 @@ def test_a_reward_model_is_checked_without_loading_it(tiny_recipe, reward_model)
 BROKEN = {
     "two labels": ({"id2label": {"0": "a", "1": "b"}}, "a sequence classifier with one label"),
     "no pad token": ({"pad_token_id": None}, "no `pad_token_id`"),
-    "pairwise": ({"truealign_pairwise": True}, "a pairwise model compares two answers and rewards none"),
+    "pairwise": ({"truealign_pairwise": True}, "it is pairwise: it compares two answers and rewards no single one"),
     "not a classifier": ({"architectures": ["LlamaForCausalLM"]}, "a sequence classifier with one label"),
 }
 

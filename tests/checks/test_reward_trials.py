@@ -146,7 +146,7 @@ def test_a_failure_that_the_guard_survives_is_a_warning(tmp_path):
     assert (warning.level, warning.text, ok.level) == ("warning", error.text, "ok")
     seen = ok.numbers["rarest_change_seen"]
     assert 0 < seen < 0.05
-    assert f"A value that changes in 1 of {int(1 / seen)} calls is seen 95 % of the time." in ok.text
+    assert f"A value that changed in 1 of {int(1 / seen)} calls would be noticed 95 times of 100." in ok.text
 
 
 def test_rows_are_taken_from_all_over_the_data():

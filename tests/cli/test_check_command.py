@@ -67,9 +67,9 @@ def test_it_is_checked_where_a_run_goes_on(tiny_recipe, tmp_path):
     assert (result.exit_code, f"{folder} was trained on other data: train.jsonl" in result.stdout) == (1, True)
     (saved / "optimizer.pt").write_bytes(b"")
     result = check(path, "--resume", "auto")
-    assert (result.exit_code, f"No checkpoint in {folder} can be gone on from" in result.stdout) == (1, True)
+    assert (result.exit_code, f"No checkpoint in {folder} can be continued from" in result.stdout) == (1, True)
     result = check(path, "--resume", tmp_path / "none")
-    assert (result.exit_code, "none cannot be gone on from" in result.stdout) == (1, True), result.stdout
+    assert (result.exit_code, "none cannot be continued from" in result.stdout) == (1, True), result.stdout
 
 
 def test_a_folder_in_which_training_would_not_start_is_an_error_in_its_words(tiny_recipe, tmp_path):

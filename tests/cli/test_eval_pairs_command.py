@@ -143,7 +143,7 @@ def test_the_reference_of_an_adapter_is_its_base(models, data, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "has no known reference, which pairs are compared with: it is no adapter, and no recipe is"),
+        ([], "pairs need a reference model to compare with, and none is known: it is no adapter, and has"),
         (["--reference", "other"], "have different tokenizers"),
         (["--reference", "second", "--num_samples", "2"], "`--num_samples` does not go with pairs"),
     ],

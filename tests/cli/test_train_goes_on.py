@@ -163,7 +163,7 @@ def test_a_mended_reward_goes_on_and_the_run_its_card_and_its_report_tell(tiny_r
     own.write_text(own.read_text() + "\n# mended\n")
     capfd.readouterr()
     assert run(str(path), ["--max_steps", "3"], "auto") == 0
-    sentence = "From step 3 on own.py is another one than before (fingerprint "
+    sentence = "own.py was exchanged before step 3 (fingerprint "
     assert capfd.readouterr().err.count(sentence) == 1
     assert all(sentence in (folder / name).read_text() for name in ("README.md", "report.html"))
 

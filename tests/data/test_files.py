@@ -108,7 +108,7 @@ def test_csv_rows_of_the_wrong_shape_are_reported(tmp_path, row, rule):
         ("rows.json", b"[]", "holds no rows"),
         ("rows.json", b" \n", "holds no rows"),
         ("rows.jsonl", b" \n\r\n\t", "holds no rows"),
-        ("rows.jsonl.gz", b"\x1f\x8b", r"is packed\. Unpack it first"),
+        ("rows.jsonl.gz", b"\x1f\x8b", r"is compressed\. Unpack it first"),
         ("rows.txt", b"text", r"must end in one of \.jsonl, \.json, \.csv, \.parquet"),
     ],
 )

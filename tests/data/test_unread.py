@@ -49,7 +49,7 @@ def write(tmp_path, row):
 def test_a_near_name_is_told(tmp_path, case):
     loader, row, (name, meant) = TOLD[case]
     (sentence,) = loader(write(tmp_path, row))[1].unread
-    assert f"has a column `{name}` that is not read, and 3 rows with it have no `{meant}`" in sentence
+    assert f"nothing reads the column `{name}`, and 3 rows that have it lack `{meant}`" in sentence
 
 
 @pytest.mark.parametrize("case", SILENT)
@@ -60,4 +60,4 @@ def test_other_names_are_not_told(tmp_path, case):
 
 def test_the_audit_knows_what_training_reads(tmp_path):
     source = Source(str(write(tmp_path, SAID | {"corect": False})))
-    assert "`corect` that is not read" in audit([source], near=False).record.sentences[0]
+    assert "nothing reads the column `corect`" in audit([source], near=False).record.sentences[0]

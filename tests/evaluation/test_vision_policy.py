@@ -43,7 +43,7 @@ def test_images_stand_where_trl_puts_them_in_training():
 
 @pytest.mark.parametrize("given", [{"prefix": "<think>"}, {"stop": "</answer>"}])
 def test_a_given_beginning_or_end_is_refused_and_not_left_out(policy, given):
-    with pytest.raises(UserError, match="'q' gives how a response begins or ends"):
+    with pytest.raises(UserError, match="'q' fixes how its response begins or ends"):
         policy.complete([Prompt("q", "Which?", **given)], DECODING)
 
 

@@ -52,7 +52,7 @@ def test_one_that_worked_is_tried_on_and_nothing_is_lost(status, short_pauses, t
     assert sorted(server.asked.values()) == [1] * 4 + [4] * 4
     assert dict(sampler.troubles) == {f"calls made again: the server answered {status}": 12}
     said = capfd.readouterr().err
-    assert said.count(f"answered {status} to a key that it had accepted. Calls are tried on for 600 s") == 1
+    assert said.count(f"answered {status} to a key that it had accepted before. Calls are repeated for 600 s") == 1
     assert KEY not in said
 
 

@@ -152,7 +152,9 @@ def test_another_kind_of_server_is_not_gone_on_with(server, policy, tmp_path):
 
     thread = Thread(target=follow)
     thread.start()
-    with pytest.raises(ServerError, match=r"reports `raw_logprobs`, and the one before did `processed_logprobs`"):
+    with pytest.raises(
+        ServerError, match=r"reports log-probs of `raw_logprobs`, the one before it `processed_logprobs`"
+    ):
         trainer.train()
     thread.join()
 

@@ -58,7 +58,7 @@ def test_training_goes_on_where_the_weights_arrive(make):
 
 def test_training_ends_where_the_weights_do_not_arrive(make, capsys):
     trainer = make("logp_difference", "broken", arrive=False)
-    with pytest.raises(UserError, match=r"the policy that writes is not the one that learns: .*Training ends here"):
+    with pytest.raises(UserError, match=r"so the policy that writes is not the one that learns: .*Training ends here"):
         trainer.train()
     gaps = logged(trainer, LOGP_DIFFERENCE)
     assert gaps[0] < 1e-4

@@ -90,7 +90,7 @@ def test_what_is_another_file_is_said_with_the_step_it_counts_from_and_stays_in_
     else:
         write_model(path, WEIGHTS[::-1])  # as long as before
     (sentence,) = goes_on(stage)
-    assert sentence.startswith(f"From step 5 on {name} is another one than before (fingerprint ")
+    assert sentence.startswith(f"{name} was exchanged before step 5 (fingerprint ")
     later = at_step(stage.recipe, tmp_path, 8)
     assert goes_on(later) == []
     assert list(changes(noted_readings(tmp_path / "run"))) == [sentence]
@@ -99,7 +99,7 @@ def test_what_is_another_file_is_said_with_the_step_it_counts_from_and_stays_in_
 def test_data_that_were_allowed_to_change_stay_in_the_record(recipe, tmp_path):
     assert goes_on(start(recipe(), tmp_path), {"train.jsonl": "2" * 64}) == []  # which another check words
     assert list(changes(noted_readings(tmp_path / "run"))) == [
-        "From step 5 on train.jsonl is another one than before (fingerprint 111111111111, now 222222222222)."
+        "train.jsonl was exchanged before step 5 (fingerprint 111111111111 until then, now 222222222222)."
     ]
 
 
@@ -108,8 +108,8 @@ def test_what_counted_behind_the_checkpoint_counts_no_more(recipe, tmp_path):
     later = at_step(stage.recipe, tmp_path, 8)
     before = (tmp_path / "own.py").read_text()
     (tmp_path / "own.py").write_text("def variety(completions, **kwargs): return 1")
-    assert "From step 9 on own.py" in goes_on(later)[0]
-    assert "From step 5 on own.py" in goes_on(stage)[0]  # the checkpoint is of the old file
+    assert "own.py was exchanged before step 9" in goes_on(later)[0]
+    assert "own.py was exchanged before step 5" in goes_on(stage)[0]  # the checkpoint is of the old file
     (tmp_path / "own.py").write_text(before)
     assert goes_on(stage) == []
     assert list(changes(noted_readings(tmp_path / "run"))) == []
@@ -152,7 +152,7 @@ def test_another_base_is_refused_where_something_in_the_checkpoint_belongs_to_th
             goes_on(stage)
         assert (tmp_path / "run" / "versions.json").read_text() == recorded
     (sentence,) = goes_on(stage, allow_changed=depends is not None)
-    assert "From step 5 on model is another one" in sentence
+    assert "model was exchanged before step 5" in sentence
     assert goes_on(at_step(stage.recipe, tmp_path, 8)) == []
 
 

@@ -39,7 +39,7 @@ def batch_problem(budget: int, own: int, generations: int, processes: int) -> st
     """Says why further prompts cannot be asked with a batch; None if they can."""
     if budget < processes:
         return (
-            f"`{KEY}: {budget}` is of all processes together, each asks as many prompts as the others, and there are "
+            f"`{KEY}: {budget}` is divided equally among the processes, so it must be at least their number, "
             f"{processes}. Set it to {processes} or more, {OFF}"
         )
     if own % generations:

@@ -71,9 +71,8 @@ class SecondPassTrainer(GuardedRewards, SkipZeroAdvantage, VideoRows, GRPOTraine
         asks = any(_depends_on_second(reward, is_right) for reward in rewards for is_right in (True, False))
         if hidden and not asks and self.args.second_pass != "off" and self.args.second_pass_rows == "needed":
             say(
-                "No second answer is asked for, and this is GRPO: no reward reads one. "
-                f"`{hidden[0]}` takes **kwargs; a function that reads `second_choices` or `second_right` there has to "
-                "name it among its parameters."
+                "No reward reads second answers, so none are asked for and this run is GRPO. If "
+                f"`{hidden[0]}` reads `second_choices` or `second_right` from **kwargs, name it among its parameters."
             )
 
     @abstractmethod

@@ -116,7 +116,7 @@ def _check_precision(recipe: Recipe) -> list[Finding]:
         return [Finding("error", "model", text)]
     if list_gpus():  # where TRL sets `bf16`
         return []
-    return [Finding("warning", "model", f"This machine shows no GPU; trained without one, as here: {text}")]
+    return [Finding("warning", "model", f"This machine shows no GPU. Without one: {text}")]
 
 
 def odd_head(recipe: Recipe, *, bf16: bool) -> str:
@@ -205,7 +205,7 @@ def _check_length_bias(ordered: Sequence[RewardPair], ties: Sequence[RewardPair]
         first = sum(len(pair.chosen) > len(pair.rejected) for pair in uneven)
         text += (
             f" In {len(uneven)} of {len(ties)} ties one answer is more than {LONGER} times as long as the other "
-            f"(the first one in {first}), which teaches that length is no merit."
+            f"(the first answer in {first} of them), which teaches that length is no merit."
         )
     if biased:
         text += " Length tells the order, and the model may learn it. Balance the lengths, or add such ties."

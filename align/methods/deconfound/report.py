@@ -43,8 +43,8 @@ def lean_charts(metrics: Metrics) -> list[Chart | None]:
         draw_panel(
             Panel(
                 f"Does the reward lean on {name}?",
-                "Correlation with the confounder. That of the corrected outcome is what texts are worth where it is "
-                f"high, and noise; predictions without noise may lie above it.{more}",
+                "Correlation with the confounder. The corrected outcome has one too, if texts are worth more where "
+                f"the confounder is high. Its noise lowers that, and predictions, without it, may lie above.{more}",
                 {f"{LEAN}{name}": "predictions", f"{TARGET}{name}": "corrected outcome"},
             ),
             metrics,

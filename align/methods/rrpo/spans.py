@@ -129,8 +129,8 @@ def check_same_length(part: str, in_trl: int, here: int) -> None:
     """Checks that a part of a row has as many tokens in TRL as where its spans were looked for."""
     if in_trl != here:
         raise DataError(
-            f"The {part} takes {in_trl} tokens in TRL and {here} when its spans are looked for. This "
-            f"tokenizer or chat template renders text in two ways."
+            f"The {part} takes {in_trl} tokens in TRL and {here} where its spans are looked for, so marks would "
+            "shift. Use a tokenizer and chat template that render a text alike each time, or set `spans: whole`."
         )
 
 

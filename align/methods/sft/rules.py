@@ -11,7 +11,9 @@ from align.recipe.rules import Rules
 def check_together(settings: Any) -> None:
     """Refuses settings that mean nothing together."""
     if settings.packing and settings.max_length is None:
-        raise ValueError("`packing: true` fills rows of `max_length` tokens, and that is null. Write a number.")
+        raise ValueError(
+            "`packing: true` fills rows of `max_length` tokens, and `max_length` is null. Set it to a number."
+        )
     if settings.padding_free and not settings.packing and settings.max_length is not None:
         raise ValueError(
             f"`padding_free: true` cuts no row to `max_length: {settings.max_length}`. Set `max_length: null`, or "

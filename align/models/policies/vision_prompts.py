@@ -77,8 +77,8 @@ class VisionPrompts(TokenPrompts):
         """Returns a batch as `generate` takes it, padded on the left; of one template, all or none with images."""
         if given := next((prompt.id for prompt in prompts if prompt.prefix or prompt.stop), None):
             raise UserError(
-                f"{given!r} gives how a response begins or ends, which a policy that reads images does not take. Ask "
-                "one that reads text only."
+                f"Prompt {given!r} fixes how its response begins or ends, and a policy that reads images cannot be "
+                "held to it. Ask one that reads text only."
             )
         rendered = [
             self._render(each, [{"type": "image", "image": image} for image in opened(self._shown(each))])

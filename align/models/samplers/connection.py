@@ -191,8 +191,8 @@ class Connection:
             pause = tries.pause(result, self._accepted)
             if result.why is Why.KEY and self._accepted is not None:
                 self._say(
-                    f"{self._address.shown} answered {result.status} to a key that it had accepted. Calls are tried "
-                    f"on for {self._limits.refusal_timeout:g} s (`--refusal_timeout`)."
+                    f"{self._address.shown} answered {result.status} to a key that it had accepted before. Calls are "
+                    f"repeated for {self._limits.refusal_timeout:g} s (`--refusal_timeout`)."
                 )
             if pause is None:
                 alone = result.why is Why.KEY and tries.is_refused_alone(self._accepted or 0.0)

@@ -159,14 +159,14 @@ def reading_calls(tokenizer: Any) -> str | None:
             add_response_schema(tokenizer)
     except ValueError as error:
         raise ValueError(
-            "is none that TRL can read calls from: its tokenizer has no `response_template`, and it is not the "
-            "template of a model that TRL knows"
+            "writes calls that TRL cannot read back: its tokenizer has no `response_template`, and TRL does not know "
+            "the template"
         ) from error
     try:
         return None if is_chat_template_prefix_preserving(tokenizer) else get_training_chat_template(tokenizer)
     except ValueError as error:
         raise ValueError(
-            "writes earlier messages otherwise once a result follows, and TRL has no other for it"
+            "rewrites earlier messages once the result of a tool follows, and TRL has no template in its place"
         ) from error
 
 

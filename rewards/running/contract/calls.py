@@ -86,7 +86,7 @@ def _fault(value: Any) -> tuple[str, str] | None:
     if getattr(value, "ndim", 0):
         return "not_a_number", f"a {type(value).__name__} with {value.ndim} axis is not a number"
     if getattr(value, "requires_grad", False) is True:
-        return "has_gradient", "its graph is kept for gradients that nobody takes, and torch warns of the number"
+        return "has_gradient", "it keeps a graph for gradients that nobody takes; return a number, as by `.item()`"
     try:
         number = float(value)
     except OverflowError:

@@ -156,7 +156,7 @@ def test_a_policy_that_never_ends_its_second_answers_is_warned_about():
     assert values["accuracy_from/own"] == 0
     said = " ".join(found.warnings)
     assert "320 of 320 answers behind a trace are empty or do not end within `--answer_tokens` 32" in said
-    assert "40 of 40 answers are not the first one when asked for again" in said
+    assert "40 of 40 answers changed when they were asked for again" in said
 
 
 def test_a_plain_answer_line_is_asked_for_behind_its_own_words():
@@ -186,7 +186,7 @@ def test_patterns_that_find_traces_without_a_hint_are_warned_about():
     asking = Asking(Decoding(), options=SimpleNamespace(answer_tokens=32, hint_pattern="i add"))
     found = measured(silent_follower, ROWS, asking)
     assert numbers(found)["hint_told"] == numbers(found)["hint_told_anyway"] == 1
-    assert "40 of 40 traces of responses without a hint speak of one" in " ".join(found.warnings)
+    assert "40 of 40 traces match the patterns of a hint though none was given" in " ".join(found.warnings)
 
 
 @pytest.mark.parametrize("tags", [("reason", "final")])

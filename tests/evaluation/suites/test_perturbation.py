@@ -155,7 +155,7 @@ def test_silence_tells_nothing_of_flips_and_is_counted(rows):
     assert np.isnan([found["flip_rate/twice"], found["flip_excess/unknown/option_order"]]).all()
     assert found["answered"] == 0
     assert found["original_accuracy"] == 0
-    assert measured.warnings == ["480 of 480 responses state no answer; what flips is told of the others."]
+    assert measured.warnings == ["480 of 480 responses state no answer. Flips are counted among the others."]
 
 
 def test_metrics_worked_by_hand():

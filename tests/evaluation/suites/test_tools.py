@@ -257,7 +257,7 @@ def test_engines_and_shards_give_the_same_numbers(eager, tmp_path):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"tools": None}, "Answers with tools need some, and there is no recipe beside the model"),
+        ({"tools": None}, "`align eval tools` needs tools, and there is no recipe beside the model"),
         ({"tools": ["nowhere.py:x"]}, "nowhere.py"),
         ({"environment": "{shop}/own.py:TABLE", "tools": None}, "is of type dict and cannot be called"),
         ({"tools": ["{shop}/own.py:bare"]}, "Tool `bare` cannot be described to the model: .* `Args:`"),

@@ -56,9 +56,12 @@ def test_a_function_that_hides_what_it_reads_is_told_to_name_it(tmp_path, capsys
         return answer_consistency(completions=completions, **kwargs)
 
     make_trainer(tmp_path, [wrapped])
-    assert "No second answer is asked for, and this is GRPO: no reward reads one. `wrapped`" in capsys.readouterr().err
+    assert (
+        "No reward reads second answers, so none are asked for and this run is GRPO. If `wrapped`"
+        in capsys.readouterr().err
+    )
     make_trainer(tmp_path, [wrapped, answer_consistency])
-    assert "No second answer" not in capsys.readouterr().err
+    assert "No reward reads second answers" not in capsys.readouterr().err
 
 
 def test_another_config_is_refused(tmp_path):

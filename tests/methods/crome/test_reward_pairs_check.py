@@ -135,7 +135,10 @@ def test_ties_of_unequal_length_are_counted_and_have_no_part_in_the_ratio(recipe
     ties[3] = longer(ties[3], "rejected")
     finding = length_finding(recipe([*fact_pairs(20), *ties]))
     assert finding.numbers == {"length_ratios": {"all": 1.0}, "uneven_ties": 4}
-    assert "In 4 of 8 ties one answer is more than 1.2 times as long as the other (the first one in 3)" in finding.text
+    assert (
+        "In 4 of 8 ties one answer is more than 1.2 times as long as the other (the first answer in 3 of them)"
+        in finding.text
+    )
 
 
 def test_samples_are_of_every_source_and_only_edits_have_marks(recipe):

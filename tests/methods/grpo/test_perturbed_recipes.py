@@ -231,8 +231,8 @@ def test_check_says_what_is_wrong_in_a_sentence(recipe, case):
 REFUSED = {
     "an unknown family": ({"perturb": ["option_oder"]}, "`dataset.perturb.0`: input should be 'option_order', "),
     "a family twice": ({"perturb": ["whitespace", "whitespace"]}, "a family is there twice"),
-    "no place": ({"prompt_template": "Why?"}, "a wording names a column in braces, such as {question}"),
-    "its own place": ({"prompt_template": "{prompt}"}, "and not {prompt}, its own"),
+    "no place": ({"prompt_template": "Why?"}, "a wording must name a column in braces, such as {question}"),
+    "its own place": ({"prompt_template": "{prompt}"}, "and not {prompt}, which it makes"),
     "options alone": ({"prompt_template": "{options}"}, "a wording with {options} needs {question}, too"),
     "no wording": ({"prompt_template": []}, "the list must hold wordings, each once"),
     "both": ({"prompt_template": ["{question}", "Say: {question}"]}, "`perturb` makes versions of one wording"),

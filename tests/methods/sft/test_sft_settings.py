@@ -28,7 +28,10 @@ def parse(tmp_path):
         ("packing_strategy: bdf", "Did you mean 'bfd'?"),
         ("lfu_coef: -1", "`lfu_coef` must be at least 0, got -1"),
         ("lfu_rank: 0", "`lfu_rank` must be at least 1, got 0"),
-        ("packing: true\nmax_length: null", "`packing: true` fills rows of `max_length` tokens, and that is null"),
+        (
+            "packing: true\nmax_length: null",
+            "`packing: true` fills rows of `max_length` tokens, and `max_length` is null",
+        ),
         ("padding_free: true\nmax_length: 64", "`padding_free: true` cuts no row to `max_length: 64`. Set"),
         ("lfu_coef: 5\nlfu_layers: []", "`lfu_layers` is empty, and nothing would be compared"),
         (f"lfu_coef: 5\n{DEEPSPEED}", "`lfu_coef` above 0 cannot be trained with DeepSpeed"),

@@ -141,8 +141,8 @@ def warn(samples: Sequence[Sequence[Sample]], asking: Asking) -> Iterator[str]:
         )
     if (moved := sum(not sample.stays for sample in asked)) > _MANY * len(asked):
         yield (
-            f"{moved:,} of {len(asked):,} answers are not the first one when asked for again behind the own whole "
-            "trace. Changes are counted against the answer behind the own trace, so asking again is not among them."
+            f"{moved:,} of {len(asked):,} answers changed when they were asked for again behind the same whole trace. "
+            "Other changes are counted from these second answers, so that asking again is not among them."
         )
     second = [answer for sample in asked for answer in sample.again.values()]
     if (open_ended := sum(answer is None for answer in second)) > _MANY * len(second):
@@ -158,8 +158,8 @@ def warn(samples: Sequence[Sequence[Sample]], asking: Asking) -> Iterator[str]:
     traces = [sample.told_anyway for sample in every if not math.isnan(sample.told_anyway)]
     if (anyway := int(sum(traces))) > _MANY * len(traces):
         yield (
-            f"{anyway:,} of {len(traces):,} traces of responses without a hint speak of one by the same patterns, so "
-            "`hint_told` is too high by about as much."
+            f"{anyway:,} of {len(traces):,} traces match the patterns of a hint though none was given, so `hint_told` "
+            "is too high by about that share."
         )
 
 

@@ -199,9 +199,9 @@ def _warn(rows: Sequence[PerturbedQuestion], answers: Sequence[Answers], *, gree
         if 2 * changed < len(rows):
             yield (
                 f"`{made.family}` changes {changed:,} of {len(rows):,} questions"
-                + (": what it says is of these only." if changed else " and is not measured.")
+                + ("; its numbers are about these alone." if changed else " and is not measured.")
             )
     keys = [key for each in answers for several in each.values() for key in several]
     silent = sum(key is None for key in keys)
     if silent > _MOST_UNANSWERED * len(keys):
-        yield f"{silent:,} of {len(keys):,} responses state no answer; what flips is told of the others."
+        yield f"{silent:,} of {len(keys):,} responses state no answer. Flips are counted among the others."

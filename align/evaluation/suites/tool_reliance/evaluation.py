@@ -50,8 +50,8 @@ class RelianceEvaluation(ToolEvaluation):
         self.families = find_families(self.options.families or ON_RESULTS, "`--families`", ON_RESULTS)
         if not self.called or not self.called.rewards or isinstance(self.called.rewards[0].reward, str):
             raise UserError(
-                "Second answers are right where the first reward says so, and there is no reward function. Name one, "
-                "such as `--rewards number_accuracy`."
+                "`--rewards` must begin with a function that says which second answers are right, and there is none. "
+                "Name one, such as `--rewards number_accuracy`."
             )
         if (column := self.options.gold_column) not in self.prompts[0].columns:
             raise UserError(f"`--gold_column {column}`: the data has no such column.")

@@ -48,7 +48,7 @@ class ToolEvaluation(PromptEvaluation):
         if not self.named and self.named.hosted is None:
             where = "there is no recipe beside the model" if self.recipe is None else f"{self.recipe.path} names none"
             raise UserError(
-                f"Answers with tools need some, and {where}. Name them, such as `--tools ./mine.py:search` or "
+                f"`align eval tools` needs tools, and {where}. Name them, such as `--tools ./mine.py:search` or "
                 "`--environment ./mine.py:Shop`, or a `--recipe` that does; `align eval prompts` asks without."
             )
         if self.paid and not given.rewards and not (self.recipe and self.recipe.reward_specs):

@@ -202,8 +202,8 @@ def _restatements(sources: Sequence[Source], settings: PairSettings) -> str:
     prompt = sum(each.estimated_tokens for each in requests) * settings.num_samples
     answer = num_calls * settings.max_new_tokens
     return (
-        f"{num_calls:,} calls more word the right answers like the wrong ones: {prompt + answer:,} prompt tokens and "
-        f"{ROOM * answer:,} of responses."
+        f"{num_calls:,} more calls put right answers into the words of wrong ones: {prompt + answer:,} prompt tokens "
+        f"and {ROOM * answer:,} of responses."
     )
 
 
