@@ -180,7 +180,7 @@ def _doubts(found: AttributeFinding) -> list[str]:
     listed = _listed(found.columns)
     if not found.num_rare:
         return [
-            f"No two frequent values of {listed} stand together as seldom as half of what chance gives, so there is "
+            f"Any two frequent values of {listed} stand together more than half as often as chance gives, so there is "
             "no counterfactual group."
         ]
     sentences = []

@@ -33,16 +33,18 @@ WORDS = {bool: "true or false", dict: "block", type(None): "null", Any: "anythin
 
 
 def show_keys(method: str, word: str | None) -> None:
-    """Prints the keys of a method, or those with a word in name or help, and then all of their help."""
+    """Prints the keys of a method, or those with a word in name or help; what is named so with all of its help."""
     keys = keys_of(method_of({"method": method}))
     found = [key for key in keys if word is None or _speaks_of(key, word)]
     if not found:
         raise RecipeError(_nothing_found(method, str(word), keys))
+    named = [key for key in found if word is not None and _is_called(key, word)]
     console = make_console()
     for place, group in groupby(found, lambda key: key.place):
         console.print(Text(f"# {place}", "dim"))
         for key in group:
-            facts, told = describe(key, whole=word is not None), key.help if word is not None else first_sentence(key)
+            whole = word is not None and (key in named or not named)
+            facts, told = describe(key, whole=whole), key.help if whole else first_sentence(key)
             if console.is_terminal:
                 console.print(Text.assemble((key.name, "bold"), "  ", (facts, "cyan")))
                 console.print(Padding(Text(told), (0, 0, 0, 4)))
@@ -52,8 +54,12 @@ def show_keys(method: str, word: str | None) -> None:
         console.print(f"{len(found)} keys; `align keys {method} WORD` shows those that speak of it.", style="dim")
 
 
+def _is_called(key: Key, word: str) -> bool:
+    return word.lower() in key.name.lower() or key.name == OTHER_WORDS.get(word.lower())
+
+
 def _speaks_of(key: Key, word: str) -> bool:
-    return word.lower() in f"{key.name} {key.help}".lower() or key.name == OTHER_WORDS.get(word.lower())
+    return word.lower() in key.help.lower() or _is_called(key, word)
 
 
 def describe(key: Key, *, whole: bool = True) -> str:

@@ -197,7 +197,7 @@ def pairs_sentence(found: AttributeFinding) -> str:
     columns = " and ".join(f"`{name}`" for name in found.columns)
     text = f"Of {found.num_frequent:,} pairs of frequent values of {columns}, over {found.n:,} different rows, "
     if not found.num_rare:
-        return f"{text}none stands together as seldom as half of what chance gives."
+        return f"{text}each stands together more than half as often as chance gives."
     unseen = f" ({found.num_unseen:,} of them never)" if found.num_unseen else ""
     text += f"{found.num_rare:,} are seen together half as often as chance has it or less{unseen}: "
     text += "; ".join(

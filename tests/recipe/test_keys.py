@@ -130,4 +130,4 @@ def test_a_word_of_another_trainer_finds_our_key():
 def test_without_a_method_all_of_them_are_named():
     code, output = listed()
     assert code == 2
-    assert f"'{{{'|'.join(METHODS)}}}'" in output
+    assert f"'{'|'.join(METHODS)}'" in output

@@ -17,7 +17,7 @@ RecipeArgument = Annotated[
     str, typer.Argument(help="A recipe file, or a shipped one such as acre/quickstart.", autocompletion=shipped)
 ]
 MethodArgument = Annotated[
-    str, typer.Argument(metavar="METHOD", help=f"One of {', '.join(methods(''))}.", autocompletion=methods)
+    str, typer.Argument(metavar="|".join(methods("")), help="A method.", autocompletion=methods)
 ]
 LaunchOption = Annotated[
     Optional[Path],  # noqa: UP045 - typer reads the annotation at run time
@@ -117,7 +117,7 @@ def keys(
     method: MethodArgument,
     word: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Argument(help="Show only keys with this in their name or help, and their whole help."),
+        typer.Argument(help="Show only keys with this in their name or help; those named so with their whole help."),
     ] = None,
 ) -> None:
     """List every key that a recipe of a method may hold, with what it takes, its default and what it does."""
@@ -130,7 +130,7 @@ def keys(
 def schema(
     method: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Argument(metavar="METHOD", help=f"One of {', '.join(methods(''))}.", autocompletion=methods),
+        typer.Argument(metavar="|".join(methods("")), help="A method.", autocompletion=methods),
     ] = None,
     write: Annotated[
         bool, typer.Option("--write", help="Write those of all methods to where the shipped recipes look for them.")
