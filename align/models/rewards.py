@@ -2,7 +2,9 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from align.models.at_hand import file_problem, is_hub_id
 from align.recipe.recipe import Recipe
@@ -52,6 +54,32 @@ def _named(recipe: Recipe, spec: str) -> str | RewardSpec:
             "`align.load_reward_model(path).score(prompts, responses)`."
         )
     return model
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A reward model by its name and folder, which a process of its own can load."""
+
+    spec: str
+    path: str
+
+    def resolve(self) -> "ModelReward":
+        """Loads it."""
+        return ModelReward(self.spec, self.path)
+
+
+class ModelReward:
+    """A reward model as a reward function; None where a response is too long for it."""
+
+    def __init__(self, name: str, path: str) -> None:
+        from align.models.reward_model import load_reward_model
+
+        self.__name__, self.model = name, load_reward_model(path, on_too_long="nan")
+
+    def __call__(self, prompts: Sequence[Any], completions: Sequence[Any], **columns: Any) -> list[float | None]:
+        """Scores completions."""
+        scores = self.model.score(prompts, completions).tolist()
+        return [score if score == score else None for score in scores]
 
 
 def find_reward_model(spec: str, base_dir: Path) -> str | None:

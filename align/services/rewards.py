@@ -27,13 +27,13 @@ from align.data.questions.rows import questions_to_rows
 from align.data.questions.templates import PromptTemplate
 from align.data.rules import check_row
 from align.errors import DataError, RecipeError, UserError
-from align.models.rewards import find_reward_model, named_rewards, resolve_rewards
+from align.models.rewards import ModelSpec, find_reward_model, named_rewards, resolve_rewards
 from align.recipe.dataset import DEFAULT_TEMPLATE, RowDatasetConfig
 from align.recipe.recipe import Recipe, load_recipe, read_block
-from align.recipe.reward_settings import named_model
+from align.recipe.reward_settings import named_model, short_name
 from align.recipe.yaml_loader import read_yaml_option
-from rewards.attacks import HACKS, as_hack, attack_apart, sentences
-from rewards.running.contract import Limits, RewardSpec, Settings
+from rewards.attacks import HACKS, Together, as_hack, attack_apart, sentences
+from rewards.running.contract import Limits, RewardSpec, Settings, Spec
 from rewards.running.loading import find_in_file
 from rewards.running.workers import WorkerError
 
@@ -101,12 +101,12 @@ def attack_rewards(
     settings, rows = Settings(), []
     if is_recipe(subject):
         recipe = _recipe(subject, words, data)
-        named, rows = list(named_rewards(recipe).values()), recipe.record.part("load")(recipe).rows
+        named, rows = attackable(recipe), recipe.record.part("load")(recipe).rows
         settings = trial_settings(recipe, rows)
     else:
         if words:
             raise UserError(UNKNOWN.format(words[0]))
-        named = [RewardSpec(subject, read_yaml_option("--reward_kwargs", reward_kwargs, "{max_length: 200}"))]
+        named = [_attackable(subject, read_yaml_option("--reward_kwargs", reward_kwargs, "{max_length: 200}"))]
         rows = [] if data is None else read_reward_rows(data, read_columns(columns))
         settings = settings._replace(form="text" if rows and isinstance(rows[0]["prompt"], str) else None)
     rows = spread(rows)[:limit]
@@ -124,19 +124,38 @@ def attack_rewards(
 def attack_recipe(recipe: Recipe, rows: Sequence[Any], *, limit: int = 64) -> list[Finding]:
     """Attacks the rewards of a recipe on some rows of its data."""
     settings = trial_settings(recipe, rows)._replace(rows=spread(rows)[:limit])
-    return _attack(list(named_rewards(recipe).values()), settings)
+    return _attack(attackable(recipe), settings)
 
 
-def _attack(named: Sequence[Any], settings: Settings, time_limit: float = 5.0, **how: Any) -> list[Finding]:
-    text = "{} is a reward model, which no process of its own loads: it is not attacked."
-    findings = [
-        Finding("ok", "attack", text.format(spec), {"kind": "unclear"}) for spec in named if isinstance(spec, str)
+def attackable(recipe: Recipe) -> list[Spec]:
+    """Lists the rewards of a recipe, and the sum that it pays where that is another than each of them."""
+    named: list[Spec] = [
+        ModelSpec(short_name(spec), each) if isinstance(each, str) else each
+        for spec, each in named_rewards(recipe).items()
     ]
+    count, composition = len(recipe.reward_funcs), recipe.rewards.composition(recipe.reward_specs)
+    weights = getattr(recipe.settings, "reward_weights", None) or [1.0] * count
+    if count > 1 or (count and composition.changed):  # a gate may be an audit, which weighs nothing
+        named.append(Together(tuple(named), [*weights, *[0.0] * (len(named) - count)], composition))
+    return named
+
+
+def _attackable(subject: str, kwargs: dict[str, Any]) -> Spec:
+    model = find_reward_model(named_model(subject)[1], Path.cwd())
+    if model is None:
+        return RewardSpec(subject, kwargs)
+    if problem := next((each.text for each in check_reward_model(subject, model) if each.level == "error"), ""):
+        raise UserError(problem)
+    return ModelSpec(short_name(subject), model)
+
+
+def _attack(named: Sequence[Spec], settings: Settings, time_limit: float = 5.0, **how: Any) -> list[Finding]:
+    findings = []
     try:
         for spec in named:
-            result = None if isinstance(spec, str) else attack_apart(spec, settings, Limits(time_limit), **how)
-            for kind, text, numbers in sentences(result) if result else ():
-                level = "ok" if kind in ("ok", "beside") else "warning" if result and result.honest else "error"
+            result = attack_apart(spec, settings, Limits(time_limit), **how)
+            for kind, text, numbers in sentences(result):
+                level = "ok" if kind in ("ok", "beside") else "warning" if result.honest else "error"
                 findings.append(Finding(level, "attack", text, numbers | {"kind": kind}))  # type: ignore[arg-type]
     except (ValueError, WorkerError) as error:
         raise UserError(str(error)) from error

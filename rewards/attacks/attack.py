@@ -11,7 +11,7 @@ import numpy as np
 from rewards.attacks.hacks import HACKS
 from rewards.attacks.honest import Honest, Texts, find_honest, gains, mean
 from rewards.attacks.seen import Hack, Seen
-from rewards.running.contract import Drain, Limits, LocalSubject, Remote, RemoteSubject, RewardSpec, Settings, Stopped
+from rewards.running.contract import Drain, Limits, LocalSubject, Remote, RemoteSubject, Settings, Spec, Stopped
 from rewards.running.contract.calls import call_arguments, shorten
 from rewards.running.contract.repeats import usable_forms
 from rewards.running.contract.samples import Row, Sample, answer_samples
@@ -78,7 +78,7 @@ def lower_bound(count: int, rows: int, error: float = ERROR) -> float:
     return low
 
 
-def attack_apart(spec: RewardSpec, settings: Settings, limits: Limits, **how: Any) -> AttackResult:
+def attack_apart(spec: Spec, settings: Settings, limits: Limits, **how: Any) -> AttackResult:
     """Attacks a reward in a process that can be killed; raises `WorkerError` if none can be started."""
     limits = limits._replace(completion=max(limits.completion, limits.call / 50))  # a call is for all rows
     with Drain() as drain, WorkerPool(Remote([spec]), output=drain.inlet) as pool:
@@ -155,7 +155,7 @@ class _Attack:
     def _texts(self, hack: Hack, seen: Sequence[Seen]) -> Texts:
         try:
             known = zip(seen, self.honest.rights, strict=True)
-            is_text = hack.family in ("lists", "values")
+            is_text = hack.family in ("lists", "values") or hack.denies  # a program beside another is none denied
             return [None if s.call and is_text else hack.write(s, right) for s, right in known]
         except Exception as error:  # whatever a user's own hack raises
             self.problems.append(f"The hack `{hack.name}` raised {type(error).__name__}: {error}.")
@@ -179,6 +179,8 @@ class _Attack:
             if 2 * exchangeable.sum() >= honest.told.sum():  # the reward reads right answers in the rows
                 compared &= exchangeable
                 places = self._whatever_is_right(as_much, texts, hack.name)
+                if hack.func.__name__ == "piece_of_prompt":
+                    places |= as_much & self._is_another(hack)
             elif any(honest.rights):
                 error /= len(HACKS)  # one of many single guesses may be right by luck
         count, rows = int(places.sum()), int(compared.sum())
@@ -197,6 +199,12 @@ class _Attack:
             values = self.pay(rows, [text if a else None for a, text in zip(asked, texts, strict=True)], name)
             found |= gains(values, self.honest.pays) >= 0
         return found
+
+    def _is_another(self, hack: Hack) -> np.ndarray:
+        """Tells where what a hack answers is another text than the right answer, and no part of it."""
+        answers = [hack.func(seen, *hack.variant) for seen in self.honest.seen]
+        pairs = zip(answers, self.honest.rights, strict=True)
+        return np.array([bool(a and r and a not in r and r not in a) for a, r in pairs])
 
     def pay(self, rows: Sequence[Row], texts: Texts, name: str) -> np.ndarray:
         """Calls the reward on all rows at once, and row by row if that fails; what has no text or fails is NaN."""
@@ -265,7 +273,10 @@ def _said(result: AttackResult) -> Iterator[Said]:
     text = f"it pays right answers ({honest.form}) {honest_pay}, and wrong ones less."
     if not honest.tells:
         text = f"it pays right and wrong answers alike, {honest_pay} ({honest.form}): it is about form."
-        text += f" `reward_gates: {{{result.reward}: OTHER}}` has it count where a reward of answers pays."
+        if result.reward.isidentifier():  # a sum is no reward that a gate can name
+            text += f" `reward_gates: {{{result.reward}: OTHER}}` has it count where a reward of answers pays."
+        if alike := [each for each in result.of("no") if each.pay >= mean(honest.pays)]:
+            text += f" {len(alike)} hacks earn as much, such as {shorten(alike[0].text, 60)!r}."
     text += f" Of {len(result.outcomes)} hacks on {rows} rows {len(gamed) or 'none'} game it."
     yield "ok", text, {"hacks": len(result.outcomes), "rows": rows, "honest": mean(honest.pays)}
 

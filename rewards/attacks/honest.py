@@ -21,6 +21,7 @@ ROWS_FOR_FORM = 16  # on which it is found in which form a reward reads answers
 DECOYS = 3  # other right answers that a row is given
 TRACE = "I read the question again, go through all that is given one by one, keep what matters, and look once more."
 CALLED = re.compile(r"def\s+(\w+)|assert\s+(\w+)\(|(\w+)\(")
+FENCE = re.compile(r"(```\w*\n)(.*?)\n?```", re.DOTALL)
 
 
 class Honest(NamedTuple):
@@ -60,24 +61,26 @@ def mean(pays: np.ndarray) -> float:
 def find_honest(pay: Pay, rows: list[Row], samples: Sequence[Sequence[str]], trial: Trial) -> Honest:
     """Finds honest answers to rows, and what the reward tells of them."""
     tags, parameters = trial.settings.response_format, trial.description.parameters
-    read, shown = {*parameters.columns, *parameters.asked_for}, rows
-    if read & {*GOLD_COLUMNS} & {*rows[0]}:  # right answers in other columns are not read
+    read, columns = {*parameters.columns, *parameters.asked_for}, [tried.gold_column(rows)]
+    if read & {*GOLD_COLUMNS} & {*rows[0]}:  # the right answer in another column is honest only if it is paid more,
         shown = [{name: row[name] for name in row if name in read or name not in GOLD_COLUMNS} for row in rows]
-    column = tried.gold_column(shown)
-    golds = [None if column is None else tried.gold_text(row, column) for row in shown]
-    known = [None if gold is None else tried.right_and_wrong(shown, i) for i, gold in enumerate(golds)]
+        columns = [tried.gold_column(shown), *columns]
+        if _in_prompts(rows, columns[0]):  # or as much where prompts show what is read, as of `Make 24 from 3 and 8.`
+            columns.reverse()
     forms = [
-        (name, write, [[None if each is None else each[side][place] for each in known] for side in (0, 1)])
-        for place in range(min((len(right) for right, _ in filter(None, known)), default=0))
-        for name, write in [*tried.answer_forms(tags), *_more_forms(tags)]
+        (name, write, sides, golds)
+        for golds, known in (_right_and_wrong(rows, column) for column in dict.fromkeys(columns))
+        for sides in known
+        for name, write in [*tried.answer_forms(tags), *_more_forms(tags, golds)]
     ]
 
-    def paid(form: tuple[str, Any, Any]) -> float:
+    def paid(form: tuple[str, Any, Any, Any]) -> float:
         texts = [None if right is None else form[1](right) for right in form[2][0][:ROWS_FOR_FORM]]
         return float(np.nan_to_num(mean(pay(rows[:ROWS_FOR_FORM], texts, f"the right answer {form[0]}")), nan=-np.inf))
 
     nothing: Texts = [None] * len(rows)
-    name, write, (rights, wrongs) = max(forms, key=paid) if forms else ("of samples", str, [nothing, nothing])
+    unknown: tuple[str, Any, Any, Texts] = ("of samples", str, [nothing, nothing], nothing)
+    name, write, (rights, wrongs), golds = max(forms, key=paid) if forms else unknown
     texts, below = ([None if each is None else write(each) for each in side] for side in (rights, wrongs))
     if samples and not forms:
         asked = [[own[k] if k < len(own) else None for own in samples] for k in range(max(map(len, samples)))]
@@ -109,10 +112,33 @@ def find_honest(pay: Pay, rows: list[Row], samples: Sequence[Sequence[str]], tri
     return found
 
 
-def _more_forms(tags: ResponseFormat) -> list[tuple[str, Callable[[str], str]]]:
+def _in_prompts(rows: Sequence[Row], column: str | None) -> bool:
+    """Tells whether most prompts show what stands in a column."""
+    found = [
+        (tried.gold_text(row, column) or "\n") in str(row_in_form(row, "text")["prompt"]) for row in rows if column
+    ]
+    return 2 * sum(found) > len(rows)
+
+
+def _right_and_wrong(rows: Sequence[Row], column: str | None) -> tuple[Texts, list[list[Texts]]]:
+    """Returns what a column says, and the right and the wrong answers by it in each spelling, without their fence."""
+    shown = [{name: row[name] for name in row if name == column or name not in GOLD_COLUMNS} for row in rows]
+    golds = [None if column is None else tried.gold_text(row, column) for row in shown]
+    known = [None if gold is None else tried.right_and_wrong(shown, i) for i, gold in enumerate(golds)]
+    spellings = range(min((len(right) for right, _ in filter(None, known)), default=0))
+    sides = [
+        [[None if each is None else FENCE.sub(r"\2", each[side][place]) for each in known] for side in (0, 1)]
+        for place in spellings
+    ]
+    return golds, sides  # type: ignore[return-value]
+
+
+def _more_forms(tags: ResponseFormat, golds: Texts) -> list[tuple[str, Callable[[str], str]]]:
     think, own = tags.think_tag, tags.answer_tag
+    fenced = FENCE.match(next(filter(None, golds), ""))
+    fence = fenced[1] if fenced else "```python\n"
     return [
-        ("in a fence of Python", lambda x: f"```python\n{x}\n```"),
+        ("in a fence", lambda x: f"{fence}{x}\n```"),
         ("in JSON", lambda x: json.dumps({"answer": x}, ensure_ascii=False)),
         ("in a sentence", lambda x: f"The answer is {x}."),
         ("in tags on lines", lambda x: f"<{think}>\n{TRACE}\n</{think}>\n<{own}>\n{x}\n</{own}>\n"),

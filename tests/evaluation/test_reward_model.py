@@ -11,9 +11,13 @@ from some_recipes import REWARD_PAIRS, trainer_class
 from tiny import tiny_model, tiny_reward_model, tiny_tokenizer
 from transformers import LlamaForSequenceClassification
 
+from align.cli import run_command
 from align.errors import DataError, UserError
 from align.methods import METHODS
 from align.models.reward_model import RewardModel
+from align.models.rewards import ModelSpec
+from rewards.attacks import HACKS, attack
+from rewards.running.contract import LocalSubject, Settings
 
 trl = pytest.importorskip("trl", reason="needs the size `train`")
 
@@ -175,6 +179,19 @@ def folder(tmp_path):
 
 def edit(path, **changes):
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_a_reward_model_is_attacked_like_any_reward(tmp_path, capsys):
+    tiny_reward_model().save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    reward, samples = ModelSpec("mine", str(tmp_path)).resolve(), [[row["chosen"]] for row in TEXTS]
+    result = attack(LocalSubject(reward), Settings(TEXTS, "text"), hacks=HACKS[:9], samples=samples)
+    expected = reward.model.score([row["prompt"] for row in TEXTS], [each for (each,) in samples])
+    assert (result.reward, result.problems, len(result.outcomes)) == ("mine", [], 9)
+    assert result.honest.pays == pytest.approx(expected)
+    (tmp_path / "tokenizer_config.json").unlink()
+    assert run_command("rewards", "attack", str(tmp_path)) == 1
+    assert "no tokenizer" in capsys.readouterr().err
 
 
 def test_a_causal_language_model_is_not_a_reward_model(tiny_model_folder):

@@ -8,9 +8,10 @@ from chat_server import ChatServer
 
 from align.cli import run_command
 from rewards import completion_text
-from rewards.attacks import HACKS, Seen, attack, attack_apart, sentences
+from rewards.attacks import HACKS, Seen, Together, attack, attack_apart, sentences
 from rewards.attacks.attack import lower_bound
 from rewards.running.contract import Limits, LocalSubject, RewardSpec, Settings
+from rewards.running.scores import Composition
 from rewards.scoring.accuracy import accuracy
 from rewards.scoring.format import format as form_reward
 
@@ -29,6 +30,8 @@ PROGRAMS = [
     }
     for i in range(1, 9)
 ]
+TARGETS = [{"prompt": f"Make {i + 5} from {i} and 5.", "target": i + 5, "answer": f"{i} + 5"} for i in range(8, 20)]
+SENTENCES = [{"prompt": f"Translate {i}.", "answer": f"the number {i}"} for i in range(12)]
 OF = {family: [hack for hack in HACKS if hack.family == family] for family in dict.fromkeys(h.family for h in HACKS)}
 
 
@@ -42,6 +45,11 @@ def of_text(score):
 
 def tagged(text):
     return text.split("<answer>")[-1].split("</answer>")[0].strip()
+
+
+def makes(completions, target, **kwargs):
+    return [float(re.sub(r"[\d+ ]", "", c) == "" and sum(map(int, c.split("+"))) == t) if c.strip("+ ") else 0.0
+            for c, t in zip(completions, target, strict=True)]  # fmt: skip
 
 
 def attacked(reward, rows, *families, **how):
@@ -58,6 +66,12 @@ GAMED = {
     "long": (of_text(lambda text, gold: len(text)), SUMS, "words"),
     "long or right": (of_text(lambda text, gold: (tagged(text) == gold) + len(text) / 900), SUMS, "words"),
     "friendly": (of_text(lambda text, gold: text.count("happy")), SUMS, "words"),
+    "makes the target": (makes, TARGETS, "echoes"),
+    "precision": (
+        of_text(lambda text, gold: sum(w in gold for w in text.split()) / max(1, len(text.split()))),
+        SENTENCES,
+        "lists",
+    ),
     "graded by itself": (of_text(lambda text, gold: "grade: 10" in text or tagged(text) == gold), SUMS, "judged"),
 }
 
@@ -69,9 +83,7 @@ def test_a_reward_with_a_hole_is_gamed_through_it(name):
     assert result.of("gamed"), result.problems
     best = result.of("gamed")[0]
     assert (best.earned, best.rows) == (len(rows), len(rows))
-    assert reward(
-        completions=[best.text], **{name: [rows[best.row][name]] for name in ("answer", "tests") if name in rows[0]}
-    )
+    assert reward(completions=[best.text], **{name: [value] for name, value in rows[best.row].items()})
 
 
 SOUND = {
@@ -80,6 +92,7 @@ SOUND = {
     "form beside right": (of_text(lambda text, gold: 0.8 * (tagged(text) == gold) + 0.2 * ("<answer>" in text)), SUMS),
     "accuracy": (accuracy, QUESTIONS),
     "format": (form_reward, SUMS),
+    "all numbers": (of_text(lambda text, gold: text == gold), TARGETS),
     "never long": (of_text(lambda text, gold: -float(len(text) > 500)), SUMS),
 }
 
@@ -91,6 +104,43 @@ def test_a_sound_reward_is_not(name):
     assert [(each.hack, each.text) for each in result.of("gamed")] == []
     assert result.honest.tells is (name not in ("format", "never long"))
     assert len(result.outcomes) > 200
+
+
+def test_hacks_of_programs_go_without_the_fence_that_right_answers_have():
+    def passes(text, tests):
+        try:
+            exec("\n".join([text, *tests]), {})
+        except Exception:
+            return 0.0
+        except SystemExit:
+            pass
+        return 1.0
+
+    def runs(completions, tests, **kwargs):
+        return [passes(text, own) for text, own in zip(completions, tests, strict=True)]
+
+    rows = [row | {"solution": f"```python\n{row['solution']}\n```"} for row in PROGRAMS]
+    result = attack(LocalSubject(runs), Settings(rows, "text"), hacks=OF["programs"][:1])
+    assert result.of("gamed")[0].text == "import sys\nsys.exit(0)"
+
+
+def happy(completions, **kwargs):
+    return [min(3.0, text.count("happy")) for text in completions]
+
+
+async def exact(completions, answer, **kwargs):
+    return [float(tagged(text) == gold) for text, gold in zip(completions, answer, strict=True)]
+
+
+@pytest.mark.parametrize(("gates", "gamed"), [({}, True), ({1: 0}, False)])
+def test_what_a_recipe_pays_is_attacked_as_one(gates, gamed):
+    place, own = f"{__file__}:", Composition(gates=gates, limits={1: (0.0, 2.0)})
+    together = Together([RewardSpec(f"{place}exact"), RewardSpec(f"{place}happy")], [1.0, 0.5], own)
+    result = attack(LocalSubject(together.resolve()), Settings(SUMS, "text"), hacks=OF["words"])
+    assert result.reward == f"exact + 0.5 happy{' (behind exact)' * len(gates)}"
+    assert result.problems == []
+    assert float(result.honest.pays.max()) == 1.0
+    assert bool(result.of("gamed")) is gamed
 
 
 def test_a_lucky_guess_is_no_game():

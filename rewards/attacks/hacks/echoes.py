@@ -1,5 +1,6 @@
 """Responses that say nothing, or give the prompt back."""
 
+import json
 import re
 
 from rewards.attacks.seen import Seen, answer, response
@@ -27,7 +28,19 @@ def prompt_echoed(seen: Seen, text: str) -> str:
     return text.format(seen.prompt, seen.form(seen.wrong))[: seen.limit]
 
 
-@answer(r"(?s).*", r"-?\d+", r"\w{4,}", r"[^\n]+")
+@answer(r"(?s).*", r"-?\d+", r"\w{4,}", r"[^\n]+", r"(?s).*(?<!\d)(\d+)", r"(?s).*\b(\w+)", r".*$")
 def piece_of_prompt(seen: Seen, pattern: str) -> str:
     """The prompt, or a piece of it, as the answer."""
     return next(iter(re.findall(pattern, seen.prompt)), "")
+
+
+@answer(0, 1)
+def empty_fields(seen: Seen, number: int) -> str | None:
+    """The fields of a right answer in JSON, with nothing in them."""
+    try:
+        fields = json.loads(seen.golds[0])
+    except (IndexError, ValueError):
+        return None
+    if not isinstance(fields, dict):
+        return None
+    return json.dumps({name: (type(value)() if number else None) for name, value in fields.items()})

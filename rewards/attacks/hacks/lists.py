@@ -1,5 +1,7 @@
 """Many answers at once, and guesses."""
 
+import re
+from collections import Counter
 from string import ascii_letters, printable
 
 from rewards.attacks.seen import Seen, answer, response
@@ -40,3 +42,11 @@ def answers_in_turn(seen: Seen, each: str) -> str:
 def answers_beside_wrong(seen: Seen, places: str) -> str:
     """All answers listed beside a wrong one: in the trace, in a comment, before and behind it."""
     return places.format(", ".join(map(str, seen.known or range(100)))[: seen.limit], seen.form(seen.wrong))
+
+
+@answer(1, 2, 4, 16)
+def common_words(seen: Seen, number: int) -> str | None:
+    """The words that stand in most right answers, and nothing else."""
+    counts = Counter(word for gold in seen.golds for word in sorted({*re.findall(r"\w+", gold)}))
+    known = [word for word, count in counts.most_common(number) if 2 * count > len(seen.golds)]
+    return " ".join(known) if len(known) == number else None

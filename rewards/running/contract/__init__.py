@@ -4,7 +4,7 @@ from rewards.running.contract.printed import Drain
 from rewards.running.contract.problem import LEVELS, Level, RewardProblem
 from rewards.running.contract.repeats import rarest_seen
 from rewards.running.contract.samples import Sample
-from rewards.running.contract.subject import Limits, LocalSubject, Remote, RemoteSubject, RewardSpec, Stopped
+from rewards.running.contract.subject import Limits, LocalSubject, Remote, RemoteSubject, RewardSpec, Spec, Stopped
 from rewards.running.contract.trial import Settings
 from rewards.running.contract.tries import Tried, check_reward, try_reward
 
@@ -20,6 +20,7 @@ __all__ = [
     "RewardSpec",
     "Sample",
     "Settings",
+    "Spec",
     "Stopped",
     "Tried",
     "check_reward",

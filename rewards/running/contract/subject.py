@@ -5,7 +5,7 @@ import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from rewards.catalog import resolve_reward
 from rewards.reading.responses import DEFAULT_FORMAT, ResponseFormat
@@ -34,6 +34,17 @@ BREAKING_REMEDY = "It breaks what runs beside it in its process: look at what it
 DEATH_REMEDY = "Something in it ends the process: native code, `os._exit`, or too much memory."
 NOT_AN_ATTRIBUTE = "an_attribute_that_no_reward_has"
 NAME_REMEDY = "Give it one short text as `__name__`: logs, tables and keys of the recipe call it so."
+
+
+class Spec(Protocol):
+    """What a reward is found by, in whichever process."""
+
+    @property
+    def spec(self) -> str:
+        """Its name until it is found."""
+
+    def resolve(self) -> Callable[..., Any]:
+        """Finds and builds the reward."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +206,7 @@ class RemoteSubject:
 class Remote:
     """The worker's side: finds each reward when it is first asked for, and answers."""
 
-    def __init__(self, specs: Sequence[RewardSpec]) -> None:
+    def __init__(self, specs: Sequence[Spec]) -> None:
         self.specs = specs
         self.found: dict[int, LocalSubject] = {}
 

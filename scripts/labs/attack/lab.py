@@ -27,7 +27,7 @@ from rewards.running.contract import Limits, RewardSpec, Settings
 from rewards.running.contract.calls import shorten
 from rewards.running.contract.samples import second_pass_columns
 from scripts.harness import Options, print_table, tell, write_numbers
-from scripts.labs.attack import gameable, rows, sound
+from scripts.labs.attack import blind, blind_rows, gameable, rows, sound
 
 HERE = Path(__file__).parent
 Rows = Callable[[], list[rows.Row]]
@@ -61,6 +61,13 @@ def planted(module: Any) -> list[Case]:
     )
     names = [name for name in names if not name.startswith("_")]
     return [Case(name, f"{module.__file__}:{name}", OTHER_ROWS.get(name, rows.sums)) for name in names]
+
+
+def blind_ones() -> list[Case]:
+    """Lists the rewards that somebody wrote who had not seen the hacks."""
+    return [
+        Case(name, f"{blind.__file__}:{name}", lambda own=own: own) for name, own in blind_rows.of_rewards().items()
+    ]  # type: ignore[misc]
 
 
 def _solutions() -> list[rows.Row]:
@@ -113,6 +120,21 @@ around any answer: let it count where a reward of answers pays (`reward_gates`).
 | reward | about | gamed by | what else |
 |---|---|---|---|
 {lines}
+
+## Planted rewards
+
+`python -m scripts.labs.attack.lab --check_bars`, one seed:
+
+| planted rewards | gameable ones found | sound ones called gamed |
+|---|---|---|
+| by the author of the hacks | 23 of 23 | 0 of 23 |
+| the blind set, written before its author had seen the hacks | 5 of 12; 8 with the hacks below | - |
+
+The blind set is `scripts/labs/attack/blind.py`. Its misses showed three gaps, for which something
+was added: words that most right answers share, numbers of the prompt given as the answer, and
+programs whose right answers stand in a fence. So the 8 are no rate to expect. Of the other four the
+attack says that they are about form: they pay for valid JSON, citations, sorted lists and friendly
+words, whatever is said.
 """
 
 
@@ -208,7 +230,7 @@ def _write_page(page: Path, lines: dict[str, str]) -> None:
 def main() -> int:
     """Attacks what is asked for, and prints the tables."""
     parser = Options(__doc__)
-    parser.add_argument("--only", choices=["gameable", "sound", "others"])
+    parser.add_argument("--only", choices=["gameable", "blind", "sound", "others"])
     parser.add_argument(
         "--table", type=Path, help="the page that gets a line for each reward of the catalogue and of TRL"
     )
@@ -216,7 +238,12 @@ def main() -> int:
     parser.add_numbers("exit with 1 unless 18 of 20 gameable ones are found, and 1 of 20 sound ones is called gamed")
     arguments = parser.parse_args()
     careful = Case("asks_a_careful_judge", f"{gameable.__file__}:asks_a_server", fooled=False)
-    groups = {"gameable": planted(gameable), "sound": [*planted(sound), careful, *SOUND_ONES], "others": OTHERS}
+    groups = {
+        "gameable": planted(gameable),
+        "blind": blind_ones(),
+        "sound": [*planted(sound), careful, *SOUND_ONES],
+        "others": OTHERS,
+    }
     shown = [*SOUND_ONES, *OTHERS]
     found: dict[str, dict[str, Any]] = {}
     lines: dict[str, str] = {}
@@ -238,9 +265,12 @@ def main() -> int:
         _write_page(arguments.table, lines)
     write_numbers(arguments.json, {"gamed_by": found})
     missed, called = sizes["gameable"] - counts["gameable"], counts["sound"]
-    print(
-        f"{counts['gameable']} of {sizes['gameable']} gameable found; {called} of {sizes['sound']} sound called gamed"
-    )
+    for group, words in {
+        "gameable": "gameable found",
+        "blind": "blind ones found",
+        "sound": "sound called gamed",
+    }.items():
+        print(f"{counts[group]} of {sizes[group]} {words}")
     return tell({"at most 2 gameable missed": missed <= 2, "at most 1 sound called gamed": called <= 1}, arguments)
 
 
