@@ -9,6 +9,8 @@ the limits were chosen. Takes about 5 s of one core a run.
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stderr
+from io import StringIO
 from multiprocessing import Pool
 from typing import Any, NamedTuple
 
@@ -27,6 +29,7 @@ SIGNALS = ("length", "format", "repetition", "phrase")
 WAS_ON = {"format_share": 0.5}  # until this was measured; not among any of them
 CHARACTERS = 4  # of a token
 SMOOTH = 10  # steps over which worth is averaged
+SCALES = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5)  # of all limits at once, for the curve
 
 
 class Heard(NamedTuple):
@@ -38,6 +41,7 @@ class Heard(NamedTuple):
     highest: dict[str, float]  # of each signal, over five steps
     lost: float  # of worth in the end, against a sound reward; 0 of honest runs
     lost_by: dict[str, float]  # share of it that was lost when each alarm was heard
+    scaled: dict[float, float | None]  # that share at the first alarm, with other limits; None if none was heard
 
 
 def signals_of(step: Step) -> dict[str, float]:
@@ -51,26 +55,37 @@ def signals_of(step: Step) -> dict[str, float]:
 
 def listen(world: World, seed: int, hacked: bool) -> Heard:
     """Trains in a world and says when which alarm was heard."""
-    steps, state = run(world, seed), TrainerState(is_world_process_zero=True)
-    lines = AlarmLines(RewardSettings(alarms=WAS_ON).thresholds())
+    steps = run(world, seed)
+    logged = [signals_of(step) for step in steps]
+    highest = {name: _highest([each.get(f"audit/total/{name}", np.nan) for each in logged]) for name in SIGNALS}
+    lost, total = np.zeros(len(steps)), 1.0
+    if hacked:
+        lost = _smooth([step.worth for step in run(world, seed, sound)]) - _smooth([step.worth for step in steps])
+        total = float(lost[-SMOOTH:].mean())
+    limits = RewardSettings(alarms=WAS_ON).thresholds()
+
+    def lost_by(step: int) -> float:
+        return float(lost[min(max(0, step - SMOOTH // 2), len(lost) - 1)] / total)
+
+    first, scaled = heard_at(logged, limits), dict[float, float | None]()
+    for scale in SCALES:
+        heard = heard_at(logged, {name: limit * scale for name, limit in limits.items() if name in SIGNALS})
+        scaled[scale] = lost_by(min(heard.values())) if heard else None
+    by = {name: lost_by(number) for name, number in first.items()} if hacked else {}
+    return Heard(world.name, hacked, first, highest, total if hacked else 0.0, by, scaled)
+
+
+def heard_at(logged: Sequence[dict[str, Any]], limits: dict[str, float]) -> dict[str, int]:
+    """Returns the step at which each alarm is heard first."""
+    state, lines = TrainerState(is_world_process_zero=True), AlarmLines(limits)
     lines.on_train_begin(None, state, TrainerControl())
     first: dict[str, int] = {}
-    logged = []
-    for number, step in enumerate(steps, start=1):
-        logged.append(signals_of(step))
-        state.global_step = number
-        lines.on_log(None, state, TrainerControl(), logs=logged[-1])
-        for key in lines.told["said"]:
-            first.setdefault(key.rpartition("/")[2], number)
-    highest = {name: _highest([each.get(f"audit/total/{name}", np.nan) for each in logged]) for name in SIGNALS}
-    if not hacked:
-        return Heard(world.name, False, first, highest, 0.0, {})
-    lost = _smooth([step.worth for step in run(world, seed, sound)]) - _smooth([step.worth for step in steps])
-    total = float(lost[-SMOOTH:].mean())
-    by = {
-        name: float(lost[min(max(0, number - SMOOTH // 2), len(lost) - 1)] / total) for name, number in first.items()
-    }
-    return Heard(world.name, True, first, highest, total, by)
+    with redirect_stderr(StringIO()):  # what it says to users
+        for state.global_step, signals in enumerate(logged, start=1):
+            lines.on_log(None, state, TrainerControl(), logs=signals)
+            for key in lines.told["said"]:
+                first.setdefault(key.rpartition("/")[2], state.global_step)
+    return first
 
 
 def _smooth(values: Sequence[float]) -> np.ndarray:
@@ -103,7 +118,15 @@ def summarise(heard: Sequence[Heard]) -> dict[str, Any]:
             what: [*share(np.array(values))[:3], int(sum(values))]
             for what, values in {"false": false, "noticed": noticed, "early": early}.items()
         }
-    return {"table": table, "runs": [each._asdict() for each in heard]}
+    curve = {
+        scale: {
+            "false": sum(each.scaled[scale] is not None for each in honest),
+            "noticed": sum(each.scaled[scale] is not None for each in hacked),
+            "early": sum((1.0 if (at := each.scaled[scale]) is None else at) < 0.5 for each in hacked),
+        }
+        for scale in SCALES
+    }
+    return {"table": table, "curve": curve, "runs": [each._asdict() for each in heard]}
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -131,6 +154,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, row in found["table"].items():
         cells = [f"{count:2} ({value:.2f} [{low:.2f}, {high:.2f}])" for value, low, high, count in row.values()]
         print(f"{name:12} " + "  ".join(cells))
+    print("\nall limits x    false of honest runs    hacks noticed    before half of the damage")
+    for scale, counts in found["curve"].items():
+        print(f"{scale:<16} " + "  ".join(f"{name} {count:2}" for name, count in counts.items()))
     write_numbers(options.json, found)
     return tell({"at most 1 false alarm": found["table"]["any"]["false"][3] <= 1}, options)
 
