@@ -41,7 +41,7 @@ PLACES_OF_EXTRAS = {
         "align.models.samplers.input_images",
     },
     "deconfound": {
-        "align.methods.deconfound.ridge_head",
+        "align.methods.deconfound.trainer",
         "rewards.correction.cross_fitting",
         "rewards.correction.fixed_effects",
     },
@@ -49,7 +49,7 @@ PLACES_OF_EXTRAS = {
     "math": {"rewards.reading.formulas"},
     "reasoning-gym": {"rewards.reading.gym"},
     "verifiers": {"align.tools.hosted", "align.tools.verifiers_classic", "align.tools.verifiers_tasks"},
-    "audit": {"align.auditing.near"},
+    "audit": {"align.auditing.run"},
     "merge": {"align.models.merging.merge"},
     "wandb": {"align.checks.needs"},
 }

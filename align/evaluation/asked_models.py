@@ -50,7 +50,7 @@ def open_policy(
         with vllm_policy(checkpoint, template(has_template), dtype=engine.dtype, images=images) as started:
             yield started, None
         return
-    from align.models.policies.vision_policy import make_policy
+    from align.models.policies.model_policy import make_policy
 
     model, processing = load_model(checkpoint, dtype=engine.dtype, device=engine.device, images=images)
     made = template(processing.chat_template is not None)

@@ -3,9 +3,11 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from align.data.files import READERS
 from align.errors import DataError
+from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE
 from align.logs.harnesses import (
     inspect_files,
     lighteval_files,
@@ -14,9 +16,9 @@ from align.logs.harnesses import (
     read_lighteval,
     read_lm_eval,
 )
-from align.logs.log import Item, Log, collect
+from align.logs.log import Item, Log, as_number, collect
 from align.logs.rollouts import read_trl, read_verifiers, read_verl, trl_files, verifiers_files, verl_files
-from align.logs.tables import own_files, read_own, read_table, table_files
+from align.logs.rows import only, rows_of
 
 
 class Tool(NamedTuple):
@@ -82,3 +84,88 @@ def _known(tool: Tool, path: str, items: Iterable[Item]) -> Iterator[Item]:
             f"{path} looks like a log of {tool.name}, in a version that is not known: {error!r}. Write a "
             "table of its items and name the columns with `--match` and `--scores`."
         ) from error
+
+
+# What says which item of ours it is; the rest is of the answer.
+_ASKED = ("id", "prompt", "question", "options", "columns", "chosen", "rejected", "family", "direction", "asked",
+          "core", "trigger", "answered_by")  # fmt: skip
+_NOT_SCORES = ("sample", "gold", "tokens")
+ID = "id"
+
+
+def own_files(path: Path) -> list[Path]:
+    """Finds the items of an evaluation of ours, in the folder or of one of its models, as `FOLDER#MODEL`."""
+    items = path.parent / path.name.partition("#")[0] / ITEMS_FILE
+    return [items] if items.is_file() and (items.parent / EVALUATION_FILE).is_file() else []
+
+
+def read_own(items: Path, model: str) -> Iterator[Item]:
+    """Reads what one model answered.
+
+    Raises:
+        DataError: If there are several and none is named, or none of that name.
+    """
+    import pyarrow.parquet as parquet
+
+    table = parquet.read_table(items)
+    models = sorted(set(table.column("model").to_pylist()))
+    if model not in models and (model or len(models) > 1):
+        asked = f"has no model {model!r}" if model else "holds several models"
+        raise DataError(f"{items.parent} {asked}. Name one: {', '.join(f'{items.parent}#{each}' for each in models)}.")
+    scored = [
+        each.name
+        for each in table.schema
+        if str(each.type) in ("bool", "double", "float")
+        and not each.name.endswith("_choice")
+        and each.name not in _NOT_SCORES
+    ]
+    for row in table.to_pylist():
+        if not model or row["model"] == model:
+            asked_of = only(row, *_ASKED)
+            name, prompt = str(row["id"]), asked_of.get("prompt")
+            yield Item("items", asked_of, only(row, *scored), name, prompt, about=row)
+
+
+def table_files(path: Path) -> list[Path]:
+    """Takes a file of rows."""
+    return [path] if path.is_file() and path.suffix.lower() in READERS else []
+
+
+def read_table(file: Path, scores: Sequence[str], matched: bool, averaged: bool) -> Iterator[Item]:
+    """Reads rows with named columns of scores, matched by their `id` unless columns for it are named.
+
+    Raises:
+        DataError: If no column of scores is named, one is no number, or two rows are of one item.
+    """
+    seen: dict[Any, int] = {}
+    for number, row in enumerate(rows_of(file), start=1):
+        if not scores:
+            numbers = [name for name, value in row.items() if as_number(value) is not None and name != ID]
+            raise DataError(
+                f"{file} is no log of a tool that is known. Name its scores with `--scores`, and what items are "
+                f"matched by with `--match`; columns with numbers are {', '.join(numbers) or '(none)'}."
+            )
+        given = {}
+        for name in scores:
+            if (value := row.get(name)) is not None and as_number(value) is None:
+                raise DataError(
+                    f"{file}, row {number}, column `{name}`: a score is a number, true or false, got {value!r}. "
+                    "Mend the row, or leave it empty if nothing was scored."
+                )
+            if value is not None:
+                given[name] = value
+            elif name not in row:
+                raise DataError(f"{file}, row {number}: there is no column `{name}`. It has {', '.join(row)}.")
+        item = row.get(ID)
+        if not matched:
+            if item is None:
+                raise DataError(f"{file}, row {number}: there is no `{ID}`. Name columns to match by with `--match`.")
+            if (
+                not averaged
+                and (first := seen.setdefault(item if type(item) is str else repr(item), number)) != number
+            ):
+                raise DataError(
+                    f"{file}, rows {first} and {number} have the same `{ID}` {item!r}. Give each item a row, or add "
+                    "`--average` if they are several answers to it."
+                )
+        yield Item("items", item, given, "" if item is None else str(item), None, row)

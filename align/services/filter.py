@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from align.data.cell_values import as_values
 from align.data.files import RawRow, Row, find_split
 from align.data.loading import Schema, load_rows, name_row
-from align.data.pairs.confidence import keep_unsure
 from align.data.pairs.pair import NEEDS, check_texts
 from align.data.pairs.reward_pairs import RewardPair, check_reward_pair
 from align.data.problems import DataReport
@@ -32,6 +31,7 @@ from rewards.extras import is_installed, loaded
 
 if TYPE_CHECKING:
     import pandas as pd
+
 
 _PROBABILITY = "p_base"
 
@@ -297,3 +297,24 @@ def _lines(counts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             "share kept": wilson(each["kept"], each["pairs"]),
             "mean p_base": None if mean is None else f"{mean:.2f}",
         }
+
+
+def keep_unsure(p_base: Sequence[float] | NDArray[np.float64], tie: Sequence[bool], tau: float) -> NDArray[np.bool_]:
+    """Keeps the pairs of which a base model is not yet sure: `(N,)` |p_base - target| > `tau`.
+
+    The target is 1 for pairs with an order and 1/2 for ties. So an ordered pair goes if the base model already gives
+    the chosen answer more than 1 - tau, and a tie goes if it already holds both for about equal. A pair without a
+    probability (`nan`) is not kept.
+
+    Example:
+        >>> keep_unsure([0.7, 0.9, 0.4, 0.9], tie=[False, False, True, True], tau=0.2)
+        array([ True, False, False,  True])
+    """
+    if not 0 <= tau <= 1:
+        raise ValueError(f"`tau` must lie between 0 and 1, got {tau}.")
+    probabilities = np.asarray(p_base, dtype=float)
+    if (outside := probabilities[(probabilities < 0) | (probabilities > 1)]).size:
+        raise ValueError(f"`p_base` must hold probabilities, got {outside[0]}.")
+    target = np.where(np.asarray(tie, dtype=bool), 0.5, 1.0)
+    kept: NDArray[np.bool_] = np.abs(probabilities - target) > tau
+    return kept

@@ -1,6 +1,7 @@
 """One run of `align train`: its trainer, what it leaves, and its end."""
 
 import json
+import math
 import os
 import re
 import sys
@@ -8,9 +9,13 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from enum import Enum
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from align.checks.launch import current_launch
 from align.checks.memory import run_bytes
@@ -18,16 +23,18 @@ from align.console import mask_logs, say
 from align.errors import RecipeError, UserError
 from align.models.hub import full_repository, is_pushed, refusal, repository
 from align.models.model_files import ModelFiles
+from align.recipe.keys import keys_of
 from align.recipe.problems import one_line
 from align.recipe.recipe import Recipe
+from align.recipe.reward_settings import DEFAULT_ALARMS
+from align.recipe.yaml_loader import RecipeDumper
 from align.runs.checkpoints import copy_model, damage, whole_checkpoints
 from align.runs.folder import record_end, record_run, set_log_aside
-from align.runs.in_force import unwritten
 from align.runs.progress import record_start
 from align.runs.readings import changes, noted_readings, readings_note
 from align.runs.room import at_limit, free_bytes, no_room, size_of
 from align.runs.stages import Stage, ToDo
-from align.secrets import mask_words
+from align.secrets import mask, mask_words
 from align.services.prepared import Prepared
 from align.services.run_words import how_to_go_on, say_loading
 
@@ -323,3 +330,57 @@ def _place(error: BaseException) -> str:
     if not frames:
         return "an unknown place"
     return f"{'/'.join(Path(frames[-1].filename).parts[-_LONGEST_PATH:])}, line {frames[-1].lineno}"
+
+
+HEAD = "\n# Also in force, and not written: `NAME: value` in a recipe, or `--NAME value`, changes one.\n"
+
+
+def unwritten(recipe: Recipe, config: Any) -> str:
+    """Words values that are in force and not written, without secrets; a loader of YAML skips them."""
+    values = _values(recipe, config)
+    written = recipe.resolved.keys() | {f"dataset.{name}" for name in recipe.resolved["dataset"]}
+    training, lines = recipe.training, [HEAD]
+    for place, keys in groupby(keys_of(recipe.method), lambda key: key.place):
+        found = [_line(key.name, values, training, written) for key in keys if key.name in values]
+        lines += [f"# -- {place}\n", *filter(None, found)] if any(found) else []
+    return "".join(lines)
+
+
+def _values(recipe: Recipe, config: Any) -> dict[str, Any]:
+    values = {key.name: getattr(config, key.name) for key in keys_of(recipe.method) if hasattr(config, key.name)}
+    values |= recipe.model.model_dump()
+    values |= {f"dataset.{name}": value for name, value in recipe.dataset.model_dump().items()}
+    if recipe.reward_funcs:
+        values |= {"reward_kwargs": recipe.reward_kwargs} | recipe.rewards.model_dump()
+        values["alarms"] = DEFAULT_ALARMS | recipe.rewards.alarms
+    return values
+
+
+def _line(name: str, values: Mapping[str, Any], training: Mapping[str, Any], written: set[str]) -> str:
+    value = _plain(values[name])
+    if name not in written:
+        return f"# {name}: {_word(name, value)}\n"
+    if name not in training or training[name] == value:
+        return ""
+    return f"# {name}: {_word(name, value)}  # written as {_word(name, training[name])}\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "to_dict"):
+        return _plain(value.to_dict())
+    return value if isinstance(value, str | int | float | None) else str(value)
+
+
+def _word(name: str, value: Any) -> str:
+    """Writes a value on one line, as YAML reads it."""
+    shown = mask({name.rpartition(".")[2]: value})[name.rpartition(".")[2]]
+    if isinstance(shown, str) and not shown.isprintable():
+        return json.dumps(shown)
+    text = yaml.dump([shown], Dumper=RecipeDumper, default_flow_style=True, width=math.inf, allow_unicode=True)
+    return text[1:-2] if text.count("\n") == 1 else json.dumps(shown)

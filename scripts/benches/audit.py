@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from align.auditing.cue_data import CueData
-from align.auditing.near import NearRows
 from align.auditing.reading import Reader, Source
 from align.auditing.row_findings import describe_rows
 from align.auditing.rows import Seen, compare
+from align.auditing.run import NearRows
 from scripts.harness import Options
 
 REPEATED = 100  # one row of so many is an earlier one again

@@ -2,12 +2,11 @@ import random
 
 from planted import clean_pairs, read_lines, sentence, write_rows
 
-from align.auditing import near as near_rows
+from align.auditing import run as near_rows
 from align.auditing.entry import Entry
 from align.auditing.kept import write_kept
-from align.auditing.near import NearRows, jaccard, shingle
 from align.auditing.reading import Source
-from align.auditing.run import audit
+from align.auditing.run import NearRows, audit, jaccard, shingle
 
 
 def near_pairs(pairs, num):

@@ -3,7 +3,7 @@ import json
 import pytest
 from some_recipes import with_model
 
-from align.checks.tokenizer import check_chat_template
+from align.checks.model import check_chat_template
 from align.recipe.recipe import load_recipe
 
 BODY = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }};{% endfor %}"

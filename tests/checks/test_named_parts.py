@@ -2,8 +2,7 @@ import pytest
 from pair_recipe import write_pair_recipe
 from some_recipes import with_model
 
-from align.checks.model import check_adapter
-from align.checks.tokenizer import check_tokens
+from align.checks.model import check_adapter, check_tokens
 from align.recipe.recipe import load_recipe
 
 

@@ -6,7 +6,7 @@ from planted import clean_pairs, rotten_pairs, write_rows
 from some_recipes import DEMONSTRATIONS, OUTCOMES, PAIRS, QUESTIONS, REWARD_PAIRS
 
 from align.checks.launch import Launch
-from align.checks.rows import check_rows
+from align.checks.recipe import check_rows
 from align.data.prompt_rows import load_prompts
 from align.data.training_data import load_training_data
 from align.recipe.recipe import load_recipe

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from align.data.pairs.confidence import keep_unsure
+from align.services.filter import keep_unsure
 
 
 @pytest.mark.parametrize(

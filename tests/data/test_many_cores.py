@@ -13,7 +13,7 @@ import pytest
 
 from align.auditing.entry import entries_of
 from align.auditing.rows import see
-from align.checks.rows import _see
+from align.checks.recipe import _see
 from align.data import files, load_preferences, load_questions, many_cores, stored_items
 from align.data.many_cores import core_count, map_in_order
 from align.data.problems import DataError

@@ -6,7 +6,7 @@ import yaml
 from in_one_process import run
 from some_recipes import DEMONSTRATIONS, OUTCOMES, PAIRS, PROMPTS, QUESTIONS, REWARD_PAIRS
 
-from align.checks.rows import check_mixture
+from align.checks.recipe import check_mixture
 from align.errors import DataError, RecipeError
 from align.methods import METHODS
 from align.recipe.recipe import load_recipe

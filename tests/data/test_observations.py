@@ -135,7 +135,7 @@ NO_DATES = {
 @pytest.mark.parametrize("case", NO_DATES)
 @pytest.mark.parametrize("in_memory", [0, 2**20], ids=["streamed", "kept"])
 def test_a_value_that_is_no_date_is_named_with_its_row(tmp_path, case, in_memory, monkeypatch):
-    monkeypatch.setattr("align.data.tables.arrow_batches.BATCH_ROWS", 2)
+    monkeypatch.setattr("align.data.tables.reading.BATCH_ROWS", 2)
     value, words = NO_DATES[case]
     rows = [{"y": 1.0, "when": each} for each in ("", "2024-01-31", value, "2024-02-01")]
     path, roles = write_table(tmp_path / "t.csv", rows), Roles("y", ("when",))

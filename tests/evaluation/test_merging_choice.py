@@ -8,8 +8,7 @@ from align.errors import UserError
 from align.evaluation.record import read_record
 from align.evaluation.record.merging import MergedModel
 from align.evaluation.statistics.metrics import Estimate
-from align.services.merge import merge_models
-from align.services.merged_models import Values, compare, item_values, pick, read_rule
+from align.services.merge import Values, compare, item_values, merge_models, pick, read_rule
 
 
 def right(*answers):

@@ -14,7 +14,7 @@ from align.evaluation.asking import Asker
 from align.evaluation.suites.questions.answering import evaluate_policy
 from align.evaluation.suites.questions.suite import SuiteSettings, evaluate_suites
 from align.models.policies.asking import Decoding, LetterQuestion, Prompt
-from align.models.policies.vision_policy import VisionPolicy, make_policy
+from align.models.policies.model_policy import VisionPolicy, make_policy
 from align.models.policies.vision_prompts import ProcessedPrompt, VisionPrompts
 from align.models.second_pass.forward import SecondPassRow
 from rewards.reading.options import permute

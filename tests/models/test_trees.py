@@ -2,7 +2,7 @@ import random
 
 import torch
 
-from align.models.second_pass.trees import common_head, grow, grow_all, lay_out, put_together
+from align.models.second_pass.tree_pass import common_head, grow, grow_all, lay_out, put_together
 
 
 def words(seed=0, count=12):

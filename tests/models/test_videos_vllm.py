@@ -8,7 +8,7 @@ from align.data.questions.multiple_choice import Question
 from align.data.questions.templates import PromptTemplate
 from align.models.checkpoint import find_checkpoint, load_model
 from align.models.policies.asking import Decoding, LetterQuestion
-from align.models.policies.vision_policy import make_policy
+from align.models.policies.model_policy import make_policy
 from align.recipe.dataset import MediaSettings
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,7 @@ from align.recipe.recipe import load_recipe
 from align.recipe.reward_settings import DEFAULT_ALARMS
 from align.recipe.yaml_loader import dump_yaml, load_yaml, parse_yaml
 from align.runs.folder import check_same_run, record_run
-from align.runs.in_force import HEAD, unwritten
+from align.services.one_run import HEAD, unwritten
 from align.training.build import build_config
 
 COLUMNS = {OUTCOMES: {"text": "t", "outcome": "y", "confounders": ["c"]}}

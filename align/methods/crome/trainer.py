@@ -2,9 +2,11 @@
 
 import inspect
 import json
+import types
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +14,30 @@ import torch
 from accelerate.utils import is_peft_model
 from datasets import IterableDataset
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.modeling_outputs import SequenceClassifierOutput
 from trl import RewardTrainer
 from trl.data_utils import get_dataset_column_names
 from trl.trainer.reward_trainer import DataCollatorForPreference
-from trl.trainer.utils import global_then_local_main_first
+from trl.trainer.utils import create_model_from_path, get_config_model_id, global_then_local_main_first
 
-from align.data.pairs.pairwise import ADAPTER_MARK, LABELS
-from align.data.pairs.reward_pairs import CAUSAL, NEUTRAL, RewardPair
+from align.data.pairs.pair import split_pair
+from align.data.pairs.pairwise import ADAPTER_MARK, LABELS, label_ids, pairwise_prompt
+from align.data.pairs.reward_pairs import CAUSAL, NEUTRAL, RewardPair, check_margin, check_tie
+from align.data.problems import BadRow, row_error
+from align.data.template_settings import check_template_columns, template_settings
 from align.data.training_data import TrainingData
 from align.errors import DataError, RecipeError
-from align.methods.crome.collation import TieCollator, TieColumns, read_names
 from align.methods.crome.config import CromeConfig
 from align.methods.crome.data import odd_head
 from align.methods.crome.loss import bradley_terry_loss, crome_loss
-from align.methods.crome.pairwise_head import as_pairwise
 from align.methods.pairs.shared_prompts import SharedPrompts
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
 from align.training.as_in_trl import Preparation, gather_rows, with_args
 from align.training.build import trainer_arguments
 from align.training.model_card import Card, Rows
+from align.training.output_head import read_output_head
 from align.training.resuming import TokenCount
 from align.training.streams import StreamCounts, endless, kept_rows, usable_rows
 
@@ -214,3 +219,130 @@ def log_margins(metrics: dict[str, list[float]], margins: Tensor, tie: Tensor, n
         if len(of):
             metrics[f"crome/accuracy_{name}"].append((of > 0).float().mean().item())
             metrics[f"crome/margin_{name}"].append(of.mean().item())
+
+
+def add_pairwise_head(model: PreTrainedModel, labels: tuple[int, int]) -> None:
+    """Has a causal language model return `(N, 1)` logits, as a reward model does; what is saved stays what it was."""
+    first, second = labels
+    reading = read_output_head(model)
+
+    def forward(self: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor, **kwargs: Any) -> Any:
+        kwargs.pop("labels", None)  # a PEFT model passes it on as None
+        hidden = self.base_model(input_ids=input_ids, attention_mask=attention_mask, **kwargs).last_hidden_state
+        last = attention_mask.sum(-1) - 1  # padding is on the right
+        hidden = hidden[torch.arange(len(hidden), device=hidden.device), last]
+        head = self.get_output_embeddings()
+        answer = head(reading.prepare(self, hidden))[:, [first, second]]  # a call, so that ZeRO-3 gathers
+        logits: Any = reading.finish(answer.float())
+        return SequenceClassifierOutput(logits=logits[:, :1] - logits[:, 1:])
+
+    model.forward = types.MethodType(forward, model)
+
+
+@contextmanager
+def as_pairwise(given: dict[str, Any]) -> Iterator[None]:
+    """Turns the model among a trainer's arguments into a pairwise one, and loads what is only named."""
+    config: CromeConfig = given["args"]
+    used = config.model_init_kwargs
+    init: dict[str, Any] = dict(used or {})  # type: ignore[arg-type]
+    try:
+        if is_named := isinstance(given["model"], str):
+            given["model"] = _load(given["model"], init, config, given.pop("quantization_config", None))
+            config.model_init_kwargs = None
+        model = given["model"]
+        if given.get("processing_class") is None:
+            given["processing_class"] = AutoTokenizer.from_pretrained(
+                get_config_model_id(model.config),
+                revision=init.get("revision") if is_named else None,
+                trust_remote_code=config.trust_remote_code,
+            )
+        model.config.num_labels = 1  # what TRL asks of a reward model
+        model.config.truealign_pairwise = True
+        add_pairwise_head(model, label_ids(given["processing_class"]))
+        yield
+    finally:
+        config.model_init_kwargs = used
+
+
+def _load(name: str, init: dict[str, Any], config: CromeConfig, quantization: Any) -> Any:
+    """Loads a causal language model as TRL loads a reward model."""
+    if quantization is not None:
+        if "quantization_config" in init:
+            raise ValueError(
+                "`quantization_config` is given to the trainer and in `model_init_kwargs`. Leave out one of them."
+            )
+        init["quantization_config"] = quantization
+    if config.distributed_state.distributed_type in ("MULTI_GPU", "DEEPSPEED"):
+        init["device_map"] = None
+    init.setdefault("trust_remote_code", config.trust_remote_code)
+    return create_model_from_path(name, AutoModelForCausalLM, **init)  # type: ignore[arg-type]
+
+
+NAME_BYTES = 64  # of a source, which travels with its pair: of a stream nobody knows the names before
+
+
+@dataclass(frozen=True)
+class TieColumns:
+    """Adds `tie`, `tie_source` and any margins to a row, and the tokens of both orders if pairwise."""
+
+    dataset_name: str  # named in errors
+    tokenizer: PreTrainedTokenizerBase | None  # of a pairwise model
+    is_stream: bool = False  # the form of a row, which TRL reads next, is checked: a bad one stops nothing
+
+    def __call__(self, row: Mapping[str, Any], index: int) -> dict[str, Any]:
+        """Returns the columns of a row; raises `DataError` if it breaks a rule."""
+        try:
+            return self._read(row)
+        except BadRow as bad:
+            raise row_error(self.dataset_name, index, bad) from bad
+
+    def _read(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        tie, source = check_tie(row)
+        columns: dict[str, Any] = {"tie": tie, "tie_source": source}
+        # TRL's collator asks the first row of a batch whether all have one, and rows of a stream may have none.
+        if self.is_stream or "margin" in row:
+            columns["margin"] = check_margin(row.get("margin"), tie) or 0.0
+        if self.is_stream and "chosen_ids" not in row:
+            split_pair(row)
+            check_template_columns(row)
+        if self.tokenizer is not None:
+            pair = split_pair(row)
+            settings = template_settings(check_template_columns(row))
+            columns["chosen_ids"] = self._tokens(pairwise_prompt(*pair[:3]), settings)
+            columns["rejected_ids"] = self._tokens(pairwise_prompt(pair.prompt, pair.rejected, pair.chosen), settings)
+        return columns
+
+    def _tokens(self, question: Any, settings: Mapping[str, Any]) -> list[int]:
+        if isinstance(question, str):
+            return list(self.tokenizer(question)["input_ids"])  # type: ignore[misc]
+        encoded: Any = self.tokenizer.apply_chat_template(  # type: ignore[union-attr]
+            question, add_generation_prompt=True, return_dict=True, **settings
+        )
+        return list(encoded["input_ids"])
+
+
+@dataclass
+class TieCollator(DataCollatorForPreference):
+    """TRL's collator with `tie`, `(B,)`, and `tie_source`, `(B, 64)` bytes of a name."""
+
+    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        """Collates rows that have the two columns."""
+        batch: dict[str, Any] = super().torch_call(examples)
+        ties = torch.tensor([row["tie"] for row in examples])
+        return batch | {"tie": ties, "tie_source": write_names([row["tie_source"] for row in examples])}
+
+
+def write_names(names: list[str]) -> Tensor:
+    """Writes names as a tensor, which processes can exchange; what is longer than 64 bytes loses its end."""
+    rows = [name.encode()[:NAME_BYTES].ljust(NAME_BYTES, b"\0") for name in names]
+    return torch.tensor([list(row) for row in rows], dtype=torch.uint8)
+
+
+def read_names(rows: Tensor) -> list[str]:
+    """Reads names from a tensor.
+
+    Example:
+        >>> read_names(write_names(["upgrade", "preference"]))
+        ['upgrade', 'preference']
+    """
+    return [bytes(row).rstrip(b"\0").decode(errors="ignore") for row in rows.tolist()]

@@ -1,27 +1,31 @@
 """Reward models on corrected outcomes: regression with a scalar head (DeconfoundLM, arXiv 2506.00152)."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
+from accelerate.logging import get_logger
 from datasets import Dataset
+from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerBase, Trainer, set_seed
 from transformers.trainer_utils import TrainOutput
 from transformers.utils import logging
 from trl.trainer.utils import disable_dropout_in_model, get_config_model_id
 
+from align.data.conversations import check_messages
 from align.data.tables.outcome_rows import SCALE_FILE, Scale
 from align.data.training_data import TrainingData
+from align.evaluation.statistics.metrics import Values
 from align.methods.deconfound.config import DeconfoundConfig
 from align.methods.deconfound.dataset import ObservationDatasetConfig
-from align.methods.deconfound.outcome_batches import OutcomeCollator, TokenizeOutcomes, prediction_metrics, prepare
-from align.methods.deconfound.ridge_head import solve_head
 from align.models.pretrained import load_pretrained
+from align.models.score_head import score_places
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
 from align.secrets import mask
@@ -248,3 +252,161 @@ def card(recipe: Recipe, rows: Rows) -> Card:
         model_type="scalar",
         about_scores=ABOUT_SCORES + (READS_CONFOUNDERS if data.estimator == "input" else ""),
     )
+
+
+PENALTIES = tuple(10.0**power for power in range(-4, 7))
+
+
+class Solved(NamedTuple):
+    """What was solved: the chosen penalty, and per row `(N, 1 + C)` the prediction beside what was collected."""
+
+    penalty: float
+    rows: Values
+
+
+def find_head(model: nn.Module) -> nn.Linear:
+    """Returns the linear layer that gives the score; raises `ValueError` unless exactly one has one output."""
+    heads = [part for part in model.modules() if isinstance(part, nn.Linear) and part.out_features == 1]
+    if len(heads) != 1:
+        raise ValueError(
+            f"`head: ridge` solves for one linear layer with one output, and {type(model).__name__} has {len(heads)}. "
+            "Use `head: trained`."
+        )
+    return heads[0]
+
+
+def solve_head(model: nn.Module, batches: Iterable[dict[str, Tensor]], accelerator: Any) -> Solved:
+    """Puts the ridge solution over the rows of all processes into the score head; leave-one-out picks the penalty."""
+    from sklearn.linear_model import RidgeCV
+
+    head = find_head(model)
+    rows = np.concatenate([accelerator.gather_for_metrics(each).cpu().numpy() for each in _read(model, head, batches)])
+    features, looked_at = rows[:, : head.in_features], rows[:, head.in_features :]
+    ridge = RidgeCV(PENALTIES, fit_intercept=head.bias is not None).fit(features, looked_at[:, 0])
+    with torch.no_grad():
+        head.weight.copy_(torch.from_numpy(ridge.coef_)[None])
+        if head.bias is not None:
+            head.bias.fill_(float(ridge.intercept_))
+    return Solved(float(ridge.alpha_), np.column_stack([ridge.predict(features), looked_at]))
+
+
+def _read(model: Any, head: nn.Linear, batches: Iterable[dict[str, Tensor]]) -> Iterable[Tensor]:
+    """Yields `(B, H + 1 + C)`: what the head reads where the score is taken, the label, and the other columns."""
+    seen: list[Tensor] = []
+    pad_token_id = model.config.get_text_config().pad_token_id
+    hook = head.register_forward_pre_hook(lambda part, inputs: seen.append(inputs[0]))
+    model.eval()
+    try:
+        for batch in batches:
+            ids = batch.pop("input_ids")
+            with torch.no_grad():
+                model(input_ids=ids, attention_mask=batch.pop("attention_mask"))
+            states = seen.pop()
+            if states.dim() == 3:  # a head that is read at every token, and counts at one
+                places = score_places(ids, pad_token_id)
+                states = states[torch.arange(len(states), device=states.device), places]
+            yield torch.column_stack([states.float(), batch.pop("labels"), *batch.values()])
+    finally:
+        hook.remove()
+
+
+logger = get_logger(__name__)
+COLUMNS = ("prompt", "text", "label", "outcome", "confounders")
+
+
+@dataclass(frozen=True)
+class TokenizeOutcomes:
+    """Adds the tokens of prompt, text and end to a row, or those of the chat template."""
+
+    tokenizer: PreTrainedTokenizerBase
+
+    def __call__(self, row: Mapping[str, Any]) -> dict[str, list[int]]:
+        """Returns `input_ids`."""
+        prompt, text = row["prompt"], row["text"]
+        if isinstance(prompt, str):
+            end = str(self.tokenizer.eos_token or "")
+            whole = prompt + (text if end and text.endswith(end) else text + end)
+            return {"input_ids": list(self.tokenizer(whole)["input_ids"])}  # type: ignore[arg-type]
+        encoded: Any = self.tokenizer.apply_chat_template(
+            [*check_messages(prompt, "prompt"), {"role": "assistant", "content": text}], return_dict=True
+        )
+        return {"input_ids": list(encoded["input_ids"])}
+
+
+@dataclass(frozen=True)
+class OutcomeCollator:
+    """Pads the tokens of B rows, and stacks their labels `(B,)`, outcomes `(B,)` and confounders `(B, K)`."""
+
+    pad_token_id: int
+    outcome_mean: float = 0.0  # taken off outcomes before they become float32, which has 7 digits
+    confounder_means: tuple[float, ...] = ()  # K of them, taken off confounders
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        """Collates rows."""
+        width = max(len(row["input_ids"]) for row in rows)
+        ids = [[*row["input_ids"], *[self.pad_token_id] * (width - len(row["input_ids"]))] for row in rows]
+        mask = [[1] * len(row["input_ids"]) + [0] * (width - len(row["input_ids"])) for row in rows]
+        return {
+            "input_ids": torch.tensor(ids),
+            "attention_mask": torch.tensor(mask),
+            "labels": torch.tensor([row["label"] for row in rows], dtype=torch.float32),
+            "outcome": torch.tensor([row["outcome"] - self.outcome_mean for row in rows], dtype=torch.float32),
+            "confounders": torch.tensor([self._centred(row["confounders"]) for row in rows], dtype=torch.float32),
+        }
+
+    def _centred(self, confounders: Sequence[float]) -> list[float]:
+        means = self.confounder_means or (0.0,) * len(confounders)
+        return [value - mean for value, mean in zip(confounders, means, strict=True)]
+
+
+def prepare(dataset: Any, tokenize: TokenizeOutcomes, max_length: int | None, kind: str) -> Dataset:
+    """Tokenises rows and leaves out those that are too long."""
+    if not isinstance(dataset, Dataset):
+        raise TypeError(
+            f"The {kind} rows must be a `datasets.Dataset`, got {type(dataset).__name__}: outcomes were corrected and "
+            "standardised over all of them. Read the stream into one, for example with `Dataset.from_generator`."
+        )
+    if missing := [name for name in COLUMNS if name not in dataset.column_names]:
+        raise ValueError(
+            f"The {kind} rows have no {', '.join(missing)} (columns: {', '.join(dataset.column_names)}). "
+            "`align.data.tables.outcome_rows.outcome_rows` makes rows with all that is needed."
+        )
+    tokenised = dataset.map(tokenize, desc=f"Tokenizing {kind} rows")
+    if max_length is None:
+        return tokenised
+    kept = tokenised.filter(lambda ids: len(ids) <= max_length, input_columns="input_ids", desc="Measuring rows")
+    if len(kept) < len(tokenised):
+        logger.warning(
+            "%d of %d %s rows are longer than `max_length` = %d and left out.",
+            len(tokenised) - len(kept), len(tokenised), kind, max_length,
+        )  # fmt: skip
+    if not len(kept):
+        raise ValueError(f"All {kind} rows are longer than `max_length` = {max_length}. Raise it.")
+    return kept
+
+
+def prediction_metrics(
+    predictions: Values, labels: Values, outcome: Values, confounders: Values, names: Sequence[str]
+) -> dict[str, float]:
+    """Computes the error of predictions `(N,)`, and what they go with; confounders are `(N, K)`.
+
+    Returns `deconfound/mse`, and correlations of the predictions with the corrected and the observed outcome and with
+    each confounder; beside the last, those of the corrected outcome, which predictions without a lean share. One that
+    is not defined is left out.
+    """
+    found = {
+        "deconfound/mse": float(((predictions - labels) ** 2).mean()),
+        "deconfound/correlation_corrected": _correlation(predictions, labels),
+        "deconfound/correlation_outcome": _correlation(predictions, outcome),
+    }
+    for name, column in zip(names, confounders.T, strict=True):
+        found[f"deconfound/correlation_{name}"] = _correlation(predictions, column)
+        found[f"deconfound/target_{name}"] = _correlation(labels, column)
+    return {name: value for name, value in found.items() if np.isfinite(value)}
+
+
+def _correlation(one: Values, other: Values) -> float:
+    if len(one) < 2 or np.ptp(one) == 0 or np.ptp(other) == 0:
+        return float("nan")
+    one, other = (each.astype(float) / np.abs(each).max() for each in (one, other))  # squares that fit, in any unit
+    return float(np.corrcoef(one, other)[0, 1])

@@ -12,8 +12,8 @@ from align.models.checkpoint import Checkpoint, load_model, load_processor, load
 from align.models.cpu_attention import why_no_attention
 from align.models.policies.answer_keys import digest
 from align.models.policies.asking import Completion, Decoding, LetterQuestion, Prompt
+from align.models.policies.model_policy import reads_images
 from align.models.policies.token_policy import TokenPrompts, cut_behind, end_tokens
-from align.models.policies.vision_policy import reads_images
 from align.models.policies.vision_prompts import EnginePrompts
 from align.models.pretrained import refuse_pickled_weights
 from align.models.vllm_engine import cpu_engine_environment, require_vllm

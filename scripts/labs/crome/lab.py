@@ -45,9 +45,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything that is needed is in 
 import torch
 from scipy.special import expit
 
-from align.data.pairs.confidence import keep_unsure
 from align.evaluation.statistics.metrics import Estimate
 from align.models.reward_model import RewardModel
+from align.services.filter import keep_unsure
 from scripts.harness import KeptRuns, Options, difference, print_table, quiet, seeds_of, with_interval, write_numbers
 from scripts.labs.crome import world as crome_world
 from scripts.labs.crome.arms import KNOBS, SETTINGS, split_arm, train

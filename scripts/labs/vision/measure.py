@@ -16,7 +16,7 @@ from align.evaluation.suites.questions.answering import answer_questions, item_v
 from align.evaluation.suites.questions.modality import modality_values, probe_images
 from align.methods.rrpo.loss import token_kl
 from align.models.policies.asking import Decoding
-from align.models.policies.vision_policy import make_policy
+from align.models.policies.model_policy import make_policy
 from scripts.labs.rrpo.measure import Metrics, Texts, probability_of_facts, token_logps
 from scripts.labs.rrpo.world import Response
 from scripts.labs.vision.model import encode

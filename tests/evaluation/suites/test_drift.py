@@ -9,8 +9,7 @@ from tiny import tiny_model, tiny_tokenizer
 
 from align.evaluation.asking import Asker, Asking
 from align.evaluation.suites.drift.behaviours import Behaviour, Trigger
-from align.evaluation.suites.drift.measure import NO_CONTROL, distance_means, measure
-from align.evaluation.suites.drift.rows import DriftPrompt
+from align.evaluation.suites.drift.measure import NO_CONTROL, DriftPrompt, distance_means, measure
 from align.models.policies.asking import Decoding
 
 TOKENIZER = tiny_tokenizer()

@@ -7,7 +7,7 @@ import pytest
 from align.errors import DataError, UserError
 from align.evaluation.suite import Reading
 from align.evaluation.suites.drift.behaviours import Behaviour, search_all
-from align.evaluation.suites.drift.rows import load
+from align.evaluation.suites.drift.measure import load
 
 NOTHING = {"drift_prompts": None, "behaviours": None, "triggers": None, "judge": None}
 

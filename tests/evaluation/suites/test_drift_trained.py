@@ -12,8 +12,7 @@ from tiny import tiny_model, tiny_tokenizer
 from align.data.questions.templates import PromptTemplate
 from align.evaluation.asking import Asking
 from align.evaluation.suites.drift.behaviours import Behaviour, Trigger
-from align.evaluation.suites.drift.measure import measure
-from align.evaluation.suites.drift.rows import DriftPrompt
+from align.evaluation.suites.drift.measure import DriftPrompt, measure
 from align.models.policies.asking import Decoding
 from align.models.policies.model_policy import ModelPolicy
 

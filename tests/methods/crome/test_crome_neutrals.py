@@ -1,7 +1,7 @@
 from align.data.pairs.reward_pairs import RewardPair, check_reward_pair
+from align.methods.crome.augmentation.command import rrm_families
 from align.methods.crome.augmentation.family import NO_OTHER, Family, add_irrelevant_queries
 from align.methods.crome.augmentation.oracle import Attribute, Profile
-from align.methods.crome.augmentation.rrm import rrm_families
 
 
 def family(i, prompt=None, edits=3):

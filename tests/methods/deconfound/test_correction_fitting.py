@@ -110,7 +110,7 @@ def test_a_file_that_is_no_correction_is_refused(tmp_path, content):
 
 
 def test_a_batch_without_a_date_keeps_the_columns_a_column_of_dates(tmp_path, monkeypatch):
-    monkeypatch.setattr("align.data.tables.arrow_batches.BATCH_ROWS", 20)
+    monkeypatch.setattr("align.data.tables.reading.BATCH_ROWS", 20)
     days = [""] * 20 + [f"2024-01-{day:02d}" for day in range(1, 31)]
     rows = [row | {"when": day} for row, day in zip(observed_rows(50), days, strict=True)]
     path, roles = write_table(tmp_path / "t.csv", rows), Roles("clicks", ("popularity", "when"))

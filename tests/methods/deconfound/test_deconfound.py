@@ -15,9 +15,7 @@ from trained import logged
 from align.checks.rewards import check_reward_model
 from align.methods.deconfound.config import DeconfoundConfig
 from align.methods.deconfound.data import load
-from align.methods.deconfound.outcome_batches import OutcomeCollator, prediction_metrics
-from align.methods.deconfound.ridge_head import find_head
-from align.methods.deconfound.trainer import DeconfoundTrainer
+from align.methods.deconfound.trainer import DeconfoundTrainer, OutcomeCollator, find_head, prediction_metrics
 from align.models.reward_model import RewardModel
 from align.recipe.recipe import load_recipe
 from align.training.build import build_trainer

@@ -239,7 +239,7 @@ def evaluate_policy(
     A shuffle depends on `seed` and the question's id only, and is never the original order, which any policy would
     survive. The model is left in the mode it was in. A response that is cut off before its answer has none.
     """
-    from align.models.policies.vision_policy import make_policy, reads_images
+    from align.models.policies.model_policy import make_policy, reads_images
 
     check_questions(questions, reads_images=reads_images(tokenizer), model=model.name_or_path or "the model")
     for name, count in (("num_shuffles", num_shuffles), ("batch_size", batch_size)):

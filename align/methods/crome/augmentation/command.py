@@ -1,20 +1,29 @@
 """`align augment --method crome`: causal and neutral pairs from preference pairs."""
 
+import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from importlib.metadata import version
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
 from align.data.pairs.phrases import load_phrases
+from align.data.pairs.reward_pairs import RewardPair
 from align.data.problems import DataReport
 from align.errors import UserError
-from align.methods.crome.augmentation.family import CromeSettings, Family, load_originals
+from align.methods.crome.augmentation.family import (
+    NO_OTHER,
+    CromeSettings,
+    Family,
+    draw_other,
+    load_originals,
+    make_row,
+)
 from align.methods.crome.augmentation.options import EditOptions
 from align.methods.crome.augmentation.oracles import CUT_OFF, load_rules
 from align.methods.crome.augmentation.pairs import Cost, Tokens, augment_with_model, augment_with_rules, plan_cost
-from align.methods.crome.augmentation.rrm import OWN, RRM, rrm_families
 from align.methods.pairs.augmentation.folder import (
     LEFT_OUT_FILE,
     PAIRS_FILE,
@@ -228,3 +237,30 @@ def _rubric_row(family: Family) -> dict[str, Any]:
         for each in family.profiles
     ]
     return {"origin": family.original.id, "attributes": attributes}
+
+
+RRM = "rrm"  # in place of a path to rules
+OWN, FOREIGN = "own_answer", "foreign_answers"  # sources: pairs with an order, and ties
+KEPT = 0.5
+
+
+def rrm_families(originals: Sequence[RewardPair], seed: int, kept: float = KEPT) -> list[Family]:
+    """Makes RRM's pairs of each original, which depend on the list of originals and the seed alone."""
+    families = []
+    for i, original in enumerate(originals):
+        family = Family(original)
+        own = (original.chosen, original.rejected)
+        family.rows.append(make_row(original, original.id, original.source, own))
+        rng = random.Random(f"{seed}/{RRM}/{original.id}")
+        others = [draw_other(originals, i, rng) for _ in range(2)]
+        foreign = list(dict.fromkeys(text for other in others if other for text in (other.chosen, other.rejected)))
+        made = [(OWN, answers) for answers in product(own, foreign) if answers[0] != answers[1]]
+        made += [(FOREIGN, answers) for answers in combinations(foreign, 2)]
+        if not made:
+            family.leave_out(OWN, None, NO_OTHER)
+        for number, (source, answers) in enumerate(made):
+            if rng.random() < kept:
+                row = make_row(original, f"{original.id}/{source}/{number}", source, answers)
+                family.rows.append(row | {"tie": source == FOREIGN})
+        families.append(family)
+    return families
