@@ -25,10 +25,11 @@ from align.assets import find_recipe
 from align.data.questions.multiple_choice import load_questions
 from align.data.questions.templates import PromptTemplate
 from align.evaluation.record import EVALUATION_FILE, Record, write_record
-from align.evaluation.suites.questions.answering import ItemResult, evaluate_policy, evaluation_record
+from align.evaluation.suites.questions.answering import ItemResult
 from align.recipe.recipe import Recipe, load_recipe
 from align.report import build_comparison
 from align.services.train import run as train
+from scripts.policies import evaluate_policy, evaluation_record
 
 RECIPE = "acre/quickstart"
 ARMS: dict[str, list[str]] = {

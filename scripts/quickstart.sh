@@ -5,4 +5,4 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/environment.sh
 install_truealign "train${ALIGN_EXTRAS:+,$ALIGN_EXTRAS}"
-exec "$PYTHON" scripts/quickstart.py "$@"
+exec "$PYTHON" -m scripts.quickstart "$@"

@@ -136,8 +136,7 @@ def _fit(kernel: Values, targets: Values) -> Values:
     from scipy.linalg import cho_factor, cho_solve
 
     centred = targets - targets.mean(axis=0)
-    found: Values = cho_solve(cho_factor(kernel + _RIDGE * np.eye(len(kernel))), centred)
-    return found
+    return cho_solve(cho_factor(kernel + _RIDGE * np.eye(len(kernel))), centred)
 
 
 def _one_hot(labels: Numbers, classes: int) -> Values:

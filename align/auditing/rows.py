@@ -227,12 +227,10 @@ def _disagree(values: Numbers, labels: Numbers) -> Flags:
     first = _first(values)
     broken = np.zeros(len(values), dtype=bool)
     broken[first[labels != labels[first]]] = True
-    found: Flags = broken[first]
-    return found
+    return broken[first]
 
 
 def _first(values: Numbers) -> Numbers:
     """Returns the index of the first row with the value of each."""
     _, index, places = np.unique(values, return_index=True, return_inverse=True)
-    first: Numbers = index[places]
-    return first
+    return index[places]

@@ -57,7 +57,7 @@ class NearRows:
     def __init__(self) -> None:
         from datasketch import MinHash, MinHashLSH
 
-        self._empty = MinHash(num_perm=NUM_PERM, seed=SEED, hashfunc=_same)
+        self._empty = MinHash(num_perm=NUM_PERM, seed=SEED, hashfunc=int)
         self._index, self._held_out = (
             MinHashLSH(threshold=JACCARD, num_perm=NUM_PERM, params=BANDS) for _ in range(2)
         )
@@ -149,10 +149,6 @@ def _scramble(values: Shingles) -> Shingles:
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))
-
-
-def _same(value: int) -> int:
-    return value
 
 
 SHOWN_PROBLEMS = 20

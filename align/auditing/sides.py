@@ -152,5 +152,4 @@ def _weights(sides: Sides, stratum: Numbers, set_of: Numbers, of: Numbers, num: 
         overall.append(by_set.sum(axis=0))
         counted.append(overall[-1] - telling)
     share = (overall[1] + sides.is_right.mean()) / (overall[0] + 1)
-    found: Values = (counted[1] + _SMOOTHING * share) / (counted[0] + _SMOOTHING)
-    return found
+    return (counted[1] + _SMOOTHING * share) / (counted[0] + _SMOOTHING)

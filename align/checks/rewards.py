@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from align.checks.finding import Finding
-from align.data.conversations import message_text
+from align.data.conversations import last_text
 from align.data.stored_items import MadeRows
 from align.data.tables.outcome_rows import SCALE_FILE
 from align.data.versions import ORIGIN
@@ -268,7 +268,7 @@ def check_reward_model(spec: str, path: str, prompts: Sequence[Any] = ()) -> lis
     if problem:
         return [Finding("error", "rewards", f"{spec}: {problem}")]
     prefix = _prefix(folder)
-    if any(not _text(prompt).startswith(prefix) for prompt in prompts):
+    if any(not last_text(prompt).startswith(prefix) for prompt in prompts):
         return [Finding("error", "rewards", f"{spec}: {PREFIXED.format(prefix=prefix)}")]
     return [Finding("ok", "rewards", f"{spec} is a reward model with one score.")]
 
@@ -277,10 +277,6 @@ def _prefix(folder: Path) -> str:
     """Returns what the model of a recipe with `estimator: input` reads before every prompt."""
     file = folder / SCALE_FILE
     return str(json.loads(file.read_text(encoding="utf-8"))["prefix"]) if file.is_file() else ""
-
-
-def _text(prompt: Any) -> str:
-    return prompt if isinstance(prompt, str) else message_text(prompt[-1])
 
 
 def _problem(folder: Path) -> str | None:

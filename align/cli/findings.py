@@ -92,12 +92,16 @@ def count(findings: Sequence[Finding], level: str) -> int:
 
 def print_samples(samples: Sequence[Mapping[str, Any]], console: Console) -> None:
     """Prints each pair as its prompt and two responses, with the marked parts [in brackets]."""
+    from align.data.conversations import last_text
     from align.report.run.pairs import mark_text
 
     for sample in samples:
         title = Text(f"\nrow {sample['row']} ({_visible(str(sample['id']))})", "bold")
         console.print(title.append(_visible(_kind(sample)), "not bold"))
-        console.print(Text().append("prompt    ", "dim").append(_visible(_shorten(_last_words(sample["prompt"])))))
+        prompt = last_text(sample["prompt"])
+        if len(prompt) > PROMPT:
+            prompt = f"{prompt[: PROMPT // 2]} ... {prompt[-PROMPT // 2 :]}"
+        console.print(Text().append("prompt    ", "dim").append(_visible(prompt)))
         for side, style in MARKED.items():
             text = Text().append(f"{UNORDERED[side] if sample.get('tie') else side:<10}", "dim")
             for piece in mark_text(sample[side], sample.get(f"{side}_spans"), LONGEST):
@@ -111,17 +115,6 @@ def _kind(sample: Mapping[str, Any]) -> str:
     """Says how a pair came about, where the data does."""
     parts = [sample.get("source"), sample.get("attribute"), "a tie" if sample.get("tie") else None]
     return "".join(f", {part}" for part in parts if part)
-
-
-def _last_words(prompt: str | Sequence[Mapping[str, Any]]) -> str:
-    """Returns a prompt's text, of a conversation the last message."""
-    from align.data.conversations import message_text
-
-    return prompt if isinstance(prompt, str) else message_text(prompt[-1])
-
-
-def _shorten(text: str) -> str:
-    return text if len(text) <= PROMPT else f"{text[: PROMPT // 2]} ... {text[-PROMPT // 2 :]}"
 
 
 def _visible(text: str) -> str:

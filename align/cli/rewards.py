@@ -125,11 +125,7 @@ def _first_line(reward: Callable[..., Any]) -> str:
 
 
 def new_reward(name: str, folder: Path) -> int:
-    """Writes both files and prints what to do next.
-
-    Raises:
-        UserError: If the name is none for a function, is taken, or a file is there already.
-    """
+    """Writes both files and prints what to do next."""
     if not name.isidentifier() or keyword.iskeyword(name):
         raise UserError(f"A reward's name must be a Python name such as `brevity`, got {name!r}.")
     if name in REWARDS or name == "rewards":
@@ -152,11 +148,7 @@ def new_reward(name: str, folder: Path) -> int:
 
 
 def export_reward(spec: str, framework: str, out: Path | None, reward_kwargs: str, **settings: Any) -> int:
-    """Writes the file, and prints what names it in the framework and where columns come from.
-
-    Raises:
-        UserError: If the reward cannot be exported.
-    """
+    """Writes the file, and prints what names it in the framework and where columns come from."""
     kwargs = read_yaml_option("--reward_kwargs", reward_kwargs, "{max_length: 200}")
     written = write_export(spec, framework, out, reward_kwargs=kwargs, **settings)
     console = make_console()

@@ -138,6 +138,11 @@ def message_text(message: Mapping[str, Any]) -> str:
     return "\n".join(text for text in (content, *calls) if text)
 
 
+def last_text(prompt: str | Sequence[Mapping[str, Any]]) -> str:
+    """Writes a prompt that is a text, of messages the last one."""
+    return prompt if isinstance(prompt, str) else message_text(prompt[-1])
+
+
 def conversation_text(messages: str | Sequence[Mapping[str, Any]], between: str = "\n") -> str:
     r"""Writes messages as one text, each with its role in front; one that stands alone is what it says.
 

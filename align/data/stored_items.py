@@ -93,8 +93,7 @@ class Layout:
 
     def _read_column(self, column: "pa.Array", flat: str) -> list[Any]:
         if flat != "texts":
-            values: list[Any] = column.to_numpy(zero_copy_only=False).tolist()
-            return values
+            return column.to_numpy(zero_copy_only=False).tolist()
         texts = column.flatten().to_numpy(zero_copy_only=False).tolist()
         ends = [0, *column.value_lengths().to_numpy(zero_copy_only=False).cumsum().tolist()]
         return [tuple(texts[start:end]) for start, end in pairwise(ends)]

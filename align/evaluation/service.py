@@ -104,8 +104,7 @@ def evaluate(suite: str | None = None, /, **options: Any) -> "Record":
         raise UserError(f"`{min(parts)}` divides the command `align eval`. Leave it out here.")
     options = {name: _text(value) for name, value in options.items()}
     found = find_suite(options | ({} if suite is None else {EVALUATED: suite}))
-    record: Record = run_suite(found, options, set(options), ()).found
-    return record
+    return run_suite(found, options, set(options), ()).found
 
 
 def _text(value: Any) -> Any:

@@ -22,8 +22,7 @@ def agreement_in_group(scores: Values) -> Values:
     others = scores.shape[1] - 1
     if not others:
         return np.array([0.5])
-    alike: Values = ((first == second).sum(1) - 1) / others - 0.5  # each is alike with itself
-    return alike
+    return ((first == second).sum(1) - 1) / others - 0.5  # each is alike with itself
 
 
 class HeadAgreement:

@@ -207,8 +207,7 @@ class RewardModel:
             return scores[: len(first)] - scores[len(first) :]
         orders = [*zip(prompts, first, second, strict=True), *zip(prompts, second, first, strict=True)]
         logits = self._read([self._question_tokens(*row) for row in orders])
-        margins: Values = (logits[: len(first)] - logits[len(first) :]) / 2
-        return margins
+        return (logits[: len(first)] - logits[len(first) :]) / 2
 
     def reads(self, prompt: Text, *responses: Text) -> bool:
         """Tells whether responses to a prompt are short enough to be scored; a pairwise model reads two at once."""
@@ -295,8 +294,7 @@ class RewardModel:
             .float()
         )
         first, second = self._label_ids
-        margins: list[float] = (logits[:, first] - logits[:, second]).tolist()
-        return margins
+        return (logits[:, first] - logits[:, second]).tolist()
 
 
 def load_reward_model(

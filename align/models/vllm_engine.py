@@ -200,8 +200,7 @@ def placeholder_ids(
     texts = processor.apply_chat_template(list(prompts), add_generation_prompt=True, tokenize=False, **template)
     bos = processor.tokenizer.bos_token
     has_start = bos is not None and texts[0].startswith(bos)  # as `apply_chat_template` decides it
-    ids: list[list[int]] = processor.tokenizer(texts, add_special_tokens=not has_start)["input_ids"]
-    return ids
+    return processor.tokenizer(texts, add_special_tokens=not has_start)["input_ids"]
 
 
 @contextmanager

@@ -63,8 +63,7 @@ def agree_on_data(
             return None
         return check_same_data(stage.checkpoint.resolve().parent, fingerprints, allow_changed=allow_changed)
 
-    changed: str | None = peers.from_main(f"data/{number}/same", compare)
-    return changed
+    return peers.from_main(f"data/{number}/same", compare)
 
 
 def agree_on_readings(peers: Peers, stage: Stage, number: int, *, allow_changed: bool) -> list[str]:
@@ -78,8 +77,7 @@ def agree_on_readings(peers: Peers, stage: Stage, number: int, *, allow_changed:
         check_same_base(stage, last, now, allow_changed=allow_changed)
         return [] if stage.todo is ToDo.END else list(changes([last, now]))
 
-    changed: list[str] = peers.from_main(f"readings/{number}", compare)
-    return changed
+    return peers.from_main(f"readings/{number}", compare)
 
 
 def _packed(stage: Stage, recipe: Recipe) -> list[Any]:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 NAMES = ("duplicates", "contradictions", "leaks", "shared_prompts", "near_duplicates", "near_leaks", "groups",
          "prefixes", "images", "unusable", "cues", "mask")  # fmt: skip
 COUNTERFACTUAL = "counterfactual"
+_COLUMNS = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
 _OF_TRACES = ("trace_column", "source_column", "correct_column")
 
 
@@ -248,8 +249,7 @@ def _score(student: Student, record: AuditRecord, out: Path) -> AuditRecord:
     from align.models.checkpoint import load_model
 
     model, _ = load_model(student.checkpoint, **student.how)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=make_console(stderr=True), transient=True) as progress:
+    with Progress(*_COLUMNS, console=make_console(stderr=True), transient=True) as progress:
         task = progress.add_task("Traces scored", total=len(student.data))
         scored = student.data.score(model, lambda num: progress.advance(task, num))
     found, sentences = find_scores(student.data, scored, student.checkpoint.path)
@@ -262,8 +262,7 @@ def _bar(words: str, counts: Sequence[int | None]) -> Iterator[Advance]:
     """Draws a bar on stderr, with the time that is left where it is known how many rows there are."""
     known = [count for count in counts if count is not None]
     total = sum(known) if len(known) == len(counts) else None
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=make_console(stderr=True), transient=True) as progress:
+    with Progress(*_COLUMNS, console=make_console(stderr=True), transient=True) as progress:
         task = progress.add_task(words, total=total)
         done = 0
 

@@ -217,20 +217,7 @@ def export_reward(
     timeout: float = 60.0,
     workers: int = 1,
 ) -> Exported:
-    """Writes the file by which a framework calls a guarded reward.
-
-    Args:
-        spec: The reward, as in `reward_funcs`: a name, `package.module.function` or `file.py:function`.
-        framework: One of `FRAMEWORKS`.
-        out: The file; `NAME_FRAMEWORK.py` in the current folder if not given.
-        reward_kwargs: Settings of the reward.
-        answer: The column in which it reads the right answer; found by its name if not given.
-        timeout: Seconds for one completion.
-        workers: Processes that call it.
-
-    Raises:
-        UserError: If there is no such framework or reward, they do not go together, or the file is there already.
-    """
+    """Writes the file by which a framework calls a guarded reward; its options are those of `align rewards export`."""
     if framework not in FRAMEWORKS:
         known = ", ".join(FRAMEWORKS)
         raise UserError(f"`--for` must be one of {known}; got {framework!r}.{suggestion(framework, list(FRAMEWORKS))}")

@@ -316,5 +316,4 @@ def keep_unsure(p_base: Sequence[float] | NDArray[np.float64], tie: Sequence[boo
     if (outside := probabilities[(probabilities < 0) | (probabilities > 1)]).size:
         raise ValueError(f"`p_base` must hold probabilities, got {outside[0]}.")
     target = np.where(np.asarray(tie, dtype=bool), 0.5, 1.0)
-    kept: NDArray[np.bool_] = np.abs(probabilities - target) > tau
-    return kept
+    return np.abs(probabilities - target) > tau

@@ -249,8 +249,7 @@ def _sweep(
 def _evaluate(options: Mapping[str, Any], given: set[str], show: Callable[[Any], None]) -> Record:
     evaluation = run_suite(find_suite(options), options, given, command_words(options, given))
     show(evaluation)
-    found: Record = evaluation.found
-    return found
+    return evaluation.found
 
 
 def _arrange(

@@ -52,8 +52,7 @@ class Slips(NamedTuple):
 
 def accepts(values: Values, threshold: float) -> Values:
     """Returns 1 for each value above the threshold, 0 for others, and nan where there is no value."""
-    accepted: Values = np.where(np.isnan(values), np.nan, values > threshold)
-    return accepted
+    return np.where(np.isnan(values), np.nan, values > threshold)
 
 
 def sort_out(completions: Sequence[Sequence[Any]], accepted: Values, longest: int) -> list[list[str]]:
@@ -181,8 +180,7 @@ class SampleFilter(PromptEvaluation):
                 f"`--audit` {self.rewards[1].spec} gives values other than 0 and 1. Say with `--right_from` from "
                 "where a response is right."
             )
-        gold: Values = np.where(np.isnan(values), np.nan, values >= right_from)
-        return gold
+        return np.where(np.isnan(values), np.nan, values >= right_from)
 
     def _card(self, run: Mapping[str, Any], counts: dict[str, Any], slips: Slips | None) -> dict[str, Any]:
         (model,) = run["models"]

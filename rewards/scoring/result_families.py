@@ -33,12 +33,7 @@ class Withheld(Enum):
 
 
 WITHHELD = Withheld.WITHHELD
-ERRORS = (
-    "the service is not available",
-    "the request timed out",
-    "the connection was refused",
-    "internal error",
-)
+ERRORS = ("the service is not available", "the request timed out", "the connection was refused", "internal error")
 PARAPHRASES = ("result: {}", "Result: {}", "The tool returned: {}", "{}\n", "({})")
 OPPOSITES = {"true": "false", "yes": "no", "on": "off", "open": "closed", "available": "unavailable"}
 OPPOSITES |= {other: word for word, other in OPPOSITES.items()}

@@ -180,7 +180,7 @@ CHECKS = (
     ),
     Check(
         "quickstart", "200 steps, 100 each of GRPO and of ACRE, evaluated", 50,
-        "scripts/quickstart.py --out {out}", "scripts/quickstart.py --max_steps 2 --max_eval 50 --out {out}",
+        "-m scripts.quickstart --out {out}", "-m scripts.quickstart --max_steps 2 --max_eval 50 --out {out}",
         (Bar("accuracy of ACRE over GRPO", "gain", least=0.1, tiny=False),),
         takes=("device",),
     ),

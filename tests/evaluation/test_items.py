@@ -5,12 +5,8 @@ import pytest
 
 from align.evaluation.record import as_json
 from align.evaluation.statistics.metrics import wilson
-from align.evaluation.suites.questions.answering import (
-    ItemResult,
-    evaluation_record,
-    item_differences,
-    summarise,
-)
+from align.evaluation.suites.questions.answering import ItemResult
+from scripts.policies import evaluation_record, item_differences, summarise
 
 
 def item(name: str, first: int | None, second: list[int | None] | None, stated: int | None = None, gold: int = 0):

@@ -6,7 +6,7 @@ from tiny import tiny_model, tiny_tokenizer
 
 from align.data.questions.multiple_choice import Question
 from align.data.questions.templates import PromptTemplate
-from align.evaluation.suites.questions.answering import evaluate_policy, summarise
+from scripts.policies import evaluate_policy, summarise
 
 WORDS = ("gold", "iron", "zinc", "lead", "neon")
 TEMPLATE = PromptTemplate("{question}\n{options}\n", conversational=False)

@@ -11,13 +11,13 @@ from align.data.media.images import open_image
 from align.data.questions.templates import PromptTemplate
 from align.errors import UserError
 from align.evaluation.asking import Asker
-from align.evaluation.suites.questions.answering import evaluate_policy
 from align.evaluation.suites.questions.suite import SuiteSettings, evaluate_suites
 from align.models.policies.asking import Decoding, LetterQuestion, Prompt
 from align.models.policies.model_policy import VisionPolicy, make_policy
 from align.models.policies.vision_prompts import ProcessedPrompt, VisionPrompts
 from align.models.second_pass.forward import SecondPassRow
 from rewards.reading.options import permute
+from scripts.policies import evaluate_policy
 
 pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
 pytest.importorskip("torchvision", reason="needs the extra `vision`")

@@ -57,8 +57,7 @@ def suite_commands() -> dict[str, Any]:
     for each in all_suites().values():
         _add(made, each.name.replace("_", "-"), each.about, each.options, each.name)
     _add(made, ANY, "Every option of every suite; which ones go together is told by the rows.", _every_option(), None)
-    commands: dict[str, Any] = typer.main.get_command(made).commands  # type: ignore[attr-defined]
-    return commands
+    return typer.main.get_command(made).commands  # type: ignore[attr-defined]
 
 
 def _add(made: Application, name: str, about: str, options: type, suite: str | None) -> None:

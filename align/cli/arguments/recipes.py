@@ -53,8 +53,7 @@ def train(
         ),
     ] = None,
     allow_changed_data: Annotated[
-        bool,
-        typer.Option("--allow_changed_data", help="Go on even if the data or the base model have changed since."),
+        bool, typer.Option("--allow_changed_data", help="Go on even if the data or the base model have changed since.")
     ] = False,
     dry_run: DryRunOption = False,
 ) -> None:

@@ -118,8 +118,7 @@ def new(
 @rewards_app.command()
 def export(
     subject: Annotated[
-        str,
-        typer.Argument(metavar="REWARD", help="A name, package.module.function, or file.py:function."),
+        str, typer.Argument(metavar="REWARD", help="A name, package.module.function, or file.py:function.")
     ],
     framework: Annotated[str, typer.Option("--for", help="verl, openrlhf, ms-swift, verifiers or prime-rl.")],
     out: Annotated[

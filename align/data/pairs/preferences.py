@@ -79,11 +79,7 @@ def check_pair(row: Mapping[str, Any], *, number: int = 0, name: str = "") -> Pr
 
 
 def load_preferences(
-    path: str | Path,
-    *,
-    media: MediaSettings | None = None,
-    columns: Columns | None = None,
-    **reading: Unpack[Reading],
+    path: str | Path, *, media: MediaSettings | None = None, columns: Columns | None = None, **reading: Unpack[Reading]
 ) -> tuple[Sequence[PreferencePair], DataReport]:
     """Loads preference pairs and checks every row.
 

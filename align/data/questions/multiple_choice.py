@@ -34,11 +34,7 @@ class QuestionReport(DataReport):
 
 
 def load_questions(
-    path: str | Path,
-    *,
-    media: MediaSettings | None = None,
-    columns: Columns | None = None,
-    **reading: Unpack[Reading],
+    path: str | Path, *, media: MediaSettings | None = None, columns: Columns | None = None, **reading: Unpack[Reading]
 ) -> tuple[Sequence[Question], QuestionReport]:
     """Loads questions and checks every row.
 

@@ -310,14 +310,11 @@ class Merged(Division):
         asked = self.record.asked[self._number] if self._number < len(self.record.asked) else None
         self._number += 1
         if asked is not None and asked != Question(stage=stage, keys=digest(list(keys)), items=len(keys)):
+            data = next((path for path, option in self.record.paths.items() if option == "data"), "the data")
             raise UserError(
-                f"The merge would ask something else than the shards did ({stage}, {len(keys):,} items): "
-                f"{self._data()} or "
+                f"The merge would ask something else than the shards did ({stage}, {len(keys):,} items): {data} or "
                 "the settings beside the model have changed since. Put them back, or give the shards' commands again."
             )
-
-    def _data(self) -> str:
-        return next((path for path, option in self.record.paths.items() if option == "data"), "the data")
 
 
 def _check_same(shards: Mapping[Path, ShardRecord]) -> None:

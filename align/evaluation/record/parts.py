@@ -78,5 +78,4 @@ class Tabled:
         ]
         table = pd.DataFrame(rows).pivot(index=["suite", "metric"], columns="model", values="measured").fillna("")
         order = list(dict.fromkeys(row["model"] for row in rows))
-        html: str = table.reindex(list(dict.fromkeys((row["suite"], row["metric"]) for row in rows)))[order].to_html()
-        return html
+        return table.reindex(list(dict.fromkeys((row["suite"], row["metric"]) for row in rows)))[order].to_html()

@@ -235,8 +235,7 @@ def weighted_mean(estimates: Sequence[Estimate], weights: Sequence[float]) -> Es
 
 def _scale(values: Values, bounds: tuple[float, float]) -> Values:
     low, high = bounds
-    scaled: Values = (np.asarray(values, dtype=float) - low) / (high - low)
-    return scaled
+    return (np.asarray(values, dtype=float) - low) / (high - low)
 
 
 def _scale_back(estimate: Estimate, span: float, shift: float) -> Estimate:

@@ -249,8 +249,7 @@ def mean_of_known(values: Values, axis: int = -1) -> Values:
         array([0.5, 1. , nan])
     """
     counts = (~np.isnan(values)).sum(axis=axis)
-    means: Values = np.where(counts > 0, np.nansum(values, axis=axis) / np.maximum(counts, 1), math.nan)
-    return means
+    return np.where(counts > 0, np.nansum(values, axis=axis) / np.maximum(counts, 1), math.nan)
 
 
 def accuracy(choices: Sequence[Choice], gold: Sequence[int]) -> Values:
@@ -265,8 +264,7 @@ def pair_accuracy(margins: Sequence[float] | Values) -> Values:
         >>> pair_accuracy([2.0, 0.0, -1.0, float("nan")])
         array([1. , 0.5, 0. , nan])
     """
-    values: Values = (1 + np.sign(np.asarray(margins, dtype=float))) / 2
-    return values
+    return (1 + np.sign(np.asarray(margins, dtype=float))) / 2
 
 
 def option_shuffle_consistency(
@@ -366,8 +364,7 @@ def _resampled_ends(values: Values, seed: int) -> tuple[float, float]:
 
 def _finite(values: Sequence[float] | Values) -> Values:
     array = np.asarray(values, dtype=float)
-    finite: Values = array[~np.isnan(array)]
-    return finite
+    return array[~np.isnan(array)]
 
 
 class Paired(NamedTuple):

@@ -89,8 +89,7 @@ class DeconfoundResult:
         figure = first_figure(self.folder / PAGE_FILE)
         if figure or not is_installed("pandas"):
             return figure or None
-        table: str = self.to_pandas().to_html(index=False)
-        return table
+        return self.to_pandas().to_html(index=False)
 
 
 @listing(Columns, Estimation, TableReading, PairsOf)

@@ -154,8 +154,7 @@ class ModelPolicy:
                 pad_token_id=self.tokenizer.pad_token_id,
                 eos_token_id=self.ends or None,
             )
-        completions: list[list[int]] = output[:, padded["input_ids"].shape[1] :].tolist()
-        return completions
+        return output[:, padded["input_ids"].shape[1] :].tolist()
 
 
 def _how(decoding: Decoding) -> dict[str, Any]:

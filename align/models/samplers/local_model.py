@@ -257,7 +257,8 @@ class LocalSampler:
             same = [
                 i
                 for i in order[start : start + self._batch_size]
-                if _alike(requests[i], requests[first]) and name(encoded[i].length) == name(encoded[first].length)
+                if _settings(requests[i]) == _settings(requests[first])
+                and name(encoded[i].length) == name(encoded[first].length)
             ]
             self._answer(same, requests, encoded, on_result)
             start += len(same)
@@ -382,10 +383,6 @@ def _processors(requests: Sequence[Request]) -> LogitsProcessorList:
 def _settings(request: Request) -> tuple[float, float, int, int]:
     """What requests of a batch share; the number of images, because it decides most of a prompt's length."""
     return request.temperature, request.top_p, request.max_new_tokens, -len(request.images)
-
-
-def _alike(one: Request, other: Request) -> bool:
-    return _settings(one) == _settings(other)
 
 
 @contextmanager

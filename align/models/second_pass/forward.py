@@ -110,8 +110,7 @@ def _forward_images_shared(model: PreTrainedModel, rows: Sequence[SecondPassRow]
     prefix_ids = torch.tensor(padded, device=model.device)
     output = model(input_ids=prefix_ids, **given_cache(model, cache), logits_to_keep=ends)
     column = torch.searchsorted(ends, torch.tensor(lengths, device=model.device) - 1)
-    logits: Tensor = output.logits[torch.arange(len(rows), device=model.device), column]
-    return logits
+    return output.logits[torch.arange(len(rows), device=model.device), column]
 
 
 def _image_fields(row: SecondPassRow, ids: Tensor) -> dict[str, Tensor]:

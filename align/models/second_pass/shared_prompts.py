@@ -96,8 +96,7 @@ def last_logits(model: PreTrainedModel, ids: Tensor, mask: Tensor, positions: Te
     """Reads tokens, `(B, T)`, and returns the logits of what follows them, `(B, V)`."""
     forget_lengths(model)
     output = model(input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=1, **more)
-    logits: Tensor = output.logits[:, -1]
-    return logits
+    return output.logits[:, -1]
 
 
 def positions(mask: Tensor) -> Tensor:

@@ -69,10 +69,7 @@ def of_questions(path: Path, record: Record, numbers: Numbers) -> Own:
             "Suites": ", ".join(about.suites),
         },
         details={"Prompt": _prompt(profile)} if profile else {},
-        sections=[
-            *best_of_n_section(record.curves),
-            *audit_sections(record.audits),
-        ],
+        sections=[*best_of_n_section(record.curves), *audit_sections(record.audits)],
         items=picked,
         items_note=note_items(
             picked,

@@ -35,13 +35,14 @@ from align.assets import find_recipe
 from align.data.questions.multiple_choice import Question, load_questions
 from align.evaluation.record.file import without_nan
 from align.evaluation.statistics.metrics import Estimate, accuracy, mean_over_seeds
-from align.evaluation.suites.questions.answering import ItemResult, evaluate_policy, summarise
+from align.evaluation.suites.questions.answering import ItemResult
 from align.methods.acre.config import ACREConfig
 from align.methods.acre.data import load
 from align.methods.acre.trainer import ACRETrainer
 from align.models.rewards import resolve_rewards
 from align.recipe.recipe import Recipe, load_recipe
 from scripts.harness import Options, print_table, seeds_of, tell, with_half, write_numbers
+from scripts.policies import evaluate_policy, summarise
 
 METRICS = {
     "accuracy": "accuracy",

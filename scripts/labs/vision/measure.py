@@ -12,7 +12,7 @@ from align.data.questions.multiple_choice import Question
 from align.data.questions.templates import PromptTemplate
 from align.evaluation.asking import Asker
 from align.evaluation.statistics.metrics import Values
-from align.evaluation.suites.questions.answering import answer_questions, item_values
+from align.evaluation.suites.questions.answering import answer_questions
 from align.evaluation.suites.questions.modality import modality_values, probe_images
 from align.methods.rrpo.loss import token_kl
 from align.models.policies.asking import Decoding
@@ -21,6 +21,7 @@ from scripts.labs.rrpo.measure import Metrics, Texts, probability_of_facts, toke
 from scripts.labs.rrpo.world import Response
 from scripts.labs.vision.model import encode
 from scripts.labs.vision.world import CAPTION_QUESTION, COLOURS, SHAPES, Captioned, Picture, draw_pair, draw_scene
+from scripts.policies import item_values
 
 NUM_HELD_OUT = 96
 LONGEST_RESPONSE = 8

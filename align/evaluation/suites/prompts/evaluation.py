@@ -255,11 +255,7 @@ _FEW, _MANY_CUT = 30, 0.05  # prompts in a group; share of responses
 
 
 def prompt_record(
-    about: About,
-    measured: MeasuredSuites,
-    ids: Sequence[str],
-    warnings: Sequence[Warned],
-    scales: Mapping[str, Scale],
+    about: About, measured: MeasuredSuites, ids: Sequence[str], warnings: Sequence[Warned], scales: Mapping[str, Scale]
 ) -> Record:
     """Arranges what rewards measured as it is kept; each suite has the name of its reward."""
     values = {

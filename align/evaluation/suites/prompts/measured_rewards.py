@@ -105,8 +105,7 @@ def trl_arguments(rows: Sequence[Mapping[str, Any]], completions: Sequence[Any])
 
 
 def _table(values: Sequence[float | None], num_samples: int) -> Values:
-    table: Values = np.array([np.nan if value is None else float(value) for value in values]).reshape(-1, num_samples)
-    return table
+    return np.array([np.nan if value is None else float(value) for value in values]).reshape(-1, num_samples)
 
 
 def _unread(*_: Any) -> None:

@@ -80,8 +80,7 @@ def ceiling(prior: Values, verifier: Verifier) -> Values:
         array([0.66666667, 0.        ])
     """
     hit, accept = prior * verifier.tpr, prior * verifier.tpr + (1 - prior) * verifier.fpr
-    posterior: Values = np.where(accept > 0, hit, 0) / np.where(accept > 0, accept, 1)
-    return posterior
+    return np.where(accept > 0, hit, 0) / np.where(accept > 0, accept, 1)
 
 
 def utility(prior: Values, verifier: Verifier, attempts: int, cost: float) -> float:
@@ -198,8 +197,7 @@ def jackknifed_ceiling(samples: int, verifier: Verifier) -> Values:
         return whole
     less = ceiling(np.arange(samples) / (samples - 1), verifier)
     one_less = less[..., np.maximum(right - 1, 0)] * right + less[..., np.minimum(right, samples - 1)] * right[::-1]
-    found: Values = samples * whole - (samples - 1) / samples * one_less
-    return found
+    return samples * whole - (samples - 1) / samples * one_less
 
 
 EDGES = (0.0, 0.25, 0.5, 0.75)  # of the share of a question's samples that are right; 0 and 1 are bins of their own

@@ -92,11 +92,7 @@ def consistency_suite(
 def rotation_suite(
     items: Sequence[ItemResult], rotation_choices: Sequence[Sequence[Choice] | None], num_samples: int = 1
 ) -> Measured:
-    """Measures answers over all rotations of the options, from the first trace.
-
-    `rotation_robust_accuracy` asks for the right answer as written and in every rotation, so that a policy that always
-    answers one letter gets nothing. A question whose options may not be moved does not count.
-    """
+    """Measures answers over all rotations of the options, where they may be moved, from the first trace."""
     robust = [
         np.nan if seconds == [] else float(seconds is not None and {item.first_choice, *seconds} == {item.gold})
         for item, seconds in zip(items, rotation_choices, strict=True)
@@ -155,11 +151,9 @@ def by_question(metrics: Mapping[str, ItemMean], num_samples: int) -> Measured:
 def _letter_counts(choices: Sequence[Choice], num_letters: int, num_samples: int) -> Values:
     """Counts the letters of each question's samples, `(N, K)`."""
     rows = np.array([[float(choice == letter) for letter in range(num_letters)] for choice in choices])
-    counts: Values = rows.reshape(-1, num_samples, num_letters).sum(axis=1)
-    return counts
+    return rows.reshape(-1, num_samples, num_letters).sum(axis=1)
 
 
 def _normalised(counts: Values) -> Values:
     totals = counts.sum(axis=1, keepdims=True)
-    shares: Values = np.where(totals > 0, counts, np.nan) / np.where(totals > 0, totals, 1)
-    return shares
+    return np.where(totals > 0, counts, np.nan) / np.where(totals > 0, totals, 1)

@@ -125,12 +125,7 @@ def probe_images(
 
 
 def modality_values(items: Sequence[ItemResult], columns: Mapping[str, Sequence[Any]]) -> dict[str, ItemMean]:
-    """Returns each metric as `(N * S,)` per-item values, `nan` where the condition was not asked.
-
-    `accuracy_with/<condition>` is 1 if the answer is right, `same_answer_with/<condition>` if it is a valid one and
-    that from the own images, and `modality_reliance/<condition>` is the accuracy from the own images minus that with
-    the change, on the questions that were asked with it.
-    """
+    """Returns each metric as `(N * S,)` per-item values, `nan` where the condition was not asked."""
     gold = [item.gold for item in items]
     own: Sequence[Choice] = columns[f"{OWN}_choice"]
     right: dict[str, Values] = {}

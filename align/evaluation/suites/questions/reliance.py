@@ -194,11 +194,7 @@ def leaks(questions: Sequence[Question], items: Sequence[ItemResult]) -> dict[st
 
 
 def reliance_values(items: Sequence[ItemResult], columns: Mapping[str, Sequence[Any]]) -> dict[str, ItemMean]:
-    """Returns each metric of reliance and leaks as per-item values, `nan` where it does not speak of the item.
-
-    `same_answer/<condition>` is 1 if the answer from that trace is the first answer, `accuracy_from/<condition>` if it
-    is right, `trace_reliance` is accuracy from the own trace minus that from none.
-    """
+    """Returns each metric of reliance and leaks as per-item values, `nan` where it does not speak of the item."""
     gold = [item.gold for item in items]
     metrics: dict[str, ItemMean] = {}
     right: dict[str, Values] = {}
@@ -210,7 +206,7 @@ def reliance_values(items: Sequence[ItemResult], columns: Mapping[str, Sequence[
         metrics[f"same_answer/{name}"] = ItemMean((np.where(asked, same, np.nan),))
     metrics |= {f"accuracy_from/{name}": ItemMean((values,)) for name, values in right.items()}
     metrics["trace_reliance"] = ItemMean((right["own"] - right["none"],), bounds=(-1.0, 1.0))
-    letter, answer = (_numbers(columns[name]) for name in ("letter_in_trace", "answer_in_trace"))
+    letter, answer = (np.array(columns[name], dtype=float) for name in ("letter_in_trace", "answer_in_trace"))
     metrics |= {"letter_in_trace": ItemMean((letter,)), "answer_in_trace": ItemMean((answer,))}
     metrics["letter_or_answer_in_trace"] = ItemMean((np.maximum(letter, answer),))
     return metrics
@@ -247,7 +243,3 @@ def _row(asker: Asker, question: Question, item: ItemResult, first: Answered, tr
         return LetterQuestion(question, order, first.before_letter or "", first)
     text = first.completion.text
     return LetterQuestion(question, order, replace_trace(text, first.response, trace, asker.response_format))
-
-
-def _numbers(values: Sequence[bool | None]) -> Values:
-    return np.array([np.nan if value is None else float(value) for value in values])

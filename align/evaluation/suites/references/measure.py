@@ -38,8 +38,7 @@ def area_under_curve(higher: Values, lower: Values, axis: int = -1) -> Values:
     from scipy.stats import mannwhitneyu
 
     statistic = mannwhitneyu(higher, lower, axis=axis, method="asymptotic").statistic
-    area: Values = statistic / (higher.shape[axis] * lower.shape[axis])
-    return area
+    return statistic / (higher.shape[axis] * lower.shape[axis])
 
 
 def estimate_area(higher: Values, lower: Values) -> Estimate:
@@ -153,8 +152,7 @@ def reference_terms(named: Sequence[Sequence[Authors]]) -> Values:
         if each is None:
             raise ValueError("There must be two titles, and two samples of each, at least.")
         sums[i] += (each.agreement, each.chance)
-    terms: Values = sums / np.array([[len(samples)] for samples in named])
-    return terms
+    return sums / np.array([[len(samples)] for samples in named])
 
 
 def reference_means(terms: Values, groups: Sequence[str | None]) -> dict[str, ItemMean]:

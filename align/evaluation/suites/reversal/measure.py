@@ -194,8 +194,7 @@ def reversal_means(
             continue
 
         def only(values: Values, chosen: Any = chosen) -> Values:
-            kept: Values = np.where(chosen, values, math.nan)
-            return kept
+            return np.where(chosen, values, math.nan)
 
         gap = only(right["forward"] - right["reverse"])
         means["reversal_gap/control" if suffix else "reversal_gap"] = ItemMean((gap,), bounds=(-1.0, 1.0))
@@ -291,8 +290,7 @@ def without_names_and_prompts(
 
 
 def _means(values: Values, places: Any, num: int) -> Values:
-    found: Values = np.bincount(places, values, num) / np.maximum(np.bincount(places, minlength=num), 1)
-    return found
+    return np.bincount(places, values, num) / np.maximum(np.bincount(places, minlength=num), 1)
 
 
 def _behind(prompt: Any, name: str) -> str:

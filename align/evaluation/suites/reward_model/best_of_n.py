@@ -45,8 +45,7 @@ def best_of_n_weights(scores: Sequence[float] | Values, n: int) -> Values:
     subsets = math.comb(len(array), n)
     _, group, counts = np.unique(array, return_inverse=True, return_counts=True)
     reached = np.array([math.comb(int(i), n) / subsets for i in np.concatenate([[0], counts.cumsum()])])
-    weights: Values = (np.diff(reached) / counts)[group]
-    return weights
+    return (np.diff(reached) / counts)[group]
 
 
 def expected_best_of_n(scores: Sequence[float] | Values, quality: Sequence[float] | Values, n: int) -> float:

@@ -128,8 +128,7 @@ def _resampled_ranks(values: Values, drawn: Codes) -> Values:
     order = np.argsort(level, kind="stable")
     starts = np.flatnonzero(np.diff(level[order], prepend=-1))
     counts = np.add.reduceat(drawn[:, order], starts, axis=1)
-    ranks: Values = (counts.cumsum(axis=1) - (counts - 1) / 2)[:, level]
-    return ranks
+    return (counts.cumsum(axis=1) - (counts - 1) / 2)[:, level]
 
 
 def _spearman(x: Values, y: Values, axis: int = -1) -> Values:
@@ -139,8 +138,7 @@ def _spearman(x: Values, y: Values, axis: int = -1) -> Values:
     ranks = [rankdata(values, axis=axis) for values in (x, y)]
     first, second = (each - each.mean(axis=axis, keepdims=True) for each in ranks)
     spread = np.sqrt((first**2).sum(axis=axis) * (second**2).sum(axis=axis))
-    correlations: Values = (first * second).sum(axis=axis) / np.where(spread == 0, 1, spread)
-    return correlations
+    return (first * second).sum(axis=axis) / np.where(spread == 0, 1, spread)
 
 
 Scores = Sequence[float]  # of an item's responses, the right ones first

@@ -214,8 +214,7 @@ def _compare(changes: Values, base: Values, seed: int) -> float:
     samples = changes.mean(axis=1), base.mean(axis=1)
 
     def gap(first: Values, second: Values, axis: int) -> Values:
-        difference: Values = first.mean(axis=axis) - second.mean(axis=axis)
-        return difference
+        return first.mean(axis=axis) - second.mean(axis=axis)
 
     test = permutation_test(samples, gap, permutation_type="independent", n_resamples=_RESAMPLES, rng=seed)
     return float(test.pvalue)
@@ -331,8 +330,7 @@ def gains_of(changes: NDArray[np.float64]) -> Values:
     In the chosen response it raises the margin, in the rejected one it lowers it. What moves the margin whichever
     response has the phrase cancels out.
     """
-    found: Values = (changes[:, 0] - changes[:, 1]) / 2
-    return found
+    return (changes[:, 0] - changes[:, 1]) / 2
 
 
 def _changes(

@@ -179,8 +179,7 @@ def _opposite_signs(tested: Tested, number: int, margins: Values) -> bool:
 def _by_prompt(margins: Values, prompts: Codes) -> Values:
     """Returns the mean margin of each prompt, which is what the tests compare, too."""
     _, place = np.unique(prompts, return_inverse=True)
-    means: Values = np.bincount(place, weights=margins) / np.bincount(place)
-    return means
+    return np.bincount(place, weights=margins) / np.bincount(place)
 
 
 def _half_difference(ours: Values, theirs: Values) -> Estimate:

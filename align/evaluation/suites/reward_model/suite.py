@@ -14,12 +14,7 @@ from align.data.pairs.reward_bench import BenchPair
 from align.data.pairs.reward_bench_2 import TIES, BenchItem
 from align.errors import DataError
 from align.evaluation.divided.division import end_of_shard, own_part
-from align.evaluation.heuristics import (
-    against_heuristics,
-    count_markdown,
-    heuristic_scores,
-    heuristics_on_pairs,
-)
+from align.evaluation.heuristics import against_heuristics, count_markdown, heuristic_scores, heuristics_on_pairs
 from align.evaluation.record import Record, scores_record
 from align.evaluation.record.details import ALL_SCORED, GainsOfPhrases, OfScores, SubsetOfPairs, Unscored
 from align.evaluation.statistics.item_means import ItemMean, mean_of_items
@@ -78,19 +73,7 @@ def evaluate_reward_model(
     shortcuts: ShortcutSettings = NO_SHORTCUTS,
     seed: int = 0,
 ) -> RewardResult:
-    """Measures a reward model.
-
-    Metrics: `accuracy`, `accuracy/<category>` and `reward_bench` as in `accuracy_by_category`; of a model with two
-    heads those of `agreement_of_heads`; `best_of_<n>`, the true quality of what is chosen from n candidates. With
-    probes also, on a sample of the pairs: `accuracy_drop/<transformation>`, of the pairs that the transformation
-    changes; `response_only_accuracy`, with the prompt removed; `length_correlation` and `format_correlation`,
-    Spearman's, between the margin and the difference of the two responses in characters and in Markdown marks;
-    `insertion/<kind>`, the change of a rejected response's score by a phrase of a kind, above that by a neutral phrase
-    and in units of the mean absolute margin. With phrases of a file, on a sample of the pairs:
-    `accuracy_drop/phrases_in_<side>` and `phrase_gain`, see `PhraseGains.means`. Models measured with the same seed
-    get the same samples, transformations and permutations. The model gives no score to what is too long
-    (`on_too_long="nan"`).
-    """
+    """Measures a reward model that scores nothing too long (`on_too_long="nan"`); a seed decides all that is drawn."""
     means: dict[str, ItemMean] = {}
     others: dict[str, Estimate] = {}
     margins = choices = scores = of_heads = None
@@ -134,11 +117,7 @@ def evaluate_reward_model(
         means["response_only_accuracy"] = response_only_accuracy(model, probed)
         others |= shortcut_correlations(probed, known, seed=seed)
         inserted = insert_phrases(
-            model,
-            [pair.prompt for pair in probed],
-            [pair.rejected for pair in probed],
-            scale=scale,
-            seed=seed,
+            model, [pair.prompt for pair in probed], [pair.rejected for pair in probed], scale=scale, seed=seed
         )
         of_prompts = (prompts_of(probed),)
         means |= {
@@ -153,13 +132,7 @@ def evaluate_reward_model(
         means |= reward_bench_2_metrics(items, scores)
         found.heuristics = _items_against_heuristics(items, scores)
     return RewardResult(
-        means=means,
-        others=others,
-        margins=margins,
-        choices=choices,
-        scores=scores,
-        found=found,
-        unscored=unscored,
+        means=means, others=others, margins=margins, choices=choices, scores=scores, found=found, unscored=unscored
     )
 
 
