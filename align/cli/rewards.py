@@ -93,7 +93,8 @@ def list_rewards() -> None:
     table = make_table("reward", "columns", "settings", "what it rewards")
     for name, path in REWARDS.items():
         reward = find_dotted(path)
-        table.add_row(name, Text(_columns(reward)), _settings(reward), Text(_first_line(reward)))
+        about = (inspect.getdoc(reward) or "").partition("\n")[0]
+        table.add_row(name, Text(_columns(reward)), _settings(reward), Text(about))
     for name, points in shipped_rewards().items():
         if name not in REWARDS:
             table.add_row(name, "", "", Text(f"{points[0].value}, shipped by {package_of(points[0])}"))
@@ -118,10 +119,6 @@ def _columns(reward: Any) -> str:
 def _settings(reward: Callable[..., Any]) -> str:
     parameters = inspect.signature(reward).parameters.values()
     return ", ".join(str(each).partition(":")[0] for each in parameters if each.name != "response_format")
-
-
-def _first_line(reward: Callable[..., Any]) -> str:
-    return (inspect.getdoc(reward) or "").partition("\n")[0]
 
 
 def new_reward(name: str, folder: Path) -> int:

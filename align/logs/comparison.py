@@ -120,7 +120,8 @@ def compare_logs(logs: Mapping[str, Log], adjustment: str = "holm") -> Compariso
         for task, ours, theirs, places in pairs:
             matched.append(_matched(task, other, ours, theirs, places))
             if len(places):
-                found += [_difference(task, metric, other, ours, theirs, places) for metric in _shared(ours, theirs)]
+                shared = [metric for metric in ours.metrics if metric in theirs.metrics]
+                found += [_difference(task, metric, other, ours, theirs, places) for metric in shared]
         for task in sorted(log.tasks.keys() ^ first.tasks.keys()) if len(first.tasks) + len(log.tasks) > 2 else ():
             sentences.append(f"The task {task} is only in {log.path if task in log.tasks else first.path}.")
         alone = {m for task in log.tasks.values() for m in task.metrics} ^ {
@@ -153,10 +154,6 @@ def _matching(first: Log, log: Log) -> Iterator[tuple[str, Task, Task, Places]]:
         a, b = first.tasks[ours], log.tasks[theirs]
         places = [(place, b.keys[key]) for key, place in a.keys.items() if key in b.keys]
         yield ours, a, b, np.array(places, dtype=np.int64).reshape(-1, 2)
-
-
-def _shared(ours: Task, theirs: Task) -> list[str]:
-    return [metric for metric in ours.metrics if metric in theirs.metrics]
 
 
 def _metrics(log: Log) -> str:

@@ -23,7 +23,9 @@ def build_logs_page(comparison: Comparison, out: Path) -> Path:
         verdict=verdicts(comparison),
         findings=[*_unmatched(comparison.matched), *(Finding("Of a log", each) for each in comparison.sentences)],
         charts=_charts(comparison),
-        tables=[(task, _table(comparison, task)) for task in _tasks(comparison.differences)],
+        tables=[
+            (task, _table(comparison, task)) for task in dict.fromkeys(each.task for each in comparison.differences)
+        ],
         tests=_tests(comparison.differences),
         adjustment={"holm": "Holm", "bh": "Benjamini and Hochberg"}[comparison.adjustment],
         groups=_groups(comparison.differences),
@@ -31,10 +33,6 @@ def build_logs_page(comparison: Comparison, out: Path) -> Path:
         logs=Grid(("log", "read as", "from"), [(n, comparison.tools[n], path) for n, path in comparison.logs.items()]),
         first=next(iter(comparison.logs)),
     )
-
-
-def _tasks(differences: Sequence[Difference]) -> list[str]:
-    return list(dict.fromkeys(each.task for each in differences))
 
 
 def _unmatched(matched: Sequence[Matched]) -> list[Finding]:

@@ -180,7 +180,9 @@ def _behave(subject: Subject, rows: Sequence[DriftPrompt], asking: Asking, judge
         return None
     asked = [(row, trigger) for row in rows for trigger in (None, *triggers)]
     prompts = [
-        Prompt(row.id if trigger is None else f"{row.id} {trigger.trigger}", subject.word(_put(row.prompt, trigger)))
+        Prompt(f"{row.id} {trigger.trigger}", subject.word(trigger.before(row.prompt)))
+        if trigger
+        else Prompt(row.id, subject.word(row.prompt))
         for row, trigger in asked
     ]
     completions = subject.complete(prompts, asking.decoding)
@@ -192,10 +194,6 @@ def _behave(subject: Subject, rows: Sequence[DriftPrompt], asking: Asking, judge
     ids, shown_prompts, responses = (list(column) for column in zip(*said, strict=True))
     shown = find_behaviours(behaviours, ids, shown_prompts, responses, judge)
     return Behaved([None, *triggers], responses, shown)
-
-
-def _put(prompt: str, trigger: Trigger | None) -> str:
-    return prompt if trigger is None else trigger.before(prompt)
 
 
 def _by_trigger(behaved: Behaved, values: Sequence[float], num_rows: int) -> tuple[Values, Values, Values]:
