@@ -17,9 +17,7 @@ from align.runs.room import check_writable
 from align.services.export import export_reward as write_export
 from rewards.catalog import REWARDS
 from rewards.running.loading import find_dotted, package_of, shipped_rewards
-from rewards.running.protocol import TRAINER_ARGUMENTS
-
-GIVEN = ("prompts", "completions", "completion_ids")
+from rewards.running.protocol import CALL_ARGUMENTS, TRAINER_ARGUMENTS
 
 REWARD = Template('''\
 """The reward `$name`; name it in a recipe as `./$name.py:$name`."""
@@ -111,7 +109,7 @@ def _columns(reward: Any) -> str:
     found = [
         each
         for each in inspect.signature(reward.__call__).parameters.values()
-        if each.name not in ("self", *GIVEN, *TRAINER_ARGUMENTS) and each.kind is not each.VAR_KEYWORD
+        if each.name not in ("self", *CALL_ARGUMENTS, *TRAINER_ARGUMENTS) and each.kind is not each.VAR_KEYWORD
     ]
     return ", ".join(each.name if each.default is each.empty else f"[{each.name}]" for each in found)
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from align.cli.application import Application, app, execute, words
+from align.cli.arguments.recipes import OVERRIDES
 from align.cli.completion import WithKeys, recipes
 
 # Optional: typer reads annotations at run time.
@@ -38,12 +39,11 @@ MaxSeconds = Annotated[
         "--max_seconds", help="Seconds for all calls of a reward, roughly; slow ones are tried on fewer rows."
     ),
 ]
-TRIED = {"allow_extra_args": True, "ignore_unknown_options": True}
 rewards_app = Application(help="Find, start and check rewards.", no_args_is_help=True)
 app.add_typer(rewards_app, name="rewards")
 
 
-@rewards_app.command(cls=WithKeys, context_settings=TRIED)
+@rewards_app.command(cls=WithKeys, context_settings=OVERRIDES)
 def check(
     context: typer.Context,
     subject: Subject,
@@ -69,7 +69,7 @@ def check(
     execute(lambda: check_rewards(subject, context.args, json, **_how(context)))
 
 
-@rewards_app.command(cls=WithKeys, context_settings=TRIED)
+@rewards_app.command(cls=WithKeys, context_settings=OVERRIDES)
 def attack(
     context: typer.Context,
     subject: Subject,

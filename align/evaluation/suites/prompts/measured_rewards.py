@@ -10,7 +10,7 @@ import numpy as np
 from align.data.prompt_rows import PromptRow, prompts_to_rows
 from align.errors import RewardError, UserError
 from align.evaluation.asked_models import Engine
-from align.evaluation.asking import KeptAnswers
+from align.evaluation.asking import KeptAnswers, Progress
 from align.evaluation.divided.division import current
 from align.evaluation.engine import Stages
 from align.evaluation.statistics.metrics import Values
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 
 ROWS_AT_ONCE = 256
-Progress = Callable[[str, int, int], None]
 Behind = Callable[[Sequence[Any], Sequence[Any]], Sequence[Any]]  # environments of rows and their transcripts
 
 
