@@ -49,17 +49,20 @@ ADAPTERS = ("rrpo-lora-tied", "crome-lora-reward")  # ZeRO-3; of a policy, and w
 # stays, and one of the two streams.
 RARE_IN_DDP = ("rrpo-full-untied", *LFU, *CONSISTENCY[:2], CONSISTENCY[3], *KNOBS, *HEADS, STREAMS[1], *VIDEOS)
 DDP = tuple(
-    case for case in (*FULL, *LFU, *TEXT, *TOOLS, *CONSISTENCY, *KNOBS, *HEADS, *STREAMS) if case not in RARE_IN_DDP
+    case
+    for case in ("sft-full-tied", *FULL, *LFU, *TEXT, *TOOLS, *CONSISTENCY, *KNOBS, *HEADS, *STREAMS)
+    if case not in RARE_IN_DDP
 )
 # Without SFT on videos: under FSDP2 TRL has other gradients for vision-language models, with images too.
 FSDP = ("sft-full-tied", *FULL, *ADAPTERS, *SHOWN[:4], *TEXT, *KNOBS)
 SELDOM = ("rrpo-full-untied", "rrpo-lora-tied", *IMAGES[1:], *TEXT)  # under ZeRO-3
-ZERO3 = tuple(case for case in ("sft-full-tied", *FULL, *ADAPTERS, *IMAGES) if case not in SELDOM)
+ZERO3 = tuple(case for case in ("sft-full-tied", *FULL, *ADAPTERS, *IMAGES, CONSISTENCY[2]) if case not in SELDOM)
 # What ZeRO-3 does to these it does to those above, too.
 RARE = (
     *SELDOM,
     *(case for case in (each.replace("-full-", "-lora-") for each in FULL) if case not in ADAPTERS),
-    *CONSISTENCY,
+    *CONSISTENCY[:2],
+    CONSISTENCY[3],
     *KNOBS,
     *VIDEOS,
 )
