@@ -58,7 +58,8 @@ def listen(world: World, seed: int, hacked: bool) -> Heard:
     steps = run(world, seed)
     logged = [signals_of(step) for step in steps]
     highest = {name: _highest([each.get(f"audit/total/{name}", np.nan) for each in logged]) for name in SIGNALS}
-    lost, total = np.zeros(len(steps)), 1.0
+    lost: Any = np.zeros(len(steps))
+    total = 1.0
     if hacked:
         lost = _smooth([step.worth for step in run(world, seed, sound)]) - _smooth([step.worth for step in steps])
         total = float(lost[-SMOOTH:].mean())
