@@ -35,7 +35,7 @@ def run_command(*words: str) -> int:
 
     Example:
         >>> run_command("recipes", "--help")  # doctest: +ELLIPSIS
-        <BLANKLINE>
+        Usage: align recipes [OPTIONS]
         ...
         0
     """

@@ -109,5 +109,5 @@ def test_a_column_where_the_own_group_would_stand_is_not_lost(tmp_path):
     row = {"prompt": "q", "reference": "a", "group": "mine", "own_group": "older"}
     reader = Reader(Source(str(write_rows(tmp_path / "rows.jsonl", [row]))))
     found = Audited(None, [("", "")], [reader], ["counter"])
-    with pytest.raises(DataError, match=r"rows\.jsonl, row 1: .*`own_group`, and it has a column of this name"):
+    with pytest.raises(DataError, match=r"rows\.jsonl, row 1: .*`own_group`, and the row has a column of this name"):
         write_kept(found, tmp_path)

@@ -89,7 +89,7 @@ def test_another_model_may_be_served_if_its_shapes_are_the_same(tiny_recipe, wit
     other = shutil.copytree(ours, tmp_path / "other")
     findings = check(tiny_recipe, answers_of(other))
     assert problems(findings) == []
-    assert "which has the same shapes" in findings[1].text
+    assert "Both have the same shapes" in findings[1].text
     config = AutoConfig.from_pretrained(other)
     config.num_hidden_layers = 7
     config.save_pretrained(other)

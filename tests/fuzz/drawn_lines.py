@@ -8,7 +8,7 @@ from typing import Any
 from damaged_models import DAMAGES, damage
 from file_mutations import draw_file
 from good_rows import KINDS
-from some_recipes import METHOD_OF_PAIRS_DATA, OUTCOMES_COMMAND
+from some_recipes import METHOD_OF_PAIRS_DATA, OUTCOMES_COMMAND, PROMPTS
 
 NUMBERS = ("0", "1", "-1", "2", "99999999999999999999", "1e400", "nan", "inf", "-0.5", "0.5", "x", "0x10", "1_0", "٣")
 PATHS = ("/", ".", "..", "~", "nowhere", "nowhere/at/all", "a\x01b", "x" * 300, "owner/name:subset", "http://x/y")
@@ -67,7 +67,7 @@ LINES = (
 )
 DATA = {"q": "questions", "p": "pairs", "t": "prompts", "s": "prompts", "y": "observations"}
 DATA |= {"c": "tasks", "k": "scores", "l": "others"}
-SHOP = Path(__file__).parents[2] / "recipes" / "grpo" / "assets" / "shop"
+SHOP = Path(__file__).parents[2] / "recipes" / PROMPTS / "assets" / "shop"
 TABLE = [{"id": i, "question": f"Why {i}?", "right": i % 2, "subject": "a"} for i in range(8)]
 ROWS = {name: kind.rows for name, kind in KINDS.items()} | {
     "tasks": [json.loads(line) for line in (SHOP / "eval.jsonl").read_text().splitlines()[:4]],

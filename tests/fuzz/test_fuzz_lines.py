@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from campaign import is_whole_campaign, require, run_cases
 from drawn_lines import SHOP, Places, recipe
-from some_recipes import QUESTIONS
+from some_recipes import PAIRS, QUESTIONS
 
 pytestmark = pytest.mark.slow
 SECONDS = 180.0  # of a line on a busy machine; most take one
@@ -38,9 +38,9 @@ def places(tmp_path, monkeypatch, tiny_model_folder, answering_model_folder):
     calls = {"tools": [f"{SHOP / 'shop.py'}:price"], "max_tool_calling_iterations": 1, "families": ["other_value"]}
     calls |= {"answer_reward": "number_accuracy", "reward_funcs": ["answer_consistency"], "max_completion_length": 4}
     calls |= {"per_device_train_batch_size": 2, "num_generations": 2, "second_answer_tokens": 2}
-    text = recipe("acre", model_name_or_path=str(SHOP / "model"), dataset={"path": "./tasks.jsonl"}, **calls)
+    text = recipe(QUESTIONS, model_name_or_path=str(SHOP / "model"), dataset={"path": "./tasks.jsonl"}, **calls)
     (tmp_path / "tools.yaml").write_text(text)
-    text = recipe("rrpo", model_name_or_path=str(tiny_model_folder), dataset={"path": "./pairs.jsonl"}, beta=0.1)
+    text = recipe(PAIRS, model_name_or_path=str(tiny_model_folder), dataset={"path": "./pairs.jsonl"}, beta=0.1)
     (tmp_path / "pairs.yaml").write_text(text)
     return Places(tmp_path, models)
 

@@ -216,7 +216,7 @@ def test_what_cannot_be_put_together_is_refused(tmp_path):
     [
         ({}, 1, None),
         ({"num_generations": 4, "per_device_train_batch_size": 2}, 2, "a process generates 2 at once"),
-        ({}, 9, "there are 9. Set it to 9 or more"),
+        ({}, 9, "at least their number, 9. Set it to 9 or more"),
     ],
     ids=str,
 )
