@@ -89,7 +89,8 @@ def test_what_does_not_go_together_is_refused(recipe, changes, message):
 
 
 def test_an_environment_is_tried_as_by_grpo(recipe):
-    path = recipe(tools=None, environment_factory=f"{SHOP}/shop.py:Shop", second_pass="forward")
+    few = {"per_device_train_batch_size": 8}  # processes, which need no more memory than a busy machine has
+    path = recipe(tools=None, environment_factory=f"{SHOP}/shop.py:Shop", second_pass="forward", **few)
     assert {level for level, _ in found(path, "tools")} == {"ok"}
 
 
