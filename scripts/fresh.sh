@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # What a stranger does first, in each of the three sizes: bash scripts/fresh.sh [FOLDER]
 # In a clone without an environment: `scripts/quickstart.sh`, which makes one of the size `train`. Outside the checkout:
-# a built wheel with the same packages and no others, every command of the README that needs no extra, and for those that
-# need one the sentence that says so; the size `eval`, which is `train` without TRL, under its newest and its
+# a built wheel with the same packages and no others, the commands of the first page that need no extra, and for those
+# that need one the sentence that says so; the size `eval`, which is `train` without TRL, under its newest and its
 # oldest transformers; and the base, installed anew from the index. FOLDER (.fresh) is used again: a second run
 # downloads nothing.
 set -uo pipefail
