@@ -17,12 +17,14 @@ from align.recipe.model import ModelSettings
 from align.recipe.problems import one_line, shown
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward, named_model
+from align.training.as_in_trl import keep_gradients_of_four_bits
 from align.training.row_sets import cached, typed_dataset
 
 
 def build_trainer(recipe: Recipe, data: TrainingData[Any], rewards: list[Reward]) -> Trainer:
     """Builds the trainer of a recipe's method from data and rewards that were checked before."""
     trainer: Any = recipe.record.part("build")(recipe, data, rewards)
+    keep_gradients_of_four_bits(trainer)
     for place, spec in enumerate(recipe.reward_funcs):
         if name := named_model(spec)[0]:
             trainer.reward_func_names[place] = name  # TRL would name the model by its folder

@@ -48,6 +48,11 @@ def test_the_adapter_learns_and_the_quantized_weights_stay(recipe_of, model, met
     kind = {"load_in_4bit": layers.Linear4bit, "load_in_8bit": layers.Linear8bitLt}[bits]
     quantized = [module for module in trainer.model.modules() if isinstance(module, kind)]
     assert len(quantized) >= 14
+    # In an evaluation bitsandbytes would pack weights of 4 bits, which no gradient passes afterwards.
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        trainer.model.eval()(torch.tensor([[3, 4]]))
+    states = [getattr(module.weight, "quant_state", None) for module in quantized]
+    assert not any(getattr(state, "packing_format_for_cpu", False) for state in states)
     before = [module.weight.detach().clone() for module in quantized]
     learnt = {name: p.detach().clone() for name, p in trainer.model.named_parameters() if p.requires_grad}
     trainer.train()
