@@ -105,17 +105,6 @@ def keep_adapter_dtype(trainer: Any) -> None:
         trainer.model.load_adapter = partial(trainer.model.load_adapter, autocast_adapter_dtype=False)
 
 
-def keep_gradients_of_four_bits(trainer: Any) -> None:
-    """Keeps bitsandbytes 0.50 from packing weights of 4 bits, as it does on CPUs with AVX512-BF16.
-
-    It packs those of a layer when an evaluation or a rollout first passes it, and what a packed layer computes has no
-    gradient: training would go on without all that stands before such layers, and say nothing.
-    """
-    for module in trainer.model.modules():
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
-
-
 class Undisturbed:
     """Begins a worker of a `DataLoader` that ignores SIGTERM and Ctrl-C.
 

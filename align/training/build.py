@@ -17,20 +17,30 @@ from align.recipe.model import ModelSettings
 from align.recipe.problems import one_line, shown
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward, named_model
-from align.training.as_in_trl import keep_gradients_of_four_bits
 from align.training.row_sets import cached, typed_dataset
 
 
 def build_trainer(recipe: Recipe, data: TrainingData[Any], rewards: list[Reward]) -> Trainer:
     """Builds the trainer of a recipe's method from data and rewards that were checked before."""
     trainer: Any = recipe.record.part("build")(recipe, data, rewards)
-    keep_gradients_of_four_bits(trainer)
+    _keep_gradients_of_four_bits(trainer)
     for place, spec in enumerate(recipe.reward_funcs):
         if name := named_model(spec)[0]:
             trainer.reward_func_names[place] = name  # TRL would name the model by its folder
     _require_batch(trainer.args, trainer.train_dataset, "train", "no step is made")
     _require_batch(trainer.args, trainer.eval_dataset, "eval", "nothing is evaluated")
     return trainer
+
+
+def _keep_gradients_of_four_bits(trainer: Any) -> None:
+    """Keeps bitsandbytes 0.50 from packing weights of 4 bits, as it does on CPUs with AVX512-BF16.
+
+    It packs those of a layer when an evaluation or a rollout first passes it, and what a packed layer computes has no
+    gradient: training would go on without all that stands before such layers, and say nothing.
+    """
+    for module in trainer.model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def _require_batch(args: Any, rows: Any, name: str, loss: str) -> None:
