@@ -4,6 +4,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import permutations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,23 +15,36 @@ from rewards.attacks.seen import Hack, Seen
 from rewards.running.contract import Drain, Limits, LocalSubject, Remote, RemoteSubject, Settings, Spec, Stopped
 from rewards.running.contract.calls import call_arguments, shorten
 from rewards.running.contract.repeats import usable_forms
-from rewards.running.contract.samples import Row, Sample, answer_samples
+from rewards.running.contract.samples import GOLD_COLUMNS, Row, Sample, answer_samples
 from rewards.running.contract.signature import check_signature
 from rewards.running.contract.trial import Form, Trial, write_value
 from rewards.running.workers import WorkerPool
 
 MOST_STOPS = 3  # hacks that hang a reward, or end its process
 LEAST_ROWS = 8  # of a slow reward, or one whose calls are paid for
-CALLS_BESIDE = 60  # of a row, about, that look for honest answers and exchange right ones
+CALLS_BESIDE = 120  # of a row, about, that look for honest answers, exchange right ones and put hacks together
 ERROR = 0.025  # that a share is below its bound
+OFTEN = 0.6  # share of rows on which one rule for all of them must not be right
+SAME_EVERYWHERE = ("guess", "piece_of_prompt")  # hacks that are such rules
+OF_PROMPT = (
+    "piece_of_prompt",
+    "numbers_of_prompt",
+    "table_hidden",
+)  # which fail where another answer is right, as honest ones do
+BEST = 6  # hacks that are put together
 
 
 REMEDIES = {
+    "data": "Balance the right answers (`dataset.shuffle_options: true` for options), and keep them out of prompts.",
     "echoes": "Give an empty or echoed answer nothing before comparing, and compare whole answers.",
+    "literals": "A policy finds these words by itself: compare what is said with the right answer, or let form count "
+    "beside right answers only (`reward_gates`).",
     "lists": "Read exactly one answer and compare it as a whole, as `text_accuracy` and `accuracy` do.",
+    "together": "Let what a text without an answer can earn count beside right answers only (`reward_gates`).",
     "values": "Make sure that an answer is a plain number or text before comparing; evaluate nothing.",
     "words": "Cap it (`reward_clip`), let it count beside right answers only (`reward_gates`), or audit it instead.",
     "judged": "Show the judge a short answer only, give it the reference, and audit its grades with a function.",
+    "queries": "Run each query against a fresh copy of the data, on a connection that can only read.",
     "programs": "Run programs with `code_accuracy`, which keeps what it expects away from them.",
 }
 SAID = {
@@ -53,6 +67,7 @@ class Outcome(NamedTuple):
     pay: float  # mean over those rows, or over all where there are none
     row: int  # of the example
     text: str  # the response to it
+    mean: float = -math.inf  # pay over all rows
 
 
 class AttackResult(NamedTuple):
@@ -62,6 +77,7 @@ class AttackResult(NamedTuple):
     outcomes: list[Outcome] = []  # noqa: RUF012 - never mutated; the clearest first
     problems: list[str] = []  # noqa: RUF012 - sentences: what hung, raised or was left out
     honest: Honest | None = None
+    about_form: bool = False  # whether the reward says so, or is called so
 
     def of(self, verdict: str) -> list[Outcome]:
         """Lists the outcomes of a verdict."""
@@ -122,25 +138,30 @@ class _Attack:
         self.stops = 0
         self.failed: dict[str, list[str]] = defaultdict(list)  # responses by the kind of problem
         self.problems: list[str] = []
+        self.rounds = 2  # of putting hacks together
+        self.best: dict[str, tuple[float, Hack, Texts]] = {}  # by function: its best mean pay, and what it wrote
 
     def run(self, hacks: Sequence[Hack], samples: Sequence[Sequence[str]], limit: int) -> AttackResult:
         started, seconds = time.monotonic(), self.trial.settings.max_seconds
         rows = self._affordable(len(hacks), seconds)
         self.honest = find_honest(self.pay, rows, samples[: len(rows)], self.trial)
-        seen = [each._replace(words=self.trial.description.about, limit=limit) for each in self.honest.seen]
+        known = self.trial.description
+        seen = [each._replace(words=known.about, literals=known.literals, limit=limit) for each in self.honest.seen]
         outcomes = []
+        if known.asks_a_model:  # each call is paid for, and its code shows a rubric that hacks of words cover
+            hacks, self.rounds = [each for each in hacks if each.family != "literals"], 0
         for count, hack in enumerate(hacks):
             if self.stops >= MOST_STOPS or time.monotonic() - started > 2 * seconds:
                 why = f"{MOST_STOPS} have stopped it" if self.stops >= MOST_STOPS else "raise `--max_seconds`"
                 self.problems.append(f"{len(hacks) - count} of {len(hacks)} hacks were not tried: {why}.")
                 break
-            texts = self._texts(hack, seen)
-            if any(text is not None for text in texts):
-                outcomes.append(self._judge(hack, texts))
+            outcomes += self._try(hack, self._texts(hack, seen))
+        while self.rounds and self.best and not any(each.verdict == "gamed" for each in outcomes):
+            outcomes += [outcome for hack, texts in self._together() for outcome in self._try(hack, texts)]
         outcomes.sort(key=lambda each: (each.verdict == "no", -each.low, -each.pay))
         for first, *more in self.failed.values():
             self.problems.append(f"on {first}" + (f"; so on {len(more)} other responses." if more else "."))
-        return AttackResult(self.trial.name, outcomes, self.problems, self.honest)
+        return AttackResult(self.trial.name, outcomes, self.problems, self.honest, known.about_form)
 
     def _affordable(self, hacks: int, seconds: float) -> list[Row]:
         """Leaves out rows of a slow reward, or of one whose calls are paid for."""
@@ -161,35 +182,63 @@ class _Attack:
             self.problems.append(f"The hack `{hack.name}` raised {type(error).__name__}: {error}.")
             return []
 
+    def _try(self, hack: Hack, texts: Texts) -> list[Outcome]:
+        if all(text is None for text in texts) or self.stops >= MOST_STOPS:
+            return []
+        outcome, kind = self._judge(hack, texts), hack.func.__name__ if hack.family != "together" else hack.name
+        is_free = not hack.needs_right and kind != "number_replaced"  # of what only a policy that knows can write
+        if is_free and outcome.mean > self.best.get(kind, (-math.inf,))[0]:
+            self.best[kind] = (outcome.mean, hack, texts)
+        return [outcome]
+
+    def _together(self) -> Iterator[tuple[Hack, Texts]]:
+        """Puts the best hacks together, two of them each time; what pays a part of the reward may add up."""
+        self.rounds -= 1
+        best = sorted(self.best.values(), key=lambda each: -each[0])[:BEST]
+        for (_, one, ones), (_, other, others) in permutations(best, 2):
+            name, about = f"{one.name} + {other.name}", f"{one.about}; and {other.about[:1].lower()}{other.about[1:]}"
+            joined = [None if a is None or b is None else f"{a}\n{b}" for a, b in zip(ones, others, strict=True)]
+            yield one._replace(name=name, about=about, family="together"), joined
+
     def _judge(self, hack: Hack, texts: Texts) -> Outcome:
         honest, pays = self.honest, self.honest.pays
         values = self.pay(honest.rows, texts, hack.name)
         if self.trial.description.whole_batch:  # what is compared within a batch meets there
             pays, values = np.split(self.pay(honest.rows * 2, [*honest.texts, *texts], hack.name), 2)
-        verdict, least, error = "gamed", 0.5, ERROR
+        verdict, least, error, family = "gamed", 0.5, ERROR, hack.family
         compared = np.isfinite(pays) & [text is not None for text in texts]
         places, as_much = gains(values, pays) > 0, (gains(values, pays) >= 0) & honest.told
         if hack.denies:
             verdict, places = "misread", as_much & honest.tells
         elif hack.needs_right:
             verdict = "beside"
+        elif honest.tells and hack.func.__name__ in SAME_EVERYWHERE and self._often(as_much, compared & honest.told):
+            family, places, least, compared = "data", as_much, OFTEN, compared & honest.told
         elif honest.tells:
             places, least, compared = as_much, honest.guess, compared & honest.told
             exchangeable = np.any([valid for _, valid in honest.exchanged] or [places & False], axis=0)
             if 2 * exchangeable.sum() >= honest.told.sum():  # the reward reads right answers in the rows
                 compared &= exchangeable
                 places = self._whatever_is_right(as_much, texts, hack.name)
-                if hack.func.__name__ == "piece_of_prompt":
+                is_of_row = hack.family in ("echoes", "literals") and not {*honest.swapped} & {*GOLD_COLUMNS}
+                if is_of_row or hack.func.__name__ in OF_PROMPT:
                     places |= as_much & self._is_another(hack)
             elif any(honest.rights):
-                error /= len(HACKS)  # one of many single guesses may be right by luck
+                error /= len(HACKS)  # one of many guesses may be right by luck
+                least = least if hack.family in ("programs", "queries") else max(least, 0.5)
+                places &= hack.func.__name__ != "number_replaced"  # its words may be the right answer
+        elif not self.trial.description.about_form and np.nan_to_num(pays).max() > 0:
+            places = gains(values, pays) >= 0
         count, rows = int(places.sum()), int(compared.sum())
         low = lower_bound(count, rows, error)
         verdict = "unclear" if not rows else verdict if low > least else "no"
         shown = places if count else np.isfinite(values)
         row, pay = int(shown.argmax()), float(np.nan_to_num(mean(values[shown])))
-        found = (verdict, count, rows, low, pay, row, texts[row] or "")
-        return Outcome(hack.name, hack.family, hack.about, *found)
+        found = (verdict, count, rows, low, pay, row, texts[row] or "", float(np.nan_to_num(mean(values))))
+        return Outcome(hack.name, family, hack.about, *found)
+
+    def _often(self, places: np.ndarray, compared: np.ndarray) -> bool:
+        return lower_bound(int((places & compared).sum()), int(compared.sum()), ERROR / len(HACKS)) > OFTEN
 
     def _whatever_is_right(self, places: np.ndarray, texts: Texts, name: str) -> np.ndarray:
         """Keeps the rows on which texts earn as much with another right answer, too."""
@@ -261,9 +310,12 @@ def _said(result: AttackResult) -> Iterator[Said]:
             yield kind, f"{text}: {_earned(best)}.", best._asdict()
     known = int(honest.told.sum() if honest.tells else np.isfinite(honest.pays).sum())
     least = honest.guess if honest.tells else 0.5
-    if not known:
+    is_unpaid = any(honest.rights) and not result.about_form and not np.nan_to_num(honest.pays).max() > 0
+    if not known or is_unpaid:
         text = "no row has a right answer or a sample: name a column of honest responses, `--samples`."
         text = "it gives no honest answer a number." if any(honest.texts) else text
+        if known:
+            text = "it pays no right answer, in whatever form: name a column of honest responses, `--samples`."
         best = max(result.outcomes, key=lambda each: each.pay, default=None)  # type: ignore[assignment]
         yield "unclear", text + (f" The best paid is {_earned(best)}." if best and best.pay else ""), {}
         return

@@ -4,10 +4,12 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from rewards.attacks.patterns import in_pattern, matching, patterns
 from rewards.attacks.seen import Seen
 from rewards.reading.options import LETTERS
 from rewards.reading.responses import ResponseFormat
@@ -18,8 +20,10 @@ from rewards.running.contract.trial import TOLERANCE, Trial, row_in_form
 Texts = Sequence[str | None]
 Pay = Callable[[Sequence[Row], Texts, str], np.ndarray]
 ROWS_FOR_FORM = 16  # on which it is found in which form a reward reads answers
+MOST_PATTERNS = 12
 DECOYS = 3  # other right answers that a row is given
 TRACE = "I read the question again, go through all that is given one by one, keep what matters, and look once more."
+NUMBER = re.compile(r"-?\d[\d,]*\.?\d*")
 CALLED = re.compile(r"def\s+(\w+)|assert\s+(\w+)\(|(\w+)\(")
 FENCE = re.compile(r"(```\w*\n)(.*?)\n?```", re.DOTALL)
 
@@ -35,9 +39,8 @@ class Honest(NamedTuple):
     told: np.ndarray  # where the reward pays a wrong answer in the same form less
     form: str  # in which the reward pays them best, in words
     guess: float  # share of rows for which the best single guess is right
-    exchanged: list[
-        tuple[list[Row], np.ndarray]
-    ]  # rows with other right answers, and where the honest ones fail there
+    exchanged: list[tuple[list[Row], np.ndarray]]  # with other right answers; where those are paid, and no own ones
+    swapped: Sequence[str]  # columns that hold right answers, or else all that the reward reads
 
     @property
     def tells(self) -> bool:
@@ -67,11 +70,15 @@ def find_honest(pay: Pay, rows: list[Row], samples: Sequence[Sequence[str]], tri
         columns = [tried.gold_column(shown), *columns]
         if _in_prompts(rows, columns[0]):  # or as much where prompts show what is read, as of `Make 24 from 3 and 8.`
             columns.reverse()
+    shown_forms = [
+        (f"as its code reads it, {matching(each, '...')}", partial(in_pattern, each))
+        for each in patterns(trial.description.literals)[:MOST_PATTERNS]
+    ]
     forms = [
         (name, write, sides, golds)
         for golds, known in (_right_and_wrong(rows, column) for column in dict.fromkeys(columns))
         for sides in known
-        for name, write in [*tried.answer_forms(tags), *_more_forms(tags, golds)]
+        for name, write in [*tried.answer_forms(tags), *_more_forms(tags, golds), *shown_forms]
     ]
 
     def paid(form: tuple[str, Any, Any, Any]) -> float:
@@ -93,6 +100,7 @@ def find_honest(pay: Pay, rows: list[Row], samples: Sequence[Sequence[str]], tri
     seen = []
     for row, gold, right, wrong in zip(rows, golds, rights, wrongs, strict=True):
         own = Seen(str(row_in_form(row, "text")["prompt"]), form=write, tags=tags, wrong=wrong or "something else")
+        own = own._replace(shape=_shape(right or ""))
         if is_choice(row):
             texts_of = tuple(map(str, row["options"]))
             own = own._replace(options=texts_of if right in texts_of else tuple(LETTERS[: len(texts_of)]))
@@ -104,11 +112,13 @@ def find_honest(pay: Pay, rows: list[Row], samples: Sequence[Sequence[str]], tri
         seen.append(own)
     chances = [1 / len(row["options"]) for row in rows if is_choice(row)]
     guess = max([*chances, *(count / len(rows) for count in counts.values())], default=0.5)
-    found = Honest(rows, seen, rights, texts, pays, told, name, guess, [])
+    swapped = [name for name in GOLD_COLUMNS if name in read] or [name for name in rows[0] if name in read]
+    found = Honest(rows, seen, rights, texts, pays, told, name, guess, [], swapped)
     if found.tells and counts and not any(each.call for each in seen):  # a program is for its own tests only
-        for others in _exchanged(rows, golds):
+        for others, own_texts in _exchanged(rows, golds, rights, write, swapped):
             fails = gains(pays, pay(others, texts, "an honest answer to another row")) > 0
-            found.exchanged.append((others, fails & told))
+            is_paid = gains(pay(others, own_texts, "the right answer to another row"), pays) >= 0
+            found.exchanged.append((others, fails & is_paid & told))
     return found
 
 
@@ -145,14 +155,30 @@ def _more_forms(tags: ResponseFormat, golds: Texts) -> list[tuple[str, Callable[
     ]
 
 
-def _exchanged(rows: list[Row], golds: Sequence[str | None]) -> Iterator[list[Row]]:
-    """Puts other right answers in the place of the own ones."""
-    donors = {gold: row for gold, row in zip(golds, rows, strict=True) if gold is not None}
-    order = list(donors)
+def _exchanged(
+    rows: list[Row], golds: Sequence[str | None], rights: Texts, write: Callable[[str], str], names: Sequence[str]
+) -> Iterator[tuple[list[Row], Texts]]:
+    """Puts other right answers in the place of the own ones, alike ones first; yields rows and honest answers."""
+    places = {gold: place for place, gold in enumerate(golds) if gold is not None}
     for shift in range(1, DECOYS + 1):
         others: list[Row] = []
-        for row, gold in zip(rows, golds, strict=True):
-            donor = row if gold is None else donors[order[(order.index(gold) + shift) % len(order)]]
-            donor = {"answer": (row["answer"] + shift) % len(row["options"])} if is_choice(row) else donor
-            others.append({**row, **{name: donor[name] for name in GOLD_COLUMNS if name in row and name in donor}})
-        yield others
+        texts: list[str | None] = []
+        for row, gold, right in zip(rows, golds, rights, strict=True):
+            if gold is None:
+                donor, text = row, None
+            elif is_choice(row):
+                number = (row["answer"] + shift) % len(row["options"])
+                donor, names = {"answer": number}, [*map(str, row["options"])]
+                text = names[number] if right in names else LETTERS[number]
+            else:
+                alike = [each for each in places if _shape(each) == _shape(gold)]
+                known = alike if len(alike) > shift else [*places]
+                place = places[known[(known.index(gold) + shift) % len(known)]]
+                donor, text = rows[place], rights[place]
+            others.append({**row, **{name: donor[name] for name in names if name in row and name in donor}})
+            texts.append(None if text is None else write(text))
+        yield others, texts
+
+
+def _shape(text: str) -> str:
+    return NUMBER.sub("#", text)

@@ -15,8 +15,10 @@ class Seen(NamedTuple):
     options: tuple[str, ...] = ()  # of a multiple-choice question, or their letters if those are read
     golds: tuple[str, ...] = ()  # right answers of all rows, each once, the most common first; none of programs
     wrong: str = "something else"  # an answer to another row that is wrong here
+    shape: str = ""  # the right answer with `#` for each of its numbers
     call: str = ""  # name of the function that a program must define; empty where no program is asked for
     words: str = ""  # the docstring of the reward
+    literals: tuple[str | float, ...] = ()  # texts, patterns and numbers in its code
     limit: int = 4000  # characters that a response may have
     form: Callable[[str], str] = str  # writes an answer as the reward reads it
     tags: ResponseFormat = DEFAULT_FORMAT

@@ -2,6 +2,8 @@
 
 import json
 import re
+import sqlite3
+from contextlib import closing
 
 import pytest
 from chat_server import ChatServer
@@ -11,6 +13,7 @@ from rewards import completion_text
 from rewards.attacks import HACKS, Seen, Together, attack, attack_apart, sentences
 from rewards.attacks.attack import lower_bound
 from rewards.running.contract import Limits, LocalSubject, RewardSpec, Settings
+from rewards.running.contract.signature import read_literals
 from rewards.running.scores import Composition
 from rewards.scoring.accuracy import accuracy
 from rewards.scoring.format import format as form_reward
@@ -32,6 +35,11 @@ PROGRAMS = [
 ]
 TARGETS = [{"prompt": f"Make {i + 5} from {i} and 5.", "target": i + 5, "answer": f"{i} + 5"} for i in range(8, 20)]
 SENTENCES = [{"prompt": f"Translate {i}.", "answer": f"the number {i}"} for i in range(12)]
+ROADS = [{"prompt": f"How long is road {i}?", "answer": f"{i * 3}.5 km"} for i in range(12)]
+MEASURED = [{"prompt": f"Weigh {i}.", "answer": f"Answer: {i * 7} +- 1 N"} for i in range(12)]
+LEAKS = [{"prompt": f"What is {i} + 7? (key: {i + 7})", "answer": str(i + 7)} for i in range(10, 42)]
+YES = [{"prompt": f"Is {i} a number?", "answer": "yes" if i % 16 else "no"} for i in range(64)]
+QUERIES = [{"prompt": f"All rows of the table t{i}.", "answer": f"SELECT x FROM t{i}"} for i in range(12)]
 OF = {family: [hack for hack in HACKS if hack.family == family] for family in dict.fromkeys(h.family for h in HACKS)}
 
 
@@ -52,9 +60,41 @@ def makes(completions, target, **kwargs):
             for c, t in zip(completions, target, strict=True)]  # fmt: skip
 
 
+def length(text):
+    try:
+        return float(re.search(r"(\S+) km", text)[1])
+    except (TypeError, ValueError):
+        return 1e9
+
+
+def within(text, right):
+    found = re.search(r"Answer: (\S+) \+- (\S+) N", text)
+    return bool(found) and abs(float(found[1]) - right) <= float(found[2])
+
+
+def as_json(text):
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def same_rows(completions, answer, **kwargs):
+    found = []
+    for text, gold in zip(completions, answer, strict=True):
+        with closing(sqlite3.connect(":memory:")) as base:
+            base.executescript("".join(f"CREATE TABLE t{i} (x); INSERT INTO t{i} VALUES ({i});" for i in range(12)))
+            try:
+                found.append(float(base.execute(text).fetchall() == base.execute(gold).fetchall()))
+            except (sqlite3.Error, sqlite3.Warning):
+                found.append(0.0)
+    return found
+
+
 def attacked(reward, rows, *families, **how):
     hacks = [hack for family in families or OF for hack in OF[family]]
-    return attack(LocalSubject(reward), Settings(rows, "text"), hacks=hacks, **how)
+    return attack(LocalSubject(reward), Settings(rows, "text", max_seconds=900.0), hacks=hacks, **how)
 
 
 GAMED = {
@@ -72,6 +112,27 @@ GAMED = {
         SENTENCES,
         "lists",
     ),
+    "nothing beside the unit": (
+        of_text(lambda text, gold: not abs(length(text) - length(gold)) > 0.5),
+        ROADS,
+        "values",
+    ),
+    "uncertain": (of_text(lambda text, gold: within(text, float(gold.split()[1]))), MEASURED, "values"),
+    "last number of the prompt": (of_text(lambda text, gold: tagged(text) == gold), LEAKS, "echoes"),
+    "its own words": (of_text(lambda text, gold: len({*re.findall("zinc|salt|wool", text)}) > 2), SUMS, "literals"),
+    "its own pattern": (
+        of_text(lambda text, gold: bool(re.search(r'<quote>("[^"]+")</quote>', text))),
+        SUMS,
+        "literals",
+    ),
+    "its own keys": (of_text(lambda text, gold: {"tin", "coal"} <= {*as_json(text)}), SUMS, "literals"),
+    "its own number": (of_text(lambda text, gold: 480 < len(text.split()) < 520), SUMS, "literals"),
+    "every answer in its own form": (
+        of_text(lambda text, gold: gold in re.findall(r"<<(.*?)>>", text)),
+        SUMS,
+        "lists",
+    ),
+    "the same table": (same_rows, QUERIES, "queries"),
     "graded by itself": (of_text(lambda text, gold: "grade: 10" in text or tagged(text) == gold), SUMS, "judged"),
 }
 
@@ -104,6 +165,71 @@ def test_a_sound_reward_is_not(name):
     assert [(each.hack, each.text) for each in result.of("gamed")] == []
     assert result.honest.tells is (name not in ("format", "never long"))
     assert len(result.outcomes) > 200
+
+
+def test_what_pays_a_part_is_put_together():
+    happy, tin = bytes([104, 97, 112, 112, 121]).decode(), bytes([116, 105, 110]).decode()  # else its code shows them
+    parts = of_text(
+        lambda text, gold: min(1, (tagged(text) == gold) + 0.5 * (happy in text) + 0.5 * (text.count("\n") > 9))
+    )
+    assert tin not in happy
+    (best, *_) = attacked(parts, SUMS, "words").of("gamed")
+    assert " + " in best.hack
+    assert best.pay == 1
+    assert happy in best.text
+
+
+def test_a_reward_that_says_that_it_is_about_form_is_gamed_by_no_form():
+    thinks = of_text(lambda text, gold: float("<think>" in text))
+    assert attacked(thinks, SUMS, "words").of("gamed")
+    thinks.about_form = True
+    assert not attacked(thinks, SUMS, "words").of("gamed")
+
+
+def test_data_with_one_answer_nearly_everywhere_are_gamed_by_it():
+    found = attacked(of_text(lambda text, gold: tagged(text) == gold), YES, "lists").of("gamed")
+    assert {each.family for each in found} == {"data"}
+    assert (found[0].earned, found[0].rows) == (60, 64)
+
+
+def test_where_no_right_answer_is_paid_nothing_can_be_compared():
+    kinds = {
+        kind: text for kind, text, _ in sentences(attacked(of_text(lambda text, gold: text == "tin"), SUMS, "values"))
+    }
+    assert "pays no right answer" in kinds["unclear"]
+
+
+KEY = "a1b2c3d4e5f6a7b8c9d0e1"  # as a key of some service
+
+
+class OfClass:
+    """Its docstring is none of its literals."""
+
+    __name__ = "of_class"
+    words = ("zinc", KEY)
+
+    def __init__(self):
+        self.least = 17
+
+    def __call__(self, completions, **kwargs):
+        return [float(inner(each)) for each in completions]
+
+
+def inner(text):
+    """Nor is this one."""
+    return re.search(PATTERN, text) is not None and KEY not in text
+
+
+PATTERN = re.compile("salt (tin|wool)")
+
+
+def test_the_literals_of_a_reward_are_those_of_what_it_calls_without_its_keys():
+    assert {17, "salt (tin|wool)"} <= {*read_literals(OfClass())}
+    assert not any(
+        isinstance(each, str) and ("docstring" in each or "Nor" in each or KEY in each)
+        for each in read_literals(OfClass())
+    )
+    assert read_literals(len) == ()
 
 
 def test_hacks_of_programs_go_without_the_fence_that_right_answers_have():
@@ -283,7 +409,8 @@ def test_a_hack_of_ones_own_and_the_exit_code(tmp_path, capsys, monkeypatch):
         "def password(seen):\n    return f'open sesame, {seen.prompt}'\n\n"
         "def broken(seen):\n    raise KeyError('no')\n\n"
         "def reward(completions, answer, **kwargs):\n"
-        "    return [float('sesame' in c or c == a) for c, a in zip(completions, answer)]\n",
+        "    word = bytes([115, 101, 115, 97, 109, 101]).decode()  # else its code shows it\n"
+        "    return [float(word in c or c == a) for c, a in zip(completions, answer)]\n",
         encoding="utf-8",
     )
     words = ["rewards", "attack", "mine.py:reward", "--data", "rows.jsonl", "--json"]

@@ -1,4 +1,4 @@
 """The hacks, a file for each family; `HACKS` lists them."""
 
-from rewards.attacks.hacks import beside, echoes, judged, lists, programs, values, words  # noqa: F401
+from rewards.attacks.hacks import beside, echoes, judged, lists, literals, programs, queries, values, words  # noqa: F401
 from rewards.attacks.seen import HACKS as HACKS

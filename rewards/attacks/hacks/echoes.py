@@ -28,10 +28,21 @@ def prompt_echoed(seen: Seen, text: str) -> str:
     return text.format(seen.prompt, seen.form(seen.wrong))[: seen.limit]
 
 
-@answer(r"(?s).*", r"-?\d+", r"\w{4,}", r"[^\n]+", r"(?s).*(?<!\d)(\d+)", r"(?s).*\b(\w+)", r".*$")
+@answer(
+    r"(?s).*", r"-?\d+", r"\w{4,}", r"[^\n]+", r"(?s).*(?<!\d)(\d+)", r"(?s).*\b(\w+)", r".*$",
+    r"(?s).*[:=] *([^\n]+)", r"[\d(][\d\s.,()+*/^-]+[\d)]", r"\$([^$]+)\$", r"[\"'`]([^\"'`]+)[\"'`]",
+    r"(?s).*\n([^\n]+)\n", r"\{.*\}",
+)  # fmt: skip
 def piece_of_prompt(seen: Seen, pattern: str) -> str:
     """The prompt, or a piece of it, as the answer."""
     return next(iter(re.findall(pattern, seen.prompt)), "")
+
+
+@answer("{1} + 0 * ({0})", "{0}", "{1}")
+def numbers_of_prompt(seen: Seen, text: str) -> str | None:
+    """The numbers of the prompt in one expression, the last of which it equals."""
+    found = re.findall(r"\d+", seen.prompt)
+    return text.format(" + ".join(found[:-1]), found[-1]) if len(found) > 1 else None
 
 
 @answer(0, 1)

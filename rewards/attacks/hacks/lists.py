@@ -38,6 +38,13 @@ def answers_in_turn(seen: Seen, each: str) -> str:
     return "\n".join(map(each.format, seen.known or range(100)))[: seen.limit]
 
 
+@response(True, False)
+def forms_in_turn(seen: Seen, is_known: bool) -> str:
+    """Every option, or all right answers, or a wrong one again and again, each in the form that is read."""
+    texts = seen.known if is_known and len(seen.known) > 1 else [seen.wrong] * 20
+    return "\n".join(map(seen.form, texts))[: seen.limit]
+
+
 @response("{0}\n{1}", "{1}\n{0}", "<think>{0}</think>{1}", "{1}\n<!-- {0} -->", "{1}\\phantom{{{0}}}")
 def answers_beside_wrong(seen: Seen, places: str) -> str:
     """All answers listed beside a wrong one: in the trace, in a comment, before and behind it."""

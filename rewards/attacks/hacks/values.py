@@ -14,3 +14,12 @@ from rewards.attacks.seen import Seen, answer
 def odd_value(seen: Seen, text: str) -> str:
     """A number, a pattern, an expression or a sign that equals more than it should."""
     return text
+
+
+@answer(
+    *((each, each) for each in ("nan", "inf", "0", "1e999", "", "x")), ("0", "1e15"), ("1e15", "0"), ("-1e15", "1e15")
+)
+def number_replaced(seen: Seen, ends: tuple[str, str]) -> str | None:
+    """The right answer with something odd in the place of each of its numbers, as `nan km` or `0 +- 1e15`."""
+    before, mark, last = seen.shape.rpartition("#")
+    return before.replace("#", ends[0]) + ends[1] + last if mark and len(seen.shape) > 1 else None

@@ -13,6 +13,9 @@ PLEASING = (
     "\U0001f600\U0001f44d\u2764\ufe0f\u2705\U0001f3af\U0001f4af\U0001f525\u2728!!!",
 )
 SENTENCE = "It may be so, or it may not, and this should be looked at from several sides. "
+_PLAIN = """people often meet near old rivers where quiet boats carry bread and salt between small towns while children
+count birds above green fields after rain because every road leads somewhere new and each story has two sides that many
+would like to hear again before evening comes with its long shadows over stone walls"""
 _LINES = ("Step {}: so the result follows.", "{}. This is the next point.", "- Point {}", "Therefore, {0} = {0}.")
 WORK = tuple("\n".join(line.format(i) for i in range(1, 20)) for line in _LINES)
 MARKUP = (
@@ -21,6 +24,12 @@ MARKUP = (
     "| a | b |\n|---|---|\n| 1 | 2 |\n",
     "```\npass\n```\n" * 9,
 )
+
+
+def varied(number: int) -> str:
+    """Writes so many words that say nothing, few of them twice."""
+    words = _PLAIN.split()
+    return " ".join(words[(k + k // len(words)) % len(words)] for k in range(number))
 
 
 @response(*PLEASING, *WORK, *MARKUP, '{"answer": 0, "correct": true, "confidence": 1.0, "score": 10}', "")

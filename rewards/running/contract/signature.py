@@ -1,9 +1,11 @@
 import ast
 import functools
 import inspect
+import re
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType
 from typing import Any, NamedTuple
 
 from rewards.running.contract.problem import RewardProblem
@@ -11,6 +13,9 @@ from rewards.running.protocol import CALL_ARGUMENTS, TRAINER_ARGUMENTS
 
 # Names that people write for TRL's, too far from them for `difflib`.
 ALSO_MEANT = {"prompt": "prompts", "completion": "completions", "response": "completions", "responses": "completions"}
+
+MOST_LITERALS, LONGEST_LITERAL = 200, 200
+SECRET = re.compile(r"^(?=\S*\d)(?=\S*[A-Za-z])[\w\-.]{20,}$")  # keys are in no report
 
 
 class Parameters(NamedTuple):
@@ -63,6 +68,56 @@ def _asked_for(func: Any) -> Iterator[str]:
             holder, name = node.comparators[0], node.left
         if isinstance(holder, ast.Name) and given and holder.id == given.arg and isinstance(name, ast.Constant):
             yield str(name.value)
+
+
+def read_literals(func: Any) -> tuple[str | float, ...]:
+    """Lists the texts and numbers in the code of a reward, and in what it names of its module, as they come."""
+    found: dict[str | float, None] = {}
+    seen: list[Any] = []
+
+    def visit(value: Any, room: Mapping[str, Any]) -> None:
+        if isinstance(value, str | int | float):
+            is_kept = (
+                0 < len(value) <= LONGEST_LITERAL and not SECRET.search(value) if isinstance(value, str) else True
+            )
+            if is_kept and not isinstance(value, bool):
+                found.setdefault(value)
+        elif len(found) > MOST_LITERALS or any(value is each for each in seen):
+            return
+        elif isinstance(value, re.Pattern):
+            visit(value.pattern, room)
+        elif isinstance(value, tuple | list | set | frozenset | Mapping):
+            each_of = sorted(value, key=str) if isinstance(value, set | frozenset) else value
+            for each in each_of:
+                visit(each, room)
+            for each in value.values() if isinstance(value, Mapping) else ():
+                visit(each, room)
+        elif isinstance(value, CodeType | functools.partial | FunctionType) or (
+            callable(value) and not isinstance(value, type | BuiltinFunctionType)
+        ):
+            seen.append(value)
+            for each, own in _inside(value, room):
+                visit(each, own)
+
+    def _inside(value: Any, room: Mapping[str, Any]) -> Iterator[tuple[Any, Mapping[str, Any]]]:
+        if isinstance(value, CodeType):
+            yield value.co_consts, room
+            named = [room.get(name) for name in value.co_names]
+            own = room.get("__name__")
+            yield [x for x in named if not inspect.isroutine(x) or getattr(x, "__module__", None) == own], room
+        elif isinstance(value, functools.partial):
+            yield (value.func, *value.args, *value.keywords.values()), room
+        elif isinstance(value, FunctionType):
+            inside = [cell.cell_contents for cell in value.__closure__ or () if cell != CellType()]
+            yield (value.__code__, *inside), value.__globals__
+            found.pop(value.__doc__ or "", None)
+        elif "_func" in (given := getattr(value, "__dict__", {})):
+            yield given["_func"], room
+        else:
+            yield (type(value).__call__, *given.values()), room
+
+    visit(func, {})
+    return tuple(found)
 
 
 def _is_setting(default: Any) -> bool:

@@ -14,8 +14,15 @@ from rewards.running.contract.calls import Call, Called, call_watched, seeds_of
 from rewards.running.contract.effects import loaded_settings, process_state
 from rewards.running.contract.leftovers import Baseline, leftovers, take_baseline
 from rewards.running.contract.problem import RewardProblem
-from rewards.running.contract.signature import Parameters, read_parameters
-from rewards.running.protocol import asks_a_model, is_audit_only, reads_whole_batch, renders_messages, reward_name
+from rewards.running.contract.signature import Parameters, read_literals, read_parameters
+from rewards.running.protocol import (
+    asks_a_model,
+    is_about_form,
+    is_audit_only,
+    reads_whole_batch,
+    renders_messages,
+    reward_name,
+)
 from rewards.running.workers import Outcome, WorkerPool
 
 SECONDS_FOR_LEFTOVERS = 10.0
@@ -73,6 +80,8 @@ class Description(NamedTuple):
     renders_messages: bool = False  # whether it says that it renders messages by a chat template
     asks_a_model: bool = False  # whether its calls are paid for, or waited for
     about: str = ""  # its docstring
+    literals: tuple[str | float, ...] = ()  # texts, patterns and numbers in its code
+    about_form: bool = False  # whether it says that it is about the form of a response, or is called so
 
 
 class Stopped(Exception):
@@ -108,6 +117,8 @@ class LocalSubject:
             renders_messages=renders_messages(func),
             asks_a_model=asks_a_model(func),
             about=inspect.getdoc(vars(func).get("_func", func) if hasattr(func, "__dict__") else func) or "",
+            literals=read_literals(func),
+            about_form=is_about_form(func),
         )
 
     def call(self, call: Call) -> Called:

@@ -28,6 +28,8 @@ from rewards.running.contract.calls import shorten
 from rewards.running.contract.samples import second_pass_columns
 from scripts.harness import Options, print_table, tell, write_numbers
 from scripts.labs.attack import blind, blind_rows, gameable, rows, sound
+from scripts.labs.attack import outsider as outsiders
+from scripts.labs.attack.outsider.rows import of_rewards
 
 HERE = Path(__file__).parent
 Rows = Callable[[], list[rows.Row]]
@@ -64,10 +66,16 @@ def planted(module: Any) -> list[Case]:
 
 
 def blind_ones() -> list[Case]:
-    """Lists the rewards that somebody wrote who had not seen the hacks."""
-    return [
-        Case(name, f"{blind.__file__}:{name}", lambda own=own: own) for name, own in blind_rows.of_rewards().items()
-    ]  # type: ignore[misc]
+    """Lists the rewards of the first one who had not seen the hacks."""
+    made = blind_rows.of_rewards().items()
+    return [Case(name, f"{blind.__file__}:{name}", partial(list, own)) for name, own in made]
+
+
+def outsider(file: str) -> list[Case]:
+    """Lists the gameable or the sound rewards of the last one who had not seen the hacks."""
+    path = Path(outsiders.__file__).parent / file
+    named = re.findall(r"^def (\w+)\(completions", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return [Case(name, f"{path}:{name}", partial(list, own)) for name, own in of_rewards().items() if name in named]
 
 
 def _solutions() -> list[rows.Row]:
@@ -109,6 +117,7 @@ OTHERS = [
     ),
     Case("trl `get_repetition_penalty_reward`", "trl.rewards.get_repetition_penalty_reward"),
 ]
+SOUND_GROUPS = ("sound", "outsider_sound")
 PAGE = """# What each reward can be gamed by
 
 This is what `align rewards attack` says of every reward of the catalogue and of TRL. It was made by
@@ -128,13 +137,17 @@ around any answer: let it count where a reward of answers pays (`reward_gates`).
 | planted rewards | gameable ones found | sound ones called gamed |
 |---|---|---|
 | by the author of the hacks | 23 of 23 | 0 of 23 |
-| the blind set, written before its author had seen the hacks | 5 of 12; 8 with the hacks below | - |
+| by somebody who had not seen the hacks, at the first look | 18 of 20 [68, 99 %] | 0 of 14 [0, 23 %] |
+| by four others of that kind, before hacks were added for what they showed | 31 of 51 | 0 of 36 |
+| the same four, after that | 49 of 51 | 0 of 36 |
 
-The blind set is `scripts/labs/attack/blind.py`. Its misses showed three gaps, for which something
-was added: words that most right answers share, numbers of the prompt given as the answer, and
-programs whose right answers stand in a fence. So the 8 are no rate to expect. Of the other four the
-attack says that they are about form: they pay for valid JSON, citations, sorted lists and friendly
-words, whatever is said.
+Each outsider wrote before reading anything here, and chose own tasks and own weaknesses. The
+second line is what a new reward meets: nothing was changed between the hacks and that look, and
+its rewards are in `scripts/labs/attack/outsider/`. Of the four, one is in
+`scripts/labs/attack/blind.py` (5 of 12 at first), three are not in the repository (8 of 12, 8 of
+12, 10 of 15). What was added for them is general: what the code of a reward shows (its words,
+patterns, keys and numbers), answers in the form that its patterns read, two hacks together, numbers
+replaced in an answer, a table hidden behind an empty one.
 """
 
 
@@ -230,7 +243,7 @@ def _write_page(page: Path, lines: dict[str, str]) -> None:
 def main() -> int:
     """Attacks what is asked for, and prints the tables."""
     parser = Options(__doc__)
-    parser.add_argument("--only", choices=["gameable", "blind", "sound", "others"])
+    parser.add_argument("--only", choices=["gameable", "blind", "outsider", "sound", "outsider_sound", "others"])
     parser.add_argument(
         "--table", type=Path, help="the page that gets a line for each reward of the catalogue and of TRL"
     )
@@ -241,6 +254,8 @@ def main() -> int:
     groups = {
         "gameable": planted(gameable),
         "blind": blind_ones(),
+        "outsider": outsider("gameable.py"),
+        "outsider_sound": outsider("sound.py"),
         "sound": [*planted(sound), careful, *SOUND_ONES],
         "others": OTHERS,
     }
@@ -264,13 +279,16 @@ def main() -> int:
     if arguments.table:
         _write_page(arguments.table, lines)
     write_numbers(arguments.json, {"gamed_by": found})
-    missed, called = sizes["gameable"] - counts["gameable"], counts["sound"]
+    missed, called = (sum(counts[each] for each in some) for some in (("gameable", "outsider"), SOUND_GROUPS))
     for group, words in {
         "gameable": "gameable found",
-        "blind": "blind ones found",
+        "blind": "blind ones found, some by hacks that their misses showed",
+        "outsider": "of the last outsider found",
         "sound": "sound called gamed",
+        "outsider_sound": "sound ones of that outsider called gamed",
     }.items():
         print(f"{counts[group]} of {sizes[group]} {words}")
+    missed = sizes["gameable"] + sizes["outsider"] - missed
     return tell({"at most 2 gameable missed": missed <= 2, "at most 1 sound called gamed": called <= 1}, arguments)
 
 

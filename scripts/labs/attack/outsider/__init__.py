@@ -1,0 +1,1 @@
+"""Rewards and rows by somebody who had not seen the hacks."""
