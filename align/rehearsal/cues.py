@@ -33,8 +33,10 @@ class Cue(NamedTuple):
     p_value: float  # adjusted by Benjamini and Hochberg over all features
 
 
-def see(texts: Sequence[str], num_tokens: Sequence[int], stated: Sequence[str | None]) -> Features:
-    """Counts the features of completions, of which `stated` are the answers."""
+def see(
+    texts: Sequence[str], num_tokens: Sequence[int], stated: Sequence[str | None], asked: Sequence[str]
+) -> Features:
+    """Counts the features of completions; words of what was `asked`, the right answer included, are no phrases."""
     seen = text_features(texts, num_tokens)
     columns = [
         ("length", "tokens", seen[:, 0]),
@@ -51,7 +53,9 @@ def see(texts: Sequence[str], num_tokens: Sequence[int], stated: Sequence[str | 
         kept.add(text)
     phrases = kept.features(np.ones(len(texts), dtype=bool))
     for number, (kind, phrase) in enumerate(zip(phrases.types[:MOST_PHRASES], phrases.names, strict=False)):
-        having = phrases.text[phrases.feature == number]
+        if not all(any(map(str.isalpha, word)) for word in phrase.split()):  # signs are a form's, numbers answers
+            continue
+        having = [place for place in phrases.text[phrases.feature == number] if phrase not in asked[place]]
         columns.append(("phrase", f"{kind} `{phrase}`", np.isin(np.arange(len(texts)), having).astype(float)))
     kinds, names, values = zip(*columns, strict=True)
     return Features(list(names), list(kinds), np.stack(values, axis=1))
@@ -64,8 +68,9 @@ def _place(text: str, answer: str | None) -> int:
 def goes_with(reward: Values, features: Features, strata: NDArray[np.int64]) -> list[Cue]:
     """Finds the features that a reward `(n,)` goes with inside strata, the strongest first.
 
-    A stratum holds the completions of a prompt that are equally right. The test is that of ranks permuted within
-    strata, by its normal limit; the rate of false discoveries is held at 5 %, and cues are of at least 0.4.
+    A stratum holds the completions of a prompt that are equally right, and of which all or none have an answer. The
+    test is that of ranks permuted within strata, by its normal limit; the rate of false discoveries is held at 5 %,
+    and cues are of at least 0.4.
     """
     sizes_ = np.bincount(strata)
     kept = np.isfinite(reward) & (sizes_[strata] > 1)

@@ -11,11 +11,11 @@ from align.rehearsal import groups
 from align.rehearsal.cues import Cue, goes_with, see
 from align.rehearsal.groups import ALIKE, ALL_CUT, ALL_RIGHT, ALL_WRONG, Flags
 from align.rehearsal.record import Rehearsed, Table
+from rewards.running.protocol import OF_FORM
 from rewards.running.scores import Composition
 
-# Rewards that are paid for the form of a response, by their names, which is what they are for.
-OF_FORM = re.compile(r"format|tag|length|overlong|brev|concis|short|long|repet|ngram|penalt|style|markdown|language")
 OF_TASK = re.compile(r"accura|correct|solv|verif|right|consisten|reasoning_gym|exact|match|unit_?test|pass")
+STRONG = 0.6  # rank correlation of a task's own reward with a feature that is more than what a part of an answer shows
 MANY_CUT, NEARLY_ALL, FEW_TAUGHT = 0.1, 0.8, 0.5
 _BINS = 5
 _CUES = 6  # shown of a reward
@@ -33,12 +33,14 @@ class Rollouts:
     right: Values  # `(N, S)`; 1, 0, or nan where nobody can tell
     texts: list[str]  # N * S
     stated: list[str | None]  # N * S answers, None where none can be read
+    asked: list[str]  # N * S prompts with their right answers, in lower case
     lengths: Values  # `(N, S)` in tokens
     limit: int  # longest completion
     scale: str  # `scale_rewards`
     aggregation: str
     drops_cut: bool  # `mask_truncated_completions`
     wants_answers: bool  # whether the task has answers that can be read
+    is_told: bool = True  # whether what is right is told by more than the task's reward
     filter_line: str = ""  # which keeps prompts that teach; empty where there is none
     of_environment: frozenset[str] = frozenset()  # names that no gate can have
 
@@ -191,15 +193,20 @@ def _phantom(rollouts: Rollouts, found: Rehearsed) -> None:
 
 def _what_it_pays(rollouts: Rollouts, found: Rehearsed) -> None:
     """Looks for what rewards that are not for the form of a response go with all the same."""
-    features = see(rollouts.texts, rollouts.lengths.ravel().astype(int).tolist(), rollouts.stated)
+    features = see(rollouts.texts, rollouts.lengths.ravel().astype(int).tolist(), rollouts.stated, rollouts.asked)
     num_prompts, size = rollouts.lengths.shape
-    strata = 2 * np.repeat(np.arange(num_prompts), size) + np.nan_to_num(rollouts.right).astype(int).ravel()
+    is_read = np.array([each is not None for each in rollouts.stated])
+    strata = (
+        4 * np.repeat(np.arange(num_prompts), size) + 2 * is_read + np.nan_to_num(rollouts.right).astype(int).ravel()
+    )
     rows = []
     for place, name in enumerate(rollouts.names):
         cues = goes_with(rollouts.values[..., place].ravel(), features, strata)
         is_form = place != rollouts.task and OF_FORM.search(name.lower()) is not None
         label = f"{name}, for its form" if is_form else name
         rows += [(label, x.name, x.kind, f"{x.correlation:+.2f}", f"{x.p_value:.1g}") for x in cues[:_CUES]]
+        if place == rollouts.task:  # which may pay a part of the answer, and what goes with that
+            cues = [each for each in cues if rollouts.is_told and abs(each.correlation) >= STRONG]
         if cues and not is_form:
             _word_cues(name, cues, found)
     note = "Rank correlations within groups, among completions that are equally right, of at least 0.4; the rate of "

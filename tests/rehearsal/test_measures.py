@@ -46,7 +46,7 @@ def draw(seed=0, groups=24, size=8):
 def test_a_reward_goes_with_length_and_one_of_nothing_goes_with_nothing():
     rng, texts, strata = draw()
     counts = [len(text.split()) for text in texts]
-    features = see(texts, counts, [None] * len(texts))
+    features = see(texts, counts, [None] * len(texts), [""] * len(texts))
     found = goes_with(np.array(counts, dtype=float), features, strata)
     assert (found[0].kind, found[0].correlation) == ("length", pytest.approx(1.0))
     false = sum(bool(goes_with(rng.normal(size=len(texts)), features, strata)) for _ in range(40))
@@ -55,7 +55,7 @@ def test_a_reward_goes_with_length_and_one_of_nothing_goes_with_nothing():
 
 def test_what_is_only_between_groups_is_no_cue():
     _, texts, strata = draw()
-    features = see(texts, [len(text.split()) for text in texts], [None] * len(texts))
+    features = see(texts, [len(text.split()) for text in texts], [None] * len(texts), [""] * len(texts))
     assert goes_with(strata.astype(float), features, strata) == []  # every group has one value
     assert goes_with(np.full(len(texts), np.nan), features, strata) == []
 
@@ -64,7 +64,7 @@ def test_a_letter_and_a_phrase_are_found():
     rng, texts, strata = draw(1)
     stated = rng.choice(["a", "b", "c"], len(texts)).tolist()
     texts = [f"{text} great question" if rng.random() < 0.4 else text for text in texts]
-    features = see(texts, [len(text.split()) for text in texts], stated)
+    features = see(texts, [len(text.split()) for text in texts], stated, [""] * len(texts))
     first = goes_with(np.array([float(each == "a") for each in stated]), features, strata)[0]
     assert (first.kind, first.name) == ("position", "answers A")
     found = goes_with(np.array([float("great" in text) for text in texts]), features, strata)

@@ -31,6 +31,7 @@ from align.models.policies.answer_keys import digest
 from align.models.policies.asking import NO_CUTS, CutDecoding, Decoding
 from align.models.policies.endpoint_policy import EndpointPolicy
 from align.models.rewards import response_format
+from align.models.samplers.sampler import prompt_text
 from align.models.transcripts.transcript import Transcript
 from align.models.videos import one_place, reads_videos, video_of
 from align.recipe.dataset import MediaSettings, PromptDatasetConfig
@@ -38,6 +39,7 @@ from align.recipe.reward_settings import short_name
 from align.rehearsal.plan import FEWEST, MOST, Plan
 from align.rehearsal.record import CACHE_FOLDER, Rehearsed, Table
 from align.rehearsal.rollouts import MANY_CUT, OF_TASK, Rollouts, look_at
+from align.rehearsal.rows import look_at_rows
 from align.tools.calls import call_metrics
 from align.training.build import processing_class
 from align.training.guarded_rewards import guard
@@ -212,13 +214,17 @@ def judge(
     rollouts = Rollouts(
         names, task, values, np.array(weights), rules.composition,
         _right(plan, named[task], values[..., task], stated, golds) if right is None else right,
-        [each.text for each in sampled.flat], stated, lengths, sampled.decoding.max_new_tokens,
+        [each.text for each in sampled.flat], stated, _asked(sampled), lengths, sampled.decoding.max_new_tokens,
         scale={True: "group", False: "none"}.get(settings.scale_rewards, settings.scale_rewards),
         aggregation=settings.multi_objective_aggregation, drops_cut=settings.mask_truncated_completions,
         wants_answers=any(golds) and OF_TASK.search(names[task].lower()) is not None,
+        is_told=any(each is not None and each == gold for each, gold in zip(stated, golds, strict=True)),
         filter_line=_filter_line(plan, sampled, named[task]), of_environment=frozenset(names[num_functions:]),
     )  # fmt: skip
     found = look_at(rollouts)
+    if columns is None:
+        texts = [prompt_text(row.prompt) for row in sampled.rows]
+        look_at_rows(texts, golds[:: values.shape[1]], rollouts, found)
     _say_limits(plan, sampled, found)
     if isinstance(sampled.flat[0], Transcript):
         _say_tools(found, sampled.completions)
@@ -291,6 +297,12 @@ def _stated(plan: Plan, sampled: Sampled) -> tuple[list[str | None], list[str | 
             letter = None if choice is None else chr(ord("a") + choice) if options else None
             stated.append(letter if options else stated_answer(each.text, tags))
     return stated, golds
+
+
+def _asked(sampled: Sampled) -> list[str]:
+    """Lists what was asked and what is right, as text, for each completion."""
+    rows = zip(sampled.rows, sampled.completions, strict=True)
+    return [f"{row.prompt} {row.columns}".casefold() for row, group in rows for _ in group]
 
 
 def _filter_line(plan: Plan, sampled: Sampled, task: measured.NamedReward) -> str:

@@ -1,0 +1,141 @@
+"""What rows and answers say of each other: prompts that repeat or give answers away, keys and pay that are odd."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from align.evaluation.statistics.metrics import wilson
+from align.rehearsal.record import Rehearsed
+from align.rehearsal.rollouts import Rollouts
+
+_OFTEN = 0.7  # share of rows with one right answer, beyond what two balanced ones show
+_FEWEST, _MOST = 8, 0.3  # completions that a share is told of, and what is no accident
+_AROUND = 24  # letters before an answer in a prompt
+_LABEL = re.compile(r"([a-z_]{2,}) ?[:=] ?$|\b(answer|solution|key|result|gold|target|label|points)\b[^.?!]{,15}$")
+
+
+def look_at_rows(prompts: Sequence[str], golds: Sequence[str | None], rollouts: Rollouts, found: Rehearsed) -> None:
+    """Compares N prompts, their right answers and what was stated to them."""
+    stated = np.array(rollouts.stated, dtype=object).reshape(rollouts.lengths.shape)
+    _same_prompts(prompts, golds, found)
+    _same_answer(golds, found)
+    _given_away(prompts, golds, rollouts, found)
+    if any(golds) and rollouts.wants_answers:
+        _other_answer(stated, golds, found)
+    if any(golds):
+        _second_opinion(stated, golds, rollouts, found)
+
+
+def _same_prompts(prompts: Sequence[str], golds: Sequence[str | None], found: Rehearsed) -> None:
+    words = [frozenset(re.findall(r"\w+", each.casefold())) for each in prompts]
+    often = Counter(word for each in words for word in each)
+
+    def is_same(one: int, other: int) -> bool:
+        differ, both = words[one] ^ words[other], words[one] & words[other]
+        rare = sum(2 * often[word] <= len(prompts) for word in both)
+        beside = sum(2 * often[word] <= len(prompts) for word in differ)
+        is_wording = len(differ) <= 2 and all(often[word] > 1 for word in differ)  # as `Q:` for `Question:`
+        return golds[one] == golds[other] and rare > 0 and (is_wording or rare >= 3 * beside)
+
+    kept: list[int] = []
+    for place in range(len(prompts)):
+        if not any(prompts[place] == prompts[other] or is_same(place, other) for other in kept):
+            kept.append(place)
+    again = wilson(len(prompts) - len(kept), len(prompts))
+    found.measure("repeated", "prompts that say what another one says", again)
+    if again.low > _MOST:
+        text = f"{again.value:.0%} of the prompts say what another one says, with the same answer: {len(kept)} of "
+        text += f"{len(prompts)} differ. A run would learn these few by heart. Keep one of each, or give more."
+        found.find("warning", "repeated", text, repeated=again.value)
+
+
+def _same_answer(golds: Sequence[str | None], found: Rehearsed) -> None:
+    counts = Counter(each for each in golds if each is not None)
+    if len(counts) < 2:
+        return
+    answer, count = counts.most_common(1)[0]
+    often = wilson(count, counts.total())
+    found.measure("same_answer", "prompts whose right answer is the commonest one", often)
+    if often.low > _OFTEN:
+        text = f"{often.value:.0%} of the prompts have the right answer `{answer}`, which a policy learns to write "
+        text += "always. Balance the answers, shuffle options, or pay the rare ones more."
+        found.find("warning", "same answer", text, same_answer=often.value)
+
+
+def _given_away(prompts: Sequence[str], golds: Sequence[str | None], rollouts: Rollouts, found: Rehearsed) -> None:
+    """Looks for words behind which prompts hold their own right answer, and no other row's."""
+    stated = np.array(rollouts.stated, dtype=object).reshape(rollouts.lengths.shape)
+    places = [i for i, gold in enumerate(golds) if gold and len(gold) > 1]
+    if len(places) < _FEWEST or np.isnan(rollouts.values[..., rollouts.task]).all():
+        return
+    is_answer = np.array([[each == golds[i] for each in stated[i]] for i in places])
+    pays = rollouts.values[..., rollouts.task]
+    is_paid = pays[places] >= np.nanmax(pays)
+    if (is_paid & ~is_answer).sum() > (is_paid & is_answer).sum():
+        return  # what the column holds is no answer, but say a target
+    around = [_around(prompts[i], golds[i]) for i in places]
+    others = [_around(prompts[i], golds[j]) for i, j in pairwise(places) if golds[i] != golds[j]]
+    counts = Counter(each for some in around for each in some)
+    telling = [each for each, count in counts.most_common() if count > 2 and not any(each in some for some in others)]
+    told = wilson(sum(not some.isdisjoint(telling) for some in around), len(places))
+    if told.low > 0.5:
+        text = f"{told.value:.0%} of the prompts hold their right answer, most often behind `{telling[0]}`. A policy "
+        text += "learns to copy it. Take it out of the prompt; columns reach rewards without standing there."
+        found.find("error" if told.value > 0.9 else "warning", "given away", text, given_away=told.value)
+
+
+def _around(prompt: str, gold: str | None) -> set[str]:
+    """Lists the labels behind which an answer stands in a prompt, or the prompt's last word if it ends in it."""
+    text, told = re.sub(r"\s+", " ", prompt.casefold()), re.escape(gold or "\n")
+    around = set()
+    for each in re.finditer(rf"(?<!\w){told}(?!\w)", text):
+        before = text[max(0, each.start() - _AROUND) : each.start()]
+        if label := _LABEL.search(before):
+            around.add(label[1] or label[2])
+        elif not re.search(r"\w", text[each.end() :]):
+            around.add(" ".join(before.split()[-1:]))
+    return around
+
+
+def _other_answer(stated: np.ndarray, golds: Sequence[str | None], found: Rehearsed) -> None:
+    """Counts prompts on which most completions agree on another answer than the row's."""
+    odd = []
+    for answers, gold in zip(stated, golds, strict=True):
+        said = Counter(each for each in answers if each is not None)
+        first, count = said.most_common(1)[0] if said else (None, 0)
+        odd.append(bool(gold) and first != gold and not said[gold] and 2 * count > len(answers))
+    agreed = wilson(sum(odd), len(odd))
+    found.measure("other_answer", "prompts where most agree on another answer than the row's", agreed)
+    if agreed.low > _MOST / 2:
+        text = (
+            f"On {sum(odd)} of {len(odd)} prompts most completions agree on one answer, and the row has another that "
+        )
+        text += "none of them states. Look at these rows: their answers may be of other rows, or be written otherwise."
+        found.find("warning", "answer key", text, rows=[i for i, each in enumerate(odd) if each], share=agreed.value)
+
+
+def _second_opinion(stated: np.ndarray, golds: Sequence[str | None], rollouts: Rollouts, found: Rehearsed) -> None:
+    """Compares what the task's reward pays with whether the stated answer is the row's."""
+    pays, name = rollouts.values[..., rollouts.task], rollouts.names[rollouts.task]
+    known = np.array(
+        [[each is not None and gold is not None for each in some] for some, gold in zip(stated, golds, strict=True)]
+    )
+    same = np.array([[each == gold for each in some] for some, gold in zip(stated, golds, strict=True)]) & known
+    right, wrong = pays[same], pays[known & ~same]
+    if min(len(right), len(wrong)) < _FEWEST or np.isnan(pays).all():
+        return
+    least, most = np.nanmin(pays), np.nanmax(pays)
+    unpaid, paid = np.nan_to_num(right, nan=least) <= least, wrong >= most
+    if most > least and unpaid.mean() > 0.5:
+        text = (
+            f"`{name}` gives its least to {unpaid.mean():.0%} of the completions that state the row's answer. See how "
+        )
+        text += "it reads answers: commas, decimals, units, tags, capitals (`align rewards check`)."
+        found.find("warning", "unpaid", text, unpaid=float(unpaid.mean()))
+    elif most > least and paid.mean() > _MOST and 2 * (right >= most).sum() > (pays >= most).sum():
+        text = f"`{name}` gives its most to {paid.mean():.0%} of the completions that state another answer. "
+        text += "See what it reads beside the answer (`align rewards attack`)."
+        found.find("warning", "overpaid", text, overpaid=float(paid.mean()))

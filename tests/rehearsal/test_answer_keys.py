@@ -1,0 +1,110 @@
+import numpy as np
+import pytest
+
+from align.rehearsal.record import Rehearsed
+from align.rehearsal.rollouts import Rollouts, look_at
+from align.rehearsal.rows import look_at_rows
+from rewards.running.scores import Composition
+
+SIZE = 4
+SUMS = [(f"What is {i} + {7 * i}?", str(8 * i)) for i in range(3, 35)]
+
+
+def rollouts(rows, stated, pays, texts=None):
+    """Completions of rows that state something and are paid for it, both `(N, S)`."""
+    values = np.array(pays, dtype=float)[..., None]
+    flat = [each for some in stated for each in some]
+    return Rollouts(
+        ["own_accuracy"], 0, values, np.ones(1), Composition(), (values[..., 0] > 0).astype(float),
+        texts or [f"So {each}." for each in flat], flat, [""] * len(flat), np.full(values.shape[:2], 9.0), 64,
+        scale="group", aggregation="sum_then_normalize", drops_cut=False, wants_answers=True,
+    )  # fmt: skip
+
+
+def half_right(rows):
+    return [[gold, gold, f"{gold}1", f"{gold}2"] for _, gold in rows]
+
+
+def found_in(rows, stated=None, pays=None):
+    stated = half_right(rows) if stated is None else stated
+    pays = (
+        [[each == gold for each in some] for some, (_, gold) in zip(stated, rows, strict=True)]
+        if pays is None
+        else pays
+    )
+    found = Rehearsed()
+    look_at_rows([prompt for prompt, _ in rows], [gold for _, gold in rows], rollouts(rows, stated, pays), found)
+    return {each.check: each for each in found.findings}
+
+
+COPIES = [(f"{start} How far is it from Rome to {town}?", str(100 * k)) for k, town in enumerate(("Paris", "Oslo"), 1)
+          for start in ("Q:", "Question:", "", "Say:", "Now:", "Please:", "So:", "And:")]  # fmt: skip
+LEAKED = [(f"{prompt} [id=7 target={gold}]", gold) for prompt, gold in SUMS]
+LEAKED_IN_TWO_WAYS = [
+    (f"{prompt} {'(full points for ' if int(gold) % 16 else '[key '}{gold})", gold) for prompt, gold in SUMS
+]
+SAYS = (
+    "My order is {}",
+    "I ordered {}",
+    "It is number {}",
+    "Look for {}",
+    "See {} please",
+    "About {}",
+    "Where is {}",
+    "The one is {}",
+)
+EXTRACTED = [
+    (f"{SAYS[i % 8].format(31 * i)}, parcel {17 * i + 1}: which is the order?", str(31 * i)) for i in range(9, 41)
+]
+TARGETS = [(f"Use 2 and {i} to make {2 * i}.", str(2 * i)) for i in range(21, 53)]
+LABELS = [(f"Is card {i} stolen?", "yes" if i % 16 == 0 else "no") for i in range(64)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "check"),
+    [(COPIES, "repeated"), (LEAKED, "given away"), (LEAKED_IN_TWO_WAYS, "given away"), (LABELS, "same answer")],
+)
+def test_rows_that_teach_something_else_are_found(rows, check):
+    assert check in found_in(rows)
+
+
+@pytest.mark.parametrize("rows", [SUMS, EXTRACTED])
+def test_other_rows_are_not(rows):
+    assert found_in(rows) == {}
+
+
+def test_a_target_is_no_answer_that_is_given_away():
+    stated = [[f"2 * {int(gold) // 2}", f"{gold} - 0", "2", "3"] for _, gold in TARGETS]
+    pays = [[1.0, 1.0, 0.0, 0.0]] * len(TARGETS)
+    assert "given away" not in found_in(TARGETS, stated, pays)
+    assert "given away" in found_in(TARGETS)  # where what is paid is the number itself
+
+
+def test_keys_that_slipped_by_a_row_are_found():
+    own = [gold for _, gold in SUMS]
+    rows = [(prompt, own[k - k % 2]) for k, (prompt, _) in enumerate(SUMS)]
+    stated = [[gold, gold, gold, f"{gold}1"] for gold in own]
+    found = found_in(rows, stated)["answer key"]
+    assert found.numbers["rows"] == list(range(1, len(rows), 2))
+
+
+def test_a_reward_that_reads_answers_wrongly_is_found():
+    stated = half_right(SUMS)
+    unpaid = [[k == 0 and i % 3 == 0 for k, _ in enumerate(some)] for i, some in enumerate(stated)]
+    assert "unpaid" in found_in(SUMS, stated, unpaid)
+    overpaid = [[k < 3 for k, _ in enumerate(some)] for some in stated]
+    assert "overpaid" in found_in(SUMS, stated, overpaid)
+    part = [[1.0, 1.0, 0.4, 0.2] for _ in stated]
+    assert found_in(SUMS, stated, part) == {}
+
+
+def test_words_of_the_task_are_no_words_that_a_reward_pays_for():
+    rng = np.random.default_rng(0)
+    says = rng.random((32, SIZE)) < 0.5
+    texts = [f"We find the {'lantern' if each else 'kitchen'}." for each in says.ravel()]
+    given = rollouts(SUMS, half_right(SUMS), says, texts)
+    given.right[:] = 1
+    checks = [each.check for each in look_at(given).findings]
+    assert "pays for" in checks
+    given.asked[:] = ["where is the lantern, and where is the kitchen?"] * len(given.asked)
+    assert "pays for" not in [each.check for each in look_at(given).findings]
