@@ -303,6 +303,14 @@ def test_the_loss_reads_one_batch_once_with_completions_at_its_end_and_keeps_wha
     assert "self.args.steps_per_generation" in loss, "a generation's total is weighed by steps, as dapo weighs its own"
 
 
+def test_the_batches_of_a_generation_are_kept_at_once_and_read_one_by_one():
+    """What `SkipZeroAdvantage` needs: it packs batches as TRL keeps them, and what TRL reads then are these."""
+    source, told = source_of(GRPOTrainer._prepare_inputs), f"TRL {trl.__version__} hands batches on otherwise."
+    kept, read = "self._buffered_inputs = [", "self._buffered_inputs[self._step % self.args.steps_per_generation]"
+    assert source.index(kept) < source.index(read), told
+    assert source_of(GRPOTrainer).count("self._buffered_inputs =") == 2, told  # the other is None, before the first
+
+
 def test_pending_metrics_are_averaged_over_rows_of_all_ranks():
     source = source_of(GRPOTrainer._generate_and_score_completions)
     assert "[sum(values), len(values)]" in source, (
@@ -338,7 +346,7 @@ def test_a_prompt_without_images_is_told_apart_by_none():
 
 
 def test_a_video_goes_where_an_image_goes():
-    """What `VideoRows` and `VideoPreferenceCollator` need: one item of a row, which the processor alone looks into."""
+    """What `score_with_videos` and `VideoPreferenceCollator` need: an item of a row that only the processor opens."""
     scored, generated = (
         source_of(each) for each in (GRPOTrainer._generate_and_score_completions, VLLMGeneration.generate)
     )
@@ -348,7 +356,7 @@ def test_a_video_goes_where_an_image_goes():
         "num_images = [len(img_list) if img_list else 0 for img_list in images]",
         'self._logs["images"].extend(gather_object(images))',
     ):
-        assert text in scored, f"TRL {trl.__version__} reads images otherwise; read VideoRows again."
+        assert text in scored, f"TRL {trl.__version__} reads images otherwise; read score_with_videos again."
     assert 'row["multi_modal_data"] = {"image": img_list if len(img_list) > 1 else img_list[0]}' in generated
     assert "self.llm.generate(vllm_prompts, sampling_params=sampling_params" in generated
     assert 'generation_kwargs["suppress_tokens"] = [model.config.image_token_id]' in source_of(GRPOTrainer)

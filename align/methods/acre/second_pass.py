@@ -13,7 +13,7 @@ from trl import GRPOTrainer
 
 from align.console import say
 from align.methods.acre.config import ACREConfig
-from align.methods.rollouts.asked_rows import EarlierPasses, VideoRows, generate_with_images
+from align.methods.rollouts.asked_rows import EarlierPasses, generate_with_images, score_with_videos
 from align.methods.rollouts.zero_advantage import SkipZeroAdvantage
 from align.models.videos import as_frames
 from align.models.vllm_engine import vllm_rollouts
@@ -30,7 +30,7 @@ class Twice(NamedTuple):
     table: list[dict[str, Any]]  # per row what the completions table shows
 
 
-class SecondPassTrainer(GuardedRewards, SkipZeroAdvantage, VideoRows, GRPOTrainer):
+class SecondPassTrainer(GuardedRewards, SkipZeroAdvantage, GRPOTrainer):
     """GRPO with a second answer from the same trace; subclasses say what is asked, and how it is answered.
 
     Beside `SkipZeroAdvantage`, only `_calculate_rewards` differs from `GRPOTrainer`: before the reward functions are
@@ -105,8 +105,7 @@ class SecondPassTrainer(GuardedRewards, SkipZeroAdvantage, VideoRows, GRPOTraine
         if not self.model.training:  # maybe on other data than the trainer was built with
             self._check_columns("eval", list(inputs[0]))
         with old_names_hidden():
-            output: dict[str, Any] = super()._generate_and_score_completions(self._as_asked(inputs))
-        return output
+            return score_with_videos(self, super()._generate_and_score_completions, self._as_asked(inputs))
 
     def _generate(self, prompts: list[Any]) -> Any:
         return generate_with_images(self, super()._generate, prompts)

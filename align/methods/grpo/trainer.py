@@ -7,10 +7,16 @@ from trl import GRPOConfig, GRPOTrainer
 
 from align.data.prompt_rows import PromptRow
 from align.data.training_data import TrainingData
-from align.methods.rollouts.asked_rows import EarlierPasses, RowsTogether, VideoRows, generate_with_images
+from align.methods.rollouts.asked_rows import (
+    EarlierPasses,
+    RowsTogether,
+    generate_with_images,
+    score_with_videos,
+)
 from align.methods.rollouts.prompt_data import rows_together
 from align.methods.rollouts.tool_rollouts import ToolRollouts, quiet_about_environments, tools_of
 from align.methods.rollouts.zero_advantage import SkipZeroAdvantage
+from align.models.transcripts.stopping import StoppedByEnvironments
 from align.models.vllm_engine import vllm_rollouts
 from align.recipe.recipe import Recipe
 from align.tools.environments import Rubric, describe
@@ -21,7 +27,7 @@ from align.training.model_card import Card, Rows
 from rewards.running.guard import GuardSettings, guard_rewards
 
 
-class GuardedGRPOTrainer(GuardedRewards, SkipZeroAdvantage, RowsTogether, ToolRollouts, VideoRows, GRPOTrainer):
+class GuardedGRPOTrainer(GuardedRewards, SkipZeroAdvantage, RowsTogether, ToolRollouts, GRPOTrainer):
     """TRL's `GRPOTrainer` whose rewards and tools are counted, timed and guarded.
 
     With `RewardRules()`, valid rewards, no tools and `skip_without_advantage: off` the losses are those of
@@ -58,6 +64,9 @@ class GuardedGRPOTrainer(GuardedRewards, SkipZeroAdvantage, RowsTogether, ToolRo
             super().__init__(*args, reward_rules=reward_rules, **own, **kwargs)
         self.add_callback(EarlierPasses())
 
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        return score_with_videos(self, super()._generate_and_score_completions, inputs)
+
     def _generate(self, prompts: list[Any]) -> Any:
         return generate_with_images(self, super()._generate, prompts)
 
@@ -79,8 +88,17 @@ def build(
     """Builds TRL's GRPO with guarded rewards."""
     given = rewarded_arguments(recipe, data, rewards)
     _add_rubric(recipe, given)
+    tools = tools_of(recipe)
+    kind = asking_environments(trainer or GuardedGRPOTrainer, tools["environment_factory"])
     with quiet_about_environments():
-        return (trainer or GuardedGRPOTrainer)(**given, **rows_together(recipe), **tools_of(recipe))
+        return kind(**given, **rows_together(recipe), **tools)
+
+
+def asking_environments(trainer: type[GuardedGRPOTrainer], environments: Any) -> type[GuardedGRPOTrainer]:
+    """Makes of a trainer one whose rollouts end where `environments` say so; itself where they never do."""
+    if not getattr(environments, "_stops", False):
+        return trainer
+    return type(trainer.__name__, (StoppedByEnvironments, trainer), {})
 
 
 def _add_rubric(recipe: Recipe, given: dict[str, Any]) -> None:

@@ -126,37 +126,41 @@ class EarlierPasses(TrainerCallback):
                 torch.randperm(order.num_samples, generator=order.generator)
 
 
-class VideoRows(Parent):
-    """Has a model with a path for videos read the frames of a row with `video_metadata` as one; TRL's rows differ."""
+def score_with_videos(
+    trainer: Any, score: Callable[[list[Any]], dict[str, Any]], inputs: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Has a model with a path for videos read the frames of a row with `video_metadata` as one; TRL's rows differ.
 
-    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        if VIDEO not in inputs[0] or not reads_videos(self.processing_class):
-            return super()._generate_and_score_completions(inputs)  # type: ignore[no-any-return]
-        if self.tools or (self.use_vllm and self.vllm_mode == "server"):
-            raise DataError(f"{ONLY_IMAGES} Leave the column `{VIDEO}` out, and frames are read as images.")
-        self._begin_videos()
-        model: Any = self.model
-        if self.accelerator.num_processes > 1 and is_sharded(model):
-            kinds = torch.tensor([[bool(row[VIDEO]) for row in inputs]], device=self.accelerator.device).float()
-            if any(0 < share < 1 for share in self.accelerator.gather(kinds).mean(-1).tolist()):
-                raise DataError(MIXED.format(what="A batch"))
-        output: dict[str, Any] = super()._generate_and_score_completions([as_video(row) for row in inputs])
-        images: Any = self._logs["images"]  # which a logger is to draw
-        frames = [as_frames({"images": each})["images"] for each in images]
-        images.clear()
-        images.extend(frames)
-        return output
+    `score` is `_generate_and_score_completions` of a trainer's parent, whose output this returns.
+    """
+    if VIDEO not in inputs[0] or not reads_videos(trainer.processing_class):
+        return score(inputs)
+    if trainer.tools or (trainer.use_vllm and trainer.vllm_mode == "server"):
+        raise DataError(f"{ONLY_IMAGES} Leave the column `{VIDEO}` out, and frames are read as images.")
+    _begin_videos(trainer)
+    if trainer.accelerator.num_processes > 1 and is_sharded(trainer.model):
+        kinds = torch.tensor([[bool(row[VIDEO]) for row in inputs]], device=trainer.accelerator.device).float()
+        if any(0 < share < 1 for share in trainer.accelerator.gather(kinds).mean(-1).tolist()):
+            raise DataError(MIXED.format(what="A batch"))
+    output = score([as_video(row) for row in inputs])
+    images = trainer._logs["images"]  # which a logger is to draw
+    frames = [as_frames({"images": each})["images"] for each in images]
+    images.clear()
+    images.extend(frames)
+    return output
 
-    def _begin_videos(self) -> None:
-        own: Any = self
-        if (reading := video_reading(self.processing_class, as_images=True)) is not self.processing_class:
-            self.processing_class = reading
-            for model in filter(None, (self.model, self.ref_model)):
-                place_in_time(model)
-                read_renamed(model)
-            if not own.use_vllm:  # as TRL keeps tokens of images from being sampled, which no image would fit
-                never = [*(own.generation_config.suppress_tokens or ()), reading.video_token_id]
-                own.generation_config.suppress_tokens = own.generation_kwargs["suppress_tokens"] = never
+
+def _begin_videos(trainer: Any) -> None:
+    reading = video_reading(trainer.processing_class, as_images=True)
+    if reading is trainer.processing_class:
+        return
+    trainer.processing_class = reading
+    for model in filter(None, (trainer.model, trainer.ref_model)):
+        place_in_time(model)
+        read_renamed(model)
+    if not trainer.use_vllm:  # as TRL keeps tokens of images from being sampled, which no image would fit
+        never = [*(trainer.generation_config.suppress_tokens or ()), reading.video_token_id]
+        trainer.generation_config.suppress_tokens = trainer.generation_kwargs["suppress_tokens"] = never
 
 
 def generate_with_images(

@@ -10,7 +10,6 @@ from accelerate.utils import gather_object
 from transformers import PreTrainedModel
 
 from align.errors import RewardError
-from align.models.transcripts.stopping import StoppedByEnvironments
 from align.recipe.recipe import Recipe
 from align.secrets import mask
 from align.tools.calls import (
@@ -39,7 +38,7 @@ else:
     Parent = object
 
 
-class ToolRollouts(StoppedByEnvironments, Parent):
+class ToolRollouts(Parent):
     """Adds to a trainer of TRL what has to be known about the calls of tools; without tools nothing differs.
 
     The loop of turns and calls is TRL's. Tools and environments come from `guard_tools` and `guard_environment`. A

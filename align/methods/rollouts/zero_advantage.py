@@ -55,17 +55,17 @@ class SkipZeroAdvantage(Parent):
         if reason and self.accelerator.is_main_process:
             say(f"Completions without an advantage are computed, too: {reason}.")
 
-    def _prepare_inputs(self, generation_batch: Any) -> Batch:
-        before: Any = self._buffered_inputs
-        inputs: Batch = super()._prepare_inputs(generation_batch)
-        batches: Any = self._buffered_inputs
-        if not self._cuts or batches is before:  # also in evaluation, which buffers nothing
-            return inputs
-        if self._skips:
-            batches = self._only_taught(batches)
-        cut = [self._cut(batch) for batch in batches]
-        self._buffered_inputs: Any = cut
-        return cut[self._step % len(cut)]
+    @property
+    def _buffered_inputs(self) -> Any:
+        """The batches of a generation, packed as TRL keeps them here; None before the first generation."""
+        return self._batches
+
+    @_buffered_inputs.setter
+    def _buffered_inputs(self, batches: Any) -> None:
+        if batches is not None and self._cuts:
+            taught = self._only_taught(batches) if self._skips else batches
+            batches = [self._cut(batch) for batch in taught]
+        self._batches = batches
 
     def _only_taught(self, batches: Sequence[Batch]) -> list[Batch]:
         """Packs what is left of a generation; there are as many batches as before, of which some are empty."""

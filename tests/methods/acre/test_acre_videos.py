@@ -13,7 +13,7 @@ from align.errors import DataError
 from align.experimental.canary.trainer import Canary
 from align.methods.acre.config import ACREConfig
 from align.methods.acre.trainer import ACRETrainer
-from align.methods.rollouts.asked_rows import VideoRows
+from align.methods.rollouts.asked_rows import score_with_videos
 from align.models.videos import Video, place_in_time, reads_videos, video_of, video_reading
 from rewards import AnswerConsistency
 
@@ -41,8 +41,11 @@ class Seen(Answered):
         return super()._score(questions, dummy)
 
 
-class VideoGRPO(VideoRows, GRPOTrainer):
+class VideoGRPO(GRPOTrainer):
     """TRL's, which is given videos."""
+
+    def _generate_and_score_completions(self, inputs):
+        return score_with_videos(self, super()._generate_and_score_completions, inputs)
 
 
 def make_trainer(folder, trainer=Seen, family="qwen2_5_vl", rewards=None, **settings):

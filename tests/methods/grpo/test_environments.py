@@ -344,7 +344,7 @@ def test_two_processes_each_have_environments_of_their_own(packages, monkeypatch
 
 TRAINED = {
     "letters": (NEW, "verifiers:vf-letters?letter=a&rows=5", {"counted", "short"}, {}),
-    "shop": (NEW, "verifiers:vf-shop", {"basket", "looked_up", "right"}, {}),
+    "shop": (NEW, "verifiers:vf-shop?most=1", {"basket", "looked_up", "right"}, {"max_completion_length": 100}),
     "programs": (NEW, "verifiers:vf-programs", {"counted"}, {}),
     "endless": (NEW, "verifiers:vf-endless", {"parts"}, {"dataset": {"max_rows": 6}}),
     "shots": (
@@ -381,3 +381,7 @@ def test_two_steps_are_learnt_from_an_environment(packages, tmp_path, backend, n
     assert last["reward"] == pytest.approx(total, abs=1e-5)
     table = pd.concat(pd.read_parquet(file) for file in sorted((tmp_path / "run/completions").iterdir()))
     assert set(table) >= rewards, "each reward stands beside each completion"
+    if "most=1" in spec:
+        looked = zip(table["completion"], table["tool_calls"], strict=True)
+        ends = {completion[-1]["role"] for completion, calls in looked if '"price"' in calls}
+        assert ends == {"tool"}, "the environment ends a rollout behind the result of that call"

@@ -9,13 +9,15 @@ from calling import TOOLS as CALLING
 from calling import call, calling_tokenizer
 from datasets import Dataset
 from shop_policies import ENVIRONMENT, TOOLS, save_eager_policy, shop_policy, shop_rows, shop_toolbox
+from trl import GRPOTrainer
 
 from align.errors import UserError
 from align.methods.grpo.config import GRPOConfig
-from align.methods.grpo.trainer import GuardedGRPOTrainer, quiet_about_environments
+from align.methods.grpo.trainer import GuardedGRPOTrainer, asking_environments, quiet_about_environments
 from align.models.policies.asking import Decoding
 from align.models.transcripts.tokens import TokenTranscripts, batch_seed
 from align.models.transcripts.transcript import Asked, Transcript
+from align.tools.guarded import GuardedEnvironment
 
 GREEDY = Decoding(max_new_tokens=40)
 
@@ -49,7 +51,7 @@ def sampled_in_training(folder, model, toolbox, rows, decoding, rewards=None):
         "generation_kwargs": {"do_sample": False} if decoding.greedy else None,
     }  # fmt: skip
 
-    class Noting(GuardedGRPOTrainer):
+    class Noting(asking_environments(GuardedGRPOTrainer, toolbox.environments.get(None))):
         def _generate(self, prompts):
             torch.manual_seed(batch_seed(rows, decoding))
             kept.append(super()._generate(prompts))
@@ -242,6 +244,19 @@ def test_rows_that_their_environment_ends_are_asked_no_more_and_others_go_on(scr
     assert all(len(row.ids) == len(row.mask) for row in found)
     turn = ["assistant", "tool"]
     assert said == [turn, turn, turn, turn * 2, turn * 2, turn * 3], "each open row behind each turn, and no other"
+
+
+def test_a_trainer_asks_for_an_end_only_where_its_environment_may_end_a_rollout():
+    class Ends(GuardedEnvironment):
+        _stops = True
+
+    asking = asking_environments(GuardedGRPOTrainer, Ends)
+    assert issubclass(asking, GuardedGRPOTrainer)
+    assert asking._tool_call_loop is not GRPOTrainer._tool_call_loop
+    for environments in (None, GuardedEnvironment, {"shop": GuardedEnvironment}):
+        assert asking_environments(GuardedGRPOTrainer, environments) is GuardedGRPOTrainer
+    for name in ("_tool_call_loop", "_generate_single_turn"):
+        assert getattr(GuardedGRPOTrainer, name) is getattr(GRPOTrainer, name)
 
 
 def test_an_environment_is_brought_to_where_a_transcript_is_continued(scripted):
