@@ -8,20 +8,11 @@ from typing import Any, NamedTuple
 
 from align.errors import RunFolderError
 from align.recipe.recipe import Recipe
-from align.runs.checkpoints import MANIFEST, Manifest, list_checkpoints, read_resumable, step_of, whole_checkpoints
-from align.runs.folder import FINISHED_FILE, RECIPE_FILE, check_same_run
-from align.runs.owner import LOCK
+from align.runs.checkpoints import Manifest, find_start
+from align.runs.folder import FINISHED_FILE, check_same_run
 
 LENGTH = ("max_steps", "num_train_epochs")
 _ROUNDING = 1e-6  # of passes, which are counted in parts
-
-
-class Start(NamedTuple):
-    """A checkpoint, None for the beginning, and the newer ones, each with why the run does not go on from it."""
-
-    checkpoint: Path | None
-    passed_over: tuple[tuple[Path, str], ...] = ()
-    manifest: Manifest | None = None  # of the checkpoint
 
 
 class ToDo(StrEnum):
@@ -127,83 +118,3 @@ def lacks_evaluation(settings: Any, log: Sequence[Mapping[str, Any]], step: int,
     if settings.eval_strategy != "epoch" or settings.eval_delay > epoch:
         return False
     return not any(entry["step"] == step and any(name.startswith("eval_") for name in entry) for entry in log)
-
-
-def find_start(folder: Path, resume: str | None) -> Start:
-    """Decides where a run starts: anew, or with `auto` at the newest whole checkpoint, or at that of a path.
-
-    A new run needs an empty folder. What would write over a finished run, or over a model that no run has left, is
-    refused.
-    """
-    if resume is None:
-        if not _is_empty(folder):
-            raise _is_used(folder)
-        return Start(None)
-    start = _newest(folder) if resume == "auto" else _named(folder, Path(resume))
-    model = next((path.name for path in sorted(folder.glob("*.safetensors"))), None)
-    is_its_run = start.checkpoint is not None and start.checkpoint.resolve().parent == folder.resolve()
-    if model is not None and not is_its_run and not (folder / RECIPE_FILE).is_file():
-        raise RunFolderError(
-            f"{folder} holds a model, {model}, and no run of it; training would write over it. Choose another folder, "
-            f"`--output_dir {folder}-2`. Nothing was written."
-        )
-    return start
-
-
-def _newest(folder: Path) -> Start:
-    passed_over: list[tuple[Path, str]] = []
-    for checkpoint in list_checkpoints(folder):
-        found = read_resumable(checkpoint)
-        if isinstance(found, Manifest):
-            return Start(checkpoint, tuple(passed_over), found)
-        passed_over.append((checkpoint, found))
-    written_to_end = [(path, wrong) for path, wrong in passed_over if (path / MANIFEST).exists()]
-    if written_to_end:
-        named = "; ".join(f"{path.name}: {wrong}" for path, wrong in written_to_end)
-        raise RunFolderError(
-            f"No checkpoint in {folder} can be continued from ({named}). Restore the files, or start anew with "
-            f"`--output_dir {folder}-2`. Nothing was written."
-        )
-    if (folder / FINISHED_FILE).is_file():
-        raise RunFolderError(
-            f"{folder} holds a finished run and no checkpoint to continue from. Training would write over its model. "
-            f"Choose a new folder with `--output_dir {folder}-2`. Nothing was written."
-        )
-    return Start(None, tuple(passed_over))
-
-
-def _named(folder: Path, checkpoint: Path) -> Start:
-    found = read_resumable(checkpoint)
-    if isinstance(
-        found, Manifest
-    ):  # newer ones are passed over, else `auto` would go on from those of the time before
-        why = f"it is newer than {checkpoint.name}, from which the run goes on"
-        newer = [path for path in list_checkpoints(folder) if step_of(path) > found.step]
-        return Start(checkpoint, tuple((path, why) for path in newer), found)
-    whole = [path.name for path in whole_checkpoints(folder)]
-    raise RunFolderError(
-        f"{checkpoint} cannot be continued from: {found}. Checkpoints in {folder}: {', '.join(whole[::-1]) or 'none'}."
-    )
-
-
-def _is_empty(folder: Path) -> bool:
-    """Says whether nothing but locks is in a folder that may not exist."""
-    if not folder.is_dir():
-        return not folder.exists()
-    return all(path.name == LOCK or (path.is_dir() and _is_empty(path)) for path in folder.iterdir())
-
-
-def _is_used(folder: Path) -> RunFolderError:
-    new = f"hoose a new folder with `--output_dir {folder}-2`"
-    whole = [path.name for path in whole_checkpoints(folder)]
-    if whole and (folder / FINISHED_FILE).is_file():
-        text = (
-            f"{folder} already holds a finished run, up to {whole[0]}. Train it on with `--resume auto` and more "
-            f"steps, or c{new}."
-        )
-    elif whole:
-        text = f"{folder} already holds a run, up to {whole[0]}. Continue it with `--resume auto`, or c{new}."
-    else:
-        what = "a run that left no checkpoint" if (folder / RECIPE_FILE).is_file() else "files, and no checkpoint"
-        text = f"{folder} already holds {what} to continue from. C{new}."
-    return RunFolderError(f"{text} Nothing was written.")

@@ -10,8 +10,8 @@ from align.errors import RecipeError, RunFolderError
 from align.recipe.recipe import load_recipe
 from align.report import build_report
 from align.report.run.folder import read_run_folder
+from align.runs.checkpoints import find_start
 from align.runs.folder import set_log_aside
-from align.runs.stages import find_start
 from align.services.one_run import build_error, named_keys
 from align.services.prepared import prepare
 from align.services.train import run

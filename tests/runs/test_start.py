@@ -2,8 +2,8 @@ import pytest
 from saved_checkpoint import save_checkpoint
 
 from align.errors import RunFolderError
+from align.runs.checkpoints import find_start
 from align.runs.owner import owned
-from align.runs.stages import find_start
 
 
 def snapshot(folder):
