@@ -47,11 +47,11 @@ def agree_on_stages(peers: Peers, recipe: Recipe, resume: str | None, is_shared:
 
 def agree_on_data(
     peers: Peers, stage: Stage, number: int, fingerprints: Mapping[str, str], *, allow_changed: bool
-) -> str | None:
-    """Makes sure that all hosts read the same files as when the run was started; returns what changed if allowed."""
+) -> list[str]:
+    """Makes sure that all hosts read the files and the base model with which the run began; returns what changed."""
     everywhere = peers.gather(f"data/{number}", dict(fingerprints))
 
-    def compare() -> str | None:
+    def compare() -> list[str]:
         for rank, found in enumerate(everywhere):
             for name in sorted({*found, *everywhere[0]}):
                 if found.get(name) != everywhere[0].get(name):
@@ -60,24 +60,16 @@ def agree_on_data(
                         "that all hosts train on the same rows. Nothing was written."
                     )
         if stage.checkpoint is None:
-            return None
-        return check_same_data(stage.checkpoint.resolve().parent, fingerprints, allow_changed=allow_changed)
+            return []
+        other = check_same_data(stage.checkpoint.resolve().parent, fingerprints, allow_changed=allow_changed)
+        found = [] if other is None else [other]
+        if before := read_before(stage):
+            last, now = before[-1], read_now(stage)
+            check_same_base(stage, last, now, allow_changed=allow_changed)
+            found += [] if stage.todo is ToDo.END else changes([last, now])
+        return found
 
     return peers.from_main(f"data/{number}/same", compare)
-
-
-def agree_on_readings(peers: Peers, stage: Stage, number: int, *, allow_changed: bool) -> list[str]:
-    """Makes sure that a run goes on with its base model; returns what else is another one by now."""
-
-    def compare() -> list[str]:
-        before = read_before(stage)
-        if not before:
-            return []
-        last, now = before[-1], read_now(stage)
-        check_same_base(stage, last, now, allow_changed=allow_changed)
-        return [] if stage.todo is ToDo.END else list(changes([last, now]))
-
-    return peers.from_main(f"readings/{number}", compare)
 
 
 def _packed(stage: Stage, recipe: Recipe) -> list[Any]:

@@ -14,7 +14,7 @@ from align.checks.launch import read_launch
 from align.checks.memory import check_output
 from align.errors import RunFolderError
 from align.recipe.recipe import Recipe, load_recipe
-from align.runs.agreement import agree_on_data, agree_on_readings
+from align.runs.agreement import agree_on_data
 from align.runs.peers import Peers
 from align.runs.stages import Stage, ToDo, plan_stages
 from align.secrets import mask
@@ -126,11 +126,8 @@ def _check_changes(stages: Sequence[Stage], runs: Sequence[Prepared]) -> list[Fi
         if stage.todo is ToDo.NOTHING or prepared.data is None:
             continue
         try:
-            agree_on_data(Peers(), stage, 0, prepared.data.fingerprints, allow_changed=False)
-            found += [
-                Finding("warning", "output", text)
-                for text in agree_on_readings(Peers(), stage, 0, allow_changed=False)
-            ]
+            changed = agree_on_data(Peers(), stage, 0, prepared.data.fingerprints, allow_changed=False)
+            found += [Finding("warning", "output", text) for text in changed]
         except RunFolderError as error:
             found.append(Finding("error", "output", str(error)))
     return found

@@ -54,25 +54,22 @@ def _train(stage: Stage, run: Prepared, seconds: float | None, is_shared: bool) 
     from align.training.callbacks import FirstStep
 
     state = join_process_group(stage.recipe)
+    steps, reason = stage.step, None
     if stage.todo is ToDo.END and stage.checkpoint is not None:
         if state.is_local_main_process if not is_shared else state.is_main_process:
             copy_model(_with_model(stage.checkpoint, stage.recipe), stage.folder)
-        if state.is_main_process:
-            _finish(stage, run, stage.step)
-        state.wait_for_everyone()
-        return True
-    began = time.monotonic()
-    trainer = _build(stage, run)
-    trainer.add_callback(FirstStep(began, partial(record_start, stage.folder)))
-    steps, reason = _run(trainer, stage, run, seconds, is_shared)
-    if reason is None:
-        trainer.save_model(str(stage.folder))
-    if state.is_main_process:
+    else:
+        began = time.monotonic()
+        trainer = _build(stage, run)
+        trainer.add_callback(FirstStep(began, partial(record_start, stage.folder)))
+        steps, reason = _run(trainer, stage, run, seconds, is_shared)
         if reason is None:
-            _finish(stage, run, steps)
-        else:
+            trainer.save_model(str(stage.folder))
+        elif state.is_main_process:
             write_missing_report(stage.folder, anew=True)
             say(f"Stopped after step {steps} of {trainer.state.max_steps}: {reason}. {_how_it_goes_on(trainer.args)}")
+    if reason is None and state.is_main_process:
+        _finish(stage, run, steps)
     state.wait_for_everyone()  # a second run reads what the main process wrote
     return reason is None
 

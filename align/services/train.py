@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from align import services
 from align.assets import find_recipe
-from align.checks.finding import Finding
 from align.checks.launch import current_launch
 from align.checks.vllm_server import await_server
 from align.console import say
@@ -25,9 +24,9 @@ from align.models.model_files import most_parameters
 from align.models.rewards import named_rewards
 from align.recipe.problems import shown
 from align.recipe.recipe import Recipe, load_recipe
-from align.runs.agreement import agree_on_data, agree_on_readings, agree_on_stages, own_folders
+from align.runs.agreement import agree_on_data, agree_on_stages, own_folders
 from align.runs.folder import record_push, was_pushed
-from align.runs.peers import Peers, joined
+from align.runs.peers import joined
 from align.runs.stages import Stage, ToDo
 from align.services.findings import print_findings
 from align.services.one_run import quiet_environment, train_stage
@@ -125,8 +124,16 @@ def run(
         prepared = prepare(recipe, current_launch())
         if prepared.errors:
             raise RecipeError(" ".join(finding.text for finding in prepared.errors))
-        _agree_on_data(peers, stages, prepared.runs, allow_changed_data)
-        _say_before(stages, resume, prepared.warnings, is_shared)
+        for number, (stage, of_stage) in enumerate(zip(stages, prepared.runs, strict=True)):
+            if stage.todo is not ToDo.NOTHING:
+                prints = of_stage.training_data.fingerprints
+                changed = agree_on_data(peers, stage, number, prints, allow_changed=allow_changed_data)
+                for sentence in changed:
+                    say(sentence)
+        if peers.rank == 0:
+            _say_before(stages, resume, is_shared)
+            if prepared.warnings:
+                print_findings(prepared.warnings, stderr=True)
         return _train_stages(stages, recipe, prepared.runs, seconds, is_shared)
 
 
@@ -176,18 +183,6 @@ def _end_pushed(unpushed: Sequence[str | None]) -> None:
         raise RunFolderError(" ".join(sentences))
 
 
-def _agree_on_data(peers: Peers, stages: Sequence[Stage], runs: Sequence[Prepared], allow_changed_data: bool) -> None:
-    for number, (stage, prepared) in enumerate(zip(stages, runs, strict=True)):
-        if stage.todo is ToDo.NOTHING:
-            continue
-        data = prepared.training_data
-        changed = agree_on_data(peers, stage, number, data.fingerprints, allow_changed=allow_changed_data)
-        if changed:
-            say(changed)
-        for sentence in agree_on_readings(peers, stage, number, allow_changed=allow_changed_data):
-            say(sentence)
-
-
 def _say_finished(stages: Sequence[Stage]) -> int:
     from align.services.one_run import write_missing_report
 
@@ -200,10 +195,8 @@ def _say_finished(stages: Sequence[Stage]) -> int:
     return 0
 
 
-def _say_before(stages: Sequence[Stage], resume: str | None, warnings: Sequence[Finding], is_shared: bool) -> None:
-    """Says on the main process where the run starts, and what it goes on with all the same."""
-    if os.environ.get("RANK", "0") != "0":
-        return
+def _say_before(stages: Sequence[Stage], resume: str | None, is_shared: bool) -> None:
+    """Says where the run starts, and from what it could not go on."""
     for sentence in start_words(stages, resume):
         say(sentence)
     stage = next(stage for stage in stages if stage.todo is not ToDo.NOTHING)
@@ -214,8 +207,6 @@ def _say_before(stages: Sequence[Stage], resume: str | None, warnings: Sequence[
         )
     if any(each.recipe.settings.save_only_model for each in stages):
         say("`save_only_model: true`: checkpoints hold no optimizer, so a run that is killed cannot go on.")
-    if warnings:
-        print_findings(warnings, stderr=True)
 
 
 def push(recipe: Recipe, folder: Path) -> str | None:

@@ -8,7 +8,7 @@ from some_recipes import PAIRS, PROMPTS
 
 from align.errors import RunFolderError
 from align.recipe.recipe import load_recipe
-from align.runs.agreement import agree_on_readings, agree_on_stages
+from align.runs.agreement import agree_on_data, agree_on_stages
 from align.runs.checkpoints import MANIFEST, read_manifest
 from align.runs.folder import record_run
 from align.runs.peers import Peers
@@ -47,7 +47,7 @@ def write_model(folder, weights=WEIGHTS):
 
 def start(recipe, tmp_path, step=4):
     """Starts a run and makes steps of it; returns what is left."""
-    record_run(tmp_path / "run", recipe.resolved, readings_note(Stage(recipe, None), DATA))
+    record(Stage(recipe, None))
     return at_step(recipe, tmp_path, step)
 
 
@@ -56,9 +56,13 @@ def at_step(recipe, tmp_path, step):
     return Stage(recipe, saved, manifest=read_manifest(saved / MANIFEST))
 
 
+def record(stage, data=DATA):
+    record_run(stage.folder, stage.recipe.resolved, {"data": data} | readings_note(stage, data))
+
+
 def goes_on(stage, data=DATA, **how):
-    said = agree_on_readings(Peers(), stage, 0, **{"allow_changed": False, **how})
-    record_run(stage.folder, stage.recipe.resolved, readings_note(stage, data))
+    said = agree_on_data(Peers(), stage, 0, data, **{"allow_changed": False, **how})
+    record(stage, data)
     return said
 
 
@@ -97,7 +101,8 @@ def test_what_is_another_file_is_said_with_the_step_it_counts_from_and_stays_in_
 
 
 def test_data_that_were_allowed_to_change_stay_in_the_record(recipe, tmp_path):
-    assert goes_on(start(recipe(), tmp_path), {"train.jsonl": "2" * 64}) == []  # which another check words
+    (sentence,) = goes_on(start(recipe(), tmp_path), {"train.jsonl": "2" * 64}, allow_changed=True)
+    assert "trained on other data: train.jsonl (SHA-256 111111111111, now 222222222222)" in sentence
     assert list(changes(noted_readings(tmp_path / "run"))) == [
         "train.jsonl was exchanged before step 5 (fingerprint 111111111111 until then, now 222222222222)."
     ]
@@ -117,7 +122,7 @@ def test_what_counted_behind_the_checkpoint_counts_no_more(recipe, tmp_path):
 
 def test_a_run_whose_note_is_missing_goes_on_without_a_word_and_has_one_then(recipe, tmp_path):
     asked = recipe(PAIRS)
-    record_run(tmp_path / "run", asked.resolved, {})
+    record_run(tmp_path / "run", asked.resolved, {"data": DATA})
     stage = at_step(asked, tmp_path, 4)
     assert goes_on(stage) == []
     assert [reading.step for reading in noted_readings(tmp_path / "run")] == [4]
@@ -159,7 +164,7 @@ def test_another_base_is_refused_where_something_in_the_checkpoint_belongs_to_th
 def test_a_run_that_lacks_its_end_only_reads_none_of_it(recipe, tmp_path):
     stage = start(recipe(), tmp_path)
     (tmp_path / "own.py").write_text("")
-    assert agree_on_readings(Peers(), stage._replace(todo=ToDo.END), 0, allow_changed=False) == []
+    assert agree_on_data(Peers(), stage._replace(todo=ToDo.END), 0, DATA, allow_changed=False) == []
 
 
 def test_a_run_that_goes_on_in_another_folder_takes_the_record_along(recipe, tmp_path):
