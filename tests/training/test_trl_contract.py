@@ -13,6 +13,8 @@ import pytest
 import torch
 import trl
 from tiny import tiny_vl_model_and_processor
+from transformers import Trainer
+from tree import ALIGN
 from trl import DPOTrainer, GRPOTrainer, RewardTrainer, RLOOTrainer, SFTTrainer
 from trl.data_utils import prepare_multimodal_messages
 from trl.generation.vllm_client import VLLMClient
@@ -32,6 +34,7 @@ from trl.trainer.utils import (
 )
 
 from align.experimental.resampling.trainer import _ITEMS, _OF_ROWS
+from align.models.transcripts.stopping import StoppedByEnvironments
 from align.training.output_head import _logit_scale, check_fused_head
 
 source_of = cache(inspect.getsource)  # which parses the file of a class each time
@@ -71,6 +74,26 @@ HOOKS = {
         "seed",
     ],
     (GRPOTrainer, "_compute_loss"): ["self", "model", "inputs"],
+    (GRPOTrainer, "_get_per_token_logps_and_entropies"): [
+        "self",
+        "model",
+        "input_ids",
+        "attention_mask",
+        "logits_to_keep",
+        "batch_size",
+        "compute_entropy",
+        "compute_aux_loss",
+        "pixel_values",
+        "image_grid_thw",
+        "num_images",
+        "pixel_attention_mask",
+        "spatial_shapes",
+        "num_tiles",
+        "image_sizes",
+        "token_type_ids",
+        "mm_token_type_ids",
+        "image_position_ids",
+    ],
     (GRPOTrainer, "training_step"): ["self", "model", "inputs", "num_items_in_batch"],
     (GRPOTrainer, "_log_completion_extra"): ["self", "column", "values"],
     (GRPOTrainer, "_log_metric"): ["self", "name", "value"],
@@ -85,10 +108,21 @@ HOOKS = {
     (DPOTrainer, "evaluate"): ["self", "eval_dataset", "ignore_keys", "metric_key_prefix"],
     (DataCollatorForPreference, "torch_call"): ["self", "examples"],
     (DataCollatorForVisionPreference, "torch_call"): ["self", "examples"],
+    (RewardTrainer, "evaluate"): ["self", "eval_dataset", "ignore_keys", "metric_key_prefix"],
     (RewardTrainer, "compute_loss"): ["self", "model", "inputs", "return_outputs", "num_items_in_batch"],
     (RewardTrainer, "_prepare_dataset"): ["self", "dataset", "processing_class", "args", "dataset_name"],
     (RewardTrainer, "_set_signature_columns_if_needed"): ["self"],
     (reward_trainer.DataCollatorForPreference, "torch_call"): ["self", "examples"],
+    (SFTTrainer, "compute_loss"): ["self", "model", "inputs", "return_outputs", "num_items_in_batch"],
+    (SFTTrainer, "_prepare_dataset"): [
+        "self",
+        "dataset",
+        "processing_class",
+        "args",
+        "packing",
+        "formatting_func",
+        "dataset_name",
+    ],
     (SFTTrainer, "training_step"): ["self", "args", "kwargs"],  # TRL adds to it, and does not replace it
     (VLLMGeneration, "_init_vllm"): ["self"],
     (VLLMGeneration, "sync_weights"): ["self"],
@@ -109,6 +143,20 @@ def test_hook_has_the_signature_the_trainers_were_written_for(owner, name):
         f"TRL {trl.__version__} changed {owner.__name__}.{name}{found}; read it again, then align/trainers and "
         f"align/models/vllm_engine.py."
     )
+
+
+def test_every_method_of_trl_that_a_trainer_overrides_is_among_the_hooks():
+    names = [each.name for each in ALIGN if each.name.startswith(("align.methods.", "align.experimental."))]
+    found = {each for name in names for each in vars(import_module(name)).values() if inspect.isclass(each)}
+    ours = [each for each in found if each.__module__.startswith("align.") and issubclass(each, Trainer)]
+    wrong = []
+    for trainer in (*ours, type("Stopped", (StoppedByEnvironments, GRPOTrainer), {})):
+        parent = next((each for each in trainer.__mro__ if each.__module__.startswith("trl.")), Trainer)
+        own = {name for each in trainer.__mro__ if each.__module__.startswith("align.") for name in vars(each)}
+        overridden = {name for name in own & vars(parent).keys() - {"__init__"} if callable(vars(parent)[name])}
+        wrong += [] if parent is Trainer else [(parent, name) for name in overridden if (parent, name) not in HOOKS]
+    assert wrong == []
+    assert len(ours) > 6
 
 
 ATTRIBUTES = {
@@ -292,8 +340,6 @@ def test_the_loss_reads_one_batch_once_with_completions_at_its_end_and_keeps_wha
     loss = source_of(GRPOTrainer._compute_loss)
     assert loss.count("self._get_per_token_logps_and_entropies(") == 1
     assert "torch.cat([prompt_ids, completion_ids], dim=1)" in loss
-    found = list(inspect.signature(GRPOTrainer._get_per_token_logps_and_entropies).parameters)
-    assert found[:5] == ["self", "model", "input_ids", "attention_mask", "logits_to_keep"]
     rows, whole = torch.arange(4), torch.tensor(7)
     shuffled = shuffle_sequence_dict({"rows": rows, "more": rows[:, None], "whole": whole})
     assert shuffled["rows"].equal(shuffled["more"][:, 0])
