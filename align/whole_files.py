@@ -1,10 +1,12 @@
 """Files that are there whole or not at all, and what tells one from another."""
 
 import hashlib
+import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -37,6 +39,15 @@ def write_whole(path: Path, content: str | bytes, *, errors: str = "strict") -> 
     """
     with whole_file(path) as draft:
         draft.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", errors))
+
+
+def object_in(path: Path) -> dict[str, Any]:
+    """Reads a file of a JSON object; empty where there is none that can be read."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def sha256_of(path: Path) -> str:

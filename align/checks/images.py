@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from align.checks.counts import name_rows
 from align.checks.finding import Finding
 from align.data.conversations import column_of_places
-from align.data.media.images import SHOWN_WITH, VIDEO, ImageLike, image_size
+from align.data.media.images import SHOWN_WITH, VIDEO, image_size
 from align.data.questions.multiple_choice import Question
 from align.data.stored_items import MadeRows
 from align.models.model_files import ModelFiles
@@ -98,6 +98,7 @@ def _ask_processor(folder: Path) -> CountTokens:
 
 
 AUDITED = 20_000  # images of which the size is read, the rows with the most images first
+_SIGHT = ("vision_config", "image_token_id", "image_token_index", "mm_vision_tower", "visual")  # keys of config.json
 BARE_LETTER = re.compile(r"\W*[A-Za-z]\W*")
 SPOKEN_LETTER = re.compile(
     r"\b(?:(?i:label+ed|marked|lettered|tagged|denoted|options?|choices?))\s+(?:(?i:as|by|with)\s+)?[\"'(]*[A-H]\b"
@@ -130,11 +131,13 @@ def check_images(recipe: Recipe, rows: Rows) -> ImageCheck:
     except ValueError as error:
         text = f"The tokens that an image takes are unknown: {error}. Leave room in the window."
         return ImageCheck([*findings, Finding("warning", "images", text)])
-    known: dict[str, tuple[int, int]] = {}
+    size_of = cache(image_size)
     of_videos = cache(partial(_video_tokens, model.folder))
 
     def count_one(item: Any) -> int:
-        return int(1 + of_videos().count(item)) if hasattr(item, "metadata") else count(*_size(item, known))
+        if hasattr(item, "metadata"):
+            return int(1 + of_videos().count(item))
+        return count(*(size_of(item) if isinstance(item, str) else image_size(item)))
 
     found = _count_tokens(rows, count_one)
     return found._replace(findings=findings + found.findings)
@@ -207,7 +210,7 @@ def _check_sight(recipe: Recipe, model: ModelFiles, rows: Sequence[Mapping[str, 
         return [Finding("error", "images", f"{what}, and they have no place in prompts that are texts. {remedy}.")]
     if model.folder is None or not model.written_config:
         return []
-    if not _can_see(model.written_config):
+    if not any(model.written_config.get(name) is not None for name in _SIGHT):
         remedy = "Name a vision-language model, or leave the images out of the rows"
         return [Finding("error", "images", f"{what} and {model.name} reads text only. {remedy}.")]
     if image_processor_settings(model.folder) is None:
@@ -218,11 +221,6 @@ def _check_sight(recipe: Recipe, model: ModelFiles, rows: Sequence[Mapping[str, 
         )
         return [Finding("error", "images", text)]
     return []
-
-
-def _can_see(config: Mapping[str, Any]) -> bool:
-    names = ("vision_config", "image_token_id", "image_token_index", "mm_vision_tower", "visual")
-    return any(config.get(name) is not None for name in names)
 
 
 def _count_tokens(rows: Rows, count: Callable[[Any], int]) -> ImageCheck:
@@ -262,11 +260,3 @@ def _budget(rows: Sequence[Mapping[str, Any]], tokens: Sequence[int | None], eac
     )
     facts = {"prompts": len(seen), "max_images": max(numbers), "mean": mean, "max": longest}
     return [Finding("ok", "images", text, facts)]
-
-
-def _size(image: ImageLike, known: dict[str, tuple[int, int]]) -> tuple[int, int]:
-    if not isinstance(image, str):
-        return image_size(image)
-    if image not in known:
-        known[image] = image_size(image)
-    return known[image]

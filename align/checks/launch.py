@@ -2,41 +2,22 @@
 
 import os
 from pathlib import Path
-from typing import NamedTuple
 
 from align.checks.devices import list_gpus
 from align.checks.finding import Finding
 from align.errors import RecipeError
-from align.recipe.deepspeed import EMPTY_MODELS, check_deepspeed_config
+from align.recipe.deepspeed import EMPTY_MODELS, Launch, check_deepspeed_config
 from align.recipe.model import ModelSettings
 from align.recipe.recipe import Recipe
 from align.recipe.rules import rules_of
 from rewards.extras import is_installed, missing
 
 
-class Launch(NamedTuple):
-    """Processes and sharding."""
-
-    num_processes: int = 1
-    zero_stage: int = 0  # 0 where DeepSpeed is not used
-    offload_optimizer: bool = False
-    offload_param: bool = False
-    fsdp: bool = False
-    by_launcher: bool = False  # which says to each process which one it is
-
-    @property
-    def sharding(self) -> str:
-        """How optimizer, gradients and weights are split: `zero1` to `zero3`, `fsdp`, or `none`."""
-        return f"zero{self.zero_stage}" if self.zero_stage else "fsdp" if self.fsdp else "none"
-
-
 def read_launch(accelerate_config: Path | None) -> Launch:
     """Reads the file that `accelerate launch --config_file` will get; without one, a run has one process."""
     if accelerate_config is None:
         return Launch()
-    plan = check_deepspeed_config(accelerate_config)
-    num_processes, offloads = plan.num_processes or 1, (plan.offload_optimizer, plan.offload_param)
-    return Launch(num_processes, plan.zero_stage, *offloads, plan.fsdp, by_launcher=True)
+    return check_deepspeed_config(accelerate_config)._replace(by_launcher=True)
 
 
 def current_launch() -> Launch:
@@ -52,8 +33,7 @@ def current_launch() -> Launch:
         )
     file = os.environ.get("ACCELERATE_DEEPSPEED_CONFIG_FILE", "none")
     if file != "none":
-        plan = check_deepspeed_config(Path(file))
-        return Launch(num_processes, plan.zero_stage, plan.offload_optimizer, plan.offload_param)
+        return check_deepspeed_config(Path(file))._replace(num_processes=num_processes)
     optimizer, param = (
         os.environ.get(f"ACCELERATE_DEEPSPEED_OFFLOAD_{what}_DEVICE", "none") != "none"
         for what in ("OPTIMIZER", "PARAM")

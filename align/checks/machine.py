@@ -21,6 +21,7 @@ from align.checks.devices import GIB, check_devices, torch_build
 from align.checks.finding import Finding, Level
 from align.models.vllm_server import ask_server, is_older_server
 from align.recipe.fields import chain_fields
+from align.runs.room import existing
 from align.versions import PACKAGES, installed_version
 from rewards.extras import is_installed, missing, pip_line, too_small
 
@@ -40,9 +41,7 @@ def check_folders(output_dir: Path) -> list[Finding]:
 
 def check_folder(folder: Path, name: str, least_gib: float, instead: str) -> Finding:
     """Tries to write into a folder, or the nearest one above it; below `least_gib` free space there is a warning."""
-    place = folder.expanduser().absolute()
-    while not place.exists() and place != place.parent:
-        place = place.parent
+    place = existing(folder.expanduser().absolute())
     try:
         with tempfile.TemporaryFile(dir=place) as file:
             file.write(bytes(_TRIAL))

@@ -1,9 +1,7 @@
 """What a recipe needs and may not have here: packages, extras, devices, secrets, accounts of trackers and the hub."""
 
-import importlib.util
 import netrc
 import os
-import re
 from collections.abc import Iterator
 from configparser import ConfigParser
 from configparser import Error as ConfigError
@@ -19,6 +17,7 @@ from align.checks.finding import Finding
 from align.checks.launch import Launch
 from align.errors import RecipeError
 from align.models.hub import account, full_repository, is_pushed, refusal, repository
+from align.models.vllm_engine import supported_vllm
 from align.recipe.deepspeed import check_deepspeed_config
 from align.recipe.recipe import Recipe
 from align.recipe.together import optimizer_function
@@ -224,17 +223,9 @@ def _knows(file: Path, host: str) -> bool:
 
 
 def vllm_window() -> tuple[str, str]:
-    """Reads the lowest and highest vLLM that the installed TRL supports from TRL's source, without importing it."""
-    spec = importlib.util.find_spec("trl")
-    if spec is None or spec.submodule_search_locations is None:
-        raise ModuleNotFoundError(absent("train", "`use_vllm: true`"), name="trl")
-    source = (Path(spec.submodule_search_locations[0]) / "import_utils.py").read_text(encoding="utf-8")
-    found = re.search(r'Version\("([\d.]+)"\) <= _vllm_base_version <= Version\("([\d.]+)"\)', source)
-    if found is None:
-        raise RuntimeError(
-            "TRL no longer states its vLLM window in import_utils.is_vllm_available; update vllm_window."
-        )
-    return found[1], found[2]
+    """Returns the lowest and highest vLLM that the installed TRL supports."""
+    bounds = {each.operator: each.version for each in supported_vllm()}
+    return bounds[">="], bounds["<="]
 
 
 def check_versions(recipe: Recipe) -> list[Finding]:

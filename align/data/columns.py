@@ -90,7 +90,7 @@ def guess_columns(
         >>> guess_columns(["question", "options", "answer"], ["Question", "A", "B", "C", "label"])
         {'question': 'Question', 'options': ['A', 'B', 'C'], 'answer': 'label'}
     """
-    free = {_plain(name): name for name in reversed(names) if name not in needs}
+    free = {re.sub(r"[\W_]", "", name).lower(): name for name in reversed(names) if name not in needs}
     guessed: dict[str, str | list[str]] = {}
     for column in missing:
         if column == "options" and (several := _find_several(names) or _alike(column, free)):
@@ -251,10 +251,6 @@ def _guess(column: str, free: Mapping[str, str]) -> str | None:
     known = (column, *OTHER_NAMES.get(column, ()))
     same = next((name for name in known if name in free), None)
     return same or next(iter(get_close_matches(column, free, n=1, cutoff=ALIKE)), None)
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\W_]", "", name).lower()
 
 
 def word_mapping(columns: Mapping[str, str | list[str]]) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Protocol, TypedDict, TypeVar, Unpack
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypedDict, TypeVar, Unpack
 
 from align import plugins
 from align.data.columns import MISSING, NEEDED, Columns, Lacking, NeverThere, rename
@@ -16,9 +16,6 @@ from align.data.texts import check_values
 from align.data.unread import Unread
 from align.errors import DataError
 from rewards.running.loading import find_in_file
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 class Item(Protocol):
@@ -146,7 +143,7 @@ def _read_lines(
 ) -> None:
     """Reads the first lines here, and once it is known how items are stored, the others on all cores."""
 
-    def read_share(span: Span) -> tuple[Account[T], "list[pa.RecordBatch]"]:
+    def read_share(span: Span) -> tuple[Account[T], list[bytes]]:
         items: list[T] = []
         share = Account[T](account.file, schema)
         for raw in in_parts(read_span(file, span), schema):
@@ -159,8 +156,8 @@ def _read_lines(
             account.take(raw, to_item(raw, account.unread), keeper.add)
         if keeper.in_file:
             break
-    for share, batches in map_in_order(read_share, spans) if keeper.in_file else ():
-        keeper.add_packed(batches, without=account.join(share))
+    for share, packed in map_in_order(read_share, spans) if keeper.in_file else ():
+        keeper.add_packed(packed, without=account.join(share))
 
 
 def _close(

@@ -52,6 +52,17 @@ def fold(text: str) -> str:
     return as_seen(" ".join(as_seen(text).split()).casefold())
 
 
+def count_shared(*texts: Any) -> int:
+    """Counts the tokens, or characters, that all texts begin with.
+
+    Example:
+        >>> count_shared([1, 2, 3], [1, 2, 4], [1, 2]), count_shared("iron", "irony")
+        (2, 4)
+    """
+    first, last = min(texts), max(texts)  # in the order of a dictionary: what these share, all share
+    return next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+
+
 def check_values(row: Mapping[str, Any]) -> None:
     """Refuses what files, tokenizers and tables cannot hold: half a character, a NUL, long texts, deep lists."""
     for column, value in row.items():

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from align.console import say
 from align.data.problems import DataReport, Row, printable
+from align.data.texts import count_shared
 
 ALIKE = 0.9  # as difflib counts it: two slips in a long name
 LEAST = 3  # letters of a name that may have a slip: `idx` is none of `id`
@@ -96,9 +97,7 @@ def is_near(name: str, other: str) -> bool:
 
 def _without_shared(ours: str, theirs: str) -> tuple[str, str]:
     """Takes away what both begin with, and turns them round."""
-    place = next(
-        (i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs))
-    )
+    place = count_shared(ours, theirs)
     return ours[place:][::-1], theirs[place:][::-1]
 
 

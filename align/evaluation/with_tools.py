@@ -18,8 +18,8 @@ from align.evaluation.asking import KeptAnswers
 from align.evaluation.statistics.metrics import Values
 from align.models.policies.answer_keys import digest
 from align.models.policies.asking import Decoding
-from align.models.transcripts.toolbox import Toolbox
-from align.models.transcripts.transcript import Answers, Asked, Transcript
+from align.models.transcripts.toolbox import Answers, Toolbox
+from align.models.transcripts.transcript import Asked, Transcript
 from align.recipe.problems import one_line
 from align.tools.calls import ended
 from align.tools.environments import (

@@ -98,16 +98,7 @@ class Comparison(Tabled, BaseModel):
 
 
 def compare_logs(logs: Mapping[str, Log], adjustment: str = "holm") -> Comparison:
-    """Compares logs with the first one.
-
-    Args:
-        logs: At least two, by name.
-        adjustment: Of the p-values, `holm` or `bh`.
-
-    Raises:
-        DataError: If a log shares no document of any task with the first.
-        UserError: If the adjustment is none.
-    """
+    """Compares logs, at least two by name, with the first one; p-values are adjusted by `holm` or `bh`."""
     if adjustment not in ADJUSTED:
         raise UserError(f"`adjust` must be one of {', '.join(ADJUSTED)}, got {adjustment!r}.")
     (name, first), *others = logs.items()
@@ -308,11 +299,7 @@ def _why(each: Difference, comparison: Comparison) -> str:
 
 
 def failed(comparison: Comparison, conditions: Sequence[str]) -> list[str]:
-    """Lists the differences that meet a condition, such as `accuracy < -0.01` or `task:accuracy.low < -0.02`.
-
-    Raises:
-        UserError: If a condition cannot be read, or names no metric that was compared.
-    """
+    """Lists the differences that meet a condition, such as `accuracy < -0.01` or `task:accuracy.low < -0.02`."""
     met = []
     for condition in conditions:
         parsed = _CONDITION.fullmatch(condition)

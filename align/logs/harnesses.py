@@ -22,11 +22,7 @@ _ZSTANDARD = 93  # a method of zip files that Python reads from 3.14 on
 
 
 def newest(files: list[Path], pattern: re.Pattern[str], above: int) -> tuple[dict[str, Path], list[str]]:
-    """Picks the newest file of each task, and says what is older; `above` counts the folders up to the model's.
-
-    Raises:
-        DataError: If they are of several models.
-    """
+    """Picks the newest file of each task, and says what is older; `above` counts the folders up to the model's."""
     found: dict[str, Path] = {}
     older = []
     named = [(match[2], match[1], file) for file in files if (match := pattern.fullmatch(file.name))]

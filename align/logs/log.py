@@ -97,23 +97,14 @@ class Task:
 def collect(
     items: Iterable[Item], path: str, *, match: Sequence[str] = (), group: str | None = None
 ) -> dict[str, Task]:
-    """Sorts answers by task and document.
-
-    Args:
-        items: What was read.
-        path: Named in errors.
-        match: Fields of documents that alone are matched by; all if empty.
-        group: The field that names the group of a document.
-
-    Raises:
-        DataError: If there is no answer, or one has no such field or no number.
-    """
+    """Sorts answers by task and document, matched by all fields or those of `match`; `group` names a field."""
     tasks: dict[str, Task] = {}
     skipped: set[tuple[str, str]] = set()
     for number, item in enumerate(items, start=1):
         document = item.document
         if match:
-            document = [look_up(_fields(item), name, path, number) for name in match]
+            fields = {**item.about, **item.document} if isinstance(item.document, Mapping) else item.about
+            document = [look_up(fields, name, path, number) for name in match]
         task = tasks.get(item.task)
         if task is None:
             task = tasks[item.task] = Task()
@@ -134,16 +125,8 @@ def collect(
     return tasks
 
 
-def _fields(item: Item) -> Mapping[str, Any]:
-    return item.about if not isinstance(item.document, Mapping) else {**item.about, **item.document}
-
-
 def look_up(row: Mapping[str, Any], name: str, path: str = "", number: int = 0) -> Any:
-    """Returns a field, also one in an object, as `doc.subject`.
-
-    Raises:
-        DataError: If there is none.
-    """
+    """Returns a field, also one in an object, as `doc.subject`."""
     value: Any = row
     for part in [name] if name in row else name.split("."):
         if not isinstance(value, Mapping) or part not in value:

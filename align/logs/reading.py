@@ -50,11 +50,7 @@ class How:
 
 
 def read_log(path: str, how: How) -> Log:
-    """Reads a log.
-
-    Raises:
-        DataError: If it cannot be told who wrote it, or it is not whole.
-    """
+    """Reads a log, whoever wrote it."""
     place, sentences = Path(path).expanduser(), list[str]()
     if items := own_files(place):
         model = place.name.partition("#")[2]
@@ -66,8 +62,8 @@ def read_log(path: str, how: How) -> Log:
             if files := tool.files(place):
                 items_of = _known(tool, path, tool.read(files, sentences))
                 return Log(path, tool.name, collect(items_of, path, match=how.match, group=how.group), sentences)
-    if files := table_files(place):
-        rows = read_table(files[0], how.scores, bool(how.match), how.average)
+    if place.is_file() and place.suffix.lower() in READERS:
+        rows = read_table(place, how.scores, bool(how.match), how.average)
         return Log(path, "a table", collect(rows, path, match=how.match, group=how.group), [])
     known = ", ".join(tool.name for tool in TOOLS)
     raise DataError(
@@ -100,11 +96,7 @@ def own_files(path: Path) -> list[Path]:
 
 
 def read_own(items: Path, model: str) -> Iterator[Item]:
-    """Reads what one model answered.
-
-    Raises:
-        DataError: If there are several and none is named, or none of that name.
-    """
+    """Reads what one model answered."""
     import pyarrow.parquet as parquet
 
     table = parquet.read_table(items)
@@ -126,17 +118,8 @@ def read_own(items: Path, model: str) -> Iterator[Item]:
             yield Item("items", asked_of, only(row, *scored), name, prompt, about=row)
 
 
-def table_files(path: Path) -> list[Path]:
-    """Takes a file of rows."""
-    return [path] if path.is_file() and path.suffix.lower() in READERS else []
-
-
 def read_table(file: Path, scores: Sequence[str], matched: bool, averaged: bool) -> Iterator[Item]:
-    """Reads rows with named columns of scores, matched by their `id` unless columns for it are named.
-
-    Raises:
-        DataError: If no column of scores is named, one is no number, or two rows are of one item.
-    """
+    """Reads rows with named columns of scores, matched by their `id` unless columns for it are named."""
     seen: dict[Any, int] = {}
     for number, row in enumerate(rows_of(file), start=1):
         if not scores:

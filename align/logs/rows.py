@@ -11,11 +11,7 @@ from align.errors import DataError
 
 
 def rows_of(file: Path) -> Iterator[Mapping[str, Any]]:
-    """Reads the rows of a file.
-
-    Raises:
-        DataError: If the file or a row cannot be read; a run that was killed leaves half a last line.
-    """
+    """Reads the rows of a file; one that cannot be read is an error: a run that was killed leaves half a last line."""
     rows = (raw.content for raw in read_rows(str(file)))
     for number, row in enumerate(rows, start=1):
         if isinstance(row, RowProblem):

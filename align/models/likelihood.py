@@ -2,10 +2,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from align.models.rope_lengths import forget_lengths, read_together
+from align.models.second_pass.shared_prompts import pad_rows
 
 MOST_TOKENS = 2_048  # of a forward pass, padding included: a vocabulary of 150,000 then takes 1.2 GB of float32
 
@@ -33,7 +33,7 @@ def token_nll(
     found: list[list[float]] = [[] for _ in rows]
     for batch in _batches([len(row.prompt) + len(row.text) for row in rows], most_tokens, read_together(model)):
         forget_lengths(model)
-        ids, mask = _right_pad([[*rows[i].prompt, *rows[i].text] for i in batch], pad_token_id, model.device)
+        ids, mask = pad_rows([[*rows[i].prompt, *rows[i].text] for i in batch], pad_token_id, "right", model.device)
         with torch.no_grad():
             logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
         for place, i in enumerate(batch):
@@ -54,10 +54,3 @@ def _batches(lengths: Sequence[int], most_tokens: int, name: Callable[[int], int
         else:
             batches.append([i])
     return batches
-
-
-def _right_pad(rows: Sequence[Sequence[int]], pad_token_id: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    longest = max(map(len, rows))
-    ids = torch.tensor([[*row, *[pad_token_id] * (longest - len(row))] for row in rows], device=device)
-    lengths = torch.tensor([len(row) for row in rows], device=device)
-    return ids, (torch.arange(longest, device=device) < lengths[:, None]).long()

@@ -3,7 +3,6 @@
 import ast
 import json
 import re
-import struct
 from collections.abc import Iterable, Mapping
 from functools import cache, cached_property
 from math import prod
@@ -17,6 +16,7 @@ from align.recipe.fields import Source, assigned
 from align.recipe.problems import shown
 from align.recipe.recipe import Recipe
 from align.recipe.rules import suggestion
+from align.whole_files import object_in
 
 TYPES: tuple[Source, ...] = (  # the second in transformers 5.5
     ("transformers", "models/auto/auto_mappings.py"),
@@ -46,9 +46,6 @@ _NO_WEIGHTS = ("training_args.bin", "optimizer.pt", "optimizer.bin", "scheduler.
 TIED = "lm_head"  # whose weights are those of the embedding, and not in the file a second time
 
 
-META = "__metadata__"  # of a header of safetensors, beside its tensors
-
-
 class Size(NamedTuple):
     """How large a model is."""
 
@@ -73,21 +70,11 @@ class ModelFiles:
         return cls(recipe.model.model_name_or_path, recipe.model.chat_template_path, kwargs)
 
     @cached_property
-    def is_hub_id(self) -> bool:
-        """Whether the name has the form of a hub id."""
-        return is_hub_id(self.name)
-
-    @cached_property
-    def pickled(self) -> str:
-        """What is wrong with a folder whose weights are pickled; empty if nothing is."""
-        return pickled_weights(self.name)
-
-    @cached_property
     def folder(self) -> Path | None:
         """Its folder, or its snapshot in the hub's cache; None if it is not on this machine."""
         if Path(self.name).is_dir():
             return Path(self.name)
-        if not self.is_hub_id:
+        if not is_hub_id(self.name):
             return None
         from huggingface_hub import try_to_load_from_cache
 
@@ -97,11 +84,7 @@ class ModelFiles:
     @cached_property
     def written_config(self) -> dict[str, Any]:
         """Its config.json; empty if there is none to be read."""
-        try:
-            content = json.loads((self.folder / "config.json").read_text(encoding="utf-8")) if self.folder else None
-        except (OSError, ValueError, RecursionError):
-            return {}
-        return content if isinstance(content, dict) else {}
+        return object_in(self.folder / "config.json") if self.folder else {}
 
     @property
     def config(self) -> dict[str, Any]:
@@ -111,17 +94,15 @@ class ModelFiles:
     @cached_property
     def modules(self) -> set[str]:
         """The names of modules that have weights; none where the files cannot be read."""
-        from safetensors import SafetensorError, safe_open
+        from safetensors import SafetensorError
 
-        names: set[str] = {TIED}
         try:
-            for file in weight_files(self.folder) if self.folder else ():
-                with safe_open(file, framework="np") as weights:
-                    keys = weights.offset_keys()
-                names |= {name.removesuffix(".weight") for name in keys if name.endswith(".weight")}
+            files = weight_files(self.folder) if self.folder else ()
+            names = [name for file in files for name in read_tensors(file)]
         except (OSError, ValueError, LookupError, SafetensorError):
             return set()
-        return names if len(names) > 1 else set()
+        found = {name.removesuffix(".weight") for name in names if name.endswith(".weight")}
+        return found and found | {TIED}
 
     @cached_property
     def size(self) -> "Size | None":
@@ -131,12 +112,13 @@ class ModelFiles:
             >>> ModelFiles("Qwen/Qwen2.5-7B-Instruct").size
             Size(parameters=7000000000, of_head=0, source='(read from its name)')
         """
+        from safetensors import SafetensorError
+
         try:
             if self.folder and (files := weight_files(self.folder)):
-                tensors = dict(each for file in files for each in read_header(file).items() if each[0] != META)
-                sizes = {name: prod(entry["shape"]) for name, entry in tensors.items()}
+                sizes = {name: prod(shape) for file in files for name, (_, shape) in read_tensors(file).items()}
                 return Size(sum(sizes.values()), sizes.get(f"{TIED}.weight", 0), "(counted)")
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, struct.error):
+        except (OSError, ValueError, TypeError, AttributeError, SafetensorError):
             return None  # damaged, which `check_model` says
         name = self.name.rpartition("/")[2].replace("-", " ")
         found = re.search(r"(?<![\w.])(\d+(?:\.\d+)?)([BbMm])(?![A-Za-z])", name)
@@ -340,10 +322,8 @@ def _fit_problems(folder: Path) -> list[str]:
     sizes = {name: value for name, value in text.items() if type(value) is int}
     if "quantization_config" in config or not sizes:
         return []
-    shapes: dict[str, list[int]] = {}
-    for path in folder.glob("model*.safetensors"):
-        named = {name: entry["shape"] for name, entry in read_header(path).items() if name != META}
-        shapes |= {name: shape for name, shape in named.items() if not any(part in name for part in OTHER_PARTS)}
+    tensors = dict(each for path in folder.glob("model*.safetensors") for each in read_tensors(path).items())
+    shapes = {name: shape for name, (_, shape) in tensors.items() if not any(part in name for part in OTHER_PARTS)}
     found = []
     for name in [name for name in shapes if name.endswith(EMBEDDINGS)][:1]:
         by_config = [sizes.get("vocab_size"), next((sizes[key] for key in WIDTH if key in sizes), None)]
@@ -374,30 +354,25 @@ def read_object(path: Path) -> dict[str, Any]:
     return content
 
 
-def read_header(path: Path) -> dict[str, Any]:
-    """Reads what a file of safetensors says of its tensors; empty where the file is too short for it."""
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(length)) if length <= path.stat().st_size else {}
-    return dict(header)
+def read_tensors(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Reads type and shape of each tensor of a file; raises `OSError` or `SafetensorError` where it is not whole."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="np") as file:
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - no dict
+        return {name: (str(each.get_dtype()), tuple(each.get_shape())) for name, each in slices.items()}
 
 
 def _is_whole(path: Path) -> bool:
-    """Compares the size of safetensors with where the last tensor ends."""
+    from safetensors import SafetensorError
+
     try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-        size, header = path.stat().st_size, read_header(path)
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != META]
-        return bool(8 + length + max(ends, default=0) == size)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, struct.error, RecursionError):
+        read_tensors(path)
+    except (OSError, SafetensorError):
         return False
+    return True
 
 
 def adapter_base(folder: Path) -> str:
     """Returns the model that an adapter stands on; empty where that cannot be read, which who loads it says."""
-    try:
-        content = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return ""
-    return str(content.get("base_model_name_or_path") or "") if isinstance(content, dict) else ""
+    return str(object_in(folder / ADAPTER_CONFIG).get("base_model_name_or_path") or "")

@@ -12,17 +12,17 @@ from align.data.conversations import put_images_in, show_places
 from align.data.pairs.marks import (
     MarkRule,
     TokenizedResponse,
-    count_shared,
-    count_shared_characters,
     decide_marks,
     marked_texts,
 )
 from align.data.pairs.preferences import PreferencePair
 from align.data.template_settings import template_settings
+from align.data.texts import count_shared
 from align.errors import DataError, UserError
 from align.models.reading import render
 from align.models.rope_lengths import forget_lengths, read_together
 from align.models.second_pass.image_memo import remembered_images
+from align.models.second_pass.shared_prompts import pad_rows
 from align.models.videos import opened, places, shown, video_reading
 
 RULE = MarkRule("differing", "word", "drop", max_length=None)  # a pair without spans has no marked tokens
@@ -129,7 +129,7 @@ def _render_images(processor: Any, pair: PreferencePair) -> tuple[str, list[str]
     prompt = render(processor, asked, add_generation_prompt=True, **settings)
     full = [render(processor, [*asked, *show_places(response, 0)], **settings) for response in pair.responses]
     # A template may end a prompt by what it does not put before a response.
-    end = min(count_shared_characters(text, prompt) for text in full)
+    end = min(count_shared(text, prompt) for text in full)
     return prompt[:end], [text[end:] for text in full]
 
 
@@ -211,16 +211,12 @@ def side_terms(model: Any, reference: Any, sides: Sequence[Side]) -> list[SideTe
                 stack.enter_context(remembered_images(each))
         own, other = read_together(model), read_together(reference)
         for part in _parts(sides, MOST_LOGITS // width, lambda length: (own(length), other(length))):
-            longest = max(len(sides[i].ids) for i in part)
-            ids = torch.zeros(len(part), longest, dtype=torch.long)
-            mask = torch.zeros_like(ids)
-            for row, i in enumerate(part):
-                ids[row, : len(sides[i].ids)] = torch.tensor(sides[i].ids)
-                mask[row, : len(sides[i].ids)] = 1
+            ids, mask = pad_rows([sides[i].ids for i in part], 0, "right")
             images = sides[part[0]].images
             # Images are many tokens, none of which is scored.
             before = max(sides[part[0]].prompt, 1) - 1 if images else 0
-            logits, ref_logits = (_logits(each, ids, mask, images, longest - before) for each in (model, reference))
+            keep = ids.shape[1] - before
+            logits, ref_logits = (_logits(each, ids, mask, images, keep) for each in (model, reference))
             for row, i in enumerate(part):
                 tokens, prompt, marks, _ = sides[i]
                 # What stands before a token predicts it.

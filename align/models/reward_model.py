@@ -21,6 +21,7 @@ from align.models.pretrained import load_adapter, load_pretrained, refuse_pickle
 from align.models.reading import reading_model, render
 from align.models.rope_lengths import forget_lengths, read_together
 from align.models.score_head import DIFFERENCE, HEAD_FILE, read_head
+from align.models.second_pass.shared_prompts import pad_rows
 
 
 def read_difference(source: str, model: Any) -> list[float] | None:
@@ -71,8 +72,8 @@ def load_whole(source: str, dtype: str) -> tuple[Any, bool]:
     if not pairwise and config.num_labels != 1:
         raise _not_a_reward_model(source, f"it has `num_labels` = {config.num_labels}")
     model_class = AutoModelForCausalLM if pairwise else AutoModelForSequenceClassification
-    model, missing = _from_pretrained(model_class, source, dtype)
-    if missing:
+    model, info = load_pretrained(model_class, source, dtype=dtype, output_loading_info=True)
+    if missing := info["missing_keys"]:
         raise _not_a_reward_model(source, f"its weights lack {', '.join(sorted(missing))}")
     return model, pairwise
 
@@ -88,20 +89,15 @@ def load_adapter_model(source: str, dtype: str, num_tokens: int) -> tuple[Any, b
         raise _not_a_reward_model(source, f"its `task_type` is {adapter.task_type}, so no head was saved with it")
     base_class = AutoModelForCausalLM if pairwise else AutoModelForSequenceClassification
     labels = {} if pairwise else {"num_labels": 1}
-    base, missing = _from_pretrained(base_class, str(adapter.base_model_name_or_path), dtype, **labels)
+    of_base = str(adapter.base_model_name_or_path)
+    base, info = load_pretrained(base_class, of_base, dtype=dtype, output_loading_info=True, **labels)
     saved = set(adapter.modules_to_save or ())
-    lost = {name for name in missing if not set(name.split(".")) & saved}
+    lost = {name for name in info["missing_keys"] if not set(name.split(".")) & saved}
     if lost:
         raise _not_a_reward_model(source, f"neither it nor its base holds {', '.join(sorted(lost))}")
     if num_tokens > base.get_input_embeddings().num_embeddings:
         base.resize_token_embeddings(num_tokens)
     return load_adapter(base, source), pairwise
-
-
-def _from_pretrained(model_class: Any, source: str, dtype: str, **kwargs: Any) -> tuple[Any, set[str]]:
-    """Loads a model and names the weights that its files lack."""
-    model, info = load_pretrained(model_class, source, dtype=dtype, output_loading_info=True, **kwargs)
-    return model, set(info["missing_keys"])
 
 
 def _not_a_reward_model(source: str, reason: str) -> UserError:
@@ -272,22 +268,15 @@ class RewardModel:
     @torch.no_grad()
     def _forward(self, batch: Sequence[tuple[int, ...]], of_difference: bool) -> list[float]:
         forget_lengths(self.model)
-        width, device = len(max(batch, key=len)), self.model.device
-        pad = self.tokenizer.pad_token_id
-        inputs = {
-            "input_ids": torch.tensor([[*ids, *[pad] * (width - len(ids))] for ids in batch], device=device),
-            "attention_mask": torch.tensor(
-                [[1] * len(ids) + [0] * (width - len(ids)) for ids in batch], device=device
-            ),
-            "use_cache": False,
-        }
+        device = self.model.device
+        ids, mask = pad_rows(batch, self.tokenizer.pad_token_id, "right", device)
+        inputs = {"input_ids": ids, "attention_mask": mask, "use_cache": False}
         if self._label_ids is None:
             head = self._difference if of_difference else None
             with nullcontext() if head is None else with_score_head(self.model, head):
                 rewards: list[float] = self.model(**inputs).logits.squeeze(-1).float().tolist()
             return rewards
-        lasts = torch.tensor([len(ids) - 1 for ids in batch], device=device)
-        places, row_place = lasts.unique(return_inverse=True)  # only these positions are projected
+        places, row_place = (mask.sum(1) - 1).unique(return_inverse=True)  # only these positions are projected
         logits = (
             self.model(**inputs, logits_to_keep=places)
             .logits[torch.arange(len(batch), device=device), row_place]

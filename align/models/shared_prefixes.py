@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from align.models.rope_lengths import length_free
-from align.models.second_pass.shared_prompts import inference
+from align.models.second_pass.shared_prompts import inference, pad_rows
 from align.models.second_pass.trial import CANNOT, MOST_TOKENS, NEAR, NEAR_ELSE, longest_window, tried_rows
 
 # A layer of a transformer has about 12 H^2 weights, and a token that looks at another takes 4 H operations of it: what
@@ -231,10 +231,7 @@ def _tried_pairs(body: PreTrainedModel, reach: int) -> tuple[Tensor, Tensor]:
     """Makes two pairs of unlike lengths; returns tokens and mask, `(4, T)` each."""
     first, second, other = tried_rows(body, reach)
     pairs = (first, other, second, other._replace(prefix_ids=second.prefix_ids))
-    ids = [torch.tensor(row.prompt_ids + row.prefix_ids, device=body.device) for row in pairs]
-    masks = [torch.ones_like(row) for row in ids]
-    padded_ids, padded_mask = (torch.nn.utils.rnn.pad_sequence(each, batch_first=True) for each in (ids, masks))
-    return padded_ids, padded_mask
+    return pad_rows([row.prompt_ids + row.prefix_ids for row in pairs], 0, "right", body.device)
 
 
 def _hidden(body: PreTrainedModel, read: Callable[[], object], folded: Folded | None) -> tuple[Tensor, bool]:

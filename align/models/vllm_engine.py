@@ -34,7 +34,7 @@ def require_vllm() -> None:
     if sentence := missing("vllm", "`use_vllm: true`"):
         raise ImportError(sentence)
     distribution = packages_distributions().get("vllm", ["vllm"])[0]
-    installed, supported = version(distribution), _supported_versions()
+    installed, supported = version(distribution), supported_vllm()
     if not supported.contains(Version(installed).base_version, prereleases=True):
         raise ImportError(
             f"`use_vllm: true` needs vLLM {supported} (TRL {version('trl')} works with no other), but {distribution} "
@@ -47,7 +47,7 @@ def require_vllm() -> None:
         )
 
 
-def _supported_versions() -> SpecifierSet:
+def supported_vllm() -> SpecifierSet:
     """Reads the window of vLLM versions from the installed TRL's own requirements; an evaluation does without TRL."""
     requirements = [Requirement(line) for line in requires("trl") or []] if is_installed("trl") else []
     return next((each.specifier for each in requirements if each.name == "vllm"), SpecifierSet())
@@ -95,9 +95,6 @@ def vllm_rollouts(args: GRPOConfig) -> Iterator[None]:
     compiling takes longer than most CPU runs, and computes in the dtype of the trainer. In server mode a server that
     is lost is replaced by the next one; see `ServerGeneration`. A trainer wraps its parent's constructor: `with
     vllm_rollouts(args): super().__init__(..., args=args)`.
-
-    Example:
-        A trainer wraps its parent's constructor: `with vllm_rollouts(args): super().__init__(..., args=args)`.
     """
     if args.use_vllm:
         require_vllm()

@@ -83,15 +83,12 @@ def _get(url: str, seconds: float = _SECONDS) -> tuple[int, Any]:
     """Returns a status and what was said as JSON, None where it was none."""
     try:
         with urllib.request.urlopen(url, timeout=seconds) as reply:
-            return reply.status, _parsed(reply.read())
+            content = reply.read()
+            try:
+                return reply.status, json.loads(content)
+            except ValueError:
+                return reply.status, None
     except urllib.error.HTTPError as error:  # an answer, too
         return error.code, None
     except http.client.HTTPException as error:  # no HTTP, or half an answer
         raise ConnectionError(f"{type(error).__name__}: {error}") from error
-
-
-def _parsed(content: bytes) -> Any:
-    try:
-        return json.loads(content)
-    except ValueError:
-        return None

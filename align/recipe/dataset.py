@@ -208,14 +208,10 @@ class DatasetConfig(BaseModel):
         return common | {name: value for name, value in own.items() if value is not None}
 
     @model_validator(mode="after")
-    def _mixes_several_sets(self) -> "DatasetConfig":
+    def _fits_together_with_its_sets(self) -> "DatasetConfig":
         lone = next((name for name in ("stopping_strategy", "mix_seed") if name in self.model_fields_set), None)
         if lone is not None and not any(each.weight for each in self.mix or ()):
             raise ValueError(f"`{lone}` is about the sets of `mix` and their weights, and there are none")
-        return self
-
-    @model_validator(mode="after")
-    def _bounds_what_is_read(self) -> "DatasetConfig":
         if self.max_eval_rows is not None and self.eval_path is None:
             raise ValueError("`max_eval_rows` bounds the rows of `eval_path`, and none is given")
         if self.eval_split is not None and self.eval_path is None:
@@ -338,6 +334,24 @@ class PreferenceDatasetConfig(RowDatasetConfig, MediaSettings, StreamSettings):
     schemas = ("rrpo",)
 
 
+def check_template(template: str) -> str:
+    """Checks that a prompt template has both placeholders once; other braces are ordinary text."""
+    for placeholder in PLACEHOLDERS:
+        if template.count(placeholder) != 1:
+            raise ValueError(
+                f"the template must contain {placeholder} once, it has it {template.count(placeholder)} times"
+            )
+    return template
+
+
+def check_system_prompt(system_prompt: str | None, conversational: bool) -> None:
+    """Checks that a system prompt is only given where there are messages."""
+    if system_prompt is not None and not conversational:
+        raise ValueError(
+            "`system_prompt` needs `conversational: true`; in plain text, write it into `prompt_template`"
+        )
+
+
 class MultipleChoiceDatasetConfig(RowDatasetConfig, MediaSettings):
     """The `dataset` block of methods that ask multiple-choice questions."""
 
@@ -360,34 +374,12 @@ class MultipleChoiceDatasetConfig(RowDatasetConfig, MediaSettings):
         default=True, description="Whether prompts are messages for the chat template, or plain text."
     )
     seed: int = Field(default=0, description="Seed of the order of the options.")
-
-    @field_validator("prompt_template")
-    @classmethod
-    def _has_placeholders(cls, template: str) -> str:
-        return check_template(template)
+    _has_placeholders = field_validator("prompt_template")(check_template)
 
     @model_validator(mode="after")
     def _system_prompt_has_a_place(self) -> "MultipleChoiceDatasetConfig":
         check_system_prompt(self.system_prompt, self.conversational)
         return self
-
-
-def check_template(template: str) -> str:
-    """Checks that a prompt template has both placeholders once; other braces are ordinary text."""
-    for placeholder in PLACEHOLDERS:
-        if template.count(placeholder) != 1:
-            raise ValueError(
-                f"the template must contain {placeholder} once, it has it {template.count(placeholder)} times"
-            )
-    return template
-
-
-def check_system_prompt(system_prompt: str | None, conversational: bool) -> None:
-    """Checks that a system prompt is only given where there are messages."""
-    if system_prompt is not None and not conversational:
-        raise ValueError(
-            "`system_prompt` needs `conversational: true`; in plain text, write it into `prompt_template`"
-        )
 
 
 def media_settings(recipe: Path | None, data: str | None, given: Mapping[str, Any]) -> MediaSettings:

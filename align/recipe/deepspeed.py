@@ -24,17 +24,23 @@ SECTIONS = (
 )  # fmt: skip
 
 
-class LaunchPlan(NamedTuple):
-    """What a launch file says about memory and processes."""
+class Launch(NamedTuple):
+    """Processes and sharding."""
 
-    zero_stage: int  # 0 without ZeRO
-    num_processes: int | None  # of all machines; None in a DeepSpeed file, which does not say
-    offload_optimizer: bool
-    offload_param: bool
+    num_processes: int = 1  # of all machines; a DeepSpeed file does not say
+    zero_stage: int = 0  # 0 where DeepSpeed is not used
+    offload_optimizer: bool = False
+    offload_param: bool = False
     fsdp: bool = False
+    by_launcher: bool = False  # which says to each process which one it is
+
+    @property
+    def sharding(self) -> str:
+        """How optimizer, gradients and weights are split: `zero1` to `zero3`, `fsdp`, or `none`."""
+        return f"zero{self.zero_stage}" if self.zero_stage else "fsdp" if self.fsdp else "none"
 
 
-def check_deepspeed_json(path: Path) -> LaunchPlan:
+def check_deepspeed_json(path: Path) -> Launch:
     """Checks a DeepSpeed file against the keys and models of the installed DeepSpeed."""
     content = _load_json(path)
     known, models = _deepspeed_keys()
@@ -49,7 +55,7 @@ def check_deepspeed_json(path: Path) -> LaunchPlan:
         raise RecipeError(f'{path}: `zero_optimization` is missing; accelerate needs it. Add {{"stage": 2}} at least.')
     zero = content["zero_optimization"]
     offload = [_offloads(zero.get(f"offload_{what}")) for what in ("optimizer", "param")]
-    return LaunchPlan(int(zero.get("stage", 0)), None, *offload)
+    return Launch(1, int(zero.get("stage", 0)), *offload)
 
 
 def _is_number(value: Any) -> bool:
@@ -220,12 +226,12 @@ EMPTY_MODELS = (
 )
 
 
-def check_deepspeed_config(path: Path) -> LaunchPlan:
+def check_deepspeed_config(path: Path) -> Launch:
     """Checks an accelerate file (`.yaml`) or a DeepSpeed file (`.json`) before anything starts."""
     return check_deepspeed_json(path) if path.suffix == ".json" else _check_yaml(path)
 
 
-def _check_yaml(path: Path) -> LaunchPlan:
+def _check_yaml(path: Path) -> Launch:
     content = load_yaml(path)
     try:
         launch = LaunchFile.model_validate(content)
@@ -234,8 +240,7 @@ def _check_yaml(path: Path) -> LaunchPlan:
     _check_launcher(path, launch)
     block = launch.deepspeed_config
     if block is None:
-        fsdp = launch.distributed_type == "FSDP"
-        return LaunchPlan(0, launch.num_processes, offload_optimizer=False, offload_param=False, fsdp=fsdp)
+        return Launch(launch.num_processes, fsdp=launch.distributed_type == "FSDP")
     if block.deepspeed_config_file is not None:
         return _check_file_beside(path, launch, block)._replace(num_processes=launch.num_processes)
     if block.zero_stage is None:
@@ -248,7 +253,7 @@ def _check_yaml(path: Path) -> LaunchPlan:
             f"{path}: `deepspeed_config.offload_param_device: {block.offload_param_device}` needs `zero_stage: 3`, "
             f"got {block.zero_stage}. Offload the optimizer only, or use stage 3."
         )
-    return LaunchPlan(block.zero_stage, launch.num_processes, *offload)
+    return Launch(launch.num_processes, block.zero_stage, *offload)
 
 
 def _check_launcher(path: Path, launch: LaunchFile) -> None:
@@ -288,7 +293,7 @@ def _fsdp_keys() -> list[str]:
     return sorted({str(value)[2:] for value in written if str(value).startswith("--fsdp_")})
 
 
-def _check_file_beside(path: Path, launch: LaunchFile, block: DeepSpeedBlock) -> LaunchPlan:
+def _check_file_beside(path: Path, launch: LaunchFile, block: DeepSpeedBlock) -> Launch:
     refused = [name for name in NOT_BESIDE_A_FILE if getattr(block, name) is not None]
     refused += ["mixed_precision"] if launch.mixed_precision is not None else []
     if refused:

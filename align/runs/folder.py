@@ -17,7 +17,7 @@ from align.recipe.problems import one_line
 from align.recipe.yaml_loader import dump_yaml
 from align.secrets import mask, mask_words
 from align.versions import installed_versions
-from align.whole_files import write_whole
+from align.whole_files import object_in, write_whole
 
 Noted = TypeVar("Noted")
 RECIPE_FILE = "recipe.yaml"
@@ -172,11 +172,7 @@ def record_push(folder: Path, place: str) -> None:
 
 def was_pushed(folder: Path, repo: str) -> bool:
     """Tells whether the model of a finished run was pushed to a repository after its end."""
-    try:
-        place = json.loads((folder / FINISHED_FILE).read_text(encoding="utf-8")).get("pushed_to", "")
-        return f"/{place}".endswith(f"/{repo}")
-    except (OSError, ValueError, AttributeError):
-        return False
+    return f"/{object_in(folder / FINISHED_FILE).get('pushed_to', '')}".endswith(f"/{repo}")
 
 
 def set_log_aside(folder: Path) -> Path | None:

@@ -4,11 +4,11 @@ import json
 import time
 from enum import Enum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from align.runs.folder import FINISHED_FILE
 from align.runs.owner import is_held
-from align.whole_files import write_whole
+from align.whole_files import object_in, write_whole
 
 STARTED_FILE = "started.json"
 
@@ -38,7 +38,7 @@ def record_start(folder: Path, seconds: float, steps: int) -> None:
 def seconds_last_time(folder: Path) -> float | None:
     """Reads how long the last start in a folder took; a file that is broken tells nothing."""
     try:
-        return float(_read(folder)["seconds_to_first_step"])
+        return float(object_in(folder / STARTED_FILE)["seconds_to_first_step"])
     except (ValueError, KeyError, TypeError):
         return None
 
@@ -49,14 +49,6 @@ def look_up(folder: Path, *, in_training: bool = False) -> Progress:
         state = State.FINISHED
     else:
         state = State.RUNNING if in_training or is_held(folder) else State.CUT_SHORT
-    steps = _read(folder).get("steps")
+    steps = object_in(folder / STARTED_FILE).get("steps")
     now = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
     return Progress(state, steps if isinstance(steps, int) else None, now)
-
-
-def _read(folder: Path) -> dict[str, Any]:
-    try:
-        found = json.loads((folder / STARTED_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -1,4 +1,7 @@
+import re
 from importlib.metadata import requires, version
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
@@ -12,14 +15,10 @@ from rewards.extras import absent
 INSTALLED = "align.checks.needs.installed_version"
 
 
-def trl_requirement():
-    found = [Requirement(text) for text in requires("trl") or []]
-    return next(requirement for requirement in found if requirement.name == "vllm")
-
-
-def test_the_vllm_window_is_the_one_in_the_metadata_of_trl():
-    bounds = {specifier.operator: specifier.version for specifier in trl_requirement().specifier}
-    assert vllm_window() == (bounds[">="], bounds["<="])
+def test_the_vllm_window_is_the_one_that_trl_looks_at():
+    source = Path(find_spec("trl").origin).with_name("import_utils.py").read_text("utf-8")
+    looks = re.search(r'Version\("([\d.]+)"\) <= _vllm_base_version <= Version\("([\d.]+)"\)', source)
+    assert vllm_window() == looks.groups()
 
 
 def test_our_extra_asks_for_that_window():

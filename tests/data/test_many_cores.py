@@ -29,7 +29,7 @@ def cores(request, monkeypatch):
     monkeypatch.setattr(many_cores, "core_count", lambda: request.param)
     monkeypatch.setattr(stored_items, "IN_MEMORY", 5)
     monkeypatch.setattr(stored_items, "BATCH", 4)
-    monkeypatch.setattr(stored_items, "PART", 1)
+    monkeypatch.setattr(stored_items, "PART", 4)
     return request.param
 
 

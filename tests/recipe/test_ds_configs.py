@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from align.errors import RecipeError
-from align.recipe.deepspeed import DeepSpeedBlock, LaunchFile, LaunchPlan, check_deepspeed_config
+from align.recipe.deepspeed import DeepSpeedBlock, Launch, LaunchFile, check_deepspeed_config
 
 FOLDER = Path(__file__).parents[2] / "ds_configs"
 FILES = sorted(FOLDER.glob("*.yaml"))
@@ -96,7 +96,7 @@ def test_a_deepspeed_file_beside_the_launch_file_is_checked_too(tmp_path: Path):
         check_deepspeed_config(path)
     pytest.importorskip("deepspeed", reason="needs the extra `deepspeed`")
     json_path.write_text(json.dumps(GOOD_JSON), encoding="utf-8")
-    assert check_deepspeed_config(path) == LaunchPlan(3, 2, offload_optimizer=True, offload_param=False)
+    assert check_deepspeed_config(path) == Launch(2, 3, offload_optimizer=True, offload_param=False)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 from align.data.pairs.preferences import PreferencePair
 from align.data.pairs.spans import Span, diff_spans, diff_tokens
 from align.data.problems import shorten
+from align.data.texts import count_shared
 
 Unit = Literal["whole", "word", "token"]
 
@@ -35,7 +36,7 @@ def marked_texts(pair: PreferencePair, prompt: str, full: Sequence[str]) -> list
     """
     if pair.messages is None:
         return [(pair.chosen, pair.chosen_spans), (pair.rejected, pair.rejected_spans)]
-    chosen, rejected = (text[count_shared_characters(text, prompt) :] for text in full)
+    chosen, rejected = (text[count_shared(text, prompt) :] for text in full)
     return list(zip((chosen, rejected), diff_spans(chosen, rejected), strict=True))
 
 
@@ -118,13 +119,6 @@ def decide_marks(
     return Marks(chosen_marks, rejected_marks, unit, lost, False)
 
 
-def count_shared(prompt: Sequence[int], *texts: Sequence[int]) -> int:
-    """Counts the tokens with which the prompt and all texts begin; TRL starts both responses behind them."""
-    rows = zip(prompt, *texts, strict=False)
-    shortest = min(len(prompt), *map(len, texts))
-    return next((i for i, (token, *others) in enumerate(rows) if any(other != token for other in others)), shortest)
-
-
 def place_response(full: str, prompt: str, response: str) -> int:
     r"""Finds where a response starts in the text that a model reads: what to add to an offset into `response`.
 
@@ -137,7 +131,7 @@ def place_response(full: str, prompt: str, response: str) -> int:
         13
     """
     text = response.strip()
-    shared = count_shared_characters(full, prompt)
+    shared = count_shared(full, prompt)
     places = _find_all(full, text, shared)
     # A template may write something of its own in front, such as an empty <think> block. The response is then the
     # text that starts a line, and not a part of a tag.
@@ -165,13 +159,6 @@ def mark_tokens(offsets: Sequence[tuple[int, int]], spans: Sequence[Span], start
         k = bisect_right(ends, first)  # the first span that ends after the token starts
         marks.append(int(first < last and k < len(spans) and starts[k] < last))
     return marks
-
-
-def count_shared_characters(full: str, prompt: str) -> int:
-    """Counts the characters that both begin with."""
-    if full.startswith(prompt):
-        return len(prompt)
-    return next(i for i, character in enumerate(prompt) if full[i : i + 1] != character)
 
 
 def _find_all(full: str, text: str, start: int) -> list[int]:

@@ -59,20 +59,15 @@ def check_pair(row: Mapping[str, Any], *, number: int = 0, name: str = "") -> Pr
     """
     split = split_pair(row, images=True)
     template = check_template_columns(row, is_text=isinstance(split.prompt, str))
-    if split.messages is None:
-        marked = mark_texts(row, split.chosen, split.rejected)
-    else:
-        marked = mark_messages(row, split.chosen, split.rejected)
+    mark = mark_texts if split.messages is None else mark_messages
+    marked = mark(row, split.chosen, split.rejected)
     check_differ(marked.chosen, marked.rejected)
     group = row.get("group")  # training has no use for it, so that what is no label is not refused
     return PreferencePair(
         id=check_label("id", row.get("id")) or name,
-        prompt=split.prompt,
-        **marked._asdict(),
+        **split._asdict() | marked._asdict(),
         row=number,
-        messages=split.messages,
         template=template,
-        is_implicit=split.is_implicit,
         images=tuple(listed_images(row)),
         group=str(group) if isinstance(group, str | int) and str(group).strip() else None,
     )

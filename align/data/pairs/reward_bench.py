@@ -64,11 +64,8 @@ def _check(row: Mapping[str, Any], raw: RawRow, file: str) -> BenchPair:
     name = check_label("id", row.get("id")) or name_row(raw.row, file)
     pair = BenchPair(
         id=name if subset is None else f"{subset}/{name}",
-        prompt=split.prompt,
-        chosen=split.chosen,
-        rejected=split.rejected,
+        **split._asdict(),
         row=raw.row,
-        messages=split.messages,
         template=check_template_columns(row, is_text=isinstance(split.prompt, str)),
         subset=subset,
         category=category or SECTION_OF.get(subset or "", subset),

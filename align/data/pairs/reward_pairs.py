@@ -51,13 +51,9 @@ def check_reward_pair(row: Mapping[str, Any], *, untyped: bool = False, number: 
     attribute = row.get("attribute")
     return RewardPair(
         id=check_label("id", row.get("id")) or name,
-        prompt=split.prompt,
-        chosen=split.chosen,
-        rejected=split.rejected,
+        **split._asdict(),
         row=number,
-        messages=split.messages,
         template=template,
-        is_implicit=split.is_implicit,
         tie=tie,
         source=source,
         attribute=attribute if isinstance(attribute, str) and attribute.strip() else None,  # shown, never learnt from

@@ -28,6 +28,11 @@ class AdapterError(ValueError):
         self.remedy = remedy
 
 
+def question_of(question: Any, options: Any, answer: Any, **more: Any) -> dict[str, Any]:
+    """Makes a row of ours; `more` are `id`, `group`, and what the question shows."""
+    return {"question": question, "options": options, "answer": answer} | more
+
+
 def sciq(row: Row) -> dict[str, Any]:
     """Reads SciQ: `question`, `correct_answer`, `distractor1..3`.
 
@@ -42,7 +47,7 @@ def sciq(row: Row) -> dict[str, Any]:
     options = [row[f"distractor{i}"] for i in (1, 2, 3)]
     place = zlib.crc32(str(row["question"]).encode()) % 4
     options.insert(place, row["correct_answer"])
-    return {"question": row["question"], "options": options, "answer": place}
+    return question_of(row["question"], options, place)
 
 
 def arc(row: Row) -> dict[str, Any]:
@@ -57,95 +62,61 @@ def openbookqa(row: Row) -> dict[str, Any]:
 
 def mmlu(row: Row) -> dict[str, Any]:
     """Reads MMLU: `question`, `choices`, `answer` (index), `subject`."""
-    return {
-        "question": row["question"],
-        "options": row["choices"],
-        "answer": row["answer"],
-        "group": row.get("subject"),
-    }
+    return question_of(row["question"], row["choices"], row["answer"], group=row.get("subject"))
 
 
 def mmlu_pro(row: Row) -> dict[str, Any]:
     """Reads MMLU-Pro: `question_id`, `question`, `options` (up to ten), `answer_index`, `category`."""
-    return {
-        "id": row["question_id"],
-        "question": row["question"],
-        "options": row["options"],
-        "answer": row["answer_index"],
-        "group": row.get("category"),
-    }
+    about = {"id": row["question_id"], "group": row.get("category")}
+    return question_of(row["question"], row["options"], row["answer_index"], **about)
 
 
 def video_r1(row: Row) -> dict[str, Any]:
     """Reads the Video-R1 style: `problem`, `options` ("A. ..."), `solution`, `data_type`, `path` or `frames`."""
-    if row.get("problem_type", "multiple choice") != "multiple choice":
-        raise AdapterError("problem_type", "the row is not multiple choice", "Filter on `problem_type`.")
+    _require_choice(row, "problem_type", "multiple choice")
     solution = SOLUTION.fullmatch(str(row["solution"]))
     if solution is None:
         raise AdapterError("solution", "the solution is not one letter", "Write <answer>B</answer>.")
-    return {
-        "id": row.get("problem_id"),
-        "question": row["problem"],
-        "options": _without_labels(row["options"]),
-        "answer": ord(solution[1]) - ord("A"),
-        "group": row.get("data_source"),
-        **media_of(row),
-    }
+    about = {"id": row.get("problem_id"), "group": row.get("data_source")}
+    question, options = row["problem"], _without_labels(row["options"])
+    return question_of(question, options, ord(solution[1]) - ord("A"), **about, **media_of(row))
 
 
 def mmvu(row: Row) -> dict[str, Any]:
     """Reads MMVU: `id`, `question`, `choices` (text by letter), `answer` (a letter), `video`, `question_type`."""
-    if row.get("question_type", "multiple-choice") != "multiple-choice":
-        raise AdapterError("question_type", "the row is not multiple choice", "Filter on `question_type`.")
+    _require_choice(row, "question_type", "multiple-choice")
     choices = row["choices"]
     if not isinstance(choices, Mapping):
         raise AdapterError("choices", "the choices are not texts by letter", 'Write {"A": ..., "B": ...}.')
     letters = [letter for letter, text in choices.items() if text is not None]  # tables fill missing letters
     if row["answer"] not in letters:
         raise AdapterError("answer", "the answer is not among the letters", f"They are {', '.join(letters)}.")
-    metadata = row.get("metadata")
-    return {
-        "id": row.get("id"),
-        "question": row["question"],
-        "options": [choices[letter] for letter in letters],
-        "answer": letters.index(row["answer"]),
-        "group": metadata.get("subject") if isinstance(metadata, Mapping) else None,
-        "video": DATA_SET_ADDRESS.sub("", row["video"]) if isinstance(row["video"], str) else row["video"],
-    }
+    about = {"id": row.get("id"), "group": _metadata(row, "subject")}
+    options, place = [choices[letter] for letter in letters], letters.index(row["answer"])
+    question, video = row["question"], row["video"]
+    video = DATA_SET_ADDRESS.sub("", video) if isinstance(video, str) else video
+    return question_of(question, options, place, video=video, **about)
 
 
 def mathvista(row: Row) -> dict[str, Any]:
     """Reads MathVista: `pid`, `question`, `choices`, `answer` (a choice), its image and `question_type`."""
-    if row.get("question_type", "multi_choice") != "multi_choice":
-        raise AdapterError("question_type", "the row is not multiple choice", "Filter on `question_type`.")
+    _require_choice(row, "question_type", "multi_choice")
     choices = list(row["choices"] or ())
     if row["answer"] not in choices:
         raise AdapterError("answer", "the answer is not among the choices", "Write one of them.")
-    metadata = row.get("metadata")
-    image = row.get("decoded_image") if row.get("decoded_image") is not None else row["image"]
+    image = _image(row)
     if image is None:
         raise AdapterError("image", "the image is missing", "Write its path.")
-    return {
-        "id": row.get("pid"),
-        "question": row["question"],
-        "options": choices,
-        "answer": choices.index(row["answer"]),
-        "group": metadata.get("source") if isinstance(metadata, Mapping) else None,
-        "image": image,
-    }
+    about = {"id": row.get("pid"), "group": _metadata(row, "source"), "image": image}
+    return question_of(row["question"], choices, choices.index(row["answer"]), **about)
 
 
 def video_mme(row: Row) -> dict[str, Any]:
     """Reads Video-MME: `videoID`, `question_id`, `question`, `options`, `answer` (a letter), `task_type`."""
     options = _without_labels(list(row["options"]))
-    return {
-        "id": row.get("question_id"),
-        "question": row["question"],
-        "options": options,
-        "answer": _place(row, "answer", options),
-        "group": row.get("task_type"),
-        "video": f"{row['videoID']}.mp4",
-    }
+    about = {"id": row.get("question_id"), "group": row.get("task_type")}
+    question, place = row["question"], _place(row, "answer", options)
+    return question_of(question, options, place, video=f"{row['videoID']}.mp4", **about)
 
 
 def candidates(row: Row) -> dict[str, Any]:
@@ -153,13 +124,8 @@ def candidates(row: Row) -> dict[str, Any]:
     options = list(row["candidates"] or ())
     if row["answer"] not in options:
         raise AdapterError("answer", "the answer is not among the candidates", "Write one of them.")
-    return {
-        "question": row["question"],
-        "options": options,
-        "answer": options.index(row["answer"]),
-        "group": row.get("question_type"),
-        "video": row["video"],
-    }
+    about = {"group": row.get("question_type")}
+    return question_of(row["question"], options, options.index(row["answer"]), video=row["video"], **about)
 
 
 def longvideobench(row: Row) -> dict[str, Any]:
@@ -171,14 +137,8 @@ def longvideobench(row: Row) -> dict[str, Any]:
         raise AdapterError(
             "correct_choice", "there is no option at this place", f"There are {len(options)}, from 0 on."
         )
-    return {
-        "id": row.get("id"),
-        "question": row["question"],
-        "options": options,
-        "answer": place,
-        "group": row.get("question_category"),
-        "video": row["video_path"],
-    }
+    about = {"id": row.get("id"), "group": row.get("question_category")}
+    return question_of(row["question"], options, place, video=row["video_path"], **about)
 
 
 def vsi_bench(row: Row) -> dict[str, Any]:
@@ -186,14 +146,9 @@ def vsi_bench(row: Row) -> dict[str, Any]:
     if not row.get("options"):
         raise AdapterError("options", "the row asks for a number", "Filter on `options`.")
     options = _without_labels(list(row["options"]))
-    return {
-        "id": row.get("id"),
-        "question": row["question"],
-        "options": options,
-        "answer": _place(row, "ground_truth", options),
-        "group": row.get("question_type"),
-        "video": f"{row['dataset']}/{row['scene_name']}.mp4",
-    }
+    about = {"id": row.get("id"), "group": row.get("question_type")}
+    question, place = row["question"], _place(row, "ground_truth", options)
+    return question_of(question, options, place, video=f"{row['dataset']}/{row['scene_name']}.mp4", **about)
 
 
 def video_mmmu(row: Row) -> dict[str, Any]:
@@ -201,14 +156,8 @@ def video_mmmu(row: Row) -> dict[str, Any]:
     if not row.get("options"):
         raise AdapterError("options", "the row is not multiple choice", "Filter on `options`.")
     options = _without_labels(list(row["options"]))
-    return {
-        "id": row["id"],
-        "question": row["question"],
-        "options": options,
-        "answer": _place(row, "answer", options),
-        "group": "_".join(str(row["id"]).split("_")[1:-1]) or None,
-        "video": f"{row['id']}.mp4",
-    }
+    about = {"id": row["id"], "group": "_".join(str(row["id"]).split("_")[1:-1]) or None}
+    return question_of(row["question"], options, _place(row, "answer", options), video=f"{row['id']}.mp4", **about)
 
 
 def tempcompass(row: Row) -> dict[str, Any]:
@@ -219,18 +168,16 @@ def tempcompass(row: Row) -> dict[str, Any]:
     else:
         question, options = _question_and_options(row["question"])
         place = _place(row, "answer", options)
-    about = {"question": question, "options": options, "answer": place}
-    return about | {"group": row.get("dim"), "video": f"{row['video_id']}.mp4"}
+    return question_of(question, options, place, group=row.get("dim"), video=f"{row['video_id']}.mp4")
 
 
 def mathverse(row: Row) -> dict[str, Any]:
     """Reads MathVerse: `sample_index`, `question` with lines of options, `answer`, `image`, `problem_version`."""
-    if row.get("question_type", "multi-choice") != "multi-choice":
-        raise AdapterError("question_type", "the row is not multiple choice", "Filter on `question_type`.")
+    _require_choice(row, "question_type", "multi-choice")
     question, options = _question_and_options(row["question"])
-    about = {"question": question, "options": options, "answer": _place(row, "answer", options)}
-    about |= {"id": row.get("sample_index"), "group": row.get("problem_version")}
-    return about | ({} if row["image"] in (None, "") else {"image": row["image"]})  # versions of text alone have none
+    about, place = {"id": row.get("sample_index"), "group": row.get("problem_version")}, _place(row, "answer", options)
+    shown = {} if row["image"] in (None, "") else {"image": row["image"]}  # versions of text alone have none
+    return question_of(question, options, place, **about, **shown)
 
 
 def mathvision(row: Row) -> dict[str, Any]:
@@ -238,14 +185,8 @@ def mathvision(row: Row) -> dict[str, Any]:
     if not row["options"]:
         raise AdapterError("options", "the row is not multiple choice", "Filter on `options`.")
     options = list(row["options"])
-    return {
-        "id": row.get("id"),
-        "question": IMAGE_PLACE.sub("", row["question"]).strip(),
-        "options": options,
-        "answer": _place(row, "answer", options),
-        "group": row.get("subject"),
-        "image": row.get("decoded_image") if row.get("decoded_image") is not None else row["image"],
-    }
+    question, place = IMAGE_PLACE.sub("", row["question"]).strip(), _place(row, "answer", options)
+    return question_of(question, options, place, id=row.get("id"), group=row.get("subject"), image=_image(row))
 
 
 def videohallucer(row: Row) -> dict[str, Any]:
@@ -256,15 +197,9 @@ def videohallucer(row: Row) -> dict[str, Any]:
     answer = str(row["answer"]).lower()
     if answer not in YES_OR_NO:
         raise AdapterError("answer", f"the answer of `{row['side']}` is neither yes nor no", "Write one of them.")
-    return {
-        "id": f"{row['pair']}-{row['side']}",
-        "question": row["question"],
-        "options": list(YES_OR_NO),
-        "answer": YES_OR_NO.index(answer),
-        "group": row["type"],
-        "video": row["video"],
-        "contrast_set": row["pair"],
-    }
+    name, question = f"{row['pair']}-{row['side']}", row["question"]
+    about = {"id": name, "group": row["type"], "contrast_set": row["pair"]}
+    return question_of(question, list(YES_OR_NO), YES_OR_NO.index(answer), video=row["video"], **about)
 
 
 def split_pair(row: Row, number: int) -> list[Row]:
@@ -299,6 +234,11 @@ ADAPTERS: dict[str, Adapter] = {
 PARTS: dict[str, Callable[[Row, int], list[Row]]] = {"videohallucer": split_pair}  # of rows with several questions
 
 
+def _require_choice(row: Row, column: str, kind: str) -> None:
+    if row.get(column, kind) != kind:
+        raise AdapterError(column, "the row is not multiple choice", f"Filter on `{column}`.")
+
+
 def _labelled_choices(row: Row) -> dict[str, Any]:
     choices = row["choices"]
     if not isinstance(choices, Mapping) or len(choices["label"]) != len(choices["text"]):
@@ -329,6 +269,16 @@ def _question_and_options(text: Any) -> tuple[str, list[str]]:
         raise AdapterError("question", "it does not end with lines of options", "Write A. ..., B. ... and so on.")
     question = "\n".join(lines[: starts[-1]]).strip()
     return re.sub(r"\n?(Choices|Options):$", "", question).strip(), bare
+
+
+def _metadata(row: Row, name: str) -> Any:
+    metadata = row.get("metadata")
+    return metadata.get(name) if isinstance(metadata, Mapping) else None
+
+
+def _image(row: Row) -> Any:
+    decoded = row.get("decoded_image")
+    return row["image"] if decoded is None else decoded
 
 
 def _place(row: Row, column: str, options: Any) -> int:

@@ -13,13 +13,14 @@ from align.checks.finding import Finding, Level
 from align.checks.launch import Launch
 from align.checks.lengths import check_positions, context_window, place_images
 from align.checks.memory import activations
-from align.data.pairs.marks import MarkRule, Marks, TokenizedResponse, count_shared, decide_marks, marked_texts
+from align.data.pairs.marks import MarkRule, Marks, TokenizedResponse, decide_marks, marked_texts
 from align.data.pairs.pair import Pair
 from align.data.pairs.preferences import PreferencePair, pair_to_row
 from align.data.pairs.spans import Span
 from align.data.problems import shorten
 from align.data.stored_items import Picked, map_parts, values_of
 from align.data.template_settings import template_settings
+from align.data.texts import count_shared
 from align.models.model_files import ModelFiles
 from align.models.prompt_tokenizer import PromptTokenizer
 from align.recipe.recipe import Recipe

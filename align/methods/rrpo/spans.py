@@ -14,10 +14,11 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference, DataCollatorForVi
 from align.data.conversations import count_places, show_places
 from align.data.media.images import VIDEO
 from align.data.media.rows import check_shown_prompt, listed_images
-from align.data.pairs.marks import MarkRule, Marks, TokenizedResponse, count_shared, decide_marks, marked_texts
+from align.data.pairs.marks import MarkRule, Marks, TokenizedResponse, decide_marks, marked_texts
 from align.data.pairs.preferences import PreferencePair, check_pair, pair_to_row
 from align.data.problems import BadRow, row_error
 from align.data.template_settings import TEMPLATE_COLUMNS, template_settings
+from align.data.texts import count_shared
 from align.errors import DataError
 from align.methods.rrpo.config import RRPOConfig
 from align.models.videos import ImageTokens, for_collator, one_place, shown, video_of, video_reading

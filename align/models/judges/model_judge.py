@@ -1,5 +1,6 @@
 """What all judges share: their settings, the model that they ask, and what that costs."""
 
+import asyncio
 import hashlib
 import math
 import os
@@ -7,17 +8,28 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from align.errors import UserError
 from align.models.judges.asked_model import AskedModel, Estimate, Prices
 from align.models.model_files import pickled_weights
+from align.models.samplers.reply import Reply, UnreadableReplyError
 from align.models.samplers.sampler import CHARACTERS_PER_TOKEN, Answer, Failure
 from rewards.reading.responses import Completion, completion_text
 
 _FILES = (".md", ".txt")
 _ABOVE_ZERO = ("requests_per_minute", "tokens_per_minute")
 _OF_ENDPOINTS = ("api_key_env", "requests_per_minute", "tokens_per_minute", "limits")
+
+R = TypeVar("R", bound=Reply)
+
+
+class Judged(NamedTuple):
+    """What came of completions; None where a reply is not as asked."""
+
+    scores: list[float | None]
+    results: list[Answer | Failure]
+    shares: dict[str, float]  # to log
 
 
 @dataclass(kw_only=True, eq=False)
@@ -103,7 +115,6 @@ class ModelJudge(ABC):
         if problem := pickled_weights(self.model):
             raise UserError(f"`model`: {problem}")
 
-    @abstractmethod
     async def __call__(
         self,
         prompts: Sequence[Any],
@@ -111,7 +122,22 @@ class ModelJudge(ABC):
         log_metric: Callable[[str, float], None] | None = None,
         **kwargs: Any,
     ) -> list[float | None]:
-        """Scores completions; None where a reply is not as asked."""
+        """Scores completions; `log_metric` gets shares, such as that of unread replies, and the tokens of a reply."""
+        texts = [completion_text(completion) for completion in completions]
+        judged = await self._judge(prompts, texts, self._of_reference(kwargs, len(prompts)))
+        answers = [result for result in judged.results if isinstance(result, Answer)]
+        tokens = {
+            each: sum(getattr(answer, each) for answer in answers) / max(len(answers), 1)
+            for each in ("prompt_tokens", "completion_tokens")
+        }
+        for quantity, value in {**judged.shares, **tokens}.items():
+            if log_metric is not None and not math.isnan(value):
+                log_metric(f"{getattr(self, '__name__', 'judge')}/{quantity}", value)
+        return judged.scores
+
+    @abstractmethod
+    async def _judge(self, prompts: Sequence[Any], texts: list[str], golds: list[Any]) -> Judged:
+        """Scores texts; `golds` are of the column of `reference`, None without one."""
 
     @property
     def prices(self) -> Prices:
@@ -132,8 +158,11 @@ class ModelJudge(ABC):
     def estimate(self, rows: Sequence[Mapping[str, Any]], generations: int, longest: int) -> Estimate:
         """Says what one completion of up to `longest` tokens costs at most, counted on some rows of the data."""
 
-    async def _ask(self, text: str) -> Answer | Failure:
-        return await self._asked.ask(text, temperature=self.temperature, max_new_tokens=self.max_new_tokens)
+    async def _ask(self, texts: Sequence[str], kind: type[R]) -> tuple[list[Answer | Failure], list[R | None]]:
+        """Asks texts at once; returns what came of each, and its reply, None where it is not as asked."""
+        how: dict[str, Any] = {"temperature": self.temperature, "max_new_tokens": self.max_new_tokens}
+        results = await asyncio.gather(*(self._asked.ask(text, **how) for text in texts))
+        return results, [_read_reply(result, kind) for result in results]
 
     def _of_reference(self, columns: Mapping[str, Any], count: int) -> list[Any]:
         if self.reference is None:
@@ -148,23 +177,12 @@ class ModelJudge(ABC):
             return self._of_reference({}, len(rows))
         return [row[name] for row in rows]
 
-    def _log(
-        self,
-        log_metric: Callable[[str, float], None] | None,
-        results: Sequence[Answer | Failure],
-        shares: Mapping[str, float],
-    ) -> None:
-        if log_metric is None:
-            return
-        name = getattr(self, "__name__", "judge")
-        answers = [result for result in results if isinstance(result, Answer)]
-        tokens = {
-            each: sum(getattr(answer, each) for answer in answers) / max(len(answers), 1)
-            for each in ("prompt_tokens", "completion_tokens")
-        }
-        for quantity, value in {**shares, **tokens}.items():
-            if not math.isnan(value):
-                log_metric(f"{name}/{quantity}", value)
+
+def _read_reply(result: Answer | Failure, kind: type[R]) -> R | None:
+    try:
+        return None if isinstance(result, Failure) else kind.read(result.text)
+    except UnreadableReplyError:
+        return None
 
 
 def mark_of(*texts: str) -> str:
@@ -180,11 +198,6 @@ def tokens_of(texts: Sequence[str]) -> float:
 def share(count: float, total: float) -> float:
     """Divides; NaN where there is nothing."""
     return count / total if total else math.nan
-
-
-def texts_of(completions: Sequence[Completion]) -> list[str]:
-    """Reads completions in either form."""
-    return [completion_text(completion) for completion in completions]
 
 
 def _read_rubric(rubric: str) -> str:

@@ -14,6 +14,7 @@ from align.models.checkpoint import find_checkpoint
 from align.models.merging.parents import Parents, shapes
 from align.models.model_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, read_object
 from align.models.reading import reading_model
+from align.whole_files import object_in
 from rewards.extras import missing
 
 MERGED_FILE = "merged.json"  # in a merged model's folder: of what, and how
@@ -55,7 +56,7 @@ def merge(parents: Parents, alpha: float, out: Path) -> bool:
     from safetensors import SafetensorError
 
     if out.exists():
-        if _read(out / MERGED_FILE) == said:
+        if object_in(out / MERGED_FILE) == said:
             return True
         raise UserError(f"{out} exists and holds something else. Choose another `--out`. Nothing was written.")
     draft = out.with_name(f".{out.name}.draft")
@@ -121,13 +122,6 @@ def _merge_models(parents: Parents, alpha: float, out: Path) -> None:
                 shutil.copyfile(path, out / path.name)
     written = json.loads((out / "config.json").read_text(encoding="utf-8"))
     (out / "config.json").write_text(json.dumps(written | {"dtype": kind}, indent=2) + "\n", encoding="utf-8")
-
-
-def _read(path: Path) -> object:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
 
 
 def _read_alpha(word: str) -> list[Decimal]:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from align.errors import UserError
 from align.models.checkpoint import Checkpoint, find_checkpoint, load_tokenizer
-from align.models.model_files import ADAPTER_CONFIG, read_object, weight_files
+from align.models.model_files import ADAPTER_CONFIG, read_object, read_tensors, weight_files
 from align.models.pretrained import refuse_pickled_weights
 from align.models.reading import reading_model
 
@@ -50,15 +50,8 @@ def find_parents(base: str, tuned: str) -> Parents:
 
 def shapes(folder: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Returns the type and shape of every tensor in a folder's safetensors; the weights themselves are not read."""
-    from safetensors import safe_open
-
-    found: dict[str, tuple[str, tuple[int, ...]]] = {}
-    for path in weight_files(folder):
-        with reading_model(str(folder)), safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118 - no dict
-                each = file.get_slice(name)
-                found[name] = str(each.get_dtype()), tuple(each.get_shape())
-    return found
+    with reading_model(str(folder)):
+        return dict(each for path in weight_files(folder) for each in read_tensors(path).items())
 
 
 def _folder(path: str) -> Path:

@@ -18,7 +18,7 @@ from align.models.policies.token_policy import TokenPrompts, cut_behind, end_tok
 from align.models.policies.vision_prompts import VisionPrompts
 from align.models.rope_lengths import forget_lengths, length_free, read_together
 from align.models.second_pass.forward import SecondPassRow, score_letters
-from align.models.second_pass.tree_pass import reads_trees, score_letter_trees
+from align.models.second_pass.tree_pass import common_head, reads_trees, score_letter_trees
 from align.models.videos import place_in_time
 
 _CONSISTENCY_BATCHES = 4  # a second pass holds no generation cache, so it takes larger batches than the first
@@ -180,9 +180,7 @@ def share_beginnings(rows: Sequence[SecondPassRow], owners: Sequence[str]) -> li
 
 def _share(rows: Sequence[SecondPassRow]) -> list[SecondPassRow]:
     sequences = [row.prompt_ids + row.prefix_ids for row in rows]
-    first, last = min(sequences), max(sequences)  # in the order of a dictionary: what these share, all share
-    differ = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
-    start = min(differ, min(map(len, sequences)) - 1)  # every row needs a last token of its own
+    start = common_head(sequences)
     if len(rows) == 1 or start < 1:
         return list(rows)
     return [

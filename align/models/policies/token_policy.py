@@ -25,7 +25,8 @@ class TokenPrompts:
 
     def show(self, question: Question) -> str:
         """Returns a prompt as text, chat template included."""
-        return self._text(self.template.render(question.question, question.options))
+        prompt = self.template.render(question.question, question.options)
+        return prompt if isinstance(prompt, str) else str(self._apply(prompt, tokenize=False))
 
     def encode(self, prompts: Sequence[tuple[Question, Sequence[int]]]) -> list[list[int]]:
         """Tokenises questions with their options in some order."""
@@ -91,9 +92,6 @@ class TokenPrompts:
             )
         except ValueError as error:
             raise UserError(f"A second answer cannot be read: {error} Or measure `--suite accuracy` only.") from error
-
-    def _text(self, prompt: Any) -> str:
-        return prompt if isinstance(prompt, str) else str(self._apply(prompt, tokenize=False))
 
     def _apply(self, messages: Any, **how: Any) -> Any:
         if self.tokenizer.chat_template is None:

@@ -29,6 +29,7 @@ from transformers.utils import find_adapter_config_file
 from align.data.conversations import put_images_in
 from align.data.media.images import SHOWN_WITH
 from align.errors import UserError
+from align.models.policies.token_policy import end_tokens
 from align.models.pretrained import load_pretrained, refuse_pickled_weights, whole_weights
 from align.models.reading import reading_model, render
 from align.models.rope_lengths import forget_lengths, read_together
@@ -285,7 +286,7 @@ class LocalSampler:
 
     def _generate(self, requests: Sequence[Request], encoded: Sequence[Encoded]) -> list[Answer]:
         model, tokenizer, first = self._model, self._prompts.tokenizer, requests[0]
-        ends = self._end_tokens
+        ends = end_tokens(tokenizer, model.generation_config)
         # The current device is a thread's own, and requests may come from any thread.
         with torch.no_grad(), torch.accelerator.device_index(model.device.index):
             batch = self._prompts.collate(requests, encoded, model)
@@ -299,7 +300,7 @@ class LocalSampler:
                 **_PLAIN,
                 max_new_tokens=room,
                 pad_token_id=tokenizer.pad_token_id,
-                eos_token_id=sorted(ends) or None,
+                eos_token_id=ends or None,
                 logits_processor=_processors(requests),
             )
         answers = []
@@ -339,11 +340,6 @@ class LocalSampler:
         with _reading(self._source), whole_weights():
             model = load_pretrained(self._prompts.model_class, self._source, dtype=dtype)
         return model.to(device).eval()
-
-    @property
-    def _end_tokens(self) -> set[int]:
-        end = self._model.generation_config.eos_token_id
-        return {self._prompts.tokenizer.eos_token_id, *(end if isinstance(end, list) else [end])} - {None}
 
 
 def device_of_process() -> torch.device:

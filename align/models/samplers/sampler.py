@@ -19,11 +19,6 @@ _KEY_VERSION = 1  # of what an entry holds
 Prompt = str | list[dict[str, Any]]
 
 
-def prompt_text(prompt: Prompt) -> str:
-    """Returns a prompt, or the content of its last message."""
-    return prompt if isinstance(prompt, str) else message_text(prompt[-1])
-
-
 @dataclass(frozen=True)
 class Request:
     """One response to be sampled."""
@@ -51,8 +46,8 @@ class Request:
     @property
     def estimated_tokens(self) -> int:
         """About how many tokens the text of the prompt has."""
-        texts = [self.prompt] if isinstance(self.prompt, str) else [prompt_text([each]) for each in self.prompt]
-        return sum(len(text) for text in texts) // CHARACTERS_PER_TOKEN + 1
+        texts = [self.prompt] if isinstance(self.prompt, str) else map(message_text, self.prompt)
+        return sum(map(len, texts)) // CHARACTERS_PER_TOKEN + 1
 
 
 def answer_key(identity: Mapping[str, Any], request: Request) -> str:

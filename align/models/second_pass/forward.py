@@ -13,6 +13,7 @@ from align.models.second_pass.shared_prompts import (
     given_cache,
     inference,
     last_logits,
+    pad_rows,
     read_shared,
     read_whole,
     text_batches,
@@ -104,12 +105,9 @@ def _forward_images_shared(model: PreTrainedModel, rows: Sequence[SecondPassRow]
     model(input_ids=prompt_ids, **given_cache(model, cache), logits_to_keep=1, **fields)
     if len(rows) > 1:
         cache.batch_repeat_interleave(len(rows))
-    lengths = [len(row.prefix_ids) for row in rows]
-    padded = [row.prefix_ids + [pad_token_id] * (max(lengths) - len(row.prefix_ids)) for row in rows]
-    ends = torch.tensor(sorted(set(lengths)), device=model.device) - 1
-    prefix_ids = torch.tensor(padded, device=model.device)
+    prefix_ids, mask = pad_rows([row.prefix_ids for row in rows], pad_token_id, "right", model.device)
+    ends, column = (mask.sum(1) - 1).unique(return_inverse=True)
     output = model(input_ids=prefix_ids, **given_cache(model, cache), logits_to_keep=ends)
-    column = torch.searchsorted(ends, torch.tensor(lengths, device=model.device) - 1)
     return output.logits[torch.arange(len(rows), device=model.device), column]
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache, PreTrainedModel
 
 from align.models.rope_lengths import forget_lengths
@@ -59,14 +60,14 @@ def inference(model: PreTrainedModel) -> Iterator[None]:
 def read_shared(model: PreTrainedModel, rows: Sequence[SecondPassRow], pad_token_id: int) -> Read:
     """Reads each distinct prompt once, then the prefixes of its rows, which stand next to each other."""
     prompts, counts = distinct_prompts(rows)
-    prompt_ids, prompt_mask = left_pad(prompts, pad_token_id, model.device)  # (P, T)
+    prompt_ids, prompt_mask = pad_rows(prompts, pad_token_id, "left", model.device)  # (P, T)
     cache = DynamicCache(config=model.config)
     last_logits(model, prompt_ids, prompt_mask, positions(prompt_mask), **given_cache(model, cache))
     owner = torch.repeat_interleave(torch.tensor(counts, device=model.device))  # (B,)
     if len(prompts) < len(rows):
         cache.batch_select_indices(owner)
     # The gap that left-padding puts between prompt and prefix is masked, so every row ends in the last column.
-    prefix_ids, prefix_mask = left_pad([row.prefix_ids for row in rows], pad_token_id, model.device)
+    prefix_ids, prefix_mask = pad_rows([row.prefix_ids for row in rows], pad_token_id, "left", model.device)
     mask = torch.cat([prompt_mask[owner], prefix_mask], dim=1)
     own = positions(mask)[:, prompt_ids.shape[1] :]
     return Read(last_logits(model, prefix_ids, mask, own, **given_cache(model, cache)), cache, mask)
@@ -74,7 +75,7 @@ def read_shared(model: PreTrainedModel, rows: Sequence[SecondPassRow], pad_token
 
 def read_whole(model: PreTrainedModel, rows: Sequence[SecondPassRow], pad_token_id: int) -> Tensor:
     """Reads prompt and prefix of every row; rows of one length as a plain pass does, which not all models do else."""
-    ids, mask = left_pad([row.prompt_ids + row.prefix_ids for row in rows], pad_token_id, model.device)
+    ids, mask = pad_rows([row.prompt_ids + row.prefix_ids for row in rows], pad_token_id, "left", model.device)
     return last_logits(model, ids, mask, None if mask.all() else positions(mask))
 
 
@@ -104,9 +105,14 @@ def positions(mask: Tensor) -> Tensor:
     return (mask.cumsum(-1) - 1).clamp(min=0)
 
 
-def left_pad(sequences: Sequence[Sequence[int]], pad_token_id: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Pads sequences on the left; returns tokens and mask, `(B, T)` each."""
-    width = max(len(ids) for ids in sequences)
-    padded = [[pad_token_id] * (width - len(ids)) + list(ids) for ids in sequences]
-    masks = [[0] * (width - len(ids)) + [1] * len(ids) for ids in sequences]
-    return torch.tensor(padded, device=device), torch.tensor(masks, device=device)
+def pad_rows(
+    rows: Sequence[Sequence[int]], pad_token_id: int, side: str, device: torch.device | None = None
+) -> tuple[Tensor, Tensor]:
+    """Pads rows of tokens on a side; returns tokens and mask, `(B, T)` each."""
+    ids = [torch.tensor(row, dtype=torch.long) for row in rows]
+    masks = [torch.ones_like(row) for row in ids]
+    padded_ids, padded_masks = (
+        pad_sequence(each, batch_first=True, padding_value=value, padding_side=side).to(device)
+        for each, value in ((ids, pad_token_id), (masks, 0))
+    )
+    return padded_ids, padded_masks

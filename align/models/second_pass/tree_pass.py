@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
+from align.data.texts import count_shared
 from align.models.second_pass.forward import SecondPassRow, letter_log_probs
 from align.models.second_pass.image_memo import is_sharded
 from align.models.second_pass.shared_prompts import given_cache, inference, last_logits
@@ -37,7 +39,7 @@ class Batch(NamedTuple):
     rows: list[tuple[int, int, int]]  # for each sequence its number, its tree in the batch, and its column among those
 
 
-def grow(sequences: Sequence[tuple[int, Sequence[int]]]) -> Tree:
+def grow(sequences: Sequence[tuple[int, list[int]]]) -> Tree:
     """Makes the tree of sequences of one token at least, given with their numbers.
 
     Example:
@@ -52,9 +54,9 @@ def grow(sequences: Sequence[tuple[int, Sequence[int]]]) -> Tree:
     depths: list[int] = []
     ends: dict[int, list[int]] = {}
     path: list[int] = []  # the places of the tokens of the sequence before
-    before: Sequence[int] = ()
-    for number, sequence in sorted(sequences, key=lambda pair: list(pair[1])):
-        shared = _common(before, sequence)
+    before: list[int] = []
+    for number, sequence in sorted(sequences, key=itemgetter(1)):
+        shared = count_shared(before, sequence)
         path, start = path[:shared], len(ids)
         new = range(start, start + len(sequence) - shared)
         sees[new.start : new.stop, path] = True
@@ -79,12 +81,12 @@ def grow_all(sequences: Sequence[list[int]], owners: Sequence[str], head: int) -
         numbers.setdefault(owner, []).append(number)
     trees = []
     for mine in numbers.values():
-        rest = sorted(((i, sequences[i][head:]) for i in mine), key=lambda pair: list(pair[1]))
+        rest = sorted(((i, sequences[i][head:]) for i in mine), key=itemgetter(1))
         most = max(SMALLEST, 2 * max(len(ids) for _, ids in rest))
-        part: list[tuple[int, Sequence[int]]] = []
+        part: list[tuple[int, list[int]]] = []
         size = 0
         for row in rest:
-            size += len(row[1]) - (_common(part[-1][1], row[1]) if part else 0)
+            size += len(row[1]) - (count_shared(part[-1][1], row[1]) if part else 0)
             if size > most:
                 trees.append(grow(part))
                 part, size = [], len(row[1])
@@ -142,13 +144,7 @@ def lay_out(trees: Sequence[Tree], pad_token_id: int) -> Batch:
 
 def common_head(sequences: Sequence[list[int]]) -> int:
     """Counts the tokens that all sequences begin with, such that each has one more."""
-    first, last = min(sequences), max(sequences)  # in the order of a dictionary: what these share, all share
-    return min(_common(first, last), min(map(len, sequences)) - 1)
-
-
-def _common(left: Sequence[int], right: Sequence[int]) -> int:
-    pairs = zip(left, right, strict=False)
-    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(left), len(right)))
+    return min(count_shared(*sequences), min(map(len, sequences)) - 1)
 
 
 MOST_TOKENS = 8_192  # of a forward pass, padding included

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from align.models.samplers.asking import map_concurrently
 from align.models.samplers.endpoint import EndpointSampler
 from align.models.samplers.sampler import Answer, Answering, Failure, Request
 from align.models.transcripts.stopping import ends
-from align.models.transcripts.toolbox import AT_ONCE, OpenRow, Toolbox, finish
+from align.models.transcripts.toolbox import Answers, OpenRow, Toolbox, finish
 from align.models.transcripts.transcript import Asked, Transcript
 from align.tools.calls import is_deep, process_of, with_arguments_as_text
 
@@ -34,7 +33,7 @@ class _Written:
     cut_off: bool = False
 
 
-class EndpointTranscripts:
+class EndpointTranscripts(Answers):
     """Answers rows with tools by asking a server turn by turn; limits are those of training, in the server's tokens.
 
     Whether results fit is known once the server has counted them: one that does not is taken back, and what was said
@@ -44,41 +43,22 @@ class EndpointTranscripts:
     def __init__(
         self, sampler: EndpointSampler, toolbox: Toolbox, *, max_calls: int | None = None, named: Any = None
     ) -> None:
-        self._sampler, self.toolbox, self._concurrency = sampler, toolbox, sampler.concurrency
-        self.max_calls = sys.maxsize if max_calls is None else max_calls
+        super().__init__(toolbox, max_calls, 2 * sampler.concurrency)
+        self._sampler, self._concurrency = sampler, sampler.concurrency
         self.fingerprint = digest(["endpoint", dict(sampler.identity), "tools", max_calls, named])
-        self.chunk_size = min(2 * sampler.concurrency, AT_ONCE) if toolbox.environments else 2 * sampler.concurrency
         self._locks: dict[Any, asyncio.Lock] = {}
 
-    def answer(self, rows: Sequence[Asked], decoding: Decoding) -> list[Transcript]:
-        """Answers each row once; raises `UserError` if the server leaves one without an answer."""
-        opened = self.toolbox.open(rows)
-        begun = [_Written([], []) for _ in rows]
-        return self._answer(rows, opened, begun, decoding, self.max_calls)
-
-    def continue_from(
-        self,
-        rows: Sequence[Asked],
-        transcripts: Sequence[Transcript],
-        results: Sequence[tuple[int, str]],
-        decoding: Decoding,
-        *,
-        turns: int | None = 1,
-    ) -> list[Transcript]:
-        """Answers again what follows a result that reads otherwise; see `Answers`."""
-        kept = [each.up_to(*result) for each, result in zip(transcripts, results, strict=True)]
-        opened = self.toolbox.reopen(rows, kept)
-        begun = [_Written(list(each.completion), [*each.mask, 0]) for each in kept]
-        return self._answer(rows, opened, begun, decoding, self.max_calls if turns is None else turns - 1)
-
-    def _answer(
+    def _go_on(
         self,
         rows: Sequence[Asked],
         opened: Sequence[OpenRow],
-        begun: Sequence[_Written],
+        kept: Sequence[Transcript] | None,
         decoding: Decoding,
         max_calls: int,
     ) -> list[Transcript]:
+        begun = [_Written(list(each.completion), [*each.mask, 0]) for each in kept or ()]
+        begun = begun if kept else [_Written([], []) for _ in rows]
+
         async def ask() -> None:
             self._locks = defaultdict(asyncio.Lock)
             async with self._sampler.connect() as connection:

@@ -1,6 +1,5 @@
 """Transcripts of a model whose tokens are read and written here: turns and calls are those of TRL's own loop."""
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from copy import deepcopy
@@ -13,7 +12,7 @@ from align.models.policies.answer_keys import digest
 from align.models.policies.asking import Decoding
 from align.models.reading import rendering
 from align.models.transcripts.stopping import StoppedByEnvironments
-from align.models.transcripts.toolbox import AT_ONCE, OpenRow, Toolbox, finish
+from align.models.transcripts.toolbox import Answers, OpenRow, Toolbox, finish
 from align.models.transcripts.transcript import Asked, Transcript
 from align.tools.calls import keep_odd_calls_as_text
 
@@ -39,12 +38,11 @@ class GoesOn(Protocol):
         """Returns what it writes behind each, with the end token if it came to one; `names` are seeds of the rows."""
 
 
-class TokenTranscripts:
+class TokenTranscripts(Answers):
     """Answers rows with tools as a GRPO trainer of TRL's samples them: the same turns, limits, tokens and masks.
 
     `decoding.max_new_tokens` are for a whole completion, the results of tools included; a result that does not fit is
-    taken back, and its completion ends with the call. `max_calls` is TRL's `max_tool_calling_iterations`. `named` says
-    what decides the answers of the tools, for a cache.
+    taken back, and its completion ends with the call. `named` says what decides the answers of the tools, for a cache.
     """
 
     def __init__(
@@ -56,9 +54,8 @@ class TokenTranscripts:
         chat_template_kwargs: Mapping[str, Any] | None = None,
         named: Any = None,
     ) -> None:
-        self.policy, self.toolbox = policy, toolbox
-        self.max_calls = sys.maxsize if max_calls is None else max_calls
-        self._kwargs = dict(chat_template_kwargs or {})
+        super().__init__(toolbox, max_calls, policy.chunk_size)
+        self.policy, self._kwargs = policy, dict(chat_template_kwargs or {})
         try:
             self._template = reading_calls(policy.tokenizer)
             keep_odd_calls_as_text(policy.tokenizer)
@@ -66,31 +63,22 @@ class TokenTranscripts:
             raise UserError(f"The chat template of {policy.tokenizer.name_or_path} {error}. {FOR_TOOLS}") from error
         template = self._template or policy.tokenizer.chat_template
         self.fingerprint = digest([policy.fingerprint, "tools", template, self._kwargs, max_calls, named])
-        self.chunk_size = min(policy.chunk_size, AT_ONCE) if toolbox.environments else policy.chunk_size
 
-    def answer(self, rows: Sequence[Asked], decoding: Decoding) -> list[Transcript]:
-        """Answers each row once."""
-        opened = self.toolbox.open(rows)
-        loop = self._loop(rows, opened, decoding, self.max_calls)
-        with rendering(self.policy.tokenizer):
-            prompt_ids, _, _ = loop._tokenize_prompts([row.prompt for row in opened])
-        return self._write(loop, rows, opened, [([], list(ids), [], []) for ids in prompt_ids], decoding)
-
-    def continue_from(
+    def _go_on(
         self,
         rows: Sequence[Asked],
-        transcripts: Sequence[Transcript],
-        results: Sequence[tuple[int, str]],
+        opened: Sequence[OpenRow],
+        kept: Sequence[Transcript] | None,
         decoding: Decoding,
-        *,
-        turns: int | None = 1,
+        max_calls: int,
     ) -> list[Transcript]:
-        """Answers again what follows a result that reads otherwise; see `Answers`."""
-        kept = [each.up_to(*result) for each, result in zip(transcripts, results, strict=True)]
-        opened = self.toolbox.reopen(rows, kept)
-        loop = self._loop(rows, opened, decoding, self.max_calls if turns is None else turns - 1)
+        loop = self._loop(rows, opened, decoding, max_calls)
         begun: list[Any] = []
-        for each in kept:
+        if kept is None:
+            with rendering(self.policy.tokenizer):
+                prompt_ids, _, _ = loop._tokenize_prompts([row.prompt for row in opened])
+            begun = [([], list(ids), [], []) for ids in prompt_ids]
+        for each in kept or ():
             last = next(i for i in reversed(range(len(each.completion))) if each.completion[i]["role"] != "tool")
             suffix = loop._get_tool_suffix_ids(each.completion[last + 1 :])
             begun.append((each.completion, each.prompt_ids, each.ids + suffix, each.mask + [0] * len(suffix)))

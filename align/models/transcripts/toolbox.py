@@ -1,5 +1,7 @@
 """The tools of rows that are answered at once, each with its own environment."""
 
+import sys
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -7,6 +9,7 @@ from typing import Any, NamedTuple
 
 from align.data.conversations import Message
 from align.errors import UserError
+from align.models.policies.asking import Decoding
 from align.models.transcripts.transcript import Asked, Transcript
 from align.tools.calls import RowTools, ended, lost_by, process_of
 from align.tools.guarded import GuardedEnvironment, Limits, guard_environment, guard_tools
@@ -134,6 +137,50 @@ def finish(row: OpenRow, **written: Any) -> Transcript:
     return Transcript(
         prompt=row.prompt, calls=row.tools.calls, seed=row.tools.seed, lost=lost, rewards=rewards, **written
     )
+
+
+class Answers(ABC):
+    """Answers rows with tools, by the limits of training; `max_calls` is TRL's `max_tool_calling_iterations`."""
+
+    fingerprint: str  # of the model, its tools and their limits: two with the same one give the same answers
+    chunk_size: int  # rows that are answered, and kept, at once
+
+    def __init__(self, toolbox: Toolbox, max_calls: int | None, chunk_size: int) -> None:
+        self.toolbox, self.max_calls = toolbox, sys.maxsize if max_calls is None else max_calls
+        self.chunk_size = min(chunk_size, AT_ONCE) if toolbox.environments else chunk_size
+
+    def answer(self, rows: Sequence[Asked], decoding: Decoding) -> list[Transcript]:
+        """Answers each row once; raises `UserError` if one has no answer."""
+        return self._go_on(rows, self.toolbox.open(rows), None, decoding, self.max_calls)
+
+    def continue_from(
+        self,
+        rows: Sequence[Asked],
+        transcripts: Sequence[Transcript],
+        results: Sequence[tuple[int, str]],
+        decoding: Decoding,
+        *,
+        turns: int | None = 1,
+    ) -> list[Transcript]:
+        """Answers again what follows a result that reads otherwise; see `Transcript.up_to`.
+
+        `decoding.max_new_tokens` are for what follows the result. With `turns` the model is asked so often at most,
+        and the calls of the last turn stay without results; with None as often as for a whole transcript.
+        """
+        kept = [each.up_to(*result) for each, result in zip(transcripts, results, strict=True)]
+        max_calls = self.max_calls if turns is None else turns - 1
+        return self._go_on(rows, self.toolbox.reopen(rows, kept), kept, decoding, max_calls)
+
+    @abstractmethod
+    def _go_on(
+        self,
+        rows: Sequence[Asked],
+        opened: Sequence[OpenRow],
+        kept: Sequence[Transcript] | None,
+        decoding: Decoding,
+        max_calls: int,
+    ) -> list[Transcript]:
+        """Writes whole transcripts, or what is behind those that are kept."""
 
 
 def _by_name(tools: Iterable[Callable[..., Any]]) -> dict[str, Callable[..., Any]]:

@@ -1,13 +1,12 @@
 """What is asked with tools, and what came of it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from align.data.conversations import Message, message_text
-from align.models.policies.asking import Decoding
 from align.tools.calls import COLUMN, RowCounts, ToolCall, as_column, count_row, ended
 
 
@@ -101,28 +100,3 @@ class Transcript:
         return replace(
             self, completion=kept, ids=self.ids[:written], mask=self.mask[:written], calls=calls, lost="", rewards={}
         )
-
-
-class Answers(Protocol):
-    """What answers rows with tools."""
-
-    fingerprint: str  # of the model, its tools and their limits: two with the same one give the same answers
-    chunk_size: int  # rows that are answered, and kept, at once
-
-    def answer(self, rows: Sequence[Asked], decoding: Decoding) -> list[Transcript]:
-        """Answers each row once."""
-
-    def continue_from(
-        self,
-        rows: Sequence[Asked],
-        transcripts: Sequence[Transcript],
-        results: Sequence[tuple[int, str]],
-        decoding: Decoding,
-        *,
-        turns: int | None = 1,
-    ) -> list[Transcript]:
-        """Answers again what follows a result that reads otherwise; see `Transcript.up_to`.
-
-        `decoding.max_new_tokens` are for what follows the result. With `turns` the model is asked so often at most,
-        and the calls of the last turn stay without results; with None as often as for a whole transcript.
-        """

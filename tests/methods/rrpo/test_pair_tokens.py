@@ -4,7 +4,7 @@ import pytest
 from pair_recipe import as_messages, fact_pairs, write_pair_recipe
 
 from align.checks.launch import Launch
-from align.data.pairs.marks import count_shared
+from align.data.texts import count_shared
 from align.methods.pairs.checks import marked_rows, tokenize_here
 from align.recipe.recipe import load_recipe
 from align.services.prepared import prepare

@@ -20,7 +20,8 @@ from align.evaluation.suites.prompts.measured_rewards import reward_all
 from align.evaluation.suites.tools.evaluation import ToolEvaluation
 from align.evaluation.with_tools import answer_prompts
 from align.models.checkpoint import Checkpoint
-from align.models.transcripts.transcript import Answers, Asked, Transcript
+from align.models.transcripts.toolbox import Answers
+from align.models.transcripts.transcript import Asked, Transcript
 from rewards.reading.responses import parse_response
 from rewards.scoring.families import ON_RESULTS, FamilyError, find_families
 from rewards.scoring.tool_results import (

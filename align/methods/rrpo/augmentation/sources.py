@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from align.data.conversations import last_text
 from align.data.files import RawRow, Row, find_split
 from align.data.loading import Schema, load_rows, name_row
 from align.data.media.images import ImageLike
@@ -15,7 +16,7 @@ from align.data.problems import BadRow, DataReport
 from align.data.rules import check_label
 from align.data.texts import fold, is_blank
 from align.models.samplers.input_images import InputImage
-from align.models.samplers.sampler import Prompt, prompt_text
+from align.models.samplers.sampler import Prompt
 from align.recipe.dataset import MediaSettings
 from rewards.reading.options import LETTER_AND_TEXT, LETTERS
 
@@ -115,7 +116,7 @@ class ModelInput:
         """The prompt with its context in front, without the images."""
         if self.context is None:
             return self.prompt
-        return _with_text(self.prompt, f"{self.context}\n\n{prompt_text(self.prompt)}")
+        return _with_text(self.prompt, f"{self.context}\n\n{last_text(self.prompt)}")
 
 
 class Perturbation:
@@ -130,7 +131,7 @@ class Perturbation:
             return replace(given, images=self._perturb_images(given.images, rng))
         if given.context is not None:
             return replace(given, context=self._perturb_text(given.context, rng))
-        body, question = split_question(prompt_text(given.prompt))
+        body, question = split_question(last_text(given.prompt))
         return replace(given, prompt=_with_text(given.prompt, self._perturb_text(body, rng) + question))
 
     def _perturb_text(self, text: str, rng: random.Random) -> str:
@@ -273,7 +274,7 @@ def check_source(content: Row, row: int, default_id: str, images: Sequence[Image
         wrong_answers=_check_wrong_answers(content, reference),
         columns=content,
         row=row,
-        letter=_check_letter(content.get("options"), reference, prompt_text(given.prompt)),
+        letter=_check_letter(content.get("options"), reference, last_text(given.prompt)),
     )
 
 

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 from typing import Any, NamedTuple
 
+from align.data.conversations import last_text
 from align.data.texts import fold
 from align.errors import UserError
 from align.methods.rrpo.augmentation.sources import Source
-from align.models.samplers.sampler import Answer, Failure, Request, prompt_text
+from align.models.samplers.sampler import Answer, Failure, Request
 from rewards.catalog import resolve_reward
 from rewards.reading.options import LETTERS
 from rewards.reading.responses import parse_response
@@ -240,7 +241,7 @@ class Wording(NamedTuple):
 
 def reword_request(source: Source, rejected: str, max_new_tokens: int) -> Request:
     """Asks the model to state the reference in the words of its wrong answer, greedily."""
-    question = prompt_text(source.given.prompt)
+    question = last_text(source.given.prompt)
     text = INSTRUCTION.format(question=question, rejected=rejected, reference=source.reference)
     return Request(text, seed=0, temperature=0.0, max_new_tokens=ROOM * max_new_tokens)
 
