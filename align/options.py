@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def option(default: Any, help: str, *flags: str, rare: bool = False) -> Any:
+def option(default: Any, help: str, *flags: str, rare: bool = False, least: int | None = None) -> Any:
     """Declares an option of a group.
 
     Args:
@@ -17,8 +17,9 @@ def option(default: Any, help: str, *flags: str, rare: bool = False) -> Any:
         help: What it does.
         flags: How it is written, if not `--` and the name of the field.
         rare: Whether few need it, so that the help of a command with many options leaves it out.
+        least: The least number that a command takes.
     """
-    return field(default=default, metadata={"help": help, "flags": flags, "rare": rare})
+    return field(default=default, metadata={"help": help, "flags": flags, "rare": rare, "least": least})
 
 
 def several(value: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from align.console import make_console
 from align.errors import UserError
 from align.secrets import mask
 from align.services.findings import print_findings
+from align.services.options import Attacking, RewardChecking
 
 LONGEST = 600  # characters of a response that are shown
 PROMPT = 200
@@ -37,11 +38,11 @@ def check_recipe(
     return int(count(findings, "error") > 0)
 
 
-def check_rewards(subject: str, words: Sequence[str], as_json: bool, **how: Any) -> int:
+def check_rewards(subject: str, words: Sequence[str], as_json: bool, how: RewardChecking) -> int:
     """Prints the findings about rewards; returns 1 if one of them is an error."""
     from align.services.rewards import check_rewards
 
-    findings = _found(lambda: check_rewards(subject, words, **how), "rewards", as_json)
+    findings = _found(lambda: check_rewards(subject, words, how), "rewards", as_json)
     wrong, odd = count(findings, "error"), count(findings, "warning")
     if not as_json:
         counts = f"{wrong} error(s), {odd} warning(s)."
@@ -49,13 +50,13 @@ def check_rewards(subject: str, words: Sequence[str], as_json: bool, **how: Any)
     return int(wrong > 0)
 
 
-def attack_rewards(subject: str, words: Sequence[str], as_json: bool, fail_on: Sequence[str], **how: Any) -> int:
+def attack_rewards(subject: str, words: Sequence[str], as_json: bool, fail_on: Sequence[str], how: Attacking) -> int:
     """Prints what an attack found; returns 1 if it found one of the kinds that are to fail."""
     from align.services.rewards import KINDS, attack_rewards
 
     if unknown := [kind for kind in fail_on if kind not in KINDS]:
         raise UserError(f"`--fail_on` must name some of {', '.join(KINDS)}, got {unknown[0]!r}.")
-    findings = _found(lambda: attack_rewards(subject, words, **how), "attack", as_json)
+    findings = _found(lambda: attack_rewards(subject, words, how), "attack", as_json)
     return int(any(each.level == "error" or each.numbers.get("kind") in fail_on for each in findings))
 
 

@@ -43,7 +43,7 @@ def parameters(group: type, *, in_panels: bool = False) -> list[inspect.Paramete
         if hints[each.name] == bool | None:
             flags = (f"--{each.name}/--no-{each.name}",)
         kind: Any = hints[each.name]
-        shown: dict[str, Any] = {"help": each.metadata["help"]}
+        shown: dict[str, Any] = {"help": each.metadata["help"], "min": each.metadata["least"]}
         if in_panels:
             declared = next(base for base in group.__mro__ if each.name in inspect.get_annotations(base))
             title = (declared.__doc__ or "").rstrip(".") or None

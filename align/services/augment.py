@@ -11,7 +11,7 @@ from align.models.samplers.endpoint import EndpointSampler
 from align.models.samplers.sampler import Sampler
 from align.options import Media, Reading
 from align.recipe.dataset import check_media
-from align.services.options import Reach, Sampling
+from align.services.options import Making, Reach, Sampling
 
 OF_A_MODEL = ("model", "endpoint")
 
@@ -21,45 +21,42 @@ def augment(
     out: Path,
     *,
     method: str,
-    model: str | None,
+    given: Set[str],
+    making: Making,
     reach: Reach,
-    batch_size: int,
-    conversational: bool | None,
-    own: Mapping[str, Any],
     sampling: Sampling,
     reading: Reading,
     media: Media,
-    cache: Path | None,
-    dry_run: bool,
-    given: Set[str],
+    **own: Any,
 ) -> int:
     """Makes pairs by a model or by rules, and writes them to a folder; returns 1 if there are none.
 
-    `own` are the options of each method; None in `sampling` stands for the method's default, and in `conversational`
-    for a chat template, where there is one. `given` are the options that the user wrote.
+    `given` are the options that the user wrote, `own` those of each method; None in `sampling` stands for the method's
+    default.
     """
     made = {name: METHODS[name].part("augment") for name in METHODS if METHODS[name].augment}
     check_choice("method", method, list(made))
     check_choice("on_bad_rows", reading.on_bad_rows, ("raise", "skip"))
-    _check_positive(batch_size=batch_size, concurrency=reach.concurrency, timeout=reach.timeout)
+    _check_positive(batch_size=making.batch_size, concurrency=reach.concurrency, timeout=reach.timeout)
     if reading.max_rows is not None:
         _check_positive(max_rows=reading.max_rows)
     _check_given(method, made, given)
     chosen, settings = made[method], dict(vars(own[method]))
     rules = settings.pop(chosen.rules, None)
-    _check_who(method, chosen, model, rules, given)
+    _check_who(method, chosen, making.model, rules, given)
     settings |= {name: value for name, value in vars(sampling).items() if value is not None}
-    common: dict[str, Any] = {"settings": settings, "reading": vars(reading), "cache": cache, "dry_run": dry_run}
+    common: dict[str, Any] = {"settings": settings, "reading": vars(reading)}
+    common |= {"cache": making.cache, "dry_run": making.dry_run}
     if rules is not None and chosen.with_rules is not None:
         return chosen.with_rules(data, out, rules=rules, **common)
 
     samplers: list[Sampler] = []
 
     def make_sampler() -> Sampler:
-        samplers.append(_make_sampler(model or "", reach, batch_size, conversational))
+        samplers.append(_make_sampler(making, reach))
         return samplers[-1]
 
-    common |= {"num_workers": batch_size if reach.endpoint is None else reach.concurrency}
+    common |= {"num_workers": making.batch_size if reach.endpoint is None else reach.concurrency}
     try:
         return chosen.with_model(data, out, make_sampler=make_sampler, media=check_media(vars(media)), **common)
     finally:
@@ -96,15 +93,16 @@ def _check_who(method: str, chosen: Augmentation, model: str | None, rules: str 
         raise UserError(f"`--method {method}` needs a model: set `--model` to a folder, a hub id or a name{instead}.")
 
 
-def _make_sampler(model: str, reach: Reach, batch_size: int, conversational: bool | None) -> Sampler:
+def _make_sampler(making: Making, reach: Reach) -> Sampler:
+    model = making.model or ""
     if reach.endpoint is None:
         from transformers.utils.logging import disable_progress_bar
 
         from align.models.samplers.local_model import LocalSampler
 
         disable_progress_bar()  # the bar of loading would tear the one of sampling
-        return LocalSampler(model, batch_size=batch_size, conversational=conversational)
-    if conversational is False:
+        return LocalSampler(model, batch_size=making.batch_size, conversational=making.conversational)
+    if making.conversational is False:
         raise UserError(
             "A server is sent messages, and its model's own template makes a prompt of them. Leave "
             "`--no-conversational` out, or give the model's folder without `--endpoint`."

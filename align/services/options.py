@@ -1,4 +1,4 @@
-"""The options of audits, filters, augmentation and merges, by what they are about."""
+"""The options of audits, filters, augmentation, merges, and checks of rewards, by what they are about."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +108,17 @@ class Loading:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Making:
+    """Who makes data."""
+
+    model: str | None = option(None, "A folder or hub id, or with `--endpoint` the name served there.")
+    batch_size: int = option(16, "Responses at once without an endpoint.")
+    conversational: bool | None = option(None, "Whether prompts are messages; by default if there is a chat template.")
+    cache: Path | None = option(None, "Folder of the answers, which runs may share; OUT/cache if not given.")
+    dry_run: bool = option(False, "Print the number of calls and tokens; send none.", "--dry_run", "--dry-run")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Reach:
     """How a model is reached."""
 
@@ -162,3 +173,37 @@ class Merged:
     prompt_template: str | None = option(None, "The prompt, with {question} and {options} once each.")
     seed: int = option(0, "Seed of samples and shuffles.")
     backend: str = option("transformers", "transformers or vllm.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tried:
+    """What a reward is tried on."""
+
+    data: str | None = option(None, "Rows to try it on: a file, a folder or a hub id. Without it, rows are made up.")
+    columns: str = option(
+        "",
+        "Columns that have another name in the rows, as `dataset.columns` of a recipe, such as "
+        "'{prompt: question, options: [A, B, C, D]}'.",
+    )
+    reward_kwargs: str = option("", "Settings of one reward, such as '{max_length: 200}'.")
+    max_seconds: float = option(20.0, "Seconds for all calls of a reward, roughly; slow ones are tried on fewer rows.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RewardChecking(Tried):
+    """How rewards are checked."""
+
+    completions_per_step: int = option(64, "Completions of a step in one process, to estimate its time.", least=1)
+    time_limit: float | None = option(None, "Seconds for one call, after which a reward hangs; 5 if not given.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attacking(Tried):
+    """How rewards are attacked."""
+
+    samples: str = option("", "Column with honest responses, one text or a list, for rows without a right answer.")
+    hacks: list[str] | None = option(None, "Hacks of your own beside ours, such as mine.py:f.")
+    limit: int = option(64, "Rows that are used, from all over the data.", least=1)
+    max_length: int = option(4000, "Characters that a hack may have.", least=1)
+    time_limit: float = option(5.0, "Seconds for one call of few rows.")
+    max_seconds: float = option(60.0, Tried.__dataclass_fields__["max_seconds"].metadata["help"])

@@ -32,6 +32,7 @@ from align.recipe.dataset import DEFAULT_TEMPLATE, RowDatasetConfig
 from align.recipe.recipe import Recipe, load_recipe, read_block
 from align.recipe.reward_settings import named_model, short_name
 from align.recipe.yaml_loader import read_yaml_option
+from align.services.options import Attacking, RewardChecking
 from rewards.attacks import HACKS, Together, as_hack, attack_apart, sentences
 from rewards.running.contract import Limits, RewardSpec, Settings, Spec
 from rewards.running.loading import find_in_file
@@ -47,31 +48,21 @@ UNKNOWN = "Unknown option {!r}. Settings of a reward go into `--reward_kwargs`."
 KINDS = ("gamed", "beside", "misread", "unclear", "failed")  # of what an attack says
 
 
-def check_rewards(
-    subject: str,
-    words: Sequence[str] = (),
-    *,
-    data: str | None = None,
-    columns: str = "",
-    reward_kwargs: str = "",
-    completions_per_step: int = 64,
-    time_limit: float | None = None,
-    max_seconds: float = 20.0,
-) -> list[Finding]:
-    """Tries the rewards of a recipe, or one; see the help of each option."""
-    limits = None if time_limit is None else Limits(time_limit)
+def check_rewards(subject: str, words: Sequence[str], how: RewardChecking) -> list[Finding]:
+    """Tries the rewards of a recipe, or one."""
+    limits = None if how.time_limit is None else Limits(how.time_limit)
     if is_recipe(subject):
-        if columns:
+        if how.columns:
             raise UserError("`--columns` goes with a single reward. For a recipe, write `--dataset.columns`.")
-        return check_recipe_rewards(_recipe(subject, words, data), limits, max_seconds)
+        return check_recipe_rewards(_recipe(subject, words, how.data), limits, how.max_seconds)
     if words:
         raise UserError(UNKNOWN.format(words[0]))
-    settings = Settings(completions_per_step=completions_per_step, max_seconds=max_seconds)
-    kwargs = read_yaml_option("--reward_kwargs", reward_kwargs, "{max_length: 200}")
-    named = read_columns(columns)
-    if named and data is None:
+    settings = Settings(completions_per_step=how.completions_per_step, max_seconds=how.max_seconds)
+    kwargs = read_yaml_option("--reward_kwargs", how.reward_kwargs, "{max_length: 200}")
+    named = read_columns(how.columns)
+    if named and how.data is None:
         raise UserError("`--columns` names columns of `--data`, and none is given. Name the rows, too.")
-    rows = [] if data is None else read_reward_rows(data, named)
+    rows = [] if how.data is None else read_reward_rows(how.data, named)
     handling = Handling(limits or Limits())
     findings = check_one(subject, kwargs, rows, settings, handling)
     if asked := questions_of(rows) if all(each.level != "error" for each in findings) else []:
@@ -83,42 +74,29 @@ def check_rewards(
     return findings
 
 
-def attack_rewards(
-    subject: str,
-    words: Sequence[str] = (),
-    *,
-    data: str | None = None,
-    columns: str = "",
-    reward_kwargs: str = "",
-    samples: str = "",
-    hacks: Sequence[str] = (),
-    limit: int = 64,
-    max_length: int = 4000,
-    time_limit: float = 5.0,
-    max_seconds: float = 60.0,
-) -> list[Finding]:
-    """Attacks the rewards of a recipe, or one; see the help of each option."""
+def attack_rewards(subject: str, words: Sequence[str], how: Attacking) -> list[Finding]:
+    """Attacks the rewards of a recipe, or one."""
     settings, rows = Settings(), []
     if is_recipe(subject):
-        recipe = _recipe(subject, words, data)
+        recipe = _recipe(subject, words, how.data)
         named, rows = attackable(recipe), recipe.record.part("load")(recipe).rows
         settings = trial_settings(recipe, rows)
     else:
         if words:
             raise UserError(UNKNOWN.format(words[0]))
-        named = [_attackable(subject, read_yaml_option("--reward_kwargs", reward_kwargs, "{max_length: 200}"))]
-        rows = [] if data is None else read_reward_rows(data, read_columns(columns))
+        named = [_attackable(subject, read_yaml_option("--reward_kwargs", how.reward_kwargs, "{max_length: 200}"))]
+        rows = [] if how.data is None else read_reward_rows(how.data, read_columns(how.columns))
         settings = settings._replace(form="text" if rows and isinstance(rows[0]["prompt"], str) else None)
-    rows = spread(rows)[:limit]
-    settings = settings._replace(rows=rows, max_seconds=max_seconds)
+    rows, samples = spread(rows)[: how.limit], how.samples
+    settings = settings._replace(rows=rows, max_seconds=how.max_seconds)
     if samples and not any(samples in row for row in rows):
         raise UserError(f"`--samples` names the column {samples!r}, which the rows have not.")
     honest = [[each] if isinstance(each := row.get(samples), str) else list(each or ()) for row in rows if samples]
     try:
-        tried = [*HACKS, *(as_hack(find_in_file(hack, None, noun="Hack")[1]) for hack in hacks)]
+        tried = [*HACKS, *(as_hack(find_in_file(hack, None, noun="Hack")[1]) for hack in how.hacks or ())]
     except ValueError as error:
         raise UserError(str(error)) from error
-    return _attack(named, settings, time_limit, hacks=tried, samples=honest, limit=max_length)
+    return _attack(named, settings, how.time_limit, hacks=tried, samples=honest, limit=how.max_length)
 
 
 def attack_recipe(recipe: Recipe, rows: Sequence[Any], *, limit: int = 64) -> list[Finding]:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,7 +10,17 @@ from align.cli.application import ManyWords, app, execute, words
 from align.cli.options import given_options, takes
 from align.methods import METHODS
 from align.options import Media, Reading
-from align.services.options import AuditReading, ByBase, BySamples, Loading, NamedColumns, Reach, Sampling, Scoring
+from align.services.options import (
+    AuditReading,
+    ByBase,
+    BySamples,
+    Loading,
+    Making,
+    NamedColumns,
+    Reach,
+    Sampling,
+    Scoring,
+)
 
 if TYPE_CHECKING:
     from align.services.filter import FilterResult
@@ -19,52 +29,18 @@ MADE = {name: method.part("augment_options") for name, method in METHODS.items()
 
 
 @app.command()
-@takes(reach=Reach, sampling=Sampling, reading=Reading, media=Media, **MADE)
+@takes(making=Making, reach=Reach, sampling=Sampling, reading=Reading, media=Media, **MADE)
 def augment(
     context: typer.Context,
     data: Annotated[str, typer.Argument(help="Rows to start from: a file, a folder or a hub id.")],
     method: Annotated[str, typer.Option(help=f"What the data is for: {' or '.join(MADE)}.")],
     out: Annotated[Path, typer.Option(help="Folder for the data; the same command continues in it.")],
-    reach: Reach,
-    sampling: Sampling,
-    reading: Reading,
-    media: Media,
-    model: Annotated[
-        str | None, typer.Option(help="A folder or hub id, or with `--endpoint` the name served there.")
-    ] = None,
-    batch_size: Annotated[int, typer.Option("--batch_size", help="Responses at once without an endpoint.")] = 16,
-    conversational: Annotated[
-        bool | None, typer.Option(help="Whether prompts are messages; by default if there is a chat template.")
-    ] = None,
-    cache: Annotated[
-        Path | None, typer.Option(help="Folder of the answers, which runs may share; OUT/cache if not given.")
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry_run", "--dry-run", help="Print the number of calls and tokens; send none.")
-    ] = False,
-    **own: Any,
+    **groups: Any,
 ) -> None:
     """Make data to train on from a model or from rules, in the form that a method learns from."""
     from align.services.augment import augment
 
-    execute(
-        lambda: augment(
-            data,
-            out,
-            method=method,
-            model=model,
-            reach=reach,
-            batch_size=batch_size,
-            conversational=conversational,
-            own=own,
-            sampling=sampling,
-            reading=reading,
-            media=media,
-            cache=cache,
-            dry_run=dry_run,
-            given=given_options(context),
-        )
-    )
+    execute(lambda: augment(data, out, method=method, given=given_options(context), **groups))
 
 
 @app.command(name="filter", size="eval")
@@ -118,7 +94,7 @@ def audit(
     scoring: Scoring,
     media: Media,
     data: Annotated[
-        Optional[list[str]],  # noqa: UP045 - typer reads the annotation at run time
+        list[str] | None,
         typer.Argument(metavar="FILE...", help="Rows for training: files, folders or hub ids, all of one kind."),
     ] = None,
     near: Annotated[
@@ -126,7 +102,7 @@ def audit(
     ] = True,
     write: Annotated[bool, typer.Option("--write", help="Write kept.jsonl and left_out.jsonl, with reasons.")] = False,
     fail_on: Annotated[
-        Optional[list[str]],  # noqa: UP045 - typer reads the annotation at run time
+        list[str] | None,
         typer.Option(
             "--fail_on", help="Exit with 1 if there are any of these: duplicates, contradictions, leaks, cues ..."
         ),

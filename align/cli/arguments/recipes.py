@@ -1,7 +1,7 @@
 """Arguments of the commands around a recipe: train, check, doctor, keys, schema, recipes and report."""
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -20,7 +20,7 @@ MethodArgument = Annotated[
     str, typer.Argument(metavar="|".join(methods("")), help="A method.", autocompletion=methods)
 ]
 LaunchOption = Annotated[
-    Optional[Path],  # noqa: UP045 - typer reads the annotation at run time
+    Path | None,
     typer.Option(
         "--accelerate_config", help="The file given to `accelerate launch --config_file`, for the arithmetic."
     ),
@@ -36,8 +36,7 @@ DryRunOption = Annotated[
 
 
 ResumeOption = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option(help="Checkpoint to go on from: `auto` takes the last whole one; or its path."),
+    str | None, typer.Option(help="Checkpoint to go on from: `auto` takes the last whole one; or its path.")
 ]
 
 
@@ -47,7 +46,7 @@ def train(
     recipe: RecipeArgument,
     resume: ResumeOption = None,
     time_limit: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(
             "--time_limit", help="Save and stop before this time is over, with exit code 75: 3h50m, 90min, 03:50:00."
         ),
@@ -115,7 +114,7 @@ def doctor(
 def keys(
     method: MethodArgument,
     word: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Argument(help="Show only keys with this in their name or help; those named so with their whole help."),
     ] = None,
 ) -> None:
@@ -128,7 +127,7 @@ def keys(
 @app.command(size="train")
 def schema(
     method: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Argument(metavar="|".join(methods("")), help="A method.", autocompletion=methods),
     ] = None,
     write: Annotated[
@@ -160,15 +159,14 @@ def report(
         ),
     ],
     out: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="The file to write; report.html in the folder, or comparison.html here for several."),
     ] = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Serve the page on 127.0.0.1 while runs train; it follows them.")
     ] = False,
     port: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(min=0, max=65535, help="Port of `--watch`, 8765 if not given; 0 takes a free one."),
+        int | None, typer.Option(min=0, max=65535, help="Port of `--watch`, 8765 if not given; 0 takes a free one.")
     ] = None,
 ) -> None:
     """Write the page of a run, of several runs side by side, or of an evaluation."""
@@ -189,23 +187,19 @@ def compare(
     ],
     out: Annotated[Path, typer.Option(help="Folder for comparison.json and the page.")],
     match: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(help="Fields by which documents are matched; all of them, or `id` of a table, if not given."),
     ] = None,
-    scores: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(help="Columns of a table that hold scores."),
-    ] = None,
+    scores: Annotated[list[str] | None, typer.Option(help="Columns of a table that hold scores.")] = None,
     group: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="A field that names the group of a document, such as doc.subject."),
+        str | None, typer.Option(help="A field that names the group of a document, such as doc.subject.")
     ] = None,
     adjust: Annotated[str, typer.Option(help="How p-values are adjusted for many differences: holm or bh.")] = "holm",
     average: Annotated[
         bool, typer.Option("--average", help="Rows of a table with the same id are answers to one item.")
     ] = False,
     fail_on: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(
             "--fail_on", help="Exit with 1 if a difference meets this: 'accuracy < -0.01', 'task:acc.low < 0'."
         ),
