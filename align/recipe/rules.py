@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from functools import cache
 from numbers import Real
@@ -309,3 +309,23 @@ def check_numbers(config: Any, names: Iterable[str]) -> None:
             if number != int(number):
                 raise ValueError(f"`{name}` must be a whole number, got {value}.")
             setattr(config, name, int(number))
+
+
+def check_ranges(settings: Any, ranges: Mapping[str, Range]) -> None:
+    """Checks that numbers are in their ranges."""
+    for name, allowed in ranges.items():
+        if not allowed.holds(getattr(settings, name)):
+            raise ValueError(f"`{name}` must be {allowed}, got {getattr(settings, name)}.")
+
+
+class SettingsBeside:
+    """Settings beside those of a method, in a config made in Python; each class of them names its `RULES`."""
+
+    def __post_init__(self) -> None:
+        """Checks them around those of the method."""
+        rules: list[Rules] = [each.RULES for each in type(self).__mro__ if "RULES" in vars(each)]  # type: ignore[attr-defined]
+        for each in rules:
+            check_numbers(self, each.ranges)
+        super().__post_init__()  # type: ignore[misc]  # that of the method's config
+        for check in filter(None, (each.together for each in rules)):
+            check(self)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from align.recipe.rules import COUNT, NOT_NEGATIVE, Range, Rules, check_numbers
+from align.recipe.rules import COUNT, NOT_NEGATIVE, Range, Rules, SettingsBeside, check_ranges
 
 RANGES: dict[str, Range] = {"canary_steps": NOT_NEGATIVE, "canary_prompts": COUNT}
 
@@ -15,9 +15,7 @@ def turned_on(settings: Any) -> list[str]:
 
 def check_canary(settings: Any) -> None:
     """Refuses settings of the canary that cannot be used."""
-    for name, allowed in RANGES.items():
-        if not allowed.holds(getattr(settings, name)):
-            raise ValueError(f"`{name}` must be {allowed}, got {getattr(settings, name)}.")
+    check_ranges(settings, RANGES)
     if settings.canary_steps and not settings.use_vllm:
         raise ValueError(
             "`canary_steps` compares log-probabilities of vLLM with the trainer's, and without `use_vllm: true` the "
@@ -29,8 +27,10 @@ RULES = Rules(ranges=RANGES, together=check_canary)
 
 
 @dataclass
-class CanaryConfig:
+class CanaryConfig(SettingsBeside):
     """Settings of the canary; with `canary_steps: 0`, the default, nothing differs."""
+
+    RULES = RULES
 
     canary_steps: int = field(
         default=0,
@@ -43,9 +43,3 @@ class CanaryConfig:
         default=8,
         metadata={"help": "Prompts of the training data that are drawn for it, by `seed`; each is continued once."},
     )
-
-    def __post_init__(self) -> None:
-        """Checks them with those of the method."""
-        check_numbers(self, RANGES)
-        super().__post_init__()  # type: ignore[misc]  # that of the method's config
-        check_canary(self)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -14,13 +15,10 @@ from transformers import PreTrainedModel, Trainer
 from trl.data_utils import prepare_multimodal_messages
 
 from align.data.media.images import VIDEO
-from align.data.prompt_rows import PromptRow
-from align.data.training_data import TrainingData
 from align.errors import DataError
 from align.experimental.canary.config import CanaryConfig
 from align.methods.acre import build as acre
 from align.methods.acre.config import ACREConfig
-from align.methods.acre.second_pass import SecondPassTrainer
 from align.methods.acre.text_trainer import TextACRETrainer
 from align.methods.acre.trainer import ACRETrainer
 from align.methods.grpo import trainer as grpo
@@ -28,9 +26,7 @@ from align.methods.grpo.config import GRPOConfig
 from align.methods.grpo.trainer import GuardedGRPOTrainer
 from align.methods.rollouts.asked_rows import engine_ids
 from align.models.videos import reads_videos
-from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import CANARY, CANARY_MAX
-from align.training.guarded_rewards import Rewards
 from align.training.reward_records import generators_kept
 
 if TYPE_CHECKING:
@@ -195,14 +191,8 @@ class CanaryTextACRETrainer(Canary, TextACRETrainer):
     """`TextACRETrainer` with `Canary`."""
 
 
-def build_grpo(recipe: Recipe, data: TrainingData[PromptRow], rewards: Rewards) -> GuardedGRPOTrainer:
-    """Builds it as GRPO is built."""
-    return grpo.build(recipe, data, rewards, CanaryGRPOTrainer)
-
-
-def build_acre(recipe: Recipe, data: TrainingData[Any], rewards: Rewards) -> SecondPassTrainer:
-    """Builds it as ACRE is built."""
-    return acre.build(recipe, data, rewards, CanaryACRETrainer, CanaryTextACRETrainer)
+build_grpo = partial(grpo.build, trainer=CanaryGRPOTrainer)
+build_acre = partial(acre.build, letters=CanaryACRETrainer, texts=CanaryTextACRETrainer)
 
 
 @contextmanager

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from accelerate.utils import DistributedType
 from torch import Tensor
 from torch.nn.functional import pad
 from transformers import PreTrainedModel
@@ -24,15 +23,13 @@ from align.experimental.canary.trainer import (
     CanaryGRPOTrainer,
     CanaryTextACRETrainer,
 )
-from align.experimental.consistency.comparison import Comparison
+from align.experimental.consistency.comparison import Comparison, check_trainer
 from align.experimental.consistency.rules import (
     KNOWN,
-    NO_FSDP,
-    NO_MIXTURE,
-    NO_PARALLELISM,
+    NO_IMAGES,
+    OF_ACRE,
+    OF_GRPO,
     ConsistencyConfig,
-    check_acre,
-    check_grpo,
     consistency_families,
     families_of,
     other_prompt,
@@ -84,20 +81,15 @@ class ConsistentAnswers(GRPOTrainer):
         self._failed: set[str] = set()
 
     def _check_consistency(self) -> None:
-        if self.accelerator.distributed_type == DistributedType.FSDP:
-            raise ValueError(NO_FSDP)
-        if self.accelerator.parallelism_config is not None:
-            raise ValueError(NO_PARALLELISM)
+        check_trainer(self)
         if self.environment_factories is not None or self.rollout_func is not None:
             raise ValueError(
                 "`consistency_coef` above 0 perturbs the prompts of the data, and with an environment or a "
                 "`rollout_func` completions may answer other prompts. Set `consistency_coef: 0`."
             )
-        if self.aux_loss_enabled:
-            raise ValueError(NO_MIXTURE)
         row: Mapping[str, Any] = next(iter(self.train_dataset))  # type: ignore[arg-type]
         if {"images", "image"} & set(row):
-            raise DataError("`consistency_coef` above 0 compares prompts of text, and rows have images. Set it to 0.")
+            raise DataError(NO_IMAGES)
 
     def _other_prompt(self, families: list[Family], row: Mapping[str, Any], rng: random.Random) -> Any:
         """Draws another prompt of a row; None if no family can change it."""
@@ -200,7 +192,7 @@ def _extend(rows: Tensor, more: Tensor, value: int) -> Tensor:
 class ConsistentGRPOConfig(ConsistencyConfig, CanaryGRPOConfig):
     """`GRPOConfig` with the settings of consistency."""
 
-    _check = staticmethod(check_grpo)
+    RULES = OF_GRPO
 
 
 class ConsistentGRPOTrainer(CanaryGRPOTrainer, ConsistentAnswers):
@@ -211,7 +203,7 @@ class ConsistentGRPOTrainer(CanaryGRPOTrainer, ConsistentAnswers):
 class ConsistentACREConfig(ConsistencyConfig, CanaryACREConfig):
     """`ACREConfig` with the settings of consistency."""
 
-    _check = staticmethod(check_acre)
+    RULES = OF_ACRE
 
 
 class ConsistentACRETrainer(CanaryACRETrainer, ConsistentAnswers):

@@ -5,14 +5,25 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from accelerate.utils import is_peft_model
+from accelerate.utils import DistributedType, is_peft_model
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from align.experimental.consistency.loss import DIVERGENCES
+from align.experimental.consistency.rules import NO_FSDP, NO_MIXTURE, NO_PARALLELISM
 from align.training.output_head import read_output_head
 
 _CHUNK = 2**24  # scores in a chunk, of one side: 64 MiB in fp32
+
+
+def check_trainer(trainer: Any) -> None:
+    """Refuses a launch, or a model, with which the rows of a trainer cannot be compared."""
+    if trainer.accelerator.distributed_type == DistributedType.FSDP:
+        raise ValueError(NO_FSDP)
+    if trainer.accelerator.parallelism_config is not None:
+        raise ValueError(NO_PARALLELISM)
+    if trainer.aux_loss_enabled:
+        raise ValueError(NO_MIXTURE)
 
 
 class Comparison:

@@ -10,6 +10,7 @@ from align.checks.rewards import Change, try_families
 from align.data.training_data import TrainingData
 from align.experimental.canary import report as canary
 from align.experimental.consistency.rules import (
+    NO_IMAGES,
     consistency_families,
     families_of,
     other_prompt,
@@ -50,8 +51,7 @@ def check_sft(recipe: Recipe, data: TrainingData[Any], rewards: Sequence[Reward]
     """Checks demonstrations as for SFT, and tries the families on the prompts of rows from all over them."""
     findings, prompts = sft.check(recipe, data, rewards), []
     if any(row.get("images") for row in data.rows):
-        text = "`consistency_coef` above 0 compares prompts of text, and rows have images. Set it to 0."
-        return [*findings, Finding("error", "images", text)]
+        return [*findings, Finding("error", "images", NO_IMAGES)]
     for row in data.rows:
         try:
             prompts.append({"id": row["id"], "prompt": prompt_of(row)})
@@ -78,8 +78,7 @@ def _try(
     recipe: Recipe, rows: Sequence[Mapping[str, Any]], change: Change = other_prompt, known: Sequence[str] = ON_PROMPTS
 ) -> list[Finding]:
     if any(row.get("images") for row in rows):
-        text = "`consistency_coef` above 0 compares prompts of text, and rows have images. Set it to 0."
-        return [Finding("error", "families", text)]
+        return [Finding("error", "families", NO_IMAGES)]
     try:
         families = consistency_families(recipe.settings.consistency_families, recipe.path.parent, known)
     except ValueError as error:

@@ -8,7 +8,7 @@ from typing import Any
 
 from align.data.conversations import as_written, check_prompt
 from align.recipe.recipe import Recipe
-from align.recipe.rules import NOT_NEGATIVE, Range, Rules, check_numbers
+from align.recipe.rules import NOT_NEGATIVE, Range, Rules, SettingsBeside
 from rewards.scoring.families import (
     ON_PROMPTS,
     Family,
@@ -107,6 +107,7 @@ NO_MIXTURE = (
     "The model has a load-balancing loss, which would count perturbed rows once `consistency_coef` is above 0. Set "
     "`router_aux_loss_coef: 0`, or `consistency_coef: 0`."
 )
+NO_IMAGES = "`consistency_coef` above 0 compares prompts of text, and rows have images. Set it to 0."
 NO_PARALLELISM = "`consistency_coef` above 0 needs whole rows on every process. Launch with DDP."
 
 
@@ -193,8 +194,8 @@ OF_SFT, OF_GRPO, OF_ACRE = (Rules(CHOICES, RANGES, check) for check in (check_sf
 
 
 @dataclass
-class ConsistencyConfig:
-    """Settings of consistency; with `consistency_coef: 0`, the default, nothing differs."""
+class ConsistencyConfig(SettingsBeside):
+    """Settings of consistency, whose rules a method has; with `consistency_coef: 0`, the default, nothing differs."""
 
     consistency_coef: float = field(
         default=0.0,
@@ -217,14 +218,3 @@ class ConsistencyConfig:
             "perturbed one."
         },
     )
-
-    @staticmethod
-    def _check(settings: Any) -> None:
-        """Refuses what a method cannot be made consistent with, in a subclass that of its method."""
-        check_consistency(settings)
-
-    def __post_init__(self) -> None:
-        """Checks them with those of the method."""
-        check_numbers(self, RANGES)
-        super().__post_init__()  # type: ignore[misc]  # that of the method's config
-        self._check(self)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-from accelerate.utils import DistributedType
 from datasets import Dataset
 from torch import Tensor
 from torch.nn.functional import pad
@@ -16,15 +15,13 @@ from trl.data_utils import _tokenize, maybe_convert_to_chatml
 from align.data.template_settings import check_template_columns, template_settings
 from align.data.training_data import TrainingData
 from align.errors import DataError
-from align.experimental.consistency.comparison import Comparison
+from align.experimental.consistency.comparison import Comparison, check_trainer
 from align.experimental.consistency.loss import before_answers
 from align.experimental.consistency.rules import (
-    NO_FSDP,
-    NO_MIXTURE,
-    NO_PARALLELISM,
+    NO_IMAGES,
+    OF_SFT,
     ConsistencyConfig,
     Prompt,
-    check_sft,
     consistency_families,
     other_prompt,
     prompt_of,
@@ -139,7 +136,7 @@ PLAN = "consistency"  # what is compared, in batches
 class ConsistentSFTConfig(ConsistencyConfig, SFTConfig):
     """`SFTConfig` with the settings of consistency."""
 
-    _check = staticmethod(check_sft)
+    RULES = OF_SFT
 
 
 class ConsistentSFTTrainer(CountedSFTTrainer):
@@ -162,16 +159,9 @@ class ConsistentSFTTrainer(CountedSFTTrainer):
         super().__init__(*args, **kwargs)
         if self._versions is None:
             if getattr(self.args, "consistency_coef", 0) > 0:  # TRL prepares rows with images in the collator
-                raise DataError(
-                    "`consistency_coef` above 0 compares prompts of text, and rows have images. Set it to 0."
-                )
+                raise DataError(NO_IMAGES)
             return
-        if self.aux_loss_enabled:
-            raise ValueError(NO_MIXTURE)
-        if self.accelerator.distributed_type == DistributedType.FSDP:
-            raise ValueError(NO_FSDP)
-        if self.accelerator.parallelism_config is not None:
-            raise ValueError(NO_PARALLELISM)
+        check_trainer(self)
         self._comparison = Comparison(self.model, self.args.consistency_divergence)
         self.data_collator = _WithNumbers(self.data_collator)
         self._set_signature_columns_if_needed()

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from align.recipe.rules import NOT_NEGATIVE, Rules
+from align.recipe.rules import NOT_NEGATIVE, Rules, check_ranges
 
 ADAPTER_REFUSED = (
     "`{knob}` adds a term to the score head, and an adapter is saved with a head of its own. "
@@ -24,9 +24,7 @@ def turned_on(settings: Any) -> list[str]:
 
 def check_together(settings: Any) -> None:
     """Refuses settings that are out of range or have no meaning for the type of model."""
-    for name, allowed in RULES.ranges.items():
-        if not allowed.holds(getattr(settings, name)):
-            raise ValueError(f"`{name}` must be {allowed}, got {getattr(settings, name)}.")
+    check_ranges(settings, RULES.ranges)
     if settings.num_heads not in (1, 2):
         raise ValueError(f"`num_heads` must be 1 or 2, got {settings.num_heads}.")
     if settings.destroyed_ties > 0:

@@ -5,7 +5,7 @@ from typing import Any
 
 from align.experimental.lfu.rules import RULES, check_together, turned_on
 from align.methods.sft.config import SFTConfig
-from align.recipe.rules import check_choice, check_numbers
+from align.recipe.rules import check_choice, check_numbers, check_ranges
 
 
 @dataclass
@@ -44,9 +44,7 @@ class LfUConfig(SFTConfig):
         layers: Any = self.lfu_layers
         if isinstance(layers, int):
             raise TypeError(f"`lfu_layers` must be a list, got {layers}. Write [{layers}].")
-        for name, allowed in RULES.ranges.items():
-            if not allowed.holds(getattr(self, name)):
-                raise ValueError(f"`{name}` must be {allowed}, got {getattr(self, name)}.")
+        check_ranges(self, RULES.ranges)
         super().__post_init__()
         check_together(self)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,7 +11,6 @@ from accelerate.utils import DistributedType, is_peft_model
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from align.data.training_data import TrainingData
 from align.experimental.lfu.config import LfUConfig
 from align.experimental.lfu.loss import ascent_scale, consistency_sum
 from align.experimental.lfu.rules import (
@@ -22,10 +22,7 @@ from align.experimental.lfu.rules import (
     chosen_layers,
 )
 from align.methods.sft import trainer as sft
-from align.methods.sft.data import Demonstration
 from align.methods.sft.trainer import CountedSFTTrainer
-from align.recipe.recipe import Recipe
-from align.recipe.reward_settings import Reward
 
 Reduce = Callable[[Tensor], Tensor]
 
@@ -245,6 +242,4 @@ class LfUTrainer(CountedSFTTrainer):
         return torch.random.fork_rng([device] if device.type == "cuda" else [])
 
 
-def build(recipe: Recipe, data: TrainingData[Demonstration], rewards: list[Reward]) -> CountedSFTTrainer:
-    """Builds it as SFT is built."""
-    return sft.build(recipe, data, rewards, LfUTrainer)
+build = partial(sft.build, trainer=LfUTrainer)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from align.recipe.rules import NOT_NEGATIVE, Range, Rules, check_numbers
+from align.recipe.rules import NOT_NEGATIVE, Range, Rules, SettingsBeside, check_ranges
 
 KEY = "resample_without_spread"
 RANGES: dict[str, Range] = {KEY: NOT_NEGATIVE}
@@ -23,8 +23,7 @@ def turned_on(settings: Any) -> list[str]:
 
 def check_resampling(settings: Any) -> None:
     """Refuses settings under which a group that is put in place of another would have another advantage."""
-    if not RANGES[KEY].holds(getattr(settings, KEY)):
-        raise ValueError(f"`{KEY}` must be {RANGES[KEY]}, got {getattr(settings, KEY)}.")
+    check_ranges(settings, RANGES)
     if not turned_on(settings):
         return
     for name, value in (("scale_rewards", "batch"), ("multi_objective_aggregation", "normalize_then_sum")):
@@ -55,8 +54,10 @@ RULES = Rules(ranges=RANGES, together=check_resampling)
 
 
 @dataclass
-class ResamplingConfig:
+class ResamplingConfig(SettingsBeside):
     """Settings of further prompts; with `resample_without_spread: 0`, the default, nothing differs."""
+
+    RULES = RULES
 
     resample_without_spread: int = field(
         default=0,
@@ -65,9 +66,3 @@ class ResamplingConfig:
             "of whose completions earned the same (dynamic sampling of DAPO, arXiv 2503.14476). With 0 none is."
         },
     )
-
-    def __post_init__(self) -> None:
-        """Checks them with those of the method."""
-        check_numbers(self, RANGES)
-        super().__post_init__()  # type: ignore[misc]  # that of the method's config
-        check_resampling(self)

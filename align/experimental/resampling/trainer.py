@@ -5,6 +5,7 @@ import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,8 +14,6 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
-from align.data.prompt_rows import PromptRow
-from align.data.training_data import TrainingData
 from align.errors import UserError
 from align.experimental.resampling.config import (
     KEY,
@@ -27,14 +26,11 @@ from align.experimental.resampling.config import (
 )
 from align.methods.acre import build as acre
 from align.methods.acre.config import ACREConfig
-from align.methods.acre.second_pass import SecondPassTrainer
 from align.methods.acre.text_trainer import TextACRETrainer
 from align.methods.acre.trainer import ACRETrainer
 from align.methods.grpo import trainer as grpo
 from align.methods.grpo.config import GRPOConfig
 from align.methods.grpo.trainer import GuardedGRPOTrainer
-from align.recipe.recipe import Recipe
-from align.training.guarded_rewards import Rewards
 
 if TYPE_CHECKING:
     from trl import GRPOTrainer as Parent
@@ -216,11 +212,5 @@ class ResamplingTextACRETrainer(Resampling, TextACRETrainer):
     """`TextACRETrainer` with `Resampling`."""
 
 
-def build_grpo(recipe: Recipe, data: TrainingData[PromptRow], rewards: Rewards) -> GuardedGRPOTrainer:
-    """Builds it as GRPO is built."""
-    return grpo.build(recipe, data, rewards, ResamplingGRPOTrainer)
-
-
-def build_acre(recipe: Recipe, data: TrainingData[Any], rewards: Rewards) -> SecondPassTrainer:
-    """Builds it as ACRE is built."""
-    return acre.build(recipe, data, rewards, ResamplingACRETrainer, ResamplingTextACRETrainer)
+build_grpo = partial(grpo.build, trainer=ResamplingGRPOTrainer)
+build_acre = partial(acre.build, letters=ResamplingACRETrainer, texts=ResamplingTextACRETrainer)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from align.recipe.rules import NOT_NEGATIVE, Range, Rules, check_numbers
+from align.recipe.rules import NOT_NEGATIVE, Range, Rules, SettingsBeside, check_ranges
 
 KEY = "ddpo_gamma"
 RANGES: dict[str, Range] = {KEY: NOT_NEGATIVE}
@@ -16,8 +16,7 @@ def turned_on(settings: Any) -> list[str]:
 
 def check_ddpo(settings: Any) -> None:
     """Refuses settings of RRPO that DDPO does not have."""
-    if not RANGES[KEY].holds(getattr(settings, KEY)):
-        raise ValueError(f"`{KEY}` must be {RANGES[KEY]}, got {getattr(settings, KEY)}.")
+    check_ranges(settings, RANGES)
     if not turned_on(settings):
         return
     for name, value, why in (("spans", "differing", "weighs what differs"), ("kl_coef", 0.0, "has no KL")):
@@ -31,8 +30,10 @@ RULES = Rules(ranges=RANGES, together=check_ddpo)
 
 
 @dataclass
-class WeightedSpans:
+class WeightedSpans(SettingsBeside):
     """Settings of DDPO; with `ddpo_gamma: 0`, the default, nothing differs."""
+
+    RULES = RULES
 
     ddpo_gamma: float = field(
         default=0.0,
@@ -41,9 +42,3 @@ class WeightedSpans:
             "which shared ones weigh nothing, and 1 is DPO."
         },
     )
-
-    def __post_init__(self) -> None:
-        """Checks them with those of RRPO."""
-        check_numbers(self, RANGES)
-        super().__post_init__()  # type: ignore[misc]  # that of RRPO's config
-        check_ddpo(self)
