@@ -1,4 +1,4 @@
-"""What `align check`, `align rewards check` and `align doctor` print, and samples of pairs with their marks."""
+"""What `align check`, `rehearse`, `rewards check` and `doctor` print, and samples of pairs with their marks."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.text import Text
 
 from align.checks.finding import Finding
-from align.console import make_console
+from align.console import make_console, make_table
 from align.errors import UserError
 from align.secrets import mask
-from align.services.findings import print_findings
+from align.services.findings import STYLES, print_findings
 from align.services.options import Attacking, RewardChecking
 
 LONGEST = 600  # characters of a response that are shown
@@ -36,6 +36,24 @@ def check_recipe(
                 print_samples(finding.numbers["samples"], console)
         console.print(str(CheckResult(findings)).splitlines()[-1])
     return int(count(findings, "error") > 0)
+
+
+def rehearse_recipe(recipe: str, overrides: Sequence[str], fail_on: str, **how: Any) -> int:
+    """Prints the verdict of a rehearsal and its numbers; returns 1 if a finding is as bad as `fail_on`."""
+    if fail_on not in ("error", "warning"):
+        raise UserError(f"`fail_on` must be error or warning, got {fail_on!r}.")
+    from align.services.rehearse import rehearse_words
+
+    result = rehearse_words(recipe, overrides, **how)
+    level = result.findings[0].level if result.findings else "ok"  # the worst is the first
+    console, table = make_console(least=100), make_table(show_header=False)
+    console.print(Text(result.record.verdict, f"bold {STYLES[level]}"))
+    print_findings([*result.findings, *(each for each in result.record.found.findings if each.level == "ok")])
+    for row in result.record.numbers:
+        table.add_row(*map(Text, row))
+    console.print(table)
+    console.print(f"Tables and samples are on {result.page}.", markup=False, soft_wrap=True)
+    return int(level == "error" or level == fail_on)
 
 
 def check_rewards(subject: str, words: Sequence[str], as_json: bool, how: RewardChecking) -> int:

@@ -94,9 +94,9 @@ def rehearse(
     ] = "error",
 ) -> None:
     """Try a run before it is paid for: sample its model, call its rewards, and say what it would learn from."""
-    from align.cli.rehearse import run
+    from align.cli.findings import rehearse_recipe
 
-    execute(lambda: run(recipe, context.args, fail_on, options=options, reach=reach))
+    execute(lambda: rehearse_recipe(recipe, context.args, fail_on, options=options, reach=reach))
 
 
 @app.command()

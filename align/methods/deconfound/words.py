@@ -252,7 +252,7 @@ def _associations(correction: Correction, numbers: Numbers) -> Iterator[Section]
         "ends at 0."
     )
     rows = [
-        (old["name"], _interval(old, "correlation"), _interval(new, "correlation"))
+        (old["name"], interval_in_words(old, "correlation"), interval_in_words(new, "correlation"))
         for old, new in zip(numbers["before"], numbers["after"], strict=True)
     ]
     yield Section("Association with the confounders", note, ("confounder", "outcome", "corrected reward"), rows)
@@ -375,14 +375,10 @@ def _additivity(correction: Correction, numbers: Numbers) -> Iterator[Section]:
         "some texts and too little from others."
     )
     rows = [
-        (each["term"], _interval(each, "coefficient"), format_number(each["p_value"]))
+        (each["term"], interval_in_words(each, "coefficient"), format_number(each["p_value"]))
         for each in numbers["additivity"]
     ]
     yield Section("Additivity", note, ("term", "coefficient", "p"), rows)
-
-
-def _interval(numbers: Numbers, key: str) -> str:
-    return interval_in_words(numbers, key)
 
 
 def _number(value: float | None) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -51,10 +51,13 @@ async def make_family(original: RewardPair, oracle: Oracle, settings: CromeSetti
         attributes = []
     parts = await gather_all(_make_causal(family.original, oracle, attribute) for attribute in attributes)
     family.profiles = [part.profiles[0] for part in parts]
-    if "paraphrase" in settings.neutrals:
-        parts.append(await _make_paraphrase(original, oracle, settings.seed))
-    if "causally_aligned" in settings.neutrals and family.profiles:
-        parts.append(await _make_aligned(original, oracle, family.profiles))
+    question, chosen, rejected = family.case
+    if (source := "paraphrase") in settings.neutrals:  # of an answer drawn by seed
+        before = random.Random(f"{settings.seed}/{source}/{original.id}").choice([chosen, rejected])
+        parts.append(await _make_tie(family, source, before, before, oracle.paraphrase(question, before), oracle))
+    if (source := "causally_aligned") in settings.neutrals and family.profiles:
+        aligned = oracle.align(family.case, family.profiles)
+        parts.append(await _make_tie(family, source, chosen, rejected, aligned, oracle))
     for part in parts:
         family.take(part)
     return family
@@ -100,35 +103,20 @@ async def _edit(original: RewardPair, oracle: Oracle, profile: Profile, directio
     return part
 
 
-async def _make_paraphrase(original: RewardPair, oracle: Oracle, seed: int) -> Family:
-    """Says one of the two answers, drawn by seed, in other words."""
-    part, source = Family(original), "paraphrase"
-    question, *answers = part.case
-    before = random.Random(f"{seed}/{source}/{original.id}").choice(answers)
+async def _make_tie(
+    family: Family, source: str, first: str, before: str, answered: Awaitable[str], oracle: Oracle
+) -> Family:
+    """Puts what an oracle makes of an answer beside another answer, or beside that one, of which none is better."""
+    part = Family(family.original)
     try:
-        after = _dress(await oracle.paraphrase(question, before), before)
+        after = _dress(await answered, before)
     except UnansweredError as error:
         part.leave_out(source, None, f"edit: {error.reason}", error.detail)
         return part
     if fault := _fault(before, after):
         part.leave_out(source, None, fault)
     else:
-        part.add(source, None, (before, after), oracle.name, None)
-    return part
-
-
-async def _make_aligned(original: RewardPair, oracle: Oracle, profiles: Sequence[Profile]) -> Family:
-    """Brings the rejected answer to the level of the chosen one."""
-    part, source = Family(original), "causally_aligned"
-    try:
-        after = _dress(await oracle.align(part.case, profiles), original.rejected)
-    except UnansweredError as error:
-        part.leave_out(source, None, f"edit: {error.reason}", error.detail)
-        return part
-    if fault := _fault(original.rejected, after):
-        part.leave_out(source, None, fault)
-    else:
-        part.add(source, None, (original.chosen, after), oracle.name, None)
+        part.add(source, None, (first, after), oracle.name, None)
     return part
 
 

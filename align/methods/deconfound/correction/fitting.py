@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from align.data.tables.observations import ObservationReader, Observations, Roles, Values
 from align.errors import DataError, UserError
+from align.methods.deconfound.options import Estimation
 from align.models.at_hand import require_model
 from align.models.pretrained import load_pretrained
 from align.models.reading import reading_model, refuse_unfit
@@ -27,15 +28,8 @@ CHUNKED = ("ols", "iv", "none")  # need sums over rows only; iv without text
 
 
 @dataclass(frozen=True, kw_only=True)
-class CorrectionSettings:
-    """Which estimator, and what it may do."""
-
-    estimator: str = "iv"  # name in `ESTIMATORS`
-    instrumented: tuple[str, ...] | None = None  # confounders that the instruments move; None for all
-    on_weak_instrument: str = "fallback"  # `fallback` to dml, `refuse`, or `keep`
-    num_folds: int = 5  # of the cross-fitting
-    max_words: int = 5000  # that TF-IDF keeps
-    seed: int = 0  # of the folds, and of everything else that is drawn
+class CorrectionSettings(Estimation):
+    """Which estimator, and what it may do; `instrumented` is None for all."""
 
     def numbers(self, confounders: Sequence[str]) -> Sequence[str]:
         """Returns the confounders that instruments move, which therefore stay numbers with few values, too."""
