@@ -42,10 +42,6 @@ class Vocabulary(dict[str, int]):
         """
         return list(map(self.__getitem__, split(text)))
 
-    def words(self) -> list[str]:
-        """Lists the words by their number."""
-        return list(self)
-
 
 class Sizes(NamedTuple):
     """How much of each of `COUNTS` a text has."""
@@ -143,7 +139,7 @@ class Texts:
         counted = np.frombuffer(self._sizes, dtype=np.int32).reshape(-1, len(COUNTS)).astype(np.int64)
         words = words[np.repeat(kept, lengths)].astype(np.int64)
         text = np.repeat(np.flatnonzero(kept), lengths[kept])
-        num, names = max(1, len(self._vocabulary)), self._vocabulary.words()
+        num, names = max(1, len(self._vocabulary)), list(self._vocabulary)
         follows = text[1:] == text[:-1]
         pairs = words[:-1][follows] * num + words[1:][follows]
         first = np.flatnonzero(np.r_[True, ~follows]) if len(text) else np.zeros(0, dtype=np.int64)

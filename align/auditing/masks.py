@@ -102,7 +102,7 @@ def _tell(column: str, features: Features, chosen: Numbers, labels: Numbers, nam
     interval = wilson(int(right[0].sum()), n)
     permuted = accuracies[1:]
     leaks = bool(accuracies[0] > permuted.max())
-    weights = matrix.T @ _fit(kernel, _one_hot(labels, len(names)))
+    weights = matrix.T @ _fit(kernel, np.eye(len(names))[labels])
     phrases = _strongest(features, np.asarray(weights), names) if leaks else []
     return MaskFinding(
         column, n, len(names), float(accuracies[0]), interval.low, interval.high, float(permuted.mean()),
@@ -124,7 +124,7 @@ def _matrix(features: Features, chosen: Numbers) -> "csr_array":
 
 def _scores(kernel: Values, every: Numbers, train: Flags, test: Flags, classes: int) -> NDArray[np.float64]:
     """Returns `(P, test, C)` scores of ridge regressions, one for each row of golds, by one factorisation."""
-    targets = np.stack([_one_hot(labels[train], classes) for labels in every], axis=1)  # train, P, C
+    targets = np.stack([np.eye(classes)[labels[train]] for labels in every], axis=1)  # train, P, C
     means = targets.mean(axis=0)
     flat = (targets - means).reshape(int(train.sum()), -1)
     weights = _fit(kernel[np.ix_(train, train)], flat)
@@ -137,10 +137,6 @@ def _fit(kernel: Values, targets: Values) -> Values:
 
     centred = targets - targets.mean(axis=0)
     return cho_solve(cho_factor(kernel + _RIDGE * np.eye(len(kernel))), centred)
-
-
-def _one_hot(labels: Numbers, classes: int) -> Values:
-    return np.eye(classes)[labels]
 
 
 def _strongest(features: Features, weights: Values, names: list[str]) -> list[str]:

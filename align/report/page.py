@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from align.data.media.thumbnails import spread_places
 from align.errors import RunFolderError
 from align.evaluation.record import Record
 from align.evaluation.statistics.glossary import explain
@@ -240,7 +241,7 @@ def read_others(folder: Path) -> RunFolder:
     """Reads such a folder; what a trainer does not log is not there, and the page says nothing of it."""
     state, dumps = _state(folder), verl_files(folder)
     if dumps:
-        rows = [_as_ours(row) for file in _spread(dumps) for row in rows_of(file)]
+        rows = [_as_ours(row) for place in spread_places(len(dumps), _TABLES) for row in rows_of(dumps[place])]
         metrics = _means(_as_ours(row) for file in dumps for row in rows_of(file))
         return _folder(folder, "verl", metrics | {"reward": metrics["rewards/score/mean"]}, rows, of_it=("score",))
     completions = read_completions(folder / "completions")
@@ -299,8 +300,3 @@ def _as_ours(row: Mapping[str, Any]) -> dict[str, Any]:
     """Names the columns of verl as TRL does."""
     named = {"input": "prompt", "output": "completion", "gts": "gold"}
     return {named.get(name, name): value for name, value in row.items()}
-
-
-def _spread(files: list[Path]) -> list[Path]:
-    places = {round(each * (len(files) - 1) / max(1, _TABLES - 1)) for each in range(_TABLES)}
-    return [files[place] for place in sorted(places)]

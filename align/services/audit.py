@@ -118,22 +118,12 @@ def audit_data(
         raise UserError(f"`fail_on` must name some of {', '.join(NAMES)}, got {unknown[0]!r}.")
     if reading.max_rows is not None and reading.max_rows < 1:
         raise UserError(f"`max_rows` must be at least 1, got {reading.max_rows}.")
-    lists: dict[str, Any] = {name: [*several(getattr(named, name))] for name in ("confounders", "attributes")}
+    lists: dict[str, Any] = {name: tuple(several(getattr(named, name))) for name in ("confounders", "attributes")}
     named = replace(named, **lists)
     reading, write = _rare_pairs(data, reading, named, write=write)
     check_writable(out, "--out")
-    columns = Named(
-        label=named.label,
-        text=named.text,
-        outcome=named.outcome,
-        confounders=tuple(lists["confounders"]),
-        prompt=named.prompt,
-        mask=named.mask_column,
-        attributes=tuple(lists["attributes"]),
-        trace=scoring.trace_column,
-        source=scoring.source_column,
-        correct=scoring.correct_column,
-    )
+    said = {name.removesuffix("_column"): value for name, value in (vars(named) | vars(scoring)).items()}
+    columns = Named(**{name: said[name] for name in Named._fields})
     sources, held_out, kind = _sources(data, reading, columns, media)
     if missing := [name for name in fail_on if name in ("leaks", "near_leaks", "shared_prompts") and held_out is None]:
         raise UserError(f"`fail_on: {missing[0]}` needs the rows for evaluation. Name them with `--eval`.")

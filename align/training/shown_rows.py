@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from align.data.media.thumbnails import thumbnails
+from align.data.media.thumbnails import spread_places, thumbnails
 from align.whole_files import whole_file, write_whole
 from rewards.reading.options import LETTERS
 
@@ -114,9 +112,9 @@ def write_pairs(folder: Path, rows: Sequence[Mapping[str, Any]], limit: int = 40
             "images": pa.list_(pa.string()),
         }
     )
-    picked = sorted({round(place) for place in np.linspace(0, len(rows) - 1, min(limit, len(rows)))})
     media = MediaFolder(folder)
-    kept = [_plain(rows[index]) | {"images": _images(rows[index].get("images"), media)} for index in picked]
+    sample = [rows[place] for place in spread_places(len(rows), limit)]
+    kept = [_plain(row) | {"images": _images(row.get("images"), media)} for row in sample]
     table = pa.Table.from_pylist(kept, schema=schema)
     with whole_file(folder / PAIRS_FILE) as draft:
         parquet.write_table(table, draft)

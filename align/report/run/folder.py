@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from align.data.media.thumbnails import spread_places
 from align.errors import RunFolderError
 from align.evaluation.record import EVALUATION_FILE, SCORES, Record, read_record
 from align.recipe.problems import one_line
@@ -120,10 +121,7 @@ def as_series(points: Mapping[str, Mapping[int, float]]) -> dict[str, Series]:
 def read_completions(folder: Path) -> list[dict[str, Any]]:
     """Reads the rows of the completions tables, in step order; at most a fixed number of tables, spread evenly."""
     files = sorted(folder.glob("completions_*.parquet"))
-    if not files:
-        return []
-    picked = sorted({round(i) for i in np.linspace(0, len(files) - 1, _TABLES_READ)})
-    rows = [row for index in picked for row in _read_table(files[index])]
+    rows = [row for place in spread_places(len(files), _TABLES_READ) for row in _read_table(files[place])]
     return sorted(rows, key=lambda row: row.get("step", 0))
 
 
