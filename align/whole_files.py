@@ -1,10 +1,12 @@
-"""Files that are there whole or not at all, and what tells one from another."""
+"""Files that are there whole or not at all, what JSON holds of values, and what tells one file from another."""
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,26 @@ def object_in(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def as_json(value: Any) -> Any:
+    """Turns what has named parts, and numpy's numbers, into what JSON has; a number that is not finite becomes null.
+
+    Example:
+        >>> as_json({"interval": (0.5, float("nan"))})
+        {'interval': [0.5, None]}
+    """
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    elif hasattr(value, "_asdict"):
+        value = value._asdict()
+    elif hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, dict):
+        return {key: as_json(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_json(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def sha256_of(path: Path) -> str:

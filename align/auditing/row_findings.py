@@ -1,6 +1,5 @@
 """What comparing the rows found, counted and worded."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,41 +42,32 @@ NOTHING = "Nothing is to be done."
 
 def describe_rows(train: Seen, held_out: Seen | None, found: Compared) -> list[RowFinding]:
     """Counts what was found, in the order in which it matters; what was looked for and not found has a count of 0."""
-    num, kind = len(train), train.kind
+    kind = train.kind
     findings = [_duplicates(train, found)]
     if found.has_classes:
         findings.append(_contradictions(train, found))
     if held_out is not None:
-        leaks = _indices(found.eval_leaked)
         text = "evaluation rows that are rows for training, in any order of their sides"
         todo = (
             "Leave these rows out of training, or measure on others: the score would count what was learnt by heart."
         )
-        findings.append(RowFinding("leaks", len(leaks), len(held_out), text, todo, _names(held_out, leaks)))
+        findings.append(_count("leaks", held_out, found.eval_leaked, text, todo))
         prompts = train.part("prompt")
         if SEEN_TWICE[kind] and (prompts != prompts[0]).any():  # outcomes may have none
-            again = _indices(found.eval_prompts)
             todo = "Split by prompt if the score should be about prompts that were never seen."
-            findings.append(
-                RowFinding(
-                    "shared_prompts", len(again), len(held_out), SEEN_TWICE[kind], todo, _names(held_out, again)
-                )
-            )
+            findings.append(_count("shared_prompts", held_out, found.eval_prompts, SEEN_TWICE[kind], todo))
     if (train.part("group") >= 0).any():
-        grouped = _indices(found.grouped)
         text = "rows whose prompt stands in two groups"
         todo = "Means by group, and splits between groups, then share rows: give each prompt one group."
-        findings.append(RowFinding("groups", len(grouped), num, text, todo, _names(train, grouped)))
+        findings.append(_count("groups", train, found.grouped, text, todo))
     if kind == "pairs":
-        cut = _indices(found.prefix)
         text = "pairs whose chosen answer is the beginning of the rejected one"
         todo = "A cut-off answer may have been preferred for its length alone: look at these, or leave them out."
-        findings.append(RowFinding("prefixes", len(cut), num, text, todo, _names(train, cut)))
+        findings.append(_count("prefixes", train, found.prefix, text, todo))
     if kind == "questions" and (train.part("images") > 0).any():
-        shown = _indices(found.images)
         text = "rows whose images are equal by content under another right answer, with other options"
         todo = "See which of the answers is right; the name of a file says nothing about what it shows."
-        findings.append(RowFinding("images", len(shown), num, text, todo, _names(train, shown)))
+        findings.append(_count("images", train, found.images, text, todo))
     return findings
 
 
@@ -132,5 +122,6 @@ def _indices(flags: Flags) -> list[int]:
     return [int(index) for index in np.flatnonzero(flags)]
 
 
-def _names(rows: Seen, indices: Sequence[int]) -> list[str]:
-    return [rows.name(index) for index in indices[:SHOWN]]
+def _count(name: str, rows: Seen, flags: Flags, text: str, todo: str) -> RowFinding:
+    places = _indices(flags)
+    return RowFinding(name, len(places), len(rows), text, todo, [rows.name(place) for place in places[:SHOWN]])

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from align.checks.finding import Finding
 from align.evaluation.statistics.metrics import NO_DATA, Estimate
 from align.secrets import mask
-from align.whole_files import write_whole
+from align.whole_files import as_json, write_whole
 
 REHEARSAL_FILE, PAGE_FILE, CACHE_FOLDER = "rehearsal.json", "rehearsal.html", "cache"
 VERSION = 1
@@ -102,17 +102,7 @@ class RehearsalRecord:
     def write(self, folder: Path) -> Path:
         """Writes `rehearsal.json`."""
         path, found = folder / REHEARSAL_FILE, vars(self) | vars(self.found) | {"verdict": self.verdict}
-        content = _plain({"version": VERSION} | {name: value for name, value in found.items() if name != "found"})
+        content = as_json({"version": VERSION} | {name: value for name, value in found.items() if name != "found"})
         text = json.dumps(mask(content), indent=2, ensure_ascii=False, default=str)
         write_whole(path, text + "\n", errors="replace")
         return path
-
-
-def _plain(value: Any) -> Any:
-    """Writes names beside the parts of what has some, and None for what JSON has no number for."""
-    value = value._asdict() if hasattr(value, "_asdict") else value
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -25,6 +25,7 @@ from align.methods.grpo import trainer as grpo
 from align.methods.grpo.config import GRPOConfig
 from align.methods.grpo.trainer import GuardedGRPOTrainer
 from align.methods.rollouts.asked_rows import engine_ids
+from align.models.second_pass.forward import image_fields
 from align.models.videos import reads_videos
 from align.recipe.reward_settings import CANARY, CANARY_MAX
 from align.training.reward_records import generators_kept
@@ -154,13 +155,8 @@ class Canary(Parent):
 
     def _score_canary(self, prompt: FixedPrompt, tokens: list[int]) -> Tensor:
         """Scores a continuation with the trainer's model, `(T,)`; one prompt at a time, so that nothing is padded."""
-        device = self.accelerator.device
-        ids = torch.tensor([[*prompt.ids, *tokens]], device=device)
-        fields: dict[str, Any] = {}
-        for name, value in prompt.fields.items():
-            if name.endswith("token_type_ids"):  # one entry per token; what is written is text
-                value = torch.nn.functional.pad(value, (0, ids.shape[1] - value.shape[1]))
-            fields[name] = value.to(device)
+        ids = torch.tensor([[*prompt.ids, *tokens]], device=self.accelerator.device)
+        fields = image_fields(prompt.fields, ids)
         if prompt.images:  # all images, and all parts of them, are of this row
             fields |= {"num_images": [len(prompt.images)], "num_tiles": [len(fields["pixel_values"])]}
         scored: Any = self._get_per_token_logps_and_entropies(

@@ -1,7 +1,8 @@
 """The second pass: which letter follows from a given trace, in one forward pass and no generation loop."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -91,7 +92,7 @@ def _forward(model: PreTrainedModel, rows: Sequence[SecondPassRow], pad_token_id
 
 def _forward_image(model: PreTrainedModel, row: SecondPassRow) -> Tensor:
     ids = torch.tensor([row.prompt_ids + row.prefix_ids], device=model.device)
-    return last_logits(model, ids, torch.ones_like(ids), None, **_image_fields(row, ids))
+    return last_logits(model, ids, torch.ones_like(ids), None, **image_fields(row.images, ids))
 
 
 def _forward_images_shared(model: PreTrainedModel, rows: Sequence[SecondPassRow], pad_token_id: int) -> Tensor:
@@ -101,7 +102,7 @@ def _forward_images_shared(model: PreTrainedModel, rows: Sequence[SecondPassRow]
     """
     prompt_ids = torch.tensor([rows[0].prompt_ids], device=model.device)
     cache = DynamicCache(config=model.config)
-    fields = _image_fields(rows[0], prompt_ids)
+    fields = image_fields(rows[0].images, prompt_ids)
     model(input_ids=prompt_ids, **given_cache(model, cache), logits_to_keep=1, **fields)
     if len(rows) > 1:
         cache.batch_repeat_interleave(len(rows))
@@ -111,10 +112,10 @@ def _forward_images_shared(model: PreTrainedModel, rows: Sequence[SecondPassRow]
     return output.logits[torch.arange(len(rows), device=model.device), column]
 
 
-def _image_fields(row: SecondPassRow, ids: Tensor) -> dict[str, Tensor]:
+def image_fields(images: Mapping[str, Tensor], ids: Tensor) -> dict[str, Any]:
     """Moves a row's image fields to the model; those with one entry per token get zeros, for text, up to the end."""
     fields = {}
-    for name, value in row.images.items():
+    for name, value in images.items():
         if name.endswith("token_type_ids"):
             value = torch.nn.functional.pad(value, (0, ids.shape[1] - value.shape[1]))
         fields[name] = value.to(ids.device)

@@ -119,14 +119,12 @@ def _spread_of_rewards(rows: Sequence[Row], weights: Weights) -> NDArray[np.floa
     if len(rows) == 0 or len(names) < 2:
         return np.zeros(len(rows))
     with np.errstate(all="ignore"):
-        low, high = (np.where(np.isnan(values), fill, values) for fill in (np.inf, -np.inf))
-        least, most = low.min(axis=0), high.max(axis=0)
+        least, most = np.fmin.reduce(values), np.fmax.reduce(values)
         shares = (values - least) / (most - least)
     shares = shares[:, np.isfinite(most - least) & (most > least)]
     if shares.shape[1] < 2:
         return np.zeros(len(rows))
-    low, high = (np.where(np.isnan(shares), fill, shares) for fill in (np.inf, -np.inf))
-    return np.where(np.isfinite(high.max(axis=1) - low.min(axis=1)), high.max(axis=1) - low.min(axis=1), 0.0)
+    return np.nan_to_num(np.fmax.reduce(shares, axis=1) - np.fmin.reduce(shares, axis=1))
 
 
 def _or_nan(value: Any) -> float:

@@ -1,8 +1,6 @@
 """What to look at before a correction is believed, computed for one table and ready for JSON."""
 
-import math
 from collections.abc import Callable
-from dataclasses import asdict, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +9,7 @@ from numpy.typing import NDArray
 from align.data.tables.observations import Observations, Values
 from align.errors import UserError
 from align.methods.deconfound.correction.fitting import CorrectionSettings, apply, columns, confounders_of, fit
+from align.whole_files import as_json
 from rewards.correction import Correction, Corrector
 from rewards.correction.corrector import FEW_CLUSTERS
 from rewards.correction.cross_fitting import Residuals
@@ -54,7 +53,7 @@ def diagnose(
 
     def make(name: str, compute: Callable[[], Any]) -> Any:
         try:
-            return _plain(compute())
+            return as_json(compute())
         except ValueError as error:  # numpy's LinAlgError is one
             not_made[name] = str(error)
             return []
@@ -70,7 +69,7 @@ def diagnose(
         "collinearity": make("collinearity", lambda: collinearity(confounders) if len(confounders.names) > 1 else []),
         "overlap": make("overlap", lambda: overlap(confounders, left)),
         "overlap_knows_text": left is not None,
-        "first_stage": _plain(first_stage(correction)),
+        "first_stage": as_json(first_stage(correction)),
         "additivity": []
         if residuals is None
         else make("additivity", lambda: additivity(confounders.names, residuals, slopes, rows.groups, two_valued)),
@@ -159,8 +158,8 @@ def _compare(
         "estimates": found,
         "not_run": not_run,
         "names": list(agreement.names),
-        "rank_correlation": _plain(agreement.rank_correlation),
-        "top_overlap": _plain(agreement.top_overlap),
+        "rank_correlation": as_json(agreement.rank_correlation),
+        "top_overlap": as_json(agreement.top_overlap),
     }, fitted
 
 
@@ -200,22 +199,5 @@ def _placebos(rows: Observations, settings: CorrectionSettings, features: Any, r
         except ValueError as error:
             found.append({"what": kind, "num_rows": few.num_rows, "not_run": str(error)})
             continue
-        found.append(_plain(result) | {"num_rows": few.num_rows, "repeats": repeats})
+        found.append(as_json(result) | {"num_rows": few.num_rows, "repeats": repeats})
     return found
-
-
-def _plain(value: Any) -> Any:
-    """Turns named tuples and arrays into what JSON has; a number that is none becomes null."""
-    if is_dataclass(value) and not isinstance(value, type):
-        value = asdict(value)
-    if hasattr(value, "_asdict"):
-        value = value._asdict()
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, np.ndarray):
-        value = value.tolist()
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
