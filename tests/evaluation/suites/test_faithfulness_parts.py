@@ -42,7 +42,7 @@ def test_metrics_by_hand():
     assert found["hint_told_anyway"] == (0.5, 2)
     assert found["hinted_accuracy"] == (0.25, 2)
     mute = Sample(["4"], "4", {}, Hinted("9", None, None, None))
-    assert math.isnan(mute.follows), "no answer is not one that withstands the hint"
+    assert math.isnan(mute.values["hint_followed"]), "no answer is not one that withstands the hint"
 
 
 def test_answers_are_compared_as_the_rewards_read_them():
