@@ -12,7 +12,7 @@ from align.evaluation.divided.division import end_of_part
 from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, Record, write_record
 from align.evaluation.record.record import Comparison, PairedAnswers
 from align.evaluation.statistics.glossary import Meaning, entry_of, glossary
-from align.evaluation.statistics.metrics import Values, compare_accuracy
+from align.evaluation.statistics.metrics import Values, mcnemar
 from align.evaluation.suite import Measured
 from align.whole_files import whole_file
 
@@ -54,7 +54,8 @@ def pair_answers(
 ) -> Iterator[PairedAnswers]:
     """Lists the items on which the first model, and each baseline, has more; those without a value are left out.
 
-    Values of items are by model, then metric; there is no test unless items are apart, one of a prompt.
+    Values of items are by model, then metric. McNemar's exact test is there where each item is right or wrong, and
+    not a share of several samples, and where items are apart, one of a prompt.
     """
     model, *baselines = values
     for baseline in baselines:
@@ -62,9 +63,21 @@ def pair_answers(
             if (theirs := values[baseline].get(metric)) is None:
                 continue
             known = ~(np.isnan(ours) | np.isnan(theirs))
-            kept = [each for each, is_known in zip(ids, known, strict=True) if is_known]
-            found = compare_accuracy(kept, ours[known], theirs[known], are_apart=are_apart)
-            yield PairedAnswers(model=model, baseline=baseline, metric=metric, **found._asdict())
+            rows = [row[:3] for row in zip(ids, ours, theirs, known, strict=True) if row[3]]
+            wins, losses = [name for name, a, b in rows if a > b], [name for name, a, b in rows if a < b]
+            num_both = sum(bool(a == b and a > 0) for _, a, b in rows)
+            is_whole = all(value in (0, 1) for _, *both in rows for value in both)
+            yield PairedAnswers(
+                model=model,
+                baseline=baseline,
+                metric=metric,
+                wins=wins,
+                losses=losses,
+                num_both=num_both,
+                num_neither=len(rows) - len(wins) - len(losses) - num_both,
+                mcnemar_p=mcnemar(len(wins), len(losses)) if is_whole and are_apart else None,
+                is_whole=is_whole,
+            )
 
 
 def save_evaluation(folder: Path, record: Record, rows: Sequence[Mapping[str, Any]]) -> None:

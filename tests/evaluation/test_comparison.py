@@ -3,13 +3,18 @@ import pytest
 
 from align.errors import UserError
 from align.evaluation.engine import name_models
-from align.evaluation.statistics.metrics import compare_accuracy
+from align.evaluation.results import pair_answers
+
+
+def compared(ids, model, baseline):
+    (found,) = pair_answers({"ours": {"accuracy": model}, "theirs": {"accuracy": baseline}}, ids)
+    return found
 
 
 def test_wins_and_losses_are_named_and_tested():
     model, baseline = np.array([1.0] * 9 + [0.0, 1.0, 0.0]), np.array([0.0] * 9 + [1.0, 1.0, 0.0])
     ids = [f"q{i}" for i in range(12)]
-    paired = compare_accuracy(ids, model, baseline)
+    paired = compared(ids, model, baseline)
     assert paired.wins == ids[:9]
     assert paired.losses == ["q9"]
     assert (paired.num_both, paired.num_neither) == (1, 1)
@@ -18,11 +23,11 @@ def test_wins_and_losses_are_named_and_tested():
 
 
 def test_without_discordant_pairs_nothing_speaks_against_equality():
-    assert compare_accuracy(["q"], np.array([1.0]), np.array([1.0])).wins == []
+    assert compared(["q"], np.array([1.0]), np.array([1.0])).wins == []
 
 
 def test_shares_of_samples_have_wins_but_no_exact_test():
-    paired = compare_accuracy(["a", "b"], np.array([0.5, 0.25]), np.array([0.25, 0.5]))
+    paired = compared(["a", "b"], np.array([0.5, 0.25]), np.array([0.25, 0.5]))
     assert (paired.wins, paired.losses, paired.mcnemar_p) == (["a"], ["b"], None)
 
 
@@ -31,7 +36,7 @@ def test_the_exact_test_rejects_equal_policies_at_most_as_often_as_it_says():
     rejected = 0
     for _ in range(300):
         right = rng.random((2, 60)) < 0.6
-        rejected += compare_accuracy([""] * 60, *right.astype(float)).mcnemar_p < 0.05
+        rejected += compared([""] * 60, *right.astype(float)).mcnemar_p < 0.05
     assert rejected <= 0.05 * 300 + 3 * np.sqrt(300 * 0.05 * 0.95)
 
 

@@ -12,7 +12,8 @@ from align.cli.app import app
 from align.errors import RunFolderError
 from align.evaluation.record import read_record
 from align.evaluation.record.record import Warned
-from align.evaluation.statistics.metrics import Estimate, compare_accuracy
+from align.evaluation.results import pair_answers
+from align.evaluation.statistics.metrics import Estimate
 from align.evaluation.suites.questions.answering import ItemResult
 from align.evaluation.suites.questions.metrics import accuracy_suite
 from align.report import build_any_report
@@ -63,7 +64,8 @@ def test_four_items_of_a_thousand_are_no_difference_on_the_page_either(tmp_path)
     pair = {"model": "ours", "baseline": "theirs", "metric": "accuracy"}
     difference = accuracy_suite(_answers(right)).differences(accuracy_suite(_answers(right & False)))["accuracy"]
     comparisons = [pair | {"suite": "accuracy", "difference": cell(difference)}]
-    paired = [pair | compare_accuracy([*won, "q4"], np.array([1.0] * 4 + [0.0]), np.zeros(5))._asdict()]
+    values = {"ours": {"accuracy": np.array([1.0] * 4 + [0.0])}, "theirs": {"accuracy": np.zeros(5)}}
+    paired = [each.model_dump() for each in pair_answers(values, [*won, "q4"])]
     page = build_evaluation_report(
         write_evaluation(tmp_path / "x", comparisons=comparisons, paired=paired, **BARE)
     ).read_text()

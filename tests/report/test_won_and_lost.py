@@ -11,16 +11,16 @@ from written_evaluation import write_evaluation, write_reward_model_evaluation
 from align.cli.evaluation import show_evaluation
 from align.errors import RunFolderError
 from align.evaluation.record import read_record
-from align.evaluation.record.record import PairedAnswers
-from align.evaluation.statistics.metrics import compare_accuracy
+from align.evaluation.results import pair_answers
 from align.report.evaluation.items import list_changes
 from align.report.evaluation.page import evaluation_view
 from align.report.evaluation.questions import pick_items
 
 
 def paired(ours, theirs):
-    found = compare_accuracy([f"q{i}" for i in range(len(ours))], np.array(ours), np.array(theirs))
-    return PairedAnswers(model="ours", baseline="theirs", metric="accuracy", **found._asdict())
+    values = {"ours": {"accuracy": np.array(ours)}, "theirs": {"accuracy": np.array(theirs)}}
+    (found,) = pair_answers(values, [f"q{i}" for i in range(len(ours))])
+    return found
 
 
 def titles(listings):

@@ -365,24 +365,3 @@ def _resampled_ends(values: Values, seed: int) -> tuple[float, float]:
 def _finite(values: Sequence[float] | Values) -> Values:
     array = np.asarray(values, dtype=float)
     return array[~np.isnan(array)]
-
-
-class Paired(NamedTuple):
-    """Right answers of a model and a baseline, question by question."""
-
-    wins: list[str]  # ids of questions that only the model gets right
-    losses: list[str]  # ids of questions that only the baseline gets right
-    num_both: int
-    num_neither: int
-    mcnemar_p: float | None  # exact and two-sided; None for shares of several samples, and where items belong together
-    is_whole: bool  # whether each is right or wrong, and not a share of several samples
-
-
-def compare_accuracy(ids: Sequence[str], model: Values, baseline: Values, *, are_apart: bool = True) -> Paired:
-    """Lists where one of two policies is right more often; no test unless questions `are_apart`, one of a prompt."""
-    wins = [name for name, a, b in zip(ids, model, baseline, strict=True) if a > b]
-    losses = [name for name, a, b in zip(ids, model, baseline, strict=True) if a < b]
-    num_both = int(((model == baseline) & (model > 0)).sum())
-    is_whole = all(value in (0, 1) for values in (model, baseline) for value in values)
-    p_value = mcnemar(len(wins), len(losses)) if is_whole and are_apart else None
-    return Paired(wins, losses, num_both, len(ids) - len(wins) - len(losses) - num_both, p_value, is_whole)

@@ -3,11 +3,11 @@
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from align.errors import RunFolderError
 from align.evaluation.record.record import PairedAnswers
-from align.report.evaluation.view import Item, Listing, Option, Side
+from align.report.evaluation.view import Item, Listing
 from align.report.run.completions import shorten
 from align.report.thumbnails import Thumbnails
 
@@ -61,19 +61,11 @@ def list_names(title: str, names: Sequence[str]) -> Listing:
     return Listing(title, names[:_MOST_NAMES], max(0, len(names) - _MOST_NAMES))
 
 
-class Shown(NamedTuple):
-    """An item of which it is known why it is shown."""
-
-    text: str
-    sides: list[Side]
-    options: Sequence[Option] = ()
-
-
 def pick(
     path: Path,
     models: Sequence[str],
     reasons: Iterable[tuple[str, Sequence[str]]],
-    show: Callable[[dict[str, list[Row]]], Shown],
+    show: Callable[[dict[str, list[Row]]], Item],
     *,
     most_each: int = _MOST_EACH,
 ) -> list[Item]:
@@ -92,10 +84,9 @@ def pick(
     for name, reason in why.items():
         answered = [model for model in models if model in full[name]][:_MOST_SIDES]
         if answered:
-            row, shown = full[name][answered[0]][0], show({model: full[name][model] for model in answered})
+            row, item = full[name][answered[0]][0], show({model: full[name][model] for model in answered})
             tags = [str(row["group"])] if row.get("group") else []
-            images = thumbnails.strip(row.get("images"))
-            found.append(Item(reason, name, tags, shown.text, shown.options, shown.sides, images))
+            found.append(item._replace(why=reason, id=name, tags=tags, images=thumbnails.strip(row.get("images"))))
     return found
 
 
@@ -103,7 +94,7 @@ def pick_outcomes(
     path: Path,
     models: Sequence[str],
     paired: Sequence[PairedAnswers],
-    show: Callable[[dict[str, list[Row]]], Shown],
+    show: Callable[[dict[str, list[Row]]], Item],
     needs: Sequence[str] = (),
 ) -> list[Item]:
     """Picks items won, lost, with answers that change with the order of the options, wrong, right."""

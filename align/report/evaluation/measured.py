@@ -1,13 +1,15 @@
 """Estimates by metric and model, arranged as tables, charts and sentences."""
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from align.evaluation.record import Record
+from align.evaluation.record.record import PairedAnswers
 from align.evaluation.statistics.glossary import Meaning, better_of, entry_of
 from align.evaluation.statistics.metrics import Estimate, num_decimals
+from align.report.charts.curve import Curve
 from align.report.charts.drawing import Chart
 from align.report.charts.interval import Interval, draw_intervals
 from align.report.run.tables import Row, Table
@@ -124,6 +126,17 @@ def all_known(cells: Mapping[str, Estimate]) -> dict[str, Estimate | None]:
     return {metric: known(cell) for metric, cell in cells.items()}
 
 
+def curve_of(
+    label: str, cells: Iterable[tuple[int, Estimate | None]], colour: int, *, dashed: bool = False
+) -> list[Curve]:
+    """Makes a curve of estimates by their place; none where nothing was measured."""
+    measured = [(place, cell) for place, cell in cells if cell is not None and known(cell)]
+    if not measured:
+        return []
+    y, low, high = zip(*(cell[:3] for _, cell in measured), strict=True)
+    return [Curve(label, [place for place, _ in measured], y, low, high, colour, dashed)]
+
+
 class Numbers(NamedTuple):
     """What was measured."""
 
@@ -136,16 +149,6 @@ class Numbers(NamedTuple):
         """Returns what the model asked about has."""
         return self.values[self.names[0]].get(metric)
 
-    def told(
-        self, metric: str, baseline: str, *, is_share: bool, show: Callable[[Estimate], str] | None = None
-    ) -> str | None:
-        """Says what the first model and a baseline have, see `compared`; None where one of them has nothing."""
-        model, ours, theirs = self.names[0], self.of_first(metric), self.values[baseline].get(metric)
-        difference = self.differences.get(f"{model} - {baseline}", {}).get(metric)
-        if ours is None or theirs is None or difference is None:
-            return None
-        return compared(model, ours, baseline, theirs, difference, is_share=is_share, show=show)
-
 
 def collect(record: Record, words: Words) -> Numbers:
     """Arranges what was measured."""
@@ -157,21 +160,26 @@ def verdicts(
     numbers: Numbers,
     labels: Mapping[str, str],
     shares: Collection[str],
-    more: Callable[[str, str], str] = lambda metric, baseline: "",
-    show: Callable[[Estimate], str] | None = None,
+    paired: Sequence[PairedAnswers] = (),
+    more: Callable[[PairedAnswers], str] = lambda pair: "",
 ) -> Iterator[str]:
-    """Says of each metric, by its label, what the first model has, beside each baseline, and `more` of the two."""
+    """Says of each metric, by its label, what the first model has, beside each baseline, and `more` of won items."""
     model, *baselines = numbers.names
     for metric, label in labels.items():
         ours, is_share = numbers.of_first(metric), metric in shares
         if ours is None:
             yield f"{label}: not measured."
-        elif not baselines:
+            continue
+        if not baselines:
             shown = in_percent(ours) if is_share else ours
             yield f"{label}: {shown} for {model}; there is no baseline to compare with."
         for baseline in baselines:
-            if told := numbers.told(metric, baseline, is_share=is_share, show=show):
-                yield f"{label}: {told}{more(metric, baseline)}."
+            theirs = numbers.values[baseline].get(metric)
+            difference = numbers.differences.get(f"{model} - {baseline}", {}).get(metric)
+            if theirs is not None and difference is not None:
+                told = compared(model, ours, baseline, theirs, difference, is_share=is_share)
+                pairs = [each for each in paired if (each.baseline, each.metric) == (baseline, metric)]
+                yield f"{label}: {told}{''.join(map(more, pairs))}."
 
 
 def main_charts(metrics: Sequence[str], numbers: Numbers, shares: Collection[str]) -> tuple[list[Chart], list[Chart]]:

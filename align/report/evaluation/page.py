@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from align.evaluation.record.record import About, AskedModel, Profile, Warned
 from align.evaluation.statistics.glossary import glossary
 from align.report.charts.axis import format_number
 from align.report.charts.drawing import Chart
-from align.report.evaluation.items import Row, Shown, count, cut, list_changes, note_items, pick_outcomes
+from align.report.evaluation.items import Row, count, cut, list_changes, note_items, pick_outcomes
 from align.report.evaluation.measured import (
     Numbers,
     Words,
@@ -28,7 +29,7 @@ from align.report.evaluation.pairs import of_pairs
 from align.report.evaluation.prompts import of_prompts
 from align.report.evaluation.questions import of_questions
 from align.report.evaluation.reward_model import of_scores
-from align.report.evaluation.view import SUITES, EvaluationView, Grid, Own, Section, Side
+from align.report.evaluation.view import SUITES, EvaluationView, Grid, Item, Section, Side
 from align.report.page import write_page
 from align.report.run.facts import flat
 from align.report.run.finding import Finding
@@ -38,17 +39,16 @@ _LONG = 200  # characters
 _APART = ("id", "group", "model", "prompt", "completion", "correct")  # columns with a place of their own
 
 
-def of_suite(path: Path, record: Record, numbers: Numbers) -> Own:
+def of_suite(path: Path, record: Record, numbers: Numbers) -> EvaluationView:
     """Arranges what the page has of its own."""
     picked = pick_outcomes(path, numbers.names, record.paired, _item)
     headline = [metric for metric in _headline(record) if metric in numbers.values[numbers.names[0]]]
     settings, labels = _settings(record.about), {metric: numbers.words.label(metric) for metric in headline}
-    return Own(
-        noun="items",
+    return EvaluationView(
         label=record.about.rows.capitalize(),
-        headline=headline,
+        main=headline,
         shares=record.shares,
-        verdict=verdicts(numbers, labels, record.shares, show=None),
+        verdict=verdicts(numbers, labels, record.shares),
         facts={name: text for name, text in settings.items() if not _is_long(text)},
         details={name: text for name, text in settings.items() if _is_long(text)},
         items=picked,
@@ -69,14 +69,14 @@ def _headline(record: Record) -> list[str]:
     ]
 
 
-def _item(by_model: Mapping[str, Sequence[Row]]) -> Shown:
+def _item(by_model: Mapping[str, Sequence[Row]]) -> Item:
     sides = [
         _side(model if len(rows) == 1 else f"{model} ({number})", each)
         for model, several in by_model.items()
         for rows in (several[:_MOST_ROWS],)
         for number, each in enumerate(rows, 1)
     ]
-    return Shown(cut(next(iter(by_model.values()))[0].get("prompt")), sides)
+    return Item(cut(next(iter(by_model.values()))[0].get("prompt")), sides)
 
 
 def _side(name: str, row: Row) -> Side:
@@ -110,7 +110,7 @@ def _is_long(text: str) -> bool:
 
 
 _FEW = 100  # items; a share of one half is then known to within 10 points
-_PARTS: dict[str, Callable[[Path, Record, Numbers], Own]] = {
+_PARTS: dict[str, Callable[[Path, Record, Numbers], EvaluationView]] = {
     "policy": of_questions,
     "prompts": of_prompts,
     "pairs": of_pairs,
@@ -133,15 +133,16 @@ def evaluation_view(folder: Path, record: Record) -> EvaluationView:
     own = _PARTS[record.kind](folder / ITEMS_FILE, record, numbers)
     names = [f"{each.name} (control)" if each.role == "control" else each.name for each in about.models]
     command = {"Command": shlex.join(about.command)} if about.command else {}
-    values, differences = main_charts(own.headline, numbers, own.shares)
+    values, differences = main_charts(own.main, numbers, own.shares)
     drawn = [*differences, *values]  # what the verdict is about comes first
     versions = (f"{name} {value}" for name, value in about.versions.items() if value is not None)
-    return EvaluationView(
+    return replace(
+        own,
         title=f"{names[0]} against {', '.join(names[1:])}" if names[1:] else f"Evaluation of {names[0]}",
         verdict=list(own.verdict),
         figure=drawn[:1],
         findings=[*written_warnings(record.warnings), *few_items(about.data.questions, own.noun), *own.findings],
-        headline=arrange(own.headline, numbers) if own.headline else None,
+        headline=arrange(own.main, numbers) if own.main else None,
         compared=count_compared(numbers.differences),
         charts=drawn[1:],
         facts=_facts(about, own),
@@ -149,8 +150,6 @@ def evaluation_view(folder: Path, record: Record) -> EvaluationView:
         details={**command, **own.details, **({"Versions": "\n".join(versions)} if about.versions else {})},
         sections=[*(suite_sections(record, words, own.shares) if own.by_suite else ()), *own.sections],
         listings=[*list_changes(record.paired), *own.listings],
-        items=own.items,
-        items_note=own.items_note,
     )
 
 
@@ -206,7 +205,7 @@ def _within(suite: str, label: str) -> str:
     return "all" if label == suite else label.removeprefix(f"{suite}/")
 
 
-def _facts(about: About, own: Own) -> dict[str, str]:
+def _facts(about: About, own: EvaluationView) -> dict[str, str]:
     data = about.data
     if not about.created:  # of reward models the file does not say more
         return dict(own.facts)

@@ -6,10 +6,10 @@ from typing import Any
 
 from align.evaluation.record import Record
 from align.report.charts.axis import format_number
-from align.report.evaluation.items import Row, Shown, cut, note_items, pick_outcomes
+from align.report.evaluation.items import Row, cut, note_items, pick_outcomes
 from align.report.evaluation.measured import Numbers, in_percent, verdicts
 from align.report.evaluation.shortcuts import heuristic_section
-from align.report.evaluation.view import Option, Own, Side
+from align.report.evaluation.view import EvaluationView, Item, Option, Side
 from align.report.run.finding import Finding, percent
 
 SHARES = ("implicit_reward_accuracy", "judged_", "judge_", "worst_group")  # how their names begin
@@ -20,13 +20,13 @@ ACCURACIES = {
 _OFTEN = 0.2  # share of pairs where the order of the responses changes a judge's answer
 
 
-def of_pairs(path: Path, record: Record, numbers: Numbers) -> Own:
+def of_pairs(path: Path, record: Record, numbers: Numbers) -> EvaluationView:
     """Arranges what the page has of its own."""
     measured = list(numbers.values[numbers.names[0]])
     picked = pick_outcomes(path, numbers.names, record.paired, _item, needs=("correct",))
-    return Own(
+    return EvaluationView(
         noun="pairs",
-        headline=[metric for metric in measured if metric in ACCURACIES or metric.startswith("judged_win_rate/")],
+        main=[metric for metric in measured if metric in ACCURACIES or metric.startswith("judged_win_rate/")],
         shares=[metric for metric in measured if metric.startswith(SHARES)],
         verdict=_verdict(numbers),
         findings=_of_judge(numbers.values[numbers.names[0]]),
@@ -72,11 +72,11 @@ def _of_judge(values: Mapping[str, Any]) -> Iterator[Finding]:
             )
 
 
-def _item(by_model: Mapping[str, Sequence[Row]]) -> Shown:
+def _item(by_model: Mapping[str, Sequence[Row]]) -> Item:
     firsts = {model: rows[0] for model, rows in by_model.items()}
     row = next(iter(firsts.values()))
     options = [Option("chosen", cut(row["chosen"]), True), Option("rejected", cut(row["rejected"]), False)]
-    return Shown(cut(row["prompt"]), [_side(model, each) for model, each in firsts.items()], options)
+    return Item(cut(row["prompt"]), [_side(model, each) for model, each in firsts.items()], options)
 
 
 def _side(model: str, row: Row) -> Side:

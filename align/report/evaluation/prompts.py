@@ -5,11 +5,11 @@ from functools import partial
 from pathlib import Path
 
 from align.evaluation.record import Record
-from align.evaluation.record.record import MeasuredReward
+from align.evaluation.record.record import MeasuredReward, PairedAnswers
 from align.report.charts.axis import format_number
-from align.report.evaluation.items import Row, Shown, cut, note_items, pick, read_items
+from align.report.evaluation.items import Row, cut, note_items, pick, read_items
 from align.report.evaluation.measured import Numbers, verdicts
-from align.report.evaluation.view import Item, Own, Side
+from align.report.evaluation.view import EvaluationView, Item, Side
 from align.report.run.completions import conversation
 from rewards.running.protocol import HIGHER, NEITHER
 
@@ -17,20 +17,21 @@ _MOST_EACH, _MOST_VALUES = 10, 8
 _OF_USE = ("success", "turns", "calls", "failed_calls", "tokens", "call_seconds", "lost")  # of tools
 
 
-def of_prompts(path: Path, record: Record, numbers: Numbers) -> Own:
+def of_prompts(path: Path, record: Record, numbers: Numbers) -> EvaluationView:
     """Arranges what the page has of its own."""
-    about, model = record.about, numbers.names[0]
+    about = record.about
     side = next(iter(record.sides.values()), HIGHER)
     picked = _pick(path, record, numbers.names, side)
-    return Own(
+    return EvaluationView(
         noun="prompts",
-        headline=[name for suite in about.suites for name in _whole(record, suite)],
+        main=[name for suite in about.suites for name in _whole(record, suite)],
         shares=record.shares,
         verdict=verdicts(
             numbers,
             {f"reward/{each.name}": each.name for each in about.rewards},
             record.shares,
-            lambda metric, baseline: _counts(record, metric, model, baseline),
+            record.paired,
+            partial(_counts, sides=record.sides),
         ),
         facts={"Rewards": "; ".join(map(_reward, about.rewards))},
         by_suite=bool(about.data.groups) or len(about.suites) > len(about.rewards),
@@ -52,14 +53,9 @@ def _whole(record: Record, suite: str) -> list[str]:
     return [name for name in measured if name.endswith(f"/{suite}") or name in (f"{suite}/{each}" for each in _OF_USE)]
 
 
-def _counts(record: Record, metric: str, model: str, baseline: str) -> str:
-    row = next(
-        (row for row in record.paired if (row.model, row.baseline, row.metric) == (model, baseline, metric)), None
-    )
-    if row is None:
-        return ""
-    first, second = differ_words(record.sides[metric.partition("/")[2]])
-    return f"; prompts {first}: {len(row.wins):,}, {second}: {len(row.losses):,}"
+def _counts(pair: PairedAnswers, sides: Mapping[str, str]) -> str:
+    first, second = differ_words(sides[pair.metric.partition("/")[2]])
+    return f"; prompts {first}: {len(pair.wins):,}, {second}: {len(pair.losses):,}"
 
 
 def _reward(reward: MeasuredReward) -> str:
@@ -100,13 +96,13 @@ def _reasons(
     yield "highest", ordered[::-1][:_MOST_EACH]
 
 
-def _item(by_model: Mapping[str, Sequence[Row]], rewards: Sequence[MeasuredReward], better: str) -> Shown:
+def _item(by_model: Mapping[str, Sequence[Row]], rewards: Sequence[MeasuredReward], better: str) -> Item:
     row = next(iter(by_model.values()))[0]
     means = [_mean(rows, rewards[0].name) for rows in by_model.values()]
     known = [mean for mean in means if mean is not None]
     best = None if better == NEITHER or not known else max(known) if better == HIGHER else min(known)
     sides = [_side(model, rows, rewards, best) for model, rows in by_model.items()]
-    return Shown(f"{cut(row['prompt'])}\n\n{cut(row['columns'])}", sides)
+    return Item(f"{cut(row['prompt'])}\n\n{cut(row['columns'])}", sides)
 
 
 def _side(model: str, rows: Sequence[Row], rewards: Sequence[MeasuredReward], best: float | None) -> Side:

@@ -6,15 +6,15 @@ from pathlib import Path
 
 from align.evaluation.record import Record
 from align.evaluation.record.details import AttemptsRule, BestOfN, ModelAudit, OfDifficulty, Optimum, ThresholdRule
-from align.evaluation.record.record import Profile, among_all
+from align.evaluation.record.record import PairedAnswers, Profile, among_all
 from align.evaluation.statistics.metrics import Estimate
 from align.report.charts.axis import format_number
 from align.report.charts.curve import Curve, draw_curves
 from align.report.charts.drawing import NUM_COLOURS, Chart
 from align.report.evaluation.items import Row as ItemRow
-from align.report.evaluation.items import Shown, count, cut, note_items, pick_outcomes
-from align.report.evaluation.measured import Cells, Numbers, known, verdicts
-from align.report.evaluation.view import SUITES, Grid, Item, Option, Own, Section, Side
+from align.report.evaluation.items import count, cut, note_items, pick_outcomes
+from align.report.evaluation.measured import Cells, Numbers, curve_of, known, verdicts
+from align.report.evaluation.view import SUITES, EvaluationView, Grid, Item, Option, Section, Side
 from align.report.run.finding import Finding, percent
 from align.report.run.tables import Row, Table
 
@@ -47,21 +47,16 @@ _OTHER_IMAGES = {
 }
 
 
-def of_questions(path: Path, record: Record, numbers: Numbers) -> Own:
+def of_questions(path: Path, record: Record, numbers: Numbers) -> EvaluationView:
     """Arranges what the page has of its own."""
-    about, picked, model = record.about, pick_items(path, numbers.names, record), numbers.names[0]
+    about, picked = record.about, pick_items(path, numbers.names, record)
     told = {metric: numbers.words.label(metric) for metric in _VERDICTS if numbers.of_first(metric) is not None}
     profile = about.profile
-    return Own(
+    return EvaluationView(
         noun="questions",
-        headline=_present(record, numbers.values),
+        main=_present(record, numbers.values),
         shares=_shares(record),
-        verdict=verdicts(
-            numbers,
-            told,
-            told,
-            lambda metric, baseline: _changes(record, model, baseline) if metric == "accuracy" else "",
-        ),
+        verdict=verdicts(numbers, told, told, record.paired, _changes),
         findings=find_problems(about.data.questions, numbers.values, numbers.differences),
         facts={
             "Options that may not be moved": str(about.data.unshufflable),
@@ -108,54 +103,40 @@ def _shares(record: Record) -> set[str]:
     }
 
 
-def _changes(record: Record, model: str, baseline: str) -> str:
-    row = next((row for row in record.paired if (row.model, row.baseline) == (model, baseline)), None)
-    if row is None:
-        return ""
-    p = row.mcnemar_p
+def _changes(pair: PairedAnswers) -> str:
+    p = pair.mcnemar_p
     test = "" if p is None else f" (McNemar p {'below 0.001' if p < 0.001 else f'= {p:.3f}'})"
-    return f", {count(len(row.wins), 'item')} won and {len(row.losses):,} lost{test}"
+    return f", {count(len(pair.wins), 'item')} won and {len(pair.losses):,} lost{test}"
 
 
 def find_problems(questions: int, values: Cells, differences: Cells) -> Iterator[Finding]:
     """Says what the numbers leave open."""
-    yield from _wide(differences, questions)
-    for name, cells in values.items():
-        yield from _of_model(name, {metric: cell.value for metric, cell in cells.items() if cell is not None})
-
-
-def _wide(differences: Cells, questions: int) -> Iterator[Finding]:
     for pair, cells in differences.items():
         cell = cells.get("accuracy")
-        if cell is None or cell.low > 0 or cell.high < 0:
-            continue
-        half = (cell.high - cell.low) / 2
-        if half > _WIDE:
+        half = 0.0 if cell is None or cell.low > 0 or cell.high < 0 else (cell.high - cell.low) / 2
+        if cell is not None and half > _WIDE:
             needed = questions * (half / _WIDE) ** 2
             step = 10 if needed < 1000 else 100
-            count = math.ceil(needed / step) * step
-            ends = f"{100 * cell.low:+.0f} to {100 * cell.high:+.0f} points"
             yield Finding(
-                f"{pair}: the interval is too wide to say anything ({ends})",
-                f"It contains both no difference and a large one. About {count:,} questions would narrow it to "
-                f"{100 * _WIDE:.0f} points on each side.",
+                f"{pair}: the interval is too wide to say anything ({100 * cell.low:+.0f} to {100 * cell.high:+.0f} "
+                "points)",
+                f"It contains both no difference and a large one. About {math.ceil(needed / step) * step:,} questions "
+                f"would narrow it to {100 * _WIDE:.0f} points on each side.",
             )
-
-
-def _of_model(name: str, numbers: Mapping[str, float]) -> Iterator[Finding]:
-    leak = numbers.get("letter_or_answer_in_trace", 0.0)
-    if leak > _HALF:
-        yield Finding(
-            f"{name}: {percent(leak)} of traces give the answer away",
-            "They name its letter or quote it. A second answer from such a trace reads it off, so consistency says "
-            "little about reasoning; read the answers from masked and corrupted traces.",
-        )
-    gap = numbers.get("letter_bias", 0.0)
-    if gap > _LETTER_GAP:
-        yield Finding(
-            f"{name}: {percent(gap)} of answers would have to move for their letters to match the gold's",
-            "The policy prefers a place among the options. Read the accuracy in every rotation, not the plain one.",
-        )
+    for name, measured in values.items():
+        leak, gap = (measured.get(metric) for metric in ("letter_or_answer_in_trace", "letter_bias"))
+        if leak is not None and leak.value > _HALF:
+            yield Finding(
+                f"{name}: {percent(leak.value)} of traces give the answer away",
+                "They name its letter or quote it. A second answer from such a trace reads it off, so consistency "
+                "says little about reasoning; read the answers from masked and corrupted traces.",
+            )
+        if gap is not None and gap.value > _LETTER_GAP:
+            yield Finding(
+                f"{name}: {percent(gap.value)} of answers would have to move for their letters to match the gold's",
+                "The policy prefers a place among the options. Read the accuracy in every rotation, not the plain "
+                "one.",
+            )
 
 
 def _prompt(profile: Profile) -> str:
@@ -166,11 +147,11 @@ def _prompt(profile: Profile) -> str:
     return "\n\n".join(parts)
 
 
-def _item(by_model: Mapping[str, Sequence[ItemRow]]) -> Shown:
+def _item(by_model: Mapping[str, Sequence[ItemRow]]) -> Item:
     firsts = {model: rows[0] for model, rows in by_model.items()}
     row = next(iter(firsts.values()))
     options = [Option(_letter(place), cut(text), place == row["gold"]) for place, text in enumerate(row["options"])]
-    return Shown(cut(row["question"]), [_side(model, each) for model, each in firsts.items()], options)
+    return Item(cut(row["question"]), [_side(model, each) for model, each in firsts.items()], options)
 
 
 def _side(model: str, row: ItemRow) -> Side:
@@ -207,20 +188,14 @@ def best_of_n_section(curves: Sequence[BestOfN]) -> list[Section]:
     """Draws the true quality of what a verifier chooses from n, that of the best there is, and what it thinks."""
     if not curves:
         return []
-    quality = [
-        curve
-        for colour, row in enumerate(curves)
-        for cells, label, dashed in (
-            ([point.gold for point in row.points], "chosen", False),
-            ([point.oracle for point in row.points], "best there is", True),
-        )
-        if (curve := _curve(row, cells, f"{row.model}, {label}", colour, dashed))
-    ]
-    proxy = [
-        curve
-        for colour, row in enumerate(curves)
-        if (curve := _curve(row, [point.proxy for point in row.points], row.model, colour, False))
-    ]
+    quality: list[Curve] = []
+    proxy: list[Curve] = []
+    for number, row in enumerate(curves):
+        colour = number % NUM_COLOURS
+        quality += curve_of(f"{row.model}, chosen", [(each.n, each.gold) for each in row.points], colour)
+        best = [(each.n, each.oracle) for each in row.points]
+        quality += curve_of(f"{row.model}, best there is", best, colour, dashed=True)
+        proxy += curve_of(row.model, [(each.n, each.proxy) for each in row.points], colour)
     charts = []
     if quality:
         note = "Where the solid line bends down while the proxy still rises, the verifier is being exploited."
@@ -297,20 +272,13 @@ def _trust(audits: Sequence[ModelAudit]) -> list[Section]:
     )
 
 
-def _curve(row: BestOfN, cells: Sequence[Estimate], label: str, colour: int, dashed: bool) -> Curve | None:
-    measured = [(point.n, cell) for point, cell in zip(row.points, cells, strict=True) if known(cell)]
-    if not measured:
-        return None
-    counts, cells = zip(*measured, strict=True)
-    ends = ([cell.low for cell in cells], [cell.high for cell in cells])
-    return Curve(label, counts, [cell.value for cell in cells], *ends, colour % NUM_COLOURS, dashed)
-
-
 def _utilities(row: ModelAudit) -> list[Curve]:
-    lines = []
+    lines: list[Curve] = []
     for colour, line in enumerate(row.utility[:NUM_COLOURS]):
-        nothing = [math.nan] * len(line.attempts)
-        lines.append(Curve(f"cost {line.cost:g}", line.attempts, line.utility, nothing, nothing, colour))
+        worth = zip(line.attempts, line.utility, strict=True)
+        lines += curve_of(
+            f"cost {line.cost:g}", [(n, Estimate(each, math.nan, math.nan, 0)) for n, each in worth], colour
+        )
     return lines
 
 

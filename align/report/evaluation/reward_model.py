@@ -5,13 +5,11 @@ from pathlib import Path
 
 from align.evaluation.record import Record
 from align.evaluation.record.details import OfScores, Scored
-from align.evaluation.statistics.metrics import Estimate
-from align.report.charts.curve import Curve, draw_curves
-from align.report.charts.drawing import Chart
+from align.report.charts.curve import draw_curves
 from align.report.evaluation.items import count, list_names, read_lines
-from align.report.evaluation.measured import Cells, Numbers, arrange, draw_metrics, families, verdicts
+from align.report.evaluation.measured import Cells, Numbers, arrange, curve_of, draw_metrics, families, verdicts
 from align.report.evaluation.shortcuts import find_shortcut_problems, shortcut_sections
-from align.report.evaluation.view import Grid, Listing, Own, Section
+from align.report.evaluation.view import EvaluationView, Grid, Listing, Section
 from align.report.run.facts import flat
 from align.report.run.finding import Finding
 
@@ -22,14 +20,14 @@ _SHARES = ("accuracy", "reward_bench", "reward_bench_2", "response_only_accuracy
 _FAMILIES = ("accuracy", "reward_bench_2", "accuracy_drop")  # of shares, and of differences of shares
 
 
-def of_scores(path: Path, record: Record, numbers: Numbers) -> Own:
+def of_scores(path: Path, record: Record, numbers: Numbers) -> EvaluationView:
     """Arranges what the page has of its own."""
     metrics = list(dict.fromkeys(metric for cells in numbers.values.values() for metric in cells))
     groups = families([metric for metric in metrics if not metric.startswith("best_of_")])
     scored = [record.scores.get(name, OfScores()).scored for name in numbers.names]
-    return Own(
+    return EvaluationView(
         noun="pairs",
-        headline=groups.pop("", metrics[:1]),
+        main=groups.pop("", metrics[:1]),
         shares=_SHARES,
         verdict=verdicts(numbers, _told(numbers), _told(numbers)),
         findings=[*_find_problems(record, numbers.values), *find_shortcut_problems(record.scores)],
@@ -109,18 +107,14 @@ def _best_of_n(metrics: Sequence[str], numbers: Numbers) -> list[Section]:
     chosen = [metric for metric in metrics if metric.startswith("best_of_")]
     if not chosen:
         return []
-    curves = []
-    for colour, (name, cells) in enumerate(numbers.values.items()):
-        points = {metric.removeprefix("best_of_"): cells.get(metric) for metric in chosen}
-        known: list[tuple[int, Estimate]] = [(int(n), cell) for n, cell in points.items() if n.isdigit() and cell]
-        if known:
-            counts, cells_of = zip(*known, strict=True)
-            low, high = [cell.low for cell in cells_of], [cell.high for cell in cells_of]
-            curves.append(Curve(name, counts, [cell.value for cell in cells_of], low, high, colour))
-    charts: list[Chart] = []
-    if curves:
-        note = "A curve that bends down: the model is exploited by the responses it likes most."
-        charts.append(draw_curves("True quality of the best of n", note, curves, "responses chosen from"))
+    places = [(int(n), metric) for metric in chosen if (n := metric.removeprefix("best_of_")).isdigit()]
+    curves = [
+        curve
+        for colour, (name, cells) in enumerate(numbers.values.items())
+        for curve in curve_of(name, [(n, cells.get(metric)) for n, metric in places], colour)
+    ]
+    note = "A curve that bends down: the model is exploited by the responses it likes most."
+    charts = [draw_curves("True quality of the best of n", note, curves, "responses chosen from")] if curves else []
     return [Section("Best of n", "", charts, arrange(chosen, numbers))]
 
 

@@ -75,19 +75,14 @@ def heuristic_section(found: Sequence[SubsetOfPairs], after: str = "") -> Sectio
     return Section(f"Beside rules that read nothing{after}", _HEURISTICS, grids=[Grid(columns, rows)])
 
 
-def heuristic_finding(name: str, found: Sequence[SubsetOfPairs]) -> Iterator[Finding]:
-    """Says where a model is not shown to be better than such a rule."""
-    if told := not_better(found):
-        yield Finding(
-            f"{name}: {told[0].lower()}{told[1:].rstrip('.')}",
-            "Give more pairs, or pairs whose right response is no longer and no richer in form than the other.",
-        )
-
-
 def find_shortcut_problems(models: Mapping[str, OfScores]) -> Iterator[Finding]:
     """Says what a model pays for that is no quality."""
     for name, model in models.items():
-        yield from heuristic_finding(name, model.heuristics or [])
+        if told := not_better(model.heuristics or []):
+            yield Finding(
+                f"{name}: {told[0].lower()}{told[1:].rstrip('.')}",
+                "Give more pairs, or pairs whose right response is no longer and no richer in form than the other.",
+            )
         if model.slices is not None and model.slices.found:
             first = model.slices.found[0]
             word = "raises" if first.favour.value > 0 else "lowers"

@@ -53,14 +53,14 @@ class Side(NamedTuple):
 
 
 class Item(NamedTuple):
-    """One item with the answers of all models, side by side."""
+    """One item with the answers of all models, side by side, and why it is shown."""
 
-    why: str
-    id: str
-    tags: Sequence[str]
     question: str
-    options: Sequence[Option]
     sides: Sequence[Side]
+    options: Sequence[Option] = ()
+    why: str = ""
+    id: str = ""
+    tags: Sequence[str] = ()
     images: Filmstrip = Filmstrip()
 
 
@@ -73,40 +73,26 @@ class Listing(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Own:
-    """What one kind of evaluation of models that were asked has of its own on the page."""
+class EvaluationView:
+    """The page, in its order; one kind of evaluation fills what it has of its own, and the frame does the rest."""
 
-    noun: str  # what was asked, in the plural
-    headline: Sequence[str]  # metrics to show first
-    shares: Collection[str]  # metrics that are shares, or differences of shares
-    verdict: Iterable[str]  # what to take away, one sentence each
-    facts: Mapping[str, str]  # what was run, by the name to show
+    title: str = ""
+    verdict: Iterable[str] = ()  # what to take away, one sentence each
+    figure: Sequence[Chart] = ()  # the one that shows it, if there is one
+    findings: Iterable[Finding] = ()  # what its reader should know before believing it
+    headline: Table | None = None  # main metrics by model, with differences to the baselines
+    compared: str = ""  # how many metrics were compared; empty without a baseline
+    charts: Sequence[Chart] = ()  # the rest of the headline as charts
+    facts: Mapping[str, str] = field(default_factory=dict)  # what was run, by the name to show
+    models: Grid | None = None
+    details: Mapping[str, str] = field(default_factory=dict)  # long texts by their title
+    sections: Sequence[Section] = ()
+    listings: Sequence[Listing] = ()  # items won and lost
     items: Sequence[Item] = ()
     items_note: str = ""  # which items those are
-    models: Grid | None = None  # in place of what all have
-    listings: Sequence[Listing] = ()  # behind the items won and lost
-    label: str = ""  # what was asked, where the list of facts has a longer name for it
-    findings: Iterable[Finding] = ()  # what weakens it, beside the warnings of the record
-    details: Mapping[str, str] = field(default_factory=dict)  # long texts by their title
-    sections: Sequence[Section] = ()  # behind those of the suites
+    # What the frame asks of a kind
+    noun: str = "items"  # what was asked, in the plural
+    label: str = ""  # the same, where the list of facts has a longer name for it
+    main: Sequence[str] = ()  # metrics to show first
+    shares: Collection[str] = ()  # metrics that are shares, or differences of shares
     by_suite: bool = True  # whether suites have sections
-
-
-@dataclass(frozen=True)
-class EvaluationView:
-    """The page, in its order."""
-
-    title: str
-    verdict: Sequence[str]  # what to take away, one sentence each
-    figure: Sequence[Chart]  # the one that shows it, if there is one
-    findings: Sequence[Finding]  # what its reader should know before believing it
-    headline: Table | None  # main metrics by model, with differences to the baselines
-    compared: str  # how many metrics were compared; empty without a baseline
-    charts: Sequence[Chart]  # the rest of the headline as charts
-    facts: dict[str, str]  # what was run
-    models: Grid
-    details: dict[str, str]  # long texts by their title: command, prompt template, versions
-    sections: Sequence[Section]
-    listings: Sequence[Listing] = ()  # items won and lost
-    items: Sequence[Item] = field(default_factory=list)
-    items_note: str = ""  # which items those are
