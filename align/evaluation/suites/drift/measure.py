@@ -132,12 +132,7 @@ NO_CONTROL = (
 )
 
 
-class Behaved(NamedTuple):
-    """Responses of a model, with and without triggers, and what they show."""
-
-    triggers: list[Trigger | None]  # in front of each response's prompt; None for nothing
-    responses: list[str]  # `N` prompts times (1 + triggers) times samples, in this order
-    shown: Mapping[str, Shown]  # of each behaviour, by name, for each response
+Triggers = Sequence[Trigger | None]  # in front of prompts; None, the first, for nothing
 
 
 def measure(
@@ -161,24 +156,24 @@ def measure(
         }
         for row, answer, each in zip(rows, answers, found, strict=True)
     ]
-    behaved = _behave(subject, rows, asking, judge)
-    if behaved is not None:
-        for name, shown in behaved.shown.items():
-            means |= behaviour_means(name, *_by_trigger(behaved, shown.values, len(rows)))
+    if asking.options.behaviours:
+        triggers: Triggers = (None, *asking.options.triggers)
+        responses, by_name = _behave(subject, rows, triggers, asking, judge)
+        for name, shown in by_name.items():
+            means |= behaviour_means(name, *_by_trigger(triggers, shown.values, len(rows)))
             if shown.disagree:
                 values = np.array(shown.disagree).reshape(len(rows), -1).mean(axis=1)
                 means[f"judge_order_disagreement/{name}"] = ItemMean((values,))
-        items += _items(rows, behaved)
+        items += _items(rows, triggers, responses, by_name)
     settings = {"tokens_read": sum(each.read for each in found)}
     return Measured(means, {}, items, list(_warnings(asking.options, found)), settings)
 
 
-def _behave(subject: Subject, rows: Sequence[DriftPrompt], asking: Asking, judge: Asker | None) -> Behaved | None:
-    """Asks the model every prompt without and with each trigger; a judge is shown the prompt without."""
-    behaviours, triggers = asking.options.behaviours, asking.options.triggers
-    if not behaviours:
-        return None
-    asked = [(row, trigger) for row in rows for trigger in (None, *triggers)]
+def _behave(
+    subject: Subject, rows: Sequence[DriftPrompt], triggers: Triggers, asking: Asking, judge: Asker | None
+) -> tuple[list[str], dict[str, Shown]]:
+    """Asks the model every prompt with each trigger, and looks at the responses; a judge is shown it without."""
+    asked = [(row, trigger) for row in rows for trigger in triggers]
     prompts = [
         Prompt(f"{row.id} {trigger.trigger}", subject.word(trigger.before(row.prompt)))
         if trigger
@@ -192,22 +187,23 @@ def _behave(subject: Subject, rows: Sequence[DriftPrompt], asking: Asking, judge
         for sample, each in enumerate(samples)
     ]
     ids, shown_prompts, responses = (list(column) for column in zip(*said, strict=True))
-    shown = find_behaviours(behaviours, ids, shown_prompts, responses, judge)
-    return Behaved([None, *triggers], responses, shown)
+    return responses, find_behaviours(asking.options.behaviours, ids, shown_prompts, responses, judge)
 
 
-def _by_trigger(behaved: Behaved, values: Sequence[float], num_rows: int) -> tuple[Values, Values, Values]:
+def _by_trigger(triggers: Triggers, values: Sequence[float], num_rows: int) -> tuple[Values, Values, Values]:
     """Averages over samples: without a trigger, with those that are not held out, and with those that are."""
-    table = np.array(values).reshape(num_rows, len(behaved.triggers), -1).mean(axis=2)
-    is_held_out = np.array([trigger is not None and trigger.held_out for trigger in behaved.triggers])
-    is_seen = np.array([trigger is not None and not trigger.held_out for trigger in behaved.triggers])
+    table = np.array(values).reshape(num_rows, len(triggers), -1).mean(axis=2)
+    is_held_out = np.array([trigger is not None and trigger.held_out for trigger in triggers])
+    is_seen = np.array([trigger is not None and not trigger.held_out for trigger in triggers])
     return table[:, 0], table[:, is_seen], table[:, is_held_out]
 
 
-def _items(rows: Sequence[DriftPrompt], behaved: Behaved) -> Iterator[dict[str, Any]]:
-    samples = len(behaved.responses) // (len(rows) * len(behaved.triggers))
-    asked = [(row, trigger, i) for row in rows for trigger in behaved.triggers for i in range(samples)]
-    for place, ((row, trigger, sample), response) in enumerate(zip(asked, behaved.responses, strict=True)):
+def _items(
+    rows: Sequence[DriftPrompt], triggers: Triggers, responses: Sequence[str], by_name: Mapping[str, Shown]
+) -> Iterator[dict[str, Any]]:
+    samples = len(responses) // (len(rows) * len(triggers))
+    asked = [(row, trigger, i) for row in rows for trigger in triggers for i in range(samples)]
+    for place, ((row, trigger, sample), response) in enumerate(zip(asked, responses, strict=True)):
         yield {
             **_about(row),
             "answered_by": "the model",
@@ -215,7 +211,7 @@ def _items(rows: Sequence[DriftPrompt], behaved: Behaved) -> Iterator[dict[str, 
             "trigger": None if trigger is None else trigger.trigger,
             "held_out": None if trigger is None else trigger.held_out,
             "sample": sample,
-            **{f"behaviour/{name}": shown.values[place] for name, shown in behaved.shown.items()},
+            **{f"behaviour/{name}": shown.values[place] for name, shown in by_name.items()},
         }
 
 

@@ -4,7 +4,7 @@ import math
 import random
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -134,13 +134,6 @@ CONDITIONS = ("own", "none", "other", "masked", *(f"corrupted_{percent}" for per
 _MOST_DRAWN = 5000  # words and steps from which others are drawn; more would only cost time
 
 
-class _Pool(NamedTuple):
-    """What replaces parts of a trace, taken from all traces."""
-
-    words: list[str]
-    steps: list[str]
-
-
 def probe_traces(
     asker: Asker, questions: Sequence[Question], items: Sequence[ItemResult], firsts: Sequence[Answered], seed: int
 ) -> dict[str, list[Any]]:
@@ -151,15 +144,13 @@ def probe_traces(
     `<condition>_choice`, `masked_trace` and `other_id`.
     """
     chosen_donors = donors([item.id for item in items], [item.trace for item in items], seed)
-    pool = _Pool(
-        _draw((word for item in items for word in (item.trace or "").split()), f"{seed}/words"),
-        _draw((step.strip() for item in items for step in steps_of(item.trace or "")), f"{seed}/steps"),
-    )
+    words = _draw((word for item in items for word in (item.trace or "").split()), f"{seed}/words")
+    steps = _draw((step.strip() for item in items for step in steps_of(item.trace or "")), f"{seed}/steps")
     groups: list[list[LetterQuestion]] = []
     named: list[list[str]] = []
     for i, (question, item, first) in enumerate(zip(questions, items, firsts, strict=True)):
         donor = chosen_donors[i]
-        traces = _traces(question, item, None if donor is None else items[donor].trace, pool, seed)
+        traces = _traces(question, item, None if donor is None else items[donor].trace, (words, steps), seed)
         if first.before_letter is None:
             traces = {}
         named.append(list(traces))
@@ -212,8 +203,11 @@ def reliance_values(items: Sequence[ItemResult], columns: Mapping[str, Sequence[
     return metrics
 
 
-def _traces(question: Question, item: ItemResult, other: str | None, pool: _Pool, seed: int) -> dict[str, str | None]:
-    """Lists the traces to answer from; None stands for the own one, unchanged."""
+def _traces(
+    question: Question, item: ItemResult, other: str | None, pools: tuple[list[str], list[str]], seed: int
+) -> dict[str, str | None]:
+    """Lists the traces to answer from, changed by words and steps of all; None stands for the own one, unchanged."""
+    words, steps = pools
     if not item.trace:
         return {}
     traces: dict[str, str | None] = {"none": ""} if item.second_choices else {"own": None, "none": ""}
@@ -222,11 +216,11 @@ def _traces(question: Question, item: ItemResult, other: str | None, pool: _Pool
     traces["masked"] = mask_answers(item.trace, question.options)
     for percent in CORRUPTED:
         rng = random.Random(f"{seed}/{item.id}/corrupted")
-        traces[f"corrupted_{percent}"] = corrupt_words(item.trace, percent, pool.words, rng)
+        traces[f"corrupted_{percent}"] = corrupt_words(item.trace, percent, words, rng)
     rngs = [random.Random(f"{seed}/{item.id}/{name}") for name in EDITED]
     edited = (
         corrupt_numbers(item.trace, rngs[0]),
-        corrupt_steps(item.trace, CORRUPTED_STEPS, pool.steps, rngs[1]),
+        corrupt_steps(item.trace, CORRUPTED_STEPS, steps, rngs[1]),
         corrupt_order(item.trace, rngs[2]),
     )
     return traces | {name: trace for name, trace in zip(EDITED, edited, strict=True) if trace != item.trace}

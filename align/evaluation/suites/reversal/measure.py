@@ -159,19 +159,16 @@ DIRECTIONS = ("forward", "reverse")
 
 def measure(subject: Subject, rows: Sequence[Fact], asking: Asking) -> Measured:
     """Asks both prompts of every fact, and reads its names behind its own and others' prompts."""
+    control = [fact.control for fact in rows]
     names = {way: [_names(fact, way) for fact in rows] for way in DIRECTIONS}
-    answered, likely, others = _ask(subject, rows, names, asking)
+    others = {way: draw_others(names[way], control, asking.seed) for way in DIRECTIONS}
+    answered, likely = _ask(subject, rows, names, others, asking)
+    tags = asking.response_format
     right = {
-        way: np.array(
-            [
-                _share_right(each, own, asking.response_format)
-                for each, own in zip(answered[way], names[way], strict=True)
-            ]
-        )
+        way: np.array([_share_right(said, own, tags) for said, own in zip(answered[way], names[way], strict=True)])
         for way in DIRECTIONS
     }
     advantage = {way: np.array([_advantage(*each) for each in likely[way]]) for way in DIRECTIONS}
-    control = [fact.control for fact in rows]
     freed = {way: without_names_and_prompts(likely[way], others[way], control) for way in DIRECTIONS}
     means = reversal_means(right, freed, control)
     return Measured(
@@ -232,30 +229,28 @@ def draw_others(names: Sequence[Sequence[str]], control: Sequence[bool], seed: i
 
 
 def _ask(
-    subject: Subject, rows: Sequence[Fact], names: Mapping[str, Sequence[Sequence[str]]], asking: Asking
-) -> tuple[dict[str, list[list[Completion]]], dict[str, list[list[float]]], dict[str, list[list[int]]]]:
-    """Returns by direction answers, each name's log-probs behind its own prompt, then others', and which others."""
+    subject: Subject,
+    rows: Sequence[Fact],
+    names: Mapping[str, Sequence[Sequence[str]]],
+    others: Mapping[str, Sequence[Sequence[int]]],
+    asking: Asking,
+) -> tuple[dict[str, list[list[Completion]]], dict[str, list[list[float]]]]:
+    """Returns by direction answers, and each name's log-probs behind its own prompt, then behind those of others."""
     words = {way: [subject.word(getattr(fact, way)) for fact in rows] for way in DIRECTIONS}
     prompts = [Prompt(f"{fact.id}/{way}", words[way][i]) for way in DIRECTIONS for i, fact in enumerate(rows)]
-    control = [fact.control for fact in rows]
-    places = {
-        way: [[i, *others] for i, others in enumerate(draw_others(names[way], control, asking.seed))]
-        for way in DIRECTIONS
-    }
     texts = [
         Text(f"{rows[i].id}/{way}", words[way][j], _behind(words[way][j], names[way][i][0]))
         for way in DIRECTIONS
-        for i, several in enumerate(places[way])
-        for j in several
+        for i, several in enumerate(others[way])
+        for j in (i, *several)
     ]
     with own_part():
-        responses = subject.complete(prompts, asking.decoding)
+        responses = iter(subject.complete(prompts, asking.decoding))
     with own_part():
         read = iter([sum(each) for each in subject.log_probs(texts)])
     end_of_shard()
-    answered = {way: responses[k * len(rows) : (k + 1) * len(rows)] for k, way in enumerate(DIRECTIONS)}
-    likely = {way: [[next(read) for _ in several] for several in places[way]] for way in DIRECTIONS}
-    return answered, likely, {way: [several[1:] for several in places[way]] for way in DIRECTIONS}
+    answered = {way: [next(responses) for _ in rows] for way in DIRECTIONS}
+    return answered, {way: [[next(read) for _ in (0, *several)] for several in others[way]] for way in DIRECTIONS}
 
 
 def _advantage(own: float, *others: float) -> float:
