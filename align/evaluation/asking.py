@@ -1,7 +1,7 @@
 """Asks models: questions, prompts, and how likely texts are; chunk by chunk, and nothing twice."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -217,31 +217,25 @@ class Asking:
     seed: int = 0
 
 
+@dataclass
 class Subject:
     """A model that is asked."""
 
-    def __init__(
-        self,
-        policy: Completes,
-        scores: Scores | None,  # None where an engine cannot say how likely texts are
-        kept: KeptAnswers,
-        *,
-        conversational: bool = False,  # whether a question that a suite words is a message
-        system_prompt: str | None = None,
-        template: PromptTemplate | None = None,  # makes prompts of questions with options; by default ours
-        model: Any = None,  # what transformers runs, for a suite that reads it itself; None of another engine
-        tokenizer: Any = None,
-        identity: str = "",  # of weights, precision and engine: two subjects with the same one answer alike
-    ) -> None:
-        self.policy = policy
-        self.kept = kept
-        self.conversational = conversational
-        self.system_prompt = system_prompt
-        self.template = template or PromptTemplate(system_prompt=system_prompt, conversational=conversational)
-        self.model = model
-        self.tokenizer = tokenizer
-        self.identity = identity or policy.fingerprint
-        self._scores = scores
+    policy: Completes
+    scores: Scores | None  # None where an engine cannot say how likely texts are
+    kept: KeptAnswers
+    _: KW_ONLY
+    conversational: bool = False  # whether a question that a suite words is a message
+    system_prompt: str | None = None
+    template: Any = None  # makes prompts of questions with options; by default ours
+    model: Any = None  # what transformers runs, for a suite that reads it itself; None of another engine
+    tokenizer: Any = None
+    identity: str = ""  # of weights, precision and engine: two subjects with the same one answer alike
+
+    def __post_init__(self) -> None:
+        ours = PromptTemplate(system_prompt=self.system_prompt, conversational=self.conversational)
+        self.template = self.template or ours
+        self.identity = self.identity or self.policy.fingerprint
 
     def word(self, question: str) -> str | list[dict[str, Any]]:
         """Makes a prompt of a question that stands in no data: a text, or messages where the model reads those."""
@@ -258,9 +252,8 @@ class Subject:
 
     def log_probs(self, texts: Sequence[Text], *, stage: str = "reading") -> list[list[float]]:
         """Returns the log-probabilities of the tokens of each text behind its prompt, in nats, each read once."""
-        if self._scores is None:
+        if (scores := self.scores) is None:
             raise ValueError("This policy does not say how likely texts are.")
-        scores = self._scores
         different = list(dict.fromkeys((_text_key(each.prompt), each.text) for each in texts))
         first = {(_text_key(each.prompt), each.text): each for each in reversed(texts)}
         asked = [first[key] for key in different]

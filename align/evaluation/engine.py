@@ -5,7 +5,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from functools import cached_property
@@ -369,38 +369,29 @@ _MEASURED = {
 }
 
 
-def name_the_file(path: str, split: str | None, read_as: Sequence[str], named: Columns) -> str:
-    """Says in sentences what a file holds and what could be measured on it; nothing if it holds what was read."""
-    try:
-        columns = first_columns(path, split)
-    except DataError:
-        return ""  # which says itself what is wrong with the file
-    names = our_names(columns, named)
-    kind = tell_kind(names)
-    is_read = (kind is not None and kind.name in read_as) or (
-        QUESTIONS.name in read_as and questions_in_columns(names)
-    )
-    if not columns or is_read:
-        return ""
-    shown = ", ".join(columns[:_SHOWN]) + (", ..." if len(columns) > _SHOWN else "")
-    if kind is not None:
-        return f"{path} holds {kind.name} (columns {shown}). These can be measured {_MEASURED[kind]}."
-    forms = "; ".join(f"on {each.name} ({', '.join(each.needs)}), {words}" for each, words in _MEASURED.items())
-    return (
-        f"{path} holds rows with the columns {shown}. What can be measured: {forms}; questions in a public schema are "
-        "read with `--adapter`."
-    )
-
-
 @contextmanager
 def saying_what_it_holds(
     read_as: Sequence[str], path: str | None, split: str | None, named: Columns
 ) -> Iterator[None]:
-    """Raises a `DataError` that says what a file is whose rows cannot be read as what was asked for."""
+    """Raises a `DataError` that says what a file holds, and what could be measured on it, if not what was read."""
     try:
         yield
     except DataError as error:
-        found = name_the_file(path, split, read_as, named) if path is not None and read_as else ""
-        if not found:
+        columns: Sequence[str] = ()
+        if path is not None and read_as:
+            with suppress(DataError):  # which says itself what is wrong with the file
+                columns = first_columns(path, split)
+        names = our_names(columns, named)
+        kind = tell_kind(names)
+        of_questions = QUESTIONS.name in read_as and questions_in_columns(names)
+        if not columns or (kind is not None and kind.name in read_as) or of_questions:
             raise
+        shown = ", ".join(columns[:_SHOWN]) + (", ..." if len(columns) > _SHOWN else "")
+        forms = "; ".join(f"on {each.name} ({', '.join(each.needs)}), {words}" for each, words in _MEASURED.items())
+        found = (
+            f"{path} holds rows with the columns {shown}. What can be measured: {forms}; questions in a public schema "
+            "are read with `--adapter`."
+            if kind is None
+            else f"{path} holds {kind.name} (columns {shown}). These can be measured {_MEASURED[kind]}."
+        )
         raise DataError(f"{found} Read as {read_as[0]}: {error}") from error

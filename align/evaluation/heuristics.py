@@ -87,20 +87,15 @@ def against_heuristics(
     named = sorted({group for group in groups if group is not None})
     inside = {ALL: np.ones(len(right), dtype=bool)}
     inside |= {name: np.array([group == name for group in groups]) for name in named if len(set(groups)) > 1}
-    known = ~np.isnan(right)
-    return [
-        _subset(name, right[part], {rule: values[part] for rule, values in by_heuristic.items()}, codes[part])
-        for name, where in inside.items()
-        if (part := where & known).any()
-    ]
-
-
-def _subset(name: str, right: Values, by_heuristic: Mapping[str, Values], codes: Codes) -> SubsetOfPairs:
-    model = ItemMean((right,), clusters=(codes,))
-    heuristics = []
-    for heuristic, values in by_heuristic.items():
-        other = ItemMean((values,), clusters=(codes,))
-        heuristics.append(
-            HeuristicOnPairs(name=heuristic, accuracy=other.estimate(), difference=model.difference(other))
-        )
-    return SubsetOfPairs(name=name, accuracy=model.estimate(), heuristics=heuristics)
+    known, found = ~np.isnan(right), []
+    for name, where in inside.items():
+        if not (part := where & known).any():
+            continue
+        model = ItemMean((right[part],), clusters=(codes[part],))
+        others = {rule: ItemMean((values[part],), clusters=(codes[part],)) for rule, values in by_heuristic.items()}
+        heuristics = [
+            HeuristicOnPairs(name=rule, accuracy=other.estimate(), difference=model.difference(other))
+            for rule, other in others.items()
+        ]
+        found.append(SubsetOfPairs(name=name, accuracy=model.estimate(), heuristics=heuristics))
+    return found

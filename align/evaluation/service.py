@@ -122,7 +122,7 @@ def command_words(options: Mapping[str, Any], given: set[str]) -> tuple[str, ...
         if isinstance(value, bool):
             found.append(f"--{name}" if value else f"--no-{name}")
         else:
-            found += [f"--{name}", *([str(value)] if not isinstance(value, tuple) else value)]
+            found += [f"--{name}", *(value if isinstance(value, list | tuple) else [str(value)])]
     return tuple(mask_words(found))
 
 

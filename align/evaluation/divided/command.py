@@ -58,8 +58,8 @@ def _launched(options: Mapping[str, Any], given: set[str]) -> Iterator[Options]:
         if options.get("merge") and peers.rank == 0:
             own = Merged([Path(folder) for folder in options["merge"]])
         if options.get("merge"):
-            command = peers.from_main("command", lambda: _listed(*_command_of(own, options, given)))
-            options, given = _unlisted(options, command)
+            values, names = peers.from_main("command", lambda: _listed(*_command_of(own, options, given)))
+            options, given = dict(options) | values, set(names)
         if peers.rank:
             options = dict(options) | {"out": Path(held.enter_context(tempfile.TemporaryDirectory())) / "out"}
             held.enter_context(contextlib.redirect_stdout(held.enter_context(open(os.devnull, "w"))))
@@ -104,19 +104,11 @@ def _shard(options: Mapping[str, Any], given: set[str]) -> Any:
 def _command_of(merged: Any, options: Mapping[str, Any], given: set[str]) -> Options:
     """Returns the options that the shards were given, with the folder and the device of the merge."""
     stored = merged.record.options
-    found = dict(options) | {"merge": (), **stored}
-    found |= {name: tuple(value) for name, value in stored.items() if isinstance(value, list)}
-    return found, set(stored) | (given - {"merge"})
+    return dict(options) | {"merge": (), **stored}, set(stored) | (given - {"merge"})
 
 
 def _listed(options: Mapping[str, Any], given: set[str]) -> list[Any]:
     return [{name: value for name, value in options.items() if name in given - {"out"}}, sorted(given)]
-
-
-def _unlisted(options: Mapping[str, Any], command: list[Any]) -> Options:
-    values, given = command
-    tuples = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    return dict(options) | tuples, set(given)
 
 
 def _device(options: Mapping[str, Any]) -> str | None:

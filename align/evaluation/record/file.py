@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, JsonValue, ValidationError
+from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
 from align.errors import RunFolderError, UserError
 from align.evaluation.record.details import OfScores
-from align.evaluation.record.parts import Metric, Part, Row
+from align.evaluation.record.parts import Metric, Row
 from align.evaluation.record.record import SCORES, About, AskedModel, Comparison, Items, Record
 from align.evaluation.statistics.metrics import Estimate
 from align.recipe.problems import shown
@@ -52,17 +52,11 @@ _RULES = {
 }
 
 
-class _Measured(Part):
-    summary: dict[Metric, Row]
-    difference_to: dict[str, dict[Metric, Row]] = Field(default_factory=dict)
-
-
-class _Scores(OfScores, _Measured):
+class _Scores(OfScores):
     """What the file has of a model, where the names of models are its keys."""
 
-
-class _ByModel(Part):
-    models: dict[str, _Scores]
+    summary: dict[Metric, Row]
+    difference_to: dict[str, dict[Metric, Row]] = Field(default_factory=dict)
 
 
 def read_record(path: Path) -> Record:
@@ -82,7 +76,7 @@ def read_record(path: Path) -> Record:
         if not has_kind:
             if not content:
                 raise RunFolderError(f"{path} holds no model with a `summary`, as `align eval` writes it. {_REMEDY}")
-            return _of_scores(_ByModel.model_validate({"models": content}).models)
+            return _of_scores(TypeAdapter(dict[str, _Scores]).validate_python(content))
         record = Record.model_validate(content)
     except ValidationError as error:
         raise RunFolderError(f"{path}: {_sentence(error)} {_REMEDY}") from None
@@ -162,9 +156,8 @@ def as_json(record: Record) -> dict[str, JsonValue]:
     for name, summary in record.suites[SCORES].items():
         differences = {other: cells for (model, other), cells in record.differences().items() if model == name}
         found = record.scores.get(name, OfScores())
-        kept: dict[str, Any] = {key: each for key, each in found if key in found.model_fields_set}
-        kept |= {"difference_to": differences} if differences else {}
-        models[name] = _Scores(summary=summary, **kept).model_dump(exclude_unset=True)
+        models[name] = {"summary": summary} | ({"difference_to": differences} if differences else {})
+        models[name] |= found.model_dump(exclude_unset=True)
     return models | ({} if "format" in models else {"format": FORMAT})
 
 
@@ -196,8 +189,7 @@ def _read_object(path: Path) -> dict[str, JsonValue]:
 def _sentence(error: ValidationError) -> str:
     """Words the first problem that pydantic found: the key, the rule and the value."""
     problem = error.errors(include_url=False)[0]
-    places = problem["loc"][1:] if problem["loc"][0] == "models" else problem["loc"]
-    key = ".".join(map(str, places))
+    key = ".".join(map(str, problem["loc"]))
     if problem["type"].startswith("missing"):  # older pydantic has its own word for the parts of an estimate
         return f"`{key}` is missing."
     said = problem["msg"].removeprefix("Value error, ")

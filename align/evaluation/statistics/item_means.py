@@ -206,7 +206,7 @@ def mean_of_items(
         found = mean_over_clusters(*_by_cluster(values / high, clusters), bounded=True)
         within = found._replace(low=float(np.clip(found.low, -1.0, 1.0)), high=float(np.clip(found.high, -1.0, 1.0)))
         return _scale_back(within, high, 0.0)
-    scaled = _scale(values, bounds)
+    scaled = (np.asarray(values, dtype=float) - low) / (high - low)
     found = share(scaled) if clusters is None else clustered_share(*_by_cluster(scaled, clusters))
     return _scale_back(found, high - low, low)
 
@@ -231,11 +231,6 @@ def weighted_mean(estimates: Sequence[Estimate], weights: Sequence[float]) -> Es
     below = math.hypot(*(weight * (each.value - (each.low if weight > 0 else each.high)) for weight, each in parts))
     above = math.hypot(*(weight * (each.value - (each.high if weight > 0 else each.low)) for weight, each in parts))
     return Estimate(value, value - below, value + above, sum(each.n for each in estimates))
-
-
-def _scale(values: Values, bounds: tuple[float, float]) -> Values:
-    low, high = bounds
-    return (np.asarray(values, dtype=float) - low) / (high - low)
 
 
 def _scale_back(estimate: Estimate, span: float, shift: float) -> Estimate:
