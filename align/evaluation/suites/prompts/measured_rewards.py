@@ -155,17 +155,8 @@ def find_rewards(
             )
     except (ValueError, TypeError, OSError) as error:
         raise error if isinstance(error, UserError) else UserError(str(error)) from error
-    guarded = iter(guard_rewards([reward for _, _, reward in found if not isinstance(reward, str)], settings))
-    rewards = [
-        NamedReward(
-            _name(spec, reward),
-            spec,
-            role,
-            reward if isinstance(reward, str) else next(guarded),
-            _better(spec, role, reward),
-        )
-        for spec, role, reward in found
-    ]
+    guarded = iter(guard_rewards([each.reward for each in found if not isinstance(each.reward, str)], settings))
+    rewards = [each if isinstance(each.reward, str) else each._replace(reward=next(guarded)) for each in found]
     return CalledRewards(rewards, tags, on_invalid, keys.max_invalid_share if keys else 0.5)
 
 
@@ -197,8 +188,12 @@ def reward_all(
     for each in called.rewards:
         if each.reward == "":  # an environment's, which has said it
             continue
-        kept = KeptAnswers(progress=stages.advance)
-        score: Any = _reward_model(each.reward, engine, kept.ask) if isinstance(each.reward, str) else None
+        if isinstance(each.reward, str):
+            from align.models.reward_model import RewardModel
+
+            how: dict[str, Any] = {"dtype": engine.dtype, "device": engine.device, "batch_size": engine.batch_size}
+            ask = KeptAnswers(progress=stages.advance).ask
+            model = RewardModel.load(each.reward, on_too_long="nan", ask=ask, **how)
         for name, answered in completions.items():
             stages.start(name)
             texts = [completion.text for group in answered for completion in group]
@@ -208,7 +203,7 @@ def reward_all(
                 for each in group
             ]
             if isinstance(each.reward, str):
-                scores = list(score(shown, texts))  # nan where a text is too long
+                scores = list(model.score(shown, texts))  # nan where a text is too long
                 rewarded[name][each.name] = Rewarded(_table(scores, len(answered[0])), [])
             elif current().is_main:
                 found = rewarded[name][each.name] = call_reward(
@@ -216,15 +211,6 @@ def reward_all(
                 )
                 check_invalid(each.name, found, shown, texts, called)
     return rewarded
-
-
-def _reward_model(path: str, engine: Engine, ask: Any) -> Any:
-    from align.models.reward_model import RewardModel
-
-    model = RewardModel.load(
-        path, dtype=engine.dtype, device=engine.device, batch_size=engine.batch_size, on_too_long="nan", ask=ask
-    )
-    return model.score
 
 
 def check_invalid(
@@ -245,26 +231,26 @@ def check_invalid(
     )
 
 
-def _named(words: ByRewards, tags: ResponseFormat, paid: Sequence[str]) -> list[tuple[str, str, Any]]:
+def _named(words: ByRewards, tags: ResponseFormat, paid: Sequence[str]) -> list[NamedReward]:
     from align.models.rewards import check_names, find_reward_model
     from rewards.catalog import resolve_reward
 
     settings, specs = _kwargs(words), words.rewards or ()
-    found: list[tuple[str, str, Any]] = []
+    found: list[NamedReward] = []
     for spec in specs:
         if spec in paid:
-            found.append((spec, "reward", ""))
+            found.append(_with_name(spec, "reward", ""))
             continue
         model = find_reward_model(named_model(spec)[1], Path.cwd())
         own = settings.get(short_name(spec), {})
         if model is not None and own:
             raise UserError(f"Reward {spec!r} is a model and takes no settings. Remove its `--reward_kwargs`.")
-        found.append((spec, "reward", model or resolve_reward(spec, own, response_format=tags)))
-    check_names([_name(spec, reward) for spec, _, reward in found], specs)
+        found.append(_with_name(spec, "reward", model or resolve_reward(spec, own, response_format=tags)))
+    check_names([each.name for each in found], specs)
     return found
 
 
-def _of_recipe(recipe: "Recipe | None") -> list[tuple[str, str, Any]]:
+def _of_recipe(recipe: "Recipe | None") -> list[NamedReward]:
     from align.models.rewards import resolve_rewards
 
     if recipe is None or not recipe.reward_specs:
@@ -278,7 +264,7 @@ def _of_recipe(recipe: "Recipe | None") -> list[tuple[str, str, Any]]:
     except (ValueError, TypeError) as error:
         raise UserError(f"{error} The rewards are those of {recipe.path}; `--rewards` names others.") from error
     roles = ["reward"] * len(recipe.reward_funcs) + ["audit"] * len(recipe.rewards.audit_funcs)
-    return list(zip(recipe.reward_specs, roles, resolved, strict=True))
+    return [_with_name(*each) for each in zip(recipe.reward_specs, roles, resolved, strict=True)]
 
 
 def _kwargs(words: ByRewards) -> Mapping[str, dict[str, Any]]:
@@ -294,14 +280,12 @@ def _kwargs(words: ByRewards) -> Mapping[str, dict[str, Any]]:
     return content
 
 
-def _better(spec: str, role: str, reward: Any) -> str:
+def _with_name(spec: str, role: str, reward: Any) -> NamedReward:
     from rewards.catalog import REWARDS
-
-    # What a model scores, or the catalogue pays, is worth the same to an audit.
-    return HIGHER if isinstance(reward, str) else better_side(reward, is_audit=role == "audit" and spec not in REWARDS)
-
-
-def _name(spec: str, reward: Any) -> str:
     from rewards.running.protocol import reward_name
 
-    return short_name(spec) if isinstance(reward, str) else reward_name(reward)
+    if isinstance(reward, str):
+        return NamedReward(short_name(spec), spec, role, reward, HIGHER)
+    # What a model scores, or the catalogue pays, is worth the same to an audit.
+    better = better_side(reward, is_audit=role == "audit" and spec not in REWARDS)
+    return NamedReward(reward_name(reward), spec, role, reward, better)
