@@ -120,7 +120,8 @@ def measure(subject: Subject, rows: Sequence[Reference], asking: Asking) -> Meas
         [reward.authors(text, prompt.content) for text in samples]
         for samples, prompt in zip(texts, prompts, strict=True)
     ]
-    terms = reference_terms(named)
+    agreement, chance = reference_terms(named).T
+    consistency, groups = agreement - chance, [row.group for row in rows]
     items = [
         {
             "id": row.id,
@@ -129,18 +130,20 @@ def measure(subject: Subject, rows: Sequence[Reference], asking: Asking) -> Meas
             "completion": text,
             "sample": sample,
             "authors": _written(authors),
-            "reference_consistency": float(terms[i, 0] - terms[i, 1]),
+            "reference_consistency": float(consistency[i]),
         }
         for i, row in enumerate(rows)
         for sample, (text, authors) in enumerate(zip(texts[i], named[i], strict=True))
     ]
-    groups = [row.group for row in rows]
-    means = reference_means(terms, groups)
+    main = {"reference_consistency": ItemMean((consistency,), bounds=(-1.0, 1.0))}
+    means = main | {"reference_agreement": ItemMean((agreement,)), "reference_chance": ItemMean((chance,))}
+    means |= by_group(main, groups)
     answered = np.array([np.mean([bool(authors) for authors in samples]) for samples in named])
     means["reference_answered"] = ItemMean((answered,))
     means |= _author_overlap(rows, named)
     warnings = _warnings([text for samples in texts for text in samples], asking.response_format)
-    return Measured(means, reference_area(terms, groups), items, list(warnings), {"prompt_template": template})
+    area = reference_area(consistency, groups)
+    return Measured(means, area, items, list(warnings), {"prompt_template": template})
 
 
 def reference_terms(named: Sequence[Sequence[Authors]]) -> Values:
@@ -155,23 +158,10 @@ def reference_terms(named: Sequence[Sequence[Authors]]) -> Values:
     return sums / np.array([[len(samples)] for samples in named])
 
 
-def reference_means(terms: Values, groups: Sequence[str | None]) -> dict[str, ItemMean]:
-    """Makes metrics of `(N, 2)` agreements within a title and with others, over all titles and by group."""
-    value = terms[:, 0] - terms[:, 1]
-    means = {
-        "reference_consistency": ItemMean((value,), bounds=(-1.0, 1.0)),
-        "reference_agreement": ItemMean((terms[:, 0],)),
-        "reference_chance": ItemMean((terms[:, 1],)),
-    }
-    main = "reference_consistency"
-    return means | by_group({main: means[main]}, groups)
-
-
-def reference_area(terms: Values, groups: Sequence[str | None]) -> dict[str, Estimate]:
+def reference_area(consistency: Values, groups: Sequence[str | None]) -> dict[str, Estimate]:
     """Estimates how well the scores tell real titles from invented ones; nothing if one kind is missing."""
-    value = terms[:, 0] - terms[:, 1]
     kinds = [(group or "").casefold() for group in groups]
-    real, invented = (value[np.array([kind == name for kind in kinds])] for name in KINDS)
+    real, invented = (consistency[np.array([kind == name for kind in kinds])] for name in KINDS)
     return {"reference_auc": estimate_area(real, invented)} if len(real) and len(invented) else {}
 
 

@@ -2,7 +2,6 @@
 
 import json
 import random
-from collections import defaultdict
 from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
@@ -57,7 +56,7 @@ class RelianceEvaluation(ToolEvaluation):
         if (column := self.options.gold_column) not in self.prompts[0].columns:
             raise UserError(f"`--gold_column {column}`: the data has no such column.")
         self.again: dict[str, list[tuple[Again, Transcript]]] = {}
-        self.followed: dict[str, list[tuple[int, Followed]]] = {}
+        self.followed: dict[str, list[list[Followed]]] = {}  # by model and prompt
 
     def measure(self, name: str, checkpoint: Checkpoint, kept: KeptAnswers, beside: Beside) -> None:
         """Asks for the transcripts of one model, and for what follows changed results."""
@@ -114,6 +113,7 @@ class RelianceEvaluation(ToolEvaluation):
         first, column = self.called.rewards[0].name, self.options.gold_column
         called = self.called._replace(rewards=self.called.rewards[:1])
         for name, again in self.again.items():
+            self.followed[name] = [[] for _ in self.prompts]
             judged = [place for place, (each, _) in enumerate(again) if each.change.effect != "withheld"]
             moved = [again[place][0] for place in judged]
             prompts = [self.prompts[each.prompt] for each in moved]
@@ -127,13 +127,10 @@ class RelianceEvaluation(ToolEvaluation):
                 values = reward_all(called, self.engine, prompts, answers, beside.stages)[name][first].values
                 verdicts = dict(zip(judged, map(_verdict, values[:, 0]), strict=True))
             was = self.rewarded[name][first].values
-            self.followed[name] = [
-                (
-                    each.prompt,
-                    self._follow(name, each, after, _verdict(was[each.prompt, each.sample]), verdicts.get(i)),
-                )
-                for i, (each, after) in enumerate(again)
-            ]
+            for i, (each, after) in enumerate(again):
+                was_right = _verdict(was[each.prompt, each.sample])
+                found = self._follow(name, each, after, was_right, verdicts.get(i))
+                self.followed[name][each.prompt].append(found)
 
     def _follow(
         self, name: str, each: Again, after: Transcript, was_right: bool | None, is_right: bool | None
@@ -155,12 +152,9 @@ class RelianceEvaluation(ToolEvaluation):
     def more(self, name: str) -> dict[str, Measured]:
         """Measures how answers follow changed results, beside the use of tools."""
         tools = sorted({tool for group in self.completions[name] for each in group for tool in _names(each)})
-        by_prompt: dict[int, list[Followed]] = defaultdict(list)
-        for i, each in self.followed[name]:
-            by_prompt[i].append(each)
-        rows = [following_metrics(by_prompt[i], tools) for i in range(len(self.prompts))]
+        rows = [following_metrics(followed, tools) for followed in self.followed[name]]
         size = self.decoded.num_samples * len(self.families)
-        values = {"changed": [len(by_prompt[i]) / size for i in range(len(rows))]}
+        values = {"changed": [len(followed) / size for followed in self.followed[name]]}
         for key in sorted({key for row in rows for key in row}):
             values[key] = [float(np.mean(row[key])) if key in row else np.nan for row in rows]
         means = {key: ItemMean((np.array(each),), bounds=(0.0, 1.0)) for key, each in values.items()}
