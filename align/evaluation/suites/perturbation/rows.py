@@ -245,29 +245,22 @@ def load(reading: Reading, options: Any) -> Loaded:
 
 
 def _check(row: Mapping[str, Any], name: str, number: int) -> PerturbedQuestion:
-    return replace(_question(row, name, number), columns=row)
-
-
-def _question(row: Mapping[str, Any], name: str, number: int) -> PerturbedQuestion:
     if media := next((column for column in MEDIA if row.get(column)), None):
         raise BadRow(media, row[media], "the question has images, and versions are of texts", "Leave the row out.")
-    group = check_label("group", row.get("group"))
+    group, messages = check_label("group", row.get("group")), None
     if row.get("options") is not None:
         checked = check_row(row)
-        return PerturbedQuestion(
-            name, checked.question, checked.options, checked.answer, False, None, checked.group, number
-        )
-    answer = _check_answer(row)
-    if row.get("question") is not None or row.get("prompt") is None:
-        question = check_text(row, "question", what="question")
-        return PerturbedQuestion(name, question, None, answer, False, None, group, number)
-    prompt = check_prompt(row["prompt"])
-    if isinstance(prompt, str):
-        return PerturbedQuestion(name, prompt, None, answer, True, None, group, number)
-    *before, last = prompt
-    if last["role"] != "user":
-        raise BadRow("prompt", last, "the last message is not the user's", "End with the user's: it is answered.")
-    return PerturbedQuestion(name, last["content"], None, answer, True, tuple(before), group, number)
+        question, options, answer = checked.question, checked.options, checked.answer
+        return PerturbedQuestion(name, question, options, answer, False, None, group, number, columns=row)
+    right = _check_answer(row)
+    as_it_stands = row.get("question") is None and row.get("prompt") is not None
+    prompt = check_prompt(row["prompt"]) if as_it_stands else check_text(row, "question", what="question")
+    if not isinstance(prompt, str):
+        *before, last = prompt
+        if last["role"] != "user":
+            raise BadRow("prompt", last, "the last message is not the user's", "End with the user's: it is answered.")
+        messages, prompt = tuple(before), last["content"]
+    return PerturbedQuestion(name, prompt, None, right, as_it_stands, messages, group, number, columns=row)
 
 
 def _check_answer(row: Mapping[str, Any]) -> tuple[str, ...]:
