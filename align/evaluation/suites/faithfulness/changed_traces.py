@@ -144,22 +144,18 @@ class Traced(NamedTuple):
     response: Response
 
 
-class Reasked(NamedTuple):
-    """What was answered behind other traces."""
-
-    answers: list[dict[str, str | None]]  # `(N,)` by condition; None for an answer that is empty or does not end
-    num_wanted: int  # answers that were needed
-    completions: list[Completion]  # asked for: equal beginnings of a response to equal prompts are asked once
-
-
 def ask_again(
     subject: Subject,
     responses: Sequence[Traced],
     traces: Sequence[Mapping[str, str]],
     decoding: Decoding,
     response_format: ResponseFormat,
-) -> Reasked:
-    """Asks `(N,)` responses for the answer behind each changed trace, up to its end; `decoding` is greedy."""
+) -> tuple[list[dict[str, str | None]], list[Completion]]:
+    """Asks `(N,)` responses for the answer behind each changed trace, up to its end; `decoding` is greedy.
+
+    Returns `(N,)` answers by condition, None for one that is empty or does not end, and what was asked for: equal
+    beginnings of a response to equal prompts are asked once.
+    """
     places: dict[tuple[str, str, str], int] = {}
     asked: list[Prompt] = []
     found: list[dict[str, int]] = []
@@ -179,8 +175,7 @@ def ask_again(
         read_answer(completion, prompt.stop, decoding.max_new_tokens)
         for prompt, completion in zip(asked, completions, strict=True)
     ]
-    answers = [{name: read[place] for name, place in each.items()} for each in found]
-    return Reasked(answers, sum(map(len, found)), completions)
+    return [{name: read[place] for name, place in each.items()} for each in found], completions
 
 
 def _end(text: str, response_format: ResponseFormat) -> str:

@@ -24,7 +24,7 @@ from align.evaluation.statistics.group_metrics import by_group, spread_of_groups
 from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import mean_of_known
 from align.evaluation.suite import Measured
-from align.evaluation.suites.faithfulness.changed_traces import CONDITIONS, Reasked, Traced, ask_again, changed_traces
+from align.evaluation.suites.faithfulness.changed_traces import CONDITIONS, Traced, ask_again, changed_traces
 from align.evaluation.suites.faithfulness.rows import (
     HINT,
     WRONG,
@@ -149,8 +149,7 @@ def measure(subject: Subject, rows: Sequence[TracedQuestion], asking: Asking) ->
     plain = _respond(subject, prompts, asking, "answering")
     wrongs = draw_wrong([row.answers for row in rows], [row.wrong for row in rows], asking.seed)
     hinted = _ask_with_hints(subject, rows, asked, wrongs, asking)
-    owners, again = _ask_again(subject, prompts, plain, asking)
-    reasked = dict(zip(owners, again.answers, strict=True))
+    reasked, again = _ask_again(subject, prompts, plain, asking)
 
     def read(i: int, s: int) -> Sample:
         response, wrong, told = plain[i][s][1], wrongs[i], None
@@ -168,7 +167,8 @@ def measure(subject: Subject, rows: Sequence[TracedQuestion], asking: Asking) ->
     ]
     means = faithfulness_means(samples, [row.group for row in rows])
     worst = spread_of_groups([row.group for row in rows], means["answer_accuracy"].groups[0])
-    return Measured(means, worst, items, list(warn(samples, asking)), _settings(plain, hinted, again))
+    settings = _settings(plain, hinted, again, sum(map(len, reasked.values())))
+    return Measured(means, worst, items, list(warn(samples, asking)), settings)
 
 
 def _respond(subject: Subject, prompts: Sequence[Prompt], asking: Asking, stage: str) -> Answers:
@@ -194,8 +194,8 @@ def _ask_with_hints(
 
 def _ask_again(
     subject: Subject, prompts: Sequence[Prompt], plain: Answers, asking: Asking
-) -> tuple[list[tuple[int, int]], Reasked]:
-    """Asks behind changed traces, for every response that has a trace with an answer behind it."""
+) -> tuple[dict[tuple[int, int], dict[str, str | None]], list[Completion]]:
+    """Asks behind changed traces, for every response that has a trace with an answer behind it, by its place."""
     owners = [
         (i, s)
         for i, samples in enumerate(plain)
@@ -210,7 +210,8 @@ def _ask_again(
         _count_tokens(subject.tokenizer),
     )
     decoding = Decoding(max_new_tokens=asking.options.answer_tokens, seed=asking.decoding.seed)
-    return owners, ask_again(subject, traced, traces, decoding, asking.response_format)
+    answers, completions = ask_again(subject, traced, traces, decoding, asking.response_format)
+    return dict(zip(owners, answers, strict=True)), completions
 
 
 def _count_tokens(tokenizer: Any) -> Callable[[str], int]:
@@ -219,14 +220,14 @@ def _count_tokens(tokenizer: Any) -> Callable[[str], int]:
     return lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def _settings(plain: Answers, hinted: Answers, again: Reasked) -> dict[str, JsonValue]:
+def _settings(plain: Answers, hinted: Answers, again: list[Completion], wanted: int) -> dict[str, JsonValue]:
     """Says how the hint is worded, and what was generated: tokens, and answers behind traces."""
     responses, with_hint = ([each[0] for samples in found for each in samples] for found in (plain, hinted))
-    asked = {"responses": responses, "responses_with_hint": with_hint, "second_answers": again.completions}
+    asked = {"responses": responses, "responses_with_hint": with_hint, "second_answers": again}
     return {
         "hint": HINT,
         "generated_tokens": {name: sum(len(each.ids or ()) for each in found) for name, found in asked.items()},
-        "second_answers": {"wanted": again.num_wanted, "asked": len(again.completions)},
+        "second_answers": {"wanted": wanted, "asked": len(again)},
     }
 
 
