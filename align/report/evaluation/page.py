@@ -42,7 +42,12 @@ _APART = ("id", "group", "model", "prompt", "completion", "correct")  # columns 
 def of_suite(path: Path, record: Record, numbers: Numbers) -> EvaluationView:
     """Arranges what the page has of its own."""
     picked = pick_outcomes(path, numbers.names, record.paired, _item)
-    headline = [metric for metric in _headline(record) if metric in numbers.values[numbers.names[0]]]
+    headline = [
+        metric
+        for name in record.about.headline
+        for metric in numbers.values[numbers.names[0]]
+        if metric == name or (name.endswith("/") and metric.startswith(name))  # which stands for all that begin so
+    ]
     settings, labels = _settings(record.about), {metric: numbers.words.label(metric) for metric in headline}
     return EvaluationView(
         label=record.about.rows.capitalize(),
@@ -54,19 +59,6 @@ def of_suite(path: Path, record: Record, numbers: Numbers) -> EvaluationView:
         items=picked,
         items_note=note_items(picked, "item", record.paired, "wrong and right ones"),
     )
-
-
-def _headline(record: Record) -> list[str]:
-    """Lists the metrics to show first; a name that ends in a slash stands for all that begin so."""
-    measured = list(
-        dict.fromkeys(name for suite in record.suites.values() for cells in suite.values() for name in cells)
-    )
-    return [
-        metric
-        for name in record.about.headline
-        for metric in measured
-        if metric == name or (name.endswith("/") and metric.startswith(name))
-    ]
 
 
 def _item(by_model: Mapping[str, Sequence[Row]]) -> Item:
