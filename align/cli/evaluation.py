@@ -125,16 +125,15 @@ def _sentence(paired: PairedAnswers, nouns: tuple[str, str]) -> str:
     others = f"{paired.num_both:,} both right, {paired.num_neither:,} neither"
     if reward or not paired.says_right:  # a value, or a share of several samples: none is just right or wrong
         others = f"{paired.num_both + paired.num_neither:,} equal"
-    lines = [
-        f"{reward}{': ' if reward else ''}{paired.model} against {paired.baseline}: {len(wins):,} "
-        f"{_MANY.get(nouns[0], nouns[0]) if len(wins) != 1 else nouns[0]}, {len(losses):,} "
-        f"{_MANY.get(nouns[1], nouns[1]) if len(losses) != 1 else nouns[1]}, {others}{p_value}."
-    ]
-    for word, ids in zip((_MANY.get(noun, noun).capitalize() for noun in nouns), (wins, losses), strict=True):
-        if ids:
-            more = f" and {len(ids) - _LISTED:,} more" if len(ids) > _LISTED else ""
-            lines.append(f"  {word}: {', '.join(ids[:_LISTED])}{more}")
-    return escape("\n".join(lines))
+    counts, lists = [], []
+    for noun, ids in zip(nouns, (wins, losses), strict=True):
+        many = _MANY.get(noun, noun)
+        counts.append(f"{len(ids):,} {noun if len(ids) == 1 else many}")
+        more = f" and {len(ids) - _LISTED:,} more" if len(ids) > _LISTED else ""
+        lists += [f"  {many.capitalize()}: {', '.join(ids[:_LISTED])}{more}"] if ids else []
+    of_reward = f"{reward}: " if reward else ""
+    first = f"{of_reward}{paired.model} against {paired.baseline}: {', '.join(counts)}, {others}{p_value}."
+    return escape("\n".join([first, *lists]))
 
 
 def _print(section: Section) -> None:

@@ -259,11 +259,9 @@ def item_rows(
     rows = []
     for i, item in enumerate(result.items):
         question = questions[i // num_samples]
-        seconds = item.second_choices
+        same = [choice == item.first_choice for choice in item.second_choices or ()]
         answers = asdict(item) | {"correct": item.first_choice == item.gold}
-        answers["consistent"] = None
-        if seconds:
-            answers["consistent"] = sum(choice == item.first_choice for choice in seconds) / len(seconds)
+        answers["consistent"] = sum(same) / len(same) if same else None
         shown: dict[str, Any] = {"question": question.question, "options": list(question.options)}
         shown |= {"model": name, "sample": i % num_samples, "prompt": prompts[i // num_samples]}
         if with_images:
