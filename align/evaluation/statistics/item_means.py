@@ -172,7 +172,7 @@ def _repeats(values: Values, codes: Codes) -> bool:
     return len(np.unique(known)) < len(known)
 
 
-def _by_cluster(values: Values, codes: Codes) -> tuple[Values, Values]:
+def by_cluster(values: Values, codes: Codes) -> tuple[Values, Values]:
     """Returns the sum and the number of the values in each cluster that has some."""
     known = ~np.isnan(values)
     _, place = np.unique(codes[known], return_inverse=True)
@@ -195,7 +195,7 @@ def mean_of_items(
     """
     clusters = codes if codes is not None and _repeats(values, codes) else None
     if not _has_ends(bounds):
-        found = bootstrap(values) if clusters is None else mean_over_clusters(*_by_cluster(values, clusters))
+        found = bootstrap(values) if clusters is None else mean_over_clusters(*by_cluster(values, clusters))
         if bounds is None or bounds[0] == bounds[1]:
             return found
         return found._replace(low=float(np.clip(found.low, min(bounds[0], found.value), None)))
@@ -203,11 +203,11 @@ def mean_of_items(
     if low == -high:
         if clusters is None:
             return _scale_back(mean_of_differences(values / high), high, 0.0)
-        found = mean_over_clusters(*_by_cluster(values / high, clusters), bounded=True)
+        found = mean_over_clusters(*by_cluster(values / high, clusters), bounded=True)
         within = found._replace(low=float(np.clip(found.low, -1.0, 1.0)), high=float(np.clip(found.high, -1.0, 1.0)))
         return _scale_back(within, high, 0.0)
     scaled = (np.asarray(values, dtype=float) - low) / (high - low)
-    found = share(scaled) if clusters is None else clustered_share(*_by_cluster(scaled, clusters))
+    found = share(scaled) if clusters is None else clustered_share(*by_cluster(scaled, clusters))
     return _scale_back(found, high - low, low)
 
 

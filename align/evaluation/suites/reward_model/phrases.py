@@ -29,7 +29,7 @@ from align.evaluation.record.details import (
     MinedPhrases,
     SliceOfPairs,
 )
-from align.evaluation.statistics.item_means import Codes, ItemMean, cluster_codes, mean_of_items
+from align.evaluation.statistics.item_means import Codes, ItemMean, by_cluster, cluster_codes, mean_of_items
 from align.evaluation.statistics.metrics import Values, pair_accuracy
 from align.evaluation.suites.reward_model.pair_metrics import prompts_of
 from align.evaluation.suites.reward_model.slices import FEWEST_PAIRS, find_slices
@@ -84,7 +84,7 @@ def unlike_neutral(changes: Values, neutral: Values, clusters: Codes | None = No
     if not len(changes):
         return math.nan
     gains, means = changes - neutral.mean(axis=0), neutral.mean(axis=1)
-    items = gains if clusters is None else np.bincount(np.unique(clusters, return_inverse=True)[1], weights=gains)
+    items = gains if clusters is None else by_cluster(gains, clusters)[0]
     num = len(items)
     if num < 2:
         return math.nan

@@ -21,7 +21,7 @@ from align.auditing.significance import (
 )
 from align.data.pairs.reward_bench import BenchPair
 from align.evaluation.record.details import SliceOfPairs, SlicesOfPairs
-from align.evaluation.statistics.item_means import Codes
+from align.evaluation.statistics.item_means import Codes, by_cluster
 from align.evaluation.statistics.metrics import LEVEL, Estimate, Values, mean_over_seeds
 
 FEWEST_OF_A_SIDE = 10  # prompts in which only the chosen response has a feature, and in which only the rejected has it
@@ -150,7 +150,8 @@ def arrange_slices(tested: Tested, margins: Values, prompts: Codes) -> SlicesOfP
 def _slice(
     tested: Tested, lead: Lead, margins: Values, prompts: Codes, p_value: float, opposite: bool
 ) -> SliceOfPairs:
-    ours, theirs = (_by_prompt(margins[each], prompts[each]) for each in pairs_with(tested, lead.feature))
+    parts = pairs_with(tested, lead.feature)  # means of prompts are what the tests compare, too
+    ours, theirs = (np.divide(*by_cluster(margins[each], prompts[each])) for each in parts)
     names = [(tested.names[i], tested.types[i]) for i in (lead.feature, *lead.also)]
     return SliceOfPairs(
         feature=describe(*names[0]),
@@ -174,12 +175,6 @@ def _opposite_signs(tested: Tested, number: int, margins: Values) -> bool:
         return False
     gaps = [right[each].mean() - right[rest].mean() for each in (ours, theirs)]
     return bool(gaps[0] * gaps[1] < 0)
-
-
-def _by_prompt(margins: Values, prompts: Codes) -> Values:
-    """Returns the mean margin of each prompt, which is what the tests compare, too."""
-    _, place = np.unique(prompts, return_inverse=True)
-    return np.bincount(place, weights=margins) / np.bincount(place)
 
 
 def _half_difference(ours: Values, theirs: Values) -> Estimate:
