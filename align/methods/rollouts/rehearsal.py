@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from align.console import say
-from align.data.conversations import conversation_text
+from align.data.conversations import conversation_text, last_text
 from align.data.media.images import VIDEO
 from align.data.prompt_rows import PromptRow, prompts_to_rows
 from align.data.questions.templates import PromptTemplate
@@ -31,7 +31,6 @@ from align.models.policies.answer_keys import digest
 from align.models.policies.asking import NO_CUTS, CutDecoding, Decoding
 from align.models.policies.endpoint_policy import EndpointPolicy
 from align.models.rewards import response_format
-from align.models.samplers.sampler import prompt_text
 from align.models.transcripts.transcript import Transcript
 from align.models.videos import one_place, reads_videos, video_of
 from align.recipe.dataset import MediaSettings, PromptDatasetConfig
@@ -223,7 +222,7 @@ def judge(
     )  # fmt: skip
     found = look_at(rollouts)
     if columns is None:
-        texts = [prompt_text(row.prompt) for row in sampled.rows]
+        texts = [last_text(row.prompt) for row in sampled.rows]
         look_at_rows(texts, golds[:: values.shape[1]], rollouts, found)
     _say_limits(plan, sampled, found)
     if isinstance(sampled.flat[0], Transcript):
