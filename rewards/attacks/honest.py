@@ -9,18 +9,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rewards.attacks.patterns import in_pattern, matching, patterns
 from rewards.attacks.seen import Seen
 from rewards.reading.options import LETTERS
 from rewards.reading.responses import ResponseFormat
 from rewards.running.contract import samples as tried
+from rewards.running.contract.patterns import MOST_PATTERNS, in_pattern, matching, patterns
 from rewards.running.contract.samples import GOLD_COLUMNS, Row, is_choice
 from rewards.running.contract.trial import TOLERANCE, Trial, row_in_form
 
 Texts = Sequence[str | None]
 Pay = Callable[[Sequence[Row], Texts, str], np.ndarray]
 ROWS_FOR_FORM = 16  # on which it is found in which form a reward reads answers
-MOST_PATTERNS = 12
 DECOYS = 3  # other right answers that a row is given
 TRACE = "I read the question again, go through all that is given one by one, keep what matters, and look once more."
 NUMBER = re.compile(r"-?\d[\d,]*\.?\d*")

@@ -133,7 +133,7 @@ CASES = {
         "right_below_maximum", r"in 1 of 8 rows: row 8, `answer` '1,000', gets 0", tuple(THOUSANDS)
     ),
     "broken_answers.py:first_option_is_special": Case("right_below_maximum", r"in 1 of 4 rows: row 2, `answer` 0"),
-    "broken_answers.py:another_tag": Case("constant", r"gave 0 to all of \d+ responses"),
+    "broken_answers.py:another_tag": Case("constant", r"gave 0 to all of \d+ .*It pays '<final_answer>"),
     "broken_answers.py:always_one": Case("constant", r"gave 1 to all of \d+ responses, right, wrong and odd ones"),
 }  # fmt: skip
 CLEAN = {

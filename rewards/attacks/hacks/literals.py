@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable
 
 from rewards.attacks.hacks.words import varied
-from rewards.attacks.patterns import MANY, is_pattern, matching, patterns
 from rewards.attacks.seen import Seen, response
+from rewards.running.contract.patterns import MANY, is_pattern, matching, patterns
 
 _UNITS: dict[str, Callable[[int], str]] = {
     "words": varied,

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 from rewards.reading.responses import Completion
 from rewards.running.contract.answers import check_answers, name_the_golds
 from rewards.running.contract.calls import Call, call_arguments, call_watched
+from rewards.running.contract.patterns import MOST_PATTERNS, in_pattern, patterns
 from rewards.running.contract.problem import RewardProblem
 from rewards.running.contract.repeats import by_chance, check_forms, check_repeats, check_values_alone, usable_forms
-from rewards.running.contract.samples import Sample, answer_samples, odd_samples
+from rewards.running.contract.samples import Sample, answer_samples, odd_samples, right_and_wrong
 from rewards.running.contract.signature import absent_column, check_signature, read_parameters
 from rewards.running.contract.subject import NOT_PICKLED, LocalSubject, RemoteSubject, Stopped
 from rewards.running.contract.trial import Form, Settings, Speed, Trial, affordable, check_speed
@@ -179,7 +180,11 @@ def _check_what_is_paid(trial: Trial, form: Form, speed: Speed) -> Iterator[Rewa
     values = {value for value in trial.seen if value is not None}
     if len(values) == 1 and not trial.description.whole_batch:  # else it depends on how a policy's answers agree
         (value,) = values
+        own = "" if value else _paid_in_own_form(trial, form)
         text = f"gave {value:g} to all of {len(trial.seen)} responses, right, wrong and odd ones"
+        if own:
+            yield trial.problem("constant", text, f"It pays {own!r}: see that prompts ask for this form.")
+            return
         if not value and (golds := name_the_golds(trial)):
             yield trial.problem("reads_no_gold", text, f"It teaches nothing. {golds}")
             return
@@ -190,6 +195,20 @@ def _check_what_is_paid(trial: Trial, form: Form, speed: Speed) -> Iterator[Rewa
     problems = list(check_answers(trial, form, speed))
     chance = by_chance(trial, trial.made[count:]) if problems else None
     yield from problems if chance is None else [chance]
+
+
+def _paid_in_own_form(trial: Trial, form: Form) -> str:
+    """Writes right answers where the reward's own patterns read one, as behind `Tags:`; returns one that is paid."""
+    rows, written = trial.rows[:ROWS_FOR_NONE], patterns(trial.description.literals)[:MOST_PATTERNS]
+    rights = [right_and_wrong(rows, index)[0][0] for index in range(len(rows))]
+    samples = [
+        Sample(row, text, "odd", "a right answer as its code reads it")
+        for each in written
+        for row, right in zip(rows, rights, strict=True)
+        if (text := in_pattern(each, right))
+    ]
+    values = (trial.call(samples, form).values or []) if samples else []
+    return next((sample.text for sample, value in zip(samples, values, strict=False) if value), "")
 
 
 def check_odd(trial: Trial, samples: Sequence[Sample], forms: Sequence[Form], speed: Speed) -> Iterator[RewardProblem]:

@@ -7,6 +7,7 @@ from re import _parser  # type: ignore[attr-defined]  # nothing public reads an 
 from typing import Any
 
 MANY = "\0"  # as a fill: the signs of a class in turn, again and again
+MOST_PATTERNS = 12  # that are tried
 MOST = 500  # times that a part of a pattern is written
 _ANYTHING, _OPEN = ("any", "not_literal"), ("negate", "word", "not_space")
 _OF_CLASS = {"category_digit": "1", "category_word": "a", "category_space": " ", "category_not_space": "a"}
