@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
+from difflib import SequenceMatcher
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +12,8 @@ from align.evaluation.statistics.metrics import wilson
 from align.rehearsal.record import Rehearsed
 from align.rehearsal.rollouts import Rollouts
 
+_COMPARED = 128  # prompts, each with each other
+_SAME = 0.8  # of the words of a prompt, in a row, that another one has
 _OFTEN = 0.7  # share of rows with one right answer, beyond what two balanced ones show
 _FEWEST, _MOST = 8, 0.3  # completions that a share is told of, and what is no accident
 _AROUND = 24  # letters before an answer in a prompt
@@ -30,19 +33,21 @@ def look_at_rows(prompts: Sequence[str], golds: Sequence[str | None], rollouts: 
 
 
 def _same_prompts(prompts: Sequence[str], golds: Sequence[str | None], found: Rehearsed) -> None:
-    words = [frozenset(re.findall(r"\w+", each.casefold())) for each in prompts]
-    often = Counter(word for each in words for word in each)
+    prompts = prompts[:_COMPARED]
+    words = [re.findall(r"\w+", each.casefold()) for each in prompts]
+    often = Counter(word for each in words for word in {*each})
 
-    def is_same(one: int, other: int) -> bool:
-        differ, both = words[one] ^ words[other], words[one] & words[other]
-        rare = sum(2 * often[word] <= len(prompts) for word in both)
-        beside = sum(2 * often[word] <= len(prompts) for word in differ)
-        is_wording = len(differ) <= 2 and all(often[word] > 1 for word in differ)  # as `Q:` for `Question:`
-        return golds[one] == golds[other] and rare > 0 and (is_wording or rare >= 3 * beside)
+    def is_same(one: list[str], other: list[str]) -> bool:
+        start, _, size = SequenceMatcher(None, one, other, autojunk=False).find_longest_match()
+        shared = {*one[start : start + size]}
+        rare = [{word for word in each if 2 * often[word] <= len(prompts)} for each in (one, other)]
+        is_told = all(2 * len(each & shared) >= len(each) > 0 for each in rare)  # and not by what all prompts share
+        return is_told and size >= _SAME * max(len(one), len(other))
 
     kept: list[int] = []
     for place in range(len(prompts)):
-        if not any(prompts[place] == prompts[other] or is_same(place, other) for other in kept):
+        near = [other for other in kept if golds[other] == golds[place]]
+        if not any(prompts[place] == prompts[x] or is_same(words[place], words[x]) for x in near):
             kept.append(place)
     again = wilson(len(prompts) - len(kept), len(prompts))
     found.measure("repeated", "prompts that say what another one says", again)
