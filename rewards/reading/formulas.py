@@ -141,3 +141,31 @@ class MathGrader:
             and not self._equal(equation.lhs, equation.rhs)
             for equation in equations
         )
+
+
+_TEN = re.compile(
+    r"(?:(?:\\times|\\cdot|[*x\u00d7\u00b7])\s*)?10\s*(?:\^|\*\*)\s*\{?\s*-?\s*\d+\s*\}?"
+)  # a power of ten
+_PLAIN = re.compile(r"[-+]?\s*[\d,.]+|[-+]?\s*\d+\s*/\s*\d+|[-+]?\s*\\[dt]?frac\s*\{\d+\}\s*\{\d+\}")
+_TO_DO = re.compile(
+    r"[\d)}\]!]\s*(?:[-+*^\u00d7\u00b7\u00f7]|\\times|\\cdot|\\div|\\pm)\s*[-\d({\\\[.]"
+    r"|\\(?:sqrt|binom|log|ln|sin|cos|tan|int|sum|prod|lim|gcd|max|min)\b|\d\s*!"
+)
+_SHARE = re.compile(r"\d\s*(?:/|\u00f7|\\div)\s*\d|\\[dt]?frac")
+
+
+def is_worked_out(formula: str, gold: str) -> bool:
+    r"""Tells a number from a formula whose value is still to be found, where the reference is a plain number.
+
+    Example:
+        >>> is_worked_out("75", "75"), is_worked_out("25 * 3", "75"), is_worked_out(r"3 \times 10^5", "300000")
+        (True, False, True)
+        >>> is_worked_out("25 + 50 = 75", "75"), is_worked_out("10/2", "5"), is_worked_out("1/2", "0.5")
+        (True, False, True)
+    """
+    reference = gold.strip().strip("$").strip()
+    if not _PLAIN.fullmatch(reference):
+        return True
+    said = _TEN.sub("", formula.strip().strip("$").rpartition("=")[2].replace("{,}", ""))
+    is_whole = re.fullmatch(r"[-+]?\s*[\d,]+", reference) is not None
+    return not (_TO_DO.search(said) or (is_whole and _SHARE.search(said)))

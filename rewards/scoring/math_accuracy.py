@@ -3,7 +3,7 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
-from rewards.reading.formulas import MathGrader, answered_formula, single_formula
+from rewards.reading.formulas import MathGrader, answered_formula, is_worked_out, single_formula
 from rewards.reading.responses import DEFAULT_FORMAT, Completion, ResponseFormat, completion_text
 from rewards.running.graders import Graders
 
@@ -22,9 +22,9 @@ class MathAccuracy:
     Ambiguities, all of them math-verify's reading: `50\%` equals both 0.5 and 50; units are dropped (`5 cm` is 5, and
     so is `5 kg`); decimals are compared to 6 places, so 0.333333 is 1/3; `x = 5` equals a reference of 5, and of a
     chain `a = b = 5` the last side counts; `5, 6` and `5 or 6` are the set {5, 6}; `(1, 2)` is an open interval and
-    differs from `[1, 2]` and `(2, 1)`. `1e5` and `1e-05` are powers of ten, and the e of `2e-1` is Euler's number. An
-    expression that is not worked out counts as its value: `1 + 1` is 2, and a question that is itself a formula would
-    be its own answer.
+    differs from `[1, 2]` and `(2, 1)`. `1e5` and `1e-05` are powers of ten, and the e of `2e-1` is Euler's number.
+    Where the reference is a plain number, an expression that is not worked out (`1 + 1`, `\sqrt{4}`, `4/2` for 2)
+    earns 0: a question that is itself a formula would be its own answer.
 
     Args:
         timeout: Seconds for one comparison, from when it starts; most take 0.02.
@@ -61,6 +61,10 @@ class MathAccuracy:
         """
         golds = [_read_gold(gold) for gold in answer]
         formulas = [answered_formula(completion_text(text), self.response_format) for text in completions]
+        formulas = [
+            None if gold and formula and not is_worked_out(formula, gold) else formula
+            for gold, formula in zip(golds, formulas, strict=True)
+        ]
         pairs = [(gold, formula) for gold, formula in zip(golds, formulas, strict=True) if gold and formula]
         verdicts = iter(self._graders.grade(pairs, _describe, log_metric))
         right = [

@@ -39,6 +39,7 @@ class Phrases:
 
     __name__ = "phrases"
     better = "neither"  # which depends on the phrases
+    about_form = True  # they are counted wherever they stand
 
     def __init__(self, file: str, count: bool = False) -> None:
         if not isinstance(file, str):

@@ -105,13 +105,33 @@ def test_a_reference_that_is_no_formula_is_no_verdict_except_for_the_same_text(g
     assert grade((r"\frac{5}{", r"\frac{5} {")) is True
 
 
+LEFT_TO_DO = [
+    ("75", "25 * 3"), ("75", r"25 \times 3"), ("75", "(20 + 5) 3 + 0"), ("4", "2^2"), ("4", r"\sqrt{16}"),
+    ("5", "10/2"),
+    ("5", r"\frac{10}{2}"), ("24", "4!"), ("-3", "4 - 7"), ("0.5", "1 - 0.5"), ("1/2", "1/4 + 1/4"),
+    ("6", r"\binom{4}{2}"),
+]  # fmt: skip
+WORKED_OUT = [
+    ("75", "75.0"), ("75", "25 * 3 = 75"), ("-5", "-5"), ("0.5", r"\frac{1}{2}"), ("1/2", "2/4"),
+    ("300000", r"3 \times 10^{5}"), ("1000", "1{,}000"), ("100000", "10^5"), (r"2\sqrt{2}", r"\sqrt{8}"),
+    ("x^2 + x", "x(x + 1)"),
+]  # fmt: skip
+
+
+def test_a_formula_that_is_not_worked_out_is_no_answer_where_a_number_is_asked_for():
+    golds, answers = zip(*LEFT_TO_DO, strict=True)
+    assert MathAccuracy()(boxed(*answers), golds) == [0.0] * len(golds)
+    golds, answers = zip(*WORKED_OUT, strict=True)
+    assert MathAccuracy()(boxed(*answers), golds) == [1.0] * len(golds)
+
+
 HANGS = [r"10^{10^{10}}", r"9^{9^{9^{9}}}", "100000000!"]
 
 
 @pytest.mark.slow
 def test_a_comparison_that_hangs_is_none_also_off_the_main_thread(caplog):
     reward, scores, logged = MathAccuracy(timeout=3.0), [], []
-    columns = {"completions": boxed("5", *HANGS, "6", "5"), "answer": ["5"] * 6}
+    columns = {"completions": boxed("5", *HANGS, "6", "5"), "answer": [r"\sqrt{25}"] * 6}
     thread = threading.Thread(
         target=lambda: scores.extend(reward(**columns, log_metric=lambda *metric: logged.append(metric)))
     )

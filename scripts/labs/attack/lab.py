@@ -148,6 +148,10 @@ its rewards are in `scripts/labs/attack/outsider/`. Of the four, one is in
 12, 10 of 15). What was added for them is general: what the code of a reward shows (its words,
 patterns, keys and numbers), answers in the form that its patterns read, two hacks together, numbers
 replaced in an answer, a table hidden behind an empty one.
+
+One of these found a hole in a reward of ours: `math_accuracy` took the question's own `25 * 3` for
+75, since math-verify works it out. An expression that is not worked out is no answer there now,
+where the right one is a plain number. TRL's two rewards of answers above have the same hole.
 """
 
 
