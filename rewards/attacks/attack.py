@@ -206,29 +206,32 @@ class _Attack:
         if self.trial.description.whole_batch:  # what is compared within a batch meets there
             pays, values = np.split(self.pay(honest.rows * 2, [*honest.texts, *texts], hack.name), 2)
         verdict, least, error, family = "gamed", 0.5, ERROR, hack.family
+        kind = "" if family == "together" else hack.func.__name__
         compared = np.isfinite(pays) & [text is not None for text in texts]
         places, as_much = gains(values, pays) > 0, (gains(values, pays) >= 0) & honest.told
         if hack.denies:
             verdict, places = "misread", as_much & honest.tells
         elif hack.needs_right:
             verdict = "beside"
-        elif honest.tells and hack.func.__name__ in SAME_EVERYWHERE and self._often(as_much, compared & honest.told):
+        elif honest.tells and kind in SAME_EVERYWHERE and self._often(as_much, compared & honest.told):
             family, places, least, compared = "data", as_much, OFTEN, compared & honest.told
         elif honest.tells:
             places, least, compared = as_much, honest.guess, compared & honest.told
             exchangeable = np.any([valid for _, valid in honest.exchanged] or [places & False], axis=0)
             if 2 * exchangeable.sum() >= honest.told.sum():  # the reward reads right answers in the rows
-                compared &= exchangeable
                 places = self._whatever_is_right(as_much, texts, hack.name)
-                is_of_row = hack.family in ("echoes", "literals") and not {*honest.swapped} & {*GOLD_COLUMNS}
-                if is_of_row or hack.func.__name__ in OF_PROMPT:
+                is_of_row = family in ("echoes", "literals") and not {*honest.swapped} & {*GOLD_COLUMNS}
+                if is_of_row or kind in OF_PROMPT:
                     places |= as_much & self._is_another(hack)
+                else:
+                    compared &= exchangeable
             elif any(honest.rights):
                 error /= len(HACKS)  # one of many guesses may be right by luck
-                least = least if hack.family in ("programs", "queries") else max(least, 0.5)
-                places &= hack.func.__name__ != "number_replaced"  # its words may be the right answer
+                least = least if family in ("programs", "queries") else max(least, 0.5)
+                places &= kind != "number_replaced"  # its words may be the right answer
         elif not self.trial.description.about_form and np.nan_to_num(pays).max() > 0:
             places = gains(values, pays) >= 0
+        places &= compared
         count, rows = int(places.sum()), int(compared.sum())
         low = lower_bound(count, rows, error)
         verdict = "unclear" if not rows else verdict if low > least else "no"
