@@ -137,7 +137,7 @@ def score_with_videos(
         return score(inputs)
     if trainer.tools or (trainer.use_vllm and trainer.vllm_mode == "server"):
         raise DataError(f"{ONLY_IMAGES} Leave the column `{VIDEO}` out, and frames are read as images.")
-    _begin_videos(trainer)
+    begin_videos(trainer)
     if trainer.accelerator.num_processes > 1 and is_sharded(trainer.model):
         kinds = torch.tensor([[bool(row[VIDEO]) for row in inputs]], device=trainer.accelerator.device).float()
         if any(0 < share < 1 for share in trainer.accelerator.gather(kinds).mean(-1).tolist()):
@@ -150,7 +150,8 @@ def score_with_videos(
     return output
 
 
-def _begin_videos(trainer: Any) -> None:
+def begin_videos(trainer: Any) -> None:
+    """Has a trainer's processor and models read videos, under the names of images that TRL passes on."""
     reading = video_reading(trainer.processing_class, as_images=True)
     if reading is trainer.processing_class:
         return

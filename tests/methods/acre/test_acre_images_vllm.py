@@ -12,7 +12,7 @@ from tiny import tiny_vl_model_and_processor
 from align.data.media.video import VideoMetadata
 from align.experimental.canary.trainer import Canary, CanaryACREConfig
 from align.methods.acre.trainer import ACRETrainer
-from align.methods.rollouts.asked_rows import engine_ids
+from align.methods.rollouts.asked_rows import begin_videos, engine_ids
 from align.models.videos import Video, reads_videos
 from align.models.vllm_engine import asked_with
 from align.recipe.reward_settings import CANARY
@@ -100,7 +100,7 @@ def test_two_steps_with_rollouts_of_an_engine_that_sees_the_images(trainer):
         engine, policy = engine_and_policy(trainer, square(colour))
         assert engine == pytest.approx(policy, abs=1e-3)
     if reads_videos(trainer.processing_class):
-        trainer._begin_videos()
+        begin_videos(trainer)
         frames = tuple(square(colour) for colour in ("red", "blue", "green"))
         engine, policy = engine_and_policy(trainer, Video(frames, VideoMetadata(12, 3.0, (2, 6, 10))))
         assert engine == pytest.approx(policy, abs=1e-3)
