@@ -10,8 +10,8 @@ from typing import Any
 from jinja2 import TemplateError, TemplateSyntaxError
 
 from align.checks.finding import Finding
-from align.models.at_hand import file_problem, is_hub_id
-from align.models.model_files import ModelFiles, file_problems, pickled_weights
+from align.models.at_hand import file_problem
+from align.models.model_files import ModelFiles, file_problems
 from align.models.prompt_tokenizer import ChatTemplate, PromptTokenizer
 from align.recipe.fields import Source, class_fields, keys_read, parameters, source_tree
 from align.recipe.recipe import Recipe
@@ -26,13 +26,13 @@ def check_model(recipe: Recipe, model: ModelFiles) -> list[Finding]:
     if given.get("use_safetensors", True) is not True:
         text = "`model_init_kwargs.use_safetensors` is always true here: pickled weights can run code. Remove the key."
         return [Finding("error", "model", text)]
-    if pickled := pickled_weights(model.name):
-        return [Finding("error", "model", f"`model_name_or_path`: {pickled}")]
+    if model.pickled:
+        return [Finding("error", "model", f"`model_name_or_path`: {model.pickled}")]
     if Path(model.name).is_dir():
         return _check_folder(recipe, Path(model.name), given)
     if problem := file_problem(model.name):
         return [Finding("error", "model", f"`model_name_or_path`: {problem}{_hint(model.name)}")]
-    if is_hub_id(model.name):
+    if model.is_hub_id:
         return []
     text = f"There is no folder {model.name}. Check `model_name_or_path`; `./x` is relative to the recipe."
     return [Finding("error", "model", text)]
@@ -187,7 +187,7 @@ def check_chat_template(recipe: Recipe, model: ModelFiles) -> list[Finding]:
     if Path(path).is_file() and not path.endswith(SUFFIXES):
         return [_error(f"{name} must end in {' or '.join(SUFFIXES)}, to be told from a model. Rename the file.")]
     text, named = model.chat_template, ModelFiles(path)
-    if text is None and named.folder is None and is_hub_id(path) and not path.endswith(SUFFIXES):
+    if text is None and named.folder is None and named.is_hub_id and not path.endswith(SUFFIXES):
         return [Finding("warning", "chat template", f"{name} is not on this machine, so it is not tried out.")]
     if text is None:
         what = "holds no chat template" if Path(path).is_dir() else "leads nowhere"

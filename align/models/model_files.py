@@ -70,11 +70,21 @@ class ModelFiles:
         return cls(recipe.model.model_name_or_path, recipe.model.chat_template_path, kwargs)
 
     @cached_property
+    def is_hub_id(self) -> bool:
+        """Whether the name has the form of a hub id."""
+        return is_hub_id(self.name)
+
+    @cached_property
+    def pickled(self) -> str:
+        """What is wrong with a folder whose weights are pickled; empty if nothing is."""
+        return pickled_weights(self.name)
+
+    @cached_property
     def folder(self) -> Path | None:
         """Its folder, or its snapshot in the hub's cache; None if it is not on this machine."""
         if Path(self.name).is_dir():
             return Path(self.name)
-        if not is_hub_id(self.name):
+        if not self.is_hub_id:
             return None
         from huggingface_hub import try_to_load_from_cache
 
