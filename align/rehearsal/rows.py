@@ -25,7 +25,7 @@ def look_at_rows(prompts: Sequence[str], golds: Sequence[str | None], rollouts: 
     stated = np.array(rollouts.stated, dtype=object).reshape(rollouts.lengths.shape)
     _same_prompts(prompts, golds, found)
     _same_answer(golds, found)
-    _given_away(prompts, golds, rollouts, found)
+    _given_away(prompts, golds, stated, rollouts, found)
     if any(golds) and rollouts.wants_answers:
         _other_answer(stated, golds, found)
     if any(golds):
@@ -70,9 +70,10 @@ def _same_answer(golds: Sequence[str | None], found: Rehearsed) -> None:
         found.find("warning", "same answer", text, same_answer=often.value)
 
 
-def _given_away(prompts: Sequence[str], golds: Sequence[str | None], rollouts: Rollouts, found: Rehearsed) -> None:
+def _given_away(
+    prompts: Sequence[str], golds: Sequence[str | None], stated: np.ndarray, rollouts: Rollouts, found: Rehearsed
+) -> None:
     """Looks for words behind which prompts hold their own right answer, and no other row's."""
-    stated = np.array(rollouts.stated, dtype=object).reshape(rollouts.lengths.shape)
     places = [i for i, gold in enumerate(golds) if gold and len(gold) > 1]
     if len(places) < _FEWEST or np.isnan(rollouts.values[..., rollouts.task]).all():
         return

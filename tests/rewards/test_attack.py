@@ -168,11 +168,10 @@ def test_a_sound_reward_is_not(name):
 
 
 def test_what_pays_a_part_is_put_together():
-    happy, tin = bytes([104, 97, 112, 112, 121]).decode(), bytes([116, 105, 110]).decode()  # else its code shows them
+    happy = bytes([104, 97, 112, 112, 121]).decode()  # else its code shows it
     parts = of_text(
         lambda text, gold: min(1, (tagged(text) == gold) + 0.5 * (happy in text) + 0.5 * (text.count("\n") > 9))
     )
-    assert tin not in happy
     (best, *_) = attacked(parts, SUMS, "words").of("gamed")
     assert " + " in best.hack
     assert best.pay == 1
