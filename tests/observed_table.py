@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from some_recipes import OUTCOMES, PROMPTS
+from some_recipes import OUTCOMES
 
 WORDS = ("cat", "dog", "sun", "war", "tax", "sea", "art", "ice")
 WORTH = np.linspace(-1.0, 1.0, len(WORDS))
@@ -86,16 +86,3 @@ def write_outcome_recipe(folder: Path, model: Path, **changes) -> Path:
     path = folder / "recipe.yaml"
     path.write_text(yaml.safe_dump(content | changes, sort_keys=False), encoding="utf-8")
     return path
-
-
-def write_chain_recipe(folder: Path, model: Path, then: dict | None = None, **changes) -> Path:
-    """Writes a recipe that trains a reward model and then, for two steps, a policy that it rewards."""
-    prompts = "".join(json.dumps({"prompt": f"q{number}?"}) + "\n" for number in range(8))
-    (folder / "prompts.jsonl").write_text(prompts, encoding="utf-8")
-    second = {
-        "method": PROMPTS, "model_name_or_path": str(model), "dataset": {"path": "./prompts.jsonl"},
-        "reward_funcs": ["trained"], "num_generations": 4, "per_device_train_batch_size": 8,
-        "max_completion_length": 8, "max_steps": 2, "learning_rate": 1e-3, "logging_steps": 1, "save_steps": 1,
-        "use_cpu": True, "bf16": False, "report_to": "none", "disable_tqdm": True, "gradient_checkpointing": False,
-    }  # fmt: skip
-    return write_outcome_recipe(folder, model, then=second | (then or {}), **changes)

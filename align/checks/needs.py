@@ -158,17 +158,16 @@ def _needs(recipe: Recipe, launch: Launch) -> Iterator[tuple[str, ...]]:
 
 def check_secrets(recipe: Recipe) -> list[Finding]:
     """Finds values that were masked when the recipe was saved, and would now be used as they stand there."""
-    keys = [key for key in masked_keys(recipe.resolved) if not key.startswith("then.")]
+    keys = masked_keys(recipe.resolved)
     if not keys:
         return []
-    option = f"then.{keys[0]}" if recipe.trained is not None else keys[0]
     named = ", ".join(f"`{key}`" for key in keys)
     text = (
         f"{named} was masked when this recipe was saved, and its value is not in the file. Give it again with "
-        f"`--{option} VALUE`"
+        f"`--{keys[0]} VALUE`"
     )
     if keys[0] == "hub_token":
-        text += f", or take it from the environment: set HF_TOKEN and give `--{option} null`"
+        text += f", or take it from the environment: set HF_TOKEN and give `--{keys[0]} null`"
     return [Finding("error", "secrets", f"{text}.")]
 
 
@@ -266,8 +265,6 @@ def check_hub(recipe: Recipe) -> list[Finding]:
         validate_repo_id(repo)
     except HFValidationError as error:
         return [_error(f"`hub_model_id` is no name of a repository. {error}")]
-    if recipe.then is not None and is_pushed(recipe.then) and repository(recipe.then) == repo:
-        return [_error(f"Both runs would be pushed to {repo}. Give the second a `then.hub_model_id` of its own.")]
     if constants.HF_HUB_OFFLINE:
         return [_error("`push_to_hub: true` needs the hub, and HF_HUB_OFFLINE is set. Unset it, or remove the key.")]
     if not recipe.settings.hub_token and not get_token():

@@ -20,7 +20,6 @@ from align.checks.model import (
     check_tokens,
 )
 from align.checks.needs import check_extras, check_hub, check_needs, check_secrets, check_trackers, check_versions
-from align.checks.rewards import PREFIXED
 from align.checks.vllm_server import check_cpu_engine, check_vllm_server
 from align.data.mixing import Share
 from align.data.reading_progress import ReadingProgress
@@ -76,24 +75,6 @@ def _deprecated(recipe: Recipe) -> list[Finding]:
     for source in (*configs, *trainers):
         found |= deprecations(source, recipe.settings)
     return [Finding("warning", "deprecated", f"`{key}`: TRL says: {text}") for key, text in found.items()]
-
-
-def check_chain(model: ModelFiles, first: TrainingData[Any], second: TrainingData[Any]) -> list[Finding]:
-    """Compares what the reward model learns from with what it will be asked about."""
-    findings = []
-    if prefix := first.extra.scale.prefix if hasattr(first.extra, "scale") else "":
-        findings.append(Finding("error", "chain", f"The reward model: {PREFIXED.format(prefix=prefix)}"))
-    learns, reads = ("texts" if isinstance(each.rows[0]["prompt"], str) else "messages" for each in (first, second))
-    if reads == "messages" and model.tokenizer is not None and not model.chat_template:
-        text = (
-            f"The prompts of `then` are messages, and the tokenizer of the reward model, {model.name}, has no chat "
-            "template. Set `chat_template_path`, or write texts."
-        )
-        return [*findings, Finding("error", "chain", text)]
-    if learns != reads:
-        text = f"The reward model learns from {learns} and will be asked about {reads}. Write both in one form."
-        return [*findings, Finding("warning", "chain", text)]
-    return [*findings, Finding("ok", "chain", f"The reward model learns from {learns}, and scores {reads}, too.")]
 
 
 _SAID = {

@@ -199,9 +199,7 @@ def check_specs(
         tried = try_rewards(functions, settings, handling)
         found = {each.spec: result for each, result in zip(functions, tried, strict=True)}
     for spec, each in named.items():
-        if isinstance(each, str) and each == recipe.trained:
-            findings.append(Finding("ok", "rewards", "`trained` is the reward model of the run before this one."))
-        elif isinstance(each, str):
+        if isinstance(each, str):
             findings += check_reward_model(spec, each, [row["prompt"] for row in settings.rows[:_PROMPTS]])
         elif spec in found:
             own = trial_findings(spec, found[spec], settings.completions_per_step, handling.bearable)

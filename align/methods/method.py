@@ -49,7 +49,6 @@ class Method:
         has_rewards: Whether it generates completions and rewards them.
         rewarded_by: Keys of a recipe that need no `reward_funcs` beside them: what they name may reward by itself.
         makes_reward_model: Whether what it trains can reward the policy of another run.
-        makes_language_model: Whether another run can start from what it trains.
     """
 
     name: str
@@ -78,7 +77,6 @@ class Method:
     has_rewards: bool = False
     rewarded_by: tuple[str, ...] = ()
     makes_reward_model: bool = False
-    makes_language_model: bool = False
 
     def part(self, name: str) -> Any:
         """Imports one of the parts, by the name of its attribute; None where the method has none."""

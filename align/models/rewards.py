@@ -43,7 +43,7 @@ def named_rewards(recipe: Recipe) -> dict[str, str | RewardSpec]:
 
 def _named(recipe: Recipe, spec: str) -> str | RewardSpec:
     path, kwargs = named_model(spec)[1], recipe.reward_kwargs.get(short_name(spec), {})
-    model = path if path == recipe.trained else find_reward_model(path, recipe.path.parent)
+    model = find_reward_model(path, recipe.path.parent)
     if model is None:
         return RewardSpec(spec, kwargs, recipe.path.parent, response_format(recipe))
     if kwargs:

@@ -45,13 +45,6 @@ class Key(NamedTuple):
         return self.name not in NO_NULL and (self.type is Any or type(None) in get_args(self.type))
 
 
-def second_methods(method: str) -> list[str]:
-    """Lists the methods of the run that may come after one: what starts from its model, or is rewarded by it."""
-    first = METHODS[method]
-    after = [name for name, other in METHODS.items() if first.makes_language_model or other.has_rewards]
-    return after if first.makes_language_model or first.makes_reward_model else []
-
-
 @cache
 def keys_of(method: str) -> tuple[Key, ...]:
     """Lists the keys of a method, ours first."""
@@ -66,7 +59,7 @@ def keys_of(method: str) -> tuple[Key, ...]:
 @cache
 def top_names(method: str) -> frozenset[str]:
     """Names what may stand at the top of a recipe, with what is refused there by a sentence of its own."""
-    return frozenset(key.name for key in keys_of(method) if "." not in key.name) | {"then", IN_LAUNCH_FILE}
+    return frozenset(key.name for key in keys_of(method) if "." not in key.name) | {IN_LAUNCH_FILE}
 
 
 def _top_keys(method: str) -> Iterator[Key]:
@@ -74,9 +67,6 @@ def _top_keys(method: str) -> Iterator[Key]:
     yield Key(
         "dataset", EVERY_RECIPE, dict[str, Any], "The data: a block of the keys `dataset.*` below.", is_needed=True
     )
-    if after := second_methods(method):
-        told = f"The run after this one: a block with the keys of a recipe, of {', '.join(after)}."
-        yield Key("then", EVERY_RECIPE, dict[str, Any], told)
 
 
 def _reward_keys(rewarded_by: tuple[str, ...]) -> Iterator[Key]:
@@ -157,28 +147,11 @@ Schema = dict[str, Any]
 
 def schema_of(method: str) -> Schema:
     """Returns the JSON Schema of a method's recipes; what keys say about each other it leaves to `align check`."""
-    after = second_methods(method)
-    whole: Schema = {"$schema": DIALECT, "title": f"A recipe of {method}"} | _recipe(method)
-    if not after:
-        return whole
-    whole["properties"]["then"] |= _second(after)
-    return whole | {"$defs": {name: _recipe(name, is_second=True) for name in after}}
+    return {"$schema": DIALECT, "title": f"A recipe of {method}"} | _recipe(method)
 
 
-def _second(methods: list[str]) -> Schema:
-    """Says that a block is a recipe of the method it names."""
-    return {
-        "properties": {"method": {"enum": methods}},
-        "required": ["method"],
-        "allOf": [
-            {"if": {"properties": {"method": {"const": name}}}, "then": {"$ref": f"#/$defs/{name}"}}
-            for name in methods
-        ],
-    }
-
-
-def _recipe(method: str, *, is_second: bool = False) -> Schema:
-    keys = [key for key in keys_of(method) if not (is_second and key.name == "then")]
+def _recipe(method: str) -> Schema:
+    keys = keys_of(method)
     schema = _block(key for key in keys if "." not in key.name)
     blocks = {key.name.partition(".")[0]: None for key in keys if "." in key.name}
     for block in blocks:
@@ -207,7 +180,7 @@ def _block(keys: Iterable[Key]) -> Schema:
 
 
 def _property(key: Key) -> Schema:
-    default = {} if key.is_needed or key.is_computed or key.name == "then" else {"default": key.default}
+    default = {} if key.is_needed or key.is_computed else {"default": key.default}
     shapes = list(_shapes(key))
     takes_null = key.takes_null and key.type is not Any
     if len(shapes) > 1:

@@ -1,8 +1,8 @@
 """Recipes: flat YAML in TRL's words, parsed strictly before anything heavy is loaded."""
 
 import os
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
@@ -13,7 +13,6 @@ from align.errors import RecipeError
 from align.methods import METHODS, Method
 from align.recipe.dataset import DatasetConfig, MixedSet
 from align.recipe.fields import OUR_FOLDER, settings_class
-from align.recipe.keys import second_methods
 from align.recipe.model import ModelSettings, check_quantization
 from align.recipe.problems import first_problem, shown
 from align.recipe.reward_settings import RewardSettings, check_reward_settings
@@ -25,7 +24,6 @@ from align.secrets import remember_secrets
 from rewards.catalog import REWARDS
 from rewards.extras import missing
 
-TRAINED = "trained"  # stands for the model of the first run: as a reward, or as the model of the second
 MODEL_BLOCK = "model_init_kwargs"
 OF_LOADING = ("revision", "code_revision", "subfolder", "variant", "cache_dir", "gguf_file", "token")
 OF_SOME = ("columns", "adapter", "media_dir")  # keys of a set that not every method's data has
@@ -45,8 +43,6 @@ class Recipe:
     rewards: RewardSettings  # how they are called, joined and watched
     settings: Any  # of the class that `settings_class` makes for the method
     resolved: dict[str, Any] = field(repr=False)  # every key as it was understood, for the run folder
-    then: "Recipe | None" = None  # the run that comes after, in which the model of this one is a reward, or the start
-    trained: str | None = None  # folder of the model that the run before trains; named as reward or as model
     is_dry: bool = False  # nothing may be asked of a model that has to be paid or waited for
 
     @property
@@ -104,7 +100,7 @@ def load_for_evaluation(path: Path) -> Recipe:
 def parse_recipe(content: Mapping[str, Any], path: Path, *, trains: bool = True) -> Recipe:
     """Validates the keys and values of a recipe; raises `RecipeError` at the first that is wrong.
 
-    Where nothing `trains`, no source of TRL is read: its keys, what keys say about each other and `then` are left out.
+    Where nothing `trains`, no source of TRL is read: its keys, and what keys say about each other, are left out.
     """
     method = method_of(content)
     content = _with_rows_of_environment(content)
@@ -116,7 +112,6 @@ def parse_recipe(content: Mapping[str, Any], path: Path, *, trains: bool = True)
     settings = _settings(method, others, path) if trains else _own_settings(method, others, path)
     has_rewards = METHODS[method].has_rewards
     reward_funcs, rewards = _reward_funcs(content) if has_rewards else [], _reward_settings(content)
-    then = _second_run(content, path, settings.output_dir) if trains else None
     recipe = Recipe(
         path=path,
         method=method,
@@ -127,7 +122,6 @@ def parse_recipe(content: Mapping[str, Any], path: Path, *, trains: bool = True)
         rewards=rewards,
         settings=settings,
         resolved=dict(content) | _written(settings),
-        then=then,
     )
     if trains:
         _check_rewards(recipe)
@@ -346,109 +340,31 @@ def text_keys(content: Mapping[str, Any]) -> frozenset[str]:
     top = (settings_class(method), ModelSettings, RewardSettings)
     for kind, block in (*((each, "") for each in top), (dataset_class(method, content), "dataset.")):
         found |= {block + name for name, each in kind.model_fields.items() if _is_text(each.annotation)}
-    then = content.get("then")
-    return frozenset(found | {f"then.{name}" for name in text_keys(then if isinstance(then, Mapping) else {})})
+    return frozenset(found)
 
 
 def _is_text(kind: Any) -> bool:
     return kind is str or (get_origin(kind) in (Union, UnionType) and {*get_args(kind)} == {str, NoneType})
 
 
-def _second_run(content: Mapping[str, Any], path: Path, output_dir: str) -> Recipe | None:
-    """Parses the recipe under `then`, whose reward or model `trained` is the folder of the first run."""
-    if content.get("then") is None:
-        return None
-    then, method = content["then"], content["method"]
-    if not isinstance(then, Mapping):
-        raise RecipeError(
-            f"`then` must be a block with the keys of a recipe, such as `method: grpo`; got {shown(then)}."
-        )
-    starts = METHODS[method].makes_language_model
-    _check_first(content)
-    second = method_of(then, second_methods(method), "then.", "" if starts else ", which use rewards")
-    if "then" in then:
-        raise RecipeError("`then.then`: a chain has two runs. Remove the inner block.")
-    folder = str(Path(output_dir).resolve())
-    used = _start(method, then, folder) if starts else _reward(method, then, folder)
-    known = {"output_dir": str(Path(output_dir) / second)} | dict(then)
-    if Path(str(known["output_dir"])).expanduser().resolve() == Path(folder):
-        raise RecipeError(f"`then.output_dir` is that of the first run, {output_dir}. Leave it out, or name another.")
-    try:
-        return replace(parse_recipe(known | used, path), trained=folder)
-    except RecipeError as error:
-        raise RecipeError(f"In `then`: {error}") from error
-
-
-def _start(method: str, then: Mapping[str, Any], folder: str) -> dict[str, Any]:
-    """Puts the folder of the first run in place of the model of the second."""
-    model = then.get("model_name_or_path")
-    if model != TRAINED:
-        raise RecipeError(
-            f"`then.model_name_or_path` must be `{TRAINED}`, the model that {method} trains; got {shown(model)}."
-        )
-    return {"model_name_or_path": folder}
-
-
-def _reward(method: str, then: Mapping[str, Any], folder: str) -> dict[str, Any]:
-    """Puts the folder of the first run beside the name `trained`, which a reward of the second keeps."""
-    rewards = then.get("reward_funcs")
-    specs = [rewards] if isinstance(rewards, str) else rewards
-    if not isinstance(specs, list) or TRAINED not in specs:
-        raise RecipeError(
-            f"`then.reward_funcs` must name `{TRAINED}`, the reward model that {method} trains; got {shown(rewards)}."
-        )
-    lists = {key: then[key] for key in ("reward_funcs", "audit_funcs") if isinstance(then.get(key), list)}
-    lists["reward_funcs"] = specs
-    return {key: [f"{TRAINED}={folder}" if each == TRAINED else each for each in of] for key, of in lists.items()}
-
-
-def _check_first(content: Mapping[str, Any]) -> None:
-    method = content["method"]
-    if METHODS[method].makes_language_model:
-        if content.get("use_peft"):
-            raise RecipeError(
-                "`then` starts from whole weights, and `use_peft: true` trains an adapter. Train all weights, or use "
-                "two recipes and merge between."
-            )
-        return
-    if not METHODS[method].makes_reward_model:
-        makers = ", ".join(name for name, other in METHODS.items() if other.makes_reward_model)
-        starters = ", ".join(name for name, other in METHODS.items() if other.makes_language_model)
-        raise RecipeError(
-            f"`then` rewards a policy with the model trained before ({makers}); {method} trains none. Or it starts "
-            f"from the model trained before ({starters})."
-        )
-    if content.get("model_type") == "pairwise":
-        raise RecipeError(
-            "`then` needs a reward per answer, and a pairwise model gives none. Use `model_type: scalar`."
-        )
-    if content.get("use_peft"):
-        raise RecipeError(
-            "`then` cannot use an adapter: TRL loads it with a random score head. Train all weights "
-            "(`use_peft: false`), or a head on the frozen model (`head: ridge`), or use two recipes and merge between."
-        )
-
-
-def method_of(
-    content: Mapping[str, Any], methods: Collection[str] = METHODS, prefix: str = "", which: str = ""
-) -> str:
-    """Reads the key `method` of a recipe, one of some methods, which are told by `which`."""
+def method_of(content: Mapping[str, Any]) -> str:
+    """Reads the key `method` of a recipe."""
     method = content.get("method")
-    if isinstance(method, str) and method in methods:
+    if isinstance(method, str) and method in METHODS:
         return method
     if method is None:
-        found = _word_missing(content, methods, prefix)
+        found = _word_missing(content)
     elif isinstance(method, str):
-        found = f"got {shown(method)}.{suggestion(method, methods)}"
+        found = f"got {shown(method)}.{suggestion(method, METHODS)}"
     else:
-        found = f"got {shown(method)}. Write one word, as in `method: {next(iter(methods))}`."
-    raise RecipeError(f"`{prefix}method` must be one of {', '.join(methods)}{which}; {found}")
+        found = f"got {shown(method)}. Write one word, as in `method: {next(iter(METHODS))}`."
+    raise RecipeError(f"`method` must be one of {', '.join(METHODS)}; {found}")
 
 
-def _word_missing(content: Mapping[str, Any], methods: Collection[str], prefix: str) -> str:
+def _word_missing(content: Mapping[str, Any]) -> str:
     """Says what stands there in place of the key, and which line to add, with the method that a misspelt key names."""
     misspelt = next((key for key in content if key != "method" and suggestion(str(key), ["method"])), None)
     absent = "got None." if "method" in content else "it is missing."
-    found = f"`{prefix}{misspelt}` looks like it." if misspelt is not None else absent
-    like = next((value for value in content.values() if isinstance(value, str) and value in methods), None)
-    return f"{found} Add a line such as `method: {like or next(iter(methods))}`."
+    found = f"`{misspelt}` looks like it." if misspelt is not None else absent
+    like = next((value for value in content.values() if isinstance(value, str) and value in METHODS), None)
+    return f"{found} Add a line such as `method: {like or next(iter(METHODS))}`."

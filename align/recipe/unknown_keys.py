@@ -122,6 +122,8 @@ _SENTENCES = {
     "datasets": "Several data sets are listed under `dataset.mix`.",
     "max_prompt_length": "TRL cuts no prompts; `align check` names those that do not fit.",
     "resume": "A run is continued by an option of the command: `align train RECIPE --resume auto`.",
+    "then": "Two runs are two commands: the second recipe names the folder of the first, in `model_name_or_path` or "
+    "`reward_funcs`.",
     "time_limit": "It is an option of `align train`: `align train RECIPE --time_limit 3h50m`.",
     "allow_changed_data": "It is an option of `align train`.",
     "peft_config": "LoRA is `use_peft: true`, with `lora_r`, `lora_alpha` and `lora_target_modules`.",

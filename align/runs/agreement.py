@@ -13,15 +13,14 @@ from align.runs.folder import check_same_data
 from align.runs.owner import owned, token_in
 from align.runs.peers import Peers
 from align.runs.readings import changes, check_same_base, read_before, read_now
-from align.runs.stages import Stage, ToDo, plan_stages
+from align.runs.stages import Stage, ToDo, plan_stage
 
 
-def own_folders(peers: Peers, recipe: Recipe, held: ExitStack) -> bool:
-    """Holds the folders of the runs, on each host its own, and says whether all processes look into the same ones."""
+def own_folder(peers: Peers, recipe: Recipe, held: ExitStack) -> bool:
+    """Holds the folder of the run, on each host its own, and says whether all processes look into the same one."""
 
     def own() -> str:
-        tokens = [held.enter_context(owned(each.folder)) for each in (recipe, recipe.then) if each is not None]
-        return tokens[0]
+        return held.enter_context(owned(recipe.folder))
 
     token = peers.from_main("owner", own)
     is_shared = all(peers.gather("shared", token_in(recipe.folder) == token))
@@ -30,26 +29,23 @@ def own_folders(peers: Peers, recipe: Recipe, held: ExitStack) -> bool:
     return is_shared
 
 
-def agree_on_stages(peers: Peers, recipe: Recipe, resume: str | None, is_shared: bool, sharding: str) -> list[Stage]:
-    """Plans the runs on the main process, and makes sure that every host can start where they start."""
+def agree_on_stage(peers: Peers, recipe: Recipe, resume: str | None, is_shared: bool, sharding: str) -> Stage:
+    """Plans the run on the main process, and makes sure that every host can start where it starts."""
 
-    def plan() -> list[list[Any]]:
-        stages = plan_stages(recipe, resume)
-        for stage in stages:
-            _require_same_launch(stage, peers.size, sharding)
-        return [_packed(stage, recipe) for stage in stages]
+    def plan() -> list[Any]:
+        stage = plan_stage(recipe, resume)
+        _require_same_launch(stage, peers.size, sharding)
+        return _packed(stage)
 
-    stages = [_unpacked(packed, recipe) for packed in peers.from_main("stages", plan)]
-    wrong = peers.gather("reads", _unreadable(stages, is_shared) if peers.is_local_main else None)
-    peers.from_main("readable", lambda: _require_readable(peers, stages, wrong))
-    return stages
+    stage = _unpacked(peers.from_main("stage", plan), recipe)
+    wrong = peers.gather("reads", _unreadable(stage, is_shared) if peers.is_local_main else None)
+    peers.from_main("readable", lambda: _require_readable(peers, wrong))
+    return stage
 
 
-def agree_on_data(
-    peers: Peers, stage: Stage, number: int, fingerprints: Mapping[str, str], *, allow_changed: bool
-) -> list[str]:
+def agree_on_data(peers: Peers, stage: Stage, fingerprints: Mapping[str, str], *, allow_changed: bool) -> list[str]:
     """Makes sure that all hosts read the files and the base model with which the run began; returns what changed."""
-    everywhere = peers.gather(f"data/{number}", dict(fingerprints))
+    everywhere = peers.gather("data", dict(fingerprints))
 
     def compare() -> list[str]:
         for rank, found in enumerate(everywhere):
@@ -69,21 +65,20 @@ def agree_on_data(
             found += [] if stage.todo is ToDo.END else changes([last, now])
         return found
 
-    return peers.from_main(f"data/{number}/same", compare)
+    return peers.from_main("data/same", compare)
 
 
-def _packed(stage: Stage, recipe: Recipe) -> list[Any]:
+def _packed(stage: Stage) -> list[Any]:
     passed_over = [[str(path), wrong] for path, wrong in stage.passed_over]
     manifest = stage.manifest and stage.manifest.model_dump()
-    return [stage.recipe is recipe.then, str(stage.checkpoint or ""), stage.todo.value, passed_over, manifest]
+    return [str(stage.checkpoint or ""), stage.todo.value, passed_over, manifest]
 
 
 def _unpacked(packed: list[Any], recipe: Recipe) -> Stage:
-    is_second, checkpoint, todo, passed_over, manifest = packed
-    of_stage = recipe.then if is_second and recipe.then is not None else recipe
+    checkpoint, todo, passed_over, manifest = packed
     over = tuple((Path(path), wrong) for path, wrong in passed_over)
     noted = manifest and Manifest.model_validate(manifest)
-    return Stage(of_stage, Path(checkpoint) if checkpoint else None, ToDo(todo), over, noted)
+    return Stage(recipe, Path(checkpoint) if checkpoint else None, ToDo(todo), over, noted)
 
 
 def _require_same_launch(stage: Stage, processes: int, sharding: str) -> None:
@@ -114,16 +109,13 @@ def _named(sharding: str) -> str:
     return words.get(sharding) or f"ZeRO-{sharding.removeprefix('zero')}"
 
 
-def _unreadable(stages: list[Stage], is_shared: bool) -> str | None:
+def _unreadable(stage: Stage, is_shared: bool) -> str | None:
     """Names what this host lacks; in a shared folder the main process has read the contents already."""
-    for stage in stages:
-        wrong = damage(stage.checkpoint, hashed=not is_shared) if stage.checkpoint else None
-        if wrong is not None:
-            return f"{stage.checkpoint}: {wrong}"
-    return None
+    wrong = damage(stage.checkpoint, hashed=not is_shared) if stage.checkpoint else None
+    return wrong and f"{stage.checkpoint}: {wrong}"
 
 
-def _require_readable(peers: Peers, stages: list[Stage], wrong: list[str | None]) -> None:
+def _require_readable(peers: Peers, wrong: list[str | None]) -> None:
     by_host = {peers.host_of(rank): text for rank, text in enumerate(wrong) if text is not None}
     if by_host:
         found = "; ".join(f"{host}: {text}" for host, text in by_host.items())

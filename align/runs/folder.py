@@ -34,7 +34,6 @@ MAY_CHANGE = {
     "save_strategy", "logging_strategy", "run_name", "log_level", "log_level_replica", "per_device_eval_batch_size",
     "vllm_server_host", "vllm_server_port", "vllm_server_base_url", "vllm_server_timeout", "vllm_group_port",
     "ddp_timeout", "torch_empty_cache_steps", "dataloader_pin_memory",
-    "then",  # has a folder of its own, which is compared for itself
 }  # fmt: skip
 # Of a set these load the same batches in the same order; rows that are streamed are divided among the workers.
 _WORKERS = {"dataloader_num_workers", "dataloader_prefetch_factor"}

@@ -1,4 +1,4 @@
-"""The runs of a recipe that are still to be made: one, or with `then` two, each from a whole checkpoint or anew."""
+"""What of a recipe's run is still to be made, from a whole checkpoint or anew."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -43,25 +43,6 @@ class Stage(NamedTuple):
         return self.manifest.step if self.manifest is not None else 0
 
 
-def plan_stages(recipe: Recipe, resume: str | None) -> list[Stage]:
-    """Lists the runs that a command is about, in order; a finished first run is not made again."""
-    first, second = recipe.folder, recipe.then
-    if second is None:
-        return [_stage(recipe, resume)]
-    then = second.folder
-    if resume is None:
-        return [_stage(recipe, None), _stage(second, None)]
-    of_second = resume != "auto" and then.resolve() in Path(resume).resolve().parents
-    if (resume == "auto" or of_second) and is_finished(recipe):
-        return [Stage(recipe, None, ToDo.NOTHING), _stage(second, resume)]
-    if of_second or (then.is_dir() and any(then.glob("[!.]*"))):
-        raise RunFolderError(
-            f"{then} was trained on a model in {first} that is not the one this recipe trains. Choose another "
-            f"folder with `--then.output_dir {then}-2`, or run everything anew with another `--output_dir`."
-        )
-    return [_stage(recipe, resume), _stage(second, None)]
-
-
 def is_finished(recipe: Recipe) -> bool:
     """Says whether a run of this length was made to its end; refuses a folder that was run with another recipe."""
     saved = check_same_run(recipe.folder, recipe.resolved)
@@ -72,7 +53,8 @@ def _has_length(recipe: Recipe, saved: Mapping[str, Any] | None) -> bool:
     return saved is not None and all(saved.get(name) == recipe.resolved.get(name) for name in LENGTH)
 
 
-def _stage(recipe: Recipe, resume: str | None) -> Stage:
+def plan_stage(recipe: Recipe, resume: str | None) -> Stage:
+    """Finds out where a run starts; a finished one is not made again."""
     if resume is not None and is_finished(recipe) and resume == "auto":
         return Stage(recipe, None, ToDo.NOTHING)
     start, todo = find_start(recipe.folder, resume), ToDo.TRAINING

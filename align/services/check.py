@@ -16,7 +16,7 @@ from align.errors import RunFolderError
 from align.recipe.recipe import Recipe, load_recipe
 from align.runs.agreement import agree_on_data
 from align.runs.peers import Peers
-from align.runs.stages import Stage, ToDo, plan_stages
+from align.runs.stages import Stage, ToDo, plan_stage
 from align.secrets import mask
 from align.services.prepared import Prepared, prepare
 from align.services.run_words import start_words
@@ -100,34 +100,30 @@ def check_words(
     """Checks a recipe whose settings are words of a command line, values, or both."""
     parsed = load_recipe(find_recipe(recipe), overrides, settings)
     if dry_run:
-        then = None if parsed.then is None else replace(parsed.then, is_dry=True)
-        parsed = replace(parsed, is_dry=True, then=then)
+        parsed = replace(parsed, is_dry=True)
     with redirect_stdout(sys.stderr):  # transformers prints a line on WANDB_MODE=offline when it is imported
-        findings, stages = _check_start(parsed, resume)
+        findings, stage = _check_start(parsed, resume)
         prepared = prepare(parsed, read_launch(accelerate_config))
-        return CheckResult(findings + prepared.findings + _check_changes(stages, prepared.runs))
+        return CheckResult(findings + prepared.findings + _check_changes(stage, prepared))
 
 
-def _check_start(recipe: Recipe, resume: str | None) -> tuple[list[Finding], list[Stage]]:
-    """Checks the folders of the runs, and that a run can begin there, or that there is what it is to go on from."""
+def _check_start(recipe: Recipe, resume: str | None) -> tuple[list[Finding], Stage | None]:
+    """Checks the folder of the run, and that it can begin there, or that there is what it is to go on from."""
     if found := check_output(recipe):
-        return found, []
+        return found, None
     try:
-        stages = plan_stages(recipe, resume)
+        stage = plan_stage(recipe, resume)
     except RunFolderError as error:
-        return [Finding("error", "output", str(error))], []
-    return [Finding("ok", "output", text) for text in start_words(stages, resume)], stages
+        return [Finding("error", "output", str(error))], None
+    return [Finding("ok", "output", text) for text in start_words(stage, resume)], stage
 
 
-def _check_changes(stages: Sequence[Stage], runs: Sequence[Prepared]) -> list[Finding]:
+def _check_changes(stage: Stage | None, prepared: Prepared) -> list[Finding]:
     """Finds what is another one by now than when a run that goes on was started: its data, its base, own code."""
-    found = []
-    for stage, prepared in zip(stages, runs, strict=False):  # no stages where folders are in the way
-        if stage.todo is ToDo.NOTHING or prepared.data is None:
-            continue
-        try:
-            changed = agree_on_data(Peers(), stage, 0, prepared.data.fingerprints, allow_changed=False)
-            found += [Finding("warning", "output", text) for text in changed]
-        except RunFolderError as error:
-            found.append(Finding("error", "output", str(error)))
-    return found
+    if stage is None or stage.todo is ToDo.NOTHING or prepared.data is None:  # none where the folder is in the way
+        return []
+    try:
+        changed = agree_on_data(Peers(), stage, prepared.data.fingerprints, allow_changed=False)
+    except RunFolderError as error:
+        return [Finding("error", "output", str(error))]
+    return [Finding("warning", "output", text) for text in changed]

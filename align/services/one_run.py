@@ -70,7 +70,7 @@ def _train(stage: Stage, run: Prepared, seconds: float | None, is_shared: bool) 
             say(f"Stopped after step {steps} of {trainer.state.max_steps}: {reason}. {_how_it_goes_on(trainer.args)}")
     if reason is None and state.is_main_process:
         _finish(stage, run, steps)
-    state.wait_for_everyone()  # a second run reads what the main process wrote
+    state.wait_for_everyone()
     return reason is None
 
 
@@ -309,9 +309,9 @@ def named_keys(settings: Mapping[str, Any], text: str) -> list[str]:
 
 
 def _is_telling(path: str) -> bool:
-    """Tells a key from a word of a sentence: `beta1` and `optim_args` are none, `path` and `then` are."""
+    """Tells a key from a word of a sentence: `beta1` and `optim_args` are none, `path` is."""
     name = path.rpartition(".")[2]
-    return "." in path.removeprefix("dataset.").removeprefix("then.") or bool(re.search(r"[_\d]", name))
+    return "." in path.removeprefix("dataset.") or bool(re.search(r"[_\d]", name))
 
 
 def _paths(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

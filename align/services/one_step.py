@@ -19,7 +19,7 @@ from align.rehearsal.record import Rehearsed
 # Of a run that is to leave nothing behind.
 _ONE_STEP = {
     "max_steps": 1, "save_strategy": "no", "eval_strategy": "no", "logging_steps": 1, "report_to": "none",
-    "push_to_hub": False, "load_best_model_at_end": False, "then": None,
+    "push_to_hub": False, "load_best_model_at_end": False,
 }  # fmt: skip
 # What a launch leaves in a process, as a colocated vLLM does: the step is one process of its own.
 _OF_A_LAUNCH = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")

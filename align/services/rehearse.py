@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -84,8 +84,7 @@ def rehearse_words(
     from transformers.utils.logging import disable_progress_bar
 
     options.check()
-    whole = load_recipe(find_recipe(name), overrides, settings)
-    recipe = replace(whole, then=None)
+    recipe = load_recipe(find_recipe(name), overrides, settings)
     part = recipe.record.part("rehearse")
     if part is None:
         raise UserError(
@@ -107,8 +106,6 @@ def rehearse_words(
         step = next((each.numbers for each in prepared.findings if each.check == "batch" and each.level == "ok"), {})
         data, rewards = prepared.training_data, prepared.rewards
         found = part(Plan(recipe, data, rewards, options, out, sampler, step))
-        if whole.then is not None:
-            found.find("ok", "chain", "Only the first of two runs was rehearsed; the second starts from its model.")
         if options.attack and recipe.reward_specs:
             say("Attacking the rewards.")
             found.findings += attack_recipe(recipe, data.rows)

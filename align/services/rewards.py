@@ -183,7 +183,6 @@ def _place(data: str) -> str:
 def _recipe(subject: str, words: Sequence[str], data: str | None) -> Recipe:
     overrides = [*words, *(["--dataset.path", _place(data), "--dataset.mix", "null"] if data else [])]
     recipe = load_recipe(find_recipe(subject), overrides)
-    recipe = recipe.then if recipe.then is not None and not recipe.reward_specs else recipe
     if not recipe.reward_specs:
         raise RecipeError(f"{subject} names no rewards: `method: {recipe.method}` learns from its data alone.")
     return recipe

@@ -15,20 +15,18 @@ from align.runs.stages import Stage, ToDo
 _LAUNCHED = {"LOCAL_RANK", "ACCELERATE_MIXED_PRECISION"}  # set by torchrun, and by accelerate for one process too
 
 
-def start_words(stages: Sequence[Stage], resume: str | None) -> Iterator[str]:
+def start_words(stage: Stage, resume: str | None) -> Iterator[str]:
     """Words which checkpoint a command goes on from, and which it passes over."""
-    for stage in stages:
-        for path, wrong in stage.passed_over:
-            yield f"{path.name} is passed over: {wrong}."
-    first = next((stage for stage in stages if stage.todo is not ToDo.NOTHING), None)
-    if first is None:
-        yield from (f"{each.folder} holds a finished run; nothing is left to do." for each in stages)
-    elif resume == "auto" and first.checkpoint is None:
-        yield f"There is no checkpoint in {first.folder}: training starts at the beginning."
-    elif first.checkpoint is not None and first.todo is ToDo.END:
-        yield f"All steps of {first.folder} are made; model, card and report are written from {first.checkpoint.name}."
-    elif first.checkpoint is not None:
-        yield f"{first.folder} goes on from {first.checkpoint.name}."
+    for path, wrong in stage.passed_over:
+        yield f"{path.name} is passed over: {wrong}."
+    if stage.todo is ToDo.NOTHING:
+        yield f"{stage.folder} holds a finished run; nothing is left to do."
+    elif resume == "auto" and stage.checkpoint is None:
+        yield f"There is no checkpoint in {stage.folder}: training starts at the beginning."
+    elif stage.checkpoint is not None and stage.todo is ToDo.END:
+        yield f"All steps of {stage.folder} are made; model, card and report are written from {stage.checkpoint.name}."
+    elif stage.checkpoint is not None:
+        yield f"{stage.folder} goes on from {stage.checkpoint.name}."
 
 
 def say_loading(recipe: Recipe, folder: Path) -> None:

@@ -24,7 +24,7 @@ from align.models.model_files import most_parameters
 from align.models.rewards import named_rewards
 from align.recipe.problems import shown
 from align.recipe.recipe import Recipe, load_recipe
-from align.runs.agreement import agree_on_data, agree_on_stages, own_folders
+from align.runs.agreement import agree_on_data, agree_on_stage, own_folder
 from align.runs.folder import record_push, was_pushed
 from align.runs.peers import joined
 from align.runs.stages import Stage, ToDo
@@ -95,9 +95,7 @@ def train(
         UserError: If the recipe cannot be trained on.
     """
     code = run(str(recipe), (), resume, time_limit, allow_changed_data, settings)
-    parsed = load_recipe(find_recipe(str(recipe)), (), settings)
-    last = parsed if parsed.then is None else parsed.then
-    return TrainResult(last.folder, code == 0)
+    return TrainResult(load_recipe(find_recipe(str(recipe)), (), settings).folder, code == 0)
 
 
 def run(
@@ -112,29 +110,25 @@ def run(
     seconds = read_seconds(time_limit, "--time_limit") if time_limit else None
     recipe = load_recipe(find_recipe(name), overrides, settings)
     with joined() as peers, ExitStack() as held:
-        is_shared = own_folders(peers, recipe, held)
-        stages = agree_on_stages(peers, recipe, resume, is_shared, current_launch().sharding)
-        if all(stage.todo is ToDo.NOTHING for stage in stages):
-            return _say_finished(stages)
-        for stage in stages:
-            if stage.todo is ToDo.TRAINING:
-                _require_models(stage.recipe)
-                await_server(stage.recipe)
+        is_shared = own_folder(peers, recipe, held)
+        stage = agree_on_stage(peers, recipe, resume, is_shared, current_launch().sharding)
+        if stage.todo is ToDo.NOTHING:
+            return _say_finished(stage)
+        if stage.todo is ToDo.TRAINING:
+            _require_models(recipe)
+            await_server(recipe)
         say(f"Checking the data, rewards and settings of {name}.")
         prepared = prepare(recipe, current_launch())
         if prepared.errors:
             raise RecipeError(" ".join(finding.text for finding in prepared.errors))
-        for number, (stage, of_stage) in enumerate(zip(stages, prepared.runs, strict=True)):
-            if stage.todo is not ToDo.NOTHING:
-                prints = of_stage.training_data.fingerprints
-                changed = agree_on_data(peers, stage, number, prints, allow_changed=allow_changed_data)
-                for sentence in changed:
-                    say(sentence)
+        prints = prepared.training_data.fingerprints
+        for sentence in agree_on_data(peers, stage, prints, allow_changed=allow_changed_data):
+            say(sentence)
         if peers.rank == 0:
-            _say_before(stages, resume, is_shared)
+            _say_before(stage, resume, is_shared)
             if prepared.warnings:
                 print_findings(prepared.warnings, stderr=True)
-        return _train_stages(stages, recipe, prepared.runs, seconds, is_shared)
+        return _train_stage(stage, prepared, seconds, is_shared)
 
 
 def _require_models(recipe: Recipe) -> None:
@@ -143,69 +137,58 @@ def _require_models(recipe: Recipe) -> None:
     with suppress(ValueError):
         models = (each for each in named_rewards(recipe).values() if isinstance(each, str))
         named = [recipe.model.model_name_or_path, *models]
-        hub_ids = [each for each in named if each != recipe.trained and not Path(each).exists() and is_hub_id(each)]
+        hub_ids = [each for each in named if not Path(each).exists() and is_hub_id(each)]
     for each in hub_ids:
         require_model(each, recipe.model.model_revision if each == recipe.model.model_name_or_path else None)
 
 
-def _train_stages(
-    stages: Sequence[Stage], recipe: Recipe, runs: Sequence[Prepared], seconds: float | None, is_shared: bool
-) -> int:
-    uses_vllm = any(stage.recipe.uses_vllm for stage in stages)
-    quiet_environment(uses_vllm)
-    use_threads(most_parameters(prepared.model for prepared in runs))
+def _train_stage(stage: Stage, prepared: Prepared, seconds: float | None, is_shared: bool) -> int:
+    recipe = stage.recipe
+    quiet_environment(recipe.uses_vllm)
+    use_threads(most_parameters([prepared.model]))
     if "torch" not in sys.modules:
         say("Loading torch, transformers and TRL.")
-    leaves_out = services.is_whole_process and not uses_vllm
-    load_libraries(without_vllm=leaves_out and any(hasattr(stage.recipe.settings, "use_vllm") for stage in stages))
+    leaves_out = services.is_whole_process and not recipe.uses_vllm
+    load_libraries(without_vllm=leaves_out and hasattr(recipe.settings, "use_vllm"))
     if leaves_out:
         gc.freeze()  # modules: accelerate runs full collections in and after each training
         atexit.register(gc.unfreeze)  # else Triton takes its own, which are never freed, for leaks and lists them
-    from accelerate.utils import release_memory
-
     from align.training.as_in_trl import leave_process_group
 
-    code, unpushed = 0, []
-    for stage, prepared in zip(stages, runs, strict=True):
-        if stage.todo is not ToDo.NOTHING and not train_stage(stage, prepared, seconds, is_shared):
-            code = 1 if stage.recipe.settings.save_only_model else TO_BE_CONTINUED
-            break
-        unpushed.append(push(stage.recipe, stage.folder))
-        release_memory()  # what the first of two runs held
-    leave_process_group(uses_vllm)
+    is_finished = train_stage(stage, prepared, seconds, is_shared)
+    unpushed = push(recipe, stage.folder) if is_finished else None
+    leave_process_group(recipe.uses_vllm)
     _end_pushed(unpushed)
-    return code
+    return 0 if is_finished else 1 if recipe.settings.save_only_model else TO_BE_CONTINUED
 
 
-def _end_pushed(unpushed: Sequence[str | None]) -> None:
+def _end_pushed(unpushed: str | None) -> None:
     """Ends with an error where a push failed, after everything else was done."""
-    if sentences := [each for each in unpushed if each]:
-        raise RunFolderError(" ".join(sentences))
+    if unpushed:
+        raise RunFolderError(unpushed)
 
 
-def _say_finished(stages: Sequence[Stage]) -> int:
+def _say_finished(stage: Stage) -> int:
     from align.services.one_run import write_missing_report
 
-    for sentence in start_words(stages, "auto"):
+    for sentence in start_words(stage, "auto"):
         say(sentence)
-    for stage in stages:
-        if os.environ.get("RANK", "0") == "0":
-            write_missing_report(stage.folder)
-    _end_pushed([push(stage.recipe, stage.folder) for stage in stages])
+    if os.environ.get("RANK", "0") == "0":
+        write_missing_report(stage.folder)
+    _end_pushed(push(stage.recipe, stage.folder))
     return 0
 
 
-def _say_before(stages: Sequence[Stage], resume: str | None, is_shared: bool) -> None:
+def _say_before(stage: Stage, resume: str | None, is_shared: bool) -> None:
     """Says where the run starts, and from what it could not go on."""
-    for sentence in start_words(stages, resume):
+    for sentence in start_words(stage, resume):
         say(sentence)
-    stage = next(stage for stage in stages if stage.todo is not ToDo.NOTHING)
     if not is_shared:
         say(
             f"Not every host sees {stage.folder} of the main process: a run that is killed can only go on where its "
             "checkpoints lie on a folder that all hosts share."
         )
-    if any(each.recipe.settings.save_only_model for each in stages):
+    if stage.recipe.settings.save_only_model:
         say("`save_only_model: true`: checkpoints hold no optimizer, so a run that is killed cannot go on.")
 
 

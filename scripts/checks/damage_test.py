@@ -19,7 +19,7 @@ from rich.table import Table
 from align.assets import find_recipe
 from align.errors import UserError
 from align.recipe.recipe import load_recipe
-from align.runs.stages import plan_stages
+from align.runs.stages import plan_stage
 from scripts.checks import kill_test
 from scripts.harness import Options
 
@@ -41,7 +41,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes] | None] = {
 def outcome(words: list[str], checkpoint: Path, name: str) -> str:
     """Plans how to go on, and returns what that comes to: `falls back`, `refuses`, or what is wrong."""
     try:
-        (stage,) = plan_stages(load_recipe(find_recipe(words[0]), words[1:]), "auto")
+        stage = plan_stage(load_recipe(find_recipe(words[0]), words[1:]), "auto")
     except UserError as error:
         return "refuses" if name in str(error) else f"does not name it: {error}"
     except Exception as error:

@@ -3,7 +3,6 @@ import platform
 import time
 
 import pytest
-from observed_table import write_chain_recipe
 from some_recipes import with_model
 
 from align.checks.launch import Launch
@@ -39,13 +38,6 @@ def test_an_owner_on_another_host_that_is_silent_for_a_minute_is_gone(recipe, tm
     assert "on elsewhere" in finding.text
     os.utime(note, (time.time() - 61,) * 2)
     assert check_output(recipe()) == []
-
-
-def test_the_folder_of_the_second_run_is_looked_at_too(tmp_path):
-    recipe = load_recipe(write_chain_recipe(tmp_path, tmp_path / "model"))
-    with owned(recipe.then.folder):
-        (finding,) = check_output(recipe)
-    assert f"{recipe.then.settings.output_dir} is in use by process {os.getpid()}" in finding.text
 
 
 def test_a_file_in_the_place_of_the_folder_is_an_error(recipe, tmp_path):

@@ -98,7 +98,7 @@ def draw_recipe(rng: random.Random, bases: dict[str, dict[str, Any]]) -> Drawn:
     """Changes some keys of a recipe, and now and then its text and the command line; hides a secret in some."""
     content = json.loads(json.dumps(bases[rng.choice(sorted(bases))]))
     method = content["method"]
-    names = sorted({*config_fields(method), *ModelSettings.model_fields, *REWARD_KEYS, "dataset", "then", "method"})
+    names = sorted({*config_fields(method), *ModelSettings.model_fields, *REWARD_KEYS, "dataset", "method"})
     for _ in range(rng.choice([1, 1, 1, 2])):
         _change(rng, method, content, rng.choice(names))
     secret = _hide_secret(rng, content) if rng.random() < 0.2 else None
@@ -116,8 +116,6 @@ def _change(rng: random.Random, method: str, content: dict[str, Any], key: str) 
     kind = rng.random()
     if key == "dataset" and kind < 0.85:
         content["dataset"][rng.choice(sorted(METHODS[method].part("dataset").model_fields))] = odd_value(rng)
-    elif key == "then" and kind < 0.7:
-        content["then"] = {"method": rng.choice(sorted(METHODS)), "reward_funcs": ["trained"], "seed": odd_value(rng)}
     elif kind < 0.05:
         content.pop(key, None)
     elif kind < 0.1:

@@ -36,7 +36,6 @@ FOR_EXAMPLE = re.compile(r" needs `(?P<key>\w+)`, for example `(?P<value>[^`]+)`
 TAKEN_AWAY = re.compile(r"(?:or remove|Remove) (?:it|the key|the line|`(?P<key>\w+)`)(?:[.,;]| for the default| here)")
 UNKNOWN = re.compile(r"Unknown key `(?P<key>[\w.]+)`(?!.*Did you mean)")
 SAMPLES = {"string": "x", "integer": 1, "number": 1.0, "dictionary": {}, "list": [], "boolean": True}
-IN_THEN = "In `then`: "
 
 
 class Remedy(NamedTuple):
@@ -59,25 +58,24 @@ class Remedy(NamedTuple):
 
 def remedies_of(text: str) -> Iterator[Remedy]:
     """Finds what a refusal proposes for a recipe; each is a remedy of its own."""
-    inner, said = (("then",), text.removeprefix(IN_THEN)) if text.startswith(IN_THEN) else ((), text)
-    for found in RENAMED.finditer(said):
+    for found in RENAMED.finditer(text):
         is_path = re.match(r"\w+\.", found["key"])  # a key may hold dots of its own
         *blocks, old = found["key"].split(".") if is_path else [found["key"]]
-        yield Remedy(found[0], (*inner, *blocks, found["value"]), instead_of=old)
-    for found in CHOSEN.finditer(said):
-        yield Remedy(found[0], (*inner, *found["key"].split(".")), found["value"])
-    for found in LISTED.finditer(said):
-        yield Remedy(found[0], (*inner, *found["key"].split(".")), _pasted(found["value"]))
-    for found in REMOVED.finditer(said):
-        yield Remedy(found[0], (*inner, *found["key"].split(".")), is_removal=True)
-    for key, value in _in_prose(said):
-        yield Remedy(said, (*inner, *key.split(".")), value, is_removal=value is None)
-    for found in LINES.finditer(said):
+        yield Remedy(found[0], (*blocks, found["value"]), instead_of=old)
+    for found in CHOSEN.finditer(text):
+        yield Remedy(found[0], tuple(found["key"].split(".")), found["value"])
+    for found in LISTED.finditer(text):
+        yield Remedy(found[0], tuple(found["key"].split(".")), _pasted(found["value"]))
+    for found in REMOVED.finditer(text):
+        yield Remedy(found[0], tuple(found["key"].split(".")), is_removal=True)
+    for key, value in _in_prose(text):
+        yield Remedy(text, tuple(key.split(".")), value, is_removal=value is None)
+    for found in LINES.finditer(text):
         for line in LINE.finditer(found[1]):
             content = _pasted(line["line"])
-            require(isinstance(content, dict) and len(content) == 1, f"no line of a recipe: {line[0]} in {said!r}")
+            require(isinstance(content, dict) and len(content) == 1, f"no line of a recipe: {line[0]} in {text!r}")
             ((key, value),) = content.items()
-            yield Remedy(line[0], (*inner, *str(key).split(".")), value)
+            yield Remedy(line[0], tuple(str(key).split(".")), value)
 
 
 def _in_prose(said: str) -> Iterator[tuple[str, Any]]:
@@ -117,12 +115,8 @@ def check_key(remedy: Remedy, content: Mapping[str, Any]) -> None:
     if remedy.is_removal:
         return
     block, key = content, list(remedy.key)
-    if key[0] == "then":
-        block, key = content.get("then", {}), key[1:]
-        if not key:
-            return
     methods = [each for each in METHODS if each == block.get("method")] or list(METHODS)
-    top = {name for each in methods for name in top_names(each)} | {"then"}
+    top = {name for each in methods for name in top_names(each)}
     require(key[0] in top, f"{remedy.words}: there is no key `{key[0]}` for {' or '.join(methods)}")
     if key[0] == "dataset" and len(key) == 2:
         names = {name for each in methods for name in METHODS[each].part("dataset").model_fields}

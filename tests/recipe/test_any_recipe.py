@@ -38,7 +38,7 @@ def changed_recipes(draw):
     method = draw(st.sampled_from(sorted(METHODS)))
     rewards = {"reward_funcs": ["format"]} if METHODS[method].has_rewards else {}
     content = {"method": method, "model_name_or_path": "./model", **rewards}
-    keys = sorted({*config_fields(method), *ModelSettings.model_fields, *REWARD_KEYS, "method", "then"})
+    keys = sorted({*config_fields(method), *ModelSettings.model_fields, *REWARD_KEYS, "method"})
     changes = draw(st.dictionaries(st.sampled_from(keys), VALUES, min_size=1, max_size=2))
     block = {"path": "./rows.jsonl"} | METHOD.get(method, {}).get("dataset", {})
     block |= draw(

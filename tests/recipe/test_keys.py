@@ -4,14 +4,14 @@ import subprocess
 import sys
 
 import pytest
-from some_recipes import DEMONSTRATIONS, OUTCOMES, PAIRS, PROMPTS, QUESTIONS
+from some_recipes import OUTCOMES, PAIRS, PROMPTS, QUESTIONS
 from typer.testing import CliRunner
 
 from align.cli.app import app
 from align.cli.keys import describe
 from align.methods import METHODS
 from align.recipe.fields import config_fields
-from align.recipe.keys import keys_of, top_names
+from align.recipe.keys import keys_of
 from align.recipe.model import ModelSettings
 from align.recipe.reward_settings import RewardSettings
 from align.recipe.together import IN_LAUNCH_FILE
@@ -59,12 +59,6 @@ def test_a_key_has_the_rules_and_the_default_of_the_check():
     assert "sciq" in key(QUESTIONS, "dataset.adapter").help
     assert key(OUTCOMES, "dataset.path").is_needed
     assert key(PAIRS, "optim").is_computed
-
-
-def test_a_second_run_is_a_key_where_one_can_follow():
-    assert key(DEMONSTRATIONS, "then").help.endswith(f"{', '.join(METHODS)}.")
-    assert [each for each in keys_of(PROMPTS) if each.name == "then"] == []
-    assert "then" in top_names(PROMPTS), "refused by a sentence of its own"
 
 
 def test_a_file_gets_a_line_for_each_key():

@@ -5,7 +5,7 @@ from functools import cache
 
 import pytest
 from jsonschema import Draft202012Validator
-from some_recipes import DEMONSTRATIONS, PAIRS, PROMPTS, QUESTIONS
+from some_recipes import PAIRS, PROMPTS, QUESTIONS
 from typer.testing import CliRunner
 
 from align.assets import shipped_recipes
@@ -16,7 +16,6 @@ from align.recipe.keys import keys_of, schema_of
 from align.recipe.yaml_loader import load_yaml, parse_yaml
 
 SHIPPED = {name: load_yaml(path) for name, path in shipped_recipes().items()}
-CHAIN = next(content for content in SHIPPED.values() if content["method"] == DEMONSTRATIONS and "then" in content)
 
 
 @cache
@@ -137,12 +136,3 @@ def test_a_misspelt_key_and_a_wrong_value_do_not_fit(line, place, words):
 )
 def test_every_way_to_write_a_value_fits(method, line):
     assert problems(recipe_of(method) | parse_yaml(line)) == []
-
-
-def test_the_second_run_is_a_recipe_of_its_own_method():
-    then = CHAIN["then"]
-    assert problems(CHAIN | {"then": then | {"learning_rat": 1}})[0][0] == "then"
-    ((place, message),) = problems(CHAIN | {"then": then | {"method": "x"}})
-    assert (place, "'x' is not one of" in message) == ("then.method", True)
-    ((place, _),) = problems(recipe_of(QUESTIONS) | {"then": {"method": PROMPTS}})
-    assert place == "", "nothing comes after a method that trains no start and no reward"

@@ -8,7 +8,7 @@ from some_recipes import PAIRS, PROMPTS
 
 from align.errors import RunFolderError
 from align.recipe.recipe import load_recipe
-from align.runs.agreement import agree_on_data, agree_on_stages
+from align.runs.agreement import agree_on_data, agree_on_stage
 from align.runs.checkpoints import MANIFEST, read_manifest
 from align.runs.folder import record_run
 from align.runs.peers import Peers
@@ -61,7 +61,7 @@ def record(stage, data=DATA):
 
 
 def goes_on(stage, data=DATA, **how):
-    said = agree_on_data(Peers(), stage, 0, data, **{"allow_changed": False, **how})
+    said = agree_on_data(Peers(), stage, data, **{"allow_changed": False, **how})
     record(stage, data)
     return said
 
@@ -74,7 +74,7 @@ def test_a_checkpoint_of_another_launch_is_refused(recipe, tmp_path, sharding, m
     stage = start(recipe(), tmp_path)
     assert (stage.manifest.sharding, stage.manifest.processes) == ("none", 1)
     with nullcontext() if message is None else pytest.raises(RunFolderError, match=message):
-        agree_on_stages(Peers(), stage.recipe, "auto", True, sharding)
+        agree_on_stage(Peers(), stage.recipe, "auto", True, sharding)
 
 
 def test_code_and_models_that_a_recipe_names_are_noted(recipe, tmp_path):
@@ -164,7 +164,7 @@ def test_another_base_is_refused_where_something_in_the_checkpoint_belongs_to_th
 def test_a_run_that_lacks_its_end_only_reads_none_of_it(recipe, tmp_path):
     stage = start(recipe(), tmp_path)
     (tmp_path / "own.py").write_text("")
-    assert agree_on_data(Peers(), stage._replace(todo=ToDo.END), 0, DATA, allow_changed=False) == []
+    assert agree_on_data(Peers(), stage._replace(todo=ToDo.END), DATA, allow_changed=False) == []
 
 
 def test_a_run_that_goes_on_in_another_folder_takes_the_record_along(recipe, tmp_path):

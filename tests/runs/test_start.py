@@ -17,9 +17,9 @@ def test_a_new_or_empty_folder_starts_at_the_beginning(tmp_path):
 
 
 def test_a_folder_in_which_only_locks_lie_is_empty(tmp_path):
-    with owned(tmp_path / "run"), owned(tmp_path / "run" / "then"):
+    with owned(tmp_path / "run"), owned(tmp_path / "run" / "inner"):
         assert find_start(tmp_path / "run", None).checkpoint is None
-        (tmp_path / "run" / "then" / "x").write_text("")
+        (tmp_path / "run" / "inner" / "x").write_text("")
         with pytest.raises(RunFolderError, match="already holds files, and no checkpoint to continue from"):
             find_start(tmp_path / "run", None)
 

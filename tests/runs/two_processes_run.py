@@ -14,7 +14,7 @@ from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 from align.assets import find_recipe
 from align.checks.launch import current_launch
 from align.recipe.recipe import load_recipe
-from align.runs.stages import Stage, plan_stages
+from align.runs.stages import Stage, plan_stage
 from align.services.one_run import train_stage as train
 from align.services.prepared import prepare
 
@@ -54,7 +54,7 @@ def run(name: str, variant: str, folder: Path) -> None:
             (resumed / "finished.json").unlink()
             shutil.rmtree(resumed / "checkpoint-4")
         PartialState().wait_for_everyone()
-        (stage,) = plan_stages(recipe, "auto") if out == resumed else [Stage(recipe, None)]
+        stage = plan_stage(recipe, "auto") if out == resumed else Stage(recipe, None)
         assert stage.checkpoint == (resumed / "checkpoint-2" if out == resumed else None)
         assert train(stage, checked, None, True)
         PartialState().wait_for_everyone()

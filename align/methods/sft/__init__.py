@@ -19,6 +19,5 @@ SFT = Method(
     card="align.methods.sft.trainer:card",
     report="align.methods.sft.report:REPORT",
     experimental=("align.experimental.lfu:LFU", "align.experimental.consistency:CONSISTENT_SFT"),
-    makes_language_model=True,
     console={"mean_token_accuracy": "token accuracy"},
 )

@@ -1,4 +1,4 @@
-"""Measures whether a policy writes better headlines after `recipes/deconfound/chain.yaml`, where the truth is known.
+"""Measures whether a policy writes better headlines after both of its recipes, where the truth is known.
 
     python -m scripts.labs.deconfound.chain --seeds 5 --json lab_deconfound_chain.json
 
@@ -74,21 +74,23 @@ def run_seed(seed: int, regime: str, arms: Sequence[str], folder: Path) -> dict[
     for arm in arms:
         out = folder / arm
         started = time.perf_counter()
-        train(str(find_recipe("deconfound/chain")), overrides(lab, out, ARMS[arm], seed), None)
+        for recipe, settings in overrides(lab, out, ARMS[arm], seed).items():
+            train(str(find_recipe(recipe)), [f"--{name}={value}" for name, value in settings.items()], None)
         results[arm] = judge(out / "grpo", worths, seed) | {"rank": rank_correlation(out, lab / "worth.csv")}
         results[arm]["seconds"] = time.perf_counter() - started
         print(f"seed {seed} {arm}: " + "  ".join(f"{k} {v:.3f}" for k, v in results[arm].items()), flush=True)
     return results
 
 
-def overrides(lab: Path, out: Path, estimator: str, seed: int) -> list[str]:
-    """Points the shipped recipe at the world of a seed."""
-    settings: dict[str, Any] = {
-        "model_name_or_path": lab / "model", "dataset.path": lab / "train.csv", "dataset.eval_path": lab / "eval.csv",
-        "dataset.estimator": estimator, "output_dir": out, "seed": seed, "then.seed": seed,
-        "then.model_name_or_path": lab / "model", "then.dataset.path": lab / "prompts.jsonl",
-    }  # fmt: skip
-    return [word for name, value in settings.items() for word in (f"--{name}", str(value))]
+def overrides(lab: Path, out: Path, estimator: str, seed: int) -> dict[str, dict[str, Any]]:
+    """Points the shipped recipes at the world of a seed."""
+    shared = {"model_name_or_path": lab / "model", "seed": seed}
+    rewarding = {"dataset.path": lab / "train.csv", "dataset.eval_path": lab / "eval.csv"}
+    policy = {"dataset.path": lab / "prompts.jsonl", "reward_funcs": f"[{out}]"}
+    return {
+        "deconfound/quickstart": shared | rewarding | {"dataset.estimator": estimator, "output_dir": out},
+        "grpo/quickstart-headlines": shared | policy | {"output_dir": out / "grpo"},
+    }
 
 
 def show(runs: list[dict[str, Numbers]]) -> dict[str, dict[str, Estimate]]:
