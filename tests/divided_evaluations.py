@@ -1,4 +1,4 @@
-"""Evaluations of every task in several chunks, whole and in shards, and what must be equal of their results."""
+"""Evaluations of every task in several chunks, whole and by a launch, and what must be equal of their results."""
 
 import json
 import shutil
@@ -83,13 +83,3 @@ def counts_in(folder):
     """Answers that were there, by model."""
     about = json.loads((folder / "evaluation.json").read_text())["about"]
     return [model["cached_items"] for model in about["models"]]
-
-
-def ask_shards(command, folder, of=2):
-    """Asks all shards, and returns their folders."""
-    found = []
-    for number in range(1, of + 1):
-        found.append(folder / f"shard-{number}")
-        assert run(*command, "--shard", f"{number}/{of}", "--out", found[-1]) == 0
-        assert not (found[-1] / "evaluation.json").exists()
-    return found

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from align.console import make_console, make_table
 from align.errors import UserError
-from align.evaluation.divided.command import divided
+from align.evaluation.divided import divided
 from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, SCORES, Record
 from align.evaluation.record.merging import MERGING_FILE, MergingRecord
 from align.evaluation.record.record import PairedAnswers
@@ -32,13 +32,13 @@ _SHOWN = ("worst_group", "drift_kl")  # beside the main metric of a merge, where
 
 
 def run(options: Mapping[str, Any], given: set[str]) -> None:
-    """Evaluates, or asks one part of an evaluation; `given` has the names of the options that were said."""
+    """Evaluates; `given` has the names of the options that were said."""
     models = filter(None, (options.get("model"), options.get("reward_model")))
     use_threads(most_parameters(map(ModelFiles, models)))
-    with divided(options, given) as (asked, said):
+    with divided(options) as asked:
         if (asked.get("model") is None) == (asked.get("reward_model") is None):
             raise UserError("Give `--model` (a policy) or `--reward_model`, one of the two.")
-        show(run_suite(find_suite(asked), asked, said, command_words(asked, said)))
+        show(run_suite(find_suite(asked), asked, given, command_words(asked, given)))
 
 
 def show(evaluation: Any) -> None:

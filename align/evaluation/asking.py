@@ -9,7 +9,7 @@ from align.data.prompt_rows import PromptRow
 from align.data.questions.multiple_choice import Question
 from align.data.questions.templates import PromptTemplate
 from align.errors import UserError
-from align.evaluation.divided.division import current
+from align.evaluation.divided import current
 from align.models.answer_cache import AnswerCache
 from align.models.policies.answer_keys import VERSION, digest, question_key, shown_names
 from align.models.policies.asking import (
@@ -43,7 +43,7 @@ class KeptAnswers:
         lengths: Sequence[int],
         size: int,  # items of a chunk
     ) -> list[Any]:
-        """Returns an answer to each item; in a shard, raises `EndOfPart` if others have some of the answers."""
+        """Returns an answer to each item."""
         division = current()
         has_keys = self._cache is not None or division.compares
         keys = [digest([VERSION, *content]) for content in contents] if has_keys else []
@@ -51,7 +51,7 @@ class KeptAnswers:
         found: dict[int, Any] = {}
         twins: dict[int, int] = {}  # items by the place of an equal one in an earlier chunk
         places: dict[str, int] = {}
-        waiting: list[tuple[int, list[int]]] = []
+        waiting: list[list[int]] = []
         order = sorted(range(len(contents)), key=lambda i: (lengths[i], i))
         chunks = [order[start : start + size] for start in range(0, len(order), size)]
         for number, part in enumerate(chunks):
@@ -62,14 +62,13 @@ class KeptAnswers:
                 found |= {i: answer for i, answer in zip(part, known, strict=True) if answer is not None}
             missing = [i for i in part if i not in found and i not in twins]
             self.num_cached += len(part) - len(missing)
-            waiting += [(number, missing)] if missing else []
+            waiting += [missing] if missing else []
             if len(waiting) == division.size or number == len(chunks) - 1:
                 for asked, answers in division.answer(waiting, ask):
                     found |= zip(asked, answers, strict=True)
                     self._keep({keys[i]: found[i] for i in asked} if self._cache is not None else {})
                 waiting = []
             self._progress(stage, min((number + 1) * size, len(order)), len(order))
-        division.end(len(found), len(contents) - len(twins.keys() - found.keys()))
         return [found[i] if i in found else found[twins[i]] for i in range(len(contents))]
 
     def _look_up(self, keys: Sequence[str]) -> list[Any]:

@@ -20,7 +20,7 @@ from align.data.kinds import CANDIDATES, PAIRS, PROMPTS, QUESTIONS, REWARD_BENCH
 from align.errors import DataError, UserError
 from align.evaluation.asked_models import Engine, find_reference
 from align.evaluation.asking import KeptAnswers
-from align.evaluation.divided.division import current, end_of_part, end_of_shard, own_part
+from align.evaluation.divided import current, end_of_part
 from align.evaluation.prompting import (
     Prompting,
     RowTemplate,
@@ -81,7 +81,6 @@ def claim_folder(out: Path, fingerprints: Mapping[str, str], *, plan_file: str, 
         raise UserError(f"`--out` {out} cannot be written: {error}. Choose another folder.") from error
     except json.JSONDecodeError as error:
         raise UserError(f"{plan} cannot be read: {error}. Delete {cache}, or choose another `--out`.") from error
-    current().claim(out, cache, fingerprints)
     return cache
 
 
@@ -255,7 +254,6 @@ class Evaluation(ABC):
                 beside = Beside(checkpoints, helpers, cache, stages)
                 with self.opened(beside):
                     asked = [self._ask(name, role, beside) for name, role in zip(names, roles, strict=True)]
-                end_of_shard()
                 self.compare(beside)
         finally:
             self.close()
@@ -275,8 +273,7 @@ class Evaluation(ABC):
         say(f"{self.verb} {checkpoint.path}")
         begun, kept = time.perf_counter(), KeptAnswers(beside.cache, beside.stages.advance)
         beside.stages.start(name)
-        with own_part():
-            self.measure(name, checkpoint, kept, beside)
+        self.measure(name, checkpoint, kept, beside)
         seconds = time.perf_counter() - begun
         about = {each: getattr(checkpoint, each) for each in ("path", "kind", "base", "fingerprint")}
         about |= {"dtype": self.engine.dtype, "backend": self.engine.backend}

@@ -31,15 +31,6 @@ class Asked(Evaluated):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Divided:
-    """What runs the models."""
-
-    shard: str | None = option(
-        None, "i/n: ask the i-th of n parts, such as 1/4, each on a machine of its own.", rare=True
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
 class Tagged:
     """How models are asked."""
 
@@ -79,7 +70,7 @@ class ByEngine(Computing):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OfPolicies(Divided, Computing, Tagged, Reading, Asked):
+class OfPolicies(Computing, Tagged, Reading, Asked):
     """What every evaluation of policies takes."""
 
 

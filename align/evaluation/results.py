@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from align.errors import UserError
-from align.evaluation.divided.division import end_of_part
+from align.evaluation.divided import end_of_part
 from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, Record, write_record
 from align.evaluation.record.record import Comparison, PairedAnswers
 from align.evaluation.statistics.glossary import Meaning, entry_of, glossary

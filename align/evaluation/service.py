@@ -100,8 +100,6 @@ def evaluate(suite: str | None = None, /, **options: Any) -> "Record":
         UserError: If it cannot be done.
         TypeError: If there is no such option, or one is missing.
     """
-    if parts := {"shard", "merge"} & set(options):
-        raise UserError(f"`{min(parts)}` divides the command `align eval`. Leave it out here.")
     options = {name: _text(value) for name, value in options.items()}
     found = find_suite(options | ({} if suite is None else {EVALUATED: suite}))
     return run_suite(found, options, set(options), ()).found

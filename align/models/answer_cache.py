@@ -8,9 +8,6 @@ from typing import Any
 
 from align.errors import UserError
 
-_FILE = "cache.db"  # of diskcache
-_AT_ONCE = 256  # answers in memory while they are copied
-
 
 class AnswerCache:
     """Answers by key, kept when the process ends, however it ends; several processes may use a folder at once."""
@@ -33,23 +30,6 @@ class AnswerCache:
         with self._writing(), self._cache.transact(retry=True):
             for key, answer in answers.items():
                 self._cache[key] = answer
-
-    def add_all(self, folder: Path) -> None:
-        """Adds the answers of another cache to those that are here."""
-        from diskcache import Cache, JSONDisk
-
-        if not (folder / _FILE).is_file():
-            raise UserError(f"{folder} holds no answers: there is no {_FILE}. Copy the folder with all that is in it.")
-        try:
-            with Cache(str(folder), disk=JSONDisk, disk_compress_level=1, eviction_policy="none") as other:
-                keys = list(other)
-                for start in range(0, len(keys), _AT_ONCE):
-                    new = [key for key in keys[start : start + _AT_ONCE] if self.get(key) is None]
-                    self.put({key: other[key] for key in new})
-        except (OSError, sqlite3.Error, KeyError) as error:
-            raise UserError(
-                f"The answers in {folder} cannot be read: {error}. Copy the folder to where you can write."
-            ) from error
 
     def close(self) -> None:
         """Closes the files."""

@@ -1,15 +1,12 @@
-import json
+import os
 import signal
 import subprocess
 import sys
 import time
-from contextlib import closing
 
 import pytest
-from divided_evaluations import ask_shards, commands_of, counts_in, results_in, run, save_models, write_data
-from started import ROOT, launch
-
-from align.models.answer_cache import AnswerCache
+from divided_evaluations import commands_of, counts_in, results_in, run, save_models, write_data
+from started import ROOT, launch, num_kept
 
 pytestmark = pytest.mark.slow  # each starts processes
 
@@ -55,22 +52,9 @@ def test_a_launch_of_every_task_is_the_evaluation_of_one_process(task, commands,
 
 
 @pytest.mark.nightly
-def test_a_launch_merges_shards(commands, tmp_path):
-    assert run(*commands["questions"], "--out", tmp_path / "one") == 0
-    folders = ask_shards(commands["questions"], tmp_path)
-    result = launched("--merge", *folders, "--out", tmp_path / "merged")
-    assert result.returncode == 0, result.stderr
-    assert results_in(tmp_path / "merged") == results_in(tmp_path / "one")
-    result = launched("--merge", folders[0], "--out", tmp_path / "merged")
-    assert result.returncode == 1
-    assert result.stderr.count("Shard 2/2 is missing") == 1
-
-
-@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--shard", "1/2"], "`accelerate launch` started 2, which divide the evaluation by themselves."),
         (["--backend", "vllm"], "`--backend vllm` runs in one process"),
         (["--data", "nowhere.jsonl"], "nowhere.jsonl"),
     ],
@@ -82,31 +66,24 @@ def test_a_launch_that_cannot_be_is_one_sentence(words, sentence, commands, tmp_
 
 
 @pytest.mark.nightly
-def test_a_killed_shard_goes_on(commands, data, tmp_path):
+def test_a_launch_that_is_killed_goes_on(commands, tmp_path):
     command = [*commands["questions"], "--batch_size", 1, "--max_new_tokens", 200]
-    out = tmp_path / "shard"
-    words = ["-m", "align", "eval", *map(str, [*command, "--shard", "1/2", "--out", out])]
-    process = subprocess.Popen([sys.executable, *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    out = tmp_path / "two"
+    words = ["--config_file", ROOT / "ds_configs" / "ddp_cpu.yaml", "-m", "align", "eval", *command, "--out", out]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "accelerate.commands.launch", *map(str, words)], cwd=ROOT, start_new_session=True
+    )
     deadline = time.monotonic() + 600
-    while not 1 <= answers_in(out) < 5:
-        assert process.poll() is None, process.communicate()
+    while num_kept(out / "cache") < 1:
+        assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert answers_in(out) < 5
-    assert not json.loads((out / "shard.json").read_text())["finished"]
-    assert run(*command, "--shard", "1/2", "--out", out) == 0
-    assert answers_in(out) == 5
-    assert run(*command, "--shard", "2/2", "--out", tmp_path / "other") == 0
-    assert run("--merge", out, tmp_path / "other", "--out", tmp_path / "merged") == 0
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = num_kept(out / "cache")
+    assert 1 <= kept < 40
+    result = launched(*command, "--out", out)
+    assert result.returncode == 0, result.stderr
+    assert counts_in(out)[0] >= kept
     assert run(*command, "--out", tmp_path / "one") == 0
-    assert results_in(tmp_path / "merged") == results_in(tmp_path / "one")
-
-
-def answers_in(folder):
-    """Counts the answers that a shard has kept."""
-    if not (folder / "cache" / "cache.db").exists():
-        return 0
-    with closing(AnswerCache(folder / "cache")) as cache:
-        return len(list(cache._cache))
+    assert results_in(out) == results_in(tmp_path / "one")

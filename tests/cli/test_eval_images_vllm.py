@@ -3,7 +3,7 @@ import json
 import pandas as pd
 import pytest
 from clips import write_clip
-from divided_evaluations import ask_shards, run
+from divided_evaluations import run
 from looking import NAMES, looking_model
 from scenes import write_squares
 
@@ -38,8 +38,8 @@ def answers(folder):
     return [list(map(repr, items[name])) for name in columns], suites
 
 
-@pytest.mark.nightly  # by day an engine sees images in rollouts, and answers questions without images in shards
-def test_vllm_answers_rows_with_images_as_transformers_does_also_in_shards(policy, tmp_path):
+@pytest.mark.nightly  # by day an engine sees images in rollouts, and answers questions without images
+def test_vllm_answers_rows_with_images_as_transformers_does(policy, tmp_path):
     write_squares(tmp_path / "squares")
     files = sorted(f"squares/{path.name}" for path in (tmp_path / "squares").iterdir())
     shown = [[files[0]], [files[1]], [files[2], files[3]], [files[3]], [], [files[1], files[0], files[2]]]
@@ -54,8 +54,7 @@ def test_vllm_answers_rows_with_images_as_transformers_does_also_in_shards(polic
     data = write(tmp_path / "questions.jsonl", rows)
     words = ["--model", policy, "--data", data, *PROMPT, "--num_frames", 8, "--frames_dir", tmp_path / "frames"]
     assert run(*words, "--device", "cpu", "--out", tmp_path / "transformers") == 0
-    folders = ask_shards([*words, "--backend", "vllm"], tmp_path)
-    assert run("--merge", *folders, "--out", tmp_path / "vllm") == 0
+    assert run(*words, "--backend", "vllm", "--out", tmp_path / "vllm") == 0
     found, expected = answers(tmp_path / "vllm"), answers(tmp_path / "transformers")
     assert found == expected
     assert found[1]["modality"]["looking"]["accuracy_with/own_images"]["n"] == 7

@@ -8,8 +8,7 @@ from scripted_run import make_questions, values
 
 from align.errors import UserError
 from align.evaluation.asking import Asker, KeptAnswers
-from align.evaluation.divided.command import Shard, ShardRecord, find_paths, read_number
-from align.evaluation.divided.division import Division, Launched, current, dividing, end_of_part, own_part
+from align.evaluation.divided import Division, Launched, current, dividing, end_of_part
 from align.evaluation.suites.questions.suite import SuiteSettings, evaluate_suites
 from align.models.answer_cache import AnswerCache
 
@@ -59,7 +58,7 @@ def launch(size, work):
     told, barrier = {}, threading.Barrier(size, timeout=120)
 
     def part(rank):
-        with dividing(Launched(Threads(rank, size, told, barrier), Division())):
+        with dividing(Launched(Threads(rank, size, told, barrier))):
             try:
                 return work(rank)
             except UserError:
@@ -109,11 +108,6 @@ def answers_of(contents, folder, division, size=2):
     with closing(AnswerCache(folder)) if folder else nullcontext() as cache, dividing(division):
         found = KeptAnswers(cache).ask("asking", ask, [[each] for each in contents], [0] * len(contents), size)
         return found, asked
-    return None, asked
-
-
-def shard(number, of):
-    return Shard(ShardRecord(number=number, of=of, options={}, paths={}))
 
 
 def test_equal_items_of_later_chunks_are_asked_once_in_every_division(tmp_path):
@@ -136,63 +130,7 @@ def test_without_a_cache_equal_items_are_asked_as_often_as_they_are_there():
     assert [asked for _, asked in together] == [[[0, 1]], [[2]]]
 
 
-def test_shards_deal_chunks_out_by_number_whatever_they_have_asked_before(tmp_path, monkeypatch):
-    contents = list("abcdefghij")
-    _, chunks = answers_of(contents, tmp_path / "one", Division())
-    for _ in range(2):  # a shard that goes on asks what is missing
-        parts = []
-        for number in (1, 2, 3):
-            division = shard(number, 3)
-            division.claim(tmp_path / f"shard-{number}", tmp_path, {})
-            found, asked = answers_of(contents, tmp_path / f"cache-{number}", division)
-            assert found is None
-            parts.append(asked)
-        if _ == 0:
-            assert parts == [[chunks[0], chunks[3]], [chunks[1], chunks[4]], [chunks[2]]]
-    assert parts == [[], [], []]
-
-
-def test_a_part_ends_where_others_have_the_answers(tmp_path):
-    reached = []
-    division = shard(1, 2)
-    division.claim(tmp_path, tmp_path, {})
-    with dividing(division):
-        with own_part():
-            KeptAnswers().ask("one", lambda places: places, [["a"]], [0], 1)
-            reached.append("the only chunk is here")
-            KeptAnswers().ask("two", lambda places: places, [["a"], ["b"]], [0, 0], 1)
-            reached.append("never")
-        with own_part():
-            reached.append("what needs no answer")
-        end_of_part()
-        reached.append("never")
-    assert reached == ["the only chunk is here", "what needs no answer"]
-    with dividing(Division()), own_part():
-        end_of_part()
-        reached.append("alone")
-    assert reached[-1] == "alone"
-
-
-@pytest.mark.parametrize("text", ["", "1", "1/", "/2", "0/2", "3/2", "-1/2", "1/2/3", "a/b", "1.0/2"])
-def test_a_shard_is_one_of_n(text):
-    with pytest.raises(UserError, match="`--shard` must be i/n with i from 1 to n"):
-        read_number(text)
-
-
-def test_files_that_options_name_are_found(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "rows.jsonl").write_text("")
-    (tmp_path / "mine.py").write_text("")
-    options = {"data": "rows.jsonl", "rewards": ("number_accuracy", "./mine.py:brevity"), "seed": 0, "recipe": None}
-    assert find_paths(options | {"reward_kwargs": "a" * 5000 + "\0"}) == {
-        "rows.jsonl": "data",
-        "./mine.py": "rewards",
-    }
-
-
-def test_a_part_that_asks_nothing_leaves_nothing_to_compare():
-    division = Division()
-    with dividing(division):
-        with own_part():
-            pass
-        assert not division.is_first
+def test_every_process_but_the_one_that_writes_ends_where_all_is_asked():
+    reached, _ = launch(2, lambda rank: (end_of_part(), rank)[1])
+    assert reached == [0, None]
+    end_of_part()  # one process writes

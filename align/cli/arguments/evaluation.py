@@ -13,7 +13,7 @@ from align.cli.application import Application, ManyWords, app, execute, words
 from align.cli.options import given_options, takes, values
 from align.evaluation.options import Sampled, Tagged, Worded
 from align.evaluation.suites.prompts import ByRewards
-from align.options import Computing, Reading, option
+from align.options import Computing, Reading
 from align.services.options import Merged
 
 ANY = "any"  # the command that tells the suite by the rows
@@ -81,10 +81,7 @@ def _every_option() -> type:
     """Joins the options of all suites; what several have is described as the first one does."""
     from align.evaluation.service import all_suites
 
-    merge = option(
-        None, "Folders of all n shards, which become the evaluation in `--out`; several words, no other options."
-    )
-    joined: dict[str, tuple[str, Any, Any]] = {"merge": ("merge", list[str] | None, merge)}
+    joined: dict[str, tuple[str, Any, Any]] = {}
     for suite in all_suites().values():
         hints = get_type_hints(suite.options)
         for each in fields(suite.options):

@@ -6,7 +6,6 @@ import re
 import pandas as pd
 import pytest
 from chat_server import ChatServer, kill_once_answered
-from divided_evaluations import ask_shards, counts_in, run
 from shop_policies import SHOP, save_eager_policy
 from some_recipes import PROMPTS
 
@@ -236,13 +235,10 @@ def test_models_are_compared_on_the_same_prompts(eager, tmp_path):
 
 
 @pytest.mark.slow
-def test_engines_and_shards_give_the_same_numbers(eager, tmp_path):
+def test_engines_and_batches_give_the_same_numbers(eager, tmp_path):
     how = {"recipe": f"{PROMPTS}/quickstart-tools", "data": SHOP / "eval.jsonl"}
     whole = align.evaluate("tools", model=eager, out=tmp_path / "whole", **how)
-    words = ["tools", "--model", eager, "--recipe", how["recipe"], "--data", how["data"], "--batch_size", "2"]
-    shards = ask_shards(words, tmp_path)
-    assert run("--merge", *shards, "--out", tmp_path / "parts") == 0
-    assert counts_in(tmp_path / "parts") == [8]
+    align.evaluate("tools", model=eager, out=tmp_path / "parts", batch_size=2, **how)
     kept = [pd.read_parquet(tmp_path / name / "items.parquet")["transcript"] for name in ("whole", "parts")]
     assert kept[0].tolist() == kept[1].tolist()
     pytest.importorskip("vllm", reason="needs the extra `vllm`")

@@ -16,7 +16,6 @@ from align.data.questions.templates import PromptTemplate
 from align.data.unread import saying_unread
 from align.evaluation.asked_models import check_images, check_tokens, open_judge, open_policy
 from align.evaluation.asking import Asker, KeptAnswers, complete_prompts
-from align.evaluation.divided.division import own_part
 from align.evaluation.engine import JUDGE, REFERENCE, Beside, Evaluation, Found, source
 from align.evaluation.heuristics import against_heuristics, heuristics_as_the_judge, heuristics_on_pairs
 from align.evaluation.prompting import prompt_settings
@@ -79,12 +78,10 @@ class PairEvaluation(Evaluation):
         processing = load_processor(checkpoint) if self._images else load_tokenizer(checkpoint)
         identity = [checkpoint.fingerprint, beside.helpers[REFERENCE].fingerprint, self.engine.dtype]
         with self._policy(checkpoint) as (policy, model):
-            with own_part():
-                self.terms[name] = self._read(model, beside.opened["reference"], processing, identity, kept)
+            self.terms[name] = self._read(model, beside.opened["reference"], processing, identity, kept)
             if JUDGE in beside.helpers:
-                with own_part():
-                    answers = complete_prompts(policy, prompts_of(self.pairs), self.decoded, kept)
-                    self.responses[name] = [each[0].text for each in answers]
+                answers = complete_prompts(policy, prompts_of(self.pairs), self.decoded, kept)
+                self.responses[name] = [each[0].text for each in answers]
 
     def compare(self, beside: Beside) -> None:
         """Asks a judge about the responses of the first model, against those of each baseline or the chosen ones."""

@@ -17,7 +17,7 @@ from align.data.unread import saying_unread
 from align.errors import UserError
 from align.evaluation.asked_models import check_images, open_policy
 from align.evaluation.asking import KeptAnswers, as_prompts, check_ks, complete_prompts
-from align.evaluation.divided.division import current
+from align.evaluation.divided import current
 from align.evaluation.engine import Beside, Evaluation, Found
 from align.evaluation.prompting import prompt_settings, say_made
 from align.evaluation.record import EVALUATION_FILE, Record

@@ -11,7 +11,7 @@ from align.data.prompt_rows import PromptRow, prompts_to_rows
 from align.errors import RewardError, UserError
 from align.evaluation.asked_models import Engine
 from align.evaluation.asking import KeptAnswers, Progress
-from align.evaluation.divided.division import current
+from align.evaluation.divided import current
 from align.evaluation.engine import Stages
 from align.evaluation.statistics.metrics import Values
 from align.evaluation.suites.prompts import ByRewards

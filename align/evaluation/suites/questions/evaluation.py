@@ -16,7 +16,7 @@ from align.data.unread import saying_unread
 from align.errors import UserError
 from align.evaluation.asked_models import check_images, open_judge, open_policy
 from align.evaluation.asking import Asker, KeptAnswers
-from align.evaluation.divided.division import current
+from align.evaluation.divided import current
 from align.evaluation.engine import JUDGE, Beside, Evaluation, Found, source
 from align.evaluation.record import Record
 from align.evaluation.record.details import Audit, BestOfN, ModelAudit, Unscored
@@ -56,8 +56,6 @@ class QuestionEvaluation(Evaluation):
             from align.evaluation.suites.questions.lm_harness import require_harness
 
             require_harness()
-            if not (self.settings.asks_questions or current().is_whole):
-                raise UserError(f"The suite {tasks[0]} runs as a whole. Leave `--shard` out.")
             if self.engine.backend == "vllm":
                 raise UserError(f"The suite {tasks[0]} runs on `--backend transformers` only, got vllm.")
 
@@ -102,13 +100,13 @@ class QuestionEvaluation(Evaluation):
 
     @contextmanager
     def opened(self, beside: Beside) -> Iterator[None]:
-        """Opens the judge and the verifier, where all answers come together."""
+        """Opens the judge and the verifier."""
         with ExitStack() as stack:
-            if JUDGE in beside.helpers and current().is_whole:
+            if JUDGE in beside.helpers:
                 engine = self.engine._replace(backend="transformers")
                 judge = open_judge(beside.helpers[JUDGE], engine, beside.cache, beside.stages.advance)
                 beside.opened["judge"] = partial(judge_traces, stack.enter_context(judge))
-            if self.options.verifier is not None and current().is_whole:
+            if self.options.verifier is not None:
                 beside.opened["verifier"] = self._verifier(self.options.verifier)
             yield
 

@@ -25,7 +25,6 @@ from align.data.problems import BadRow
 from align.data.rules import check_label
 from align.errors import DataError
 from align.evaluation.asking import Asking, Subject, Text
-from align.evaluation.divided.division import end_of_shard, own_part
 from align.evaluation.statistics.group_metrics import by_group
 from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import Values
@@ -244,11 +243,8 @@ def _ask(
         for i, several in enumerate(others[way])
         for j in (i, *several)
     ]
-    with own_part():
-        responses = iter(subject.complete(prompts, asking.decoding))
-    with own_part():
-        read = iter([sum(each) for each in subject.log_probs(texts)])
-    end_of_shard()
+    responses = iter(subject.complete(prompts, asking.decoding))
+    read = iter([sum(each) for each in subject.log_probs(texts)])
     answered = {way: [next(responses) for _ in rows] for way in DIRECTIONS}
     return answered, {way: [[next(read) for _ in (0, *several)] for several in others[way]] for way in DIRECTIONS}
 

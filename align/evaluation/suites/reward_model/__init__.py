@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
-from align.evaluation.options import Divided, Evaluated
+from align.evaluation.options import Evaluated
 from align.evaluation.statistics.glossary import HIGH, LOW, Meaning
 from align.evaluation.suite import Suite
 from align.options import Computing, Reading, option
 
 
 @dataclass(frozen=True, kw_only=True)
-class RewardModelOptions(Divided, Computing, Reading, Evaluated):
+class RewardModelOptions(Computing, Reading, Evaluated):
     """What is evaluated."""
 
     reward_model: str = option(..., "Reward model: scalar, pairwise or an adapter.")

@@ -13,7 +13,6 @@ from align.data.pairs.candidates import Candidates
 from align.data.pairs.reward_bench import BenchPair
 from align.data.pairs.reward_bench_2 import TIES, BenchItem
 from align.errors import DataError
-from align.evaluation.divided.division import end_of_shard, own_part
 from align.evaluation.heuristics import against_heuristics, count_markdown, heuristic_scores, heuristics_on_pairs
 from align.evaluation.record import Record, scores_record
 from align.evaluation.record.details import ALL_SCORED, GainsOfPhrases, OfScores, SubsetOfPairs, Unscored
@@ -76,18 +75,13 @@ def evaluate_reward_model(
     """Measures a reward model that scores nothing too long (`on_too_long="nan"`); a seed decides all that is drawn."""
     means: dict[str, ItemMean] = {}
     others: dict[str, Estimate] = {}
-    margins = choices = scores = of_heads = None
-    unscored, found = ALL_SCORED, OfScores()
-    with own_part():
-        margins = _margins(model, pairs) if pairs else None
-        if pairs and model.has_two_heads:
-            shown, chosen, rejected = _texts(pairs)
-            of_heads = model.head_scores(shown, chosen) - model.head_scores(shown, rejected)
-    with own_part():
-        choices = choose_best(model, candidates, seed=seed) if candidates else None
-    with own_part():
-        scores = score_items(model, items) if items else None
-    end_of_shard()
+    unscored, found, of_heads = ALL_SCORED, OfScores(), None
+    margins = _margins(model, pairs) if pairs else None
+    if pairs and model.has_two_heads:
+        shown, chosen, rejected = _texts(pairs)
+        of_heads = model.head_scores(shown, chosen) - model.head_scores(shown, rejected)
+    choices = choose_best(model, candidates, seed=seed) if candidates else None
+    scores = score_items(model, items) if items else None
     if margins is not None:
         unscored = count_unscored(model, margins, *_texts(pairs))
         if np.isnan(margins).all():
