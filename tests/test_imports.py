@@ -9,6 +9,7 @@ from some_recipes import DEMONSTRATIONS, PROMPTS, QUESTIONS, TRAINER, trainer_cl
 from started import least_seconds, modules_after
 from tree import ALIGN, NAMES, REWARDS, Module
 
+from align.evaluation.suites import SUITES
 from align.methods import METHODS
 
 # Lower layers never import higher ones, and packages on one line do not import each other. The list of methods stands
@@ -32,6 +33,7 @@ LAYERS = (
     ("align.data",),
     ("align.models", "align.runs"),
     ("align.evaluation.statistics",),
+    ("align.evaluation.suites",),  # the list and the records; what they name as `module:name` is below
     ("align.evaluation.record",),
     ("align.auditing",),  # also what `align check` says of rows
     ("align.logs",),
@@ -64,8 +66,19 @@ def method_of(name: str) -> str:
     return "" if parts[:2] != ["align", "methods"] or is_record else parts[2]
 
 
+def is_suite_record(name: str) -> bool:
+    """Says whether a module is the list of suites, what their records are made of, or one of them."""
+    folder, _, own = name.rpartition(".")
+    of_records = ("align.evaluation.suite", "align.evaluation.options", "align.evaluation.suites")
+    return name in of_records or (folder == "align.evaluation.suites" and own in SUITES)
+
+
 @cache
 def layer_of(name: str) -> tuple[int, str] | None:
+    if is_suite_record(name):
+        return LAYERS.index(("align.evaluation.suites",)), "align.evaluation.suites"
+    if name.startswith("align.evaluation.suites."):
+        name = "align.evaluation"
     if method_of(name):
         return LAYERS.index(("align.methods.<name>",)), "align.methods.<name>"
     for level, members in enumerate(LAYERS):
@@ -87,6 +100,22 @@ def test_imports_go_one_way():
             other = layer_of(place(name))
             if own and other and own[1] != other[1] and other[0] >= own[0] and place(name) not in ALLOWED:
                 wrong.append(f"{module.name} imports {name}")
+    assert wrong == []
+
+
+def test_no_module_imports_another_of_ours_by_its_name_in_a_text():
+    """Parts of records are named so; a name that is written into a call is an import that no test of layers reads."""
+    wrong = [
+        f"{module.name}:{node.lineno} imports {node.args[0].value}"
+        for module in ALIGN + REWARDS
+        if module.name != "align._rewards_package"  # finds out whose package of that name is imported
+        for node in module.nodes
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).rpartition(".")[2] in ("import_module", "__import__")
+        and node.args
+        and isinstance(node.args[0], ast.Constant)
+        and str(node.args[0].value).startswith(("align", "rewards"))
+    ]
     assert wrong == []
 
 

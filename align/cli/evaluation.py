@@ -14,8 +14,8 @@ from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, SCORES, Record
 from align.evaluation.record.merging import MERGING_FILE, MergingRecord
 from align.evaluation.record.record import PairedAnswers
 from align.evaluation.service import command_words, find_suite, run_suite
-from align.evaluation.statistics.glossary import explain, glossary
 from align.evaluation.statistics.metrics import Estimate
+from align.evaluation.suites import explain, glossary
 from align.models.model_files import ModelFiles, most_parameters
 from align.report.evaluation.items import count
 from align.report.evaluation.questions import audit_sections

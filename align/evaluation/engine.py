@@ -38,7 +38,7 @@ from align.models.checkpoint import Checkpoint, find_checkpoint
 from align.models.policies.answer_keys import digest
 from align.models.policies.asking import Decoding
 from align.options import Media
-from align.recipe.dataset import MediaSettings, media_settings
+from align.recipe.dataset import MediaSettings, check_media
 from align.whole_files import write_whole
 
 PLAN_FILE = "models.json"  # in the cache's folder: whose answers are there
@@ -335,8 +335,14 @@ class Evaluation(ABC):
 
     @cached_property
     def media(self) -> MediaSettings:
-        """How images and videos are read."""
-        return media_settings(self.recipe_path, self.options.data, self.given([each.name for each in fields(Media)]))
+        """How images and videos are read, by the recipe and the options; its `media_dir` is for its own data alone."""
+        found, dataset, data = {}, getattr(self.recipe, "dataset", None), self.options.data
+        if isinstance(dataset, MediaSettings):
+            found = {name: getattr(dataset, name) for name in MediaSettings.model_fields}
+            of_recipe = [Path(each).resolve() for each in (dataset.path, getattr(dataset, "eval_path", None)) if each]
+            if data is None or Path(data).resolve() not in of_recipe:
+                del found["media_dir"]
+        return check_media({**found, **self.given([each.name for each in fields(Media)])})
 
     def data(self, rows: str, done: str) -> str:
         """Returns where the rows are."""

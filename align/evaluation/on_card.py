@@ -17,8 +17,9 @@ from align.data.files import READERS
 from align.errors import UserError
 from align.evaluation.record import SCORES, Record
 from align.evaluation.record.record import PairedAnswers
-from align.evaluation.statistics.glossary import Meaning, explain, glossary
+from align.evaluation.statistics.glossary import Meaning
 from align.evaluation.statistics.metrics import LEVEL, Estimate
+from align.evaluation.suites import explain, glossary
 from align.models.at_hand import card_fields, hub_id
 from align.models.checkpoint import fingerprint
 from align.recipe.problems import one_line

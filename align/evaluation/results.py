@@ -11,9 +11,10 @@ from align.errors import UserError
 from align.evaluation.divided import end_of_part
 from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, Record, write_record
 from align.evaluation.record.record import Comparison, PairedAnswers
-from align.evaluation.statistics.glossary import Meaning, entry_of, glossary
+from align.evaluation.statistics.glossary import Meaning, entry_of
 from align.evaluation.statistics.metrics import Values, mcnemar
 from align.evaluation.suite import Measured
+from align.evaluation.suites import glossary
 from align.whole_files import whole_file
 
 MeasuredSuites = Mapping[str, Mapping[str, Measured]]  # by model, the one asked about first, then suite

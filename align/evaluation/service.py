@@ -2,15 +2,13 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import fields, replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from align import plugins
 from align.console import say
 from align.errors import UserError
 from align.evaluation.suite import RowSuite, Suite
-from align.evaluation.suites import SUITES
+from align.evaluation.suites import all_suites
 from align.options import several
 from align.secrets import mask_words
 
@@ -20,12 +18,6 @@ if TYPE_CHECKING:
 BELOW, LOG = "evaluation", "metrics.jsonl"  # in the folder of a run
 EVALUATED = "evaluated"  # beside the options: the name of the suite
 _MADE = "Prompts are asked as they stand, or made of columns by `dataset.prompt_template` of a recipe: give that as "
-
-
-@cache
-def all_suites() -> dict[str, Suite]:
-    """Returns our suites and those of installed packages, by name; ours win."""
-    return SUITES | plugins.installed(plugins.SUITES, Suite, SUITES)
 
 
 def find_suite(options: Mapping[str, Any]) -> Suite:

@@ -22,6 +22,7 @@ from align.models.transcripts.toolbox import Answers, Toolbox
 from align.models.transcripts.transcript import Asked, Transcript
 from align.recipe.problems import one_line
 from align.tools.calls import ended
+from align.tools.described import ENTRY, Described
 from align.tools.environments import (
     Rubric,
     check_name,
@@ -32,7 +33,6 @@ from align.tools.environments import (
     source_of,
 )
 from align.tools.guarded import Limits
-from align.tools.hosted import ENTRY, Described
 from align.tools.named import Spec, named_by, tool_methods
 
 

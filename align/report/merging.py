@@ -8,8 +8,9 @@ import numpy as np
 
 from align.errors import RunFolderError
 from align.evaluation.record.merging import MERGING_FILE, MergedModel, MergingRecord
-from align.evaluation.statistics.glossary import better_of, explain, glossary
+from align.evaluation.statistics.glossary import better_of
 from align.evaluation.statistics.metrics import Estimate
+from align.evaluation.suites import explain, glossary
 from align.report.charts.curve import Curve, draw_curves
 from align.report.charts.drawing import Chart
 from align.report.evaluation.measured import Words, compared, in_percent

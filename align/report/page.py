@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from align.data.media.thumbnails import spread_places
 from align.errors import RunFolderError
 from align.evaluation.record import Record
-from align.evaluation.statistics.glossary import explain
+from align.evaluation.suites import explain
 from align.logs.log import as_number
 from align.logs.rollouts import scores_of, verl_files
 from align.logs.rows import rows_of

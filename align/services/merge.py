@@ -18,10 +18,10 @@ from align.evaluation.record import ITEMS_FILE, Record
 from align.evaluation.record.file import without_nan
 from align.evaluation.record.merging import MERGING_FILE, MergedModel, MergingRecord
 from align.evaluation.service import command_words, find_suite, run_suite
-from align.evaluation.statistics.glossary import better_of, explain
+from align.evaluation.statistics.glossary import better_of
 from align.evaluation.statistics.item_means import mean_difference
 from align.evaluation.statistics.metrics import Estimate
-from align.evaluation.suites import ROW_SUITES
+from align.evaluation.suites import ROW_SUITES, explain
 from align.evaluation.suites.questions.suite import check_names
 from align.models.merging.merge import MERGED_FILE, check_extra, merge, read_alphas
 from align.models.merging.parents import find_parents

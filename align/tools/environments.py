@@ -15,8 +15,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Union
 
+from align.tools.described import ENTRY, Described, Scores
 from align.tools.guarded import SECONDS_TO_LOAD, GuardedEnvironment, Limits, ToolError, ToolProcess, guarded_method
-from align.tools.hosted import DESCRIBE, ENTRY, IS_OVER, PREFIX, ROWS, SCORE, Described, Hosted, Refused, Scores
+from align.tools.hosted import DESCRIBE, IS_OVER, PREFIX, ROWS, SCORE, Hosted, Refused
 from align.tools.named import OWN_OF_ENVIRONMENT
 from align.tools.served import Call
 from rewards.extras import missing

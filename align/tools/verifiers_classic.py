@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
-from align.tools.hosted import ENTRY, Described, Page, Scores, UnusableError, chat_messages, library_messages
+from align.tools.described import ENTRY, Described, Page, Scores, UnusableError, chat_messages, library_messages
 
 # What answers is elsewhere: in a container, a browser, or behind a port.
 ELSEWHERE = ("SandboxEnv", "PythonEnv", "CliAgentEnv", "HarborEnv", "MCPEnv", "BrowserEnv", "GymEnv", "OpenEnvEnv")

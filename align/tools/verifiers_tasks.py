@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from align.tools.hosted import ENTRY, Described, Page, Scores, UnusableError, chat_messages, library_messages
+from align.tools.described import ENTRY, Described, Page, Scores, UnusableError, chat_messages, library_messages
 
 HELD_OUT = 10  # one task of so many is of the split `eval`
 MOST_ENDLESS = 10_000  # tasks of a set that has no end

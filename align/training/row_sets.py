@@ -11,7 +11,6 @@ import pyarrow.compute as pc
 from datasets import Dataset, Features, Json, List
 from datasets.fingerprint import Hasher
 
-import align
 import rewards
 from align.data.media.images import VIDEO
 from align.data.stored_items import MadeRows, content_digest
@@ -80,8 +79,7 @@ def _read(name: str, file: Path) -> Dataset | None:
 def code_digest() -> str:
     """Names the code that makes something of rows: `datasets` looks at a function, and not at what it calls."""
     digest = hashlib.sha256(repr([installed_version(package) for package in PACKAGES]).encode())
-    for package in (align, rewards):
-        folder = Path(str(package.__file__)).parent
+    for folder in (Path(__file__).parents[1], Path(str(rewards.__file__)).parent):
         for source in sorted(folder.rglob("*.py")):
             digest.update(source.read_bytes())
     return digest.hexdigest()

@@ -11,7 +11,7 @@ from written_evaluation import about
 from align.evaluation.asking import Asker
 from align.evaluation.record.record import About
 from align.evaluation.results import save_evaluation
-from align.evaluation.statistics.glossary import explain
+from align.evaluation.suites import explain
 from align.evaluation.suites.questions.evaluation import item_rows, policy_record
 from align.evaluation.suites.questions.modality import CHANGES, count_generations, with_shuffled_frames
 from align.evaluation.suites.questions.suite import SuiteSettings, evaluate_suites

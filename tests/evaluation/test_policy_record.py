@@ -12,7 +12,7 @@ from align.errors import UserError
 from align.evaluation.record import as_json
 from align.evaluation.record.record import About
 from align.evaluation.results import save_evaluation
-from align.evaluation.statistics.glossary import explain, glossary
+from align.evaluation.suites import explain, glossary
 from align.evaluation.suites.questions.evaluation import item_rows, policy_record, warn
 from align.evaluation.suites.questions.suite import SUITES, SuiteSettings
 from align.models.policies.asking import Decoding

@@ -51,7 +51,7 @@ app.add_typer(suites, name="eval")
 @cache
 def suite_commands() -> dict[str, Any]:
     """Makes a command of each suite, and one that takes the options of all."""
-    from align.evaluation.service import all_suites
+    from align.evaluation.suites import all_suites
 
     made = Application()
     for each in all_suites().values():
@@ -79,7 +79,7 @@ def _add(made: Application, name: str, about: str, options: type, suite: str | N
 
 def _every_option() -> type:
     """Joins the options of all suites; what several have is described as the first one does."""
-    from align.evaluation.service import all_suites
+    from align.evaluation.suites import all_suites
 
     joined: dict[str, tuple[str, Any, Any]] = {}
     for suite in all_suites().values():

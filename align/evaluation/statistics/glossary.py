@@ -1,8 +1,6 @@
 """Every metric in one line: each suite keeps its own sentences, and those that several have stand here."""
 
 from collections.abc import Mapping
-from functools import cache
-from importlib import import_module
 from typing import NamedTuple
 
 
@@ -30,19 +28,6 @@ SHARED = {
 _OPEN = ("/", "_", "@")  # how names end that stand for all metrics which begin so
 
 
-@cache
-def glossary(suite: str | None = None) -> Mapping[str, Meaning]:
-    """Collects the sentences about metrics of policies, or those of one suite.
-
-    Suites stand above those who read this, and are named by string only.
-    """
-    suites = import_module("align.evaluation.suites").SUITES
-    if suite is not None:
-        return dict(suites[suite].meanings)
-    of_policies = (each.meanings for name, each in suites.items() if name != "reward_model")
-    return SHARED | {name: meaning for each in of_policies for name, meaning in each.items()}
-
-
 def entry_of(metric: str, glossary: Mapping[str, Meaning]) -> str | None:
     """Names the entry of a metric: its own, or the longest one that it begins with; None if there is none.
 
@@ -56,22 +41,11 @@ def entry_of(metric: str, glossary: Mapping[str, Meaning]) -> str | None:
     return max(begins, key=len, default=None)
 
 
-def explain(metric: str) -> Meaning | None:
-    """Finds the meaning of a metric of policies.
-
-    Example:
-        >>> explain("accuracy/physics").label
-        'Accuracy in a group'
-    """
-    found = entry_of(metric, glossary())
-    return None if found is None else glossary()[found]
-
-
 def better_of(meaning: Meaning | None, metric: str, sides: Mapping[str, str]) -> str | None:
     """Tells whether more or less of a metric is better, by `sides` of rewards; None where neither is, or nobody knows.
 
     Example:
-        >>> better_of(explain("reward/monitor"), "reward/monitor", {"monitor": "lower"})
+        >>> better_of(SHARED["answered"], "reward/monitor", {"monitor": "lower"})
         'lower'
     """
     better = None if meaning is None else meaning.better

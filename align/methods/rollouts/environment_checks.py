@@ -24,9 +24,10 @@ from align.methods.rollouts.tool_checks import (
 from align.models.transcripts.toolbox import INSTANCES
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward, short_name
+from align.tools.described import ENTRY
 from align.tools.environments import Described, Hosted, Limits, ToolProcess, asked, describe, tool_of
 from align.tools.guarded import ToolError
-from align.tools.hosted import ENTRY, IS_OVER, SCORE
+from align.tools.hosted import IS_OVER, SCORE
 from align.tools.named import find_tool, named_by
 
 ANSWER = [{"role": "assistant", "content": "example"}]

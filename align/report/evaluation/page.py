@@ -8,7 +8,7 @@ from typing import Any
 
 from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, SCORES, Record, read_record
 from align.evaluation.record.record import About, AskedModel, Profile, Warned
-from align.evaluation.statistics.glossary import glossary
+from align.evaluation.suites import glossary
 from align.report.charts.axis import format_number
 from align.report.charts.drawing import Chart
 from align.report.evaluation.items import Row, count, cut, list_changes, note_items, pick_outcomes

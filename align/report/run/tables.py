@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from align.evaluation.record import Record
-from align.evaluation.statistics.glossary import explain
 from align.evaluation.statistics.metrics import Estimate
+from align.evaluation.suites import explain
 from align.report.charts.axis import format_number
 from align.report.charts.panel import Metrics, Panel
 from align.report.run.facts import flat
