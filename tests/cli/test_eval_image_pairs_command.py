@@ -3,7 +3,7 @@ import shutil
 
 import pandas as pd
 import pytest
-from divided_evaluations import ask_shards, results_in, run
+from divided_evaluations import run
 from pair_recipe import as_messages
 from scenes import COLOURS, square
 from tiny import tiny_vl_model_and_processor
@@ -62,16 +62,6 @@ def test_pairs_with_images_are_read_and_judged(models, data, tmp_path):
     assert run(*words) == 0
     assert record_in(out)["suites"] == record["suites"]
     assert [model["cached_items"] for model in record_in(out)["about"]["models"]] == [14, 14]
-
-
-@pytest.mark.nightly  # as pairs without images are, in test_divided_command.py
-def test_merged_shards_are_the_evaluation_of_one_process(models, data, tmp_path, monkeypatch):
-    monkeypatch.setattr("align.evaluation.suites.pairs.evaluation.PAIRS_AT_ONCE", 2)
-    words = ["--model", models / "first", "--reference", models / "second", "--data", data, "--device", "cpu"]
-    assert run(*words, "--out", tmp_path / "one") == 0
-    folders = ask_shards(words, tmp_path)
-    assert run("--merge", *folders, "--out", tmp_path / "merged") == 0
-    assert results_in(tmp_path / "merged") == results_in(tmp_path / "one")
 
 
 @pytest.mark.parametrize(

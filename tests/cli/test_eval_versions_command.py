@@ -4,7 +4,6 @@ import json
 
 import pandas as pd
 import pytest
-from divided_evaluations import ask_shards, counts_in, results_in
 from some_recipes import PROMPTS
 from tiny import tiny_model, tiny_tokenizer
 
@@ -142,17 +141,3 @@ def test_what_does_not_go_together_is_refused_before_a_model_loads(models, quest
     assert run("--model", models / "first", "--data", questions, "--out", tmp_path / "out", *words) == 1
     assert said in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.nightly
-def test_shards_of_both_kinds_of_questions_become_the_evaluation_of_one_process(models, facts, tmp_path):
-    """Answers and log-probs need nothing from each other, so a shard asks its part of both."""
-    rows = [json.loads(line) | {"control": False} for line in facts.read_text().splitlines()]
-    written(facts, [row | {"id": f"{row['object']}-{k}"} for k in range(6) for row in rows])  # several chunks
-    words = ["--model", models / "first", "--data", facts, "--suite", "reversal", "--max_new_tokens", "2"]
-    words += ["--batch_size", "8"]
-    assert run(*words, "--out", tmp_path / "one") == 0
-    folders = ask_shards(words, tmp_path)
-    assert run("--merge", *folders, "--out", tmp_path / "merged") == 0
-    assert counts_in(tmp_path / "merged") == [6 * 6 * 2 + 6 * 6 * 2]  # each of six names behind each of six prompts
-    assert results_in(tmp_path / "merged") == results_in(tmp_path / "one")
