@@ -84,6 +84,17 @@ def claim_folder(out: Path, fingerprints: Mapping[str, str], *, plan_file: str, 
     return cache
 
 
+def media_settings(recipe: Any, data: str | None, given: Mapping[str, Any]) -> MediaSettings:
+    """Takes the settings from a recipe and the command line, which wins; `media_dir` is of the recipe's data."""
+    found, dataset = {}, getattr(recipe, "dataset", None)
+    if isinstance(dataset, MediaSettings):
+        found = {name: getattr(dataset, name) for name in MediaSettings.model_fields}
+        of_recipe = [Path(each).resolve() for each in (dataset.path, getattr(dataset, "eval_path", None)) if each]
+        if data is None or Path(data).resolve() not in of_recipe:
+            del found["media_dir"]
+    return check_media({**found, **given})
+
+
 class Stages:
     """Bars by model and stage."""
 
@@ -335,14 +346,8 @@ class Evaluation(ABC):
 
     @cached_property
     def media(self) -> MediaSettings:
-        """How images and videos are read, by the recipe and the options; its `media_dir` is for its own data alone."""
-        found, dataset, data = {}, getattr(self.recipe, "dataset", None), self.options.data
-        if isinstance(dataset, MediaSettings):
-            found = {name: getattr(dataset, name) for name in MediaSettings.model_fields}
-            of_recipe = [Path(each).resolve() for each in (dataset.path, getattr(dataset, "eval_path", None)) if each]
-            if data is None or Path(data).resolve() not in of_recipe:
-                del found["media_dir"]
-        return check_media({**found, **self.given([each.name for each in fields(Media)])})
+        """How images and videos are read."""
+        return media_settings(self.recipe, self.options.data, self.given([each.name for each in fields(Media)]))
 
     def data(self, rows: str, done: str) -> str:
         """Returns where the rows are."""
