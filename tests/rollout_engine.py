@@ -36,11 +36,7 @@ def rollout_trainer(surroundings, tmp_path_factory):
     from trl import GRPOConfig, GRPOTrainer
 
     import align
-    from align.experimental.resampling.trainer import Resampling
     from align.models.vllm_engine import vllm_rollouts
-
-    class Resampled(Resampling, GRPOTrainer):
-        """Without a budget, no further prompts are asked."""
 
     folder = tmp_path_factory.mktemp("policy")
     # vLLM's CPU attention has no kernel for heads narrower than 32.
@@ -65,7 +61,7 @@ def rollout_trainer(surroundings, tmp_path_factory):
         logging_steps=1,
     )
     with vllm_rollouts(args):
-        trainer = Resampled(
+        trainer = GRPOTrainer(
             str(folder),
             reward_funcs=lambda completions, **_: [float(len(set(each))) for each in completions],
             args=args,

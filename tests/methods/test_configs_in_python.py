@@ -9,7 +9,6 @@ import pytest
 from align import ACREConfig, CromeConfig, DeconfoundConfig, LfUConfig, RRPOConfig
 from align.experimental.canary.trainer import CanaryACREConfig
 from align.experimental.crome.config import ExperimentalCromeConfig
-from align.experimental.resampling.trainer import ResamplingGRPOConfig
 
 QUIET = {"bf16": False, "use_cpu": True, "report_to": "none"}
 
@@ -34,7 +33,7 @@ def test_whole_floats_are_ints_and_others_are_refused(tmp_path, kind, name):
 @pytest.mark.parametrize(
     ("kind", "name"),
     [(CanaryACREConfig, "canary_steps"), (CromeConfig, "tie_coef"), (LfUConfig, "lfu_coef"), (RRPOConfig, "beta"),
-     (RRPOConfig, "kl_coef"), (ResamplingGRPOConfig, "resample_without_spread")],
+     (RRPOConfig, "kl_coef")],
 )  # fmt: skip
 def test_strings_and_what_is_no_number_are_refused(tmp_path, kind, name):
     with pytest.raises(TypeError, match=f"`{name}` must be a number, got '0.5'. Write it without quotes."):

@@ -69,17 +69,13 @@ def start(tmp_path_factory):
 
 
 @pytest.mark.by_day("start", "acre, sampled")
-@pytest.mark.parametrize(
-    "arm", ["start", "acre, sampled", "placebo", "text", "acre, further prompts", "text, further prompts"]
-)
+@pytest.mark.parametrize("arm", ["start", "acre, sampled", "placebo", "text"])
 def test_an_arm_trains_from_a_start_and_is_measured(start, arm):
     torch.set_num_threads(1)
     found = arms.run_arm(arm, PLACE, start, 0, {"max_steps": 1})
     assert set(lab.METRICS) - {"steps_to_reach"} <= set(found)
     assert all(0 <= found[name] <= 1 for name in lab.METRICS if name != "steps_to_reach")
     if arm != "start":
-        assert found[arms.SAME + "steps"] == 1
-        assert found[arms.SAME + "trained_trace"] == found["trained_trace"]
         assert found["tokens"] <= 2 * 64 * 11
 
 
@@ -106,14 +102,3 @@ def test_what_was_kept_is_not_run_again_and_differences_are_paired(tmp_path, mon
     with pytest.raises(SystemExit):
         lab.main(["--hint", "1.5"])
     assert "share of letters" in capsys.readouterr().err
-
-
-def test_further_prompts_are_compared_with_the_arm_without_them(capsys):
-    def found(trace, steps):
-        return dict.fromkeys(lab.METRICS, trace) | {lab.SAME + "steps": steps, lab.SAME + "trained_trace": trace}
-
-    arms_run = {"text": [found(0.4, 80.0)] * 2, "text, further prompts": [found(0.3, 60.0)] * 2}
-    told = lab.report({"sums": arms_run})["sums"]["text, further prompts - without"]
-    assert told[lab.SAME + "trained_trace"].startswith("-0.100")
-    assert told[lab.SAME + "steps"].startswith("-20.000")
-    assert "as many completions: steps -20.000" in capsys.readouterr().out

@@ -33,7 +33,6 @@ from trl.trainer.utils import (
     use_adapter,
 )
 
-from align.experimental.resampling.trainer import _ITEMS, _OF_ROWS
 from align.models.transcripts.stopping import StoppedByEnvironments
 from align.training.output_head import _logit_scale, check_fused_head
 
@@ -362,23 +361,6 @@ def test_pending_metrics_are_averaged_over_rows_of_all_ranks():
     assert "[sum(values), len(values)]" in source, (
         "TRL changed how metrics of reward functions are averaged over ranks; rates of a second pass are sum / count."
     )
-
-
-def test_a_scored_generation_is_made_of_rows_that_are_known_how_to_be_put_together():
-    """What Resampling needs: which columns there are without images, how they are padded, and what is of all rows."""
-    source = inspect.getsource(GRPOTrainer._generate_and_score_completions)
-    made = source[source.index("        output = {") :]
-    columns = set(re.findall(r'^            "(\w+)": ', made, re.MULTILINE)) | set(
-        re.findall(r'output\["(\w+)"\] = ', made)
-    )
-    of_images = {
-        "pixel_values", "image_grid_thw", "pixel_attention_mask", "spatial_shapes", "image_sizes", "token_type_ids",
-        "mm_token_type_ids", "image_position_ids", "num_images", "num_tiles",
-    }  # fmt: skip
-    assert columns - of_images == {*_OF_ROWS, _ITEMS}, f"TRL {trl.__version__} scores with other columns."
-    assert source.count('padding_side="left"') == 2
-    assert "num_items_in_batch = self.accelerator.gather(loss_mask.sum()).sum()" in source
-    assert "loss_mask = completion_mask if tool_mask is None else completion_mask * tool_mask" in source
 
 
 def test_a_prompt_without_images_is_told_apart_by_none():

@@ -28,7 +28,6 @@ ACRE = Method(
     experimental=(
         "align.experimental.consistency:CONSISTENT_ACRE",
         "align.experimental.canary:CANARY_ACRE",
-        "align.experimental.resampling:RESAMPLING_ACRE",
     ),
     console={"acre/consistency_rate": "consistent"},
 )

@@ -26,6 +26,5 @@ GRPO = Method(
     experimental=(
         "align.experimental.consistency:CONSISTENT_GRPO",
         "align.experimental.canary:CANARY_GRPO",
-        "align.experimental.resampling:RESAMPLING_GRPO",
     ),
 )

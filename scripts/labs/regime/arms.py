@@ -11,14 +11,8 @@ from typing import Any, NamedTuple
 
 import torch
 from datasets import Dataset
-from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback
+from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 
-from align.experimental.resampling.trainer import (
-    ResamplingACREConfig,
-    ResamplingACRETrainer,
-    ResamplingGRPOConfig,
-    ResamplingGRPOTrainer,
-)
 from align.methods.acre.config import ACREConfig
 from align.methods.acre.trainer import ACRETrainer
 from align.methods.grpo.config import GRPOConfig
@@ -66,8 +60,6 @@ FROZEN: dict[str, Any] = {"settings": SETTINGS, "batch": BATCH, "lookup": LOOKUP
 QUIET = ON_A_CPU | {"log_completions": False, "logging_strategy": "no", "skip_without_advantage": "off"}
 LATE = 10  # steps at the end, over which sampled traces are averaged
 REACHED, WINDOW = 0.6, 5  # a share of right traces, and the steps that it is averaged over
-FURTHER = {"resample_without_spread": 8}  # at most as many prompts again as a step asks; not chosen on any seed
-SAME = "same_completions/"  # prefix of measures once as many completions were sampled as without further prompts
 
 
 class Arm(NamedTuple):
@@ -90,9 +82,6 @@ ARMS: dict[str, Arm | None] = {
     "acre, sampled": Arm((1.0, 0.0, 0.0), settings={"second_answer_temperature": 1.0}),
     "placebo": Arm((1.0, 0.0, 0.0), trainer=SameOrder),
     "text": Arm(has_options=False),
-    "grpo, further prompts": Arm(trainer=ResamplingACRETrainer, settings=FURTHER),
-    "acre, further prompts": Arm((1.0, 0.0, 0.0), trainer=ResamplingACRETrainer, settings=FURTHER),
-    "text, further prompts": Arm(settings=FURTHER, has_options=False),
 }
 Metrics = dict[str, float]
 Row = dict[str, Any]
@@ -168,20 +157,12 @@ def training_rows(place: Place, arm: Arm, seed: int) -> list[Row]:
     return rows
 
 
-class Draws(TrainerCallback):
-    """Notes what is sampled in each step, and measures the policy once it has sampled so many completions.
+class Draws:
+    """Notes what is sampled in each step."""
 
-    Args:
-        budget: So many.
-        measured: Measures it.
-    """
-
-    def __init__(self, budget: int, measured: Callable[[], Metrics]) -> None:
-        self.budget, self.measured = budget, measured
-        self.right: dict[int, float] = {}  # by step: the share of right traces in its first draw
-        self.sampled: dict[int, int] = {}  # completions, of all draws
+    def __init__(self) -> None:
+        self.right: dict[int, float] = {}  # by step: the share of right traces
         self.tokens: dict[int, int] = {}
-        self.at_budget: Metrics = {}
 
     def trace_is_right(
         self, completions: list[str], completion_ids: list[list[int]], right: list[str], trainer_state: Any, **_: Any
@@ -189,26 +170,14 @@ class Draws(TrainerCallback):
         """Scores traces, as a reward that weighs nothing."""
         found = [float(trace_end(text) == gold) for text, gold in zip(completions, right, strict=True)]
         step = trainer_state.global_step
-        self.right.setdefault(step, sum(found) / len(found))
-        self.sampled[step] = self.sampled.get(step, 0) + len(found)
-        self.tokens[step] = self.tokens.get(step, 0) + sum(map(len, completion_ids))
+        self.right[step], self.tokens[step] = sum(found) / len(found), sum(map(len, completion_ids))
         return found
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Measures, at the first step at which the budget is spent."""
-        if not self.at_budget and sum(self.sampled.values()) >= self.budget:
-            total = sum(self.sampled.values())
-            trained = sum(self.right[step] * count for step, count in self.sampled.items()) / total
-            steps, tokens = float(len(self.sampled)), float(sum(self.tokens.values()))
-            self.at_budget = {"trained_trace": trained, "steps": steps, "tokens": tokens} | self.measured()
-            kwargs["model"].train()
 
 
 def train(arm: Arm, place: Place, model: Any, tokenizer: Any, seed: int, overrides: dict[str, Any]) -> Metrics:
     """Trains a model in place; returns how often its sampled traces were right meanwhile."""
     settings = SETTINGS | QUIET | overrides | arm.settings
-    budget = settings["max_steps"] * settings["per_device_train_batch_size"]
-    draws = Draws(budget, partial(measure, place, model, tokenizer))
+    draws = Draws()
     with tempfile.TemporaryDirectory() as folder:
         settings |= {"output_dir": folder, "seed": seed, "shuffle_dataset": False, "reward_weights": [1.0, 0.0]}
         given: dict[str, Any] = {
@@ -217,21 +186,16 @@ def train(arm: Arm, place: Place, model: Any, tokenizer: Any, seed: int, overrid
             "processing_class": tokenizer,
         }
         trainer: Any
-        has_further = arm.settings is FURTHER
         if arm.has_options:
             reward = accuracy if arm.coefficients is None else AnswerConsistency(*arm.coefficients)
-            config = ResamplingACREConfig if has_further else ACREConfig
-            args = config(second_pass="off" if arm.coefficients is None else "forward", **settings)
+            args = ACREConfig(second_pass="off" if arm.coefficients is None else "forward", **settings)
             own = {"render_prompt": render, "shuffle_seed": seed}
             trainer = arm.trainer(reward_funcs=[reward, draws.trace_is_right], args=args, **given, **own)
         else:
             settings.pop("second_pass_batch_size")
-            kind, of_texts = (
-                (ResamplingGRPOTrainer, ResamplingGRPOConfig) if has_further else (GuardedGRPOTrainer, GRPOConfig)
-            )
-            trainer = kind(reward_funcs=[text_accuracy, draws.trace_is_right], args=of_texts(**settings), **given)
+            rewards = [text_accuracy, draws.trace_is_right]
+            trainer = GuardedGRPOTrainer(reward_funcs=rewards, args=GRPOConfig(**settings), **given)
         trainer.remove_callback(PrinterCallback)
-        trainer.add_callback(draws)
         trainer.train()
     seen = list(draws.right.values())
     return {
@@ -239,7 +203,6 @@ def train(arm: Arm, place: Place, model: Any, tokenizer: Any, seed: int, overrid
         "late_trace": sum(seen[-LATE:]) / len(seen[-LATE:]),
         "steps_to_reach": float(first_reached(seen)),
         "tokens": float(sum(draws.tokens.values())),
-        **{SAME + name: value for name, value in draws.at_budget.items()},
     }
 
 

@@ -16,14 +16,11 @@ from the same policy, and takes 80 steps of 64 completions. The arms:
     acre, sampled             (1, 0, 0), and the second answer is sampled
     placebo                   (1, 0, 0), and the second answer is asked for in the same order
     text                      no options: the answer is a text, `text_accuracy` the reward
-    .., further prompts       grpo, acre and text with `resample_without_spread: 8`
 
 Measures: how often sampled traces were right, over all steps (`traces while training`), and over the last ten; the
 first step at which five in a row average 0.6; and of 200 held-out questions, greedy: right traces, right letters,
 letters kept in another order, letters that are what the trace ends in. With `--hint B` the question names an option
-that is right in 75 %, letters follow it with probability B at the start, and in held-out questions it is wrong. What
-further prompts are worth is measured twice: after as many steps, and after as many completions as without them, at the
-first step that has sampled so many. Traces while training are of first draws, by completions of all draws.
+that is right in 75 %, letters follow it with probability B at the start, and in held-out questions it is wrong.
 
 A seed from 100 on has a start of its own; others share `--starts` of them. Intervals are Student's t over seeds
 (95 %), of differences over pairs with the same seed.
@@ -42,7 +39,7 @@ import torch
 
 from align.evaluation.statistics.metrics import mean_over_seeds
 from scripts.harness import KeptRuns, Options, difference, quiet, seeds_of, with_half, write_numbers
-from scripts.labs.regime.arms import ARMS, FROZEN, SAME, Metrics, Place, run_arm, start_policy
+from scripts.labs.regime.arms import ARMS, FROZEN, Metrics, Place, run_arm, start_policy
 from scripts.labs.regime.worlds import WORLDS, World
 
 METRICS = {
@@ -56,12 +53,6 @@ METRICS = {
     "wrong_names_none": "wrong and off the options",
 }
 LABELS = METRICS | {"tokens": "tokens"}
-LABELS |= {
-    SAME + name: f"as many completions: {label}"
-    for name, label in (LABELS | {"steps": "steps"}).items()
-    if name in ("trained_trace", "trace_accuracy", "accuracy", "tokens", "steps")
-}
-FURTHER = ", further prompts"
 OWN_START = 100  # seeds from here on, on which settings were chosen
 Runs = dict[str, dict[str, list[Metrics]]]  # by place and arm
 
@@ -106,11 +97,6 @@ def report(runs: Runs) -> dict[str, dict[str, dict[str, str]]]:
         for arm in arms:
             if "acre" in arms and arm not in ("acre", "start"):
                 lines[f"acre - {arm}"] = {name: with_half(difference(arms, "acre", arm, name), 3) for name in METRICS}
-            if arm.endswith(FURTHER) and (without := arm.removesuffix(FURTHER)) in arms:
-                names = [name for name in LABELS if name in arms[arm][0].keys() & arms[without][0].keys()]
-                lines[f"{arm} - without"] = {
-                    name: with_half(difference(arms, arm, without, name), 3) for name in names
-                }
         print(f"\n{where}")
         for arm, cells in lines.items():
             print(f"  {arm:28s} " + ", ".join(f"{LABELS[name]} {text}" for name, text in cells.items()))

@@ -111,18 +111,6 @@ def test_the_weights_are_those_of_all_completions_where_ranks_leave_out_unlike_n
     assert len(shares) == STEPS
     assert 0.0 in shares
     assert 0 < max(shares) < 1
-    further = [log for log in json.loads((folder / "further.json").read_text()) if "grad_norm" in log]
-    one, other = json.loads((folder / "calls.json").read_text())
-    assert [step for step, _ in one] == [step for step, _ in other]
-    for step, log in enumerate(further):
-        own, others = ([prompts for when, prompts in calls if when == step][1:] for calls in (one, other))
-        asked = [prompt for prompts in (*own, *others) for prompt in prompts]
-        assert len(set(asked)) == len(asked) == log["rollouts/resampled_prompts"]
-        assert list(map(len, own)) == list(map(len, others))
-        assert len(own) == log["rollouts/resampled_rounds"]
-    spent = [log["rollouts/resampled_prompts"] for log in further]
-    assert max(spent) == 4  # a fifth would be of one process
-    assert spent[2] == 4  # nothing had spread
 
 
 def test_versions_of_a_row_meet_on_two_processes_and_across_the_steps_of_a_generation(trained):
