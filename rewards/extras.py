@@ -22,7 +22,6 @@ EXTRAS: dict[str, dict[str, str]] = {
     "reasoning-gym": {"reasoning_gym": "reasoning-gym"},
     "verifiers": {"verifiers": "verifiers", "mcp": "mcp"},
     "audit": {"datasketch": "datasketch"},
-    "merge": {"mergekit": "mergekit"},
     "qlora": {"bitsandbytes": "bitsandbytes"},
     "tensorboard": {"tensorboard": "tensorboard"},
     "trackio": {"trackio": "trackio"},

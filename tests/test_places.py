@@ -50,7 +50,6 @@ PLACES_OF_EXTRAS = {
     "reasoning-gym": {"rewards.reading.gym"},
     "verifiers": {"align.tools.hosted", "align.tools.verifiers_classic", "align.tools.verifiers_tasks"},
     "audit": {"align.auditing.run"},
-    "merge": {"align.models.merging.merge"},
     "wandb": {"align.checks.needs"},
 }
 OF_METHODS = ("methods", "scripts")  # folders of tests that are about methods, and about labs and recipes

@@ -248,7 +248,7 @@ def _load(data: str, loading: Loading) -> tuple[list[_Entry], DataReport]:
         return _Entry(pair.id or name_row(raw.row, file), raw.row, columns, pair)
 
     bad = cast(Literal["raise", "skip"], loading.on_bad_rows)
-    return load_rows(report, check, Schema(NEEDS), split=split, on_bad_rows=bad, max_rows=None), report
+    return load_rows(report, check, Schema(NEEDS), split=split, on_bad_rows=bad, max_rows=loading.max_rows), report
 
 
 def _probabilities(
@@ -262,7 +262,8 @@ def _probabilities(
     from align.models.reward_model import RewardModel
 
     disable_progress_bar()  # the bar of loading would tear the one of scoring
-    how: dict[str, Any] = {"batch_size": loading.batch_size, "dtype": loading.dtype, "max_length": scoring.max_length}
+    how: dict[str, Any] = {"max_length": scoring.max_length}
+    how |= {name: getattr(loading, name) for name in ("batch_size", "dtype", "device")}
     texts = [pair.prompt for pair in pairs], [pair.chosen for pair in pairs], [pair.rejected for pair in pairs]
     with show_stages() as stages:
         model = RewardModel.load(base, on_too_long="nan", ask=KeptAnswers(progress=stages.advance).ask, **how)

@@ -23,11 +23,12 @@ from align.evaluation.statistics.item_means import mean_difference
 from align.evaluation.statistics.metrics import Estimate
 from align.evaluation.suites import ROW_SUITES, explain
 from align.evaluation.suites.questions.suite import check_names
-from align.models.merging.merge import MERGED_FILE, check_extra, merge, read_alphas
+from align.models.merging.merge import MERGED_FILE, merge, read_alphas
 from align.models.merging.parents import find_parents
 from align.models.model_files import ModelFiles, most_parameters
 from align.runs.room import free_bytes, size_of, words
 from align.secrets import mask
+from align.services.options import Merged
 from align.threads import use_threads
 from align.whole_files import write_whole
 
@@ -161,50 +162,63 @@ def _means(rows: Iterable[Mapping[str, Any]], column: str, right_from: float | N
     }
 
 
-_OF_EVALUATION = ("data", "adapter", "suite", "drift", "pick", "keep_all")
-_OURS = {"base", "tuned", "alpha", "drift", "pick", "keep_all", "out"}
+_MADE = ("model", "reward_model", "baseline")  # options of `align eval` that are made of the weights here
 _DRIFT = {"seed", "batch_size", "dtype", "device", "recipe", "max_new_tokens", "conversational", "system_prompt"}
 
 
 def merge_models(
-    options: Mapping[str, Any], out: Path, given: set[str], show: Callable[[Any], None]
+    merged: Merged,
+    weights: tuple[str, ...],
+    out: Path,
+    options: Mapping[str, Any],
+    given: set[str],
+    show: Callable[[Any], None],
 ) -> MergingRecord | None:
-    """Merges, and evaluates where there is data; returns what each weight is worth, None without data."""
+    """Merges, and evaluates where there is data; returns what each weight is worth, None without data.
+
+    `options` are those of `align eval`, of which `given` were said; they say how the models are evaluated.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError("`align merge` runs in one process. Leave `accelerate launch` out.")
-    has_data = options["data"] is not None
-    alphas = read_alphas(options["alpha"] or (("0:1:0.1",) if has_data else ("0.5",)))
-    if not has_data and (wrong := sorted(given & {*_OF_EVALUATION} - {"data"})):
-        raise UserError(f"`--{wrong[0]}` needs `--data`, which merged models are evaluated on.")
-    if own := [name for name in options["suite"] if name in ROW_SUITES]:
-        raise UserError(
-            f"`--suite {own[0]}` has rows of its own, and merged models are compared on questions. Leave it out here, "
-            "and give it to `align eval`."
-        )
-    if options["suite"]:
-        check_names(options["suite"])
-    rule = None if options["pick"] is None else read_rule(options["pick"])
-    if options["keep_all"] and rule is None:
-        raise UserError("`--keep_all` needs `--pick`; without it all merged models stay. Leave it out.")
-    check_extra(options["tuned"])
-    if has_data:
-        from align.data.kinds import first_columns
-
-        first_columns(
-            options["data"], options.get("split")
-        )  # a file that is not there is told before models are merged
-    parents = find_parents(options["base"], options["tuned"])
-    inner = [alpha for alpha in alphas if not has_data or 0 < alpha < 1]
-    folders = {alpha: out if len(alphas) == 1 and not has_data else out / f"alpha-{alpha:g}" for alpha in inner}
+    alphas = read_alphas(weights or (("0.5",) if merged.data is None else ("0:1:0.1",)))
+    rule = _check(merged, options, given)
+    parents = find_parents(merged.base, merged.tuned)
+    inner = [alpha for alpha in alphas if merged.data is None or 0 < alpha < 1]
+    is_one = len(alphas) == 1 and merged.data is None
+    folders = {alpha: out if is_one else out / f"alpha-{alpha:g}" for alpha in inner}
     _check_room(parents.tuned_folder, out, len([each for each in folders.values() if not each.exists()]))
     for alpha, folder in folders.items():
         was_there = merge(parents, alpha, folder)
         say(f"{folder}: {alpha:g} of {parents.tuned.path}, {1 - alpha:g} of {parents.base.path}"
             f"{', as it was' if was_there else ''}.")  # fmt: skip
-    if not has_data:
+    if merged.data is None:
         return None
     places = {0.0: parents.base.path} | {alpha: str(folder) for alpha, folder in folders.items()}
-    return _sweep(options, given, places | {1.0: parents.tuned.path}, out, rule, show)
+    return _sweep(merged, options, given, places | {1.0: parents.tuned.path}, out, rule, show)
+
+
+def _check(merged: Merged, options: Mapping[str, Any], given: set[str]) -> Rule | None:
+    """Refuses what cannot be evaluated before models are merged; returns the rule to pick by."""
+    ours = [name for name in ("drift", "pick", "keep_all") if getattr(merged, name)]
+    if merged.data is None and (wrong := [*ours, *sorted(given)]):
+        raise UserError(f"`--{wrong[0]}` needs `--data`, which merged models are evaluated on.")
+    if wrong := [name for name in _MADE if name in given]:
+        raise UserError(f"`--{wrong[0]}` is made of `--base`, `--tuned` and `--alpha` here. Leave it out.")
+    suites = options.get("suite") or ()
+    if own := [name for name in suites if name in ROW_SUITES]:
+        raise UserError(
+            f"`--suite {own[0]}` has rows of its own, and merged models are compared on questions. Leave it out here, "
+            "and give it to `align eval`."
+        )
+    if suites:
+        check_names(suites)
+    if merged.keep_all and merged.pick is None:
+        raise UserError("`--keep_all` needs `--pick`; without it all merged models stay. Leave it out.")
+    if merged.data is not None:
+        from align.data.kinds import first_columns
+
+        first_columns(merged.data, options.get("split"))
+    return None if merged.pick is None else read_rule(merged.pick)
 
 
 def _check_room(folder: Path, out: Path, count: int) -> None:
@@ -217,6 +231,7 @@ def _check_room(folder: Path, out: Path, count: int) -> None:
 
 
 def _sweep(
+    merged: Merged,
     options: Mapping[str, Any],
     given: set[str],
     places: Mapping[float, str],
@@ -225,22 +240,21 @@ def _sweep(
     show: Callable[[Any], None],
 ) -> MergingRecord:
     """Evaluates the models of all weights (0 is the base) on the same items, and writes what each is worth."""
-    asked = {name: options[name] for name in options if name not in _OURS}
-    asked |= {"model": places[1.0], "baseline": tuple(place for alpha, place in places.items() if alpha < 1)}
+    asked = {**options, "model": places[1.0], "baseline": tuple(place for alpha, place in places.items() if alpha < 1)}
     if not options["rewards"]:
         asked["suite"] = tuple(dict.fromkeys(("accuracy", *options["suite"])))  # by which models are compared
     use_threads(most_parameters([ModelFiles(places[1.0])]))
-    record = _evaluate(asked | {"out": out / "evaluation"}, (given - _OURS) | {"model", "baseline"}, show)
+    record = _evaluate(asked | {"out": out / "evaluation"}, given | {"data", "model", "baseline"}, show)
     drift = None
-    if options["drift"]:
+    if merged.drift:
         asked |= {"suite": ("drift",), "data": None, "reference": places[0.0], "rewards": (), "out": out / "drift"}
         drift = _evaluate(asked, (given & _DRIFT) | {"model", "baseline", "suite", "reference"}, show)
-    merging = _arrange(options, places, out, record, drift)
+    merging = _arrange(str(merged.data), places, out, record, drift)
     chosen = None if rule is None else pick(rule, merging.models, merging.sides)
     if rule is not None:
         merging.rule, merging.picked = rule.text, None if chosen is None else chosen.alpha
         if chosen is not None:
-            _keep(merging, chosen, keep_all=options["keep_all"])
+            _keep(merging, chosen, keep_all=merged.keep_all)
     text = json.dumps(mask(without_nan(merging.model_dump())), indent=2, ensure_ascii=False) + "\n"
     write_whole(out / MERGING_FILE, text, errors="backslashreplace")
     return merging
@@ -252,9 +266,7 @@ def _evaluate(options: Mapping[str, Any], given: set[str], show: Callable[[Any],
     return evaluation.found
 
 
-def _arrange(
-    options: Mapping[str, Any], places: Mapping[float, str], out: Path, record: Record, drift: Record | None
-) -> MergingRecord:
+def _arrange(data: str, places: Mapping[float, str], out: Path, record: Record, drift: Record | None) -> MergingRecord:
     import pyarrow.parquet as parquet
 
     metric = main_metric(record)
@@ -272,7 +284,7 @@ def _arrange(
         format=1,
         base=places[0.0],
         tuned=places[1.0],
-        data=options["data"],
+        data=data,
         metric=metric,
         questions=record.about.data.questions,
         models=models,

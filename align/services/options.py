@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from align.models.samplers.limits import Limits
-from align.options import option
+from align.options import Computing, Reading, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,30 +81,23 @@ class BySamples:
         None, "Value of the audit from which a sample is right; 1 if the audit gives only 0 and 1."
     )
     reward_kwargs: str = option("", "Settings of rewards, such as '{number_accuracy: {rel_tol: 0.01}}'.")
-    reward_workers: int | None = option(None, "Processes that call rewards; else the recipe's, or none.")
-    reward_timeout: float | None = option(None, "Seconds for one sample, with `--reward_workers`.")
     num_samples: int = option(8, "Samples of each prompt.")
     temperature: float = option(1.0, "Temperature of sampling.")
     top_p: float = option(1.0, "Probability mass that sampling keeps.")
     max_new_tokens: int | None = option(None, "Longest sample in tokens; else the recipe's, or 256.")
     seed: int = option(0, "Seed of sampling.")
     recipe: str | None = option(
-        None, "Recipe whose tags, length and columns are used; by default the `recipe.yaml` of the model's run."
+        None, "Recipe whose tags, length, columns and guard are used; by default the `recipe.yaml` of the model's run."
     )
     backend: str = option("transformers", "transformers or vllm.")
-    device: str | None = option(None, "Where to compute; the accelerator if there is one.")
-    max_rows: int | None = option(None, "Read only this many rows.")
     cache: Path | None = option(None, "Folder of the samples, found again after a stop; beside OUT if not given.")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loading:
+class Loading(Computing, Reading):
     """How rows are read and models run."""
 
     batch_size: int = option(16, "Sequences at once.")
-    dtype: str = option("float32", "Type of the loaded weights.")
-    split: str | None = option(None, "Split of a folder or hub data set.")
-    on_bad_rows: str = option("raise", "raise, or skip to leave them out and count them.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +106,9 @@ class Making:
 
     model: str | None = option(None, "A folder or hub id, or with `--endpoint` the name served there.")
     batch_size: int = option(16, "Responses at once without an endpoint.")
-    conversational: bool | None = option(None, "Whether prompts are messages; by default if there is a chat template.")
+    conversational: bool | None = option(
+        None, "Whether prompts are messages; by default if there is a chat template.", rare=True
+    )
     cache: Path | None = option(None, "Folder of the answers, which runs may share; OUT/cache if not given.")
     dry_run: bool = option(False, "Print the number of calls and tokens; send none.", "--dry_run", "--dry-run")
 
@@ -125,23 +120,8 @@ class Reach:
     endpoint: str | None = option(None, "Base URL of an OpenAI-compatible server, such as http://localhost:8000/v1.")
     api_key_env: str | None = option(None, "Variable that holds the API key, if not OPENAI_API_KEY.")
     concurrency: int = option(16, "Calls to the endpoint at once.")
-    timeout: float = option(Limits.timeout, "Seconds until a call is late; its connection stays open.")
-    late_timeout: float = option(
-        Limits.late_timeout, "Seconds more until a late call is made once more, beside the first."
-    )
-    max_retries: int = option(
-        Limits.max_retries, "Times that a call is repeated when the server or the network fails."
-    )
-    max_repeats: int = option(
-        Limits.max_repeats, "Times that a call is made again after an answer that is empty, too large or missing."
-    )
-    max_answer_mb: float = option(Limits.max_answer_mb, "Largest answer in megabytes; reading stops there.")
-    refusal_timeout: float = option(
-        Limits.refusal_timeout, "Seconds for which calls are repeated when a key is refused that was accepted before."
-    )
-    idempotency_header: str | None = option(
-        None, "Header, such as Idempotency-Key, by which the server knows a call that is made again."
-    )
+    timeout: float = option(Limits.timeout, "Seconds for an answer; a call without one is made again, twice.")
+    max_retries: int = option(Limits.max_retries, "Times that a call is made again after an error.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +129,6 @@ class Sampling:
     """How a model is sampled."""
 
     temperature: float | None = option(None, "Temperature of sampling; the method's own if not given.")
-    top_p: float = option(1.0, "Probability mass that sampling keeps.")
     max_new_tokens: int | None = option(None, "Longest response; the method's own if not given.")
     seed: int = option(0, "Seed of everything that is drawn.")
 
@@ -164,15 +143,9 @@ class Merged:
         None, "Weights of the tuned model: numbers, or FROM:TO:STEP; several words. 0.5, and 0:1:0.1 with `--data`."
     )
     data: str | None = option(None, "Questions, or prompts with `--rewards`, that all of them are evaluated on.")
-    adapter: str | None = option(None, "Public schema of the questions, such as arc or mmlu.")
-    suite: list[str] | None = option(None, "Suites of questions, as of `align eval`, beside accuracy.")
     drift: bool = option(False, "Also measure how far each one drifted from the base on other prompts.")
     pick: str | None = option(None, "Which one to keep: 'accuracy where worst_group > 0.5', say.")
     keep_all: bool = option(False, "With `--pick`, keep the other merged models too.")
-    recipe: str | None = option(None, "Recipe whose prompt, tags, length and columns are used.")
-    prompt_template: str | None = option(None, "The prompt, with {question} and {options} once each.")
-    seed: int = option(0, "Seed of samples and shuffles.")
-    backend: str = option("transformers", "transformers or vllm.")
 
 
 @dataclass(frozen=True, kw_only=True)

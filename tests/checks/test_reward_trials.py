@@ -24,22 +24,15 @@ FOUND = {
 }
 # What is found in rewards whose values are honest; all of them take turns in one process.
 SHARED = {
-    "reads_json_its_own_way": {"patches": r"replaces functions of other modules: `json.loads`\."},
-    "decodes_json_its_own_way": {
-        "patches": r"replaces functions of other modules: `json.decoder.JSONDecoder.decode`\."
-    },
-    "closes_standard_input": {"interpreter": r"changes settings of Python: standard input, output or error\."},
     "waits_in_a_thread_for_ever": {
         "keeps_threads": r"leaves \d+ threads running .*: judge, judge, judge and \d+ more"
     },
     "comes_back_twice": {"forks": r"comes back from its call in a second process, which `os.fork` made"},
     "starts_a_process_for_each_call": {"leaves_processes": r"leaves processes behind: \d+ after \d+ calls"},
-    "starts_a_daemon_for_each_call": {"leaves_processes": r"leaves \d+ processes behind that have left its own"},
     "raises_without_a_text": {"raises": r"raised NoText, whose text cannot be read"},
     "interrupts": {"raises": r"raised KeyboardInterrupt"},
     "floods_past_python": {"floods": r"writes \d+ MB to standard error, or past Python"},
     "aborts": {"dies": "its process was ended by SIGABRT"},
-    "recurses_deeper": {"interpreter": r"the recursion limit \(1000 to 5000\)"},
 }
 LOADING = {
     "import time\ntime.sleep(60)\n": ("hangs", r"could not be loaded within \d+ s"),
@@ -78,7 +71,6 @@ CLEAN = (
     "starts_helpers_once",
     "runs_a_program",
     "looks_after_a_program_later",
-    "puts_everything_back",
     "awaited",
     "logs_what_it_read",
     "hashes_the_text",  # it differs between processes, which is not looked for; nor are the settings of the next
@@ -94,23 +86,12 @@ def test_nothing_is_found_in_clean_rewards_in_one_process():
 
 def test_what_loading_a_reward_does_is_found(tmp_path):
     (tmp_path / "own.py").write_text(
-        "import json, sys\nsys.setrecursionlimit(9000)\njson.dumps = lambda value, **how: ''\n"
+        "import torch\ntorch.set_grad_enabled(False)\n"
         "def reward(completions, **kwargs):\n    return [float(len(text)) for text in completions]\n"
     )
     (tried,) = try_rewards([RewardSpec("own.py:reward", base_dir=tmp_path)], Settings(form="text"))
-    assert sorted(problem.kind for problem in tried.problems) == ["interpreter", "patches"]
-    assert "(1000 to 9000)" in str(tried.problems)
-    assert "`json.dumps`" in str(tried.problems)
-
-
-def test_what_packages_replace_as_they_are_imported_is_not_the_rewards(tmp_path):
-    (tmp_path / "own.py").write_text(
-        "import typing, typing_extensions\n"
-        "assert typing._collect_parameters is typing_extensions._collect_parameters, 'it replaces something'\n"
-        "def reward(completions, **kwargs):\n    return [float(len(text)) for text in completions]\n"
-    )
-    (tried,) = try_rewards([RewardSpec("own.py:reward", base_dir=tmp_path)], Settings(form="text"))
-    assert tried.problems == []
+    assert [problem.kind for problem in tried.problems] == ["torch"]
+    assert "gradients (now off)" in str(tried.problems)
 
 
 def test_a_module_that_forks_as_it_is_loaded_is_found(tmp_path):

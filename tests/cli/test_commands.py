@@ -37,6 +37,11 @@ def test_h_is_help(words):
     assert (result.exit_code, "Usage" in result.stdout) == (0, True), result.output
 
 
+@pytest.mark.parametrize(("name", "most"), [("augment", 25), ("audit", 25), ("filter", 25), ("merge", 10)])
+def test_help_shows_no_more_options_than_can_be_read(name, most):
+    assert len(re.findall(r"^  --", command(name, "--help").stdout, re.MULTILINE)) <= most
+
+
 def test_a_key_in_the_place_of_the_recipe_is_named():
     said = refused("train", "--max_steps", "2", f"{QUESTIONS}/quickstart")
     assert "The recipe comes first and its keys behind it, RECIPE --max_steps ..." in said

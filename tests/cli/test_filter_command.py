@@ -150,3 +150,8 @@ def test_the_command_as_a_user_types_it(data, base, tmp_path):
     result = align("filter", data, "--base", base, "--tau", 0.3, "--out", out, "--batch_size", 4)
     assert result.returncode == 0, result.stderr
     assert "share kept" in result.stdout
+
+
+def test_only_the_first_rows_are_read_where_so_many_are_asked_for(data, base, tmp_path):
+    found = filter_pairs(data, out=tmp_path / "kept.jsonl", base=base, tau=0.0, max_rows=4, device="cpu")
+    assert found.card["pairs"] == 4

@@ -116,6 +116,8 @@ def test_a_sweep_that_is_given_again_asks_nothing_twice(models, questions, tmp_p
         (["--pick", "accuracy"], "`--pick` needs `--data`"),
         (["--data", "none.jsonl"], "There is no file none.jsonl."),
         (["--keep_all"], "`--keep_all` needs `--data`"),
+        (["--max_rows", "5"], "`--max_rows` needs `--data`"),
+        (["--data", "facts.jsonl", "--model", "x"], "`--model` is made of `--base`"),
         (["--data", "facts.jsonl", "--suite", "reversal"], "`--suite reversal` has rows of its own"),
     ],
 )

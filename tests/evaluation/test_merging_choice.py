@@ -9,6 +9,7 @@ from align.evaluation.record import read_record
 from align.evaluation.record.merging import MergedModel
 from align.evaluation.statistics.metrics import Estimate
 from align.services.merge import Values, compare, item_values, merge_models, pick, read_rule
+from align.services.options import Merged
 
 
 def right(*answers):
@@ -141,9 +142,9 @@ def test_tasks_of_the_harness_that_name_a_metric_alike_can_both_bound_what_is_pi
 
 
 def test_an_unknown_suite_is_refused_before_anything_is_merged(tmp_path):
-    asked = {"alpha": None, "data": "questions.jsonl", "suite": ("consistancy",), "base": "none", "tuned": "none"}
+    merged = Merged(base="none", tuned="none", data="questions.jsonl")
     with pytest.raises(UserError, match=r"`suite` must be some of accuracy, .*got \['consistancy'\]"):
-        merge_models(asked, tmp_path / "out", {"data", "suite"}, print)
+        merge_models(merged, (), tmp_path / "out", {"suite": ("consistancy",)}, {"suite"}, print)
     assert not (tmp_path / "out").exists()
 
 

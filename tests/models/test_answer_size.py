@@ -39,15 +39,18 @@ class Flood:
 @pytest.mark.parametrize(
     ("status", "reason", "num_calls"),
     [
-        (200, "the answer is larger than 0.5 MB (`--max_answer_mb`)", 3),
+        (200, "the answer is larger than 0.5 MB", 2),
         (400, "the server answered 400", 1),
         (500, "the server answered 500", 2),
     ],
 )
-def test_twenty_megabytes_are_refused_on_the_way_and_cost_no_other_its_answer(status, reason, num_calls, declared):
+def test_twenty_megabytes_are_refused_on_the_way_and_cost_no_other_its_answer(
+    status, reason, num_calls, declared, monkeypatch
+):
+    monkeypatch.setattr("align.models.samplers.connection.MOST_MEGABYTES", 0.5)
     flood, results = Flood(status, declared), {}
     with ChatServer(lambda body, before: flood if "q1" in str(body) else "yes") as server:
-        sampler = EndpointSampler(server.url, "tiny", concurrency=1, max_answer_mb=0.5, max_retries=1)
+        sampler = EndpointSampler(server.url, "tiny", concurrency=1, max_retries=1)
         sample(sampler, [Request("q0", seed=1)], lambda i, result: None)  # imports take memory, too
         tracemalloc.start()
         sample(sampler, [Request(f"q{i}", seed=0) for i in range(3)], results.__setitem__)
@@ -68,7 +71,7 @@ def test_one_that_is_too_large_is_asked_for_again():
         sampler = EndpointSampler(server.url, "tiny")
         sample(sampler, [Request("q", seed=0)], results.__setitem__)
     assert results[0].text == "yes"
-    assert dict(sampler.troubles) == {"calls made again: the answer is larger than 4 MB (`--max_answer_mb`)": 1}
+    assert dict(sampler.troubles) == {"calls made again: the answer is larger than 4 MB": 1}
 
 
 def test_answers_are_to_come_as_they_are_counted():

@@ -44,9 +44,10 @@ def test_a_failure_is_asked_again_by_the_next_run(tmp_path):
         assert all(isinstance(result, Answer) for result in ask(sampler, REQUESTS, cache, ""))
 
 
-def test_what_was_answered_before_the_end_is_kept(tmp_path):
+def test_what_was_answered_before_the_end_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr("align.models.samplers.limits.TRIES_OF_KEY", 0)
     with ChatServer(lambda body, before: "yes" if "q0" in str(body) or before else 401) as server:
-        sampler = EndpointSampler(server.url, "tiny", concurrency=1, refusal_timeout=0)
+        sampler = EndpointSampler(server.url, "tiny", concurrency=1)
         with SampledAnswers(tmp_path) as cache, pytest.raises(SamplerError):
             ask(sampler, REQUESTS, cache, "")
         with SampledAnswers(tmp_path) as cache:

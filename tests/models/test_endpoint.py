@@ -130,7 +130,7 @@ def test_an_answer_at_its_limit_is_cut_off():
 def test_an_answer_without_content_is_asked_for_again_as_often_as_allowed():
     with ChatServer(lambda body, before: completion(None) if before < 2 else "yes") as server:
         assert sample(server, requests(1))[0].text == "yes"
-        assert sample(server, [Request("other", seed=0)], max_repeats=1) == [Failure("the answer has no content")]
+        assert sample(server, [Request("other", seed=0)], max_retries=1) == [Failure("the answer has no content")]
     assert sorted(server.asked.values()) == [2, 3]
 
 

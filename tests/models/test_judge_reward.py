@@ -72,7 +72,7 @@ def test_a_conversation_is_shown_with_its_roles_and_calls():
 def test_a_reply_without_a_score_is_no_reward_and_is_counted(reply):
     logged = {}
     with ChatServer(lambda body, times: reply) as server:
-        assert grade(judge(server, limits={"max_repeats": 0}), "x", log_metric=logged.__setitem__) == [None]
+        assert grade(judge(server), "x", log_metric=logged.__setitem__) == [None]
     assert logged["judge/unread_share"] == 1.0
 
 
@@ -90,7 +90,7 @@ def test_a_reply_without_a_score_is_no_reward_and_is_counted(reply):
 )
 def test_the_last_score_of_a_reply_counts_not_one_that_it_quotes_or_thinks_of(reply, score):
     with ChatServer(lambda body, times: reply) as server:
-        assert grade(judge(server, limits={"max_repeats": 0}), "x") == [score]
+        assert grade(judge(server), "x") == [score]
 
 
 def test_a_response_cannot_close_the_marks_around_it():
@@ -128,7 +128,7 @@ def test_a_server_that_hangs_is_waited_for_no_longer_than_one_that_is_gone(monke
     monkeypatch.setattr("align.models.samplers.connection.FIRST_PAUSE", 0.05)
     monkeypatch.setattr("align.models.samplers.connection.LEAST_TRY", 0.1)
     with ChatServer(lambda body, times: HANG) as server:
-        reward = judge(server, outage_seconds=2.0, limits={"timeout": 0.5, "late_timeout": 0.5, "max_repeats": 0})
+        reward = judge(server, outage_seconds=2.0, limits={"timeout": 1.0})
         began = time.monotonic()
         assert grade(reward, "x") == [None]
         assert time.monotonic() - began > 1.9

@@ -39,6 +39,7 @@ def test_weights_are_the_weighted_sum_in_fp32_and_both_ends_are_the_parents(tmp_
     for alpha in (0.0, 0.3, 1.0):
         out = tmp_path / f"{alpha}"
         assert not merge(parents, alpha, out)
+        assert {path.name for path in out.glob("model*")} == {path.name for path in folders[1].glob("model*")}
         found = weights(out)
         assert set(found) == set(first)
         for name, each in found.items():
@@ -120,6 +121,7 @@ def test_a_merge_is_written_once_whole_and_never_over_something_else(tmp_path):
         ({"vocabulary": 140}, "`vocab_size`"),
         ({"tie_word_embeddings": False}, "`tie_word_embeddings` is True in"),
         ({"rope_theta": 5.0}, "rope"),
+        ({}, "are quantized"),
     ],
 )
 def test_models_that_do_not_fit_are_refused_with_what_differs(tmp_path, change, said):
@@ -128,6 +130,10 @@ def test_models_that_do_not_fit_are_refused_with_what_differs(tmp_path, change, 
     settings = {"vocabulary": len(other)} | change
     tiny_model(seed=1, **settings).save_pretrained(tmp_path / "b")
     other.save_pretrained(tmp_path / "b")
+    if not change:
+        for name in "ab":
+            config = json.loads((tmp_path / name / "config.json").read_text())
+            (tmp_path / name / "config.json").write_text(json.dumps(config | {"quantization_config": {"bits": 8}}))
     with pytest.raises(UserError, match=said):
         find_parents(str(base), str(tmp_path / "b"))
 
@@ -162,3 +168,14 @@ def test_weights_that_make_no_sense_are_refused(word):
 def test_ranges_have_both_ends_and_no_rounding():
     assert read_alphas(("0:1:0.1",))[3] == 0.3
     assert len(read_alphas(("0:1:0.1",))) == 11
+
+
+def test_a_merge_of_models_of_two_types_has_the_tuned_models_and_keeps_whole_numbers(tmp_path):
+    base, tuned = saved(tmp_path / "a", 0), saved(tmp_path / "b", 1, dtype=torch.bfloat16)
+    for folder in (base, tuned):
+        save_file(weights(folder) | {"positions": torch.arange(7)}, folder / "model.safetensors", {"format": "pt"})
+    merge(find_parents(str(base), str(tuned)), 0.3, tmp_path / "out")
+    kinds = {name: each.dtype for name, each in weights(tuned).items()}
+    found = weights(tmp_path / "out")
+    assert {name: each.dtype for name, each in found.items()} == kinds
+    assert found["positions"].tolist() == list(range(7))

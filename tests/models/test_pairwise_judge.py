@@ -33,7 +33,7 @@ def shorter(body, times):
 
 
 def judge(server, **settings):
-    limits = {"max_retries": 0, "max_repeats": 0} | settings.pop("limits", {})
+    limits = {"max_retries": 0} | settings.pop("limits", {})
     return PairwiseJudge(RUBRIC, model="tiny", endpoint=server.url, limits=limits, **settings)
 
 

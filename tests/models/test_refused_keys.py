@@ -52,7 +52,7 @@ def test_one_that_worked_is_tried_on_and_nothing_is_lost(status, short_pauses, t
     assert sorted(server.asked.values()) == [1] * 4 + [4] * 4
     assert dict(sampler.troubles) == {f"calls made again: the server answered {status}": 12}
     said = capfd.readouterr().err
-    assert said.count(f"answered {status} to a key that it had accepted before. Calls are repeated for 600 s") == 1
+    assert said.count(f"answered {status} to a key that it had accepted before. Calls are made again.") == 1
     assert KEY not in said
 
 
@@ -63,19 +63,17 @@ def test_the_run_ends_with_a_sentence_and_goes_on_from_there(short_pauses, tmp_p
         return "yes" if number_of(body) < 3 or accepts else 401
 
     with ChatServer(reply) as server, SampledAnswers(tmp_path) as cache:
-        sampler = EndpointSampler(server.url, "tiny", concurrency=2, refusal_timeout=2.0)
-        start = time.monotonic()
+        sampler = EndpointSampler(server.url, "tiny", concurrency=2)
         with pytest.raises(SamplerError) as error:
             ask(sampler, REQUESTS, cache, "")
-        assert 2.0 <= time.monotonic() - start < 60
         refused = len(server.bodies) - 3
-        assert 4 <= refused < 20, "two calls on their way, each made again with growing pauses"
+        assert limits.TRIES_OF_KEY < refused <= 2 * (limits.TRIES_OF_KEY + 1), "of two calls on their way"
         assert plan_requests(sampler, REQUESTS, cache).num_known == 3
         accepts = True
         answers = ask(sampler, REQUESTS, cache, "")
     assert all(isinstance(answer, Answer) for answer in answers)
     assert set(server.answered.values()) == {1}
-    assert "answered 401 for 2 s (`--refusal_timeout`) to a key that it had accepted" in str(error.value)
+    assert "goes on to answer 401 to a key that it had accepted" in str(error.value)
     assert str(error.value).endswith("What was answered is kept: run the same command to go on.")
     assert KEY not in str(error.value)
 
@@ -91,4 +89,4 @@ def test_a_request_that_is_refused_for_itself_ends_no_run(short_pauses):
     assert refusal.reason == "the server answered 403"
     assert all(isinstance(result, Answer) for result in results.values())
     refused = sum(number for name, number in server.asked.items() if '"q3"' in name)
-    assert refused == limits.TRIES_OF_ONE + 1
+    assert refused == limits.TRIES_OF_KEY + 1

@@ -91,12 +91,6 @@ CASES = {
     "broken_globals.py:turns_gradients_off": Case("torch", r"changes settings of torch: gradients \(now off\)\."),
     "broken_globals.py:computes_in_double_precision": Case("torch", r"torch.float64\), .*\(highest to medium\)"),
     "broken_globals.py:computes_in_half_precision": Case("torch", r"of torch: autocast\. Put it back"),
-    "broken_globals.py:recurses_deeper": Case("interpreter", r"Python: the recursion limit \(\d+ to 5000\)\. Put it"),
-    "broken_globals.py:collects_no_garbage": Case("interpreter", r"Python: garbage collection \(now off\)\."),
-    "broken_globals.py:writes_elsewhere": Case("interpreter", r"Python: `sys.stdout`\."),
-    "broken_globals.py:many_digits": Case("interpreter", r"Python: the precision of decimals \(28 to 50\)\."),
-    "broken_globals.py:silences_logs": Case("interpreter", r"below which nothing is logged \(0 to 50\)"),
-    "broken_globals.py:opens_few_files": Case("interpreter", r"Python: the limit NOFILE\."),
     "broken_globals.py:works_in_a_folder_it_deletes": Case("changes_folder", r"to one that does not exist any more"),
     "broken_globals.py:prints_for_ever": Case("floods", r"more than 1,000,000 characters .*'scoring 2"),
     "broken_globals.py:raises_without_a_text": Case("raises", r"raised NoText, whose text cannot be read: its `__"),
@@ -140,7 +134,7 @@ CLEAN = {
     "exact_answer": {}, "right_option": {}, "as_array": {}, "as_generator": {}, "penalty_for_length": {},
     "awaited": {}, "with_a_generator_of_its_own": {}, "none_where_it_has_nothing_to_say": {}, "logs_what_it_read": {},
     "shorter_than_the_others": {}, "length_as_rendered": {}, "Scaled": {"scale": 0.5}, "make_scaled": {},
-    "starts_helpers_once": {}, "runs_a_program": {}, "puts_everything_back": {}, "scalars_of_numpy": {},
+    "starts_helpers_once": {}, "runs_a_program": {}, "scalars_of_numpy": {},
 }  # fmt: skip
 
 

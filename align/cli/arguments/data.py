@@ -29,7 +29,7 @@ MADE = {name: method.part("augment_options") for name, method in METHODS.items()
 
 
 @app.command()
-@takes(making=Making, reach=Reach, sampling=Sampling, reading=Reading, media=Media, **MADE)
+@takes(in_panels=True, making=Making, reach=Reach, sampling=Sampling, reading=Reading, media=Media, **MADE)
 def augment(
     context: typer.Context,
     data: Annotated[str, typer.Argument(help="Rows to start from: a file, a folder or a hub id.")],
@@ -44,7 +44,7 @@ def augment(
 
 
 @app.command(name="filter", size="eval")
-@takes(scoring=ByBase, sampled=BySamples, loading=Loading)
+@takes(in_panels=True, scoring=ByBase, sampled=BySamples, loading=Loading)
 def filter_rows(
     context: typer.Context,
     data: Annotated[
@@ -86,7 +86,7 @@ def _show(found: "FilterResult") -> None:
 
 
 @app.command(cls=ManyWords)
-@takes(reading=AuditReading, named=NamedColumns, scoring=Scoring, media=Media)
+@takes(in_panels=True, reading=AuditReading, named=NamedColumns, scoring=Scoring, media=Media)
 def audit(
     out: Annotated[Path, typer.Option(help="Folder for audit.json, audit.html and, with `--write`, the rows.")],
     reading: AuditReading,

@@ -10,10 +10,8 @@ import typer
 from typer.core import TyperGroup
 
 from align.cli.application import Application, ManyWords, app, execute, words
+from align.cli.arguments.recipes import OVERRIDES
 from align.cli.options import given_options, takes, values
-from align.evaluation.options import Sampled, Tagged, Worded
-from align.evaluation.suites.prompts import ByRewards
-from align.options import Computing, Reading
 from align.services.options import Merged
 
 ANY = "any"  # the command that tells the suite by the rows
@@ -60,7 +58,9 @@ def suite_commands() -> dict[str, Any]:
     return typer.main.get_command(made).commands  # type: ignore[attr-defined]
 
 
-def _add(made: Application, name: str, about: str, options: type, suite: str | None) -> None:
+def _add(
+    made: Application, name: str, about: str, options: type, suite: str | None, act: Callable[..., None] | None = None
+) -> None:
     def run(context: typer.Context, group: Any) -> None:
         from align.cli.evaluation import run
         from align.evaluation.service import EVALUATED
@@ -70,7 +70,7 @@ def _add(made: Application, name: str, about: str, options: type, suite: str | N
         given = given_options(context)
         if suite is not None:
             found, given = found | {EVALUATED: suite}, given | {EVALUATED}
-        execute(lambda: run(found, given))
+        execute(lambda: (act or run)(found, given))
 
     run.__doc__ = about
     command: Callable[..., None] = takes(in_panels=suite is not None, group=options)(run)
@@ -92,28 +92,29 @@ def _every_option() -> type:
     return make_dataclass("EveryOption", joined.values(), kw_only=True, frozen=True)
 
 
-@app.command(cls=ManyWords, size="eval")
-@takes(
-    merged=Merged, reading=Reading, worded=Worded, tagged=Tagged, sampled=Sampled, by_rewards=ByRewards,
-    computing=Computing,
-)  # fmt: skip
+@app.command(cls=ManyWords, size="eval", context_settings=OVERRIDES)
+@takes(merged=Merged)
 def merge(
     context: typer.Context,
     out: Annotated[Path, typer.Option(help="Folder of the merged model, or of several with their evaluation.")],
     merged: Merged,
-    by_rewards: ByRewards,
-    **groups: object,
 ) -> None:
-    """Merge a trained model with its base, (1 - alpha) base + alpha tuned, and say what each weight is worth."""
-    lists = {name: words(getattr(merged, name)) for name in ("alpha", "suite")}
-    lists |= {name: words(getattr(by_rewards, name)) for name in ("rewards", "pass_at_k")}
-    given, said = values(merged, by_rewards, *groups.values()) | lists, given_options(context)
+    """Merge a trained model with its base, (1 - alpha) base + alpha tuned, and say what each weight is worth.
 
-    def run() -> None:
+    With `--data`, other options are those of `align eval`.
+    """
+
+    def run(asked: dict[str, Any], given: set[str]) -> None:
         from align.cli.evaluation import show, show_merging
         from align.services.merge import merge_models
 
-        if (record := merge_models(given, out, said, show)) is not None:
+        record = merge_models(merged, words(merged.alpha), out, asked, given - {"data", "out"}, show)
+        if record is not None:
             show_merging(record, out)
 
-    execute(run)
+    made = Application()
+    _add(made, "merge", "", _every_option(), None, run)
+    command = typer.main.get_command(made)
+    data = [] if merged.data is None else ["--data", merged.data]
+    with command.make_context("merge", ["--out", str(out), *data, *context.args], parent=context.parent) as asking:
+        command.invoke(asking)

@@ -1,29 +1,28 @@
 """Writes merged models into folders, each whole or not at all, and none of them twice.
 
-Of two models theta = (1 - alpha) base + alpha tuned, summed in fp32, tensor by tensor. A LoRA adds s B A to a weight
-W, so (1 - alpha) W + alpha (W + s B A) = W + s (alpha B) A: alpha scales what it adds, and the base is not touched.
+Of two models theta = (1 - alpha) base + alpha tuned (WiSE-FT), summed in fp32, tensor by tensor. A LoRA adds s B A to
+a weight W, so (1 - alpha) W + alpha (W + s B A) = W + s (alpha B) A: alpha scales what it adds, and the base is not
+touched.
 """
 
 import json
 import shutil
+from contextlib import ExitStack
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from align.errors import UserError
-from align.models.checkpoint import find_checkpoint
-from align.models.merging.parents import Parents, shapes
-from align.models.model_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, read_object
+from align.models.merging.parents import Parents
+from align.models.model_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, read_object, weight_files
 from align.models.reading import reading_model
 from align.whole_files import object_in
-from rewards.extras import missing
 
 MERGED_FILE = "merged.json"  # in a merged model's folder: of what, and how
 _MOST = 101  # weights of a command
 _LINEAR = (".lora_B.", ".lora_embedding_B", ".lora_B.weight")
-_TYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 # Files of the tuned model that go with the weights: how it is prompted, and where its responses end.
 _ALONG = ("*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt")
-_NOT_ALONG = ("model.safetensors.index.json", "trainer_state.json", "manifest.json", "versions.json", "checks.json",
+_NOT_ALONG = ("trainer_state.json", "manifest.json", "versions.json", "checks.json",
               "finished.json", "evaluation.json", "adapter_config.json")  # fmt: skip
 
 
@@ -38,12 +37,6 @@ def read_alphas(words: tuple[str, ...]) -> tuple[float, ...]:
     if not found or len(found) > _MOST:
         raise UserError(f"`--alpha` must name 1 to {_MOST} weights, got {len(found)}. Give `0.5`, or `0:1:0.1`.")
     return tuple(map(float, found))
-
-
-def check_extra(tuned: str) -> None:
-    """Refuses to merge two models where the part that does it is missing; an adapter needs none."""
-    if find_checkpoint(tuned).base is None and (sentence := missing("merge", "Merging two models")):
-        raise UserError(sentence)
 
 
 def merge(parents: Parents, alpha: float, out: Path) -> bool:
@@ -96,32 +89,27 @@ def _merge_adapter(adapter: Path, base: str, alpha: float, out: Path) -> None:
             shutil.copyfile(path, out / path.name)
 
 
-def _merged_type(parents: Parents) -> str:
-    """Returns the parents' own type, so that both ends are the parents bit for bit; float32 if they have several."""
-    found = {kind for folder in (parents.base_folder, parents.tuned_folder) for kind, _ in shapes(folder).values()}
-    return _TYPES.get(found.pop(), "float32") if len(found) == 1 else "float32"
-
-
 def _merge_models(parents: Parents, alpha: float, out: Path) -> None:
-    """Writes a merged model with the tuned model's tokenizer and configuration."""
-    from mergekit.config import MergeConfiguration
-    from mergekit.merge import run_merge
-    from mergekit.options import MergeOptions
+    """Writes a merged model in the tuned model's files, types and configuration; holds one file of weights."""
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
 
-    kind = _merged_type(parents)
-    models = [
-        {"model": str(folder.resolve()), "parameters": {"weight": weight}}
-        for folder, weight in ((parents.base_folder, 1 - alpha), (parents.tuned_folder, alpha))
-    ]
-    plan = {"merge_method": "linear", "models": models, "parameters": {"normalize": False}}
-    config = MergeConfiguration.model_validate(plan | {"dtype": "float32", "out_dtype": kind})
-    run_merge(config, str(out), MergeOptions(quiet=True, write_model_card=False, copy_tokenizer=False))
+    out.mkdir(parents=True)
+    with ExitStack() as stack:
+        files = [stack.enter_context(safe_open(path, "pt")) for path in weight_files(parents.base_folder)]
+        base = {name: file for file in files for name in file.keys()}  # noqa: SIM118 - no dict
+        for path in weight_files(parents.tuned_folder):
+            summed = {
+                name: ((1 - alpha) * base[name].get_tensor(name).float() + alpha * each.float()).to(each.dtype)
+                if each.is_floating_point()
+                else each
+                for name, each in load_file(path).items()
+            }
+            save_file(summed, out / path.name, metadata={"format": "pt"})
     for pattern in _ALONG:
         for path in parents.tuned_folder.glob(pattern):
             if path.name not in _NOT_ALONG:
                 shutil.copyfile(path, out / path.name)
-    written = json.loads((out / "config.json").read_text(encoding="utf-8"))
-    (out / "config.json").write_text(json.dumps(written | {"dtype": kind}, indent=2) + "\n", encoding="utf-8")
 
 
 def _read_alpha(word: str) -> list[Decimal]:

@@ -48,12 +48,6 @@ def find_parents(base: str, tuned: str) -> Parents:
     return found
 
 
-def shapes(folder: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Returns the type and shape of every tensor in a folder's safetensors; the weights themselves are not read."""
-    with reading_model(str(folder)):
-        return dict(each for path in weight_files(folder) for each in read_tensors(path).items())
-
-
 def _folder(path: str) -> Path:
     if Path(path).is_dir():
         return Path(path)
@@ -97,12 +91,22 @@ def _check_configs(parents: Parents) -> None:
             f"`{name}` is {ours.get(name)!r} in {parents.base.path} and {theirs.get(name)!r} in {parents.tuned.path}: "
             "models with different configurations cannot be merged. Merge a model with the one it was trained from."
         )
+    if "quantization_config" in ours:
+        raise UserError(
+            f"{parents.base.path} and {parents.tuned.path} are quantized, so their weights cannot be summed. Save "
+            "both dequantized (`model.dequantize()`), and merge these."
+        )
+
+
+def _shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    with reading_model(str(folder)):
+        return {name: shape for path in weight_files(folder) for name, (_, shape) in read_tensors(path).items()}
 
 
 def _check_shapes(parents: Parents) -> None:
-    ours, theirs = shapes(parents.base_folder), shapes(parents.tuned_folder)
+    ours, theirs = _shapes(parents.base_folder), _shapes(parents.tuned_folder)
     lacking = sorted(set(ours) ^ set(theirs))
-    other = [name for name in ours if name in theirs and ours[name][1] != theirs[name][1]]
+    other = [name for name in ours if name in theirs and ours[name] != theirs[name]]
     if lacking:
         listed = ", ".join(lacking[:_SHOWN]) + (", ..." if len(lacking) > _SHOWN else "")
         raise UserError(
@@ -112,6 +116,6 @@ def _check_shapes(parents: Parents) -> None:
     if other:
         name = other[0]
         raise UserError(
-            f"`{name}` has the shape {ours[name][1]} in {parents.base.path} and {theirs[name][1]} in "
+            f"`{name}` has the shape {ours[name]} in {parents.base.path} and {theirs[name]} in "
             f"{parents.tuned.path}. Merge a model with the one that it was trained from."
         )

@@ -14,8 +14,8 @@ import httpx
 from align.console import say
 from align.data.conversations import put_images_in
 from align.models.samplers.input_images import data_url
-from align.models.samplers.limits import Limits, Rate, Tries, Trouble, Waiting, Why, asked_pause
-from align.models.samplers.sampler import NO_IMAGE, Answer, Failure, Kind, Request, SamplerError, answer_key
+from align.models.samplers.limits import Limits, Rate, Trouble, Waiting, Why, asked_pause, pause_before
+from align.models.samplers.sampler import NO_IMAGE, Answer, Failure, Kind, Request, SamplerError
 
 if TYPE_CHECKING:
     from align.models.samplers.endpoint import Address
@@ -29,7 +29,8 @@ AGAIN = (408, 409, TOO_MANY)  # and all of the server: a request that timed out,
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 60.0  # seconds between tries while nobody answers
 LEAST_TRY = 10.0  # seconds that the last of them gets, too
 NO_COMPLETION, NO_CONTENT = "the server sent no chat completion", "the answer has no content"
-MOST_CONNECTIONS = 1000
+MOST_CONNECTIONS, SECONDS_TO_CONNECT = 1000, 60.0
+MOST_MEGABYTES = 4.0  # of an answer; reading stops there
 MOST_TOKENS = 10_000_000  # that a server can have counted
 OF_ACCOUNT = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"}  # headers, by variable
 
@@ -43,12 +44,11 @@ class Connection:
         limits: Limits,
         *,
         concurrency: int,
-        idempotency_header: str,
         troubles: Counter[str],
         waiting: Waiting,
     ) -> None:
         self._address, self._limits = address, limits
-        self._idempotency_header, self._troubles, self._waiting = idempotency_header, troubles, waiting
+        self._troubles, self._waiting = troubles, waiting
         account = {header: os.environ[name] for header, name in OF_ACCOUNT.items() if os.environ.get(name)}
         self._client = httpx.AsyncClient(
             base_url=address.url,
@@ -58,7 +58,7 @@ class Connection:
                 "User-Agent": "truealign",
                 **account,
             },
-            timeout=httpx.Timeout(limits.timeout, read=None, pool=None),  # a late answer is waited for
+            timeout=httpx.Timeout(None, connect=min(SECONDS_TO_CONNECT, limits.timeout)),
             limits=httpx.Limits(max_connections=MOST_CONNECTIONS),
             follow_redirects=True,
         )
@@ -67,8 +67,7 @@ class Connection:
         self._accepted: float | None = None  # when the last call was sent that was answered
         self._answered = 0.0  # when anybody last was, be it with an error of the request's own
         self._failures_in_a_row = 0
-        self._said: set[str] = set()
-        self._said_outage = False
+        self._said_key = self._said_outage = False
         self._stopped: SamplerError | None = None
 
     async def __aenter__(self) -> Connection:
@@ -117,16 +116,12 @@ class Connection:
 
     async def _ask(self, request: Request) -> Answer | Failure | SamplerError:
         async with self._free:
-            if self._stopped is not None:
-                return self._stopped
-            try:
-                result = await self._try(request)
-            except SamplerError as error:
-                return error
-        self._count(result)
+            result = self._stopped or await self._try(request)
+        if not isinstance(result, SamplerError):
+            self._count(result)
         return result
 
-    async def _try(self, request: Request) -> Answer | Failure:
+    async def _try(self, request: Request) -> Answer | Failure | SamplerError:
         try:
             messages = await asyncio.to_thread(_with_images, request) if request.images else request.messages
         except OSError as error:
@@ -139,90 +134,58 @@ class Connection:
             "max_tokens": request.max_new_tokens,
             "seed": request.seed,
         } | ({"tools": list(request.tools)} if request.tools else {})
-        name = answer_key(self._address.identity, request) if self._idempotency_header else ""
-        result = await self._first_answer(json.dumps(body).encode(), name)
+        result = await self._call(json.dumps(body).encode())
         if isinstance(result, Answer):
             calls = tuple(json.loads(self._address.hide_key_in_answer(json.dumps(result.calls))))
             return result._replace(text=self._address.hide_key_in_answer(result.text), calls=calls)
         return await self._judge(result)
 
-    async def _first_answer(self, body: bytes, name: str) -> Answer | Trouble:
-        """Makes a call and, if nothing comes of it for long, makes it once more without hanging up on the first.
-
-        What the server works on already is not asked for, and paid for, again before that.
-        """
-        limits, calls = self._limits, [Tries(self._limits)]
-        pending, is_late = {asyncio.create_task(self._call(body, name, calls[0]))}, False
-        try:
-            while True:
-                newest = calls[-1]
-                left = (limits.patience if is_late else limits.timeout) - (time.monotonic() - newest.sent)
-                if left > 0:
-                    # Not for longer than `timeout`: the call may have been sent anew meanwhile.
-                    done, pending = await asyncio.wait(
-                        pending, timeout=min(left, limits.timeout), return_when=asyncio.FIRST_COMPLETED
-                    )
-                    for result in sorted((task.result() for task in done), key=lambda each: isinstance(each, Trouble)):
-                        if isinstance(result, Answer) or not pending:
-                            return result
-                        newest.sent = time.monotonic()  # of two calls one is left, which gets as long again
-                elif not is_late:
-                    is_late = True
-                    self._note_late()
-                elif len(calls) == 1 and self._may_send_again():
-                    calls.append(Tries(limits, repeats=calls[0].repeats))
-                    pending.add(asyncio.create_task(self._call(body, name, calls[1])))
-                else:
-                    return Trouble(Failure(f"no answer within {limits.patience:g} s", kind=Kind.PASSING))
-        finally:
-            if pending:
-                for task in pending:
-                    task.cancel()
-                await asyncio.gather(*pending, return_exceptions=True)
-
-    async def _call(self, body: bytes, name: str, tries: Tries) -> Answer | Trouble:
+    async def _call(self, body: bytes) -> Answer | Trouble:
+        tries, first_refusal = 0, math.inf
         while True:
-            sent = tries.sent = time.monotonic()
-            result = await self._post(body, {self._idempotency_header: f"{name}-{tries.repeats}"} if name else {})
+            sent = time.monotonic()
+            result = await self._post(body)
             if isinstance(result, Answer):
                 self._accepted = max(sent, self._accepted or sent)
                 return result
-            tries.sent = math.inf
-            pause = tries.pause(result, self._accepted)
-            if result.why is Why.KEY and self._accepted is not None:
-                self._say(
-                    f"{self._address.shown} answered {result.status} to a key that it had accepted before. Calls are "
-                    f"repeated for {self._limits.refusal_timeout:g} s (`--refusal_timeout`)."
-                )
-            if pause is None:
-                alone = result.why is Why.KEY and tries.is_refused_alone(self._accepted or 0.0)
+            if is_key := result.why is Why.KEY:
+                first_refusal = min(first_refusal, time.monotonic())
+            pause = pause_before(result, tries, self._limits.max_retries)
+            if pause is None or (is_key and self._accepted is None):
+                # The server refuses this call, and not the key, if it answered another meanwhile.
+                alone = is_key and (self._accepted or 0.0) > first_refusal
                 return Trouble(result.failure, status=result.status) if alone else result
+            if is_key:
+                self._say_key(result.status)
             await asyncio.sleep(pause)
-            if result.why is Why.KEY and self._stopped is not None:
+            if is_key and self._stopped is not None:
                 return result
             if result.why in (Why.KEY, Why.NO_ANSWER):
                 self._troubles[f"calls made again: {result.failure.reason}"] += 1
+            tries += 1
 
-    async def _post(self, body: bytes, headers: dict[str, str]) -> Answer | Trouble:
+    async def _post(self, body: bytes) -> Answer | Trouble:
         limits, content = self._limits, bytearray()
+        most, headers = MOST_MEGABYTES * 1e6, {"Content-Type": "application/json"}
+        ask = self._client.stream("POST", "chat/completions", content=body, headers=headers)
         try:
-            headers = {"Content-Type": "application/json", **headers}
-            async with self._client.stream("POST", "chat/completions", content=body, headers=headers) as response:
+            async with asyncio.timeout(limits.timeout), ask as response:
                 async for chunk in response.aiter_bytes():
                     content += chunk
-                    if len(content) > limits.max_answer_bytes:
+                    if len(content) > most:
                         break
+        except TimeoutError:
+            failure = Failure(f"no answer within {limits.timeout:g} s", kind=Kind.PASSING)
+            return Trouble(failure, Why.NO_ANSWER)
         except httpx.TimeoutException:
-            failure = Failure(f"no connection within {limits.timeout:g} s", kind=Kind.PASSING)
-            return Trouble(failure, Why.SERVER)
+            return Trouble(Failure("no connection in time", kind=Kind.PASSING), Why.SERVER)
         except httpx.HTTPError as error:
             cause = self._address.hide_key(error.__cause__ or error)
             return Trouble(Failure("the connection was lost", cause, Kind.PASSING), Why.NETWORK)
         if response.status_code >= 400:
             return self._refusal(response, bytes(content))
-        if len(content) > limits.max_answer_bytes:
-            size = f"the answer is larger than {limits.max_answer_mb:g} MB (`--max_answer_mb`)"
-            return Trouble(Failure(size), Why.NO_ANSWER)
+        if len(content) > most:
+            return Trouble(Failure(f"the answer is larger than {MOST_MEGABYTES:g} MB"), Why.NO_ANSWER)
         completion = read_completion(bytes(content))
         return completion if isinstance(completion, Answer) else Trouble(Failure(completion), Why.NO_ANSWER)
 
@@ -235,26 +198,10 @@ class Connection:
         failure = Failure(f"the server answered {status}", self._address.hide_key(_message(status, content)), kind)
         return Trouble(failure, again, status, asked_pause(get("retry-after-ms", ""), get("retry-after", "")))
 
-    def _note_late(self) -> None:
-        limits = self._limits
-        self._troubles["calls without an answer after `--timeout`, whose connections were kept open"] += 1
-        then = "made once more, beside the first" if limits.max_retries else "given up"
-        self._say(
-            f"{self._address.shown} has not answered a call for {limits.timeout:g} s. Its connection stays open; "
-            f"after {limits.late_timeout:g} s more (`--late_timeout`) the call is {then}."
-        )
-
-    def _may_send_again(self) -> bool:
-        if self._stopped is not None or not self._limits.max_retries:
-            return False
-        self._troubles["calls made again without an answer to the first; the server may charge for both"] += 1
-        return True
-
-    def _say(self, sentence: str) -> None:
-        """Prints a sentence, once however many calls it is true of."""
-        if sentence not in self._said:
-            self._said.add(sentence)
-            say(sentence)
+    def _say_key(self, status: int) -> None:
+        if not self._said_key:
+            say(f"{self._address.shown} answered {status} to a key that it had accepted before. Calls are made again.")
+        self._said_key = True
 
     def _say_outage(self, why: str) -> None:
         if not self._said_outage:
@@ -262,23 +209,23 @@ class Connection:
             logger.warning("The judge does not answer, and is waited for up to %.0f s: %s", most, why)
         self._said_outage = True
 
-    async def _judge(self, trouble: Trouble) -> Failure:
+    async def _judge(self, trouble: Trouble) -> Failure | SamplerError:
         """Decides whether what retries did not mend concerns one request or all of them."""
         status, address, failure = trouble.status, self._address, trouble.failure
         if trouble.why is Why.KEY and self._accepted is None:
             held = "holds a key that is refused" if address.key else "is not set"
-            raise self._stop(f"{address.shown} answered {status}: the variable {address.key_variable} {held}.")
+            return self._stop(f"{address.shown} answered {status}: the variable {address.key_variable} {held}.")
         if trouble.why is Why.KEY:
-            raise self._stop(
-                f"{address.shown} answered {status} for {self._limits.refusal_timeout:g} s (`--refusal_timeout`) to a "
-                f"key that it had accepted: check the one in the variable {address.key_variable}."
+            return self._stop(
+                f"{address.shown} goes on to answer {status} to a key that it had accepted: check the one in the "
+                f"variable {address.key_variable}."
             )
         if status == 404:
             served = await self._list_models()
-            raise self._stop(f"{address.shown} answered 404 for the model {address.model!r}. {served}")
+            return self._stop(f"{address.shown} answered 404 for the model {address.model!r}. {served}")
         if trouble.why is Why.NETWORK and self._accepted is None:
             sentence = f"Nothing answers at {address.shown} ({failure.detail}). Start the server, or check `endpoint`."
-            raise self._stop(sentence, may_pass=True)
+            return self._stop(sentence, may_pass=True)
         return failure
 
     async def _list_models(self) -> str:

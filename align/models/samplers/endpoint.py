@@ -46,14 +46,13 @@ class EndpointSampler:
     """Sends each request as one chat completion.
 
     Errors of the server (429, 5xx) and lost connections are tried again with growing pauses. An answer that is none,
-    has no content or is too large is asked for again, a call without an answer is made once more beside the first, and
-    a key that is refused although it was accepted before is tried on; see `Limits`. A request that still fails is a
+    has no content or is too large, or does not come in time, is asked for again twice, and a key that is refused
+    although it was accepted before is tried on for two minutes; see `Limits`. A request that still fails is a
     `Failure`. A key that is refused from the start, an unknown model, a server that is not there, or many failures in
     a row end the run: no new request is sent, and those on their way may still be answered.
 
-    `api_key_env` is the variable that holds the key, `OPENAI_API_KEY` by default. `idempotency_header` is for the name
-    of a call, if the server answers a call that it knows without charge. `troubles` counts the calls that were late or
-    made again, `waiting` the seconds for which nobody answered or a rate was kept to.
+    `api_key_env` is the variable that holds the key, `OPENAI_API_KEY` by default. `troubles` counts calls that
+    were made again, `waiting` the seconds for which nobody answered or a rate was kept to.
     """
 
     uses_chat_template = True
@@ -65,7 +64,6 @@ class EndpointSampler:
         *,
         api_key_env: str | None = None,
         concurrency: int = 16,
-        idempotency_header: str | None = None,
         **limits: Any,
     ) -> None:
         parts = urlsplit(endpoint)
@@ -73,7 +71,6 @@ class EndpointSampler:
             raise SamplerError(f"`endpoint` must be a URL such as http://localhost:8000/v1, got {endpoint!r}.")
         self._address = Address(endpoint, model, *_find_key(api_key_env))
         self.concurrency, self._limits = concurrency, Limits(**limits)
-        self._idempotency_header = idempotency_header or ""
         self.troubles: Counter[str] = Counter()
         self.waiting = Waiting()
         self.name = f"{model} ({self._address.shown})"
@@ -89,7 +86,6 @@ class EndpointSampler:
             self._address,
             self._limits,
             concurrency=self.concurrency,
-            idempotency_header=self._idempotency_header,
             troubles=self.troubles,
             waiting=self.waiting,
         )

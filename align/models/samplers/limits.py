@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from email.utils import mktime_tz, parsedate_tz
 from enum import Enum
 from random import random
@@ -15,24 +15,20 @@ from align.errors import UserError
 if TYPE_CHECKING:  # whose imports take longer than help may
     from align.models.samplers.sampler import Failure
 
-_ABOVE_ZERO = ("timeout", "max_answer_mb")
 _SECONDS_PER_MINUTE = 60.0
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0  # seconds after an error of the server or the network; each is twice the last
-FIRST_PAUSE_OF_KEY, LONGEST_PAUSE_OF_KEY = 1.0, 60.0  # seconds after a key was refused
+FIRST_PAUSE, FIRST_PAUSE_OF_KEY = 0.5, 4.0  # seconds after an error, and after a refused key; each is twice the last
+LONGEST_PAUSE = 60.0
 LONGEST_ASKED_FOR = 120.0  # seconds that a server may have a call wait
-TRIES_OF_ONE = 5  # of a call that is refused while others are answered
+TRIES_OF_KEY = 5  # after one that had been accepted is refused: two minutes
+MOST_REPEATS = 2  # after an answer that is none, each of which may be charged for
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """What a call to an endpoint may take."""
 
-    timeout: float = 120.0  # seconds until a call is late; its connection stays open, and its answer still counts
-    late_timeout: float = 480.0  # seconds more until a late call is sent once again, beside the first
-    max_retries: int = 5  # after errors of the server and lost connections
-    max_repeats: int = 2  # after an answer without content, one that is too large, or none at all
-    max_answer_mb: float = 4.0  # megabytes of an answer; reading stops there
-    refusal_timeout: float = 600.0  # seconds that a call is tried on after a key is refused that had been accepted
+    timeout: float = 600.0  # seconds for an answer; what the server works on is not asked for again before
+    max_retries: int = 5  # after errors of the server, lost connections, and answers that are none
     outage_seconds: float = 0.0  # a server that does not answer is waited for, after the first try
     requests_per_minute: float | None = None  # None for any number
     tokens_per_minute: float | None = None  # prompts by estimate, answers by `max_new_tokens`
@@ -41,30 +37,20 @@ class Limits:
         for name, value in vars(self).items():
             if value is None:
                 continue
-            if (name in _ABOVE_ZERO or name.endswith("_per_minute")) and not value > 0:
+            if (name == "timeout" or name.endswith("_per_minute")) and not value > 0:
                 raise UserError(f"`{name}` must be above 0, got {value}.")
             if not value >= 0:
                 raise UserError(f"`{name}` must be 0 or more, got {value}.")
-
-    @property
-    def patience(self) -> float:
-        """Seconds until a call without an answer is sent once more."""
-        return self.timeout + self.late_timeout
-
-    @property
-    def max_answer_bytes(self) -> float:
-        """The largest answer."""
-        return self.max_answer_mb * 1e6
 
 
 class Why(Enum):
     """Why a call has no answer, which decides how often it is made again."""
 
-    NO_ANSWER = "an answer that is none"  # `max_repeats` times, at once
-    SERVER = "an error of the server"  # `max_retries` times
-    NETWORK = "a lost connection"  # `max_retries` times
-    KEY = "a refused key"  # for `refusal_timeout`, if it was accepted before
-    NOTHING = "a call that cannot be answered, or a silence"  # not at all
+    NO_ANSWER = "an answer that is none, or a silence"  # `MOST_REPEATS` times, at once
+    SERVER = "an error of the server"
+    NETWORK = "a lost connection"
+    KEY = "a refused key"  # `TRIES_OF_KEY` times, if it was accepted before
+    NOTHING = "a call that cannot be answered"  # not at all
 
 
 @dataclass(frozen=True)
@@ -77,47 +63,18 @@ class Trouble:
     wait: float | None = None  # seconds until the server wants to be asked again; None if it did not say
 
 
-@dataclass
-class Tries:
-    """How often one call was made again, and whether it is to be made once more."""
-
-    limits: Limits
-    repeats: int = 0  # after an answer that is none; part of the call's name, since the next is another answer
-    sent: float = field(default_factory=time.monotonic)  # by `time.monotonic`; infinity during a pause
-    _retries: int = 0
-    _refusals: int = 0
-    _first_refusal: float = 0.0
-
-    def pause(self, trouble: Trouble, accepted: float | None) -> float | None:
-        """Returns the seconds until the call is made again, None if it is not; `accepted` is when a key last was."""
-        match trouble.why:
-            case Why.NO_ANSWER if self.repeats < self.limits.max_repeats:
-                self.repeats, self._retries = self.repeats + 1, 0
-                return 0.0
-            case Why.SERVER | Why.NETWORK if self._retries < self.limits.max_retries:
-                pause = min(FIRST_PAUSE * 2**self._retries, LONGEST_PAUSE) * (1 - random() / 4)
-                self._retries += 1
-                if trouble.wait is None or trouble.wait <= 0:
-                    return pause
-                return trouble.wait if trouble.wait <= LONGEST_ASKED_FOR else None
-            case Why.KEY if accepted is not None:
-                return self._pause_of_key(accepted)
+def pause_before(trouble: Trouble, tries: int, max_retries: int) -> float | None:
+    """Returns the seconds until a call is made again that was made again `tries` times, None if it is not."""
+    most = {Why.NOTHING: 0, Why.KEY: TRIES_OF_KEY, Why.NO_ANSWER: min(MOST_REPEATS, max_retries)}
+    if tries >= most.get(trouble.why, max_retries):
         return None
-
-    def _pause_of_key(self, accepted: float) -> float | None:
-        now = time.monotonic()
-        if self._refusals == 0:
-            self._first_refusal = now
-        left = self._first_refusal + self.limits.refusal_timeout - now
-        if left <= 0 or (self.is_refused_alone(accepted) and self._refusals >= TRIES_OF_ONE):
-            return None
-        pause = min(FIRST_PAUSE_OF_KEY * 2**self._refusals, LONGEST_PAUSE_OF_KEY, left)
-        self._refusals, self._retries, self.repeats = self._refusals + 1, 0, 0
-        return pause
-
-    def is_refused_alone(self, accepted: float) -> bool:
-        """Tells whether the server refuses this call and not the key, since it answered another meanwhile."""
-        return self._refusals > 0 and accepted > self._first_refusal
+    if trouble.why is Why.NO_ANSWER:
+        return 0.0
+    is_key = trouble.why is Why.KEY
+    if not is_key and trouble.wait is not None and trouble.wait > 0:
+        return trouble.wait if trouble.wait <= LONGEST_ASKED_FOR else None
+    first = FIRST_PAUSE_OF_KEY if is_key else FIRST_PAUSE
+    return min(first * 2**tries, LONGEST_PAUSE) * (1 - random() / 4)
 
 
 def asked_pause(milliseconds: str, retry_after: str) -> float | None:

@@ -1,24 +1,14 @@
 """What a process has one of, which a reward shares with the trainer, and what of it a call leaves changed."""
 
 import contextlib
-import decimal
-import gc
-import locale
-import logging
 import os
 import pickle
 import random
-import resource
 import signal
-import socket
 import sys
-import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-LIMITS = {getattr(resource, name): name for name in sorted(dir(resource), reverse=True) if name.startswith("RLIMIT_")}
-SEARCH_PATH = "`sys.path`"
-ALARM = "an alarm that is still to come"
 Settings = dict[str, Any]
 
 
@@ -32,35 +22,6 @@ class Setting(NamedTuple):
 
 def _attribute(module: Any, name: str, fresh: Any = None) -> Setting:
     return Setting(lambda: getattr(module, name), lambda value: setattr(module, name, value), fresh)
-
-
-INTERPRETER = {
-    "the recursion limit": Setting(sys.getrecursionlimit, sys.setrecursionlimit),
-    "the switch interval of threads": Setting(sys.getswitchinterval, sys.setswitchinterval),
-    "the longest int that is read": Setting(sys.get_int_max_str_digits, sys.set_int_max_str_digits),
-    "garbage collection": Setting(gc.isenabled, lambda on: gc.enable() if on else gc.disable()),
-    "the locale": Setting(
-        lambda: locale.setlocale(locale.LC_ALL), lambda value: locale.setlocale(locale.LC_ALL, value)
-    ),
-    "the precision of decimals": Setting(
-        lambda: decimal.getcontext().prec, lambda value: setattr(decimal.getcontext(), "prec", value)
-    ),
-    "the time limit of sockets": Setting(socket.getdefaulttimeout, socket.setdefaulttimeout),
-    "the level below which nothing is logged": Setting(lambda: logging.root.manager.disable, logging.disable),
-    **{f"`sys.{name}`": _attribute(sys, name) for name in ("stdin", "stdout", "stderr", "excepthook", "displayhook")},
-    "`threading.excepthook`": _attribute(threading, "excepthook"),
-    ALARM: Setting(lambda: bool(signal.getitimer(signal.ITIMER_REAL)[0]), lambda value: signal.alarm(0)),
-    SEARCH_PATH: Setting(lambda: list(sys.path), lambda value: sys.path.__setitem__(slice(None), value)),
-    "the tracing of lines": Setting(sys.gettrace, sys.settrace),
-    "standard input, output or error": Setting(lambda: [_identity(number) for number in range(3)], lambda value: None),
-    **{
-        f"the limit {name.removeprefix('RLIMIT_')}": Setting(
-            lambda limit=limit: resource.getrlimit(limit),  # type: ignore[misc]
-            lambda value, limit=limit: resource.setrlimit(limit, value),  # type: ignore[misc]
-        )
-        for limit, name in LIMITS.items()
-    },
-}
 
 
 def torch_settings(*, fresh: bool = False) -> Settings:
@@ -92,10 +53,10 @@ def changes(before: Settings, after: Settings) -> list[str]:
 def put_back(before: Settings, after: Settings) -> None:
     """Puts settings back, as far as the system allows it."""
     torch = sys.modules.get("torch")
-    known = INTERPRETER | (_torch(torch) if torch is not None else {})
+    known = _torch(torch) if torch is not None else {}
     for name in after:
         if name in before and before[name] != after[name]:
-            with contextlib.suppress(ValueError, OSError, RuntimeError):  # a hard limit cannot be raised again
+            with contextlib.suppress(ValueError, RuntimeError):
                 known[name].write(before[name])
 
 
@@ -129,14 +90,6 @@ def _torch(torch: Any) -> dict[str, Setting]:
     }
 
 
-def _identity(number: int) -> tuple[int, int] | None:
-    try:
-        found = os.fstat(number)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
 def _values(before: Any, after: Any) -> str:
     if isinstance(after, bool):
         return f" (now {'on' if after else 'off'})"
@@ -149,7 +102,6 @@ HANDLER_REMEDY = "Put the old handler back: checkpoints before preemption and Ct
 FOLDER_REMEDY = "Use absolute paths: checkpoints would go elsewhere, because `output_dir` is relative to it."
 ENVIRONMENT_REMEDY = "Set variables before training; libraries read them at different times."
 SEED_REMEDY = "Use a generator of your own (`random.Random(0)`): with the global one every step draws the same."
-INTERPRETER_REMEDY = "Put it back before you return: the trainer runs in the same interpreter."
 TORCH_REMEDY = "Put it back before you return, as `with torch.no_grad():` does: the model trains with the same torch."
 
 
@@ -159,7 +111,6 @@ class State(NamedTuple):
     folder: str
     environment: dict[str, str]
     handlers: dict[str, Any]
-    interpreter: Settings
     torch: Settings
 
 
@@ -169,7 +120,6 @@ def process_state() -> State:
         folder=working_folder(),
         environment=dict(os.environ),
         handlers={number.name: signal.getsignal(number) for number in SIGNALS},
-        interpreter={name: setting.read() for name, setting in INTERPRETER.items()},
         torch=torch_settings(),
     )
 
@@ -190,25 +140,15 @@ def left_behind(before: State, after: State) -> list[tuple[str, str, str]]:
     if names:
         text = f"changes the environment: {', '.join(sorted(names))}"
         found.append(("environment", text, ENVIRONMENT_REMEDY))
-    return found + changed_settings(before, after)
+    return found + changed_settings(before.torch, after.torch)
 
 
-def loaded_settings(before: State, after: State) -> list[tuple[str, str, str]]:
-    """Lists what loading a reward changed; modules are allowed to extend the search path."""
-    kept = before.interpreter | {SEARCH_PATH: after.interpreter[SEARCH_PATH]}
-    return changed_settings(before._replace(interpreter=kept), after)
-
-
-def changed_settings(before: State, after: State) -> list[tuple[str, str, str]]:
-    """Lists what a call, or loading, did to settings of the interpreter and of torch, and puts them back."""
-    found = []
-    if names := changes(before.interpreter, after.interpreter):
-        found.append(("interpreter", f"changes settings of Python: {', '.join(names)}", INTERPRETER_REMEDY))
-    torch_before = torch_settings(fresh=True) | before.torch
-    if names := changes(torch_before, after.torch):
-        found.append(("torch", f"changes settings of torch: {', '.join(names)}", TORCH_REMEDY))
-    put_back(before.interpreter | torch_before, after.interpreter | after.torch)
-    return found
+def changed_settings(before: Settings, after: Settings) -> list[tuple[str, str, str]]:
+    """Lists what a call, or loading, did to settings of torch, and puts them back."""
+    before = torch_settings(fresh=True) | before
+    names = changes(before, after)
+    put_back(before, after)
+    return [("torch", f"changes settings of torch: {', '.join(names)}", TORCH_REMEDY)] if names else []
 
 
 def seeded(one: dict[str, bytes], other: dict[str, bytes]) -> list[tuple[str, str, str]]:

@@ -12,8 +12,7 @@ ERRORS = (  # would stop training or spoil what is learnt
 WARNINGS = (  # may be meant
     "needs_data", "absent_column", "has_gradient", "one_form", "often_none", "not_deterministic",
     "depends_on_batch", "differs_in_thread", "right_below_maximum", "ignores_answer", "pays_every_answer",
-    "constant", "slow", "few_samples", "not_picklable", "prints", "signal_handler", "environment", "interpreter",
-    "patches",
+    "constant", "slow", "few_samples", "not_picklable", "prints", "signal_handler", "environment",
 )  # fmt: skip
 LEVELS: dict[str, Level] = {**dict.fromkeys(ERRORS, "error"), **dict.fromkeys(WARNINGS, "warning")}
 

@@ -11,7 +11,7 @@ from rewards.catalog import resolve_reward
 from rewards.reading.responses import DEFAULT_FORMAT, ResponseFormat
 from rewards.running import worker
 from rewards.running.contract.calls import Call, Called, call_watched, seeds_of
-from rewards.running.contract.effects import loaded_settings, process_state
+from rewards.running.contract.effects import changed_settings, torch_settings
 from rewards.running.contract.leftovers import Baseline, leftovers, take_baseline
 from rewards.running.contract.problem import RewardProblem
 from rewards.running.contract.signature import Parameters, read_literals, read_parameters
@@ -97,7 +97,7 @@ class LocalSubject:
 
     def __init__(self, func: Callable[..., Any], baseline: Baseline | None = None) -> None:
         self.func = func
-        self.baseline = baseline or take_baseline()
+        self.baseline = take_baseline() if baseline is None else baseline
 
     def describe(self) -> Description:
         """Describes the reward."""
@@ -226,14 +226,14 @@ class Remote:
         index, what, call = question
         remarks: list[tuple[str, str, str]] = []
         if index not in self.found:
-            baseline, before = take_baseline(), process_state()
+            baseline, before = take_baseline(), torch_settings()
             try:
                 func = self.specs[index].resolve()
                 func = func.for_trial() if hasattr(func, "for_trial") and not answers_to_all(func) else func
             except (ValueError, TypeError) as error:
                 return str(error)
-            remarks = loaded_settings(before, process_state())
-            self.found[index] = LocalSubject(func, take_baseline(baseline))
+            remarks = changed_settings(before, torch_settings())
+            self.found[index] = LocalSubject(func, baseline)
         answer = getattr(self.found[index], what)(*([] if call is None else [call]))
         if isinstance(answer, Description):
             loaded = (RewardProblem(answer.name, *each) for each in remarks)

@@ -188,8 +188,8 @@ def test_settings_that_cannot_be_read_are_a_sentence(tmp_path, content):
         (["--num_attributes", "0"], "`num_attributes` must lie between 1 and 5, got 0"),
         (["--oracle", "rules.py:Rules"], "leave `--model` and `--endpoint` out"),
         (["--model", "big"], "It serves: tiny"),
-        (["--max_answer_mb", "0"], "`max_answer_mb` must be above 0, got 0.0"),
-        (["--late_timeout", "-1"], "`late_timeout` must be 0 or more, got -1.0"),
+        (["--timeout", "0"], "`timeout` must be above 0, got 0.0"),
+        (["--max_retries", "-1"], "`max_retries` must be 0 or more, got -1"),
         (["--api_key_env", "NO_SUCH_KEY"], "NO_SUCH_KEY, which should hold the API key, is not set"),
     ],
 )
@@ -248,14 +248,16 @@ def test_ids_that_new_pairs_would_take_are_refused(data, tmp_path, rules):
     assert "the id 'r1/upgrade/length' is kept for a pair made from 'r1'" in result.stderr
 
 
-def test_calls_that_were_made_again_are_counted_also_where_the_run_ends_early(data, tmp_path):
+def test_calls_that_were_made_again_are_counted_also_where_the_run_ends_early(data, tmp_path, monkeypatch):
+    monkeypatch.setattr("align.models.samplers.limits.FIRST_PAUSE_OF_KEY", 0.05)
+
     def fail(body, before):
         if step_of(body) == "check":
             return 401
         return completion(None) if step_of(body) == "rubric" and before == 0 else oracle_reply(body)
 
     with ChatServer(fail, key=KEY) as server:
-        result = augment(*words(data, tmp_path / "out", server.url, "--refusal_timeout", 0.5))
+        result = augment(*words(data, tmp_path / "out", server.url))
     assert result.exit_code == 1
     assert "6  calls made again: the answer has no content" in result.stdout
     assert "calls made again: the server answered 401" in result.stdout

@@ -1,7 +1,5 @@
 """Replies that are late, cut off, empty, too long or wrong."""
 
-import time
-
 import pytest
 from augmented import CALLS_PER_PAIR, augment, reasons_of, rows_of
 from chat_server import DROP, ChatServer, completion
@@ -66,18 +64,6 @@ def test_a_reply_far_longer_than_allowed_is_not_sent_back(originals, tmp_path):
     families, _, server = augment(originals, tmp_path, flood, max_new_tokens=100)
     assert not reasons_of(families)
     assert max(len(message["content"]) for body in server.bodies for message in body["messages"]) < 2000
-
-
-def test_calls_that_are_late_are_made_once(originals, tmp_path):
-    def slow(body, before):
-        if step_of(body) == "edit" and "point 2" in text_of(body):
-            time.sleep(1)
-        return oracle_reply(body)
-
-    families, tokens, server = augment(originals[:2], tmp_path, slow, timeout=0.4)
-    assert not reasons_of(families)
-    assert set(server.asked.values()) == {1}
-    assert tokens.answers == 2 * CALLS_PER_PAIR
 
 
 @pytest.mark.slow

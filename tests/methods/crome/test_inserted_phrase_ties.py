@@ -18,9 +18,9 @@ def families(num=40, prompt="Question {}?"):
     ]
 
 
-def ties(seed=0, phrases=PHRASES, position="front", num=40):
+def ties(seed=0, phrases=PHRASES, num=40):
     made = families(num)
-    add_inserted_phrases(made, phrases, position, seed)
+    add_inserted_phrases(made, phrases, seed)
     return [row for each in made for row in each.rows]
 
 
@@ -38,7 +38,6 @@ def test_each_family_gets_one_tie_of_an_answer_and_the_same_with_a_phrase():
 def test_a_draw_is_a_familys_own_and_follows_the_seed():
     assert ties(num=10) == ties()[:10]
     assert ties(seed=1) != ties()
-    assert all(row["rejected"].endswith(" is so to be sure") for row in ties(phrases=PHRASES[:1], position="end"))
 
 
 @pytest.mark.parametrize(
@@ -46,8 +45,6 @@ def test_a_draw_is_a_familys_own_and_follows_the_seed():
     [
         ({"neutrals": ["inserted_phrase"]}, "`neutrals` has inserted_phrase, and there are no phrases"),
         ({"phrases": PHRASES}, "`phrases` are put in by ties of the kind inserted_phrase only"),
-        ({"position": "end"}, "`position` needs phrases, and there are none. Give `--phrases`."),
-        ({"neutrals": ["inserted_phrase"], "phrases": PHRASES, "position": "top"}, "`position` must be front, middle"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(settings, message):
@@ -79,12 +76,12 @@ def test_the_command_reads_the_file_and_the_card_names_what_was_put_in(tmp_path)
         given = ["augment", data, "--method", "crome", "--oracle", f"{rules}:Rules", "--out", tmp_path / name, *words]
         return CliRunner().invoke(app, [*map(str, given)])
 
-    result = augment("out", "--neutrals", "inserted_phrase", "--phrases", phrases, "--position", "end")
+    result = augment("out", "--neutrals", "inserted_phrase", "--phrases", phrases)
     assert result.exit_code == 0, result.output
     made = [json.loads(line) for line in (tmp_path / "out" / "pairs.jsonl").read_text().splitlines()]
-    assert sum(row["source"] == "inserted_phrase" and row["rejected"].endswith(" to be sure") for row in made) == 4
+    assert sum(row["source"] == "inserted_phrase" and row["rejected"].startswith("to be sure ") for row in made) == 4
     assert augment("plain").exit_code == 0
     with_phrases, plain = (json.loads((tmp_path / name / "card.json").read_text())["run"] for name in ("out", "plain"))
-    assert (with_phrases["phrases"], with_phrases["position"]) == (["to be sure"], "end")
-    assert not {"phrases", "position"} & set(plain)
+    assert with_phrases["phrases"] == ["to be sure"]
+    assert "phrases" not in plain
     assert "`--phrases`: " in augment("other", "--phrases", tmp_path / "none.txt").output

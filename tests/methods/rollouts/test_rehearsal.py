@@ -192,7 +192,7 @@ def test_an_endpoint_that_dies_and_a_rehearsal_that_is_killed_go_on(recipe, tmp_
         return 400 if dead and len(seen) > 40 else answered(body, before)
 
     with ChatServer(reply) as server:
-        how = {"endpoint": server.url, "served_model": "tiny", "concurrency": 4, "max_retries": 0, "max_repeats": 0}
+        how = {"endpoint": server.url, "served_model": "tiny", "concurrency": 4, "max_retries": 0}
         dead.append(True)
         with pytest.raises(UserError, match=r"left a request without an answer.*Give the same command again"):
             align.rehearse(recipe(), out=tmp_path / "out", num_prompts=6, **how)

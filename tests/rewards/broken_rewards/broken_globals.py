@@ -1,13 +1,7 @@
 """Rewards with honest values that change what they share with the trainer; some are called in a worker only."""
 
-import decimal
-import gc
-import json
-import logging
 import os
-import resource
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -34,55 +28,9 @@ def computes_in_double_precision(completions, **kwargs):
     return _lengths(completions)
 
 
-def recurses_deeper(completions, **kwargs):
-    sys.setrecursionlimit(5000)
-    return _lengths(completions)
-
-
-def collects_no_garbage(completions, **kwargs):
-    gc.disable()
-    return _lengths(completions)
-
-
-def writes_elsewhere(completions, **kwargs):
-    sys.stdout = sys.stderr
-    return _lengths(completions)
-
-
-def many_digits(completions, **kwargs):
-    decimal.getcontext().prec = 50
-    return [float(decimal.Decimal(length)) for length in _lengths(completions)]
-
-
-def silences_logs(completions, **kwargs):
-    logging.disable(logging.CRITICAL)
-    return _lengths(completions)
-
-
-def opens_few_files(completions, **kwargs):
-    resource.setrlimit(resource.RLIMIT_NOFILE, (512, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-    return _lengths(completions)
-
-
 def works_in_a_folder_it_deletes(completions, **kwargs):
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-    return _lengths(completions)
-
-
-def closes_standard_input(completions, **kwargs):
-    if os.path.exists("/dev/fd/0"):
-        os.close(0)
-    return _lengths(completions)
-
-
-def reads_json_its_own_way(completions, **kwargs):
-    json.loads = lambda text: {}
-    return _lengths(completions)
-
-
-def decodes_json_its_own_way(completions, **kwargs):
-    json.JSONDecoder.decode = lambda self, text: {}
     return _lengths(completions)
 
 
@@ -105,15 +53,6 @@ def comes_back_twice(completions, **kwargs):
 
 def starts_a_process_for_each_call(completions, **kwargs):
     subprocess.Popen(["sleep", "3600"], start_new_session=True)
-    return _lengths(completions)
-
-
-def starts_a_daemon_for_each_call(completions, **kwargs):
-    if os.fork() == 0:
-        if os.fork() == 0:
-            os.execlp("sleep", "sleep", "3600")
-        os._exit(0)
-    os.wait()
     return _lengths(completions)
 
 

@@ -1,14 +1,11 @@
 """Rewards that are fine, some of them only just."""
 
 import asyncio
-import decimal
-import io
 import os
 import random
 import subprocess
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import redirect_stdout
 
 import numpy as np
 
@@ -119,14 +116,6 @@ def looks_after_a_program_later(completions, **kwargs):
     else:
         PROGRAMS.append(subprocess.Popen(["true"]))
     return [float(len(text)) for text in _texts(completions)]
-
-
-def puts_everything_back(completions, **kwargs):
-    with decimal.localcontext() as context, warnings.catch_warnings(), redirect_stdout(io.StringIO()):
-        context.prec = 50
-        warnings.simplefilter("ignore")
-        print("unseen")
-        return [float(len(text)) for text in _texts(completions)]
 
 
 def hashes_the_text(completions, **kwargs):

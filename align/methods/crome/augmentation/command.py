@@ -110,7 +110,7 @@ def _finish(out: Path, families: Sequence[Family], card: Mapping[str, Any]) -> i
 def _check_no_edits(settings: CromeSettings) -> None:
     """Refuses what only edits have."""
     default = CromeSettings()
-    for name in ("num_attributes", "neutrals", "ties_of", "position"):
+    for name in ("num_attributes", "neutrals", "ties_of"):
         if getattr(settings, name) != getattr(default, name):
             raise UserError(f"`--oracle {RRM}` edits nothing and has ties of its own: leave `--{name}` out.")
 
@@ -184,10 +184,10 @@ def describe_run(
     """Lists what decides the pairs of a run; rules, as they are described, have no settings of a model."""
     described = {"method": "crome", "generator": generator, "data": describe_data(report.file), **asdict(settings)}
     if not settings.phrases:
-        described = {name: value for name, value in described.items() if name not in ("phrases", "position")}
+        del described["phrases"]
     if rules is None:
         return described
-    of_a_model = ("temperature", "top_p", "max_new_tokens")
+    of_a_model = ("temperature", "max_new_tokens")
     return {k: v for k, v in described.items() if k not in of_a_model} | dict(rules)
 
 

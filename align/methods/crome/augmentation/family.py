@@ -9,7 +9,7 @@ from align.data.conversations import Message, conversation_text, write_response
 from align.data.files import RawRow, Row, find_split
 from align.data.loading import Schema, load_rows, name_row
 from align.data.pairs.pair import NEEDS, check_texts
-from align.data.pairs.phrases import FRONT, check_position, insert_phrase
+from align.data.pairs.phrases import FRONT, insert_phrase
 from align.data.pairs.reward_pairs import CAUSAL, NEUTRAL, RewardPair, check_reward_pair
 from align.data.problems import BadRow, DataReport
 from align.data.texts import check_values
@@ -195,13 +195,13 @@ def _text(response: str | list[dict[str, str]]) -> str:
 INSERTED = "inserted_phrase"
 
 
-def add_inserted_phrases(families: Sequence[Family], phrases: Sequence[str], position: str, seed: int) -> None:
+def add_inserted_phrases(families: Sequence[Family], phrases: Sequence[str], seed: int) -> None:
     """Adds one tie to each family, drawn by its original and the phrases alone: an answer, and it with a phrase."""
     for family in families:
         original = family.original
         rng = random.Random(f"{seed}/{INSERTED}/{original.id}")
         answer = rng.choice((original.chosen, original.rejected))
-        family.add(INSERTED, None, (answer, insert_phrase(answer, rng.choice(phrases), position)), None, None)
+        family.add(INSERTED, None, (answer, insert_phrase(answer, rng.choice(phrases), FRONT)), None, None)
 
 
 NO_NEUTRALS = "none"
@@ -216,7 +216,6 @@ class CromeSettings(SamplingSettings):
     neutrals: Sequence[str] = ("irrelevant_query",)  # kinds of ties, names in `NEUTRAL`
     ties_of: str = "any"  # whose answers an irrelevant query gets: of `any` pair (the paper), or of the `original` one
     phrases: Sequence[str] = ()  # of `inserted_phrase`
-    position: str = FRONT  # of the phrase, one of `POSITIONS`
     temperature: float = 0.0
     max_new_tokens: int = 2048
 
@@ -226,7 +225,6 @@ class CromeSettings(SamplingSettings):
         if not 1 <= self.num_attributes <= NUM_ATTRIBUTES:
             raise UserError(f"`num_attributes` must lie between 1 and {NUM_ATTRIBUTES}, got {self.num_attributes}.")
         check_choice("ties_of", self.ties_of, TIES_OF)
-        check_position(self.position)
         for name in self.neutrals:
             check_choice("neutrals", name, (*NEUTRAL, NO_NEUTRALS))
         if NO_NEUTRALS in self.neutrals and len(self.neutrals) > 1:
@@ -238,7 +236,5 @@ class CromeSettings(SamplingSettings):
             )
         if self.phrases and INSERTED not in self.neutrals:
             raise UserError(f"`phrases` are put in by ties of the kind {INSERTED} only. Add it to `neutrals`.")
-        if self.position != FRONT and not self.phrases:
-            raise UserError("`position` needs phrases, and there are none. Give `--phrases`.")
         # In a fixed order, so that the same kinds make the same data whichever is named first.
         object.__setattr__(self, "neutrals", [name for name in NEUTRAL if name in self.neutrals])

@@ -9,14 +9,13 @@ from align.options import option
 class EditOptions:
     """What is edited, and which ties are made."""
 
-    num_attributes: int = option(5, "Attributes edited for each question, 1 to 5.")
+    num_attributes: int = option(5, "Attributes edited for each question, 1 to 5.", rare=True)
     neutrals: str = option(
         "irrelevant_query",
         "Ties, of irrelevant_query, paraphrase, causally_aligned, inserted_phrase (comma between), or none.",
     )
     ties_of: str = option("any", "Answers that irrelevant_query takes: any (also edited ones) or original.")
-    phrases: str | None = option(None, "A file of phrases, one a line, for ties of the kind inserted_phrase.")
-    position: str = option("front", "Where inserted_phrase puts a phrase: front, middle or end.")
+    phrases: str | None = option(None, "A file of phrases, one a line, in front of answers in such ties.")
     oracle: str | None = option(
         None,
         "path/to/rules.py:Rules, a class with rubric, edit and verify in place of a model; or rrm, RRM's pairs, for "

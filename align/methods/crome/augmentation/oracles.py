@@ -88,7 +88,6 @@ class LanguageOracle:
             messages,
             seed=settings.seed if settings.temperature else 0,  # greedy answers serve every seed
             temperature=settings.temperature,
-            top_p=settings.top_p,
             max_new_tokens=settings.max_new_tokens,
         )
 

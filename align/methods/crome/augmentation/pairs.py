@@ -181,7 +181,7 @@ def _finish(families: list[Family], settings: CromeSettings) -> list[Family]:
     if SOURCE in settings.neutrals:
         add_irrelevant_queries(families, settings.seed, settings.ties_of)
     if INSERTED in settings.neutrals:
-        add_inserted_phrases(families, settings.phrases, settings.position, settings.seed)
+        add_inserted_phrases(families, settings.phrases, settings.seed)
     return families
 
 

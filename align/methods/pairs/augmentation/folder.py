@@ -91,7 +91,6 @@ class SamplingSettings:
     """How a model is sampled."""
 
     temperature: float  # 0 takes the most likely token
-    top_p: float = 1.0  # probability of the most likely tokens that are drawn from
     max_new_tokens: int  # longest answer
     seed: int = 0  # of everything that is drawn
 
@@ -100,8 +99,6 @@ class SamplingSettings:
         check_at_least_one("max_new_tokens", self.max_new_tokens)
         if self.temperature < 0:
             raise UserError(f"`temperature` must be 0 or more, got {self.temperature}.")
-        if not 0 < self.top_p <= 1:
-            raise UserError(f"`top_p` must be above 0 and at most 1, got {self.top_p}.")
 
 
 def check_at_least_one(name: str, number: int) -> None:

@@ -94,7 +94,6 @@ def draw_samples(sources: Sequence[Source], settings: PairSettings) -> list[Samp
                 perturbed.rendered,
                 seed=random.Random(f"{settings.seed}/{source.id}/{number}").getrandbits(31),
                 temperature=settings.temperature,
-                top_p=settings.top_p,
                 max_new_tokens=settings.max_new_tokens,
                 images=perturbed.images,
             )
