@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from align.auditing.row_findings import SHUFFLE
 from align.auditing.significance import (
     FALSE_DISCOVERIES,
     POINTS,
@@ -201,7 +202,7 @@ def _cue(test: Tested, lead: Lead, p_value: float, kind: str, name_row: Callable
 def remedies(kind: str, where: str, feature: str, name: str, surplus: int) -> list[str]:
     """Lists what can be done, the cheapest first; without `surplus` rows that have the cue, the rest would be none."""
     if feature == "place":
-        return ["`dataset.shuffle_options: true` draws the order of the options, at no cost."]
+        return [SHUFFLE]
     phrase = "" if feature == "count" else f" with the phrase {name!r}"
     found = []
     if kind == "pairs":

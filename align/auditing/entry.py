@@ -1,16 +1,22 @@
 """A row as the audit sees it, whatever kind of data it is of."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
-from align.data.conversations import Message, conversation_text
+from align.data.conversations import Message, conversation_text, message_text
+from align.data.demonstrations import Demonstration
 from align.data.media.images import image_digest
 from align.data.pairs.pair import Pair
+from align.data.problems import BadRow
 from align.data.prompt_rows import PromptRow
-from align.data.questions.multiple_choice import Question
+from align.data.rules import Question, check_row
 from align.data.tables.outcome_rows import ObservedText
 
-KINDS = ("pairs", "questions", "prompts", "sft", "outcomes")
+_KINDS = ((Pair, "pairs"), (Question, "questions"), (PromptRow, "prompts"), (Demonstration, "sft"),
+          (ObservedText, "outcomes"))  # fmt: skip
+KINDS = tuple(kind for _, kind in _KINDS)
 WITH_TRACE = ("questions", "prompts", "sft")
 REFERENCES = ("answer", "reference", "solution", "label")  # what a reward compares a response to a prompt with
 
@@ -37,14 +43,6 @@ class Entry(NamedTuple):
     correct: bool | None = None  # whether the trace is right
 
 
-@runtime_checkable
-class Taught(Protocol):
-    """A row of a method's own kind, which says what the audit sees of it."""
-
-    def sft_entry(self, file: str) -> Entry:
-        """Returns itself as a prompt with the one text that is taught."""
-
-
 def reference_of(columns: Any) -> str | None:
     """Returns what a prompt's responses are compared with, where a column says so."""
     found = next((columns[name] for name in REFERENCES if columns.get(name) is not None), None)
@@ -54,30 +52,51 @@ def reference_of(columns: Any) -> str | None:
 def entries_of(items: Iterable[Any], file: str) -> tuple[str, Iterator[Entry]]:
     """Turns what a method read into entries; also returns their kind, empty if it is none that has entries."""
     items = items if isinstance(items, Sequence) else list(items)
-    kinds = {Pair: "pairs", Question: "questions", PromptRow: "prompts", ObservedText: "outcomes"}
-    if items and isinstance(items[0], Taught):
-        return "sft", (item.sft_entry(file) for item in items)
-    kind = next((name for type_, name in kinds.items() if items and isinstance(items[0], type_)), "")
-    return kind, (_entry(item, file) for item in items if kind)
+    if items and isinstance(items[0], PromptRow) and None not in (found := [_as_question(each) for each in items]):
+        items = found
+    kind = next((name for type_, name in _KINDS if items and isinstance(items[0], type_)), "")
+    return kind, (entry_of(item, file) for item in items if kind)
 
 
-def _entry(item: Any, file: str) -> Entry:
+def entry_of(item: Any, file: str) -> Entry:
+    """Says what the audit sees of a row that a method read."""
     if isinstance(item, ObservedText):
         return Entry(
             item.id, file, 0, item.prompt, (item.text,), outcome=item.outcome, confounders=item.confounders
         )  # fmt: skip
-    images = tuple(image_digest(image) for image in getattr(item, "images", ()))
+    images = tuple(map(image_digest, getattr(item, "images", ())))
+    found = Entry(item.id, file, item.row, "", images=images)
     if isinstance(item, Question):
-        return Entry(
-            item.id, file, item.row, item.question, item.options, item.answer, group=item.group, images=images
-        )
+        return found._replace(prompt=item.question, sides=item.options, gold=item.answer, group=item.group)
+    if isinstance(item, Demonstration):
+        asked, taught = _taught(item.columns)
+        return found._replace(prompt=conversation_text(asked), sides=(taught,), asked=asked)
+    found = found._replace(prompt=conversation_text(item.prompt))
     if isinstance(item, Pair):
-        gold = None if getattr(item, "tie", False) else 0
-        return Entry(
-            item.id, file, item.row, conversation_text(item.prompt), (item.chosen, item.rejected), gold, images=images
-        )
+        return found._replace(sides=(item.chosen, item.rejected), gold=None if getattr(item, "tie", False) else 0)
     group = item.columns.get("group")
-    return Entry(
-        item.id, file, item.row, conversation_text(item.prompt), label=reference_of(item.columns),
-        group=None if group is None else str(group), images=images,
-    )  # fmt: skip
+    return found._replace(
+        label=reference_of(item.columns), group=None if group is None else str(group), asked=item.prompt
+    )
+
+
+def _as_question(item: PromptRow) -> Question | None:
+    """Reads a prompt whose row has its options as the question that it asks; None if it is none."""
+    columns = item.columns
+    if not isinstance(columns.get("options"), list):
+        return None
+    asked = {"question": conversation_text(item.prompt), **columns, "id": item.id}
+    try:
+        return replace(check_row(asked, number=item.row), images=item.images)
+    except BadRow:
+        return None
+
+
+def _taught(columns: Mapping[str, Any]) -> tuple[str | Sequence[Message], str]:
+    """Takes a demonstration apart into what is asked and the text that is taught; a call of a tool is part of it."""
+    if "text" in columns:
+        return "", columns["text"]
+    if "messages" not in columns:
+        return columns["prompt"], conversation_text(columns["completion"])
+    *before, last = columns["messages"]
+    return before, json.dumps(last, sort_keys=True, default=str) if last.get("tool_calls") else message_text(last)

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from align.auditing.entry import KINDS, Entry
-from align.auditing.row_checks import Check, Named, check_of, guess_kind, kind_of_adapter, named_by, schema_of
+from align.auditing.row_checks import Named, guess_kind, kind_of_adapter, named_by, source_of
 from align.data.columns import Columns, NeverThere, questions_in_columns, rename
 from align.data.files import RawRow, find_split, first_rows
-from align.data.loading import Schema, in_parts, read_row
+from align.data.loading import in_parts, read_row
 from align.data.media.rows import MediaReader, media_folder
 from align.data.problems import BadRow, DataReport, RowProblem, printable
+from align.data.row_templates import RowTemplate
+from align.data.streaming import RowSource
 from align.data.unread import Unread
 from align.errors import DataError
 from align.recipe.dataset import MediaSettings
@@ -31,6 +33,7 @@ class Source:
     adapter: str | None = None  # public schema the rows are in
     columns: Columns = field(default_factory=dict)  # our names of columns that have another name in the file
     media: MediaSettings | None = None
+    template: RowTemplate | None = None  # makes the prompts of a recipe
     named: Named = NO_NAMES  # columns that only the user can name
 
 
@@ -54,31 +57,38 @@ class Reader:
                 f"{source.path}: outcomes need the columns of the text and of the outcome. Name them with `--text` "
                 "and `--outcome`, and what else moves the outcome with `--confounders`."
             )
-        self._schema: Schema = schema_of(self.kind, source.adapter, source.columns or None, self._named)
+        self._rows(MediaReader(media_folder(self.file), source.media))  # an adapter that is none is said before
         self.report = DataReport(self.file)  # what was read the last time
 
     def read(self) -> Iterator[ReadRow]:
         """Reads the rows in their order."""
         self.report = report = DataReport(self.file)
         reader = MediaReader(media_folder(self.file), self.source.media)
-        never, unread = NeverThere(self.file, self.source.columns), Unread(self._schema.also)
-        check: Check = check_of(self.kind, self.file, reader, self._named)
+        rows = self._rows(reader)
+        never, unread = NeverThere(self.file, self.source.columns), Unread(rows.schema.also)
         with reader.progress:
-            for raw in in_parts(first_rows(self.file, self._split, self.source.max_rows), self._schema):
+            for raw in in_parts(first_rows(self.file, self._split, self.source.max_rows), rows.schema):
                 if not isinstance(raw.content, RowProblem):
                     never.look(raw.content)
-                found = read_row(raw, self.file, check, self._schema, unread)
+                found = read_row(raw, self.file, rows.check, rows.schema, unread)
                 report.num_read += 1
                 if isinstance(found, RowProblem):
                     report.problems.append(found)
                 else:
                     report.num_kept += 1
                 yield ReadRow(raw, found)
-        report.unread = unread.sentences(self.file)
+        report.unread = unread.sentences(self.file, self.source.columns or None)
         if not report.num_read:
             raise DataError(f"{self.file} holds no rows. Give a data set with at least one.")
         if self.source.max_rows is None:
             never.check()
+
+    def _rows(self, reader: MediaReader) -> RowSource[Entry]:
+        source = self.source
+        return source_of(
+            self.kind, (self.file, self._split), self._named, adapter=source.adapter, columns=source.columns or None,
+            template=source.template, reader=reader,
+        )  # fmt: skip
 
     def _guess(self) -> str:
         source = self.source

@@ -1,36 +1,35 @@
-"""Turns rows as they stand in a file into entries, by their kind."""
+"""How rows of each kind are read: by the readers of the methods, with the columns that only the user can name."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
-from align.auditing.entry import Entry, reference_of
+from align.auditing.entry import Entry, entry_of
 from align.data.columns import Columns
-from align.data.conversations import Message, check_prompt, conversation_text, message_text
 from align.data.demonstration_adapters import DEMONSTRATION_ADAPTERS
+from align.data.demonstrations import demonstration_source
 from align.data.files import RawRow, Row
-from align.data.loading import Schema, find_adapter, name_row
-from align.data.media.images import image_digest
+from align.data.loading import Schema, name_row
 from align.data.media.rows import MediaReader
-from align.data.pairs.pair import NEEDS as PAIR_COLUMNS
-from align.data.pairs.pair import check_differ, split_pair
 from align.data.pairs.preference_adapters import PREFERENCE_ADAPTERS
-from align.data.pairs.reward_pairs import CSV_TRUTH, check_tie
-from align.data.pairs.spans import has_tags, strip_tags
+from align.data.pairs.preferences import preference_source
+from align.data.pairs.reward_pairs import CSV_TRUTH, reward_pair_source
 from align.data.problems import BadRow
+from align.data.prompt_rows import prompt_source
 from align.data.questions.adapters import ADAPTERS, Adapter
-from align.data.questions.multiple_choice import NEEDS as QUESTION_COLUMNS
-from align.data.rules import check_label, check_row
+from align.data.questions.multiple_choice import question_source
+from align.data.row_templates import RowTemplate
+from align.data.rules import check_label
+from align.data.streaming import RowSource
 from align.data.tables.cells import read_number
-from align.data.tables.observation_adapters import OBSERVATION_ADAPTERS
+from align.data.tables.observation_adapters import OBSERVATION_ADAPTERS, find_observation_adapter
 from align.data.texts import is_blank
-from align.errors import DataError
 from align.methods import METHODS
 from rewards.reading.options import parse_choice
 from rewards.reading.responses import parse_response
 from rewards.reading.traces import stated_choice
 
 WRITE = "Write a text."
-Check = Callable[[Row, RawRow], Entry]
 
 
 class Named(NamedTuple):
@@ -55,16 +54,18 @@ def guess_kind(names: Sequence[str], named: Named) -> str:
         >>> guess_kind(["prompt", "chosen", "rejected"], Named()), guess_kind(["x"], Named())
         ('pairs', '')
     """
-    has = set(names).__contains__
+    has = set(names)
     if named.outcome:
         return "outcomes"
-    if has("chosen") and has("rejected"):
+    if {"chosen", "rejected"} <= has:
         return "pairs"
-    if has("question") and has("options"):
+    if {"question", "options"} <= has:
         return "questions"
-    if has("messages") or (has("prompt") and has("completion")):
+    if has & {"messages", "conversations"} or {"prompt", "completion"} <= has:
         return "sft"
-    return "prompts" if has("prompt") else ""
+    if "prompt" in has:
+        return "prompts"
+    return "sft" if "text" in has and has <= {*_read_in_training("sft")} else ""  # beside others it may be anything
 
 
 def kind_of_adapter(adapter: str | None) -> str:
@@ -96,31 +97,45 @@ def named_by(adapter: str | None, named: Named) -> Named:
     )
 
 
-def schema_of(kind: str, adapter: str | None, columns: Columns | None, named: Named) -> Schema:
-    """Returns what rows of a kind look like."""
-    needs = {
-        "pairs": PAIR_COLUMNS,
-        "questions": QUESTION_COLUMNS,
-        "prompts": ("prompt",),
-        "sft": (),
-        "outcomes": tuple(name for name in (named.text, named.outcome, *named.confounders) if name),
-    }
-    observed = {name: _beside(each.add) for name, each in OBSERVATION_ADAPTERS.items()}
-    adapters: Mapping[str, Adapter] = {
-        "pairs": PREFERENCE_ADAPTERS,
-        "questions": ADAPTERS,
-        "sft": DEMONSTRATION_ADAPTERS,
-        "outcomes": observed,
-    }.get(kind, {})
-    if adapter is not None and not adapters:
-        raise DataError(
-            f"`adapter` is for pairs, questions, demonstrations and outcomes, got {adapter!r} for {kind}. Leave it "
-            "out."
-        )
-    found = find_adapter(adapter, adapters)
-    if found is not None and kind == "outcomes" and adapter not in observed:
-        found = found[0], _beside(found[1])
-    return Schema(needs[kind], found, adapters, columns, _read_in_training(kind))
+def source_of(
+    kind: str,
+    place: tuple[str, str | None],
+    named: Named,
+    *,
+    reader: MediaReader,
+    adapter: str | None = None,
+    columns: Columns | None = None,
+    template: RowTemplate | None = None,
+) -> RowSource[Entry]:
+    """Returns how rows of a file and its split become entries: read as the methods that learn from them read them."""
+    file, split = place
+    if kind == "outcomes":
+        return _observed(file, named, adapter, columns)
+    given: dict[str, Any] = {"adapter": adapter, "columns": columns, "reader": reader}
+    if kind == "pairs":
+        source: RowSource[Any] = _pairs(file, split, **given)
+    elif kind == "questions":
+        source = question_source(file, **given)
+    elif kind == "sft":
+        source = demonstration_source(file, **given)
+    else:
+        source = prompt_source(file, template=template, **given)
+
+    def check(row: Row, raw: RawRow) -> Entry:
+        return _with_named(entry_of(source.check(row, raw), file), kind, row, named)
+
+    return RowSource(file, split, source.schema._replace(also=_read_in_training(kind)), check)
+
+
+def _pairs(file: str, split: str | None, **given: Any) -> RowSource[Any]:
+    """Reads pairs as those of a policy, and those that are said to be ties or not as those of a reward model."""
+    ordered = preference_source(file, split=split, **given)
+    told = reward_pair_source(file, split=split)
+
+    def check(row: Row, raw: RawRow) -> Any:
+        return (told if "tie" in row else ordered).check(row, raw)
+
+    return replace(ordered, check=check)
 
 
 def _read_in_training(kind: str) -> tuple[str, ...]:
@@ -130,68 +145,36 @@ def _read_in_training(kind: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for names in lists if shown in names for name in names))
 
 
-def _beside(adapter: Adapter) -> Adapter:
-    return lambda row: {**row, **adapter(row)}
+def _with_named(found: Entry, kind: str, row: Row, named: Named) -> Entry:
+    """Adds what stands in the columns that the user named; the trace of a demonstration is what it teaches."""
+    group = found.group or row.get("group")
+    trace = found.sides[0] if kind == "sft" else None
+    if named.trace is not None:
+        trace = _need(row, named.trace)
+    correct = None if named.correct is None else _truth(row, named.correct)
+    if kind == "questions" and trace is not None and named.correct is None:
+        told = chosen_by(trace, found.sides)
+        correct = None if told is None else told == found.gold
+    return found._replace(
+        label=_need(row, named.label) if kind == "sft" and named.label is not None else found.label,
+        group=str(group) if isinstance(group, str | int) and str(group).strip() else None,
+        masked=None if named.mask is None else _need(row, named.mask),
+        attributes=tuple(_attribute(row, column) for column in named.attributes),
+        trace=trace,
+        source=None if named.source is None else _attribute(row, named.source),
+        correct=correct,
+    )
 
 
-def check_of(kind: str, file: str, reader: MediaReader, named: Named) -> Check:
-    """Returns the function that checks a row of a kind and makes an entry of it; it raises `BadRow`."""
-
-    def entry(
-        row: Row,
-        raw: RawRow,
-        prompt: str,
-        sides: tuple[str, ...] = (),
-        gold: int | None = None,
-        label: str | None = None,
-    ) -> Entry:
-        name = check_label("id", row.get("id")) or name_row(raw.row, file)
-        images = tuple(image_digest(image) for image in reader.read(row))
-        group = check_label("group", row.get("group"))
-        masked = None if named.mask is None else _need(row, named.mask)
-        attributes = tuple(_attribute(row, column) for column in named.attributes)
-        found = Entry(
-            name, file, raw.row, prompt, sides, gold, label, group, images, masked=masked, attributes=attributes
-        )
-        return found._replace(
-            trace=None if named.trace is None else _need(row, named.trace),
-            source=None if named.source is None else _attribute(row, named.source),
-            correct=None if named.correct is None else _truth(row, named.correct),
-        )
-
-    def pair(row: Row, raw: RawRow) -> Entry:
-        prompt, chosen, rejected = split_pair(row, images=True)[:3]
-        if has_tags(chosen) or has_tags(rejected):
-            chosen, rejected = strip_tags(chosen, "chosen")[0], strip_tags(rejected, "rejected")[0]
-        check_differ(chosen, rejected)
-        tied = "tie" in row and check_tie(row, untyped=raw.untyped)[0]  # other pairs may have a `source` of their own
-        return entry(row, raw, conversation_text(prompt), (chosen, rejected), None if tied else 0)
-
-    def question(row: Row, raw: RawRow) -> Entry:
-        checked = check_row(row, untyped=raw.untyped)
-        found = entry(row, raw, checked.question, checked.options, checked.answer)
-        if found.trace is None or named.correct is not None:
-            return found
-        told = chosen_by(found.trace, checked.options)
-        return found._replace(correct=None if told is None else told == checked.answer)
-
-    def prompt(row: Row, raw: RawRow) -> Entry:
-        asked = check_prompt(row.get("prompt"), images=True)
-        return entry(row, raw, conversation_text(asked), label=reference_of(row))._replace(asked=asked)
-
-    def completion(row: Row, raw: RawRow) -> Entry:
-        asked, answer = _split_completion(row)
-        label = None if named.label is None else _need(row, named.label)
-        found = entry(row, raw, conversation_text(asked), (answer,), label=label)._replace(asked=asked)
-        return found._replace(trace=answer) if named.trace is None else found
-
+def _observed(file: str, named: Named, adapter: str | None, columns: Columns | None) -> RowSource[Entry]:
+    """Reads outcomes, with what moves them, whose columns the user names."""
     units: dict[str, str | None] = {}  # what dates of a column are turned into
 
     def number(row: Row, column: str) -> float:
         found, units[column] = read_number(row.get(column), column, units.get(column))
         return found
 
-    def outcome(row: Row, raw: RawRow) -> Entry:
+    def check(row: Row, raw: RawRow) -> Entry:
         assert named.text is not None
         assert named.outcome is not None
         text = _need(row, named.text)
@@ -204,7 +187,14 @@ def check_of(kind: str, file: str, reader: MediaReader, named: Named) -> Check:
             attributes=attributes,
         )  # fmt: skip
 
-    return {"pairs": pair, "questions": question, "prompts": prompt, "sft": completion, "outcomes": outcome}[kind]
+    found = find_observation_adapter(adapter)
+    needs = tuple(name for name in (named.text, named.outcome, *named.confounders) if name)
+    schema = Schema(needs, found and (found[0], _beside(found[1])), columns=columns)
+    return RowSource(file, None, schema, check)
+
+
+def _beside(adapter: Adapter) -> Adapter:
+    return lambda row: {**row, **adapter(row)}
 
 
 def chosen_by(trace: str, options: Sequence[str]) -> int | None:
@@ -216,27 +206,6 @@ def chosen_by(trace: str, options: Sequence[str]) -> int | None:
     """
     answer = parse_response(trace).answer
     return stated_choice(trace, options) if answer is None else parse_choice(answer, options)
-
-
-def _split_completion(row: Mapping[str, Any]) -> tuple[str | list[Message], str]:
-    """Takes an SFT row apart, in either of TRL's forms."""
-    if (messages := row.get("messages")) is not None:
-        checked = check_prompt(messages, images=True)
-        if isinstance(checked, str) or checked[-1]["role"] != "assistant":
-            raise BadRow(
-                "messages", messages, "the messages do not end with the assistant's", "End with what is taught."
-            )
-        return checked[:-1], _filled("messages", message_text(checked[-1]))
-    answer = row.get("completion")
-    if isinstance(answer, list | tuple) and answer:
-        answer = conversation_text(check_prompt(answer))
-    return check_prompt(row.get("prompt"), images=True), _filled("completion", answer)
-
-
-def _filled(column: str, text: object) -> str:
-    if not isinstance(text, str) or is_blank(text):
-        raise BadRow(column, text, "the completion is missing or empty", WRITE)
-    return text
 
 
 def _need(row: Mapping[str, Any], column: str) -> str:

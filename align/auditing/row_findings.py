@@ -1,11 +1,15 @@
 """What comparing the rows found, counted and worded."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from align.auditing.rows import Compared, Flags, Seen, shared_keys
+from align.data.questions.multiple_choice import balance_of
+from align.evaluation.statistics.metrics import wilson
+from rewards.reading.options import LETTERS
 
 SHOWN = 3  # examples of a finding
 
@@ -37,6 +41,7 @@ SEEN_TWICE = {
     "sft": "evaluation rows whose prompt is trained on with another completion",
     "outcomes": "evaluation rows whose prompt is trained on with another text",
 }
+SHUFFLE = "`dataset.shuffle_options: true` draws the order of the options, at no cost."
 NOTHING = "Nothing is to be done."
 
 
@@ -68,7 +73,27 @@ def describe_rows(train: Seen, held_out: Seen | None, found: Compared) -> list[R
         text = "rows whose images are equal by content under another right answer, with other options"
         todo = "See which of the answers is right; the name of a file says nothing about what it shows."
         findings.append(_count("images", train, found.images, text, todo))
-    return findings
+    return [*findings, *letters(train)]
+
+
+def letters(train: Seen) -> Iterator[RowFinding]:
+    """Says whether the right answers favour a letter more than chance does, with how many and an interval."""
+    counts = train.letters()
+    if not counts:
+        return
+    said, too_many, p_value = [], 0.0, 1.0
+    for balance in filter(lambda each: each.unbalanced, balance_of(counts)):
+        num, most = sum(balance.counts), max(balance.counts)
+        share = wilson(most, num)
+        said.append(
+            f"{LETTERS[balance.counts.index(most)]} in {most:,} of {num:,} rows of {balance.num_options} options "
+            f"({share.value:.0%} [{share.low:.0%}, {share.high:.0%}], by chance {1 / balance.num_options:.0%})"
+        )
+        too_many += sum(max(0.0, count - num / balance.num_options) for count in balance.counts)
+        p_value = min(p_value, balance.p_value or 0.0)
+    text = "rows would need another right letter until each is right as often" + (f": {'; '.join(said)}" * bool(said))
+    numbers = {"counts": counts, "said": said, "p_value": p_value}
+    yield RowFinding("letters", round(too_many), len(train), text, SHUFFLE, [], numbers)
 
 
 def leave_out(train: Seen, found: Compared) -> list[tuple[str, str]]:

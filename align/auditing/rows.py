@@ -8,8 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from align.auditing.entry import Entry
+from align.auditing.letters import letter_of
 from align.auditing.significance import Flags, Numbers
 from align.data.texts import as_seen
+from rewards.reading.options import LETTERS
 
 MOST_CLASSES = 20  # different completions of an SFT file that are classes, and not texts
 ROWS_PER_CLASS = 10
@@ -40,9 +42,10 @@ def content_of(entry: Entry, kind: str) -> Content:
     if kind == "outcomes":
         return Content(digest("row", *asked, *sides), digest(repr((entry.outcome, *entry.confounders))), prompt)
     if kind == "sft":
-        if entry.label is None:
+        if entry.label is None and entry.prompt:  # a text alone contradicts none
             return Content(prompt, digest(*sides), prompt)
-        return Content(digest("row", *asked, *sides), digest(_plain(entry.label)), prompt)
+        of_row = digest(*sides) if entry.label is None else digest(_plain(entry.label))
+        return Content(digest("row", *asked, *sides), of_row, prompt)
     return Content(prompt, digest("none" if entry.label is None else f"is {_plain(entry.label)}"), prompt)
 
 
@@ -64,7 +67,9 @@ class Seen:
         self.ids: list[str] = []
         self.rows = array("q")
         self.files: list[str] = []
-        self._parts: dict[str, array[int]] = {name: array("q") for name in (*Content._fields, "group", "images")}
+        self._parts: dict[str, array[int]] = {
+            name: array("q") for name in (*Content._fields, "group", "images", "letter")
+        }
         self._prefix = bytearray()
         self._groups: dict[str, int] = {}
         self._starts: list[int] = []
@@ -77,6 +82,8 @@ class Seen:
         group = -1 if entry.group is None else self._groups.setdefault(entry.group, len(self._groups))
         self._parts["group"].append(group)
         self._parts["images"].append(int(bool(entry.images)))
+        letter = letter_of(entry, self.kind)
+        self._parts["letter"].append(-1 if letter is None else len(LETTERS) * letter[0] + letter[1])
         if not self.files or self.files[-1] != entry.file:
             self.files.append(entry.file)
             self._starts.append(len(self.ids))
@@ -107,6 +114,15 @@ class Seen:
     def prefix(self) -> Flags:
         """Returns `(N,)` whether chosen is the beginning of rejected."""
         return np.frombuffer(bytes(self._prefix), dtype=np.uint8).astype(bool)
+
+    def letters(self) -> dict[int, list[int]]:
+        """Counts how often each letter is right, by the number of options."""
+        found: dict[int, list[int]] = {}
+        codes, counts = np.unique(self.part("letter"), return_counts=True)
+        for code, count in zip(codes[codes >= 0].tolist(), counts[codes >= 0].tolist(), strict=True):
+            number, letter = divmod(code, len(LETTERS))
+            found.setdefault(number, [0] * number)[letter] = count
+        return found
 
     def __len__(self) -> int:
         return len(self.ids)

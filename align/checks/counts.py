@@ -1,5 +1,5 @@
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from align.checks.finding import Finding
 from align.checks.launch import Launch
@@ -24,12 +24,27 @@ def check_counts(
     if report.problems:
         findings.append(_left_out(report, "rows"))
     reports = [report, *([eval_report] if eval_report is not None else [])]
-    findings += [Finding("warning", "data", text) for each in reports for text in each.unread]
+    told = [*_idle(dataset, report), *(text for each in reports for text in each.unread)]
+    findings += [Finding("warning", "data", text) for text in told]
     if num_eval_rows:
         findings.append(Finding("ok", "data", f"{dataset.eval_path}: {num_eval_rows} for evaluation."))
     if eval_report is not None and eval_report.problems:
         findings.append(_left_out(eval_report, "rows for evaluation"))
     return findings
+
+
+def _idle(dataset: DatasetConfig, report: DataReport) -> Iterator[str]:
+    """Words each key that is written and chooses by columns of which no row has any; adapters and streams may."""
+    selects: dict[str, tuple[str, ...]] = getattr(dataset, "selects", {})
+    if getattr(dataset, "adapter", None) or getattr(dataset, "streaming", False):
+        return
+    for key, columns in selects.items():
+        value = getattr(dataset, key)
+        unchanged = value == type(dataset).model_fields[key].default
+        if not unchanged and not report.filled & {*columns}:
+            shown = str(value).lower() if isinstance(value, bool) else value
+            named = " or ".join(f"`{column}`" for column in columns)
+            yield f"`dataset.{key}: {shown}` does nothing: no row of {report.file} has a column {named}."
 
 
 def _left_out(report: DataReport, what: str) -> Finding:

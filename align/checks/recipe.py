@@ -1,11 +1,12 @@
 """All checks of a run: of its settings alone, of the data and rewards that were loaded for it, and of two runs."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from align.auditing.cue_data import CueData
 from align.auditing.entry import entries_of
-from align.auditing.row_findings import RowFinding, describe_rows
+from align.auditing.row_findings import SHUFFLE, RowFinding, describe_rows, letters
 from align.auditing.rows import Seen, compare, see
 from align.checks.costs import check_costs
 from align.checks.finding import Finding, Level
@@ -30,6 +31,7 @@ from align.models.model_files import ModelFiles
 from align.recipe.fields import deprecations
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
+from rewards.reading.options import can_shuffle
 
 
 def check_settings(recipe: Recipe, model: ModelFiles, launch: Launch) -> list[Finding]:
@@ -93,7 +95,7 @@ _UNUSED = 0.01  # share of a set's rows that are not drawn
 
 
 def check_rows(recipe: Recipe, data: TrainingData[Any]) -> list[Finding]:
-    """Says in one line what the exact part of `align audit` finds; the rest of it is that command's."""
+    """Says what rows give away: in one line what the exact part of `align audit` finds, letters, and the worst cue."""
     kind, _ = entries_of(data.items, data.report.file)
     if not kind:
         return []
@@ -101,16 +103,70 @@ def check_rows(recipe: Recipe, data: TrainingData[Any]) -> list[Finding]:
     if data.eval_items and data.eval_report is not None:
         held_out = _see(data.eval_items, data.eval_report.file, kind)
     train = _see(data.items, data.report.file, kind)
-    found = [each for each in describe_rows(train, held_out, compare(train, held_out)) if each.name in _SAID]
+    looked = describe_rows(train, held_out, compare(train, held_out))
+    more = [*_letters(recipe, kind, data, looked), *_cues(recipe, kind, data)]
+    found = [each for each in looked if each.name in _SAID]
     numbers = {each.name: each.count for each in found}
     if not any(numbers.values()):
-        looked = " or ".join(filter(None, [", ".join([*numbers][:-1]), [*numbers][-1]]))
-        return [Finding("ok", "rows", f"No {looked} among {len(train):,} rows, compared by content.", numbers)]
+        names = " or ".join(filter(None, [", ".join([*numbers][:-1]), [*numbers][-1]]))
+        return [Finding("ok", "rows", f"No {names} among {len(train):,} rows, compared by content.", numbers), *more]
     found_names = {name for name, count in numbers.items() if count}
     again = kind in _MAY_REPEAT and found_names == {"duplicates"}
     text = "; ".join(_say(each) for each in found if each.count)
     level: Level = "ok" if again else "warning"
-    return [Finding(level, "rows", f"{text[0].upper()}{text[1:]}.", numbers, _line(recipe, kind))]
+    return [Finding(level, "rows", f"{text[0].upper()}{text[1:]}.", numbers, _line(recipe, kind)), *more]
+
+
+_LOOKED_AT = 5_000  # rows, for cues
+
+
+def _letters(recipe: Recipe, kind: str, data: TrainingData[Any], looked: Sequence[RowFinding]) -> Iterator[Finding]:
+    """Warns of a letter that is right too often, with what takes its meaning away in this recipe."""
+    remedy, shuffles = SHUFFLE, getattr(recipe.dataset, "shuffle_options", False)
+    if shuffles:  # what is left are rows in which an option names others by their letters
+        entries = entries_of(data.items, data.report.file)[1]
+        looked = [*letters(see((each for each in entries if not can_shuffle(each.sides)), kind))]
+    found = next((each for each in looked if each.name == "letters" and each.count), None)
+    if found is None:
+        return
+    if shuffles:
+        remedy = "Their options name others by letter or place, and stay: leave rows out until letters are even."
+    elif kind == "sft":
+        remedy = "Write each row with its options in a random order, and the letter that is right then."
+    elif recipe.dataset.kind != "questions":
+        remedy = (
+            "Options within a prompt stay where they are: in rows of `question`, `options` and `answer`, set "
+            '`dataset.prompt_template: "{question}\\n{options}"` and `dataset.shuffle_options: true`; or leave rows '
+            "out until letters are even."
+        )
+    text = f"The right answer is {'; '.join(found.numbers['said'])}. A policy can learn the place. {remedy}"
+    yield Finding("warning", "letters", text, found.numbers)
+
+
+def _cues(recipe: Recipe, kind: str, data: TrainingData[Any]) -> Iterator[Finding]:
+    """Warns of what goes with the right option of questions, beside its letter."""
+    if kind != "questions":
+        return
+    seen, cues = Seen(kind), CueData(kind)
+    for entry in entries_of(data.items[:_LOOKED_AT], data.report.file)[1]:
+        seen.add(entry)
+        cues.add(entry)
+    found = cues.find(seen, compare(seen))[0]
+    shuffles = getattr(recipe.dataset, "shuffle_options", False)
+    told = [
+        each
+        for each in (found.found if found else [])
+        if not (each.name.startswith("letter ") or (shuffles and each.where == "question"))
+    ]
+    if not told:
+        return
+    cue, of = told[0], f" of the first {_LOOKED_AT:,}" if len(data.items) > _LOOKED_AT else ""
+    text = (
+        f"What goes with {cue.goes_with}{of}: {cue.name} in the {cue.where}, {cue.hits:,.0f} of {cue.n:,} times "
+        f"({cue.share:.0%} [{cue.low:.0%}, {cue.high:.0%}], by chance {cue.expected:.0%})"
+        + (f", and {len(told) - 1} more" if len(told) > 1 else "")
+    )
+    yield Finding("warning", "cues", f"{text}. {cue.todo[0]}", {"found": len(told)}, _line(recipe, kind))
 
 
 def _see(items: Sequence[Any], file: str, kind: str) -> Seen:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from align.checks.finding import Finding
+from align.data.columns import Columns, guess_columns, word_mapping
 from align.data.conversations import last_text
 from align.data.stored_items import MadeRows
 from align.data.tables.outcome_rows import SCALE_FILE
@@ -203,6 +204,8 @@ def check_specs(
             findings += check_reward_model(spec, each, [row["prompt"] for row in settings.rows[:_PROMPTS]])
         elif spec in found:
             own = trial_findings(spec, found[spec], settings.completions_per_step, handling.bearable)
+            if (columns := getattr(recipe.dataset, "columns", None)) is not None:
+                own = [name_column(each, settings.rows, "`dataset.columns: {}`", columns, None) for each in own]
             is_audit = spec in recipe.rewards.audit_funcs  # one that finds nothing in samples teaches nothing wrong
             own = [each for each in own if not (is_audit and each.numbers.get("kind") in SAY_NOTHING)]
             findings += [_of_audit(spec, each) for each in own] if is_audit else own
@@ -211,6 +214,20 @@ def check_specs(
         else:
             findings.append(Finding("ok", "rewards", f"{spec} is tried by the first process."))
     return findings
+
+
+def name_column(
+    finding: Finding, rows: Sequence[Mapping[str, Any]], entry: str, columns: Columns, otherwise: str | None = "NAME"
+) -> Finding:
+    """Adds to a column that a reward lacks the entry that takes it from one of another name, such as a near one."""
+    if finding.numbers.get("kind") != "missing_column" or not rows:
+        return finding
+    column = finding.text.partition("needs a column `")[2].partition("`")[0]
+    theirs = guess_columns((column,), list(rows[0])).get(column, otherwise)
+    if theirs is None:
+        return finding
+    words = entry.format(word_mapping({**columns, column: theirs}))
+    return finding._replace(text=f"{finding.text} {words} takes it from a column of another name.")
 
 
 def _of_audit(spec: str, finding: Finding) -> Finding:

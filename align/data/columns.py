@@ -16,8 +16,8 @@ NEEDED = "the adapter `{}` needs this column"
 SHOWN_NAMES = 30
 ALIKE = 0.75  # as difflib counts it
 ASKED = ("query", "problem", "questionstem", "stem", "instruction", "input", "prompt", "question")
-ANSWERED = ("label", "answerkey", "correctanswer", "correctoption", "answerindex", "answeridx", "gold", "target",
-            "correct", "solution", "output", "answer")  # fmt: skip
+ANSWERED = ("label", "answerkey", "correctanswer", "correctoption", "answerindex", "answeridx", "gold",
+            "groundtruth", "target", "correct", "solution", "output", "answer")  # fmt: skip
 PREFERRED = ("preferred", "accepted", "winner", "better", "best", "good", "win", "positive", "chosenresponse",
              "responsechosen")  # fmt: skip
 DISPREFERRED = ("dispreferred", "loser", "worse", "worst", "bad", "lose", "negative", "rejectedresponse",

@@ -20,7 +20,9 @@ MESSAGES = re.compile(r"""\[\s*\{\s*['"](?:role|content)['"]""")  # a text may b
 JSON_CELLS = {  # how values that are not texts begin in a CSV file, and what they look like
     **dict.fromkeys(("options", "choices", "images"), (LIST, '["iron", "gold"]')),
     **dict.fromkeys(("chosen_spans", "rejected_spans"), (LIST, "[[0, 5]]")),
-    **dict.fromkeys(("prompt", "chosen", "rejected"), (MESSAGES, '[{"role": "user", "content": "Hi"}]')),
+    **dict.fromkeys(
+        ("prompt", "completion", "messages", "chosen", "rejected"), (MESSAGES, '[{"role": "user", "content": "Hi"}]')
+    ),
 }
 
 

@@ -164,7 +164,7 @@ def _close(
     account: Account[T], report: DataReport, check: Callable[[Row, RawRow], T], schema: Schema, reading: Reading
 ) -> None:
     report.num_read, report.num_kept, report.problems = account.num_read, len(account.taken), account.problems
-    report.unread = account.unread.sentences(report.file)
+    report.unread, report.filled = account.unread.sentences(report.file, schema.columns), account.unread.filled
     if report.num_read == 0:
         raise DataError(f"{report.file} holds no rows. Give a data set with at least one.")
     max_rows = reading.get("max_rows")

@@ -80,6 +80,8 @@ def join_reports(reports: Sequence[Report]) -> Report:
 def _sum(values: Sequence[Any]) -> Any:
     if isinstance(values[0], Mapping):
         return dict(sum(map(Counter, values), Counter()))
+    if isinstance(values[0], set):
+        return set().union(*values)
     return [each for value in values for each in value] if isinstance(values[0], list) else sum(values)
 
 

@@ -52,6 +52,7 @@ class DataReport:
     num_kept: int = 0
     problems: list[RowProblem] = field(default_factory=list)  # one for each row left out
     unread: list[str] = field(default_factory=list)  # a sentence for each column that seems misspelt
+    filled: set[str] = field(default_factory=set)  # columns that have a value in some row
 
     @property
     def reasons(self) -> dict[str, int]:

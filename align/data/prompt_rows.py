@@ -6,13 +6,14 @@ from typing import Any, Unpack
 from align.data.columns import Columns
 from align.data.conversations import Message, check_prompt
 from align.data.files import RawRow, Row, find_split
-from align.data.loading import Reading, Schema, load_rows, name_row
+from align.data.loading import Reading, Schema, adapted, load_rows, name_row
 from align.data.media.images import add_images
 from align.data.media.rows import MEDIA, MediaReader, media_folder
 from align.data.media.video import VideoMetadata
 from align.data.problems import BadRow, DataReport
 from align.data.row_templates import RowTemplate
 from align.data.rules import check_label
+from align.data.streaming import RowSource
 from align.recipe.dataset import MediaSettings
 
 # What TRL hands to a reward beside the columns of the data; a column of the same name would be lost or crash the call.
@@ -58,9 +59,21 @@ def load_prompts(
     columns that have another name in the file.
     """
     file, reading["split"] = find_split(str(path), reading.get("split"))
-    needs = ("prompt",) if template is None else template.columns
-    report, schema = PromptReport(file), Schema(needs, columns=columns)
     reader = MediaReader(media_folder(file), media)
+    report, source = PromptReport(file), prompt_source(file, reader=reader, columns=columns, template=template)
+    with reader.progress:
+        return load_rows(report, source.check, source.schema, **reading), report
+
+
+def prompt_source(
+    file: str,
+    *,
+    reader: MediaReader,
+    columns: Columns | None = None,
+    adapter: str | None = None,
+    template: RowTemplate | None = None,
+) -> RowSource[PromptRow]:
+    """Says how the rows of a file become prompts; see `load_prompts`."""
 
     def check(content: Row, raw: RawRow) -> PromptRow:
         if template is not None:
@@ -70,9 +83,8 @@ def load_prompts(
         name = check_label("id", content.get("id")) or name_row(raw.row, file)
         return PromptRow(name, prompt, columns, images, raw.row, video)
 
-    with reader.progress:
-        rows = load_rows(report, check, schema, **reading)
-    return rows, report
+    needs = ("prompt",) if template is None else template.columns
+    return RowSource(file, None, adapted(Schema(needs, columns=columns), adapter), check)
 
 
 def check_prompt_row(content: Mapping[str, Any]) -> tuple[str | list[Message], dict[str, Any]]:

@@ -144,6 +144,7 @@ class DatasetConfig(BaseModel):
     """What the `dataset` block of every method has."""
 
     model_config = ConfigDict(extra="forbid")
+    rows_are: ClassVar[str] = ""  # to an audit; their columns tell it where nothing is said
 
     path: str = Field(
         min_length=1,
@@ -181,6 +182,11 @@ class DatasetConfig(BaseModel):
         if values.get("path") is not None:
             raise ValueError("`path` and `mix` exclude each other; move the path into the list")
         return {**values, "path": JOINT.join(MixedSet.model_validate(each).path for each in values["mix"])}
+
+    @property
+    def kind(self) -> str:
+        """What its rows are to an audit."""
+        return self.rows_are
 
     @property
     def sources(self) -> list[Self]:
@@ -282,6 +288,7 @@ class StreamSettings(BaseModel):
 class RewardPairDatasetConfig(RowDatasetConfig, StreamSettings):
     """The `dataset` block of methods whose reward models learn from pairs."""
 
+    rows_are = "pairs"
     read = (*OF_PAIRS, "tie", "source", "attribute", "margin")
     unlabelled_path: str | None = Field(
         default=None,
@@ -297,6 +304,11 @@ class RewardPairDatasetConfig(RowDatasetConfig, StreamSettings):
 
 class MediaSettings(BaseModel):
     """How the images and videos of rows are read."""
+
+    selects: ClassVar[dict[str, tuple[str, ...]]] = {
+        **dict.fromkeys(("media_dir", "max_pixels", "frames_dir"), MEDIA),
+        **dict.fromkeys(("num_frames", "fps", "video_as"), ("video",)),
+    }
 
     media_dir: str | None = Field(
         default=None,
@@ -322,13 +334,44 @@ class MediaSettings(BaseModel):
     )
 
 
-class PromptDatasetConfig(RowDatasetConfig, MediaSettings, MadePrompts):
+class ShuffledOptions(BaseModel):
+    """Whether options stand where the rows have them."""
+
+    shuffle_options: Literal[False, True, "every_visit"] = Field(
+        default=False,
+        description="Whether each training question shows its options in a random order, drawn once; with "
+        "`every_visit` it is drawn anew each time the question is asked.",
+    )
+    seed: int = Field(default=0, description="Seed of the order of the options.")
+
+
+class PromptDatasetConfig(RowDatasetConfig, MediaSettings, MadePrompts, ShuffledOptions):
     """The `dataset` block of methods that read prompts, or make them of other columns."""
+
+    @property
+    def kind(self) -> str:
+        """Prompts, or the questions that a template shows with their options."""
+        return "questions" if any("options" in places_of(each) for each in self.wordings) else "prompts"
+
+    @model_validator(mode="after")
+    def _can_shuffle(self) -> "PromptDatasetConfig":
+        if self.shuffle_options and self.kind != "questions":
+            raise ValueError(
+                "`shuffle_options` needs a `prompt_template` with {question} and {options}, and rows with these "
+                "columns: options within a `prompt` stay where they are"
+            )
+        if self.shuffle_options == "every_visit" and self.rows_together > 1:
+            raise ValueError(
+                "`shuffle_options: every_visit` draws an order for each row, and versions of one are compared with "
+                "each other. Set `shuffle_options: true`"
+            )
+        return self
 
 
 class PreferenceDatasetConfig(RowDatasetConfig, MediaSettings, StreamSettings):
     """The `dataset` block of methods that learn from pairs of responses."""
 
+    rows_are = "pairs"
     read = (*OF_PAIRS, "chosen_spans", "rejected_spans", "spans_from", "group", *MEDIA)
     schemas = ("rrpo",)
 
@@ -351,19 +394,15 @@ def check_system_prompt(system_prompt: str | None, conversational: bool) -> None
         )
 
 
-class MultipleChoiceDatasetConfig(RowDatasetConfig, MediaSettings):
+class MultipleChoiceDatasetConfig(RowDatasetConfig, MediaSettings, ShuffledOptions):
     """The `dataset` block of methods that ask multiple-choice questions."""
 
+    rows_are = "questions"
     read = ("question", "options", "answer", "id", "group", "class", "subgroup", "contrast_set", *MEDIA)
     schemas = (
         *("sciq", "arc", "openbookqa", "mmlu", "mmlu_pro"),
         *("video_r1", "mmvu", "mathvista", "mathverse", "mathvision", "video_mme", "mvbench", "tvbench", "mlvu"),
         *("longvideobench", "vsi_bench", "video_mmmu", "tempcompass", "videohallucer"),
-    )
-    shuffle_options: Literal[False, True, "every_visit"] = Field(
-        default=False,
-        description="Whether each training question shows its options in a random order, drawn once; with "
-        "`every_visit` it is drawn anew each time the question is asked.",
     )
     prompt_template: str = Field(
         default=DEFAULT_TEMPLATE, description="The prompt, with {question} and {options} once each."
@@ -372,7 +411,6 @@ class MultipleChoiceDatasetConfig(RowDatasetConfig, MediaSettings):
     conversational: bool = Field(
         default=True, description="Whether prompts are messages for the chat template, or plain text."
     )
-    seed: int = Field(default=0, description="Seed of the order of the options.")
     _has_placeholders = field_validator("prompt_template")(check_template)
 
     @model_validator(mode="after")

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -50,15 +50,67 @@ def check_together(settings: Any, model: ModelSettings, evaluates: bool) -> None
         _check_head(model)
 
 
-def check_written(written: Collection[str]) -> None:
+# Keys that no trainer reads here, or reads for `compute_metrics` alone, and where what they ask for is said.
+OF_METRICS = ("batch_eval_metrics", "eval_accumulation_steps", "eval_do_concat_batches", "eval_use_gather_object",
+              "include_for_metrics", "prediction_loss_only")  # fmt: skip
+UNREAD = {
+    "do_train": "`align train` trains, and `align check` does not.",
+    "do_eval": "`eval_strategy` says when a run evaluates, and `align eval` evaluates without training.",
+    "do_predict": "`align eval` asks a model that is trained.",
+    "local_rank": "The launcher numbers processes: `accelerate launch`.",
+    "length_column_name": "Lengths are counted when training begins.",
+    "resume_from_checkpoint": "A run is continued by an option of the command: `align train RECIPE --resume auto`, or "
+    "`--resume PATH`.",
+    **dict.fromkeys(OF_METRICS, "An evaluation within a run keeps no predictions; `align eval` does."),
+}
+READ_WITH = {  # by the switch that they need
+    "push_to_hub": ("hub_model_id", "hub_strategy", "hub_always_push", "hub_revision"),
+    "use_vllm": (
+        "vllm_mode", "vllm_gpu_memory_utilization", "vllm_max_model_length", "vllm_tensor_parallel_size",
+        "vllm_server_base_url", "vllm_server_host", "vllm_server_port", "vllm_enable_sleep_mode", "vllm_model_impl",
+    ),
+    "sync_ref_model": ("ref_model_mixup_alpha", "ref_model_sync_steps"),
+}  # fmt: skip
+BY_LENGTH = ("group_by_length", "batch_rebalance")
+
+
+def check_written(settings: Any) -> None:
     """Refuses settings that, as they are written, would do nothing."""
-    if "resume_from_checkpoint" in written:
-        raise ValueError(
-            "`resume_from_checkpoint` is read by no trainer. A run is continued by an option of the command: `align "
-            "train RECIPE --resume auto`, or `--resume PATH`."
-        )
+    written = {name: getattr(settings, name) for name in sorted(settings.model_fields_set)}
+    written = {name: value for name, value in written.items() if value is not None}
+    done = {"do_train": (True,), "do_eval": (settings.eval_strategy != "no",), "prediction_loss_only": (True, False)}
+    for name, said in UNREAD.items():
+        if name in written and written[name] not in done.get(name, (type(settings).model_fields[name].default,)):
+            value = str(written[name]).lower() if isinstance(written[name], bool) else shown(written[name])
+            raise ValueError(f"`{name}: {value}` is read by no trainer. {said} Remove it.")
+    for switch, names in READ_WITH.items():
+        lone = next(
+            (name for name in names if name in written and switch not in written), None
+        )  # it may be turned off
+        if lone is not None:
+            raise ValueError(f"`{lone}` is read only with `{switch}: true`. Set it, or remove `{lone}`.")
     if "eval_steps" in written and "eval_strategy" not in written:  # `--eval_strategy no` may turn evaluation off
         raise ValueError("`eval_steps` is read only with `eval_strategy: steps`. Set it, or remove `eval_steps`.")
+    _check_sampling(settings)
+
+
+def _check_sampling(settings: Any) -> None:
+    """Refuses what Trainer reads for rows of one sequence, and the trainers of groups and pairs do not."""
+    strategy, samples = settings.train_sampling_strategy, hasattr(settings, "num_generations")
+    if samples and strategy != "random":
+        raise ValueError(
+            f"`train_sampling_strategy: {strategy}` is not read where prompts are asked in groups. Remove it; "
+            "`shuffle_dataset: false` asks them in the order of the rows."
+        )
+    if hasattr(settings, "packing"):
+        return
+    if strategy in BY_LENGTH:
+        raise ValueError(
+            f"`train_sampling_strategy: {strategy}` needs rows of one sequence each, as of demonstrations. Remove it."
+        )
+    if settings.label_smoothing_factor:
+        instead = " `label_smoothing` is what this loss reads." if hasattr(settings, "label_smoothing") else ""
+        raise ValueError(f"`label_smoothing_factor` is not read by this loss.{instead} Remove it.")
 
 
 def _check_alone(settings: Any) -> None:

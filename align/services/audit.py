@@ -18,9 +18,10 @@ from align.auditing.run import Advance
 from align.auditing.run import audit as audit_rows
 from align.auditing.traces import find_scores, write_traces
 from align.console import make_console
+from align.data.row_templates import template_of
 from align.errors import UserError
 from align.options import Media, fill, listing, several
-from align.recipe.dataset import DatasetConfig, MediaSettings, check_media
+from align.recipe.dataset import DatasetConfig, MadePrompts, MediaSettings, check_media
 from align.report.audit import build_audit_page, headline
 from align.runs.room import check_writable
 from align.services.options import AuditReading, NamedColumns, Scoring
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from align.models.checkpoint import Checkpoint
 
 NAMES = ("duplicates", "contradictions", "leaks", "shared_prompts", "near_duplicates", "near_leaks", "groups",
-         "prefixes", "images", "unusable", "cues", "mask")  # fmt: skip
+         "prefixes", "images", "letters", "unusable", "cues", "mask")  # fmt: skip
 COUNTERFACTUAL = "counterfactual"
 _COLUMNS = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
 _OF_TRACES = ("trace_column", "source_column", "correct_column")
@@ -180,6 +181,7 @@ def _sources(
                 Source(each.path, split or each.split, max_rows or each.max_rows, **_of_recipe(each, common))
                 for each in dataset.sources
             ]
+            kind = kind or dataset.kind
         eval_path, split = eval_path or dataset.eval_path, split or dataset.split
         eval_split, max_rows = eval_split or dataset.eval_split, max_rows or dataset.max_rows
         max_eval_rows = max_eval_rows or dataset.max_eval_rows
@@ -210,6 +212,7 @@ def _of_recipe(dataset: DatasetConfig, common: Mapping[str, Any]) -> dict[str, A
         "columns": getattr(dataset, "columns", {}),
         "media": media if isinstance(dataset, MediaSettings) else common["media"],
         "named": Named(**merged),
+        "template": template_of(dataset) if isinstance(dataset, MadePrompts) else None,
     }
 
 

@@ -98,7 +98,7 @@ def rehearse_words(
     with redirect_stdout(sys.stderr):
         prepared = prepare(recipe, current_launch())
         if prepared.errors:
-            raise RecipeError(" ".join(each.text for each in prepared.errors))
+            raise RecipeError(" ".join(each.whole for each in prepared.errors))
         out.mkdir(parents=True, exist_ok=True)
         sampler = None
         if reach.endpoint is not None:

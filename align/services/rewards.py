@@ -12,6 +12,7 @@ from align.checks.rewards import (
     check_specs,
     check_together,
     handling_of,
+    name_column,
     spread,
     trial_findings,
     trial_settings,
@@ -172,7 +173,8 @@ def check_one(
     if rows:
         settings = settings._replace(rows=rows, form="text" if isinstance(rows[0]["prompt"], str) else "messages")
     (tried,) = try_rewards([RewardSpec(spec, kwargs)], settings, handling)
-    return [name_the_option(each, rows) for each in trial_findings(spec, tried, settings.completions_per_step)]
+    found = trial_findings(spec, tried, settings.completions_per_step)
+    return [name_column(each, rows, "`--columns '{}'`", {}) for each in found]
 
 
 def _place(data: str) -> str:
@@ -249,13 +251,3 @@ def _check_names(path: str, names: list[str], columns: Columns, needs: tuple[str
         f"{path} has no column {', '.join(named)}; it has {has}. Say which is meant with "
         f"`--columns '{word_mapping(mended)}'`: our name of a column, and the name that it has in the rows."
     )
-
-
-def name_the_option(finding: Finding, rows: Sequence[Mapping[str, Any]]) -> Finding:
-    """Adds to a column that a reward lacks how one of another name is taken for it."""
-    if finding.numbers.get("kind") != "missing_column" or not rows:
-        return finding
-    column = finding.text.partition("needs a column `")[2].partition("`")[0]
-    theirs = guess_columns((column,), list(rows[0])).get(column, "NAME")
-    text = f"{finding.text} `--columns '{word_mapping({column: theirs})}'` takes it from a column of another name."
-    return finding._replace(text=text)

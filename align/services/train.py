@@ -120,7 +120,7 @@ def run(
         say(f"Checking the data, rewards and settings of {name}.")
         prepared = prepare(recipe, current_launch())
         if prepared.errors:
-            raise RecipeError(" ".join(finding.text for finding in prepared.errors))
+            raise RecipeError(" ".join(finding.whole for finding in prepared.errors))
         prints = prepared.training_data.fingerprints
         for sentence in agree_on_data(peers, stage, prints, allow_changed=allow_changed_data):
             say(sentence)

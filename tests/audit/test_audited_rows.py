@@ -8,7 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 from planted import clean_pairs, read_lines, rotten_pairs, write_rows
 from pyarrow import csv
+from some_recipes import PROMPTS
 
+import align
 from align.auditing.entry import Entry
 from align.auditing.kept import write_kept
 from align.auditing.reading import Reader, Source
@@ -16,6 +18,9 @@ from align.auditing.row_checks import Named
 from align.auditing.row_findings import describe_rows, leave_out
 from align.auditing.rows import compare, see, shared_keys
 from align.auditing.run import audit
+from align.data import load_preferences, load_questions, load_reward_pairs
+from align.data.demonstrations import load_demonstrations
+from align.data.prompt_rows import load_prompts
 from align.data.tables.observations import ObservationReader, Roles, read_observations
 from align.data.tables.reading import Table
 from align.errors import DataError
@@ -177,6 +182,8 @@ def test_g1_and_rows_to_remove_by_counting_row_by_row():
         ({"prompt": "a", "completion": "b"}, "sft"),
         ({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}, "sft"),
         ({"prompt": "a", "reference": "b"}, "prompts"),
+        ({"text": "a b"}, "sft"),
+        ({"conversations": [{"from": "user", "value": "a"}, {"from": "assistant", "value": "b"}], "id": "x"}, "sft"),
     ],
 )
 def test_the_kind_is_told_by_the_columns(tmp_path, row, kind):
@@ -184,6 +191,51 @@ def test_the_kind_is_told_by_the_columns(tmp_path, row, kind):
     assert reader.kind == kind
     (read,) = reader.read()
     assert isinstance(read.entry, Entry)
+
+
+def test_a_text_beside_what_nothing_learns_from_is_of_no_kind_until_it_is_named(tmp_path):
+    file = write_rows(tmp_path / "rows.jsonl", [{"text": "a title", "clicks": 3}])
+    with pytest.raises(DataError, match="Cannot tell what kind of rows"):
+        Reader(Source(str(file)))
+    (read,) = Reader(Source(str(file)), kind="sft").read()
+    assert read.entry.sides == ("a title",)
+
+
+def test_texts_repeat_and_contradict_none(tmp_path):
+    found = counts(write_rows(tmp_path / "rows.jsonl", [{"text": f"text {i % 3}"} for i in range(60)]))
+    assert (found["duplicates"], found["contradictions"]) == (57, 0)
+
+
+MESSAGE = {"role": "user", "content": "q"}
+REFUSED = {
+    "questions": (load_questions, {"question": "q", "options": ["a", "a"], "answer": 0}),
+    "prompts": (load_prompts, {"prompt": [MESSAGE, {"role": "assistant", "content": "a"}]}),
+    "sft": (load_demonstrations, {"prompt": [MESSAGE], "completion": "a"}),
+    "pairs": (load_preferences, {"prompt": "q", "chosen": "a b", "rejected": "a c", "chosen_spans": [[0, 9]]}),
+    "ties": (load_reward_pairs, {"prompt": "q", "chosen": "a", "rejected": "b", "tie": True, "margin": 1.0}),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_training_refuses_the_audit_refuses_in_the_same_words(tmp_path, case):
+    load, row = REFUSED[case]
+    file = write_rows(tmp_path / "rows.jsonl", [row])
+    (read,) = Reader(Source(str(file))).read()
+    with pytest.raises(DataError) as error:
+        load(file)
+    assert str(read.entry) in str(error.value)
+
+
+def test_the_prompts_of_a_recipe_are_those_of_its_template(tmp_path):
+    rows = write_rows(
+        tmp_path / "rows.jsonl", [{"title": name, "answer": "x"} for name in ("Emma", "Emma", "Ulysses")]
+    )
+    (tmp_path / "recipe.yaml").write_text(
+        f"method: {PROMPTS}\nmodel_name_or_path: ./model\nreward_funcs: [format]\n"
+        f"dataset: {{path: {rows}, prompt_template: 'Who wrote {{title}}?'}}\n"
+    )
+    record = align.audit(recipe=str(tmp_path / "recipe.yaml"), out=tmp_path / "out", near=False).record
+    assert (record.kind, record.rows[0].count) == ("prompts", 1)
 
 
 def entries(file, **reading):

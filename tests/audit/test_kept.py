@@ -36,8 +36,8 @@ def entries(file, **reading):
          {"prompt": "q", "chosen": "a", "rejected": "b", "tie": False, "margin": 0.5}),
         ("prompt,chosen,rejected,tie,margin\nq,a,b,TRUE,", {},
          {"prompt": "q", "chosen": "a", "rejected": "b", "tie": True, "margin": None}),
-        ('ask,completion,correct\n"[{""role"": ""user"", ""content"": ""q""}]",x,true', {"prompt": "ask"},
-         {"ask": [{"role": "user", "content": "q"}], "completion": "x", "correct": True}),
+        ('said,correct\n"[{""role"": ""assistant"", ""content"": ""x""}]",true', {"messages": "said"},
+         {"said": [{"role": "assistant", "content": "x"}], "correct": True}),
     ],
 )  # fmt: skip
 def test_rows_of_a_csv_file_are_read_back_as_they_were(tmp_path, text, columns, line):

@@ -1,7 +1,7 @@
 from fake_distribution import install
 from packaging.specifiers import SpecifierSet
 
-from align.checks.machine import check_packages, check_python
+from align.checks.packages import check_packages, check_python
 
 
 def problems():

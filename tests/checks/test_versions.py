@@ -4,10 +4,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from fake_distribution import install
 from packaging.requirements import Requirement
 from pair_recipe import write_pair_recipe
 
+import align
 from align.checks.needs import check_versions, vllm_window
+from align.checks.packages import check_packages
+from align.errors import RecipeError
 from align.recipe.recipe import load_recipe
 from align.versions import installed_version
 from rewards.extras import absent
@@ -33,6 +37,17 @@ def test_installed_versions_are_listed(tiny_recipe):
     (finding,) = check_versions(load_recipe(tiny_recipe()))
     assert f"trl {version('trl')}" in finding.text
     assert finding.numbers["torch"] == version("torch")
+
+
+def test_a_newer_trl_is_refused_alike_by_check_train_and_doctor(tiny_recipe, tmp_path, monkeypatch):
+    recipe = tiny_recipe()
+    install(tmp_path / "newer", "trl", "1.19.0")
+    monkeypatch.syspath_prepend(tmp_path / "newer")
+    (found,) = check_versions(load_recipe(recipe))
+    of_doctor = next(each for each in check_packages() if each.level == "error")
+    assert (found.level, found.text, found.fix) == ("error", of_doctor.text, 'pip install "trl>=1.16,<1.17"')
+    with pytest.raises(RecipeError, match=r"trl 1\.19\.0 is outside .* Run pip install \"trl>=1\.16,<1\.17\"\."):
+        align.train(recipe)
 
 
 def versions_with(monkeypatch, vllm):

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
+from align.data.demonstrations import load_demonstrations
 from align.data.pairs.preferences import load_preferences, pairs_to_rows
 from align.data.pairs.reward_pairs import load_reward_pairs, reward_pairs_to_rows
 from align.data.prompt_rows import load_prompts, prompts_to_rows
-from align.methods.sft.data import load_demonstrations
 from align.training.build import as_dataset
 
 

@@ -1,13 +1,18 @@
+import ast
 import dataclasses
 import subprocess
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from some_recipes import DEMONSTRATIONS, OUTCOMES, PAIRS, PROMPTS, QUESTIONS, REWARD_PAIRS
+from tree import ALIGN
 
 from align.methods import METHODS
 from align.recipe.fields import config_fields, settings_class
 from align.recipe.rules import BOOLEAN_NAMES, NO_NULL, rules_of
+from align.recipe.together import OF_METRICS, UNREAD
 
 RANGES = {method: rules_of(method).ranges for method in METHODS}
 UPDATE = "TRL or transformers changed its configs: update the chains in align/methods/method.py, then rules.py"
@@ -208,3 +213,40 @@ def test_the_config_refuses_a_misspelt_choice_of_its_own(tmp_path, owner, name):
 def test_the_config_refuses_what_cannot_run(tmp_path, settings, message):
     with pytest.raises(ValueError, match=message):
         config_class(QUESTIONS)(str(tmp_path), use_cpu=True, bf16=False, **settings)
+
+
+def reads_of(nodes, owners=("args", "config", "settings", "training_args")):
+    """Names the attributes that are read of what is called so, as in `self.args.seed` and `getattr(args, "seed")`."""
+    for node in nodes:
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+            owner, name = node.value, node.attr
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "getattr":
+            owner, name = node.args[0], getattr(node.args[1], "value", None)
+        else:
+            continue
+        if getattr(owner, "attr", getattr(owner, "id", None)) in owners:
+            yield name
+
+
+def test_the_settings_that_no_trainer_reads_are_known():
+    """The rule for the table: nobody reads the field outside its own class, or a trainer behind `compute_metrics`."""
+    transformers, trl = (Path(find_spec(name).origin).parent for name in ("transformers", "trl"))
+    files = [
+        *transformers.glob("trainer*.py"), *transformers.glob("integrations/*.py"), *trl.glob("trainer/*_trainer.py"),
+        *trl.glob("trainer/callbacks.py"),
+    ]  # fmt: skip
+    walks = [*(ast.walk(ast.parse(file.read_text("utf-8"))) for file in files), *(module.nodes for module in ALIGN)]
+    read = {name for nodes in walks for name in reads_of(nodes)}
+    (arguments,) = (
+        each
+        for each in ast.parse((transformers / "training_args.py").read_text("utf-8")).body
+        if getattr(each, "name", "") == "TrainingArguments"
+    )
+    methods = [each for each in arguments.body if isinstance(each, ast.FunctionDef)]
+    used = [each for each in methods if not each.name.startswith("set_")]
+    read |= {name for each in used for name in reads_of(ast.walk(each), ("self",))}
+    fields = {each.name for each in config_fields(DEMONSTRATIONS).values() if each.owner[1] == "TrainingArguments"}
+    assert fields - read <= UNREAD.keys(), UPDATE
+    trainer = (transformers / "trainer.py").read_text("utf-8")
+    assert set(OF_METRICS) <= set(reads_of(ast.walk(ast.parse(trainer)))), UPDATE
+    assert "prediction_loss_only=True if self.compute_metrics is None" in trainer, UPDATE

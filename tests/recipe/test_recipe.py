@@ -9,6 +9,7 @@ from align.errors import RecipeError
 from align.recipe.fields import config_fields
 from align.recipe.recipe import load_recipe, parse_overrides
 from align.recipe.rules import rules_of
+from align.recipe.together import READ_WITH, UNREAD
 from align.recipe.yaml_loader import parse_yaml
 
 RULES = rules_of(QUESTIONS)
@@ -260,7 +261,13 @@ def test_only_the_choices_pass(parse, name, text):
 
 # The others are compared with a neighbour too, or need one.
 NOT_ALONE = {"vllm_importance_sampling_clip_min", "entropy_coef_min", "dataloader_num_workers", "second_answer_tokens"}
-NOT_ALONE |= {"eval_steps"}
+NOT_ALONE |= {
+    "eval_steps",
+    "second_turns",
+    "label_smoothing_factor",
+    *UNREAD,
+    *(name for each in READ_WITH.values() for name in each),
+}
 ALONE = sorted(set(RULES.ranges) - NOT_ALONE - {"canary_steps"})
 
 

@@ -42,6 +42,18 @@ MIN_LR = "lr_scheduler_type: cosine_with_min_lr\n"
 COSINE = "lr_scheduler_type: cosine\n"
 # Lines of a recipe of QUESTIONS, or of the method before the bar, and what the sentence says.
 REFUSED = [
+    ("do_train: false", "`do_train: false` is read by no trainer.*`align check` does not. Remove it"),
+    ("do_eval: true", "`do_eval: true` is read by no trainer. `eval_strategy` says"),
+    (EVAL + "do_eval: false", "`do_eval: false` is read by no trainer"),
+    ("do_predict: true", "`do_predict: true` .*`align eval` asks"),
+    ("local_rank: 3", "`local_rank: 3` .*`accelerate launch`"),
+    ("length_column_name: x", "`length_column_name: 'x'` is read by no trainer"),
+    ("eval_accumulation_steps: 4", "keeps no predictions"),
+    ("vllm_mode: server", "`vllm_mode` is read only with `use_vllm: true`"),
+    ("hub_model_id: me/it", "`hub_model_id` is read only with `push_to_hub: true`"),
+    ("train_sampling_strategy: sequential", "`shuffle_dataset: false` asks them in the order of the rows"),
+    (f"{PAIRS}| train_sampling_strategy: group_by_length", "needs rows of one sequence each"),
+    (f"{PAIRS}| label_smoothing_factor: 0.1", "`label_smoothing` is what this loss reads"),
     ("log_level: loud", "`log_level` must be one of passive, .*got 'loud'"),
     ("log_level: INFO", "Did you mean 'info'"),
     ("ddp_backend: ncll", "`ddp_backend` must be one of .*Did you mean 'nccl'"),
@@ -81,7 +93,7 @@ REFUSED = [
     ("parallelism_config: x", "`parallelism_config` cannot be written in a recipe"),
     ("output_dir: ''", "`output_dir` is empty"),
     ("output_dir: $SCRATCH/run", "`output_dir` is .*SCRATCH/run., and a recipe reads no variables"),
-    ("resume_from_checkpoint: ./x", "`resume_from_checkpoint` is read by no trainer. .*--resume auto"),
+    ("resume_from_checkpoint: ./x", "`resume_from_checkpoint: .* is read by no trainer. .*--resume auto"),
     ("eval_steps: 5", "`eval_steps` is read only with `eval_strategy: steps`. Set it"),
     ("lora_r: 8", "`lora_r` needs an adapter, and without `use_peft` all weights are trained"),
     ("use_peft: true\nlora_r: true", "`lora_r` must be a number; got True"),
@@ -206,6 +218,8 @@ ACCEPTED = [
     "ddp_backend: null",
     "debug: ''",
     "run_name: 2026-02-30",
+    "do_train: true\nprediction_loss_only: true\nlocal_rank: -1\nlength_column_name: length",
+    "vllm_mode: server\nuse_vllm: false",
 ]
 
 

@@ -1,17 +1,18 @@
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple, Unpack
 
 from align.data.columns import Columns
 from align.data.files import RawRow, Row, find_split
-from align.data.loading import Reading, Schema, name_row, store_rows
+from align.data.loading import Reading, Schema, adapted, name_row, store_rows
 from align.data.media.rows import MediaReader, check_placeholders, media_folder
 from align.data.problems import DataReport, RowProblem, bad_rows_error, shorten
 from align.data.questions.adapters import ADAPTERS
 from align.data.rules import Question, check_row
 from align.data.stored_items import map_parts, values_of
+from align.data.streaming import RowSource
 from align.recipe.dataset import MediaSettings
 from rewards.reading.options import LETTERS, can_shuffle
 
@@ -48,10 +49,24 @@ def load_questions(
 
     Many questions are kept in a file that goes with the process; what is returned then reads it, a slice is a list.
     """
-    schema = Schema(NEEDS, known=ADAPTERS, columns=columns)
     file, reading["split"] = find_split(str(path), reading.get("split"))
     reader = MediaReader(media_folder(file), media)
-    report = QuestionReport(file)
+    report, source = QuestionReport(file), question_source(file, reader=reader, columns=columns)
+    with reader.progress:
+        questions = store_rows(report, source.check, source.schema, **reading)
+    questions = _check_sets(questions, report, reading)
+    letters: Counter[str] = Counter()
+    for num_unshufflable, found in map_parts(_count, questions):
+        report.num_unshufflable += num_unshufflable
+        letters += found
+    report.gold_letters = dict(sorted(letters.items()))
+    return questions, report
+
+
+def question_source(
+    file: str, *, reader: MediaReader, columns: Columns | None = None, adapter: str | None = None
+) -> RowSource[Question]:
+    """Says how the rows of a file become questions; see `load_questions`."""
 
     def check(row: Row, raw: RawRow) -> Question:
         question = check_row(row, untyped=raw.untyped, number=raw.row, name=name_row(raw.row, file))
@@ -63,15 +78,7 @@ def load_questions(
             check_placeholders("options", option)
         return replace(question, **shown._asdict())
 
-    with reader.progress:
-        questions = store_rows(report, check, schema, **reading)
-    questions = _check_sets(questions, report, reading)
-    letters: Counter[str] = Counter()
-    for num_unshufflable, found in map_parts(_count, questions):
-        report.num_unshufflable += num_unshufflable
-        letters += found
-    report.gold_letters = dict(sorted(letters.items()))
-    return questions, report
+    return RowSource(file, None, adapted(Schema(NEEDS, known=ADAPTERS, columns=columns), adapter), check)
 
 
 def _check_sets(questions: Sequence[Question], report: QuestionReport, reading: Reading) -> Sequence[Question]:
@@ -129,10 +136,15 @@ def letter_balance(questions: Iterable[Question]) -> list[LetterBalance]:
     counts: dict[int, list[int]] = {}
     for options, answer in values_of(questions, "options", "answer"):
         counts.setdefault(len(options), [0] * len(options))[answer] += 1
+    return balance_of(counts)
+
+
+def balance_of(counts: Mapping[int, Sequence[int]]) -> list[LetterBalance]:
+    """Tests counts of right letters, by the number of options, in ascending order."""
     return [LetterBalance(k, tuple(counts[k]), _p_value(counts[k])) for k in sorted(counts)]
 
 
-def _p_value(counts: list[int]) -> float | None:
+def _p_value(counts: Sequence[int]) -> float | None:
     if sum(counts) < MIN_EXPECTED * len(counts):
         return None
     from scipy.special import chdtrc  # `scipy.stats` says the same and takes a second to import

@@ -48,26 +48,30 @@ def _sizes_of_part(questions: Sequence[Question]) -> list[int]:
 
 
 def _question_to_row(question: Question, template: PromptTemplate, shuffle_options: bool, seed: int) -> dict[str, Any]:
-    options, answer = list(question.options), question.answer
-    if shuffle_options:
-        permutation = draw_permutation(options, random.Random(f"{seed}/{question.id}"))
-        options, answer = permute(options, permutation), to_shown(answer, permutation)
-    return {
+    row = {
         "id": question.id,
-        "prompt": template.render(question.question, options),
+        "prompt": template.render(question.question, question.options),
         "question": question.question,
-        "options": options,
-        "answer": answer,
+        "options": list(question.options),
+        "answer": question.answer,
         "group": question.group,
     }
+    return shuffled(row, _by_question(template.render), f"{seed}/{question.id}") if shuffle_options else row
+
+
+def _by_question(render: Callable[[str, Sequence[str]], Any]) -> Callable[[Mapping[str, Any]], Any]:
+    return lambda row: render(row["question"], row["options"])
+
+
+def shuffled(row: Mapping[str, Any], render: Callable[[Mapping[str, Any]], Any], draw: str) -> dict[str, Any]:
+    """Shows a row's options in an order drawn from a text, and says where the right one stands then."""
+    permutation = draw_permutation(row["options"], random.Random(draw))
+    shown = {"options": permute(row["options"], permutation), "answer": to_shown(row["answer"], permutation)}
+    return {**row, **shown, "prompt": render({**row, **shown})}
 
 
 def show_anew(
     row: Mapping[str, Any], render: Callable[[str, Sequence[str]], Any], *, seed: int, visit: int
 ) -> dict[str, Any]:
     """Shows a row's options in an order drawn from the seed, its id (or its question) and the number of a visit."""
-    name = row.get("id") or row["question"]
-    permutation = draw_permutation(row["options"], random.Random(f"{seed}/{name}/{visit}"))
-    options = permute(row["options"], permutation)
-    answer = to_shown(row["answer"], permutation)
-    return {**row, "prompt": render(row["question"], options), "options": options, "answer": answer}
+    return shuffled(row, _by_question(render), f"{seed}/{row.get('id') or row['question']}/{visit}")

@@ -12,6 +12,7 @@ from torch.nn.functional import pad
 from transformers import PreTrainedModel
 from trl.data_utils import _tokenize, maybe_convert_to_chatml
 
+from align.data.demonstrations import Demonstration
 from align.data.template_settings import check_template_columns, template_settings
 from align.data.training_data import TrainingData
 from align.errors import DataError
@@ -29,7 +30,6 @@ from align.experimental.consistency.rules import (
 )
 from align.methods.sft import trainer as sft
 from align.methods.sft.config import SFTConfig
-from align.methods.sft.data import Demonstration
 from align.methods.sft.trainer import CountedSFTTrainer
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward

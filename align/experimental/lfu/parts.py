@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from align.checks.finding import Finding
 from align.checks.launch import Launch
 from align.checks.memory import Footprint
+from align.data.demonstrations import Demonstration
 from align.data.training_data import TrainingData
 from align.experimental.lfu.rules import NO_DEEPSPEED, chosen_layers
 from align.methods.sft import data
-from align.methods.sft.data import Demonstration
 from align.methods.sft.report import REPORT as OF_SFT
 from align.models.model_files import ModelFiles
 from align.recipe.recipe import Recipe

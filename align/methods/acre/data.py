@@ -12,7 +12,7 @@ from align.checks.lengths import check_lengths, leave_out_long
 from align.checks.rewards import check_rewards, spread, try_families
 from align.checks.vllm_server import logprobs_mode, uses_server
 from align.data.prompt_rows import PromptRow
-from align.data.questions.multiple_choice import Question, QuestionReport, letter_balance, load_questions
+from align.data.questions.multiple_choice import Question, QuestionReport, load_questions
 from align.data.questions.rows import question_rows
 from align.data.questions.templates import PromptTemplate
 from align.data.stored_items import MadeRows
@@ -25,7 +25,6 @@ from align.models.vllm_server import ask_server, server_url
 from align.recipe.dataset import MultipleChoiceDatasetConfig
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward, short_name
-from rewards.reading.options import LETTERS
 from rewards.running.contract.samples import GOLD_COLUMNS, gold_text
 from rewards.running.contract.signature import read_parameters
 from rewards.scoring.families import ON_PROMPTS, ON_RESULTS, Family, change_prompt, find_families
@@ -195,7 +194,7 @@ def check(recipe: Recipe, data: TrainingData[Any], rewards: Sequence[Reward]) ->
     """Counts rows, tries every reward on some of them, and measures lengths."""
     if recipe.settings.families:
         return check_prompts(recipe, data, rewards)
-    findings = check_questions(recipe, data)
+    findings = check_counts(recipe.dataset, data.report, len(data.eval_rows), data.eval_report)
     if rewards:
         findings += check_rewards(recipe, rewards, data.rows)
     images = check_images(recipe, data.rows)
@@ -205,27 +204,6 @@ def check(recipe: Recipe, data: TrainingData[Any], rewards: Sequence[Reward]) ->
         + check_second_server(recipe, data.rows)
     )
     return findings + check_lengths(recipe, data.rows, images.tokens)
-
-
-def check_questions(recipe: Recipe, data: TrainingData[Question]) -> list[Finding]:
-    """Counts rows and rows left out; warns about unbalanced answer letters."""
-    findings = check_counts(recipe.dataset, data.report, len(data.eval_rows), data.eval_report)
-    if cast(MultipleChoiceDatasetConfig, recipe.dataset).shuffle_options:
-        return findings
-    for balance in letter_balance(data.items):
-        if balance.unbalanced:
-            shares = ", ".join(f"{LETTERS[i]} {count}" for i, count in enumerate(balance.counts))
-            text = (
-                f"The right answers are not balanced over the letters ({shares}; chi-square "
-                f"p {_p_text(balance.p_value)}). A policy can learn the place. "
-                f"`dataset.shuffle_options: true` removes this at no cost."
-            )
-            findings.append(Finding("warning", "data", text, {"counts": balance.counts, "p_value": balance.p_value}))
-    return findings
-
-
-def _p_text(p_value: float | None) -> str:
-    return f"= {p_value:.1g}" if p_value else "< 1e-300"
 
 
 def check_second_pass(recipe: Recipe, rewards: Sequence[Reward]) -> list[Finding]:

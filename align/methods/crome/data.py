@@ -172,6 +172,9 @@ def _check_sources(recipe: Recipe, pairs: Sequence[RewardPair]) -> list[Finding]
     if num_ties == len(pairs):
         text = "All pairs are ties, and equal rewards for everything would fit them. Add pairs with an order."
         findings.append(Finding("error", "sources", text))
+    elif not num_ties and recipe.settings.tie_coef and "tie_coef" in recipe.settings.model_fields_set:
+        text = f"`tie_coef: {recipe.settings.tie_coef:g}` does nothing: no pair has `tie: true`. Remove it."
+        findings.append(Finding("warning", "sources", text))
     elif num_ties and recipe.settings.tie_coef == 0:
         text = f"`tie_coef: 0` ignores the {num_ties} ties, which still cost time. Raise it, or leave the ties out."
         findings.append(Finding("warning", "sources", text))

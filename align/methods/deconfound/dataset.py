@@ -17,6 +17,7 @@ class ObservationDatasetConfig(DatasetConfig):
     With `on_bad_rows: skip`, rows with missing values are left out, too.
     """
 
+    rows_are = "outcomes"
     text: str | None = Field(default=None, description="Column of the text that was shown.")
     outcome: str | None = Field(default=None, description="Column of what was observed, such as clicks.")
     confounders: list[str] = Field(

@@ -1,6 +1,7 @@
 """GRPO as TRL has it, with guarded rewards and tools."""
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 from trl import GRPOConfig, GRPOTrainer
@@ -9,6 +10,7 @@ from align.data.prompt_rows import PromptRow
 from align.data.training_data import TrainingData
 from align.methods.rollouts.asked_rows import (
     EarlierPasses,
+    Row,
     RowsTogether,
     generate_with_images,
     score_with_videos,
@@ -39,6 +41,7 @@ class GuardedGRPOTrainer(GuardedRewards, SkipZeroAdvantage, RowsTogether, ToolRo
         reward_rules: Gates, limits and audits of the rewards; by default none.
         rows_together: Rows that rewards see in one call, as in `RowsTogether`.
         eval_rows_together: The same for evaluation.
+        show_anew: Makes the row that is asked at a step, as in `RowsTogether`; by default the row itself.
         **kwargs: As in `GRPOTrainer`.
     """
 
@@ -48,6 +51,7 @@ class GuardedGRPOTrainer(GuardedRewards, SkipZeroAdvantage, RowsTogether, ToolRo
         reward_rules: RewardRules | None = None,
         rows_together: int = 1,
         eval_rows_together: int = 1,
+        show_anew: Callable[[Row, int], Row] | None = None,
         **kwargs: Any,
     ) -> None:
         args, kwargs = with_args(GRPOTrainer.__init__, self, args, kwargs, GRPOConfig)
@@ -59,7 +63,9 @@ class GuardedGRPOTrainer(GuardedRewards, SkipZeroAdvantage, RowsTogether, ToolRo
                     f"`{name}` of the config is what a recipe names, and the trainer takes the functions themselves; "
                     f"got {getattr(config, name)!r}. Give `{name}` to the trainer."
                 )
-        own = {"rows_together": rows_together, "eval_rows_together": eval_rows_together}
+        own = {
+            "rows_together": rows_together, "eval_rows_together": eval_rows_together, "show_anew": show_anew,
+        }  # fmt: skip
         with vllm_rollouts(config):
             super().__init__(*args, reward_rules=reward_rules, **own, **kwargs)
         self.add_callback(EarlierPasses())

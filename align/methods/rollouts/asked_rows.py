@@ -33,15 +33,27 @@ else:
     Parent = object
 
 
+Row = dict[str, Any]
+
+
 class RowsTogether(Parent):
     """Shuffles blocks of rows in place of rows, so that those of a block are answered and rewarded in one call.
 
     With blocks of one row the order is TRL's. The data sets are made of blocks of `rows_together` and
-    `eval_rows_together` rows; what one process generates holds whole blocks.
+    `eval_rows_together` rows; what one process generates holds whole blocks. `show_anew` makes the row of a training
+    row that is asked at a step, such as one with its options in another order.
     """
 
-    def __init__(self, *args: Any, rows_together: int = 1, eval_rows_together: int = 1, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        rows_together: int = 1,
+        eval_rows_together: int = 1,
+        show_anew: Callable[[Row, int], Row] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self._show_anew = show_anew
         self._together, self._eval_together = rows_together, eval_rows_together
         if rows_together > 1 and isinstance(self.train_dataset, IterableDataset):
             raise ValueError(
@@ -52,6 +64,12 @@ class RowsTogether(Parent):
         self._check("per_device_train_batch_size", given.steps_per_generation, rows_together, self.num_generations)
         if self.eval_dataset is not None:
             self._check("per_device_eval_batch_size", 1, eval_rows_together, self.num_generations_eval)
+
+    def _generate_and_score_completions(self, inputs: list[Row]) -> dict[str, Any]:
+        model: Any = self.model
+        if self._show_anew is not None and model.training:  # the step tells visits apart, also of a resumed run
+            inputs = [self._show_anew(row, self.state.global_step) for row in inputs]
+        return super()._generate_and_score_completions(inputs)
 
     def _check(self, name: str, factor: int, together: int, generations: Any) -> None:
         size = getattr(self.args, name) * factor

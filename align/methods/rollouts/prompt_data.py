@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
 from align.checks.counts import check_counts
@@ -13,6 +14,7 @@ from align.checks.memory import Footprint
 from align.checks.rewards import check_rewards
 from align.data.problems import DataReport
 from align.data.prompt_rows import PromptReport, PromptRow, load_prompts, prompts_to_rows
+from align.data.questions.rows import shuffled
 from align.data.row_templates import RowTemplate, template_of
 from align.data.training_data import Rows, TrainingData, load_training_data
 from align.data.versions import FAMILY, ORIGIN, perturb_rows, word_in_turn
@@ -33,7 +35,14 @@ def load(recipe: Recipe) -> TrainingData[PromptRow]:
         found = load_prompts(source.path, media=source, template=template, **source.reading)
         return leave_out_long(recipe, source, found, prompts_to_rows)
 
-    return add_versions(load_training_data(data, read, prompts_to_rows), data, template)
+    def to_rows(prompts: Sequence[PromptRow]) -> Rows:
+        rows = prompts_to_rows(prompts)
+        if template is None or data.shuffle_options is not True:  # with `every_visit` the trainer draws the order
+            return rows
+        return [shuffled(row, template.render, f"{data.seed}/{row['id']}") for row in rows]
+
+    found = load_training_data(data, read, to_rows, to_eval_rows=prompts_to_rows)
+    return add_versions(found, data, template)
 
 
 def check(
@@ -81,8 +90,17 @@ def add_versions(
 
 
 def rows_together(recipe: Recipe) -> dict[str, Any]:
-    """Returns how many rows have to stay together, in the words of `RowsTogether`."""
-    return {name: getattr(recipe.dataset, name) for name in ("rows_together", "eval_rows_together")}
+    """Returns how many rows have to stay together, and how one is shown anew, in the words of `RowsTogether`."""
+    data = cast(PromptDatasetConfig, recipe.dataset)
+    counts = {name: getattr(data, name) for name in ("rows_together", "eval_rows_together")}
+    template = template_of(data)
+    if template is None or data.shuffle_options != "every_visit":
+        return counts
+    return counts | {"show_anew": partial(_show_anew, template.render, data.seed)}
+
+
+def _show_anew(render: Callable[[Mapping[str, Any]], Any], seed: int, row: Mapping[str, Any], visit: int) -> Any:
+    return shuffled(row, render, f"{seed}/{row['id']}/{visit}")
 
 
 def check_versions(recipe: Recipe, data: TrainingData[Any], rewards: Sequence[Reward]) -> list[Finding]:

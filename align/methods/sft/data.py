@@ -1,209 +1,30 @@
 """Demonstrations: loaded and checked row by row, counted and measured."""
 
-import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Unpack, cast
+from typing import cast
 
 from packaging.version import Version
 
-from align.auditing.entry import Entry
 from align.checks.counts import check_counts, check_rows
 from align.checks.finding import Finding
 from align.checks.images import check_images
 from align.checks.launch import Launch
 from align.checks.memory import Footprint, activations
-from align.data.columns import Columns
-from align.data.conversations import (
-    MESSAGES,
-    RESPONSE,
-    Message,
-    check_messages,
-    check_prompt,
-    column_of_places,
-    conversation_text,
-    count_places,
-    message_text,
-    one_form,
-)
-from align.data.demonstration_adapters import DEMONSTRATION_ADAPTERS
-from align.data.files import RawRow, Row, find_split
-from align.data.loading import Reading, Schema, load_rows, name_row
-from align.data.media.images import add_images, image_digest
-from align.data.media.rows import MediaReader, check_placeholders, media_folder
-from align.data.media.video import VideoMetadata
-from align.data.problems import BadRow, DataReport, shorten
-from align.data.rules import check_label
-from align.data.template_settings import add_template_columns, check_template_columns
-from align.data.texts import is_blank
+from align.data.demonstrations import Demonstration, load_demonstrations
+from align.data.media.images import add_images
+from align.data.problems import DataReport
+from align.data.template_settings import add_template_columns
 from align.data.training_data import Rows, TrainingData, load_training_data
 from align.errors import DataError
 from align.methods.sft.lengths import check_demonstration_lengths
 from align.methods.sft.rules import DemonstrationDatasetConfig
 from align.models.model_files import ModelFiles
-from align.recipe.dataset import MediaSettings
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
-
-NEEDS = "`messages`, or `prompt` and `completion`"
-CSV_TRUTH = {"true": True, "false": False}
-
-
-@dataclass(frozen=True)
-class Demonstration:
-    """One row that passed every check."""
-
-    id: str  # unique in the data set
-    columns: dict[str, Any]  # `messages`, or `prompt` and `completion`, or `text`, as TRL reads them
-    is_correct: bool | None  # None where the row says nothing of its answer
-    row: int  # line of a JSONL or CSV file, else number of the record
-    template: Mapping[str, Any] = field(default_factory=dict)  # `tools` and `chat_template_kwargs`
-    images: tuple[Any, ...] = ()  # in front of the prompt; the frames of a video included
-    video: VideoMetadata | None = None  # where the images are its frames
-
-    @property
-    def form(self) -> str:
-        """The form of the row, in words."""
-        if "prompt" not in self.columns:
-            return f"`{next(iter(self.columns))}`"
-        return f"`prompt` and `completion` as {'messages' if self.is_conversational else 'texts'}"
-
-    @property
-    def is_conversational(self) -> bool:
-        """Whether it is made of messages."""
-        return not isinstance(self.columns.get("prompt", self.columns.get("text")), str)
-
-    def sft_entry(self, file: str) -> Entry:
-        """Returns what the audit compares: what is asked, and what is taught."""
-        if "text" in self.columns:
-            asked, taught = "", self.columns["text"]
-        elif "messages" in self.columns:
-            *before, last = self.columns["messages"]
-            asked = conversation_text(before)
-            taught = json.dumps(last, sort_keys=True, default=str) if last.get("tool_calls") else message_text(last)
-        else:
-            asked, taught = (conversation_text(self.columns[name]) for name in ("prompt", "completion"))
-        images = tuple(image_digest(image) for image in self.images)
-        return Entry(self.id, file, self.row, asked, (taught,), images=images)
-
-
-def load_demonstrations(
-    path: str | Path,
-    *,
-    media: MediaSettings | None = None,
-    columns: Columns | None = None,
-    **reading: Unpack[Reading],
-) -> tuple[list[Demonstration], DataReport]:
-    """Loads demonstrations and checks every row.
-
-    A row needs `messages`, or `prompt` and `completion`, both texts or both messages, or `text` alone; `conversations`
-    of `from` and `value` become messages. `tools`, `chat_template_kwargs`, `correct` and `id` (default: file name and
-    row) may be there, and one of `image`, `images` and `video`, as in `load_questions`; rows are then messages. Other
-    columns are not read. `adapter` is a name in `DEMONSTRATION_ADAPTERS`.
-    """
-    file, reading["split"] = find_split(str(path), reading.get("split"))
-    report, reader = DataReport(file), MediaReader(media_folder(file), media)
-
-    def check(row: Row, raw: RawRow) -> Demonstration:
-        name = check_label("id", row.get("id")) or name_row(raw.row, file)
-        columns = check_demonstration(row)
-        is_text = isinstance(columns.get("prompt", columns.get("text")), str)
-        template = check_template_columns(row, is_text=is_text)
-        asked = column_of_places(columns)
-        images, video = reader.show_in(row, columns.get(asked, columns.get("text", "")), asked)
-        for message in columns.get("completion", ()) if images else ():
-            check_placeholders("completion", message_text(message))
-        is_correct = check_correct(row.get("correct"), raw.untyped)
-        return Demonstration(name, columns, is_correct, raw.row, template, images, video)
-
-    schema = Schema((), known=DEMONSTRATION_ADAPTERS, columns=columns)
-    with reader.progress:
-        return load_rows(report, check, schema, **reading), report
-
-
-def check_demonstration(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Checks a row and returns its columns for TRL; raises `BadRow` at the first rule that it breaks.
-
-    Example:
-        >>> check_demonstration({"prompt": "1 + 1?", "completion": "2", "topic": "sums"})
-        {'prompt': '1 + 1?', 'completion': '2'}
-    """
-    messages = row.get("messages")
-    if messages is None and row.get("conversations") is not None:
-        messages = _from_conversations(row["conversations"])
-    asks = [name for name in ("prompt", "completion") if row.get(name) is not None]
-    if messages is not None:
-        if asks:
-            rule = f"the row has `messages` and `{asks[0]}`, and TRL would read one of them"
-            raise BadRow(asks[0], row[asks[0]], rule, f"Write {NEEDS}.")
-        return {"messages": _check_conversation(messages)}
-    if not asks and isinstance(text := row.get("text"), str) and not is_blank(text):
-        return {"text": text}
-    if not asks:
-        has = f"It has: {shorten(', '.join(row), 100)}. Write them, or name others with `columns` under `dataset`."
-        raise BadRow("", None, "the row has neither `messages`, nor `prompt` and `completion`", has)
-    prompt = check_prompt(row.get("prompt"), images=True)
-    return {"prompt": prompt, "completion": _check_completion(row.get("completion"), prompt)}
-
-
-def check_correct(value: object, untyped: bool = False) -> bool | None:
-    """Checks what a row says of its own answer; raises `BadRow` if it is neither true nor false."""
-    if untyped and isinstance(value, str):
-        value = None if is_blank(value) else CSV_TRUTH.get(value.strip().lower(), value)
-    if value is None or isinstance(value, bool):
-        return value
-    raise BadRow("correct", value, "`correct` is neither true nor false", "Write true, false, or leave it out.")
-
-
-def _from_conversations(value: object) -> Any:
-    """Writes turns of `from` and `value` as messages, with TRL's reading of the names."""
-    if not isinstance(value, list | tuple):
-        return value
-    names = {"from": "role", "value": "content"}
-    return [
-        {names.get(key, key): said for key, said in turn.items()} if isinstance(turn, Mapping) else turn
-        for turn in value
-    ]
-
-
-def _check_conversation(value: object) -> list[Message]:
-    if not isinstance(value, list | tuple) or not value:
-        raise BadRow("messages", value, "the messages are not a list", f"Write {MESSAGES[:-1]}, ...].")
-    messages = check_messages(value, "messages", images=True)
-    _check_answers("messages", messages, "Write the answer that is to be learnt as an assistant message.")
-    return one_form(messages)
-
-
-def _check_completion(value: object, prompt: str | list[Message]) -> str | list[Message]:
-    if isinstance(prompt, str):
-        if isinstance(value, list | tuple) and value:
-            raise BadRow("completion", value, "the prompt is a text and the completion is messages", "Write a text.")
-        if not isinstance(value, str) or is_blank(value):
-            raise BadRow("completion", value, "the completion is missing or empty", "Write a text.")
-        return value
-    if isinstance(value, str) and not is_blank(value):
-        rule = "the prompt is messages and the completion is a text"
-        raise BadRow("completion", value, rule, f"Write {RESPONSE}.")
-    if not isinstance(value, list | tuple) or not value:
-        raise BadRow("completion", value, "the completion is missing or empty", f"Write {RESPONSE}.")
-    messages = check_messages(value, "completion")
-    _check_answers("completion", messages, f"Write {RESPONSE}.")
-    return messages
-
-
-def _check_answers(column: str, messages: Sequence[Message], remedy: str) -> None:
-    answers = [message for message in messages if message["role"] == "assistant"]
-    if not answers:
-        raise BadRow(column, [message["role"] for message in messages], "there is no assistant message", remedy)
-    for answer in answers:
-        if is_blank(message_text(answer)):
-            raise BadRow(column, answer["content"], "an assistant message is empty", "Write a text as its content.")
-        if count_places([answer]):
-            raise BadRow(column, answer["content"], "an assistant message has a place for an image", "Take it out.")
 
 
 def load(recipe: Recipe) -> TrainingData[Demonstration]:

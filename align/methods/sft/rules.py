@@ -32,11 +32,13 @@ RULES = Rules(together=check_together)
 class DemonstrationDatasetConfig(RowDatasetConfig, MediaSettings):
     """Rows of `messages`, or of `prompt` and `completion`."""
 
+    rows_are = "sft"
     read = (
         "messages", "prompt", "completion", "text", "conversations", "id", "correct", "tools", "chat_template_kwargs",
         *MEDIA,
     )  # fmt: skip
     schemas = ("video_r1_cot",)
+    selects = MediaSettings.selects | {"keep_incorrect": ("correct",)}
     keep_incorrect: bool = Field(
         default=True,
         description="Whether rows with `correct: false` are learnt from, too; false leaves them out and counts them.",

@@ -7,10 +7,10 @@ from datasets import Dataset
 from trl import SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
+from align.data.demonstrations import Demonstration
 from align.data.media.images import VIDEO
 from align.data.training_data import TrainingData
 from align.methods.sft.config import SFTConfig
-from align.methods.sft.data import Demonstration
 from align.models.videos import for_collator, place_in_time, video_reading
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward

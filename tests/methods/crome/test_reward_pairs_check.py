@@ -75,6 +75,14 @@ def test_ties_that_weigh_nothing_are_warned_about(recipe):
     assert findings_of(recipe(fact_pairs(), tie_coef=0), "sources", "warning") == []
 
 
+def test_a_weight_of_ties_without_ties_is_warned_about_with_the_column_that_is_meant(recipe):
+    rows = [row | {"is_tie": True} for row in fact_pairs()]
+    (warning,) = findings_of(recipe(rows, tie_coef=0.5), "sources", "warning")
+    assert "`tie_coef: 0.5` does nothing: no pair has `tie: true`" in warning.text
+    (warning,) = findings_of(recipe(rows), "data", "warning")
+    assert "`columns: {tie: is_tie}`" in warning.text
+
+
 def test_margins_that_a_pairwise_model_does_not_read_are_warned_about(recipe):
     rows = [row | {"margin": 0.5} for row in fact_pairs()]
     assert findings_of(recipe(rows), "data", "warning") == []

@@ -54,6 +54,16 @@ def test_a_reward_that_needs_a_column_the_data_lacks_is_an_error(recipe):
     assert "gold" in found["rewards", "error"]
 
 
+@pytest.mark.parametrize("theirs", ["gold", "ground_truth", "Correct Answer"])
+def test_a_column_that_a_reward_reads_by_another_name_is_named_with_the_entry_that_takes_it(recipe, theirs):
+    rows = [{"prompt": f"say {i}", theirs: str(i)} for i in range(8)]
+    found = findings(recipe(rows, reward_funcs=["number_accuracy"]))
+    entry = f"answer: {theirs}"
+    assert f"`dataset.columns: {{{entry}}}` takes it from a column of another name." in found["rewards", "error"]
+    dataset = {"path": "./train.jsonl", "columns": {"answer": theirs}}
+    assert ("rewards", "error") not in findings(recipe(rows, reward_funcs=["number_accuracy"], dataset=dataset))
+
+
 def test_grpo_without_a_reward_is_refused(recipe):
     with pytest.raises(RecipeError, match="reward_funcs"):
         load_recipe(recipe(reward_funcs=[]))

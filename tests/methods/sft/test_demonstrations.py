@@ -7,8 +7,8 @@ import yaml
 from pair_recipe import write_rows
 
 from align.checks.launch import Launch
+from align.data.demonstrations import load_demonstrations
 from align.errors import DataError
-from align.methods.sft.data import load_demonstrations
 from align.recipe.recipe import load_recipe
 from align.services.prepared import prepare
 
@@ -95,6 +95,23 @@ def test_incorrect_rows_are_kept_or_left_out_and_counted(check, keep, number, wo
     assert words in found["warning"]
     assert f"One pass over {number} demonstrations" in found["ok"]
     assert json.dumps(checked.data.rows[0]).count("correct") == 0
+
+
+def test_a_key_that_selects_by_a_column_that_no_row_has_is_told_with_what_is_meant(check):
+    rows = [{"is_correct" if name == "correct" else name: value for name, value in row.items()} for row in ROWS]
+    checked, found = check(rows, dataset={"keep_incorrect": False, "fps": 2.0})
+    assert len(checked.data.rows) == 8
+    assert "`dataset.keep_incorrect: false` does nothing: no row of " in found["warning"]
+    assert "`dataset.fps: 2.0` does nothing: " in found["warning"]
+    assert "nothing reads the column `is_correct`, and 8 rows" in found["warning"]
+    assert "`columns: {correct: is_correct}` under `dataset` of the recipe" in found["warning"]
+    checked, found = check(rows, dataset={"keep_incorrect": False, "columns": {"correct": "is_correct"}})
+    assert len(checked.data.rows) == 6
+    assert "does nothing" not in found["warning"]
+    assert "nothing reads" not in found["warning"]
+    mix = [{"path": "./rows.jsonl"}, {"path": "./rows.jsonl"}]
+    _, found = check(rows, dataset={"keep_incorrect": False, "path": None, "mix": mix})
+    assert "does nothing" in found["warning"]
 
 
 def test_without_a_row_that_is_right_nothing_is_trained(check):

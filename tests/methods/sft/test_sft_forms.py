@@ -8,9 +8,9 @@ from tiny import tiny_model
 from trained import logged
 from trl import SFTConfig, SFTTrainer
 
+from align.data.demonstrations import load_demonstrations
 from align.experimental.consistency.sft import ConsistentSFTTrainer
 from align.experimental.lfu.trainer import LfUTrainer
-from align.methods.sft.data import load_demonstrations
 
 CONSISTENT = {"consistency_coef": 0.5, "consistency_families": ["distractor"]}
 ASKED = [f"What is the number of house {i}?" for i in range(4)]

@@ -16,10 +16,10 @@ from align.assets import find_recipe
 from align.checks.launch import Launch
 from align.cli.app import app
 from align.data.demonstration_adapters import video_r1_cot
+from align.data.demonstrations import load_demonstrations
 from align.data.media.video import VideoMetadata
 from align.errors import DataError
 from align.methods.sft.config import SFTConfig
-from align.methods.sft.data import load_demonstrations
 from align.methods.sft.trainer import CountedSFTTrainer
 from align.models.videos import Video
 from align.recipe.recipe import load_recipe
