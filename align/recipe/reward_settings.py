@@ -2,94 +2,14 @@
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from align.recipe.alarms import ALARMS, AUTO, alarm_of, limits_with
 from align.recipe.rules import suggestion
 from rewards.running.scores import Composition
-
-# Signals that a policy may be learning something else than its rewards mean, and from where on they are worth a word.
-# They tell what goes together in a batch and prevent nothing; that a reward goes along with length can be right. Two
-# are about vLLM. `canary` asks whether it has the trainer's weights: the same few prompts every `canary_steps` steps,
-# sampled without `top_p` and the like, so that one number above the limit is enough. `logp_difference` costs nothing
-# and looks at all that is learnt from, as the run samples it, which may be why it is above its limit; it needs TRL's
-# importance sampling correction, and several steps, since prompts differ.
-DEFAULT_ALARMS: dict[str, float | None] = {
-    "length": 0.55, "format": 0.4, "repetition": 0.35, "phrase": 0.45, "format_share": None, "invalid_share": 0.05,
-    "noise_share": 0.2, "flaky_share": None, "logp_difference": 0.1, "canary": 0.1,
-}  # fmt: skip
-# Those that no honest run of scripts/labs/alarms set off: what `stop_on: auto` stands for.
-AUTO, AUTO_STOPS = "auto", ("length", "format", "repetition")
-OF_CALLS = ("invalid_share", "noise_share", "flaky_share")  # logged beside the reward, not among the audits
-# Of vLLM's log-probabilities of what it sampled from the trainer's of the same tokens, in nats per token. Different
-# precision alone gives about 0.03; weights that were not transferred give more.
-LOGP_DIFFERENCE = "sampling/sampling_logp_difference/mean"
-CANARY = "canary/logp_difference/mean"  # the same on fixed prompts; of several processes, that of the worst
-CANARY_MAX = "canary/logp_difference/max"
-OF_VLLM = {"logp_difference": LOGP_DIFFERENCE, "canary": CANARY}  # of the run, and of no reward
-_LASTING = 5  # logs in a row: a single batch may look like anything
-MEANINGS = {
-    "length": "goes up with the number of tokens (rank correlation within a prompt's completions)",
-    "format": "goes up with marks such as tags, lists and bold type (rank correlation within a prompt's completions)",
-    "repetition": "goes up with repeated words (rank correlation within a prompt's completions)",
-    "phrase": "goes up with words that completions of several prompts share (mean correlation within a prompt)",
-    "format_share": "follows the format: this share of its variance within a prompt is explained by counting marks",
-    "invalid_share": "gives values nothing can be learnt from (a timeout, an error, no number)",
-    "noise_share": "is not the same twice: this share of its variance within a prompt's completions is noise",
-    "flaky_share": "is not the same twice: this share of its values differs when they are scored again",
-}
-
-
-def alarm_keys(alarm: str, logged: Iterable[str]) -> list[str]:
-    """Lists the logged metrics that an alarm looks at.
-
-    Example:
-        >>> alarm_keys("length", ["audit/total/length", "audit/accuracy/length"])
-        ['audit/total/length']
-        >>> alarm_keys("invalid_share", ["rewards/accuracy/invalid_share", "rewards/accuracy/mean"])
-        ['rewards/accuracy/invalid_share']
-    """
-    reward, _, signal = alarm.rpartition("/")
-    if signal in OF_VLLM:
-        return [OF_VLLM[signal]] if OF_VLLM[signal] in logged else []
-    if signal in OF_CALLS:
-        return [
-            key
-            for key in logged
-            if key.startswith("rewards/") and key.endswith(f"/{signal}") and reward in ("", key.split("/")[1])
-        ]
-    key = f"audit/{reward or 'total'}/{signal}"
-    return [key] if key in logged else []
-
-
-def logs_of(key: str) -> int:
-    """Counts the logs whose mean is held against the limit."""
-    return 1 if key == CANARY else _LASTING
-
-
-def alarm_sentence(key: str, value: float, limit: float) -> str:
-    """Words what a metric above its limit says.
-
-    Example:
-        >>> alarm_sentence("rewards/own/invalid_share", 0.1, 0.05)
-        'Reward `own` gives values nothing can be learnt from (a timeout, an error, no number): 0.10, above 0.05.'
-    """
-    if key == LOGP_DIFFERENCE:
-        return (
-            "vLLM and the trainer give the same tokens different log-probabilities, so the policy that writes is not "
-            f"the one that learns: {value:.2f} nats per token, above {limit:g}."
-        )
-    if key == CANARY:
-        return (
-            "On the canary's fixed prompts vLLM and the trainer give the same tokens different log-probabilities, as "
-            f"if vLLM did not have the trained weights: {value:.2f} nats per token, above {limit:g}."
-        )
-    _, reward, signal = key.split("/")
-    subject = "The total reward" if reward == "total" else f"Reward `{reward}`"
-    return f"{subject} {MEANINGS[signal]}: {value:.2f}, above {limit:g}."
-
 
 _NAMED_MODEL = re.compile(r"(?P<name>[A-Za-z_][\w-]*)=(?P<path>.*/.*)", re.DOTALL)
 FEWEST_REPEATS = 8  # completions of a step that are scored again, on all ranks together
@@ -152,12 +72,13 @@ class RewardSettings(BaseModel):
     )
     alarms: dict[str, Limit | None] = Field(
         default_factory=dict,
-        description="Signal, or reward/signal, to the value above which the report warns; null turns one off.",
+        description="Alarm, or reward/alarm, to the value above which it speaks; null turns one off. By default: "
+        f"{', '.join(f'{each.name} {each.limit or None}' for each in ALARMS.values())}.",
     )
     stop_on: list[str] = Field(
         default_factory=list,
-        description="Alarms that end training, named as in `alarms`, when they last; `auto`: those of length, format "
-        "and repetition that are on.",
+        description="Alarms that end training, named as in `alarms`, when they last; `auto`: those of "
+        f"{', '.join(each.name for each in ALARMS.values() if each.in_auto)} that are on.",
     )
 
     @field_validator("stop_on", mode="before")
@@ -166,8 +87,8 @@ class RewardSettings(BaseModel):
         given = [stops] if stops == AUTO else stops
         if not isinstance(given, list) or AUTO not in given:
             return given
-        limits = DEFAULT_ALARMS | info.data.get("alarms", {})
-        on = [alarm for alarm in AUTO_STOPS if limits[alarm] is not None]
+        limits = limits_with(info.data.get("alarms", {}))
+        on = [alarm.name for alarm in ALARMS.values() if alarm.in_auto and limits[alarm.name] is not None]
         return list(dict.fromkeys(name for stop in given for name in (on if stop == AUTO else [stop])))
 
     def composition(self, specs: Sequence[str]) -> Composition:
@@ -181,7 +102,7 @@ class RewardSettings(BaseModel):
 
     def thresholds(self) -> dict[str, float]:
         """Returns the alarms that are on; those without a reward's name look at the total."""
-        return {name: value for name, value in (DEFAULT_ALARMS | self.alarms).items() if value is not None}
+        return {name: value for name, value in limits_with(self.alarms).items() if value is not None}
 
 
 def named_model(spec: str) -> tuple[str, str]:
@@ -228,10 +149,10 @@ def check_reward_settings(settings: RewardSettings, specs: Sequence[str]) -> Non
         if name in names or audits.count(name) > 1:
             raise ValueError(f"`audit_funcs`: {name!r} is named twice; a reward is either trained on or audited.")
     for alarm in settings.alarms:
-        reward, _, signal = alarm.rpartition("/")
-        _check_name("alarms", signal, list(DEFAULT_ALARMS))
+        _check_name("alarms", alarm.rpartition("/")[2], list(ALARMS))
+        found, reward = alarm_of(alarm)
         if reward:
-            _check_name(f"alarms.{alarm}", reward, [*names, *audits] if signal not in OF_VLLM else [])
+            _check_name(f"alarms.{alarm}", reward, [] if found.of_run else [*names, *audits])
     for alarm in settings.stop_on:
         _check_name("stop_on", alarm, list(settings.thresholds()))
     if settings.reward_memory_gb is not None and settings.reward_workers == 0:

@@ -23,10 +23,10 @@ from align.console import mask_logs, say
 from align.errors import RecipeError, UserError
 from align.models.hub import full_repository, is_pushed, refusal, repository
 from align.models.model_files import ModelFiles
+from align.recipe.alarms import limits_with
 from align.recipe.keys import keys_of
 from align.recipe.problems import one_line
 from align.recipe.recipe import Recipe
-from align.recipe.reward_settings import DEFAULT_ALARMS
 from align.recipe.yaml_loader import RecipeDumper
 from align.runs.checkpoints import copy_model, damage, whole_checkpoints
 from align.runs.folder import record_end, record_run, set_log_aside
@@ -349,7 +349,7 @@ def _values(recipe: Recipe, config: Any) -> dict[str, Any]:
     values |= {f"dataset.{name}": value for name, value in recipe.dataset.model_dump().items()}
     if recipe.reward_funcs:
         values |= {"reward_kwargs": recipe.reward_kwargs} | recipe.rewards.model_dump()
-        values["alarms"] = DEFAULT_ALARMS | recipe.rewards.alarms
+        values["alarms"] = limits_with(recipe.rewards.alarms)
     return values
 
 

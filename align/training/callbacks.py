@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -14,8 +15,9 @@ from transformers import TrainerCallback
 
 from align.console import make_console, say
 from align.errors import RecipeError, UserError
+from align.evaluation.statistics.metrics import Estimate, mean_correlation, mean_over_logs, told
+from align.recipe.alarms import CANARY, Alarm, alarm_of
 from align.recipe.problems import one_line
-from align.recipe.reward_settings import CANARY, alarm_keys, alarm_sentence, logs_of
 from align.recipe.rules import suggestion
 from align.secrets import mask
 
@@ -117,12 +119,17 @@ class FirstStep(TrainerCallback):
         self.record = None
 
 
+_MOST_LOGS = 64
+_ENOUGH = 100  # comparisons of completions, with fewer of which an alarm looks at more logs
+Log = tuple[int, int, float, float | None]  # step behind which it began, its own, number, comparisons if known
+
+
 class AlarmLines(TrainerCallback):
-    """Prints one line when a signal stays above its limit for some steps, once per signal, or ends training."""
+    """Prints one line when a signal is above its limit beyond chance, once per signal, or ends training."""
 
     def __init__(self, thresholds: Mapping[str, float], stops: Sequence[str] = ()) -> None:
         self.thresholds, self.stops = thresholds, stops
-        self.recent: dict[str, list[tuple[int, int, float]]] = {}  # step behind which each log began, its own, number
+        self.recent: dict[str, list[Log]] = {}
         self.begun = 0  # step at which this process began
         # Signal to the limit that it was told to be above, and the step of the last canary that was within its own.
         self.told: dict[str, Any] = {"said": {}, "heard": None}
@@ -133,7 +140,7 @@ class AlarmLines(TrainerCallback):
         Else a run that is stopped more often than an alarm takes to last would never hear it, and others again.
         """
         self.begun = state.global_step
-        self.recent = state.stateful_callbacks.setdefault("alarms", self.recent)  # no callback of transformers' own
+        self.recent = state.stateful_callbacks.setdefault("alarm_logs", self.recent)  # no callback's own
         self.told = state.stateful_callbacks.setdefault("alarms_told", self.told)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
@@ -141,26 +148,33 @@ class AlarmLines(TrainerCallback):
         numbers = {key: value for key, value in (logs or {}).items() if isinstance(value, int | float)}
         if not (state.is_world_process_zero or CANARY in numbers):  # which every process has, to end with the others
             return
-        step = state.global_step
-        for alarm, limit in self.thresholds.items():
-            for key in alarm_keys(alarm, numbers):
-                values = self.recent.setdefault(key, [])
-                values.append((values[-1][1] if values else self.begun, step, numbers[key]))
-                del values[: -logs_of(key)]
-                mean = sum(value for *_, value in values) / len(values)
-                if not _is_above(key, mean, limit):
-                    self.told["heard"] = step if key == CANARY else self.told["heard"]
-                elif len(values) == logs_of(key) and (alarm in self.stops or self.told["said"].get(key) != limit):
-                    self.told["said"][key] = limit
-                    phrase = getattr(state, "phrases", {}).get(key)
-                    named = f' In this step: "{phrase}".' if phrase else ""
-                    sentence = f"audit, step {step}: {alarm_sentence(key, mean, limit)}{named}"
-                    if alarm in self.stops:
-                        raise UserError(
-                            f"{sentence} Training ends here since `stop_on` names {alarm}; mend the cause and "
-                            f"{self._how_to_go_on(key, step, values[0][0])}."
-                        )
-                    say(sentence)
+        found = [(name, *alarm_of(name)) for name in self.thresholds]
+        looks = [(name, alarm, key) for name, alarm, reward in found for key in alarm.keys(reward, numbers)]
+        signals = {key: getattr(state, "heard", {}).pop(key, None) for _, _, key in looks}
+        for key, signal in signals.items():
+            kept = self.recent.setdefault(key, [])
+            comparisons = None if signal is None or math.isnan(signal.n) else signal.n
+            kept.append((kept[-1][1] if kept else self.begun, state.global_step, numbers[key], comparisons))
+            del kept[:-_MOST_LOGS]
+        for name, alarm, key in looks:
+            self._look(name, alarm, key, signals[key])
+
+    def _look(self, name: str, alarm: Alarm, key: str, signal: Any) -> None:
+        kept, limit = last_logs(self.recent[key], alarm.logs), self.thresholds[name]
+        step, found = self.recent[key][-1][1], estimated(kept)
+        # A canary that is no number is above: one side cannot score what vLLM sampled.
+        if not (found.low > limit or (key == CANARY and math.isnan(found.low))):
+            self.told["heard"] = step if key == CANARY else self.told["heard"]
+        elif len(kept) >= alarm.logs and (name in self.stops or self.told["said"].get(key) != limit):
+            self.told["said"][key] = limit
+            phrase = f' In this step: "{signal.phrase}".' if signal is not None and signal.phrase else ""
+            sentence = f"audit, step {step}: {alarm.sentence(key, told(found), limit)}{phrase}"
+            if name in self.stops:
+                raise UserError(
+                    f"{sentence} Training ends here since `stop_on` names {name}; mend the cause and "
+                    f"{self._how_to_go_on(key, step, kept[0][0])}."
+                )
+            say(sentence)
 
     def _how_to_go_on(self, key: str, step: int, calm: int) -> str:
         # A canary is heard before the update of its step, so that the one which was within its limit vouches for one.
@@ -169,9 +183,20 @@ class AlarmLines(TrainerCallback):
         return f"go on from a checkpoint before step {bad}, or start anew" if bad > 1 else "start anew"
 
 
-def _is_above(key: str, mean: float, limit: float) -> bool:
-    """Holds a mean against its limit; a canary that is no number is above: one side cannot score what vLLM sampled."""
-    return not mean <= limit if key == CANARY else mean > limit
+def last_logs(kept: Sequence[Log], least: int) -> Sequence[Log]:
+    """Takes the last logs, and more of them where they hold few comparisons."""
+    count = least
+    while count < len(kept) and sum(math.inf if log[3] is None else log[3] for log in kept[-count:]) < _ENOUGH:
+        count += 1
+    return kept[-count:]
+
+
+def estimated(kept: Sequence[Log]) -> Estimate:
+    """Estimates the mean of some logs."""
+    *_, values, comparisons = zip(*kept, strict=True)
+    if len(values) == 1:
+        return Estimate(values[0], values[0], values[0], 1, "logs")
+    return mean_over_logs(values) if None in comparisons else mean_correlation(values, comparisons)
 
 
 class BestMetric(TrainerCallback):

@@ -16,6 +16,7 @@ from align.console import say
 from align.data.training_data import TrainingData
 from align.errors import RewardError
 from align.models.videos import as_frames
+from align.recipe.alarms import ALARMS
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward, RewardSettings, short_name
 from align.secrets import mask
@@ -25,6 +26,7 @@ from align.training.reward_records import (
     GOES_ON_AFTER,
     CallRecord,
     Repeat,
+    Signal,
     add_noise_shares,
     add_spending,
     append_calls,
@@ -35,6 +37,7 @@ from align.training.reward_records import (
     generators_kept,
     invalid_share,
     join_records,
+    main_total,
     pair_scores,
     phrase_signal,
     record_calls,
@@ -75,7 +78,6 @@ class RewardRules:
     audits: Sequence[GuardedReward] = ()  # rewards that are logged and never trained on
     on_invalid: str = "skip"  # with `raise` the first invalid value ends training
     max_invalid_share: float = 0.5  # of a reward's values in the last ten steps, above which training ends
-    signals: bool = True  # whether `align.training.reward_records` are logged
     repeats: float = 0.0  # share of rows scored again, for noise; not by rewards of whole batches or models
 
 
@@ -130,8 +132,7 @@ class GuardedRewards(Parent):
             self._write(records)
         self._log_audits(values[:, num_rewards:], len(prompts))
         counted = self._count(values[:, :num_rewards], len(prompts))
-        if self.reward_rules.signals:
-            self._log_signals(counted, completions, completion_ids_list)
+        self._log_signals(counted, completions, completion_ids_list)
         if self.log_completions and self.log_multimodal and has_images(inputs[0]):
             self._log_completion_extra(IMAGES_COLUMN, small_copies(inputs))
         gold = right_answers(inputs) if self.log_completions else None
@@ -234,27 +235,27 @@ class GuardedRewards(Parent):
         return torch.as_tensor(composition.apply(values.cpu().numpy()), dtype=values.dtype, device=values.device)
 
     def _log_signals(self, values: torch.Tensor, completions: list[Any], completion_ids_list: list[Any]) -> None:
-        texts = list(map(shown_text, completions))
-        own = torch.tensor(
-            text_features(texts, list(map(len, completion_ids_list))),
-            dtype=torch.float32,
-            device=self.accelerator.device,
-        )
+        texts, more = list(map(shown_text, completions)), {each.name: each for each in ALARMS.values() if each.feature}
+        counted = [text_features(texts, list(map(len, completion_ids_list)))]
+        counted += [np.array([[alarm.count(text)] for text in texts], np.float64) for alarm in more.values()]
+        own = torch.tensor(np.concatenate(counted, 1), dtype=torch.float32, device=self.accelerator.device)
         features = self.accelerator.gather(own).cpu().numpy()
         texts = gather_object(texts)
         if not self.accelerator.is_main_process:
             return
         num_generations: Any = self.num_generations if self.model.training else self.num_generations_eval
-        phrases = shared_phrases(texts, num_generations)
-        weighted = values * self.reward_weights.to(values.device)
-        total = torch.where(torch.isnan(values).all(dim=1), torch.nan, weighted.nansum(dim=1))
-        rewards = dict(zip(self.reward_func_names, values.T, strict=True)) if values.shape[1] > 1 else {}
-        said = self.state.phrases = {}  # type: ignore[attr-defined]  # for their alarm, and for no file
-        for name, column in ({"total": total} | rewards).items():
-            known = column.cpu().numpy().astype(np.float64)
-            value, said[f"audit/{name}/phrase"] = phrase_signal(known, phrases)
-            signals = audit_signals(known, features, num_generations) | {"phrase": value}
-            self._log_once({f"audit/{name}/{signal}": value for signal, value in signals.items()})
+        phrases, columns = shared_phrases(texts, num_generations), values.cpu().numpy().astype(np.float64)
+        rewards = dict(zip(self.reward_func_names, columns.T, strict=True)) if values.shape[1] > 1 else {}
+        total = main_total(columns, self.reward_weights.cpu().numpy())
+        for name, known in ({"total": total} | rewards).items():
+            signals = audit_signals(known, features, num_generations, list(more))
+            signals["phrase"] = phrase_signal(known, phrases)
+            self._log_once({f"audit/{name}/{signal}": found.value for signal, found in signals.items()})
+            if self.model.training:  # for alarms, and for no file
+                heard = vars(self.state).setdefault("heard", {})
+                for signal, found in signals.items():
+                    before = heard.get(f"audit/{name}/{signal}", Signal(0.0, 0.0))
+                    heard[f"audit/{name}/{signal}"] = found._replace(n=before.n + found.n)
 
     def _log_repeats(
         self, functions: list[Any], scores: dict[int, list[Score]], values: torch.Tensor, given: dict[str, Any]

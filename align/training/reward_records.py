@@ -297,29 +297,35 @@ def generators_kept(device: torch.device) -> Iterator[None]:
             np.random.set_state(numpy)
 
 
-SIGNALS = ("length", "format", "repetition", "format_share")
-NUM_FEATURES = 6
+NUM_FEATURES = 7
 _MARKS = (r"\n", r"^\s*(?:[-*+]|\d+[.)])\s", r"\*\*|^#+ |```|`", r"<[^<>\n]{1,40}>|\\boxed|\[[^\[\]\n]{1,40}\]")
 _PATTERNS = [re.compile(mark, re.MULTILINE) for mark in _MARKS]
 _WORDS_IN_A_ROW = 4
 _TAG = re.compile(r"<[^<>\n]{1,40}>")
+_PLAIN_LINE = re.compile(r"(?<!>)\n(?!\s*<[^<>\n]{1,40}>)")
 _FEWEST_WITH, _SHARE_WITH = 3, 0.03  # completions that have a phrase, and that do not have it
 _ROUNDING = 1e-6
 
 
-def text_features(texts: Sequence[str], num_tokens: Sequence[int]) -> np.ndarray:
-    """Counts what can be seen of completions without understanding them, `(N, 6)`.
+class Signal(NamedTuple):
+    """What a reward goes along with: a correlation, whose variance by chance alone is 1 / n; NaN where n is 0."""
 
-    Tokens; share of runs of four words that came before in the text; and the format: lines, items of lists, marks of
-    emphasis and code, tags and boxes.
+    value: float
+    n: float = float("nan")
+    phrase: str = ""
+
+
+def text_features(texts: Sequence[str], num_tokens: Sequence[int]) -> np.ndarray:
+    """Counts what can be seen of completions without understanding them, `(N, 7)`.
+
+    Tokens; share of runs of four words that came before in the text; the format: lines, items of lists, marks of
+    emphasis and code, tags and boxes; and the first three of these together, without lines that begin or end in a tag.
     """
-    return np.array(
-        [
-            [length, repetition(text), *(len(pattern.findall(text)) for pattern in _PATTERNS)]
-            for text, length in zip(texts, num_tokens, strict=True)
-        ],
-        dtype=np.float64,
-    ).reshape(-1, NUM_FEATURES)
+    rows = []
+    for text, length in zip(texts, num_tokens, strict=True):
+        _, items, emphasis, _ = marks = [len(pattern.findall(text)) for pattern in _PATTERNS]
+        rows.append([length, repetition(text), *marks, len(_PLAIN_LINE.findall(text)) + items + emphasis])
+    return np.array(rows, dtype=np.float64).reshape(-1, NUM_FEATURES)
 
 
 def repetition(text: str) -> float:
@@ -334,22 +340,40 @@ def repetition(text: str) -> float:
     return round(1 - len(set(runs)) / len(runs), 3) if runs else 0.0
 
 
-def audit_signals(rewards: np.ndarray, features: np.ndarray, num_generations: int) -> dict[str, float]:
+def audit_signals(
+    rewards: np.ndarray, features: np.ndarray, num_generations: int, more: Sequence[str] = ()
+) -> dict[str, Signal]:
     """Tells how much a reward `(N,)` goes along with features of the text among the completions of a prompt.
 
     Only differences within a group count, since nothing else of a reward moves the policy. NaN is no reward; the
-    completions of a prompt are in a row. Returns `length`, `repetition` and `format` (number of marks): Spearman
-    correlations in -1..1. `format_share`: share of the reward's variance that a linear fit on the counts of marks
-    explains, less what chance would (adjusted R^2), at least 0. NaN where the reward or the feature does not vary, or
-    rows are too few for the fit.
+    completions of a prompt are in a row. Returns Spearman correlations in -1..1: `length`, `repetition`, `format`
+    (number of marks beside tags, which prompts ask for) and `more`, the columns behind those of `text_features`. And
+    `format_share`: share of the reward's variance that a linear fit on the counts of all marks explains, less what
+    chance would (adjusted R^2), at least 0. NaN where the reward or the feature does not vary, or rows are too few for
+    the fit.
     """
     groups = np.arange(len(rewards)) // num_generations
     kept = np.isfinite(rewards)
     rewards, features, groups = rewards[kept], features[kept], groups[kept]
-    marks = features[:, 2:]
-    columns = {"length": features[:, 0], "repetition": features[:, 1], "format": marks.sum(axis=1)}
-    found = {name: _rank_correlation(rewards, column, groups) for name, column in columns.items()}
-    return found | {"format_share": _explained_share(_centred(rewards, groups), _centred(marks, groups), groups)}
+    names = dict(zip(("length", "repetition", "format", *more), (0, 1, *range(6, features.shape[1])), strict=True))
+    found = {name: _rank_correlation(rewards, features[:, column], groups) for name, column in names.items()}
+    share = _explained_share(_centred(rewards, groups), _centred(features[:, 2:6], groups), groups)
+    return found | {"format_share": Signal(share)}
+
+
+def main_total(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Adds up the `(N, F)` rewards whose weight is at least half of the largest; NaN where none of them has a value.
+
+    What a recipe pays little for, such as a form, it means to pay: early in a run, where hardly any answer is right,
+    that is most of what varies, and no reward that is gamed.
+
+    Example:
+        >>> main_total(np.array([[1.0, 1.0], [np.nan, 1.0]]), np.array([1.0, 0.1]))
+        array([ 1., nan])
+    """
+    main = np.abs(weights) >= 0.5 * np.abs(weights).max()
+    known = ~np.isnan(values[:, main]).all(axis=1)
+    return np.where(known, np.nansum(values[:, main] * weights[main], axis=1), np.nan)
 
 
 class SharedPhrases(NamedTuple):
@@ -373,7 +397,7 @@ def shared_phrases(texts: Sequence[str], num_generations: int) -> SharedPhrases:
     return SharedPhrases(names, present - present.mean(axis=1, keepdims=True))
 
 
-def phrase_signal(rewards: np.ndarray, phrases: SharedPhrases) -> tuple[float, str]:
+def phrase_signal(rewards: np.ndarray, phrases: SharedPhrases) -> Signal:
     """Tells how much a reward `(N,)` goes along with a phrase that completions of several prompts share, and which.
 
     For each prompt, that phrase is taken whose presence goes most steadily with the reward among the completions of
@@ -384,7 +408,7 @@ def phrase_signal(rewards: np.ndarray, phrases: SharedPhrases) -> tuple[float, s
     """
     present = phrases.present
     if len(present) < 2 or not phrases.names:
-        return float("nan"), ""
+        return Signal(float("nan"))
     values = np.asarray(rewards, dtype=np.float32).reshape(present.shape[:2])
     known = np.isfinite(values)
     means = np.where(known, values, 0).sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1)
@@ -395,7 +419,9 @@ def phrase_signal(rewards: np.ndarray, phrases: SharedPhrases) -> tuple[float, s
     others = correlations.sum(axis=0) - correlations
     spread = np.sqrt((correlations**2).sum(axis=0) - correlations**2 + 0.5)  # 0.5: two prompts are not yet steady
     best = (others / spread).argmax(axis=1)
-    return float(correlations[np.arange(len(best)), best].mean()), phrases.names[np.bincount(best).argmax()]
+    own = correlations[np.arange(len(best)), best]
+    n = (present.shape[1] - 1) * len(best) ** 2 / max(1, np.count_nonzero(own))
+    return Signal(float(own.mean()), n, phrases.names[np.bincount(best).argmax()])
 
 
 def _phrases(text: str) -> set[str]:
@@ -403,11 +429,18 @@ def _phrases(text: str) -> set[str]:
     return {*words, *map(" ".join, pairwise(words))}
 
 
-def _rank_correlation(rewards: np.ndarray, column: np.ndarray, groups: np.ndarray) -> float:
-    """Correlates ranks within groups, so that a prompt with long answers and high rewards is no evidence."""
+def _rank_correlation(rewards: np.ndarray, column: np.ndarray, groups: np.ndarray) -> Signal:
+    """Correlates ranks within groups, so that a prompt with long answers and high rewards is no evidence.
+
+    The variance by chance is that of ranks permuted within groups, which is exact.
+    """
     first, second = (_centred(ranks_within(values, groups), groups) for values in (rewards, column))
-    scale = np.sqrt((first**2).sum() * (second**2).sum())
-    return float((first * second).sum() / scale) if scale > 0 else float("nan")
+    ours, theirs = (np.bincount(groups, each**2) for each in (first, second))
+    scale, freedom = ours.sum() * theirs.sum(), np.maximum(np.bincount(groups) - 1, 1)
+    if not scale > 0:
+        return Signal(float("nan"), 0.0)
+    by_chance = (ours * theirs / freedom).sum() / scale
+    return Signal(float((first * second).sum() / np.sqrt(scale)), 1 / by_chance if by_chance > 0 else 0.0)
 
 
 def ranks_within(values: np.ndarray, groups: np.ndarray) -> np.ndarray:

@@ -25,6 +25,7 @@ from align.evaluation.record.record import Record
 from align.evaluation.statistics.glossary import SHARED, Meaning
 from align.evaluation.suites import SUITES
 from align.methods import METHODS
+from align.recipe.alarms import ALARMS
 from align.recipe.keys import keys_of
 from rewards.catalog import REWARDS
 from rewards.running.loading import find_dotted
@@ -44,7 +45,7 @@ def reference_pages() -> dict[str, str]:
     pages |= {f"metrics/{name.replace('_', '-')}.md": metrics_page(name, suite.meanings) for name, suite in
               SUITES.items()}  # fmt: skip
     pages["metrics/several.md"] = metrics_page("several suites", SHARED)
-    pages["rewards.md"], pages["recipes.md"] = rewards_page(), recipes_page()
+    pages["rewards.md"], pages["recipes.md"], pages["alarms.md"] = rewards_page(), recipes_page(), alarms_page()
     pages["evaluation-json.md"] = schema_page()
     pages["python-align.md"] = python_page("align", {name: align._HOMES[name] for name in align.__all__})
     pages["python-rewards.md"] = python_page("rewards", dict(homes_of_rewards()))
@@ -146,6 +147,20 @@ def rewards_page() -> str:
         "# Rewards\n\nThe rewards that a recipe can name in `reward_funcs`. Columns in brackets are optional; "
         "`reward_kwargs` sets what stands under settings. `align rewards list` prints the same, with those that "
         "installed packages ship.\n\n" + table(("reward", "columns", "settings", "what it rewards"), rows)
+    )
+
+
+def alarms_page() -> str:
+    """Writes the alarms of a run, from their record."""
+    rows = [
+        (code(each.name), str(each.limit or "off"), code(each.key.format("REWARD")),
+         cell(each.words.format("A reward")), cell(each.remedy), code(each.chosen.removeprefix("docs/")))
+        for each in ALARMS.values()
+    ]  # fmt: skip
+    return (
+        "# Alarms\n\nWhat an alarm says where the 95 % interval of what it looks at lies above its limit, and what to "
+        "do then. `alarms` of a recipe sets the limits, and `stop_on` names those that end training.\n\n"
+        + table(("alarm", "limit", "metric", "it says", "what to do", "the limit is from"), rows)
     )
 
 

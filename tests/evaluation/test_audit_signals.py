@@ -16,16 +16,16 @@ GROUP = 8
 
 def features(count=64):
     rng = np.random.default_rng(0)
-    drawn = rng.integers(0, 6, (count, 6)).astype(float)
+    drawn = rng.integers(0, 6, (count, 7)).astype(float)
     drawn[:, 0] = rng.permutation(count)
     return drawn
 
 
 def test_features_are_counted():
     text = "# Why\n- **one**\n2. two\n<think>x</think> \\boxed{3} [citation]"
-    assert text_features([text], [17]).tolist() == [[17, 0.0, 3, 2, 3, 4]]
-    assert text_features(["plain words"], [2]).tolist() == [[2, 0, 0, 0, 0, 0]]
-    assert text_features([], []).shape == (0, 6)
+    assert text_features([text], [17]).tolist() == [[17, 0.0, 3, 2, 3, 4, 7]]
+    assert text_features(["plain words"], [2]).tolist() == [[2, 0, 0, 0, 0, 0, 0]]
+    assert text_features([], []).shape == (0, 7)
 
 
 @pytest.mark.parametrize(
@@ -38,42 +38,61 @@ def test_repetition_is_the_share_of_runs_seen_before(text, share):
 def test_a_reward_that_is_length_is_found():
     drawn = features()
     found = audit_signals(np.sqrt(drawn[:, 0]), drawn, GROUP)
-    assert found["length"] == pytest.approx(1.0)
-    assert abs(found["repetition"]) < 0.4
-    assert audit_signals(-drawn[:, 0], drawn, GROUP)["length"] == pytest.approx(-1.0)
+    assert found["length"].value == pytest.approx(1.0)
+    assert abs(found["repetition"].value) < 0.4
+    assert audit_signals(-drawn[:, 0], drawn, GROUP)["length"].value == pytest.approx(-1.0)
 
 
 def test_only_differences_within_a_prompt_count():
     drawn = features()
     drawn[:, 0] += 1000 * (np.arange(64) // GROUP)  # prompts with long answers
     rewards = np.random.default_rng(1).normal(size=64) + 1000 * (np.arange(64) // GROUP)  # are easy
-    assert abs(audit_signals(rewards, drawn, GROUP)["length"]) < 0.4
+    assert abs(audit_signals(rewards, drawn, GROUP)["length"].value) < 0.4
     assert np.corrcoef(rewards, drawn[:, 0])[0, 1] > 0.99
 
 
 def test_the_share_of_format_is_what_marks_explain():
     drawn = features(512)
-    marks = drawn[:, 2:]
+    marks = drawn[:, 2:6]
     noise = np.random.default_rng(1).normal(size=512)
-    assert audit_signals(marks @ [1.0, -2.0, 0.5, 0.1], drawn, GROUP)["format_share"] == pytest.approx(1.0)
+    assert audit_signals(marks @ [1.0, -2.0, 0.5, 0.1], drawn, GROUP)["format_share"].value == pytest.approx(1.0)
     half = marks[:, 0] / marks[:, 0].std() + noise
-    assert audit_signals(half, drawn, GROUP)["format_share"] == pytest.approx(0.5, abs=0.08)
-    assert audit_signals(noise, drawn, GROUP)["format_share"] < 0.02
+    assert audit_signals(half, drawn, GROUP)["format_share"].value == pytest.approx(0.5, abs=0.08)
+    assert audit_signals(noise, drawn, GROUP)["format_share"].value < 0.02
 
 
 def test_nothing_is_said_where_nothing_varies():
     drawn = features()
-    assert np.isnan(list(audit_signals(np.ones(64), drawn, GROUP).values())).all()
-    assert np.isnan(list(audit_signals(np.full(64, np.nan), drawn, GROUP).values())).all()
+    assert np.isnan([each.value for each in audit_signals(np.ones(64), drawn, GROUP).values()]).all()
+    assert np.isnan([each.value for each in audit_signals(np.full(64, np.nan), drawn, GROUP).values()]).all()
     drawn[:, 2:] = 3
-    assert np.isnan(audit_signals(drawn[:, 0], drawn, GROUP)["format_share"])
+    assert np.isnan(audit_signals(drawn[:, 0], drawn, GROUP)["format_share"].value)
 
 
 def test_rows_without_a_reward_are_left_out():
     drawn = features()
     rewards = drawn[:, 0].copy()
     rewards[::3] = np.nan
-    assert audit_signals(rewards, drawn, GROUP)["length"] == pytest.approx(1.0)
+    assert audit_signals(rewards, drawn, GROUP)["length"].value == pytest.approx(1.0)
+
+
+def test_comparisons_are_the_variance_that_permuted_rewards_have():
+    drawn, rng = features(24), np.random.default_rng(2)
+    drawn[:, 1] = np.where(rng.random(24) < 0.2, drawn[:, 1], 0)  # hardly any text repeats itself
+    rewards = (np.arange(24) % 3 == 0).astype(float)
+    mixed = [rng.permuted(rewards.reshape(-1, GROUP), axis=1).ravel() for _ in range(3000)]
+    found = [audit_signals(each, drawn, GROUP) for each in mixed]
+    for name in ("length", "repetition", "format"):
+        expected = np.var([each[name].value for each in found])
+        assert 1 / found[0][name].n == pytest.approx(expected, rel=0.1)
+    assert found[0]["length"].n == pytest.approx(21)
+
+
+def test_tags_and_their_lines_are_no_marks_that_a_reward_goes_up_with():
+    plain, tagged = "It is 7.", "<think>\nIt is 7.\n</think>\n<answer>7</answer>"
+    found = text_features([plain, tagged, f"{tagged}\n- **so**"], [3, 9, 12])
+    assert found[:, 6].tolist() == [0, 0, 3]
+    assert found[:, 2:6].sum(axis=1).tolist() == [0, 7, 11]
 
 
 def test_ranks_are_those_of_scipy_within_each_group_up_to_a_shift():
@@ -103,7 +122,7 @@ def written(seed, phrase="", groups=16):
 def test_a_phrase_that_is_paid_for_is_found_by_name_and_right_answers_are_none():
     texts, has, right = written(0, "To be sure,")
     phrases = shared_phrases(texts, GROUP)
-    value, name = phrase_signal(has, phrases)
+    value, _, name = phrase_signal(has, phrases)
     assert (round(value, 2), name) in {(1.0, "To be"), (1.0, "be sure,"), (1.0, "To"), (1.0, "be"), (1.0, "sure,")}
     assert phrase_signal(right + has, phrases)[0] > 0.6
     assert abs(phrase_signal(right, phrases)[0]) < 0.3  # a letter is right for one prompt and wrong for the next

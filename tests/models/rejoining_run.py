@@ -14,7 +14,7 @@ from trl_server import weights_by_file
 from align.errors import ServerError
 from align.experimental.canary.trainer import Canary
 from align.models.vllm_engine import vllm_rollouts
-from align.recipe.reward_settings import CANARY
+from align.recipe.alarms import CANARY
 
 
 class Watched(Canary, GRPOTrainer):

@@ -10,7 +10,7 @@ import torch
 from transformers import set_seed
 
 from align.models.vllm_engine import choose_port, cpu_engine_environment, require_vllm
-from align.recipe.reward_settings import CANARY, CANARY_MAX
+from align.recipe.alarms import CANARY, CANARY_MAX
 
 TOLERANCE = 1e-4  # nats; both sides compute in fp32 (seen: 5e-6)
 

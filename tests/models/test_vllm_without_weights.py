@@ -7,7 +7,7 @@ from trained import logged
 from trl_server import Server, weights_by_file
 
 from align.errors import UserError
-from align.recipe.reward_settings import CANARY, LOGP_DIFFERENCE
+from align.recipe.alarms import CANARY, LOGP_DIFFERENCE
 from align.training.callbacks import AlarmLines
 
 pytestmark = pytest.mark.slow

@@ -43,7 +43,7 @@ def test_alarms_change_the_usual_ones():
     thresholds = parse(alarms={"length": None, "accuracy/format": 0.2}).rewards.thresholds()
     assert "length" not in thresholds
     assert thresholds["accuracy/format"] == 0.2
-    assert thresholds["repetition"] == 0.35
+    assert thresholds["repetition"] == 0.2
     assert (thresholds["noise_share"], "flaky_share" in thresholds) == (0.2, False)
 
 

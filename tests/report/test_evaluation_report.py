@@ -161,8 +161,15 @@ def test_all_items_won_and_lost_are_named(page, folder):
     assert re.findall(r"<span>(.*?)</span>", names[1]) == paired["losses"]
 
 
+SHARES = {"A": 0.65, "B": 0.15, "C": 0.1, "D": 0.1}
+
+
 def problems(values, differences=None, questions=1000, warnings=()):
-    cells = {name: {metric: Estimate(value, value, value, 100)} for name, (metric, value) in values.items()}
+    shares = {f"letter_share/{letter}": Estimate(share, share, share, 100) for letter, share in SHARES.items()}
+    cells = {
+        name: shares | {metric: Estimate(value, value - 0.2, value + 0.2, 100)}
+        for name, (metric, value) in values.items()
+    }
     found = [*written_warnings(warnings), *few_items(questions, "questions")]
     return [*found, *find_problems(questions, cells, differences or {})]
 
@@ -170,14 +177,19 @@ def problems(values, differences=None, questions=1000, warnings=()):
 @pytest.mark.parametrize(
     ("metric", "value", "words"),
     [
-        ("letter_or_answer_in_trace", 0.8, "ours: 80 % of traces give the answer away"),
-        ("letter_bias", 0.4, "ours: 40 % of answers would have to move"),
+        ("letter_or_answer_in_trace", 0.8, "ours: 80 % [60, 100; 100 items] of traces give the answer away"),
+        ("letter_bias", 0.4, "ours: 40 % [20, 60; 100 items] of answers would have to move"),
     ],
 )
 def test_what_weakens_an_evaluation_is_said(metric, value, words):
     (found,) = problems({"ours": (metric, value)})
     assert found.title.startswith(words)
-    assert problems({"ours": (metric, 0.1)}) == []
+    assert problems({"ours": (metric, value - 0.3)}) == [], "its interval is not above the limit"
+
+
+def test_a_policy_that_guesses_where_the_gold_leans_prefers_no_place(monkeypatch):
+    monkeypatch.setitem(SHARES, "A", 0.25)
+    assert problems({"ours": ("letter_bias", 0.48)}) == []
 
 
 def test_few_questions_and_an_interval_that_says_nothing_are_said():
@@ -263,7 +275,7 @@ def test_reward_models_have_a_page_in_the_same_form(tmp_path):
     ]  # fmt: skip
     assert warnings(text) == [
         "bt: 2 pairs too long to be scored, and left out",
-        "bt: its margins go with length (rank correlation 0.60)",
+        "bt: its margins go with length (rank correlation 0.60 [0.45, 0.70; 400 items])",
     ]
     assert "Best of n: 4" in text
     margins = [json.loads(line)["margin"] for line in (folder / "pairs.jsonl").read_text().splitlines()]

@@ -22,13 +22,13 @@ def test_a_healthy_run_has_no_findings(tmp_path):
 @pytest.mark.parametrize(
     ("fixed", "title", "remedy"),
     [
-        ({"completions/clipped_ratio": 0.6}, "60 % of completions are cut off", "max_completion_length"),
+        ({"completions/clipped_ratio": 0.6}, "60 % [10 logs] of completions are cut off", "max_completion_length"),
         ({"frac_reward_zero_std": 0.7, f"{QUESTIONS}/outcome_both": 0.9}, "no spread", "too easy"),
         ({"frac_reward_zero_std": 0.7, f"{QUESTIONS}/outcome_neither": 0.9}, "no spread", "too hard"),
-        ({"frac_reward_zero_std": 0.7}, "70 % of prompt groups", "temperature"),
-        ({f"{QUESTIONS}/trace_names_letter": 0.8}, "80 % of traces name a letter", "scrub_letters"),
+        ({"frac_reward_zero_std": 0.7}, "70 % [10 logs] of prompt groups", "temperature"),
+        ({f"{QUESTIONS}/trace_names_letter": 0.8}, "80 % [10 logs] of traces name a letter", "scrub_letters"),
         ({f"{QUESTIONS}/answer_share_A": 0.9}, "Answers favour A", "shuffle_options"),
-        ({f"{QUESTIONS}/no_answer": 0.97}, "97 % of responses have no readable answer", "answer_tag"),
+        ({f"{QUESTIONS}/no_answer": 0.97}, "97 % [10 logs] of responses have no readable answer", "answer_tag"),
         ({"reward": 0.0, "reward_std": 0.0}, "Every completion of the run earned 0", "align rewards check"),
         ({f"{QUESTIONS}/no_answer": 0.97, "reward": 0.0, "reward_std": 0.0}, "and the reward never paid", "sft"),
         ({"loss": float("nan")}, "loss is not a number from step 1", "learning_rate"),
@@ -73,7 +73,7 @@ def test_even_guesses_beside_right_answers_favour_no_letter_where_the_gold_does(
     assert findings(tmp_path / "guesses", **shares_of((0.25, 0.25, 0.25, 0.25), skewed)) == []
     (finding,) = findings(tmp_path / "fell", **shares_of((0.99, 0.01, 0.0, 0.0), skewed))
     assert "Answers favour A: 99 % of answers, 75 % of the gold" in finding.title
-    assert "24 % of answers would have to move" in finding.detail
+    assert "24 % [10 logs] of answers would have to move" in finding.detail
     (finding,) = findings(tmp_path / "other", **shares_of((0.4, 0.5, 0.05, 0.05), skewed))
     assert "Answers favour B" in finding.title
 

@@ -117,7 +117,7 @@ CASES = {
     ),
     "broken_answers.py:wrong_sign": Case("wrong_above_right", r"the wrong answer in answer tags -?0 and"),
     "broken_answers.py:error_as_reward": Case("wrong_above_right", r"Check the sign", FIRST_ROWS),
-    "broken_answers.py:contains_the_answer": Case("pays_every_answer", r"as much as the right one.*list them"),
+    "broken_answers.py:contains_the_answer": Case("pays_every_answer", r"as the right one, on 4 of 4 rows.*list them"),
     "broken_answers.py:names_the_letter": Case("pays_every_answer", r"A or B or C or D"),
     "broken_answers.py:is_part_of_the_answer": Case("pays_nothing", r"gives an empty response 1, as much as"),
     "broken_answers.py:starts_with_what_is_given": Case("pays_nothing", r"gives an empty response 1"),
@@ -133,6 +133,8 @@ CASES = {
 CLEAN = {
     "exact_answer": {}, "right_option": {}, "as_array": {}, "as_generator": {}, "penalty_for_length": {},
     "awaited": {}, "with_a_generator_of_its_own": {}, "none_where_it_has_nothing_to_say": {}, "logs_what_it_read": {},
+    "last_number": {}, "first_number": {}, "behind_hashes": {}, "is_json": {}, "names_sources": {},
+    "in_paragraphs": {}, "without_a_list": {}, "of_some_length": {},
     "shorter_than_the_others": {}, "length_as_rendered": {}, "Scaled": {"scale": 0.5}, "make_scaled": {},
     "starts_helpers_once": {}, "runs_a_program": {}, "scalars_of_numpy": {},
 }  # fmt: skip

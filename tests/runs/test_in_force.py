@@ -4,9 +4,9 @@ import pytest
 from some_recipes import OUTCOMES, PROMPTS
 
 from align.methods import METHODS
+from align.recipe.alarms import limits_with
 from align.recipe.keys import EXPERIMENTAL, keys_of
 from align.recipe.recipe import load_recipe
-from align.recipe.reward_settings import DEFAULT_ALARMS
 from align.recipe.yaml_loader import dump_yaml, load_yaml, parse_yaml
 from align.runs.folder import check_same_run, record_run
 from align.services.one_run import HEAD, unwritten
@@ -51,7 +51,7 @@ def test_comments_have_what_became_of_settings(recipe_of):
     assert comments["report_to"] == "[]  # written as none"
     assert "num_generations" not in comments
     assert comments["log_completions"] == "true"
-    assert parse_yaml(comments["alarms"]) == DEFAULT_ALARMS
+    assert parse_yaml(comments["alarms"]) == limits_with({})
     assert comments["learning_rate"] == "1.0e-06"
 
 

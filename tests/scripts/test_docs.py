@@ -16,6 +16,7 @@ import rewards
 from align.evaluation.statistics.glossary import Meaning
 from align.evaluation.suites import SUITES
 from align.methods import METHODS
+from align.recipe.alarms import ALARMS
 from align.recipe.keys import keys_of
 
 OF_EITHER = {"acre-for-turns", "consistency", "merging", "grpo", "sft"}  # of methods; a folder may have no page of one
@@ -39,6 +40,23 @@ def test_every_metric_of_a_suite_has_a_row(suite, reference):
     rows = dict(re.findall(r'^\| <a id="([^"]+)"></a>(.+)$', page, re.MULTILINE))
     assert [name for name, said in meanings.items() if said.label not in rows[name]] == []
     assert [name for name in meanings if len(rows[name].split(" | ")) != 4] == []
+
+
+def test_every_alarm_has_a_row_with_its_limit_here_and_where_docs_list_them(reference):
+    explained, told = (
+        (ROOT / "docs" / f"{name}.md").read_text()
+        for name in ("explanation/guards-and-alarms", "how-to/stop-on-an-alarm")
+    )
+    for alarm in ALARMS.values():
+        assert f"| `{alarm.name}` | {alarm.limit or 'off'} |" in reference["reference/alarms.md"]
+        place, _, heading = alarm.chosen.partition("#")
+        assert heading.replace("-", " ") in (ROOT / place).read_text().lower()
+        row = next(line for line in explained.splitlines() if re.match(rf"\|.*`{alarm.name}`.*\|.*\|", line))
+        places = [name.strip("` ") for name in row.split("|")[1].split(",")]
+        limits = row.split("|")[2].split(",") * len(places)
+        assert limits[places.index(alarm.name)].strip() == str(alarm.limit or "off"), row
+        if alarm.limit and alarm.name in told:
+            assert re.search(rf"`{alarm.name}`.*\b{alarm.limit}\b", told), alarm.name
 
 
 def test_every_command_has_a_page(reference):

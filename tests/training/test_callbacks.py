@@ -5,6 +5,7 @@ import pytest
 
 from align.errors import UserError
 from align.training.callbacks import AlarmLines, MetricsFile, RunProgress
+from align.training.reward_records import Signal
 
 
 def state(step, is_main=True, kept=None):
@@ -52,11 +53,11 @@ def test_a_log_with_nothing_but_a_loss_is_a_line_too(capsys):
 
 def test_an_alarm_is_one_line_once_it_has_lasted(capsys):
     alarms = AlarmLines({"length": 0.7, "invalid_share": 0.05})
-    for step, value in enumerate([0.9, 0.9, 0.9, 0.9, 0.2, 0.9, 0.9, 0.9, 0.9, 0.9], 1):
+    for step, value in enumerate([0.9, 0.9, 0.9, 0.9, 0.2, 0.9, 0.8, 0.9, 0.8, 0.9], 1):
         alarms.on_log(None, state(step), None, logs={"audit/total/length": value, "rewards/own/invalid_share": 0.0})
     lines = capsys.readouterr().err.split("\n")
-    assert "audit, step 5: The total reward goes up with the number of tokens" in lines[0]
-    assert "0.76, above 0.7" in " ".join(lines)
+    assert "audit, step 10: The total reward goes up with the number of tokens" in lines[0]
+    assert "0.86 [0.79, 0.93; 5 logs], above 0.7" in " ".join(lines)
     assert sum("audit, step" in line for line in lines) == 1
 
 
@@ -66,19 +67,20 @@ def test_noise_of_a_reward_is_an_alarm(capsys):
         logs = {"rewards/judge/noise_share": 0.31, "rewards/other/noise_share": 0.1, "rewards/judge/flaky_share": 1.0}
         alarms.on_log(None, state(step), None, logs=logs)
     assert "audit, step 5: Reward `judge` is not the same twice: " in (said := capsys.readouterr().err)
-    assert "0.31, above 0.2" in said
+    assert "0.31 [5 logs], above 0.2" in said
     assert len(said.splitlines()) == 1
 
 
 def test_an_alarm_that_stops_ends_training_and_the_others_are_lines(capsys):
     alarms = AlarmLines({"length": 0.7, "logp_difference": 0.1}, ["logp_difference"])
     key = "sampling/sampling_logp_difference/mean"
-    for step, value in enumerate([0.02, 0.02, 0.03, 0.2, 0.2], 1):  # a mean of 0.094
+    for step, value in enumerate([0.02, 0.15, 0.2, 0.2, 0.2], 1):  # a mean of 0.15
         alarms.on_log(None, state(step), None, logs={key: value, "audit/total/length": 0.9})
     assert "The total reward goes up" in capsys.readouterr().err
     alarms.on_log(None, state(6, is_main=False), None, logs={key: 9.0})
     with pytest.raises(
-        UserError, match=r"step 6: vLLM and the trainer .* 0\.13 nats per token, above 0\.1\. .*before step 2"
+        UserError,
+        match=r"step 6: vLLM and .* 0\.19 \[0\.16, 0\.22; 5 logs\] nats per token, above 0\.1\. .*before step 2",
     ):
         alarms.on_log(None, state(6), None, logs={key: 0.2})
 
@@ -96,7 +98,7 @@ def test_a_checkpoint_that_is_named_is_from_before_all_steps_of_the_logs_that_we
     alarms = AlarmLines({"logp_difference": 0.1}, ["logp_difference"])
     alarms.on_train_begin(None, state(begun), None)
     key = "sampling/sampling_logp_difference/mean"
-    values = [0.0] * calm + [0.01, 0.01, 0.01, 0.3]
+    values = [0.0] * calm + [0.3] * 4
     for place, value in enumerate(values, 1):
         alarms.on_log(None, state(begun + 10 * place), None, logs={key: value})
     last = begun + 10 * (calm + 5)
@@ -131,7 +133,7 @@ def test_an_alarm_that_was_told_is_told_again_only_under_another_limit_or_where_
     for step in range(1, 6):
         alarms.on_log(None, state(step, kept=kept), None, logs={key: 0.9})
     assert "audit, step 5" in capsys.readouterr().err
-    for again, words in ((limit, ""), ({"length": 0.8}, "0.90, above 0.8")):
+    for again, words in ((limit, ""), ({"length": 0.8}, "0.90 [5 logs], above 0.8")):
         alarms, later = goes_on(kept, 5, again)
         alarms.on_log(None, state(6, kept=later), None, logs={key: 0.9})
         said = capsys.readouterr().err
@@ -146,9 +148,21 @@ def test_the_alarm_of_a_phrase_names_it(capsys):
     key, alarms = "audit/total/phrase", AlarmLines({"phrase": 0.45})
     for step in range(1, 6):
         now = state(step)
-        now.phrases = {key: "To be"}
+        now.heard = {key: Signal(0.6, 56.0, "To be")}
         alarms.on_log(None, now, None, logs={key: 0.6})
-    assert 'within a prompt): 0.60, above 0.45. In this step: "To be".' in " ".join(capsys.readouterr().err.split())
+    expected = 'within a prompt): 0.60 [0.48, 0.72; 280 comparisons], above 0.45. In this step: "To be".'
+    assert expected in " ".join(capsys.readouterr().err.split())
+
+
+def test_an_alarm_of_few_completions_waits_for_more_of_them(capsys):
+    """Of four completions a step, one of which is right, five logs say nothing: it was told 0.95 above 0.55."""
+    key, alarms = "audit/total/length", AlarmLines({"length": 0.4})
+    for step in range(1, 41):
+        now = state(step)
+        now.heard = {key: Signal(0.7, 3.0)}
+        alarms.on_log(None, now, None, logs={key: 0.7})
+        assert ("audit, step" in capsys.readouterr().err) == (step == 15), step
+    assert len(alarms.recent[key]) == 40
 
 
 CANARY = "canary/logp_difference/mean"

@@ -27,6 +27,7 @@ from unruly_rewards import patient, unruly
 
 import align
 from align.errors import RewardError, UserError
+from align.recipe.alarms import ALARMS, Alarm, Drawn
 from align.training.guarded_rewards import RewardRules
 from rewards.running.guard import GuardedReward
 from rewards.running.scores import Composition
@@ -198,6 +199,32 @@ def test_a_reward_that_fails_costs_its_row_and_too_many_end_training_with_a_page
         lost.train()
     with pytest.raises(ValueError, match="invalid literal for int"):
         sampling(tmp_path / "plain", unruly, texts=["raise x"]).train()
+
+
+def shouts(text):
+    return sum(map(str.isupper, text))
+
+
+def loud(completions, **kwargs):
+    return [float(shouts(text)) for text in completions]
+
+
+def test_an_alarm_is_one_entry_which_is_measured_heard_and_on_the_page(tmp_path, monkeypatch):
+    words, chart = "{} goes up with capital letters", Drawn("Capital letters", "Within a prompt.")
+    monkeypatch.setitem(
+        ALARMS,
+        "shouting",
+        Alarm("shouting", "audit/{}/shouting", 0.3, words, "Read the loudest.", chart, feature=f"{__name__}:shouts"),
+    )
+    texts = ["a", "B", "CC", "DDD"]
+    trainer = align.watch(sampling(tmp_path, loud, texts=texts, max_steps=9), stop_on=["shouting"])
+    expected = r"step 5: The total reward goes up with capital letters: 1\.00 \[0\.64, 1\.00; 30 comparisons\], "
+    with pytest.raises(UserError, match=expected):
+        trainer.train()
+    page = (tmp_path / "report.html").read_text()
+    assert "Audit: The total reward goes up with capital letters: 1.00 [5 logs], above 0.3" in page
+    assert "Read the loudest." in page
+    assert "<h3>Capital letters" in page or ">Capital letters<" in page
 
 
 def test_an_alarm_that_stops_ends_training_and_the_page_is_written(tmp_path):

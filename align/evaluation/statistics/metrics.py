@@ -117,6 +117,23 @@ class Estimate(NamedTuple):
         return f"{value} [{low}, {high}]"
 
 
+def told(estimate: Estimate, *, in_percent: bool = False) -> str:
+    """Writes an estimate with its interval and its n, as warnings do.
+
+    Example:
+        >>> told(Estimate(0.62, 0.591, 0.649, 1000)), told(Estimate(0.5, 0.5, 0.5, 5, "logs"), in_percent=True)
+        ('0.62 [0.59, 0.65; 1,000 items]', '50 % [5 logs]')
+    """
+    value, low, high = (100 * each if in_percent else each for each in estimate[:3])
+    if high - low > 1e-9:
+        digits = num_decimals(low, high, 0 if in_percent else 2)
+        shown, ends = written(value, digits), f"{written(low, digits)}, {written(high, digits)}; "
+    else:
+        shown, ends = f"{value:.3g}" if in_percent or abs(value) < 0.1 else f"{value:.2f}", ""
+    shown += " %" * in_percent
+    return shown if estimate.n < 2 else f"{shown} [{ends}{estimate.n:,} {estimate.unit}]"
+
+
 def wilson(successes: int, n: int) -> Estimate:
     """Estimates a share with Wilson's score interval; `n = 0` gives `nan`.
 
@@ -214,6 +231,37 @@ def mean_over_seeds(values: Sequence[float] | Values) -> Estimate:
     return Estimate(mean, mean - margin, mean + margin, n, "seeds")
 
 
+SURE = 5  # equal logs that are no chance: a share of one half gives all of five at an end in 6 % of cases
+
+
+def mean_over_logs(values: Sequence[float] | Values) -> Estimate:
+    """Estimates the mean of what steps of a run logged, `nan` left out, with Student's t-interval.
+
+    From five on, equal ones are taken for sure.
+
+    Example:
+        >>> print(mean_over_logs([0.5, 0.7, 0.6, float("nan")]))
+        0.60 [0.35, 0.85]
+    """
+    found = mean_over_seeds(_finite(values))._replace(unit="logs")
+    is_sure = math.isnan(found.low) and found.n >= SURE
+    return found._replace(low=found.value, high=found.value) if is_sure else found
+
+
+def mean_correlation(values: Sequence[float] | Values, counts: Sequence[float] | Values) -> Estimate:
+    """Estimates a correlation from several, the variance of each of which is 1 / n by chance; `n` is their sum.
+
+    Example:
+        >>> print(mean_correlation([0.5, 0.7], [40, 60]))
+        0.62 [0.42, 0.82]
+    """
+    n = float(np.sum(counts))
+    if not n > 0:
+        return Estimate(math.nan, math.nan, math.nan, 0, "comparisons")
+    value, half = float(np.dot(values, counts) / n), 1.959963984540054 / math.sqrt(n)
+    return Estimate(value, max(-1.0, value - half), min(1.0, value + half), round(n), "comparisons")
+
+
 def student(degrees: float) -> float:
     """Returns the quantile of Student's t with which a 95 % interval is made."""
     from scipy.special import stdtrit
@@ -304,17 +352,6 @@ def letter_shares(choices: Sequence[Choice], num_options: int) -> Values:
             f"Choices must lie in 0..{num_options - 1} (`num_options`), got {valid.min()}..{valid.max()}."
         )
     return np.bincount(valid, minlength=num_options) / len(valid)
-
-
-def letter_bias(choices: Sequence[Choice], gold: Sequence[int], num_options: int) -> float:
-    """Returns the total variation of the letters answered and those of the gold; by chance about `0.5 * sqrt(K / N)`.
-
-    Example:
-        >>> letter_bias([0, 0, 0, 1], [0, 1, 0, 1], 2)
-        0.25
-    """
-    gap = letter_shares(choices, num_options) - letter_shares(gold, num_options)
-    return float(np.abs(gap).sum() / 2)
 
 
 def trace_answer_consistency(trace_choice: Sequence[Choice], answer: Sequence[Choice]) -> Values:

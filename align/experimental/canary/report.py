@@ -5,7 +5,7 @@ from typing import Any
 
 from align.methods.rollouts.report import REPORT as ROLLOUT_REPORT
 from align.methods.rollouts.tool_report import REPORT as GRPO_REPORT
-from align.recipe.reward_settings import CANARY, CANARY_MAX
+from align.recipe.alarms import CANARY, CANARY_MAX
 from align.report.charts.panel import Panel
 from align.report.run.parts import ReportParts
 

@@ -27,7 +27,7 @@ from align.methods.grpo.trainer import GuardedGRPOTrainer
 from align.methods.rollouts.asked_rows import engine_ids
 from align.models.second_pass.forward import image_fields
 from align.models.videos import reads_videos
-from align.recipe.reward_settings import CANARY, CANARY_MAX
+from align.recipe.alarms import CANARY, CANARY_MAX
 from align.training.reward_records import generators_kept
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
 from align.report.charts.panel import Panel
 from align.report.run.finding import Finding as Conclusion
-from align.report.run.finding import percent, recent
+from align.report.run.finding import below, percent
 from align.report.run.folder import RunFolder
 from align.training.model_card import Card, Rows
 
@@ -82,11 +82,12 @@ def card(recipe: Recipe, rows: Rows) -> Card:
 
 
 def _findings(run: RunFolder) -> Sequence[Conclusion]:
-    alpha, length = float(run.recipe.get("lfu_alpha", 0.1)), recent(run.metrics, "lfu/step_length")
-    if not length < _ROUNDED * alpha:
+    alpha = float(run.recipe.get("lfu_alpha", 0.1))
+    length = below(run.metrics, "lfu/step_length", _ROUNDED * alpha)
+    if length is None:
         return OF_SFT.findings(run)
     rounded = Conclusion(
-        f"The undesirable step has {percent(length / alpha)} of its length",
+        f"The undesirable step has {percent(length.value / alpha)} of its length",
         f"Its length should be `lfu_alpha` = {alpha:g}; weights in 16 bits round the rest away. Load `dtype: "
         f"float32`, or set `lfu_mode: aux_lora`.",
     )

@@ -25,6 +25,7 @@ from align.data.problems import DataReport
 from align.data.template_settings import template_settings
 from align.data.training_data import Rows, TrainingData, load_stream, load_training_data
 from align.errors import DataError, asked_by
+from align.evaluation.statistics.metrics import told
 from align.methods.pairs.checks import (
     LONGER,
     audited,
@@ -200,9 +201,9 @@ def _check_length_bias(ordered: Sequence[RewardPair], ties: Sequence[RewardPair]
     sources = {name: those for name, those in _by_source(ordered).items() if FEWEST <= len(those) < len(ordered)}
     ratios = {name: length_ratio(those) for name, those in {"all": ordered, **sources}.items()}
     uneven = [pair for pair in ties if _is_uneven(pair)]
-    numbers = {"length_ratios": ratios, "uneven_ties": len(uneven)}
-    listed = ", ".join(f"{ratio:.2f} in {name}" for name, ratio in ratios.items())
-    biased = [name for name, ratio in ratios.items() if not 1 / LONGER <= ratio <= LONGER]
+    numbers = {"length_ratios": {name: each.value for name, each in ratios.items()}, "uneven_ties": len(uneven)}
+    listed = ", ".join(f"{told(ratio)} in {name}" for name, ratio in ratios.items())
+    biased = any(ratio.low > LONGER or ratio.high < 1 / LONGER for ratio in ratios.values())
     text = f"Chosen over rejected mean length: {listed}."
     if uneven:
         first = sum(len(pair.chosen) > len(pair.rejected) for pair in uneven)

@@ -1,12 +1,12 @@
 """What runs that train a reward model on pairs put on their page."""
 
-import math
 from collections.abc import Iterator, Sequence
 
 from align.data.pairs.reward_pairs import CAUSAL, DEFAULT_SOURCE
+from align.evaluation.statistics.metrics import Estimate, told
 from align.report.charts.drawing import NUM_COLOURS, Chart
 from align.report.charts.panel import Metrics, Panel, draw_panel
-from align.report.run.finding import Finding, early, percent, recent, stays_at_log_two
+from align.report.run.finding import Finding, above, early, last, percent, recent, stays_at_log_two
 from align.report.run.folder import RunFolder
 from align.report.run.parts import LENGTH, ReportParts, step_time_chart
 
@@ -125,51 +125,54 @@ _PLACE_TO_MARGIN = 0.5
 
 def find_reward_problems(metrics: Metrics, pairwise: bool) -> Iterator[Finding]:
     """Lists what looks wrong in accuracies, ties and rewards; those of a pairwise model are those of places."""
-    tie, margin = recent(metrics, "crome/tie_margin"), recent(metrics, "margin")
+    tie, margin = last(metrics, "crome/tie_margin"), recent(metrics, "margin")
     if "accuracy" in metrics and stays_at_log_two(metrics):  # a run of ties alone should stay there
         yield Finding(
             "The loss stays at log 2: the model scores chosen and rejected answers alike",
             "Raise `learning_rate` (adapters take ten times that of all weights), look whether labels are right and "
             "answers differ in what the model reads. Where most pairs are ties, see `crome/accuracy_preference`.",
         )
-    grown = tie > early(metrics, "crome/tie_margin")
-    if grown and tie > _TIE_TO_MARGIN * margin and recent(metrics, "accuracy") > _LEARNT:
+    grown, learnt = tie.low > early(metrics, "crome/tie_margin"), above(metrics, "accuracy", _LEARNT)
+    if grown and learnt and tie.low > _TIE_TO_MARGIN * margin:
         yield Finding(
-            f"Answers of which none is better are scored {tie:.2g} apart, those of which one is {margin:.2g}",
+            f"Answers of which none is better are scored {told(tie)} apart, those of which one is {margin:.2g}",
             "What tells them apart is decoration, such as length, tone or layout, and the model rewards it. Raise "
             "`tie_coef`, or add ties: those of another question (`irrelevant_query`) need no oracle.",
         )
     yield from _fails_at_a_source(metrics)
     for key, pairs in ((f"{ACCURACY}preference", "preference pairs"), ("accuracy", "pairs")):
-        trained, held_out = recent(metrics, key), recent(metrics, f"eval_{key}")
-        if trained - held_out > _GAP:
+        held_out = recent(metrics, f"eval_{key}")
+        if trained := above(metrics, key, held_out + _GAP):
             yield Finding(
                 f"{percent(trained)} of the {pairs} are told apart in training, {percent(held_out)} of held-out ones",
                 "Reward models learn their pairs by heart within few epochs. Train for one, lower `learning_rate`, or "
                 "use more pairs.",
             )
             break
-    start, end = early(metrics, "mean_reward"), recent(metrics, "mean_reward")
-    if pairwise and abs(end) > _PLACE_TO_MARGIN * abs(margin):
+    start, end = early(metrics, "mean_reward"), last(metrics, "mean_reward")
+    liked = max(end, Estimate(-end.value, -end.high, -end.low, end.n, end.unit))
+    if pairwise and liked.low > _PLACE_TO_MARGIN * abs(margin):
         yield Finding(
-            f"Answer {'A' if end > 0 else 'B'} is preferred by {abs(end):.2g} for its place, with a margin of "
+            f"Answer {'A' if end.value > 0 else 'B'} is preferred by {told(liked)} for its place, with a margin of "
             f"{margin:.2g} between good and bad",
             "Scoring averages over both orders, so the order of answers does not decide. But as long as the place "
             "counts for so much, the answers count for little. Train longer.",
         )
-    if not pairwise and abs(end - start) > recent(metrics, "max_reward") - recent(metrics, "min_reward"):
+    moved = max(end.low - start, start - end.high)
+    if not pairwise and moved > recent(metrics, "max_reward") - recent(metrics, "min_reward"):
         yield Finding(
-            f"The mean reward moved from {start:.2g} to {end:.2g}, further than the rewards of a batch lie apart",
+            f"The mean reward moved from {start:.2g} to {told(end)}, further than the rewards of a batch lie apart",
             "Only differences are learnt, so accuracy does not suffer. But the rewards of two models cannot be "
             "compared, and bf16 rounds numbers far from 0. `center_rewards_coefficient: 0.01` keeps them near 0.",
         )
 
 
 def _fails_at_a_source(metrics: Metrics) -> Iterator[Finding]:
-    accuracies = {recent(metrics, f"{ACCURACY}{name}"): name for name in sources_of(metrics)}
-    lowest, highest = (pick(filter(math.isfinite, accuracies), default=math.nan) for pick in (min, max))
-    if lowest < _LEARNT and highest > _WELL_LEARNT:
-        worst, best = accuracies[lowest], accuracies[highest]
+    accuracies = {name: last(metrics, f"{ACCURACY}{name}") for name in sources_of(metrics)}
+    low = {name: found for name, found in accuracies.items() if found.high < _LEARNT}
+    high = {name: found for name, found in accuracies.items() if found.low > _WELL_LEARNT}
+    if low and high:
+        worst, best = min(low, key=lambda name: low[name]), max(high, key=lambda name: high[name])
         why = (
             "The edited answer wins in one of the two and loses in the other: what is learnt is the style of the "
             "editor."
@@ -177,6 +180,6 @@ def _fails_at_a_source(metrics: Metrics) -> Iterator[Finding]:
             else "Either its labels are noise, or they follow something that the other pairs do not."
         )
         yield Finding(
-            f"{percent(lowest)} of the {worst} pairs are told apart, {percent(highest)} of the {best} pairs",
+            f"{percent(low[worst])} of the {worst} pairs are told apart, {percent(high[best])} of the {best} pairs",
             f"{why} Read some of them below; then check or filter them, or leave the source out.",
         )

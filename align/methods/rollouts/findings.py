@@ -1,6 +1,5 @@
 """What looks wrong in runs that sample completions and reward them: answers, calls, noise, audits; and the canary."""
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -8,19 +7,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from align.recipe.reward_settings import DEFAULT_ALARMS, alarm_keys, alarm_sentence
-from align.report.charts.axis import format_number
+from align.evaluation.statistics.item_means import shares_of, total_variation
+from align.evaluation.statistics.metrics import Values, told
+from align.recipe.alarms import alarm_of, limits_with
 from align.report.charts.panel import Metrics
-from align.report.run.completions import UNKNOWN, Row, Weights, completion_words, total_reward, trained_on
-from align.report.run.finding import Finding, percent, recent
+from align.report.run.completions import UNKNOWN, Row, Weights, completion_words, total_reward
+from align.report.run.finding import Finding, above, percent, recent
 from align.report.run.folder import Series
 
 _HALF = 0.5
 _FEWEST_STEPS = 10  # fewer may be chance where a policy is seldom right
-_LETTER_GAP = 0.15  # total variation; a batch of 128 answers over 4 letters is off by about 0.06 by chance
+_LETTER_GAP = 0.15  # total variation, beyond what logs vary
 _PARTS = 20  # in which shares of known answers are tried
 _DOMINANT = 0.7
-_LOGP_GAP = 0.1  # nats per token; bf16 against fp32 is about 0.03
 
 _REMEDIES = {
     "all right": "Where all are right, the questions are too easy: use harder ones.",
@@ -41,14 +40,13 @@ def find_rollout_problems(metrics: Metrics, rows: Sequence[Row] = (), weights: W
         _no_spread(metrics, rows, weights),
         _letters(metrics),
         _leak(metrics),
-        _two_log_probs(metrics),
     )
     return [finding for finding in found if finding]
 
 
 def _unread(metrics: Metrics) -> Finding | None:
-    share, never_paid = recent(metrics, "acre/no_answer"), _is_constant(metrics)
-    if share > _HALF:
+    share, never_paid = above(metrics, "acre/no_answer", _HALF), _is_constant(metrics)
+    if share:
         return Finding(
             f"{percent(share)} of responses have no readable answer" + (", and the reward never paid" * never_paid),
             "Read some below: what is looked for is the last text between answer tags, within "
@@ -74,8 +72,8 @@ def _is_constant(metrics: Metrics) -> bool:
 
 
 def _cut_off(metrics: Metrics) -> Finding | None:
-    share = recent(metrics, "completions/clipped_ratio")
-    if not share > _HALF:
+    share = above(metrics, "completions/clipped_ratio", _HALF)
+    if share is None:
         return None
     return Finding(
         f"{percent(share)} of completions are cut off at the token limit",
@@ -85,8 +83,8 @@ def _cut_off(metrics: Metrics) -> Finding | None:
 
 
 def _no_spread(metrics: Metrics, rows: Sequence[Row], weights: Weights) -> Finding | None:
-    share = recent(metrics, "frac_reward_zero_std")
-    if not share > _HALF:
+    share = above(metrics, "frac_reward_zero_std", _HALF)
+    if share is None:
         return None
     return Finding(
         f"{percent(share)} of prompt groups have no spread in reward",
@@ -122,46 +120,37 @@ def _reasons(metrics: Metrics) -> Iterator[str]:
 
 
 def _letters(metrics: Metrics) -> Finding | None:
-    answered = _shares(metrics, "acre/answer_share_")
-    gold = _shares(metrics, "acre/gold_share_")
-    if not answered.keys() & gold.keys():
+    answered, gold = (_shares(metrics, f"acre/{side}_share_") for side in ("answer", "gold"))
+    names = [name for name in gold if len(gold[name]) == len(next(iter(answered.values()), ()))]
+    if not names or not answered.keys() & gold.keys():
         return None
-    gap, expected = min(
-        ((_apart(answered, mixed), mixed) for mixed in _right_or_guessed(gold)), key=lambda found: found[0]
-    )
-    if not gap > _LETTER_GAP:
+    given = np.stack([answered.get(name, np.zeros(len(gold[name]))) for name in names], axis=1)
+    asked = shares_of(np.stack([gold[name] for name in names], axis=1))
+    # So answers a policy that knows some and has no place that it likes.
+    mixed = [share * asked + (1 - share) / len(names) for share in np.linspace(0, 1, _PARTS + 1)]
+    gap, expected = min(((total_variation(given, each), each) for each in mixed), key=lambda found: found[0])
+    if not gap.low > _LETTER_GAP:
         return None
-    letter = max(expected, key=lambda name: answered.get(name, 0) - expected[name])
+    shares = shares_of(given.sum(axis=0))
+    place = int(np.argmax(shares - shares_of(expected.sum(axis=0))))
     return Finding(
-        f"Answers favour {letter}: {percent(answered.get(letter, 0))} of answers, {percent(gold[letter])} of the gold",
-        f"{percent(gap)} of answers would have to move before they could be right answers and even guesses. The "
-        "policy answers by position; `shuffle_options: true` in the `dataset` block takes the position's meaning "
-        "away.",
+        f"Answers favour {names[place]}: {percent(float(shares[place]))} of answers, "
+        f"{percent(float(asked.mean(axis=0)[place]))} of the gold",
+        f"{percent(gap._replace(unit='logs'))} of answers would have to move before they could be right answers and "
+        "even guesses. The policy answers by position; `shuffle_options: true` in the `dataset` block takes the "
+        "position's meaning away.",
     )
 
 
-def _right_or_guessed(gold: dict[str, float]) -> Iterator[dict[str, float]]:
-    """Mixes the letters of the gold with even ones: so answers a policy that knows some and has no place it likes."""
-    for known in range(_PARTS + 1):
-        share = known / _PARTS
-        yield {letter: share * of_gold + (1 - share) / len(gold) for letter, of_gold in gold.items()}
-
-
-def _apart(one: dict[str, float], other: dict[str, float]) -> float:
-    """Returns the total variation between shares."""
-    return sum(abs(one.get(letter, 0) - share) for letter, share in other.items()) / 2
-
-
-def _shares(metrics: Metrics, prefix: str) -> dict[str, float]:
-    """Returns the recent shares by letter, made to add up to one: no answer counts for no letter in the log."""
-    shares = {key.removeprefix(prefix): metrics[key].recent() for key in sorted(metrics) if key.startswith(prefix)}
-    total = sum(shares.values())
-    return {letter: share / total for letter, share in shares.items()} if total > 0 else {}
+def _shares(metrics: Metrics, prefix: str) -> dict[str, Values]:
+    """Returns the last shares by letter, nan as 0: no answer counts for no letter in the log."""
+    keys = [key for key in sorted(metrics) if key.startswith(prefix)]
+    return {key.removeprefix(prefix): np.nan_to_num(metrics[key].last()) for key in keys}
 
 
 def _leak(metrics: Metrics) -> Finding | None:
-    share = recent(metrics, "acre/trace_names_letter")
-    if not share > _HALF:
+    share = above(metrics, "acre/trace_names_letter", _HALF)
+    if share is None:
         return None
     return Finding(
         f"{percent(share)} of traces name a letter",
@@ -171,36 +160,7 @@ def _leak(metrics: Metrics) -> Finding | None:
     )
 
 
-def _two_log_probs(metrics: Metrics) -> Finding | None:
-    gap = recent(metrics, "sampling/sampling_logp_difference/mean")
-    if not gap > _LOGP_GAP:
-        return None
-    return Finding(
-        f"The sampler's log-probs differ from the trainer's by {gap:.2g} nats per token",
-        "The policy that writes is not the one that learns: weights that were not transferred, other precision, or "
-        "`top_p`, `top_k` or a repetition penalty that the trainer does not know. Keep `top_p: 1.0`, use one dtype "
-        "for both, and look at `sampling/importance_sampling_ratio/mean`, which should be near 1.",
-    )
-
-
-_FEWEST_ROWS = 64  # completions, below which a rank correlation of one half happens by chance
-_STRONG = 0.5
 Group = list[Row]
-
-
-def find_completion_problems(rows: Sequence[Row], weights: Weights = UNKNOWN) -> list[Finding]:
-    """Says whether rewards follow length or form within groups, in the later half of the saved completions."""
-    groups = _late_groups(rows)
-    if sum(map(len, groups)) < _FEWEST_ROWS:
-        return []
-    rewards = [_totals(group, weights) for group in groups]
-    lengths = [[float(len(completion_words(row))) for row in group] for group in groups]
-    found = [_length(within_correlation(rewards, lengths))]
-    names = dict.fromkeys(name for group in groups for row in group for name in trained_on(row, weights))
-    for name in (name for name in names if "format" in name):
-        form = [[trained_on(row, weights).get(name, 0.0) for row in group] for group in groups]
-        found.append(_form(within_correlation(rewards, form), name))
-    return [finding for finding in found if finding]
 
 
 def spread_reasons(rows: Sequence[Row], weights: Weights = UNKNOWN) -> dict[str, float]:
@@ -243,115 +203,16 @@ def _reason(group: Group, total: float, best: float, worst: float) -> str:
     return "all at the best reward" if total >= best else "all at the lowest reward" if total <= worst else "mixed"
 
 
-def within_correlation(first: Sequence[Sequence[float]], second: Sequence[Sequence[float]]) -> float:
-    """Returns the rank correlation of two quantities after the mean of each group is taken off, or NaN.
-
-    Example:
-        >>> within_correlation([[0, 1, 2], [5, 6, 7]], [[9, 10, 11], [0, 1, 2]])
-        1.0
-    """
-    from scipy.stats import spearmanr
-
-    columns = [
-        np.concatenate([np.asarray(group, dtype=float) - np.mean(group) for group in side]) for side in (first, second)
-    ]
-    if any(np.ptp(column) == 0 for column in columns):
-        return float("nan")
-    return round(float(spearmanr(*columns).statistic), 9)
-
-
-def _length(rho: float) -> Finding | None:
-    if not abs(rho) > _STRONG:
-        return None
-    way = "longer" if rho > 0 else "shorter"
-    return Finding(
-        f"Within a prompt, {way} completions earn more (rank correlation {rho:.2f})",
-        "What is learnt is length. If that is not meant, take it out of the reward, or look whether right answers "
-        "happen to be so: `method: deconfound` measures and removes the effect of length on a reward model.",
-    )
-
-
-def _form(rho: float, name: str) -> Finding | None:
-    if not rho > _STRONG:
-        return None
-    return Finding(
-        f"Within a prompt, the reward mostly follows {name} (rank correlation {rho:.2f})",
-        f"The form of the answer decides more than its content. Lower the weight of `{name}` once it is learnt.",
-    )
-
-
-_ALARM_REMEDIES = {
-    "invalid_share": "The table of reward calls shows rows that failed. A row without a reward teaches nothing, and "
-    "one that fails when it is wrong, or right, bends what is learnt.",
-    "length": "If length is not what the rewards are about, compare short and long completions of one prompt below, "
-    "and consider the `length` reward or `reward_clip`.",
-    "format": "Compare completions with and without the marks below. A format reward with a small weight, or as a "
-    "gate (`reward_gates`), leaves less to be learnt from marks alone.",
-    "repetition": "Read some of the completions with the highest reward below. A `repetition` reward counts against "
-    "it.",
-    "phrase": "The console names the words. If they are not what the rewards are about, count them in what is sampled "
-    "(`audit_funcs: [phrases]`), and try the reward on answers with and without them before going on.",
-    "format_share": "A policy can earn this part without a better answer. Make format a gate (`reward_gates`) instead "
-    "of a summand.",
-    "canary": "The completions were another policy's. Near 0 at first and higher since: weights are not transferred. "
-    "As high from the start: another dtype, a quantised model, or, with a `temperature` other than 1, a server that "
-    "runs without `--logprobs-mode processed_logprobs`. `stop_on: [canary]` ends a run at the first one.",
-}
-
-
 def find_reward_signals(metrics: Metrics, recipe: Mapping[str, Any]) -> list[Finding]:
-    """Lists the alarms whose signal was above its limit in the last quarter of the steps; noise has its own words."""
-    thresholds = DEFAULT_ALARMS | (recipe.get("alarms") or {})
-    findings = []
-    for alarm, limit in thresholds.items():
-        detail = _ALARM_REMEDIES.get(alarm.rpartition("/")[2])
-        for key in alarm_keys(alarm, metrics):
-            value = recent(metrics, key)
-            if detail is not None and limit is not None and value > limit:
-                findings.append(Finding(f"Audit: {alarm_sentence(key, value, limit).rstrip('.')}", detail))
-    return findings
-
-
-SIGNALS = ("noise_share", "flaky_share")
-_REMEDY = (
-    "The policy is pushed towards completions that were lucky. Fix what varies (temperature and seed of a judge, "
-    "order and time limits of tests), average several calls, or raise `num_generations`. What a reward keeps from "
-    "call to call, or reads of the rest of its batch, counts as noise here."
-)
-
-
-def find_noise(metrics: Metrics, recipe: Mapping[str, Any]) -> list[Finding]:
-    """Lists the rewards whose values differed too much when they were scored again, in the last quarter of steps."""
-    return [_finding(metrics, reward) for reward in dict.fromkeys(_too_noisy(metrics, recipe))]
-
-
-def _too_noisy(metrics: Metrics, recipe: Mapping[str, Any]) -> Iterator[str]:
-    for alarm, limit in (DEFAULT_ALARMS | (recipe.get("alarms") or {})).items():
-        signal = alarm.rpartition("/")[2]
-        for key in alarm_keys(alarm, metrics) if signal in SIGNALS and limit is not None else ():
-            reward = key.split("/")[1]
-            value = _noise_share(metrics, reward) if signal == "noise_share" else recent(metrics, key)
-            if value > limit:
-                yield reward
-
-
-def _noise_share(metrics: Metrics, reward: str) -> float:
-    """Divides the mean variances: a mean of the shares of single steps would lean on steps with little variance."""
-    noise, inside = (recent(metrics, f"rewards/{reward}/{name}") for name in ("noise_variance", "group_variance"))
-    return min(1.0, noise / inside) if inside > 0 else float("nan")
-
-
-def _finding(metrics: Metrics, reward: str) -> Finding:
-    share = _noise_share(metrics, reward)
-    flaky, gap, icc = (
-        recent(metrics, f"rewards/{reward}/{name}") for name in ("flaky_share", "repeat_difference", "repeat_icc")
-    )
-    title = f"Reward `{reward}` gives {percent(flaky)} of its values otherwise when it is asked again"
-    if share > 0:
-        title = f"Noise of the reward `{reward}` explains {percent(share)} of its variance inside groups"
-    numbers = f", by {format_number(gap)} on average" if gap > 0 else ""
-    numbers += f" (ICC {icc:.2f} over all prompts)" if math.isfinite(icc) else ""
-    return Finding(title, f"Scored again, {percent(flaky)} of its values differ{numbers}. {_REMEDY}")
+    """Lists the alarms whose signal is above its limit in the last quarter of the steps."""
+    limits = limits_with(recipe.get("alarms") or {})
+    looks = [(limit, *alarm_of(name)) for name, limit in limits.items() if limit is not None]
+    return [
+        Finding(f"Audit: {alarm.sentence(key, told(found), limit).rstrip('.')}", alarm.remedy)
+        for limit, alarm, reward in looks
+        for key in alarm.keys(reward, metrics)
+        if (found := above(metrics, key, limit))
+    ]
 
 
 FEWEST = 5  # logged steps, below which no course can be told

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 from align.methods.rollouts.findings import (
     find_audit_falls,
-    find_completion_problems,
-    find_noise,
     find_reward_signals,
     find_rollout_problems,
 )
+from align.recipe.alarms import ALARMS, Drawn
 from align.report.charts.drawing import NUM_COLOURS, Chart, Line, draw_chart
 from align.report.charts.panel import Metrics, Panel, draw_panel
 from align.report.run.completions import REWARD_METRIC, reward_weights
@@ -79,11 +78,6 @@ ROLLOUT_PANELS = (
         {"entropy": "all completions", "trained/entropy": "completions with an advantage"},
         beside="reward",
     ),
-    Panel(
-        "Log-probs of sampler and trainer, difference in nats",
-        "Mean over tokens of the gap between vLLM's numbers and the trainer's, which should be near 0.",
-        {"sampling/sampling_logp_difference/mean": "mean gap"},
-    ),
 )
 
 STEP_TIME = Panel(
@@ -137,50 +131,28 @@ def letter_chart(metrics: Metrics) -> Chart | None:
     return draw_chart("Letters answered", note, lines, share=True) if lines else None
 
 
-_SIGNALS = {"length": "length", "format": "format", "repetition": "repetition", "phrase": "a shared phrase"}
-
-
 def call_charts(metrics: Metrics) -> list[Chart | None]:
-    """Draws time and failures of each reward; failures only if there were some."""
-    failed = _by_reward(metrics, "rewards", "invalid_share")
-    failed = {key: name for key, name in failed.items() if metrics[key].values.max() > 0}
-    panels = (
-        Panel(
-            "Time of a reward, seconds",
-            "For one completion; 95 % take less. Rewards called for a whole batch at once: its mean.",
-            _by_reward(metrics, "rewards", "seconds_p95"),
-        ),
-        Panel(
-            "Noise of a reward, share of its variance",
-            "Inside groups, from completions that are scored again: 0 gives the same each time, at 1 all is chance.",
-            _by_reward(metrics, "rewards", "noise_share"),
-            share=True,
-        ),
-        Panel(
-            "Values that differ when scored again",
-            "By more than rounding (1e-4).",
-            _by_reward(metrics, "rewards", "flaky_share"),
-            share=True,
-        ),
-        Panel("Invalid rewards", "Timeouts, errors, and values that are no finite number.", failed, share=True),
-        Panel(
-            "What the total reward goes along with",
-            "Rank correlation among the completions of a prompt: an audit, nothing is held back.",
-            {f"audit/total/{signal}": name for signal, name in _SIGNALS.items()},
-        ),
-        Panel(
-            "Variance that format alone explains",
-            "Of the rewards within a prompt, from counts of lines, list items, emphasis and tags.",
-            _by_reward(metrics, "audit", "format_share"),
-            share=True,
-        ),
+    """Draws time and failures of each reward, and what alarms look at; failures only if there were some."""
+    time = Panel(
+        "Time of a reward, seconds",
+        "For one completion; 95 % take less. Rewards called for a whole batch at once: its mean.",
+        _by_reward(metrics, "rewards/{}/seconds_p95"),
     )
-    return [draw_panel(panel, metrics) for panel in panels]
+    drawn: dict[Drawn, dict[str, str]] = {}
+    for alarm in ALARMS.values():
+        if alarm.chart is None:
+            continue
+        own = dict.fromkeys(alarm.keys("", metrics), alarm.line) if alarm.line else _by_reward(metrics, alarm.key)
+        lines = drawn.setdefault(alarm.chart, {})
+        lines |= {key: own[key] for key in own if not alarm.chart.unless_zero or metrics[key].values.max() > 0}
+    panels = [Panel(chart.title, chart.note, keys, share=chart.share) for chart, keys in drawn.items()]
+    return [draw_panel(panel, metrics) for panel in (time, *panels)]
 
 
-def _by_reward(metrics: Metrics, prefix: str, quantity: str) -> dict[str, str]:
-    keys = [key for key in metrics if key.startswith(f"{prefix}/") and key.endswith(f"/{quantity}")]
-    return {key: key.split("/")[1] for key in keys[:NUM_COLOURS]}
+def _by_reward(metrics: Metrics, key: str) -> dict[str, str]:
+    before, _, after = key.partition("{}")
+    keys = [each for each in metrics if each.startswith(before) and each.endswith(after)]
+    return {each: each.split("/")[1] for each in keys[:NUM_COLOURS]}
 
 
 FACTS = {
@@ -213,13 +185,9 @@ def _charts(metrics: Metrics) -> Sequence[Chart | None]:
 
 
 def _findings(run: RunFolder) -> Sequence[Finding]:
-    is_audited = any(key.startswith("audit/total/") for key in run.metrics)  # then every step says what these rows do
-    weights = reward_weights(run.recipe, run.metrics)
     return [
-        *find_rollout_problems(run.metrics, run.completions, weights),
-        *([] if is_audited else find_completion_problems(run.completions, weights)),
+        *find_rollout_problems(run.metrics, run.completions, reward_weights(run.recipe, run.metrics)),
         *find_reward_signals(run.metrics, run.recipe),
-        *find_noise(run.metrics, run.recipe),
         *find_audit_falls(run.metrics),
     ]
 

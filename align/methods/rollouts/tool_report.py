@@ -9,7 +9,7 @@ from align.recipe.fields import own_fields
 from align.report.charts.drawing import NUM_COLOURS, Chart
 from align.report.charts.panel import Metrics, Panel, draw_panel
 from align.report.run.completions import calls_of
-from align.report.run.finding import Finding, early, percent, recent
+from align.report.run.finding import Finding, above, below, early, percent
 from align.report.run.folder import RunFolder
 
 _TOOL_FIELDS = (("align", "methods/rollouts/config.py", "ToolConfig"),)
@@ -99,8 +99,8 @@ def _never_called(metrics: Metrics) -> Finding | None:
 
 
 def _given_up(metrics: Metrics) -> Finding | None:
-    before, now = early(metrics, "tools/used_share"), recent(metrics, "tools/used_share")
-    if not (before > _OFTEN and now < _SELDOM):
+    before, now = early(metrics, "tools/used_share"), below(metrics, "tools/used_share", _SELDOM)
+    if now is None or not before > _OFTEN:
         return None
     return Finding(
         f"The policy gave its tools up: {percent(before)} of completions called one, and now {percent(now)}",
@@ -110,8 +110,8 @@ def _given_up(metrics: Metrics) -> Finding | None:
 
 
 def _fails_often(metrics: Metrics, rows: Sequence[Mapping[str, Any]]) -> Finding | None:
-    share = recent(metrics, "tools/failure_frequency")
-    if not share > _OFTEN:
+    share = above(metrics, "tools/failure_frequency", _OFTEN)
+    if share is None:
         return None
     return Finding(
         f"{percent(share)} of the calls of tools fail",
@@ -122,8 +122,8 @@ def _fails_often(metrics: Metrics, rows: Sequence[Mapping[str, Any]]) -> Finding
 
 
 def _lost(metrics: Metrics, rows: Sequence[Mapping[str, Any]]) -> Finding | None:
-    share = recent(metrics, "tools/lost_share")
-    if not share > _LOST:
+    share = above(metrics, "tools/lost_share", _LOST)
+    if share is None:
         return None
     return Finding(
         f"{percent(share)} of completions lost their tool or environment, and their reward",

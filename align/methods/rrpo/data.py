@@ -18,6 +18,7 @@ from align.data.pairs.preferences import PreferencePair, load_preferences, pairs
 from align.data.problems import DataReport
 from align.data.training_data import Rows, TrainingData, load_stream, load_training_data
 from align.errors import DataError
+from align.evaluation.statistics.metrics import told
 from align.methods.pairs.checks import (
     LONGER,
     Tokenised,
@@ -145,13 +146,13 @@ def _check_missing(
 
 def _check_length_bias(pairs: Sequence[PreferencePair]) -> list[Finding]:
     ratio = length_ratio(pairs)
-    if ratio <= LONGER:
+    if ratio.low <= LONGER:
         return []
     text = (
-        f"Chosen responses are {ratio:.2f} times as long as rejected ones on average, and the policy may learn to "
+        f"Chosen responses are {told(ratio)} times as long as rejected ones on average, and the policy may learn to "
         f"write more. Balance the lengths, or mark only what makes the difference."
     )
-    return [Finding("warning", "lengths", text, {"length_ratio": ratio})]
+    return [Finding("warning", "lengths", text, {"length_ratio": ratio.value})]
 
 
 def footprint(recipe: Recipe) -> Footprint:

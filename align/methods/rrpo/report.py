@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from align.evaluation.statistics.metrics import told
 from align.report.charts.drawing import Chart
 from align.report.charts.panel import Metrics, Panel, draw_panel
-from align.report.run.finding import Finding, percent, recent, stays_at_log_two
+from align.report.run.finding import Finding, above, below, percent, stays_at_log_two
 from align.report.run.folder import RunFolder, Series
 from align.report.run.parts import LENGTH, ReportParts, step_time_chart
 
@@ -159,11 +160,11 @@ def _learns_nothing(metrics: Metrics) -> Finding | None:
 
 
 def _chosen_falls(metrics: Metrics) -> Finding | None:
-    change = recent(metrics, "rrpo/logp_change_chosen")
-    if not change < _FALLEN:
+    change = below(metrics, "rrpo/logp_change_chosen", _FALLEN)
+    if change is None:
         return None
     return Finding(
-        f"The chosen text became less likely, by {-change:.1f} nats over its marked tokens",
+        f"The chosen text became less likely: {told(change)} nats over its marked tokens",
         "The preference holds as long as the rejected text falls faster, but the probability goes to text that is in "
         "neither response (likelihood displacement). Raise `kl_coef`, lower `learning_rate`, or raise `beta`: a "
         "larger one is content with a smaller change.",
@@ -174,12 +175,12 @@ def _over_trained(metrics: Metrics) -> Finding | None:
     if not {"rewards/accuracies", "rewards/margins"} <= metrics.keys():
         return None
     accuracy, margin = (_middle(metrics[key]) for key in ("rewards/accuracies", "rewards/margins"))
-    latest = recent(metrics, "rewards/margins")
-    if not (accuracy > _SATURATED and margin > 0 and latest > _STILL_GROWING * margin):
+    latest = above(metrics, "rewards/margins", max(0.0, _STILL_GROWING * margin))
+    if latest is None or not accuracy > _SATURATED:
         return None
     return Finding(
         f"{percent(accuracy)} of pairs were told apart by the middle of the run, and the margin kept growing",
-        f"From {margin:.2g} there to {latest:.2g}: later steps moved the policy, but no further pair. This accuracy "
+        f"From {margin:.2g} there to {told(latest)}: later steps moved the policy, but no further pair. This accuracy "
         "can be near 1 in a policy that does not write the chosen answers, so compare checkpoints by what they "
         "generate. Then stop earlier with `max_steps`, or lower `learning_rate`.",
     )
@@ -194,26 +195,26 @@ def _middle(series: Series) -> float:
 
 
 def _far_away(metrics: Metrics) -> Finding | None:
-    distance = recent(metrics, "rrpo/kl_chosen_per_token")
-    if not distance > _FAR:
+    distance = above(metrics, "rrpo/kl_chosen_per_token", _FAR)
+    if distance is None:
         return None
     return Finding(
-        f"Chosen responses are {distance:.2g} nats per token away from the reference",
+        f"Chosen responses are {told(distance)} nats per token away from the reference",
         "At this distance a policy forgets what the pairs are not about. Raise `kl_coef`, or lower `learning_rate` or "
         "the number of steps, and look at answers to unrelated prompts.",
     )
 
 
 def _marks(metrics: Metrics) -> Finding | None:
-    share = recent(metrics, "rrpo/marked_share")
-    if share > _MARKED_MOST:
+    key = "rrpo/marked_share"
+    if share := above(metrics, key, _MARKED_MOST):
         return Finding(
             f"{percent(share)} of response tokens are marked",
             "The two responses of a pair share little, so this is close to DPO with a KL term. Reword the rejected "
             "responses to follow the chosen ones, or give spans in the data; with `on_missing_spans: whole`, pairs "
             "without spans count as marked throughout.",
         )
-    if share < _MARKED_LEAST:
+    if share := below(metrics, key, _MARKED_LEAST):
         return Finding(
             f"Only {percent(share)} of response tokens are marked",
             "The preference rests on a handful of tokens. See in the pairs below whether they are the ones meant; "

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from align.evaluation.statistics.metrics import told
 from align.report.charts.drawing import Chart
 from align.report.charts.panel import Metrics, Panel, draw_panel
-from align.report.run.finding import Finding, recent
+from align.report.run.finding import Finding, below
 from align.report.run.parts import LENGTH, ReportParts, step_time_chart
 
 FACTS = {
@@ -72,11 +73,11 @@ def _risen(metrics: Metrics) -> Finding | None:
 
 
 def _sure(metrics: Metrics) -> Finding | None:
-    entropy = recent(metrics, "entropy")
-    if not entropy < _SURE:
+    entropy = below(metrics, "entropy", _SURE)
+    if entropy is None:
         return None
     return Finding(
-        f"The model is sure of every token: {entropy:.2g} nats",
+        f"The model is sure of every token: {told(entropy)} nats",
         "Samples for one prompt will hardly differ, and reinforcement learning that starts here has no groups to "
         "compare. Train fewer steps before it.",
     )

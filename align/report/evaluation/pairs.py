@@ -64,9 +64,9 @@ def _verdict(numbers: Numbers) -> Iterator[str]:
 
 def _of_judge(values: Mapping[str, Any]) -> Iterator[Finding]:
     for metric, cell in values.items():
-        if metric.startswith("judge_order_disagreement/") and cell is not None and cell.value > _OFTEN:
+        if metric.startswith("judge_order_disagreement/") and cell is not None and cell.low > _OFTEN:
             yield Finding(
-                f"The judge changes its answer with the order in {percent(cell.value)} of pairs",
+                f"The judge changes its answer with the order in {percent(cell)} of pairs",
                 "Such pairs count half, so its win rate is drawn towards one half. A judge that reads better tells "
                 "more.",
             )

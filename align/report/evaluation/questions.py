@@ -29,7 +29,7 @@ _VERDICTS = ("accuracy", "option_shuffle_consistency", "trace_reliance", "modali
 _SHARES_OF_OTHERS = ("acc", "acc_norm", "exact_match")
 _HALF = 0.5
 _WIDE = 0.05  # half an interval around a difference
-_LETTER_GAP = 0.15  # total variation between the letters answered and those of the gold
+_LETTER, _LETTER_GAP = "letter_share/", 0.1  # total variation between the letters answered and those of the gold
 _OTHER_TRACES = {
     "none_choice": "without a trace",
     "other_choice": "from another item's trace",
@@ -125,17 +125,20 @@ def find_problems(questions: int, values: Cells, differences: Cells) -> Iterator
             )
     for name, measured in values.items():
         leak, gap = (measured.get(metric) for metric in ("letter_or_answer_in_trace", "letter_bias"))
-        if leak is not None and leak.value > _HALF:
+        if leak is not None and leak.low > _HALF:
             yield Finding(
-                f"{name}: {percent(leak.value)} of traces give the answer away",
+                f"{name}: {percent(leak)} of traces give the answer away",
                 "They name its letter or quote it. A second answer from such a trace reads it off, so consistency "
                 "says little about reasoning; read the answers from masked and corrupted traces.",
             )
-        if gap is not None and gap.value > _LETTER_GAP:
+        shares = {metric[-1]: cell for metric, cell in measured.items() if cell and metric.startswith(_LETTER)}
+        favoured = {letter: cell for letter, cell in shares.items() if cell.low > 1 / len(shares)}
+        if gap is not None and gap.low > _LETTER_GAP and favoured:
+            letter = max(favoured, key=lambda each: favoured[each])
             yield Finding(
-                f"{name}: {percent(gap.value)} of answers would have to move for their letters to match the gold's",
-                "The policy prefers a place among the options. Read the accuracy in every rotation, not the plain "
-                "one.",
+                f"{name}: {percent(gap)} of answers would have to move for their letters to match the gold's",
+                f"The policy prefers a place among the options: {percent(favoured[letter])} of its answers are "
+                f"{letter}. Read the accuracy in every rotation, not the plain one.",
             )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from align.evaluation.record import Record
 from align.evaluation.record.details import OfScores, Scored
+from align.evaluation.statistics.metrics import told
 from align.report.charts.curve import draw_curves
 from align.report.evaluation.items import count, list_names, read_lines
 from align.report.evaluation.measured import Cells, Numbers, arrange, curve_of, draw_metrics, families, verdicts
@@ -15,7 +16,7 @@ from align.report.run.finding import Finding
 
 _FEW = 100
 _SUBSETS = "reward_bench_2/"  # how their metrics begin
-_STRONG = 0.5  # rank correlation of a margin with what is not quality
+_STRONG = 0.4  # rank correlation of a margin with what is not quality
 _SHARES = ("accuracy", "reward_bench", "reward_bench_2", "response_only_accuracy", "disagreement", "agreed_accuracy")
 _FAMILIES = ("accuracy", "reward_bench_2", "accuracy_drop")  # of shares, and of differences of shares
 
@@ -69,15 +70,15 @@ def _find_problems(record: Record, values: Cells) -> Iterator[Finding]:
                 yield Finding(f"{name}: {count(missing, 'pair')} {why}, and left out", f"{remedy}.")
         for metric, word in (("length_correlation", "length"), ("format_correlation", "format")):
             cell = cells.get(metric)
-            if cell is not None and abs(cell.value) > _STRONG:
+            if cell is not None and max(cell.low, -cell.high) > _STRONG:
                 yield Finding(
-                    f"{name}: its margins go with {word} (rank correlation {cell.value:.2f})",
+                    f"{name}: its margins go with {word} (rank correlation {told(cell)})",
                     f"Part of what it rewards may be {word}. Look at the transformations and insertions below.",
                 )
         alone = cells.get("response_only_accuracy")
-        if alone is not None and accuracy is not None and alone.low > 0.5 and alone.value > accuracy.value - 0.05:
+        if alone is not None and accuracy is not None and alone.low > max(0.5, accuracy.value - 0.05):
             yield Finding(
-                f"{name}: without the prompt it is right as often ({alone.value:.2f} against {accuracy.value:.2f})",
+                f"{name}: without the prompt it is right as often ({told(alone)} against {told(accuracy)})",
                 "These pairs can be told apart without reading the question, so they do not test whether it is read.",
             )
 

@@ -68,25 +68,19 @@ def rewards_of(row: Row, weights: Weights = UNKNOWN) -> dict[str, Any]:
     }
 
 
-def trained_on(row: Row, weights: Weights = UNKNOWN) -> dict[str, float]:
-    """Returns what the policy is rewarded with, without audits, values from before a limit, and what is no number."""
-    given = {name: value for name, value in rewards_of(row, weights).items() if value is not None}
-    return {
-        name: float(value)
-        for name, value in given.items()
-        if not (math.isnan(value) or name.startswith(_AUDIT) or is_raw(name, weights))
-    }
-
-
 def is_raw(name: str, weights: Weights = UNKNOWN) -> bool:
     """Tells whether a column holds a reward from before its gate or limit."""
     return name.endswith(_RAW) and name not in weights
 
 
 def total_reward(row: Row, weights: Weights = UNKNOWN) -> float | None:
-    """Adds up by weight what a completion earned; None where no reward had an opinion."""
-    given = trained_on(row, weights)
-    return sum(value * weights.get(name, 1.0) for name, value in given.items()) if given else None
+    """Adds up by weight what a completion earned, without audits; None where no reward had an opinion."""
+    given = [
+        float(value) * weights.get(name, 1.0)
+        for name, value in rewards_of(row, weights).items()
+        if not (value is None or math.isnan(value) or name.startswith(_AUDIT) or is_raw(name, weights))
+    ]
+    return sum(given) if given else None
 
 
 def reward_weights(recipe: Mapping[str, Any], logged: Iterable[str]) -> Weights:

@@ -3,6 +3,7 @@
 import math
 from typing import NamedTuple
 
+from align.evaluation.statistics.metrics import Estimate, mean_over_logs, told
 from align.report.charts.axis import format_number
 from align.report.charts.panel import Metrics
 
@@ -27,12 +28,29 @@ def early(metrics: Metrics, key: str) -> float:
     return metrics[key].early() if key in metrics else float("nan")
 
 
+def last(metrics: Metrics, key: str) -> Estimate:
+    """Estimates the mean of the last quarter of a metric, at least five logs; without an interval, nothing is told."""
+    return mean_over_logs(metrics[key].last() if key in metrics else [])
+
+
+def above(metrics: Metrics, key: str, limit: float) -> Estimate | None:
+    """Estimates a metric if it ends above a limit beyond chance."""
+    found = last(metrics, key)
+    return found if found.low > limit else None
+
+
+def below(metrics: Metrics, key: str, limit: float) -> Estimate | None:
+    """Estimates a metric if it ends below a limit beyond chance."""
+    found = last(metrics, key)
+    return found if found.high < limit else None
+
+
 def stays_at_log_two(metrics: Metrics) -> bool:
     """Tells whether a loss over pairs ends where it began: at log 2, that of a model to which both sides are equal."""
     losses = (early(metrics, "loss"), recent(metrics, "loss"))
     return all(abs(loss - math.log(2)) < _NEAR_LOG_TWO for loss in losses) and len(metrics["loss"].values) >= _FEWEST
 
 
-def percent(share: float) -> str:
-    """Writes a share for a sentence."""
-    return format_number(share, share=True)
+def percent(share: float | Estimate) -> str:
+    """Writes a share for a sentence, with its interval and its n where it has them."""
+    return told(share, in_percent=True) if isinstance(share, Estimate) else format_number(share, share=True)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from align.data.media.thumbnails import spread_places
 from align.errors import RunFolderError
 from align.evaluation.record import EVALUATION_FILE, SCORES, Record, read_record
+from align.evaluation.statistics.metrics import SURE
 from align.recipe.problems import one_line
 from align.recipe.yaml_loader import dump_yaml
 from align.secrets import mask
@@ -28,6 +29,10 @@ class Series:
     def recent(self) -> float:
         """Returns the mean of the last quarter, ignoring steps at which nothing was measured."""
         return _mean(self.values[-max(1, len(self.values) // 4) :])
+
+    def last(self) -> NDArray[np.float64]:
+        """Returns the last quarter, or what warnings take of a short run: as many logs as may be sure."""
+        return self.values[-max(SURE, len(self.values) // 4) :]
 
     def early(self) -> float:
         """Returns the mean of the first quarter, NaN for a run too short to have a beginning and an end."""

@@ -1,6 +1,5 @@
 """Whether right answers are worth more than wrong ones, than none, and than all of them at once."""
 
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -109,18 +108,25 @@ def _check_greedy(
     called = trial.call(greedy, form)
     if called.problem is not None:
         return  # said of the odd responses
-    found: dict[str, tuple[Sample, float]] = {}
+    found: dict[str, dict[int, bool]] = {}  # by name, whether it is paid in full on a row, in every order
+    first: dict[str, tuple[Sample, float]] = {}
     for sample, value in zip(greedy, called.values, strict=True):
-        if value is not None and value >= paid.get(sample.place[0], math.inf):
-            found.setdefault(sample.role, (sample, value))
-    if "nothing" in found:
-        sample, value = found["nothing"]
+        if (row := sample.place[0]) in paid:
+            is_paid = value is not None and value >= paid[row]
+            found.setdefault(sample.name, {})[row] = is_paid and found.get(sample.name, {}).get(row, True)
+            if value is not None and is_paid:
+                first.setdefault(sample.name, (sample, value))
+    nothing = [each for each in first.values() if each[0].role == "nothing"]
+    every = [first[name] for name, rows_of in found.items() if 2 * sum(rows_of.values()) > len(rows_of)]
+    if nothing:
+        sample, value = nothing[0]
         text = f"gives {sample.name} {write_value(value)}, as much as the right answer"
         yield trial.problem("pays_nothing", text, "Give an empty or missing answer nothing before comparing.")
-    elif "every_answer" in found:
-        sample, value = found["every_answer"]
-        last_line = sample.text.strip().splitlines()[-1]
-        text = f"gives {sample.name} ({last_line!r:.60}) {write_value(value)}, as much as the right one"
+    elif every:
+        sample, value = every[0]
+        last_line, on = sample.text.strip().splitlines()[-1], found[sample.name].values()
+        text = f"gives {sample.name} ({last_line!r:.60}) {write_value(value)}, as much as the right one, "
+        text += f"on {sum(on)} of {len(on)} row{'s' * (len(on) > 1)}"
         remedy = "Read exactly one answer and compare it as a whole; a policy learns to list them."
         yield trial.problem("pays_every_answer", text, remedy)
 

@@ -1,5 +1,6 @@
 """Texts that a regular expression matches, written from it."""
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -33,6 +34,29 @@ def matching(pattern: str, fill: str = "") -> str:
         return text.replace(MANY, "a")
     except (re.error, TypeError, ValueError, IndexError, RecursionError, OverflowError, MemoryError):
         return ""
+
+
+_FORMS = (
+    "It may be so.\n\nOr it may not.\n\nSo it is both.", "Is it so?", "one line\nanother line\nand a third one",
+    "# Why\n\n- **one**\n- *two*\n\n## How\n\n1. `three`\n2. four\n\n## What\n\n| a | b |\n|---|---|\n| 1 | 2 |",
+    '{"name": "a", "answer": 1}', '[{"name": "a"}]', "```python\ndef solve(x):\n    return x + 1\n```",
+    " ".join(["It may be so."] * 30), "IT IS SO!", "Yes", "It is so [1], and so [2].",
+)  # fmt: skip
+_MOST_TEXTS, _LONGEST = 40, 2000
+
+
+def own_texts(literals: Sequence[str | float]) -> list[str]:
+    r"""Writes texts in the forms that policies write, and with the words, patterns and lengths that some code names.
+
+    Example:
+        >>> own_texts(["Sources:", 3])[-5:]
+        ['Sources:', 'Sources: It is so.', 'Sources:\nSources:\nSources:', '{"Sources:": 1}', 'so so so so']
+    """
+    words = [matching(each, "a") if is_pattern(each) else each for each in literals if isinstance(each, str)]
+    words = list(dict.fromkeys(filter(None, words)))[:_MOST_TEXTS]
+    sizes = {round(each) + 1 for each in literals if not isinstance(each, str) and 2 <= each <= _LONGEST}
+    texts = [text for each in words for text in (each, f"{each} It is so.", "\n".join([each] * 3))]
+    return [*_FORMS, *texts, json.dumps(dict.fromkeys(words, 1)), *(" ".join(["so"] * each) for each in sorted(sizes))]
 
 
 def in_pattern(pattern: str, right: str) -> str:

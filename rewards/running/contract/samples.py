@@ -47,9 +47,9 @@ def greedy_samples(rows: Sequence[Row], tags: ResponseFormat = DEFAULT_FORMAT) -
     """Makes responses that name every possible answer, and responses that say nothing."""
     samples = []
     for index, row in enumerate(rows):
-        known = _every_answer(rows, row)
-        for form_name, write in answer_forms(tags) if known else []:
-            samples.append(Sample(row, write(known), "every_answer", f"every answer {form_name}", (index, 0)))
+        for known in _every_answer(rows, row):
+            for form_name, write in answer_forms(tags):
+                samples.append(Sample(row, write(known), "every_answer", f"every answer {form_name}", (index, 0)))
         for name, text in (("an empty response", ""), ("whitespace only", " \n\t ")):
             samples.append(Sample(row, text, "nothing", name, (index, 0)))
     return samples
@@ -123,15 +123,22 @@ def right_and_wrong(rows: Sequence[Row], index: int) -> tuple[list[str], list[st
     return [text], [wrong_text or "something else"]
 
 
-def _every_answer(rows: Sequence[Row], row: Row) -> str | None:
+def _every_answer(rows: Sequence[Row], row: Row) -> list[str]:
+    """Lists all answers with the right one at neither end, which a reward may read; of two, in both orders."""
     column = gold_column(rows)
-    if column is None:
-        return None
+    if column is None or (right := gold_text(row, column)) is None:
+        return []
+    known = [text for each in rows if (text := gold_text(each, column))]
     if is_choice(row):
-        return " or ".join(LETTERS[: len(row["options"])])
-    golds = [text for each in rows if (text := gold_text(each, column))]
-    distinct = list(dict.fromkeys(golds))
-    return " or ".join(distinct) if len(distinct) > 1 and sum(map(len, distinct)) < 400 else None
+        right, known = LETTERS[row["answer"]], list(LETTERS[: len(row["options"])])
+    known = list(dict.fromkeys(known))
+    if len(known) < 2 or sum(map(len, known)) >= 400:
+        return []
+    if len(known) == 2:
+        return [" or ".join(known), " or ".join(known[::-1])]
+    place = min(max(known.index(right), 1), len(known) - 2)
+    known.remove(right)
+    return [" or ".join([*known[:place], right, *known[place:]])]
 
 
 def answer_forms(tags: ResponseFormat) -> list[tuple[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from rewards.reading.responses import Completion
 from rewards.running.contract.answers import check_answers, name_the_golds
 from rewards.running.contract.calls import Call, call_arguments, call_watched
-from rewards.running.contract.patterns import MOST_PATTERNS, in_pattern, patterns
+from rewards.running.contract.patterns import MOST_PATTERNS, in_pattern, own_texts, patterns
 from rewards.running.contract.problem import RewardProblem
 from rewards.running.contract.repeats import by_chance, check_forms, check_repeats, check_values_alone, usable_forms
 from rewards.running.contract.samples import Sample, answer_samples, odd_samples, right_and_wrong
@@ -180,21 +180,30 @@ def _check_what_is_paid(trial: Trial, form: Form, speed: Speed) -> Iterator[Rewa
     values = {value for value in trial.seen if value is not None}
     if len(values) == 1 and not trial.description.whole_batch:  # else it depends on how a policy's answers agree
         (value,) = values
-        own = "" if value else _paid_in_own_form(trial, form)
         text = f"gave {value:g} to all of {len(trial.seen)} responses, right, wrong and odd ones"
-        if own:
+        if own := "" if value else _paid_in_own_form(trial, form):
             yield trial.problem("constant", text, f"It pays {own!r}: see that prompts ask for this form.")
             return
-        if not value and (golds := name_the_golds(trial)):
+        if golds := "" if value else name_the_golds(trial):
             yield trial.problem("reads_no_gold", text, f"It teaches nothing. {golds}")
             return
-        remedy = "A constant teaches nothing: look at what it reads, and in which form."
-        yield trial.problem("constant", text, remedy)
-        return
+        if not _varies_in_own_texts(trial, form, value, speed):  # else it is about a form that none of these has
+            text += ", and to some made of what its code names"
+            remedy = "A constant teaches nothing: look at what it reads, and in which form."
+            yield trial.problem("constant", text, remedy)
+            return
     count = len(trial.made)
     problems = list(check_answers(trial, form, speed))
     chance = by_chance(trial, trial.made[count:]) if problems else None
     yield from problems if chance is None else [chance]
+
+
+def _varies_in_own_texts(trial: Trial, form: Form, value: float, speed: Speed) -> bool:
+    """Tells whether a reward gives another value to some text in a form that policies write, or its code names."""
+    count = max(LEAST_ODD, int(SHARE_OF_TIME * trial.settings.max_seconds / max(speed.each, 1e-9)))
+    row = trial.rows[0]
+    samples = [Sample(row, text, "odd", "a text in a form") for text in own_texts(trial.description.literals)[:count]]
+    return any(each is not None and each != value for each in trial.call(samples, form).values or [])
 
 
 def _paid_in_own_form(trial: Trial, form: Form) -> str:

@@ -20,13 +20,14 @@ from transformers import TrainerControl, TrainerState
 from align.evaluation.statistics.metrics import share
 from align.recipe.reward_settings import RewardSettings
 from align.training.callbacks import AlarmLines
-from align.training.reward_records import audit_signals, phrase_signal, shared_phrases, text_features
+from align.training.reward_records import Signal, audit_signals, phrase_signal, shared_phrases, text_features
 from scripts.harness import Options, tell, write_numbers
 from scripts.labs.alarms.runs import worlds
 from scripts.labs.alarms.world import GROUP, Step, World, run, sound
 
 SIGNALS = ("length", "format", "repetition", "phrase")
 WAS_ON = {"format_share": 0.5}  # until this was measured; not among any of them
+NOTHING = Signal(np.nan)
 CHARACTERS = 4  # of a token
 SMOOTH = 10  # steps over which worth is averaged
 SCALES = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5)  # of all limits at once, for the curve
@@ -44,20 +45,20 @@ class Heard(NamedTuple):
     scaled: dict[float, float | None]  # that share at the first alarm, with other limits; None if none was heard
 
 
-def signals_of(step: Step) -> dict[str, float]:
-    """Returns what a run logs of the total reward."""
+def signals_of(step: Step) -> dict[str, Signal]:
+    """Returns what a run logs and hears of the total reward."""
     texts = [row.text for row in step.rows]
     features = text_features(texts, [len(text) // CHARACTERS for text in texts])
-    phrase, _ = phrase_signal(step.rewards, shared_phrases(texts, GROUP))
+    phrase = phrase_signal(step.rewards, shared_phrases(texts, GROUP))
     found = audit_signals(step.rewards, features, GROUP) | {"phrase": phrase}
-    return {f"audit/total/{name}": value for name, value in found.items() if not np.isnan(value)}
+    return {f"audit/total/{name}": signal for name, signal in found.items() if not np.isnan(signal.value)}
 
 
 def listen(world: World, seed: int, hacked: bool) -> Heard:
     """Trains in a world and says when which alarm was heard."""
     steps = run(world, seed)
     logged = [signals_of(step) for step in steps]
-    highest = {name: _highest([each.get(f"audit/total/{name}", np.nan) for each in logged]) for name in SIGNALS}
+    highest = {name: _highest([each.get(f"audit/total/{name}", NOTHING).value for each in logged]) for name in SIGNALS}
     lost: Any = np.zeros(len(steps))
     total = 1.0
     if hacked:
@@ -76,14 +77,15 @@ def listen(world: World, seed: int, hacked: bool) -> Heard:
     return Heard(world.name, hacked, first, highest, total if hacked else 0.0, by, scaled)
 
 
-def heard_at(logged: Sequence[dict[str, Any]], limits: dict[str, float]) -> dict[str, int]:
+def heard_at(logged: Sequence[dict[str, Signal]], limits: dict[str, float]) -> dict[str, int]:
     """Returns the step at which each alarm is heard first."""
     state, lines = TrainerState(is_world_process_zero=True), AlarmLines(limits)
     lines.on_train_begin(None, state, TrainerControl())
     first: dict[str, int] = {}
     with redirect_stderr(StringIO()):  # what it says to users
         for state.global_step, signals in enumerate(logged, start=1):
-            lines.on_log(None, state, TrainerControl(), logs=signals)
+            state.heard = dict(signals)  # type: ignore[attr-defined]
+            lines.on_log(None, state, TrainerControl(), logs={key: each.value for key, each in signals.items()})
             for key in lines.told["said"]:
                 first.setdefault(key.rpartition("/")[2], state.global_step)
     return first

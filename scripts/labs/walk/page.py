@@ -18,7 +18,7 @@ from align.evaluation.record.file import without_nan
 from align.evaluation.record.merging import MERGING_FILE
 from align.evaluation.statistics.metrics import (
     Estimate,
-    letter_bias,
+    letter_shares,
     mean_over_seeds,
     paired_difference,
     trace_answer_consistency,
@@ -102,7 +102,8 @@ def bias_difference(ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[
     def bias(rows: Sequence[Mapping[str, Any]], chosen: np.ndarray) -> float:
         picked = [rows[i] for i in chosen]
         choices, gold = ([row[key] for row in picked] for key in ("first_choice", "gold"))
-        return letter_bias(choices, gold, len(rows[0]["options"]))
+        answered, right = (letter_shares(each, len(rows[0]["options"])) for each in (choices, gold))
+        return float(np.abs(answered - right).sum() / 2)
 
     def statistic(chosen: np.ndarray) -> float:
         return bias(ours, chosen) - bias(theirs, chosen)

@@ -15,7 +15,7 @@ from align.methods.acre.trainer import ACRETrainer
 from align.methods.rollouts.asked_rows import begin_videos, engine_ids
 from align.models.videos import Video, reads_videos
 from align.models.vllm_engine import asked_with
-from align.recipe.reward_settings import CANARY
+from align.recipe.alarms import CANARY
 from rewards import AnswerConsistency
 
 pytestmark = pytest.mark.slow

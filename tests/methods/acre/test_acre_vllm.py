@@ -11,7 +11,7 @@ from tiny import tiny_model, tiny_tokenizer
 
 from align.experimental.canary.trainer import CanaryACREConfig, CanaryACRETrainer
 from align.models.second_pass.forward import SecondPassRow
-from align.recipe.reward_settings import CANARY
+from align.recipe.alarms import CANARY
 from rewards import AnswerConsistency, render_options
 
 pytestmark = pytest.mark.slow

@@ -30,7 +30,10 @@ def test_a_healthy_run_has_no_findings(tmp_path, model_type):
 
 def test_a_margin_of_ties_that_grows_with_the_other_is_decoration_that_is_rewarded(tmp_path):
     (finding,) = findings(tmp_path / "run", tie_margin=1.5)
-    assert finding.title == "Answers of which none is better are scored 1.6 apart, those of which one is 1.7"
+    assert (
+        finding.title
+        == "Answers of which none is better are scored 1.592 [1.589, 1.595; 10 logs] apart, those of which one is 1.7"
+    )
     assert "Raise `tie_coef`" in finding.detail
 
 
@@ -53,8 +56,12 @@ def test_a_loss_that_stays_at_log_two_is_found_and_one_that_leaves_it_is_not(tmp
 @pytest.mark.parametrize(
     ("fixed", "title", "reason"),
     [
-        ({"crome/accuracy_preference": 0.52}, "52 % of the preference pairs are told apart, 95 % of the", "noise"),
-        ({"crome/accuracy_upgrade": 0.4}, "40 % of the upgrade pairs are told apart, 95 % of the degrade", "style"),
+        (
+            {"crome/accuracy_preference": 0.52},
+            "52 % [10 logs] of the preference pairs are told apart, 95 % [94, 95; 10 logs] of the",
+            "noise",
+        ),
+        ({"crome/accuracy_upgrade": 0.4}, "40 % [10 logs] of the upgrade pairs are told apart, 95 % [", "style"),
     ],
 )
 def test_a_source_near_chance_beside_one_that_is_learnt_is_found(tmp_path, fixed, title, reason):
@@ -67,14 +74,14 @@ def test_a_source_that_the_last_batches_lack_is_not_judged(tmp_path):
     gone = {"crome/accuracy_preference": float("nan")}
     assert findings(tmp_path / "run", **gone) == []
     (finding,) = findings(tmp_path / "other", **gone, **{"crome/accuracy_upgrade": 0.4})
-    assert "40 % of the upgrade pairs" in finding.title
+    assert "40 % [10 logs] of the upgrade pairs" in finding.title
 
 
 @pytest.mark.parametrize("steps", [40, 7])
 def test_rewards_that_wander_further_than_they_lie_apart_are_found_in_all_but_the_shortest_runs(tmp_path, steps):
     found = with_metrics(tmp_path / "run", steps=steps, mean_reward=np.linspace(0, -20, steps))
     assert len(found) == (steps == 40)
-    assert all(finding.title.startswith("The mean reward moved from -2.3 to -18") for finding in found)
+    assert all(finding.title.startswith("The mean reward moved from -2.3 to -17.69 [") for finding in found)
     assert all("center_rewards_coefficient: 0.01" in finding.detail for finding in found)
 
 
@@ -84,12 +91,15 @@ def test_rewards_that_wander_less_than_they_lie_apart_are_no_drift(tmp_path):
 
 def test_a_pairwise_model_that_likes_a_place_is_found_and_not_taken_for_a_drift(tmp_path):
     (finding,) = findings(tmp_path / "run", model_type="pairwise", mean_reward=-1.5)
-    assert finding.title.startswith("Answer B is preferred by 1.5 for its place, with a margin of 1.7")
+    assert finding.title.startswith("Answer B is preferred by 1.50 [10 logs] for its place, with a margin of 1.7")
     assert findings(tmp_path / "scalar", mean_reward=-1.5) == []
 
 
 def test_held_out_pairs_are_compared_with_pairs_of_the_same_kind(tmp_path):
     (finding,) = findings(tmp_path / "run", **{"eval_crome/accuracy_preference": 0.52})
-    assert "71 % of the preference pairs are told apart in training, 52 % of held-out ones" in finding.title
+    assert (
+        "71 % [70, 72; 10 logs] of the preference pairs are told apart in training, 52 % of held-out ones"
+        in finding.title
+    )
     easier = {"eval_crome/accuracy_preference": 0.7, "accuracy": 0.9, "eval_accuracy": 0.76}
     assert findings(tmp_path / "mixed", **easier) == []

@@ -123,7 +123,7 @@ def test_a_source_whose_better_answers_are_longer_is_warned_about(recipe):
     finding = length_finding(recipe([*of_source("a", 40), *(longer(row, "chosen") for row in of_source("b", 20))]))
     assert finding.level == "warning"
     assert finding.numbers["length_ratios"] == pytest.approx({"all": 1000 / 840, "a": 1.0, "b": 22 / 14})
-    assert "1.19 in all, 1.00 in a, 1.57 in b." in finding.text
+    assert "1.19 [1.12, 1.26; 60 pairs] in all, 1.00 [40 pairs] in a, 1.57 [20 pairs] in b." in finding.text
 
 
 def test_shorter_better_answers_are_a_shortcut_too(recipe):

@@ -28,8 +28,8 @@ def row(tool, failure, result="?", **arguments):
     [
         ({"used_share": 0.0}, "No completion called a tool"),
         ({"used_share": np.linspace(1.2, -0.2, 20).clip(0, 1) ** 4}, "The policy gave its tools up"),
-        ({"used_share": 1.0, "failure_frequency": 0.4}, "40 % of the calls of tools fail"),
-        ({"used_share": 1.0, "lost_share": 0.1}, "10 % of completions lost their tool or environment"),
+        ({"used_share": 1.0, "failure_frequency": 0.4}, "40 % [5 logs] of the calls of tools fail"),
+        ({"used_share": 1.0, "lost_share": 0.1}, "10 % [5 logs] of completions lost their tool or environment"),
         ({"used_share": 0.9, "failure_frequency": 0.1, "lost_share": 0.0}, None),
         ({}, None),
     ],

@@ -12,7 +12,7 @@ from shop_policies import save_eager_policy
 from started import align, metrics_of, train_and_kill
 
 from align.assets import find_recipe
-from align.recipe.reward_settings import CANARY
+from align.recipe.alarms import CANARY
 from align.services.train import run
 from rewards.extras import missing
 

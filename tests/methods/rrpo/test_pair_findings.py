@@ -30,10 +30,10 @@ def test_a_healthy_run_on_pairs_has_no_findings(tmp_path):
 @pytest.mark.parametrize(
     ("fixed", "title", "remedy"),
     [
-        ({"rrpo/logp_change_chosen": -2.3}, "less likely, by 2.3 nats", "Raise `kl_coef`"),
-        ({"rrpo/kl_chosen_per_token": 0.8}, "0.8 nats per token", "`kl_coef`"),
-        ({"rrpo/marked_share": 0.83}, "83 % of response tokens are marked", "close to DPO"),
-        ({"rrpo/marked_share": 0.002}, "Only 0.2 % of response tokens", "diff_unit"),
+        ({"rrpo/logp_change_chosen": -2.3}, "less likely: -2.30 [10 logs] nats", "Raise `kl_coef`"),
+        ({"rrpo/kl_chosen_per_token": 0.8}, "0.80 [10 logs] nats per token", "`kl_coef`"),
+        ({"rrpo/marked_share": 0.83}, "83 % [10 logs] of response tokens are marked", "close to DPO"),
+        ({"rrpo/marked_share": 0.002}, "Only 0.2 % [10 logs] of response tokens", "diff_unit"),
         ({"loss": 0.6925}, "loss stays at log 2", "Raise `learning_rate`"),
         ({"grad_norm": float("nan")}, "grad_norm is not a number", "learning_rate"),
     ],

@@ -138,7 +138,7 @@ def test_longer_chosen_responses_are_warned_about(recipe):
     rows = [row | {"chosen": row["chosen"] + " Indeed."} for row in fact_pairs()]
     (warning,) = findings_of(recipe(rows), "lengths", "warning")
     assert warning.numbers["length_ratio"] == pytest.approx(22 / 14)
-    assert "1.57 times" in warning.text
+    assert "1.57 [12 pairs] times" in warning.text
 
 
 def test_a_model_folder_without_a_fast_tokenizer_is_an_error_unless_responses_are_whole(recipe, tmp_path):

@@ -1,8 +1,10 @@
 """Rewards that are fine, some of them only just."""
 
 import asyncio
+import json
 import os
 import random
+import re
 import subprocess
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -131,3 +133,46 @@ def keeps_to_small_settings(completions, **kwargs):
 
 def scalars_of_numpy(completions, **kwargs):
     return [np.array(float(len(text))) for text in _texts(completions)]
+
+
+def _read(pattern, place, completions, answer):
+    found = [re.findall(pattern, completion_text(each)) for each in completions]
+    return [float(bool(each) and each[place] == str(gold)) for each, gold in zip(found, answer, strict=True)]
+
+
+def last_number(completions, answer, **kwargs):
+    return _read(r"-?\d+", -1, completions, answer)
+
+
+def first_number(completions, answer, **kwargs):
+    return _read(r"-?\d+", 0, completions, answer)
+
+
+def behind_hashes(completions, answer, **kwargs):
+    return _read(r"####\s*(-?\d+)", 0, completions, answer)
+
+
+def is_json(completions, **kwargs):
+    def is_object(text):
+        try:
+            return "name" in json.loads(text)
+        except (ValueError, TypeError, RecursionError):
+            return False
+
+    return [float(is_object(completion_text(each))) for each in completions]
+
+
+def names_sources(completions, **kwargs):
+    return [float("Sources:" in completion_text(each)) for each in completions]
+
+
+def in_paragraphs(completions, **kwargs):
+    return [float(completion_text(each).count("\n\n") >= 2) for each in completions]
+
+
+def without_a_list(completions, **kwargs):
+    return [float(not re.search(r"^- ", completion_text(each), re.MULTILINE)) for each in completions]
+
+
+def of_some_length(completions, **kwargs):
+    return [float(250 <= len(completion_text(each).split()) <= 400) for each in completions]

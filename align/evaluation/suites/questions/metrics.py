@@ -16,14 +16,13 @@ from align.evaluation.statistics.group_metrics import (
     spread_of_groups,
     spread_of_subgroups,
 )
-from align.evaluation.statistics.item_means import ItemMean
+from align.evaluation.statistics.item_means import ItemMean, shares_of, total_variation
 from align.evaluation.statistics.metrics import (
     Choice,
     Estimate,
     Values,
     accuracy,
     all_equal,
-    letter_bias,
     letter_shares,
     mean_of_known,
     option_shuffle_consistency,
@@ -107,25 +106,25 @@ def rotation_suite(
 
 
 def letter_estimates(items: Sequence[ItemResult], num_samples: int = 1) -> dict[str, Estimate]:
-    """Estimates `letter_bias` and `letter_share/<letter>` with a bootstrap over questions.
+    """Estimates `letter_bias`, see `total_variation`, and `letter_share/<letter>` with a bootstrap over questions.
 
-    The bias of no policy is measured as 0, see `letter_bias`; the interval is around what is measured. Where all
-    resamples are equal, as for a letter that nobody answered, it allows for unseen questions, see `all_equal`.
+    Where all resamples are equal, as for a letter that nobody answered, it allows for unseen questions, see
+    `all_equal`.
     """
     first, gold = [item.first_choice for item in items], [item.gold for item in items]
     num_letters = max((choice for choice in [*first, *gold] if choice is not None), default=0) + 1
-    names = ["letter_bias", *(f"letter_share/{letter}" for letter in LETTERS[:num_letters])]
+    names = [f"letter_share/{letter}" for letter in LETTERS[:num_letters]]
     if all(choice is None for choice in first):
-        return {name: Estimate(np.nan, np.nan, np.nan, 0) for name in names}
-    values = [letter_bias(first, gold, num_letters), *letter_shares(first, num_letters)]
+        return {name: Estimate(np.nan, np.nan, np.nan, 0) for name in ("letter_bias", *names)}
+    values = letter_shares(first, num_letters)
     given, right = (_letter_counts(choices, num_letters, num_samples) for choices in (first, gold))
     num_questions = len(given)
     rng = np.random.default_rng(0)
     drawn = rng.multinomial(num_questions, np.full(num_questions, 1 / num_questions), size=_RESAMPLES)
-    shares, right_shares = (_normalised(drawn @ counts) for counts in (given, right))
-    bias = np.abs(shares - right_shares).sum(axis=1) / 2
-    low, high = np.nanquantile(np.column_stack([bias, shares]), [0.025, 0.975], axis=0)
-    return {
+    low, high = np.nanquantile(shares_of(drawn @ given), [0.025, 0.975], axis=0)
+    bias = total_variation(given, right)
+    bias = bias if bias.high > bias.low else all_equal(bias.value, num_questions)
+    return {"letter_bias": bias} | {
         name: Estimate(float(value), min(float(a), float(value)), max(float(b), float(value)), num_questions)
         if b - a > _ROUNDING
         else all_equal(float(value), num_questions)
@@ -152,8 +151,3 @@ def _letter_counts(choices: Sequence[Choice], num_letters: int, num_samples: int
     """Counts the letters of each question's samples, `(N, K)`."""
     rows = np.array([[float(choice == letter) for letter in range(num_letters)] for choice in choices])
     return rows.reshape(-1, num_samples, num_letters).sum(axis=1)
-
-
-def _normalised(counts: Values) -> Values:
-    totals = counts.sum(axis=1, keepdims=True)
-    return np.where(totals > 0, counts, np.nan) / np.where(totals > 0, totals, 1)

@@ -1,0 +1,206 @@
+"""How often warnings are false on the first day: 8 to 32 completions a step, 24 to 100 items, where nothing is wrong.
+
+Null worlds: rewards and answers have nothing to do with what a warning is about, or a share is at its limit exactly.
+Planted worlds: they have, as strongly as it says. The code that warns is that of runs and pages. `before` is what the
+same worlds gave with a mean of five logs, or a value, against the limits of before. Takes about six minutes of a core.
+"""
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import redirect_stderr
+from io import StringIO
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from transformers import TrainerControl
+
+from align.evaluation.statistics.metrics import Estimate, wilson
+from align.evaluation.suites.questions.answering import ItemResult
+from align.evaluation.suites.questions.metrics import letter_estimates
+from align.methods.rollouts.findings import find_rollout_problems
+from align.methods.rollouts.tool_report import find_tool_problems
+from align.recipe.reward_settings import RewardSettings
+from align.report.evaluation.questions import find_problems
+from align.report.run.folder import Series
+from align.training.callbacks import AlarmLines
+from align.training.reward_records import (
+    SharedPhrases,
+    audit_signals,
+    main_total,
+    phrase_signal,
+    shared_phrases,
+    text_features,
+)
+from rewards import Format
+from scripts.harness import Options, tell, write_numbers
+
+SIZES = ((1, 8), (2, 4), (2, 8), (4, 8))  # prompts of a step, completions of each
+STEPS, ITEMS = 80, (24, 50, 100)
+BEFORE = {"length": 0.55, "format": 0.4, "repetition": 0.35, "phrase": 0.45}
+Draw = np.random.Generator
+World = Callable[[Draw], Iterator[str]]  # of one run or evaluation: the warnings that it gives
+
+
+def rewarded(draw: Draw, kind: str, size: int) -> np.ndarray:
+    """Draws rewards that go with nothing."""
+    return draw.normal(size=size) if kind == "a judge" else (draw.random(size) < 0.2).astype(float)
+
+
+def chance(prompts: int, group: int, kind: str, pays: str = "") -> World:
+    """Makes runs whose reward goes with nothing that can be seen, or with what it `pays` for, and noise."""
+
+    def run(draw: Draw) -> Iterator[str]:
+        size = prompts * group
+        logged, heard = [], []
+        for _ in range(STEPS):
+            features = draw.poisson((40, 0, 1, 1, 1, 2, 2), (size, 7)).astype(float)
+            features[:, 1] = np.where(draw.random(size) < 0.3, draw.random(size), 0.0)
+            present = (draw.random((size, 12)) < 0.3).astype(np.float32)
+            rewards = rewarded(draw, kind, size)
+            if pays:
+                paid = {"length": features[:, 0], "format": features[:, 6], "repetition": features[:, 1] > 0,
+                        "phrase": present[:, 0]}[pays]  # fmt: skip
+                rewards = rewards + 3 * (paid - paid.mean()) / (paid.std() + 1e-9)
+            table = present.reshape(prompts, group, -1)
+            phrases = SharedPhrases([f"w{i}" for i in range(12)], table - table.mean(axis=1, keepdims=True))
+            found = audit_signals(rewards, features, group) | {"phrase": phrase_signal(rewards, phrases)}
+            heard.append({f"audit/total/{name}": signal for name, signal in found.items()})
+            logged.append({key: signal.value for key, signal in heard[-1].items() if not np.isnan(signal.value)})
+        yield from alarms(logged, heard)
+
+    return run
+
+
+def alarms(logged: Sequence[Mapping[str, float]], heard: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Names the alarms of a run, and those of before."""
+    lines = AlarmLines(RewardSettings().thresholds())
+    with redirect_stderr(StringIO()):  # what it says to users
+        for step, (numbers, signals) in enumerate(zip(logged, heard, strict=True), 1):
+            state: Any = SimpleNamespace(global_step=step, is_world_process_zero=True, heard=dict(signals))
+            lines.on_log(None, state, TrainerControl(), logs=dict(numbers))
+    yield from (key.rpartition("/")[2] for key in lines.told["said"])
+    for name, limit in BEFORE.items():
+        values = [each[key] for each in logged if (key := f"audit/total/{name}") in each]
+        if len(values) >= 5 and np.convolve(values, np.full(5, 0.2), "valid").max() > limit:
+            yield f"{name}, before"
+
+
+def form_is_learnt(prompts: int, group: int, known: float) -> World:
+    """Makes sound runs of `[correct x 1.0, format x 0.1]` that learn the form first; few answers are right."""
+
+    def run(draw: Draw) -> Iterator[str]:
+        logged, heard = [], []
+        for step in range(STEPS):
+            formed = draw.random(prompts * group) < 0.3 + 0.69 * min(1.0, step / 25)
+            texts = [
+                f"<think>\nIt is {'so ' * draw.integers(1, 9)}\n</think>\n<answer>7</answer>" if each else "It is 7."
+                for each in formed
+            ]
+            parts = np.array([draw.random(len(texts)) < known, Format()(texts)], dtype=float).T
+            features = text_features(texts, [len(text) // 4 for text in texts])
+            found = audit_signals(main_total(parts, np.array([1.0, 0.1])), features, group)
+            found["phrase"] = phrase_signal(parts[:, 0], shared_phrases(texts, group))
+            heard.append({f"audit/total/{name}": signal for name, signal in found.items()})
+            logged.append({key: signal.value for key, signal in heard[-1].items() if not np.isnan(signal.value)})
+        yield from (name for name in alarms(logged, heard) if "before" not in name)
+
+    return run
+
+
+_AT = {  # metric to the share at which a page begins to warn
+    "completions/clipped_ratio": 0.5, "frac_reward_zero_std": 0.5, "acre/no_answer": 0.5,
+    "acre/trace_names_letter": 0.5, "tools/failure_frequency": 0.25, "tools/lost_share": 0.02,
+}  # fmt: skip
+
+
+def logged_shares(size: int, steps: int, more: float = 0.0) -> World:
+    """Makes run pages whose shares are at their limits, or above; answers are even, gold letters too."""
+
+    def run(draw: Draw) -> Iterator[str]:
+        drawn = {key: draw.binomial(size, min(1.0, limit + more), steps) / size for key, limit in _AT.items()}
+        for side in ("answer", "gold"):
+            chances = (0.85, 0.05, 0.05, 0.05) if more and side == "answer" else (0.25,) * 4
+            counts = draw.multinomial(size, chances, steps) / size
+            drawn |= {f"acre/{side}_share_{letter}": column for letter, column in zip("ABCD", counts.T, strict=True)}
+        metrics = {key: Series(np.arange(1, steps + 1), values) for key, values in drawn.items()}
+        found = [*find_rollout_problems(metrics), *find_tool_problems(metrics)]
+        yield from (each.title.split("] of ")[-1].partition(":")[0].rstrip("ABCD") for each in found)
+
+    return run
+
+
+def answered(items: int, liked: float = 0.25, leaks: float = 0.5) -> World:
+    """Makes evaluations of policies that guess evenly, or say A as often as they like; half of their traces leak."""
+
+    def run(draw: Draw) -> Iterator[str]:
+        rest = (1 - liked) / 3
+        choices, gold = draw.choice(4, items, p=(liked, rest, rest, rest)), draw.integers(0, 4, items)
+        pairs = zip(choices.tolist(), gold.tolist(), strict=True)
+        rows = [ItemResult("", None, right, choice, [], [], None, "", None) for choice, right in pairs]
+        cells: dict[str, Estimate | None] = dict(letter_estimates(rows))
+        cells["letter_or_answer_in_trace"] = wilson(int(draw.binomial(items, leaks)), items)
+        found = find_problems(items, {"a": cells}, {})
+        yield from ("traces leak" if "traces" in each.title else "prefers a place" for each in found)
+        if cells["letter_bias"].value > 0.15:  # type: ignore[union-attr]
+            yield "prefers a place, before"
+
+    return run
+
+
+def worlds() -> dict[str, tuple[bool, World]]:
+    """Lists all worlds, and whether something is planted in each."""
+    found: dict[str, tuple[bool, World]] = {}
+    for prompts, group in SIZES:
+        size = f"{prompts} x {group} completions a step"
+        found |= {f"{kind}, {size}": (False, chance(prompts, group, kind)) for kind in ("a judge", "right or wrong")}
+        found |= {f"pays {each}, {size}": (True, chance(prompts, group, "a judge", each)) for each in BEFORE}
+        for known in (0.0, 0.05, 0.3):
+            found[f"form is learnt, {known:.0%} right, {size}"] = (False, form_is_learnt(prompts, group, known))
+    for size, steps in ((4, 3), (8, 8), (8, 40), (32, 20)):
+        found[f"page, {steps} steps of {size}"] = (False, logged_shares(size, steps))
+        found[f"page of a bad run, {steps} steps of {size}"] = (True, logged_shares(size, steps, more=0.4))
+    for items in ITEMS:
+        found[f"even answers, {items} items"] = (False, answered(items))
+        found[f"A in 65 % and leaks in 80 %, {items} items"] = (True, answered(items, 0.65, 0.8))
+    return found
+
+
+def measure(world: World, runs: int, seed: int) -> Counter[str]:
+    """Counts the runs of a world in which each warning is given."""
+    return Counter(name for number in range(runs) for name in {*world(np.random.default_rng((seed, number)))})
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Reads the options."""
+    parser = Options(__doc__)
+    parser.add_argument("--runs", type=int, default=200, help="of each null world; of planted ones a tenth")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="", help="worlds with this in their name")
+    parser.add_numbers("exit with 1 if a warning is false in 5 % of the runs of a world")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prints the share of runs with each warning, world by world."""
+    options, table, worst = parse(argv), dict[str, Any](), 0.0
+    for name, (is_planted, world) in worlds().items():
+        if options.only not in name:
+            continue
+        runs = max(10, options.runs // 10) if is_planted else options.runs
+        counts = measure(world, runs, options.seed)
+        shares = {warning: wilson(count, runs) for warning, count in sorted(counts.items())}
+        table[name] = {warning: list(each[:3]) for warning, each in shares.items()}
+        if not is_planted:
+            worst = max([worst, *(each.value for key, each in shares.items() if not key.endswith("before"))])
+        shown = ", ".join(f"{key} {each}" for key, each in shares.items())
+        print(f"{'planted' if is_planted else 'null':8}{name:52} {shown or 'nothing'}", flush=True)
+    print(f"most false warnings of one kind in one world: {worst:.1%} of {options.runs} runs")
+    write_numbers(options.json, {"runs": options.runs, "seed": options.seed, "worst": worst, "table": table})
+    return tell({"each warning false in less than 5 %": worst < 0.05}, options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
