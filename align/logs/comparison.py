@@ -14,9 +14,17 @@ from align.auditing.significance import adjust
 from align.errors import DataError, UserError
 from align.evaluation.record.file import without_nan
 from align.evaluation.record.parts import Line, Row, Tabled
-from align.evaluation.statistics.item_means import Codes, ItemMean
+from align.evaluation.statistics.item_means import (
+    Codes,
+    around,
+    bounds_of,
+    mean_difference,
+    mean_of_items,
+    unbounded,
+)
 from align.evaluation.statistics.metrics import SIGNIFICANCE, Estimate, Values, mcnemar, student
 from align.logs.log import Log, Task
+from align.logs.missing import ANYTHING, Missing, fillings, scales_differ
 from align.whole_files import write_whole
 
 COMPARISON_FILE = "comparison.json"
@@ -25,7 +33,7 @@ SHOWN = 20  # items of each list
 POWER = 0.8  # with which the items that are needed would tell the difference that was seen
 _Z_POWER = 0.8416212335729143  # the normal quantile of 0.8
 _CONDITION = re.compile(
-    r"\s*(?:(?P<task>[^:<>]+):)?(?P<metric>[^:<>]+?)(?:\.(?P<end>low|high))?\s*(?P<sign>[<>])\s*(?P<than>\S+)\s*"
+    r"\s*(?:(?P<task>[^:<>]+):)?(?P<metric>[^:<>]+?)(?:\.(?P<end>value|low|high))?\s*(?P<sign>[<>])\s*(?P<than>\S+)\s*"
 )
 
 
@@ -46,6 +54,8 @@ class Difference(BaseModel):
     p_value: float  # McNemar's where each is right or wrong and stands alone, else of a t-test
     is_exact: bool
     adjusted: float = 1.0  # for all differences that are shown
+    unscored: "Unscored | None" = None  # if any document lacks a score
+    of_scales: bool = False  # one log has shares, the other more: the difference says nothing
     needed: int | None  # documents (or prompts) that would tell this difference at 5 %, with a power of 0.8
     groups: dict[str, Row] = {}
     wins: list[str] = []
@@ -54,7 +64,20 @@ class Difference(BaseModel):
     @property
     def is_sure(self) -> bool:
         """Tells whether the difference is there also when all that were looked at are counted."""
-        return self.adjusted < SIGNIFICANCE and not self.difference.low <= 0 <= self.difference.high
+        return self.adjusted < SIGNIFICANCE and self.difference.verdict() is not None
+
+
+class Unscored(BaseModel):
+    """Documents of both logs that lack a score of a metric, in one of them or both."""
+
+    first: int
+    this: int
+    first_there: Row  # what the first log has where this one lacks scores
+    there: Row  # the other way round
+    least: float  # the difference with this log at its worst there, and the first at its best; nan if nobody knows
+    most: float
+    names: list[str]
+    held: list[str]  # some of what stands in place of a number
 
 
 class Matched(BaseModel):
@@ -79,6 +102,7 @@ class Comparison(Tabled, BaseModel):
     logs: dict[str, str]  # paths by name, the first is what others are compared with
     tools: dict[str, str]
     adjustment: str
+    missing: str = "bound"
     matched: list[Matched]
     differences: list[Difference]
     sentences: list[str] = []
@@ -97,7 +121,7 @@ class Comparison(Tabled, BaseModel):
         write_whole(folder / COMPARISON_FILE, text, errors="backslashreplace")  # half of a surrogate pair
 
 
-def compare_logs(logs: Mapping[str, Log], adjustment: str = "holm") -> Comparison:
+def compare_logs(logs: Mapping[str, Log], adjustment: str = "holm", missing: Missing = ANYTHING) -> Comparison:
     """Compares logs, at least two by name, with the first one; p-values are adjusted by `holm` or `bh`."""
     if adjustment not in ADJUSTED:
         raise UserError(f"`adjust` must be one of {', '.join(ADJUSTED)}, got {adjustment!r}.")
@@ -112,7 +136,7 @@ def compare_logs(logs: Mapping[str, Log], adjustment: str = "holm") -> Compariso
             matched.append(_matched(task, other, ours, theirs, places))
             if len(places):
                 shared = [metric for metric in ours.metrics if metric in theirs.metrics]
-                found += [_difference(task, metric, other, ours, theirs, places) for metric in shared]
+                found += [_difference(task, metric, other, ours, theirs, places, missing) for metric in shared]
         for task in sorted(log.tasks.keys() ^ first.tasks.keys()) if len(first.tasks) + len(log.tasks) > 2 else ():
             sentences.append(f"The task {task} is only in {log.path if task in log.tasks else first.path}.")
         alone = {m for task in log.tasks.values() for m in task.metrics} ^ {
@@ -127,6 +151,7 @@ def compare_logs(logs: Mapping[str, Log], adjustment: str = "holm") -> Compariso
         logs={each: log.path for each, log in logs.items()},
         tools={each: log.tool for each, log in logs.items()},
         adjustment=adjustment,
+        missing=missing.how,
         matched=matched,
         differences=[each.model_copy(update={"adjusted": float(p)}) for each, p in zip(found, adjusted, strict=True)],
         sentences=sentences,
@@ -181,39 +206,74 @@ def _matched(task: str, other: str, ours: Task, theirs: Task, places: Places) ->
     )
 
 
-def _difference(task: str, metric: str, other: str, ours: Task, theirs: Task, places: Places) -> Difference:
-    whole = [ours.values(metric), theirs.values(metric)]
-    a, b = whole[0][places[:, 0]], whole[1][places[:, 1]]
-    known = np.isfinite(a) & np.isfinite(b)
-    a, b, places = a[known], b[known], places[known]
-    in_range = all(np.nanmin(each, initial=0) >= 0 and np.nanmax(each, initial=1) <= 1 for each in whole)
-    bounds = (0.0, 1.0) if in_range else None
+def _difference(
+    task: str, metric: str, other: str, ours: Task, theirs: Task, places: Places, missing: Missing
+) -> Difference:
+    sides = ours, theirs
+    whole = [np.asarray(side.scored[metric].values) for side in sides]
+    bounds, of_scales = bounds_of(*whole), scales_differ(*whole)
+    filled = fillings(ours, theirs, metric, missing)
+    is_open = filled is None or of_scales
+    means = filled or [(ours.values(metric), theirs.values(metric))]
+    pairs = [(a[places[:, 0]], b[places[:, 1]]) for a, b in means]
     clusters = None if ours.clusters is None else np.unique(ours.clusters[places[:, 0]], return_inverse=True)[1]
-    won, lost = int((b > a).sum()), int((b < a).sum())
-    is_exact = clusters is None and bool(np.isin(np.concatenate([a, b]), (0.0, 1.0)).all())
-    deviation, p_value = _t_test(b - a, np.arange(len(a)) if clusters is None else clusters)
+    changes = pairs[0][1] - pairs[0][0]
+    won, lost = int((changes > 0).sum()), int((changes < 0).sum())
+    is_exact = clusters is None and all(bool((np.isin(each, (0.0, 1.0)) | np.isnan(each)).all())
+                                        for pair in pairs for each in pair)  # fmt: skip
+    tests = [_test(b - a, clusters, is_exact=is_exact) for a, b in pairs]
+    estimate = _around(pairs, clusters, bounds, is_open=is_open)
+    is_one_way = len({float(np.sign(np.nanmean(b - a))) for a, b in pairs if not np.isnan(b - a).all()}) < 2
     groups = np.array([ours.groups[place] for place in places[:, 0]] if ours.groups else [], dtype=object)
-    estimate = _estimate(b, a, clusters, bounds)
+    first, mean = (
+        around([mean_of_items(each, bounds, side.clusters) for each in values])
+        for side, values in zip(sides, zip(*means, strict=True), strict=True)
+    )
     return Difference(
         task=task,
         metric=metric,
         log=other,
-        first=_mean(whole[0], ours.clusters, bounds),
-        mean=_mean(whole[1], theirs.clusters, bounds),
+        first=first,
+        mean=mean,
         difference=estimate,
         won=won,
         lost=lost,
-        tied=len(a) - won - lost,
-        p_value=mcnemar(won, lost) if is_exact else p_value,
+        tied=int((changes == 0).sum()),
+        p_value=max(p for _, p in tests) if is_one_way and not is_open else 1.0,
         is_exact=is_exact,
-        needed=_needed(estimate.value, deviation, estimate.n),
+        unscored=_unscored(metric, ours, theirs, places, pairs, bounds),
+        of_scales=of_scales,
+        needed=None if is_open or len(pairs) > 1 else _needed(estimate.value, tests[0][0], estimate.n),
         groups={
-            group: _estimate(b[of_it], a[of_it], None if clusters is None else clusters[of_it], bounds)
+            group: _around(pairs, clusters, bounds, is_open=is_open, of_it=of_it)
             for group in sorted(set(groups.tolist()))
             if len(of_it := np.flatnonzero(groups == group))
         },
-        wins=_named(ours, places, b - a, 1),
-        losses=_named(ours, places, b - a, -1),
+        wins=_named(ours, places, changes, 1),
+        losses=_named(ours, places, changes, -1),
+    )
+
+
+Pairs = Sequence[tuple[Values, Values]]
+Bounds = tuple[float, float] | None
+
+
+def _unscored(metric: str, ours: Task, theirs: Task, places: Places, pairs: Pairs, bounds: Bounds) -> Unscored | None:
+    """Counts documents without a score, and says what the other log has there and what they make of the difference."""
+    lacking = [side.lacking(metric)[places[:, column]] > 0 for column, side in enumerate((ours, theirs))]
+    if not (lacking[0] | lacking[1]).any():
+        return None
+    a, b = ours.values(metric)[places[:, 0]], theirs.values(metric)[places[:, 1]]
+    ends = [float(np.mean(second - first)) for first, second in pairs[1:]] or [math.nan, math.nan]
+    return Unscored(
+        first=int(lacking[0].sum()),
+        this=int(lacking[1].sum()),
+        first_there=mean_of_items(a[lacking[1]], bounds),
+        there=mean_of_items(b[lacking[0]], bounds),
+        least=ends[0],
+        most=ends[1],
+        names=[ours.names[place] for place in places[lacking[0] | lacking[1], 0][:SHOWN]],
+        held=list(dict.fromkeys([*ours.scored[metric].odd, *theirs.scored[metric].odd])),
     )
 
 
@@ -223,30 +283,35 @@ def _named(task: Task, places: Places, differences: Values, sign: int) -> list[s
     return [task.names[places[at, 0]] for at in order if sign * differences[at] > 0]
 
 
-def _mean(values: Values, codes: Codes | None, bounds: tuple[float, float] | None) -> Estimate:
-    known = np.isfinite(values)
-    return ItemMean((values[known],), bounds=bounds, clusters=None if codes is None else (codes[known],)).estimate()
+def _around(
+    pairs: Pairs, codes: Codes | None, bounds: Bounds, *, is_open: bool, of_it: Places | slice = slice(None)
+) -> Estimate:
+    """Estimates the difference of scores as they are, with an interval for all that missing ones may be."""
+    clusters = None if codes is None else codes[of_it]
+    found = around([mean_difference(b[of_it], a[of_it], bounds, clusters) for a, b in pairs])
+    found = found if codes is None else found._replace(unit="prompts")
+    return unbounded(found) if is_open else found
 
 
-def _estimate(b: Values, a: Values, codes: Codes | None, bounds: tuple[float, float] | None) -> Estimate:
-    clusters = None if codes is None else (codes,)
-    return ItemMean((b,), bounds=bounds, clusters=clusters).difference(
-        ItemMean((a,), bounds=bounds, clusters=clusters)
-    )
+def _test(changes: Values, codes: Codes | None, *, is_exact: bool) -> tuple[float, float]:
+    """Returns the deviation of what each prompt adds, and the p-value of McNemar's test or Student's t over prompts.
 
-
-def _t_test(differences: Values, codes: Codes) -> tuple[float, float]:
-    """Returns the deviation of what each prompt adds, and the two-sided p-value of Student's t over prompts."""
+    Without any spread it is that of the sign test.
+    """
     from scipy.special import stdtr
 
-    n = int(codes.max()) + 1 if len(codes) else 0
+    known = ~np.isnan(changes)
+    changes = changes[known]
+    place = np.arange(len(changes)) if codes is None else np.unique(codes[known], return_inverse=True)[1]
+    n, exact = len(np.unique(place)), mcnemar(int((changes > 0).sum()), int((changes < 0).sum()))
     if n < 2:
-        return math.nan, 1.0
-    centred = np.bincount(codes, differences - differences.mean(), minlength=n) * n / len(codes)
+        return math.nan, exact if is_exact else 1.0
+    mean = float(changes.mean())
+    centred = np.bincount(place, changes - mean) * n / len(changes)
     deviation = float(np.sqrt((centred**2).sum() / (n - 1)))
-    if deviation == 0:
-        return 0.0, 0.0 if differences.mean() else 1.0
-    return deviation, float(2 * stdtr(n - 1, -abs(differences.mean()) * math.sqrt(n) / deviation))
+    if is_exact or deviation <= 1e-12 * abs(mean):
+        return deviation, exact if is_exact else mcnemar(n, 0) if mean else 1.0
+    return deviation, float(2 * stdtr(n - 1, -abs(mean) * math.sqrt(n) / deviation))
 
 
 def _needed(difference: float, deviation: float, units: int) -> int | None:
@@ -267,6 +332,16 @@ def _adjust(p_values: Values, adjustment: str) -> Values:
     return adjusted
 
 
+def left_out(matched: Matched) -> str:
+    """Says how many documents only one log has; empty if none."""
+    if not matched.only_first and not matched.only_this:
+        return ""
+    return (
+        f"{matched.task}: {matched.both:,} documents are in both logs; {matched.only_first:,} are only in the first "
+        f"and {matched.only_this:,} only in `{matched.log}`, in no difference."
+    )
+
+
 def verdicts(comparison: Comparison) -> list[str]:
     """Says of each log how the first metric of each task differs, what is sure first.
 
@@ -277,29 +352,54 @@ def verdicts(comparison: Comparison) -> list[str]:
     sure, unsure = [], []
     for each in reversed(main.values()):
         found = each.difference
-        place = f"in {each.metric} of {each.task}: {found} on the same {found.n:,} {found.unit}"
+        n = found.n or each.won + each.lost + each.tied
+        place = f"in {each.metric} of {each.task}: {found} on the same {n:,} {found.unit}"
+        lacking = "" if each.unscored is None else said_of(each, each.unscored, first, comparison.missing)
         if each.is_sure:
-            side = "above" if found.value > 0 else "below"
-            sure.append(f"`{each.log}` is {side} `{first}` {place}.")
+            sure.append(f"`{each.log}` is {found.verdict()} `{first}` {place}.{lacking}")
         else:
-            unsure.append(f"`{each.log}` is not told apart from `{first}` {place}{_why(each, comparison)}.")
+            unsure.append(f"`{each.log}` is not told apart from `{first}` {place}{_why(each, comparison)}.{lacking}")
     return sure + unsure
+
+
+def said_of(each: Difference, unscored: Unscored, first: str, missing: str) -> str:
+    """Says how many documents lack a score, what the other log has there, and what they can make of the difference."""
+    sides = [
+        f"`{one}` has no score on {lacks:,} documents, where `{two}` has {there}"
+        for lacks, one, two, there in (
+            (unscored.this, each.log, first, unscored.first_there),
+            (unscored.first, first, each.log, unscored.there),
+        )
+        if lacks
+    ]
+    held = f" (it holds {', '.join(unscored.held)})" if unscored.held else ""
+    told = "they may be anything; name the range of the scores with `--missing LOW:HIGH`, or `--missing drop`"
+    if not math.isnan(unscored.least):
+        told = f"with them it is {unscored.least:.2f} to {unscored.most:.2f}, which the interval allows for"
+    elif each.difference.n or missing == "drop":
+        told = "they are left out" if missing == "drop" else "they count as wrong"
+    return f" {'; '.join(sides)}{held}; {told}."
 
 
 def _why(each: Difference, comparison: Comparison) -> str:
     """Says what keeps a difference from being sure: that many were looked at, or that there are few documents."""
     found = each.difference
-    if not found.low <= 0 <= found.high:
+    if each.of_scales:
+        return "; one log has shares and the other goes far beyond 1: bring both to one scale"
+    if found.verdict():
         name = {"holm": "Holm", "bh": "Benjamini and Hochberg"}[comparison.adjustment]
         of = f"of {len(comparison.differences):,} differences"
         return f"; {of} one may look so by chance (p {each.adjusted:.2f} by {name})"
-    if each.needed is None or each.needed <= found.n:
+    if each.unscored is not None or each.needed is None or each.needed <= found.n:
         return ""
     return f"; about {each.needed:,} would tell a difference of this size"
 
 
 def failed(comparison: Comparison, conditions: Sequence[str]) -> list[str]:
-    """Lists the differences that meet a condition, such as `accuracy < -0.01` or `task:accuracy.low < -0.02`."""
+    """Lists the differences that are told to meet a condition, such as `accuracy < -0.01`, also if many are looked at.
+
+    That is where the whole interval does; `accuracy.value`, `.low` and `.high` are looked at as they are.
+    """
     met = []
     for condition in conditions:
         parsed = _CONDITION.fullmatch(condition)
@@ -318,9 +418,17 @@ def failed(comparison: Comparison, conditions: Sequence[str]) -> list[str]:
             known = sorted({f"{d.task}:{d.metric}" for d in comparison.differences})
             raise UserError(f"`fail_on` {condition!r} names no metric that was compared. There is {', '.join(known)}.")
         for each in asked:
-            value = getattr(each.difference, parsed["end"] or "value")
-            if value < than if parsed["sign"] == "<" else value > than:
+            if _meets(each, parsed["end"], parsed["sign"], than):
                 met.append(
                     f"{each.log}, {each.task}: {each.metric} differs by {each.difference}, which is {condition}."
                 )
     return met
+
+
+def _meets(each: Difference, end: str | None, sign: str, than: float) -> bool:
+    if end is not None:
+        value = getattr(each.difference, end)
+        return bool(value < than if sign == "<" else value > than)
+    side = "below" if sign == "<" else "above"
+    says_not_0 = than <= 0 if sign == "<" else than >= 0
+    return each.difference.verdict(than) == side and (each.is_sure or not says_not_0)

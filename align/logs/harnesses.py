@@ -57,12 +57,10 @@ def read_lm_eval(files: list[Path], sentences: list[str]) -> Iterator[Item]:
         for row in rows_of(file):
             chosen = row.get("filter", "none")
             scores = {
-                name if chosen == "none" else f"{name},{chosen}": row[name]
-                for name in row.get("metrics", ())
-                if name in row
+                name if chosen == "none" else f"{name},{chosen}": row.get(name) for name in row.get("metrics", ())
             }
-            document = row.get("doc", row.get("doc_hash"))
-            yield Item(task, document, scores, prompt=row.get("prompt_hash"), about=row)
+            document, prompt = row.get("doc", row.get("doc_hash")), row.get("prompt_hash")
+            yield Item(task, document, scores, "", prompt, row, str(row.get("doc_id", "")), chosen)
 
 
 def inspect_files(path: Path) -> list[Path]:
@@ -102,12 +100,13 @@ def read_inspect(files: list[Path], sentences: list[str]) -> Iterator[Item]:
     for task, (_, _, _, samples) in by_task.items():
         for sample in samples:
             document = only(sample, "input", "choices", "target")
-            yield Item(task, document, dict(_inspect_scores(sample)), str(sample.get("id", "")), about=sample)
+            name = str(sample.get("id", ""))
+            yield Item(task, document, dict(_inspect_scores(sample)), name, about=sample, id=name)
 
 
 def _inspect_scores(sample: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for scorer, score in (sample.get("scores") or {}).items():
-        value = score["value"]
+        value = None if score is None else score["value"]
         named = value if isinstance(value, Mapping) else {"": value}
         for name, each in named.items():
             yield f"{scorer}/{name}" if name else scorer, _INSPECT.get(each, each) if isinstance(each, str) else each
@@ -169,4 +168,5 @@ def read_lighteval(files: list[Path], sentences: list[str]) -> Iterator[Item]:
                     "`metric`. Run the task again with a newer lighteval."
                 )
             document = only(row["doc"], "query", "choices", "gold_index")
-            yield Item(task, document, only(row["metric"], *row["metric"]), about=row["doc"])
+            scores = row["metric"] or {}
+            yield Item(task, document, scores, about=row["doc"], id=str(row["doc"].get("id") or ""))

@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-import math
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +16,8 @@ from align.evaluation.statistics.item_means import Codes
 from align.evaluation.statistics.metrics import Values
 
 SHOWN = 80  # characters of a document
+_LARGEST = 1e100  # a greater number has no square
+_ODD, _ODD_WIDTH = 3, 24  # what stands in the place of a number: how many such are shown, and how much of each
 
 
 class Item(NamedTuple):
@@ -24,9 +26,12 @@ class Item(NamedTuple):
     task: str
     document: Any  # what it is matched by: all that was asked, and nothing that was answered
     scores: Mapping[str, Any]
-    name: str = ""  # its id in the log
-    prompt: Any = None  # documents of one prompt belong together
+    name: str = ""  # how it is shown
+    prompt: Any = None  # documents of one prompt belong together; of none, those that say the same
     about: Mapping[str, Any] = {}  # where the column of groups is looked up
+    id: str = ""  # documents that say the same under several ids are several
+    part: str = ""  # all answers of a part are scored by the same metrics
+    step: int | None = None  # of the training that it was drawn in
 
 
 class Log(NamedTuple):
@@ -37,6 +42,31 @@ class Log(NamedTuple):
     tasks: dict[str, "Task"]
     sentences: list[str]  # what was not read, and what the numbers are not
 
+    @property
+    def steps(self) -> frozenset[int]:
+        """Returns the steps of a training that answers are of."""
+        return frozenset().union(*(task.steps for task in self.tasks.values()))
+
+
+@dataclass(frozen=True)
+class How:
+    """How items are read: what they are matched by, their scores and groups."""
+
+    match: Sequence[str] = ()
+    scores: Sequence[str] = ()
+    group: str | None = None
+    average: bool = False
+    steps: frozenset[int] | None = None  # of a training, which alone are read
+
+
+class Scored(NamedTuple):
+    """The numbers of a metric, and some of what stands where one should."""
+
+    part: str
+    places: array
+    values: array
+    odd: list[str]
+
 
 @dataclass
 class Task:
@@ -44,84 +74,101 @@ class Task:
 
     keys: dict[bytes, int] = field(default_factory=dict)  # the place of each document
     names: list[str] = field(default_factory=list)
-    prompts: list[bytes] = field(default_factory=list)  # of each document; none if each is a prompt of its own
+    prompts: list[bytes] = field(default_factory=list)  # of each document
     groups: list[str] = field(default_factory=list)
-    _places: array = field(default_factory=lambda: array("l"))  # of each answer
-    _scores: dict[str, tuple[array, array]] = field(default_factory=dict)  # places and values by metric
+    steps: set[int] = field(default_factory=set)
+    _ids: dict[bytes, str] = field(default_factory=dict)  # the first of each document
+    _copies: dict[bytes, dict[str, int]] = field(default_factory=dict)  # the ids of those that have several
+    _places: dict[str, array] = field(default_factory=dict)  # of each answer, by part
+    scored: dict[str, Scored] = field(default_factory=dict)  # by metric
 
     @property
     def metrics(self) -> list[str]:
-        """Returns their names, in the order of the log."""
-        return list(self._scores)
+        """Returns the names of those that have a number, in the order of the log."""
+        return [name for name, found in self.scored.items() if found.values]
 
     @property
     def answers(self) -> Values:
         """Returns how many answers each document has, `(N,)`."""
-        return np.bincount(np.asarray(self._places), minlength=len(self.keys)).astype(float)
+        return np.max([self._count(places) for places in self._places.values()], axis=0)
 
-    @property
+    @cached_property
     def clusters(self) -> Codes | None:
         """Returns `(N,)` numbers of prompts; None where no two documents share one."""
         prompts, codes = np.unique(np.array(self.prompts, dtype="S12"), return_inverse=True)
         return None if len(prompts) == len(codes) else codes
 
-    def values(self, metric: str) -> Values:
-        """Returns the `(N,)` means over answers; nan where there is none."""
-        places, values = map(np.asarray, self._scores[metric])
-        counts = np.bincount(places, minlength=len(self.keys))
+    def values(self, metric: str, missing: float | None = None) -> Values:
+        """Returns the `(N,)` means over answers, with a value for scores that are missing; nan where there is none."""
+        found, lacking = self.scored[metric], 0.0 if missing is None else self.lacking(metric)
+        sums = np.bincount(found.places, found.values, minlength=len(self.keys)) + (missing or 0.0) * lacking
         with np.errstate(invalid="ignore"):
-            return np.bincount(places, values, minlength=len(self.keys)) / counts
+            return sums / (self._count(found.places) + lacking)
 
-    def add(self, document: Any, item: Item, group: str | None) -> int:
+    def lacking(self, metric: str) -> Values:
+        """Returns how many scores each document lacks, `(N,)`."""
+        found = self.scored[metric]
+        return np.maximum(self._count(self._places[found.part]), 1) - self._count(found.places)
+
+    def _count(self, places: array) -> Values:
+        return np.bincount(np.asarray(places), minlength=len(self.keys)).astype(float)
+
+    def add(self, item: Item, document: Any, how: How) -> int:
         """Adds an answer without its scores, and returns the place of its document."""
-        key = digest(document)
+        says = key = digest(document)
+        if item.id and not how.match and self._ids.setdefault(says, item.id) != item.id:
+            copies = self._copies.setdefault(says, {self._ids[says]: 0})
+            if copy := copies.setdefault(item.id, len(copies)):
+                key = digest([says.hex(), copy])
         place = self.keys.setdefault(key, len(self.keys))
         if place == len(self.names):
             self.names.append(item.name or shorten(document, SHOWN))
-            if item.prompt is not None:
-                self.prompts.append(digest(item.prompt))
-            if group is not None:
-                self.groups.append(str(look_up(item.about, group)))
-        self._places.append(place)
+            self.prompts.append(says if item.prompt is None else digest(item.prompt))
+            if how.group is not None:
+                self.groups.append(str(look_up(item.about, how.group)))
+        if item.step is not None:
+            self.steps.add(item.step)
+        self._places.setdefault(item.part, array("l")).append(place)
         return place
 
-    def score(self, place: int, metric: str, value: float) -> None:
+    def score(self, place: int, metric: str, score: Any, part: str) -> None:
         """Adds a score of an answer."""
-        found = self._scores.get(metric)
+        found = self.scored.get(metric)
         if found is None:
-            found = self._scores[metric] = array("l"), array("d")
-        found[0].append(place)
-        found[1].append(value)
+            found = self.scored[metric] = Scored(part, array("l"), array("d"), [])
+        if (value := as_number(score)) is not None:
+            found.places.append(place)
+            found.values.append(value)
+        elif len(found.odd) < _ODD and score is not None and (shown := shorten(score, _ODD_WIDTH)) not in found.odd:
+            found.odd.append(shown)
 
 
-def collect(
-    items: Iterable[Item], path: str, *, match: Sequence[str] = (), group: str | None = None
-) -> dict[str, Task]:
-    """Sorts answers by task and document, matched by all fields or those of `match`; `group` names a field."""
+def collect(items: Iterable[Item], path: str, how: How, sentences: Sequence[str] = ()) -> dict[str, Task]:
+    """Sorts answers by task and document; `sentences` say what else is known where no answer is scored."""
     tasks: dict[str, Task] = {}
-    skipped: set[tuple[str, str]] = set()
     for number, item in enumerate(items, start=1):
+        if how.steps is not None and item.step not in how.steps:
+            continue
         document = item.document
-        if match:
+        if how.match:
             fields = {**item.about, **item.document} if isinstance(item.document, Mapping) else item.about
-            document = [look_up(fields, name, path, number) for name in match]
+            document = [look_up(fields, name, path, number) for name in how.match]
         task = tasks.get(item.task)
         if task is None:
             task = tasks[item.task] = Task()
-        place = task.add(document, item, group)
+        place = task.add(item, document, how)
         for metric, score in item.scores.items():
-            value = as_number(score)
-            if value is None:
-                skipped.add((item.task, metric))
-            else:
-                task.score(place, metric, value)
+            task.score(place, metric, score, item.part)
+    more = "".join(f" {each}" for each in sentences)
     for name, task in tasks.items():
         if not task.metrics:
-            names = [f"`{metric}`" for of, metric in sorted(skipped) if of == name]
-            which = f"{', '.join(names)} is none" if names else "there is none"
-            raise DataError(f"{path}, task {name}: a score is a number, true or false, and {which}.")
+            odd = [f"`{metric}` holds {', '.join(each.odd) or 'nothing'}" for metric, each in task.scored.items()]
+            raise DataError(
+                f"{path}, task {name}: a score is a number, true or false, and of {len(task.keys):,} documents none "
+                f"has one{': ' if odd else ''}{', '.join(odd)}.{more}"
+            )
     if not tasks:
-        raise DataError(f"{path} holds no scored answer. Was the run that wrote it stopped before its end?")
+        raise DataError(f"{path} holds no scored answer. Was the run that wrote it stopped before its end?{more}")
     return tasks
 
 
@@ -140,15 +187,17 @@ def as_number(score: Any) -> float | None:
     """Reads a score; None of what is no finite number.
 
     Example:
-        >>> as_number(True), as_number("0.5"), as_number([1, 2]), as_number(float("nan"))
-        (1.0, 0.5, None, None)
+        >>> as_number(True), as_number("0.5"), as_number("true"), as_number([1, 2]), as_number(float("nan"))
+        (1.0, 0.5, 1.0, None, None)
     """
+    if isinstance(score, str) and score.lower() in ("true", "false"):
+        return float(score.lower() == "true")
     if type(score) in (float, int, bool, str) or isinstance(score, np.number | np.bool_):
         try:
             value = float(score)
         except (ValueError, OverflowError):
             return None
-        return value if math.isfinite(value) else None
+        return value if abs(value) < _LARGEST else None
     return None
 
 

@@ -1,7 +1,6 @@
 """Tells who wrote a log, and reads it."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +15,7 @@ from align.logs.harnesses import (
     read_lighteval,
     read_lm_eval,
 )
-from align.logs.log import Item, Log, as_number, collect
+from align.logs.log import How, Item, Log, as_number, collect
 from align.logs.rollouts import read_trl, read_verifiers, read_verl, trl_files, verifiers_files, verl_files
 from align.logs.rows import only, rows_of
 
@@ -39,32 +38,22 @@ TOOLS = (
 )
 
 
-@dataclass(frozen=True)
-class How:
-    """How items are read: what they are matched by, their scores and groups."""
-
-    match: Sequence[str] = ()
-    scores: Sequence[str] = ()
-    group: str | None = None
-    average: bool = False
-
-
 def read_log(path: str, how: How) -> Log:
     """Reads a log, whoever wrote it."""
     place, sentences = Path(path).expanduser(), list[str]()
     if items := own_files(place):
-        model = place.name.partition("#")[2]
-        return Log(path, "align eval", collect(read_own(items[0], model), path, match=how.match, group=how.group), [])
+        rows = _known("align eval", path, read_own(items[0], place.name.partition("#")[2]))
+        return Log(path, "align eval", collect(rows, path, how), [])
     if not place.exists():
         raise DataError(f"There is no file or folder {path}. Name a log, or the folder that a tool wrote.")
     if not how.scores:
         for tool in TOOLS:
             if files := tool.files(place):
-                items_of = _known(tool, path, tool.read(files, sentences))
-                return Log(path, tool.name, collect(items_of, path, match=how.match, group=how.group), sentences)
+                items_of = _known(tool.name, path, tool.read(files, sentences))
+                return Log(path, tool.name, collect(items_of, path, how, sentences), sentences)
     if place.is_file() and place.suffix.lower() in READERS:
         rows = read_table(place, how.scores, bool(how.match), how.average)
-        return Log(path, "a table", collect(rows, path, match=how.match, group=how.group), [])
+        return Log(path, "a table", collect(rows, path, how), [])
     known = ", ".join(tool.name for tool in TOOLS)
     raise DataError(
         f"{path} holds no log that is known: {known}, `align eval`, or a table (.jsonl, .json, .csv, .parquet) with "
@@ -72,12 +61,12 @@ def read_log(path: str, how: How) -> Log:
     )
 
 
-def _known(tool: Tool, path: str, items: Iterable[Item]) -> Iterator[Item]:
+def _known(tool: str, path: str, items: Iterable[Item]) -> Iterator[Item]:
     try:
         yield from items
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(
-            f"{path} looks like a log of {tool.name}, in a version that is not known: {error!r}. Write a "
+            f"{path} looks like a log of {tool}, in a version that is not known: {error!r}. Write a "
             "table of its items and name the columns with `--match` and `--scores`."
         ) from error
 
@@ -99,7 +88,10 @@ def read_own(items: Path, model: str) -> Iterator[Item]:
     """Reads what one model answered."""
     import pyarrow.parquet as parquet
 
-    table = parquet.read_table(items)
+    try:
+        table = parquet.read_table(items)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{items} is not whole, copy it again: {error}") from error
     models = sorted(set(table.column("model").to_pylist()))
     if model not in models and (model or len(models) > 1):
         asked = f"has no model {model!r}" if model else "holds several models"
@@ -115,12 +107,13 @@ def read_own(items: Path, model: str) -> Iterator[Item]:
         if not model or row["model"] == model:
             asked_of = only(row, *_ASKED)
             name, prompt = str(row["id"]), asked_of.get("prompt")
-            yield Item("items", asked_of, only(row, *scored), name, prompt, about=row)
+            yield Item("items", asked_of, {each: row[each] for each in scored}, name, prompt, about=row)
 
 
 def read_table(file: Path, scores: Sequence[str], matched: bool, averaged: bool) -> Iterator[Item]:
     """Reads rows with named columns of scores, matched by their `id` unless columns for it are named."""
     seen: dict[Any, int] = {}
+    columns: dict[str, None] = {}
     for number, row in enumerate(rows_of(file), start=1):
         if not scores:
             numbers = [name for name, value in row.items() if as_number(value) is not None and name != ID]
@@ -128,17 +121,7 @@ def read_table(file: Path, scores: Sequence[str], matched: bool, averaged: bool)
                 f"{file} is no log of a tool that is known. Name its scores with `--scores`, and what items are "
                 f"matched by with `--match`; columns with numbers are {', '.join(numbers) or '(none)'}."
             )
-        given = {}
-        for name in scores:
-            if (value := row.get(name)) is not None and as_number(value) is None:
-                raise DataError(
-                    f"{file}, row {number}, column `{name}`: a score is a number, true or false, got {value!r}. "
-                    "Mend the row, or leave it empty if nothing was scored."
-                )
-            if value is not None:
-                given[name] = value
-            elif name not in row:
-                raise DataError(f"{file}, row {number}: there is no column `{name}`. It has {', '.join(row)}.")
+        columns |= dict.fromkeys(row)
         item = row.get(ID)
         if not matched:
             if item is None:
@@ -151,4 +134,6 @@ def read_table(file: Path, scores: Sequence[str], matched: bool, averaged: bool)
                     f"{file}, rows {first} and {number} have the same `{ID}` {item!r}. Give each item a row, or add "
                     "`--average` if they are several answers to it."
                 )
-        yield Item("items", item, given, "" if item is None else str(item), None, row)
+        yield Item("items", item, only(row, *scores), "" if item is None else str(item), None, row)
+    if columns and (absent := [name for name in scores if name not in columns]):
+        raise DataError(f"{file}: there is no column `{absent[0]}`. It has {', '.join(columns)}.")

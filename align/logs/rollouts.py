@@ -1,5 +1,6 @@
 """Completions with their rewards: of TRL's and verl's trainers, and of evaluations of verifiers."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,15 +17,11 @@ SEVERAL = "These are completions of a training, of the model at each step; answe
 
 
 def scores_of(row: Mapping[str, Any], *others: str) -> dict[str, Any]:
-    """Returns what is a number and no count of the run's own."""
+    """Returns what may be a score, which a text is not, and is no count of the run's own."""
     return {
-        name: value
+        name: value if as_number(value) is None or not isinstance(value, str) else None
         for name, value in row.items()
-        if name not in _NOT_SCORES
-        and name not in others
-        and not isinstance(value, str)
-        and as_number(value) is not None
-        and not _OF_TIME.fullmatch(name)
+        if name not in _NOT_SCORES and name not in others and not _OF_TIME.fullmatch(name)
     }
 
 
@@ -42,7 +39,8 @@ def read_trl(files: list[Path], sentences: list[str]) -> Iterator[Item]:
     sentences.append(SEVERAL)
     for file in files:
         for row in rows_of(file):
-            yield Item("training", row["prompt"], scores_of(row, "prompt", "completion"), about=row)
+            scores = scores_of(row, "prompt", "completion")
+            yield Item("training", row["prompt"], scores, about=row, step=row["step"])
 
 
 def verl_files(path: Path) -> list[Path]:
@@ -59,7 +57,8 @@ def read_verl(files: list[Path], sentences: list[str]) -> Iterator[Item]:
     for file in files:
         for row in rows_of(file):
             document = only(row, "input", "gts")
-            yield Item(str(row.get("data_source") or "rollouts"), document, scores_of(row, *document), about=row)
+            task, scores = str(row.get("data_source") or "rollouts"), scores_of(row, *document)
+            yield Item(task, document, scores, about=row, step=row.get("step"))
 
 
 def verifiers_files(path: Path) -> list[Path]:
@@ -71,9 +70,8 @@ def verifiers_files(path: Path) -> list[Path]:
 
 
 def read_verifiers(files: list[Path], sentences: list[str]) -> Iterator[Item]:
-    """Reads episodes of verifiers; one that failed has no reward, is counted, and is in no number."""
+    """Reads episodes of verifiers; one that failed has no reward."""
     refuse_several([str(file.parent) for file in files], "runs")
-    failed = 0
     for file in files:
         for row in rows_of(file):
             if "traces" not in row:
@@ -82,15 +80,13 @@ def read_verifiers(files: list[Path], sentences: list[str]) -> Iterator[Item]:
                 yield Item(str(row.get("task", "rollouts")), document, scores, prompt=row.get("prompt"), about=row)
                 continue
             task = row["task"]["data"]
-            rewards: dict[str, float] = {}
+            rewards: dict[str, Any] = {}
             for trace in row["traces"]:
-                given = {name: each for name, each in (trace.get("rewards") or {}).items() if each is not None}
-                if given:
-                    rewards["reward"] = sum(each["score"] * each.get("weight", 1.0) for each in given.values())
-                rewards |= {name: each["score"] for name, each in given.items()}
-                rewards |= {name: each for name, each in (trace.get("metrics") or {}).items() if each is not None}
-            failed += not rewards
+                given = {name: each or {"score": None} for name, each in (trace.get("rewards") or {}).items()}
+                terms = [(as_number(each["score"]), each.get("weight", 1.0)) for each in given.values()]
+                if terms:
+                    rewards["reward"] = sum(math.nan if each is None else each * weight for each, weight in terms)
+                rewards |= {name: each["score"] for name, each in given.items()} | (trace.get("metrics") or {})
             document = {name: value for name, value in task.items() if name != "idx"}  # a place, and no content
-            yield Item(row["env"]["id"], document, rewards, str(task.get("name") or ""), about=task)
-    if failed:
-        sentences.append(f"{failed:,} episodes failed, so that they have no reward, and are in no number.")
+            name, place = str(task.get("name") or ""), str(task.get("idx", ""))
+            yield Item(row["env"]["id"], document, rewards, name, about=task, id=place)

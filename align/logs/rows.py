@@ -15,8 +15,9 @@ def rows_of(file: Path) -> Iterator[Mapping[str, Any]]:
     rows = (raw.content for raw in read_rows(str(file)))
     for number, row in enumerate(rows, start=1):
         if isinstance(row, RowProblem):
-            rest = [each for each in islice(rows, 10_000) if isinstance(each, RowProblem)]
-            raise bad_rows_error(str(file), [row, *rest], number)
+            rest = list(islice(rows, 10_000))
+            problems = [each for each in (row, *rest) if isinstance(each, RowProblem)]
+            raise bad_rows_error(str(file), problems, number + len(rest))
         yield row
 
 

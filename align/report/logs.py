@@ -1,9 +1,9 @@
 """The page of logs side by side: differences on the same documents, and what could not be matched."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from align.logs.comparison import Comparison, Difference, Matched, verdicts
+from align.logs.comparison import Comparison, Difference, Matched, left_out, verdicts
 from align.report.charts.drawing import Chart
 from align.report.charts.interval import Interval, draw_intervals
 from align.report.evaluation.view import Grid
@@ -21,7 +21,11 @@ def build_logs_page(comparison: Comparison, out: Path) -> Path:
         out,
         title=" vs ".join(comparison.logs),
         verdict=verdicts(comparison),
-        findings=[*_unmatched(comparison.matched), *(Finding("Of a log", each) for each in comparison.sentences)],
+        findings=[
+            *_unmatched(comparison.matched),
+            *_unscored(comparison.differences),
+            *(Finding("Of a log", each) for each in comparison.sentences),
+        ],
         charts=_charts(comparison),
         tables=[
             (task, _table(comparison, task)) for task in dict.fromkeys(each.task for each in comparison.differences)
@@ -38,19 +42,22 @@ def build_logs_page(comparison: Comparison, out: Path) -> Path:
 def _unmatched(matched: Sequence[Matched]) -> list[Finding]:
     found = []
     for each in matched:
-        if each.only_first or each.only_this:
+        if sentence := left_out(each):
+            title, _, rest = sentence.partition("; ")
             names = [*each.not_in_this[:3], *each.not_in_first[:3]]
-            found.append(
-                Finding(
-                    f"{each.task}: {each.both:,} documents are in both logs",
-                    f"{each.only_first:,} are only in the first and {each.only_this:,} only in `{each.log}`, in no "
-                    f"difference. Such as: {'; '.join(names)}.",
-                )
-            )
+            found.append(Finding(title, f"{rest} Such as: {'; '.join(names)}."))
         if each.averaged:
             sentence = "Several answers to one document are averaged, so it counts once."
             found.append(Finding(f"{each.task}: {each.averaged:,} documents have several answers", sentence))
     return found
+
+
+def _unscored(differences: Sequence[Difference]) -> Iterator[Finding]:
+    for each in differences:
+        if each.unscored is not None:
+            lacks = f"{each.unscored.first:,} of the first log and {each.unscored.this:,} of `{each.log}`"
+            sentence = f"Documents without a score: {lacks}. Such as: {'; '.join(each.unscored.names[:3])}."
+            yield Finding(f"{each.task}: scores of {each.metric} are missing", sentence)
 
 
 def _charts(comparison: Comparison) -> list[Chart]:

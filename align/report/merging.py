@@ -127,4 +127,4 @@ def _listings(merging: MergingRecord) -> Iterator[Listing]:
 def _differs(model: MergedModel, *, is_above: bool) -> bool:
     """Whether a model can be told to be above both parents, or below them."""
     both = (model.against_base, model.against_tuned)
-    return all(each is not None and (each.low > 0 if is_above else each.high < 0) for each in both)
+    return all(each is not None and each.verdict() == ("above" if is_above else "below") for each in both)

@@ -184,13 +184,8 @@ def conclusions(evaluation: Record) -> list[str]:
         difference = compared[metric]
         entry = explain(metric)
         label = entry.label.lower() if entry else metric
-        if difference.low > 0:
-            side = f"is above `{other}`"
-        elif difference.high < 0:
-            side = f"is below `{other}`"
-        else:
-            side = f"is not told apart from `{other}`"
-        found.append(f"`{name}` {side} in {label}: {difference} on {difference.n:,} {difference.unit}.")
+        side = difference.verdict() or "not told apart from"
+        found.append(f"`{name}` is {side} `{other}` in {label}: {difference} on {difference.n:,} {difference.unit}.")
     return found
 
 
@@ -280,7 +275,8 @@ def _means(rows: Iterable[Mapping[str, Any]]) -> dict[str, Series]:
     by_step: dict[int, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         for name, value in scores_of(row, "prompt", "completion").items():
-            by_step[int(row.get("step", 0))][f"rewards/{name}/mean"].append(float(value))
+            if (number := as_number(value)) is not None:
+                by_step[int(row.get("step", 0))][f"rewards/{name}/mean"].append(number)
     return _series(
         (step, {name: sum(values) / len(values) for name, values in found.items()})
         for step, found in sorted(by_step.items())

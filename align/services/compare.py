@@ -1,12 +1,14 @@
 """Compares logs of evaluations or trainings that other tools and ours wrote."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from align.errors import UserError
-from align.logs.comparison import COMPARISON_FILE, Comparison, compare_logs, failed, verdicts
-from align.logs.reading import How, read_log
+from align.logs.comparison import COMPARISON_FILE, Comparison, compare_logs, failed, left_out, verdicts
+from align.logs.log import How, Log
+from align.logs.missing import read_missing
+from align.logs.reading import read_log
 from align.options import several
 from align.report.logs import build_logs_page
 from align.runs.room import check_writable
@@ -29,6 +31,7 @@ def compare(
     group: str | None = None,
     adjust: str = "holm",
     average: bool = False,
+    missing: str = "bound",
 ) -> Comparison:
     """Compares logs with the first one on the documents that both have, as `align compare` does.
 
@@ -40,31 +43,52 @@ def compare(
         group: A field that names the group of a document.
         adjust: How p-values count that there are many: `holm` or `bh`.
         average: Whether rows of a table with the same `id` are answers to one item.
+        missing: What a score counts as that is missing or no number: `bound` (anything: a difference is told only if
+            it is there whatever they are), `wrong`, `drop`, or the range of scores that are not right or wrong,
+            `LOW:HIGH`.
 
     Raises:
         UserError: If a log cannot be read, or no document is in two of them.
     """
     how = How(several(match), several(scores), group, average)
-    return compare_paths([str(log) for log in logs], Path(out), how, adjust).record
+    return compare_paths([str(log) for log in logs], Path(out), how, adjust, missing=missing).record
 
 
-def compare_paths(logs: Sequence[str], out: Path, how: How, adjust: str, fail_on: Sequence[str] = ()) -> Compared:
+def compare_paths(
+    logs: Sequence[str], out: Path, how: How, adjust: str, fail_on: Sequence[str] = (), missing: str = "bound"
+) -> Compared:
     """Compares logs, prints what is sure, and lists the differences that meet a condition."""
     if len(logs) < 2:
         raise UserError(f"At least two logs are compared, got {len(logs)}. Name the baseline first.")
     check_writable(out, "--out")
-    named = _names(logs)
-    comparison = compare_logs({name: read_log(path, how) for name, path in named.items()}, adjust)
+    counted = read_missing(missing)  # before logs are read
+    comparison = compare_logs(_read(_names(logs), how), adjust, counted)
     met = failed(comparison, fail_on)
     out.mkdir(parents=True, exist_ok=True)
     comparison.write(out)
     return Compared(comparison, build_logs_page(comparison, out / "report.html"), met)
 
 
-def run(logs: Sequence[str], out: Path, how: How, adjust: str, fail_on: Sequence[str]) -> int:
+def _read(named: Mapping[str, str], how: How) -> dict[str, Log]:
+    """Reads logs; of trainings only the steps that all have, if they share some."""
+    logs = {name: read_log(path, how) for name, path in named.items()}
+    steps = [log.steps for log in logs.values()]
+    common = frozenset.intersection(*steps)
+    if len(set(steps)) > 1 and common:
+        logs = {name: read_log(path, replace(how, steps=common)) for name, path in named.items()}
+    for log, had in zip(logs.values(), steps, strict=True):
+        if common and had > common:
+            log.sentences.append(f"{len(common):,} of its {len(had):,} steps are compared, those that all logs have.")
+        elif had and not common:
+            log.sentences.append(f"Its steps, {min(had)} to {max(had)}, are not those of the other logs.")
+    return logs
+
+
+def run(logs: Sequence[str], out: Path, how: How, adjust: str, fail_on: Sequence[str], missing: str) -> int:
     """Compares logs for the command line; 1 if a difference meets a condition."""
-    compared = compare_paths(logs, out, how, adjust, fail_on)
-    for sentence in [*compared.record.sentences, *verdicts(compared.record)]:
+    compared = compare_paths(logs, out, how, adjust, fail_on, missing)
+    record = compared.record
+    for sentence in [*record.sentences, *filter(None, map(left_out, record.matched)), *verdicts(record)]:
         print(sentence)
     print(f"\nAll differences are in {out / COMPARISON_FILE}, and the page is {compared.page}.")
     for sentence in compared.met:

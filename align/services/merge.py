@@ -19,8 +19,7 @@ from align.evaluation.record.file import without_nan
 from align.evaluation.record.merging import MERGING_FILE, MergedModel, MergingRecord
 from align.evaluation.service import command_words, find_suite, run_suite
 from align.evaluation.statistics.glossary import better_of
-from align.evaluation.statistics.item_means import mean_difference
-from align.evaluation.statistics.metrics import Estimate
+from align.evaluation.statistics.item_means import bounded_difference, bounds_of
 from align.evaluation.suites import ROW_SUITES, explain
 from align.evaluation.suites.questions.suite import check_names
 from align.models.merging.merge import MERGED_FILE, merge, read_alphas
@@ -47,6 +46,7 @@ class Values(NamedTuple):
 
     by_id: Mapping[str, float]
     right: Mapping[str, float] | None
+    bounds: tuple[float, float] | None = None  # of the values of all models
 
 
 class Rule(NamedTuple):
@@ -65,10 +65,11 @@ def main_metric(record: Record) -> str:
 def item_values(record: Record, rows: Iterable[Mapping[str, Any]]) -> dict[str, Values]:
     """Averages the main metric over the samples of each item, by model."""
     if not record.about.rewards:
-        return {name: Values(each, each) for name, each in _means(rows, "correct", None).items()}
+        return {name: Values(each, each, (0.0, 1.0)) for name, each in _means(rows, "correct", None).items()}
     rows, column, right_from = list(rows), main_metric(record), record.about.rewards[0].right_from
     right = {} if right_from is None else _means(rows, column, right_from)
-    return {name: Values(each, right.get(name)) for name, each in _means(rows, column, None).items()}
+    bounds = bounds_of(np.array([row[column] for row in rows], dtype=float))
+    return {name: Values(each, right.get(name), bounds) for name, each in _means(rows, column, None).items()}
 
 
 def compare(name: str, values: Mapping[str, Values], base: str, tuned: str) -> dict[str, Any]:
@@ -76,8 +77,8 @@ def compare(name: str, values: Mapping[str, Values], base: str, tuned: str) -> d
     ids = list(values[base].by_id)
     ours, first, second = (np.array([values[each].by_id[id] for id in ids]) for each in (name, base, tuned))
     found: dict[str, Any] = {
-        "against_base": None if name == base else _difference(ours, first),
-        "against_tuned": None if name == tuned else _difference(ours, second),
+        "against_base": None if name == base else bounded_difference(ours, first, values[name].bounds),
+        "against_tuned": None if name == tuned else bounded_difference(ours, second, values[name].bounds),
         "gained": None,
         "lost": None,
     }
@@ -142,12 +143,6 @@ def pick(rule: Rule, models: Sequence[MergedModel], sides: Mapping[str, str] = {
         )
     ]
     return max(fits, key=lambda model: (sign * model.metrics[rule.metric].value, -model.alpha), default=None)
-
-
-def _difference(ours: Any, theirs: Any) -> Estimate:
-    both = np.concatenate([ours, theirs])
-    within = bool(((both >= 0) & (both <= 1) | np.isnan(both)).all())
-    return mean_difference(ours, theirs, (0.0, 1.0) if within else None)
 
 
 def _means(rows: Iterable[Mapping[str, Any]], column: str, right_from: float | None) -> dict[str, dict[str, float]]:

@@ -25,7 +25,7 @@ class Compared(NamedTuple):
     there: float | None
 
     def __str__(self) -> str:
-        side = "above" if self.here.low > 0 else "below" if self.here.high < 0 else "not told apart"
+        side = self.here.verdict() or "not told apart"
         if math.isnan(self.here.low):
             side = "one seed, so no interval"
         paper = "" if self.there is None else f"; the paper has {self.there:+.{self.column.places}f}"

@@ -5,6 +5,7 @@ import pytest
 
 from align.evaluation.statistics.item_means import (
     ItemMean,
+    bounded_difference,
     mean_difference,
     mean_of_items,
     weighted_mean,
@@ -41,13 +42,6 @@ def test_differences_within_0_and_1_are_paired_differences():
     assert mean_difference(a, b) == paired_difference(a, b)
     scaled = mean_difference(10 * a, 10 * b, (0.0, 10.0))
     assert scaled[:3] == pytest.approx([10 * number for number in paired_difference(a, b)[:3]])
-
-
-def test_bounds_that_are_equal_give_no_interval():
-    same = np.full(3, 0.7)
-    for estimate, value in ((mean_of_items(same, (0.7, 0.7)), 0.7), (mean_difference(same, same, (0.7, 0.7)), 0)):
-        assert estimate.value == pytest.approx(value)
-        assert math.isnan(estimate.low)
 
 
 def test_a_distance_is_not_below_0():
@@ -129,3 +123,33 @@ def test_clusters_of_values_between_other_bounds_are_scaled_back_and_intervals_s
     assert scaled[:3] == pytest.approx([2 + 3 * number for number in share[:3]])
     few = np.array([1.0, 1.0, 1.0, 1.0, 0.9, 0.9])
     assert mean_difference(few, np.zeros(6), codes=codes[:6]).high == 1.0
+
+
+def test_values_outside_their_bounds_are_refused():
+    with pytest.raises(ValueError, match=r"`bounds` are .* 0 and 1, got the value 7\. Give bounds that hold every"):
+        ItemMean((np.full(40, 7.0),))
+    with pytest.raises(ValueError, match="got the value -1"):
+        mean_difference(np.zeros(3), np.array([0.0, -1.0, math.nan]))
+    with pytest.raises(ValueError, match="got the value -2"):
+        mean_of_items(np.array([1.0, -2.0]), (0.0, math.inf))
+    assert ItemMean((np.full(40, 7.0),), bounds=None).estimate().value == 7
+    assert ItemMean((np.array([1 + 1e-12, math.nan]),)).estimate().value == pytest.approx(1)
+
+
+def test_values_that_one_model_lacks_make_no_difference_surer():
+    ours, theirs = np.ones(40), np.zeros(40)
+    lacking = np.where(np.arange(40) < 22, math.nan, ours)
+    assert mean_difference(lacking, theirs).verdict() == "above"
+    theirs[:22] = 1
+    assert bounded_difference(lacking, theirs).verdict() is None  # it may be wrong there
+    assert ItemMean((lacking,), may_lack=True).difference(ItemMean((theirs,))).verdict() is None
+    assert bounded_difference(lacking, theirs, None)[3] == 0  # it may be anything
+    both = np.where(np.isnan(lacking), math.nan, theirs)
+    assert bounded_difference(lacking, both) == mean_difference(lacking, both)  # where neither has any
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        ours, theirs = (rng.integers(0, 2, 30).astype(float) for _ in range(2))
+        less = [np.where(rng.random(30) < 0.1, math.nan, each) for each in (ours, theirs)]
+        less = [np.where(np.isnan(other) & np.isnan(each), whole, each)
+                for each, other, whole in zip(less, less[::-1], (ours, theirs), strict=True)]  # fmt: skip
+        assert bounded_difference(*less).verdict() in (None, mean_difference(ours, theirs).verdict())

@@ -49,7 +49,7 @@ def test_a_reward_with_a_right_value_has_differences_of_its_values():
     (against,) = (
         each.difference for each in record.comparisons if (each.baseline, each.metric) == ("base", "reward/rm")
     )
-    assert compare("tuned", values, "base", "tuned")["against_base"] == pytest.approx(against)
+    assert compare("tuned", values, "base", "tuned")["against_base"] == pytest.approx(against, nan_ok=True)
     assert against.value == pytest.approx(0.1)
     found = compare("mid", values, "base", "tuned")
     assert (found["gained"], found["lost"]) == (["q0"], ["q2"])
@@ -68,6 +68,20 @@ def test_a_sample_without_a_value_leaves_its_item_the_others():
     assert found["against_base"].value == 1
     assert found["against_base"].n == 1  # of b no value is known
     assert (found["gained"], found["lost"]) == (["a"], [])
+
+
+@pytest.mark.parametrize("right", [1.0, 0.7])
+def test_a_merged_model_is_not_better_where_values_are_missing(right):
+    """Right on half of the items, without a value on the others: it may be wrong there."""
+    graded = {"tuned": [0.0] * 20 + [right] * 20, "base": [0.0] * 20 + [right] * 20}
+    for missing, told in (([right] * 20, "above"), ([None] * 20, None)):
+        rows = [
+            {"model": name, "id": f"q{i}", "reward/rm": each}
+            for name, values in (graded | {"mid": [right] * 20 + missing}).items()
+            for i, each in enumerate(values)
+        ]
+        found = compare("mid", item_values(graded_record(graded), rows), "base", "tuned")
+        assert found["against_base"].verdict() == found["against_tuned"].verdict() == told
 
 
 def model(alpha, accuracy, drift):

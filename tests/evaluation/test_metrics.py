@@ -16,6 +16,7 @@ from align.evaluation.statistics.metrics import (
     bootstrap,
     cr_wa,
     letter_shares,
+    mcnemar,
     mean_of_differences,
     mean_over_seeds,
     option_shuffle_consistency,
@@ -100,6 +101,25 @@ def test_equal_values_without_bounds_have_no_interval():
             assert estimate.value == pytest.approx(values[0])
             assert math.isnan(estimate.low)
             assert str(estimate).endswith(f"(no spread among {len(values)} items: no interval)")
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict"),
+    [([1.0] * 5, None), ([1.0] * 6, "above"), ([-2.0] * 1000, "below"), ([0.0] * 9, None), ([1.0, -1.0] * 9, None)],
+)
+def test_equal_values_are_told_as_the_sign_test_tells_them(values, verdict):
+    found = mean_of_differences(values, bounded=False)
+    assert found.verdict() == verdict
+    assert found._replace(unit="seeds").verdict() is None  # equal runs are one
+    assert (mcnemar(len(values), 0) < 0.05) == (found._replace(low=math.nan, value=1.0).verdict() is not None)
+
+
+def test_a_verdict_says_where_the_interval_lies():
+    found = Estimate(-0.3, -0.4, -0.2, 50)
+    assert [found.verdict(than) for than in (0.0, -0.25, -0.2, -0.5)] == ["below", None, None, "above"]
+    assert Estimate(math.nan, math.nan, math.nan, 0).verdict() is None
+    assert str(Estimate(0.4, math.nan, math.nan, 0)) == "0.40 (no interval)"
+    assert Estimate(0.4, math.nan, math.nan, 0).verdict() is None  # nothing bounds it
 
 
 def test_the_largest_possible_difference_stays_possible():

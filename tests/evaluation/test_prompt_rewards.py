@@ -170,3 +170,17 @@ def test_the_same_values_in_another_order_are_the_same_mean():
     scale = read_scale([values])
     ours, theirs = (reward_suite("r", each, [[None] * 4] * 200, [None] * 200, [1], scale) for each in (values, others))
     np.testing.assert_array_equal(ours.means["reward/r"].groups[0], theirs.means["reward/r"].groups[0])
+
+
+def test_prompts_without_a_reward_of_one_model_make_no_difference_surer():
+    """The second model's rewards fail on the 20 prompts that the first gets wrong."""
+    before, after = np.repeat([[1.0], [0.0]], 20, axis=0), np.repeat([[1.0], [np.nan]], 20, axis=0)
+    other = np.repeat([[0.0], [1.0]], 20, axis=0)
+    for values, scale in ((after, 1.0), (0.7 * after, 0.7)):
+        scales = read_scale([values, scale * before, scale * other])
+        suites = [reward_suite("rm", each, [[None]] * 40, [None] * 40, [1], scales)
+                  for each in (values, scale * before, scale * other)]  # fmt: skip
+        for first in suites[1:]:
+            found = suites[0].differences(first)["reward/rm"]
+            assert found.verdict() is None, (found, scale)
+    assert suites[0].summary()["reward/rm"].n == 20

@@ -14,7 +14,8 @@ from tiny import tiny_model, tiny_tokenizer
 import align
 from align.errors import DataError
 from align.logs.harnesses import _member
-from align.logs.reading import How, read_log
+from align.logs.log import How
+from align.logs.reading import read_log
 
 KEPT = Path(__file__).parent / "kept"
 

@@ -201,13 +201,18 @@ def compare(
     fail_on: Annotated[
         list[str] | None,
         typer.Option(
-            "--fail_on", help="Exit with 1 if a difference meets this: 'accuracy < -0.01', 'task:acc.low < 0'."
+            "--fail_on",
+            help="Exit with 1 if a difference is told to be so: 'acc < -0.01', 'task:acc < 0'; 'acc.value < 0'.",
         ),
     ] = None,
+    missing: Annotated[
+        str,
+        typer.Option(help="What a missing score counts as: bound (anything), wrong, drop; or LOW:HIGH."),
+    ] = "bound",
 ) -> None:
     """Compare logs of evaluations, of any tool, on the same documents: differences, intervals, won and lost."""
-    from align.logs.reading import How
+    from align.logs.log import How
     from align.services.compare import run
 
     how = How(words(match), words(scores), group, average)
-    execute(lambda: run(logs, out, how, adjust, fail_on or ()))
+    execute(lambda: run(logs, out, how, adjust, fail_on or (), missing))

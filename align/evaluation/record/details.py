@@ -273,7 +273,7 @@ _MOST_TOLD = 4  # subsets in a sentence
 
 def not_better(found: Sequence[SubsetOfPairs]) -> str:
     """Says in which subsets a model is not shown to be better than the best heuristic; empty if in none."""
-    missed = [(each, each.closest) for each in found if not each.closest.difference.low > 0]
+    missed = [(each, each.closest) for each in found if each.closest.difference.verdict() != "above"]
     if not missed:
         return ""
     told = "; ".join(

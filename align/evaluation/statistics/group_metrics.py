@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from align.evaluation.statistics.item_means import Codes, ItemMean, alike, wilson_interval
-from align.evaluation.statistics.metrics import LEVEL, Estimate, Values
+from align.evaluation.statistics.item_means import Codes, ItemMean, alike
+from align.evaluation.statistics.metrics import LEVEL, Estimate, Values, wilson_interval
 
 NAMED_GROUPS = ("common", "counter")  # of data that says itself where its shortcut holds
 SPREADS = ("worst_group", "group_gap", "group_std")  # of shares

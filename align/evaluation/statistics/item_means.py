@@ -9,7 +9,6 @@ import numpy as np
 
 from align.evaluation.statistics.metrics import (
     FEW,
-    LEVEL,
     MANY,
     Estimate,
     Values,
@@ -17,9 +16,11 @@ from align.evaluation.statistics.metrics import (
     mean_of_differences,
     share,
     student,
+    wilson_interval,
 )
 
 _ROUNDING = 1e-12
+_SLACK = 1e-9  # of values that are means of others, beyond their bounds
 
 
 def ratio_of_means(part: Values, whole: Values) -> Estimate:
@@ -100,16 +101,6 @@ def alike(counts: Values) -> float:
     return float(counts.sum() ** 2 / (counts**2).sum())
 
 
-def wilson_interval(mean: float, n: float, level: float = LEVEL) -> tuple[float, float]:
-    """Returns Wilson's interval, also of a mean of values between 0 and 1, whose variance it overstates."""
-    from scipy.stats import norm
-
-    z = float(norm.ppf((1 + level) / 2))
-    centre, shrink = mean + z**2 / (2 * n), 1 + z**2 / n
-    half = z * math.sqrt(mean * (1 - mean) / n + z**2 / (4 * n**2))
-    return max(0.0, (centre - half) / shrink), min(1.0, (centre + half) / shrink)
-
-
 def total_variation(given: Values, expected: Values, *, seed: int = 0) -> Estimate:
     """Estimates how far apart the summed rows of `given` and `expected`, `(N, K)` counts or shares of K kinds, are.
 
@@ -145,25 +136,31 @@ class ItemMean:
 
     groups: tuple[Values, ...]  # per-item values of each; nan where the metric does not speak of an item
     weights: tuple[float, ...] = (1.0,)  # of each group; they add up to 1, or to 0 for a difference between groups
-    # least and greatest possible value, which may be infinite; None if there are none
+    # least and greatest possible value, which may be infinite; None if there are none. Others are a `ValueError`
     bounds: tuple[float, float] | None = (0.0, 1.0)
     # per group, what each item belongs to, such as its prompt; None if each stands alone
     clusters: tuple[Codes, ...] | None = None
+    own_bounds: tuple[tuple[float, float], ...] = ()  # of each group, where they differ
+    may_lack: bool = False  # whether nan of one model alone is a value that is missing there, see `bounded_difference`
+
+    def __post_init__(self) -> None:
+        for values, bounds in zip(self.groups, self._bounds, strict=True):
+            _check_bounds(values, bounds)
 
     def estimate(self) -> Estimate:
         """Estimates the metric."""
-        found = [
-            mean_of_items(values, self.bounds, codes) for values, codes in zip(self.groups, self._codes, strict=True)
-        ]
+        found = [mean_of_items(*each) for each in zip(self.groups, self._bounds, self._codes, strict=True)]
         return weighted_mean(found, self.weights)
 
     def difference(self, other: "ItemMean") -> Estimate:
         """Estimates by how much the metric is larger than another model's on the same items."""
-        found = [
-            mean_difference(ours, theirs, self.bounds, codes)
-            for ours, theirs, codes in zip(self.groups, other.groups, self._codes, strict=True)
-        ]
+        differ = bounded_difference if self.may_lack else mean_difference
+        found = [differ(*each) for each in zip(self.groups, other.groups, self._bounds, self._codes, strict=True)]
         return weighted_mean(found, self.weights)
+
+    @property
+    def _bounds(self) -> tuple[tuple[float, float] | None, ...]:
+        return self.own_bounds or (self.bounds,) * len(self.groups)
 
     @property
     def _codes(self) -> tuple[Codes | None, ...]:
@@ -185,12 +182,59 @@ def mean_difference(
     ours: Values, theirs: Values, bounds: tuple[float, float] | None = (0.0, 1.0), codes: Codes | None = None
 ) -> Estimate:
     """Estimates the mean of `ours - theirs` over the same items within bounds; see `mean_of_items`."""
+    _check_bounds(ours, bounds)
+    _check_bounds(theirs, bounds)
     span = bounds[1] - bounds[0] if _has_ends(bounds) else None
     return mean_of_items(ours - theirs, None if span is None else (-span, span), codes)
 
 
+def bounded_difference(
+    ours: Values, theirs: Values, bounds: tuple[float, float] | None = (0.0, 1.0), codes: Codes | None = None
+) -> Estimate:
+    """Estimates as `mean_difference` does, with an interval for all that values may be which one side alone lacks."""
+    known = mean_difference(ours, theirs, bounds, codes)
+    lacks = np.isnan(ours) != np.isnan(theirs)
+    if not lacks.any():
+        return known
+    if not _has_ends(bounds):
+        return unbounded(known)
+    ends = [(np.where(lacks & np.isnan(ours), a, ours), np.where(lacks & np.isnan(theirs), b, theirs))
+            for a, b in (bounds, bounds[::-1])]  # fmt: skip
+    return around([known, *(mean_difference(*each, bounds, codes) for each in ends)])
+
+
+def around(estimates: Sequence[Estimate]) -> Estimate:
+    """Returns the first with an interval that holds those of all."""
+    low, high = (pick([each[i] for each in estimates]) for i, pick in ((1, np.fmin.reduce), (2, np.fmax.reduce)))
+    return estimates[0]._replace(low=float(low), high=float(high))
+
+
+def unbounded(found: Estimate) -> Estimate:
+    """Returns a value that nothing bounds, and whose side nothing tells."""
+    return found._replace(low=math.nan, high=math.nan, n=0)
+
+
+def bounds_of(*values: Values) -> tuple[float, float] | None:
+    """Returns 0 and 1 of values that are all right (1), half right or wrong (0), else None: no others are known.
+
+    Example:
+        >>> bounds_of(np.array([0.0, 1.0]), np.array([0.5])), bounds_of(np.array([0.2, 0.9]))
+        ((0.0, 1.0), None)
+    """
+    return (0.0, 1.0) if all((np.isin(each, (0.0, 0.5, 1.0)) | np.isnan(each)).all() for each in values) else None
+
+
+def _check_bounds(values: Values, bounds: tuple[float, float] | None) -> None:
+    low, high = bounds or (-math.inf, math.inf)
+    if len(outside := values[(values < low - _SLACK) | (values > high + _SLACK)]):
+        raise ValueError(
+            f"`bounds` are the least and greatest value that a metric can have, {low:g} and {high:g}, got the value "
+            f"{outside[0]:g}. Give bounds that hold every value, or None if there are none."
+        )
+
+
 def _has_ends(bounds: tuple[float, float] | None) -> TypeGuard[tuple[float, float]]:
-    return bounds is not None and bounds[0] != bounds[1] and not math.isinf(bounds[1])
+    return bounds is not None and not math.isinf(bounds[1])
 
 
 def _repeats(values: Values, codes: Codes) -> bool:
@@ -212,17 +256,18 @@ def mean_of_items(
     """Estimates the mean of per-item values, nan left out, by their bounds; items of a cluster (`codes`) are one.
 
     Bounds around 0 are those of differences within an item, see `mean_of_differences`; for others see `share`, and
-    `bootstrap` where there are none or two that are equal. Where only the upper one is infinite the interval ends at
+    `bootstrap` where there are none. Where only the upper one is infinite the interval ends at
     the lower one. Of clusters with several items see `mean_over_clusters` and `clustered_share`; `n` counts them.
 
     Example:
         >>> print(mean_of_items(np.array([1.0, 1.0, 0.0, 0.5])))
         0.62 [0.25, 0.92]
     """
+    _check_bounds(values, bounds)
     clusters = codes if codes is not None and _repeats(values, codes) else None
     if not _has_ends(bounds):
         found = bootstrap(values) if clusters is None else mean_over_clusters(*by_cluster(values, clusters))
-        if bounds is None or bounds[0] == bounds[1]:
+        if bounds is None:
             return found
         return found._replace(low=float(np.clip(found.low, min(bounds[0], found.value), None)))
     low, high = bounds
@@ -256,7 +301,8 @@ def weighted_mean(estimates: Sequence[Estimate], weights: Sequence[float]) -> Es
     value = sum(weight * each.value for weight, each in parts)
     below = math.hypot(*(weight * (each.value - (each.low if weight > 0 else each.high)) for weight, each in parts))
     above = math.hypot(*(weight * (each.value - (each.high if weight > 0 else each.low)) for weight, each in parts))
-    return Estimate(value, value - below, value + above, sum(each.n for each in estimates))
+    n = 0 if math.isnan(below + above) else sum(each.n for each in estimates)  # one of them is not bounded
+    return Estimate(value, value - below, value + above, n)
 
 
 def _scale_back(estimate: Estimate, span: float, shift: float) -> Estimate:

@@ -8,7 +8,7 @@ without an answer it is wrong and not consistent.
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,6 +94,8 @@ MANY = 20_000  # of which a bootstrap gives the ends of the normal interval, and
 class Estimate(NamedTuple):
     """A value with the 95 % interval around it, about `n` independent things: items, or runs (`unit` is `seeds`).
 
+    An `n` of 0 is of a value that nothing bounds, since scores are missing.
+
     Example:
         >>> print(Estimate(0.62, 0.591, 0.649, 1000))
         0.62 [0.59, 0.65]
@@ -111,10 +113,34 @@ class Estimate(NamedTuple):
         if math.isnan(self.value):
             return NO_DATA
         if math.isnan(self.low):
-            why = f"one of the {self.unit}" if self.n == 1 else f"no spread among {self.n:,} {self.unit}"
-            return f"{written(self.value, 2)} ({why}: no interval)"
+            why = f"one of the {self.unit}: " if self.n == 1 else f"no spread among {self.n:,} {self.unit}: "
+            return f"{written(self.value, 2)} ({why if self.n else ''}no interval)"
         value, low, high = (written(each, num_decimals(self.low, self.high, 2)) for each in self[:3])
         return f"{value} [{low}, {high}]"
+
+    def verdict(self, than: float = 0.0) -> Literal["above", "below"] | None:
+        """Says on which side of a number this is told to be: where the interval lies, None if it holds the number.
+
+        Items that are all the same have no interval. Six of them are told, as by the sign test; equal runs never.
+
+        Example:
+            >>> Estimate(0.2, 0.1, 0.3, 90).verdict(), Estimate(0.2, 0.1, 0.3, 90).verdict(than=0.1)
+            ('above', None)
+        """
+        low, high = self.low, self.high
+        if math.isnan(low) and self.unit != "seeds" and 2.0 ** (1 - self.n) < SIGNIFICANCE:
+            low = high = self.value
+        return "above" if low > than else "below" if high < than else None
+
+
+def wilson_interval(mean: float, n: float, level: float = LEVEL) -> tuple[float, float]:
+    """Returns Wilson's interval, also of a mean of values between 0 and 1, whose variance it overstates."""
+    from scipy.special import ndtri
+
+    z = float(ndtri((1 + level) / 2))
+    centre, shrink = mean + z**2 / (2 * n), 1 + z**2 / n
+    half = z * math.sqrt(mean * (1 - mean) / n + z**2 / (4 * n**2))
+    return max(0.0, (centre - half) / shrink) if mean else 0.0, min(1.0, (centre + half) / shrink) if mean < 1 else 1.0
 
 
 def told(estimate: Estimate, *, in_percent: bool = False) -> str:
@@ -145,10 +171,7 @@ def wilson(successes: int, n: int) -> Estimate:
         raise ValueError(f"`successes` must lie between 0 and `n`, got {successes} of {n}.")
     if n == 0:
         return Estimate(math.nan, math.nan, math.nan, 0)
-    from scipy.stats import binomtest  # 0.7 s, and most callers of this module want it only after a model has run
-
-    interval = binomtest(int(successes), int(n)).proportion_ci(LEVEL, method="wilson")
-    return Estimate(successes / n, float(interval.low), float(interval.high), int(n))
+    return Estimate(successes / n, *wilson_interval(successes / n, n), int(n))
 
 
 def bootstrap(values: Sequence[float] | Values, *, seed: int = 0) -> Estimate:

@@ -221,8 +221,8 @@ def in_points(difference: Estimate) -> str:
     value, low, high = (100 * number for number in difference[:3])
     digits = num_decimals(low, high, 1)
     ends = f"[{low:+.{digits}f}, {high:+.{digits}f}]"
-    if low > 0 or high < 0:
-        return f"{abs(value):.{digits}f} points {'more' if low > 0 else 'less'} {ends}"
+    if side := difference.verdict():
+        return f"{abs(value):.{digits}f} points {'more' if side == 'above' else 'less'} {ends}"
     return f"no difference can be told ({value:+.{digits}f} points {ends})"
 
 
@@ -235,12 +235,10 @@ def in_values(difference: Estimate) -> str:
         >>> in_values(Estimate(2.0, float("nan"), float("nan"), 200))
         'a difference of 2.00, the same on all items that were compared, so without an interval'
     """
+    written = f"{difference}"
     if difference.low != difference.low:
-        return (
-            f"a difference of {difference.value:.2f}, the same on all items that were compared, so without an interval"
-        )
-    told = difference.low > 0 or difference.high < 0
-    return f"{'a difference of' if told else 'no difference can be told:'} {difference}"
+        written = f"{difference.value:.2f}, the same on all items that were compared, so without an interval"
+    return f"{'a difference of' if difference.verdict() else 'no difference can be told:'} {written}"
 
 
 def compared(

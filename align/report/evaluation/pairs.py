@@ -46,7 +46,7 @@ def _verdict(numbers: Numbers) -> Iterator[str]:
     if not baselines and alone is not None:
         yield f"{model} prefers the chosen response more than its reference does in {in_percent(alone)} of pairs."
     changes = [numbers.of_first(f"logp_change/{side}") for side in ("chosen", "rejected")]
-    if all(cell is not None and cell.high < 0 for cell in changes):
+    if all(cell is not None and cell.verdict() == "below" for cell in changes):
         chosen, rejected = changes
         yield (
             f"Both responses became less likely than under the reference, in nats: the chosen one {chosen}, the "
@@ -58,7 +58,7 @@ def _verdict(numbers: Numbers) -> Iterator[str]:
     for metric, cell in numbers.values[model].items():
         if metric.startswith("judged_win_rate/") and cell is not None:
             other = metric.partition("/")[2]
-            told = "" if cell.low > 0.5 or cell.high < 0.5 else "; no preference can be told"
+            told = "" if cell.verdict(than=0.5) else "; no preference can be told"
             yield f"The judge prefers {model} to {other} in {in_percent(cell)} of pairs, ties half{told}."
 
 

@@ -113,7 +113,7 @@ def find_problems(questions: int, values: Cells, differences: Cells) -> Iterator
     """Says what the numbers leave open."""
     for pair, cells in differences.items():
         cell = cells.get("accuracy")
-        half = 0.0 if cell is None or cell.low > 0 or cell.high < 0 else (cell.high - cell.low) / 2
+        half = 0.0 if cell is None or cell.verdict() else (cell.high - cell.low) / 2
         if cell is not None and half > _WIDE:
             needed = questions * (half / _WIDE) ** 2
             step = 10 if needed < 1000 else 100

@@ -37,9 +37,8 @@ class Row(NamedTuple):
 
     def verdict(self, difference: Estimate) -> str:
         """Says whether a difference is for the better or the worse, if its interval does not hold 0."""
-        if not self.better or not (difference.low > 0 or difference.high < 0):
-            return ""
-        return "better" if (difference.low > 0) == (self.better == "higher") else "worse"
+        side = difference.verdict() if self.better else None
+        return "" if side is None else "better" if (side == "above") == (self.better == "higher") else "worse"
 
 
 class Table(NamedTuple):

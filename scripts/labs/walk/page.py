@@ -122,7 +122,7 @@ def verdict(difference: Difference) -> str:
         'acre-0 is better than sft in letter bias: -0.20 [-0.30, -0.10]'
     """
     model, other, metric, estimate = difference
-    if not (estimate.low > 0 or estimate.high < 0):
+    if estimate.verdict() is None:
         return f"{model} and {other} cannot be told apart in {SHOWN[metric]}: {estimate}"
     good = (estimate.value > 0) != (metric in BETTER_BELOW)
     return f"{model} is {'better' if good else 'worse'} than {other} in {SHOWN[metric]}: {estimate}"

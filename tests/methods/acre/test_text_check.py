@@ -158,7 +158,10 @@ def test_a_recipe_in_which_nothing_waits_for_second_answers(recipe):
         ({"families": ["distractor", "distractor"]}, "`families` names a family twice"),
         ({"second_answer_tokens": 0}, "`second_answer_tokens` must be at least 1"),
         ({"second_answer_temperature": -1}, "`second_answer_temperature` must be at least 0"),
-        ({"dataset": {"path": "./train.jsonl", "shuffle_options": True}}, "`shuffle_options` needs a `prompt_template` with {question}"),
+        (
+            {"dataset": {"path": "./train.jsonl", "shuffle_options": True}},
+            "`shuffle_options` needs a `prompt_template` with {question}",
+        ),
     ],
 )
 def test_keys_that_do_not_go_together_are_refused_at_once(recipe, changes, message):

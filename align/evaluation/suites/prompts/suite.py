@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from align.evaluation.statistics.group_metrics import by_group, spread_of_groups
-from align.evaluation.statistics.item_means import ItemMean
+from align.evaluation.statistics.item_means import ItemMean, bounds_of
 from align.evaluation.statistics.metrics import Values
 from align.evaluation.suite import Measured
 from rewards.reading.formulas import answered_formula
@@ -119,8 +119,7 @@ def read_scale(
     is_share = bool(np.isin(known, (0.0, 1.0)).all())
     if right_from is None and may_be_right and is_share:
         right_from = 1.0
-    bounds = (0.0, 1.0) if len(known) and ((known >= 0) & (known <= 1)).all() else None
-    return Scale(bounds, right_from, votes, is_share)
+    return Scale(bounds_of(known) if len(known) else None, right_from, votes, is_share)
 
 
 def reward_suite(
@@ -139,7 +138,7 @@ def reward_suite(
             means[f"pass@{k}/{name}"] = (_per_prompt(right, answers, k, _passes), (0.0, 1.0))
             if k > 1 and scale.votes:  # of one sample the majority is that sample
                 means[f"maj@{k}/{name}"] = (_per_prompt(right, answers, k, maj_at_k), (0.0, 1.0))
-    metrics = {metric: ItemMean((each,), bounds=bounds) for metric, (each, bounds) in means.items()}
+    metrics = {metric: ItemMean((each,), bounds=bounds, may_lack=True) for metric, (each, bounds) in means.items()}
     spread = spread_of_groups(groups, means[f"pass@1/{name}"][0]) if f"pass@1/{name}" in means else {}
     worst = {f"worst_group/{name}": spread["worst_group"]} if spread else {}
     return Measured(metrics | by_group(metrics, groups), worst)

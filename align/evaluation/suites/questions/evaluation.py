@@ -316,7 +316,7 @@ def _of_images(result: PolicyResult) -> Iterator[str]:
     estimates = {name: means[f"modality_reliance/{name}"].estimate() for name in CHANGES}
     drops = {name: drop for name, drop in estimates.items() if drop.n > 0}
     words = {name: _fall(name, drop, means[f"same_answer_with/{name}"].estimate()) for name, drop in drops.items()}
-    free = [name for name, drop in drops.items() if drop.low <= 0 <= drop.high]
+    free = [name for name, drop in drops.items() if drop.verdict() is None]
     exchanged = [name for name in free if name != "shuffled_frames"]
     if exchanged:
         yield (
@@ -329,7 +329,7 @@ def _of_images(result: PolicyResult) -> Iterator[str]:
             "No fall in accuracy can be told when frames are shuffled. It is "
             f"{words['shuffled_frames']}: the policy may not use their order, or the questions do not need it."
         )
-    if better := [words[name] for name, drop in drops.items() if drop.high < 0]:
+    if better := [words[name] for name, drop in drops.items() if drop.verdict() == "below"]:
         yield f"Accuracy is higher with changed images than with the own ones. The fall is {', '.join(better)}."
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from align.errors import UserError
-from align.evaluation.statistics.item_means import ItemMean
+from align.evaluation.statistics.item_means import ItemMean, bounds_of
 from align.evaluation.statistics.metrics import Estimate
 from align.evaluation.suite import Measured
 from rewards.extras import missing
@@ -78,8 +78,7 @@ def collect(found: Mapping[str, Any], task: str) -> dict[str, Any]:
 def harness_suite(kept: Mapping[str, Any]) -> Measured:
     """Makes metrics of what `run_task` returned."""
     means = {
-        name: ItemMean((np.array(rows),), bounds=(0.0, 1.0) if all(0 <= row <= 1 for row in rows) else None)
-        for name, rows in kept["items"].items()
+        name: ItemMean((np.array(rows),), bounds=bounds_of(np.array(rows))) for name, rows in kept["items"].items()
     }
     return Measured(means, {name: _total(*pair) for name, pair in kept["totals"].items()})
 

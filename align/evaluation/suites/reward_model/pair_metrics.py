@@ -47,7 +47,7 @@ def accuracy_by_category(pairs: Sequence[BenchPair], accuracy: Values) -> dict[s
     mean. Code and mathematics count the same in the section on reasoning.
     """
     prompts = prompts_of(pairs)
-    metrics = {"accuracy": ItemMean((accuracy,), clusters=(prompts,))}
+    metrics = {"accuracy": ItemMean((accuracy,), clusters=(prompts,), may_lack=True)}
     for category in sorted({pair.category for pair in pairs if pair.category is not None}):
         metrics[f"accuracy/{category}"] = _category(pairs, accuracy, prompts, category)
     sections = [metrics.get(f"accuracy/{section}") for section in SECTIONS]
@@ -57,6 +57,7 @@ def accuracy_by_category(pairs: Sequence[BenchPair], accuracy: Values) -> dict[s
             tuple(group for section in known for group in section.groups),
             tuple(weight / len(SECTIONS) for section in known for weight in section.weights),
             clusters=tuple(codes for section in known for codes in section.clusters or ()),
+            may_lack=True,
         )
     return metrics
 
@@ -66,9 +67,9 @@ def _category(pairs: Sequence[BenchPair], accuracy: Values, prompts: Codes, cate
     mathematics = np.array([pair.subset == "math-prm" for pair in pairs])
     parts = [inside & mathematics, inside & ~mathematics]
     if category != "reasoning" or not all(part.any() for part in parts):
-        return ItemMean((accuracy[inside],), clusters=(prompts[inside],))
+        return ItemMean((accuracy[inside],), clusters=(prompts[inside],), may_lack=True)
     codes = tuple(prompts[part] for part in parts)
-    return ItemMean(tuple(accuracy[part] for part in parts), (0.5, 0.5), clusters=codes)
+    return ItemMean(tuple(accuracy[part] for part in parts), (0.5, 0.5), clusters=codes, may_lack=True)
 
 
 def rank_correlation(
@@ -141,6 +142,7 @@ def _spearman(x: Values, y: Values, axis: int = -1) -> Values:
     return (first * second).sum(axis=axis) / np.where(spread == 0, 1, spread)
 
 
+_TIES_BOUNDS = -0.01, 1.01
 Scores = Sequence[float]  # of an item's responses, the right ones first
 
 
@@ -196,10 +198,15 @@ def reward_bench_2_metrics(items: Sequence[BenchItem], scores: Sequence[Scores])
     ]
     if ties:
         groups[TIES] = np.array(ties)
-    metrics = {f"reward_bench_2/{subset}": ItemMean((values,)) for subset, values in groups.items()}
+    bounds = {subset: _TIES_BOUNDS if subset == TIES else (0.0, 1.0) for subset in groups}
+    metrics = {
+        f"reward_bench_2/{subset}": ItemMean((values,), own_bounds=(bounds[subset],), may_lack=True)
+        for subset, values in groups.items()
+    }
     if set(SUBSETS) <= set(groups):
         parts = tuple(groups[subset] for subset in SUBSETS)
-        metrics["reward_bench_2"] = ItemMean(parts, (1 / len(parts),) * len(parts))
+        own = tuple(bounds[subset] for subset in SUBSETS)
+        metrics["reward_bench_2"] = ItemMean(parts, (1 / len(parts),) * len(parts), own_bounds=own, may_lack=True)
     return metrics
 
 

@@ -16,7 +16,7 @@ from align.errors import DataError
 from align.evaluation.heuristics import against_heuristics, count_markdown, heuristic_scores, heuristics_on_pairs
 from align.evaluation.record import Record, scores_record
 from align.evaluation.record.details import ALL_SCORED, GainsOfPhrases, OfScores, SubsetOfPairs, Unscored
-from align.evaluation.statistics.item_means import ItemMean, mean_of_items
+from align.evaluation.statistics.item_means import ItemMean, bounds_of, mean_of_items
 from align.evaluation.statistics.metrics import Estimate, Values, pair_accuracy
 from align.evaluation.suite import Measured
 from align.evaluation.suites.reward_model.best_of_n import Choice, choose_best, curve_points, expected_best_of_n
@@ -202,7 +202,7 @@ def best_of_n_quality(
     """Gives the mean true quality, where it is known, of what is chosen from n candidates, and of the best of most."""
     points = curve_points(rows)
     known = [row.quality for row in rows if row.quality is not None]
-    bounds = min(map(min, known)), max(map(max, known))
+    bounds = bounds_of(*map(np.array, known))
     unknown = [math.nan] * len(points)
     chosen = np.array([choice.quality or unknown for choice in choices], dtype=float)  # (prompts, points)
     best = np.array([expected_best_of_n(each, each, points[-1]) for each in known])
