@@ -18,6 +18,7 @@ LAYERS = (
     ("rewards",),
     (
         "align.errors",
+        "align.markdown",
         "align.options",
         "align.secrets",
         "align.threads",

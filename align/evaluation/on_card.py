@@ -20,6 +20,7 @@ from align.evaluation.record.record import PairedAnswers
 from align.evaluation.statistics.glossary import Meaning
 from align.evaluation.statistics.metrics import LEVEL, Estimate
 from align.evaluation.suites import explain, glossary
+from align.markdown import escape
 from align.models.at_hand import card_fields, hub_id
 from align.models.checkpoint import fingerprint
 from align.recipe.problems import one_line
@@ -106,10 +107,11 @@ def _section(results: Sequence[EvalResult]) -> str:
         found = list(group)
         items = (found[0].dataset_args or {}).get("items")
         where = found[0].dataset_name + (f", split {found[0].dataset_split}" if found[0].dataset_split else "")
+        where = escape(where)
         if found[0].dataset_revision and len(contents[found[0].dataset_name]) > 1:
             where += f" of content `{found[0].dataset_revision}`"
         many = f", {items:,} items" if items else ""
-        suite = "" if key[-1] == "None" else f" ({key[-1]})"
+        suite = "" if key[-1] == "None" else f" ({escape(key[-1])})"
         parts.append(f"On {where}{many}{suite}, with 95 % intervals:\n\n{_table(found)}")
         parts += _counts(found)
     if any(each.metric_type.endswith(DIFFERENCE) for each in results):
@@ -124,12 +126,12 @@ def _table(results: Sequence[EvalResult]) -> str:
     rows = ["| metric | value | baseline | its value | difference | n |", "|---|---|---|---|---|---|"]
     for own in (each for each in results if not each.metric_type.endswith(DIFFERENCE)):
         against = [each for each in results if each.metric_type == own.metric_type + DIFFERENCE]
-        first = f"{own.metric_name} | {_estimate(own, '')}"
+        first = f"{escape(own.metric_name)} | {_estimate(own, '')}"
         n = (own.metric_args or {}).get("n", 0)
         if not against:
             rows.append(f"| {first} | | | | {n:,} |")
         for each in against:
-            baseline = f"{(each.metric_args or {})['baseline']} | {_estimate(each, 'baseline_')}"
+            baseline = f"{escape((each.metric_args or {})['baseline'])} | {_estimate(each, 'baseline_')}"
             rows.append(f"| {first} | {baseline} | {_estimate(each, '')} | {n:,} |")
     return "\n".join(rows)
 
@@ -137,15 +139,16 @@ def _table(results: Sequence[EvalResult]) -> str:
 def _counts(results: Sequence[EvalResult]) -> list[str]:
     lines = []
     for args in (each.metric_args or {} for each in results):
+        baseline = escape(args.get("baseline"))
         if "only_model_right" in args:
             lines.append(
-                f"Right with this model alone: {args['only_model_right']:,}; with {args['baseline']} alone: "
+                f"Right with this model alone: {args['only_model_right']:,}; with {baseline} alone: "
                 f"{args['only_baseline_right']:,}; with both: {args['both_right']:,}; with neither: "
                 f"{args['neither_right']:,}."
             )
         if "model_higher" in args:
             lines.append(
-                f"Higher with this model: {args['model_higher']:,}; with {args['baseline']}: "
+                f"Higher with this model: {args['model_higher']:,}; with {baseline}: "
                 f"{args['baseline_higher']:,}; equal: {args['equal']:,}."
             )
     return lines

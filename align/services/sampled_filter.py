@@ -24,6 +24,7 @@ from align.evaluation.suites.prompts import PROMPTS, PromptOptions
 from align.evaluation.suites.prompts.evaluation import PromptEvaluation
 from align.evaluation.suites.prompts.suite import read_scale
 from align.evaluation.with_tools import NamedTools
+from align.markdown import code, escape
 from align.models.answer_cache import AnswerCache
 from align.models.checkpoint import Checkpoint
 from align.models.policies.asking import Completion
@@ -256,16 +257,16 @@ def _lines(name: str, card: Mapping[str, Any]) -> list[str]:
     sampled = f"{decoding['num_samples']} samples of each prompt at temperature {decoding['temperature']:g}"
     if card["pass_rate"] is None:
         what = f"{counts['rows']:,} responses to {counts['prompts_kept']:,} of {counts['prompts']:,} prompts."
-        rule = f"Kept is each that `{verifier['spec']}` gives more than {verifier['threshold']:g}, once."
+        rule = f"Kept is each that {code(verifier['spec'])} gives more than {verifier['threshold']:g}, once."
     else:
         low, high = card["pass_rate"]
         what = f"{counts['rows']:,} of {counts['prompts']:,} prompts."
-        rule = f"Kept is each of whose samples `{verifier['spec']}` accepts {low:g} to {high:g} (values above "
+        rule = f"Kept is each of whose samples {code(verifier['spec'])} accepts {low:g} to {high:g} (values above "
         rule += f"{verifier['threshold']:g}); the rate is of few samples and not exact."
-    lines = [f"# {name}", "", what, rule, ""]
+    lines = [f"# {escape(name)}", "", what, rule, ""]
     lines += [
-        f"- Prompts: `{card['data']}`",
-        f"- Model: `{card['model']['path']}`, {card['model']['fingerprint'][:12]}",
+        f"- Prompts: {code(card['data'])}",
+        f"- Model: {code(card['model']['path'])}, {card['model']['fingerprint'][:12]}",
     ]
     lines += [f"- Sampling: {sampled}, at most {decoding['max_new_tokens']} tokens, seed {decoding['seed']}"]
     lines += [f"- Samples {fate}: {number:,}" for fate, number in counts["samples"].items()]
@@ -273,7 +274,7 @@ def _lines(name: str, card: Mapping[str, Any]) -> list[str]:
     lines += ["", "## Audit of the verifier", ""]
     if audit is None:
         return [*lines, "Not audited: how many of the accepted samples are wrong is not known. `--audit` measures it."]
-    lines += [f"Against `{audit['gold']}` on the same samples, with 95 % intervals over prompts:", ""]
+    lines += [f"Against {code(audit['gold'])} on the same samples, with 95 % intervals over prompts:", ""]
     return [*lines, *(f"- {words}: {_words(audit[key])}" for key, words in _AUDITED.items())]
 
 

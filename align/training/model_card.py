@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
 
 from align.data.files import READERS
 from align.data.mixing import set_names
+from align.markdown import code, render
 from align.models.at_hand import card_fields, hub_id
 from align.recipe.fields import own_fields
 from align.recipe.recipe import Recipe
@@ -54,19 +55,22 @@ def write_model_card(
     base = mask(recipe.model.model_name_or_path)
     card: Card = recipe.record.part("card")(recipe, rows)
     metadata = card_metadata(recipe, card, rows)
-    environment = Environment(loader=PackageLoader("align.training", ""), autoescape=False)
-    page = environment.get_template("model_card.md.j2").render(
-        metadata=metadata.to_yaml().strip(),
-        name=repo or folder.name,
-        base=f"[{base}](https://huggingface.co/{base})" if hub_id(base) else f"`{Path(base).name}`",
-        card=card,
-        is_adapter=recipe.model.use_peft,
-        is_text=bool(rows) and isinstance(rows[0].get("prompt"), str),
-        versions=installed_versions(),
-        warnings=[" ".join(each.split()) for each in mask(list(warnings))],
-        facts=mask(_facts(recipe, card, steps, fingerprints)),
-    )
-    (folder / "README.md").write_text(_without_folders(page, recipe), encoding="utf-8")
+    values = {
+        "metadata": metadata.to_yaml().strip(),
+        "name": repo or folder.name,
+        "base": Markup(f"[{base}](https://huggingface.co/{base})") if hub_id(base) else code(Path(base).name),
+        "card": card,
+        "is_adapter": recipe.model.use_peft,
+        "is_text": bool(rows) and isinstance(rows[0].get("prompt"), str),
+        "versions": installed_versions(),
+        "warnings": mask([_without_folders(each, recipe) for each in warnings]),
+        "facts": {
+            name: _without_folders(str(value), recipe)
+            for name, value in mask(_facts(recipe, card, steps, fingerprints)).items()
+        },
+    }
+    page = render("align.training", "model_card.md.j2", values)
+    (folder / "README.md").write_text(page, encoding="utf-8", errors="replace")
 
 
 def _facts(recipe: Recipe, card: Card, steps: int, fingerprints: dict[str, str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 from rewards.extras import library
+from rewards.reading.formula_sizes import MOST_DIGITS, OPERATORS, digits_of, is_too_deep
 from rewards.reading.responses import DEFAULT_FORMAT, ResponseFormat, parse_response
 
 MAX_CHARACTERS = 1000
@@ -113,15 +114,19 @@ class MathGrader:
         reference = self._parse(gold)
         if reference is None:
             return None
-        if any(sign in answer and sign not in gold for sign in LOSSY):
+        if any(sign in answer and sign not in gold for sign in (*LOSSY, *OPERATORS.findall(answer))):
             return False
         formula = self._parse(answer)
-        if formula is None or self._is_false(formula):
+        if formula is None or digits_of(formula) > max(2 * digits_of(reference), MOST_DIGITS):
+            return False
+        if self._is_false(formula):
             return False
         return self._equal(reference, formula)
 
     def _parse(self, formula: str) -> Any:
-        """Reads a formula; None if math-verify cannot read it as a whole."""
+        """Reads a formula; None if math-verify cannot read it as a whole, and soon."""
+        if is_too_deep(formula):
+            return None
         formula = SCIENTIFIC.sub(r"(\1 \\cdot 10^{\2})", formula)
         latex = self._library.LatexExtractionConfig(boxed_match_priority=-1)
         parsed = self._library.parse(

@@ -1,6 +1,8 @@
 import ast
 import logging
+import os
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +13,7 @@ from rewards.running.isolated.programs import (
     ProgramLimits,
     ProgramRun,
     check_limits,
+    closed_prefixes,
     run_programs,
     why_not_isolated,
 )
@@ -139,16 +142,17 @@ class CodeAccuracy:
     Tests are assertions against literals, `assert add(1, 2) == 3`, of which only `add(1, 2)` is evaluated beside the
     program and its value compared here, so that no program can find out, or patch, what it is compared with; or pairs
     of what a program reads and prints. Each program runs in Linux namespaces of its own: without network and keys,
-    with the machine's Python read-only and an empty `/tmp`, and with limits. A program over a limit failed; one that
-    the machine could not run is None. Their shares are logged as `code_accuracy/limit_rate` and
-    `code_accuracy/error_rate`.
+    with the machine's Python read-only and an empty `/tmp`, and with limits. A program over a limit failed, also
+    behind its last value; one that the machine could not run is None. Their shares are logged as
+    `code_accuracy/limit_rate` and `code_accuracy/error_rate`.
 
     What tests do not ask is not rewarded, and a value is compared by its `repr`: an object that is no literal equals
     nothing, and a number is compared exactly.
 
     Args:
         partial: Whether the share of tests that are passed is the reward.
-        seconds: Of computing per program, or per pair of input and output; four times as long by the clock.
+        seconds: Of computing per program, or per pair of input and output; four times as much by all its processes and
+            with sleep. A wait for a busy machine does not count.
         memory_mb: Of a program's processes together.
         disk_mb: Of its folder.
         output_kb: Of what it prints.
@@ -216,12 +220,15 @@ class CodeAccuracy:
 
     def _require_isolation(self) -> None:
         if self.isolation == "namespaces" and (why := why_not_isolated()):
-            raise RuntimeError(
-                f"`code_accuracy` cannot isolate programs on this machine ({why}). It needs Linux 5.12 with user "
-                "namespaces, which containers often forbid: try `unshare --user --net true` there, and start them "
-                "with `--security-opt seccomp=unconfined`. `isolation: none` runs programs that nobody has read with "
-                "limits only: they can then read your files and use your network."
+            remedy = (
+                "It needs Linux 5.12 with user namespaces, which containers often forbid: try `unshare --user --net "
+                "true` there, and start them with `--security-opt seccomp=unconfined`. `isolation: none` runs "
+                "programs that nobody has read with limits only: they can then read your files and use your network."
             )
+            if os.geteuid() == 0 and (closed := closed_prefixes()):
+                opens = f"chmod -R go+rX {shlex.join(closed)}"
+                remedy = f"For root a user without rights runs them, who cannot read this Python: `{opens}` opens it."
+            raise RuntimeError(f"`code_accuracy` cannot isolate programs on this machine ({why}). {remedy}")
 
     def _score(self, tests: Sequence[Test], ends: Sequence[ProgramEnd | NotRunError]) -> float | None:
         if any(isinstance(end, NotRunError) for end in ends):

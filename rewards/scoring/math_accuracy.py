@@ -24,7 +24,10 @@ class MathAccuracy:
     chain `a = b = 5` the last side counts; `5, 6` and `5 or 6` are the set {5, 6}; `(1, 2)` is an open interval and
     differs from `[1, 2]` and `(2, 1)`. `1e5` and `1e-05` are powers of ten, and the e of `2e-1` is Euler's number.
     Where the reference is a plain number, an expression that is not worked out (`1 + 1`, `\sqrt{4}`, `4/2` for 2)
-    earns 0: a question that is itself a formula would be its own answer.
+    earns 0: a question that is itself a formula would be its own answer. So do answers that would take too long, and
+    without an attempt: a number of more than 10,000 digits (`10^{10^{10}}`, `9!!!`) and of more than twice the
+    reference's, a power of more than 300 terms, brackets nested more than 10 deep, and an integral, sum, product,
+    limit, `\gcd` or `\max` that the reference does not have.
 
     Args:
         timeout: Seconds for one comparison, from when it starts; most take 0.02.

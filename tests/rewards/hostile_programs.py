@@ -87,6 +87,17 @@ HOSTILE = {
         "import mmap, os\nx = mmap.mmap(os.open('/dev/zero', os.O_RDWR), 1 << 20); x[:] = bytes(1 << 20)"
     ),
     "hides memory in a segment": "import ctypes\nif ctypes.CDLL(None).shmget(0, 1 << 20, 0o1600) < 0: raise OSError",
+    "hides memory in a wide socket": (
+        "import socket\na, b = socket.socketpair()\na.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 30)"
+    ),
+    "hides memory in a wide pipe": "import fcntl, os\nfcntl.fcntl(os.pipe()[1], fcntl.F_SETPIPE_SZ, 1 << 20)",
+    "hides memory in rules": (
+        "import ctypes\nif ctypes.CDLL(None).syscall(444, ctypes.byref(ctypes.c_uint64(1)), 8, 0) < 0: raise OSError"
+    ),
+    "takes the machine's events": (
+        "import ctypes, platform\nsetup = 206 if platform.machine() == 'x86_64' else 0\n"
+        "if ctypes.CDLL(None).syscall(setup, 1000, ctypes.byref(ctypes.c_ulong(0))) != 0: raise OSError"
+    ),
     "calls the machine's host": "import socket\nsocket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)",
     "interrupts the first process": "import os, time\nos.kill(1, 2); time.sleep(0.1)",
     "sends the first process every signal": (
@@ -104,6 +115,52 @@ HOSTILE = {
         "code.write(bytes.fromhex('b814000000cd80c3'))  # getpid by int 0x80\n"
         "ctypes.CFUNCTYPE(ctypes.c_long)(ctypes.addressof(ctypes.c_char.from_buffer(code)))()"
     ),
+}  # fmt: skip
+RIGHT = "def add(a, b):\n    return a + b\n"
+AT_EXIT = "import atexit, os, signal, subprocess, threading, time\n{}\n" + RIGHT + "atexit.register(end)\n"
+# Their values are right; what they do when all of them are told is over a limit.
+HOSTILE_AT_THE_END = {
+    "computes": "def end():\n    while True: pass",
+    "sleeps": "def end(): time.sleep(10_000)",
+    "naps": "def end():\n    while True: time.sleep(0.0005)",
+    "stops": "def end(): os.kill(os.getpid(), signal.SIGSTOP)",
+    "waits for a child": "def end(): subprocess.run(['sleep', '10000'])",
+    "eats memory": "def end():\n    x = []\n    while True: x.append(bytearray(1 << 24))",
+    "eats memory in children": (
+        "def end():\n    for _ in range(6):\n        if os.fork() == 0:\n            x = bytearray(100 << 20)\n"
+        "            time.sleep(10_000)\n    time.sleep(10_000)"
+    ),
+    "forks": "def end():\n    while True: os.fork()",
+    "forks and forgets": (
+        "def end():\n    signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n    while True:\n        try:\n"
+        "            if os.fork() == 0: os._exit(0)\n        except OSError: pass"
+    ),
+    "prints": "def end():\n    while True: print('x' * 1000)",
+    "a thread sleeps": "threading.Thread(target=lambda: time.sleep(10_000)).start()\ndef end(): pass",
+    "a thread computes": "def end(): pass\ndef spin():\n    while True: pass\nthreading.Thread(target=spin).start()",
+    "a thread eats memory": (
+        "def end(): pass\ndef eat():\n    threading.main_thread().join()\n    x = []\n"
+        "    while True: x.append(bytearray(1 << 24))\nthreading.Thread(target=eat).start()"
+    ),
+}  # fmt: skip
+HONEST_AT_THE_END = {
+    "prints": "def end(): print('bye')",
+    "sleeps a little": "def end(): time.sleep(0.2)",
+    "raises": "def end(): 1 / 0",
+    "prints what it kept": (
+        "import io, sys\nsys.stdout = io.StringIO()\ndef end(): sys.__stdout__.write(sys.stdout.getvalue())"
+    ),
+    "closes what it prints to": "import sys\ndef end(): sys.stdout.close()",
+    "raises when it is deleted": "class A:\n    def __del__(self): raise OSError\na = A()\ndef end(): pass",
+    "a thread that may be left": (
+        "threading.Thread(target=lambda: time.sleep(10_000), daemon=True).start()\ndef end(): pass"
+    ),
+    "a pool of threads": (
+        "from concurrent.futures import ThreadPoolExecutor\npool = ThreadPoolExecutor(4)\n"
+        "assert pool.submit(abs, -1).result() == 1\ndef end(): pass"
+    ),
+    "a loop of events": "import asyncio\nasync def one(): return 1\nassert asyncio.run(one())\ndef end(): pass",
+    "a copy that came back": "os.fork()\ndef end(): pass",
 }  # fmt: skip
 # They do nothing that reaches further than themselves, and end as if nothing were.
 HARMLESS = {

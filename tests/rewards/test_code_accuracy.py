@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import runpy
 import socket
 import subprocess
@@ -12,8 +13,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from hostile_programs import HARMLESS, HOSTILE, WRONG
+from hostile_programs import AT_EXIT, HARMLESS, HONEST_AT_THE_END, HOSTILE, HOSTILE_AT_THE_END, WRONG
 
+import rewards
 from rewards import CodeAccuracy, code_accuracy
 from rewards.reading.responses import DEFAULT_FORMAT
 from rewards.running.isolated import programs
@@ -137,6 +139,132 @@ def test_hostile_programs_harm_nothing_and_earn_only_where_their_attack_meets_no
     assert 0 < time.time() - started < 3600
     left = [process for process in psutil.process_iter(["cmdline"]) if process.pid not in before]
     assert [each for each in left if "program" in " ".join(each.info["cmdline"] or [])] == []
+
+
+def scored_at_the_end(endings, **settings):
+    rates, earned = {}, {}
+    for name, ending in endings.items():
+        logged = {}
+        completions = [block(AT_EXIT.format(ending))]
+        (earned[name],) = CodeAccuracy(**settings)(completions, [ADDS], log_metric=logged.__setitem__)
+        rates[name] = logged["code_accuracy/limit_rate"]
+    return earned, rates
+
+
+@isolated
+@pytest.mark.slow
+@pytest.mark.parametrize("user", ["as it is", pytest.param("ordinary", marks=may_become_another)])
+def test_values_of_a_program_that_then_breaks_a_limit_earn_nothing_and_at_once(monkeypatch, user):
+    if user == "ordinary":
+        as_an_ordinary_user(monkeypatch)
+    started = time.monotonic()
+    earned, rates = scored_at_the_end(HOSTILE_AT_THE_END, seconds=600)
+    assert time.monotonic() - started < 600, "one that is waited for takes 2400 s"
+    assert earned == dict.fromkeys(HOSTILE_AT_THE_END, 0.0)
+    assert rates == dict.fromkeys(HOSTILE_AT_THE_END, 1.0)
+    earned, rates = scored_at_the_end(HONEST_AT_THE_END)
+    assert earned == dict.fromkeys(HONEST_AT_THE_END, 1.0)
+    assert rates == dict.fromkeys(HONEST_AT_THE_END, 0.0)
+
+
+@isolated
+def test_each_kind_of_end_of_a_program_whose_values_are_right_has_its_verdict():
+    some = {name: HOSTILE_AT_THE_END[name] for name in ("a thread sleeps", "eats memory", "forks", "prints")}
+    assert scored_at_the_end(some, seconds=600) == (dict.fromkeys(some, 0.0), dict.fromkeys(some, 1.0))
+    some = {name: HONEST_AT_THE_END[name] for name in ("prints", "raises", "a loop of events")}
+    assert scored_at_the_end(some) == (dict.fromkeys(some, 1.0), dict.fromkeys(some, 0.0))
+    failed = AT_EXIT.format("def end(): os._exit(1)")
+    assert score(failed, partial=True) == [0.0], "it ended with an error"
+
+
+@isolated
+def test_tests_before_the_one_that_takes_too_long_still_count_in_part():
+    slow = "def add(a, b):\n    while a == 'a': pass\n    return a + b"
+    logged = {}
+    assert CodeAccuracy(partial=True, seconds=1)([block(slow)], [ADDS], log_metric=logged.__setitem__) == [0.5]
+    assert logged["code_accuracy/limit_rate"] == 1.0, "the kernel's limit counts as one"
+
+
+def test_without_isolation_a_program_that_sleeps_at_its_end_earns_nothing_and_at_once():
+    some = {"a thread sleeps": HOSTILE_AT_THE_END["a thread sleeps"]}
+    earned, rates = scored_at_the_end(some, seconds=600, isolation="none")
+    assert (list(earned.values()), list(rates.values())) == ([0.0], [1.0])
+
+
+SOCKETS = """
+import os, socket, time
+for _ in range(7):
+    if os.fork() == 0:
+        break
+pairs = [socket.socketpair() for _ in range(28)]
+time.sleep(10_000)
+"""
+
+
+@isolated
+@pytest.mark.parametrize("user", ["as it is", pytest.param("ordinary", marks=may_become_another)])
+def test_what_sockets_hold_counts_as_memory(monkeypatch, user):
+    if user == "ordinary":
+        as_an_ordinary_user(monkeypatch)
+    with socket.socket(socket.AF_UNIX) as one:
+        all_hold = 8 * 28 * 2 * one.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+    limits = ProgramLimits(memory_mb=2 * all_hold >> 20)
+    (end,) = run_programs([ProgramRun(SOCKETS)], limits, isolated=True, workers=1)
+    assert end.ended == "memory"
+
+
+def test_a_wait_for_a_busy_machine_is_no_time_of_the_program():
+    launcher = runpy.run_path(str(programs._LAUNCHER))
+    with subprocess.Popen(["sleep", "1000"]) as process:
+        clock = launcher["_Clock"](0.5)
+        time.sleep(1)  # nobody looks
+        assert not clock.is_over([process.pid], are_values_there=False)
+        looks = 0
+        while not clock.is_over([process.pid], are_values_there=False):
+            time.sleep(launcher["POLL"])
+            looks += 1
+        process.kill()
+    assert looks >= 0.5 / launcher["POLL"] - 2
+
+
+@pytest.mark.parametrize("isolation", [pytest.param("namespaces", marks=isolated), "none"])
+def test_nothing_is_left_behind_of_a_process_that_is_killed(tmp_path, isolation):
+    sleeps = block("import time; time.sleep(10_000)")
+    settings = f"isolation={isolation!r}, seconds=600"
+    call = f"from rewards import CodeAccuracy as Reward; Reward({settings})([{sleeps!r}], [{ADDS!r}])"
+    parent = psutil.Popen([sys.executable, "-c", call], env=os.environ | {"TMPDIR": str(tmp_path)})
+    started = []
+    while not any("place_of_values" in " ".join(each) for each in map(command, started)):
+        assert parent.poll() is None
+        time.sleep(0.05)
+        started = parent.children(recursive=True)
+    parent.kill()
+    assert psutil.wait_procs([parent, *started], timeout=120)[1] == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def command(process):
+    try:
+        return process.cmdline()
+    except psutil.Error:  # it ended meanwhile
+        return []
+
+
+@isolated
+@may_become_another
+def test_a_python_that_only_root_may_read_has_a_remedy_that_works(tmp_path):
+    closed = tmp_path / "a closed one"
+    subprocess.run(["sh", "-c", 'umask 077; exec "$0" -m venv --without-pip "$1"', sys.executable, closed], check=True)
+    right = block("def add(a, b): return a + b")
+    call = f"from rewards import CodeAccuracy; print(CodeAccuracy()([{right!r}], [{ADDS!r}]))"
+    words = [closed / "bin" / "python", "-c", call]
+    environment = os.environ | {"PYTHONPATH": str(Path(rewards.__file__).parents[1])}
+    said = subprocess.run(words, capture_output=True, text=True, env=environment).stderr
+    assert "namespaces, which" not in said
+    remedy = re.search(r"`(chmod .*)`", said)[1]
+    assert f"'{closed}'" in remedy
+    subprocess.run(remedy, shell=True, check=True)
+    assert subprocess.run(words, capture_output=True, text=True, env=environment).stdout == "[1.0]\n"
 
 
 LOOKS = """

@@ -125,25 +125,57 @@ def test_a_formula_that_is_not_worked_out_is_no_answer_where_a_number_is_asked_f
     assert MathAccuracy()(boxed(*answers), golds) == [1.0] * len(golds)
 
 
-HANGS = [r"10^{10^{10}}", r"9^{9^{9^{9}}}", "100000000!"]
+HANGS = r"10^{10^{10}}"  # a reference that nobody can compare with another number
+TOO_MUCH = [
+    r"10^{10^{10^{10}}}", r"9^{9^{9^{9}}}", "100000000!", "9!!!!!", "((9!)!)!", r"2^{1000000000}", r"10^{-10^{10}}",
+    r"\binom{10^9}{10^8}", r"\binom{1000000000}{100000000}", r"x^{10^{10^{10}}}", r"\left(\frac{1}{2}\right)^{10^9}",
+    "(x + 1)^{10000}", "(x + y + z + 1)^{300}", r"(\sqrt{2} + 1)^{10000}", r"\frac{10^{10^9}}{10^{10^9}}",
+    r"\{10^{10^{10}}, 1\}", r"\begin{pmatrix}10^{10^{10}}\end{pmatrix}", "10^{10^{10}} = x", r"\sin(10^{10^8})",
+    r"\gcd(10^{10^8}, 2)", r"\max(10^{10^8}, 2)", r"\sum_{i=1}^{1000000000} \frac{1}{i^2}", r"\prod_{i=1}^{10^9} i",
+    r"\int_0^{10^9} e^{-x^2} \sin(x^3) dx", r"\lim_{x \to \infty} x^{1/x}", r"1 + 10^{10^{10}} - 10^{10^{10}}",
+    "{" * 400 + "5" + "}" * 400, "(" * 400 + "5" + ")" * 400, "[1," * 300 + "5" + "]" * 300,
+    r"\sqrt{" * 100 + "25" + "}" * 100, r"\frac{1}{" * 100 + "5" + "}" * 100,
+]  # fmt: skip
+NOT_TOO_MUCH = [
+    ("2^{2023}", r"2 \cdot 2^{2022}"), ("x^{1000000000}", r"x \cdot x^{999999999}"), ("2^{1000000}", "4^{500000}"),
+    ("(1 + x)^{2023}", "(x + 1)^{2023}"), ("(-1)^{10^{30}}", "1"), ("100!", r"100 \cdot 99!"),
+    (r"\binom{2023}{2}", r"\frac{2023 \cdot 2022}{2}"), ("((((((((5))))))))", "5"), (r"\sqrt{2}^{100}", "2^{50}"),
+    ("e^{10}", "e^{5} e^{5}"), (r"\pi^{2}", r"\pi \pi"), ("x^{2}y", "yx^2"),
+]  # fmt: skip
+
+
+def test_an_answer_that_nobody_can_work_out_is_wrong_without_trying(reward):
+    logged = {}
+    answers = boxed(*TOO_MUCH, "5", "6")
+    scores = reward(answers * 3, answer=[r"\sqrt{25}"] * 3 * len(answers), log_metric=logged.__setitem__)
+    assert dict(zip(answers, scores, strict=False)) == dict.fromkeys(answers, 0.0) | {answers[-2]: 1.0}
+    assert set(logged.values()) == {0.0}, "none is at the time limit"
+
+
+@pytest.mark.parametrize(("gold", "answer"), NOT_TOO_MUCH)
+def test_large_numbers_that_can_be_worked_out_are(grade, gold, answer):
+    assert grade((gold, answer)) is True
 
 
 @pytest.mark.slow
 def test_a_comparison_that_hangs_is_none_also_off_the_main_thread(caplog):
     reward, scores, logged = MathAccuracy(timeout=3.0), [], []
-    columns = {"completions": boxed("5", *HANGS, "6", "5"), "answer": [r"\sqrt{25}"] * 6}
+    columns = {
+        "completions": boxed("5", "5", "7", "6", "5"),
+        "answer": [r"\sqrt{25}", HANGS, HANGS, "5", r"\sqrt{25}"],
+    }
     thread = threading.Thread(
         target=lambda: scores.extend(reward(**columns, log_metric=lambda *metric: logged.append(metric)))
     )
     thread.start()
     thread.join()
-    assert scores == [1.0, None, None, None, 0.0, 1.0]
-    assert logged == [("math_accuracy/timeout_rate", 0.5), ("math_accuracy/error_rate", 0.0)]
-    assert caplog.text.count("no result after 3 s. The row gets no reward.") == 3
+    assert scores == [1.0, None, None, 0.0, 1.0]
+    assert logged == [("math_accuracy/timeout_rate", 0.4), ("math_accuracy/error_rate", 0.0)]
+    assert caplog.text.count("no result after 3 s. The row gets no reward.") == 2
 
 
 def test_the_same_huge_formula_is_right_without_working_it_out(grade):
-    assert grade((HANGS[0], "10^{ 10^{10} }")) is True
+    assert grade((HANGS, "10^{ 10^{10} }")) is True
 
 
 def test_no_answer_is_wrong_and_no_reference_is_skipped(reward):
@@ -179,7 +211,7 @@ def test_where_trl_pays_for_two_answers_it_does_not(reward):
 @pytest.mark.slow
 def test_in_a_worker_of_the_guard_it_grades_there_and_the_guard_counts():
     guarded = GuardedReward(MathAccuracy(), GuardSettings(workers=1, timeout=5.0))
-    assert guarded(completions=boxed("5", HANGS[0], "6"), answer=["5"] * 3) == [1.0, None, 0.0]
+    assert guarded(completions=boxed("5", "7", "6"), answer=["5", HANGS, "5"]) == [1.0, None, 0.0]
     assert [score.failure for score in guarded.take_scores()] == [None, "timeout", None]
     guarded.close()
 

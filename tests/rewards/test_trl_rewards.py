@@ -40,5 +40,5 @@ def test_rewards_of_trl_read_messages(name):
 def test_rewards_that_use_math_verify(name):
     pytest.importorskip("math_verify", reason="needs the extra `math`")
     kwargs, kinds = VERIFIED[name]
-    problems = found_in(name, kwargs, form="messages", max_seconds=1.0)
-    assert [problem.kind for problem in problems if problem.kind != "few_samples"] == kinds
+    problems = found_in(name, kwargs, form="messages", max_seconds=600.0)  # on a busy machine, too
+    assert [problem.kind for problem in problems] == kinds

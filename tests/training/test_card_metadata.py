@@ -1,7 +1,15 @@
+import ast
+import re
+from pathlib import Path
+
 import pytest
 from huggingface_hub import ModelCard
-from some_recipes import PAIRS
+from markdown_it import MarkdownIt
+from some_recipes import PAIRS, PROMPTS
 from written_card import card
+
+from align.recipe.recipe import parse_recipe
+from align.training.model_card import write_model_card
 
 ROWS = [{"prompt": "q", "chosen": "a", "rejected": "b"}]
 
@@ -107,3 +115,24 @@ def test_a_license_is_that_of_the_bases_card_where_it_was_downloaded(fields, tmp
 def test_a_page_names_no_folder_of_this_machine(tmp_path):
     content = {"method": PAIRS, "model_name_or_path": str(tmp_path), "dataset": {"path": f"{tmp_path}/pairs.jsonl"}}
     assert str(tmp_path) not in card(tmp_path, content | {"output_dir": str(tmp_path / "run")}, ROWS)
+
+
+ODD = "<img src=x>[y](javascript:z)|`<b>"
+
+
+def test_odd_names_of_runs_data_and_rewards_are_shown_and_not_obeyed(tmp_path):
+    folder = tmp_path / "run: <b>[y](javascript:z)|'\"#"
+    folder.mkdir()
+    content = {"method": PROMPTS, "model_name_or_path": "./<i>|`base", "dataset": {"path": f"./{ODD}.jsonl"}}
+    content["reward_funcs"] = [f"./{ODD}.py:{ODD}"]
+    recipe = parse_recipe(content, Path("recipe.yaml"))
+    write_model_card(folder, recipe, 20, {ODD: "0123456789abcdef"}, ROWS, [f"Column `{ODD}` and {ODD}\n# more"])
+    text = (folder / "README.md").read_text()
+    assert ModelCard.load(folder / "README.md").data.library_name == "transformers"
+    shown = MarkdownIt("commonmark").enable("table").render(text.partition("\n---\n")[2])
+    assert set(re.findall(r"<(?:img|b|i|a)\b[^>]*>", shown)) == set(re.findall(r'<a href="https://arxiv[^>]*>', shown))
+    assert shown.count("<h1>") == 1
+    assert all(row.count("<td>") == 2 for row in re.findall(r"<tr>.*?</tr>", shown, re.DOTALL)[1:])
+    (python,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names = [node.args[0].value for node in ast.walk(ast.parse(python)) if isinstance(node, ast.Call)]
+    assert names == [folder.name, folder.name]

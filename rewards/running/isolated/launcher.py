@@ -3,9 +3,9 @@
 The launcher gives up the machine's root for a user that nobody is, and enters namespaces of its own: no network, a
 root that holds the system's libraries and Python read-only, a small `/tmp` in memory, and a `/proc` that shows nothing
 but the program's processes. The first of them supervises: it stays outside the program's reach, reads what the program
-writes up to a limit, counts its processes and their memory, and kills all of them at the end. The program itself runs
-in one more user namespace, without a capability, and without the system calls that leave memory uncounted, reach the
-supervisor or open a way to the machine.
+writes up to a limit, counts its processes, their memory and their sockets', and kills all of them at the end. The
+program itself runs in one more user namespace, without a capability, and without the system calls that leave memory
+uncounted, reach the supervisor or open a way to the machine.
 
 Only the standard library is used, and nothing of the job is believed but what the supervisor has seen itself.
 """
@@ -20,7 +20,9 @@ import platform
 import pwd
 import resource
 import select
+import shutil
 import signal
+import socket
 import sys
 import time
 from typing import Any
@@ -33,6 +35,8 @@ DIES_WITH_PARENT, DUMPABLE, SECCOMP, DROP_FROM_BOUND, NO_NEW_RIGHTS = 1, 4, 22, 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 DEVICES = ("/dev/null", "/dev/random", "/dev/urandom")  # mapping /dev/zero would give memory that nobody counts
 POLL = 0.02  # seconds
+GRACE = 1.5  # seconds of computing and of sleep for what is left when all values are there
+WAITS = 10  # times as long by the clock, on a busy machine
 SUPERVISOR = 1  # the process id of the first process of a namespace
 ARCHITECTURES = ("x86_64", "aarch64")
 AUDIT_NUMBER = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -47,29 +51,43 @@ CALLS = {  # name: number on each of the architectures
     "perf_event_open": (298, 241), "userfaultfd": (323, 282), "io_uring_setup": (425, 425), "add_key": (248, 217),
     "request_key": (249, 218), "keyctl": (250, 219), "fanotify_init": (300, 262), "prlimit64": (302, 261),
     "sched_setaffinity": (203, 122), "sched_setscheduler": (144, 119), "sched_setparam": (142, 118),
-    "sched_setattr": (314, 274), "setpriority": (141, 140), "ioprio_set": (251, 30),
+    "sched_setattr": (314, 274), "setpriority": (141, 140), "ioprio_set": (251, 30), "io_setup": (206, 0),
+    "landlock_create_ruleset": (444, 444), "fcntl": (72, 25), "setsockopt": (54, 208),
 }  # fmt: skip
-WITH_CONDITIONS = ("mmap", "socket", "socketpair", "clone", "clone3", "pivot_root", "mount_setattr")
-FAMILIES = (1, 2, 10)  # Unix and IP sockets, which stay in their namespace; AF_VSOCK reaches the machine's host
+WITH_CONDITIONS = (
+    "mmap", "socket", "socketpair", "clone", "clone3", "pivot_root", "mount_setattr", "fcntl", "setsockopt",
+)  # fmt: skip
+UNIX = 1  # sockets that stay in their namespace and hold what is counted; AF_VSOCK reaches the machine's host
+SIZE_OF_PIPE, SIZE_TO_SEND = 1031, 7  # of fcntl and setsockopt
 NEW_ROOT = "/tmp"  # where the root is built; every Linux has the folder, and what is in it gets out of sight
 
+REFUSED = 98  # status of a program that ended as it got no more memory, or no process
 # What runs in the program's own process. It is not believed: it may have been changed by the program.
 EVALUATE = """
 import json, os, sys, types
-place_of_values = int(sys.argv.pop())
+place_of_values, itself = int(sys.argv.pop()), os.getpid()
 with open("program.py", encoding="utf-8") as file:
     source = file.read()
 with open("expressions.json", encoding="utf-8") as file:
     expressions = json.load(file)
+def refused(kind, rest, place="atexit"):
+    if issubclass(kind, (MemoryError, BlockingIOError)) and "atexit" in place:  # where Python itself goes on
+        os._exit(REFUSED)
+sys.excepthook = lambda kind, *rest: refused(kind, rest)
+sys.unraisablehook = lambda error: refused(error.exc_type, error, str(error.err_msg))
 program = sys.modules["program"] = types.ModuleType("program")  # dataclasses look names up in it
 names = program.__dict__
 exec(compile(source, "program.py", "exec"), names)
+if os.getpid() != itself:  # a copy that came back
+    os._exit(0)
 for place, expression in enumerate(expressions):
     try:
-        line = json.dumps([place, repr(eval(expression, names))[:100000]])
+        value = repr(eval(expression, names))[:100000]
     except Exception:  # it has no value, which fails its test
-        continue
-    os.write(place_of_values, line.encode() + b"\\n")
+        value = None
+    os.write(place_of_values, json.dumps([place, value]).encode() + b"\\n")
+if "threading" in sys.modules:
+    sys.modules["threading"].excepthook = lambda error: refused(error.exc_type, error)
 """
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -92,7 +110,8 @@ def main() -> None:
     supervisor = os.fork()
     if not supervisor:
         os.close(ready)
-        libc.prctl(DIES_WITH_PARENT, signal.SIGKILL)
+        if job["isolated"]:  # else it empties the folder
+            libc.prctl(DIES_WITH_PARENT, signal.SIGKILL)
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # a first process hears only what it has a handler for
         try:
             result = _supervise(job, held, done)
@@ -161,6 +180,8 @@ def _enter_namespaces() -> None:
 
 def _supervise(job: Job, held: dict[str, int], told: int) -> Job:
     """Runs the program as its only other process, says on `told` that it runs, and returns what was seen of it."""
+    with socket.socket(socket.AF_UNIX) as one:  # a message that fits comes on top of a full buffer
+        job["socket_kb"] = 2 * one.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) >> 10
     if job["isolated"]:
         _enter_root(job["disk_mb"], held)
     else:
@@ -287,7 +308,7 @@ def _become_program(job: Job, printed: int, values: int) -> None:
     words = ["program.py"]
     if job["expressions"] is not None:
         os.set_inheritable(values, True)
-        words = ["-c", EVALUATE, str(values)]
+        words = ["-c", EVALUATE.replace("REFUSED", str(REFUSED)), str(values)]
     if job["isolated"]:
         _refuse_calls()
     home = os.getcwd()
@@ -327,10 +348,9 @@ def _refuse_calls() -> None:
 
 def _refusals() -> list[tuple[str, int, list[Condition]]]:
     """Lists call, error and conditions, all of which must hold."""
-    own = {"prlimit64": 0, "sched_setaffinity": 0, "sched_setscheduler": 0, "sched_setparam": 0, "sched_setattr": 0}
-    own |= {"setpriority": 1, "ioprio_set": 1}  # the argument that names the process
+    own = {"prlimit64": 0, "sched_setaffinity": 0, "ioprio_set": 1}  # the argument that names the process
     always = [name for name in CALLS if name not in WITH_CONDITIONS and name not in own]
-    no_family = [(0, _EQUAL, family, False) for family in FAMILIES]
+    no_family = [(0, _EQUAL, UNIX, False)]
     new_spaces = NEW_USER | NEW_MOUNTS | NEW_PIDS | NEW_NET | NEW_IPC | NEW_NAMES
     return [
         ("clone3", errno.ENOSYS, []),  # its flags cannot be seen here; libraries then call `clone`
@@ -338,7 +358,8 @@ def _refusals() -> list[tuple[str, int, list[Condition]]]:
         ("mmap", errno.EPERM, [(3, _HAS_BIT, 0x01, True), (3, _HAS_BIT, 0x20, True)]),  # shared and of no file
         ("socket", errno.EAFNOSUPPORT, no_family),
         ("socketpair", errno.EAFNOSUPPORT, no_family),
-        ("setpriority", errno.EPERM, [(0, _EQUAL, 0, False)]),  # of a group or of a user
+        ("fcntl", errno.EPERM, [(1, _EQUAL, SIZE_OF_PIPE, True)]),
+        ("setsockopt", errno.EPERM, [(1, _EQUAL, 1, True), (2, _EQUAL, SIZE_TO_SEND, True)]),
         ("ioprio_set", errno.EPERM, [(0, _EQUAL, 1, False)]),
         *((name, errno.EPERM, [(place, _EQUAL, SUPERVISOR, True)]) for name, place in own.items()),
         *((name, errno.EPERM, []) for name in (*always, "pivot_root", "mount_setattr")),
@@ -357,11 +378,11 @@ def _rule(number: int, code: int, conditions: list[Condition]) -> list[tuple[int
 
 
 def _watch(job: Job, program: int, printed: int, values: int) -> Job:
-    """Reads and counts until the program ends or must end."""
+    """Reads and counts until the program ends or must end; all its values are none if it then does not end well."""
     read: dict[int, bytearray] = {printed: bytearray(), values: bytearray()}
     open_ends = {printed, values}
-    most = job["output_kb"] << 10
-    deadline = time.monotonic() + job["wall_seconds"]
+    most, to_come = job["output_kb"] << 10, float("inf") if job["expressions"] is None else len(job["expressions"])
+    launcher, clock = os.getppid(), _Clock(job["wall_seconds"])
     ended, code = "", None
     while not ended:
         for end in select.select(list(open_ends), [], [], POLL)[0]:
@@ -369,36 +390,79 @@ def _watch(job: Job, program: int, printed: int, values: int) -> Job:
             read[end] += part
             if not part:
                 open_ends.discard(end)
-        done, status = os.waitpid(program, os.WNOHANG)
+        done, status, usage = os.wait4(program, os.WNOHANG)
+        processes = _others() if job["isolated"] else [program]
         if done:
             ended, code = "exit", os.waitstatus_to_exitcode(status)
         elif any(len(each) > most for each in read.values()):
             ended = "output"
-        elif time.monotonic() > deadline:
+        elif clock.is_over(processes, are_values_there=read[values].count(b"\n") >= to_come):
             ended = "seconds"
+        elif os.getppid() != launcher:  # who asked for it is gone
+            ended = "launcher"
         else:
-            ended = _over(job) if job["isolated"] else ""
+            ended = _over(job, processes) if job["isolated"] else ""
         if not open_ends and not ended:
             time.sleep(POLL)
     _kill_all(program, job["isolated"])
+    if ended == "launcher" and job["folder"]:
+        shutil.rmtree(job["folder"], ignore_errors=True)
     for end in open_ends:  # what was on the way
         os.set_blocking(end, False)
         with contextlib.suppress(BlockingIOError):
             read[end] += os.read(end, most)
-    if ended == "exit" and code == -signal.SIGXCPU:
-        ended = "seconds"
+    if code == -signal.SIGKILL and 2 * (usage.ru_utime + usage.ru_stime) > job["seconds"]:
+        ended = "seconds"  # the kernel's limit
+    elif code == REFUSED and job["expressions"] is not None:
+        ended = "refused"
+    if code != 0 and read[values].count(b"\n") >= to_come:
+        read[values].clear()
     texts = {"printed": bytes(read[printed][:most]), "values": bytes(read[values][:most])}
     return {"ended": ended, "code": code} | {name: base64.b64encode(text).decode() for name, text in texts.items()}
 
 
-def _over(job: Job) -> str:
+class _Clock:
+    """Counts what a program computes and how long it sleeps, and not how long it waits for a busy machine."""
+
+    def __init__(self, limit: float) -> None:
+        self.limit, self.slept, self.since, self.in_grace = limit, 0.0, time.monotonic(), False
+        self.deadline, self.seen = self.since + WAITS * limit, set[int]()
+
+    def is_over(self, processes: list[int], are_values_there: bool) -> bool:
+        """Looks at the processes; what is left when the values are there has a grace."""
+        ticks, sleep, now = 0, True, time.monotonic()
+        for process in processes:
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                ticks += sum(int(each) for each in _stat(f"/proc/{process}")[11:15])  # with its children that ended
+                threads = [f"/proc/{process}/task/{thread}" for thread in os.listdir(f"/proc/{process}/task")]
+                sleep = sleep and not any(_stat(thread)[0] == "R" for thread in threads)
+        is_new = not self.seen.issuperset(processes)  # what children computed whom nobody waits for is told nowhere
+        self.seen.update(processes)
+        self.slept += min(now - self.since, POLL) if sleep or is_new else 0.0
+        used, self.since = ticks / os.sysconf("SC_CLK_TCK") + self.slept, now
+        if are_values_there and not self.in_grace:
+            self.limit, self.in_grace = min(self.limit, used + GRACE), True
+        return used > self.limit or now > self.deadline
+
+
+def _stat(place: str) -> list[str]:
+    """Reads the state of a process or thread, and what follows it."""
+    with open(f"{place}/stat", errors="replace") as file:
+        return file.read().rpartition(")")[2].split()
+
+
+def _others() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdecimal() and int(name) != SUPERVISOR]
+
+
+def _over(job: Job, processes: list[int]) -> str:
     """Names the limit that all processes of the program together are over; empty if none."""
-    kilobytes = count = 0
-    for name in os.listdir("/proc"):
-        if not name.isdecimal() or int(name) == SUPERVISOR:
-            continue
+    with open("/proc/self/net/sockstat") as file:  # "sockets: used 3", of the whole namespace
+        kilobytes = int(file.readline().split()[2]) * job["socket_kb"]
+    count = 0
+    for process in processes:
         try:
-            with open(f"/proc/{name}/status") as file:
+            with open(f"/proc/{process}/status") as file:
                 kilobytes += sum(int(line.split()[1]) for line in file if line.startswith(("VmRSS:", "VmSwap:")))
             count += 1
         except (OSError, IndexError):  # it ended meanwhile

@@ -6,19 +6,20 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 _LAUNCHER = Path(__file__).with_name("launcher.py")
-_WALL = 4.0  # times the seconds of computing: other programs run beside it
-_SPARE = 20.0  # seconds until a launcher itself is given up
+_WALL = 4.0  # times the seconds of computing
+_SPARE = 12.0  # times as long until a launcher itself is given up, which is later than it gives up its program
 
 
 class ProgramLimits(NamedTuple):
     """What one program may use."""
 
-    seconds: float = 5.0  # of computing; four times as long by the clock
+    seconds: float = 5.0  # of computing; four times as much by all its processes and with sleep
     memory_mb: int = 512  # of each process, and of all its processes together
     disk_mb: int = 16  # of its own folder, which is in memory
     output_kb: int = 256  # of what it prints
@@ -36,7 +37,7 @@ class ProgramRun(NamedTuple):
 class ProgramEnd(NamedTuple):
     """How a program ended."""
 
-    ended: str  # exit, or its limit: seconds, memory, output, processes; supervisor where that one ended
+    ended: str  # exit, or its limit: seconds, memory, output, processes, refused; supervisor where that one ended
     code: int | None  # negative for a signal
     printed: str  # to stdout
     values: dict[int, str]  # `repr` of each expression by its place, where there is one
@@ -62,6 +63,19 @@ def why_not_isolated() -> str:
     return "" if end.printed == "1\n" else f"a program that prints 1 ended with {end.ended} {end.code}"
 
 
+def _prefixes() -> list[str]:
+    return list(dict.fromkeys((sys.prefix, sys.base_prefix, str(Path(sys.executable).resolve().parents[1]))))
+
+
+def closed_prefixes() -> list[str]:
+    """Lists the folders of this Python that only their owner may read, as umask 077 leaves them."""
+    return [
+        folder
+        for folder in _prefixes()
+        if not all(each.lstat().st_mode & 0o004 for each in (Path(folder), *Path(folder).iterdir()))
+    ]
+
+
 def _attempt(run: ProgramRun, limits: ProgramLimits, isolated: bool) -> ProgramEnd | NotRunError:
     try:
         return _run(run, limits, isolated)
@@ -70,17 +84,17 @@ def _attempt(run: ProgramRun, limits: ProgramLimits, isolated: bool) -> ProgramE
 
 
 def _run(run: ProgramRun, limits: ProgramLimits, isolated: bool) -> ProgramEnd:
-    with tempfile.TemporaryDirectory(prefix="truealign-program-") as folder:
-        prefixes = dict.fromkeys((sys.prefix, sys.base_prefix, str(Path(sys.executable).resolve().parents[1])))
+    words = [sys.executable, "-I", "-S", str(_LAUNCHER)]
+    # An isolated program has a folder in memory, which goes with it however this process ends.
+    with nullcontext("") if isolated else tempfile.TemporaryDirectory(prefix="truealign-program-") as folder:
         job = run._asdict() | limits._asdict() | {
-            "input": run.given, "isolated": isolated, "folder": folder, "prefixes": list(prefixes),
+            "input": run.given, "isolated": isolated, "folder": folder, "prefixes": _prefixes(),
             "wall_seconds": _WALL * limits.seconds,
         }  # fmt: skip
-        words = [sys.executable, "-I", "-S", str(_LAUNCHER)]
         try:
             done = subprocess.run(
                 words, input=json.dumps(job), capture_output=True, text=True, env={}, cwd="/", start_new_session=True,
-                timeout=_WALL * limits.seconds + _SPARE,
+                timeout=_SPARE * _WALL * limits.seconds,
             )  # fmt: skip
             found = json.loads(done.stdout)
         except (OSError, subprocess.TimeoutExpired, ValueError) as error:

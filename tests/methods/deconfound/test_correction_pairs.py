@@ -1,12 +1,17 @@
+import re
+
 import numpy as np
 import pytest
+from huggingface_hub import ModelCard
+from markdown_it import MarkdownIt
 from observed_table import write_table
 
 from align.data.pairs.preferences import load_preferences
 from align.data.pairs.reward_pairs import load_reward_pairs
 from align.data.tables.observations import Observations
 from align.errors import UserError
-from align.methods.deconfound.correction.output import MOST_TEXTS, sample_pairs
+from align.methods.deconfound.correction.output import MOST_TEXTS, sample_pairs, write_card
+from rewards.correction import ESTIMATORS
 
 
 def rows_of(prompts, texts, *, groups=None):
@@ -85,3 +90,17 @@ def test_the_pairs_load_as_data_of_rrpo_and_crome(tmp_path, load):
 def test_what_cannot_be_paired_is_refused(rows, margin, words):
     with pytest.raises(UserError, match=words):
         sample_pairs(rows, REWARD, margin)
+
+
+def test_names_of_columns_are_shown_on_the_card_and_not_obeyed(tmp_path):
+    odd = "<img src=x>[y](javascript:z)|`<b>"
+    folder = tmp_path / f"a \"'{odd.replace('/', '')}"
+    folder.mkdir()
+    values = np.arange(40.0)
+    correction = ESTIMATORS["ols"]().fit(values, {odd: values % 7}).correction_
+    write_card(folder, correction, {odd: odd}, [f"Column `{odd}` and {odd}."])
+    text = (folder / "README.md").read_text()
+    assert ModelCard.load(folder / "README.md").data.pretty_name == folder.name
+    shown = MarkdownIt("commonmark").enable("table").render(text.partition("\n---\n")[2])
+    assert set(re.findall(r"<(?:img|b|i|a)\b[^>]*>", shown)) == set(re.findall(r'<a href="https://arxiv[^>]*>', shown))
+    assert [row.count("<td>") for row in re.findall(r"<tr>.*?</tr>", shown, re.DOTALL)] == [0, 2, 0, 3]

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from align.data.tables.observations import ObservationReader, Observations, Values
 from align.errors import DataError, RunFolderError, UserError
+from align.markdown import render
 from align.methods.deconfound.correction.fitting import apply
 from align.runs.room import check_writable
 from align.secrets import mask
@@ -68,17 +67,14 @@ def write_lines(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 def write_card(folder: Path, correction: Correction, facts: Mapping[str, str], notes: Sequence[str]) -> None:
     """Writes README.md: what the table is, in Markdown that the hub shows."""
-    environment = Environment(
-        loader=PackageLoader("align.methods.deconfound.correction", ""),
-        autoescape=False, trim_blocks=True, lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )  # fmt: skip
-    page = environment.get_template("card.md.j2").render(
-        name=json.dumps(folder.resolve().name),
-        correction=correction,
-        facts=mask(facts),
-        warnings=mask([*correction.warnings, *notes]),
-    )
+    values = {
+        "name": folder.resolve().name,
+        "correction": correction,
+        "facts": mask(facts),
+        "warnings": mask([*correction.warnings, *notes]),
+    }
+    package = "align.methods.deconfound.correction"
+    page = render(package, "card.md.j2", values, trim_blocks=True, lstrip_blocks=True)
     write_whole(folder / CARD_FILE, page + "\n", errors="replace")
 
 

@@ -8,9 +8,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jinja2 import Environment, PackageLoader
-
 from align.errors import RunFolderError, UserError
+from align.markdown import render
 from align.secrets import mask
 from align.whole_files import write_whole
 
@@ -66,15 +65,13 @@ def write_folder(
 ) -> None:
     """Writes what a finished run leaves, the pairs last; `page` is the template that words the card."""
     lines = _lines(pairs)
-    environment = Environment(
-        loader=PackageLoader("align.methods", ""), autoescape=False, trim_blocks=True, lstrip_blocks=True
-    )
     card = mask(card)
-    named = {"name": folder.resolve().name, "digest": _digest(lines.encode())}
+    named = card | {"name": folder.resolve().name, "digest": _digest(lines.encode())}
+    readme = render("align.methods", page, named, trim_blocks=True, lstrip_blocks=True)
     for name, rows in others.items():
         write_whole(folder / name, _lines(rows))
     write_whole(folder / CARD_FILE, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
-    write_whole(folder / "README.md", environment.get_template(page).render(card, **named) + "\n")
+    write_whole(folder / "README.md", readme + "\n")
     write_whole(folder / PAIRS_FILE, lines)
 
 
