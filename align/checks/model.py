@@ -29,7 +29,10 @@ def check_model(recipe: Recipe, model: ModelFiles) -> list[Finding]:
     if model.pickled:
         return [Finding("error", "model", f"`model_name_or_path`: {model.pickled}")]
     if Path(model.name).is_dir():
-        return _check_folder(recipe, Path(model.name), given)
+        found = [] if model.folder is None else _check_folder(recipe, model.folder, given)
+        if not found:
+            model.refuse_endless()
+        return found
     if problem := file_problem(model.name):
         return [Finding("error", "model", f"`model_name_or_path`: {problem}{_hint(model.name)}")]
     if model.is_hub_id:

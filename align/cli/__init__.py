@@ -16,6 +16,11 @@ def main() -> None:
 
     outlast_readers()
     try:
+        os.getcwd()
+    except FileNotFoundError:  # which libraries meet where they are imported, and one ends in a crash
+        sys.stderr.write("Error: The current folder is gone. Change into one that is there.\n")
+        raise SystemExit(1) from None
+    try:
         try:
             run()
         finally:

@@ -18,6 +18,7 @@ REMEDIES = {
     errno.ENAMETOOLONG: "Choose a shorter name.",
     errno.ENOSPC: "Free space there, and give the same command again.",
     errno.EDQUOT: "Free space there, and give the same command again.",
+    errno.EFBIG: "Raise the limit of a file's size (`ulimit -f`), or choose a place without a quota.",
 }
 
 
@@ -29,7 +30,7 @@ def word_file_error(error: OSError) -> str | None:
         'page.html/x: Not a directory. A part of the path is a file: choose another.'
     """
     remedy = REMEDIES.get(error.errno or 0)
-    if remedy is None or (error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT)):
+    if remedy is None or (error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)):
         return None
     name = "" if error.filename is None else f"{error.filename}: "
     return f"{name}{error.strerror}. {remedy}{_place(error)}"
@@ -47,7 +48,7 @@ def _place(error: OSError) -> str:
 
 
 def outlast_readers() -> None:
-    """Has stdout and stderr write into nothing once they are closed: by the shell (`>&-`), or by `| head`."""
+    """Has stdout and stderr write into nothing once they are closed: by the shell, by `| head`, by a hung up line."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         setattr(sys, name, open(os.devnull, "w") if stream is None else _Lasting(stream))  # noqa: SIM115
@@ -62,18 +63,20 @@ class _Lasting:
     def write(self, text: str) -> int:
         try:
             return int(self._stream.write(text))
-        except BrokenPipeError:
-            self._let_go()
+        except OSError as error:
+            self._let_go(error)
             return len(text)
 
     def flush(self) -> None:
         try:
             self._stream.flush()
-        except BrokenPipeError:
-            self._let_go()
+        except OSError as error:
+            self._let_go(error)
 
-    def _let_go(self) -> None:
+    def _let_go(self, error: OSError) -> None:
         """Puts nothing in the place of the pipe, for what is buffered, for libraries and for processes to come."""
+        if error.errno not in (errno.EPIPE, errno.EIO):  # the second of a terminal
+            raise error
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, self._stream.fileno())
         os.close(null)

@@ -18,6 +18,8 @@ _SAMPLES = re.compile(rf"samples_(.+){_DATE}\.jsonl")
 _DETAILS = re.compile(rf"details_(.+){_DATE}\.parquet")
 _INSPECT = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}  # as its `value_to_float` reads them
 _INSPECT_FORMAT = 2
+# What zip files and their parts raise where bytes are others; the fourth is of a version of the format.
+_NOT_WHOLE = (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, OSError, ValueError, LookupError)
 _ZSTANDARD = 93  # a method of zip files that Python reads from 3.14 on
 
 
@@ -120,9 +122,8 @@ def _read_eval(file: Path) -> tuple[dict[str, Any], list[Any]]:
             raise DataError(
                 f"{file} has no header: the run that wrote it was stopped. `inspect eval-retry` finishes it."
             )
-        header = _member(file, members["header.json"])
-        return header, _member(file, members["summaries.json"]) if "summaries.json" in members else []
-    except (zipfile.BadZipFile, zlib.error, struct.error, OSError, ValueError) as error:
+        return _member(file, members["header.json"]), _member(file, members["summaries.json"])
+    except _NOT_WHOLE as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{file} is no log of inspect, or is not whole: {error}. Copy it again.") from error
@@ -138,8 +139,12 @@ def _member(file: Path, info: zipfile.ZipInfo) -> Any:
     if info.compress_type == _ZSTANDARD:
         import pyarrow as pa
 
-        return json.loads(pa.CompressedInputStream(pa.BufferReader(packed), "zstd").read())
-    return json.loads(zlib.decompress(packed, -zlib.MAX_WBITS) if info.compress_type else packed)
+        text = pa.CompressedInputStream(pa.BufferReader(packed), "zstd").read()
+    else:
+        text = zlib.decompress(packed, -zlib.MAX_WBITS) if info.compress_type else packed
+    if zlib.crc32(text) != info.CRC:
+        raise ValueError(f"the content of {info.filename} is not what was written")
+    return json.loads(text)
 
 
 def _read_json(file: Path) -> tuple[dict[str, Any], list[Any]]:

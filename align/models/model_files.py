@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from align.errors import UserError
 from align.models.at_hand import is_hub_id
-from align.models.prompt_tokenizer import PromptTokenizer
+from align.models.prompt_tokenizer import PromptTokenizer, is_endless
 from align.recipe.fields import Source, assigned
 from align.recipe.problems import shown
 from align.recipe.recipe import Recipe
@@ -43,6 +43,7 @@ OTHER_PARTS = ("visual", "vision", "audio", "encoder", "expert")
 LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _NO_WEIGHTS = ("training_args.bin", "optimizer.pt", "optimizer.bin", "scheduler.pt", "scaler.pt", "rng_state*.pth")
+MOST_LAYERS = 10_000
 TIED = "lm_head"  # whose weights are those of the embedding, and not in the file a second time
 
 
@@ -82,8 +83,10 @@ class ModelFiles:
     @cached_property
     def folder(self) -> Path | None:
         """Its folder, or its snapshot in the hub's cache; None if it is not on this machine."""
-        if Path(self.name).is_dir():
-            return Path(self.name)
+        if (folder := Path(self.name)).is_dir():
+            if odd := next((path for path in folder.iterdir() if path.is_fifo() or path.is_char_device()), None):
+                raise UserError(f"{odd} is a pipe or a device, which would be waited for without end. {AGAIN}.")
+            return folder
         if not self.is_hub_id:
             return None
         from huggingface_hub import try_to_load_from_cache
@@ -133,6 +136,17 @@ class ModelFiles:
         name = self.name.rpartition("/")[2].replace("-", " ")
         found = re.search(r"(?<![\w.])(\d+(?:\.\d+)?)([BbMm])(?![A-Za-z])", name)
         return found and Size(int(float(found[1]) * (1e9 if found[2] in "Bb" else 1e6)), 0, "(read from its name)")
+
+    def refuse_endless(self) -> None:
+        """Refuses a folder of which loading would not come to an end: by a pipe, a template, a number of layers."""
+        layers = {name: value for name in LAYERS if isinstance(value := self.config.get(name), int)}
+        for name, value in layers.items():
+            if value > MOST_LAYERS:
+                raise UserError(
+                    f"{self.folder}: `{name}` is {value:,} in config.json, above {MOST_LAYERS:,}. {AGAIN}."
+                )
+        if self.chat_template is not None and is_endless(self.chat_template):
+            raise UserError(f"The chat template of {self.name} does not end for one message. Mend its loops.")
 
     @cached_property
     def chat_template(self) -> str | None:

@@ -1,4 +1,4 @@
-"""The one way in which weights are loaded: from safetensors, since reading pickled ones can run code; and whole."""
+"""The one way in which weights are loaded: from safetensors, since pickled ones can run code; whole, and finite."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +7,7 @@ from typing import Any
 
 from align.errors import UserError
 from align.models.at_hand import require_model
+from align.models.finite import refuse_spoiled
 from align.models.model_files import ADAPTER_WEIGHTS, adapter_base, pickled_weights
 from align.models.reading import reading_model, refuse_unfit
 
@@ -28,6 +29,7 @@ def load_pretrained(model_class: Any, source: str, **settings: Any) -> Any:
         model, info = model_class.from_pretrained(source, **settings | safe | {"ignore_mismatched_sizes": True})
     asked = settings.get("output_loading_info", False)
     refuse_unfit(source, info | {"missing_keys": ()} if asked else info)
+    refuse_spoiled(source, model.named_parameters())
     return (model, info) if asked else model
 
 
@@ -36,8 +38,12 @@ def load_adapter(model: Any, source: str) -> Any:
     from peft import PeftModel
 
     refuse_pickled_weights(source)
+    of_base = set(map(id, model.parameters()))
     with reading_model(source, "adapter"):
-        return PeftModel.from_pretrained(model, source)
+        adapted = PeftModel.from_pretrained(model, source)
+    own = ((name, each) for name, each in adapted.named_parameters() if id(each) not in of_base)
+    refuse_spoiled(source, own, "adapter")
+    return adapted
 
 
 def refuse_pickled_weights(source: str) -> None:

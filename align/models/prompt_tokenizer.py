@@ -1,9 +1,10 @@
 """A model's tokenizer and its chat template, without transformers: importing that takes longer than a whole check."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,9 @@ from align.errors import RecipeError
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
+
+
+MOST_STEPS = 1_000_000  # of a template, for one message
 
 
 class _Generation(Extension):
@@ -69,6 +73,28 @@ def _raise(message: str) -> None:
 
 def _to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None, **kwargs: Any) -> str:
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, **kwargs)
+
+
+@cache
+def is_endless(text: str) -> bool:
+    """Tells whether a template makes more than a million steps of one message; a loop in a loop has no other bound."""
+    left, before = MOST_STEPS, sys.gettrace()
+
+    def step(frame: Any, event: str, arg: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise TemplateError("it does not end")
+        return step
+
+    sys.settrace(lambda frame, event, arg: step if frame.f_code.co_filename == "<template>" else None)
+    try:
+        ChatTemplate(text, {}).render([{"role": "user", "content": "a"}], add_generation_prompt=True)
+    except TemplateError:  # of a template that wants more than this, too
+        pass
+    finally:
+        sys.settrace(before)
+    return left < 0
 
 
 class PromptTokenizer:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from align.errors import UserError
-from align.models.model_files import damages
+from align.models.model_files import ModelFiles, damages
 from align.recipe.problems import one_line
 
 _WORDED = (OSError, ValueError, ImportError, RuntimeError, AssertionError)  # with these, libraries say what is wrong
@@ -17,6 +17,7 @@ _SHOWN = 5  # names of weights
 def reading_model(source: str, called: str = "model") -> Iterator[None]:
     """Says what is wrong with a model's files, whatever the library raises that reads them."""
     try:
+        ModelFiles(source).refuse_endless()
         yield
     except UserError:
         raise

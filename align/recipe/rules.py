@@ -255,6 +255,9 @@ def boolean_name(name: str, value: object) -> object:
     return BOOLEAN_NAMES.get(name, {}).get(value, value) if isinstance(value, bool) else value
 
 
+GSPO = " GSPO is no loss in TRL, but a level: set `loss_type: grpo` and `importance_sampling_level: sequence`."
+
+
 def check_choice(method: str, name: str, value: object, choices: Iterable[str] = ()) -> None:
     """Checks a setting, or each item of a list, against its choices; settings without choices, and null, pass."""
     choices = rules_of(method).choices.get(name) or tuple(choices)
@@ -265,7 +268,8 @@ def check_choice(method: str, name: str, value: object, choices: Iterable[str] =
     items = value.split() if name in SEVERAL_WORDS and isinstance(value, str) else value
     for item in items if isinstance(items, list) else [items]:
         if not isinstance(item, str) or item not in choices:
-            hint = suggestion(str(item), choices)
+            is_gspo = str(item).lower() == "gspo" and "sapo" in choices
+            hint = GSPO if is_gspo else suggestion(str(item), choices)
             raise ValueError(f"`{name}` must be one of {', '.join(choices)}; got {shown(item)}.{hint}")
 
 

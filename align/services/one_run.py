@@ -122,6 +122,7 @@ def _run(trainer: Any, stage: Stage, run: Prepared, seconds: float | None, is_sh
 
     from align.training.as_in_trl import keep_adapter_dtype, keep_loading, restore_to_one_cpu
     from align.training.callbacks import AlarmLines, BestMetric, LivePage, MetricsFile, PhaseTimer, RunProgress
+    from align.training.finite_steps import FiniteSteps
     from align.training.hub import HubPushes
     from align.training.resuming import EarlyEnd, EndOfPass, MovingReference, Unlogged, WholeCheckpoints, exact_every
 
@@ -131,6 +132,7 @@ def _run(trainer: Any, stage: Stage, run: Prepared, seconds: float | None, is_sh
     for callback in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(callback)
     trainer.add_callback(early)  # before those that look at what it asks to be saved
+    trainer.add_callback(FiniteSteps(trainer, folder))
     trainer.add_callback(Unlogged(trainer))
     if getattr(recipe.settings, "sync_ref_model", None):
         # Before the one that notes all files.

@@ -106,7 +106,7 @@ def keep_adapter_dtype(trainer: Any) -> None:
 
 
 class Undisturbed:
-    """Begins a worker of a `DataLoader` that ignores SIGTERM and Ctrl-C.
+    """Begins a worker of a `DataLoader` that ignores SIGTERM, SIGHUP and Ctrl-C.
 
     Schedulers and terminals send them to all processes. Torch ends a worker then, and the run with an error in its
     next step, before its main process can save. A worker still ends when it is done, or when the run is gone.
@@ -117,7 +117,7 @@ class Undisturbed:
 
     def __call__(self, number: int) -> None:
         """Begins worker `number`."""
-        for each in (signal.SIGTERM, signal.SIGINT):
+        for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(each, signal.SIG_IGN)
         if self._begin is not None:
             self._begin(number)

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import gather_object
 from datasets import Dataset, Image, IterableDataset
 from transformers import GenerationConfig, Trainer, TrainingArguments, get_scheduler
 
 from align.data.stored_items import MadeRows
 from align.data.training_data import Rows, TrainingData
 from align.errors import RecipeError
+from align.models.finite import spoiled, word_spoiled
 from align.recipe.fields import OUR_DEFAULTS, chain_fields
 from align.recipe.model import ModelSettings
 from align.recipe.problems import one_line, shown
@@ -24,6 +26,7 @@ def build_trainer(recipe: Recipe, data: TrainingData[Any], rewards: list[Reward]
     """Builds the trainer of a recipe's method from data and rewards that were checked before."""
     trainer: Any = recipe.record.part("build")(recipe, data, rewards)
     _keep_gradients_of_four_bits(trainer)
+    _refuse_spoiled(trainer)
     for place, spec in enumerate(recipe.reward_funcs):
         if name := named_model(spec)[0]:
             trainer.reward_func_names[place] = name  # TRL would name the model by its folder
@@ -41,6 +44,15 @@ def _keep_gradients_of_four_bits(trainer: Any) -> None:
     for module in trainer.model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
+
+
+def _refuse_spoiled(trainer: Any) -> None:
+    """Refuses a model, or a reward model, with weights that are not finite, on all processes: a shard is of one."""
+    for model in (trainer.model, *getattr(trainer, "reward_funcs", ())):
+        if isinstance(model, torch.nn.Module):
+            found = gather_object([spoiled(model.named_parameters())])
+            if problem := next(filter(None, found), ""):
+                raise RecipeError(word_spoiled(model.config.name_or_path, problem))
 
 
 def _require_batch(args: Any, rows: Any, name: str, loss: str) -> None:

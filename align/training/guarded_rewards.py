@@ -23,7 +23,10 @@ from align.secrets import mask
 from align.training.build import trainer_arguments
 from align.training.output_head import WholeHead, check_fused_head
 from align.training.reward_records import (
+    FEWEST_SILENT,
     GOES_ON_AFTER,
+    REWARDS_FILE,
+    STEPS_IN_WINDOW,
     CallRecord,
     Repeat,
     Signal,
@@ -61,7 +64,7 @@ from align.training.shown_rows import (
 from rewards.catalog import REWARDS
 from rewards.running.contract.calls import NOT_COLUMNS
 from rewards.running.guard import GuardedReward, GuardSettings, guard_rewards
-from rewards.running.protocol import is_async, own_loop, reads_whole_batch, result_of
+from rewards.running.protocol import asks_a_model, is_async, own_loop, reads_whole_batch, result_of
 from rewards.running.scores import Composition, Score
 
 if TYPE_CHECKING:
@@ -121,6 +124,8 @@ class GuardedRewards(Parent):
         records = self._gather([_record(func, scores[place], prompts, completions) for place, func in guarded.items()])
         try:
             self._judge(records)
+            if self.model.training and self.reward_rules.max_invalid_share < 1:
+                self._require_numbers(values[:, :num_rewards])
             if self.reward_rules.repeats and self.model.training:
                 given = {name: [row[name] for row in inputs] for name in inputs[0] if name not in NOT_COLUMNS}
                 environments = getattr(self, "environments", None)  # which not every parent has
@@ -203,6 +208,22 @@ class GuardedRewards(Parent):
                 limit = self.reward_rules.max_invalid_share
                 raise RewardError(
                     failure_text(record, f"{share:.0%} in the last steps, above `max_invalid_share: {limit:g}`")
+                )
+
+    def _require_numbers(self, values: torch.Tensor) -> None:
+        """Ends training where no reward gave any row of some steps a number, or one that asks a model gave none."""
+        is_none = torch.isnan(values)
+        asking = [place for place, func in enumerate(self.reward_funcs) if asks_a_model(func)]
+        looked_at = [("No reward", is_none.all(dim=1), FEWEST_SILENT)]
+        looked_at += [
+            (f"Reward `{self.reward_func_names[place]}` never", is_none[:, place], STEPS_IN_WINDOW) for place in asking
+        ]
+        for who, silent, fewest in looked_at:
+            if invalid_share(self.state, f"{who} none", int(silent.sum()), len(silent), fewest) == 1:
+                raise RewardError(
+                    f"{who} gave a number in the last {fewest} steps, {len(silent)} completions each, so nothing is "
+                    f"learnt from it. Look at what it is asked and says in {REWARDS_FILE} and in the table of "
+                    "completions; `max_invalid_share: 1` trains on."
                 )
 
     def _write(self, records: list[CallRecord]) -> None:

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
@@ -271,12 +271,12 @@ class WholeCheckpoints(TrainerCallback):
 
 
 _SHARE_TO_SPARE, _MOST_TO_SPARE = 0.05, 120.0  # of the limit, seconds: reports, engines that shut down
-_SIGNALS = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
+_SIGNALS: dict[int, str] = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C", signal.SIGHUP: "SIGHUP"}
 _SAME = 1.0  # seconds: a launcher hands on what the terminal has sent to everyone
 
 
 class EarlyEnd(TrainerCallback):
-    """Saves and stops after the step in which SIGTERM or Ctrl-C came or time ran out, on all processes together.
+    """Saves and stops after the step in which SIGTERM, SIGHUP or Ctrl-C came or time ran out, on all processes.
 
     A second Ctrl-C raises `KeyboardInterrupt` at once. Time runs out when twice the longest step and twice the longest
     save or evaluation no longer fit before the limit, which counts from the start of this process. A run stops after a
@@ -320,10 +320,10 @@ class EarlyEnd(TrainerCallback):
         """Asks all processes whether one wants to stop."""
         self._longest_step = max(self._longest_step, time.monotonic() - self._step_began)
         self._save_began = time.monotonic()
-        wish = _highest(self._signalled or int(self._is_late()), args)  # 1 is no signal that is taken over
+        wish = highest(2 * (self._signalled or 0) + self._is_late(), args)
         if not wish or state.global_step >= state.max_steps or state.global_step % self._every:
             return
-        self.reason = _SIGNALS.get(signal.Signals(wish)) or f"the time limit of {self._seconds:.0f} s is near"
+        self.reason = _SIGNALS.get(wish // 2) or f"the time limit of {self._seconds:.0f} s is near"
         control.should_save = control.should_training_stop = True
         if args.save_strategy == SaveStrategy.BEST:  # an evaluation of this step would decide otherwise
             args.save_strategy = SaveStrategy.STEPS
@@ -357,8 +357,9 @@ class EarlyEnd(TrainerCallback):
         if os.environ.get("RANK", "0") == "0":
             more = " Once more ends it at once, without saving." if number == signal.SIGINT else ""
             # Not through `sys.stderr`, in whose writing the signal may have come.
-            text = f"{_SIGNALS[signal.Signals(number)]}: the run saves and stops after this step.{more}\n"
-            os.write(2, text.encode())
+            text = f"{_SIGNALS[number]}: the run saves and stops after this step.{more}\n"
+            with suppress(OSError):  # a terminal that hangs up is gone
+                os.write(2, text.encode())
 
 
 def exact_every(args: Any) -> int:
@@ -373,7 +374,8 @@ def exact_every(args: Any) -> int:
     return int(together // math.gcd(together, accumulated))
 
 
-def _highest(value: int, args: Any) -> int:
+def highest(value: int, args: Any) -> int:
+    """Returns the highest value of all processes, which each of them is to ask for."""
     if args.world_size == 1:
         return value
     wish = torch.tensor(value, device=args.device)

@@ -25,6 +25,7 @@ from rewards.running.scores import LEFT_OUT, Score
 NUM_ROWS = 3  # shown of each kind
 LONGEST_TEXT = 300  # characters of a prompt or completion in a record
 STEPS_IN_WINDOW = 10
+FEWEST_SILENT = 3  # steps without any reward, after which a run that learns nothing ends
 SLOW = 0.01  # seconds below which a call is not worth a line
 
 REWARDS_FILE = "rewards.jsonl"
@@ -133,8 +134,10 @@ def append_calls(folder: Path, lines: Sequence[Mapping[str, Any]]) -> None:
         file.write(("\n" * torn + "".join(json.dumps(mask(line)) + "\n" for line in lines)).encode())
 
 
-def invalid_share(state: Any, what: str, invalid: int, rows: int) -> float:
+def invalid_share(state: Any, what: str, invalid: int, rows: int, fewest: int = 1) -> float:
     """Returns the share of values, or of rows, that were invalid in the last steps, and counts this one.
+
+    Before `fewest` steps it is 0.
 
     The counts are in the trainer's state, which a checkpoint has, so that a run that goes on ends where one that was
     never stopped would. transformers keeps what callbacks say of themselves there; a callback could not go on from a
@@ -144,7 +147,7 @@ def invalid_share(state: Any, what: str, invalid: int, rows: int) -> float:
     steps.append([invalid, rows])
     del steps[:-STEPS_IN_WINDOW]
     bad, whole = (sum(numbers) for numbers in zip(*steps, strict=True))
-    return float(bad / max(whole, 1))
+    return float(bad / max(whole, 1)) if len(steps) >= fewest else 0.0
 
 
 def describe_failed(record: CallRecord) -> str:

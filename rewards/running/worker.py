@@ -146,7 +146,7 @@ def _outlive_signals() -> None:
     Slurm and systemd send it to the workers, too, while a run still makes its step and saves: its rows would be lost.
     Programs that a call starts get the signals as before, and so do copies of this process.
     """
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             before = signal.signal(number, _go_on)
             os.register_at_fork(after_in_child=partial(signal.signal, number, before))

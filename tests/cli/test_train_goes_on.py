@@ -272,6 +272,17 @@ def test_a_second_ctrl_c_on_a_terminal_ends_a_run_at_once_and_brings_the_cursor_
     assert b"Traceback" not in said
 
 
+def test_a_terminal_that_hangs_up_leaves_a_checkpoint(tiny_recipe, folder):
+    path = tiny_recipe(save_steps=1)
+    path.with_name("own.py").write_text(SLEEPS_IN_THE_THIRD_STEP.replace("60", "3"))
+    process, terminal = start_on_a_terminal(path)
+    wait_for(folder / "checkpoint-2" / "manifest.json", process)
+    os.close(terminal)
+    assert process.wait(120) == TO_BE_CONTINUED
+    assert (folder / "checkpoint-3" / "manifest.json").is_file()
+    assert (folder / "report.html").is_file()
+
+
 def test_a_full_disk_is_a_sentence_and_the_last_whole_checkpoint_stays(tiny_recipe, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()

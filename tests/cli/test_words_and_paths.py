@@ -3,12 +3,15 @@
 import errno
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 import typer
 from in_one_process import run
 from planted import write_rows
 from some_recipes import OUTCOMES, PAIRS
+from started import ROOT
 
 from align.cli.application import execute
 from align.cli.process import REMEDIES, word_file_error
@@ -103,6 +106,22 @@ def raising(error):
 def test_an_error_of_a_file_that_no_command_words_is_a_sentence(number, capsys):
     assert code_of(raising(OSError(number, os.strerror(number), "some/page.html"))) == 1
     assert capsys.readouterr().err == f"Error: some/page.html: {os.strerror(number)}. {REMEDIES[number]}\n"
+
+
+def test_a_limit_of_a_size_has_a_sentence_without_a_name():
+    sentence = word_file_error(OSError(errno.EFBIG, os.strerror(errno.EFBIG)))
+    assert sentence == f"File too large. {REMEDIES[errno.EFBIG]}"
+
+
+@pytest.mark.parametrize("words", [("recipes",), ("eval", "--model", "/model", "--data", "/rows.jsonl")])
+def test_a_folder_that_is_gone_is_said_before_anything_is_imported(words, tmp_path):
+    gone = f"cd {tmp_path}/gone && rmdir ../gone && exec {sys.executable} -m align {' '.join(words)}"
+    (tmp_path / "gone").mkdir()
+    ended = subprocess.run(
+        ["sh", "-c", gone], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    assert ended.returncode == 1
+    assert ended.stderr == "Error: The current folder is gone. Change into one that is there.\n"
 
 
 def test_the_sentence_says_where_in_our_code_for_a_report(folder, capsys):

@@ -13,7 +13,7 @@ from tiny import tiny_model, tiny_tokenizer
 
 import align
 from align.errors import DataError
-from align.logs.harnesses import _member
+from align.logs.harnesses import _member, _read_eval
 from align.logs.log import How
 from align.logs.reading import read_log
 
@@ -121,6 +121,22 @@ def test_a_run_that_was_stopped_is_told_by_its_log(tmp_path):
     half.write_bytes((KEPT / "verifiers" / "before" / "traces.jsonl").read_bytes()[:-100])
     with pytest.raises(DataError, match="the line is not valid JSON"):
         read_log(str(tmp_path), How())
+
+
+def test_a_bit_that_is_another_is_told_or_changes_nothing(tmp_path):
+    file, changed = inspect_log("before"), tmp_path / "changed.eval"
+    whole, wanted = file.read_bytes(), _read_eval(file)
+    said = []
+    for place in (*range(0, len(whole) - 600, 401), *range(len(whole) - 600, len(whole))):  # names are at its end
+        content = bytearray(whole)
+        content[place] ^= 1 << place % 8
+        changed.write_bytes(content)
+        try:
+            assert _read_eval(changed) == wanted, place
+        except DataError as error:
+            said.append(str(error))
+    assert len(said) > 100
+    assert all("changed.eval is no log" in each or "changed.eval has no header" in each for each in said)
 
 
 def test_a_version_that_is_not_known_is_one_sentence(tmp_path):

@@ -10,6 +10,7 @@ from chat_server import ChatServer
 from some_recipes import PROMPTS
 
 from align.cli.findings import check_recipe as check
+from align.errors import RewardError
 from align.services.train import run as train
 
 RUBRIC = "A good response is short."
@@ -86,3 +87,28 @@ def test_a_model_of_this_machine_judges_a_run(recipe, tmp_path, tiny_model_folde
     (line,) = [line for line in logged(tmp_path) if "pairwise_judge/unread_share" in line]
     assert line["pairwise_judge/unread_share"] == 1.0  # a random model keeps to no form, and earns nothing
     assert line["rewards/pairwise_judge/none_share"] == 1.0
+
+
+@pytest.mark.slow
+def test_a_judge_whose_replies_are_no_grades_ends_the_run(recipe, tmp_path):
+    (tmp_path / "own.py").write_text(
+        "def brief(completions, **kwargs):\n    return [1 / (1 + len(c)) for c in completions]\n"
+    )
+    with ChatServer(lambda body, times: "I am sorry.") as server:
+        path = recipe("Judge", {"endpoint": server.url}, max_steps=12)
+        with pytest.raises(RewardError, match=r"^No reward gave a number in the last 3 steps, 8 completions each"):
+            train(path, [], None)
+        assert len(logged(tmp_path)) == 2
+        on = ["--max_invalid_share", "1", "--max_steps", "4", "--output_dir", str(tmp_path / "on")]
+        assert train(path, on, None) == 0
+        beside = [
+            "--reward_funcs",
+            f"[{tmp_path}/own.py:brief, align.Judge]",
+            "--output_dir",
+            str(tmp_path / "beside"),
+        ]
+        with pytest.raises(RewardError, match=r"^Reward `judge` never gave a number in the last 10 steps"):
+            train(path, beside, None)
+    with ChatServer(lambda body, times: ("no", '{"score": 3}')[zlib.crc32(json.dumps(body).encode()) % 2]) as server:
+        path = recipe("Judge", {"endpoint": server.url}, max_steps=4, output_dir=str(tmp_path / "half"))
+        assert train(path, [], None) == 0

@@ -33,14 +33,14 @@ def interruptible():
 def stopped(tmp_path):
     """Trains up to ten steps, five a pass, and stops at one of them."""
 
-    def train(step, **settings):
+    def train(step, number=signal.SIGTERM, **settings):
         early = EarlyEnd(None)
         trainer = line_trainer(tmp_path, **settings)
-        trainer.add_callback(SignalAt(step, signal.SIGTERM))
+        trainer.add_callback(SignalAt(step, number))
         trainer.add_callback(early)
         with early:
             trainer.train()
-        assert early.reason == "SIGTERM"
+        assert early.reason == number.name
         assert trainer.state.global_step == step
         evaluated = [entry["step"] for entry in trainer.state.log_history if "eval_loss" in entry]
         return sorted(path.name for path in tmp_path.glob("checkpoint-*")), evaluated
@@ -61,6 +61,11 @@ def test_a_stop_leaves_what_is_due_after_a_pass_to_the_run_that_goes_on(stopped,
     saved, evaluated = stopped(step, eval_strategy="epoch", save_strategy="epoch")
     assert saved == sorted({f"checkpoint-{each}" for each in (*evaluations, step)})
     assert evaluated == evaluations
+
+
+def test_a_session_that_is_gone_saves_as_an_end_does(stopped):
+    assert stopped(3, signal.SIGHUP)[0] == ["checkpoint-3"]
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
 
 
 @pytest.mark.usefixtures("interruptible")

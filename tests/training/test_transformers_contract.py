@@ -14,6 +14,7 @@ SOURCE = inspect.getsource(Trainer)
 METHODS = {
     "_determine_best_metric": ["self", "metrics", "trial"],
     "_evaluate": ["self", "trial", "ignore_keys_for_eval"],
+    "_get_grad_norm": ["self", "model", "grad_norm"],
     "_get_eval_sampler": ["self", "eval_dataset"],
     "_get_train_sampler": ["self", "train_dataset"],
     "_load_best_model": ["self"],
@@ -28,6 +29,7 @@ METHODS = {
     "train": ["self", "resume_from_checkpoint"],
 }  # fmt: skip
 ATTRIBUTES = ("_globalstep_last_logged", "_signature_columns", "_total_loss_scalar", "_tr_loss")
+LOOP = inspect.getsource(Trainer._run_epoch)
 CHANGED = f"transformers {transformers.__version__} does otherwise; read align/training/resuming.py again."
 
 
@@ -83,3 +85,12 @@ def test_random_numbers_of_a_checkpoint_are_loaded_once_a_pass_has_begun():
     assert "self._load_rng_state(resume_from_checkpoint)" in inspect.getsource(Trainer._run_epoch), CHANGED
     loaded = re.findall(r"self\._load_rng_state\(", SOURCE)
     assert len(loaded) == inspect.getsource(Trainer._run_epoch).count("self._load_rng_state("), CHANGED
+
+
+def test_the_norm_of_gradients_is_known_and_the_losses_summed_before_the_update():
+    calls = ("_get_grad_norm", "on_pre_optimizer_step", "optimizer.step", "on_step_end", "_maybe_log_save_evaluate")
+    places = [LOOP.index(f"{each}(") for each in calls]
+    assert [LOOP.index("_tr_loss += tr_loss_step"), *sorted(places)] == sorted(
+        [*places, LOOP.index("_tr_loss += tr_")]
+    )
+    assert "self.args.logging_nan_inf_filter" in LOOP, CHANGED

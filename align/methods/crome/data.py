@@ -272,11 +272,13 @@ def _check_dropped(
     dropped = [pair for pair, length in zip(looked_at, lengths, strict=True) if limit is not None and length > limit]
     if not dropped:
         return []
-    level = "error" if len(dropped) == len(pairs) else level_of_loss(recipe)
+    of_all = len(dropped) == len(looked_at)
+    level = level_of_loss(recipe, of_all=of_all)
     sources = dict(Counter(pair.source for pair in dropped))
     by_source = f" ({', '.join(f'{count} {source}' for source, count in sources.items())})"
     text = (
         f"{'At least ' if len(looked_at) < len(pairs) else ''}{len(dropped)} of {len(pairs)} pairs{by_source} are "
-        f"longer than `max_length`, and TRL drops them: {name_rows(dropped)}. {raise_limit(recipe, level)}"
+        f"longer than `max_length`, and TRL drops them: {name_rows(dropped)}. "
+        f"{raise_limit(recipe, level, max(lengths), of_all=of_all)}"
     )
     return [Finding(level, "lengths", text, {"rows": [pair.row for pair in dropped], "sources": sources})]

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from heapq import nlargest
+from heapq import nlargest, nsmallest
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -47,7 +47,7 @@ class TokenPair(NamedTuple):
     marks: Marks  # those of training
     chosen_spans: Spans  # the characters that are marked
     rejected_spans: Spans
-    is_equal: bool  # both responses have the same tokens
+    is_equal: bool  # both responses have the same tokens, as far as they are read
 
 
 Tokenised = list[tuple[PreferencePair, TokenPair]]
@@ -170,7 +170,9 @@ def _mark(
         spans = pair.chosen_spans, pair.rejected_spans
     else:
         spans = _marked_characters(chosen, marks.chosen, skip), _marked_characters(rejected, marks.rejected, skip)
-    return TokenPair(before, marks, *spans, is_equal=chosen_ids[shared:] == rejected_ids[shared:])
+    kept = slice(shared, None if rule.max_length is None else max(shared, rule.max_length - image_tokens))
+    is_equal = chosen_ids[kept] == rejected_ids[kept] and (marks.is_read or rule.max_length is None)
+    return TokenPair(before, marks, *spans, is_equal)
 
 
 def _marked_characters(response: TokenizedResponse, marks: Sequence[int], skip: int) -> Spans:
@@ -202,12 +204,13 @@ def word_equal(equal: Sequence[Pair], num_pairs: int) -> list[Finding]:
     level: Level = "error" if len(equal) == num_pairs else "warning"
     text = (
         f"{len(equal)} of {num_pairs} pairs have the same tokens on both sides, so they teach nothing: "
-        f"{name_rows(equal)}. The tokenizer drops what tells chosen from rejected. Leave them out, or change a word."
+        f"{name_rows(equal)}. The tokenizer, or `max_length`, drops what tells chosen from rejected. Leave them out, "
+        "change a word, or raise `max_length`."
     )
     return [Finding(level, "data", text, {"rows": [pair.row for pair in equal]})]
 
 
-AUDITED = 1_000  # pairs that are tokenised: these many of the first, and of the longest
+AUDITED = 1_000  # pairs that are tokenised: these many of the first and of the longest, a tenth of the shortest
 LONGER = 1.2  # mean length of chosen over rejected responses from which length is a shortcut
 
 AnyPair = TypeVar("AnyPair", bound=Pair)
@@ -239,11 +242,12 @@ def check_implicit(pairs: Sequence[Pair]) -> list[Finding]:
 
 
 def audited(pairs: Sequence[AnyPair]) -> list[AnyPair]:
-    """Picks the pairs that are tokenised: the first and the longest, in their order."""
+    """Picks the pairs that are tokenised: the first, the longest and the shortest, in their order."""
     parts = values_of(pairs, "prompt", "chosen", "rejected")
     sizes = [len(str(prompt)) + max(len(chosen), len(rejected)) for prompt, chosen, rejected in parts]
     longest = nlargest(AUDITED, range(len(pairs)), key=sizes.__getitem__)
-    return [pairs[i] for i in sorted({*range(min(AUDITED, len(pairs))), *longest})]
+    shortest = nsmallest(AUDITED // 10, range(len(pairs)), key=sizes.__getitem__)
+    return [pairs[i] for i in sorted({*range(min(AUDITED, len(pairs))), *longest, *shortest})]
 
 
 def length_ratio(pairs: Sequence[Pair]) -> Estimate:
@@ -305,16 +309,17 @@ def check_window(recipe: Recipe, lengths: Sequence[int]) -> list[Finding]:
     return [Finding("ok", "lengths", text, {"audited": len(lengths), "mean": mean, "max": longest}), *moved]
 
 
-def level_of_loss(recipe: Recipe) -> Level:
-    """Returns how bad it is that pairs are lost: they are rows that cannot be used."""
-    return "error" if recipe.dataset.on_bad_rows == "raise" else "warning"
+def level_of_loss(recipe: Recipe, *, of_all: bool) -> Level:
+    """Returns how bad it is that pairs are lost: they are rows that cannot be used, and without any there is no run."""
+    return "error" if of_all or recipe.dataset.on_bad_rows == "raise" else "warning"
 
 
-def raise_limit(recipe: Recipe, level: Level, *, has_images: bool = False) -> str:
-    """Words the remedy for pairs that are too long; what stops a run can be accepted."""
-    accept = ", or accept this with `dataset.on_bad_rows: skip`" if level == "error" else ""
+def raise_limit(recipe: Recipe, level: Level, needed: int, *, of_all: bool, has_images: bool = False) -> str:
+    """Words the remedy for pairs that are too long, `needed` tokens; what stops a run can be accepted for some."""
+    accept = ", or accept this with `dataset.on_bad_rows: skip`" if level == "error" and not of_all else ""
     shorten = "Lower `dataset.max_pixels` or `dataset.num_frames`," if has_images else "Shorten them"
-    return f"{shorten} or raise `max_length` from {recipe.settings.max_length}{accept}."
+    needed = min(needed, context_window(recipe) or needed)
+    return f"{shorten} or raise `max_length` from {recipe.settings.max_length}: set `max_length: {needed}`{accept}."
 
 
 def _check_cuts(recipe: Recipe, pairs: Sequence[PreferencePair], tokens: Sequence[TokenPair]) -> list[Finding]:
@@ -330,11 +335,14 @@ def _check_cuts(recipe: Recipe, pairs: Sequence[PreferencePair], tokens: Sequenc
         if cut is not None:
             found[cut].append(pair)
     findings = []
+    of_all = sum(len(those) for cut, those in found.items() if cut.is_fatal) == len(pairs)
+    needed = max(token.prompt + max(len(token.marks.chosen), len(token.marks.rejected)) for token in tokens)
     for cut, those in found.items():
         if not those:
             continue
-        level = level_of_loss(recipe) if cut.is_fatal else "warning"
-        remedy = raise_limit(recipe, level, has_images=any(pair.images for pair in those))
+        level = level_of_loss(recipe, of_all=of_all) if cut.is_fatal else "warning"
+        has_images = any(pair.images for pair in those)
+        remedy = raise_limit(recipe, level, needed, of_all=of_all, has_images=has_images)
         text = f"{len(those)} of {len(pairs)} pairs {cut.words}: {name_rows(those)}. {remedy}"
         findings.append(Finding(level, "lengths", text, {"rows": [pair.row for pair in those]}))
     return findings

@@ -125,6 +125,9 @@ class BlockSampler(Sampler[int]):
         return len(self.sampler) * self._size * self._repeats
 
 
+_INSIDE = ("batch_sampler", "sampler")
+
+
 class EarlierPasses(TrainerCallback):
     """Draws the orders of earlier passes again where a run goes on; a run from the start has TRL's orders.
 
@@ -136,9 +139,9 @@ class EarlierPasses(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Finds the pass in which a checkpoint was written; data loaders were made just before."""
-        order = kwargs.get("train_dataloader")  # whose samplers stand inside each other; of a stream there is none
-        while (inner := getattr(order, "batch_sampler", None) or getattr(order, "sampler", None)) is not None:
-            order = inner
+        order = kwargs.get("train_dataloader")  # whose samplers stand inside each other; those of a stream are endless
+        while inner := [each for name in _INSIDE if (each := getattr(order, name, None)) is not None]:
+            order = inner[0]
         if isinstance(order, RepeatSampler) and order.shuffle:
             for _ in range(int(state.epoch or 0)):
                 torch.randperm(order.num_samples, generator=order.generator)

@@ -50,8 +50,8 @@ from align.training.streams import StreamCounts, endless, kept_rows
 
 logger = get_logger(__name__)
 NO_PAIR = (
-    "No pair of the {name} dataset has a marked token within `max_length` = {limit}. Check the spans, or set "
-    "`on_missing_spans: whole`."
+    "No pair of the {name} dataset has a marked token within `max_length` = {limit}. Raise it where they are "
+    "cut off; where none are found, check the spans or set `on_missing_spans: whole`."
 )
 
 

@@ -130,7 +130,7 @@ def _placed(row: TrainedRow, part: Any) -> Any:
 def _cut(rows: Sequence[TrainedRow], lengths: Sequence[int], prompts: Sequence[int], limit: int) -> list[Finding]:
     long = [(row["id"], prompt) for row, length, prompt in zip(rows, lengths, prompts, strict=True) if length > limit]
     gone = [name for name, prompt in long if prompt >= limit]
-    remedy = f"Shorten them, or raise `max_length` from {limit}."
+    remedy = f"Shorten them, or raise `max_length` from {limit}: set `max_length: {max(lengths)}`."
     text = f"{len(long)} of {len(rows)} demonstrations are longer than `max_length`, and TRL cuts them off: "
     text += f"{_names([name for name, _ in long])}. {remedy}"
     findings = [Finding("warning", "lengths", text, {"max": max(lengths)})]

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from align.errors import UserError
 from align.models.checkpoint import Checkpoint, find_checkpoint, load_tokenizer
+from align.models.finite import refuse_spoiled, stored_weights
 from align.models.model_files import ADAPTER_CONFIG, read_object, read_tensors, weight_files
 from align.models.pretrained import refuse_pickled_weights
 from align.models.reading import reading_model
@@ -26,7 +27,7 @@ class Parents(NamedTuple):
 
 
 def find_parents(base: str, tuned: str) -> Parents:
-    """Finds both models and checks that they can be merged; no weights are read but their shapes."""
+    """Finds both models and checks that they can be merged: what their files say, and that weights are finite."""
     parents = find_checkpoint(base), find_checkpoint(tuned)
     if parents[0].base is not None:
         raise UserError(f"`--base` {base} is an adapter. Give the model that it stands on, {parents[0].base}.")
@@ -42,9 +43,11 @@ def find_parents(base: str, tuned: str) -> Parents:
                 f"{tuned} is an adapter of {found.tuned.base}, and `--base` is {base}. Give the adapter's own base."
             )
         _check_adapter(found.tuned_folder)
-        return found
-    _check_configs(found)
-    _check_shapes(found)
+    else:
+        _check_configs(found)
+        _check_shapes(found)
+    for each in parents:
+        refuse_spoiled(each.path, stored_weights(each.path), each.kind)
     return found
 
 

@@ -10,6 +10,7 @@ from align.data.questions.templates import PromptTemplate
 from align.errors import UserError
 from align.models.checkpoint import Checkpoint, load_model, load_processor, load_tokenizer
 from align.models.cpu_attention import why_no_attention
+from align.models.finite import refuse_spoiled, stored_weights
 from align.models.policies.answer_keys import digest
 from align.models.policies.asking import Completion, Decoding, LetterQuestion, Prompt
 from align.models.policies.model_policy import reads_images
@@ -118,6 +119,7 @@ def vllm_policy(
     refuse_pickled_weights(checkpoint.path)
     with tempfile.TemporaryDirectory() as merged:
         source = checkpoint.path if checkpoint.base is None else _merge(checkpoint, dtype, images, Path(merged))
+        refuse_spoiled(checkpoint.path, stored_weights(source))
         if problem := _why_no_engine(source):
             raise UserError(f"`--backend vllm` with {checkpoint.path}: {problem} Use `--backend transformers`.")
         try:

@@ -5,6 +5,7 @@ from collections import defaultdict
 import pytest
 import scripted_text_acre as of_texts
 import test_acre as of_letters
+from datasets import Dataset
 from trl import GRPOTrainer
 
 from align.methods.grpo.trainer import GuardedGRPOTrainer
@@ -58,3 +59,23 @@ def test_from_the_start_the_order_is_that_of_trl(tmp_path):
     into_the_second_pass = {"max_steps": 5}
     ours = asked("prompts", tmp_path / "ours", **into_the_second_pass)
     assert ours == asked("prompts", tmp_path / "trl", trainer=GRPOTrainer, **into_the_second_pass)
+
+
+@pytest.mark.by_day("letters")
+@pytest.mark.parametrize("form", ["letters", "texts", "prompts"])
+def test_a_stream_is_trained_on_and_gone_on_with(form, tmp_path, monkeypatch):
+    of = FORMS[form][0]
+    monkeypatch.setattr(of, "Dataset", Streams)
+    ours = asked(form, tmp_path / "ours", max_steps=3)
+    assert [len(ours[step]) for step in (1, 2, 3)] == [2, 2, 2]
+    assert asked(form, tmp_path / "on", str(tmp_path / "ours/checkpoint-2"), max_steps=3) == {3: ours[3]}
+    if form == "prompts":
+        assert asked(form, tmp_path / "trl", trainer=GRPOTrainer, max_steps=3) == ours
+
+
+class Streams:
+    """Makes a stream where a trainer would have a set."""
+
+    @staticmethod
+    def from_list(rows):
+        return Dataset.from_list(rows).to_iterable_dataset()

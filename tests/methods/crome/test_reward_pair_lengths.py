@@ -38,7 +38,10 @@ def test_pairs_that_are_dropped_are_counted_by_source_and_named(recipe):
     (error,) = findings_of(recipe(rows, max_length=LENGTH))
     assert error.level == "error"
     assert "2 of 8 pairs (1 upgrade, 1 preference) are longer than `max_length`, and TRL drops them" in error.text
-    assert "row 2 (p1), row 5 (p4). Shorten them or raise `max_length` from 18, or accept this" in error.text
+    assert (
+        "row 2 (p1), row 5 (p4). Shorten them or raise `max_length` from 18: set `max_length: 26`, or accept this"
+        in error.text
+    )
     assert error.numbers == {"rows": [2, 5], "sources": {"upgrade": 1, "preference": 1}}
     (warning,) = findings_of(recipe(rows, max_length=LENGTH, dataset={"on_bad_rows": "skip"}))
     assert (warning.level, "accept" in warning.text) == ("warning", False)

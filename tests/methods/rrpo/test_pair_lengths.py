@@ -51,9 +51,10 @@ def test_what_is_cut_off_is_said_with_the_rows(findings, case):
 
 
 @pytest.mark.parametrize("case", CUTS)
-def test_where_bad_rows_are_skipped_nothing_of_it_stops_a_run(findings, case):
+def test_where_bad_rows_are_skipped_it_stops_a_run_if_no_pair_is_left(findings, case):
     (finding,) = findings(max_length=CUTS[case][0], dataset={"on_bad_rows": "skip"})
-    assert finding.level == "warning"
+    assert finding.level == CUTS[case][1]  # which training would refuse, since all three are lost
+    assert "accept" not in finding.text
 
 
 def test_marks_that_are_cut_off_matter_less_where_such_pairs_are_kept_whole(findings):

@@ -1,0 +1,80 @@
+"""What a refusal proposes is done, one thing at a time, until the recipe is ready; then it trains a step."""
+
+import json
+
+import pytest
+import yaml
+from remedies import applied, remedies_of
+from some_recipes import DEMONSTRATIONS, OUTCOMES, PAIRS, PROMPTS, QUESTIONS
+from test_fuzz_remedies import refusals
+
+from align.methods import METHODS
+from align.services.train import run
+
+pytestmark = pytest.mark.slow
+MOST = 5  # remedies of one recipe
+PREFERENCES = next(name for name in METHODS if name not in (DEMONSTRATIONS, OUTCOMES, PAIRS, PROMPTS, QUESTIONS))
+SKIPPED = {"dataset.on_bad_rows": "skip"}
+REFUSED = [
+    (PROMPTS, {"loss_type": "gspo"}),
+    (PROMPTS, {"loss_type": "grppo"}),
+    (PROMPTS, {"num_generations": 1}),
+    (PROMPTS, {"per_device_train_batch_size": 3}),
+    (PROMPTS, {"max_completion_length": 0}),
+    (PROMPTS, {"learning_rate": -1.0}),
+    (PROMPTS, {"learning_rates": 1e-5}),
+    (PROMPTS, {"scale_rewards": "groups"}),
+    (PROMPTS, {"importance_sampling_level": "sequences"}),
+    (PROMPTS, {"temperature": 0.0}),
+    (PROMPTS, {"top_p": 2.0}),
+    (QUESTIONS, {"optim": "adamw_torchh"}),
+    (QUESTIONS, {"lr_scheduler_type": "cosin"}),
+    (QUESTIONS, {"save_strategy": "step"}),
+    (QUESTIONS, {"second_pass_batch_size": -1}),
+    (QUESTIONS, {"reward_clip": [1]}),
+    (PREFERENCES, {"max_length": 4}),
+    (PREFERENCES, {"max_length": 4} | SKIPPED),
+    (PREFERENCES, {"max_length": 4, "on_missing_spans": "whole"} | SKIPPED),
+    (PREFERENCES, {"spans": "differ"}),
+    (PREFERENCES, {"diff_unit": "words"}),
+    (PREFERENCES, {"truncation_mode": "keep_ends"}),
+    (PREFERENCES, {"beta": -0.1}),
+    (PAIRS, {"max_length": 2} | SKIPPED),
+    (PAIRS, {"model_type": "scaler"}),
+    (PAIRS, {"warmup_steps": -1}),
+    (DEMONSTRATIONS, {"max_length": 2}),
+    (DEMONSTRATIONS, {"loss_type": "nl"}),
+    (DEMONSTRATIONS, {"packing_strategy": "bfdd"}),
+    (OUTCOMES, {"dataset.estimator": "olss"}),
+    (OUTCOMES, {"dataset.estimator": "iv"}),
+    (OUTCOMES, {"num_train_epochs": -1}),
+]
+
+
+def changed(content, changes):
+    for key, value in changes.items():
+        block = content["dataset"] if key.startswith("dataset.") else content
+        block[key.removeprefix("dataset.")] = value
+    return content
+
+
+@pytest.mark.parametrize(
+    ("method", "changes"), REFUSED, ids=[f"{m}-{'-'.join(map(str, c.values()))}" for m, c in REFUSED]
+)
+def test_remedies_lead_to_a_step(method, changes, recipe_of, tmp_path):
+    recipe_of(method)
+    content = changed(yaml.safe_load((tmp_path / "recipe.yaml").read_text()), changes)
+    said = []
+    while found := refusals(content, tmp_path, checked=True):
+        said.append(found[0])
+        assert len(said) <= MOST, said
+        proposed = [remedy for text in found for remedy in remedies_of(text)]
+        assert proposed, said
+        for remedy in [each for each in proposed if each.words in (proposed[0].words, *found)] or proposed[:1]:
+            content = applied(remedy, content)
+    assert said, "it was not refused"
+    content |= {"max_steps": 1, "output_dir": str(tmp_path / "out")}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(content))
+    assert run(str(tmp_path / "recipe.yaml"), [], None) == 0
+    (line, *_) = map(json.loads, (tmp_path / "out" / "metrics.jsonl").read_text().splitlines())
+    assert line["grad_norm"] > 0 or METHODS[method].has_rewards, line
