@@ -73,7 +73,9 @@ class ServedEnvironment:
         if call.question == COPY:
             return pickle.dumps(self.instance)
         result = _run(getattr(self.instance, call.name), call)
-        return result if call.name in ("reset", "get_reward") else as_content(result)
+        if call.name in ("reset", "get_reward"):
+            return _readable(result) if isinstance(result, str) else result
+        return as_content(result)
 
 
 def describe(instance: Any) -> tuple[str, str, float]:
@@ -86,16 +88,20 @@ def describe(instance: Any) -> tuple[str, str, float]:
 
 
 def as_content(result: Any) -> Any:
-    """Makes what a tool returned into what TRL shows the model: blocks of content as they are, else a text.
+    r"""Makes what a tool returned into what TRL shows the model: blocks of content as they are, else a text.
 
     TRL 1.16 takes any list for blocks, and a list of numbers then ends the run in the chat template.
 
     Example:
-        >>> as_content({"price": 3}), as_content([1, 2])
-        ("{'price': 3}", '[1, 2]')
+        >>> as_content({"price": 3}), as_content([1, 2]), as_content([{"type": "text", "text": "3 \ud83d"}])
+        ("{'price': 3}", '[1, 2]', [{'type': 'text', 'text': '3 ?'}])
     """
     is_blocks = isinstance(result, list) and result and all(isinstance(x, dict) and "type" in x for x in result)
-    return result if is_blocks else _readable(str(result))
+    if not is_blocks:
+        return _readable(str(result))
+    return [
+        block | {"text": _readable(block["text"])} if isinstance(block.get("text"), str) else block for block in result
+    ]
 
 
 def _readable(text: str) -> str:

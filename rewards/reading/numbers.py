@@ -7,6 +7,8 @@ from typing import NamedTuple
 MAX_CHARACTERS = 100
 MAX_EXPONENT = 400  # beyond what a double can hold; exact arithmetic on 10^10^10 would never end
 MINUS = str.maketrans("−–‐‑", "----")  # noqa: RUF001
+# Typographic variants of one sign, and signs that show nothing.
+SAME_SIGN = str.maketrans("‘’‛`´“”„«»‐‑‒–—−", "'''''" + '"' * 5 + "-" * 6, "\u200b\u200c\u200d\ufeff\u00ad")  # noqa: RUF001
 CURRENCIES = "$€£¥₹"
 VULGAR = {
     "¼": "1/4", "½": "1/2", "¾": "3/4", "⅓": "1/3", "⅔": "2/3", "⅕": "1/5", "⅖": "2/5", "⅗": "3/5", "⅘": "4/5",

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rewards.reading.numbers import SAME_SIGN
 from rewards.reading.responses import DEFAULT_FORMAT, Completion, ResponseFormat, completion_text, parse_response
 
-# Typographic variants of one sign, and signs that show nothing.
-SAME_SIGN = str.maketrans("‘’‛`´“”„«»‐‑‒–—−", "'''''" + '"' * 5 + "-" * 6, "\u200b\u200c\u200d\ufeff\u00ad")  # noqa: RUF001
 WRAPPERS = ("**", "*", '"', "'", "$", "_")
 ARTICLE = re.compile(r"\b(?:a|an|the)\b")
 NO_ACCENT_MARK = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe", "ı": "i"})  # noqa: RUF001

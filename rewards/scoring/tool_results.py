@@ -1,21 +1,19 @@
 """One result of a tool is changed in a transcript, and what is answered behind it is judged."""
 
 import random
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from rewards.reading.abstention import abstains
-from rewards.reading.numbers import read_number
+from rewards.reading.abstention import OPPOSITES, abstains
+from rewards.reading.values import fold
 from rewards.scoring.families import Family, FamilyError, as_family, call_family
 from rewards.scoring.perturbations import Version
-from rewards.scoring.result_families import OPPOSITES, WITHHELD, states
+from rewards.scoring.result_families import WITHHELD, as_list, may_state
 from rewards.scoring.text_accuracy import normalise_text
 
 Effect = Literal["moved", "same", "withheld"]
 Message = Mapping[str, Any]
-_NUMBER_IN = re.compile(r"^[^\d-]+|[^\d]+$")  # what stands around the number of a word
 UNKNOWN = "unknown"  # stands in metrics for every name that no tool has
 _NO_CALL: Mapping[str, Any] = {}
 MOST_OTHERS = 64  # right answers of other rows that a family is shown
@@ -127,6 +125,13 @@ def prompt_texts(prompt: Any) -> list[str]:
     return [part["text"] for part in parts if isinstance(part.get("text"), str)]
 
 
+def told_in(prompt: Any, messages: Sequence[Message]) -> tuple[list[str], list[str]]:
+    """Lists the texts that a policy was told, of its prompt and of results; and what its calls say."""
+    results = [message for message in messages if message.get("role") == "tool"]
+    calls = [str(call.get("function")) for message in messages for call in message.get("tool_calls") or ()]
+    return [*prompt_texts(prompt), *prompt_texts(results)], calls
+
+
 def is_invented(answer: str | None, texts: Sequence[str]) -> bool:
     """Tells whether an answer has a number, or else a word, that no text states; one that abstains has none.
 
@@ -137,12 +142,9 @@ def is_invented(answer: str | None, texts: Sequence[str]) -> bool:
         >>> [is_invented(answer, texts) for answer in ("17 dollars", "$18.", "a pear", "plum", "unknown", None)]
         [False, True, False, True, False, False]
     """
-    if not answer or abstains(answer):
-        return False
-    words = (word.strip("$€£.,;:!?()") for word in normalise_text(answer, ignore_articles=True).split())
-    values = [word for word in words if word and word not in OPPOSITES]  # yes and no are judgements
-    numbers = [_NUMBER_IN.sub("", word) for word in values if read_number(word) is not None]
-    return not all(any(states(text, value) for text in texts) for value in numbers or values)
+    return (
+        bool(answer) and fold(str(answer)).strip(" .") not in OPPOSITES and not abstains(answer, texts)
+    )  # no judgement
 
 
 class Followed(NamedTuple):
@@ -165,7 +167,8 @@ def follow(
     change: ChangedResult,
     first: tuple[str | None, bool | None],
     second: tuple[str | None, bool | None],
-    texts: Sequence[str],
+    told: tuple[Sequence[str], Sequence[str]],
+    gold: Any,
     *,
     says: str = "",
     calls: bool = False,
@@ -173,26 +176,47 @@ def follow(
     """Judges a second answer.
 
     It is right where a moved answer is right; where a first answer that was right stays so; and where the answer was
-    withheld and it abstains or calls a tool anew, if it says nothing then that it was not told.
+    withheld and it states no value that it was not told.
 
     Args:
         change: What was changed.
         first: The answer before, and whether it was right.
         second: The answer behind the changed result, and whether the reward holds it for right.
-        texts: What it was told: the prompt, and the results now.
-        says: The last message, where it says that it does not know outside of an answer.
-        calls: Whether it calls a tool that there is.
+        told: What it was told, and what its calls say, as `told_in` lists them.
+        gold: The right answer before, or a list of which each is right.
+        says: The last message, which is judged where it has no answer.
+        calls: Whether it calls a tool that there is, which needs no words.
     """
     (answer, was_right), (again, is_right) = first, second
+    texts, called = told
     invented = is_invented(again, texts)
     stays = _words(answer) == _words(again) or bool(was_right and is_right)
     if change.effect == "withheld":
-        right: bool | None = abstains(again if again is not None else says) or (calls and not invented)
+        said, goes_on = (says, calls) if again is None else (again, False)
+        right: bool | None = is_withheld_right(said, texts, gold, called, calls=goes_on)
     elif change.effect == "same":
         right = None if is_right is None else bool(was_right and is_right)
     else:
         right = is_right
     return Followed(change, again, right, stays, calls, invented)
+
+
+def is_withheld_right(
+    answer: str, told: Sequence[str], accepted: Any, called: Sequence[str] = (), *, calls: bool = False
+) -> bool:
+    """Judges an answer behind an error, or behind a result that no longer states the right one.
+
+    It is right unless it states a value that stands nowhere: not in the texts that it was `told`, nor in those of its
+    calls, where what was `accepted` before does not count. Before a call (`calls`) it may say anything but that.
+
+    Example:
+        >>> told = ["What does the pear cost?", "{'error': 'internal error'}"]
+        >>> [is_withheld_right(answer, told, "17") for answer in ("Der Preis ist unbekannt.", "17", "18 euros", "")]
+        [True, False, False, False]
+    """
+    said = answer.rpartition("</think>")[2].strip()
+    golds = as_list(accepted)
+    return abstains(said, told, golds, called) or (calls and not any(may_state(said, gold) for gold in golds))
 
 
 def following_metrics(followed: Sequence[Followed], tools: Sequence[str]) -> dict[str, list[float]]:
@@ -230,7 +254,7 @@ def _changed(family: Family, original: Version, rng: random.Random, name: str) -
             f"{where}: it returned no right answer. Return None for what cannot be changed, or "
             "`rewards.WITHHELD` where the result is taken away."
         )
-    return text, gold
+    return text.encode(errors="replace").decode(), gold  # no tokenizer takes half of a character
 
 
 def _effect(before: Any, now: Any) -> Effect:

@@ -169,7 +169,7 @@ def test_families_of_prompts_and_of_results_are_told_apart():
         ("I don’t know.", True), ("I do not know", True), ("I cannot tell you the price.", True), ("unknown", True),  # noqa: RUF001
         ("The price is not available.", True), ("I could not find it", True), ("N/A", True), ("no data", True),
         ("It could not be retrieved: unable to access the service", True), ("", False), (None, False), ("17", False),
-        ("No", False), ("not 17 but 18", False), ("You know, 17", False), ("a known unknown pleasure", False),
+        ("No", False), ("not 17 but 18", False), ("You know, 17", False), ("nothing but the truth is Rome", False),
     ],
 )  # fmt: skip
 def test_what_abstains(text, expected):
@@ -196,7 +196,7 @@ def judged(family, second, *, calls=False, first="17", says=""):
     new = str(change.gold)
     second = new if second == "new" else second
     is_right = True if second == new else is_right
-    return follow(change, (first, right(first, "17")), (second, is_right), told, calls=calls, says=says)
+    return follow(change, (first, right(first, "17")), (second, is_right), (told, []), "17", calls=calls, says=says)
 
 
 def test_four_cases_are_judged_by_what_the_family_says():

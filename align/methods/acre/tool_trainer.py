@@ -30,8 +30,8 @@ from rewards.scoring.tool_results import (
     follow,
     following_metrics,
     is_invented,
-    prompt_texts,
     read_results,
+    told_in,
 )
 
 Message = dict[str, Any]
@@ -136,7 +136,7 @@ class ToolACRETrainer(TextACRETrainer, ToolRollouts, GRPOTrainer):
         return parse_response(completion_text(messages), self.response_format).answer
 
     def _is_invented(self, index: int, messages: list[Message]) -> bool:
-        return is_invented(self._answer(messages), _told(self._sampled.prompts[index], messages))
+        return is_invented(self._answer(messages), told_in(self._sampled.prompts[index], messages)[0])
 
     def _ask_again_behind_results(
         self,
@@ -172,7 +172,8 @@ class ToolACRETrainer(TextACRETrainer, ToolRollouts, GRPOTrainer):
                 cut.change,
                 (row.answer, row.right),
                 (answer, verdicts.get(i)),
-                _told(self._sampled.prompts[cut.row], messages),
+                told_in(self._sampled.prompts[cut.row], messages),
+                row.gold,
                 says=completion_text(messages),
                 calls=self._calls(cut.row, messages[len(cut.messages) :]),
             )
@@ -267,12 +268,6 @@ def _some_golds(rows: Any, column: str) -> list[Any]:
     """Lists right answers of the first rows, of which `other_value` draws words."""
     golds = [row.get(column) for _, row in zip(range(_MOST_GOLDS), rows, strict=False)]
     return list(dict.fromkeys(gold for gold in golds if isinstance(gold, str)))
-
-
-def _told(prompt: Any, messages: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Lists the texts that a policy was told: of its prompt, and of results."""
-    results = [message for message in messages if message.get("role") == "tool"]
-    return [*prompt_texts(prompt), *prompt_texts(results)]
 
 
 def _until(messages: list[Message], change: ChangedResult) -> tuple[list[Message], list[Message]]:

@@ -206,6 +206,15 @@ def test_a_family_that_fails_costs_rows_the_second_pass_and_is_named_once(tmp_pa
     assert capfd.readouterr().err.count("Family `fails`, row ") == 1
 
 
+def test_half_of_a_character_in_a_result_ends_no_run(tmp_path, named):
+    written = TOOLS.replace("return {\"pear\": 3, \"plum\": 4}[item]", "return '{\"a\": \"\\\\ud83d\", \"b\": 3}'")
+    (tmp_path / "own.py").write_text(written.replace("-> int:", "-> str:", 1))
+    guarded = guard_tools([named("price")], Limits(5.0))
+    for family in ("paraphrase", lambda version, rng: f"{version.question} \ud83d"):
+        log = logged(acre_of(tmp_path, [PEAR], guarded, families=[family]))
+        assert log["acre/asked_again"] == 1.0
+
+
 def test_a_row_whose_tool_died_is_not_asked_again_and_has_no_reward(tmp_path, tools):
     scripts = [[call("price", item="die"), PEAR[1]], PEAR]
     trainer = acre_of(tmp_path, scripts, tools, rules=RewardRules(max_invalid_share=0.9))

@@ -203,6 +203,11 @@ def test_batches_of_one_step_draw_other_numbers_and_a_run_that_goes_on_the_same(
     assert drawn("b", str(tmp_path / "a/run/checkpoint-1")) == whole[2:]
 
 
+def test_what_an_environment_begins_with_can_be_tokenized(tmp_path, named):
+    (tmp_path / "own.py").write_text(TOOLS.replace("self.taken = []", "return 'begin \\ud83d'"))
+    assert guard_environment(named("Shelf"), Limits(5.0))().reset() == "begin ?"
+
+
 def test_an_instance_is_read_by_name_and_copied_to_other_processes(named):
     shelf = guard_environment(named("Shelf"), Limits(5.0))()
     shelf.reset()

@@ -29,7 +29,7 @@ from rewards.scoring.tool_results import (
     change_result,
     follow,
     following_metrics,
-    prompt_texts,
+    told_in,
 )
 
 
@@ -139,12 +139,12 @@ class RelianceEvaluation(ToolEvaluation):
         behind = after.completion[each.change.result.place + 1 :]
         names = _names(before) | {tool.__name__ for tool in self.toolbox.tools}
         calls = [call for message in behind for call in message.get("tool_calls") or ()]
-        results = [message for message in after.completion if message["role"] == "tool"]
         return follow(
             each.change,
             (parse_response(before.text, self.tags).answer, was_right),
             (parse_response(after.text, self.tags).answer, is_right),
-            [*prompt_texts(after.prompt), *prompt_texts(results)],
+            told_in(after.prompt, after.completion),
+            self.prompts[each.prompt].columns.get(self.options.gold_column),
             says=after.text,
             calls=any((call.get("function") or {}).get("name") in names for call in calls),
         )
