@@ -23,6 +23,7 @@ from align.auditing.significance import (
     stricter,
     sums,
 )
+from rewards.correction.diagnostics import bins
 from rewards.reading.options import LETTERS
 
 MOST_WORDS = 12_000_000  # each takes some 130 bytes while features are tested, and more rows find hardly other cues
@@ -49,6 +50,7 @@ class CueData:
         self._outcomes = array("d")
         self._confounders = array("d")
         self._num_confounders = 0
+        self._levels: dict[str, int] = {}  # numbers of the labels of categories
 
     def add(self, entry: Entry) -> None:
         """Takes a row up."""
@@ -67,7 +69,10 @@ class CueData:
         if self.kind == "outcomes":
             self._sides.add(entry.sides[0])
             self._outcomes.append(entry.outcome if entry.outcome is not None else np.nan)
-            self._confounders.extend(entry.confounders)
+            self._confounders.extend(
+                float(self._levels.setdefault(each, len(self._levels))) if isinstance(each, str) else each
+                for each in entry.confounders
+            )
             self._num_confounders = len(entry.confounders)
 
     def find(self, seen: Seen, rows: Compared) -> tuple[Cues | None, list[str]]:
@@ -268,7 +273,7 @@ def compare_outcomes(
 ) -> Tested:
     """Tests which features go with a higher or a lower outcome.
 
-    Ranks of the outcome lose what a straight line through the ranks of the confounders explains of them, and so do the
+    Ranks of the outcome lose what the confounders explain of them, by their values or twentieth parts, and so do the
     features; in the second test the strata of length are taken out, too. Texts of one prompt count as one: the test is
     robust to what they share. Outcomes are `(N,)`, confounders `(N, C)`; `cluster` numbers each text's prompt.
     """
@@ -291,7 +296,11 @@ def compare_outcomes(
     names, types, n = [names[i] for i in usable], [types[i] for i in usable], n[usable]
 
     y = rankdata(outcome[kept])
-    known = [np.ones(num_rows), *(rankdata(column) for column in confounders[kept].T)]
+    parts = [bins(column) for column in confounders[kept].T]
+    known = [
+        np.ones(num_rows),
+        *(codes == each for codes in parts for each in range(1, int(codes.max(initial=0)) + 1)),
+    ]
     stratum = strata_of(features.sizes[kept, 0].astype(float))
     lengths = [(stratum == each).astype(float) for each in range(1, NUM_STRATA)]
     _, groups = np.unique(cluster[kept], return_inverse=True)

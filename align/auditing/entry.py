@@ -34,7 +34,7 @@ class Entry(NamedTuple):
     group: str | None = None
     images: tuple[str, ...] = ()  # digests of their content
     outcome: float | None = None
-    confounders: tuple[float, ...] = ()  # in the order in which they were named
+    confounders: tuple[float | str, ...] = ()  # numbers or labels, in the order in which they were named
     masked: str | None = None  # text that should not give the gold away
     attributes: tuple[str, ...] = ()  # values of the columns whose pairs are looked at
     asked: str | Sequence[Message] | None = None  # the prompt as it stands there, where it may be messages

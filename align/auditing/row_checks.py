@@ -21,7 +21,7 @@ from align.data.questions.multiple_choice import question_source
 from align.data.row_templates import RowTemplate
 from align.data.rules import check_label
 from align.data.streaming import RowSource
-from align.data.tables.cells import read_number
+from align.data.tables.cells import read_number, stands_for_label
 from align.data.tables.observation_adapters import OBSERVATION_ADAPTERS, find_observation_adapter
 from align.data.texts import is_blank
 from align.methods import METHODS
@@ -174,12 +174,20 @@ def _observed(file: str, named: Named, adapter: str | None, columns: Columns | N
         found, units[column] = read_number(row.get(column), column, units.get(column))
         return found
 
+    labels: dict[str, bool] = {}  # whether the first value of a column is one
+
+    def confounder(row: Row, column: str) -> float | str:
+        value = row.get(column)
+        if labels.setdefault(column, isinstance(value, str) and stands_for_label(value)):
+            return _need(row, column)
+        return number(row, column)
+
     def check(row: Row, raw: RawRow) -> Entry:
         assert named.text is not None
         assert named.outcome is not None
         text = _need(row, named.text)
         asked = _need(row, named.prompt) if named.prompt else ""
-        numbers = tuple(number(row, name) for name in named.confounders)
+        numbers = tuple(confounder(row, name) for name in named.confounders)
         name = check_label("id", row.get("id")) or name_row(raw.row, file)
         attributes = tuple(_attribute(row, column) for column in named.attributes)
         return Entry(

@@ -7,32 +7,27 @@ from align.errors import UserError
 from align.models.model_files import ADAPTER_WEIGHTS, ModelFiles, weight_files
 
 
-def spoiled(weights: Iterable[tuple[str, Any]]) -> str:
-    """Words which weights are not finite, of one that is sharded the part that is here; empty if all are.
+def spoiled(source: str, weights: Iterable[tuple[str, Any]], called: str = "model") -> str:
+    """Words that weights are not finite, of one that is sharded the part that is here; empty if all are.
 
     Each is read once, by its least and greatest value (13 GB/s on a core), and none is copied. Packed integers and
     types of one byte, which have no such order, are left to the loss.
     """
-    names, count = [], 0
-    for name, weight in weights:
-        count += 1
-        if not _is_finite(weight):
-            names.append(name)
-    return f"{len(names)} of its {count} weights hold NaN or infinity, such as {names[0]}" if names else ""
+    found = {name: _is_finite(weight) for name, weight in weights}
+    if all(found.values()):
+        return ""
+    bad = [name for name, is_finite in found.items() if not is_finite]
+    return (
+        f"The {called} {source} cannot be used: {len(bad)} of its {len(found)} weights hold NaN or infinity, such as "
+        f"{bad[0]}. Take a checkpoint from before its training went wrong; if it is loaded in float16, where large "
+        "weights have no room, another `dtype`."
+    )
 
 
 def refuse_spoiled(source: str, weights: Iterable[tuple[str, Any]], called: str = "model") -> None:
     """Refuses a model or adapter whose weights are not all finite."""
-    if problem := spoiled(weights):
-        raise UserError(word_spoiled(source, problem, called))
-
-
-def word_spoiled(source: str, problem: str, called: str = "model") -> str:
-    """Says what is wrong with a model, and what helps."""
-    return (
-        f"The {called} {source} cannot be used: {problem}. Take a checkpoint from before its training went wrong; if "
-        "it is loaded in float16, where large weights have no room, another `dtype`."
-    )
+    if problem := spoiled(source, weights, called):
+        raise UserError(problem)
 
 
 def stored_weights(source: str) -> Iterator[tuple[str, Any]]:

@@ -49,7 +49,7 @@ class Alarm(NamedTuple):
             return [key for key in (self.key.format(reward or "total"),) if key in logged]
         return [key for key in logged if key.startswith(before) and key.endswith(after)]
 
-    def count(self, text: str) -> float:
+    def of_text(self, text: str) -> float:
         """Counts its feature of a text."""
         module, _, name = self.feature.partition(":")
         return float(getattr(import_module(module), name)(text))

@@ -29,14 +29,14 @@ def unknown_keys(model: type[BaseModel], prefix: str, values: Mapping[str, Any])
 
 def check_keys(method: str, content: Mapping[str, Any], path: Path, dataset: type[DatasetConfig]) -> None:
     """Refuses keys that a recipe of the method does not have, and says whose they are."""
-    problems = [*_at_the_top(method, content, path), *_in_dataset(content.get("dataset"), dataset)]
+    problems = [*_at_the_top(method, content, path, dataset), *_in_dataset(content.get("dataset"), dataset)]
     if METHODS[method].has_rewards:
         problems += _in_reward_kwargs(content)
     if problems:
         raise RecipeError(" ".join(problems))
 
 
-def _at_the_top(method: str, content: Mapping[str, Any], path: Path) -> Iterator[str]:
+def _at_the_top(method: str, content: Mapping[str, Any], path: Path, dataset: type[DatasetConfig]) -> Iterator[str]:
     known = top_names(method)
     for key in content:
         if key in known:
@@ -51,7 +51,14 @@ def _at_the_top(method: str, content: Mapping[str, Any], path: Path) -> Iterator
         others = ", ".join(name for name in METHODS if name != method and key in top_names(name))
         hint = f" It is a setting of {others}." if others else ""
         hint += said_elsewhere(str(key), known)
-        yield f"Unknown key `{key}` in {path.name}.{hint or suggestion(str(key), sorted(known))}"
+        yield f"Unknown key `{key}` in {path.name}.{hint or _meant(str(key), known, dataset)}"
+
+
+def _meant(key: str, known: Collection[str], dataset: type[DatasetConfig]) -> str:
+    """Suggests a key of the top or, of the same name or where none is near, one of the `dataset` block."""
+    inner = suggestion(key, dataset.model_fields).replace("'", "'dataset.", 1)
+    is_inner = key.lower().replace("-", "_") in dataset.model_fields
+    return inner if is_inner else suggestion(key, sorted(known)) or inner
 
 
 def _in_dataset(block: Any, kind: type[DatasetConfig]) -> Iterator[str]:

@@ -60,7 +60,7 @@ def augment(
     try:
         return chosen.with_model(data, out, make_sampler=make_sampler, media=check_media(vars(media)), **common)
     finally:
-        for sampler in samplers:  # calls that were late or made again, also of a run that ended early
+        for sampler in samplers:  # calls that were made again, also of a run that ended early
             if isinstance(sampler, EndpointSampler):
                 for trouble, number in sampler.troubles.most_common():
                     print(f"{number:>9,}  {trouble}")

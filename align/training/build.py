@@ -13,7 +13,7 @@ from transformers import GenerationConfig, Trainer, TrainingArguments, get_sched
 from align.data.stored_items import MadeRows
 from align.data.training_data import Rows, TrainingData
 from align.errors import RecipeError
-from align.models.finite import spoiled, word_spoiled
+from align.models.finite import spoiled
 from align.recipe.fields import OUR_DEFAULTS, chain_fields
 from align.recipe.model import ModelSettings
 from align.recipe.problems import one_line, shown
@@ -50,9 +50,9 @@ def _refuse_spoiled(trainer: Any) -> None:
     """Refuses a model, or a reward model, with weights that are not finite, on all processes: a shard is of one."""
     for model in (trainer.model, *getattr(trainer, "reward_funcs", ())):
         if isinstance(model, torch.nn.Module):
-            found = gather_object([spoiled(model.named_parameters())])
+            found = gather_object([spoiled(model.config.name_or_path, model.named_parameters())])
             if problem := next(filter(None, found), ""):
-                raise RecipeError(word_spoiled(model.config.name_or_path, problem))
+                raise RecipeError(problem)
 
 
 def _require_batch(args: Any, rows: Any, name: str, loss: str) -> None:

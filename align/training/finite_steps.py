@@ -1,6 +1,7 @@
 """Training ends where a loss, a gradient or a weight is no number, before it spoils a checkpoint."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,11 @@ class FiniteSteps(TrainerCallback):
     def __init__(self, trainer: Any, folder: Path) -> None:
         self._trainer, self._folder, self._norm = trainer, folder, 0.0
         trainer.args.logging_nan_inf_filter = False
-        trainer._get_grad_norm = self._noting(trainer._get_grad_norm)
+        trainer._get_grad_norm = partial(self._noted, trainer._get_grad_norm)
 
-    def _noting(self, measure: Callable[..., Any]) -> Callable[..., Any]:
-        def noted(*args: Any, **kwargs: Any) -> Any:
-            self._norm = norm = measure(*args, **kwargs)
-            return norm
-
-        return noted
+    def _noted(self, measure: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        self._norm = measure(*args, **kwargs)
+        return self._norm
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Looks at the losses since the last log, which each process has of its own rows, and at the gradient."""
@@ -44,20 +42,18 @@ class FiniteSteps(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Looks at the weights that were trained, where they are to be saved."""
         if control.should_save or state.global_step >= state.max_steps:
-            trained = ((name, each) for name, each in self._trainer.model.named_parameters() if each.requires_grad)
-            self._end_by(_WEIGHTS if spoiled(trained) else 0, state.global_step, args)
+            trained = (each for each in self._trainer.model.named_parameters() if each[1].requires_grad)
+            self._end_by(_WEIGHTS if spoiled("", trained) else 0, state.global_step, args)
 
-    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Does the same after a pass."""
-        self.on_step_end(args, state, control)
+    on_epoch_end = on_step_end  # a pass may end with a save of its own
 
     def _end_by(self, wrong: int, step: int, args: Any) -> None:
         if not (wrong := highest(wrong, args)):
             return
         whole = whole_checkpoints(self._folder)
-        good = next((each for each in whole if not spoiled(stored_weights(str(each)))), None)
-        where = "auto" if good in whole[:1] else good
-        kept = f"The last good checkpoint is {good}: `--resume {where}` tries once more from there. " if good else ""
+        good = next((each for each in whole if not spoiled("", stored_weights(str(each)))), None)
+        again = f"`--resume {'auto' if good in whole[:1] else good}` tries once more from there. "
+        kept = f"The last good checkpoint is {good}{'. ' if args.save_only_model else f': {again}'}" if good else ""
         raise RunFolderError(
             f"Step {step}: {_WORDS[wrong]} NaN or infinite, so training ends here. {kept}A lower learning rate may "
             f"not meet it: begin with another `--output_dir` and `--learning_rate {args.learning_rate / 10:g}`."

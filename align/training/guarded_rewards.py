@@ -258,7 +258,7 @@ class GuardedRewards(Parent):
     def _log_signals(self, values: torch.Tensor, completions: list[Any], completion_ids_list: list[Any]) -> None:
         texts, more = list(map(shown_text, completions)), {each.name: each for each in ALARMS.values() if each.feature}
         counted = [text_features(texts, list(map(len, completion_ids_list)))]
-        counted += [np.array([[alarm.count(text)] for text in texts], np.float64) for alarm in more.values()]
+        counted += [np.array([[alarm.of_text(text)] for text in texts], np.float64) for alarm in more.values()]
         own = torch.tensor(np.concatenate(counted, 1), dtype=torch.float32, device=self.accelerator.device)
         features = self.accelerator.gather(own).cpu().numpy()
         texts = gather_object(texts)

@@ -11,6 +11,8 @@ MOST_LEVELS = 50
 LEAST_ROWS = 10  # of a level with a column of its own
 MOST_RARE = 0.5  # share of the rows
 OTHER = "(other)"
+FEW_VALUES = range(3, 11)  # different whole numbers that are a code or a scale, and not an amount
+EXACT = 2**53  # float64 tells neighbouring integers apart up to here
 
 
 class Category(NamedTuple):
@@ -95,6 +97,43 @@ def labels_of(values: Any) -> Array | None:
     found = np.empty(len(listed), dtype=object)
     found[:] = [(each.strip() or None) if each else None for each in listed]
     return found
+
+
+def is_category(values: Any) -> bool:
+    """Tells whether pandas calls a column a category."""
+    return getattr(getattr(values, "dtype", None), "categories", None) is not None
+
+
+def holds_few_numbers(values: Any) -> bool:
+    """Tells whether a column holds nothing but three to ten different whole numbers."""
+    array = np.asarray(values)
+    if array.ndim != 1 or array.dtype.kind not in "iufOU" or isinstance(values, np.ma.MaskedArray):
+        return False
+    try:
+        distinct = np.unique(np.where(array == None, np.nan, array).astype(float))  # noqa: E711
+    except (TypeError, ValueError):
+        return False
+    distinct = distinct[~np.isnan(distinct)]
+    return len(distinct) in FEW_VALUES and not (distinct % 1).any() and np.abs(distinct).max() <= EXACT
+
+
+def are_codes(counts: Mapping[str, int]) -> bool:
+    """Tells whether whole numbers are few enough, and each frequent enough, to be the codes of a category."""
+    return len(counts) in FEW_VALUES and min(counts.values()) >= LEAST_ROWS
+
+
+def labelled(values: Any) -> Array:
+    """Returns every value as a label, None where one is missing; a whole number is the same label as a float."""
+    listed = np.asarray(values).tolist()
+    found = np.empty(len(listed), dtype=object)
+    found[:] = [None if each is None or (each == each) is not True else _label(each) for each in listed]
+    return found
+
+
+def _label(value: Any) -> str | None:
+    if isinstance(value, float | str) and str(value).removesuffix(".0").removeprefix("-").isdecimal():
+        value = int(float(value))
+    return str(value).strip() or None
 
 
 def count(labels: Array) -> Counter[str]:

@@ -2,17 +2,27 @@
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from rewards.correction._moments import Array
-from rewards.correction.categories import Category, category, count, labels_of
+from rewards.correction.categories import (
+    Category,
+    are_codes,
+    category,
+    count,
+    holds_few_numbers,
+    is_category,
+    labelled,
+    labels_of,
+)
 from rewards.correction.numeric import Numbers, is_number, read_numbers
 
 Missing = Literal["refuse", "drop"]
+BEND = "\0bend "  # what the names of the columns of a curve begin with, as no name of a user's does
 
 
 class CorrectionWarning(UserWarning):
@@ -31,7 +41,7 @@ class Columns(NamedTuple):
     def less(self, means: Array) -> Array:
         """Returns `(N, K)` values less `(K,)` means; integers keep their digits."""
         origins = self.origins or (0,) * len(self.names)
-        steps = [_difference(origin, mean) for origin, mean in zip(origins, means.tolist(), strict=True)]
+        steps = [difference(origin, mean) for origin, mean in zip(origins, means.tolist(), strict=True)]
         return np.asarray(self.values + steps)
 
 
@@ -74,48 +84,65 @@ class Sample(NamedTuple):
         return self.text is not None or self.features is not None
 
 
-def read_columns(values: Any, kind: str, categories: Sequence[Category] | None = None) -> Columns:
+def read_columns(
+    values: Any, kind: str, categories: Sequence[Category] | None = None, lines: Collection[str] | None = ()
+) -> Columns:
     """Reads a table, a mapping from names to columns, or an `(N,)` or `(N, K)` array.
 
-    A confounder of texts that are neither numbers nor dates is a category, one of `categories` or, if None, of the
-    values. The columns of an array are named `<kind>_0`, `<kind>_1`, ... Raises `ValueError` if a column is neither
-    numeric nor a category.
+    A confounder of texts that are neither numbers nor dates, of three to ten whole numbers with ten rows each, or that
+    pandas calls one, is a category: one of `categories` or, if None, of the values. Those in `lines`, and all if it is
+    None, stay numbers. The columns of an array are named `<kind>_0`, `<kind>_1`, ... Raises `ValueError` if a column
+    is neither numeric nor a category.
     """
     if isinstance(values, Columns):
         return values
-    names = list(values.keys()) if isinstance(values, Mapping) else list(getattr(values, "columns", ()))
+    names = names_of(values)
     if names:
-        return beside([_read_column(values[name], str(name), kind, categories) for name in names])
+        return beside([_read_column(values[name], str(name), kind, categories, lines) for name in names])
     array = np.asarray(values)
     array = array[:, None] if array.ndim == 1 else array
     if array.ndim != 2:
         raise ValueError(f"`{kind}s` must be `(N,)` or `(N, K)`, got shape {array.shape}. Pass one column per {kind}.")
     named = getattr(values, "name", None)
+    columns = [values] if array.shape[1] == 1 and np.ndim(values) == 1 else list(array.T)
     names = [str(named)] if named and array.shape[1] == 1 else [f"{kind}_{k}" for k in range(array.shape[1])]
-    columns = [read_numbers(column, name, kind) for name, column in zip(names, array.T, strict=True)]
-    return _together(names, columns) if columns else Columns((), np.empty((len(array), 0)))
+    read = [_read_column(each, name, kind, categories, lines) for name, each in zip(names, columns, strict=True)]
+    return beside(read) if read else Columns((), np.empty((len(array), 0)))
 
 
-def _read_column(values: Any, name: str, kind: str, categories: Sequence[Category] | None) -> Columns:
-    labels = labels_of(values) if kind == "confounder" else None
+def names_of(values: Any) -> list[Any]:
+    """Lists the columns of a table or a mapping."""
+    return list(values.keys()) if isinstance(values, Mapping) else list(getattr(values, "columns", ()))
+
+
+def _read_column(
+    values: Any, name: str, kind: str, categories: Sequence[Category] | None, lines: Collection[str] | None
+) -> Columns:
     known = {each.name: each for each in categories or ()}
     if name in known:
-        return coded(known[name], np.asarray(values, dtype=object) if labels is None else labels)
-    if categories is None and labels is not None and _holds_labels(labels):
-        return coded(category(name, count(labels)), labels)
+        labels = labels_of(values)
+        return coded(known[name], labelled(values) if labels is None else labels)
+    if kind == "confounder" and categories is None and (labels := _labels_of(values, name, lines)) is not None:
+        counted = count(labels)
+        if not is_number(next(iter(counted))) or is_category(values) or are_codes(counted):
+            return coded(category(name, counted), labels)
     return _together([name], [read_numbers(values, name, kind)])
 
 
-def category_names(values: Any) -> list[str]:
-    """Lists the columns of a table that hold texts, none of which is a number or a date."""
+def category_names(values: Any, lines: Collection[str] | None = ()) -> list[str]:
+    """Lists the columns of a table that may be categories, as far as its rows tell."""
     if isinstance(values, Columns):
         return []
-    names = list(values.keys()) if isinstance(values, Mapping) else list(getattr(values, "columns", ()))
-    return [str(name) for name in names if _holds_labels(labels_of(values[name]))]
+    return [str(name) for name in names_of(values) if _labels_of(values[name], str(name), lines) is not None]
 
 
-def _holds_labels(labels: Array | None) -> bool:
-    return labels is not None and not any(map(is_number, labels.tolist()))
+def _labels_of(values: Any, name: str, lines: Collection[str] | None) -> Array | None:
+    """Returns the labels of texts, of few whole numbers, and of what pandas calls a category; None for numbers."""
+    labels = labels_of(values)
+    if labels is not None and not any(map(is_number, labels.tolist())):
+        return labels
+    is_line = lines is None or name in lines
+    return labelled(values) if is_category(values) or (not is_line and holds_few_numbers(values)) else None
 
 
 def coded(category: Category, labels: Array) -> Columns:
@@ -167,6 +194,7 @@ def read_sample(
     groups: Any = None,
     missing: Missing = "refuse",
     categories: Sequence[Category] | None = None,
+    lines: Collection[str] | None = (),
 ) -> Sample:
     """Reads the parts of a table, checks that they have one length, and treats missing values as told."""
     if missing not in ("refuse", "drop"):
@@ -174,7 +202,7 @@ def read_sample(
     observed = read_numbers(outcome, "outcome", "outcome")
     sample = Sample(
         observed.values,
-        read_columns(confounders, "confounder", categories),
+        read_columns(confounders, "confounder", categories, lines),
         None if instruments is None else read_columns(instruments, "instrument"),
         None if groups is None else np.asarray(groups),
         None if text is None else np.asarray(text, dtype=object),
@@ -216,7 +244,7 @@ def _together(names: Sequence[str], columns: Sequence[Numbers]) -> Columns:
     return Columns(tuple(names), values, tuple(column.origin for column in columns), MappingProxyType(units))
 
 
-def _difference(origin: int, mean: float) -> float:
+def difference(origin: int, mean: float) -> float:
     """Subtracts without rounding what both have in common."""
     if not origin or not math.isfinite(mean):
         return -mean

@@ -3,7 +3,7 @@
 import json
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
@@ -15,7 +15,9 @@ import numpy as np
 from rewards.correction._moments import Array
 from rewards.correction.categories import Category
 from rewards.correction.columns import Columns, CorrectionWarning, read_columns, select
+from rewards.correction.curves import Curve
 from rewards.correction.numeric import read_numbers
+from rewards.correction.surfaces import Axis, Surface
 
 FORMAT = "truealign.correction/1"
 
@@ -27,7 +29,9 @@ class Words(NamedTuple):
     breaks_if: str
 
 
-_ADDITIVE = "The confounders add to the outcome in proportion, the same for every text."
+_ADDITIVE = (
+    "The confounders add to the outcome, each by a curve, or by a line if instrumented, the same for every text."
+)
 
 WORDS = {
     "iv": Words(
@@ -94,6 +98,8 @@ class Correction:
     details: dict[str, Any] = field(default_factory=dict)  # other results of the estimator, ready for JSON
     group_effects: tuple[tuple[Any, float], ...] = ()  # label and effect less the mean effect, for fixed effects
     categories: tuple[Category, ...] = ()  # whose levels some of the confounders are
+    curves: tuple[Curve, ...] = ()  # what confounders do beyond their line
+    surfaces: tuple[Surface, ...] = ()  # what pairs of confounders do beyond their curves
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -102,7 +108,7 @@ class Correction:
         return tuple(dict.fromkeys(origin.get(name, name) for name in self.confounders))
 
     def correct(self, outcome: Any, confounders: Any, *, groups: Any = None) -> Array:
-        """Returns `outcome - coefficients' (confounders - means) - group effect`, also for rows not fitted.
+        """Returns `outcome - coefficients' (confounders - means) - curves - surfaces - group effect`, for any rows.
 
         Confounders are a table with the fitted names, or `(N, K)` in their order; `groups` are for fixed effects. A
         row with a missing value gets nan. A group that was not fitted counts as an average one, with a warning. Raises
@@ -115,6 +121,11 @@ class Correction:
         if len(values) != len(outcome):
             raise ValueError(f"All columns must have one value per row, got {len(outcome)} and {len(values)}.")
         corrected = outcome - values @ np.array(self.coefficients)
+        for curve in self.curves:
+            place = self.confounders.index(curve.name)
+            corrected = corrected - curve.at(values[:, place], self.means[place])
+        for surface in self.surfaces:
+            corrected = corrected - surface.at(self.confounders, values, np.array(self.means), self.categories)
         if not self.group_effects:
             return np.asarray(corrected)
         effects, labels = dict(self.group_effects), self._labels(groups, len(outcome))
@@ -161,7 +172,11 @@ class Correction:
         if found != FORMAT:
             raise ValueError(f"A correction must have the format {FORMAT!r}, got {found!r}. Fit and save it again.")
         lists = {name: _tuples(value) for name, value in record.items() if name != "details"}
-        lists["categories"] = tuple(Category(*each) for each in lists.get("categories", ()))
+        for name, kind in (("categories", Category), ("curves", Curve)):
+            lists[name] = tuple(kind(*each) for each in lists.get(name, ()))
+        lists["surfaces"] = tuple(
+            Surface((Axis(*first), Axis(*second)), effects) for (first, second), effects in lists.get("surfaces", ())
+        )
         return cls(**lists, details=record["details"])
 
     def save(self, path: Path | str) -> None:
@@ -190,6 +205,7 @@ def formula_in_words(
     *,
     deviations: Array | None = None,
     units: Mapping[str, str] = MappingProxyType({}),
+    beyond: Sequence[str] = (),
 ) -> str:
     """Writes the correction as a formula, and what dates were turned into; means are exact to a part of the deviation.
 
@@ -204,6 +220,7 @@ def formula_in_words(
         for name, slope, mean, deviation in zip(names, coefficients, means, deviations, strict=True)
     ]
     dates = "".join(f"; {name} in {units[name]}" for name in names if name in units)
+    terms += [f" - {each}" for each in beyond]
     return "reward = outcome" + "".join(terms) + (" - effect of the group" if has_groups else "") + dates
 
 

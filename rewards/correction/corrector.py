@@ -1,6 +1,7 @@
 """What the estimators share: scikit-learn's contract, one way from a table to a fitted correction; two baselines."""
 
 import warnings
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -10,9 +11,11 @@ from rewards.correction._moments import Array, Layout
 from rewards.correction.columns import CorrectionWarning, Missing, read_sample
 from rewards.correction.correction import WORDS, Correction, formula_in_words
 from rewards.correction.cross_fitting import Residuals
+from rewards.correction.curves import Curve, drawn
 from rewards.correction.least_squares import Estimates, estimate
 from rewards.correction.refusals import refuse_degenerate, refuse_one_group, refuse_too_few_rows, text_warnings
-from rewards.correction.table import ReadTable, Table, table_in_chunks, whole_table
+from rewards.correction.surfaces import Surface
+from rewards.correction.table import ReadTable, Table, bent, table_in_chunks, whole_table
 
 FEW_CLUSTERS = 20
 
@@ -27,10 +30,13 @@ class Found(NamedTuple):
     num_clusters: int | None = None  # groups that errors are clustered by
     group_effects: tuple[tuple[Any, float], ...] = ()  # for fixed effects
     residuals: Residuals | None = None  # for diagnostics, if the text was partialled out
+    surfaces: tuple[Surface, ...] = ()  # what pairs of confounders do together
+    left: Array | None = None  # (N,) of the outcome without confounders, groups and text; None without these
+    instead: "Corrector | None" = None  # that is to estimate, after a fallback
 
 
 class Corrector:
-    """Base of the estimators; `fit` learns `correction_`, `coef_` and `residuals_`, `correct` applies them.
+    """Base of the estimators; `fit` learns `correction_`, `coef_`, `residuals_` and `left_`, `correct` applies them.
 
     Subclasses are dataclasses whose fields are their settings; `_find` estimates. `in_chunks` says that sums over rows
     are all that the estimator needs.
@@ -38,7 +44,9 @@ class Corrector:
 
     name: ClassVar[str]
     in_chunks: ClassVar[bool] = False
+    reads_text: ClassVar[bool] = True
     missing: Missing
+    curved: bool
 
     def fit(
         self,
@@ -68,6 +76,7 @@ class Corrector:
             instruments=instruments,
             groups=groups,
             missing=self.missing,
+            lines=self.lines,
         )
         refuse_one_group(sample.groups)
         self._fit(whole_table(sample))
@@ -76,12 +85,12 @@ class Corrector:
     def fit_chunks(self, read: ReadTable) -> Self:
         """Does what `fit` does with a table that does not fit in memory, where the estimator needs sums only.
 
-        `read` gives the chunks of the table; it is called once per pass over the rows, at most twice. Raises
+        `read` gives the chunks of the table; it is called once per pass over the rows, at most five times. Raises
         `ValueError` if the estimator needs all rows at once, or the table cannot be used.
         """
         if not self.in_chunks:
             raise ValueError(f"`{self.name}` needs all rows at once. Call `fit`, or use `ols` or `iv` without text.")
-        self._fit(table_in_chunks(read, self.missing))
+        self._fit(table_in_chunks(read, self.missing, self.lines))
         return self
 
     def correct(self, outcome: Any, confounders: Any, *, groups: Any = None) -> Array:
@@ -103,6 +112,11 @@ class Corrector:
             setattr(self, name, value)
         return self
 
+    @property
+    def lines(self) -> Collection[str] | None:
+        """Names the confounders that stay numbers and lines, None for all."""
+        return ()
+
     def _check(self, table: Table) -> None:
         if not table.confounders:
             raise ValueError("`confounders` must have at least one column, got none. Name what moves the outcome.")
@@ -113,9 +127,19 @@ class Corrector:
     def _find(self, table: Table) -> Found:
         raise NotImplementedError
 
+    def _found(self, table: Table) -> tuple[Found, tuple[Curve, ...]]:
+        lines = self.lines
+        wider = bent(table, lines, needs_sample=self.reads_text) if self.curved and lines is not None else table
+        return _collapsed(self._find(wider), wider, len(table.confounders))
+
     def _fit(self, table: Table) -> None:
         self._check(table)
-        found, names, moments = self._find(table), table.confounders, table.moments
+        names, moments = table.confounders, table.moments
+        found, curves = self._found(table)
+        if found.instead is not None:
+            other, curves = found.instead._found(table)
+            warned = [*dict.fromkeys([*other.warnings, *found.warnings])]
+            found = other._replace(warnings=warned, details=found.details | other.details)
         columns = slice(1, 1 + len(names))
         means, deviations = moments.levels[columns], moments.deviations[columns]
         warned = [*found.warnings, *filter(None, (each.in_words for each in table.categories))]
@@ -136,6 +160,10 @@ class Corrector:
                 bool(found.group_effects),
                 deviations=deviations,
                 units=table.units,
+                beyond=[
+                    *dict.fromkeys(f"curve of {curve.name}" for curve in curves),
+                    *dict.fromkeys("what {} and {} do together".format(*each.names) for each in found.surfaces),
+                ],
             ),
             confounders=names,
             coefficients=_floats(found.estimates.coefficients),
@@ -151,11 +179,35 @@ class Corrector:
             details=found.details | ({"units": table.units} if table.units else {}),
             group_effects=found.group_effects,
             categories=table.categories,
+            curves=curves,
+            surfaces=found.surfaces,
         )
         self.coef_ = found.estimates.coefficients
-        self.residuals_ = found.residuals
+        self.residuals_ = left = found.residuals
+        self.left_ = found.left if left is None else left.outcome - left.confounders @ self.coef_
         for sentence in warned:
             warnings.warn(sentence, CorrectionWarning, stacklevel=3)
+
+
+def _collapsed(found: Found, table: Table, width: int) -> tuple[Found, tuple[Curve, ...]]:
+    """Turns the slopes of bends into curves, and those of lines into the best line through each effect."""
+    if not table.curves:
+        return found, ()
+    estimates, moments = found.estimates, table.moments
+    counts = [len(curve.knots[curve.inner]) for curve in table.curves]
+    owners = np.repeat([table.confounders.index(curve.name) for curve in table.curves], counts)[table.kept]
+    is_value = np.repeat([not curve.part for curve in table.curves], counts)[table.kept]
+    bends, lines = 1 + width + np.arange(len(owners)), 1 + owners
+    along = is_value * moments.cross[lines, bends] * moments.scale[bends] / moments.scale[lines]
+    along /= moments.cross[lines, lines]  # the slope of each bend along its line
+    onto = np.eye(width, width + len(owners))
+    onto[owners, width + np.arange(len(owners))] = along
+    slopes, means, by_line = np.zeros((3, len(table.kept)))
+    slopes[table.kept], means[table.kept] = estimates.coefficients[width:], moments.means[bends]
+    by_line[table.kept] = along
+    straight = Estimates(onto @ estimates.coefficients, onto @ estimates.covariance @ onto.T, estimates.degrees)
+    left = found.residuals and found.residuals.straightened(estimates.coefficients[width:], width, owners, along)
+    return found._replace(estimates=straight, residuals=left), drawn(table.curves, slopes, means, by_line)
 
 
 def _floats(values: Array) -> tuple[float, ...]:
@@ -168,6 +220,7 @@ class NoCorrection(Corrector):
 
     name = "none"
     in_chunks = True
+    curved = False
     missing: Missing = "refuse"
 
     def _find(self, table: Table) -> Found:
@@ -186,6 +239,8 @@ class NaiveResidual(Corrector):
 
     name = "ols"
     in_chunks = True
+    reads_text = False
+    curved: bool = True  # whether numbers are removed by a curve; False is a line each
     missing: Missing = "refuse"
 
     def _find(self, table: Table) -> Found:

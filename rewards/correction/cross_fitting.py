@@ -14,6 +14,7 @@ from rewards.correction.table import stack, standardise
 from rewards.extras import library
 
 NEEDED_BY = "`rewards.correction`"
+LARGEST = 5000  # system of equations that is solved at once
 # Chinese, Japanese, Thai, Lao, Burmese and Khmer are written without spaces between words.
 _UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff"
 _RUN = re.compile(rf"[{_UNSPACED}]+|[^\W{_UNSPACED}]{{2,}}")
@@ -38,6 +39,17 @@ class Residuals(NamedTuple):
     confounders: Array
     instruments: Array | None
     fit: CrossFit
+
+    def straightened(self, slopes: Array, width: int, owners: Array, along: Array) -> "Residuals":
+        """Takes off what `(M,)` bends behind the `width` confounders do beyond the lines of their owners."""
+        beyond = np.zeros(1 + self.confounders.shape[1])  # weights of the outcome and of the confounders
+        np.add.at(beyond, 1 + owners, along * slopes)
+        beyond[1 + width :] -= slopes
+        predictions, count = self.fit.predictions, len(beyond)
+        outcome = predictions[:, 0] + predictions[:, :count] @ beyond
+        kept = np.column_stack([outcome, predictions[:, 1 : 1 + width], predictions[:, count:]])
+        left = self.outcome + self.confounders @ beyond[1:]
+        return Residuals(left, self.confounders[:, :width], self.instruments, self.fit._replace(predictions=kept))
 
 
 def partial_out_text(
@@ -97,19 +109,45 @@ def assign_folds(keys: Array, num_folds: int, seed: int) -> Array:
 
 def cross_fit(features: Any, targets: Array, folds: Array, ridge: Sequence[float]) -> CrossFit:
     """Predicts `(N, T)` targets of each fold by ridge on `(N, D)` features of the others, with the best penalty."""
-    make = library("sklearn.linear_model", NEEDED_BY).Ridge
+    features = features.tocsr() if hasattr(features, "tocsr") else features
     predictions = np.empty((len(ridge), *targets.shape))
     for number in range(int(folds.max()) + 1):
         held_out = folds == number
-        train, centre = features[~held_out], targets[~held_out].mean(axis=0)
-        for place, penalty in enumerate(ridge):
-            model = make(alpha=penalty, tol=1e-8).fit(train, targets[~held_out] - centre)
-            predictions[place, held_out] = model.predict(features[held_out]).reshape(-1, targets.shape[1]) + centre
+        predictions[:, held_out] = _ridge(features[~held_out], targets[~held_out], features[held_out], ridge)
     errors = ((targets - predictions) ** 2).mean(axis=1)  # (penalties, T)
     best = errors.argmin(axis=0)
     columns = np.arange(targets.shape[1])
     r2 = 1 - errors[best, columns] / targets.var(axis=0)
     return CrossFit(predictions[best, :, columns].T, r2, np.asarray(ridge, dtype=float)[best], folds)
+
+
+def _ridge(train: Any, targets: Array, held_out: Any, penalties: Sequence[float]) -> Array:
+    """Predicts `(penalties, n, T)`; solves for all targets at once, in the fewer of rows and features."""
+    (num_rows, width), mean, centre = train.shape, np.asarray(train.mean(axis=0)).ravel(), targets.mean(axis=0)
+    if min(num_rows, width) > LARGEST:
+        make = library("sklearn.linear_model", NEEDED_BY).Ridge
+        models = [make(alpha=penalty, tol=1e-8).fit(train, targets - centre) for penalty in penalties]
+        return np.stack([model.predict(held_out).reshape(-1, len(centre)) + centre for model in models])
+    by_feature = width <= num_rows
+    sides = [each @ mean for each in (train, held_out)]
+    if by_feature:
+        products, right = _dense(train.T @ train) - num_rows * np.outer(mean, mean), train.T @ (targets - centre)
+        left = _dense(held_out) - mean
+    else:
+        products, left = (
+            _dense(each @ train.T) - side[:, None] - sides[0] + mean @ mean
+            for each, side in zip((train, held_out), sides, strict=True)
+        )
+        right = targets - centre
+    linalg, diagonal, found = library("scipy.linalg", NEEDED_BY), np.eye(len(products)), []
+    for penalty in penalties:
+        factor = linalg.cho_factor(products + penalty * diagonal, overwrite_a=True, check_finite=False)
+        found.append(left @ linalg.cho_solve(factor, right, check_finite=False) + centre)
+    return np.stack(found)
+
+
+def _dense(matrix: Any) -> Array:
+    return np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix)
 
 
 def _digest(row: Any) -> str:

@@ -1,12 +1,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from rewards.correction._moments import Array
 from rewards.correction.columns import Missing, Sample
 from rewards.correction.corrector import Corrector, Found
-from rewards.correction.cross_fitting import Residuals, partial_out_text
+from rewards.correction.cross_fitting import Residuals, cross_fit, partial_out_text, text_features
 from rewards.correction.least_squares import least_squares
-from rewards.correction.refusals import text_warnings
-from rewards.correction.table import Table
+from rewards.correction.refusals import refuse_given_away, text_warnings
+from rewards.correction.surfaces import axes_of, find_surfaces
+from rewards.correction.table import Table, without_bends
 
 RIDGE = (1.0, 10.0, 100.0, 1000.0)
 
@@ -21,15 +25,48 @@ class DoubleML(Corrector):
 
     name = "dml"
     num_folds: int = 5  # of the cross-fitting
-    max_words: int = 5000  # that TF-IDF keeps; not used with `features`
+    max_words: int = 2000  # that TF-IDF keeps; not used with `features`
     ridge: Sequence[float] = RIDGE  # penalties to choose from, by the error on held-out folds
     seed: int = 0  # of the folds
+    curved: bool = True  # whether numbers are removed by a curve; False is a line each
     missing: Missing = "refuse"  # `refuse` rows with missing values, or `drop` them
 
     def _find(self, table: Table) -> Found:
         assert table.sample is not None
+        sample = table.sample._replace(features=text_features(table.sample, self.max_words))
         args = self.num_folds, self.max_words, self.ridge, self.seed
-        return found_by_residuals(table.sample, partial_out_text(table.sample, table.moments, *args))
+        left = partial_out_text(sample, table.moments, *args)
+        refuse_given_away(without_bends(table.confounders), left.fit.r2[1:])
+        left = without_effect(sample, left, found_by_residuals(sample, left).estimates.coefficients)
+        found = found_by_residuals(sample, left)
+        return self._with_surfaces(table, found) if self.curved else found
+
+    def _with_surfaces(self, table: Table, found: Found) -> Found:
+        """Finds what confounders do together in what their own effects, and the text, leave of the outcome."""
+        assert table.sample is not None
+        assert found.residuals is not None
+        names = without_bends(table.confounders)
+        values, left = table.sample.confounders.values[:, : len(names)] - table.centres, found.residuals
+        axes = axes_of(names, table.curves, table.categories, values)
+        pieces = np.stack([axis.pieces(names, values, table.centres, table.categories) for axis in axes], axis=1)
+        target = left.outcome - left.confounders @ found.estimates.coefficients
+        own = table.sample.confounders.values @ found.estimates.coefficients
+        surfaces = find_surfaces(target, own, axes, pieces, left.fit.folds, self.seed)
+        together = sum(surface.at(names, values, table.centres, table.categories) for surface in surfaces)
+        return found._replace(surfaces=surfaces, residuals=left._replace(outcome=left.outcome - together))
+
+
+def without_effect(sample: Sample, left: Residuals, slopes: Array) -> Residuals:
+    """Predicts the outcome from the text anew, without an effect `(M,)` of the confounders that hides the text's.
+
+    What the text is worth is then found with less noise, and less of it is left to go with the confounders.
+    """
+    clean = sample.outcome - sample.confounders.values @ slopes
+    unit, mean = clean.std() or 1.0, clean.mean()
+    fit = cross_fit(sample.features, (clean - mean)[:, None] / unit, left.fit.folds, left.fit.ridge[:1].tolist())
+    outcome = clean - mean - unit * fit.predictions[:, 0] + left.confounders @ slopes
+    predictions = np.column_stack([sample.outcome - sample.outcome.mean() - outcome, left.fit.predictions[:, 1:]])
+    return left._replace(outcome=outcome, fit=left.fit._replace(predictions=predictions))
 
 
 def found_by_residuals(sample: Sample, left: Residuals) -> Found:
@@ -37,9 +74,10 @@ def found_by_residuals(sample: Sample, left: Residuals) -> Found:
     sums = least_squares(left.outcome, left.confounders, sample.groups)
     warned = text_warnings(sample, left.fit.r2[1 : 1 + left.confounders.shape[1]])
     names = ["outcome", *sample.confounders.names, *(sample.instruments.names if sample.instruments else ())]
+    known = without_bends(names)
     details = {
         "num_folds": int(left.fit.folds.max()) + 1,
-        "text_r2": dict(zip(names, map(float, left.fit.r2), strict=True)),
-        "ridge": dict(zip(names, map(float, left.fit.ridge), strict=True)),
+        "text_r2": {name: float(left.fit.r2[names.index(name)]) for name in known},
+        "ridge": {name: float(left.fit.ridge[names.index(name)]) for name in known},
     }
     return Found(sums.estimates, DoubleML.name, warned, details, sums.num_clusters, (), left)

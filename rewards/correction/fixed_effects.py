@@ -7,9 +7,10 @@ from rewards.correction.columns import Missing, Sample
 from rewards.correction.correction import as_label
 from rewards.correction.corrector import Corrector, Found
 from rewards.correction.cross_fitting import NEEDED_BY, text_features
+from rewards.correction.curves import undetermined
 from rewards.correction.least_squares import Estimates, estimate
 from rewards.correction.refusals import ROWS_PER_COEFFICIENT, refuse_degenerate, refuse_too_few_rows, text_warnings
-from rewards.correction.table import Table, standardise
+from rewards.correction.table import Table, standardise, without_bends
 from rewards.extras import library
 
 CONSTANT_WITHIN = 1e-9  # share of a column's variance that must be left within groups
@@ -34,8 +35,9 @@ class FixedEffects(Corrector):
 
     name = "fixed_effects"
     num_components: int = 200
-    max_words: int = 5000  # that TF-IDF keeps; not used with `features`
+    max_words: int = 2000  # that TF-IDF keeps; not used with `features`
     seed: int = 0  # of the SVD
+    curved: bool = True  # whether numbers are removed by a curve; False is a line each
     missing: Missing = "refuse"  # `refuse` rows with missing values, or `drop` them
 
     def _check(self, table: Table) -> None:
@@ -48,10 +50,13 @@ class FixedEffects(Corrector):
         if sample.groups is None:
             raise ValueError("`fixed_effects` needs `groups`, got none. Pass one label per row, such as the author.")
         labels, codes = np.unique(sample.groups, return_inverse=True)
-        confounders, width = sample.confounders.values, len(sample.confounders.names)
-        self._refuse_too_few_rows(sample.num_rows - len(labels), width)
-        self._refuse_degenerate_within(sample, codes)
-        text = self._text_columns(sample, codes)
+        width, base = len(sample.confounders.names), len(without_bends(sample.confounders.names))
+        self._refuse_too_few_rows(sample.num_rows - len(labels), base)
+        self._refuse_degenerate_within(sample, codes, base)
+        inner = deviations(sample.confounders.values, codes)
+        kept = np.flatnonzero(undetermined(inner.T @ inner, base))
+        confounders = sample.confounders.values[:, kept]
+        text = self._text_columns(sample, confounders, codes)
         columns = np.hstack([confounders, text])
         self._refuse_too_few_rows(sample.num_rows - len(labels), columns.shape[1])
         warned = text_warnings(sample)
@@ -64,19 +69,20 @@ class FixedEffects(Corrector):
         else:
             joint = within_least_squares(sample.outcome, columns, codes)
             slopes = joint.coefficients
-            estimates = joint.picked(np.arange(width)).scaled(units[0] / units[1 : 1 + width])
+            estimates = joint.picked(np.arange(len(kept))).among(kept, width).scaled(units[0] / units[1 : 1 + width])
         left = sample.outcome - columns @ slopes
         effects = group_means(left[:, None], codes)[:, 0]
+        left = (left - effects[codes]) * units[0]
         effects = (effects - effects[codes].mean()) * units[0]
         details = _describe(codes, effects, text.shape[1])
         named = tuple(zip(map(as_label, labels.tolist()), effects.tolist(), strict=True))
-        return Found(estimates, self.name, warned, details, len(labels), named)
+        return Found(estimates, self.name, warned, details, len(labels), named, left=left)
 
     def _refuse_too_few_rows(self, num_rows: int, num_columns: int) -> None:
         refuse_too_few_rows(num_rows, num_columns + 1, "rows beyond one per group")
 
-    def _refuse_degenerate_within(self, sample: Sample, codes: Array) -> None:
-        names, values = sample.confounders.names, sample.confounders.values
+    def _refuse_degenerate_within(self, sample: Sample, codes: Array, base: int) -> None:
+        names, values = sample.confounders.names[:base], sample.confounders.values[:, :base]
         inner = deviations(values, codes)
         for name, left, whole in zip(names, inner.var(axis=0), values.var(axis=0), strict=True):
             if left <= CONSTANT_WITHIN * whole:
@@ -86,19 +92,19 @@ class FixedEffects(Corrector):
                 )
         refuse_degenerate(names, "within-group confounder", collect(in_chunks(inner)), range(len(names)))
 
-    def _text_columns(self, sample: Sample, codes: Array) -> Array:
+    def _text_columns(self, sample: Sample, confounders: Array, codes: Array) -> Array:
         """Returns the features as `(N, D)` columns that vary within groups and do not determine each other."""
         if not sample.has_text:
             return np.empty((sample.num_rows, 0))
         features = text_features(sample, self.max_words)
-        width = len(sample.confounders.names)
+        width = confounders.shape[1]
         room = (sample.num_rows - int(codes.max()) - 1) // ROWS_PER_COEFFICIENT - width - 1
         self._refuse_too_few_rows(sample.num_rows - int(codes.max()) - 1, width + 1)
         count = min(self.num_components, room, features.shape[1])
         if features.shape[1] > count or hasattr(features, "tocsr"):
             reduce = library("sklearn.decomposition", NEEDED_BY).TruncatedSVD(count, random_state=self.seed)
             features = reduce.fit_transform(features)
-        return independent_within(features, sample.confounders.values, codes)
+        return independent_within(features, confounders, codes)
 
 
 def independent_within(features: Array, confounders: Array, codes: Array) -> Array:

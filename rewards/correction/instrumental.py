@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Literal, NamedTuple, get_args
@@ -9,10 +9,10 @@ from rewards.correction._moments import Array, Layout, Moments, Read, collect, c
 from rewards.correction.columns import Missing
 from rewards.correction.corrector import Corrector, Found
 from rewards.correction.cross_fitting import partial_out_text
-from rewards.correction.double_ml import RIDGE, found_by_residuals
+from rewards.correction.double_ml import RIDGE, DoubleML, found_by_residuals
 from rewards.correction.least_squares import Estimates, estimate
 from rewards.correction.refusals import refuse_degenerate, refuse_instruments, refuse_too_few_rows
-from rewards.correction.table import Table, reordered
+from rewards.correction.table import Table, reordered, without_bends
 
 WEAK_F = 10.0  # Staiger and Stock (1997)
 CONTRADICTION_P = 0.01
@@ -61,10 +61,16 @@ class InstrumentalVariables(Corrector):
     on_weak_instrument: OnWeak = "fallback"  # to double ML with a warning; or `refuse`, or `keep` with one
     weak_f: float = WEAK_F  # least first-stage F of instruments that are not weak
     num_folds: int = 5  # of the cross-fitting
-    max_words: int = 5000  # that TF-IDF keeps; not used with `features`
+    max_words: int = 2000  # that TF-IDF keeps; not used with `features`
     ridge: Sequence[float] = RIDGE  # penalties to choose from
     seed: int = 0  # of the folds
+    curved: bool = True  # whether numbers are removed by a curve; False is a line each
     missing: Missing = "refuse"  # `refuse` rows with missing values, or `drop` them
+
+    @property
+    def lines(self) -> Collection[str] | None:
+        """Names the confounders that the instruments move."""
+        return self.instrumented
 
     def _check(self, table: Table) -> None:
         confounders, instruments, moments = table.confounders, table.instruments, table.moments
@@ -102,7 +108,7 @@ class InstrumentalVariables(Corrector):
 
     def _judge(self, names: tuple[str, ...], moved: Array, stages: TwoStage, by_text: Found | None) -> Found:
         """Applies the weak-instrument rule; `by_text` is double ML on the same residuals, None without text."""
-        details = _describe(stages, [name for name, is_moved in zip(names, moved, strict=True) if is_moved])
+        details = _describe(stages, np.array(names)[moved].tolist(), np.flatnonzero(moved))
         if by_text is None:
             found = Found(stages.estimates, self.name, [NO_TEXT], details | {"text_controls": False})
             found = found._replace(num_clusters=stages.num_clusters)
@@ -125,10 +131,11 @@ class InstrumentalVariables(Corrector):
                 "set `on_weak_instrument: keep`."
             )
         found.warnings.append(f"{weak}. Fell back to double ML, which needs that nothing unobserved confounds.")
-        return found._replace(estimates=by_text.estimates, estimator=by_text.estimator)
+        own = {name: value for name, value in self.get_params().items() if name in DoubleML().get_params()}
+        return found._replace(instead=DoubleML(**own))
 
     def _moved(self, table: Table) -> Array:
-        numbers = tuple(name for name in table.confounders if name not in table.of_levels)
+        numbers = tuple(each for each in without_bends(table.confounders) if each not in table.of_levels)
         moved = numbers if self.instrumented is None else tuple(self.instrumented)
         unknown = [name for name in moved if name not in numbers]
         if unknown or not moved:
@@ -162,10 +169,10 @@ def two_stage_least_squares(read: Read, moments: Moments, layout: Layout) -> Two
     return TwoStage(*found, cragg_donald(moments, layout), over, p_value, test)
 
 
-def _describe(stages: TwoStage, moved: Sequence[str]) -> dict[str, Any]:
+def _describe(stages: TwoStage, moved: Sequence[str], places: Array) -> dict[str, Any]:
     return {
-        "two_stage_coefficients": stages.estimates.coefficients.tolist(),
-        "two_stage_standard_errors": stages.estimates.standard_errors.tolist(),
+        "two_stage_coefficients": stages.estimates.coefficients[places].tolist(),
+        "two_stage_standard_errors": stages.estimates.standard_errors[places].tolist(),
         "first_stage_f": dict(zip(moved, stages.f_statistics.tolist(), strict=True)),
         "partial_r2": dict(zip(moved, stages.partial_r2.tolist(), strict=True)),
         "cragg_donald": stages.cragg_donald,

@@ -32,6 +32,12 @@ class Estimates(NamedTuple):
         """Returns the estimates of some columns, in this order."""
         return Estimates(self.coefficients[places], self.covariance[np.ix_(places, places)], self.degrees)
 
+    def among(self, places: Array, width: int) -> "Estimates":
+        """Returns the estimates at their places among `width` columns, of which the others have none."""
+        coefficients, covariance = np.zeros(width), np.zeros((width, width))
+        coefficients[places], covariance[np.ix_(places, places)] = self.coefficients, self.covariance
+        return Estimates(coefficients, covariance, self.degrees)
+
     @property
     def standard_errors(self) -> Array:
         """Returns `(K,)` standard errors."""

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rewards.correction._moments import Array
+from rewards.correction.categories import EXACT
 
 DAYS, DURATION = "days since 1970-01-01 (UTC)", "days"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-EXACT = 2**53  # float64 tells neighbouring integers apart up to here
 DATE, TIME_SPAN = "M", "m"  # numpy's kinds
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from rewards.correction._moments import Array, Moments
-from rewards.correction.columns import Sample
+from rewards.correction.columns import BEND, Sample
 
 ROWS_PER_COEFFICIENT = 10
 CONSTANT = 1e-13  # standard deviation per mean, some hundred steps of float64
@@ -87,10 +87,24 @@ def refuse_instruments(
         )
 
 
+def refuse_given_away(names: Sequence[str], r2: Array) -> None:
+    """Raises `ValueError` for a confounder that the text gives away; `r2` is the share that it predicts of each."""
+    for name, share in zip(names, r2.tolist(), strict=False):
+        if share > COMPUTED_R2:
+            column = name.partition(" = ")[0]
+            raise ValueError(
+                f"The text gives {name!r} away (R² {share:.4f} > {COMPUTED_R2} out of fold), so `dml` cannot tell its "
+                f"effect from that of the text. Leave {column!r} out of the confounders: what it does then counts as "
+                "worth of the text. Or choose the estimator `ols`, which takes off all that goes with it."
+            )
+
+
 def text_warnings(sample: Sample, r2: Array | None = None) -> list[str]:
     """Lists warnings about confounders that look computed from the text; `r2` is the `(K,)` share that it predicts."""
     found = []
     for number, (name, column) in enumerate(zip(sample.confounders.names, sample.confounders.values.T, strict=True)):
+        if name.startswith(BEND):
+            break
         measure = _length_measure(sample, column)
         if measure:
             found.append(

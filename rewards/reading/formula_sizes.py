@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -40,7 +41,7 @@ def _size(node: Any) -> tuple[float, int]:
         return math.log10(max(abs(node.p), node.q)), 1
     if getattr(node, "is_NumberSymbol", False):
         return 0.5, 1  # pi and e
-    parts = node.flat() if hasattr(node, "flat") else getattr(node, "args", ())
+    parts: Sequence[Any] = node.flat() if hasattr(node, "flat") else getattr(node, "args", ())
     sizes = [_size(part) for part in parts]
     digits, terms = sum(size[0] for size in sizes), max((size[1] for size in sizes), default=1)
     kind = type(node).__name__

@@ -68,8 +68,8 @@ def change_value(
 
     Returns the changed result and what is accepted now, in the form of `accepted` (a value, or a list of which each is
     right). Numbers and dates keep their form and their rank beside others, ids their length and zeros; words become
-    one of `others`. What may be read `elsewhere`, in texts that stay, or in a form that cannot be changed alike, is left
-    alone: an honest answer could go on from either.
+    one of `others`. What may be read `elsewhere`, in texts that stay, or in a form that cannot be changed
+    alike, is left alone: an honest answer could go on from either.
 
     Example:
         >>> change_value('{"prices": [4, 17, 500]}', "17", random.Random(0))

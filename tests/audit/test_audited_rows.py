@@ -276,7 +276,14 @@ def test_a_confounder_among_dates_that_is_none_is_named_with_its_row(tmp_path, v
     assert f"row 2, column `day`: {sentence}" in str(bad.entry)
 
 
-def test_a_category_as_confounder_is_refused_with_the_way_to_make_numbers_of_it(tmp_path):
-    file = write_rows(tmp_path / "rows.jsonl", [{"text": "a", "clicks": 1, "topic": "sports"}])
-    (bad,) = Reader(Source(str(file), named=Named(text="text", outcome="clicks", confounders=("topic",)))).read()
-    assert "Write a number, or a date as 2024-01-31; a category becomes columns of 0 and 1." in str(bad.entry)
+def test_a_category_as_confounder_is_read_as_a_correction_reads_it(tmp_path):
+    rows = [{"text": "a", "clicks": 1, "topic": topic} for topic in ("sports", "7", "", None)]
+    file = write_rows(tmp_path / "rows.jsonl", rows)
+    found = list(Reader(Source(str(file), named=Named(text="text", outcome="clicks", confounders=("topic",)))).read())
+    assert [each.entry.confounders for each in found[:2]] == [("sports",), ("7",)]
+    assert ["the value is missing" in str(each.entry) for each in found[2:]] == [True, True]
+    write_rows(file, rows[1::-1])
+    (_, bad) = Reader(Source(str(file), named=Named(text="text", outcome="clicks", confounders=("topic",)))).read()
+    assert "Write a number, or a date as 2024-01-31; a category is a column of texts none of which is one." in str(
+        bad.entry
+    )

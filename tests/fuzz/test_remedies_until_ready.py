@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 from remedies import applied, remedies_of
-from some_recipes import DEMONSTRATIONS, OUTCOMES, PAIRS, PROMPTS, QUESTIONS
+from some_recipes import DEMONSTRATIONS, OUTCOMES, PAIRS, PROMPTS, QUESTIONS, REWARD_PAIRS
 from test_fuzz_remedies import refusals
 
 from align.methods import METHODS
@@ -13,13 +13,11 @@ from align.services.train import run
 
 pytestmark = pytest.mark.slow
 MOST = 5  # remedies of one recipe
-PREFERENCES = next(name for name in METHODS if name not in (DEMONSTRATIONS, OUTCOMES, PAIRS, PROMPTS, QUESTIONS))
 SKIPPED = {"dataset.on_bad_rows": "skip"}
 REFUSED = [
     (PROMPTS, {"loss_type": "gspo"}),
     (PROMPTS, {"loss_type": "grppo"}),
     (PROMPTS, {"num_generations": 1}),
-    (PROMPTS, {"per_device_train_batch_size": 3}),
     (PROMPTS, {"max_completion_length": 0}),
     (PROMPTS, {"learning_rate": -1.0}),
     (PROMPTS, {"learning_rates": 1e-5}),
@@ -32,23 +30,30 @@ REFUSED = [
     (QUESTIONS, {"save_strategy": "step"}),
     (QUESTIONS, {"second_pass_batch_size": -1}),
     (QUESTIONS, {"reward_clip": [1]}),
-    (PREFERENCES, {"max_length": 4}),
-    (PREFERENCES, {"max_length": 4} | SKIPPED),
-    (PREFERENCES, {"max_length": 4, "on_missing_spans": "whole"} | SKIPPED),
-    (PREFERENCES, {"spans": "differ"}),
-    (PREFERENCES, {"diff_unit": "words"}),
-    (PREFERENCES, {"truncation_mode": "keep_ends"}),
-    (PREFERENCES, {"beta": -0.1}),
-    (PAIRS, {"max_length": 2} | SKIPPED),
-    (PAIRS, {"model_type": "scaler"}),
-    (PAIRS, {"warmup_steps": -1}),
+    (PAIRS, {"max_length": 4}),
+    (PAIRS, {"max_length": 4} | SKIPPED),
+    (PAIRS, {"max_length": 4, "on_missing_spans": "whole"} | SKIPPED),
+    (PAIRS, {"spans": "differ"}),
+    (PAIRS, {"diff_unit": "words"}),
+    (PAIRS, {"truncation_mode": "keep_ends"}),
+    (PAIRS, {"beta": -0.1}),
+    (REWARD_PAIRS, {"max_length": 2} | SKIPPED),
+    (REWARD_PAIRS, {"model_type": "scaler"}),
+    (REWARD_PAIRS, {"warmup_steps": -1}),
     (DEMONSTRATIONS, {"max_length": 2}),
     (DEMONSTRATIONS, {"loss_type": "nl"}),
     (DEMONSTRATIONS, {"packing_strategy": "bfdd"}),
-    (OUTCOMES, {"dataset.estimator": "olss"}),
-    (OUTCOMES, {"dataset.estimator": "iv"}),
+    (OUTCOMES, {"head": "ridg"}),
     (OUTCOMES, {"num_train_epochs": -1}),
 ]
+
+
+VARIETY = """
+from rewards.reading.responses import completion_text
+
+def variety(completions, **kwargs):
+    return [len(set(completion_text(each))) / 99 for each in completions]
+"""
 
 
 def changed(content, changes):
@@ -58,11 +63,13 @@ def changed(content, changes):
     return content
 
 
+@pytest.mark.by_day("grpo-gspo", "rrpo-4-skip", "crome-2-skip", "sft-2")
 @pytest.mark.parametrize(
     ("method", "changes"), REFUSED, ids=[f"{m}-{'-'.join(map(str, c.values()))}" for m, c in REFUSED]
 )
 def test_remedies_lead_to_a_step(method, changes, recipe_of, tmp_path):
     recipe_of(method)
+    (tmp_path / "own.py").write_text(VARIETY)
     content = changed(yaml.safe_load((tmp_path / "recipe.yaml").read_text()), changes)
     said = []
     while found := refusals(content, tmp_path, checked=True):
@@ -70,7 +77,8 @@ def test_remedies_lead_to_a_step(method, changes, recipe_of, tmp_path):
         assert len(said) <= MOST, said
         proposed = [remedy for text in found for remedy in remedies_of(text)]
         assert proposed, said
-        for remedy in [each for each in proposed if each.words in (proposed[0].words, *found)] or proposed[:1]:
+        of_first = [*remedies_of(found[0])] or proposed[:1]
+        for remedy in of_first if len(of_first) > 1 and "` and `" in found[0] else of_first[:1]:
             content = applied(remedy, content)
     assert said, "it was not refused"
     content |= {"max_steps": 1, "output_dir": str(tmp_path / "out")}

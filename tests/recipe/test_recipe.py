@@ -216,6 +216,8 @@ def test_overrides_win_over_the_file(parse):
         (["fast"], "Expected `--key value` after the recipe, got 'fast'"),
         (["--learning_rat", "1"], "Did you mean 'learning_rate'"),
         (["--dataset.max_row", "1"], "Did you mean 'max_rows'"),
+        (["--max_rows", "1"], "Did you mean 'dataset.max_rows'"),
+        (["--max-rowz", "1"], "Did you mean 'dataset.max_rows'"),
         (["--dataset", "3"], "`dataset` must be a block"),
         (["--seed", "1", "--seed.x", "2"], "cannot both be given"),
         (["--learning_rate", "["], "learning_rate.*valid number"),

@@ -42,3 +42,5 @@ def test_rewards_that_use_math_verify(name):
     kwargs, kinds = VERIFIED[name]
     problems = found_in(name, kwargs, form="messages", max_seconds=600.0)  # on a busy machine, too
     assert [problem.kind for problem in problems] == kinds
+    hurried = found_in(name, kwargs, form="messages", max_seconds=1e-6)
+    assert [problem.kind for problem in hurried] == ["few_samples", *kinds], "right answers are tried all the same"

@@ -105,3 +105,13 @@ def test_a_small_lab_runs_from_end_to_end(lab, tmp_path, monkeypatch, capsys):
     assert record["runs"]["grouped"]["fixed effects"][0]["coefficient"] == pytest.approx(2.5, abs=0.3)
     assert len([name for name in record["bars"] if name.startswith("entangled")]) == 4
     assert "Best of 16 is worse than with 'none'" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["cyclic", "month", "pair", "line"])
+def test_a_curve_is_nearer_to_the_oracle_than_a_line_where_there_is_one(name):
+    curves = load_script("labs.deconfound.curves")
+    world = curves.draw(name, seed=0)
+    found = {curved: curves.measure(world, "dml", curved) for curved in (True, False)}
+    assert found[True]["distance"] < 0.1
+    assert (found[False]["distance"] > 0.5) == (name != "line")
+    assert found[True]["guide"] == pytest.approx(1, abs=0.15)

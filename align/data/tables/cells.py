@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from align.data.problems import BadRow, shorten
 from align.data.texts import is_blank
-from rewards.correction.numeric import DAYS, DURATION, EXACT, day_of, in_days
+from rewards.correction.categories import EXACT, is_like_date
+from rewards.correction.numeric import DAYS, DURATION, day_of, in_days, is_number
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 NOT_GIVEN = ("", "na", "n/a", "nan", "nat", "null", "none")  # texts that stand for a missing number
 TRUTH = {"true": 1.0, "false": 0.0}
 WRITE_ONE = "Write one, or leave the row out."
-NO_GROUPS = "Write a number, or a date as 2024-01-31; a category becomes columns of 0 and 1."
+NO_GROUPS = "Write a number, or a date as 2024-01-31; a category is a column of texts none of which is one."
 NUMBERS = ""  # the unit of a column without dates
 
 
@@ -109,7 +110,7 @@ def _parse(column: "pa.Array", name: str, role: str, known: str | None) -> Numer
     else:
         values, wrong = _read_texts(texts)
         rule = f"the {role} is not a number"
-        remedy = "Write a number, or a date as 2024-01-31; a category is a column of texts none of which is one."
+        remedy = NO_GROUPS
     return NumericColumn(values, [Unusable(row, name, shorten(texts[row]), rule, remedy) for row in wrong], unit)
 
 
@@ -145,6 +146,11 @@ def _number(text: str | None) -> float | None:
         return float(word) if "_" not in word else None
     except ValueError:
         return None
+
+
+def stands_for_label(text: str) -> bool:
+    """Tells whether a text stands for nothing but itself: it is no number, no date, and not like one."""
+    return _number(text) is None and not is_number(text) and not is_like_date(text)
 
 
 def _exact(texts: "pa.Array", floats: "pa.Array") -> NDArray[Any]:

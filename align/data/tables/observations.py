@@ -14,14 +14,13 @@ from align.data.problems import DataReport, RowProblem, bad_rows_error, printabl
 from align.data.tables.cells import NUMBERS, Unusable, label_of, read_labels, read_numbers, read_texts
 from align.data.tables.reading import Table
 from align.errors import DataError, word_setting
-from rewards.correction.categories import LEAST_ROWS, Category, category, is_like_date
+from rewards.correction.categories import FEW_VALUES, Category, are_codes, category, is_like_date
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Values = NDArray[np.float64]
 Labels = NDArray[np.object_]
-FEW_VALUES = range(3, 11)  # different whole numbers that are a code or a scale, and not an amount
 
 
 @dataclass(frozen=True)
@@ -296,9 +295,7 @@ def find_categories(table: Table, names: Sequence[str], numbers: Collection[str]
                 counts[name].update(_count(batch.column(name)))
     try:
         return tuple(
-            category(name, counted)
-            for name, counted in counts.items()
-            if name not in few or (len(counted) in FEW_VALUES and min(counted.values()) >= LEAST_ROWS)
+            category(name, counted) for name, counted in counts.items() if name not in few or are_codes(counted)
         )
     except ValueError as error:
         raise DataError(f"{table.path}: {error}") from error

@@ -21,24 +21,29 @@ from align.methods.deconfound.correction.fitting import (
     num_unknown_groups,
 )
 from align.methods.deconfound.correction.fitting import apply as apply_correction
+from align.methods.deconfound.correction.fitting import chosen as estimator_for
 from align.methods.deconfound.correction.output import (
     CORRECTION_FILE,
     DIAGNOSTICS_FILE,
     PAGE_FILE,
     PAIRS_NEED,
     TABLE_FILE,
-    check_new_folder,
+    begin,
+    finish,
+    goes_on,
     sample_pairs,
     write_card,
     write_corrected,
     write_json,
     write_lines,
 )
+from align.methods.deconfound.correction.verdict import explain, refuse_unremoved
 from align.methods.deconfound.options import Columns, Estimation, PairsOf, TableReading
 from align.methods.deconfound.words import facts_of, left_out, notes_of, sentences_of
 from align.methods.pairs.augmentation.folder import check_at_least_one, check_choice
 from align.options import fill, listing, several
 from align.runs.room import check_writable
+from align.whole_files import as_json
 from rewards.correction import Correction
 from rewards.extras import is_installed, loaded, missing
 
@@ -132,10 +137,14 @@ def deconfound_table(
     saved: Path | None = None,
 ) -> DeconfoundResult:
     """Fits a correction, or applies a saved one, and writes the corrected rows with the evidence."""
-    _check(estimation, reading, embedding_model, saved, pairs)
+    groups = {"columns": columns, "estimation": estimation, "reading": reading, "pairs": pairs}
+    more = {"data": data, "embedding_model": embedding_model, "apply": saved and str(saved)}
+    command: dict[str, Any] = more | {name: as_json(group) for name, group in groups.items()}
+    command["pairs"]["pairs"] = pairs.pairs and str(pairs.pairs)
+    again = goes_on(out, command)
+    _check(estimation, reading, embedding_model, saved, pairs, again)
     if saved is None and (sentence := missing("deconfound", "Fitting a correction")):
         raise UserError(sentence)
-    check_new_folder(out)
     correction = None if saved is None else load_correction(saved)
     chosen = _roles(columns, roles_of_adapter(reading.adapter), correction)
     if pairs.pairs is not None and not (chosen.text and (chosen.prompt or chosen.groups)):
@@ -149,22 +158,31 @@ def deconfound_table(
         on_bad_rows=bad,
         in_memory=int(reading.in_memory * MEGABYTE),
     )
-    own = CorrectionSettings(**vars(estimation) | {"instrumented": several(estimation.instrumented) or None})
+    name = estimator_for(estimation.estimator, chosen)
+    moved = several(estimation.instrumented) or None
+    own = CorrectionSettings(**vars(estimation) | {"estimator": name, "instrumented": moved})
     policy: dict[str, Any] = {"on_missing": reading.on_missing, "on_bad_rows": reading.on_bad_rows}
     categories = None if correction is None else correction.categories
     reader = ObservationReader(table, chosen, **policy, numbers=own.numbers(chosen.confounders), categories=categories)
     if correction is None:
-        result = _fit(reader, own, embedding_model, out)
+        result = _fit(reader, own, embedding_model, out, command)
     else:
+        begin(out, command)
         result = DeconfoundResult(out, correction, {}, _apply(reader, correction, out))
-    if pairs.pairs is None or pairs.margin is None:
-        return result
-    drawn = _write_pairs(reader, result.correction, own.seed, pairs.pairs, pairs.margin, pairs.pairs_per_prompt)
-    return replace(result, sentences=[*result.sentences, *drawn])
+    if pairs.pairs is not None and pairs.margin is not None:
+        drawn = _write_pairs(reader, result.correction, own.seed, pairs.pairs, pairs.margin, pairs.pairs_per_prompt)
+        result = replace(result, sentences=[*result.sentences, *drawn])
+    finish(out)
+    return result
 
 
 def _check(
-    estimation: Estimation, reading: TableReading, embedding_model: str | None, saved: Path | None, pairs: PairsOf
+    estimation: Estimation,
+    reading: TableReading,
+    embedding_model: str | None,
+    saved: Path | None,
+    pairs: PairsOf,
+    again: bool,
 ) -> None:
     check_choice("estimator", estimation.estimator, ESTIMATORS)
     check_choice("on_weak_instrument", estimation.on_weak_instrument, ON_WEAK)
@@ -184,7 +202,7 @@ def _check(
         raise UserError("`--margin` needs `--pairs FILE`. Name the file, or leave the margin out.")
     if file is not None and pairs.margin is None:
         raise UserError("`--pairs` needs `--margin`: the least difference of two rewards, in units of the outcome.")
-    if file is not None and (file.suffix != ".jsonl" or file.exists()):
+    if file is not None and (file.suffix != ".jsonl" or (file.exists() and not again)):
         raise RunFolderError(
             f"`pairs` must name a new .jsonl file, got {file}{' that exists' if file.exists() else ''}."
         )
@@ -216,25 +234,32 @@ def _roles(columns: Columns, of_adapter: Roles | None, correction: Correction | 
 
 
 def _fit(
-    reader: ObservationReader, settings: CorrectionSettings, embedding_model: str | None, out: Path
+    reader: ObservationReader,
+    settings: CorrectionSettings,
+    embedding_model: str | None,
+    out: Path,
+    command: Mapping[str, Any],
 ) -> DeconfoundResult:
     chunked = reader.table.is_streamed and embedding_model is None and fits_in_chunks(settings, reader.roles)
+    features = None
     if chunked:
         corrector = fit_in_chunks(reader, settings)
-        correction = _describe(corrector.correction_, reader)
-        _save(out, reader, correction)
-        numbers = diagnose(correction, _sample(reader, correction.num_rows, settings.seed), settings)
+        few = _sample(reader, corrector.correction_.num_rows, settings.seed)
+        left, same = None, None
     else:
         rows, _ = read_observations(reader)
         features = None if embedding_model is None else _embed(rows, embedding_model)
         corrector = fit(rows, settings, features)
-        correction = _describe(corrector.correction_, reader)
-        _save(out, reader, correction)
         few, kept = sample_groups(rows, MOST_ROWS if rows.text is None else MOST_TEXTS, settings.seed)
+        features = None if features is None else features[kept]
+        left = None if corrector.left_ is None else corrector.left_[kept]
         same = corrector if few.num_rows == rows.num_rows else None
-        numbers = diagnose(
-            correction, few, settings, corrector=same, features=None if features is None else features[kept]
-        )
+    correction = _describe(corrector.correction_, reader)
+    shares = explain(correction, few, left, reader.roles.outcome)
+    refuse_unremoved(correction, few, shares)
+    begin(out, command)
+    _save(out, reader, correction)
+    numbers = diagnose(correction, few, settings, corrector=same, features=features, shares=shares)
     facts = facts_of(reader, correction, "in chunks" if chunked else "at once", embedding_model)
     notes = notes_of(reader.roles, settings, correction, numbers, chunked)
     _write(out, reader, correction, numbers, facts, notes)

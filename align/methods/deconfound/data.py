@@ -30,11 +30,13 @@ from align.errors import DataError, asked_by
 from align.methods.deconfound.correction.fitting import (
     CorrectionSettings,
     apply,
+    chosen,
     confounders_of,
     fit,
     load_correction,
     num_unknown_groups,
 )
+from align.methods.deconfound.correction.verdict import explain, refuse_nothing_left, refuse_unremoved
 from align.methods.deconfound.dataset import ObservationDatasetConfig
 from align.models.model_files import ModelFiles
 from align.recipe.recipe import Recipe
@@ -42,7 +44,6 @@ from align.recipe.reward_settings import Reward
 from rewards.correction import Correction
 from rewards.correction.categories import Category
 
-NOTHING_LEFT = 1e-9  # share of the outcome's deviation
 AUDITED = 2_000  # texts that are tokenised, the longest first
 SETTINGS = ("instrumented", "on_weak_instrument", "num_folds", "max_words", "seed")
 
@@ -66,11 +67,7 @@ def load(recipe: Recipe) -> TrainingData[Any]:
     correction = _correction(data, train, report)
     corrected = apply(correction, train)
     outcome = roles_of(data.sources[0]).outcome
-    if corrected.std() <= NOTHING_LEFT * train.outcome.std():
-        raise DataError(
-            f"The confounders explain all of {outcome!r}: the corrected outcome is the same in every row, so "
-            "there is nothing to learn. Look for a confounder that is computed from it."
-        )
+    refuse_nothing_left(corrected, train, outcome)
     prefixes, prefix = _prefixes(train) if data.estimator == "input" else (None, "")
     scale = Scale(outcome, float(corrected.mean()), float(corrected.std()), prefix)
     options = {"conversational": data.conversational}
@@ -173,13 +170,19 @@ def _join(
 def _correction(data: ObservationDatasetConfig, rows: Observations, report: ObservationReport) -> Correction:
     if data.correction is not None:
         return load_correction(Path(data.correction))
-    return replace(fit(rows, _settings(data)).correction_, num_dropped=report.num_read - report.num_kept)
+    fitted = fit(rows, _settings(data))
+    refuse_unremoved(
+        fitted.correction_, rows, explain(fitted.correction_, rows, fitted.left_, roles_of(data.sources[0]).outcome)
+    )
+    return replace(fitted.correction_, num_dropped=report.num_read - report.num_kept)
 
 
 def _settings(data: ObservationDatasetConfig) -> CorrectionSettings:
     given = {name: getattr(data, name) for name in SETTINGS}
     given["instrumented"] = None if data.instrumented is None else tuple(data.instrumented)
-    return CorrectionSettings(estimator="none" if data.estimator == "input" else data.estimator, **given)
+    return CorrectionSettings(
+        estimator="none" if data.estimator == "input" else chosen(data.estimator, roles_of(data.sources[0])), **given
+    )
 
 
 def _prefixes(rows: Observations) -> tuple[list[str], str]:

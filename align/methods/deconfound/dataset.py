@@ -40,10 +40,10 @@ class ObservationDatasetConfig(DatasetConfig):
         description="Public schema the rows are in (upworthy, stackexchange), which names the columns that are not "
         "given; or `./mine.py:function`, which makes columns of a row, beside its own.",
     )
-    estimator: Literal["iv", "dml", "fixed_effects", "ols", "none", "input"] = Field(
-        default="iv",
-        description="How the confounders' effect is estimated; `none` leaves it in, `input` lets the model read the "
-        "confounders before the text, and their means when it predicts.",
+    estimator: Literal["auto", "iv", "dml", "fixed_effects", "ols", "none", "input"] = Field(
+        default="auto",
+        description="How the confounders' effect is estimated: `auto` is `iv` with instruments, else `dml`; `none` "
+        "leaves it in, `input` lets the model read the confounders before the text, and their means when it predicts.",
     )
     instrumented: list[str] | None = Field(
         default=None, description="Confounders that the instruments move; by default all."
@@ -52,7 +52,7 @@ class ObservationDatasetConfig(DatasetConfig):
         default="fallback", description="What to do about a weak instrument: `fallback` to dml, `refuse`, or `keep`."
     )
     num_folds: int = Field(default=5, ge=2, description="Folds of the cross-fitting.")
-    max_words: int = Field(default=5000, ge=1, description="Words that TF-IDF keeps.")
+    max_words: int = Field(default=2000, ge=1, description="Words that TF-IDF keeps.")
     seed: int = Field(default=0, description="Seed of the folds.")
     correction: str | None = Field(
         default=None, description="A saved correction.json to apply, in place of fitting one to the training rows."
@@ -79,7 +79,7 @@ class ObservationDatasetConfig(DatasetConfig):
 RULES = Rules(choices={"head": ("trained", "ridge")}, ranges={"max_length": COUNT})
 
 
-READS_TEXT = ("iv", "dml", "fixed_effects")  # estimators that control for the text
+READS_TEXT = ("auto", "iv", "dml", "fixed_effects")  # estimators that control for the text
 
 
 def extras(recipe: Recipe) -> Iterator[tuple[str, ...]]:

@@ -29,11 +29,13 @@ class Columns:
 class Estimation:
     """How the effect is estimated."""
 
-    estimator: str = option("iv", "iv, dml, fixed_effects, ols or none.")
+    estimator: str = option(
+        "auto", "iv, dml, fixed_effects, ols or none; auto is iv with instruments, else dml with a text, else ols."
+    )
     instrumented: list[str] | None = option(None, "iv: confounders that the instruments move; all if not given.")
     on_weak_instrument: str = option("fallback", "iv: fallback (to dml), refuse or keep.")
     num_folds: int = option(5, "Folds of the cross-fitting.")
-    max_words: int = option(5000, "Words that TF-IDF keeps.")
+    max_words: int = option(2000, "Words that TF-IDF keeps.")
     seed: int = option(0, "Seed of everything that is drawn.")
 
 

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from align.methods.deconfound.command import DeconfoundResult
 
 
-MUCH = 0.05  # share of the reward that groups explain
+MUCH = 0.05  # share of a variance
+SHARES = {
+    "before": "explains of the outcome", "line": "by a line", "after": "of the reward", "left": "beyond the text",
+}  # fmt: skip
 
 
 def facts_of(
@@ -67,6 +70,11 @@ def notes_of(
     for name, reason in numbers["not_made"].items():
         notes.append(f"Not all of `{name}` could be made: {reason}.")
     for each in numbers["explained"]:
+        if each["line"] is not None and (each["before"] or 0) > each["line"] + MUCH:
+            notes.append(
+                f"{each['name']!r} explains {percent(each['before'])} of the outcome, and a straight line of it "
+                f"{percent(each['line'])}: its effect is a curve."
+            )
         if each["kind"] == "groups" and not correction.group_effects and (each["after"] or 0) >= MUCH:
             notes.append(
                 f"The groups {roles.groups!r} explain {percent(each['after'])} of the reward: they are clusters here, "
@@ -102,9 +110,9 @@ def print_result(result: "DeconfoundResult") -> None:
                 in_words(correction.coefficients[place], *correction.intervals[place]),
                 *(interval_in_words(each.get(name, {}), "correlation") for each in known),
             )
-        shares = make_table("column", "is a", "explains of the outcome", "of the reward")
+        shares = make_table("column", "is a", *SHARES.values())
         for each in numbers["explained"]:
-            shares.add_row(each["name"], each["kind"], *(share_in_words(each[key]) for key in ("before", "after")))
+            shares.add_row(each["name"], each["kind"], *(share_in_words(each[key]) for key in SHARES))
         console = make_console(least=120)
         console.print(grid)
         console.print(shares)
@@ -120,8 +128,8 @@ def interval_in_words(found: Mapping[str, Any], key: str) -> str:
 
 
 def share_in_words(share: float | None) -> str:
-    """Writes a share; one that cannot be told says so."""
-    return "not known" if share is None else percent(share)
+    """Writes a share; one that is not told is empty."""
+    return "" if share is None else percent(share)
 
 
 def left_out(report: ObservationReport) -> list[str]:
@@ -215,8 +223,9 @@ def in_grpo(numbers: Numbers) -> str:
 
 def _coefficients(correction: Correction) -> Section:
     note = (
-        f"Change of the outcome per unit of the confounder, by {correction.estimator}, with 95 % intervals. The "
-        "reward is the outcome at the mean of every confounder."
+        f"Change of the outcome per unit of the confounder, by {correction.estimator}, with 95 % intervals: the best "
+        "straight line through its effect, of which the whole is taken off. The reward is the outcome at the mean "
+        "effect of every confounder."
     )
     rows = [
         (name, in_words(slope, *interval), format_number(error), format_number(mean))
@@ -232,17 +241,16 @@ def _coefficients(correction: Correction) -> Section:
 
 def _explained(correction: Correction, numbers: Numbers) -> Iterator[Section]:
     note = (
-        "Share of the variance that each named column explains by itself, a number by a line, a category or the "
-        "groups by the means of their rows, less what chance explains. What is left in the reward may be what texts "
-        "are worth."
+        "Share of the variance that each named column explains by itself, by the means of rows with its label, its "
+        "value or, of many values, in its twentieth part, less what chance explains. What is left in the reward may "
+        "be what texts are worth; beyond the text nothing may be left."
     )
     if any(each["kind"] == "groups" for each in numbers["explained"]):
         note += f" `groups` are {what_groups_are(correction)}."
     rows = [
-        (each["name"], each["kind"], share_in_words(each["before"]), share_in_words(each["after"]))
-        for each in numbers["explained"]
+        (each["name"], each["kind"], *(share_in_words(each[key]) for key in SHARES)) for each in numbers["explained"]
     ]
-    yield Section("What each column explains", note, ("column", "is a", "of the outcome", "of the reward"), rows)
+    yield Section("What each column explains", note, ("column", "is a", *SHARES.values()), rows)
 
 
 def _associations(correction: Correction, numbers: Numbers) -> Iterator[Section]:
@@ -370,9 +378,9 @@ def _additivity(correction: Correction, numbers: Numbers) -> Iterator[Section]:
         yield Section("Additivity", note)
         return
     note = (
-        "Terms that must be 0 if a confounder adds the same for every text, in proportion: its product with the "
-        "predicted worth of the text, and its square. An interval without 0 says that one slope removes too much from "
-        "some texts and too little from others."
+        "Products of confounders with the predicted worth of the text, which must be 0 if a confounder adds the same "
+        "for every text. An interval without 0 says that too much is removed from some texts and too little from "
+        "others."
     )
     rows = [
         (each["term"], interval_in_words(each, "coefficient"), format_number(each["p_value"]))

@@ -178,6 +178,9 @@ def _check_what_is_paid(trial: Trial, form: Form, speed: Speed) -> Iterator[Rewa
     if trial.description.audit_only:
         return  # it pays nothing, and may find nothing in these responses
     values = {value for value in trial.seen if value is not None}
+    if len(values) == 1:  # however slow it is and few responses it was tried on, right answers are among them
+        answers = answer_samples(trial.rows[:1], trial.settings.response_format)
+        values |= {value for value in trial.call(answers, form).values or () if value is not None}
     if len(values) == 1 and not trial.description.whole_batch:  # else it depends on how a policy's answers agree
         (value,) = values
         text = f"gave {value:g} to all of {len(trial.seen)} responses, right, wrong and odd ones"

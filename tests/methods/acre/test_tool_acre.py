@@ -207,7 +207,7 @@ def test_a_family_that_fails_costs_rows_the_second_pass_and_is_named_once(tmp_pa
 
 
 def test_half_of_a_character_in_a_result_ends_no_run(tmp_path, named):
-    written = TOOLS.replace("return {\"pear\": 3, \"plum\": 4}[item]", "return '{\"a\": \"\\\\ud83d\", \"b\": 3}'")
+    written = TOOLS.replace('return {"pear": 3, "plum": 4}[item]', 'return \'{"a": "\\\\ud83d", "b": 3}\'')
     (tmp_path / "own.py").write_text(written.replace("-> int:", "-> str:", 1))
     guarded = guard_tools([named("price")], Limits(5.0))
     for family in ("paraphrase", lambda version, rng: f"{version.question} \ud83d"):

@@ -16,7 +16,7 @@ from align.errors import UserError
 from align.recipe.recipe import load_recipe
 from align.services.prepared import prepare
 from align.services.train import run as train
-from rewards.correction import ESTIMATORS
+from rewards.correction import ESTIMATORS, Correction
 
 pytestmark = pytest.mark.slow
 
@@ -108,9 +108,11 @@ def test_a_saved_correction_is_applied_out_of_sample_without_naming_columns_agai
     new = write_table(tmp_path / "new.jsonl", observed_rows(50, seed=7))
     code, output = deconfound(new, "--apply", corrected[0] / "correction.json", "--out", tmp_path / "out")
     assert code == 0, output
-    saved = json.loads((corrected[0] / "correction.json").read_text())
+    saved = Correction.load(corrected[0] / "correction.json")
     frame = pd.read_parquet(tmp_path / "out" / "corrected.parquet")
-    removed = (frame[["popularity", "hour"]] - saved["means"]) @ np.array(saved["coefficients"])
+    removed = (frame[["popularity", "hour"]] - saved.means) @ np.array(saved.coefficients)
+    (curve,) = saved.curves  # of the hour; what an instrument moves is a line
+    removed += curve.at(frame["hour"].to_numpy() - saved.means[1], saved.means[1])
     np.testing.assert_allclose(frame["reward"], frame["clicks"] - removed, atol=1e-9)
     assert json.loads((tmp_path / "out" / "applied.json").read_text())["kept"] == 50
 
@@ -183,7 +185,7 @@ def test_dates_are_confounders_and_the_output_names_their_unit(tmp_path, memory)
     assert code == 0, output
     assert "when is read in days since 1970-01-01 (UTC)" in output
     data, saved = columns_of(rows), json.loads((out / "correction.json").read_text())
-    confounders = {"popularity": data["popularity"], "hour": data["hour"]}
+    confounders = {"popularity": data["popularity"], "when": data["when"]}
     direct = ESTIMATORS["ols"]().fit(data["clicks"], confounders)
     np.testing.assert_allclose(saved["coefficients"], direct.coef_, rtol=1e-9)
     assert "when in days since 1970-01-01 (UTC)" in (out / "report.html").read_text()
@@ -283,7 +285,11 @@ def test_the_correction_is_kept_where_the_diagnostics_end_early(tmp_path, table,
     monkeypatch.setattr("align.methods.deconfound.command.diagnose", interrupted)
     code, _ = deconfound(table, *COLUMNS, "--estimator", "ols", "--out", tmp_path / "out")
     assert code != 0
-    assert {file.name for file in (tmp_path / "out").iterdir()} == {"corrected.parquet", "correction.json"}
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {
+        "corrected.parquet",
+        "correction.json",
+        "unfinished.json",
+    }
 
 
 def test_a_column_named_reward_is_refused(tmp_path):

@@ -45,7 +45,7 @@ def test_a_minimal_recipe_takes_defaults_from_the_config(tmp_path):
     recipe = parse(tmp_path / "r.yaml")
     assert recipe.training == {"output_dir": "outputs/deconfound-r"}
     assert [getattr(recipe.settings, name) for name in ("max_length", "disable_dropout")] == [1024, True]
-    assert (recipe.dataset.estimator, recipe.dataset.on_weak_instrument) == ("iv", "fallback")
+    assert (recipe.dataset.estimator, recipe.dataset.on_weak_instrument) == ("auto", "fallback")
 
 
 def test_an_adapter_stands_in_for_columns(tmp_path):

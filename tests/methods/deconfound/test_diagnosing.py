@@ -38,7 +38,7 @@ def test_every_diagnostic_is_there_and_is_json(diagnosed):
     assert numbers["before"] == [each._asdict() for each in expected]
     assert numbers["after"][0]["correlation"] < numbers["before"][0]["correlation"]
     assert numbers["first_stage"] == [each._asdict() for each in first_stage(corrector.correction_)]
-    assert {each["term"] for each in numbers["additivity"]} == {"popularity x text", "popularity squared"}
+    assert {each["term"] for each in numbers["additivity"]} == {"popularity x text"}
     assert numbers["overlap_knows_text"]
     assert 0 < numbers["overlap"][0]["share"] <= 1
 

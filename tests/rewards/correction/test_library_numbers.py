@@ -35,7 +35,7 @@ def same(ours, theirs):
 def test_the_naive_residual_is_statsmodels(clustered):
     outcome, endogenous, exogenous, _, clusters = columns()
     confounders = np.hstack([endogenous, exogenous])
-    fitted = NaiveResidual().fit(outcome, confounders, groups=clusters if clustered else None).correction_
+    fitted = NaiveResidual(curved=False).fit(outcome, confounders, groups=clusters if clustered else None).correction_
     settings = {"cov_type": "cluster", "cov_kwds": {"groups": clusters}} if clustered else {"cov_type": "HC1"}
     direct = sm.OLS(outcome, sm.add_constant(confounders)).fit(**settings, use_t=True)
     np.testing.assert_allclose(fitted.coefficients, direct.params[1:], **CLOSE)
@@ -47,7 +47,7 @@ def test_the_naive_residual_is_statsmodels(clustered):
 def test_instrumental_variables_are_linearmodels(clustered):
     outcome, endogenous, exogenous, instruments, clusters = columns()
     confounders = {"a": exogenous[:, 0], "b": endogenous[:, 0], "c": exogenous[:, 1], "d": endogenous[:, 1]}
-    model = InstrumentalVariables(instrumented=["b", "d"])
+    model = InstrumentalVariables(instrumented=["b", "d"], curved=False)
     with pytest.warns(UserWarning, match="No text"):
         model.fit(outcome, confounders, instruments=instruments, groups=clusters if clustered else None)
     settings = {"cov_type": "clustered", "clusters": clusters} if clustered else {"cov_type": "robust"}
@@ -73,7 +73,7 @@ def test_fixed_effects_are_linearmodels():
     extra = np.random.default_rng(1).normal(size=(900, 2))
     confounders = np.column_stack([drawn.confounder, extra])
     with pytest.warns(UserWarning, match="No text"):
-        fitted = FixedEffects().fit(drawn.outcome, confounders, groups=drawn.groups).correction_
+        fitted = FixedEffects(curved=False).fit(drawn.outcome, confounders, groups=drawn.groups).correction_
     index = MultiIndex.from_arrays([drawn.groups, np.arange(900)])
     panel = PanelOLS(Series(drawn.outcome, index), DataFrame(confounders, index), entity_effects=True)
     settings = {"cov_type": "clustered", "debiased": True}

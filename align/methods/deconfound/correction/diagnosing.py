@@ -1,6 +1,6 @@
 """What to look at before a correction is believed, computed for one table and ready for JSON."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from align.data.tables.observations import Observations, Values
 from align.errors import UserError
 from align.methods.deconfound.correction.fitting import CorrectionSettings, apply, columns, confounders_of, fit
+from align.methods.deconfound.correction.verdict import Explained
 from align.whole_files import as_json
 from rewards.correction import Correction, Corrector
 from rewards.correction.corrector import FEW_CLUSTERS
@@ -18,7 +19,6 @@ from rewards.correction.diagnostics import (
     additivity,
     associations,
     collinearity,
-    explained,
     first_stage,
     overlap,
     placebo,
@@ -39,16 +39,19 @@ def diagnose(
     *,
     corrector: Corrector | None = None,
     features: Any = None,
+    shares: Sequence[Explained] = (),
     repeats: int = REPEATS,
 ) -> dict[str, Any]:
-    """Computes every diagnostic that the columns allow; `features` are `(N, D)`, and `not_made` says what not."""
+    """Computes every diagnostic that the columns allow; `features` are `(N, D)`, and `not_made` says what not.
+
+    `shares` are what `explain` found of the same rows.
+    """
     others, fitted = _compare(correction, rows, settings, corrector, features)
     residuals = _residuals(corrector, fitted)
     reward = apply(correction, rows)
     confounders = confounders_of(rows)
     slopes = np.array(correction.coefficients)
     left = None if residuals is None else residuals.confounders
-    two_valued = [name for name, column in rows.confounders.items() if len(np.unique(column)) <= 2]
     not_made: dict[str, str] = {}
 
     def make(name: str, compute: Callable[[], Any]) -> Any:
@@ -63,7 +66,7 @@ def diagnose(
         not_made["associations"] = f"{', '.join(constant)} never differs in the {rows.num_rows:,} rows looked at"
     return {
         "num_rows": rows.num_rows,
-        "explained": make("explained", lambda: _explained(correction, rows, reward)),
+        "explained": as_json(list(shares)),
         "before": make("associations", lambda: associations(rows.outcome, confounders, rows.groups)),
         "after": make("associations", lambda: associations(reward, confounders, rows.groups)),
         "collinearity": make("collinearity", lambda: collinearity(confounders) if len(confounders.names) > 1 else []),
@@ -72,32 +75,12 @@ def diagnose(
         "first_stage": as_json(first_stage(correction)),
         "additivity": []
         if residuals is None
-        else make("additivity", lambda: additivity(confounders.names, residuals, slopes, rows.groups, two_valued)),
+        else make("additivity", lambda: additivity(confounders.names, residuals, slopes, rows.groups)),
         "placebo": _placebos(rows, settings, features, repeats),
         "sensitivity": others,
         "within": within_prompts(rows, reward),
         "not_made": not_made,
     }
-
-
-def _explained(correction: Correction, rows: Observations, reward: Values) -> list[dict[str, Any]]:
-    """Says of every named column how much of the outcome and of the reward it explains."""
-    columns: dict[str, tuple[str, Any]] = {}
-    of_levels = {column: each for each in rows.categories for column in each.columns}
-    for name, column in rows.confounders.items():
-        if (category := of_levels.get(name)) is None:
-            columns[name] = ("number", column)
-        else:
-            levels = [rows.confounders[level] for level in category.columns]
-            columns[category.name] = ("category", np.array(["", *category.columns], dtype=object)[
-                sum((place + 1) * level.astype(int) for place, level in enumerate(levels))
-            ])  # fmt: skip
-    if rows.groups is not None:
-        columns.setdefault(correction.details.get("columns", {}).get("groups", "groups"), ("groups", rows.groups))
-    return [
-        {"name": name, "kind": kind, "before": explained(rows.outcome, column), "after": explained(reward, column)}
-        for name, (kind, column) in columns.items()
-    ]
 
 
 def within_prompts(rows: Observations, reward: Values) -> dict[str, Any] | None:

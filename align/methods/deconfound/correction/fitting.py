@@ -23,8 +23,15 @@ if TYPE_CHECKING:
     from rewards.correction import Corrector
 
 
-ESTIMATORS = ("iv", "dml", "fixed_effects", "ols", "none")  # of `rewards.correction`, a test says
+ESTIMATORS = ("auto", "iv", "dml", "fixed_effects", "ols", "none")  # of `rewards.correction`, a test says
 CHUNKED = ("ols", "iv", "none")  # need sums over rows only; iv without text
+
+
+def chosen(estimator: str, roles: Roles) -> str:
+    """Returns the estimator that `auto` means: the one with the weakest assumptions that the columns allow."""
+    if estimator != "auto":
+        return estimator
+    return "iv" if roles.instruments else "dml" if roles.text else "ols"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from align.markdown import render
 from align.methods.deconfound.correction.fitting import apply
 from align.runs.room import check_writable
 from align.secrets import mask
-from align.whole_files import whole_file, write_whole
+from align.whole_files import object_in, whole_file, write_whole
 from rewards.correction import Correction
 
 if TYPE_CHECKING:
@@ -22,15 +22,37 @@ if TYPE_CHECKING:
 
 TABLE_FILE, CORRECTION_FILE, DIAGNOSTICS_FILE = "corrected.parquet", "correction.json", "diagnostics.json"
 CARD_FILE, PAGE_FILE = "README.md", "report.html"
+UNFINISHED = "unfinished.json"  # the command that writes the folder, until it is whole
 REWARD = "reward"
 
 
-def check_new_folder(folder: Path) -> None:
-    """Refuses a folder that holds something, or cannot be made."""
+def goes_on(folder: Path, command: Mapping[str, Any]) -> bool:
+    """Tells whether a folder holds what the same command left when it was ended; refuses one that holds anything else.
+
+    Raises `RunFolderError` if the folder cannot be made, too.
+    """
+    known = object_in(folder / UNFINISHED)
+    if known and known == json.loads(json.dumps(mask(command))):
+        return True
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        what = "holds something" if folder.is_dir() else "is a file"
+        what = "holds what another command left unfinished" if known else "holds something"
+        what = what if folder.is_dir() else "is a file"
         raise RunFolderError(f"{folder} {what}. Choose a new folder with `--out`. Nothing was written.")
     check_writable(folder, "--out")
+    return False
+
+
+def begin(folder: Path, command: Mapping[str, Any]) -> None:
+    """Says which command writes into a folder, so that a repeat goes on, and removes drafts of one that was killed."""
+    write_json(folder / UNFINISHED, command)
+    for name in (TABLE_FILE, CORRECTION_FILE, DIAGNOSTICS_FILE, CARD_FILE, PAGE_FILE):
+        for draft in folder.glob(f".{name}.*"):
+            draft.unlink()
+
+
+def finish(folder: Path) -> None:
+    """Says that the folder is whole."""
+    (folder / UNFINISHED).unlink(missing_ok=True)
 
 
 def write_corrected(folder: Path, reader: ObservationReader, correction: Correction) -> int:
