@@ -41,8 +41,6 @@ def test_what_is_wrong_is_an_exception_with_the_words_of_the_command(tiny_recipe
         align.evaluate("pairs", model="m", out=str(tmp_path), colour=1)
     with pytest.raises(TypeError, match="The suite pairs needs `out`"):
         align.evaluate("pairs", model="m")
-    with pytest.raises(UserError, match="`merge` divides the command"):
-        align.evaluate("pairs", model="m", out=str(tmp_path), merge=["a"])
 
 
 def test_rows_are_audited(tmp_path):

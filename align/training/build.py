@@ -50,7 +50,8 @@ def _refuse_spoiled(trainer: Any) -> None:
     """Refuses a model, or a reward model, with weights that are not finite, on all processes: a shard is of one."""
     for model in (trainer.model, *getattr(trainer, "reward_funcs", ())):
         if isinstance(model, torch.nn.Module):
-            found = gather_object([spoiled(model.config.name_or_path, model.named_parameters())])
+            name = str(getattr(model.config, "name_or_path", ""))
+            found = gather_object([spoiled(name, model.named_parameters())])
             if problem := next(filter(None, found), ""):
                 raise RecipeError(problem)
 

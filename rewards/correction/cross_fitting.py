@@ -132,7 +132,7 @@ def _ridge(train: Any, targets: Array, held_out: Any, penalties: Sequence[float]
     sides = [each @ mean for each in (train, held_out)]
     if by_feature:
         products, right = _dense(train.T @ train) - num_rows * np.outer(mean, mean), train.T @ (targets - centre)
-        left = _dense(held_out) - mean
+        left = held_out  # less the mean, below: it need not be dense
     else:
         products, left = (
             _dense(each @ train.T) - side[:, None] - sides[0] + mean @ mean
@@ -142,7 +142,8 @@ def _ridge(train: Any, targets: Array, held_out: Any, penalties: Sequence[float]
     linalg, diagonal, found = library("scipy.linalg", NEEDED_BY), np.eye(len(products)), []
     for penalty in penalties:
         factor = linalg.cho_factor(products + penalty * diagonal, overwrite_a=True, check_finite=False)
-        found.append(left @ linalg.cho_solve(factor, right, check_finite=False) + centre)
+        slopes = linalg.cho_solve(factor, right, check_finite=False)
+        found.append(left @ slopes + centre - (mean @ slopes if by_feature else 0.0))
     return np.stack(found)
 
 

@@ -22,7 +22,8 @@ _MISSING = regex.compile(
     r"|ausgefallen|\w*entschuldig\w*|ohne|später|erneut|zeitüberschreitung|abgelehnt|verweigert|abgebrochen|leer\w*"
     r"|weder|bitte|lange|k\. ?a(?=\.)|ne|pas|aucune?|rien|ni|inconnue?s?|erreurs?|échec|échoué\w*|désolée?"
     r"|malheureusement|in(?:disponible|trouvable|capa\w+)s?|sans|expir\w*|délai|vides?|manqu\w*|tard|refus\w*|panne|navrée?|regrette"
-    r"|ignore|hors|ning[uú]n\w*|nada|nunca|jamás|descono[cz]\w*|fall[aoóe]\w*|siento|(?:des)?afortunad\w*|lament\w*|disculp\w*"
+    r"|ignore|hors|hélas|vaya|alas|ach|scheiter\w*|ning[uú]n\w*|nada|nunca|jamás"
+    r"|descono[cz]\w*|fall[aoóe]\w*|siento|(?:des)?afortunad\w*|lament\w*|disculp\w*"
     r"|perdón|sin|agot\w*|caduc\w*|trop|dépass\w*|vací\w*|rechaz\w*|tarde|caíd\w*|tampoco|ignoro|denegad\w*|faltan?"
     r"|non|nessun\w*|errore|erros?|não|nenhum\w*|niet|geen|helaas|inte|ikke|ingen|nie|brak|błąd|bilm\w+|yok|değil|không|tidak|не\w*"
     r"|нет|нельзя|ошибк\w*|извин\w*|δεν|لا|لم|ليس|غير|خطأ|नहीं|त्रुटि|לא|אין)\b|\bn'"
@@ -47,7 +48,7 @@ _NAMED = regex.compile(  # a subject that is no pronoun
 )
 _COPULA = regex.compile(r"(?<![但可还還于於只总總])[是為为](?![否不])|です|だ[とっ]|でしょう|입니다|이다|คือ|เป็น")
 _WORD = regex.compile(r"[\p{L}\p{M}][\p{L}\p{M}']*")
-_FEW, _FEW_HAN = 14, 7  # characters that are a name, or a word beside a sentence
+_FEW, _FEW_HAN = 14, 6  # characters that are a name, or a word beside a sentence
 
 
 def abstains(
@@ -120,7 +121,9 @@ def _gives_name(text: str, known: set[str], has_capital: bool, is_german: bool) 
         begins = mark != "," and not mark.isalpha()  # as a sentence, with a capital
         if UNSPACED.search(plain):
             few = _FEW_HAN if regex.search(r"\p{Han}", plain) else _FEW
-            is_name = bool(capitals) or (not is_missing and bool(_COPULA.search(plain) or len(plain.strip()) <= few))
+            copula = _COPULA.search(plain)  # what it gives; numbers are told by themselves
+            is_given = any(map(str.isalpha, plain[copula.end() :])) if copula else len(plain.strip()) <= few
+            is_name = bool(capitals) or (not is_missing and is_given)
         elif capitals and not is_missing and (len(capitals) == len(words) or (begins and _NAMED.match(plain))):
             is_name = True
         elif is_german:

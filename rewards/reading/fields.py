@@ -20,6 +20,9 @@ _TOKEN = re.compile(
 _STRUCTURED = re.compile(r"[\[{\n]")
 _MOST_FAILURES = 50  # brackets that begin neither JSON nor Python
 _MOST_LEVELS = 50
+_ESCAPES = str.maketrans(
+    {"\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\0": r"\0"}
+)  # not narrow spaces, as `repr` does
 _JSON = json.JSONDecoder(parse_int=str, parse_float=str, strict=False)  # as written: no digit is rounded
 
 
@@ -172,9 +175,10 @@ def _read(written: str, kind: str) -> str:
 
 def _write(new: str, text: str, kind: str) -> str:
     if kind == "json":
-        return json.dumps(new, ensure_ascii=text.isascii())
+        return json.dumps(new, ensure_ascii="\\u" in text)
     if kind == "python":
-        return repr(new)
+        mark = repr(new)[0]
+        return mark + new.translate(_ESCAPES | {ord(mark): f"\\{mark}"}) + mark
     if kind in "\t;," and {kind, '"', "\r", "\n"} & set(new):
         return '"' + new.replace('"', '""') + '"'
     return new.replace("|", r"\|") if kind == "|" else new

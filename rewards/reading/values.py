@@ -29,10 +29,10 @@ _PLAIN = regex.compile(r"(?:0|[1-9][0-9]*)(?:[.,][0-9]+)?")
 # What stands around digits that are a part of a word, a date, a time, a range, a version or a power of ten; a currency
 # may stand right before a number.
 _INSIDE = regex.compile(
-    rf"(?:{_LETTER}|[0-9][:/.-]|[\w)]-|(?:^|\W)\.)\Z(?<!\b(?i:USD|EUR|GBP|JPY|CNY|RMB|CHF|INR|THB|KRW|CAD|AUD|Rs)\Z)"
+    rf"(?:{_LETTER}|[0-9][:/.-]|(?:[0-9_)]|{_LETTER})-|(?:^|\W)\.)\Z(?<!\b(?i:USD|EUR|GBP|JPY|CNY|RMB|CHF|INR|THB|KRW|CAD|AUD|Rs)\Z)"
 )
 _GOES_ON = regex.compile(r"[:/.-][0-9]|e[+-]?[0-9]")
-_MINUS = regex.compile(r"(?<![\w)-])-\Z")
+_MINUS = regex.compile(rf"(?:(?<![\w)-])|(?<=[{_UNSPACED}]))-\Z")
 _SPELLED = regex.compile(  # from 3: smaller ones are pronouns and articles, too
     r"\b(?:three|four|five|(?:twen|thir|for|fif|eigh)ty|(?:thir|four|fif|eigh)teen|(?:six|seven|eight|nine)(?:teen|ty)?|ten"
     r"|eleven|twelve|hundred|drei|vier|fünf|sechs|sieben|acht|neun|zehn|elf|zwölf|(?:drei|vier|fünf|sech|sieb|acht|neun)zehn"

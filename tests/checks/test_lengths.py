@@ -117,7 +117,6 @@ def write_prompts(tiny_recipe):
 def test_the_window_is_the_smaller_of_the_model_and_vllm(tiny_recipe):
     assert context_window(load_recipe(tiny_recipe())) == 512
     assert context_window(load_recipe(tiny_recipe(use_vllm=True, vllm_max_model_length=100))) == 100
-    assert context_window(load_recipe(tiny_recipe(vllm_max_model_length=100))) == 512
 
 
 def test_a_window_that_completions_fill_is_said_to_be_full(tiny_recipe):

@@ -58,9 +58,7 @@ def warned(recipe, check="letters"):
     return [each.text for each in prepare(recipe, Launch()).findings if each.check == check]
 
 
-@pytest.mark.parametrize(
-    ("method", "changes"), [(QUESTIONS, {}), (PROMPTS, {}), (PROMPTS, {"resample_without_spread": 1})]
-)
+@pytest.mark.parametrize(("method", "changes"), [(QUESTIONS, {}), (PROMPTS, {})])
 def test_a_letter_that_is_right_too_often_is_told_and_the_advice_takes_it_away(recipe_of, method, changes):
     (text,) = warned(recipe_of(method, rows_of(), **changes))
     assert "A in 141 of 200 rows of 4 options (70% [64%, 76%], by chance 25%)" in text

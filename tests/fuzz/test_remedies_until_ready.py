@@ -63,7 +63,7 @@ def changed(content, changes):
     return content
 
 
-@pytest.mark.by_day("grpo-gspo", "rrpo-4-skip", "crome-2-skip", "sft-2")
+@pytest.mark.by_day(f"{PROMPTS}-gspo", f"{PAIRS}-4-skip", f"{REWARD_PAIRS}-2-skip", f"{DEMONSTRATIONS}-2")
 @pytest.mark.parametrize(
     ("method", "changes"), REFUSED, ids=[f"{m}-{'-'.join(map(str, c.values()))}" for m, c in REFUSED]
 )

@@ -74,6 +74,8 @@ def test_honest_policies_over_3000_results_in_six_languages_are_not_punished_and
     [
         ('{"prices":[4,17,5]}', "17", '{"prices":[4,', ",5]}"), ("价格17元", "17", "价格", "元"),
         ("ราคา17บาท", 17, "ราคา", "บาท"), ("id_17", "17", "id_", ""), ("4,17,5", 17, "4,", ",5"),
+        ("夜间:-17℃", "-17", "夜间:-", "℃"), ("偏差是-2.8毫秒", "-2.8", "偏差是-", "毫秒"),
+        ("{'2018': '450\u202f629'}", "450\u202f629", "{'2018': '", "'}"),
         ("１７ €", 17, "", " €"), ("EUR17 or v17.2", 17, "EUR", " or v17.2"), ("−17 °C", "-17", "−", " °C"),  # noqa: RUF001
         ('{"a":"x\\ud83d","b":"Paris"}', "Paris", '{"a":"x\\ud83d","b":"', '"}'), ("17%", "17%", "", "%"),
         ("{'zip': '02139'}", "02139", "{'zip': '0", "'}"), ('{"p":"a\\n17"}', 17, '{"p":"a\\n', '"}'),
@@ -95,6 +97,11 @@ def test_only_what_states_the_answer_is_changed(text, accepted, before, behind):
         assert len(changed) == len(text) or not any(map(str.isdigit, str(gold))), "digits stay as many"
         if text.startswith('{"') and "oops" not in text:
             json.loads(changed)
+
+
+def test_a_refusal_that_repeats_the_question_or_begins_with_a_sigh_gives_no_name():
+    for answer in ("您问的是88,可惜没有找到任何内容。", "Hélas, je n'ai rien reçu.", "Der Abruf scheiterte."):
+        assert is_withheld_right(answer, ["88?", ERROR], "Gießen"), answer
 
 
 def test_all_that_is_the_same_value_is_changed_alike_and_keeps_its_rank():

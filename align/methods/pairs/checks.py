@@ -1,11 +1,13 @@
 """What is said of preference pairs before training: form, tokens, lengths that TRL cuts without a word, and marks."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from heapq import nlargest, nsmallest
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+import numpy as np
 from jinja2 import TemplateError
 
 from align.checks.counts import check_rows, name_rows
@@ -21,6 +23,7 @@ from align.data.problems import shorten
 from align.data.stored_items import Picked, map_parts, values_of
 from align.data.template_settings import template_settings
 from align.data.texts import count_shared
+from align.evaluation.statistics.metrics import Estimate, student
 from align.models.model_files import ModelFiles
 from align.models.prompt_tokenizer import PromptTokenizer
 from align.recipe.recipe import Recipe
@@ -247,12 +250,15 @@ def audited(pairs: Sequence[AnyPair]) -> list[AnyPair]:
     return [pairs[i] for i in sorted({*range(min(AUDITED, len(pairs))), *longest, *shortest})]
 
 
-def length_ratio(pairs: Sequence[Pair]) -> float:
-    """Divides the mean length of chosen responses by that of rejected ones."""
-    chosen = rejected = 0
-    for better, worse in values_of(pairs, "chosen", "rejected"):
-        chosen, rejected = chosen + len(better), rejected + len(worse)
-    return chosen / rejected
+def length_ratio(pairs: Sequence[Pair]) -> Estimate:
+    """Divides the mean length of chosen responses by that of rejected ones, with Student's interval (delta method)."""
+    sizes = ((len(better), len(worse)) for better, worse in values_of(pairs, "chosen", "rejected"))
+    lengths = np.fromiter((size for both in sizes for size in both), float).reshape(-1, 2)
+    chosen, rejected = lengths.mean(axis=0)
+    ratio, n = float(chosen / rejected), len(lengths)
+    error = float((lengths[:, 0] - ratio * lengths[:, 1]).std()) / rejected / math.sqrt(max(1, n - 1))
+    half = student(n - 1) * error if n > 1 else math.inf
+    return Estimate(ratio, ratio - half, ratio + half, n, "pairs")
 
 
 def check_batch(recipe: Recipe, launch: Launch, num_pairs: int) -> list[Finding]:

@@ -46,8 +46,8 @@ def find_parents(base: str, tuned: str) -> Parents:
     else:
         _check_configs(found)
         _check_shapes(found)
-    for each in parents:
-        refuse_spoiled(each.path, stored_weights(each.path), each.kind)
+    for parent in parents:
+        refuse_spoiled(parent.path, stored_weights(parent.path), parent.kind)
     return found
 
 

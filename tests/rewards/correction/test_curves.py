@@ -85,7 +85,7 @@ def test_curves_are_those_of_a_partialling_out_by_hand():
 
 
 def test_a_line_is_found_as_before_and_noise_bends_it_little():
-    popularity = RNG.normal(size=N) + GUIDE
+    popularity = np.random.default_rng(1).normal(size=N) + GUIDE
     outcome = 2 * popularity + GUIDE + NOISE
     curved, straight = (fit("dml", outcome, {"popularity": popularity}, curved=each) for each in (True, False))
     assert curved.coef_[0] == pytest.approx(2, abs=4 * curved.correction_.standard_errors[0])
@@ -97,7 +97,9 @@ def test_a_line_is_found_as_before_and_noise_bends_it_little():
 
 @pytest.mark.parametrize("kind", ["pandas", "texts with a zone"])
 def test_a_date_has_an_hour_a_weekday_and_a_month(kind):
-    when = pd.Timestamp("2023-01-01") + pd.to_timedelta(RNG.integers(0, 730 * 24, size=N), unit="h")
+    when = pd.Timestamp("2023-01-01") + pd.to_timedelta(
+        np.random.default_rng(1).integers(0, 730 * 24, size=N), unit="h"
+    )
     effect = 2 * np.sin(2 * np.pi * when.hour / 24) + 2.0 * (when.weekday >= 5) + 1.5 * (when.month % 2)
     outcome = np.asarray(effect) + GUIDE + NOISE
     local = when.tz_localize("UTC").tz_convert("Asia/Tokyo")
@@ -113,7 +115,7 @@ def test_a_date_has_an_hour_a_weekday_and_a_month(kind):
 
 
 def test_what_two_confounders_do_together_is_removed_and_comes_back_from_json():
-    mobile = RNG.random(N) < 0.5
+    mobile = np.random.default_rng(1).random(N) < 0.5
     columns = {"hour": HOUR, "device": np.where(mobile, "mobile", "desk")}
     outcome = SINE * mobile + GUIDE + NOISE
     model = fit("dml", outcome, columns)
@@ -127,7 +129,7 @@ def test_what_two_confounders_do_together_is_removed_and_comes_back_from_json():
 
 
 def test_no_pair_is_found_where_effects_add():
-    columns = {"hour": HOUR, "device": np.where(RNG.random(N) < 0.5, "mobile", "desk")}
+    columns = {"hour": HOUR, "device": np.where(np.random.default_rng(1).random(N) < 0.5, "mobile", "desk")}
     assert fit("dml", Y, columns).correction_.surfaces == ()
 
 
@@ -142,7 +144,7 @@ CODED = {
 @pytest.mark.parametrize("case", CODED)
 def test_codes_are_labels_in_every_form(case):
     outcome = np.array([0.0, 9.0, 1.0])[CODES] + GUIDE + NOISE
-    columns = {"f": RNG.normal(size=N), "channel": CODED[case]}
+    columns = {"f": np.random.default_rng(1).normal(size=N), "channel": CODED[case]}
     model = fit("ols", outcome, columns)
     found = reward(model, outcome, columns)
     means = [found[code == CODES].mean() for code in range(3)]
@@ -172,7 +174,7 @@ ODD = {
 @pytest.mark.parametrize("case", ODD)
 @pytest.mark.parametrize("name", ["ols", "dml", "fixed_effects"])
 def test_odd_columns_leave_a_finite_reward_that_does_not_depend_on_the_order_of_rows(name, case):
-    order = RNG.permutation(N)
+    order = np.random.default_rng(1).permutation(N)
     rewards = []
     for rows in (np.arange(N), order):
         columns = {"odd": ODD[case][rows]}
@@ -187,9 +189,9 @@ def test_odd_columns_leave_a_finite_reward_that_does_not_depend_on_the_order_of_
 
 
 def test_few_rows_leave_a_line():
-    found = fit("ols", Y[:40], {"size": RNG.normal(size=40)}, text=None).correction_
+    found = fit("ols", Y[:40], {"size": np.random.default_rng(1).normal(size=40)}, text=None).correction_
     assert len(found.curves) == 0
-    assert NaiveResidual().fit(Y[:200], RNG.normal(size=200)).correction_.curves
+    assert NaiveResidual().fit(Y[:200], np.random.default_rng(1).normal(size=200)).correction_.curves
 
 
 def test_a_confounder_that_the_text_gives_away_is_refused():
