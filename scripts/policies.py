@@ -14,8 +14,8 @@ from align.evaluation.statistics.metrics import (
     Estimate,
     Values,
     accuracy,
+    mean_of_differences,
     option_shuffle_consistency,
-    paired_difference,
     share,
 )
 from align.evaluation.suites.questions.answering import ItemResult, answer_questions, trace_values
@@ -69,7 +69,8 @@ def item_differences(items: Sequence[ItemResult], baseline: Sequence[ItemResult]
             + (f", and {missing[0]!r} only on one side." if missing else ".")
         )
     ours, theirs = item_values(items), item_values([by_id[item.id] for item in items])
-    return {name: paired_difference(ours[name], theirs[name]) for name in ours if name in theirs}
+    shared = [name for name in ours if name in theirs]
+    return {name: mean_of_differences(np.subtract(ours[name], theirs[name], dtype=float)) for name in shared}
 
 
 def evaluate_policy(

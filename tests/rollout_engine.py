@@ -68,7 +68,7 @@ def rollout_trainer(surroundings, tmp_path_factory):
             train_dataset=Dataset.from_list([{"prompt": f"{i} + {i} ="} for i in range(8)]),
             processing_class=tokenizer,
         )
-    align.watch(trainer, canary_steps=1, canary_prompts=4)
+    align.watch(trainer)
     trainer.initial_weights = {name: weight.detach().clone() for name, weight in trainer.model.named_parameters()}
     trainer.train()
     trainer.model.eval()

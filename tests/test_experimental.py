@@ -17,7 +17,7 @@ from align.recipe.recipe import parse_recipe
 from align.services.prepared import prepare
 from align.training.as_in_trl import with_args
 
-NEEDED = {"canary_steps": {"use_vllm": True}, "ddpo_gamma": {"kl_coef": 0.0}}  # beside a key
+NEEDED = {"ddpo_gamma": {"kl_coef": 0.0}}  # beside a key
 WITH = [name for name, method in METHODS.items() if method.variants]
 
 
@@ -81,14 +81,6 @@ def test_two_trainers_at_once_are_refused(tmp_path):
     (first, one, _), (second, other, _) = on(DEMONSTRATIONS)
     with pytest.raises(RecipeError, match=f"`{first}` and `{second}` are both above 0. Set one of them to 0."):
         parsed(tmp_path, DEMONSTRATIONS, **{first: one, second: other})
-
-
-def test_an_experiment_on_top_of_another_has_both(tmp_path):
-    both = {"consistency_coef": 1.0, "canary_steps": 2}
-    recipe = parsed(tmp_path, PROMPTS, **both, use_vllm=True)
-    assert recipe.record == METHODS[PROMPTS].variants[0]
-    (told,) = [each.text for each in prepare(recipe, Launch()).warnings if each.check == "experimental"]
-    assert "`consistency_coef: 1.0` and `canary_steps: 2`" in told
 
 
 def test_a_main_trainer_refuses_a_config_whose_settings_it_does_not_read(tmp_path):

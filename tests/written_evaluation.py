@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
-from align.evaluation.statistics.metrics import Estimate, paired_difference, share
+from align.evaluation.statistics.metrics import Estimate, mean_of_differences, share
 
 LETTERS = "ABCD"
 TEXTS = ("The chemical symbol of tungsten is W.", "Sodium, symbol Na", "Iron is Fe, from the Latin ferrum", "Tin")
@@ -118,7 +118,7 @@ def _comparisons(measured: dict[str, dict[str, dict[str, list[float]]]], first: 
             "baseline": other,
             "suite": suite,
             "metric": metric,
-            "difference": cell(paired_difference(values, measured[other][suite][metric])),
+            "difference": cell(mean_of_differences(np.subtract(values, measured[other][suite][metric]))),
         }
         for suite, cells in measured[first].items()
         for metric, values in cells.items()
@@ -281,7 +281,7 @@ def write_reward_model_evaluation(folder: Path, *, names: tuple[str, ...] = ("ed
         }
     if len(names) > 1:
         ours, theirs = ((margins[name] > 0).astype(float) for name in names[:2])
-        record[names[0]]["difference_to"] = {names[1]: {"accuracy": paired_difference(ours, theirs)}}
+        record[names[0]]["difference_to"] = {names[1]: {"accuracy": mean_of_differences(np.subtract(ours, theirs))}}
     (folder / "evaluation.json").write_text(json.dumps(record))
     rows = [
         {"id": f"p{i}", "subset": "s", "category": "chat", "margin": {name: float(margins[name][i]) for name in names}}

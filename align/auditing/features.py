@@ -43,19 +43,6 @@ class Vocabulary(dict[str, int]):
         return list(map(self.__getitem__, split(text)))
 
 
-class Sizes(NamedTuple):
-    """How much of each of `COUNTS` a text has."""
-
-    characters: int
-    lines: int
-    bullets: int
-    bold: int
-    code: int
-    digits: int
-    questions: int
-    exclamations: int
-
-
 def split(text: str) -> Sequence[str]:
     """Splits a text into words and other visible characters, in lower case."""
     if text.isascii():
@@ -63,14 +50,14 @@ def split(text: str) -> Sequence[str]:
     return WORD.findall(as_seen(text).casefold())
 
 
-def sizes(text: str) -> Sizes:
+def sizes(text: str) -> tuple[int, ...]:
     r"""Counts what a text has of everything in `COUNTS`.
 
     Example:
         >>> sizes("Why?\n- **a** is `b`!")
-        Sizes(characters=20, lines=2, bullets=1, bold=1, code=1, digits=0, questions=1, exclamations=1)
+        (20, 2, 1, 1, 1, 0, 1, 1)
     """
-    return Sizes(
+    return (
         len(text),
         1 + text.count("\n"),
         len(BULLET.findall(text)),

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import date, time
 from decimal import Decimal
 from pathlib import Path
@@ -41,11 +41,9 @@ def write_kept(audited: Audited, folder: Path, advance: Callable[[], None] = lam
     num_kept = num_out = num_grouped = 0
     reasons = iter(zip(audited.reasons, audited.groups or [""] * len(audited.reasons), strict=True))
     with (
-        _third_file(folder, audited) as grouped,
-        whole_file(folder / KEPT_FILE) as kept,
-        whole_file(folder / LEFT_OUT_FILE) as left_out,
-        _opened(kept) as keeps,
-        _opened(left_out) as leaves,
+        nullcontext() if audited.groups is None else _written(folder / COUNTERFACTUAL_FILE) as grouped,
+        _written(folder / KEPT_FILE) as keeps,
+        _written(folder / LEFT_OUT_FILE) as leaves,
     ):
         for reader in audited.readers:
             for read in reader.read():
@@ -73,16 +71,10 @@ def write_kept(audited: Audited, folder: Path, advance: Callable[[], None] = lam
 
 
 @contextmanager
-def _third_file(folder: Path, audited: Audited) -> Iterator[TextIO | None]:
-    if audited.groups is None:
-        yield None
-        return
-    with whole_file(folder / COUNTERFACTUAL_FILE) as path, _opened(path) as opened:
+def _written(path: Path) -> Iterator[TextIO]:
+    """Opens a file that is there once it is whole; half of a surrogate pair is written as JSON writes it."""
+    with whole_file(path) as draft, draft.open("w", encoding="utf-8", errors="backslashreplace") as opened:
         yield opened
-
-
-def _opened(path: Path) -> TextIO:
-    return path.open("w", encoding="utf-8", errors="backslashreplace")  # half of a surrogate pair, as JSON writes it
 
 
 def _content(read: ReadRow, reader: Reader, folder: Path) -> Mapping[str, Any] | None:

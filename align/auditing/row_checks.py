@@ -88,13 +88,8 @@ def named_by(adapter: str | None, named: Named) -> Named:
     """
     if adapter not in OBSERVATION_ADAPTERS:
         return named
-    roles = OBSERVATION_ADAPTERS[adapter].roles
-    return named._replace(
-        text=named.text or roles.text,
-        outcome=named.outcome or roles.outcome,
-        confounders=named.confounders or roles.confounders,
-        prompt=named.prompt or roles.prompt,
-    )
+    roles, names = OBSERVATION_ADAPTERS[adapter].roles, ("text", "outcome", "confounders", "prompt")
+    return named._replace(**{name: getattr(named, name) or getattr(roles, name) for name in names})
 
 
 def source_of(

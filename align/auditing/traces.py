@@ -1,6 +1,7 @@
 """Traces in a student's tokens, scored by it once: what it finds likely, by source, by correctness, and by step."""
 
 import json
+import math
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -12,9 +13,9 @@ import numpy as np
 
 from align.auditing.entry import Entry
 from align.auditing.features import FEWEST
-from align.auditing.significance import Values
 from align.data.questions.templates import PromptTemplate
 from align.errors import UserError
+from align.evaluation.statistics.item_means import by_cluster, cluster_codes, mean_over_clusters
 from align.models.reading import render
 from align.whole_files import whole_file
 from rewards.reading.traces import step_spans
@@ -22,7 +23,6 @@ from rewards.reading.traces import step_spans
 TEMPLATE = "{question}\n\n{options}"  # without instructions: which ones the student gets is not the data's
 TRACES_FILE = "traces.jsonl"
 QUANTILES = (5, 25, 50, 75, 95)  # in percent
-_SURE = 1.96
 _MOST_STEPS = 12
 _MOST_SOURCES = 50
 _DIGITS = 6
@@ -43,12 +43,7 @@ class ScoredTrace(NamedTuple):
 
 
 class _Row(NamedTuple):
-    id: str
-    file: str
-    row: int
-    prompt: int
-    source: str | None
-    correct: bool | None
+    trace: ScoredTrace  # not scored yet
     start: int
     text: int
     end: int
@@ -102,9 +97,8 @@ class TraceData:
         self._step.extend([*[-1] * len(prompt), *steps])
         number = self._prompts.setdefault(tuple(prompt), len(self._prompts))
         text = begin + len(prompt)
-        self._rows.append(
-            _Row(entry.id, entry.file, entry.row, number, entry.source, entry.correct, begin, text, len(self._ids))
-        )
+        found = ScoredTrace(entry.id, entry.file, entry.row, number, entry.source, entry.correct, len(ids), 0.0, [])
+        self._rows.append(_Row(found, begin, text, len(self._ids)))
 
     def score(self, model: Any, advance: Callable[[int], None] = lambda num: None) -> list[ScoredTrace]:
         """Scores every trace with a model, in the order of the rows."""
@@ -112,19 +106,14 @@ class TraceData:
 
         tokens = [Tokens(self._ids[row.start : row.text], self._ids[row.text : row.end]) for row in self._rows]
         pad = self._tokenizer.pad_token_id or 0  # masked
-        return [
-            self._scored(row, nll)
-            for row, nll in zip(
-                self._rows, token_nll(model, tokens, pad_token_id=pad, advance=advance), strict=True
-            )
-        ]  # fmt: skip
+        return list(map(self._scored, self._rows, token_nll(model, tokens, pad_token_id=pad, advance=advance)))
 
     def _scored(self, row: _Row, nll: list[float]) -> ScoredTrace:
         steps: dict[int, list[float]] = {}
         for step, each in zip(self._step[row.text : row.end], nll, strict=True):
             steps.setdefault(step, []).append(each)
         means = [_mean(each) for _, each in sorted(steps.items())]
-        return ScoredTrace(*row[:6], len(nll), _mean(nll), means)
+        return row.trace._replace(nll=_mean(nll), steps=means)
 
     def _prompt(self, entry: Entry) -> list[int]:
         asked = entry.prompt if entry.asked is None else entry.asked
@@ -149,7 +138,9 @@ class GroupScore:
     group: str
     n: int  # traces
     mean: float  # of their mean negative log-likelihoods
-    low: float | None  # end of its 95 % interval; traces of one prompt depend on each other. None for one prompt
+    low: (
+        float | None
+    )  # end of its 95 % interval; traces of one prompt depend on each other. None for one prompt, and equal ones
     high: float | None
     quantiles: list[float]  # of the traces, at 5, 25, 50, 75 and 95 %
     worst_step: list[float]  # the same of each trace's least likely step
@@ -205,24 +196,6 @@ def find_scores(data: TraceData, scored: Sequence[ScoredTrace], model: str) -> t
     return TraceFinding(model, len(scored), num_tokens, groups, _steps(scored)), sentences
 
 
-def clustered_interval(values: Values, clusters: Sequence[int]) -> tuple[float, float] | None:
-    """Computes the 95 % interval of a mean over values that depend on each other within clusters, two at least.
-
-    Example:
-        >>> low, high = clustered_interval(np.array([1.0, 2.0, 3.0, 6.0]), [0, 0, 1, 1])
-        >>> round(3 - low, 3), round(high - 3, 3)  # residuals -2 -1, 0 3: sqrt(2 * (9 + 9)) / 4 = 1.5
-        (2.94, 2.94)
-    """
-    mean, n = float(values.mean()), len(values)
-    _, at = np.unique(clusters, return_inverse=True)
-    sums = np.bincount(at, weights=values - mean)
-    num = len(sums)
-    if num < 2:
-        return None
-    reach = _SURE * float(np.sqrt(num / (num - 1) * (sums**2).sum())) / n
-    return mean - reach, mean + reach
-
-
 def write_traces(scored: Sequence[ScoredTrace], folder: Path) -> Path:
     """Writes the score of each trace, with the share of traces that are at most as unlikely, to select by."""
     values = np.array([each.nll for each in scored])
@@ -257,8 +230,8 @@ def _by(
 
 def _group(name: str, members: Sequence[ScoredTrace]) -> GroupScore:
     values = np.array([each.nll for each in members])
-    interval = clustered_interval(values, [each.prompt for each in members])
-    low, high = (None, None) if interval is None else map(_rounded, interval)
+    found = mean_over_clusters(*by_cluster(values, cluster_codes([each.prompt for each in members])))
+    low, high = (_rounded(each) if math.isfinite(each) else None for each in (found.low, found.high))
     worst = np.array([max(each.steps) for each in members])
     return GroupScore(
         name, len(members), _rounded(values.mean()), low, high,

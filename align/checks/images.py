@@ -4,7 +4,6 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,28 +27,22 @@ Rows = Sequence[dict[str, Any]]
 CountTokens = Callable[[int, int], int]  # of the width and height of an image in pixels
 
 
-@dataclass(frozen=True)
-class _QwenSizes:
-    """What an image processor of the Qwen-VL family does to sizes."""
-
-    patch: int
-    merge: int
-    min_pixels: int
-    max_pixels: int
-
-    def count(self, width: int, height: int) -> int:
-        """Counts the tokens of an image, which is made a multiple of merged patches within the limits of pixels."""
-        if max(width, height) > MAX_RATIO * min(width, height):
-            raise ValueError(f"one side is more than {MAX_RATIO} times the other")
-        factor = self.patch * self.merge
-        sides = [round(side / factor) * factor for side in (height, width)]
-        if math.prod(sides) > self.max_pixels:
-            scale = math.sqrt(height * width / self.max_pixels)
-            sides = [max(factor, math.floor(side / scale / factor) * factor) for side in (height, width)]
-        elif math.prod(sides) < self.min_pixels:
-            scale = math.sqrt(self.min_pixels / (height * width))
-            sides = [math.ceil(side * scale / factor) * factor for side in (height, width)]
-        return math.prod(side // factor for side in sides)
+def _qwen_tokens(settings: dict[str, Any], width: int, height: int) -> int:
+    """Counts the tokens of an image, which is made a multiple of merged patches within the limits of pixels."""
+    if max(width, height) > MAX_RATIO * min(width, height):
+        raise ValueError(f"one side is more than {MAX_RATIO} times the other")
+    size = QWEN_PIXELS | (settings.get("size") or {})
+    least = settings.get("min_pixels") or size["shortest_edge"]
+    most = settings.get("max_pixels") or size["longest_edge"]
+    factor = math.prod(settings.get(key) or side for key, side in QWEN_SIDES.items())
+    sides = [round(side / factor) * factor for side in (height, width)]
+    if math.prod(sides) > most:
+        scale = math.sqrt(height * width / most)
+        sides = [max(factor, math.floor(side / scale / factor) * factor) for side in (height, width)]
+    elif math.prod(sides) < least:
+        scale = math.sqrt(least / (height * width))
+        sides = [math.ceil(side * scale / factor) * factor for side in (height, width)]
+    return math.prod(side // factor for side in sides)
 
 
 def image_processor_settings(folder: Path) -> dict[str, Any] | None:
@@ -71,17 +64,8 @@ def token_counter(folder: Path) -> CountTokens:
     """
     settings = image_processor_settings(folder) or {}
     if str(settings.get("image_processor_type", "")).startswith("Qwen2VL"):
-        return cache(_qwen_sizes(settings).count)
+        return cache(partial(_qwen_tokens, settings))
     return cache(_ask_processor(folder))
-
-
-def _qwen_sizes(settings: dict[str, Any]) -> _QwenSizes:
-    size = QWEN_PIXELS | (settings.get("size") or {})
-    sides = QWEN_SIDES | {key: settings[key] for key in QWEN_SIDES if settings.get(key)}
-    least, most = settings.get("min_pixels"), settings.get("max_pixels")
-    return _QwenSizes(
-        sides["patch_size"], sides["merge_size"], least or size["shortest_edge"], most or size["longest_edge"]
-    )
 
 
 def _ask_processor(folder: Path) -> CountTokens:
@@ -180,7 +164,11 @@ def check_letters(questions: Sequence[Question]) -> list[Finding]:
     reads the pictures, so letters that only they have are not found.
     """
     shown = [question for question in questions if question.images]
-    found = [question for question in shown if _speaks_of_letters(question)]
+    found = [
+        question
+        for question in shown
+        if all(map(BARE_LETTER.fullmatch, question.options)) or SPOKEN_LETTER.search(question.question)
+    ]
     if not found:
         return []
     text = (
@@ -190,11 +178,6 @@ def check_letters(questions: Sequence[Question]) -> list[Finding]:
         f"so letters that stand only there are not found."
     )
     return [Finding("warning", "images", text, {"rows": [question.row for question in found]})]
-
-
-def _speaks_of_letters(question: Question) -> bool:
-    bare = all(BARE_LETTER.fullmatch(option) for option in question.options)
-    return bare or SPOKEN_LETTER.search(question.question) is not None
 
 
 def _check_sight(recipe: Recipe, model: ModelFiles, rows: Sequence[Mapping[str, Any]], what: str) -> list[Finding]:

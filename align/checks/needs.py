@@ -21,27 +21,12 @@ from align.models.hub import account, full_repository, is_pushed, refusal, repos
 from align.models.vllm_engine import supported_vllm
 from align.recipe.deepspeed import check_deepspeed_config
 from align.recipe.recipe import Recipe
+from align.recipe.rules import REPORTERS
 from align.recipe.together import optimizer_function
 from align.secrets import masked_keys
 from align.versions import installed_version
 from rewards.extras import EXTRAS, absent, missing, missing_package, pip_line
 
-# Of `report_to`: any one of a line is enough.
-REPORTERS: dict[str, tuple[str, ...]] = {
-    "azure_ml": ("azureml-sdk", "azureml-core"),
-    "clearml": ("clearml",),
-    "codecarbon": ("codecarbon",),
-    "comet_ml": ("comet-ml",),
-    "dagshub": ("dagshub",),
-    "dvclive": ("dvclive",),
-    "flyte": ("flytekit",),
-    "mlflow": ("mlflow", "mlflow-skinny"),
-    "neptune": ("neptune", "neptune-client"),
-    "swanlab": ("swanlab",),
-    "tensorboard": ("tensorboard", "tensorboardX"),
-    "trackio": ("trackio",),
-    "wandb": ("wandb",),
-}
 # By the function of transformers that makes the optimizer.
 OPTIMIZERS = {
     "_get_adamw_anyprecision": "torchdistx",
@@ -83,7 +68,7 @@ def _needed(recipe: Recipe) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yields a setting, and the packages of which one is enough."""
     reporters = recipe.settings.report_to or []
     for name in [reporters] if isinstance(reporters, str) else reporters:
-        if name in REPORTERS:
+        if REPORTERS.get(name):
             yield f"`report_to: {name}`", REPORTERS[name]
     if recipe.settings.use_liger_kernel:
         yield "`use_liger_kernel: true`", ("liger-kernel", "liger-kernel-nightly")

@@ -3,7 +3,6 @@
 import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -193,7 +192,7 @@ def _check_same_model(model: ModelFiles, served: Served) -> list[Finding]:
 
     The server gets the recipe's weights before its first answer, so another checkpoint of the same shapes is fine.
     """
-    if _is_same(model.name, served.root):
+    if os.path.realpath(model.name) == os.path.realpath(served.root):
         return []
     differing = f"The server has {served.root}, and the recipe trains {model.name}"
     shapes = model.config, ModelFiles(served.root).config
@@ -208,12 +207,6 @@ def _check_same_model(model: ModelFiles, served: Served) -> list[Finding]:
     return [
         Finding("ok", "vllm server", f"{differing}. Both have the same shapes, so it can take the recipe's weights.")
     ]
-
-
-def _is_same(ours: str, root: str) -> bool:
-    if ours == root:
-        return True
-    return Path(ours).is_dir() and Path(root).is_dir() and Path(ours).samefile(root)
 
 
 def check_cpu_engine(recipe: Recipe, model: ModelFiles) -> list[Finding]:

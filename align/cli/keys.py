@@ -35,7 +35,7 @@ WORDS = {bool: "true or false", dict: "block", type(None): "null", Any: "anythin
 def show_keys(method: str, word: str | None) -> None:
     """Prints the keys of a method, or those with a word in name or help; what is named so with all of its help."""
     keys = keys_of(method_of({"method": method}))
-    found = [key for key in keys if word is None or _speaks_of(key, word)]
+    found = [key for key in keys if word is None or word.lower() in key.help.lower() or _is_called(key, word)]
     if not found:
         raise RecipeError(_nothing_found(method, str(word), keys))
     named = [key for key in found if word is not None and _is_called(key, word)]
@@ -56,10 +56,6 @@ def show_keys(method: str, word: str | None) -> None:
 
 def _is_called(key: Key, word: str) -> bool:
     return word.lower() in key.name.lower() or key.name == OTHER_WORDS.get(word.lower())
-
-
-def _speaks_of(key: Key, word: str) -> bool:
-    return word.lower() in key.help.lower() or _is_called(key, word)
 
 
 def describe(key: Key, *, whole: bool = True) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from align.errors import UserError
+from align.logs.naming import names_apart
 from align.report import build_any_report, build_comparison, is_evaluation
 
 _PORT = 8765
@@ -34,29 +35,18 @@ def _follow(folders: Sequence[Path], port: int) -> None:
             raise UserError(
                 f"`--watch` follows runs, and {str(folder)!r} is no folder. Give the `output_dir` of a run."
             )
-    page = FollowedPage(_named(folders))
-
-    def say(address: str) -> None:
-        print(f"{address} follows {', '.join(map(str, folders))}. Ctrl-C ends this.", flush=True)
-
-    serve(page, port, say)
+    page, names = FollowedPage(_named(folders)), ", ".join(map(str, folders))
+    serve(page, port, lambda address: print(f"{address} follows {names}. Ctrl-C ends this.", flush=True))
     print("\nThe page is not served any more; `align report` writes it as a file.")
 
 
 def _named(folders: Sequence[Path]) -> dict[str, Path]:
     """Names runs by as many parts of their paths as tell them apart."""
-    whole = [folder.resolve() for folder in folders]
-    twice = next((folder for folder in whole if whole.count(folder) > 1), None)
-    if twice is not None:
-        raise UserError(f"{twice} is given twice. Name each run once.")
+    names, whole = names_apart("run", folders), [folder.resolve() for folder in folders]
     for folder in whole:
         if is_evaluation(folder):
             raise UserError(
                 f"{folder} holds an evaluation; several folders, and `--watch`, work with runs only. "
                 f"`align report {folder}` writes its page."
             )
-    for length in range(1, max(len(folder.parts) for folder in whole) + 1):
-        names = ["/".join(folder.parts[-length:]) for folder in whole]
-        if len(set(names)) == len(names):
-            break
     return dict(zip(names, whole, strict=True))

@@ -193,23 +193,23 @@ def _read_with_datasets(path: str, split: str | None) -> Iterator[RawRow]:
     if isinstance(loaded, datasets.DatasetDict):
         loaded = loaded[_choose_split(path, split, list(loaded))]
     # Images come as bytes or paths: one that cannot be decoded is a row that cannot be used.
-    features = datasets.Features(_undecoded(dict(loaded.features)))
+    features = datasets.Features(undecoded(dict(loaded.features)))
     rows = (row for batch in loaded.with_format("arrow").iter(BATCH_ROWS) for row in batch.to_pylist())
     for number, row in enumerate(rows, start=1):
         yield RawRow(number, features.decode_example(row))
 
 
-def _undecoded(feature: Any) -> Any:
+def undecoded(feature: Any) -> Any:
     """Turns the decoding of images, videos and all else but JSON off, at any depth."""
     import datasets
 
     if hasattr(feature, "decode") and not isinstance(feature, getattr(datasets, "Json", ())):
         return replace(feature, decode=False)
     if isinstance(feature, datasets.List | datasets.LargeList):
-        return replace(feature, feature=_undecoded(feature.feature))
+        return replace(feature, feature=undecoded(feature.feature))
     if isinstance(feature, dict):
-        return {name: _undecoded(inner) for name, inner in feature.items()}
-    return [_undecoded(inner) for inner in feature] if isinstance(feature, list | tuple) else feature
+        return {name: undecoded(inner) for name, inner in feature.items()}
+    return [undecoded(inner) for inner in feature] if isinstance(feature, list | tuple) else feature
 
 
 def _choose_split(path: str, split: str | None, known: list[str]) -> str:

@@ -58,7 +58,7 @@ class KeptAnswers:
             if self._cache is not None:
                 twins |= {i: places[keys[i]] for i in part if keys[i] in places}
                 places |= {keys[i]: i for i in part if i not in twins}
-                known = division.from_main(partial(self._look_up, [keys[i] for i in part]))
+                known = division.from_main(partial(list, map(self._cache.get, [keys[i] for i in part])))
                 found |= {i: answer for i, answer in zip(part, known, strict=True) if answer is not None}
             missing = [i for i in part if i not in found and i not in twins]
             self.num_cached += len(part) - len(missing)
@@ -66,17 +66,11 @@ class KeptAnswers:
             if len(waiting) == division.size or number == len(chunks) - 1:
                 for asked, answers in division.answer(waiting, ask):
                     found |= zip(asked, answers, strict=True)
-                    self._keep({keys[i]: found[i] for i in asked} if self._cache is not None else {})
+                    if self._cache is not None and division.is_main:
+                        self._cache.put({keys[i]: found[i] for i in asked})
                 waiting = []
             self._progress(stage, min((number + 1) * size, len(order)), len(order))
         return [found[i] if i in found else found[twins[i]] for i in range(len(contents))]
-
-    def _look_up(self, keys: Sequence[str]) -> list[Any]:
-        return [self._cache.get(key) for key in keys] if self._cache is not None else [None] * len(keys)
-
-    def _keep(self, answers: dict[str, Any]) -> None:
-        if self._cache is not None and answers and current().is_main:
-            self._cache.put(answers)
 
 
 class Asker:
@@ -124,7 +118,7 @@ class Asker:
         widest = max((len(rows) for rows in groups), default=1) or 1
         found = self._kept.ask(stage, ask, contents, lengths, max(1, 4 * self.policy.chunk_size // widest))
         return [
-            [row.order[_best(scores)] for row, scores in zip(rows, answers, strict=True)]
+            [row.order[scores.index(max(scores))] for row, scores in zip(rows, answers, strict=True)]
             for rows, answers in zip(groups, found, strict=True)
         ]
 
@@ -148,10 +142,6 @@ def _letter_keys(rows: Sequence[LetterQuestion]) -> list[Any]:
 
 def _length(question: Question) -> int:
     return len(question.question) + sum(map(len, question.options))
-
-
-def _best(scores: Sequence[float]) -> int:
-    return max(range(len(scores)), key=scores.__getitem__)
 
 
 def complete_prompts(

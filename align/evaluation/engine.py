@@ -4,8 +4,8 @@ import json
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from functools import cached_property
@@ -33,6 +33,7 @@ from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, Record
 from align.evaluation.record.record import AskedModel, Source
 from align.evaluation.results import save_evaluation
 from align.evaluation.suite import Suite
+from align.logs.naming import names_apart
 from align.models.answer_cache import AnswerCache
 from align.models.checkpoint import Checkpoint, find_checkpoint
 from align.models.policies.answer_keys import digest
@@ -43,21 +44,6 @@ from align.whole_files import write_whole
 
 PLAN_FILE = "models.json"  # in the cache's folder: whose answers are there
 RESULTS = (EVALUATION_FILE, ITEMS_FILE)
-
-
-def name_models(paths: Sequence[str]) -> list[str]:
-    """Names models after their folders, as far up as it takes to tell them apart.
-
-    Example:
-        >>> name_models(["runs/x/checkpoint-10", "runs/y/checkpoint-10"])
-        ['x/checkpoint-10', 'y/checkpoint-10']
-    """
-    whole = [str(Path(path).resolve()) if Path(path).is_dir() else path for path in paths]
-    for depth in range(1, max(len(Path(path).parts) for path in paths) + 1):
-        names = ["/".join(Path(path).parts[-depth:]) for path in paths]
-        if len(set(names)) == len(names) == len(set(whole)):
-            return names
-    raise UserError(f"The same model is given twice: {', '.join(paths)}. Name each model once.")
 
 
 def claim_folder(out: Path, fingerprints: Mapping[str, str], *, plan_file: str, results: Sequence[str]) -> Path:
@@ -86,10 +72,12 @@ def claim_folder(out: Path, fingerprints: Mapping[str, str], *, plan_file: str, 
 
 def media_settings(recipe: Any, data: str | None, given: Mapping[str, Any]) -> MediaSettings:
     """Takes the settings from a recipe and the command line, which wins; `media_dir` is of the recipe's data."""
-    found, dataset = {}, getattr(recipe, "dataset", None)
+    found: dict[str, Any] = {}
+    dataset = getattr(recipe, "dataset", None)
     if isinstance(dataset, MediaSettings):
         found = {name: getattr(dataset, name) for name in MediaSettings.model_fields}
-        of_recipe = [Path(each).resolve() for each in (dataset.path, getattr(dataset, "eval_path", None)) if each]
+        own = (getattr(dataset, name, None) for name in ("path", "eval_path"))
+        of_recipe = [Path(each).resolve() for each in own if each]
         if data is None or Path(data).resolve() not in of_recipe:
             del found["media_dir"]
     return check_media({**found, **given})
@@ -129,15 +117,6 @@ REFERENCE, JUDGE = "(reference)", "(judge)"  # beside the names of the models, n
 Found = tuple[Record, list[dict[str, Any]]]  # and the rows of `items.parquet`
 
 
-@dataclass(frozen=True)
-class Words:
-    """What an evaluation is told."""
-
-    options: Any  # of the suite's dataclass
-    given: frozenset[str] = frozenset()  # names of those that were said; the others may be a recipe's
-    command: tuple[str, ...] = ()  # words that ask for the same again
-
-
 @dataclass
 class Beside:
     """What an evaluation is asked with, while models are open."""
@@ -159,17 +138,11 @@ class Evaluation(ABC):
     plan_file: str = PLAN_FILE  # see `claim_folder`
     files: tuple[str, ...] = RESULTS  # that it writes
 
-    def __init__(self, suite: Suite, words: Words) -> None:
-        self.suite = suite
-        self.words = words
-        self.options = words.options
-        options = self.options
-        self.engine = Engine(
-            getattr(options, "backend", "transformers"),
-            options.dtype,
-            options.device,
-            32 if options.batch_size is None else options.batch_size,
-        )
+    def __init__(self, suite: Suite, options: Any, said: Collection[str] = (), command: Sequence[str] = ()) -> None:
+        """Keeps the options, the names of those that were `said` (not a recipe's), and the words of the command."""
+        self.suite, self.options, self.said, self.command = suite, options, said, command
+        backend, size = getattr(options, "backend", "transformers"), options.batch_size
+        self.engine = Engine(backend, options.dtype, options.device, 32 if size is None else size)
 
     def check(self) -> None:  # noqa: B027
         """Refuses what cannot be done, before anything is read."""
@@ -203,9 +176,8 @@ class Evaluation(ABC):
     def check_models(self, checkpoints: Mapping[str, Checkpoint], helpers: Mapping[str, Checkpoint]) -> None:  # noqa: B027
         """Refuses rows that one of the models cannot be asked about, before any is loaded."""
 
-    def opened(self, beside: Beside) -> AbstractContextManager[None]:
-        """Opens what stays open while all models are asked, and keeps it in `beside.opened`."""
-        return nullcontext()
+    def open(self, beside: Beside, held: ExitStack) -> None:  # noqa: B027
+        """Opens what is `held` open while all models are asked, and keeps it in `beside.opened`."""
 
     @abstractmethod
     def measure(self, name: str, checkpoint: Checkpoint, kept: KeptAnswers, beside: Beside) -> None:
@@ -254,7 +226,7 @@ class Evaluation(ABC):
         self.check()
         try:
             paths, roles = zip(*self.models, strict=True)
-            names = name_models(paths)
+            names = names_apart("model", paths)
             reads = () if getattr(options, "adapter", None) else self.suite.reads
             with saying_what_it_holds(reads, options.data, options.split, self.columns if reads else {}):
                 self.load()
@@ -263,7 +235,8 @@ class Evaluation(ABC):
             self.check_models(checkpoints, helpers)
             with closing(self.cache(checkpoints | helpers)) as cache, show_stages() as stages:
                 beside = Beside(checkpoints, helpers, cache, stages)
-                with self.opened(beside):
+                with ExitStack() as held:
+                    self.open(beside, held)
                     asked = [self._ask(name, role, beside) for name, role in zip(names, roles, strict=True)]
                 self.compare(beside)
         finally:
@@ -271,7 +244,7 @@ class Evaluation(ABC):
         end_of_part()
         run = {
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "command": list(self.words.command),
+            "command": list(self.command),
             "models": asked,
             "recipe": None if self.recipe_path is None else str(self.recipe_path),
             "versions": installed_versions(),
@@ -292,7 +265,7 @@ class Evaluation(ABC):
 
     def given(self, names: Sequence[str]) -> dict[str, Any]:
         """Returns the options among some that were said."""
-        return {name: getattr(self.options, name) for name in names if name in self.words.given}
+        return {name: getattr(self.options, name) for name in names if name in self.said}
 
     def reading(self) -> dict[str, Any]:
         """Returns how rows are read."""

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from align.errors import UserError
 from align.evaluation.divided import end_of_part
 from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, Record, write_record
+from align.evaluation.record.file import writing
 from align.evaluation.record.record import Comparison, PairedAnswers
 from align.evaluation.statistics.glossary import Meaning, entry_of
 from align.evaluation.statistics.metrics import Values, mcnemar
@@ -89,15 +89,9 @@ def save_evaluation(folder: Path, record: Record, rows: Sequence[Mapping[str, An
 
     names = list(dict.fromkeys(name for row in rows for name in row))
     table = pa.table({name: _column(name, [row.get(name) for row in rows]) for name in names})
-    try:
-        with whole_file(folder / ITEMS_FILE) as draft:
-            pq.write_table(table, draft)
-            write_record(folder / EVALUATION_FILE, record)
-    except OSError as error:
-        raise UserError(
-            f"The results cannot be written to {folder}: {error}. Free space there and give the same command again; "
-            "no answer is asked for twice."
-        ) from error
+    with writing(folder), whole_file(folder / ITEMS_FILE) as draft:
+        pq.write_table(table, draft)
+        write_record(folder / EVALUATION_FILE, record)
 
 
 def number(value: float) -> float | None:

@@ -62,7 +62,6 @@ def make_options(suite: Suite, options: Mapping[str, Any], given: Collection[str
 
 def run_suite(suite: Suite, options: Mapping[str, Any], given: Collection[str], command: tuple[str, ...]) -> Any:
     """Runs an evaluation; returns it with its folder `out`, record `found`, `page`, and its numbers' `card`."""
-    from align.evaluation.engine import Words
     from align.evaluation.on_card import find_card, put_on_card
     from align.report.evaluation import build_evaluation_report
 
@@ -70,10 +69,9 @@ def run_suite(suite: Suite, options: Mapping[str, Any], given: Collection[str], 
         raise UserError(f"`on_bad_rows` must be raise or skip, got {options['on_bad_rows']!r}.")
     filled = make_options(suite, options, given)
     out = _place(Path(filled.out))
-    words = Words(replace(filled, out=out), frozenset(given), command)
-    evaluation = suite.part("evaluation")(suite, words)
+    evaluation = suite.part("evaluation")(suite, replace(filled, out=out), given, command)
     model = str(options.get("model") or options.get("reward_model"))
-    evaluation.card = find_card(model) if words.options.card else None  # before anything is asked
+    evaluation.card = find_card(model) if filled.card else None  # before anything is asked
     evaluation.out, evaluation.found = out, evaluation.run()
     evaluation.page = build_evaluation_report(out)
     if evaluation.card is not None:

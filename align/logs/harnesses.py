@@ -79,7 +79,7 @@ def _is_inspect(file: Path) -> bool:
 
 def read_inspect(files: list[Path], sentences: list[str]) -> Iterator[Item]:
     """Reads logs of inspect; letters of scorers count as it counts them, several values of a scorer are metrics."""
-    by_task: dict[str, tuple[str, Path, Mapping[str, Any], list[Any]]] = {}
+    by_task: dict[str, tuple[str, str, list[Any]]] = {}  # when it was made, by which model, and its samples
     for file in files:
         header, samples = _read_eval(file) if file.suffix == ".eval" else _read_json(file)
         if header.get("version") != _INSPECT_FORMAT:
@@ -88,18 +88,17 @@ def read_inspect(files: list[Path], sentences: list[str]) -> Iterator[Item]:
                 "`inspect log convert` converts it for the version that is installed."
             )
         about = header["eval"]
-        task, made = about["task"], about.get("created", "")
-        if task in by_task and by_task[task][2]["model"] != about["model"]:
-            models = f"{by_task[task][2]['model']} and {about['model']}"
-            raise DataError(f"{task} was run with several models: {models}. Name the file of one.")
-        if task in by_task:
-            older = min(made, by_task[task][0])
+        task, found = about["task"], (about.get("created", ""), about["model"], samples)
+        other = by_task.setdefault(task, found)
+        if other[1] != found[1]:
+            raise DataError(f"{task} was run with several models: {other[1]} and {found[1]}. Name the file of one.")
+        if other is not found:
+            older = min(found[0], other[0])
             sentences.append(f"Of several logs of {task} the newest is read, and that of {older} is not.")
-        if task not in by_task or made >= by_task[task][0]:
-            by_task[task] = made, file, about, samples
+        by_task[task] = found if found[0] >= other[0] else other
         if header["status"] != "success":
             sentences.append(f"{file} says `{header['status']}`: it holds {len(samples):,} answers, maybe not all.")
-    for task, (_, _, _, samples) in by_task.items():
+    for task, (*_, samples) in by_task.items():
         for sample in samples:
             document = only(sample, "input", "choices", "target")
             name = str(sample.get("id", ""))

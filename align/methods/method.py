@@ -104,9 +104,8 @@ class Method:
         return next(iter(self.turned_on_by(settings)), self)
 
     def turned_on_by(self, settings: Any) -> list["Method"]:
-        """Lists the experimental records that settings turn on, without those that another of them is built on."""
-        found = [each for each in self.variants if each.part("turned_on")(settings)]
-        return [one for one in found if not any(set(one.config_chain) < set(other.config_chain) for other in found)]
+        """Lists the experimental records that settings turn on."""
+        return [each for each in self.variants if each.part("turned_on")(settings)]
 
 
 class Saved(dict[str, Any]):

@@ -283,11 +283,10 @@ def _json_problem(path: Path) -> str:
 
 
 def _config_problem(path: Path, runs_code: bool, writes_text: bool) -> str:
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        return f"{path} is not valid JSON: {error}. {AGAIN}."
-    kind = config.get("model_type") if isinstance(config, dict) else None
+    if problem := _json_problem(path):
+        return problem
+    config = object_in(path)
+    kind = config.get("model_type")
     if not isinstance(kind, str):
         return f"{path} must say the type of the model as `model_type`, such as llama; got {shown(kind)}. {AGAIN}."
     if kind not in _model_types():
@@ -341,7 +340,7 @@ def _weights_problem(folder: Path) -> str:
 
 def _fit_problems(folder: Path) -> list[str]:
     """Words which weights do not fit the configuration, as far as the headers of files that are whole show it."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = object_in(folder / "config.json")
     text = config["text_config"] if isinstance(config.get("text_config"), dict) else config
     sizes = {name: value for name, value in text.items() if type(value) is int}
     if "quantization_config" in config or not sizes:
@@ -369,13 +368,9 @@ def _fit_problems(folder: Path) -> list[str]:
 
 def read_object(path: Path) -> dict[str, Any]:
     """Reads a JSON file of a model that is an object."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} cannot be read: {error}. Save the model again.") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} cannot be read: it is no JSON object. Save the model again.")
-    return content
+    if problem := _json_problem(path):
+        raise UserError(problem)
+    return object_in(path)
 
 
 def read_tensors(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from align.data.conversations import put_images_in, show_places
 from align.data.pairs.marks import (
@@ -21,6 +20,7 @@ from align.data.texts import count_shared
 from align.errors import DataError, UserError
 from align.models.reading import render
 from align.models.rope_lengths import forget_lengths, read_together
+from align.models.second_pass.forward import image_fields
 from align.models.second_pass.image_memo import remembered_images
 from align.models.second_pass.shared_prompts import pad_rows
 from align.models.videos import opened, places, shown, video_reading
@@ -238,11 +238,8 @@ def _parts(sides: Sequence[Side], most_tokens: int, name: Callable[[int], object
 def _logits(model: Any, ids: Tensor, mask: Tensor, images: Mapping[str, Tensor], keep: int) -> Tensor:
     """Returns the logits at the last `keep` places where there are images, else at all."""
     forget_lengths(model)
-    fields = {"input_ids": ids, "attention_mask": mask}
+    fields = {"input_ids": ids, "attention_mask": mask, **image_fields(images, ids)}
     how = {"logits_to_keep": keep} if images else {}
-    for name, value in images.items():  # those with one entry per token get zeros, for text, up to the end
-        per_token = name.endswith("token_type_ids")
-        fields[name] = pad(value, (0, ids.shape[1] - value.shape[1])) if per_token else value
     output: Tensor = model(**{name: value.to(model.device) for name, value in fields.items()}, **how).logits
     return output.float()
 

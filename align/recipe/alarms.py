@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 AUTO = "auto"  # of `stop_on`
 LOGP_DIFFERENCE = "sampling/sampling_logp_difference/mean"
-CANARY, CANARY_MAX = "canary/logp_difference/mean", "canary/logp_difference/max"  # on fixed prompts, the worst process
 
 
 class Drawn(NamedTuple):
@@ -29,12 +28,11 @@ class Alarm(NamedTuple):
     limit: float | None  # off without one
     words: str  # what is so where the interval lies above the limit
     remedy: str
-    chart: Drawn | None  # none where another part of the page draws the metric
+    chart: Drawn
     line: str = ""  # its line, for the total, in a chart with other alarms; a chart of its own has a line per reward
     unit: str = ""
     chosen: str = "docs/evidence/alarms.md#how-far-alarms-can-be-trusted"  # where the curve of the limit is
     in_auto: bool = False  # whether `stop_on: auto` stands for it
-    logs: int = 5  # at least, in a row: a single batch may look like anything
     feature: str = ""  # `module:function` of a text, whose rank correlation with rewards is logged; else others log it
 
     @property
@@ -111,9 +109,8 @@ _ALL = (
     Alarm("flaky_share", "rewards/{}/flaky_share", None,
           "{} is not the same twice: this share of its values differs when they are scored again", _NOISE,
           Drawn("Values that differ when scored again", "By more than rounding (1e-4).", share=True)),
-    # Different precision alone gives about 0.03 nats per token; weights that were not transferred give more. This one
-    # costs nothing and looks at all that is learnt from, as the run samples it, which may be why it is above; it needs
-    # TRL's importance sampling correction, and several steps, since prompts differ.
+    # Different precision alone gives about 0.03 nats per token; weights that were not transferred give more. It needs
+    # TRL's importance sampling correction.
     Alarm("logp_difference", LOGP_DIFFERENCE, 0.1,
           "vLLM and the trainer give the same tokens different log-probabilities, so the policy that writes is not "
           "the one that learns",
@@ -123,14 +120,6 @@ _ALL = (
           Drawn("Log-probs of sampler and trainer, difference in nats",
                 "Mean over tokens of the gap between vLLM's numbers and the trainer's, which should be near 0."),
           "mean gap", " nats per token", "docs/evidence/vllm.md"),
-    # The same few prompts every `canary_steps` steps, sampled without `top_p` and the like: one number is enough.
-    Alarm("canary", CANARY, 0.1,
-          "On the canary's fixed prompts vLLM and the trainer give the same tokens different log-probabilities, as if "
-          "vLLM did not have the trained weights",
-          "The completions were another policy's. Near 0 at first and higher since: weights are not transferred. As "
-          "high from the start: another dtype, a quantised model, or, with a `temperature` other than 1, a server "
-          "that runs without `--logprobs-mode processed_logprobs`. `stop_on: [canary]` ends a run at the first one.",
-          None, "", " nats per token", "docs/evidence/vllm.md", logs=1),
 )  # fmt: skip
 ALARMS = {alarm.name: alarm for alarm in _ALL}
 

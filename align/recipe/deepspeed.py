@@ -4,12 +4,12 @@ import ast
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, Strict, StrictBool, ValidationError, create_model
 
 from align.errors import RecipeError
-from align.recipe.fields import Source, source_tree
+from align.recipe.fields import Source, class_fields, enum_members, source_tree
 from align.recipe.rules import suggestion
 from align.recipe.yaml_loader import load_yaml
 from rewards.extras import missing
@@ -54,7 +54,8 @@ def check_deepspeed_json(path: Path) -> Launch:
     if "zero_optimization" not in content:
         raise RecipeError(f'{path}: `zero_optimization` is missing; accelerate needs it. Add {{"stage": 2}} at least.')
     zero = content["zero_optimization"]
-    offload = [_offloads(zero.get(f"offload_{what}")) for what in ("optimizer", "param")]
+    blocks = [zero.get(f"offload_{what}") for what in ("optimizer", "param")]
+    offload = [isinstance(block, dict) and block.get("device", "none") != "none" for block in blocks]
     return Launch(1, int(zero.get("stage", 0)), *offload)
 
 
@@ -101,10 +102,6 @@ def _without_auto(block: dict[str, Any]) -> dict[str, Any]:
     return {k: _without_auto(v) if isinstance(v, dict) else v for k, v in block.items() if v != "auto"}
 
 
-def _offloads(block: Any) -> bool:
-    return isinstance(block, dict) and block.get("device", "none") != "none"
-
-
 def first_problem(model: type[BaseModel], error: ValidationError, prefix: str = "") -> str:
     """Words the first problem that pydantic found, with the nearest key for an unknown one."""
     problem = error.errors()[0]
@@ -129,6 +126,7 @@ def _fields(model: type[BaseModel], places: list[str]) -> list[str]:
 
 
 LAUNCHER: Source = ("accelerate", "commands/launch.py")
+CONFIG: Source = ("accelerate", "commands/config/config_args.py")
 Auto = Literal["auto"]
 Device = Literal["none", "cpu", "nvme"]
 
@@ -165,57 +163,35 @@ NOT_BESIDE_A_FILE = (
 
 
 class LaunchFile(BaseModel):
-    """An accelerate file (accelerate 1.15); blocks of other launchers pass unread."""
+    """What is looked at of an accelerate file; `launch_file` adds the other keys that accelerate takes."""
 
     model_config = ConfigDict(extra="forbid")
 
     compute_environment: Literal["LOCAL_MACHINE", "AMAZON_SAGEMAKER"] = "LOCAL_MACHINE"
-    distributed_type: Literal[
-        "NO",
-        "MULTI_CPU",
-        "MULTI_GPU",
-        "MULTI_NPU",
-        "MULTI_MLU",
-        "MULTI_SDAA",
-        "MULTI_MUSA",
-        "MULTI_XPU",
-        "MULTI_HPU",
-        "MULTI_NEURON",
-        "DEEPSPEED",
-        "FSDP",
-        "XLA",
-        "MEGATRON_LM",
-    ]
+    distributed_type: str
     mixed_precision: Literal["no", "fp16", "bf16", "fp8"] | None = None
     use_cpu: StrictBool = False
-    debug: StrictBool = False
     num_processes: int = Field(default=1, ge=1, strict=True)
     num_machines: int = Field(default=1, ge=1, strict=True)
     machine_rank: int = Field(default=0, ge=0, strict=True)
     gpu_ids: str | int | None = None
-    main_process_ip: str | None = None
     main_process_port: int | None = None
-    rdzv_backend: str | None = None
-    same_network: StrictBool | None = None
-    main_training_function: str = "main"
-    enable_cpu_affinity: StrictBool = False
     deepspeed_config: DeepSpeedBlock | None = None
-    fp8_config: dict[str, Any] | None = None
     fsdp_config: dict[str, Any] | None = None
-    parallelism_config: dict[str, Any] | None = None
-    megatron_lm_config: dict[str, Any] | None = None
     mpirun_config: dict[str, Any] | None = None
-    dynamo_config: dict[str, Any] | None = None
-    dynamo_backend: str | None = None
+    dynamo_backend: str | None = None  # which accelerate turns into a `dynamo_config`
     downcast_bf16: StrictBool | Literal["no"] = False
-    tpu_name: str | None = None
-    tpu_zone: str | None = None
-    tpu_use_cluster: StrictBool = False
-    tpu_use_sudo: StrictBool = False
-    command_file: str | None = None
-    commands: list[str] | None = None
-    tpu_vm: list[str] | None = None
-    tpu_env: list[str] | None = None
+
+
+@cache
+def launch_file() -> type[LaunchFile]:
+    """Makes the class of an accelerate file, with the keys and kinds of the installed accelerate."""
+    fields = class_fields(CONFIG, "BaseConfig") | class_fields(CONFIG, "ClusterConfig")
+    more: dict[str, Any] = {name: Annotated[each.type | None, Strict()] for name, each in fields.items()}
+    more = {name: (kind, None) for name, kind in more.items() if name not in LaunchFile.model_fields}
+    kinds = tuple(enum_members(("accelerate", "utils/dataclasses.py"), "DistributedType"))
+    more["distributed_type"] = Literal[kinds], ...
+    return create_model("LaunchFile", __base__=LaunchFile, **more)
 
 
 # accelerate 1.15 hands weights on in `fsdp2_prepare_model`, which TRL 1.16 calls for the trained model only.
@@ -234,9 +210,9 @@ def check_deepspeed_config(path: Path) -> Launch:
 def _check_yaml(path: Path) -> Launch:
     content = load_yaml(path)
     try:
-        launch = LaunchFile.model_validate(content)
+        launch = launch_file().model_validate(content)
     except ValidationError as error:
-        raise RecipeError(f"{path}: {first_problem(LaunchFile, error)}") from error
+        raise RecipeError(f"{path}: {first_problem(launch_file(), error)}") from error
     _check_launcher(path, launch)
     block = launch.deepspeed_config
     if block is None:
@@ -257,18 +233,14 @@ def _check_yaml(path: Path) -> Launch:
 
 
 def _check_launcher(path: Path, launch: LaunchFile) -> None:
-    deepspeed = launch.distributed_type == "DEEPSPEED"
-    if deepspeed != (launch.deepspeed_config is not None):
-        raise RecipeError(
-            f"{path}: `distributed_type: DEEPSPEED` and the block `deepspeed_config` belong together, "
-            f"got `distributed_type: {launch.distributed_type}` {'without' if deepspeed else 'with'} the block."
-        )
+    for kind, block in (("DEEPSPEED", "deepspeed_config"), ("FSDP", "fsdp_config")):
+        is_kind = launch.distributed_type == kind
+        if is_kind != (getattr(launch, block) is not None):
+            raise RecipeError(
+                f"{path}: `distributed_type: {kind}` and the block `{block}` belong together, got `distributed_type: "
+                f"{launch.distributed_type}` {'without' if is_kind else 'with'} the block."
+            )
     fsdp = launch.distributed_type == "FSDP"
-    if fsdp != (launch.fsdp_config is not None):
-        raise RecipeError(
-            f"{path}: `distributed_type: FSDP` and the block `fsdp_config` belong together, got `distributed_type: "
-            f"{launch.distributed_type}` {'without' if fsdp else 'with'} the block."
-        )
     if fsdp and launch.use_cpu:
         raise RecipeError(
             f"{path}: `distributed_type: FSDP` with `use_cpu: true` trains with DDP, without a word. Use "

@@ -181,10 +181,9 @@ def config_fields(method: str, *, with_parents: bool = True) -> dict[str, Config
     return chain_fields(chain if with_parents else _without_parents(chain))
 
 
-def own_fields(chain: tuple[tuple[str, str, str], ...], owner: str | None = None) -> list[str]:
-    """Lists the settings that a config adds to those of TRL and transformers, all or those of one of its classes."""
-    fields = chain_fields(_without_parents(chain)).values()
-    return [each.name for each in fields if owner in (None, each.owner[1])]
+def own_fields(chain: tuple[tuple[str, str, str], ...]) -> list[str]:
+    """Lists the settings that a config adds to those of TRL and transformers."""
+    return list(chain_fields(_without_parents(chain)))
 
 
 def _without_parents(chain: tuple[tuple[str, str, str], ...]) -> tuple[tuple[str, str, str], ...]:

@@ -307,11 +307,6 @@ def _check_rewards(recipe: Recipe) -> None:
             "`stop_on: [logp_difference]` would never end training: TRL compares log-probabilities of vLLM and "
             "trainer only with `use_vllm: true` and `vllm_importance_sampling_correction: true`. Set both, or drop it."
         )
-    if "canary" in recipe.rewards.stop_on and not getattr(recipe.settings, "canary_steps", 0):
-        raise RecipeError(
-            "`stop_on: [canary]` would never end training: there is a canary only with `canary_steps` above 0. Set "
-            "`canary_steps`, for example to 10, or drop it."
-        )
 
 
 def _check_together(recipe: Recipe) -> None:

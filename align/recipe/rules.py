@@ -121,9 +121,25 @@ def is_finite(value: float) -> bool:
 
 
 LOG_LEVELS = ("passive", "detail", "debug", "info", "warning", "error", "critical")
-REPORTERS = (
-    "azure_ml", "clearml", "codecarbon", "comet_ml", "dagshub", "dvclive", "flyte", "kubeflow", "mlflow", "neptune",
-    "swanlab", "tensorboard", "trackio", "wandb",
+REPORTERS: dict[str, tuple[str, ...]] = {  # by name, the packages of which one is needed
+    "azure_ml": ("azureml-sdk", "azureml-core"),
+    "clearml": ("clearml",),
+    "codecarbon": ("codecarbon",),
+    "comet_ml": ("comet-ml",),
+    "dagshub": ("dagshub",),
+    "dvclive": ("dvclive",),
+    "flyte": ("flytekit",),
+    "kubeflow": (),
+    "mlflow": ("mlflow", "mlflow-skinny"),
+    "neptune": ("neptune", "neptune-client"),
+    "swanlab": ("swanlab",),
+    "tensorboard": ("tensorboard", "tensorboardX"),
+    "trackio": ("trackio",),
+    "wandb": ("wandb",),
+}
+DPO_LOSSES = (
+    "sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot", "aot_unpaired",
+    "apo_zero", "apo_down", "discopop", "sft", "sigmoid_norm",
 )  # fmt: skip
 # Settings of several words: each must be one of the choices.
 SEVERAL_WORDS = ("fsdp", "debug")
@@ -153,23 +169,7 @@ PARENT_CHOICES: dict[str, dict[str, tuple[str, ...]]] = {
         "vllm_importance_sampling_mode": ("token_truncate", "token_mask", "sequence_truncate", "sequence_mask"),
     },
     "DPOConfig": {  # TRL 1.16
-        "loss_type": (
-            "sigmoid",
-            "hinge",
-            "ipo",
-            "exo_pair",
-            "nca_pair",
-            "robust",
-            "bco_pair",
-            "sppo_hard",
-            "aot",
-            "aot_unpaired",
-            "apo_zero",
-            "apo_down",
-            "discopop",
-            "sft",
-            "sigmoid_norm",
-        ),
+        "loss_type": DPO_LOSSES,
         "f_divergence_type": ("reverse_kl", "forward_kl", "js_divergence", "alpha_divergence"),
         "truncation_mode": ("keep_start", "keep_end"),
     },
@@ -258,9 +258,9 @@ def boolean_name(name: str, value: object) -> object:
 GSPO = " GSPO is no loss in TRL, but a level: set `loss_type: grpo` and `importance_sampling_level: sequence`."
 
 
-def check_choice(method: str, name: str, value: object, choices: Iterable[str] = ()) -> None:
+def check_choice(method: str | None, name: str, value: object, choices: Iterable[str] = ()) -> None:
     """Checks a setting, or each item of a list, against its choices; settings without choices, and null, pass."""
-    choices = rules_of(method).choices.get(name) or tuple(choices)
+    choices = (method and rules_of(method).choices.get(name)) or tuple(choices)
     value = boolean_name(name, value)
     is_switch = isinstance(value, bool) and name in SEVERAL_WORDS
     if not choices or value is None or is_switch:
@@ -296,10 +296,10 @@ def check_range(method: str, name: str, value: object, block: str = "") -> None:
         raise ValueError(f"`{label}` above 1 must be a whole number of steps, got {value}.")
 
 
-def check_numbers(config: Any, names: Iterable[str]) -> None:
-    """Checks that settings of a config made in Python are finite numbers, whole where their type says so; 2.0 is 2."""
+def check_numbers(config: Any, ranges: Mapping[str, Range]) -> None:
+    """Checks numbers of a config made in Python, which are whole where their type says so; 2.0 is 2."""
     types = {field.name: get_args(field.type) or (field.type,) for field in dataclasses.fields(config)}
-    for name in names:
+    for name, allowed in ranges.items():
         value = getattr(config, name)
         if value is None and type(None) in types[name]:
             continue
@@ -313,23 +313,5 @@ def check_numbers(config: Any, names: Iterable[str]) -> None:
             if number != int(number):
                 raise ValueError(f"`{name}` must be a whole number, got {value}.")
             setattr(config, name, int(number))
-
-
-def check_ranges(settings: Any, ranges: Mapping[str, Range]) -> None:
-    """Checks that numbers are in their ranges."""
-    for name, allowed in ranges.items():
-        if not allowed.holds(getattr(settings, name)):
-            raise ValueError(f"`{name}` must be {allowed}, got {getattr(settings, name)}.")
-
-
-class SettingsBeside:
-    """Settings beside those of a method, in a config made in Python; each class of them names its `RULES`."""
-
-    def __post_init__(self) -> None:
-        """Checks them around those of the method."""
-        rules: list[Rules] = [each.RULES for each in type(self).__mro__ if "RULES" in vars(each)]  # type: ignore[attr-defined]
-        for each in rules:
-            check_numbers(self, each.ranges)
-        super().__post_init__()  # type: ignore[misc]  # that of the method's config
-        for check in filter(None, (each.together for each in rules)):
-            check(self)
+        if not allowed.holds(number):
+            raise ValueError(f"`{name}` must be {allowed}, got {value}.")

@@ -1,10 +1,10 @@
 """Settings that have no meaning together, and keys of blocks that no library takes: found before a model is loaded."""
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
@@ -84,11 +84,9 @@ def check_written(settings: Any) -> None:
             value = str(written[name]).lower() if isinstance(written[name], bool) else shown(written[name])
             raise ValueError(f"`{name}: {value}` is read by no trainer. {said} Remove it.")
     for switch, names in READ_WITH.items():
-        lone = next(
-            (name for name in names if name in written and switch not in written), None
-        )  # it may be turned off
-        if lone is not None:
-            raise ValueError(f"`{lone}` is read only with `{switch}: true`. Set it, or remove `{lone}`.")
+        for lone in names:
+            if lone in written and switch not in written:  # which may turn it off
+                raise ValueError(f"`{lone}` is read only with `{switch}: true`. Set it, or remove `{lone}`.")
     if "eval_steps" in written and "eval_strategy" not in written:  # `--eval_strategy no` may turn evaluation off
         raise ValueError("`eval_steps` is read only with `eval_strategy: steps`. Set it, or remove `eval_steps`.")
     _check_sampling(settings)
@@ -316,6 +314,7 @@ NAMES: Source = ("transformers", "trainer_utils.py")
 SCHEDULES: Source = ("transformers", "optimization.py")
 OPTIMIZERS: Source = ("transformers", "trainer_optimizer.py")
 GENERATION: Source = ("transformers", "generation/configuration_utils.py")
+OPEN_BLOCKS = ("chat_template_kwargs", "model_init_kwargs", "dataset_kwargs", "deepspeed")  # whose keys are not known
 FROM_FILES = ("accelerator_config", "fsdp_config", "deepspeed")  # may be the path of a JSON file
 
 
@@ -355,19 +354,12 @@ def _as_block(name: str, value: Any) -> Mapping[str, Any] | None:
         content = None
     if isinstance(content, Mapping):
         return content
-    if name in FROM_FILES and _is_file(value):
+    if name in FROM_FILES and os.path.isfile(value):
         return None
     if name in FROM_FILES and str(value).endswith(".json"):
         raise ValueError(f"`{name}`: there is no file {shown(value)}, seen from where the command is run.")
     file = ", or the path of a JSON file" if name in FROM_FILES else ""
     raise ValueError(f"`{name}` must be a block of `key: value` lines{file}; got {shown(value)}.")
-
-
-def _is_file(path: str) -> bool:
-    try:
-        return Path(path).is_file()
-    except OSError:  # a name that no file can have
-        return False
 
 
 def _optimizer_settings(text: str) -> dict[str, str]:
@@ -498,8 +490,5 @@ BLOCKS: dict[str, Callable[[Any], tuple[Known | None, str]]] = {
         class_fields(GENERATION, "ContinuousBatchingConfig"),
         "transformers' `ContinuousBatchingConfig`",
     ),
-    "chat_template_kwargs": lambda settings: (None, ""),
-    "model_init_kwargs": lambda settings: (None, ""),
-    "dataset_kwargs": lambda settings: (None, ""),
-    "deepspeed": lambda settings: (None, ""),
+    **dict.fromkeys(OPEN_BLOCKS, lambda settings: (None, "")),
 }

@@ -67,15 +67,11 @@ def _files(record: AuditRecord) -> Grid:
 
 
 def _rows(findings: Sequence[RowFinding]) -> Grid:
-    rows = [
-        (f"{each.name.replace('_', ' ')}: {each.text}", _found(each), "; ".join(each.examples)) for each in findings
-    ]
+    rows = []
+    for each in findings:
+        found = f"{each.count:,} of {each.of:,}" + (f" ({each.count / each.of:.1%})" if each.count else "")
+        rows.append((f"{each.name.replace('_', ' ')}: {each.text}", found, "; ".join(each.examples)))
     return Grid(("looked for", "found", "such as"), rows)
-
-
-def _found(finding: RowFinding) -> str:
-    share = f" ({finding.count / finding.of:.1%})" if finding.count else ""
-    return f"{finding.count:,} of {finding.of:,}{share}"
 
 
 def _charts(cues: Cues | None) -> list[Chart]:

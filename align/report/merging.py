@@ -4,23 +4,21 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
 from align.errors import RunFolderError
 from align.evaluation.record.merging import MERGING_FILE, MergedModel, MergingRecord
 from align.evaluation.statistics.glossary import better_of
 from align.evaluation.statistics.metrics import Estimate
 from align.evaluation.suites import explain, glossary
-from align.report.charts.curve import Curve, draw_curves
+from align.report.charts.curve import draw_curves
 from align.report.charts.drawing import Chart
-from align.report.evaluation.measured import Words, compared, in_percent
+from align.report.evaluation.items import list_names
+from align.report.evaluation.measured import Words, compared, curve_of, in_percent
 from align.report.evaluation.view import EvaluationView, Grid, Listing, Section
 from align.report.page import write_page
 from align.report.run.finding import Finding
 
 _CHARTED = ("worst_group", "drift_kl")
 _SHARES = ("accuracy", "worst_group")
-_MOST_NAMES = 200
 _PICKED = Finding(
     "The weight was picked on these items",
     "The best of several looks better than it is. Evaluate the picked model on items that were not used here.",
@@ -53,23 +51,16 @@ def merging_view(merging: MergingRecord) -> EvaluationView:
         verdict=list(_verdict(merging, words)),
         figure=charts[:1],
         findings=[] if merging.picked is None else [_PICKED],
-        headline=None,
-        compared="",
-        charts=[],
         facts={"Base": merging.base, "Tuned": merging.tuned, "Data": merging.data, "Items": f"{merging.questions:,}"},
         models=Grid(("alpha", "Model"), [(f"{each.alpha:g}", each.path or "not kept") for each in merging.models]),
-        details={},
         sections=[Section("What each weight is worth", note, charts[1:], None, [Grid(columns, rows)])],
         listings=list(_listings(merging)),
     )
 
 
 def _chart(merging: MergingRecord, metric: str, label: str) -> Chart:
-    found = [(each.alpha, each.metrics[metric]) for each in merging.models if metric in each.metrics]
-    values = [tuple(cell[:3]) for _, cell in found]
-    y, low, high = (np.array([each[i] for each in values]) for i in range(3))
-    curve = Curve(label, [alpha for alpha, _ in found], list(y), list(low), list(high), 0)
-    return draw_curves(label, "Bands are 95 % intervals.", [curve], "alpha", share=metric in _SHARES, doubles=False)
+    curves = curve_of(label, ((each.alpha, each.metrics.get(metric)) for each in merging.models), 0)
+    return draw_curves(label, "Bands are 95 % intervals.", curves, "alpha", share=metric in _SHARES, doubles=False)
 
 
 def _row(model: MergedModel, metrics: list[str]) -> list[str]:
@@ -120,8 +111,7 @@ def _listings(merging: MergingRecord) -> Iterator[Listing]:
             ("wrong, right in both", model.lost),
         ):
             if ids:
-                title = f"alpha {model.alpha:g}, {word}: {len(ids):,} items"
-                yield Listing(title, ids[:_MOST_NAMES], max(0, len(ids) - _MOST_NAMES))
+                yield list_names(f"alpha {model.alpha:g}, {word}: {len(ids):,} items", ids)
 
 
 def _differs(model: MergedModel, *, is_above: bool) -> bool:

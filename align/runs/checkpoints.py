@@ -58,7 +58,8 @@ def write_manifest(checkpoint: Path, facts: Mapping[str, Any], name: str = MANIF
     """
     paths = [path for path in sorted(checkpoint.rglob("*")) if path.is_file() and not path.match("manifest*.json")]
     with ThreadPoolExecutor(8) as pool:  # hashing lets go of Python's lock
-        digests = list(pool.map(_flushed_sha256, paths))
+        list(pool.map(_flush, paths))
+        digests = list(pool.map(_sha256, paths))
     files = {
         path.relative_to(checkpoint).as_posix(): File(bytes=path.stat().st_size, sha256=digest)
         for path, digest in zip(paths, digests, strict=True)
@@ -162,11 +163,6 @@ def _sha256(path: Path) -> str:
         return sha256_of(path)
     except OSError as error:
         return f"not readable: {error.strerror}"
-
-
-def _flushed_sha256(path: Path) -> str:
-    _flush(path)
-    return _sha256(path)
 
 
 def _flush(path: Path) -> None:

@@ -29,7 +29,7 @@ LOG = ("metrics.jsonl", "rewards.jsonl", "completions")
 MAY_CHANGE = {
     "max_steps", "num_train_epochs", "logging_steps", "save_steps", "save_total_limit", "eval_steps", "report_to",
     "output_dir", "log_completions", "num_completions_to_print", "second_pass_batch_size",
-    "reward_workers", "reward_memory_gb", "reward_repeats", "alarms", "stop_on", "canary_steps", "canary_prompts",
+    "reward_workers", "reward_memory_gb", "reward_repeats", "alarms", "stop_on",
     "hub_token", "push_to_hub", "hub_model_id", "hub_strategy", "hub_private_repo", "hub_always_push", "hub_revision",
     "save_strategy", "logging_strategy", "run_name", "log_level", "log_level_replica", "per_device_eval_batch_size",
     "vllm_server_host", "vllm_server_port", "vllm_server_base_url", "vllm_server_timeout", "vllm_group_port",

@@ -1,26 +1,18 @@
 """Compares logs of evaluations or trainings that other tools and ours wrote."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from align.errors import UserError
 from align.logs.comparison import COMPARISON_FILE, Comparison, compare_logs, failed, left_out, verdicts
 from align.logs.log import How, Log
 from align.logs.missing import read_missing
+from align.logs.naming import names_apart
 from align.logs.reading import read_log
 from align.options import several
 from align.report.logs import build_logs_page
 from align.runs.room import check_writable
-
-
-@dataclass(frozen=True)
-class Compared:
-    """A comparison, and where it is."""
-
-    record: Comparison
-    page: Path
-    met: Sequence[str]  # differences that meet a condition of `fail_on`
 
 
 def compare(
@@ -51,13 +43,13 @@ def compare(
         UserError: If a log cannot be read, or no document is in two of them.
     """
     how = How(several(match), several(scores), group, average)
-    return compare_paths([str(log) for log in logs], Path(out), how, adjust, missing=missing).record
+    return compare_paths([str(log) for log in logs], Path(out), how, adjust, missing=missing)[0]
 
 
 def compare_paths(
     logs: Sequence[str], out: Path, how: How, adjust: str, fail_on: Sequence[str] = (), missing: str = "bound"
-) -> Compared:
-    """Compares logs, prints what is sure, and lists the differences that meet a condition."""
+) -> tuple[Comparison, Path, list[str]]:
+    """Compares logs, and returns the page too, and the differences that meet a condition."""
     if len(logs) < 2:
         raise UserError(f"At least two logs are compared, got {len(logs)}. Name the baseline first.")
     check_writable(out, "--out")
@@ -66,7 +58,7 @@ def compare_paths(
     met = failed(comparison, fail_on)
     out.mkdir(parents=True, exist_ok=True)
     comparison.write(out)
-    return Compared(comparison, build_logs_page(comparison, out / "report.html"), met)
+    return comparison, build_logs_page(comparison, out / "report.html"), met
 
 
 def _read(named: Mapping[str, str], how: How) -> dict[str, Log]:
@@ -86,14 +78,13 @@ def _read(named: Mapping[str, str], how: How) -> dict[str, Log]:
 
 def run(logs: Sequence[str], out: Path, how: How, adjust: str, fail_on: Sequence[str], missing: str) -> int:
     """Compares logs for the command line; 1 if a difference meets a condition."""
-    compared = compare_paths(logs, out, how, adjust, fail_on, missing)
-    record = compared.record
+    record, page, met = compare_paths(logs, out, how, adjust, fail_on, missing)
     for sentence in [*record.sentences, *filter(None, map(left_out, record.matched)), *verdicts(record)]:
         print(sentence)
-    print(f"\nAll differences are in {out / COMPARISON_FILE}, and the page is {compared.page}.")
-    for sentence in compared.met:
+    print(f"\nAll differences are in {out / COMPARISON_FILE}, and the page is {page}.")
+    for sentence in met:
         print(f"Failed: {sentence}")
-    return bool(compared.met)
+    return bool(met)
 
 
 def _names(logs: Sequence[str]) -> dict[str, str]:
@@ -104,13 +95,7 @@ def _names(logs: Sequence[str]) -> dict[str, str]:
         is_named = bool(equals) and not Path(log).exists()
         paths.append(path if is_named else log)
         given.append(name if is_named else "")
-    if twice := next((path for path in paths if paths.count(path) > 1), None):
-        raise UserError(f"{twice} is given twice. Name each log once.")
-    parts = [Path(path).expanduser().resolve().parts for path in paths]
-    for length in range(1, max(map(len, parts)) + 1):
-        names = [name or "/".join(each[-length:]) for name, each in zip(given, parts, strict=True)]
-        if len(set(names)) == len(names):
-            break
+    names = names_apart("log", paths, given)
     if len(set(names)) < len(names):
         raise UserError(
             f"Two logs have the name {max(names, key=names.count)!r}. Give each a name of its own, as NAME=PATH."

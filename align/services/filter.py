@@ -19,6 +19,7 @@ from align.data.problems import DataReport
 from align.data.unread import saying_unread
 from align.errors import DataError, UserError
 from align.evaluation.record.details import Unscored
+from align.evaluation.record.file import writing
 from align.evaluation.statistics.metrics import Estimate, Values, wilson
 from align.evaluation.suites.prompts import PromptOptions
 from align.evaluation.suites.reward_model.pair_metrics import count_unscored
@@ -182,19 +183,13 @@ def _filter_samples(data: str, out: Path, sampled: BySamples, loading: Loading) 
         pass_rate=within,
         folder=sampled.cache or out.with_suffix(".cache"),
     ).filter()
-    try:
+    with writing(out):
         summary, page = write_card(out, kept.card)
         write_whole(out, _as_lines(kept.rows), errors="backslashreplace")  # last: with it the command is done
-    except OSError as error:
-        raise UserError(
-            f"The rows cannot be written to {out}: {error}. Free space there and give the same command again; no "
-            "answer is asked for twice."
-        ) from error
     counts = kept.card["counts"]
     numbers = {name.replace("_", " "): value for name, value in counts.items() if isinstance(value, int)}
     numbers |= {f"samples {fate}": number for fate, number in counts["samples"].items()}
-    slips = kept.slips._asdict() if kept.slips else {}
-    sentences = [f"{name.replace('_', ' ')}: {estimate}" for name, estimate in slips.items()]
+    sentences = [f"{name.replace('_', ' ')}: {estimate}" for name, estimate in kept.slips.items()]
     sentences.append(f"The rows are in {out}, the counts in {summary}, in words in {page}.")
     lines = [{"": name, "number": number} for name, number in numbers.items()]
     return FilterResult(out, len(kept.rows), kept.card, lines, sentences)
@@ -224,11 +219,9 @@ def _filter_pairs(data: str, out: Path, scoring: ByBase, loading: Loading) -> Fi
     ]
     counts = {"data": data, "base": base, "tau": tau, "bad_rows": report.reasons} | _count(entries, p_base, kept)
     summary = out.with_suffix(".filter.json")
-    try:
+    with writing(out):
         write_whole(summary, json.dumps(mask(counts), indent=2) + "\n")
         write_whole(out, _as_lines(rows))  # last: with it the command is done
-    except OSError as error:
-        raise UserError(f"The pairs cannot be written to {out}: {error}. Free space there, and try again.") from error
     sentences = [
         f"{count:,} {'pair is' if count == 1 else 'pairs are'} {why}, and left out."
         for count, why, _ in unscored.reasons()
@@ -311,10 +304,8 @@ def keep_unsure(p_base: Sequence[float] | NDArray[np.float64], tie: Sequence[boo
         >>> keep_unsure([0.7, 0.9, 0.4, 0.9], tie=[False, False, True, True], tau=0.2)
         array([ True, False, False,  True])
     """
-    if not 0 <= tau <= 1:
-        raise ValueError(f"`tau` must lie between 0 and 1, got {tau}.")
     probabilities = np.asarray(p_base, dtype=float)
     if (outside := probabilities[(probabilities < 0) | (probabilities > 1)]).size:
         raise ValueError(f"`p_base` must hold probabilities, got {outside[0]}.")
-    target = np.where(np.asarray(tie, dtype=bool), 0.5, 1.0)
+    target = np.where(tie, 0.5, 1.0)
     return np.abs(probabilities - target) > tau

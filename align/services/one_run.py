@@ -325,10 +325,8 @@ def _paths(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def _place(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    if not frames:
-        return "an unknown place"
-    return f"{'/'.join(Path(frames[-1].filename).parts[-_LONGEST_PATH:])}, line {frames[-1].lineno}"
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{'/'.join(Path(frame.filename).parts[-_LONGEST_PATH:])}, line {frame.lineno}"
 
 
 HEAD = "\n# Also in force, and not written: `NAME: value` in a recipe, or `--NAME value`, changes one.\n"

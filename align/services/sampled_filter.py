@@ -17,7 +17,7 @@ from align.data.prompt_rows import PromptRow
 from align.data.texts import is_blank
 from align.errors import UserError
 from align.evaluation.asking import KeptAnswers
-from align.evaluation.engine import Beside, Words
+from align.evaluation.engine import Beside
 from align.evaluation.statistics.item_means import clustered_share
 from align.evaluation.statistics.metrics import Estimate, Values, mean_of_known, share
 from align.evaluation.suites.prompts import PROMPTS, PromptOptions
@@ -27,7 +27,6 @@ from align.evaluation.with_tools import NamedTools
 from align.markdown import code, escape
 from align.models.answer_cache import AnswerCache
 from align.models.checkpoint import Checkpoint
-from align.models.policies.asking import Completion
 from align.secrets import mask
 from align.whole_files import write_whole
 
@@ -42,15 +41,6 @@ KEPT, REJECTED, UNKNOWN, CUT_OFF, EMPTY, REPEATED = "kept", "rejected", "no valu
 FATES = (KEPT, REJECTED, UNKNOWN, CUT_OFF, EMPTY, REPEATED)
 
 
-class Slips(NamedTuple):
-    """A verifier against gold, on the same samples; intervals are over prompts."""
-
-    false_positive_rate: Estimate  # wrong samples that it accepts
-    true_positive_rate: Estimate  # right samples that it accepts
-    wrong_among_kept: Estimate  # kept samples that are wrong
-    right: Estimate  # samples that are right
-
-
 def accepts(values: Values, threshold: float) -> Values:
     """Returns 1 for each value above the threshold, 0 for others, and nan where there is no value."""
     return np.where(np.isnan(values), np.nan, values > threshold)
@@ -62,38 +52,39 @@ def sort_out(completions: Sequence[Sequence[Any]], accepted: Values, longest: in
     An accepted one is still left out if it is as long as responses may be (`longest`, in tokens), so that its end is
     missing, if there is nothing in it, or if an earlier kept sample of the same prompt has the same text.
     """
-    return [_fates(group, row, longest) for group, row in zip(completions, accepted, strict=True)]
-
-
-def _fates(samples: Sequence[Completion], accepted: Values, longest: int) -> list[str]:
-    seen: set[str] = set()
-    fates = []
-    for sample, value in zip(samples, accepted, strict=True):
-        if np.isnan(value):
-            fate = UNKNOWN
-        elif not value:
-            fate = REJECTED
-        elif sample.ids is not None and len(sample.ids) >= longest:
-            fate = CUT_OFF
-        elif is_blank(sample.text):
-            fate = EMPTY
-        else:
-            fate = REPEATED if sample.text in seen else KEPT
-            seen.add(sample.text)
-        fates.append(fate)
+    fates: list[list[str]] = []
+    for group, row in zip(completions, accepted, strict=True):
+        seen: set[str] = set()
+        fates.append([])
+        for sample, value in zip(group, row, strict=True):
+            if np.isnan(value):
+                fate = UNKNOWN
+            elif not value:
+                fate = REJECTED
+            elif sample.ids is not None and len(sample.ids) >= longest:
+                fate = CUT_OFF
+            elif is_blank(sample.text):
+                fate = EMPTY
+            else:
+                fate = REPEATED if sample.text in seen else KEPT
+                seen.add(sample.text)
+            fates[-1].append(fate)
     return fates
 
 
-def measure_slips(accepted: Values, gold: Values, kept: Values) -> Slips:
-    """Measures a verifier on `(N, S)` samples: what it accepts, gold (nan is left out), and what gets into data."""
+def measure_slips(accepted: Values, gold: Values, kept: Values) -> dict[str, Estimate]:
+    """Measures a verifier on `(N, S)` samples: what it accepts, gold (nan is left out), and what gets into data.
+
+    Keys are those of `_AUDITED`; intervals are over prompts.
+    """
     known, taken = ~np.isnan(gold), np.nan_to_num(accepted)
     right, wrong, data = known & (gold > 0), known & (gold <= 0), known & (kept > 0)
-    return Slips(
-        false_positive_rate=_share(wrong & (taken > 0), wrong),
-        true_positive_rate=_share(right & (taken > 0), right),
-        wrong_among_kept=_share(data & wrong, data),
-        right=share(mean_of_known(gold)),
-    )
+    return {
+        "false_positive_rate": _share(wrong & (taken > 0), wrong),
+        "true_positive_rate": _share(right & (taken > 0), right),
+        "wrong_among_kept": _share(data & wrong, data),
+        "right": share(mean_of_known(gold)),
+    }
 
 
 def _share(part: NDArray[np.bool_], whole: NDArray[np.bool_]) -> Estimate:
@@ -105,7 +96,7 @@ class Kept(NamedTuple):
 
     rows: list[dict[str, Any]]  # as they are written
     card: dict[str, Any]  # what decided them, what was counted, and the verifier's audit
-    slips: Slips | None  # the audit
+    slips: Mapping[str, Estimate]  # the audit; empty without one
 
 
 class SampleFilter(PromptEvaluation):
@@ -125,7 +116,7 @@ class SampleFilter(PromptEvaluation):
         pass_rate: tuple[float, float] | None,
         folder: Path,
     ) -> None:
-        super().__init__(PROMPTS, Words(options, given))
+        super().__init__(PROMPTS, options, given)
         self.threshold, self.pass_rate, self.folder = threshold, pass_rate, folder
 
     def load(self) -> None:
@@ -171,7 +162,7 @@ class SampleFilter(PromptEvaluation):
             rows, counts = _prompt_rows(self.prompts, rates, self.pass_rate), _count_prompts(accepted, self.pass_rate)
         counts |= {"prompts": len(self.prompts), "rows": len(rows)}
         counts["mean_pass_rate"] = cell(share(mean_of_known(accepted)))
-        slips = measure_slips(accepted, self._gold(golds[0]), kept) if golds else None
+        slips = measure_slips(accepted, self._gold(golds[0]), kept) if golds else {}
         return Kept(rows, self._card(run, counts, slips), slips)
 
     def _gold(self, values: Values) -> Values:
@@ -183,10 +174,10 @@ class SampleFilter(PromptEvaluation):
             )
         return np.where(np.isnan(values), np.nan, values >= right_from)
 
-    def _card(self, run: Mapping[str, Any], counts: dict[str, Any], slips: Slips | None) -> dict[str, Any]:
+    def _card(self, run: Mapping[str, Any], counts: dict[str, Any], slips: Mapping[str, Estimate]) -> dict[str, Any]:
         (model,) = run["models"]
         verifier, *golds = self.rewards
-        audit = slips and {"gold": golds[0].spec} | {name: cell(each) for name, each in slips._asdict().items()}
+        audit = {"gold": golds[0].spec} | {name: cell(each) for name, each in slips.items()} if golds else None
         return {
             "kind": "samples" if self.pass_rate is None else "prompts",
             "data": self.path,

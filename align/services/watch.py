@@ -34,8 +34,6 @@ def watch(
     *,
     audits: Sequence[Callable[..., Any] | str] = (),
     stop_on: Sequence[str] = (),
-    canary_steps: int = 0,
-    canary_prompts: int = 8,
     **keys: Any,
 ) -> Any:
     """Watches a trainer of TRL or transformers: guards its rewards, logs audits and alarms, and writes its page.
@@ -48,8 +46,6 @@ def watch(
         trainer: Built, and not trained yet.
         audits: Reward functions, or names of some, that are logged and never trained on.
         stop_on: Alarms that end training by a `UserError`, such as `invalid_share` or `length`.
-        canary_steps: Steps after which what vLLM samples is compared with the trainer; 0 never.
-        canary_prompts: Prompts of the training data for it.
         **keys: What else a recipe may say of rewards: `on_invalid`, `max_invalid_share`, `reward_workers`,
             `reward_timeout`, `reward_memory_gb`, `reward_repeats`, `reward_gates`, `reward_clip` and `alarms`.
 
@@ -71,7 +67,7 @@ def watch(
         )
     functions = [_function(audit) for audit in (*audits, *keys.pop("audit_funcs", ()))]
     names, named = list(getattr(trainer, "reward_func_names", ())), list(map(reward_name, functions))
-    settings = _settings(keys | {"stop_on": list(stop_on)}, names, named, canary_steps)
+    settings = _settings(keys | {"stop_on": list(stop_on)}, names, named)
     folder = Path(trainer.args.output_dir or ".")
     _check_own(folder)
     class_name, scores = _class_name(trainer), scores_completions(trainer)
@@ -79,14 +75,9 @@ def watch(
     left_out = [] if scores or not given else [f"scores no completions, so {_listed(given)} cannot apply"]
     if isinstance(trainer, GuardedRewards) and (own := [name for name in keys if name != "alarms"]):
         left_out.append(f"was built with rules of its own, so {_listed(own)} cannot apply")
-    samples_with_vllm = scores and trainer.args.use_vllm and _is_grpo(trainer)
-    if canary_steps and not samples_with_vllm:
-        left_out.append("does not sample with vLLM, so `canary_steps` cannot apply")
     if scores:
         guarding, rules = rules_of(settings, _paths(names))
-        take_over(trainer, rules, functions, guarding, *_canary(bool(canary_steps and samples_with_vllm)))
-        if canary_steps and samples_with_vllm:
-            trainer.start_canary(canary_steps, canary_prompts)
+        take_over(trainer, rules, functions, guarding)
         left_out += _show_completions(trainer, folder)
     become(trainer, Watched)
     shown = settings.model_dump(exclude_defaults=True, exclude={"audit_funcs"}) | {"audit_funcs": named}
@@ -144,7 +135,7 @@ def _function(audit: Callable[..., Any] | str) -> Callable[..., Any]:
         raise UserError(f"`audits`: {error}") from error
 
 
-def _settings(keys: Mapping[str, Any], names: list[str], audits: list[str], canary_steps: int) -> RewardSettings:
+def _settings(keys: Mapping[str, Any], names: list[str], audits: list[str]) -> RewardSettings:
     """Reads the keys as those of a recipe, whose rewards are called as in the trainer's log.
 
     Raises:
@@ -157,8 +148,6 @@ def _settings(keys: Mapping[str, Any], names: list[str], audits: list[str], cana
         check_reward_settings(settings, _paths(names))
     except ValueError as error:
         raise UserError(str(error).replace("`audit_funcs`", "`audits`")) from error
-    if "canary" in settings.stop_on and not canary_steps:
-        raise UserError("`stop_on: canary` needs a canary, and `canary_steps` is 0. Set it, to 10 for example.")
     return settings
 
 
@@ -190,21 +179,9 @@ def _class_name(trainer: Any) -> str:
     return next(kind.__name__ for kind in type(trainer).mro() if kind.__module__.startswith(("trl.", "transformers.")))
 
 
-def _is_grpo(trainer: Any) -> bool:
-    return any(kind.__name__ == "GRPOTrainer" for kind in type(trainer).mro())
-
-
-def _canary(is_on: bool) -> list[type]:
-    if not is_on:
-        return []
-    from align.experimental.canary.trainer import Canary
-
-    return [Canary]
-
-
 def _show_completions(trainer: Any, folder: Path) -> list[str]:
     """Has TRL write its tables of completions, without printing them; where it would not, or upload them, says so."""
-    if not _is_grpo(trainer):
+    if all(kind.__name__ != "GRPOTrainer" for kind in type(trainer).mro()):
         return ["writes no tables of completions, so the page shows none"]
     if trainer.log_completions:
         return []

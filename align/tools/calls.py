@@ -67,9 +67,9 @@ class RowTools(dict[str, Callable[..., Any]]):
 
     def _result(self, name: str, arguments: Mapping[str, Any]) -> Any:
         if self.lost:
-            raise _refusal("skipped", f"not called, because of an earlier call ({self.lost})")
+            raise _Refusal("skipped", f"not called, because of an earlier call ({self.lost})")
         if not super().__contains__(name):
-            raise _refusal(UNKNOWN, f"there is no tool {name!r}; there are {', '.join(self)}")
+            raise _Refusal(UNKNOWN, f"there is no tool {name!r}; there are {', '.join(self)}")
         tool = super().__getitem__(name)
         if (process := process_of(tool)) is not None:
             process.seed = f"{self.seed}/{len(self.calls)}"
@@ -88,13 +88,9 @@ class RowTools(dict[str, Callable[..., Any]]):
 
 
 class _Refusal(RuntimeError):
-    failure = ""
-
-
-def _refusal(failure: str, text: str) -> _Refusal:
-    error = _Refusal(text)
-    error.failure = failure
-    return error
+    def __init__(self, failure: str, text: str) -> None:
+        super().__init__(text)
+        self.failure = failure
 
 
 def process_of(tool: Any) -> ToolProcess | None:

@@ -89,8 +89,6 @@ class Tasks:
             raise UnusableError("has tasks without a prompt: a simulated user opens them, and that is not run here.")
         if task.NEEDS_CONTAINER or data.image or data.agent_user or data.skills:
             raise UnusableError("has tasks that run in a container, which is not started here.")
-        prompt = [{"role": "user", "content": data.prompt}] if isinstance(data.prompt, str) else data.prompt
-        system = [{"role": "system", "content": data.system_prompt}] if data.system_prompt else []
         own = {
             key: value
             for key, value in data
@@ -98,7 +96,7 @@ class Tasks:
         }
         return own | {
             "id": f"{self.name}-{data.idx}",
-            "prompt": chat_messages([*system, *prompt]),
+            "prompt": chat_messages(_messages(data)),
             ENTRY: data.model_dump_json(),
         }
 
@@ -114,9 +112,7 @@ class Tasks:
             state=library().state_cls(kind)(),
             agent=library().AgentInfo(config=library().AgentConfig()),
         )
-        system = [{"role": "system", "content": data.system_prompt}] if data.system_prompt else []
-        prompt = [{"role": "user", "content": data.prompt}] if isinstance(data.prompt, str) else data.prompt
-        self.trace.nodes = _nodes([*system, *prompt])
+        self.trace.nodes = _nodes(_messages(data))
         if _runs_programs(task):
             self._runtime = library().make_runtime(library().SubprocessConfig(), name=self.trace.id)
             self._runtime.env = dict(task.runtime_env())
@@ -252,6 +248,11 @@ def _runs_programs(task: Any) -> bool:
 
 def _split_of(task: Any) -> str:
     return "eval" if zlib.crc32(task.key.encode()) % HELD_OUT == 0 else "train"
+
+
+def _messages(data: Any) -> list[Any]:
+    system = [{"role": "system", "content": data.system_prompt}] if data.system_prompt else []
+    return system + ([{"role": "user", "content": data.prompt}] if isinstance(data.prompt, str) else [*data.prompt])
 
 
 def _nodes(messages: Sequence[Any], before: int = 0) -> list[Any]:

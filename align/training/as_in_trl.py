@@ -19,6 +19,8 @@ from transformers import Trainer, TrainingArguments
 from trl.trainer.utils import get_config_model_id
 
 from align.recipe.recipe import Recipe
+from align.recipe.rules import check_choice, check_numbers
+from align.recipe.saved_arguments import SavedWithoutSecrets
 from align.training.streams import check_max_steps
 
 
@@ -146,18 +148,27 @@ def restore_to_one_cpu() -> None:
     transformers hands `map_location` the device of a process, and accelerate numbers CPUs (transformers 5.17 to 5.24,
     accelerate 1.15); there is one CPU as far as torch is concerned.
     """
-    torch.serialization.register_package(15, _no_tag, _restored)  # after torch's own for the CPU, 10
+    restored: Any = lambda storage, location: storage if location.startswith("cpu:") else None  # noqa: E731
+    torch.serialization.register_package(15, lambda storage: None, restored)  # after torch's own for the CPU, 10
 
 
-def _no_tag(storage: Any) -> None:
-    return None
+class CheckedConfig(SavedWithoutSecrets):
+    """A config of TRL made in Python, saved without secrets, whose classes may each name the `RULES` of its fields."""
+
+    def __post_init__(self) -> None:
+        """Checks each setting before TRL reads it, and what has no meaning together after."""
+        rules = [vars(each)["RULES"] for each in type(self).__mro__ if "RULES" in vars(each)]
+        for each in rules:
+            for name, choices in each.choices.items():
+                check_choice(None, name, getattr(self, name), choices)
+            check_numbers(self, each.ranges)
+        take_new_names(self)
+        super().__post_init__()  # type: ignore[misc]  # that of TRL's config
+        for check in filter(None, (each.together for each in rules)):
+            check(self)
 
 
-def _restored(storage: Any, location: str) -> Any | None:
-    return storage if location.startswith("cpu:") else None
-
-
-def take_new_names(config: TrainingArguments) -> None:
+def take_new_names(config: Any) -> None:
     """Hands settings on under their new names, as transformers does, which warns of a default that is TRL's."""
     for old, new in RENAMED.items():
         if getattr(config, new, False) is None:  # a transformers before has none of that name

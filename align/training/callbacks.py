@@ -16,7 +16,7 @@ from transformers import TrainerCallback
 from align.console import make_console, say
 from align.errors import RecipeError, UserError
 from align.evaluation.statistics.metrics import Estimate, mean_correlation, mean_over_logs, told
-from align.recipe.alarms import CANARY, Alarm, alarm_of
+from align.recipe.alarms import Alarm, alarm_of
 from align.recipe.problems import one_line
 from align.recipe.rules import suggestion
 from align.secrets import mask
@@ -119,7 +119,7 @@ class FirstStep(TrainerCallback):
         self.record = None
 
 
-_MOST_LOGS = 64
+_FEWEST_LOGS, _MOST_LOGS = 5, 64  # a single batch may look like anything
 _ENOUGH = 100  # comparisons of completions, with fewer of which an alarm looks at more logs
 Log = tuple[int, int, float, float | None]  # step behind which it began, its own, number, comparisons if known
 
@@ -131,8 +131,7 @@ class AlarmLines(TrainerCallback):
         self.thresholds, self.stops = thresholds, stops
         self.recent: dict[str, list[Log]] = {}
         self.begun = 0  # step at which this process began
-        # Signal to the limit that it was told to be above, and the step of the last canary that was within its own.
-        self.told: dict[str, Any] = {"said": {}, "heard": None}
+        self.told: dict[str, float] = {}  # signal to the limit that it was told to be above
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Keeps where this process begins, and goes on with the numbers that a checkpoint holds.
@@ -146,7 +145,7 @@ class AlarmLines(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         """Looks at the latest numbers."""
         numbers = {key: value for key, value in (logs or {}).items() if isinstance(value, int | float)}
-        if not (state.is_world_process_zero or CANARY in numbers):  # which every process has, to end with the others
+        if not state.is_world_process_zero:
             return
         found = [(name, *alarm_of(name)) for name in self.thresholds]
         looks = [(name, alarm, key) for name, alarm, reward in found for key in alarm.keys(reward, numbers)]
@@ -160,32 +159,26 @@ class AlarmLines(TrainerCallback):
             self._look(name, alarm, key, signals[key])
 
     def _look(self, name: str, alarm: Alarm, key: str, signal: Any) -> None:
-        kept, limit = last_logs(self.recent[key], alarm.logs), self.thresholds[name]
+        kept, limit = last_logs(self.recent[key]), self.thresholds[name]
         step, found = self.recent[key][-1][1], estimated(kept)
-        # A canary that is no number is above: one side cannot score what vLLM sampled.
-        if not (found.low > limit or (key == CANARY and math.isnan(found.low))):
-            self.told["heard"] = step if key == CANARY else self.told["heard"]
-        elif len(kept) >= alarm.logs and (name in self.stops or self.told["said"].get(key) != limit):
-            self.told["said"][key] = limit
+        is_new = name in self.stops or self.told.get(key) != limit
+        if found.low > limit and len(kept) >= _FEWEST_LOGS and is_new:
+            self.told[key] = limit
             phrase = f' In this step: "{signal.phrase}".' if signal is not None and signal.phrase else ""
             sentence = f"audit, step {step}: {alarm.sentence(key, told(found), limit)}{phrase}"
             if name in self.stops:
+                calm = kept[0][0]
+                checkpoint = f"go on from a checkpoint before step {calm + 1}, or " if calm else ""
                 raise UserError(
-                    f"{sentence} Training ends here since `stop_on` names {name}; mend the cause and "
-                    f"{self._how_to_go_on(key, step, kept[0][0])}."
+                    f"{sentence} Training ends here since `stop_on` names {name}; mend the cause and {checkpoint}"
+                    "start anew."
                 )
             say(sentence)
 
-    def _how_to_go_on(self, key: str, step: int, calm: int) -> str:
-        # A canary is heard before the update of its step, so that the one which was within its limit vouches for one.
-        heard: int | None = self.told["heard"]
-        bad = (step if heard is None else heard + 1) + 1 if key == CANARY else calm + 1
-        return f"go on from a checkpoint before step {bad}, or start anew" if bad > 1 else "start anew"
 
-
-def last_logs(kept: Sequence[Log], least: int) -> Sequence[Log]:
+def last_logs(kept: Sequence[Log]) -> Sequence[Log]:
     """Takes the last logs, and more of them where they hold few comparisons."""
-    count = least
+    count = _FEWEST_LOGS
     while count < len(kept) and sum(math.inf if log[3] is None else log[3] for log in kept[-count:]) < _ENOUGH:
         count += 1
     return kept[-count:]
@@ -256,7 +249,7 @@ class PhaseTimer(TrainerCallback):
     """Logs `time/<phase>`, seconds per optimizer step; what happens in a step stays as it is.
 
     Phases: `generate` (with the transfer of weights to vLLM), `second_pass` (ACRE), `rewards`, `log_probs` (of the
-    sampler's policy and the reference, and of the canary), `update` (forward and backward), `rest` (optimizer, data,
+    sampler's policy and the reference), `update` (forward and backward), `rest` (optimizer, data,
     logs, checkpoints). They add up to the time between two steps; evaluation is part of `rest`. Trainers that generate
     nothing are left as they are.
     """

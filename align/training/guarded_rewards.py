@@ -354,9 +354,7 @@ def scores_completions(trainer: Any) -> bool:
     return all(hasattr(trainer, name) for name in (*needed, "num_generations_eval", "log_multimodal"))
 
 
-def take_over(
-    trainer: Any, rules: RewardRules, audits: Sequence[Callable[..., Any]], settings: GuardSettings, *mixins: type
-) -> None:
+def take_over(trainer: Any, rules: RewardRules, audits: Sequence[Callable[..., Any]], settings: GuardSettings) -> None:
     """Makes a `GuardedRewards` of a trainer that is built: guards its reward functions, and follows the rules.
 
     Args:
@@ -364,7 +362,6 @@ def take_over(
         rules: What to do with the values; one that is a `GuardedRewards` keeps its own.
         audits: Bare functions, which join the rules.
         settings: How rewards and audits are called.
-        *mixins: Classes whose methods come before those of its class, and before ours.
     """
     funcs = [*trainer.reward_funcs, *audits]
     bare = [func for func in funcs if not isinstance(func, torch.nn.Module | GuardedReward)]
@@ -377,18 +374,19 @@ def take_over(
             func.__name__ = name  # as TRL logs it, which knows a `functools.partial` by its function
     rules = trainer.reward_rules if isinstance(trainer, GuardedRewards) else rules  # which it was built with
     logs = vars(trainer).pop("_logs", None)  # which are kept apart for training and evaluation
-    become(trainer, *mixins, GuardedRewards)
+    become(trainer, GuardedRewards)
     if logs is not None:
         trainer._logs = logs
     trainer._follow(replace(rules, audits=[*rules.audits, *funcs[count:]]))
 
 
-def become(trainer: Any, *mixins: type) -> None:
-    """Puts the methods of classes before those of a trainer's own class, whose name it keeps."""
+def become(trainer: Any, mixin: type) -> None:
+    """Puts the methods of a class before those of a trainer's own class, whose name it keeps."""
     parent = type(trainer)
+    if issubclass(parent, mixin):
+        return
     names = {"__module__": parent.__module__, "__qualname__": parent.__qualname__, "__doc__": parent.__doc__}
-    bases = tuple(mixin for mixin in mixins if not isinstance(trainer, mixin))
-    trainer.__class__ = type(parent.__name__, (*bases, parent), names)
+    trainer.__class__ = type(parent.__name__, (mixin, parent), names)
 
 
 def check_no_names(reward_funcs: Any) -> None:

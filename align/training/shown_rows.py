@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from align.data.media.rows import listed_images
 from align.data.media.thumbnails import spread_places, thumbnails
 from align.whole_files import whole_file, write_whole
 from rewards.reading.options import LETTERS
@@ -76,7 +77,7 @@ def small_copies(rows: Sequence[Mapping[str, Any]]) -> list[list[bytes | None]]:
     for place, row in enumerate(rows):
         key = row.get("id", place)
         if key not in made:
-            made[key] = thumbnails(row.get("images") or [image for image in [row.get("image")] if image is not None])
+            made[key] = thumbnails(listed_images(row))
         found.append(made[key])
     return found
 

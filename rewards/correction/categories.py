@@ -85,18 +85,21 @@ def is_like_date(text: str) -> bool:
     return re.match(r"\s*\d{1,4}[./-]\d{1,2}[./-]\d{1,4}\b", text) is not None
 
 
+def listed(values: Any) -> list[Any]:
+    """Lists values, None where one is missing: nan, pandas' NA and NaT are not equal to themselves."""
+    return [None if each is None or (each == each) is not True else each for each in np.asarray(values).tolist()]
+
+
 def labels_of(values: Any) -> Array | None:
     """Returns a column of texts as labels, None where one is missing; None if a value is no text."""
     array = np.asarray(values)
     if array.ndim != 1 or array.dtype.kind not in "OUT":
         return None
-    listed = [None if each is None or (each == each) is not True else each for each in array.tolist()]
-    texts = [each for each in listed if each is not None]
+    found = listed(array)
+    texts = [each for each in found if each is not None]
     if not texts or not all(isinstance(each, str) for each in texts) or any(map(is_like_date, texts)):
         return None
-    found = np.empty(len(listed), dtype=object)
-    found[:] = [(each.strip() or None) if each else None for each in listed]
-    return found
+    return _as_array([(each.strip() or None) if each else None for each in found])
 
 
 def is_category(values: Any) -> bool:
@@ -124,9 +127,12 @@ def are_codes(counts: Mapping[str, int]) -> bool:
 
 def labelled(values: Any) -> Array:
     """Returns every value as a label, None where one is missing; a whole number is the same label as a float."""
-    listed = np.asarray(values).tolist()
-    found = np.empty(len(listed), dtype=object)
-    found[:] = [None if each is None or (each == each) is not True else _label(each) for each in listed]
+    return _as_array([None if each is None else _label(each) for each in listed(values)])
+
+
+def _as_array(labels: list[str | None]) -> Array:
+    found = np.empty(len(labels), dtype=object)
+    found[:] = labels
     return found
 
 

@@ -18,8 +18,9 @@ from rewards.correction.categories import (
     is_category,
     labelled,
     labels_of,
+    listed,
 )
-from rewards.correction.numeric import Numbers, is_number, read_numbers
+from rewards.correction.numeric import is_number, read_numbers
 
 Missing = Literal["refuse", "drop"]
 BEND = "\0bend "  # what the names of the columns of a curve begin with, as no name of a user's does
@@ -126,7 +127,9 @@ def _read_column(
         counted = count(labels)
         if not is_number(next(iter(counted))) or is_category(values) or are_codes(counted):
             return coded(category(name, counted), labels)
-    return _together([name], [read_numbers(values, name, kind)])
+    found = read_numbers(values, name, kind)
+    units = {} if found.unit is None else {name: found.unit}
+    return Columns((name,), found.values[:, None], (found.origin,), MappingProxyType(units))
 
 
 def category_names(values: Any, lines: Collection[str] | None = ()) -> list[str]:
@@ -238,12 +241,6 @@ def take(sample: Sample, kept: Array) -> Sample:
     return sample._replace(**{name: pick(getattr(sample, name)) for name in by_row})
 
 
-def _together(names: Sequence[str], columns: Sequence[Numbers]) -> Columns:
-    units = {name: column.unit for name, column in zip(names, columns, strict=True) if column.unit is not None}
-    values = np.stack([column.values for column in columns], axis=1)
-    return Columns(tuple(names), values, tuple(column.origin for column in columns), MappingProxyType(units))
-
-
 def difference(origin: int, mean: float) -> float:
     """Subtracts without rounding what both have in common."""
     if not origin or not math.isfinite(mean):
@@ -275,9 +272,7 @@ def _missing(sample: Sample) -> dict[str, Array]:
             for name, column in zip(columns.names, columns.values.T, strict=True):
                 found[name] = ~np.isfinite(column)
     if sample.groups is not None:
-        labels = sample.groups.tolist()
-        # nan and pandas' NA are not equal to themselves
-        found["groups"] = np.array([label is None or (label == label) is not True for label in labels], dtype=bool)
+        found["groups"] = np.array([label is None for label in listed(sample.groups)], dtype=bool)
     if sample.text is not None:
         found["text"] = np.array([not isinstance(text, str) for text in sample.text], dtype=bool)
     if isinstance(sample.features, np.ndarray):

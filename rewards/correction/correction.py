@@ -138,9 +138,10 @@ class Correction:
         return np.asarray(corrected - [effects.get(label, 0.0) for label in labels])
 
     def unknown_groups(self, groups: Any) -> int:
-        """Counts rows whose group was not fitted and which are therefore not corrected for it."""
+        """Counts rows whose group was not fitted and which are therefore not corrected for it; 0 without effects."""
         known = {label for label, _ in self.group_effects}
-        return sum(as_label(label) not in known for label in np.asarray(groups, dtype=object).tolist())
+        labels = np.asarray(groups, dtype=object).tolist() if known and groups is not None else []
+        return sum(as_label(label) not in known for label in labels)
 
     def _check_units(self, columns: Columns) -> None:
         fitted = self.details.get("units", {})

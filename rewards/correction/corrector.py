@@ -68,15 +68,9 @@ class Corrector:
             instruments: Table, mapping, or `(N, L)` array.
             groups: `(N,)` labels. Rows of a group share a fold, and errors are clustered by group.
         """
+        own: dict[str, Any] = {"missing": self.missing, "lines": self.lines}
         sample = read_sample(
-            outcome,
-            confounders,
-            text=text,
-            features=features,
-            instruments=instruments,
-            groups=groups,
-            missing=self.missing,
-            lines=self.lines,
+            outcome, confounders, text=text, features=features, instruments=instruments, groups=groups, **own
         )
         refuse_one_group(sample.groups)
         self._fit(whole_table(sample))
@@ -166,10 +160,10 @@ class Corrector:
                 ],
             ),
             confounders=names,
-            coefficients=_floats(found.estimates.coefficients),
-            standard_errors=_floats(found.estimates.standard_errors),
-            intervals=tuple((float(low), float(high)) for low, high in found.estimates.intervals),
-            means=_floats(means),
+            coefficients=tuple(found.estimates.coefficients.tolist()),
+            standard_errors=tuple(found.estimates.standard_errors.tolist()),
+            intervals=tuple(map(tuple, found.estimates.intervals.tolist())),
+            means=tuple(means.tolist()),
             num_rows=moments.num_rows,
             num_dropped=table.num_dropped,
             num_clusters=found.num_clusters,
@@ -208,10 +202,6 @@ def _collapsed(found: Found, table: Table, width: int) -> tuple[Found, tuple[Cur
     straight = Estimates(onto @ estimates.coefficients, onto @ estimates.covariance @ onto.T, estimates.degrees)
     left = found.residuals and found.residuals.straightened(estimates.coefficients[width:], width, owners, along)
     return found._replace(estimates=straight, residuals=left), drawn(table.curves, slopes, means, by_line)
-
-
-def _floats(values: Array) -> tuple[float, ...]:
-    return tuple(float(value) for value in values)
 
 
 @dataclass(eq=False)

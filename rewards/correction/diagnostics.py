@@ -204,27 +204,22 @@ def placebo(
     outcome: Any,
     confounders: Any,
     *,
-    text: Any = None,
-    features: Any = None,
-    instruments: Any = None,
-    groups: Any = None,
     permute: What = "confounder",
     repeats: int = 20,
     seed: int = 0,
+    **columns: Any,
 ) -> Placebo:
     """Fits again with permuted rows of the confounders or the instruments: no effect may be left.
 
     `confounder` permutes confounders together with their instruments, so that the first stage stays. `instrument`
     permutes the instruments alone: the first stage must vanish. A placebo that fails shows an error in the table or in
-    the intervals; one that holds does not show that the assumptions are true. The arguments up to `groups` are those
-    of `fit`. Raises `ValueError` if instruments are to be permuted and there are none, or `fit` refuses the table.
+    the intervals; one that holds does not show that the assumptions are true. `columns` are further ones of `fit`.
+    Raises `ValueError` if instruments are to be permuted and there are none, or `fit` refuses the table.
     """
-    if permute not in get_args(What) or (permute == "instrument" and instruments is None):
+    if permute not in get_args(What) or (permute == "instrument" and columns.get("instruments") is None):
         raise ValueError(f"`permute` must be `confounder`, or `instrument` with `instruments`; got {permute!r}.")
-    own: dict[str, Any] = {"missing": corrector.missing, "lines": corrector.lines}
-    sample = read_sample(
-        outcome, confounders, text=text, features=features, instruments=instruments, groups=groups, **own
-    )
+    sample = read_sample(outcome, confounders, missing=corrector.missing, lines=corrector.lines, **columns)
+    fixed = {"text": sample.text, "features": sample.features, "groups": sample.groups}
     rng = np.random.default_rng(seed)
     coefficients, strengths = [], []
     covers: list[bool] = []
@@ -237,14 +232,7 @@ def placebo(
             copy.set_params(on_weak_instrument="keep")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", CorrectionWarning)
-            copy.fit(
-                sample.outcome,
-                both,
-                text=sample.text,
-                features=sample.features,
-                instruments=moved,
-                groups=sample.groups,
-            )
+            copy.fit(sample.outcome, both, instruments=moved, **fixed)
         coefficients.append(copy.correction_.coefficients)
         strengths.append(copy.correction_.details.get("strength", np.nan))
         covers.extend(low <= 0 <= high for low, high in copy.correction_.intervals)

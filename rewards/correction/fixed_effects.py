@@ -14,6 +14,7 @@ from rewards.correction.table import Table, standardise, without_bends
 from rewards.extras import library
 
 CONSTANT_WITHIN = 1e-9  # share of a column's variance that must be left within groups
+BEYOND_GROUPS = "rows beyond one per group"
 NO_TEXT = (
     "{}, so the effect of a group contains what its texts are worth, and the correction takes that away too: it "
     "demeans the outcome alone."
@@ -51,14 +52,14 @@ class FixedEffects(Corrector):
             raise ValueError("`fixed_effects` needs `groups`, got none. Pass one label per row, such as the author.")
         labels, codes = np.unique(sample.groups, return_inverse=True)
         width, base = len(sample.confounders.names), len(without_bends(sample.confounders.names))
-        self._refuse_too_few_rows(sample.num_rows - len(labels), base)
+        refuse_too_few_rows(sample.num_rows - len(labels), base + 1, BEYOND_GROUPS)
         self._refuse_degenerate_within(sample, codes, base)
         inner = deviations(sample.confounders.values, codes)
         kept = np.flatnonzero(undetermined(inner.T @ inner, base))
         confounders = sample.confounders.values[:, kept]
         text = self._text_columns(sample, confounders, codes)
         columns = np.hstack([confounders, text])
-        self._refuse_too_few_rows(sample.num_rows - len(labels), columns.shape[1])
+        refuse_too_few_rows(sample.num_rows - len(labels), columns.shape[1] + 1, BEYOND_GROUPS)
         warned = text_warnings(sample)
         if not text.shape[1]:
             warned.append(
@@ -78,9 +79,6 @@ class FixedEffects(Corrector):
         named = tuple(zip(map(as_label, labels.tolist()), effects.tolist(), strict=True))
         return Found(estimates, self.name, warned, details, len(labels), named, left=left)
 
-    def _refuse_too_few_rows(self, num_rows: int, num_columns: int) -> None:
-        refuse_too_few_rows(num_rows, num_columns + 1, "rows beyond one per group")
-
     def _refuse_degenerate_within(self, sample: Sample, codes: Array, base: int) -> None:
         names, values = sample.confounders.names[:base], sample.confounders.values[:, :base]
         inner = deviations(values, codes)
@@ -99,7 +97,7 @@ class FixedEffects(Corrector):
         features = text_features(sample, self.max_words)
         width = confounders.shape[1]
         room = (sample.num_rows - int(codes.max()) - 1) // ROWS_PER_COEFFICIENT - width - 1
-        self._refuse_too_few_rows(sample.num_rows - int(codes.max()) - 1, width + 1)
+        refuse_too_few_rows(sample.num_rows - int(codes.max()) - 1, width + 2, BEYOND_GROUPS)
         count = min(self.num_components, room, features.shape[1])
         if features.shape[1] > count or hasattr(features, "tocsr"):
             reduce = library("sklearn.decomposition", NEEDED_BY).TruncatedSVD(count, random_state=self.seed)

@@ -170,14 +170,11 @@ def two_stage_least_squares(read: Read, moments: Moments, layout: Layout) -> Two
 
 
 def _describe(stages: TwoStage, moved: Sequence[str], places: Array) -> dict[str, Any]:
+    told = ("cragg_donald", "strength", "overidentification", "overidentification_p", "overidentification_test")
     return {
         "two_stage_coefficients": stages.estimates.coefficients[places].tolist(),
         "two_stage_standard_errors": stages.estimates.standard_errors[places].tolist(),
         "first_stage_f": dict(zip(moved, stages.f_statistics.tolist(), strict=True)),
         "partial_r2": dict(zip(moved, stages.partial_r2.tolist(), strict=True)),
-        "cragg_donald": stages.cragg_donald,
-        "strength": stages.strength,
-        "overidentification": stages.overidentification,
-        "overidentification_p": stages.overidentification_p,
-        "overidentification_test": stages.overidentification_test,
+        **{name: getattr(stages, name) for name in told},
     }

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rewards.correction._moments import Array
-from rewards.correction.categories import EXACT
+from rewards.correction.categories import EXACT, listed
 
 DAYS, DURATION = "days since 1970-01-01 (UTC)", "days"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -85,7 +85,7 @@ def _read_dates(array: Array, name: str) -> Numbers | None:
         return Numbers(in_days(array), unit=DAYS if array.dtype.kind == DATE else DURATION)
     if array.dtype.kind not in "OU":
         return None
-    values = _with_none(array)
+    values = listed(array)
     if _day(next((value for value in values if value is not None), None)) is None:
         return None
     days = [np.nan if value is None else _day(value) for value in values]
@@ -110,16 +110,11 @@ def _day(value: Any) -> float | None:
     return day_of(value) if isinstance(value, date) else None
 
 
-def _with_none(array: Array) -> list[Any]:
-    """Returns the values, None where one is missing: nan, pandas' NA and NaT."""
-    return [None if value is None or (value == value) is not True else value for value in array.tolist()]
-
-
 def _as_floats(array: Array) -> Array:
     if array.dtype.kind == "c":
         raise TypeError("complex numbers")
     if array.dtype.kind == "O" and array.ndim == 1:
-        return np.asarray([np.nan if value is None else value for value in _with_none(array)], dtype=float)
+        return np.asarray(listed(array), dtype=float)
     return np.asarray(array, dtype=float)
 
 

@@ -14,6 +14,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -296,26 +297,21 @@ class WorkerPool:
         return outcomes
 
 
+@dataclass
 class _Round:
     """One `map`: which calls are still to be sent, and what came back."""
 
-    def __init__(
-        self,
-        workers: list[WorkerProcess],
-        calls: Sequence[Any],
-        timeout: float | None,
-        mean_seconds: float,
-        to_load: float | None,
-        not_by: Sequence[int | None] = (),
-    ) -> None:
-        self.workers = workers
-        self.not_by = not_by
-        self.calls = calls
-        self.timeout = timeout
-        self.to_load = to_load
-        self.least_size = int(SECONDS_PER_MESSAGE / max(mean_seconds, 1e-6))
-        self.most = max(1, len(calls))  # calls in a message
-        self.waiting = deque(range(len(calls)))
+    workers: list[WorkerProcess]
+    calls: Sequence[Any]
+    timeout: float | None
+    mean_seconds: float
+    to_load: float | None
+    not_by: Sequence[int | None]
+
+    def __post_init__(self) -> None:
+        self.least_size = int(SECONDS_PER_MESSAGE / max(self.mean_seconds, 1e-6))
+        self.most = max(1, len(self.calls))  # calls in a message
+        self.waiting = deque(range(len(self.calls)))
         self.outcomes: dict[int, Outcome] = {}
         self.selector = selectors.DefaultSelector()
 

@@ -104,8 +104,7 @@ def find_pressure(text: str) -> dict[str, str]:
         {}
     """
     plain = QUOTED.sub(" ", text.replace("\u2019", "'"))
-    found = {name: wording for name in FAMILIES if (wording := _first(plain, name))}
-    return found
+    return {name: wording for name in FAMILIES if (wording := _first(plain, name))}
 
 
 def _first(text: str, family: str) -> str:

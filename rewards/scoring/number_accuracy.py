@@ -1,5 +1,6 @@
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal, get_args
 
@@ -9,6 +10,7 @@ from rewards.reading.responses import DEFAULT_FORMAT, Completion, ResponseFormat
 Percent = Literal["hundredths", "unit"]
 
 
+@dataclass(eq=False)
 class NumberAccuracy:
     """Rewards an answer that is the reference number with 1.0 and every other, no answer included, with 0.0.
 
@@ -30,26 +32,21 @@ class NumberAccuracy:
 
     __name__ = "number_accuracy"
 
-    def __init__(
-        self,
-        rel_tol: float = 0.0,
-        abs_tol: float = 0.0,
-        units: Sequence[str] = (),
-        percent: Percent = "hundredths",
-        response_format: ResponseFormat = DEFAULT_FORMAT,
-    ) -> None:
-        for name, value in (("rel_tol", rel_tol), ("abs_tol", abs_tol)):
+    rel_tol: float = 0.0
+    abs_tol: float = 0.0
+    units: Sequence[str] = ()
+    percent: Percent = "hundredths"
+    response_format: ResponseFormat = DEFAULT_FORMAT
+
+    def __post_init__(self) -> None:
+        for name, value in (("rel_tol", self.rel_tol), ("abs_tol", self.abs_tol)):
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
                 raise ValueError(f"`{name}` must be a finite number, at least 0; got {value!r}.")
-        if isinstance(units, str) or not all(isinstance(unit, str) for unit in units):
-            raise ValueError(f"`units` must be a list of units such as ['km'], got {units!r}.")
-        if percent not in get_args(Percent):
-            raise ValueError(f"`percent` must be one of {', '.join(get_args(Percent))}; got {percent!r}.")
-        self.rel_tol = rel_tol
-        self.abs_tol = abs_tol
-        self.units = frozenset(map(write_unit, units))
-        self.percent = percent
-        self.response_format = response_format
+        if isinstance(self.units, str) or not all(isinstance(unit, str) for unit in self.units):
+            raise ValueError(f"`units` must be a list of units such as ['km'], got {self.units!r}.")
+        if self.percent not in get_args(Percent):
+            raise ValueError(f"`percent` must be one of {', '.join(get_args(Percent))}; got {self.percent!r}.")
+        self.units = [*map(write_unit, self.units)]
 
     def __call__(
         self, completions: Sequence[Completion], answer: Sequence[str | float | None], **kwargs: Any

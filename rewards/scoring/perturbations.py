@@ -107,12 +107,12 @@ def perturbed_rows(
     families: Sequence[str] = SEEN_FAMILIES,
     *,
     seed: int = 0,
-    only_complete: bool = True,
 ) -> tuple[list[dict[str, Any]], dict[str, int]]:
     """Makes rows for `perturbation_consistency`: every row as it was, and behind it one version per family.
 
-    A version depends on the seed, the row's `id` and the family, not on the other rows. Rows of one origin stand next
-    to each other, where they have to stay (`shuffle_dataset: false`) for the reward to see them together.
+    A version depends on the seed, the row's `id` and the family, not on the other rows. A row that some family cannot
+    change is left out, so that every origin has as many rows. Rows of one origin stand next to each other, where they
+    have to stay (`shuffle_dataset: false`) for the reward to see them together.
 
     Args:
         rows: Rows with `question` and `answer`, and `options` if they have some; then `answer` is an index. `id` names
@@ -120,7 +120,6 @@ def perturbed_rows(
         render_prompt: Makes the prompt of a question and its options, None for a question without.
         families: Names in `FAMILIES`.
         seed: Seed of everything that is drawn.
-        only_complete: Whether a row that some family cannot change is left out, so that every origin has as many rows.
 
     Returns:
         The rows with `prompt`, `origin`, `family` and `permutation` added, and how many rows each family could not
@@ -150,7 +149,7 @@ def perturbed_rows(
                 left_out[family] += 1
             else:
                 versions[family] = version
-        if len(versions) == len(families) + 1 or not only_complete:
+        if len(versions) == len(families) + 1:
             made += [_row(row, origin, family, version, render_prompt) for family, version in versions.items()]
     return made, left_out
 

@@ -112,7 +112,9 @@ def change_result(
             original = Version(result.text, None, gold, columns=columns)
             found = _changed(family, original, rng, f"{row.get('id', prompt)!r:.100}")
             if found is not None and found[0] != result.text:
-                return ChangedResult(result, found[0], found[1], family.name, _effect(gold, found[1]))
+                text, now = found
+                effect: Effect = "withheld" if now is WITHHELD else "same" if now == gold else "moved"
+                return ChangedResult(result, text, now, family.name, effect)
     return None
 
 
@@ -190,7 +192,7 @@ def follow(
     (answer, was_right), (again, is_right) = first, second
     texts, called = told
     invented = is_invented(again, texts)
-    stays = _words(answer) == _words(again) or bool(was_right and is_right)
+    stays = normalise_text(answer or "") == normalise_text(again or "") or bool(was_right and is_right)
     if change.effect == "withheld":
         said, goes_on = (says, calls) if again is None else (again, False)
         right: bool | None = is_withheld_right(said, texts, gold, called, calls=goes_on)
@@ -255,13 +257,3 @@ def _changed(family: Family, original: Version, rng: random.Random, name: str) -
             "`rewards.WITHHELD` where the result is taken away."
         )
     return text.encode(errors="replace").decode(), gold  # no tokenizer takes half of a character
-
-
-def _effect(before: Any, now: Any) -> Effect:
-    if now is WITHHELD:
-        return "withheld"
-    return "same" if now == before else "moved"
-
-
-def _words(text: str | None) -> str:
-    return normalise_text(text or "")

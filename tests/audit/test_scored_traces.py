@@ -1,6 +1,6 @@
 import json
-import math
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from planted import read_lines, write_rows
 from tiny import tiny_model, tiny_tokenizer
 
 from align.auditing.entry import Entry
-from align.auditing.traces import ScoredTrace, TraceData, clustered_interval, find_scores, write_traces
+from align.auditing.traces import ScoredTrace, TraceData, find_scores, write_traces
 from align.models.likelihood import Tokens, token_nll
 
 TRACES = ("Iron is 4.\nSo it rusts.\nA", "Gold.", "One step. Two steps, 2. Three")
@@ -79,14 +79,19 @@ def test_half_a_character_in_an_id_is_written_as_it_was_read(tmp_path):
     assert read_lines(write_traces([scored], tmp_path))[0]["id"] == "half \ud83d"
 
 
-def test_the_interval_is_wider_where_traces_of_a_prompt_agree():
-    values = torch.tensor([1.0, 1, 1, 3, 3, 3]).numpy()
-    low, high = clustered_interval(values, [0, 0, 0, 1, 1, 1])
-    assert high - 2 == pytest.approx(1.96 * math.sqrt(2 * (9 + 9)) / 6)
-    alone = clustered_interval(values, range(6))
-    assert alone[1] - 2 == pytest.approx(1.96 * math.sqrt(6 / 5 * 6) / 6)
-    assert high - low > alone[1] - alone[0]
-    assert clustered_interval(values, [0] * 6) is None
+@pytest.mark.parametrize(("num_prompts", "has_interval"), [(1, False), (4, True), (24, True)])
+def test_the_interval_is_wider_where_traces_of_a_prompt_agree(num_prompts, has_interval):
+    def group(prompt):
+        scored = [ScoredTrace(f"t{i}", "f", i, prompt(i), None, None, 9, float(i % 2), [0.5]) for i in range(24)]
+        return find_scores(
+            SimpleNamespace(window=None, num_long=0, num_with_images=0, num_empty=0), scored, "student"
+        )[0].groups[0]
+
+    found, alone = group(lambda i: i % num_prompts), group(lambda i: i)
+    assert (found.low is not None) is has_interval
+    if has_interval:
+        assert found.low < found.mean < found.high
+        assert (found.high - found.low > alone.high - alone.low) is (num_prompts < 24)
 
 
 def rows(num=48):

@@ -3,9 +3,8 @@ import yaml
 from fake_distribution import install
 from some_recipes import OUTCOMES, PAIRS, QUESTIONS
 
-from align.checks.needs import OPTIMIZERS, REPORTERS, check_needs
+from align.checks.needs import OPTIMIZERS, check_needs
 from align.methods import METHODS
-from align.recipe import rules
 from align.recipe.fields import config_fields
 from align.recipe.recipe import load_recipe
 from align.recipe.together import optimizer_function
@@ -75,7 +74,6 @@ def test_a_wrong_deepspeed_file_of_the_recipe_is_told(tiny_recipe, tmp_path):
 
 
 def test_the_tables_name_what_transformers_has():
-    assert set(REPORTERS) | {"kubeflow"} == set(rules.REPORTERS)
     made_by = {optimizer_function(name) for name in config_fields(OUTCOMES)["optim"].choices}
     assert set(OPTIMIZERS) <= made_by
     assert made_by - set(OPTIMIZERS) == {

@@ -29,12 +29,6 @@ def test_tau_0_leaves_out_only_what_is_on_target():
     assert keep_unsure([1.0, 0.999, 0.5, 0.501], [False, False, True, True], tau=0).tolist() == [False, True] * 2
 
 
-@pytest.mark.parametrize("tau", [-0.1, 1.1])
-def test_tau_is_checked(tau):
-    with pytest.raises(ValueError, match="`tau` must lie between 0 and 1"):
-        keep_unsure([0.5], [False], tau)
-
-
 def test_margins_are_not_taken_for_probabilities():
     with pytest.raises(ValueError, match=r"must hold probabilities, got 2\.5"):
         keep_unsure([0.5, 2.5], [False, False], 0.2)

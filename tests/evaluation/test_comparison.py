@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from align.errors import UserError
-from align.evaluation.engine import name_models
 from align.evaluation.results import pair_answers
+from align.logs.naming import names_apart
 
 
 def compared(ids, model, baseline):
@@ -45,5 +45,5 @@ def test_a_folder_by_two_names_is_no_baseline_of_itself(tmp_path):
     (tmp_path / "last").symlink_to(tmp_path / "tuned")
     for other in (tmp_path / "last", tmp_path / "tuned" / ".." / "tuned"):
         with pytest.raises(UserError, match="The same model is given twice"):
-            name_models([str(tmp_path / "tuned"), str(other)])
-    assert name_models(["owner/base", str(tmp_path / "tuned")]) == ["base", "tuned"]
+            names_apart("model", [str(tmp_path / "tuned"), str(other)])
+    assert names_apart("model", ["owner/base", str(tmp_path / "tuned")]) == ["base", "tuned"]

@@ -10,7 +10,7 @@ from align.evaluation.statistics.item_means import (
     mean_of_items,
     weighted_mean,
 )
-from align.evaluation.statistics.metrics import Estimate, paired_difference, wilson
+from align.evaluation.statistics.metrics import Estimate, mean_of_differences, wilson
 
 
 def test_zeros_and_ones_get_wilsons_interval():
@@ -31,17 +31,17 @@ def test_no_change_at_all_is_not_certain():
 
 def test_a_fall_within_items_is_a_paired_difference():
     before, after = np.array([1.0, 0.0, 1.0, 1.0, 0.0]), np.array([0.0, 0.0, 1.0, 1.0, 1.0])
-    assert mean_of_items(before - after, (-1.0, 1.0)) == paired_difference(before, after)
+    assert mean_of_items(before - after, (-1.0, 1.0)) == mean_of_differences(np.subtract(before, after))
     assert mean_of_items(10 * (before - after), (-10.0, 10.0))[:3] == pytest.approx(
-        [10 * number for number in paired_difference(before, after)[:3]]
+        [10 * number for number in mean_of_differences(np.subtract(before, after))[:3]]
     )
 
 
 def test_differences_within_0_and_1_are_paired_differences():
     a, b = np.array([1.0, 0.0, 1.0, 1.0, np.nan]), np.array([0.0, 0.0, 1.0, 1.0, 1.0])
-    assert mean_difference(a, b) == paired_difference(a, b)
+    assert mean_difference(a, b) == mean_of_differences(np.subtract(a, b))
     scaled = mean_difference(10 * a, 10 * b, (0.0, 10.0))
-    assert scaled[:3] == pytest.approx([10 * number for number in paired_difference(a, b)[:3]])
+    assert scaled[:3] == pytest.approx([10 * number for number in mean_of_differences(np.subtract(a, b))[:3]])
 
 
 def test_a_distance_is_not_below_0():

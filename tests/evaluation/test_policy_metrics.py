@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from align.evaluation.statistics.metrics import paired_difference, wilson
+from align.evaluation.statistics.metrics import mean_of_differences, wilson
 from align.evaluation.suites.questions.answering import ItemResult
 from align.evaluation.suites.questions.metrics import (
     accuracy_suite,
@@ -75,7 +75,7 @@ def test_differences_pair_the_questions():
     better, worse = [item(0)] * 6 + [item(1)] * 4, [item(0)] * 4 + [item(1)] * 6
     differences = accuracy_suite(better).differences(accuracy_suite(worse))
     assert differences["accuracy"].value == pytest.approx(0.2)
-    assert differences["accuracy"] == paired_difference([1] * 6 + [0] * 4, [1] * 4 + [0] * 6)
+    assert differences["accuracy"] == mean_of_differences(np.subtract([1] * 6 + [0] * 4, [1] * 4 + [0] * 6))
 
 
 def test_a_letter_that_nobody_answered_is_not_certain_to_stay_so():

@@ -36,15 +36,15 @@ def test_slips_by_hand():
     accepted = np.array([[1, 1, 0, 0], [1, NAN, 1, 1], [1, 1, 1, 0.0]])
     kept = np.array([[1, 1, 0, 0], [0, 0, 1, 1], [1, 0, 0, 0]])
     slips = measure_slips(accepted, gold, kept)
-    assert slips.false_positive_rate.value == pytest.approx(2 / 4)
-    assert slips.true_positive_rate.value == pytest.approx(5 / 7)  # the one without a value is not accepted
-    assert slips.wrong_among_kept.value == pytest.approx(2 / 4)  # of one kept sample gold says nothing
-    assert slips.right.value == pytest.approx((1 / 4 + 2 / 3 + 1) / 3)
-    assert (slips.false_positive_rate.n, slips.true_positive_rate.n) == (2, 3)
+    assert slips["false_positive_rate"].value == pytest.approx(2 / 4)
+    assert slips["true_positive_rate"].value == pytest.approx(5 / 7)  # the one without a value is not accepted
+    assert slips["wrong_among_kept"].value == pytest.approx(2 / 4)  # of one kept sample gold says nothing
+    assert slips["right"].value == pytest.approx((1 / 4 + 2 / 3 + 1) / 3)
+    assert (slips["false_positive_rate"].n, slips["true_positive_rate"].n) == (2, 3)
 
 
 def test_nothing_wrong_is_no_rate():
     slips = measure_slips(np.ones((2, 2)), np.ones((2, 2)), np.zeros((2, 2)))
-    assert math.isnan(slips.false_positive_rate.value)
-    assert math.isnan(slips.wrong_among_kept.value)
-    assert slips.true_positive_rate.value == 1
+    assert math.isnan(slips["false_positive_rate"].value)
+    assert math.isnan(slips["wrong_among_kept"].value)
+    assert slips["true_positive_rate"].value == 1

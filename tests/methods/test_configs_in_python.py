@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from align import ACREConfig, CromeConfig, DeconfoundConfig, LfUConfig, RRPOConfig
-from align.experimental.canary.trainer import CanaryACREConfig
 from align.experimental.crome.config import ExperimentalCromeConfig
 
 QUIET = {"bf16": False, "use_cpu": True, "report_to": "none"}
@@ -32,7 +31,7 @@ def test_whole_floats_are_ints_and_others_are_refused(tmp_path, kind, name):
 
 @pytest.mark.parametrize(
     ("kind", "name"),
-    [(CanaryACREConfig, "canary_steps"), (CromeConfig, "tie_coef"), (LfUConfig, "lfu_coef"), (RRPOConfig, "beta"),
+    [(CromeConfig, "tie_coef"), (LfUConfig, "lfu_coef"), (RRPOConfig, "beta"),
      (RRPOConfig, "kl_coef")],
 )  # fmt: skip
 def test_strings_and_what_is_no_number_are_refused(tmp_path, kind, name):

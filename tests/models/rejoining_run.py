@@ -1,4 +1,4 @@
-"""A run of TRL's `GRPOTrainer` with a vLLM server and, if asked, a canary; in processes by test_vllm_rejoin.py."""
+"""A run of TRL's `GRPOTrainer` with a vLLM server; in processes by test_vllm_rejoin.py."""
 
 import sys
 from pathlib import Path
@@ -12,16 +12,10 @@ from trl import GRPOConfig, GRPOTrainer
 from trl_server import weights_by_file
 
 from align.errors import ServerError
-from align.experimental.canary.trainer import Canary
 from align.models.vllm_engine import vllm_rollouts
-from align.recipe.alarms import CANARY
 
 
-class Watched(Canary, GRPOTrainer):
-    """Measures a canary every `args.canary_steps` steps."""
-
-
-def make_trainer(policy, url, folder, canary_steps=0, **settings):
+def make_trainer(policy, url, folder, **settings):
     args = GRPOConfig(
         output_dir=str(folder),
         use_vllm=True,
@@ -37,9 +31,8 @@ def make_trainer(policy, url, folder, canary_steps=0, **settings):
         logging_steps=1,
         **{"max_steps": 4, "save_strategy": "no", "vllm_server_timeout": 60} | settings,
     )
-    args.canary_steps, args.canary_prompts = canary_steps, 4
     with vllm_rollouts(args):
-        return Watched(
+        return GRPOTrainer(
             str(policy),
             reward_funcs=lambda completions, **_: [float(len(set(each))) for each in completions],
             args=args,
@@ -52,10 +45,10 @@ def main(policy: str, weights: str, url: str, timeout: str) -> None:
     """Trains, and says on every process how it ended."""
     with pytest.MonkeyPatch.context() as patch:
         weights_by_file(patch, Path(weights))
-        trainer = make_trainer(policy, url, Path(policy) / "run", canary_steps=1, vllm_server_timeout=float(timeout))
+        trainer = make_trainer(policy, url, Path(policy) / "run", vllm_server_timeout=float(timeout))
         try:
             trainer.train()
-            gaps = [*logged(trainer, "sampling/sampling_logp_difference/mean"), *logged(trainer, CANARY)]
+            gaps = logged(trainer, "sampling/sampling_logp_difference/mean")
             end = f"{trainer.state.global_step} steps, largest gap {max(gaps, default=0):.3f}"
         except ServerError as error:
             end = f"ServerError {error}"

@@ -1,16 +1,12 @@
 import copy
 import os
-import random
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 import torch
-from transformers import set_seed
 
 from align.models.vllm_engine import choose_port, cpu_engine_environment, require_vllm
-from align.recipe.alarms import CANARY, CANARY_MAX
 
 TOLERANCE = 1e-4  # nats; both sides compute in fp32 (seen: 5e-6)
 
@@ -166,96 +162,7 @@ def test_a_sync_merges_a_lora_adapter_and_leaves_the_model_unmerged(rollout_trai
 
 
 @pytest.mark.slow
-def test_the_canary_of_a_step_is_heard_before_its_update_and_is_near_zero(rollout_trainer):
-    logs = rollout_trainer.state.log_history
-    heard = {log["step"]: log[CANARY] for log in logs if CANARY in log and log["step"] < 2}  # later ones are of tests
-    assert list(heard) == [0, 1]
-    assert max(heard.values()) < TOLERANCE
-    assert [log["step"] for log in rollout_trainer.state.log_history if "loss" in log] == [1, 2]
-
-
-@pytest.mark.slow
-def test_a_canary_is_what_a_hand_computes_and_finds_weights_that_are_not_transferred(
-    rollout_trainer, policy, monkeypatch
-):
-    engine, answers = rollout_trainer.vllm_generation, []
-    generate = engine.generate
-    monkeypatch.setattr(engine, "generate", lambda *args: answers.append((args[0], generate(*args))) or answers[-1][1])
-    engine.sync_weights()
-    with torch.no_grad():
-        policy.model.norm.weight.mul_(2)
-    rollout_trainer._measure_canary()
-    ((prompts, (_, completions, logprobs, _)),) = answers
-    differences = []
-    for prompt, completion, scores in zip(prompts, completions, logprobs, strict=True):
-        with torch.no_grad():
-            logits = policy(torch.tensor([[*prompt, *completion]])).logits[0, len(prompt) - 1 : -1]
-        own = logits.log_softmax(-1).gather(-1, torch.tensor(completion)[:, None])
-        differences += (own - torch.tensor(scores)).abs().flatten().tolist()
-    last = rollout_trainer.state.log_history[-1]
-    assert last[CANARY] == pytest.approx(sum(differences) / len(differences), rel=1e-4)
-    assert last[CANARY_MAX] == pytest.approx(max(differences), rel=1e-4)
-    assert last[CANARY] > 0.1
-    engine.sync_weights()
-    rollout_trainer._measure_canary()
-    assert rollout_trainer.state.log_history[-1][CANARY] < TOLERANCE
-    assert answers[1][0] == prompts == [prompt.ids for prompt in rollout_trainer._draw_canary_prompts()]
-
-
-@pytest.mark.slow
-def test_a_canary_leaves_the_run_as_it_was(rollout_trainer):
-    engine, model = rollout_trainer.vllm_generation, rollout_trainer.model
-    prompts = [rollout_trainer.processing_class(f"{i} + 1 =")["input_ids"] for i in range(6)]
-
-    def sampled(between):
-        set_seed(0)
-        between()
-        return engine.generate(prompts, None, 1)[1]
-
-    assert sampled(lambda: torch.rand(1)) != sampled(int), "random numbers that were drawn would show"
-    model.train()
-    model.model.norm.eval()  # a module that the user has frozen
-    settings, modes = dict(vars(engine)), [module.training for module in model.modules()]
-    kept = copy.deepcopy([rollout_trainer._metrics, rollout_trainer._pending_metrics, rollout_trainer._logs])
-    assert sampled(rollout_trainer._measure_canary) == sampled(int)
-    set_seed(0)
-    states = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
-    rollout_trainer._measure_canary()
-    assert (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()) == states
-    assert vars(engine) == settings
-    assert [module.training for module in model.modules()] == modes
-    assert [rollout_trainer._metrics, rollout_trainer._pending_metrics, rollout_trainer._logs] == kept
-    model.eval()
-
-
-@pytest.mark.slow
 def test_a_cpu_engine_computes_in_the_dtype_of_the_trainer_without_compiling(rollout_trainer):
     config = rollout_trainer.vllm_generation.llm.llm_engine.model_config
     assert config.dtype == rollout_trainer.model.dtype == torch.float32
     assert config.enforce_eager
-
-
-@pytest.mark.slow
-def test_further_prompts_are_answered_by_the_engine_and_keep_its_log_probs(rollout_trainer, monkeypatch):
-    calls = []
-
-    def paid(prompts, **_):
-        calls.append(prompts)
-        return [0.0] * 4 if len(calls) == 1 else [1.0, 2.0, 3.0, 4.0]
-
-    monkeypatch.setattr(rollout_trainer, "reward_funcs", [paid])
-    monkeypatch.setattr(rollout_trainer, "_budget", 3)
-    monkeypatch.setattr(rollout_trainer, "_canary_steps", 0)
-    rollout_trainer.vllm_generation.sync_weights()
-    rollout_trainer.model.train()
-    rows = [rollout_trainer.train_dataset[0] for _ in range(4)]
-    found = rollout_trainer._generate_and_score_completions(rows)
-    rollout_trainer.model.eval()
-    tokenizer, mask = rollout_trainer.processing_class, found["completion_mask"].bool()
-    assert len(calls) == 2
-    assert tokenizer.batch_decode(found["prompt_ids"], skip_special_tokens=True) == calls[1] != calls[0]
-    difference = (found["old_per_token_logps"] - found["sampling_per_token_logps"])[mask]
-    assert difference.abs().max() < TOLERANCE
-    assert found["importance_sampling_ratio"].shape[0] == 4
-    assert int(found["num_items_in_batch"]) == int(mask.sum())
-    assert (found["advantages"] != 0).all()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from align.errors import RecipeError
-from align.recipe.deepspeed import DeepSpeedBlock, Launch, LaunchFile, check_deepspeed_config
+from align.recipe.deepspeed import DeepSpeedBlock, Launch, check_deepspeed_config, launch_file
 
 FOLDER = Path(__file__).parents[2] / "ds_configs"
 FILES = sorted(FOLDER.glob("*.yaml"))
@@ -46,8 +46,8 @@ def test_the_keys_are_those_of_the_installed_accelerate():
     launcher = {action.dest for action in groups["DeepSpeed Arguments"]._group_actions}
     assert set(DeepSpeedBlock.model_fields) == launcher
     # accelerate turns dynamo_backend into a dynamo_config while it reads the file.
-    assert set(LaunchFile.model_fields) - {"dynamo_backend"} == set(ClusterConfig.__dataclass_fields__)
-    types = LaunchFile.model_fields["distributed_type"].annotation.__args__
+    assert set(launch_file().model_fields) - {"dynamo_backend"} == set(ClusterConfig.__dataclass_fields__)
+    types = launch_file().model_fields["distributed_type"].annotation.__args__
     assert set(types) == {kind.value for kind in DistributedType}
 
 

@@ -272,7 +272,7 @@ NOT_ALONE |= {
     *UNREAD,
     *(name for each in READ_WITH.values() for name in each),
 }
-ALONE = sorted(set(RULES.ranges) - NOT_ALONE - {"canary_steps"})
+ALONE = sorted(set(RULES.ranges) - NOT_ALONE)
 
 
 def test_a_number_passes_just_when_it_is_in_its_range(parse):

@@ -76,7 +76,7 @@ def test_an_evaluation_of_answers_above_its_runs_has_its_page(tmp_path):
 def test_words_that_do_not_fit_together_are_named(runs, tmp_path):
     evaluation = write_evaluation(tmp_path / "evaluation", questions=4)
     wrong = {
-        "is given twice. Name each run once.": (runs / "a", runs / "a"),
+        ". Name each run once.": (runs / "a", runs / "a"),
         "holds an evaluation; several folders, and `--watch`, work with runs only.": (runs / "a", evaluation),
         "no such folder": (runs / "a", runs / "nowhere"),
         "is no folder. Give the `output_dir` of a run.": (runs / "nowhere", "--watch"),

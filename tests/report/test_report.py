@@ -187,21 +187,6 @@ def test_the_time_of_a_step_is_drawn_by_phase_where_a_run_logged_phases(tmp_path
     assert "The second pass is part of the step." not in page
 
 
-def test_a_canary_is_drawn_where_a_run_had_one(tmp_path):
-    numbers = {"canary/logp_difference/mean": 0.01, "canary/logp_difference/max": 0.2}
-    title = "Canary: log-probs of vLLM and trainer on fixed prompts, difference in nats"
-    watched = write_run(tmp_path / "run", steps=20, **numbers)
-    recipe = watched / "recipe.yaml"
-    recipe.write_text(recipe.read_text() + "use_vllm: true\ncanary_steps: 10\n")
-    page = build_report(watched).read_text()
-    (legend,) = re.findall(rf"<b>{title}</b>.*?</div>", page, re.DOTALL)
-    assert re.findall(r"</i>(.*?) <b>", legend) == ["mean", "largest of a token"]
-    assert "Steps between canaries" in page
-    plain = build_report(write_run(tmp_path / "plain", steps=20)).read_text()
-    assert title not in plain
-    assert "Steps between canaries" not in plain, "a setting of 0 is no fact of the run"
-
-
 def test_an_evaluation_that_was_written_into_the_folder_of_a_run_does_not_stop_its_report(tmp_path):
     run = write_run(tmp_path / "run", steps=3)
     shutil.copy(write_evaluation(tmp_path / "evaluation", questions=20) / "evaluation.json", run)

@@ -101,12 +101,10 @@ def test_a_version_depends_on_its_own_row_only():
     assert drawn["a"] != drawn["b"], "two families draw the same"
 
 
-def test_rows_that_a_family_cannot_change_are_counted_and_left_out_unless_asked_for():
+def test_rows_that_a_family_cannot_change_are_counted_and_left_out():
     fixed = ROW | {"options": ["iron", "Both A and C", "gold"]}
     rows, unchanged = perturbed_rows([ROW, fixed], render)
     assert (len(rows), unchanged) == (3, {"option_order": 1, "whitespace": 0})
-    rows, unchanged = perturbed_rows([ROW, fixed], render, only_complete=False)
-    assert (len(rows), unchanged) == (5, {"option_order": 1, "whitespace": 0})
 
 
 def test_questions_without_options_have_versions_too():

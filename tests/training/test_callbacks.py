@@ -165,53 +165,6 @@ def test_an_alarm_of_few_completions_waits_for_more_of_them(capsys):
     assert len(alarms.recent[key]) == 40
 
 
-CANARY = "canary/logp_difference/mean"
-
-
-def test_a_canary_of_before_vouches_for_its_step_in_a_run_that_goes_on():
-    alarms, kept = goes_on({}, 0, {"canary": 0.1}, ["canary"])
-    alarms.on_log(None, state(30, kept=kept), None, logs={CANARY: 0.01})
-    alarms, later = goes_on(kept, 40, {"canary": 0.1}, ["canary"])
-    with pytest.raises(UserError, match="before step 32, or start anew"):
-        alarms.on_log(None, state(40, kept=later), None, logs={CANARY: 0.3})
-
-
-@pytest.mark.parametrize(
-    ("values", "ending"),  # at steps 0, 10, 20
-    [
-        ([0.2], "mend the cause and start anew."),
-        ([0.01, 0.2], "go on from a checkpoint before step 2, or start anew."),
-        ([0.01, 0.02, 0.2], "go on from a checkpoint before step 12, or start anew."),
-        ([0.01, float("nan")], "before step 2, or start anew."),
-    ],
-)
-@pytest.mark.parametrize("is_main", [True, False])
-def test_one_canary_above_its_limit_ends_training_on_every_process(values, ending, is_main):
-    alarms = AlarmLines({"canary": 0.1, "logp_difference": 0.1}, ["canary"])
-    *calm, last = values
-    for place, value in enumerate(calm):
-        alarms.on_log(None, state(10 * place, is_main), None, logs={CANARY: value})
-    with pytest.raises(UserError, match=r"On the canary's fixed prompts .* nats per token, above 0\.1\.") as error:
-        alarms.on_log(None, state(10 * len(calm), is_main), None, logs={CANARY: last})
-    assert "since `stop_on` names canary" in str(error.value)
-    assert str(error.value).endswith(ending)
-
-
-def test_a_run_that_goes_on_and_hears_a_bad_canary_at_once_is_sent_back_to_its_checkpoint():
-    with pytest.raises(UserError, match="before step 41, or start anew"):
-        AlarmLines({"canary": 0.1}, ["canary"]).on_log(None, state(40), None, logs={CANARY: 0.3})
-
-
-def test_a_canary_that_ends_nothing_is_one_line(capsys):
-    alarms = AlarmLines({"canary": 0.1})
-    for step, value in enumerate([0.02, 0.3, 0.4, 0.01]):
-        alarms.on_log(None, state(step), None, logs={CANARY: value})
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith("audit, step 1: On the canary's fixed prompts")
-    assert lines[0].endswith("0.30 nats per token, above 0.1.")
-
-
 def test_an_alarm_is_silent_for_a_single_batch(capsys):
     alarms = AlarmLines({"repetition": 0.5})
     for step, value in enumerate([1.0, 0.1, 0.1, 0.1, 0.1, 0.1, 1.0], 1):

@@ -161,11 +161,10 @@ def test_awaited_and_partial_rewards_and_evaluations_keep_their_numbers_and_thei
 def test_any_other_trainer_keeps_its_numbers_and_gets_a_log_and_a_page(tmp_path, build, capfd):
     plain = build(tmp_path / "plain")
     plain.train()
-    watched = align.watch(build(tmp_path / "watched"), audits=[by_length], stop_on=["length"], canary_steps=5)
+    watched = align.watch(build(tmp_path / "watched"), audits=[by_length], stop_on=["length"])
     name = type(plain).__name__
     assert capfd.readouterr().err.strip().splitlines()[-1] == (
-        f"`align.watch`: {name} scores no completions, so `audits` and `stop_on` cannot apply, and does not sample "
-        "with vLLM, so `canary_steps` cannot apply. The rest is watched."
+        f"`align.watch`: {name} scores no completions, so `audits` and `stop_on` cannot apply. The rest is watched."
     )
     watched.train()
     assert numbers_of(watched) == numbers_of(plain)
@@ -308,7 +307,6 @@ def test_a_page_that_cannot_be_made_does_not_undo_the_training(tmp_path, capfd):
     ("settings", "words"),
     [
         ({"stop_on": ["lenght"]}, "`stop_on` must name one of .*got 'lenght'. Did you mean 'length'"),
-        ({"stop_on": ["canary"]}, "`stop_on: canary` needs a canary, and `canary_steps` is 0. Set it"),
         ({"alarm": {}}, "Unknown key `alarm`. Did you mean 'alarms'"),
         ({"audits": ["repetitions"]}, "`audits`: Unknown reward 'repetitions'.*Did you mean 'repetition'"),
         ({"audits": [by_length]}, "`audits`: 'by_length' is named twice; a reward is either trained on or audited"),

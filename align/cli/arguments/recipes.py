@@ -16,9 +16,7 @@ OVERRIDES = {"allow_extra_args": True, "ignore_unknown_options": True}
 RecipeArgument = Annotated[
     str, typer.Argument(help="A recipe file, or a shipped one such as acre/quickstart.", autocompletion=shipped)
 ]
-MethodArgument = Annotated[
-    str, typer.Argument(metavar="|".join(methods("")), help="A method.", autocompletion=methods)
-]
+METHOD = typer.Argument(metavar="|".join(methods("")), help="A method.", autocompletion=methods)
 LaunchOption = Annotated[
     Path | None,
     typer.Option(
@@ -112,7 +110,7 @@ def doctor(
 
 @app.command(size="train")
 def keys(
-    method: MethodArgument,
+    method: Annotated[str, METHOD],
     word: Annotated[
         str | None,
         typer.Argument(help="Show only keys with this in their name or help; those named so with their whole help."),
@@ -126,10 +124,7 @@ def keys(
 
 @app.command(size="train")
 def schema(
-    method: Annotated[
-        str | None,
-        typer.Argument(metavar="|".join(methods("")), help="A method.", autocompletion=methods),
-    ] = None,
+    method: Annotated[str | None, METHOD] = None,
     write: Annotated[
         bool, typer.Option("--write", help="Write those of all methods to where the shipped recipes look for them.")
     ] = False,

@@ -136,7 +136,9 @@ def place_response(full: str, prompt: str, response: str) -> int:
     # A template may write something of its own in front, such as an empty <think> block. The response is then the
     # text that starts a line, and not a part of a tag.
     free = [place for place in places if place == shared or full[place - 1].isspace()]
-    place = (free or places or [_find_begun(full, text, shared)])[0]
+    # Its first characters may happen to be those with which the prompt goes on.
+    begun = full.rfind(text, max(0, shared - len(text)), shared + len(text))
+    place = (free or places or [begun])[0]
     if place < 0:
         raise ValueError(
             f"The chat template changes the response, so that its spans cannot be found: {shorten(text)} is not in "
@@ -167,8 +169,3 @@ def _find_all(full: str, text: str, start: int) -> list[int]:
         places.append(start)
         start += 1
     return places
-
-
-def _find_begun(full: str, text: str, shared: int) -> int:
-    """Finds a response whose first characters happen to be those with which the prompt goes on."""
-    return full.rfind(text, max(0, shared - len(text)), shared + len(text))

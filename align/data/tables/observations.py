@@ -85,12 +85,6 @@ class ObservationReport(DataReport):
     unknown_levels: dict[str, int] = field(default_factory=dict)  # rows by category; they count as average ones
 
 
-def check_roles(roles: Roles, names: Sequence[str], path: str) -> None:
-    """Refuses roles whose columns a table lacks, and columns with two roles, all of them at once."""
-    if found := [*_lacking(roles, names, path), *_doubled(roles)]:
-        raise DataError(" ".join(found))
-
-
 def _lacking(roles: Roles, names: Sequence[str], path: str) -> Iterator[str]:
     absent = [name for name in roles.columns if name not in names]
     if not absent:
@@ -143,7 +137,8 @@ class ObservationReader:
         numbers: Collection[str] = (),
         categories: tuple[Category, ...] | None = None,
     ) -> None:
-        check_roles(roles, table.names, table.path)
+        if refused := [*_lacking(roles, table.names, table.path), *_doubled(roles)]:
+            raise DataError(" ".join(refused))
         found = find_categories(table, roles.confounders, numbers) if categories is None else categories
         self.categories = {each.name: each for each in found}
         self.table, self.roles = table, roles

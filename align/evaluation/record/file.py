@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -135,11 +136,19 @@ def _of_scores(models: Mapping[str, _Scores]) -> Record:
 def write_record(path: Path, record: Record) -> None:
     """Writes an evaluation whole or not at all, without secrets."""
     text = json.dumps(mask(as_json(record)), indent=2, ensure_ascii=False) + "\n"
-    try:
+    with writing(path):
         write_whole(path, text, errors="backslashreplace")  # half of a surrogate pair, as JSON writes it
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Words what keeps results from being written; what was asked is kept by then."""
+    try:
+        yield
     except OSError as error:
         raise UserError(
-            f"The results cannot be written to {path}: {error}. Free space there and give the same command again."
+            f"The results cannot be written to {path}: {error}. Free space there and give the same command again; "
+            "no answer is asked for twice."
         ) from error
 
 

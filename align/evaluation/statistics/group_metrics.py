@@ -64,9 +64,6 @@ def set_accuracy(sets: Sequence[str | None], groups: Sequence[str | None], accur
 def counter_drop(groups: Sequence[str | None], accuracy: Values, common: str, counter: str) -> ItemMean:
     """Subtracts the accuracy where a shortcut leads astray (`counter`) from that where it helps (`common`)."""
     parts = _split(groups, accuracy)
-    for name in (common, counter):
-        if name not in parts:
-            raise ValueError(f"There is no group {name!r} among the questions. Groups: {', '.join(parts) or 'none'}.")
     return ItemMean((parts[common], parts[counter]), (1.0, -1.0))
 
 
@@ -87,7 +84,8 @@ def spread_of_groups(
         return {}
     means = np.array([values.mean() for values, _ in parts])
     level = LEVEL ** (1 / len(parts))
-    low, high = np.array([_interval(values, level, alike(counts.astype(float))) for values, counts in parts]).T
+    sizes = [alike(counts.astype(float)) for _, counts in parts]
+    low, high = np.array([wilson_interval(mean, size, level) for mean, size in zip(means, sizes, strict=True)]).T
     n = sum(len(counts) for _, counts in parts)
     smallest_gap = max(0.0, float(low.max() - high.min()))
     return {
@@ -116,7 +114,7 @@ def spread_of_subgroups(cells: Sequence[tuple[str, str] | None], accuracy: Value
     spreads = []
     for subgroups in parts:
         means, weights = np.array([values.mean() for values in subgroups]), [len(values) for values in subgroups]
-        low, high = np.array([_interval(values, level, len(values)) for values in subgroups]).T
+        low, high = np.array([wilson_interval(values.mean(), len(values), level) for values in subgroups]).T
         variance = np.average((means - np.average(means, weights=weights)) ** 2, weights=weights)
         spreads.append((math.sqrt(variance), *std_in_box(low, high, weights)))
     value, least, greatest = np.mean(spreads, axis=0)
@@ -156,7 +154,3 @@ def _split(groups: Sequence[str | None], values: Values) -> dict[str, Values]:
 def _places(groups: Sequence[str | None]) -> dict[str, NDArray[np.bool_]]:
     names: NDArray[np.object_] = np.array(groups, dtype=object)
     return {name: names == name for name in sorted({group for group in groups if group is not None})}
-
-
-def _interval(values: Values, level: float, n: float) -> tuple[float, float]:
-    return wilson_interval(float(values.mean()), n, level)

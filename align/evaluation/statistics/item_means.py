@@ -24,29 +24,23 @@ _SLACK = 1e-9  # of values that are means of others, beyond their bounds
 
 
 def ratio_of_means(part: Values, whole: Values) -> Estimate:
-    """Estimates the sum of `part` over the sum of `whole`, both `(N, S)`, with a bootstrap over the N items.
+    """Estimates the sum of `part` over the sum of `whole`, both `(N,)` and of something, with a bootstrap over items.
 
-    Two more are resampled with them, one of nothing and one of all, as in `share`. `n` counts what the ratio is a
-    share of. `nan` if that is nothing.
+    Two more are resampled with them, one of nothing and one of all, as in `share`.
 
     Example:
-        >>> print(ratio_of_means(np.array([[1.0, 0.0], [1.0, 1.0]] * 20), np.ones((40, 2))))
+        >>> print(ratio_of_means(np.array([1.0, 2.0] * 20), np.full(40, 2.0)))
         0.75 [0.65, 0.82]
     """
-    above, below = part.sum(axis=1), whole.sum(axis=1)
-    if below.sum() == 0:
-        return share([])
-    value, n = float(above.sum() / below.sum()), int(below.sum())
-    asked = below > 0
-    if np.ptp(above[asked] / below[asked]) <= _ROUNDING:  # every resample is the same, as is said of such items
-        return share(np.full(int(asked.sum()), value))._replace(n=n)
-    typical = float(below[asked].mean())
-    above, below = np.append(above, (0.0, typical)), np.append(below, (typical, typical))
+    value, typical = float(part.sum() / whole.sum()), float(whole.mean())
+    if np.ptp(part / whole) <= _ROUNDING:  # every resample is the same, as is said of such items
+        return share(np.full(len(whole), value))
+    above, below = np.append(part, (0.0, typical)), np.append(whole, (typical, typical))
     drawn = np.random.default_rng(0).multinomial(len(above), np.full(len(above), 1 / len(above)), size=1999)
     below_drawn = drawn @ below
     ratios = (drawn @ above)[below_drawn > 0] / below_drawn[below_drawn > 0]
     low, high = np.quantile(ratios, [0.025, 0.975])
-    return Estimate(value, min(float(low), value), max(float(high), value), n)
+    return Estimate(value, min(float(low), value), max(float(high), value), len(whole))
 
 
 def clustered_share(part: Values, whole: Values) -> Estimate:
@@ -67,7 +61,7 @@ def clustered_share(part: Values, whole: Values) -> Estimate:
     part, whole = part[asked], whole[asked]
     if n >= FEW:
         summed = mean_over_clusters(part, whole)
-        drawn = summed if n > MANY else ratio_of_means(part[:, None], whole[:, None])
+        drawn = summed if n > MANY else ratio_of_means(part, whole)
         return Estimate(drawn.value, max(0.0, min(drawn.low, summed.low)), min(1.0, max(drawn.high, summed.high)), n)
     value = min(1.0, float(part.sum() / whole.sum()))
     return Estimate(value, *wilson_interval(value, alike(whole)), n)

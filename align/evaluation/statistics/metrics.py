@@ -1,9 +1,9 @@
 """Pure functions from answers to per-item values, and from those to estimates with 95 % intervals.
 
 A metric returns one value per item, `nan` for an item it does not speak of. `share` makes an estimate of it and
-`paired_difference` compares two policies on the same items. Choices are content-space indices, so the same index means
-the same option in every order it was shown in; `None` is "no valid answer". No item is dropped for a bad response:
-without an answer it is wrong and not consistent.
+`mean_of_differences` compares two policies on the same items. Choices are content-space indices, so the same index
+means the same option in every order it was shown in; `None` is "no valid answer". No item is dropped for a bad
+response: without an answer it is wrong and not consistent.
 """
 
 import math
@@ -223,21 +223,6 @@ def mean_of_differences(differences: Sequence[float] | Values, *, bounded: bool 
         return all_equal(mean, n, -1.0, 1.0)
     greatest = float(np.abs(kept).max())
     return Estimate(mean, *_resampled_ends(np.append(kept, (greatest, -greatest)), seed), n)
-
-
-def paired_difference(a: Sequence[float] | Values, b: Sequence[float] | Values, *, seed: int = 0) -> Estimate:
-    """Estimates the mean of `a - b`, both `(N,)` in [0, 1], over the same items in one order; `nan` leaves a pair out.
-
-    Example:
-        >>> print(paired_difference([1, 1, 1, 0] * 50, [0, 1, 0, 0] * 50))
-        0.50 [0.42, 0.57]
-    """
-    first, second = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
-    if first.shape != second.shape or first.ndim != 1:
-        raise ValueError(
-            f"`a` and `b` must hold one value per item in the same order, got shapes {first.shape}, {second.shape}."
-        )
-    return mean_of_differences(first - second, seed=seed)
 
 
 def mean_over_seeds(values: Sequence[float] | Values) -> Estimate:

@@ -66,17 +66,14 @@ class OwnRowsEvaluation(Evaluation):
         if REFERENCE in helpers:
             check_tokens(checkpoints.values(), helpers[REFERENCE])
 
-    @contextmanager
-    def opened(self, beside: Beside) -> Iterator[None]:
+    def open(self, beside: Beside, held: ExitStack) -> None:
         """Opens the reference and the judge."""
-        with ExitStack() as stack:
-            for name, checkpoint in beside.helpers.items():
-                if name == JUDGE:
-                    opened: Any = open_judge(checkpoint, self.engine, beside.cache, beside.stages.advance)
-                else:
-                    opened = self._subject(checkpoint, KeptAnswers(beside.cache, beside.stages.advance))
-                beside.opened[name.strip("()")] = stack.enter_context(opened)
-            yield
+        for name, checkpoint in beside.helpers.items():
+            if name == JUDGE:
+                opened: Any = open_judge(checkpoint, self.engine, beside.cache, beside.stages.advance)
+            else:
+                opened = self._subject(checkpoint, KeptAnswers(beside.cache, beside.stages.advance))
+            beside.opened[name.strip("()")] = held.enter_context(opened)
 
     def measure(self, name: str, checkpoint: Checkpoint, kept: KeptAnswers, beside: Beside) -> None:
         """Calls the suite's function."""

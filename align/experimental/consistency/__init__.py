@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from align.experimental.canary import CANARY_ACRE, CANARY_GRPO
+from align.methods.acre import ACRE
+from align.methods.grpo import GRPO
 from align.methods.method import Method
 from align.methods.sft import SFT
 
@@ -32,5 +33,5 @@ CONSISTENT_SFT = replace(
     _consistent(SFT, "sft"), footprint=f"{HOME}.parts:footprint_sft", card=f"{HOME}.parts:card_sft"
 )
 CONSISTENT_GRPO, CONSISTENT_ACRE = (
-    replace(_consistent(method), footprint=f"{HOME}.parts:footprint_rollouts") for method in (CANARY_GRPO, CANARY_ACRE)
+    replace(_consistent(method), footprint=f"{HOME}.parts:footprint_rollouts") for method in (GRPO, ACRE)
 )

@@ -16,13 +16,6 @@ from align.console import say
 from align.data.prompt_rows import PromptRow
 from align.data.training_data import TrainingData
 from align.errors import DataError
-from align.experimental.canary.trainer import (
-    CanaryACREConfig,
-    CanaryACRETrainer,
-    CanaryGRPOConfig,
-    CanaryGRPOTrainer,
-    CanaryTextACRETrainer,
-)
 from align.experimental.consistency.comparison import Comparison, check_trainer
 from align.experimental.consistency.rules import (
     KNOWN,
@@ -37,8 +30,12 @@ from align.experimental.consistency.rules import (
     with_families,
 )
 from align.methods.acre import build as acre
+from align.methods.acre.config import ACREConfig
 from align.methods.acre.second_pass import SecondPassTrainer
+from align.methods.acre.text_trainer import TextACRETrainer
+from align.methods.acre.trainer import ACRETrainer
 from align.methods.grpo import trainer as grpo
+from align.methods.grpo.config import GRPOConfig
 from align.methods.grpo.trainer import GuardedGRPOTrainer
 from align.recipe.recipe import Recipe
 from align.training.guarded_rewards import Rewards
@@ -189,24 +186,24 @@ def _extend(rows: Tensor, more: Tensor, value: int) -> Tensor:
 
 
 @dataclass
-class ConsistentGRPOConfig(ConsistencyConfig, CanaryGRPOConfig):
+class ConsistentGRPOConfig(ConsistencyConfig, GRPOConfig):
     """`GRPOConfig` with the settings of consistency."""
 
     RULES = OF_GRPO
 
 
-class ConsistentGRPOTrainer(CanaryGRPOTrainer, ConsistentAnswers):
+class ConsistentGRPOTrainer(GuardedGRPOTrainer, ConsistentAnswers):
     """`GuardedGRPOTrainer` with `ConsistentAnswers`."""
 
 
 @dataclass
-class ConsistentACREConfig(ConsistencyConfig, CanaryACREConfig):
+class ConsistentACREConfig(ConsistencyConfig, ACREConfig):
     """`ACREConfig` with the settings of consistency."""
 
     RULES = OF_ACRE
 
 
-class ConsistentACRETrainer(CanaryACRETrainer, ConsistentAnswers):
+class ConsistentACRETrainer(ACRETrainer, ConsistentAnswers):
     """`ACRETrainer` with `ConsistentAnswers`: a question in other words, whose options keep their letters."""
 
     known_families = KNOWN
@@ -215,7 +212,7 @@ class ConsistentACRETrainer(CanaryACRETrainer, ConsistentAnswers):
         return other_wording(families, row, rng, self.render_prompt)
 
 
-class ConsistentTextACRETrainer(CanaryTextACRETrainer, ConsistentAnswers):
+class ConsistentTextACRETrainer(TextACRETrainer, ConsistentAnswers):
     """`TextACRETrainer` with `ConsistentAnswers`."""
 
     def _other_prompt(self, families: list[Family], row: Mapping[str, Any], rng: random.Random) -> Any:

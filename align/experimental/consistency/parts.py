@@ -8,7 +8,6 @@ from align.checks.finding import Finding
 from align.checks.memory import Footprint, activations
 from align.checks.rewards import Change, try_families
 from align.data.training_data import TrainingData
-from align.experimental.canary import report as canary
 from align.experimental.consistency.rules import (
     NO_IMAGES,
     consistency_families,
@@ -20,6 +19,8 @@ from align.experimental.consistency.rules import (
 from align.methods.acre import data as acre
 from align.methods.rollouts import environment_checks as grpo
 from align.methods.rollouts.prompt_data import footprint
+from align.methods.rollouts.report import REPORT as ROLLOUT_REPORT
+from align.methods.rollouts.tool_report import REPORT as GRPO_REPORT
 from align.methods.sft import data as sft
 from align.methods.sft.report import REPORT as SFT_REPORT
 from align.recipe.recipe import Recipe
@@ -43,7 +44,7 @@ PANEL = Panel(
 )
 COMPARED = Panel("Divergence under a perturbed prompt", "On each run's own families.", {"consistency/divergence": ""})
 OF_SFT, OF_GRPO, OF_ACRE = (
-    report.beside(FACTS, [PANEL], [COMPARED]) for report in (SFT_REPORT, canary.OF_GRPO, canary.OF_ACRE)
+    report.beside(FACTS, [PANEL], [COMPARED]) for report in (SFT_REPORT, GRPO_REPORT, ROLLOUT_REPORT)
 )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from align.data.conversations import as_written, check_prompt
 from align.recipe.recipe import Recipe
-from align.recipe.rules import NOT_NEGATIVE, Range, Rules, SettingsBeside
+from align.recipe.rules import NOT_NEGATIVE, Range, Rules
 from rewards.scoring.families import (
     ON_PROMPTS,
     Family,
@@ -117,12 +117,7 @@ def turned_on(settings: Any) -> list[str]:
 
 
 def check_consistency(settings: Any, known: Sequence[str] = ON_PROMPTS) -> None:
-    """Refuses values of the settings of consistency, and a launch that it cannot be trained under."""
-    coef, divergence = settings.consistency_coef, settings.consistency_divergence
-    if not coef >= 0:
-        raise ValueError(f"`consistency_coef` must be 0 or more, got {coef}.")
-    if divergence not in CHOICES["consistency_divergence"]:
-        raise ValueError(f"`consistency_divergence` must be one of js, kl; got {divergence!r}.")
+    """Refuses families that are not there, and a launch that consistency cannot be trained under."""
     if settings.consistency_families is not None:
         check_specs(settings.consistency_families, KEY, known)
     if turned_on(settings) and settings.fsdp:
@@ -194,7 +189,7 @@ OF_SFT, OF_GRPO, OF_ACRE = (Rules(CHOICES, RANGES, check) for check in (check_sf
 
 
 @dataclass
-class ConsistencyConfig(SettingsBeside):
+class ConsistencyConfig:
     """Settings of consistency, whose rules a method has; with `consistency_coef: 0`, the default, nothing differs."""
 
     consistency_coef: float = field(

@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass, field
 
-from align.experimental.crome.rules import RULES, check_together
+from align.experimental.crome.rules import RULES
 from align.methods.crome.config import CromeConfig
-from align.recipe.rules import check_numbers
 
 
 @dataclass
 class ExperimentalCromeConfig(CromeConfig):
     """`CromeConfig` with a bottleneck, second heads and destroyed ties, all of which are off by default."""
+
+    RULES = RULES
 
     destroyed_ties: float = field(
         default=0.0,
@@ -43,9 +44,3 @@ class ExperimentalCromeConfig(CromeConfig):
         default=1.0,
         metadata={"help": "With two heads, weight of the mutual information of their orders of unlabelled pairs."},
     )
-
-    def __post_init__(self) -> None:
-        """Checks the settings that have no meaning together."""
-        check_numbers(self, ("num_heads", *RULES.ranges))
-        super().__post_init__()
-        check_together(self)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from align.recipe.rules import NOT_NEGATIVE, Rules, check_ranges
+from align.recipe.rules import NOT_NEGATIVE, Range, Rules
 
 ADAPTER_REFUSED = (
     "`{knob}` adds a term to the score head, and an adapter is saved with a head of its own. "
@@ -23,10 +23,7 @@ def turned_on(settings: Any) -> list[str]:
 
 
 def check_together(settings: Any) -> None:
-    """Refuses settings that are out of range or have no meaning for the type of model."""
-    check_ranges(settings, RULES.ranges)
-    if settings.num_heads not in (1, 2):
-        raise ValueError(f"`num_heads` must be 1 or 2, got {settings.num_heads}.")
+    """Refuses settings that have no meaning for the type of model."""
     if settings.destroyed_ties > 0:
         _check_destroyed(settings)
     heads = [key for key in turned_on(settings) if key != "destroyed_ties"]
@@ -63,6 +60,7 @@ def _check_head(knob: str, settings: Any) -> None:
 
 
 RULES = Rules(
-    ranges=dict.fromkeys(("destroyed_ties", "vib_coef", "odin_coef", "disagreement_coef"), NOT_NEGATIVE),
+    ranges=dict.fromkeys(("destroyed_ties", "vib_coef", "odin_coef", "disagreement_coef"), NOT_NEGATIVE)
+    | {"num_heads": Range(1, 2)},
     together=check_together,
 )

@@ -3,9 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from align.experimental.lfu.rules import RULES, check_together, turned_on
+from align.experimental.lfu.rules import RULES, turned_on
 from align.methods.sft.config import SFTConfig
-from align.recipe.rules import check_choice, check_numbers, check_ranges
 
 
 @dataclass
@@ -15,6 +14,8 @@ class LfUConfig(SFTConfig):
     Paper (arXiv 2511.13052) to field: lambda is `lfu_coef` (5 there), alpha is `lfu_alpha`. With `lfu_coef: 0`, the
     default, this is TRL's SFT.
     """
+
+    RULES = RULES
 
     lfu_coef: float = field(
         default=0.0,
@@ -38,15 +39,11 @@ class LfUConfig(SFTConfig):
     lfu_rank: int = field(default=8, metadata={"help": "Rank of the term of `lfu_mode: aux_lora`."})
 
     def __post_init__(self) -> None:
-        """Checks the settings that have no meaning together."""
-        check_choice("sft", "lfu_mode", self.lfu_mode)
-        check_numbers(self, RULES.ranges)
+        """Checks the layers, too."""
         layers: Any = self.lfu_layers
         if isinstance(layers, int):
             raise TypeError(f"`lfu_layers` must be a list, got {layers}. Write [{layers}].")
-        check_ranges(self, RULES.ranges)
         super().__post_init__()
-        check_together(self)
 
     @property
     def is_sft(self) -> bool:

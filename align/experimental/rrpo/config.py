@@ -3,10 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from align.recipe.rules import NOT_NEGATIVE, Range, Rules, SettingsBeside, check_ranges
+from align.recipe.rules import NOT_NEGATIVE, Rules
 
 KEY = "ddpo_gamma"
-RANGES: dict[str, Range] = {KEY: NOT_NEGATIVE}
 
 
 def turned_on(settings: Any) -> list[str]:
@@ -16,7 +15,6 @@ def turned_on(settings: Any) -> list[str]:
 
 def check_ddpo(settings: Any) -> None:
     """Refuses settings of RRPO that DDPO does not have."""
-    check_ranges(settings, RANGES)
     if not turned_on(settings):
         return
     for name, value, why in (("spans", "differing", "weighs what differs"), ("kl_coef", 0.0, "has no KL")):
@@ -26,11 +24,11 @@ def check_ddpo(settings: Any) -> None:
             )
 
 
-RULES = Rules(ranges=RANGES, together=check_ddpo)
+RULES = Rules(ranges={KEY: NOT_NEGATIVE}, together=check_ddpo)
 
 
 @dataclass
-class WeightedSpans(SettingsBeside):
+class WeightedSpans:
     """Settings of DDPO; with `ddpo_gamma: 0`, the default, nothing differs."""
 
     RULES = RULES

@@ -25,9 +25,6 @@ ACRE = Method(
     has_rewards=True,
     check_rewards="align.methods.acre.data:check_second_pass",
     reward_columns="rewards.running.contract.samples:second_pass_columns",
-    experimental=(
-        "align.experimental.consistency:CONSISTENT_ACRE",
-        "align.experimental.canary:CANARY_ACRE",
-    ),
+    experimental=("align.experimental.consistency:CONSISTENT_ACRE",),
     console={"acre/consistency_rate": "consistent"},
 )

@@ -1,26 +1,32 @@
 """Settings of ACRE."""
 
-import math
 from dataclasses import dataclass, field
+from typing import Any
 
 from trl import GRPOConfig
 
 from align.methods.acre.rules import RULES
 from align.methods.rollouts.config import SkipConfig, ToolConfig
-from align.recipe.rules import check_choice, check_numbers
-from align.recipe.saved_arguments import SavedWithoutSecrets
 from align.tools.named import specs_of
-from align.training.as_in_trl import take_new_names
+from align.training.as_in_trl import CheckedConfig
+
+
+def _check_engine(config: Any) -> None:
+    specs_of(config)
+    if config.second_pass == "vllm" and not config.use_vllm:
+        raise ValueError("`second_pass: vllm` needs vLLM rollouts. Set `use_vllm: true`, or `second_pass: forward`.")
 
 
 @dataclass
-class ACREConfig(SavedWithoutSecrets, SkipConfig, ToolConfig, GRPOConfig):
+class ACREConfig(CheckedConfig, SkipConfig, ToolConfig, GRPOConfig):
     """Settings of `ACRETrainer`, `TextACRETrainer` and `ToolACRETrainer`; everything else is TRL's `GRPOConfig`.
 
     Paper (arXiv 2510.10104) to field: trace t and first answer a come from the rollout; the shuffle and the second
     answer are set here; the coefficients alpha_1..3 of Formula 3 belong to the reward `answer_consistency`
     (`both`, `first_only`, `second_only`). With coefficients (1, 1, 0) no second pass is made and this is GRPO.
     """
+
+    RULES = RULES._replace(together=_check_engine)  # trainers check what goes together with what they are given
 
     second_pass: str = field(
         default="auto",
@@ -107,22 +113,3 @@ class ACREConfig(SavedWithoutSecrets, SkipConfig, ToolConfig, GRPOConfig):
     )
     think_tag: str = field(default="think", metadata={"help": "Tag around the reasoning trace."})
     answer_tag: str = field(default="answer", metadata={"help": "Tag around the answer."})
-
-    def __post_init__(self) -> None:
-        """Checks the settings that TRL would only trip over later."""
-        for name in ("second_pass", "second_pass_rows", "permutation_scope", "without_result"):
-            check_choice("acre", name, getattr(self, name))
-        check_numbers(self, RULES.ranges)
-        for name in ("num_shuffles", "second_pass_batch_size", "second_answer_tokens"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}.")
-        if not 0 <= self.second_answer_temperature < math.inf:
-            got = self.second_answer_temperature
-            raise ValueError(f"`second_answer_temperature` must be a finite number, at least 0; got {got}.")
-        if self.second_pass == "vllm" and not self.use_vllm:
-            raise ValueError(
-                "`second_pass: vllm` needs vLLM rollouts. Set `use_vllm: true`, or `second_pass: forward`."
-            )
-        take_new_names(self)
-        super().__post_init__()
-        specs_of(self)

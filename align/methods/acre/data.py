@@ -117,7 +117,13 @@ def check_answer_reward(recipe: Recipe, rewards: Sequence[Reward]) -> list[Findi
             "it would not see the right answer to a changed prompt. Make them one."
         )
         return [Finding("error", "families", text)]
-    return [] if any(map(_waits, rewards)) or recipe.settings.second_pass_rows == "all" else [_nothing_waits()]
+    if any(map(_waits, rewards)) or recipe.settings.second_pass_rows == "all":
+        return []
+    text = (
+        "No reward depends on second answers, so none are asked for and this is GRPO. Add `answer_consistency`, or "
+        "`second_pass_rows: all` to log them."
+    )
+    return [Finding("warning", "families", text)]
 
 
 def _waits(reward: Reward) -> bool:
@@ -126,14 +132,6 @@ def _waits(reward: Reward) -> bool:
     if hasattr(reward, "needs_second_answer"):
         return bool(reward.needs_second_answer(True) or reward.needs_second_answer(False))
     return "second_right" in read_parameters(reward).columns
-
-
-def _nothing_waits() -> Finding:
-    text = (
-        "No reward depends on second answers, so none are asked for and this is GRPO. Add `answer_consistency`, or "
-        "`second_pass_rows: all` to log them."
-    )
-    return Finding("warning", "families", text)
 
 
 def check_golds(recipe: Recipe, data: TrainingData[PromptRow]) -> list[Finding]:

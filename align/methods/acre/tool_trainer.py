@@ -1,7 +1,7 @@
 """ACRE for turns: a policy whose answers follow from what its tools returned."""
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -10,7 +10,6 @@ import torch
 from trl import GRPOTrainer
 from trl.chat_template_utils import parse_response as read_message
 
-from align.errors import DataError
 from align.methods.acre.outcomes import SecondText, TextRow, text_metrics, text_table
 from align.methods.acre.rules import NO_SECOND_TURNS, check_only_texts
 from align.methods.acre.second_pass import Twice
@@ -96,13 +95,6 @@ class ToolACRETrainer(TextACRETrainer, ToolRollouts, GRPOTrainer):
                 "of turns, and here weights are sharded or a server answers. Remove it, or use DDP, ZeRO-2 or "
                 "`vllm_mode: colocate`."
             )
-
-    def _check_columns(self, name: str, columns: Sequence[str]) -> None:
-        gold = self.args.gold_column
-        if gold not in columns:
-            raise ValueError(f"`gold_column: {gold}`: the {name} dataset has no such column ({', '.join(columns)}).")
-        if {"images", "image"} & set(columns):
-            raise DataError("Second answers behind results of tools read text only, and the rows have images.")
 
     def _generate(self, prompts: list[Any]) -> Any:
         output = super()._generate(prompts)

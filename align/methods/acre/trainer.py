@@ -9,6 +9,7 @@ from trl.data_utils import prepare_multimodal_messages
 
 from align.data.conversations import as_written
 from align.data.media.images import image_digest
+from align.data.media.rows import listed_images
 from align.data.questions.rows import show_anew
 from align.errors import DataError
 from align.methods.acre.outcomes import AnsweredRow, outcome_metrics, table_columns, take_letter
@@ -198,8 +199,7 @@ class ACRETrainer(SecondPassTrainer):
         return SecondPassRow(list(prompt_ids[0]), [], [], fields)
 
     def _images(self, given: dict[str, Any]) -> list[Any]:
-        images = given.get("images") or [image for image in [given.get("image")] if image is not None]
-        return shown(images, video_of(given), self.processing_class)
+        return shown(listed_images(given), video_of(given), self.processing_class)
 
     def _dummy(self, inputs: list[dict[str, Any]]) -> SecondPassRow | None:
         """Makes what a rank with too little to ask reads: a row with images, if its batch has one."""

@@ -7,9 +7,7 @@ from align.recipe.rules import NOT_NEGATIVE, Rules
 
 
 def check_crome(settings: Any) -> None:
-    """Refuses settings that are out of range or have no meaning for the type of model."""
-    if not settings.tie_coef >= 0:
-        raise ValueError(f"`tie_coef` must be 0 or more, got {settings.tie_coef}.")
+    """Refuses a setting that has no meaning for the type of model."""
     if settings.model_type == "pairwise" and settings.center_rewards_coefficient is not None:
         raise ValueError(
             "`center_rewards_coefficient` centres the rewards of single answers, and a pairwise model has none. "

@@ -87,7 +87,7 @@ class CromeTrainer(RewardTrainer):
         self.data_collator = TieCollator(**vars(self.data_collator))
         self.add_callback(TokenCount(self))
         self.add_callback(self._streams)
-        self._shared = SharedPrompts(self, _read)
+        self._shared = SharedPrompts(self)
 
     def _prepare_dataset(self, dataset: Any, processing_class: Any, args: Any, dataset_name: str) -> Any:
         if "tie_source" in get_dataset_column_names(dataset):
@@ -160,10 +160,6 @@ class CromeTrainer(RewardTrainer):
         margins, tie = gather_rows(self.accelerator, table, self.model.training).unbind(-1)
         sources = gather_rows(self.accelerator, sources, self.model.training)
         log_margins(metrics, margins, tie.bool(), read_names(sources))
-
-
-def _read(model: Any, ids: Tensor, mask: Tensor) -> Any:
-    return model(input_ids=ids, attention_mask=mask, use_cache=False)
 
 
 def build(

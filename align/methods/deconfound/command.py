@@ -14,11 +14,11 @@ from align.methods.deconfound.correction.diagnosing import MOST_ROWS, MOST_TEXTS
 from align.methods.deconfound.correction.fitting import (
     ESTIMATORS,
     CorrectionSettings,
+    embed,
     fit,
     fit_in_chunks,
     fits_in_chunks,
     load_correction,
-    num_unknown_groups,
 )
 from align.methods.deconfound.correction.fitting import apply as apply_correction
 from align.methods.deconfound.correction.fitting import chosen as estimator_for
@@ -39,7 +39,7 @@ from align.methods.deconfound.correction.output import (
 )
 from align.methods.deconfound.correction.verdict import explain, refuse_unremoved
 from align.methods.deconfound.options import Columns, Estimation, PairsOf, TableReading
-from align.methods.deconfound.words import facts_of, left_out, notes_of, sentences_of
+from align.methods.deconfound.words import build_correction_page, facts_of, left_out, notes_of, sentences_of
 from align.methods.pairs.augmentation.folder import check_at_least_one, check_choice
 from align.options import fill, listing, several
 from align.runs.room import check_writable
@@ -248,7 +248,10 @@ def _fit(
         left, same = None, None
     else:
         rows, _ = read_observations(reader)
-        features = None if embedding_model is None else _embed(rows, embedding_model)
+        if embedding_model is not None:
+            if rows.text is None:
+                raise UserError("`--embedding_model` reads the text. Name its column with `--text`.")
+            features = embed(rows.text.tolist(), embedding_model)
         corrector = fit(rows, settings, features)
         few, kept = sample_groups(rows, MOST_ROWS if rows.text is None else MOST_TEXTS, settings.seed)
         features = None if features is None else features[kept]
@@ -262,7 +265,9 @@ def _fit(
     numbers = diagnose(correction, few, settings, corrector=same, features=features, shares=shares)
     facts = facts_of(reader, correction, "in chunks" if chunked else "at once", embedding_model)
     notes = notes_of(reader.roles, settings, correction, numbers, chunked)
-    _write(out, reader, correction, numbers, facts, notes)
+    write_json(out / DIAGNOSTICS_FILE, numbers | {"counts": reader.report.counts, "notes": notes})
+    write_card(out, correction, facts, notes)
+    build_correction_page(correction, numbers, facts, notes, out / PAGE_FILE)
     sentences = [
         *sentences_of(correction, reader.report, notes),
         f"{out / TABLE_FILE} holds the corrected rows, {out / PAGE_FILE} the evidence.",
@@ -272,7 +277,7 @@ def _fit(
 
 def _apply(reader: ObservationReader, correction: Correction, out: Path) -> list[str]:
     num_rows = _save(out, reader, correction)
-    unknown = sum(num_unknown_groups(correction, rows) for rows in reader.read())
+    unknown = sum(correction.unknown_groups(rows.groups) for rows in reader.read())
     counts = dict(reader.report.counts) | {"missing": reader.report.missing, "unknown_groups": unknown}
     counts |= {"unknown_levels": reader.report.unknown_levels}
     write_json(out / "applied.json", counts)
@@ -284,14 +289,6 @@ def _apply(reader: ObservationReader, correction: Correction, out: Path) -> list
         for name, number in reader.report.unknown_levels.items()
     ]
     return [*said, "No report is written, since nothing was estimated; the evidence is in the report of the fit."]
-
-
-def _embed(rows: Observations, model: str) -> Any:
-    from align.methods.deconfound.correction.fitting import embed
-
-    if rows.text is None:
-        raise UserError("`--embedding_model` reads the text. Name its column with `--text`.")
-    return embed(rows.text.tolist(), model)
 
 
 def _sample(reader: ObservationReader, num_rows: int, seed: int) -> Observations:
@@ -320,21 +317,6 @@ def _save(out: Path, reader: ObservationReader, correction: Correction) -> int:
     num_rows = write_corrected(out, reader, correction)
     correction.save(out / CORRECTION_FILE)
     return num_rows
-
-
-def _write(
-    out: Path,
-    reader: ObservationReader,
-    correction: Correction,
-    numbers: Mapping[str, Any],
-    facts: Mapping[str, str],
-    notes: Sequence[str],
-) -> None:
-    from align.methods.deconfound.words import build_correction_page
-
-    write_json(out / DIAGNOSTICS_FILE, dict(numbers) | {"counts": reader.report.counts, "notes": list(notes)})
-    write_card(out, correction, facts, notes)
-    build_correction_page(correction, numbers, facts, notes, out / PAGE_FILE)
 
 
 def _write_pairs(

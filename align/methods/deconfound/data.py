@@ -34,7 +34,6 @@ from align.methods.deconfound.correction.fitting import (
     confounders_of,
     fit,
     load_correction,
-    num_unknown_groups,
 )
 from align.methods.deconfound.correction.verdict import explain, refuse_nothing_left, refuse_unremoved
 from align.methods.deconfound.dataset import ObservationDatasetConfig
@@ -83,7 +82,7 @@ def load(recipe: Recipe) -> TrainingData[Any]:
     if data.held_out is not None:
         held_out, eval_report = _read(data.held_out, correction.categories)
         fixed = [prefix] * held_out.num_rows if prefix else None
-        unknown = num_unknown_groups(correction, held_out)
+        unknown = correction.unknown_groups(held_out.groups)
         out_of_sample = apply(correction, held_out)
         name = Path(data.held_out.path).stem
         eval_rows = outcome_rows(held_out, out_of_sample, scale, prefixes=fixed, name=name, **options)

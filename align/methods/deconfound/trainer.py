@@ -114,7 +114,7 @@ class DeconfoundTrainer(Trainer):
         self.correction, self.scale, self.head = correction, scale, args.head
         # Named as in TRL's trainers, so that a checkpoint keeps those since the last log; see `Unlogged`.
         self._metrics: dict[str, dict[str, list[Any]]] = {"train": {SEEN: []}, "eval": {SEEN: []}}
-        self._prepare = partial(prepare, tokenize=TokenizeOutcomes(processing_class), max_length=args.max_length)
+        self._prepare = partial(prepare, tokenizer=processing_class, max_length=args.max_length)
         super().__init__(
             model=model,
             args=args,
@@ -314,23 +314,17 @@ logger = get_logger(__name__)
 COLUMNS = ("prompt", "text", "label", "outcome", "confounders")
 
 
-@dataclass(frozen=True)
-class TokenizeOutcomes:
-    """Adds the tokens of prompt, text and end to a row, or those of the chat template."""
-
-    tokenizer: PreTrainedTokenizerBase
-
-    def __call__(self, row: Mapping[str, Any]) -> dict[str, list[int]]:
-        """Returns `input_ids`."""
-        prompt, text = row["prompt"], row["text"]
-        if isinstance(prompt, str):
-            end = str(self.tokenizer.eos_token or "")
-            whole = prompt + (text if end and text.endswith(end) else text + end)
-            return {"input_ids": list(self.tokenizer(whole)["input_ids"])}  # type: ignore[arg-type]
-        encoded: Any = self.tokenizer.apply_chat_template(
-            [*check_messages(prompt, "prompt"), {"role": "assistant", "content": text}], return_dict=True
-        )
-        return {"input_ids": list(encoded["input_ids"])}
+def tokenize(row: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase) -> dict[str, list[int]]:
+    """Returns the `input_ids` of prompt, text and end, or those of the chat template."""
+    prompt, text = row["prompt"], row["text"]
+    if isinstance(prompt, str):
+        end = str(tokenizer.eos_token or "")
+        whole = prompt + (text if end and text.endswith(end) else text + end)
+        return {"input_ids": list(tokenizer(whole)["input_ids"])}  # type: ignore[arg-type]
+    encoded: Any = tokenizer.apply_chat_template(
+        [*check_messages(prompt, "prompt"), {"role": "assistant", "content": text}], return_dict=True
+    )
+    return {"input_ids": list(encoded["input_ids"])}
 
 
 @dataclass(frozen=True)
@@ -338,28 +332,26 @@ class OutcomeCollator:
     """Pads the tokens of B rows, and stacks their labels `(B,)`, outcomes `(B,)` and confounders `(B, K)`."""
 
     pad_token_id: int
-    outcome_mean: float = 0.0  # taken off outcomes before they become float32, which has 7 digits
-    confounder_means: tuple[float, ...] = ()  # K of them, taken off confounders
+    outcome_mean: float  # taken off outcomes before they become float32, which has 7 digits
+    confounder_means: tuple[float, ...]  # K of them, taken off confounders
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         """Collates rows."""
         width = max(len(row["input_ids"]) for row in rows)
         ids = [[*row["input_ids"], *[self.pad_token_id] * (width - len(row["input_ids"]))] for row in rows]
         mask = [[1] * len(row["input_ids"]) + [0] * (width - len(row["input_ids"])) for row in rows]
+        confounders = [row["confounders"] for row in rows]
+        centred = [[x - mean for x, mean in zip(each, self.confounder_means, strict=True)] for each in confounders]
         return {
             "input_ids": torch.tensor(ids),
             "attention_mask": torch.tensor(mask),
             "labels": torch.tensor([row["label"] for row in rows], dtype=torch.float32),
             "outcome": torch.tensor([row["outcome"] - self.outcome_mean for row in rows], dtype=torch.float32),
-            "confounders": torch.tensor([self._centred(row["confounders"]) for row in rows], dtype=torch.float32),
+            "confounders": torch.tensor(centred, dtype=torch.float32),
         }
 
-    def _centred(self, confounders: Sequence[float]) -> list[float]:
-        means = self.confounder_means or (0.0,) * len(confounders)
-        return [value - mean for value, mean in zip(confounders, means, strict=True)]
 
-
-def prepare(dataset: Any, tokenize: TokenizeOutcomes, max_length: int | None, kind: str) -> Dataset:
+def prepare(dataset: Any, tokenizer: PreTrainedTokenizerBase, max_length: int | None, kind: str) -> Dataset:
     """Tokenises rows and leaves out those that are too long."""
     if not isinstance(dataset, Dataset):
         raise TypeError(
@@ -371,7 +363,7 @@ def prepare(dataset: Any, tokenize: TokenizeOutcomes, max_length: int | None, ki
             f"The {kind} rows have no {', '.join(missing)} (columns: {', '.join(dataset.column_names)}). "
             "`align.data.tables.outcome_rows.outcome_rows` makes rows with all that is needed."
         )
-    tokenised = dataset.map(tokenize, desc=f"Tokenizing {kind} rows")
+    tokenised = dataset.map(tokenize, fn_kwargs={"tokenizer": tokenizer}, desc=f"Tokenizing {kind} rows")
     if max_length is None:
         return tokenised
     kept = tokenised.filter(lambda ids: len(ids) <= max_length, input_columns="input_ids", desc="Measuring rows")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from align.console import make_console, make_table
 from align.data.tables.observations import ObservationReader, ObservationReport, Roles
 from align.methods.deconfound.correction.fitting import CorrectionSettings
+from align.methods.deconfound.correction.verdict import MUCH
 from align.report.charts.axis import format_number
 from align.report.charts.drawing import Chart
 from align.report.charts.interval import Interval, draw_intervals, in_words
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from align.methods.deconfound.command import DeconfoundResult
 
 
-MUCH = 0.05  # share of a variance
 SHARES = {
     "before": "explains of the outcome", "line": "by a line", "after": "of the reward", "left": "beyond the text",
 }  # fmt: skip

@@ -23,8 +23,5 @@ GRPO = Method(
     rehearse="align.methods.rollouts.rehearsal:rehearse",
     has_rewards=True,
     rewarded_by=("environment_factory", "environment"),
-    experimental=(
-        "align.experimental.consistency:CONSISTENT_GRPO",
-        "align.experimental.canary:CANARY_GRPO",
-    ),
+    experimental=("align.experimental.consistency:CONSISTENT_GRPO",),
 )

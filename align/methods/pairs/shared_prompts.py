@@ -15,6 +15,11 @@ from align.models.shared_prefixes import Folded, fold, prefixes_read_once, token
 Read = Callable[[Any, Tensor, Tensor], object]
 
 
+def read_tokens(model: Any, ids: Tensor, mask: Tensor) -> object:
+    """Reads tokens as trainers do that ask a model for its logits."""
+    return model(input_ids=ids, attention_mask=mask, use_cache=False)
+
+
 class SharedPrompts:
     """Has the models of a trainer read once what sequences begin with in common.
 
@@ -27,7 +32,7 @@ class SharedPrompts:
     def __init__(
         self,
         trainer: Any,
-        read: Read,
+        read: Read = read_tokens,
         fold: Callable[..., Folded | None] = fold,
         what: str = "What both responses of a pair begin with",
     ) -> None:

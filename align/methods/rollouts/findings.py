@@ -1,5 +1,6 @@
-"""What looks wrong in runs that sample completions and reward them: answers, calls, noise, audits; and the canary."""
+"""What looks wrong in runs that sample completions and reward them: answers, calls, noise, audits."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -32,35 +33,47 @@ _REMEDIES = {
 _REMEDIES |= {"all at the best reward": _REMEDIES["all right"], "all at the lowest reward": _REMEDIES["all wrong"]}
 
 
-def find_rollout_problems(metrics: Metrics, rows: Sequence[Row] = (), weights: Weights = UNKNOWN) -> list[Finding]:
+def find_rollout_problems(metrics: Metrics, rows: Sequence[Row] = (), weights: Weights = UNKNOWN) -> Iterator[Finding]:
     """Lists what looks wrong in completions, rewards and answers."""
-    found = (
-        _unread(metrics),
-        _cut_off(metrics),
-        _no_spread(metrics, rows, weights),
-        _letters(metrics),
-        _leak(metrics),
-    )
-    return [finding for finding in found if finding]
+    yield from _unread(metrics)
+    if share := above(metrics, "completions/clipped_ratio", _HALF):
+        yield Finding(
+            f"{percent(share)} of completions are cut off at the token limit",
+            "They end before an answer and teach the policy nothing but to be short. Raise `max_completion_length`, "
+            "or add the `length` reward.",
+        )
+    if share := above(metrics, "frac_reward_zero_std", _HALF):
+        yield Finding(
+            f"{percent(share)} of prompt groups have no spread in reward",
+            "All completions of such a group earn the same, so their advantage is zero and the group costs time "
+            f"without a gradient. {' '.join(_counted_reasons(rows, weights) or _reasons(metrics))}",
+        )
+    yield from _letters(metrics)
+    if share := above(metrics, "acre/trace_names_letter", _HALF):
+        yield Finding(
+            f"{percent(share)} of traces name a letter",
+            'A trace that ends in "so B" points at another option once the options are shuffled, so the second answer '
+            "follows the letter and not the reasoning, and the reward mostly teaches the policy not to name letters. "
+            "Compare with `scrub_letters: true`.",
+        )
 
 
-def _unread(metrics: Metrics) -> Finding | None:
+def _unread(metrics: Metrics) -> Iterator[Finding]:
     share, never_paid = above(metrics, "acre/no_answer", _HALF), _is_constant(metrics)
     if share:
-        return Finding(
+        yield Finding(
             f"{percent(share)} of responses have no readable answer" + (", and the reward never paid" * never_paid),
             "Read some below: what is looked for is the last text between answer tags, within "
             "`max_completion_length`. Show the form in the prompt, warm-start with `method: sft`, or name the tags "
             "that the model writes with `think_tag` and `answer_tag`.",
         )
-    if never_paid:
-        return Finding(
+    elif never_paid:
+        yield Finding(
             f"Every completion of the run earned {metrics['reward'].values[0]:.3g}",
             "A reward that does not vary teaches nothing. Read some completions below: either none has the form that "
             "the reward reads, or the task is too hard or too easy for this policy. `align rewards check` tries the "
             "reward on right and wrong answers.",
         )
-    return None
 
 
 def _is_constant(metrics: Metrics) -> bool:
@@ -69,28 +82,6 @@ def _is_constant(metrics: Metrics) -> bool:
         return False
     reward, spread = (metrics[key].values for key in ("reward", "reward_std"))
     return len(reward) >= _FEWEST_STEPS and bool((reward == reward[0]).all() and (spread == 0).all())
-
-
-def _cut_off(metrics: Metrics) -> Finding | None:
-    share = above(metrics, "completions/clipped_ratio", _HALF)
-    if share is None:
-        return None
-    return Finding(
-        f"{percent(share)} of completions are cut off at the token limit",
-        "They end before an answer and teach the policy nothing but to be short. Raise `max_completion_length`, or "
-        "add the `length` reward.",
-    )
-
-
-def _no_spread(metrics: Metrics, rows: Sequence[Row], weights: Weights) -> Finding | None:
-    share = above(metrics, "frac_reward_zero_std", _HALF)
-    if share is None:
-        return None
-    return Finding(
-        f"{percent(share)} of prompt groups have no spread in reward",
-        "All completions of such a group earn the same, so their advantage is zero and the group costs time without "
-        f"a gradient. {' '.join(_counted_reasons(rows, weights) or _reasons(metrics))}",
-    )
 
 
 def _counted_reasons(rows: Sequence[Row], weights: Weights) -> list[str]:
@@ -119,21 +110,21 @@ def _reasons(metrics: Metrics) -> Iterator[str]:
         )
 
 
-def _letters(metrics: Metrics) -> Finding | None:
+def _letters(metrics: Metrics) -> Iterator[Finding]:
     answered, gold = (_shares(metrics, f"acre/{side}_share_") for side in ("answer", "gold"))
     names = [name for name in gold if len(gold[name]) == len(next(iter(answered.values()), ()))]
     if not names or not answered.keys() & gold.keys():
-        return None
+        return
     given = np.stack([answered.get(name, np.zeros(len(gold[name]))) for name in names], axis=1)
     asked = shares_of(np.stack([gold[name] for name in names], axis=1))
     # So answers a policy that knows some and has no place that it likes.
     mixed = [share * asked + (1 - share) / len(names) for share in np.linspace(0, 1, _PARTS + 1)]
     gap, expected = min(((total_variation(given, each), each) for each in mixed), key=lambda found: found[0])
     if not gap.low > _LETTER_GAP:
-        return None
+        return
     shares = shares_of(given.sum(axis=0))
     place = int(np.argmax(shares - shares_of(expected.sum(axis=0))))
-    return Finding(
+    yield Finding(
         f"Answers favour {names[place]}: {percent(float(shares[place]))} of answers, "
         f"{percent(float(asked.mean(axis=0)[place]))} of the gold",
         f"{percent(gap._replace(unit='logs'))} of answers would have to move before they could be right answers and "
@@ -148,34 +139,18 @@ def _shares(metrics: Metrics, prefix: str) -> dict[str, Values]:
     return {key.removeprefix(prefix): np.nan_to_num(metrics[key].last()) for key in keys}
 
 
-def _leak(metrics: Metrics) -> Finding | None:
-    share = above(metrics, "acre/trace_names_letter", _HALF)
-    if share is None:
-        return None
-    return Finding(
-        f"{percent(share)} of traces name a letter",
-        'A trace that ends in "so B" points at another option once the options are shuffled, so the second answer '
-        "follows the letter and not the reasoning, and the reward mostly teaches the policy not to name letters. "
-        "Compare with `scrub_letters: true`.",
-    )
-
-
 Group = list[Row]
 
 
 def spread_reasons(rows: Sequence[Row], weights: Weights = UNKNOWN) -> dict[str, float]:
     """Says for what share of the later groups without spread each reason holds; the most frequent first."""
-    groups = _late_groups(rows)
-    earned = [_totals(group, weights) for group in groups]
+    groups = [group for group in group_rows(rows[len(rows) // 2 :]) if len(group) > 1]
+    earned = [[total_reward(row, weights) or 0.0 for row in group] for group in groups]  # no opinion counts as 0
     best, worst = (end((end(totals) for totals in earned), default=0.0) for end in (max, min))
     pairs = zip(groups, earned, strict=True)
     flat = [(group, totals[0]) for group, totals in pairs if max(totals) - min(totals) < 1e-9]
     reasons = Counter(_reason(group, total, best, worst) for group, total in flat)
     return {reason: count / reasons.total() for reason, count in reasons.most_common()}
-
-
-def _late_groups(rows: Sequence[Row]) -> list[Group]:
-    return [group for group in group_rows(rows[len(rows) // 2 :]) if len(group) > 1]
 
 
 def group_rows(rows: Sequence[Row]) -> list[Group]:
@@ -184,11 +159,6 @@ def group_rows(rows: Sequence[Row]) -> list[Group]:
     for row in rows:
         groups[row.get("step"), str(row.get("prompt"))].append(row)
     return list(groups.values())
-
-
-def _totals(group: Group, weights: Weights) -> list[float]:
-    """Returns what each completion earned; no opinion counts as 0."""
-    return [total_reward(row, weights) or 0.0 for row in group]
 
 
 def _reason(group: Group, total: float, best: float, worst: float) -> str:
@@ -222,22 +192,16 @@ _EIGHTHS = 8  # a mean over an eighth of the run stands for a step
 
 def find_audit_falls(metrics: Metrics) -> list[Finding]:
     """Finds audits that fell while the reward rose; evaluation rows say so before training rows do."""
-    names = dict.fromkeys(name for prefix in ("eval_audit/", "audit/") for name in _audited(metrics, prefix))
+    audited = (re.fullmatch(rf"{prefix}(.+)/mean", key) for prefix in ("eval_audit/", "audit/") for key in metrics)
+    names = dict.fromkeys(found[1] for found in audited if found)
     found = []
     for name in names:
         for prefix in ("eval_", ""):
             reward, audit = metrics.get(f"{prefix}reward"), metrics.get(f"{prefix}audit/{name}/mean")
-            finding = None if reward is None or audit is None else _fall(name, reward, audit)
-            if finding is not None:
+            if reward and audit and (finding := _fall(name, reward, audit)):
                 found.append(finding)
                 break
     return found
-
-
-def _audited(metrics: Metrics, prefix: str) -> Iterator[str]:
-    for key in metrics:
-        if key.startswith(prefix) and key.endswith("/mean"):
-            yield key.removeprefix(prefix).removesuffix("/mean")
 
 
 def _fall(name: str, reward: Series, audit: Series) -> Finding | None:

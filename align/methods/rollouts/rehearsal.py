@@ -28,7 +28,7 @@ from align.models.answer_cache import AnswerCache
 from align.models.at_hand import require_model
 from align.models.checkpoint import find_checkpoint, load_processor
 from align.models.policies.answer_keys import digest
-from align.models.policies.asking import NO_CUTS, CutDecoding, Decoding
+from align.models.policies.asking import NO_CUTS, CutDecoding, Decoding, Prompt
 from align.models.policies.endpoint_policy import EndpointPolicy
 from align.models.rewards import response_format
 from align.models.transcripts.transcript import Transcript
@@ -103,7 +103,7 @@ def sample(plan: Plan) -> Sampled:
     with closing(AnswerCache(plan.out / CACHE_FOLDER)) as cache, show_stages() as stages:
         stages.start(recipe.model.model_name_or_path)
         kept = (asking.KeptAnswers if plan.sampler or tools else _BatchByBatch)(cache, stages.advance)
-        with _opened(plan, engine, decoding, images=any(each.images for each in prompts)) as (policy, _):
+        with _opened(plan, engine, decoding, prompts) as (policy, _):
             started = time.perf_counter()
             if tools:
                 with closing(tools.toolbox()) as toolbox:
@@ -144,7 +144,8 @@ def _reads_videos(plan: Plan) -> bool:
     return reads_videos(load_processor(find_checkpoint(path)))
 
 
-def _opened(plan: Plan, engine: Engine, decoding: Decoding, *, images: bool) -> Any:
+def _opened(plan: Plan, engine: Engine, decoding: Decoding, prompts: Sequence[Prompt]) -> Any:
+    images = any(each.images for each in prompts)
     if plan.sampler is not None:
         if images:
             raise UserError("Rows have images, and an endpoint is asked about texts only. Leave `--endpoint` out.")

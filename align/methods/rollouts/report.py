@@ -140,8 +140,6 @@ def call_charts(metrics: Metrics) -> list[Chart | None]:
     )
     drawn: dict[Drawn, dict[str, str]] = {}
     for alarm in ALARMS.values():
-        if alarm.chart is None:
-            continue
         own = dict.fromkeys(alarm.keys("", metrics), alarm.line) if alarm.line else _by_reward(metrics, alarm.key)
         lines = drawn.setdefault(alarm.chart, {})
         lines |= {key: own[key] for key in own if not alarm.chart.unless_zero or metrics[key].values.max() > 0}

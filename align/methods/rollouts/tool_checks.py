@@ -285,7 +285,10 @@ def check_tools(recipe: Recipe, rows: Rows) -> list[Finding]:
         findings += _check_names(names, tools)
         process = ToolProcess(ServedTools(tools), limits)
         for spec, tool in zip(tools, found, strict=True):
-            findings += _try_tool(spec.spec, tool, process)
+            schema = make_schema(spec.spec, tool)
+            if not isinstance(schema, Finding):
+                schema = try_call(spec.spec, tool.__name__, example_arguments(schema), process)
+            findings.append(schema)
         process.close()
         schemas = {tool.__name__: tool for tool in found}
         for name, spec in environments.items():
@@ -352,13 +355,6 @@ def _check_names(names: Sequence[str], specs: Sequence[Spec]) -> list[Finding]:
         return []
     both = ", ".join(spec.spec for spec, name in zip(specs, names, strict=True) if name == twice)
     return [Finding("error", "tools", f"Two tools are called `{twice}` ({both}), and the model calls them by name.")]
-
-
-def _try_tool(spec: str, tool: Callable[..., Any], process: ToolProcess) -> list[Finding]:
-    schema = make_schema(spec, tool)
-    if isinstance(schema, Finding):
-        return [schema]
-    return [try_call(spec, tool.__name__, example_arguments(schema), process)]
 
 
 def instances_of(recipe: Recipe) -> int:

@@ -1,7 +1,7 @@
 """What runs with tools put on their page: that of all methods that sample, and the calls of tools."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from align.methods.rollouts.report import REPORT as OF_ROLLOUTS
@@ -78,59 +78,37 @@ _FEWEST_STEPS = 5
 _SHOWN = 160  # characters of an error
 
 
-def find_tool_problems(metrics: Metrics, rows: Sequence[Mapping[str, Any]] = ()) -> list[Finding]:
+def find_tool_problems(metrics: Metrics, rows: Sequence[Mapping[str, Any]] = ()) -> Iterator[Finding]:
     """Lists what looks wrong in the calls of tools."""
-    found = (_never_called(metrics), _given_up(metrics), _fails_often(metrics, rows), _lost(metrics, rows))
-    return [finding for finding in found if finding]
-
-
-def _never_called(metrics: Metrics) -> Finding | None:
-    if "tools/used_share" not in metrics:
-        return None
-    used = metrics["tools/used_share"].values
-    if len(used) < _FEWEST_STEPS or used.max() > 0:
-        return None
-    return Finding(
-        "No completion called a tool",
-        "A policy that never calls is never paid for calling. Read some completions below: it may not know how a call "
-        "is written, for which a warm start with `method: sft` on conversations with calls helps, or when to call, "
-        "which the prompt can say. Calls that are cut off at `max_completion_length` are none either.",
-    )
-
-
-def _given_up(metrics: Metrics) -> Finding | None:
+    used = metrics.get("tools/used_share")
+    if used and len(used.values) >= _FEWEST_STEPS and not used.values.max() > 0:
+        yield Finding(
+            "No completion called a tool",
+            "A policy that never calls is never paid for calling. Read some completions below: it may not know how a "
+            "call is written, for which a warm start with `method: sft` on conversations with calls helps, or when to "
+            "call, which the prompt can say. Calls that are cut off at `max_completion_length` are none either.",
+        )
     before, now = early(metrics, "tools/used_share"), below(metrics, "tools/used_share", _SELDOM)
-    if now is None or not before > _OFTEN:
-        return None
-    return Finding(
-        f"The policy gave its tools up: {percent(before)} of completions called one, and now {percent(now)}",
-        "What is paid for can be had without them, or calls fail or are cut off. Compare the rewards of completions "
-        "with and without calls in the completions table.",
-    )
-
-
-def _fails_often(metrics: Metrics, rows: Sequence[Mapping[str, Any]]) -> Finding | None:
-    share = above(metrics, "tools/failure_frequency", _OFTEN)
-    if share is None:
-        return None
-    return Finding(
-        f"{percent(share)} of the calls of tools fail",
-        f"{_reasons(rows, ('error', 'unknown', 'timeout', 'died'))}The model is shown the error. Where it gets "
-        "names or arguments wrong, say in the tool's docstring what they may be; where the tool itself fails, mend "
-        "it.",
-    )
-
-
-def _lost(metrics: Metrics, rows: Sequence[Mapping[str, Any]]) -> Finding | None:
-    share = above(metrics, "tools/lost_share", _LOST)
-    if share is None:
-        return None
-    return Finding(
-        f"{percent(share)} of completions lost their tool or environment, and their reward",
-        f"{_reasons(rows, ('timeout', 'died'))}A call took longer than `tool_timeout`, or ended its process, or the "
-        "environment could not be reset or scored. What `on_invalid` says holds for their rewards: nothing is learnt "
-        "from them by default.",
-    )
+    if now and before > _OFTEN:
+        yield Finding(
+            f"The policy gave its tools up: {percent(before)} of completions called one, and now {percent(now)}",
+            "What is paid for can be had without them, or calls fail or are cut off. Compare the rewards of "
+            "completions with and without calls in the completions table.",
+        )
+    if share := above(metrics, "tools/failure_frequency", _OFTEN):
+        yield Finding(
+            f"{percent(share)} of the calls of tools fail",
+            f"{_reasons(rows, ('error', 'unknown', 'timeout', 'died'))}The model is shown the error. Where it gets "
+            "names or arguments wrong, say in the tool's docstring what they may be; where the tool itself fails, "
+            "mend it.",
+        )
+    if share := above(metrics, "tools/lost_share", _LOST):
+        yield Finding(
+            f"{percent(share)} of completions lost their tool or environment, and their reward",
+            f"{_reasons(rows, ('timeout', 'died'))}A call took longer than `tool_timeout`, or ended its process, or "
+            "the environment could not be reset or scored. What `on_invalid` says holds for their rewards: nothing is "
+            "learnt from them by default.",
+        )
 
 
 def _reasons(rows: Sequence[Mapping[str, Any]], kinds: Sequence[str]) -> str:

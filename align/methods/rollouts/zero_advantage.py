@@ -97,7 +97,7 @@ class SkipZeroAdvantage(Parent):
 
     @cached_property
     def _shared(self) -> SharedPrompts:
-        return SharedPrompts(self, _read, fold_neighbours, "The prompt of several completions")
+        return SharedPrompts(self, fold=fold_neighbours, what="The prompt of several completions")
 
     @cached_property
     def _shared_width(self) -> int | None:
@@ -141,10 +141,6 @@ class SkipZeroAdvantage(Parent):
 
 def _is_text(batch: Batch) -> bool:
     return not {"num_images", "token_type_ids", "mm_token_type_ids"} & batch.keys()  # columns that belong to tokens
-
-
-def _read(model: Any, ids: Tensor, mask: Tensor) -> Any:
-    return model(input_ids=ids, attention_mask=mask, use_cache=False)
 
 
 @contextmanager

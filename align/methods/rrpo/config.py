@@ -5,14 +5,12 @@ from dataclasses import dataclass, field
 from trl import DPOConfig
 
 from align.methods.pairs.config import ShareConfig
-from align.methods.rrpo.rules import RULES, check_rrpo, is_plain_dpo
-from align.recipe.rules import check_choice, check_numbers
-from align.recipe.saved_arguments import SavedWithoutSecrets
-from align.training.as_in_trl import take_new_names
+from align.methods.rrpo.rules import RULES, is_plain_dpo
+from align.training.as_in_trl import CheckedConfig
 
 
 @dataclass
-class RRPOConfig(SavedWithoutSecrets, ShareConfig, DPOConfig):
+class RRPOConfig(CheckedConfig, ShareConfig, DPOConfig):
     """Settings of `RRPOTrainer`; everything else is TRL's `DPOConfig`.
 
     Paper (arXiv 2504.12083) to field: beta is `beta`, alpha is `kl_coef`, the phrases y_i are the `spans`. The paper
@@ -21,6 +19,8 @@ class RRPOConfig(SavedWithoutSecrets, ShareConfig, DPOConfig):
     With `spans: whole` and `kl_coef: 0` this is TRL's DPO. `spans: whole` alone is the paper's "RRPO without
     sub-sequence rewards", `kl_coef: 0` alone its "RRPO without KL".
     """
+
+    RULES = RULES
 
     kl_coef: float = field(
         default=0.01,
@@ -50,19 +50,6 @@ class RRPOConfig(SavedWithoutSecrets, ShareConfig, DPOConfig):
             "marks the whole responses, as DPO does."
         },
     )
-
-    def __post_init__(self) -> None:
-        """Checks the settings that have no meaning together."""
-        for name in ("kl_placement", "spans", "diff_unit", "on_missing_spans", "share_prompts"):
-            check_choice("rrpo", name, getattr(self, name))
-        check_numbers(self, ("beta", *RULES.ranges))
-        if self.kl_coef < 0:
-            raise ValueError(f"`kl_coef` must be 0 or more, got {self.kl_coef}.")
-        if self.beta <= 0:
-            raise ValueError(f"`beta` must be above 0, got {self.beta}.")
-        take_new_names(self)
-        super().__post_init__()
-        check_rrpo(self)
 
     @property
     def is_dpo(self) -> bool:

@@ -1,6 +1,6 @@
 """What runs that learn from preference pairs put on their page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -114,7 +114,7 @@ def _charts(metrics: Metrics) -> Sequence[Chart | None]:
 
 
 def _findings(run: RunFolder) -> Sequence[Finding]:
-    return find_pair_problems(run.metrics, whole=run.recipe.get("spans") == "whole")
+    return list(find_pair_problems(run.metrics, whole=run.recipe.get("spans") == "whole"))
 
 
 def _describe_marks(recipe: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
@@ -142,48 +142,44 @@ _MARKED_MOST = 0.7  # of the response tokens; the rest is too little to be kept 
 _MARKED_LEAST = 0.005  # one token of a response of 200
 
 
-def find_pair_problems(metrics: Metrics, whole: bool) -> list[Finding]:
+def find_pair_problems(metrics: Metrics, whole: bool) -> Iterator[Finding]:
     """Lists what looks wrong in preferences, likelihoods and marks."""
-    marks = None if whole else _marks(metrics)
-    found = (_learns_nothing(metrics), _chosen_falls(metrics), _over_trained(metrics), _far_away(metrics), marks)
-    return [finding for finding in found if finding]
+    if stays_at_log_two(metrics):
+        yield Finding(
+            "The loss stays at log 2: the policy prefers chosen to rejected responses no more than the reference does",
+            "Raise `learning_rate` (adapters take ten times that of all weights), look whether the pairs below differ "
+            "in what the policy reads, and whether `max_length` cuts off where they differ.",
+        )
+    if change := below(metrics, "rrpo/logp_change_chosen", _FALLEN):
+        yield Finding(
+            f"The chosen text became less likely: {told(change)} nats over its marked tokens",
+            "The preference holds as long as the rejected text falls faster, but the probability goes to text that is "
+            "in neither response (likelihood displacement). Raise `kl_coef`, lower `learning_rate`, or raise `beta`: "
+            "a larger one is content with a smaller change.",
+        )
+    yield from _over_trained(metrics)
+    if distance := above(metrics, "rrpo/kl_chosen_per_token", _FAR):
+        yield Finding(
+            f"Chosen responses are {told(distance)} nats per token away from the reference",
+            "At this distance a policy forgets what the pairs are not about. Raise `kl_coef`, or lower "
+            "`learning_rate` or the number of steps, and look at answers to unrelated prompts.",
+        )
+    if not whole:
+        yield from _marks(metrics)
 
 
-def _learns_nothing(metrics: Metrics) -> Finding | None:
-    if not stays_at_log_two(metrics):
-        return None
-    return Finding(
-        "The loss stays at log 2: the policy prefers chosen to rejected responses no more than the reference does",
-        "Raise `learning_rate` (adapters take ten times that of all weights), look whether the pairs below differ in "
-        "what the policy reads, and whether `max_length` cuts off where they differ.",
-    )
-
-
-def _chosen_falls(metrics: Metrics) -> Finding | None:
-    change = below(metrics, "rrpo/logp_change_chosen", _FALLEN)
-    if change is None:
-        return None
-    return Finding(
-        f"The chosen text became less likely: {told(change)} nats over its marked tokens",
-        "The preference holds as long as the rejected text falls faster, but the probability goes to text that is in "
-        "neither response (likelihood displacement). Raise `kl_coef`, lower `learning_rate`, or raise `beta`: a "
-        "larger one is content with a smaller change.",
-    )
-
-
-def _over_trained(metrics: Metrics) -> Finding | None:
+def _over_trained(metrics: Metrics) -> Iterator[Finding]:
     if not {"rewards/accuracies", "rewards/margins"} <= metrics.keys():
-        return None
+        return
     accuracy, margin = (_middle(metrics[key]) for key in ("rewards/accuracies", "rewards/margins"))
     latest = above(metrics, "rewards/margins", max(0.0, _STILL_GROWING * margin))
-    if latest is None or not accuracy > _SATURATED:
-        return None
-    return Finding(
-        f"{percent(accuracy)} of pairs were told apart by the middle of the run, and the margin kept growing",
-        f"From {margin:.2g} there to {told(latest)}: later steps moved the policy, but no further pair. This accuracy "
-        "can be near 1 in a policy that does not write the chosen answers, so compare checkpoints by what they "
-        "generate. Then stop earlier with `max_steps`, or lower `learning_rate`.",
-    )
+    if latest and accuracy > _SATURATED:
+        yield Finding(
+            f"{percent(accuracy)} of pairs were told apart by the middle of the run, and the margin kept growing",
+            f"From {margin:.2g} there to {told(latest)}: later steps moved the policy, but no further pair. This "
+            "accuracy can be near 1 in a policy that does not write the chosen answers, so compare checkpoints by "
+            "what they generate. Then stop earlier with `max_steps`, or lower `learning_rate`.",
+        )
 
 
 def _middle(series: Series) -> float:
@@ -194,30 +190,18 @@ def _middle(series: Series) -> float:
     return float(np.nanmean(quarter)) if enough else float("nan")
 
 
-def _far_away(metrics: Metrics) -> Finding | None:
-    distance = above(metrics, "rrpo/kl_chosen_per_token", _FAR)
-    if distance is None:
-        return None
-    return Finding(
-        f"Chosen responses are {told(distance)} nats per token away from the reference",
-        "At this distance a policy forgets what the pairs are not about. Raise `kl_coef`, or lower `learning_rate` or "
-        "the number of steps, and look at answers to unrelated prompts.",
-    )
-
-
-def _marks(metrics: Metrics) -> Finding | None:
+def _marks(metrics: Metrics) -> Iterator[Finding]:
     key = "rrpo/marked_share"
     if share := above(metrics, key, _MARKED_MOST):
-        return Finding(
+        yield Finding(
             f"{percent(share)} of response tokens are marked",
             "The two responses of a pair share little, so this is close to DPO with a KL term. Reword the rejected "
             "responses to follow the chosen ones, or give spans in the data; with `on_missing_spans: whole`, pairs "
             "without spans count as marked throughout.",
         )
     if share := below(metrics, key, _MARKED_LEAST):
-        return Finding(
+        yield Finding(
             f"Only {percent(share)} of response tokens are marked",
             "The preference rests on a handful of tokens. See in the pairs below whether they are the ones meant; "
             "`diff_unit: word` marks whole words.",
         )
-    return None

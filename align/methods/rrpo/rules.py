@@ -3,7 +3,7 @@
 from typing import Any
 
 from align.methods.pairs.config import SHARING
-from align.recipe.rules import NOT_NEGATIVE, Rules
+from align.recipe.rules import NOT_NEGATIVE, POSITIVE, Rules
 
 # Settings of DPO that only plain DPO reads: the one value they keep in RRPO, and why.
 FIXED: dict[str, tuple[Any, str]] = {
@@ -51,6 +51,6 @@ RULES = Rules(
         "on_missing_spans": ("drop", "whole"),
     }
     | SHARING,
-    ranges={"kl_coef": NOT_NEGATIVE},
+    ranges={"beta": POSITIVE, "kl_coef": NOT_NEGATIVE},
     together=check_rrpo,
 )

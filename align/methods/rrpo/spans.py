@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from datasets import Dataset, Image, IterableDataset, List, concatenate_datasets
+from datasets import Dataset, IterableDataset, concatenate_datasets
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase, ProcessorMixin
 from trl.data_utils import apply_chat_template, prepare_multimodal_messages
 from trl.trainer.dpo_trainer import DataCollatorForPreference, DataCollatorForVisionPreference
 
 from align.data.conversations import count_places, show_places
+from align.data.files import undecoded
 from align.data.media.images import VIDEO
 from align.data.media.rows import check_shown_prompt, listed_images
 from align.data.pairs.marks import MarkRule, Marks, TokenizedResponse, decide_marks, marked_texts
@@ -256,17 +257,11 @@ def mark_vision_dataset(dataset: Dataset, marker: VisionMarker, args: RRPOConfig
     columns = [name for name in ("image", "images") if name in dataset.column_names]
     raw = dataset
     for name in columns:
-        raw = raw.cast_column(name, _undecoded(dataset.features[name]))
+        raw = raw.cast_column(name, undecoded(dataset.features[name]))
     texts = map_rows(raw, marker, num_proc=args.dataset_num_proc, remove_columns=columns)
     kept = [index for index, is_marked in enumerate(texts["is_marked"]) if is_marked]
     parts = [texts, dataset.select_columns(columns)] if columns else [texts]
     return concatenate_datasets(parts, axis=1).select(kept)
-
-
-def _undecoded(feature: Any) -> Any:
-    if isinstance(feature, List):
-        return List(_undecoded(feature.feature))
-    return Image(decode=False) if isinstance(feature, Image) else feature
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """What runs that learn from demonstrations put on their page."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -45,7 +45,7 @@ def _charts(metrics: Metrics) -> Sequence[Chart | None]:
     return [*(draw_panel(panel, metrics) for panel in PANELS), step_time_chart(metrics, STEP_TIME)]
 
 
-REPORT = ReportParts(FACTS, _charts, lambda run: find_demonstration_problems(run.metrics), COMPARED)
+REPORT = ReportParts(FACTS, _charts, lambda run: list(find_demonstration_problems(run.metrics)), COMPARED)
 
 
 _RISEN = 1.1  # times the lowest loss on rows that are not learnt from
@@ -53,31 +53,19 @@ _FEWEST = 3  # evaluations from which a rise is told from noise
 _SURE = 0.02  # nats per token
 
 
-def find_demonstration_problems(metrics: Metrics) -> list[Finding]:
+def find_demonstration_problems(metrics: Metrics) -> Iterator[Finding]:
     """Lists what looks wrong in losses and entropy."""
-    found = (_risen(metrics), _sure(metrics))
-    return [finding for finding in found if finding]
-
-
-def _risen(metrics: Metrics) -> Finding | None:
-    if "eval_loss" not in metrics:
-        return None
-    values = metrics["eval_loss"].values[np.isfinite(metrics["eval_loss"].values)]
-    if len(values) < _FEWEST or not values[-1] > _RISEN * values.min():
-        return None
-    return Finding(
-        f"The loss on evaluation rows rose from {values.min():.3g} to {values[-1]:.3g}",
-        "The demonstrations are learnt by heart. Stop earlier, with `load_best_model_at_end: true`, fewer epochs or a "
-        "lower `learning_rate`, or give more of them.",
-    )
-
-
-def _sure(metrics: Metrics) -> Finding | None:
-    entropy = below(metrics, "entropy", _SURE)
-    if entropy is None:
-        return None
-    return Finding(
-        f"The model is sure of every token: {told(entropy)} nats",
-        "Samples for one prompt will hardly differ, and reinforcement learning that starts here has no groups to "
-        "compare. Train fewer steps before it.",
-    )
+    losses = metrics["eval_loss"].values if "eval_loss" in metrics else np.empty(0)
+    losses = losses[np.isfinite(losses)]
+    if len(losses) >= _FEWEST and losses[-1] > _RISEN * losses.min():
+        yield Finding(
+            f"The loss on evaluation rows rose from {losses.min():.3g} to {losses[-1]:.3g}",
+            "The demonstrations are learnt by heart. Stop earlier, with `load_best_model_at_end: true`, fewer epochs "
+            "or a lower `learning_rate`, or give more of them.",
+        )
+    if entropy := below(metrics, "entropy", _SURE):
+        yield Finding(
+            f"The model is sure of every token: {told(entropy)} nats",
+            "Samples for one prompt will hardly differ, and reinforcement learning that starts here has no groups to "
+            "compare. Train fewer steps before it.",
+        )

@@ -127,7 +127,7 @@ def all_known(cells: Mapping[str, Estimate]) -> dict[str, Estimate | None]:
 
 
 def curve_of(
-    label: str, cells: Iterable[tuple[int, Estimate | None]], colour: int, *, dashed: bool = False
+    label: str, cells: Iterable[tuple[float, Estimate | None]], colour: int, *, dashed: bool = False
 ) -> list[Curve]:
     """Makes a curve of estimates by their place; none where nothing was measured."""
     measured = [(place, cell) for place, cell in cells if cell is not None and known(cell)]

@@ -66,11 +66,9 @@ _OF_TRL = (  # what TRL's trainers and that of transformers log
 _STEP_TIME = Panel("Time of a step, seconds", "As the trainer logs it.", {"step_time": "step"})
 
 
-def _charts_of_others(metrics: Metrics) -> Sequence[Chart | None]:
-    return [*(draw_panel(panel, metrics) for panel in _OF_TRL), step_time_chart(metrics, _STEP_TIME)]
-
-
-OF_OTHERS = ReportParts(charts=_charts_of_others)
+OF_OTHERS = ReportParts(
+    charts=lambda metrics: [*(draw_panel(each, metrics) for each in _OF_TRL), step_time_chart(metrics, _STEP_TIME)]
+)
 
 
 def parts_of(recipe: Mapping[str, Any]) -> ReportParts:

@@ -37,26 +37,22 @@ def read_reward_calls(folder: Path) -> RewardCalls | None:
     if not path.exists():
         return None
     try:
-        return _read_calls(path)
+        lines = _read_lines(path)
+        records = _of_last_try(lines)
+        lines = [line for line in lines if _GOES_ON not in line]
+        names = dict.fromkeys(record["reward"] for record in records)
+        counts = [_count(name, [record for record in records if record["reward"] == name]) for name in names]
+        spent = [
+            _sum_spending(name, [line["spent"] for line in lines if line["reward"] == name and "spent" in line])
+            for name in names
+        ]
+        return RewardCalls(counts, _slowest(records) + _failed(records), [each for each in spent if each])
     except (OSError, KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise RunFolderError(
             f"{path} holds a line that is no call of a reward as training writes it ({reason}). Mend the line, or "
             "move the file away: the page does without it."
         ) from error
-
-
-def _read_calls(path: Path) -> RewardCalls:
-    lines = _read_lines(path)
-    records = _of_last_try(lines)
-    lines = [line for line in lines if _GOES_ON not in line]
-    names = dict.fromkeys(record["reward"] for record in records)
-    counts = [_count(name, [record for record in records if record["reward"] == name]) for name in names]
-    spent = [
-        _sum_spending(name, [line["spent"] for line in lines if line["reward"] == name and "spent" in line])
-        for name in names
-    ]
-    return RewardCalls(counts, _slowest(records) + _failed(records), [each for each in spent if each])
 
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:

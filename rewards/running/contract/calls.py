@@ -147,7 +147,7 @@ def _trainer_state() -> SimpleNamespace:
 
 SHOWN = 60  # characters of what is printed
 OWN_FOLDER = os.path.dirname(worker.__file__)
-STANDARD_LIBRARY = sysconfig.get_path("stdlib")
+STANDARD = sysconfig.get_path("stdlib")
 MEND = "Run it on one such completion and mend it; TRL stops at an error, and the guard loses the row."
 PRINT_REMEDY = "Remove the print, or use `log_extra` and `log_metric`: it prints once per step on every process."
 COPY_REMEDY = "Copy before you change: the next reward and the log read the same objects."
@@ -250,12 +250,9 @@ def _holds_columns(error: BaseException) -> bool:
 def _place(error: BaseException) -> str:
     """Names the last line that is neither ours nor Python's own."""
     frames = traceback.extract_tb(error.__traceback__)
-    theirs = [each for each in frames if not each.filename.startswith((OWN_FOLDER, "<")) and not _is_standard(each)]
+    theirs = [each for each in frames if not each.filename.startswith((OWN_FOLDER, "<"))]
+    theirs = [each for each in theirs if "site-packages" in (file := each.filename) or not file.startswith(STANDARD)]
     return f" (line {theirs[-1].lineno} of {theirs[-1].filename})" if theirs else ""
-
-
-def _is_standard(frame: traceback.FrameSummary) -> bool:
-    return frame.filename.startswith(STANDARD_LIBRARY) and "site-packages" not in frame.filename
 
 
 def _effects(before: State) -> list[tuple[str, str, str]]:

@@ -80,13 +80,7 @@ def leftovers(name: str, before: Baseline) -> list[RewardProblem]:
         text = "comes back from its call in a second process, which `os.fork` made"
         found.append(RewardProblem(name, "forks", text, FORK_REMEDY))
     if threads := lasting_threads(before):
-        text = (
-            f"leaves {len(threads)} thread{'s' * (len(threads) > 1)} running that Python waits for: {_some(threads)}"
-        )
+        some = ", ".join(threads[:SHOWN]) + f" and {len(threads) - SHOWN} more" * (len(threads) > SHOWN)
+        text = f"leaves {len(threads)} thread{'s' * (len(threads) > 1)} running that Python waits for: {some}"
         found.append(RewardProblem(name, "keeps_threads", text, THREAD_REMEDY))
     return found
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"{', '.join(names[:SHOWN])}{more}"

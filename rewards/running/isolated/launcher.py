@@ -215,7 +215,8 @@ def _supervise(job: Job, held: dict[str, int], told: int) -> Job:
 def _open_places(prefixes: list[str]) -> dict[str, int]:
     """Copies the mounts that the new root shall hold, by name; a folder behind a link has its own name, too."""
     named = [*SYSTEM, *prefixes, *map(os.path.realpath, prefixes), *DEVICES]
-    places = [path for path in dict.fromkeys(named) if os.path.exists(path) and not _is_within(path, SYSTEM)]
+    within = tuple(f"{folder}/" for folder in SYSTEM)
+    places = [path for path in dict.fromkeys(named) if os.path.exists(path) and not path.startswith(within)]
     return {path: _copied(path) for path in places if path not in SYSTEM or not os.path.islink(path)}
 
 
@@ -256,10 +257,6 @@ def _enter_root(disk_mb: int, held: dict[str, int]) -> None:
     os.chdir("/")
     _make_read_only("/", 0)
     os.chdir("/tmp")
-
-
-def _is_within(path: str, folders: tuple[str, ...]) -> bool:
-    return path not in folders and any(path.startswith(f"{folder}/") for folder in folders)
 
 
 def _make_read_only(place: str, flags: int = AT_RECURSIVE) -> None:

@@ -19,8 +19,8 @@ from align.evaluation.record.merging import MERGING_FILE
 from align.evaluation.statistics.metrics import (
     Estimate,
     letter_shares,
+    mean_of_differences,
     mean_over_seeds,
-    paired_difference,
     trace_answer_consistency,
 )
 from align.versions import installed_versions
@@ -77,9 +77,9 @@ def differences(folder: Path, order: Sequence[str]) -> list[Difference]:
     found = []
     for other, model in combinations(order, 2):
         ours, theirs = by_model[model], by_model[other]
-        values = [per_question(each) for each in (ours, theirs)]
-        found += [Difference(model, other, metric, paired_difference(*(each[metric] for each in values)))
-                  for metric in COMPARED if metric in values[0]]  # fmt: skip
+        first, second = (per_question(each) for each in (ours, theirs))
+        apart = {name: np.subtract(first[name], second[name], dtype=float) for name in COMPARED if name in first}
+        found += [Difference(model, other, name, mean_of_differences(each)) for name, each in apart.items()]
         found.append(Difference(model, other, "letter_bias", bias_difference(ours, theirs)))
     return found
 

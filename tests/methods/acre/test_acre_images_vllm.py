@@ -10,18 +10,17 @@ from test_acre_images import SETTINGS, TEMPLATE, Answered, make_rows
 from tiny import tiny_vl_model_and_processor
 
 from align.data.media.video import VideoMetadata
-from align.experimental.canary.trainer import Canary, CanaryACREConfig
+from align.methods.acre.config import ACREConfig
 from align.methods.acre.trainer import ACRETrainer
 from align.methods.rollouts.asked_rows import begin_videos, engine_ids
 from align.models.videos import Video, reads_videos
 from align.models.vllm_engine import asked_with
-from align.recipe.alarms import CANARY
 from rewards import AnswerConsistency
 
 pytestmark = pytest.mark.slow
 
 
-class WithoutLogProbs(Canary, Answered):
+class WithoutLogProbs(Answered):
     """Leaves out the engine's log-probabilities, which are of the sampled tokens alone."""
 
     def _generate_single_turn(self, *args, **kwargs):
@@ -40,13 +39,12 @@ def trainer(request, tmp_path, monkeypatch):
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     monkeypatch.setenv("MASTER_PORT", str(port))
-    args = CanaryACREConfig(
+    args = ACREConfig(
         output_dir=str(tmp_path / "run"),
         use_vllm=True,
         vllm_max_model_length=512,
         model_init_kwargs={"dtype": "float32"},
         vllm_importance_sampling_correction=False,
-        canary_steps=1,
         **SETTINGS | {"per_device_train_batch_size": 8, "shuffle_dataset": False},
     )
     built = WithoutLogProbs(
@@ -89,9 +87,6 @@ def test_two_steps_with_rollouts_of_an_engine_that_sees_the_images(trainer):
     assert [entry["acre/asked_again"] for entry in steps] == [1.0, 1.0]
     rows = pd.read_parquet(f"{trainer.args.output_dir}/completions/completions_00002.parquet")
     assert rows["second_answers"].notna().all()
-    assert {0, 1, 2} == {len(prompt.images or ()) for prompt in trainer._canary_prompts}
-    canaries = {entry["step"]: entry[CANARY] for entry in trainer.state.log_history if CANARY in entry}
-    assert canaries == {0: pytest.approx(0, abs=1e-3), 1: pytest.approx(0, abs=1e-3)}
     with torch.no_grad():  # a large step, of the vision tower too, which the next rollout must know
         for weight in trainer.model.parameters():
             weight.add_(torch.randn_like(weight) * 0.05)

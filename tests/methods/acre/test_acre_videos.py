@@ -10,7 +10,6 @@ from transformers import AutoProcessor
 from trl import GRPOConfig, GRPOTrainer
 
 from align.errors import DataError
-from align.experimental.canary.trainer import Canary
 from align.methods.acre.config import ACREConfig
 from align.methods.acre.trainer import ACRETrainer
 from align.methods.rollouts.asked_rows import score_with_videos
@@ -142,8 +141,6 @@ def test_a_model_without_a_path_reads_frames_as_images_and_where_trl_takes_no_vi
             with pytest.raises(DataError, match="no videos, to its vLLM server and beside tools"):
                 trainer._generate_and_score_completions(rows())
             trainer.tools = None
-        with pytest.raises(DataError, match="`canary_steps` above 0 asks vLLM about images, and rows have videos"):
-            Canary._fix_canary_prompt(trainer, rows()[1])
     else:
         trainer.train()
         assert trainer._buffered_inputs[0]["num_images"][0] == 4

@@ -206,7 +206,7 @@ def test_evaluations_are_the_parents(tmp_path):
         ({"rows": [{"prompt": "a b", "image": "a.png"}]}, DataError, "compares prompts of text, and rows have images"),
         ({"consistency_families": ["option_order"]}, ValueError, "changes the options of a question"),
         ({"consistency_divergence": "jsd"}, ValueError, "must be one of js, kl"),
-        ({"consistency_coef": -1.0}, ValueError, "must be 0 or more, got -1.0"),
+        ({"consistency_coef": -1.0}, ValueError, "must be at least 0, got -1.0"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_in_a_sentence(tmp_path, settings, kind, words):

@@ -31,7 +31,7 @@ REFUSED = {
         ["`vib_coef` changes the score head", "`model_type: scalar`"],
     ),
     "bottleneck under FSDP": ({"vib_coef": 0.1, "fsdp": "full_shard"}, ["which `fsdp` was not tried with"]),
-    "three heads": ({"num_heads": 3}, ["`num_heads` must be 1 or 2, got 3"]),
+    "three heads": ({"num_heads": 3}, ["`num_heads` must be at least 1 and at most 2, got 3"]),
     "heads of pairwise": ({"model_type": "pairwise", "num_heads": 2}, ["`num_heads` changes the score head"]),
     "two heads and a bottleneck": ({"num_heads": 2, "vib_coef": 0.1}, ["`vib_coef` and `num_heads` both change"]),
     "ODIN and a bottleneck": ({"odin_coef": 1.0, "vib_coef": 0.1}, ["`vib_coef` and `odin_coef` both change"]),

@@ -23,7 +23,7 @@ def model_folder(tmp_path_factory):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"tie_coef": -1.0}, "`tie_coef` must be 0 or more, got -1.0"),
+        ({"tie_coef": -1.0}, "`tie_coef` must be at least 0, got -1.0"),
         ({"model_type": "triple"}, "model_type"),
         ({"model_type": "pairwise", "center_rewards_coefficient": 0.1}, "a pairwise model has none"),
     ],

@@ -14,7 +14,6 @@ from align.methods.deconfound.correction.fitting import (
     fit_in_chunks,
     fits_in_chunks,
     load_correction,
-    num_unknown_groups,
 )
 from rewards.correction import ESTIMATORS as CLASSES
 
@@ -82,9 +81,9 @@ def test_a_saved_correction_gives_the_same_rewards_to_new_rows(tmp_path, path, n
     new, _ = read_observations(reader_of(write_table(tmp_path / "new.jsonl", observed_rows(60, seed=9))))
     loaded = load_correction(tmp_path / "correction.json")
     np.testing.assert_array_equal(apply(loaded, new), apply(fitted, new))
-    assert num_unknown_groups(loaded, new) == 0
+    assert loaded.unknown_groups(new.groups) == 0
     stranger = new._replace(groups=np.array(["nobody"] * 60, dtype=object))
-    assert num_unknown_groups(loaded, stranger) == (60 if name == "fixed_effects" else 0)
+    assert loaded.unknown_groups(stranger.groups) == (60 if name == "fixed_effects" else 0)
 
 
 @pytest.mark.parametrize(("name", "role"), [("iv", "instruments"), ("dml", "text"), ("fixed_effects", "groups")])

@@ -90,7 +90,7 @@ def test_a_slow_tokenizer_is_refused(tmp_path, tiny_model_folder, monkeypatch):
     [
         ({"loss_type": ["ipo"]}, "`loss_type` must stay"),
         ({"precompute_ref_log_probs": True}, "whole distribution"),
-        ({"kl_coef": -1.0}, "`kl_coef` must be 0 or more"),
+        ({"kl_coef": -1.0}, "`kl_coef` must be at least 0"),
         ({"spans": "some"}, "spans"),
     ],
 )

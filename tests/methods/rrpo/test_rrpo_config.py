@@ -52,7 +52,7 @@ def test_half_of_rrpo_is_not_dpo(tmp_path, settings):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"kl_coef": -0.1}, "`kl_coef` must be 0 or more, got -0.1"),
+        ({"kl_coef": -0.1}, "`kl_coef` must be at least 0, got -0.1"),
         ({"beta": 0.0}, "`beta` must be above 0, got 0"),
         ({"kl_placement": "los"}, "Did you mean 'loss'"),
         ({"on_missing_spans": "skip"}, "must be one of drop, whole"),

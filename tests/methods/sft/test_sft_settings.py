@@ -93,7 +93,7 @@ def test_as_plain_sft_all_of_trls_settings_work(parse, lines):
         ({"lfu_mode": "lora"}, "`lfu_mode` must be one of params, aux_lora"),
         ({"lfu_alpha": -0.1}, "`lfu_alpha` must be at least 0, got -0.1"),
         ({"lfu_coef": float("nan")}, "`lfu_coef` must be a finite number, got nan"),
-        ({"consistency_coef": -1.0}, "`consistency_coef` must be 0 or more, got -1.0"),
+        ({"consistency_coef": -1.0}, "`consistency_coef` must be at least 0, got -1.0"),
         ({"consistency_divergence": "jsd"}, "`consistency_divergence` must be one of js, kl"),
         ({"consistency_families": ["spaces"]}, "must name some of whitespace, distractor"),
     ],

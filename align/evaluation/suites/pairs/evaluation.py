@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -55,6 +55,7 @@ class PairEvaluation(Evaluation):
         )
         settings = prompt_settings(self.recipe, self.given(["max_new_tokens"]))
         self.decoded = self.decoding(settings.max_new_tokens)
+        self.codes = cluster_codes(list(map(prompt_of, self.pairs)))
         self.terms: dict[str, list[PairTerms]] = {}
         self.responses: dict[str, list[str]] = {}  # where a judge compares them
         self.judged: dict[str, list[Judgement]] = {}
@@ -64,14 +65,11 @@ class PairEvaluation(Evaluation):
         if with_images := next((pair.id for pair in self.pairs if pair.images), None):
             check_images(f"Pair {with_images!r}", {**checkpoints, **helpers}, self.media)
 
-    @contextmanager
-    def opened(self, beside: Beside) -> Iterator[None]:
+    def open(self, beside: Beside, held: ExitStack) -> None:
         """Opens the reference."""
         base = beside.helpers[REFERENCE]
         check_tokens(beside.checkpoints.values(), base)
-        with self._policy(base) as (_, model):
-            beside.opened["reference"] = model
-            yield
+        _, beside.opened["reference"] = held.enter_context(self._policy(base))
 
     def measure(self, name: str, checkpoint: Checkpoint, kept: KeptAnswers, beside: Beside) -> None:
         """Reads the pairs beside the reference, and answers their prompts if a judge compares answers."""
@@ -129,16 +127,13 @@ class PairEvaluation(Evaluation):
     def _beside_heuristics(self) -> dict[str, list[SubsetOfPairs]]:
         prompts, groups = [pair.prompt for pair in self.pairs], [pair.group for pair in self.pairs]
         taken = heuristics_on_pairs(prompts, *([getattr(pair, side) for pair in self.pairs] for side in SIDES))
-        codes = cluster_codes(list(map(prompt_of, self.pairs)))
-        return {
-            name: against_heuristics(pair_values(terms)[ACCURACY], taken, codes, groups)
-            for name, terms in self.terms.items()
-        }
+        right = {name: pair_values(terms)[ACCURACY] for name, terms in self.terms.items()}
+        return {name: against_heuristics(each, taken, self.codes, groups) for name, each in right.items()}
 
     def _habits_of_judge(self) -> Iterator[Warned]:
         """Names the rules that read nothing and say in most cases what the judge says."""
         model = next(iter(self.terms))
-        codes, prompts = cluster_codes(list(map(prompt_of, self.pairs))), [pair.prompt for pair in self.pairs]
+        prompts, codes = [pair.prompt for pair in self.pairs], self.codes
         for other, judgements in self.judged.items():
             theirs = self.responses.get(other) or [pair.chosen for pair in self.pairs]
             worth = np.array([each.worth for each in judgements])

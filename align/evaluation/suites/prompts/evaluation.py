@@ -21,6 +21,7 @@ from align.evaluation.divided import current
 from align.evaluation.engine import Beside, Evaluation, Found
 from align.evaluation.prompting import prompt_settings, say_made
 from align.evaluation.record import EVALUATION_FILE, Record
+from align.evaluation.record.file import writing
 from align.evaluation.record.record import About, Items, MeasuredReward, Profile, Warned
 from align.evaluation.results import VALUES, MeasuredSuites, arrange, number, pair_answers
 from align.evaluation.suite import Measured
@@ -35,7 +36,7 @@ from align.evaluation.suites.prompts.suite import Scale, read_scale, reward_suit
 from align.evaluation.with_tools import NamedTools, answer_prompts, check_entries
 from align.models.checkpoint import Checkpoint
 from align.models.policies.answer_keys import image_names
-from align.models.transcripts.toolbox import INSTANCES, Toolbox
+from align.models.transcripts.toolbox import INSTANCES, Answers, Toolbox
 from align.models.transcripts.transcript import Transcript
 from rewards.reading.responses import ResponseFormat
 from rewards.running.protocol import HIGHER
@@ -121,10 +122,13 @@ class PromptEvaluation(Evaluation):
         images = any(row.images for row in self.prompts)
         with open_policy(checkpoint, lambda _: PromptTemplate(), self.engine, images=images) as (policy, _):
             if self.named:
-                answers = self.named.answers(self.toolbox, policy)
-                self.completions[name] = list(answer_prompts(answers, self.prompts, self.decoded, kept))
+                self.transcribe(name, self.named.answers(self.toolbox, policy), kept)
             else:
-                self.completions[name] = list(complete_prompts(policy, as_prompts(self.prompts), self.decoded, kept))
+                self.completions[name] = complete_prompts(policy, as_prompts(self.prompts), self.decoded, kept)
+
+    def transcribe(self, name: str, answers: Answers, kept: KeptAnswers) -> None:
+        """Asks one model that has tools."""
+        self.completions[name] = [*answer_prompts(answers, self.prompts, self.decoded, kept)]
 
     def compare(self, beside: Beside) -> None:
         """Calls one reward after the other on all answers."""
@@ -146,13 +150,8 @@ class PromptEvaluation(Evaluation):
         super().save(out, record, rows)
         if self.samples_out is None:
             return
-        try:
+        with writing(Path(self.samples_out)):
             save_candidates(Path(self.samples_out), self.candidates())
-        except OSError as error:
-            raise UserError(
-                f"`--samples_out` {self.samples_out} cannot be written: {error}. Give the same command again "
-                "with another place; no answer is asked for twice."
-            ) from error
 
     def candidates(self) -> list[Candidates]:
         """Makes candidates of the samples; a prompt with a response of no value has no `quality`."""

@@ -135,7 +135,8 @@ def reward_suite(
     if scale.right_from is not None:
         right = np.where(np.isnan(values), np.nan, values >= scale.right_from)
         for k in ks:
-            means[f"pass@{k}/{name}"] = (_per_prompt(right, answers, k, _passes), (0.0, 1.0))
+            passes = _per_prompt(right, answers, k, lambda _, own, k: pass_at_k(len(own), round(sum(own)), k))
+            means[f"pass@{k}/{name}"] = (passes, (0.0, 1.0))
             if k > 1 and scale.votes:  # of one sample the majority is that sample
                 means[f"maj@{k}/{name}"] = (_per_prompt(right, answers, k, maj_at_k), (0.0, 1.0))
     metrics = {metric: ItemMean((each,), bounds=bounds, may_lack=True) for metric, (each, bounds) in means.items()}
@@ -163,7 +164,3 @@ def _per_prompt(
         if len(kept) >= k:
             found[i] = measure([said[j] for j in kept], row[kept].tolist(), k)
     return found
-
-
-def _passes(answers: Sequence[str | None], right: Sequence[float], k: int) -> float:
-    return pass_at_k(len(right), round(sum(right)), k)

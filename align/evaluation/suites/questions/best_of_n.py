@@ -326,7 +326,11 @@ def audit(pool: Pool) -> Audit:
         prior=mean_of_items(prior),
         ceiling=estimate_ceiling(pool.correct, pool.accepted) if known else share([]),
         optimal_attempts=[_optimum(prior, verifier, cost) for cost in COSTS if known],
-        utility=[_utility(prior, verifier, cost) for cost in COSTS if known],
+        utility=[
+            Utility(cost=cost, attempts=[*ATTEMPTS], utility=[utility(prior, verifier, n, cost) for n in ATTEMPTS])
+            for cost in COSTS
+            if known
+        ],
         by_difficulty=rates_by_difficulty(pool.correct, pool.accepted),
         if_accepted=[
             answer_if_accepted(pool.correct, pool.accepted, attempts) for attempts in points(pool.correct.shape[1])
@@ -343,8 +347,3 @@ def _optimum(prior: Values, verifier: Verifier, cost: float) -> Optimum:
     attempts = optimal_attempts(prior, verifier, cost)
     reached = utility(prior, verifier, 1 << 20 if attempts is None else attempts, cost)
     return Optimum(cost=cost, attempts=attempts, utility=reached)
-
-
-def _utility(prior: Values, verifier: Verifier, cost: float) -> Utility:
-    reached = [utility(prior, verifier, attempts, cost) for attempts in ATTEMPTS]
-    return Utility(cost=cost, attempts=list(ATTEMPTS), utility=reached)

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -98,17 +98,14 @@ class QuestionEvaluation(Evaluation):
             )
         check_images(f"Question {self.with_images!r}", checkpoints, self.media)
 
-    @contextmanager
-    def opened(self, beside: Beside) -> Iterator[None]:
+    def open(self, beside: Beside, held: ExitStack) -> None:
         """Opens the judge and the verifier."""
-        with ExitStack() as stack:
-            if JUDGE in beside.helpers:
-                engine = self.engine._replace(backend="transformers")
-                judge = open_judge(beside.helpers[JUDGE], engine, beside.cache, beside.stages.advance)
-                beside.opened["judge"] = partial(judge_traces, stack.enter_context(judge))
-            if self.options.verifier is not None:
-                beside.opened["verifier"] = self._verifier(self.options.verifier)
-            yield
+        if JUDGE in beside.helpers:
+            engine = self.engine._replace(backend="transformers")
+            judge = open_judge(beside.helpers[JUDGE], engine, beside.cache, beside.stages.advance)
+            beside.opened["judge"] = partial(judge_traces, held.enter_context(judge))
+        if self.options.verifier is not None:
+            beside.opened["verifier"] = self._verifier(self.options.verifier)
 
     def _verifier(self, path: str) -> Verifier:
         from align.models.reward_model import RewardModel

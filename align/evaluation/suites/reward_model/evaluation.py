@@ -59,7 +59,7 @@ class RewardModelEvaluation(Evaluation):
         check_position(options.position)
         if options.mine and not options.slices:
             raise UserError("`--mine` takes its phrases from slices. Give `--slices` too.")
-        if "position" in self.words.given and not (options.phrases or options.mine):
+        if "position" in self.said and not (options.phrases or options.mine):
             raise UserError("`--position` needs phrases, and there are none. Give `--phrases` or `--mine`.")
         phrases = load_phrases(options.phrases, "--phrases") if options.phrases is not None else []
         self.shortcuts = ShortcutSettings(

@@ -75,11 +75,8 @@ def evaluate_reward_model(
     """Measures a reward model that scores nothing too long (`on_too_long="nan"`); a seed decides all that is drawn."""
     means: dict[str, ItemMean] = {}
     others: dict[str, Estimate] = {}
-    unscored, found, of_heads = ALL_SCORED, OfScores(), None
+    unscored, found = ALL_SCORED, OfScores()
     margins = _margins(model, pairs) if pairs else None
-    if pairs and model.has_two_heads:
-        shown, chosen, rejected = _texts(pairs)
-        of_heads = model.head_scores(shown, chosen) - model.head_scores(shown, rejected)
     choices = choose_best(model, candidates, seed=seed) if candidates else None
     scores = score_items(model, items) if items else None
     if margins is not None:
@@ -92,7 +89,10 @@ def evaluate_reward_model(
         found.heuristics = against_heuristics(
             right, heuristics_on_pairs(*_texts(pairs)), prompts_of(pairs), categories
         )
-        means |= {} if of_heads is None else agreement_of_heads(of_heads, prompts_of(pairs))
+        if model.has_two_heads:
+            shown, *sides = _texts(pairs)
+            of_chosen, of_rejected = (model.head_scores(shown, side) for side in sides)
+            means |= agreement_of_heads(of_chosen - of_rejected, prompts_of(pairs))
         scale = float(np.nanmean(np.abs(margins))) or 1.0
         how: dict[str, Any] = {"position": shortcuts.position, "scale": scale}
         if shortcuts.slices:

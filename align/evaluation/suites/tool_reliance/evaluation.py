@@ -8,17 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from align.data.prompt_rows import prompts_to_rows
-from align.data.questions.templates import PromptTemplate
 from align.errors import UserError
-from align.evaluation.asked_models import open_policy
 from align.evaluation.asking import KeptAnswers
 from align.evaluation.engine import Beside
 from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.suite import Measured
 from align.evaluation.suites.prompts.measured_rewards import reward_all
 from align.evaluation.suites.tools.evaluation import ToolEvaluation
-from align.evaluation.with_tools import answer_prompts
-from align.models.checkpoint import Checkpoint
 from align.models.transcripts.toolbox import Answers
 from align.models.transcripts.transcript import Asked, Transcript
 from rewards.reading.responses import parse_response
@@ -58,18 +54,10 @@ class RelianceEvaluation(ToolEvaluation):
         self.again: dict[str, list[tuple[Again, Transcript]]] = {}
         self.followed: dict[str, list[list[Followed]]] = {}  # by model and prompt
 
-    def measure(self, name: str, checkpoint: Checkpoint, kept: KeptAnswers, beside: Beside) -> None:
+    def transcribe(self, name: str, answers: Answers, kept: KeptAnswers) -> None:
         """Asks for the transcripts of one model, and for what follows changed results."""
-        if self.options.endpoint is not None:
-            self._transcribe(name, self.named.answers(self.toolbox, None, self._sampler(checkpoint.path)), kept)
-            return
-        with open_policy(checkpoint, lambda _: PromptTemplate(), self.engine, images=False) as (policy, _):
-            self._transcribe(name, self.named.answers(self.toolbox, policy), kept)
-
-    def _transcribe(self, name: str, answers: Answers, kept: KeptAnswers) -> None:
-        found = answer_prompts(answers, self.prompts, self.decoded, kept)
-        self.completions[name] = list(found)
-        rows = prompts_to_rows(self.prompts)
+        super().transcribe(name, answers, kept)
+        found, rows = self.completions[name], prompts_to_rows(self.prompts)
         changes = [
             Again(i, sample, change)
             for i, group in enumerate(found)

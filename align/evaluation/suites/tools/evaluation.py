@@ -14,7 +14,7 @@ from align.evaluation.statistics.metrics import Values, mean_of_known
 from align.evaluation.suite import Measured
 from align.evaluation.suites.prompts.evaluation import PromptEvaluation, group_of
 from align.evaluation.suites.prompts.measured_rewards import CalledRewards, NamedReward
-from align.evaluation.with_tools import NamedTools, answer_prompts
+from align.evaluation.with_tools import NamedTools
 from align.models.checkpoint import Checkpoint
 from align.models.policies.answer_keys import digest
 from align.models.samplers.endpoint import EndpointSampler
@@ -81,9 +81,8 @@ class ToolEvaluation(PromptEvaluation):
         """Asks for the transcripts of one model."""
         if self.options.endpoint is None:
             super().measure(name, checkpoint, kept, beside)
-            return
-        answers = self.named.answers(self.toolbox, None, self._sampler(checkpoint.path))
-        self.completions[name] = list(answer_prompts(answers, self.prompts, self.decoded, kept))
+        else:
+            self.transcribe(name, self.named.answers(self.toolbox, None, self._sampler(checkpoint.path)), kept)
 
     def more(self, name: str) -> dict[str, Measured]:
         """Measures success and the use of tools; a group of prompts apart from others."""

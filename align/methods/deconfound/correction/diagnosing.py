@@ -13,9 +13,9 @@ from align.methods.deconfound.correction.verdict import Explained
 from align.whole_files import as_json
 from rewards.correction import Correction, Corrector
 from rewards.correction.corrector import FEW_CLUSTERS
-from rewards.correction.cross_fitting import Residuals
 from rewards.correction.diagnostics import (
     Agreement,
+    What,
     additivity,
     associations,
     collinearity,
@@ -47,7 +47,8 @@ def diagnose(
     `shares` are what `explain` found of the same rows.
     """
     others, fitted = _compare(correction, rows, settings, corrector, features)
-    residuals = _residuals(corrector, fitted)
+    known = (each.residuals_ for each in (corrector, fitted.get("dml")) if each is not None)
+    residuals = next((each for each in known if each is not None), None)  # by whichever took the text off
     reward = apply(correction, rows)
     confounders = confounders_of(rows)
     slopes = np.array(correction.coefficients)
@@ -156,26 +157,17 @@ def _describe(correction: Correction) -> dict[str, Any]:
     }
 
 
-def _residuals(corrector: Corrector | None, fitted: dict[str, Corrector]) -> Residuals | None:
-    """Finds what the text leaves of the rows, by whichever estimator took it off."""
-    for candidate in (corrector, fitted.get("dml")):
-        if candidate is not None and candidate.residuals_ is not None:
-            return candidate.residuals_
-    return None
-
-
 def _placebos(rows: Observations, settings: CorrectionSettings, features: Any, repeats: int) -> list[dict[str, Any]]:
     if settings.estimator == "none":
         return []
     has_text = rows.text is not None or features is not None
     few, kept = sample_groups(rows, PLACEBO_TEXTS if has_text else PLACEBO_ROWS, settings.seed)
     own = columns(few, settings.estimator, None if features is None else features[kept])
-    kinds = ["confounder", *(["instrument"] if own.get("instruments") else [])]
-    run: Callable[..., Any] = placebo
+    kinds: tuple[What, ...] = ("confounder", "instrument") if own.get("instruments") else ("confounder",)
     found = []
     for kind in kinds:
         try:
-            result = run(
+            result = placebo(
                 settings.corrector(), few.outcome, confounders_of(few), **own, permute=kind, repeats=repeats,
                 seed=settings.seed,
             )  # fmt: skip

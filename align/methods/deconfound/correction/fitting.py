@@ -2,10 +2,10 @@
 
 import inspect
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +16,12 @@ from align.methods.deconfound.options import Estimation
 from align.models.at_hand import require_model
 from align.models.pretrained import load_pretrained
 from align.models.reading import reading_model, refuse_unfit
+from rewards.correction import ESTIMATORS as CLASSES
 from rewards.correction import Correction, CorrectionWarning, Corrector, TableChunk
 from rewards.correction.columns import Columns, read_columns
 
-if TYPE_CHECKING:
-    from rewards.correction import Corrector
-
-
-ESTIMATORS = ("auto", "iv", "dml", "fixed_effects", "ols", "none")  # of `rewards.correction`, a test says
+T = TypeVar("T")
+ESTIMATORS = ("auto", *CLASSES)
 CHUNKED = ("ols", "iv", "none")  # need sums over rows only; iv without text
 
 
@@ -44,10 +42,8 @@ class CorrectionSettings(Estimation):
             return ()
         return confounders if self.instrumented is None else self.instrumented
 
-    def corrector(self) -> "Corrector":
+    def corrector(self) -> Corrector:
         """Makes an unfitted estimator."""
-        from rewards.correction import ESTIMATORS as CLASSES
-
         chosen = CLASSES[self.estimator]
         known = inspect.signature(chosen).parameters
         return chosen(**{name: value for name, value in vars(self).items() if name in known})
@@ -114,12 +110,7 @@ def fit_in_chunks(reader: ObservationReader, settings: CorrectionSettings) -> Co
 
 def apply(correction: Correction, rows: Observations) -> Values:
     """Returns the corrected outcome of each row; those of groups that were not fitted are not corrected for them."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", CorrectionWarning)
-        try:
-            return correction.correct(rows.outcome, confounders_of(rows), groups=rows.groups)
-        except ValueError as error:
-            raise DataError(str(error)) from error
+    return _quietly(lambda: correction.correct(rows.outcome, confounders_of(rows), groups=rows.groups))
 
 
 def load_correction(path: Path) -> Correction:
@@ -132,24 +123,16 @@ def load_correction(path: Path) -> Correction:
         raise DataError(f"{path} is not a correction: {error}") from error
 
 
-def num_unknown_groups(correction: Correction, rows: Observations) -> int:
-    """Counts rows whose group has no effect of its own, and which are therefore not corrected for it."""
-    if not correction.group_effects or rows.groups is None:
-        return 0
-    return correction.unknown_groups(np.asarray(rows.groups))
-
-
-def _quietly(fitted: Any) -> Corrector:
-    """Fits; the warnings are in the correction, where the page and the command find them."""
+def _quietly(made: Callable[[], T]) -> T:
+    """Fits or corrects; the warnings are in the correction, where the page and the command find them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CorrectionWarning)
         try:
-            result: Corrector = fitted()
+            return made()
         except DataError:
             raise
         except (ValueError, ImportError) as error:
             raise DataError(str(error)) from error
-    return result
 
 
 BATCH = 32  # texts at once

@@ -65,12 +65,12 @@ def write_folder(
 ) -> None:
     """Writes what a finished run leaves, the pairs last; `page` is the template that words the card."""
     lines = _lines(pairs)
-    card = mask(card)
-    named = card | {"name": folder.resolve().name, "digest": _digest(lines.encode())}
+    masked = dict(mask(card))
+    named = masked | {"name": folder.resolve().name, "digest": _digest(lines.encode())}
     readme = render("align.methods", page, named, trim_blocks=True, lstrip_blocks=True)
     for name, rows in others.items():
         write_whole(folder / name, _lines(rows))
-    write_whole(folder / CARD_FILE, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+    write_whole(folder / CARD_FILE, json.dumps(masked, indent=2, ensure_ascii=False) + "\n")
     write_whole(folder / "README.md", readme + "\n")
     write_whole(folder / PAIRS_FILE, lines)
 

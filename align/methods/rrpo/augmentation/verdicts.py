@@ -67,7 +67,8 @@ def named_letters(text: str, options: Sequence[str]) -> list[NamedLetter]:
     plain = MARKUP.sub(lambda found: " " * len(found[0]), TAG.sub(lambda found: "\n" * len(found[0]), text))
     read = {found.start(1) for pattern in READ for found in pattern.finditer(plain)}
     read |= {found.start(1) for found in BOXED.finditer(text)}
-    read |= {_first_letter(plain, each.start) for each in letter_mentions(plain, len(options))}
+    mentions = (range(each.start, len(plain)) for each in letter_mentions(plain, len(options)))
+    read |= {next(place for place in places if plain[place].isalpha()) for places in mentions}
     read |= {place for i, option in enumerate(options) for place in _before_its_text(plain, i, option)}
     lone = {found.start() for found in LONE.finditer(plain)}
     texts = [each for each in text_mentions(plain, options, overlapping=True) if each.end - each.start > 1]
@@ -76,10 +77,6 @@ def named_letters(text: str, options: Sequence[str]) -> list[NamedLetter]:
         for place in sorted(read | lone)
         if LETTERS.index(text[place].upper()) < len(options) and not any(t.start <= place < t.end for t in texts)
     ]
-
-
-def _first_letter(text: str, start: int) -> int:
-    return next(place for place in range(start, len(text)) if text[place].isalpha())
 
 
 def _before_its_text(text: str, option: int, option_text: str) -> list[int]:
@@ -297,7 +294,8 @@ def from_swap(source: Source, rejected: str) -> Wording:
     if answer is not None and not source.letter:
         return Wording("", "the answer is a letter, and the row has no `options` to say which is right")
     named = [each for each in named_letters(rejected, source.options) if not start <= each.place < end]
-    swapped = _letters_of(source.options, rejected[start:end])
+    known = zip(LETTERS, source.options, strict=False)
+    swapped = [letter for letter, option in known if fold(option) == fold(rejected[start:end])]
     wrong = [each for each in named if each.letter != source.letter and each.place != answer]
     # "A, not C" would become "C, not C".
     has_both = bool(wrong) and any(each.letter == source.letter and each.place != answer for each in named)
@@ -314,10 +312,6 @@ def _letter_place(text: str) -> int | None:
     response = parse_response(text)
     found = None if response.answer is None else LETTER.match(response.answer)
     return None if found is None or response.answer_start is None else response.answer_start + found.start(1)
-
-
-def _letters_of(options: Sequence[str], text: str) -> list[str]:
-    return [letter for letter, option in zip(LETTERS, options, strict=False) if fold(option) == fold(text)]
 
 
 def _is_wrong_letter(source: Source, text: str, rejected: str) -> bool:
