@@ -148,8 +148,16 @@ def restore_to_one_cpu() -> None:
     transformers hands `map_location` the device of a process, and accelerate numbers CPUs (transformers 5.17 to 5.24,
     accelerate 1.15); there is one CPU as far as torch is concerned.
     """
-    restored: Any = lambda storage, location: storage if location.startswith("cpu:") else None  # noqa: E731
-    torch.serialization.register_package(15, lambda storage: None, restored)  # after torch's own for the CPU, 10
+    # After torch's own for the CPU, 10. It sorts what is registered: twice the same functions, not two others.
+    torch.serialization.register_package(15, _no_tag, _restored)
+
+
+def _no_tag(storage: Any) -> None:
+    return None
+
+
+def _restored(storage: Any, location: str) -> Any | None:
+    return storage if location.startswith("cpu:") else None
 
 
 class CheckedConfig(SavedWithoutSecrets):

@@ -1,19 +1,18 @@
 """Whether an answer behind a missing result states a value, or only that it is missing."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
-import regex
-
 from rewards.reading.fields import fields_of
-from rewards.reading.values import UNSPACED, digits_in, fold, known_numbers, mentions, places, spelled_in
+from rewards.reading.values import UNSPACED, Pattern, digits_in, fold, known_numbers, mentions, places, spelled_in
 
 OPPOSITES = {"true": "false", "yes": "no", "on": "off", "open": "closed", "available": "unavailable"}
 OPPOSITES |= {other: word for word, other in OPPOSITES.items()}
 
 # Numbers, dates and ids are told by their digits. Of names, which no script marks, these words help to tell what only
 # says that something is missing, failed or is not known, or is polite. German nouns have capitals as names have.
-_MISSING = regex.compile(
+_MISSING = Pattern(
     r"n't\b|\b(?:not?|none|nor|nothing|nobody|never|cannot|impos+ible|without|lack\w*|missing|un(?:available|able|known)"
     r"|un(?:sure|certain|clear|defined|determined|specified|reachable)|inaccessible|errors?|fail\w*|broken?|crash\w*|sorry"
     r"|apolog\w*|unfortunately|regret\w*|afraid|time[ds]?[ -]?out|offline|down|denied|refused|rejected|empty|blank"
@@ -32,22 +31,23 @@ _MISSING = regex.compile(
     r"|없|못|않|모르|모릅|오류|실패|죄송|ไม่|ขออภัย|ขอโทษ|เสียใจ|ผิดพลาด|ล้มเหลว|ขัดข้อง|หมดเวลา|ว่าง|นี้|กรุณา|โปรด|ลอง|ปฏิเสธ"
 )
 _NO = {"no", "non", "nein", "nee", "não", "нет", "否", "不", "不是", "没有", "いいえ", "아니요", "ไม่", "ไม่ใช่"}
-_CLAUSE = regex.compile(
+_CLAUSE = Pattern(
     r"""((?<=\p{L}\p{L})[.!?]\s|[,;:!?\n()"“”«»，。；：！？、،]|\s[–—-]\s"""  # noqa: RUF001
     r"|(?i:\b(?:but|sondern|aber|mais|pero|sino|ma|mas|maar|но)\b)|而是|但是?|แต่|ではなく)"
 )
-_GERMAN = regex.compile(
+_GERMAN = Pattern(
     r"\b(?:d(?:er|em|as|ie|es|en)|ist|und|ich|mir|wir|wurden?|konnten?|nicht|kein\w*|leider|zu[mr]|bei|für|eine\w*|im|vom)\b"
 )
-_GERMAN_NAMED = regex.compile(
+_GERMAN_NAMED = Pattern(
     r"\b(?:ist|war|heißt|sondern|vielleicht|wohl|vermutlich|wahrscheinlich|also|als|nach|doch)\s+\Z"
 )
-_NAMED = regex.compile(  # a subject that is no pronoun
+_NAMED = Pattern(  # a subject that is no pronoun
     r"(?!\W*(?:it|this|that|there|what|every\w*|some\w*|here|das|dies\w*|da|ce\w*|ça|il|elle|est[eao]|es[eao]|lo)\b)"
     r"\W*[\p{L}' -]+ (?:is|was|are|ist|war|heißt|sind|est|était|es|era|fue|è|é)\b"
 )
-_COPULA = regex.compile(r"(?<![但可还還于於只总總])[是為为](?![否不])|です|だ[とっ]|でしょう|입니다|이다|คือ|เป็น")
-_WORD = regex.compile(r"[\p{L}\p{M}][\p{L}\p{M}']*")
+_COPULA = Pattern(r"(?<![但可还還于於只总總])[是為为](?![否不])|です|だ[とっ]|でしょう|입니다|이다|คือ|เป็น")
+_HAN = Pattern(r"\p{Han}")
+_WORD = Pattern(r"[\p{L}\p{M}][\p{L}\p{M}']*")
 _FEW, _FEW_HAN = 14, 6  # characters that are a name, or a word beside a sentence
 
 
@@ -111,7 +111,7 @@ def _gives_name(text: str, known: set[str], has_capital: bool, is_german: bool) 
     mark = ""
     for clause in _CLAUSE.split(text):
         plain = fold(clause)
-        words = [word for word in _WORD.finditer(clause) if not regex.match(r"I(?:'|\Z)", word[0])]
+        words = [word for word in _WORD.finditer(clause) if not re.match(r"I(?:'|\Z)", word[0])]
         new = [word for word in words if fold(word[0]) not in known and not _MISSING.fullmatch(fold(word[0]))]
         if _CLAUSE.fullmatch(clause) or not new:
             mark = clause.strip()
@@ -120,7 +120,7 @@ def _gives_name(text: str, known: set[str], has_capital: bool, is_german: bool) 
         capitals = [word for word in new if word[0][0].isupper() and not word[0].isupper()]
         begins = mark != "," and not mark.isalpha()  # as a sentence, with a capital
         if UNSPACED.search(plain):
-            few = _FEW_HAN if regex.search(r"\p{Han}", plain) else _FEW
+            few = _FEW_HAN if _HAN.search(plain) else _FEW
             copula = _COPULA.search(plain)  # what it gives; numbers are told by themselves
             is_given = any(map(str.isalpha, plain[copula.end() :])) if copula else len(plain.strip()) <= few
             is_name = bool(capitals) or (not is_missing and is_given)

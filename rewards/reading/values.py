@@ -10,30 +10,42 @@ from html import unescape
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-import regex
-
 from rewards.reading.numbers import MAX_CHARACTERS, SAME_SIGN
+
+
+class Pattern:
+    """A pattern of `regex`, which knows scripts; it is compiled when it is first used."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __getattr__(self, name: str) -> Any:
+        import regex
+
+        self.__dict__[name] = getattr(regex.compile(self._text), name)
+        return self.__dict__[name]
+
 
 # Scripts that put no spaces between words, so that a value may stand right beside another word.
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\u30fc\u3005"
-UNSPACED = regex.compile(f"[{_UNSPACED}]")
-_BENDS = regex.compile(rf"[{_UNSPACED}\p{{Hangul}}]")  # or put what belongs to a word right behind it
+UNSPACED = Pattern(f"[{_UNSPACED}]")
+_BENDS = Pattern(rf"[{_UNSPACED}\p{{Hangul}}]")  # or put what belongs to a word right behind it
 _LETTER = rf"(?V1:[[\p{{L}}\p{{M}}]--[{_UNSPACED}]])"
 _GAP = " _'\u00a0\u2009\u202f"
-_RUN = regex.compile(rf"[0-9]+(?:[.,{_GAP}][0-9]+)*")
-_GROUPED = regex.compile(
+_RUN = Pattern(rf"[0-9]+(?:[.,{_GAP}][0-9]+)*")
+_GROUPED = Pattern(
     rf"[1-9][0-9]{{0,2}}([.,{_GAP}])[0-9]{{3}}(?:\1[0-9]{{3}})*(?:(?!\1)[.,][0-9]+)?"
     r"|[1-9][0-9]?(,)(?:[0-9]{2},)+[0-9]{3}(?:\.[0-9]+)?"
 )
-_PLAIN = regex.compile(r"(?:0|[1-9][0-9]*)(?:[.,][0-9]+)?")
+_PLAIN = Pattern(r"(?:0|[1-9][0-9]*)(?:[.,][0-9]+)?")
 # What stands around digits that are a part of a word, a date, a time, a range, a version or a power of ten; a currency
 # may stand right before a number.
-_INSIDE = regex.compile(
+_INSIDE = Pattern(
     rf"(?:{_LETTER}|[0-9][:/.-]|(?:[0-9_)]|{_LETTER})-|(?:^|\W)\.)\Z(?<!\b(?i:USD|EUR|GBP|JPY|CNY|RMB|CHF|INR|THB|KRW|CAD|AUD|Rs)\Z)"
 )
-_GOES_ON = regex.compile(r"[:/.-][0-9]|e[+-]?[0-9]")
-_MINUS = regex.compile(rf"(?:(?<![\w)-])|(?<=[{_UNSPACED}]))-\Z")
-_SPELLED = regex.compile(  # from 3: smaller ones are pronouns and articles, too
+_GOES_ON = Pattern(r"[:/.-][0-9]|e[+-]?[0-9]")
+_MINUS = Pattern(rf"(?:(?<![\w)-])|(?<=[{_UNSPACED}]))-\Z")
+_SPELLED = Pattern(  # from 3: smaller ones are pronouns and articles, too
     r"\b(?:three|four|five|(?:twen|thir|for|fif|eigh)ty|(?:thir|four|fif|eigh)teen|(?:six|seven|eight|nine)(?:teen|ty)?|ten"
     r"|eleven|twelve|hundred|drei|vier|fünf|sechs|sieben|acht|neun|zehn|elf|zwölf|(?:drei|vier|fünf|sech|sieb|acht|neun)zehn"
     r"|(?:zwan|vier|fünf|sech|sieb|acht|neun)zig|dreißig|hundert|trois|quatre|cinq|sept|huit|neuf|dix|onze|douze|treize"
@@ -41,11 +53,11 @@ _SPELLED = regex.compile(  # from 3: smaller ones are pronouns and articles, too
     r"|trece|catorce|quince|dieci\w+|veint\w+|treinta|(?:cuar|cincu|ses|set|och|nov)enta|cien)\b"
     r"|[零〇一二三四五六七八九十百千]{2,}"
 )
-_BEHIND_WORD, _BEFORE_WORD = regex.compile(rf"(?<={_LETTER}|[0-9])"), regex.compile(rf"{_LETTER}|[0-9]")
-_BEHIND_DIGIT, _BEFORE_DIGIT = regex.compile(r"(?<=[0-9][.,:/-])"), regex.compile(r"[.,:/-][0-9]")
-_BEFORE_MARK = regex.compile(r"\p{M}")
+_BEHIND_WORD, _BEFORE_WORD = Pattern(rf"(?<={_LETTER}|[0-9])"), Pattern(rf"{_LETTER}|[0-9]")
+_BEHIND_DIGIT, _BEFORE_DIGIT = Pattern(r"(?<=[0-9][.,:/-])"), Pattern(r"[.,:/-][0-9]")
+_BEFORE_MARK = Pattern(r"\p{M}")
 _DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
-_APART, _MARK = regex.compile(r"[^\w\p{M}]+|_+"), regex.compile(r"\p{Mn}+")
+_APART, _MARK = Pattern(r"[^\w\p{M}]+|_+"), Pattern(r"\p{Mn}+")
 
 
 class Digits(NamedTuple):

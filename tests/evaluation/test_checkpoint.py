@@ -97,7 +97,7 @@ def test_what_is_no_policy_is_refused_with_a_way_out(tmp_path, tiny_model_folder
         "scalar": r"is a reward model \(`config.json` names LlamaForSequenceClassification\).*`--reward_model",
         "pairwise": r"is a reward model \(`config.json` has `truealign_pairwise: true`\)",
         "run": r"holds no model.*It holds checkpoint-5: name one of them",
-        "broken": r"config.json cannot be read",
+        "broken": r"config.json is not valid JSON",
         "nowhere/at/all": r"There is no folder .*nowhere",
     }.items():
         with pytest.raises(UserError, match=message):

@@ -318,8 +318,10 @@ def raise_limit(recipe: Recipe, level: Level, needed: int, *, of_all: bool, has_
     """Words the remedy for pairs that are too long, `needed` tokens; what stops a run can be accepted for some."""
     accept = ", or accept this with `dataset.on_bad_rows: skip`" if level == "error" and not of_all else ""
     shorten = "Lower `dataset.max_pixels` or `dataset.num_frames`," if has_images else "Shorten them"
-    needed = min(needed, context_window(recipe) or needed)
-    return f"{shorten} or raise `max_length` from {recipe.settings.max_length}: set `max_length: {needed}`{accept}."
+    limit, window = recipe.settings.max_length, context_window(recipe) or needed
+    if window <= limit:
+        return f"{shorten}: the model's window has {window} tokens{accept}."
+    return f"{shorten} or raise `max_length` from {limit}: set `max_length: {min(needed, window)}`{accept}."
 
 
 def _check_cuts(recipe: Recipe, pairs: Sequence[PreferencePair], tokens: Sequence[TokenPair]) -> list[Finding]:

@@ -86,7 +86,7 @@ def heard_at(logged: Sequence[dict[str, Signal]], limits: dict[str, float]) -> d
         for state.global_step, signals in enumerate(logged, start=1):
             state.heard = dict(signals)  # type: ignore[attr-defined]
             lines.on_log(None, state, TrainerControl(), logs={key: each.value for key, each in signals.items()})
-            for key in lines.told["said"]:
+            for key in lines.told:
                 first.setdefault(key.rpartition("/")[2], state.global_step)
     return first
 

@@ -81,7 +81,7 @@ def alarms(logged: Sequence[Mapping[str, float]], heard: Sequence[Mapping[str, A
         for step, (numbers, signals) in enumerate(zip(logged, heard, strict=True), 1):
             state: Any = SimpleNamespace(global_step=step, is_world_process_zero=True, heard=dict(signals))
             lines.on_log(None, state, TrainerControl(), logs=dict(numbers))
-    yield from (key.rpartition("/")[2] for key in lines.told["said"])
+    yield from (key.rpartition("/")[2] for key in lines.told)
     for name, limit in BEFORE.items():
         values = [each[key] for each in logged if (key := f"audit/total/{name}") in each]
         if len(values) >= 5 and np.convolve(values, np.full(5, 0.2), "valid").max() > limit:

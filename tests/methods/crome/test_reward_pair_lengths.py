@@ -85,6 +85,13 @@ def test_one_long_row_among_many_is_found_although_not_all_are_tokenised(recipe,
     assert "row 21 (p20)" in error.text
 
 
+def test_nobody_is_told_to_raise_a_limit_beyond_the_window(recipe):
+    rows = fact_pairs(12)
+    rows[3]["prompt"] = "why " * 600
+    (error,) = [each for each in findings_of(recipe(rows, max_length=512)) if each.level == "error"]
+    assert "Shorten them: the model's window has 512 tokens, or accept this" in error.text
+
+
 def test_the_template_that_training_is_given_is_the_one_that_counts(recipe, tmp_path):
     template = tmp_path / "short.jinja"
     template.write_text("{% for m in messages %}{{ m['content'] }}{% endfor %}")
