@@ -128,14 +128,10 @@ class AsyncBoundReward(BoundReward):
 def _bind(
     func: Callable[..., Any], spec: str, settings: Mapping[str, Any], bound: Mapping[str, Any]
 ) -> Callable[..., Any]:
-    if ":" not in spec and not bound and not _is_local(func):
+    is_local = "<" in getattr(func, "__qualname__", type(func).__qualname__)  # made inside a function: has no address
+    if ":" not in spec and not bound and not is_local:
         return func  # importable everywhere: pickles by itself
     return (AsyncBoundReward if is_async(func) else BoundReward)(func, spec, settings, bound)
-
-
-def _is_local(func: Callable[..., Any]) -> bool:
-    """Tells whether a reward was made inside a function, as closures and lambdas are, so that it has no address."""
-    return "<" in getattr(func, "__qualname__", type(func).__qualname__)
 
 
 def _is_factory(found: Callable[..., Any]) -> bool:

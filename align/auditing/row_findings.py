@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from align.auditing.rows import Compared, Flags, Seen, shared_keys
-from align.data.questions.multiple_choice import balance_of
+from align.data.questions.multiple_choice import letters_p_value
 from align.evaluation.statistics.metrics import wilson
 from rewards.reading.options import LETTERS
 
@@ -76,21 +76,26 @@ def describe_rows(train: Seen, held_out: Seen | None, found: Compared) -> list[R
     return [*findings, *letters(train)]
 
 
+_SELDOM = 0.001  # by chance
+
+
 def letters(train: Seen) -> Iterator[RowFinding]:
     """Says whether the right answers favour a letter more than chance does, with how many and an interval."""
     counts = train.letters()
     if not counts:
         return
     said, too_many, p_value = [], 0.0, 1.0
-    for balance in filter(lambda each: each.unbalanced, balance_of(counts)):
-        num, most = sum(balance.counts), max(balance.counts)
+    for options, of in sorted(counts.items()):
+        num, most, found = sum(of), max(of), letters_p_value(of)
+        if found is None or found >= _SELDOM:
+            continue
         share = wilson(most, num)
         said.append(
-            f"{LETTERS[balance.counts.index(most)]} in {most:,} of {num:,} rows of {balance.num_options} options "
-            f"({share.value:.0%} [{share.low:.0%}, {share.high:.0%}], by chance {1 / balance.num_options:.0%})"
+            f"{LETTERS[of.index(most)]} in {most:,} of {num:,} rows of {options} options "
+            f"({share.value:.0%} [{share.low:.0%}, {share.high:.0%}], by chance {1 / options:.0%})"
         )
-        too_many += sum(max(0.0, count - num / balance.num_options) for count in balance.counts)
-        p_value = min(p_value, balance.p_value or 0.0)
+        too_many += sum(max(0.0, count - num / options) for count in of)
+        p_value = min(p_value, found)
     text = "rows would need another right letter until each is right as often" + (f": {'; '.join(said)}" * bool(said))
     numbers = {"counts": counts, "said": said, "p_value": p_value}
     yield RowFinding("letters", round(too_many), len(train), text, SHUFFLE, [], numbers)

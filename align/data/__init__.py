@@ -6,10 +6,8 @@ from align.data.pairs.reward_pairs import RewardPair, load_reward_pairs, reward_
 from align.data.problems import DataReport, RowProblem
 from align.data.questions.adapters import ADAPTERS
 from align.data.questions.multiple_choice import (
-    LetterBalance,
     Question,
     QuestionReport,
-    letter_balance,
     load_questions,
 )
 from align.data.questions.rows import questions_to_rows
@@ -21,14 +19,12 @@ __all__ = [
     "PREFERENCE_ADAPTERS",
     "DataError",
     "DataReport",
-    "LetterBalance",
     "PreferencePair",
     "PromptTemplate",
     "Question",
     "QuestionReport",
     "RewardPair",
     "RowProblem",
-    "letter_balance",
     "load_preferences",
     "load_questions",
     "load_reward_pairs",

@@ -156,7 +156,7 @@ class NamedTools:
         else:
             paid = [each.rewards for each in flat if isinstance(each, Transcript)]
         names = dict.fromkeys(name for each in paid for name in each)
-        tables = {name: np.array([_number(each.get(name)) for each in paid], dtype=float) for name in names}
+        tables = {name: np.array([each.get(name) for each in paid], dtype=float) for name in names}
         return {name: table.reshape(-1, size) for name, table in tables.items()}
 
 
@@ -167,10 +167,6 @@ def _as_user_errors() -> Iterator[None]:
         yield
     except ValueError as error:
         raise error if isinstance(error, UserError) else UserError(str(error)) from error
-
-
-def _number(value: float | None) -> float:
-    return np.nan if value is None else float(value)
 
 
 def check_entries(named: NamedTools, prompts: Sequence[PromptRow]) -> None:

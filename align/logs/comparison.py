@@ -145,7 +145,8 @@ def compare_logs(logs: Mapping[str, Log], adjustment: str = "holm", missing: Mis
         if alone:
             sentences.append(f"Metrics that only one of `{name}` and `{other}` has: {', '.join(sorted(alone))}.")
     if not found:
-        raise DataError(f"No metric is in all logs: {', '.join(f'{n}: {_metrics(log)}' for n, log in logs.items())}.")
+        of = {n: ", ".join({m: 0 for task in log.tasks.values() for m in task.metrics}) for n, log in logs.items()}
+        raise DataError(f"No metric is in all logs: {', '.join(f'{n}: {each}' for n, each in of.items())}.")
     adjusted = _adjust(np.array([each.p_value for each in found]), adjustment)
     return Comparison(
         logs={each: log.path for each, log in logs.items()},
@@ -170,10 +171,6 @@ def _matching(first: Log, log: Log) -> Iterator[tuple[str, Task, Task, Places]]:
         a, b = first.tasks[ours], log.tasks[theirs]
         places = [(place, b.keys[key]) for key, place in a.keys.items() if key in b.keys]
         yield ours, a, b, np.array(places, dtype=np.int64).reshape(-1, 2)
-
-
-def _metrics(log: Log) -> str:
-    return ", ".join(dict.fromkeys(metric for task in log.tasks.values() for metric in task.metrics))
 
 
 def _strangers(name: str, first: Log, other: str, log: Log) -> str:

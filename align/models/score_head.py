@@ -13,7 +13,7 @@ from torch import Tensor
 from align.errors import UserError
 
 HEAD_FILE = "truealign_head.json"
-LOG_NOISE, DIFFERENCE, OF_LENGTH = "log_noise", "difference", "of_length"
+DIFFERENCE, OF_LENGTH = "difference", "of_length"
 
 
 def write_head(folder: Path, terms: Mapping[str, Sequence[float]]) -> None:

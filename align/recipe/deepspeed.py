@@ -49,7 +49,7 @@ def check_deepspeed_json(path: Path) -> Launch:
             raise RecipeError(f"{path}: unknown key `{key}`.{suggestion(key, sorted(known))}")
         if key in models:
             _check_section(path, key, value, models[key])
-        elif key in NUMBERS and not _is_number(value):
+        elif key in NUMBERS and value != "auto" and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise RecipeError(f'{path}: `{key}` must be a number or "auto", got {value!r}. Write it without quotes.')
     if "zero_optimization" not in content:
         raise RecipeError(f'{path}: `zero_optimization` is missing; accelerate needs it. Add {{"stage": 2}} at least.')
@@ -57,10 +57,6 @@ def check_deepspeed_json(path: Path) -> Launch:
     blocks = [zero.get(f"offload_{what}") for what in ("optimizer", "param")]
     offload = [isinstance(block, dict) and block.get("device", "none") != "none" for block in blocks]
     return Launch(1, int(zero.get("stage", 0)), *offload)
-
-
-def _is_number(value: Any) -> bool:
-    return value == "auto" or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def _load_json(path: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ SHOWN = 200  # characters of a value
 SAID = "said"  # type of an error of pydantic that is a whole sentence of ours
 PLAIN = re.compile(r"[^\W\d][\w.-]*(?:[ :][\w.-]+)*")  # a text that YAML reads without quotes
 _YAML = {"False": "false", "True": "true", "None": "null"}
+_TYPES = ("bool", "int", "float", "str", "dict", "list")  # among several of a value, which pydantic names like a key
 
 
 def shown(value: Any) -> str:
@@ -35,7 +36,8 @@ def first_problem(prefix: str, error: ValidationError, written: Sequence[str] = 
     problem = min(error.errors(), key=lambda each: order.get(str(next(iter(each["loc"]), "")), len(order)))
     if problem["type"] == SAID:
         return problem["msg"]
-    places = [str(part) for part in problem["loc"] if not isinstance(part, str) or _is_key(part)]
+    places = [str(part) for part in problem["loc"] if not isinstance(part, str) or part.isidentifier()]
+    places = [part for part in places if part not in _TYPES]
     name = ".".join(part for part in (prefix, *places) if part)
     if problem["type"] == "missing":
         return f"`{name}` is missing. Add it to the recipe."
@@ -75,11 +77,6 @@ def _as_yaml(rule: str) -> str:
     parts = re.split(r"('[^']*')", rule)  # a text stands in quotes, and stays
     parts[::2] = [re.sub(r"\b(False|True|None)\b", lambda word: _YAML[word[1]], part) for part in parts[::2]]
     return "".join(parts)
-
-
-def _is_key(part: str) -> bool:
-    """Tells a key from a type among several that a value may have, which pydantic names in the same place."""
-    return part.isidentifier() and part not in ("bool", "int", "float", "str", "dict", "list")
 
 
 def one_line(error: BaseException) -> str:

@@ -38,13 +38,15 @@ def see(
 ) -> Features:
     """Counts the features of completions; words of what was `asked`, the right answer included, are no phrases."""
     seen = text_features(texts, num_tokens)
+    # Where the answer stands; behind the text where it stands nowhere, or where there is none.
+    places = [t.casefold().find(x) % (len(t) + 1) if x else len(t) for t, x in zip(texts, stated, strict=True)]
     columns = [
         ("length", "tokens", seen[:, 0]),
         ("repetition", "share of repeated phrases", seen[:, 1]),
         ("format", "tags and boxes", seen[:, 5]),
         ("markdown", "items of lists, marks of emphasis and code", seen[:, 3] + seen[:, 4]),
         ("format", "lines", seen[:, 2]),
-        ("position", "characters before the answer", np.array([*map(_place, texts, stated)], float)),
+        ("position", "characters before the answer", np.array(places, float)),
     ]
     letters = sorted({each for each in stated if each is not None and len(each) == 1 and each.isalpha()})
     columns += [("position", f"answers {x.upper()}", np.array([y == x for y in stated], float)) for x in letters]
@@ -59,10 +61,6 @@ def see(
         columns.append(("phrase", f"{kind} `{phrase}`", np.isin(np.arange(len(texts)), having).astype(float)))
     kinds, names, values = zip(*columns, strict=True)
     return Features(list(names), list(kinds), np.stack(values, axis=1))
-
-
-def _place(text: str, answer: str | None) -> int:
-    return text.casefold().find(answer) % (len(text) + 1) if answer else len(text)  # that is for none, too
 
 
 def goes_with(reward: Values, features: Features, strata: NDArray[np.int64]) -> list[Cue]:

@@ -41,7 +41,8 @@ def read_before(stage: Stage) -> list[Reading]:
 
 def noted_readings(folder: Path) -> list[Reading]:
     """Reads the note of a run folder; empty where there is none."""
-    return noted(folder, ENTRY, _parse) or []
+    found = noted(folder, ENTRY, lambda entry: [Reading(int(each["step"]), dict(each["digests"])) for each in entry])
+    return found or []
 
 
 def readings_note(stage: Stage, data: Mapping[str, str]) -> dict[str, Any]:
@@ -50,10 +51,6 @@ def readings_note(stage: Stage, data: Mapping[str, str]) -> dict[str, Any]:
     now = now._replace(digests={**now.digests, **data})
     readings = before if before and before[-1].digests == now.digests else [*before, now]
     return {ENTRY: [each._asdict() for each in readings]}
-
-
-def _parse(entry: Any) -> list[Reading]:
-    return [Reading(int(each["step"]), dict(each["digests"])) for each in entry]
 
 
 def changes(readings: Sequence[Reading]) -> Iterator[str]:

@@ -177,13 +177,9 @@ def check_one(
     return [name_column(each, rows, "`--columns '{}'`", {}) for each in found]
 
 
-def _place(data: str) -> str:
-    """Keeps a file apart from the recipe's folder; a hub id or a task stays as it is."""
-    return str(Path(data).resolve()) if Path(data).exists() else data
-
-
 def _recipe(subject: str, words: Sequence[str], data: str | None) -> Recipe:
-    overrides = [*words, *(["--dataset.path", _place(data), "--dataset.mix", "null"] if data else [])]
+    place = str(Path(data).resolve()) if data and Path(data).exists() else data  # apart from the recipe's folder
+    overrides = [*words, *(["--dataset.path", place, "--dataset.mix", "null"] if place else [])]
     recipe = load_recipe(find_recipe(subject), overrides)
     if not recipe.reward_specs:
         raise RecipeError(f"{subject} names no rewards: `method: {recipe.method}` learns from its data alone.")

@@ -70,7 +70,8 @@ def watch(
     settings = _settings(keys | {"stop_on": list(stop_on)}, names, named)
     folder = Path(trainer.args.output_dir or ".")
     _check_own(folder)
-    class_name, scores = _class_name(trainer), scores_completions(trainer)
+    scores, kinds = scores_completions(trainer), type(trainer).mro()
+    class_name = next(each.__name__ for each in kinds if each.__module__.startswith(("trl.", "transformers.")))
     given = [name for name, value in {"audits": audits, "stop_on": stop_on, **keys}.items() if value]
     left_out = [] if scores or not given else [f"scores no completions, so {_listed(given)} cannot apply"]
     if isinstance(trainer, GuardedRewards) and (own := [name for name in keys if name != "alarms"]):
@@ -172,11 +173,6 @@ def _check_own(folder: Path) -> None:
             f"`output_dir` {folder} holds a {RECIPE_FILE} that `align.watch` did not write and would replace. Give "
             "the trainer another `output_dir`."
         )
-
-
-def _class_name(trainer: Any) -> str:
-    """Names the class of TRL or transformers that a trainer is, or is derived from."""
-    return next(kind.__name__ for kind in type(trainer).mro() if kind.__module__.startswith(("trl.", "transformers.")))
 
 
 def _show_completions(trainer: Any, folder: Path) -> list[str]:

@@ -48,7 +48,11 @@ def stated_choice(trace: str | None, options: Sequence[str]) -> int | None:
     """
     if not trace:
         return None
-    mentions = [mention for mention in text_mentions(trace, options) if not _is_negated(trace, mention.start)]
+    mentions = [
+        each
+        for each in text_mentions(trace, options)
+        if not NEGATED.search(trace, max(0, each.start - NEGATED_WITHIN), each.start)
+    ]
     if not mentions:
         return None
     ends = [match.end() for match in SENTENCE_END.finditer(trace)]
@@ -140,10 +144,6 @@ def text_mentions(trace: str, options: Sequence[str], *, overlapping: bool = Fal
             kept.append(mention)
             end = mention.end
     return kept
-
-
-def _is_negated(trace: str, place: int) -> bool:
-    return NEGATED.search(trace, max(0, place - NEGATED_WITHIN), place) is not None
 
 
 _LINE = re.compile(r"[^\n]*(?:\n|$)")

@@ -83,11 +83,6 @@ def _check_found_elsewhere(func: Callable[..., Any]) -> None:
         )
 
 
-def _plain(value: Any) -> Any:
-    """Makes lists and numbers of arrays."""
-    return value.tolist() if hasattr(value, "tolist") else value
-
-
 def text_of(completion: Any) -> str:
     """Reads the last message, also of a framework that has a class for messages; none is an empty text."""
     if isinstance(completion, list):
@@ -114,7 +109,7 @@ class StandaloneReward(GuardedReward):
             prompt: As `completion`.
         """
         future: Future[Score] = Future()
-        plain = {name: _plain(value) for name, value in columns.items()}
+        plain = {name: value.tolist() if hasattr(value, "tolist") else value for name, value in columns.items()}
         row = {name: value for name, value in plain.items() if type(value) in PLAIN}
         row |= {"prompts": text_of(prompt), "completions": text_of(completion), "completion_ids": []}
         with self._appending:

@@ -153,7 +153,8 @@ class ReferenceConsistency:
     def authors(self, completion: Completion, prompt: Any) -> Authors:
         """Reads the authors that a completion names, without names made of the prompt's words."""
         answer = parse_response(completion_text(completion), self.response_format).answer
-        return frozenset(author for author in read_authors(answer or "") if author.surname not in _words(_key(prompt)))
+        words = re.findall(r"[^\W\d_]+", strip_accents(_key(prompt).casefold()))
+        return frozenset(author for author in read_authors(answer or "") if author.surname not in words)
 
 
 class Contrast(NamedTuple):
@@ -205,7 +206,8 @@ def overlap(first: Authors, second: Authors) -> float:
         0.3333333333333333
     """
     ours, theirs = _by_surname(first), _by_surname(second)
-    common = sum(_matches(ours[surname], theirs[surname]) for surname in ours.keys() & theirs.keys())
+    both = [(ours[surname], theirs[surname]) for surname in ours.keys() & theirs.keys()]
+    common = sum(1 if "" in one or "" in other else len(one & other) for one, other in both)
     total = sum(map(len, ours.values())) + sum(map(len, theirs.values())) - common
     return common / total if total else 0.0
 
@@ -218,17 +220,8 @@ def _by_surname(authors: Authors) -> dict[str, set[str]]:
     return {surname: found - {""} or found for surname, found in initials.items()}
 
 
-def _matches(ours: set[str], theirs: set[str]) -> int:
-    return 1 if "" in ours or "" in theirs else len(ours & theirs)
-
-
 def _key(prompt: Any) -> str:
     return prompt if isinstance(prompt, str) else json.dumps(prompt, sort_keys=True, default=str, ensure_ascii=False)
-
-
-@lru_cache(maxsize=256)
-def _words(text: str) -> frozenset[str]:
-    return frozenset(re.findall(r"[^\W\d_]+", strip_accents(text.casefold())))
 
 
 reference_consistency = ReferenceConsistency()

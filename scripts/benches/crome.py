@@ -40,8 +40,6 @@ from scripts.harness import Options, quiet, tell, write_numbers
 
 LAB = Path(__file__).resolve().parents[2] / "recipes/crome/assets/lab"
 KNOBS: dict[str, dict[str, Any]] = {
-    "crome+destroyed": {"destroyed_ties": 1.0},
-    "crome+vib": {"vib_coef": 0.1},
     "crome+heads": {"num_heads": 2},  # reads as many unlabelled pairs
 }
 BASE = {"crome": "trl", **dict.fromkeys(KNOBS, "crome")}

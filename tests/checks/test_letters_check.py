@@ -10,7 +10,7 @@ from some_recipes import DEMONSTRATIONS, PROMPTS, QUESTIONS
 
 from align.auditing.letters import shown_letters
 from align.checks.launch import Launch
-from align.data.questions.multiple_choice import balance_of
+from align.data.questions.multiple_choice import letters_p_value
 from align.errors import RecipeError
 from align.recipe.recipe import load_recipe
 from align.services.prepared import prepare
@@ -99,7 +99,7 @@ def test_even_letters_are_seldom_warned_about_however_few_there_are():
     draws = np.random.default_rng(0)
     for number in (24, 50, 100):
         warnings = sum(
-            balance_of({4: np.bincount(draws.integers(0, 4, number), minlength=4).tolist()})[0].unbalanced
+            letters_p_value(np.bincount(draws.integers(0, 4, number), minlength=4).tolist()) < 0.001
             for _ in range(2_000)
         )
         assert warnings < 20  # of 2,000: one of a hundred

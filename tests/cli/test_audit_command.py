@@ -131,7 +131,7 @@ def test_a_masked_column_is_needed_of_rows_for_training_only(tmp_path):
 def test_public_tables_of_outcomes_name_their_columns(tmp_path):
     rows = [
         {"headline": f"{'You' if i % 2 else 'They'} {i}", "clicks": 5 + 5 * (i % 2), "impressions": 300 + i % 9,
-         "clickability_test_id": "t", "created_at": f"2014-11-{1 + i % 28:02} 06:43:16"}
+         "clickability_test_id": "t", "created_at": f"2014-11-{1 + i % 27:02} 06:43:16"}
         for i in range(120)
     ]  # fmt: skip
     found, _ = audited(tmp_path / "out", write_rows(tmp_path / "rows.jsonl", rows), "--adapter", "upworthy")

@@ -106,7 +106,7 @@ def test_a_verifier_whose_scores_are_no_numbers_chooses_nothing(models, data, tm
     from tiny import tiny_reward_model, tiny_tokenizer
 
     broken = tiny_reward_model(vocabulary=len(tiny_tokenizer()))
-    broken.score.weight.data[0, 0] = float("nan")
+    broken.score.weight.data.fill_(3e38)  # finite, and what it scores is not
     broken.save_pretrained(tmp_path / "broken")
     tiny_tokenizer().save_pretrained(tmp_path / "broken")
     words = ["--suite", "best_of_n", "--num_samples", 2, "--temperature", 1, "--max_rows", 4, *PROMPT]

@@ -1,12 +1,10 @@
-import random
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from align.data import PromptTemplate, letter_balance, questions_to_rows
-from align.data.questions.multiple_choice import Question
+from align.data import PromptTemplate, questions_to_rows
+from align.data.questions.multiple_choice import Question, letters_p_value
 from align.recipe.dataset import DEFAULT_TEMPLATE, MultipleChoiceDatasetConfig
 
 PLAIN = PromptTemplate("{question}|{options}", conversational=False)
@@ -106,24 +104,6 @@ def test_the_default_prompt_is_the_same_in_recipe_and_code():
     assert MultipleChoiceDatasetConfig(path="x.jsonl").prompt_template == PromptTemplate().template == DEFAULT_TEMPLATE
 
 
-def test_a_planted_letter_is_noticed_and_uniform_letters_are_not():
-    rng = random.Random(0)
-    even = [question(f"e{i}", answer=rng.randrange(4)) for i in range(400)]
-    planted = [question(f"p{i}", "xy", answer=int(rng.random() < 0.25)) for i in range(400)]
-    two, four = letter_balance([*even, *planted])
-    assert (two.num_options, four.num_options) == (2, 4)
-    assert sum(two.counts) == sum(four.counts) == 400
-    assert two.unbalanced
-    assert not four.unbalanced
-
-
 def test_the_chi_square_of_known_counts():
-    (balance,) = letter_balance([question(f"q{i}", "xy", answer=int(i < 40)) for i in range(100)])
-    assert balance.counts == (60, 40)
-    assert balance.p_value == pytest.approx(0.0455, abs=1e-4)  # (10^2 + 10^2) / 50 = 4 on 1 degree of freedom
-    assert not balance.unbalanced
-
-
-def test_too_few_rows_are_counted_and_not_tested():
-    (balance,) = letter_balance([question(f"q{i}") for i in range(19)])
-    assert (balance.counts, balance.p_value, balance.unbalanced) == ((19, 0, 0, 0), None, False)
+    assert letters_p_value([60, 40]) == pytest.approx(0.0455, abs=1e-4)  # (10^2 + 10^2) / 50 = 4, 1 degree of freedom
+    assert letters_p_value([19, 0, 0, 0]) is None

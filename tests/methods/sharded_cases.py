@@ -27,8 +27,8 @@ from align.methods.rrpo.trainer import RRPOTrainer
 from rewards import AnswerConsistency, render_options, text_accuracy
 from rewards.correction import NoCorrection
 
-EXPERIMENTS = {"destroyed_ties", "num_heads", "odin_coef", "vib_coef"}
-REWARD_MODELS = ("crome", "crome_destroyed", "crome_vib", "crome_odin", "crome_heads", "crome_stream", "deconfound")
+EXPERIMENTS = {"num_heads", "odin_coef"}
+REWARD_MODELS = ("crome", "crome_odin", "crome_heads", "crome_stream", "deconfound")
 SETTINGS = {
     "max_steps": 2,
     "learning_rate": 1e-2,
@@ -316,9 +316,7 @@ METHODS = {
     "rrpo_stream": partial(make_rrpo, as_data=as_stream),
     "crome": make_crome,
     "crome_pairwise": partial(make_crome, model_type="pairwise"),
-    "crome_destroyed": partial(make_crome, destroyed_ties=1.0),
     "crome_heads": partial(make_crome, num_heads=2),
-    "crome_vib": partial(make_crome, vib_coef=0.5),
     "crome_odin": partial(make_crome, odin_coef=0.5),
     "crome_stream": partial(make_crome, as_data=as_stream),
     "deconfound": make_deconfound,

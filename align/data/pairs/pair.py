@@ -97,7 +97,8 @@ def split_pair(row: Mapping[str, Any], *, images: bool = False) -> SplitPair:
     shared = _find_prompt(row.get("prompt"), chosen, rejected, images=images)
     messages = _check_response(chosen, shared, "chosen"), _check_response(rejected, shared, "rejected")
     better, worse = (conversation_text(each) for each in messages)
-    return SplitPair(one_form(shared), better, worse, None if all(map(_is_text, messages)) else messages)
+    are_texts = all(len(each) == 1 and set(each[0]) <= {"role", "content"} for each in messages)
+    return SplitPair(one_form(shared), better, worse, None if are_texts else messages)
 
 
 def _split_texts(chosen: str, rejected: str) -> SplitPair:
@@ -112,10 +113,6 @@ def _split_texts(chosen: str, rejected: str) -> SplitPair:
         remedy = "Write the column `prompt`, or begin both responses with the prompt."
         raise BadRow("prompt", None, "the prompt is missing, and the responses share no beginning", remedy)
     return SplitPair(prompt, chosen[length:], rejected[length:], is_implicit=True)
-
-
-def _is_text(response: list[Message]) -> bool:
-    return len(response) == 1 and set(response[0]) <= {"role", "content"}
 
 
 def _is_messages(response: object, column: str) -> bool:

@@ -1,8 +1,7 @@
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, Unpack
+from typing import Unpack
 
 from align.data.columns import Columns
 from align.data.files import RawRow, Row, find_split
@@ -14,7 +13,7 @@ from align.data.rules import Question, check_row
 from align.data.stored_items import map_parts, values_of
 from align.data.streaming import RowSource
 from align.recipe.dataset import MediaSettings
-from rewards.reading.options import LETTERS, can_shuffle
+from rewards.reading.options import can_shuffle
 
 __all__ = ["DataReport", "Question", "QuestionReport", "load_questions"]
 
@@ -26,7 +25,6 @@ class QuestionReport(DataReport):
     """What was read, kept and left out of a data set of questions."""
 
     num_unshufflable: int = 0  # kept rows whose options have to stay in their order
-    gold_letters: dict[str, int] = field(default_factory=dict)  # how often each letter is right
 
     @property
     def counts(self) -> dict[str, int]:
@@ -55,11 +53,7 @@ def load_questions(
     with reader.progress:
         questions = store_rows(report, source.check, source.schema, **reading)
     questions = _check_sets(questions, report, reading)
-    letters: Counter[str] = Counter()
-    for num_unshufflable, found in map_parts(_count, questions):
-        report.num_unshufflable += num_unshufflable
-        letters += found
-    report.gold_letters = dict(sorted(letters.items()))
+    report.num_unshufflable = sum(map_parts(_count, questions))
     return questions, report
 
 
@@ -107,44 +101,15 @@ def _check_sets(questions: Sequence[Question], report: QuestionReport, reading: 
     return [each for each in questions if each.row not in bad] if bad else questions
 
 
-def _count(questions: Sequence[Question]) -> tuple[int, Counter[str]]:
-    num_unshufflable, letters = 0, Counter[str]()
-    for options, answer in values_of(questions, "options", "answer"):
-        num_unshufflable += not can_shuffle(options)
-        letters[LETTERS[answer]] += 1
-    return num_unshufflable, letters
+def _count(questions: Sequence[Question]) -> int:
+    return sum(not can_shuffle(options) for (options,) in values_of(questions, "options"))
 
 
 MIN_EXPECTED = 5  # rows per letter below which the chi-square approximation is poor
 
 
-class LetterBalance(NamedTuple):
-    """How often each letter is right among the questions with the same number of options."""
-
-    num_options: int
-    counts: tuple[int, ...]  # K, from A
-    p_value: float | None  # chi-square test of equal shares; None with too few rows to test
-
-    @property
-    def unbalanced(self) -> bool:
-        """Whether chance would rarely (1 in 1,000) give counts this unequal."""
-        return self.p_value is not None and self.p_value < 0.001
-
-
-def letter_balance(questions: Iterable[Question]) -> list[LetterBalance]:
-    """Tests whether the right letters are uniform, for each number of options that occurs, in ascending order."""
-    counts: dict[int, list[int]] = {}
-    for options, answer in values_of(questions, "options", "answer"):
-        counts.setdefault(len(options), [0] * len(options))[answer] += 1
-    return balance_of(counts)
-
-
-def balance_of(counts: Mapping[int, Sequence[int]]) -> list[LetterBalance]:
-    """Tests counts of right letters, by the number of options, in ascending order."""
-    return [LetterBalance(k, tuple(counts[k]), _p_value(counts[k])) for k in sorted(counts)]
-
-
-def _p_value(counts: Sequence[int]) -> float | None:
+def letters_p_value(counts: Sequence[int]) -> float | None:
+    """Tests whether letters are right equally often, by chi-square; None with too few rows to test."""
     if sum(counts) < MIN_EXPECTED * len(counts):
         return None
     from scipy.special import chdtrc  # `scipy.stats` says the same and takes a second to import

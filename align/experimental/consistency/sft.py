@@ -78,7 +78,8 @@ class VersionMaker:
             return None
         told = {} if self.settings is None else self.settings[row]
         before, after = self.tokenise(self.prompts[row], **told), self.tokenise(changed, **told)
-        start = _common_prefix(before, ids)
+        differ = (i for i, (a, b) in enumerate(zip(before, ids, strict=False)) if a != b)
+        start = next(differ, min(len(before), len(ids)))  # where TRL has the answer begin
         merged = before[start:]
         if merged and after[-len(merged) :] != merged:
             return None
@@ -121,11 +122,6 @@ class VersionMaker:
 def _stack(rows: Tensor, more: Sequence[Tensor], width: int, value: int) -> Tensor:
     padded = [pad(rows, (0, width - rows.shape[1]), value=value)]
     return torch.cat([*padded, *(pad(each[None], (0, width - len(each)), value=value) for each in more)])
-
-
-def _common_prefix(ids: Sequence[int], others: Sequence[int]) -> int:
-    """Counts the tokens that both begin with: where TRL has the answer begin."""
-    return next((i for i, (a, b) in enumerate(zip(ids, others, strict=False)) if a != b), min(len(ids), len(others)))
 
 
 ROW = "consistency_row"  # number of a row, in batches

@@ -1,4 +1,4 @@
-"""What was tried beside Crome: a bottleneck, a second head, ties without an oracle, and ODIN as a rival."""
+"""What was tried beside Crome: a second head, and ODIN as a rival."""
 
 from dataclasses import replace
 

@@ -8,24 +8,10 @@ from align.methods.crome.config import CromeConfig
 
 @dataclass
 class ExperimentalCromeConfig(CromeConfig):
-    """`CromeConfig` with a bottleneck, second heads and destroyed ties, all of which are off by default."""
+    """`CromeConfig` with second heads, which are off by default."""
 
     RULES = RULES
 
-    destroyed_ties: float = field(
-        default=0.0,
-        metadata={
-            "help": "Weight of ties that need no oracle: of each pair the tokens that move its margin most are "
-            "shuffled among themselves in both answers, of which then none is better; 0 makes none."
-        },
-    )
-    vib_coef: float = field(
-        default=0.0,
-        metadata={
-            "help": "Weight of a Gaussian bottleneck before the score head: the length of its codes, plus a contrast "
-            "of features and codes in the batch; 0 has no bottleneck."
-        },
-    )
     odin_coef: float = field(
         default=0.0,
         metadata={

@@ -18,6 +18,22 @@ from align.models.score_head import OF_LENGTH
 _LEAST = 1e-8
 
 
+def answer_mask(ids: Tensor, attention_mask: Tensor) -> Tensor:
+    """Marks the tokens of the answers, those behind what both texts of a pair begin with, `(2B, T)`.
+
+    Example:
+        >>> ids = torch.tensor([[1, 2, 3, 0], [1, 2, 4, 5]])
+        >>> answer_mask(ids, (ids > 0).long()).long()
+        tensor([[0, 0, 1, 0],
+                [0, 0, 1, 1]])
+    """
+    chosen, rejected = ids.chunk(2)
+    present = attention_mask.bool()
+    both = present.chunk(2)[0] & present.chunk(2)[1]
+    shared = ((chosen == rejected) & both).long().cumprod(dim=1).bool()
+    return present & ~shared.repeat(2, 1)
+
+
 def correlation(scores: Tensor, lengths: Tensor) -> Tensor:
     """Computes Pearson's correlation of `(2B,)` scores and lengths, 0 where one of them does not vary.
 

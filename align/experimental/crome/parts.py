@@ -17,8 +17,6 @@ from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
 
 FACTS = {
-    "destroyed_ties": "Weight of destroyed pairs",
-    "vib_coef": "Weight of the bottleneck",
     "odin_coef": "Weight of ODIN's correlations",
     "num_heads": "Score heads",
 }
@@ -67,7 +65,7 @@ def check_knobs(recipe: Recipe, path: str | None) -> None:
     """Checks that unlabelled rows are there for two heads and for nothing else, and that no adapter is trained."""
     heads = recipe.settings.num_heads
     for knob in turned_on(recipe.settings):
-        if knob != "destroyed_ties" and recipe.model.use_peft:
+        if recipe.model.use_peft:
             raise DataError(ADAPTER_REFUSED.format(knob=knob))
     if heads == 2 and path is None:
         raise DataError(

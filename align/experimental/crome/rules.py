@@ -15,35 +15,20 @@ def turned_on(settings: Any) -> list[str]:
 
     Example:
         >>> from types import SimpleNamespace
-        >>> turned_on(SimpleNamespace(destroyed_ties=0.0, vib_coef=0.0, odin_coef=0.0, num_heads=2))
+        >>> turned_on(SimpleNamespace(odin_coef=0.0, num_heads=2))
         ['num_heads']
     """
-    is_on = {key: getattr(settings, key) for key in ("destroyed_ties", "vib_coef", "odin_coef")}
-    return [key for key, is_set in (is_on | {"num_heads": settings.num_heads not in (None, 1)}).items() if is_set]
+    is_on = {"odin_coef": settings.odin_coef, "num_heads": settings.num_heads not in (None, 1)}
+    return [key for key, is_set in is_on.items() if is_set]
 
 
 def check_together(settings: Any) -> None:
     """Refuses settings that have no meaning for the type of model."""
-    if settings.destroyed_ties > 0:
-        _check_destroyed(settings)
-    heads = [key for key in turned_on(settings) if key != "destroyed_ties"]
+    heads = turned_on(settings)
     for knob in heads:
         _check_head(knob, settings)
     if len(heads) > 1:
         raise ValueError(f"`{heads[0]}` and `{heads[1]}` both change the score head. Leave one of them out.")
-
-
-def _check_destroyed(settings: Any) -> None:
-    if settings.model_type == "pairwise":
-        raise ValueError(
-            "`destroyed_ties` destroys one answer at a time, and a pairwise model reads both at once. Remove it, or "
-            "set `model_type: scalar`."
-        )
-    if (settings.gradient_checkpointing_kwargs or {}).get("use_reentrant"):
-        raise ValueError(
-            "`gradient_checkpointing_kwargs: {use_reentrant: true}` gives no gradients of tokens, which "
-            "`destroyed_ties` above 0 needs. Remove it: without it checkpointing works."
-        )
 
 
 def _check_head(knob: str, settings: Any) -> None:
@@ -60,7 +45,6 @@ def _check_head(knob: str, settings: Any) -> None:
 
 
 RULES = Rules(
-    ranges=dict.fromkeys(("destroyed_ties", "vib_coef", "odin_coef", "disagreement_coef"), NOT_NEGATIVE)
-    | {"num_heads": Range(1, 2)},
+    ranges=dict.fromkeys(("odin_coef", "disagreement_coef"), NOT_NEGATIVE) | {"num_heads": Range(1, 2)},
     together=check_together,
 )

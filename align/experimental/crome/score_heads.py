@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from align.models.score_head import HEAD_FILE, read_head
-
-Extended = TypeVar("Extended", bound="ScoreHead")
 
 
 class ScoreHead(nn.Linear):
@@ -22,7 +20,7 @@ class ScoreHead(nn.Linear):
         self.weight, self.bias = head.weight, head.bias
 
 
-def extend_head(model: Any, knob: str, head_class: type[Extended]) -> Extended:
+def extend_head(model: Any, knob: str, head_class: type[ScoreHead]) -> ScoreHead:
     """Replaces a model's score head by one of a class, which takes over its weights."""
     head = getattr(model, "score", None)
     if type(head) is not nn.Linear or head.out_features != 1:
@@ -30,8 +28,7 @@ def extend_head(model: Any, knob: str, head_class: type[Extended]) -> Extended:
             f"`{knob}` needs a model whose head is one linear layer `score` with one output, as Llama, Qwen and Gemma "
             f"have it, and {type(model).__name__} has none. Leave `{knob}` out, or train another model."
         )
-    extended = head_class(head)
-    model.score = extended
+    model.score = extended = head_class(head)
     return extended
 
 

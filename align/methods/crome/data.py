@@ -63,11 +63,7 @@ def load(recipe: Recipe) -> TrainingData[RewardPair]:
     if not data.streaming:
         return _load(data)
     source = reward_pair_source(data.path, split=data.split, columns=data.columns, adapter=data.adapter)
-    return load_stream(recipe, source, lambda first: _stream_row, _load)
-
-
-def _stream_row(pair: RewardPair) -> dict[str, Any]:
-    return reward_pairs_to_rows([pair])[0]
+    return load_stream(recipe, source, lambda first: lambda pair: reward_pairs_to_rows([pair])[0], _load)
 
 
 @asked_by("recipe")

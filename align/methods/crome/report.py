@@ -7,7 +7,6 @@ from align.evaluation.statistics.metrics import Estimate, told
 from align.report.charts.drawing import NUM_COLOURS, Chart
 from align.report.charts.panel import Metrics, Panel, draw_panel
 from align.report.run.finding import Finding, above, early, last, percent, recent, stays_at_log_two
-from align.report.run.folder import RunFolder
 from align.report.run.parts import LENGTH, ReportParts, step_time_chart
 
 ACCURACY, MARGIN = "crome/accuracy_", "crome/margin_"
@@ -109,11 +108,12 @@ def _charts(metrics: Metrics) -> Sequence[Chart | None]:
     ]
 
 
-def _findings(run: RunFolder) -> Sequence[Finding]:
-    return list(find_reward_problems(run.metrics, pairwise=run.recipe.get("model_type") == "pairwise"))
-
-
-REPORT = ReportParts(FACTS, _charts, _findings, COMPARED)
+REPORT = ReportParts(
+    FACTS,
+    _charts,
+    lambda run: list(find_reward_problems(run.metrics, pairwise=run.recipe.get("model_type") == "pairwise")),
+    COMPARED,
+)
 
 
 _LEARNT = 0.6  # accuracy, below which margins say nothing

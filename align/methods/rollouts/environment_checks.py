@@ -39,15 +39,12 @@ def check(recipe: Recipe, data: TrainingData[PromptRow], rewards: Sequence[Rewar
     """Checks prompts, rewards and lengths as for every method that samples, and tries tools and environments."""
     tools = check_tools(recipe, data.rows) + check_environment(recipe, data.rows)
     more: dict[str, Any] = {}
-    reads = any(map(_reads_environments, rewards)) and uses_environment(recipe)
+    functions = (each for each in rewards if not isinstance(each, str))
+    reads = uses_environment(recipe) and any(INSTANCES in inspect.signature(each).parameters for each in functions)
     if reads and not any(finding.level == "error" for finding in tools):
         more = {INSTANCES: sample_environment(recipe, data.rows)}
     is_rewarded = uses_environment(recipe) or recipe.settings.environment is not None
     return prompt_data.check(recipe, data, rewards, is_rewarded=is_rewarded, trial_columns=more) + tools
-
-
-def _reads_environments(reward: Reward) -> bool:
-    return not isinstance(reward, str) and INSTANCES in inspect.signature(reward).parameters
 
 
 def check_environment(recipe: Recipe, rows: Rows) -> list[Finding]:

@@ -192,7 +192,8 @@ def judge(
         repeated = [row for row, group in zip(rows, completions, strict=True) for _ in group]
         rows = [replace(row, columns={**row.columns, **own}) for row, own in zip(repeated, columns, strict=True)]
         completions = [[each] for each in sampled.flat]
-    reads = bool(tools.environments or tools.plays) and any(map(measured.reads_environments, _functions(called)))
+    functions = [each.reward for each in called.rewards if not isinstance(each.reward, str)]
+    reads = bool(tools.environments or tools.plays) and any(map(measured.reads_environments, functions))
     try:
         with show_stages() as stages, closing(tools.toolbox()) if reads else nullcontext() as toolbox:
             called = called._replace(behind=None if toolbox is None else toolbox.behind)
@@ -244,10 +245,6 @@ def _task(plan: Plan, names: Sequence[str]) -> int:
         raise UserError(f"`task_reward` must be one of {', '.join(names)}, got {wanted!r}.")
     named = (name for name in names if OF_TASK.search(name.lower()))
     return names.index(wanted or next(named, names[0]))
-
-
-def _functions(called: measured.CalledRewards) -> list[Any]:
-    return [each.reward for each in called.rewards if not isinstance(each.reward, str)]
 
 
 def _repeat(plan: Plan, called: Any, rewarded: Any, rows: Any, completions: Any) -> dict[str, list[Repeat]]:

@@ -6,11 +6,10 @@ from typing import Any
 
 from align.methods.rollouts.report import REPORT as OF_ROLLOUTS
 from align.recipe.fields import own_fields
-from align.report.charts.drawing import NUM_COLOURS, Chart
+from align.report.charts.drawing import NUM_COLOURS
 from align.report.charts.panel import Metrics, Panel, draw_panel
 from align.report.run.completions import calls_of
 from align.report.run.finding import Finding, above, below, early, percent
-from align.report.run.folder import RunFolder
 
 _TOOL_FIELDS = (("align", "methods/rollouts/config.py", "ToolConfig"),)
 FACTS = {
@@ -20,10 +19,6 @@ FACTS = {
     "tool_timeout": "Longest call of a tool, seconds",
     "max_tool_calling_iterations": "Most turns with calls",
 }
-
-
-def _charts(metrics: Metrics) -> Sequence[Chart | None]:
-    return [*OF_ROLLOUTS.charts(metrics), *(draw_panel(panel, metrics) for panel in _panels(metrics))]
 
 
 def _panels(metrics: Metrics) -> list[Panel]:
@@ -59,16 +54,17 @@ def _panels(metrics: Metrics) -> list[Panel]:
     ]
 
 
-def _findings(run: RunFolder) -> Sequence[Finding]:
-    return [*OF_ROLLOUTS.findings(run), *find_tool_problems(run.metrics, run.completions)]
-
-
 def _unused(recipe: Mapping[str, Any]) -> Sequence[str]:
     has_tools = any(map(recipe.get, ("tools", "environment_factory", "environment")))
     return () if has_tools else tuple({*FACTS, *own_fields(_TOOL_FIELDS)})
 
 
-REPORT = OF_ROLLOUTS._replace(facts={**OF_ROLLOUTS.facts, **FACTS}, charts=_charts, findings=_findings, unused=_unused)
+REPORT = OF_ROLLOUTS._replace(
+    facts={**OF_ROLLOUTS.facts, **FACTS},
+    charts=lambda metrics: [*OF_ROLLOUTS.charts(metrics), *(draw_panel(each, metrics) for each in _panels(metrics))],
+    findings=lambda run: [*OF_ROLLOUTS.findings(run), *find_tool_problems(run.metrics, run.completions)],
+    unused=_unused,
+)
 
 
 _OFTEN = 0.25  # of the calls

@@ -9,7 +9,7 @@ from align.evaluation.statistics.metrics import told
 from align.report.charts.drawing import Chart
 from align.report.charts.panel import Metrics, Panel, draw_panel
 from align.report.run.finding import Finding, above, below, percent, stays_at_log_two
-from align.report.run.folder import RunFolder, Series
+from align.report.run.folder import Series
 from align.report.run.parts import LENGTH, ReportParts, step_time_chart
 
 _MARGIN, _CHOSEN, _REJECTED, _SHARED = 0, 2, 1, 5  # the colours of chosen and rejected text on the page
@@ -113,10 +113,6 @@ def _charts(metrics: Metrics) -> Sequence[Chart | None]:
     return [*(draw_panel(panel, metrics) for panel in PANELS), step_time_chart(metrics, STEP_TIME)]
 
 
-def _findings(run: RunFolder) -> Sequence[Finding]:
-    return list(find_pair_problems(run.metrics, whole=run.recipe.get("spans") == "whole"))
-
-
 def _describe_marks(recipe: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
     """Says what the marks on the page have to do with what was rewarded."""
     if recipe.get("spans") == "whole":
@@ -129,7 +125,13 @@ def _describe_marks(recipe: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
     return "Only marked text is rewarded."
 
 
-REPORT = ReportParts(FACTS, _charts, _findings, COMPARED, describe_marks=_describe_marks)
+REPORT = ReportParts(
+    FACTS,
+    _charts,
+    lambda run: list(find_pair_problems(run.metrics, whole=run.recipe.get("spans") == "whole")),
+    COMPARED,
+    describe_marks=_describe_marks,
+)
 
 
 _FALLEN = -1.0  # nats: the marked text is e times less likely than in the reference, beyond the noise of a batch

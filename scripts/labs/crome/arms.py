@@ -31,8 +31,6 @@ SETTINGS: dict[str, Any] = {
 } | ON_A_CPU
 HEADS: dict[str, Any] = {"num_heads": 2, "disagreement_coef": 1.0}
 KNOBS: dict[str, dict[str, Any]] = {  # by the end of an arm's name
-    "+destroyed": {"destroyed_ties": 1.0},
-    "+vib": {"vib_coef": 0.1},
     "+heads": HEADS | {"unlabelled": "mixed"},
     "+heads-wrong": HEADS | {"unlabelled": "as labelled"},
     "+stop": {"stop_on_ties": True},
@@ -43,8 +41,8 @@ def split_arm(arm: str) -> tuple[str, dict[str, Any]]:
     """Splits the name of an arm into the kind of its pairs and the settings of its knob.
 
     Example:
-        >>> split_arm("bt+destroyed"), split_arm("crome+filter")
-        (('bt', {'destroyed_ties': 1.0}), ('crome+filter', {}))
+        >>> split_arm("crome+stop"), split_arm("crome+filter")
+        (('crome', {'stop_on_ties': True}), ('crome+filter', {}))
     """
     kind, plus, knob = arm.rpartition("+")
     return (kind, KNOBS[plus + knob]) if plus + knob in KNOBS else (arm, {})

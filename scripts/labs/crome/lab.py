@@ -17,9 +17,8 @@ new questions. The arms:
     crome+filter   of both only the pairs of which the model of `bt` is not sure (tau 0.2)
     crome-leaky    and both, with edits of which half also touch the decoration and a fifth fail, all of them believed
     crome-any      and both, with ties of any pair, edited ones too, as in the paper (by `--arms`)
-    bt+destroyed, crome+destroyed   the same as without, with `destroyed_ties` 1 (by `--arms`, as those below)
-    bt+vib, crome+vib       with `vib_coef` 0.1
-    bt+heads, crome+heads   with `num_heads` 2 and 1,500 unlabelled pairs whose decoration says nothing about quality
+    bt+heads, crome+heads   the same as without, with `num_heads` 2 and 1,500 unlabelled pairs whose decoration says
+                            nothing about quality (by `--arms`, as those below)
     bt+heads-wrong, crome+heads-wrong   the same with unlabelled pairs like the preferences
     crome+stop     of 28 looks at held-out pairs, a tenth, the weights at which ties lie closest together in margins
 

@@ -45,7 +45,7 @@ def make_trainer(
         "max_length": 400,
     }
     more = {} if unlabelled is None else {"unlabelled_dataset": Dataset.from_list(unlabelled)}
-    if unlabelled is not None or {"destroyed_ties", "vib_coef", "odin_coef", "num_heads"} & set(settings):
+    if unlabelled is not None or {"odin_coef", "num_heads"} & set(settings):
         trainer = ExperimentalCromeTrainer
     config = getattr(trainer, "_config", RewardConfig)
     return trainer(

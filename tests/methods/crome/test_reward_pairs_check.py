@@ -204,7 +204,7 @@ def test_unlabelled_rows_are_noted_as_the_other_files_of_a_run_are(recipe, tmp_p
         ({"num_heads": 2}, "`num_heads: 2` needs pairs.*`dataset.unlabelled_path`"),
         ({"dataset": {"unlabelled_path": "./sampled.jsonl"}}, "read by two heads only"),
         ({"num_heads": 2, "use_peft": True, "dataset": {"unlabelled_path": "./sampled.jsonl"}}, "`use_peft: false`"),
-        ({"vib_coef": 0.1, "use_peft": True}, "`vib_coef` adds a term to the score head"),
+        ({"odin_coef": 0.1, "use_peft": True}, "`odin_coef` adds a term to the score head"),
     ],
 )
 def test_heads_without_their_rows_rows_without_heads_and_adapters_are_refused(recipe, tmp_path, changes, message):

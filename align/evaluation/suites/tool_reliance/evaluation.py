@@ -70,7 +70,10 @@ class RelianceEvaluation(ToolEvaluation):
             chosen = [changes[place] for place in part]
             asked = [Asked(rows[i], f"{self.decoded.seed}/{rows[i]['id']}/{sample}") for i, sample, _ in chosen]
             before = [found[i][sample] for i, sample, _ in chosen]
-            told = [(_number_of(one, each.change), each.change.text) for one, each in zip(before, chosen, strict=True)]
+            told = [
+                (sum(said["role"] == "tool" for said in one.completion[: each.change.result.place]), each.change.text)
+                for one, each in zip(before, chosen, strict=True)
+            ]
             return [each.to_json() for each in answers.continue_from(asked, before, told, once, turns=turns)]
 
         behind = [[found[i][sample].to_json(), change.result.place, change.text] for i, sample, change in changes]
@@ -147,11 +150,6 @@ class RelianceEvaluation(ToolEvaluation):
             values[key] = [float(np.mean(row[key])) if key in row else np.nan for row in rows]
         means = {key: ItemMean((np.array(each),), bounds=(0.0, 1.0)) for key, each in values.items()}
         return super().more(name) | {"tool_reliance": Measured(means)}
-
-
-def _number_of(transcript: Transcript, change: ChangedResult) -> int:
-    """Counts the results before a changed one."""
-    return sum(message["role"] == "tool" for message in transcript.completion[: change.result.place])
 
 
 def _names(transcript: Transcript) -> set[str]:
