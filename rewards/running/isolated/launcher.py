@@ -103,6 +103,8 @@ def main() -> None:
             raise OSError(errno.ENOSYS, f"no list of system calls for {platform.machine()}")
         held = _leave_root(job["prefixes"])
     libc.prctl(DIES_WITH_PARENT, signal.SIGKILL)  # a change of user would clear it
+    if _is_read_by_nobody(sys.stdout.fileno()):  # who asked for it went before that line
+        return shutil.rmtree(job["folder"], ignore_errors=True)
     if job["isolated"]:
         _enter_namespaces()
         held = held or _open_places(job["prefixes"])
@@ -209,7 +211,7 @@ def _supervise(job: Job, held: dict[str, int], told: int) -> Job:
     if problem := os.read(failed, 1 << 16):
         return {"problem": problem.decode()}
     os.write(told, b"\n")
-    return _watch(job, program, printed, values)
+    return _watch(job, program, printed, values, told)
 
 
 def _open_places(prefixes: list[str]) -> dict[str, int]:
@@ -374,12 +376,12 @@ def _rule(number: int, code: int, conditions: list[Condition]) -> list[tuple[int
     return [*steps, (_RETURN, 0, 0, _REFUSE | code), (_LOAD, 0, 0, _CALL)]
 
 
-def _watch(job: Job, program: int, printed: int, values: int) -> Job:
+def _watch(job: Job, program: int, printed: int, values: int, told: int) -> Job:
     """Reads and counts until the program ends or must end; all its values are none if it then does not end well."""
     read: dict[int, bytearray] = {printed: bytearray(), values: bytearray()}
     open_ends = {printed, values}
     most, to_come = job["output_kb"] << 10, float("inf") if job["expressions"] is None else len(job["expressions"])
-    launcher, clock = os.getppid(), _Clock(job["wall_seconds"])
+    clock = _Clock(job["wall_seconds"])
     ended, code = "", None
     while not ended:
         for end in select.select(list(open_ends), [], [], POLL)[0]:
@@ -395,7 +397,7 @@ def _watch(job: Job, program: int, printed: int, values: int) -> Job:
             ended = "output"
         elif clock.is_over(processes, are_values_there=read[values].count(b"\n") >= to_come):
             ended = "seconds"
-        elif os.getppid() != launcher:  # who asked for it is gone
+        elif _is_read_by_nobody(told):  # who asked for it is gone
             ended = "launcher"
         else:
             ended = _over(job, processes) if job["isolated"] else ""
@@ -416,6 +418,12 @@ def _watch(job: Job, program: int, printed: int, values: int) -> Job:
         read[values].clear()
     texts = {"printed": bytes(read[printed][:most]), "values": bytes(read[values][:most])}
     return {"ended": ended, "code": code} | {name: base64.b64encode(text).decode() for name, text in texts.items()}
+
+
+def _is_read_by_nobody(pipe: int) -> bool:
+    poll = select.poll()
+    poll.register(pipe, 0)  # a pipe without a reader is an error, which is always told
+    return bool(poll.poll(0))
 
 
 class _Clock:
