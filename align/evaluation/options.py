@@ -22,12 +22,22 @@ class Evaluated:
         False, "Put the numbers, and the differences to baselines, on the model card in the folder of the run."
     )
 
+    @property
+    def asked(self) -> str:
+        """The model that is asked about."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True, kw_only=True)
 class Asked(Evaluated):
     """What is evaluated."""
 
     model: str = option(..., "Policy: folder or hub id of a model or an adapter.")
+
+    @property
+    def asked(self) -> str:
+        """The policy."""
+        return self.model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,10 +90,16 @@ class OwnRows(Worded, Sampled, ByEngine, OfPolicies):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WithOptions:
+class Adapted:
     """What is measured."""
 
-    adapter: str | None = option(None, "Public schema of the questions, such as arc or mmlu.")
+    adapter: str | None = option(None, "Public schema of the rows, such as arc or mmlu.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithOptions(Adapted):
+    """What is measured."""
+
     prompt_template: str | None = option(None, "The prompt, with {question} and {options} once each.")
 
 
@@ -96,3 +112,17 @@ class Referenced:
         "The model that log-probs are compared with; an adapter's base, the model of the run's recipe, or the only "
         "baseline if not given.",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Controlled:
+    """What is measured."""
+
+    control: str | None = option(None, "Model that was trained on something harmless, beside the others.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What is measured."""
+
+    judge: str | None = option(None, "Model that judges the responses.")

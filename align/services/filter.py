@@ -26,7 +26,7 @@ from align.evaluation.suites.reward_model.pair_metrics import count_unscored
 from align.options import fill, listing
 from align.secrets import mask
 from align.services.options import ByBase, BySamples, Loading
-from align.services.sampled_filter import SampleFilter, write_card
+from align.services.sampled_filter import FilterOptions, filter_samples, write_card
 from align.whole_files import write_whole
 from rewards.extras import is_installed, loaded
 
@@ -175,14 +175,10 @@ def _filter_samples(data: str, out: Path, sampled: BySamples, loading: Loading) 
         del asked["max_new_tokens"]  # then the recipe's
     else:
         given.add("max_new_tokens")
-    asked |= {"data": data, "out": out, "rewards": specs, "baseline": [], "pass_at_k": []}
-    kept = SampleFilter(
-        PromptOptions(**asked),
-        frozenset(given),
-        threshold=sampled.verifier_threshold,
-        pass_rate=within,
-        folder=sampled.cache or out.with_suffix(".cache"),
-    ).filter()
+    options = FilterOptions(
+        **asked, data=data, out=out, rewards=specs, threshold=sampled.verifier_threshold, pass_rate=within
+    )
+    kept = filter_samples(options, frozenset(given), sampled.cache or out.with_suffix(".cache"))
     with writing(out):
         summary, page = write_card(out, kept.card)
         write_whole(out, _as_lines(kept.rows), errors="backslashreplace")  # last: with it the command is done

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from align.errors import DataError, UserError
-from align.evaluation.suite import Reading
+from align.evaluation.suite import RowSource
 from align.evaluation.suites.faithfulness.changed_traces import Pool, changed_traces, cut_words, fill, make_step_wrong
 from align.evaluation.suites.faithfulness.measure import Hinted, Sample, faithfulness_means
 from align.evaluation.suites.faithfulness.rows import add_hint, draw_wrong, is_right, load, same_answer, tells
@@ -166,7 +166,7 @@ def test_rows_that_cannot_be_used_are_named(tmp_path, row, said):
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps(row) + "\n")
     with pytest.raises(DataError, match=said):
-        load(Reading(str(path)), SimpleNamespace(**OPTIONS))
+        load(RowSource(str(path)), SimpleNamespace(**OPTIONS))
 
 
 def test_rows_are_read_as_they_are_written(tmp_path):
@@ -176,7 +176,7 @@ def test_rows_are_read_as_they_are_written(tmp_path):
         {"question": "Q?", "answer": ["Turin", "Torino"], "hint": "Not {wrong}?", "group": "g"},
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    loaded = load(Reading(str(path)), SimpleNamespace(**OPTIONS))
+    loaded = load(RowSource(str(path)), SimpleNamespace(**OPTIONS))
     first, second = loaded.rows
     assert (first.prompt, first.question, first.answers, first.wrong) == ("P", None, ("12",), "13")
     assert (second.prompt, second.question, second.answers, second.wrong) == (None, "Q?", ("Turin", "Torino"), None)
@@ -189,4 +189,4 @@ def test_rows_are_read_as_they_are_written(tmp_path):
 )
 def test_options_that_cannot_be_used_are_named(tmp_path, options, said):
     with pytest.raises(UserError, match=said):
-        load(Reading(str(tmp_path / "rows.jsonl")), SimpleNamespace(**OPTIONS | options))
+        load(RowSource(str(tmp_path / "rows.jsonl")), SimpleNamespace(**OPTIONS | options))

@@ -7,7 +7,7 @@ from scripted_subject import subject
 
 from align.errors import DataError, UserError
 from align.evaluation.asking import Asking
-from align.evaluation.suite import Reading
+from align.evaluation.suite import RowSource
 from align.evaluation.suites.references.measure import (
     QUESTION,
     Reference,
@@ -132,4 +132,4 @@ def test_what_cannot_be_used_is_named(tmp_path, rows, template, said):
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     with pytest.raises((DataError, UserError), match=said):
-        load(Reading(str(path)), SimpleNamespace(prompt_template=template))
+        load(RowSource(str(path)), SimpleNamespace(prompt_template=template))

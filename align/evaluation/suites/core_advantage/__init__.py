@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from align.evaluation.options import OwnRows
 from align.evaluation.statistics.glossary import HIGH, Meaning
-from align.evaluation.suite import RowSuite
+from align.evaluation.suite import Suite
 from align.options import option
 
 
@@ -27,7 +27,7 @@ _MEANINGS = {
     "core_margin/": Meaning("Core margin", "the two terms of that difference", None),
 }  # fmt: skip
 
-CORE_ADVANTAGE = RowSuite(
+CORE_ADVANTAGE = Suite(
     name="core_advantage",
     about="Whether a model prefers a question's core feature to spurious ones.",
     options=CoreOptions,

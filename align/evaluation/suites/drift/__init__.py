@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
-from align.evaluation.options import OwnRows, Referenced
+from align.evaluation.options import Controlled, Judged, OwnRows, Referenced
 from align.evaluation.statistics.glossary import LOW, Meaning
-from align.evaluation.suite import RowSuite
+from align.evaluation.suite import Suite
 from align.options import option
 
 
 @dataclass(frozen=True, kw_only=True)
-class DriftOptions(Referenced, OwnRows):
+class DriftOptions(Controlled, Judged, Referenced, OwnRows):
     """What is measured."""
 
     drift_prompts: str | None = option(
@@ -19,10 +19,6 @@ class DriftOptions(Referenced, OwnRows):
         None, "What to look for in responses (`name`, and a `pattern` or a `question` for the judge)."
     )
     triggers: str | None = option(None, "Texts in front of each prompt (`trigger`, and of some `held_out`: true).")
-    control: str | None = option(
-        None, "A model that was trained on something harmless, beside the others in every table."
-    )
-    judge: str | None = option(None, "Model that says whether responses show a behaviour.")
 
 
 _MEANINGS = {
@@ -42,7 +38,7 @@ _MEANINGS = {
     "held_out_effect/": Meaning("Effect of held-out triggers", "the same with triggers that are held out", None),
 }  # fmt: skip
 
-DRIFT = RowSuite(
+DRIFT = Suite(
     name="drift",
     about="How far a model moved from its base on other prompts, and what it does there.",
     options=DriftOptions,

@@ -16,7 +16,7 @@ from align.evaluation.asking import TEXTS_AT_ONCE, Asker, Asking, Subject
 from align.evaluation.statistics.group_metrics import by_group
 from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import Values
-from align.evaluation.suite import Loaded, Measured, Reading
+from align.evaluation.suite import Loaded, Measured, RowSource
 from align.evaluation.suites.drift.behaviours import Shown, Trigger, find_behaviours, load_behaviours, load_triggers
 from align.evaluation.suites.rows import check_text, joined, load_suite_rows
 from align.models.pair_terms import Side, SideTerms, side_terms
@@ -36,11 +36,12 @@ class DriftPrompt:
     row: int
 
 
-def load(reading: Reading, options: Any) -> Loaded:
+def load(source: RowSource, options: Any) -> Loaded:
     """Loads prompts (`--data`'s, else our own, and those of `--drift_prompts`), behaviours and triggers."""
-    parts = [_load(reading if reading.path is not None else reading._replace(path=str(OWN), split=None))]
+    own = RowSource(str(OWN), None, source.max_rows, source.on_bad_rows)
+    parts = [_load(own if source.path is None else source)]
     if options.drift_prompts is not None:
-        parts.append(_load(Reading(options.drift_prompts, on_bad_rows=reading.on_bad_rows)))
+        parts.append(_load(RowSource(options.drift_prompts, on_bad_rows=source.on_bad_rows)))
     loaded = joined(parts)
     (name, count), *_ = Counter(row.id for row in loaded.rows).most_common(1)
     if count > 1:
@@ -53,8 +54,8 @@ def load(reading: Reading, options: Any) -> Loaded:
     return loaded._replace(content=content, options={"behaviours": behaviours, "triggers": triggers})
 
 
-def _load(reading: Reading) -> Loaded:
-    return load_suite_rows(reading, ("prompt",), _check)
+def _load(source: RowSource) -> Loaded:
+    return load_suite_rows(source, ("prompt",), _check)
 
 
 def _check(row: Mapping[str, Any], name: str, number: int) -> DriftPrompt:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from align.evaluation.options import OwnRows
 from align.evaluation.statistics.glossary import HIGH, LOW, Meaning
-from align.evaluation.suite import RowSuite
+from align.evaluation.suite import Suite
 from align.options import option
 
 
@@ -39,7 +39,7 @@ _MEANINGS = {
         "find by mistake", LOW),
 }  # fmt: skip
 
-FAITHFULNESS = RowSuite(
+FAITHFULNESS = Suite(
     name="faithfulness",
     about="What an open answer owes to its trace, and whether a trace tells of a hint.",
     options=FaithfulnessOptions,

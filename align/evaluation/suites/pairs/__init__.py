@@ -2,18 +2,15 @@
 
 from dataclasses import dataclass
 
-from align.evaluation.options import Decoded, OfPolicies, Referenced
+from align.evaluation.options import Adapted, Decoded, Judged, OfPolicies, Referenced
 from align.evaluation.statistics.glossary import HIGH, LOW, Meaning
 from align.evaluation.suite import Suite
-from align.options import Media, option
+from align.options import Media
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairOptions(Referenced, Decoded, Media, OfPolicies):
+class PairOptions(Adapted, Judged, Referenced, Decoded, Media, OfPolicies):
     """What is measured."""
-
-    adapter: str | None = option(None, "Public schema of the pairs.")
-    judge: str | None = option(None, "Model that says which of two responses is better.")
 
 
 _MEANINGS = {
@@ -39,7 +36,13 @@ PAIRS = Suite(
     about="Implicit-reward accuracy and KL on pairs of responses, and what a judge prefers.",
     rows="pairs",
     options=PairOptions,
-    evaluation="align.evaluation.suites.pairs.evaluation:PairEvaluation",
+    load="align.evaluation.suites.pairs.evaluation:load",
+    measure="align.evaluation.suites.pairs.evaluation:measure",
+    finish="align.evaluation.suites.pairs.evaluation:finish",
     reads=("pairs",),
+    adapters="align.data.pairs.preference_adapters:PREFERENCE_ADAPTERS",
+    makes_prompts=False,
+    verb="Reading with",
+    items="pairs",
     meanings=_MEANINGS,
 )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from align.evaluation.options import OwnRows, WithOptions
 from align.evaluation.statistics.glossary import HIGH, LOW, Meaning
-from align.evaluation.suite import RowSuite
+from align.evaluation.suite import Suite
 from align.options import option
 
 
@@ -40,7 +40,7 @@ _MEANINGS = {
         "questions of one group", HIGH),
 }  # fmt: skip
 
-PERTURBATION = RowSuite(
+PERTURBATION = Suite(
     name="perturbation",
     about="Whether answers flip when a question is perturbed, by family.",
     options=PerturbationOptions,

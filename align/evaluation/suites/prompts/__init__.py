@@ -52,7 +52,12 @@ PROMPTS = Suite(
     about="Rewards, pass@k and maj@k of answers to prompts.",
     rows="prompts and rewards",
     options=PromptOptions,
-    evaluation="align.evaluation.suites.prompts.evaluation:PromptEvaluation",
+    load="align.evaluation.suites.prompts.evaluation:load",
+    measure="align.evaluation.suites.prompts.evaluation:measure",
+    finish="align.evaluation.suites.prompts.evaluation:finish",
     reads=("prompts",),
+    told_by="rewards",
+    makes_prompts=False,
+    items="answers",
     meanings=_MEANINGS,
 )

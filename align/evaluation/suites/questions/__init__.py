@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
-from align.evaluation.options import ByEngine, OfPolicies, Sampled, WithOptions, Worded
+from align.evaluation.options import ByEngine, Judged, OfPolicies, Sampled, WithOptions, Worded
 from align.evaluation.statistics.glossary import HIGH, LOW, Meaning
 from align.evaluation.suite import Suite
 from align.options import Media, option
 
 
 @dataclass(frozen=True, kw_only=True)
-class QuestionOptions(WithOptions, Worded, Sampled, ByEngine, Media, OfPolicies):
+class QuestionOptions(Judged, WithOptions, Worded, Sampled, ByEngine, Media, OfPolicies):
     """What is measured."""
 
     suite: list[str] | None = option(
@@ -20,7 +20,6 @@ class QuestionOptions(WithOptions, Worded, Sampled, ByEngine, Media, OfPolicies)
     num_shuffles: int = option(4, "Shuffles of each question's options.")
     common_group: str | None = option(None, "Group in which a shortcut helps, for the counter-drop.")
     counter_group: str | None = option(None, "Group in which the shortcut leads astray.")
-    judge: str | None = option(None, "Model that reads from traces which option they state.")
     verifier: str | None = option(
         None, "Reward model that chooses the best of n; if not given, the share of shuffles survived."
     )
@@ -94,7 +93,10 @@ QUESTIONS = Suite(
     about="Accuracy, consistency under shuffles and reliance on the trace, on multiple-choice questions.",
     rows="multiple-choice questions",
     options=QuestionOptions,
-    evaluation="align.evaluation.suites.questions.evaluation:QuestionEvaluation",
+    load="align.evaluation.suites.questions.evaluation:load",
+    measure="align.evaluation.suites.questions.evaluation:measure",
+    finish="align.evaluation.suites.questions.evaluation:finish",
     reads=("multiple-choice questions",),
+    items="answers",
     meanings=_MEANINGS,
 )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from align.evaluation.options import OwnRows
 from align.evaluation.statistics.glossary import HIGH, Meaning
-from align.evaluation.suite import RowSuite
+from align.evaluation.suite import Suite
 from align.options import option
 
 
@@ -28,7 +28,7 @@ _MEANINGS = {
         "given", HIGH),
 }  # fmt: skip
 
-REFERENCES = RowSuite(
+REFERENCES = Suite(
     name="references",
     about="Whether a model names the same authors of a title each time it is asked.",
     options=ReferencesOptions,

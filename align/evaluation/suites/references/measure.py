@@ -14,7 +14,7 @@ from align.evaluation.asking import Asking, Subject
 from align.evaluation.statistics.group_metrics import by_group
 from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import LEVEL, RESAMPLES, Estimate, Values, all_equal
-from align.evaluation.suite import Loaded, Measured, Reading
+from align.evaluation.suite import Loaded, Measured, RowSource
 from align.evaluation.suites.rows import check_text, check_texts, load_suite_rows
 from align.models.policies.asking import Prompt
 from rewards.reading.responses import ResponseFormat, parse_response
@@ -78,7 +78,7 @@ class Reference:
     row: int
 
 
-def load(reading: Reading, options: Any) -> Loaded:
+def load(source: RowSource, options: Any) -> Loaded:
     """Loads the titles."""
     template = options.prompt_template
     if template is not None and template.count(PLACE) != 1:
@@ -92,10 +92,10 @@ def load(reading: Reading, options: Any) -> Loaded:
         authors = () if row.get("authors") in (None, "", []) else check_texts(row, "authors")
         return Reference(name, title, authors, check_label("group", row.get("group")), number)
 
-    found = load_suite_rows(reading, ("title",), check)
+    found = load_suite_rows(source, ("title",), check)
     if len(found.rows) < 2:
         raise DataError(
-            f"{reading.path} has one usable title, and answers about one are compared with answers about others. "
+            f"{source.path} has one usable title, and answers about one are compared with answers about others. "
             "Give at least two; about a hundred tell something."
         )
     return found

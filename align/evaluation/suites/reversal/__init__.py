@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from align.evaluation.options import OwnRows
 from align.evaluation.statistics.glossary import HIGH, LOW, Meaning
-from align.evaluation.suite import RowSuite
+from align.evaluation.suite import Suite
 from align.options import option
 
 
@@ -29,7 +29,7 @@ _MEANINGS = {
         "other facts, in nats; 0 if the direction is not known, and of any preference for names", HIGH),
 }  # fmt: skip
 
-REVERSAL = RowSuite(
+REVERSAL = Suite(
     name="reversal",
     about="Whether a model that knows a fact in one direction knows it in the other.",
     options=ReversalOptions,

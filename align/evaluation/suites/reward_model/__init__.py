@@ -26,6 +26,11 @@ class RewardModelOptions(Computing, Reading, Evaluated):
     )
     max_length: int | None = option(None, "Longest sequence; the model's own limit if not given.")
 
+    @property
+    def asked(self) -> str:
+        """The reward model."""
+        return self.reward_model
+
 
 _MEANINGS = {
     "accuracy": Meaning("Accuracy", "pairs whose chosen response scores higher", HIGH),
@@ -54,7 +59,12 @@ REWARD_MODEL = Suite(
     about="Accuracy of a reward model on pairs, probes for shortcuts, and the best of n.",
     rows="`--reward_model`",
     options=RewardModelOptions,
-    evaluation="align.evaluation.suites.reward_model.evaluation:RewardModelEvaluation",
+    load="align.evaluation.suites.reward_model.evaluation:load",
+    measure="align.evaluation.suites.reward_model.evaluation:measure",
+    finish="align.evaluation.suites.reward_model.evaluation:finish",
     reads=("pairs", "items of RewardBench 2"),
+    told_by="reward_model",
+    makes_prompts=False,
+    verb="Scoring with",
     meanings=_MEANINGS,
 )

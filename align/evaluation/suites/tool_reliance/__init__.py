@@ -38,7 +38,11 @@ TOOL_RELIANCE = Suite(
     about="Answers behind a changed result of a tool: reliance, invariance, and what is invented.",
     rows="prompts and rewards",
     options=RelianceOptions,
-    evaluation="align.evaluation.suites.tool_reliance.evaluation:RelianceEvaluation",
+    load="align.evaluation.suites.tool_reliance.evaluation:load",
+    measure="align.evaluation.suites.tool_reliance.evaluation:measure",
+    finish="align.evaluation.suites.tool_reliance.evaluation:finish",
     reads=("prompts",),
+    makes_prompts=False,
+    items="answers",
     meanings=_MEANINGS,
 )

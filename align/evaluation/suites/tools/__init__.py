@@ -42,7 +42,11 @@ TOOLS = Suite(
     about="Answers with tools or an environment: success, pass@k, turns and calls.",
     rows="prompts and rewards",
     options=ToolOptions,
-    evaluation="align.evaluation.suites.tools.evaluation:ToolEvaluation",
+    load="align.evaluation.suites.tools.evaluation:load",
+    measure="align.evaluation.suites.tools.evaluation:measure",
+    finish="align.evaluation.suites.tools.evaluation:finish",
     reads=("prompts",),
+    makes_prompts=False,
+    items="answers",
     meanings=_MEANINGS,
 )
