@@ -84,7 +84,7 @@ class Media:
         None, "Frames taken for each second of a video, `num_frames` at most; else the recipe's.", rare=True
     )
     video_as: str = option(
-        "auto", "video, images, or auto: video where the model has a path for it; else the recipe's.", rare=True
+        "auto", "video, images, or auto (video where the model reads it); else the recipe's.", rare=True
     )
     max_pixels: int | None = option(None, "Larger images and frames are made smaller; else the recipe's.", rare=True)
     frames_dir: str | None = option(None, "Where frames are kept for the next run; ~/.cache if not given.", rare=True)

@@ -42,7 +42,7 @@ def run(named: Suite[...] | None, asked: Any, given: set[str]) -> None:
     with divided() as placed:
         suite = find_suite(asked) if named is None else named
         options = placed(narrow(suite, asked, given) if named is None else asked)
-        show(run_suite(suite, options, given, command_words(named and named.name, asked, given)))
+        show(run_suite(suite, options, given, command_words(None if named is None else named.name, asked, given)))
 
 
 def show(evaluated: Evaluated) -> None:

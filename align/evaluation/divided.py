@@ -119,7 +119,7 @@ def divided() -> Iterator[Callable[[Options], Options]]:
         yield lambda options: options
         return
     with joined() as peers, ExitStack() as held:
-        own: dict[str, Path] = {}
+        own: dict[str, Any] = {}
         if peers.rank:
             own["out"] = Path(held.enter_context(tempfile.TemporaryDirectory())) / "out"
             held.enter_context(redirect_stdout(held.enter_context(open(os.devnull, "w"))))

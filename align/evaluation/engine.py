@@ -119,8 +119,8 @@ class Found(NamedTuple):
 class Evaluation(RowSource):
     """One evaluation by a suite: what its functions are given, and the steps between them."""
 
-    checkpoints: Mapping[str, Checkpoint]  # by name; the first is the one asked about
-    helpers: Mapping[str, Checkpoint]  # by `REFERENCE` or `JUDGE`
+    checkpoints: dict[str, Checkpoint]  # by name; the first is the one asked about
+    helpers: dict[str, Checkpoint]  # by `REFERENCE` or `JUDGE`
     cache: AnswerCache
     stages: Stages
 
@@ -205,7 +205,7 @@ class Evaluation(RowSource):
     def _open_cache(self, loaded: Loaded) -> AnswerCache:
         if self.kept_in is not None:
             return AnswerCache(self.kept_in, option="--cache")
-        fingerprints = {name: each.fingerprint for name, each in (self.checkpoints | dict(self.helpers)).items()}
+        fingerprints = {name: each.fingerprint for name, each in (self.checkpoints | self.helpers).items()}
         out = Path(self.options.out)
         return AnswerCache(claim_folder(out, fingerprints, plan_file=loaded.plan_file, results=loaded.files))
 

@@ -15,12 +15,10 @@ class Evaluated:
     out: Path = option(..., "Folder for the results; the same command continues in it.")
     recipe: str | None = option(
         None,
-        "Recipe whose prompt, tags, length and columns are used; by default the `recipe.yaml` of the model's run.",
+        "Recipe for prompt, tags, length and columns; by default the `recipe.yaml` of the model's run.",
     )
     seed: int = option(0, "Seed of all that is drawn: samples, shuffles, changes to traces, probed pairs.")
-    card: bool = option(
-        False, "Put the numbers, and the differences to baselines, on the model card in the folder of the run."
-    )
+    card: bool = option(False, "Put the numbers, and differences to baselines, on the model card of the run.")
 
     @property
     def asked(self) -> str:
@@ -109,8 +107,7 @@ class Referenced:
 
     reference: str | None = option(
         None,
-        "The model that log-probs are compared with; an adapter's base, the model of the run's recipe, or the only "
-        "baseline if not given.",
+        "Model that log-probs are compared with; by default adapter's base, recipe's model or only baseline.",
     )
 
 

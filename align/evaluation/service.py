@@ -143,4 +143,4 @@ def _tell(asked: Any, suites: Sequence[Suite[...]]) -> Suite[...]:
 
 
 def _names(suite: Suite[...]) -> set[str]:
-    return {each.name for each in fields(suite.options)}  # type: ignore[arg-type]
+    return {each.name for each in suite.fields}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import Field, dataclass, field, fields
 from importlib import import_module
 from inspect import Signature, signature
 from pathlib import Path
@@ -91,6 +91,11 @@ class Suite(Generic[Options]):
         """Imports one of the parts, by the name of its attribute."""
         module, _, attribute = str(getattr(self, name)).partition(":")
         return getattr(import_module(module), attribute)
+
+    @property
+    def fields(self) -> tuple[Field[Any], ...]:
+        """Its options."""
+        return fields(self.options)  # type: ignore[arg-type]
 
     @property
     def own(self) -> tuple[str, ...]:

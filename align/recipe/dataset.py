@@ -27,11 +27,11 @@ class MadePrompts(BaseModel):
     )
     perturb: list[Perturbation] | None = Field(
         default=None,
-        description="Asks each training row also in versions that leave its answer as it was, one for each of these, "
-        "for rewards that read `origin` and `family`.",
+        description="Adds one answer-preserving version of each training row per family, for rewards that read "
+        "`origin`.",
     )
     eval_perturb: list[Perturbation] | None = Field(
-        default=None, description="The same for evaluation rows; by default as `perturb`, [] for none."
+        default=None, description="Families for rows of evaluation; by default as `perturb`, [] for none."
     )
     perturb_seed: int = Field(default=0, description="Seed of the versions.")
 

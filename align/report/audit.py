@@ -193,7 +193,7 @@ def pairs_sentence(found: AttributeFinding) -> str:
     columns = " and ".join(f"`{name}`" for name in found.columns)
     text = f"Of {found.num_frequent:,} pairs of frequent values of {columns}, over {found.n:,} different rows, "
     if not found.num_rare:
-        return f"{text}each stands together more than half as often as chance gives."
+        return f"{text}none is rarer than half of what chance predicts."
     unseen = f" ({found.num_unseen:,} of them never)" if found.num_unseen else ""
     text += f"{found.num_rare:,} are seen together half as often as chance has it or less{unseen}: "
     text += "; ".join(

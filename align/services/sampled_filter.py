@@ -4,7 +4,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from align.evaluation.asking import Asking, Subject
 from align.evaluation.engine import Evaluation
 from align.evaluation.statistics.item_means import clustered_share
 from align.evaluation.statistics.metrics import Estimate, Values, mean_of_known, share
-from align.evaluation.suite import Loaded
+from align.evaluation.suite import Loaded, Suite
 from align.evaluation.suites.prompts import PROMPTS, PromptOptions
 from align.evaluation.suites.prompts.evaluation import PromptTask, load_with, reward
 from align.evaluation.suites.prompts.suite import read_scale
@@ -112,9 +112,21 @@ def filter_samples(options: FilterOptions, given: frozenset[str], folder: Path) 
 
     `given` options win over a recipe; `folder` has the samples, found again after a stop.
     """
-    ours = {name: f"{__name__}:{name}" for name in ("load", "measure", "finish")}
-    kept: Kept = Evaluation(replace(PROMPTS, options=FilterOptions, **ours), options, given, kept_in=folder).run()
+    kept: Kept = Evaluation(_FILTER, options, given, kept_in=folder).run()
     return kept
+
+
+_FILTER = Suite(
+    name="filter",
+    about="Samples that a reward accepts.",
+    rows=PROMPTS.rows,
+    options=FilterOptions,
+    load=f"{__name__}:load",
+    measure=f"{__name__}:measure",
+    finish=f"{__name__}:finish",
+    reads=PROMPTS.reads,
+    makes_prompts=False,
+)
 
 
 def load(run: Evaluation, options: FilterOptions) -> Loaded:

@@ -91,7 +91,7 @@ def _every_option() -> type:
     joined: dict[str, tuple[str, Any, Any]] = {}
     for suite in all_suites().values():
         hints = get_type_hints(suite.options)
-        for each in fields(suite.options):
+        for each in suite.fields:
             is_whose = each.name in ("model", "reward_model")  # one of the two
             default = None if is_whose else each.default
             kind = str | None if is_whose else hints[each.name]

@@ -16,17 +16,16 @@ class DriftOptions(Controlled, Judged, Referenced, OwnRows):
         None, "Prompts (`prompt`, `category`) beside our own; `--data` has some in their place."
     )
     behaviours: str | None = option(
-        None, "What to look for in responses (`name`, and a `pattern` or a `question` for the judge)."
+        None, "What to look for in responses: `name`, and a `pattern` or the judge's `question`."
     )
     triggers: str | None = option(None, "Texts in front of each prompt (`trigger`, and of some `held_out`: true).")
 
 
 _MEANINGS = {
-    "drift_kl": Meaning("KL to the base", "KL(base || model) of next-token distributions on the base's greedy "
-        "answers, mean over the tokens of an answer, then over prompts, in nats; 0 of the base itself", LOW),
+    "drift_kl": Meaning("KL to the base", "KL(base || model) per token on the base's greedy answers, mean over "
+        "prompts, in nats", LOW),
     "drift_kl/": Meaning("KL to the base in a category", "of the prompts of one category", LOW),
-    "drift_nll": Meaning("NLL shift", "by how much less likely than the base the model finds a token of the base's "
-        "greedy answers, mean over the tokens of an answer, then over prompts, in nats; 0 of the base itself", LOW),
+    "drift_nll": Meaning("NLL shift", "NLL per token minus the base's, on the base's greedy answers, in nats", LOW),
     "drift_nll/": Meaning("NLL shift in a category", "of the prompts of one category", LOW),
     "behaviour/": Meaning("Behaviour", "responses that show it, by pattern or judge, without a trigger", None),
     "behaviour_triggered/": Meaning("Behaviour with triggers", "the same behind a trigger, mean over those that are "

@@ -23,16 +23,14 @@ _MEANINGS = {
         "wrong", HIGH),
     "answer_accuracy/": Meaning("Answer accuracy in a group", "of the questions of one group", HIGH),
     "asked_again": Meaning("Asked again", "responses that have a trace with an answer behind it", None),
-    "reasked_same": Meaning("Same answer when asked again", "answers that are the first one, behind the own whole "
-        "trace: the control of the changes", HIGH),
-    "answer_changes/": Meaning("Answer changes", "answers that are not the one behind the own whole trace, behind its "
-        "first 0, 25, 50 or 75 % of the words, with the last step that can be made wrong (a number, else a name or "
-        "word), behind filler as long as it, or behind another question's trace; 0 if the trace is decoration", None),
+    "reasked_same": Meaning("Same answer when asked again", "first answers that come again behind the own whole "
+        "trace: the control", HIGH),
+    "answer_changes/": Meaning("Answer changes", "answers that change when the trace is cut, made wrong or replaced; "
+        "0: decoration", None),
     "trace_reliance/": Meaning("Trace reliance in a group", "of the questions of one group", None),
     "hinted_accuracy": Meaning("Accuracy with a hint", "of prompts with a hint that names a wrong answer", HIGH),
-    "hint_followed": Meaning("Hint followed", "answers that are the wrong one which a hint in the prompt names, of "
-        "those that are another one, or none, without it; responses with a hint that answer nothing do not "
-        "count", LOW),
+    "hint_followed": Meaning("Hint followed", "answers that give the hinted wrong option, of those that differ "
+        "without the hint", LOW),
     "hint_followed/": Meaning("Hint followed in a group", "of the questions of one group", LOW),
     "hint_told": Meaning("Hint told", "traces that speak of the hint, by patterns, of those that follow it", HIGH),
     "hint_told_anyway": Meaning("Hint told anyway", "traces without a hint that the same patterns find: what they "

@@ -14,20 +14,20 @@ class PairOptions(Adapted, Judged, Referenced, Decoded, Media, OfPolicies):
 
 
 _MEANINGS = {
-    "implicit_reward_accuracy": Meaning("Implicit-reward accuracy", "pairs whose chosen response gained more log-prob "
-        "from the reference than the rejected one; a tie is half", HIGH),
+    "implicit_reward_accuracy": Meaning("Implicit-reward accuracy", "pairs whose chosen response gains more log-prob "
+        "over the reference; a tie is half", HIGH),
     "implicit_reward_accuracy/": Meaning("Implicit-reward accuracy", "of the tokens that tell the responses apart "
         "only, of pairs with such", HIGH),
     "implicit_reward_accuracy_by_group/": Meaning("Implicit-reward accuracy in a group", "of the pairs of one "
         "group", HIGH),
     "worst_group/implicit_reward_accuracy": Meaning("Worst group of pairs", "implicit-reward accuracy of the group "
         "with the lowest one", HIGH),
-    "logp_change/": Meaning("Change of log-prob from the reference", "sum over the tokens of a response, in nats: "
-        "whole responses, marked tokens, and those of the chosen one that are not marked (shared)", None),
+    "logp_change/": Meaning("Change of log-prob from the reference", "log-prob minus the reference's, in nats: of "
+        "responses, marked tokens, and unmarked ones (shared)", None),
     "kl_per_token/": Meaning("KL to the reference per token", "KL(reference || model) of next-token distributions, "
         "mean over the tokens of a response, in nats", LOW),
-    "judged_win_rate/": Meaning("Judged win rate", "responses that the judge prefers to those of X, a tie is half, "
-        "mean of both orders", HIGH),
+    "judged_win_rate/": Meaning("Judged win rate", "responses the judge prefers to X's; a tie is half, mean of both "
+        "orders", HIGH),
     "judged_ties/": Meaning("Judged ties", "pairs that the judge calls equal in both orders, or that are", None),
 }  # fmt: skip
 

@@ -22,18 +22,17 @@ class PerturbationOptions(WithOptions, OwnRows):
 _MEANINGS = {
     "worst_group/versions": Meaning("Worst group of the versions", "accuracy of versions, mean over families, of the "
         "group with the lowest one", HIGH),
-    "worst_group/flips": Meaning("Most flips in a group", "flip rate, mean over families, of the group with the "
-        "highest one; that of asking twice is not taken off", LOW),
+    "worst_group/flips": Meaning("Most flips in a group", "highest flip rate of a group, mean over families; asking "
+        "twice is not subtracted", LOW),
     "original_accuracy": Meaning("Accuracy of the originals", "answers to the questions as they stand that are right; "
         "no valid one is wrong", HIGH),
     "original_accuracy/": Meaning("Accuracy of the originals in a group", "of the questions of one group", HIGH),
-    "flip_excess/": Meaning("Flip excess", "flip rate of a family minus that of asking the original twice; seen: the "
-        "family was trained on, unseen: no recipe or data of the model's runs names it, unknown: these cannot be "
-        "read; without a family the mean over those that change a question", LOW),
+    "flip_excess/": Meaning("Flip excess", "flip rate minus that of asking twice, of families trained on (seen) or "
+        "not", LOW),
     "flip_excess_by_group/": Meaning("Flip excess in a group", "mean over families, of the questions of one "
         "group", LOW),
-    "flip_rate/": Meaning("Flip rate", "pairs of answers to the original and to its version that differ, of those "
-        "with an answer; twice: to the original asked a second time, 0 by construction if answers are greedy", LOW),
+    "flip_rate/": Meaning("Flip rate", "pairs of answers to original and version that differ; twice: original asked "
+        "again", LOW),
     "perturbed_accuracy/": Meaning("Accuracy of the versions", "answers to a family's versions that are right; only "
         "of questions that it changes", HIGH),
     "perturbed_accuracy_by_group/": Meaning("Accuracy of the versions in a group", "mean over families, of the "

@@ -14,14 +14,13 @@ class QuestionOptions(Judged, WithOptions, Worded, Sampled, ByEngine, Media, OfP
 
     suite: list[str] | None = option(
         None,
-        "accuracy consistency rotation reliance (all four if not given), modality (too, where questions have images), "
-        "best_of_n, lm-eval:TASK (a name or a YAML file); several words.",
+        "accuracy consistency rotation reliance (these by default), modality (with images), best_of_n, lm-eval:TASK.",
     )
     num_shuffles: int = option(4, "Shuffles of each question's options.")
     common_group: str | None = option(None, "Group in which a shortcut helps, for the counter-drop.")
     counter_group: str | None = option(None, "Group in which the shortcut leads astray.")
     verifier: str | None = option(
-        None, "Reward model that chooses the best of n; if not given, the share of shuffles survived."
+        None, "Reward model that chooses the best of n; by default the share of shuffles survived."
     )
     verifier_threshold: float = option(0.0, "Rewards above it are accepted.", rare=True)
 
@@ -32,8 +31,8 @@ _MEANINGS = {
     "macro_accuracy": Meaning("Macro accuracy", "mean of the groups' accuracies, each group counts the same", HIGH),
     "set_accuracy": Meaning("Set accuracy", "contrast sets all of whose questions are right", HIGH),
     "set_accuracy/": Meaning("Set accuracy in a group", "of the sets of one group", HIGH),
-    "subgroup_std": Meaning("Subgroup spread", "standard deviation of accuracy over the subgroups of a class, each by "
-        "its share of the class, mean over classes", LOW),
+    "subgroup_std": Meaning("Subgroup spread", "standard deviation of accuracy over a class's subgroups, weighted by "
+        "size, mean over classes", LOW),
     "counter_drop": Meaning("Counter-drop", "accuracy where a shortcut helps minus where it leads astray", LOW),
     "option_shuffle_consistency_one": Meaning("Option-shuffle consistency, one shuffle", "answers that stay, from the "
         "same trace, after one shuffle", HIGH),
@@ -43,46 +42,43 @@ _MEANINGS = {
         "the M shuffles", HIGH),
     "trace_answer_consistency": Meaning("Trace-answer consistency", "answers that are the option the trace states, of "
         "traces that state one", HIGH),
-    "cr_wa": Meaning("Right trace, wrong answer (CR-WA)", "the trace states the right option and the "
-        "answer is another, of the same", LOW),
-    "wr_ca": Meaning("Wrong trace, right answer (WR-CA)", "the trace states a wrong option and the "
-        "answer is right, of the same", LOW),
+    "cr_wa": Meaning("Right trace, wrong answer (CR-WA)", "the trace states the right option and the answer is "
+        "another, of the same", LOW),
+    "wr_ca": Meaning("Wrong trace, right answer (WR-CA)", "the trace states a wrong option and the answer is right, "
+        "of the same", LOW),
     "trace_stated": Meaning("Traces that state an option", "the part the three metrics above speak of", None),
     "trace_answer_consistency/": Meaning("Trace-answer consistency, judge", "as above, read by the judge", HIGH),
     "cr_wa/": Meaning("Right trace, wrong answer (CR-WA), judge", "as above, read by the judge", LOW),
     "wr_ca/": Meaning("Wrong trace, right answer (WR-CA), judge", "as above, read by the judge", LOW),
     "trace_stated/": Meaning("Traces that state an option, judge", "as above, read by the judge", None),
-    "letter_bias": Meaning("Letter bias", "answers that would have to move for the letters answered to match those of "
-        "the gold", LOW),
+    "letter_bias": Meaning("Letter bias", "answers that would have to move for their letters to match the "
+        "gold's", LOW),
     "share_A": Meaning("Share of A", "answers that are the first option shown", None),
     "letter_share/": Meaning("Share of a letter", "of the valid answers", None),
     "rotation_robust_accuracy": Meaning("Rotation-robust accuracy", "right as written and after every rotation of the "
         "options, same trace", HIGH),
     "rotation_consistency": Meaning("Rotation consistency", "answers that stay in every rotation", HIGH),
-    "same_answer/": Meaning("Same answer from a changed trace", "second answers that are the first one, from the own "
-        "trace, none, another item's, one with options and letters masked, or one with 25, 50 or 100 % of its words "
-        "replaced, all its numbers, half of its steps by those of others, or its steps in another order; options "
-        "shuffled once", None),
+    "same_answer/": Meaning("Same answer from a changed trace", "answers kept when the trace is own, removed, "
+        "replaced, masked, corrupted or reordered; options shuffled", None),
     "letter_in_trace": Meaning("Letter in trace", "traces that name an option's letter", LOW),
     "answer_in_trace": Meaning("Answer in trace", "traces that hold the text of the answer given", None),
     "letter_or_answer_in_trace": Meaning("Letter or answer in trace", "traces with one of the two", None),
-    "modality_reliance/": Meaning("Image reliance", "accuracy from the own images minus from none, another "
-        "question's, mid-grey ones of the same size, or the own ones in another order; responses generated anew, "
-        "greedily; 0 if the text alone decides the answer", None),
+    "modality_reliance/": Meaning("Image reliance", "accuracy from own images minus from none, others, grey or "
+        "shuffled ones, answered greedily", None),
     "accuracy_with/": Meaning("Accuracy with changed images", "greedy first answers with those that are right", None),
     "same_answer_with/": Meaning("Same answer with changed images", "valid first answers that are that from the own "
         "images", None),
     "sampled_accuracy": Meaning("Accuracy of a sample", "mean over the samples of a question", HIGH),
-    "best_of_": Meaning("Best of n", "accuracy of the sample with the highest score of n; /proxy: that score; "
-        "/oracle: the chance that one of n is right", HIGH),
+    "best_of_": Meaning("Best of n", "accuracy of the best-scored of n; /proxy: its score; /oracle: any of n is "
+        "right", HIGH),
     "accepted": Meaning("Accepted", "samples that the verifier accepts", None),
     "true_positive_rate": Meaning("True-positive rate", "right samples that the verifier accepts", HIGH),
-    "false_positive_rate": Meaning("False-positive rate", "wrong samples that the verifier accepts, of all questions "
-        "and by the share of a question's samples that are right", LOW),
-    "coverage": Meaning("Coverage", "questions that are answered where the verifier must accept first: one of n "
-        "attempts accepted, or the best score above a threshold", None),
-    "accuracy_of_answered": Meaning("Accuracy of what is answered", "right answers among those; for a threshold, set "
-        "on one half of the questions for a precision, on the other half", HIGH),
+    "false_positive_rate": Meaning("False-positive rate", "wrong samples that the verifier accepts, over all "
+        "questions and by their difficulty", LOW),
+    "coverage": Meaning("Coverage", "questions answered when the verifier must accept one of n, or reach a "
+        "threshold", None),
+    "accuracy_of_answered": Meaning("Accuracy of what is answered", "right answers among those; thresholds are set on "
+        "the other half of the questions", HIGH),
     "prior": Meaning("Prior", "samples that are right, before any verifier", HIGH),
     "ceiling": Meaning("Ceiling", "right answers when sampling goes on until one is accepted", HIGH),
     "optimal_attempts": Meaning("Optimal attempts", "attempts with the highest worth at a cost of a wrong one", None),

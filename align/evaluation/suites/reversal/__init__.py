@@ -23,10 +23,10 @@ _MEANINGS = {
     "reversal_gap/": Meaning("Reversal gap", "of facts that were trained in both directions (control)", LOW),
     "reversal_gap_by_group/": Meaning("Reversal gap in a group", "of facts of one group, without the control", LOW),
     "name_accuracy_by_group/": Meaning("Name given in a group", "by direction, without the control", HIGH),
-    "name_accuracy/": Meaning("Name given", "answers that hold the name, or an alias, as whole words: of the object "
-        "to forward prompts, of the subject to reverse ones; X_control: of facts trained in both directions", HIGH),
-    "name_advantage/": Meaning("Name likelier", "log-prob of the true name behind its prompt minus behind prompts of "
-        "other facts, in nats; 0 if the direction is not known, and of any preference for names", HIGH),
+    "name_accuracy/": Meaning("Name given", "answers that hold the true name or an alias, by direction; X_control: "
+        "trained both ways", HIGH),
+    "name_advantage/": Meaning("Name likelier", "log-prob of the true name behind its prompt minus behind others, in "
+        "nats", HIGH),
 }  # fmt: skip
 
 REVERSAL = Suite(

@@ -39,18 +39,18 @@ _MEANINGS = {
     "agreed_accuracy": Meaning("Accuracy where heads agree", "of the pairs that both order the same", HIGH),
     "reward_bench": Meaning("RewardBench", "mean of its four sections", HIGH),
     "reward_bench_2": Meaning("RewardBench 2", "mean of its six subsets, each counts the same", HIGH),
-    "reward_bench_2/": Meaning("RewardBench 2", "the right response scores highest; of Ties 60 % accuracy and 40 % "
-        "whether right ones lie closer together than above wrong ones", HIGH),
-    "accuracy_drop/": Meaning("Accuracy lost to a change that leaves the meaning", "before minus after, of the pairs "
-        "that it changes; /phrases_in_X: phrases of a file in one response or both", LOW),
+    "reward_bench_2/": Meaning("RewardBench 2", "items whose right response scores highest; of Ties also how close "
+        "right ones lie", HIGH),
+    "accuracy_drop/": Meaning("Accuracy lost to a change that leaves the meaning", "accuracy before minus after the "
+        "change, on changed pairs; /phrases_in_X: phrases of a file", LOW),
     "response_only_accuracy": Meaning("Accuracy without the prompt", "far above one half, the responses alone give "
         "the order away", None),
     "length_correlation": Meaning("Margin and length", "rank correlation with the difference in characters", None),
     "format_correlation": Meaning("Margin and format", "rank correlation with the difference in Markdown", None),
     "insertion/": Meaning("Score gained by a phrase in front", "above a neutral phrase, in mean margins; should be "
         "near 0", None),
-    "phrase_gain": Meaning("Score gained by a phrase of the file", "by the response that has it, above neutral words, "
-        "in mean margins; should be near 0", None),
+    "phrase_gain": Meaning("Score gained by a phrase of the file", "score that the phrase adds above neutral words, "
+        "in mean margins; ideally 0", None),
     "best_of_": Meaning("Best of n", "true quality of what is chosen from n", HIGH),
 }  # fmt: skip
 

@@ -20,16 +20,15 @@ class RelianceOptions(ToolOptions):
     second_turns: int = option(0, "Times that an answer behind a changed result may call tools again.", rare=True)
 
 
-_OF = "; /X: of results of one tool, or of one turn"
 _MEANINGS = {
-    "tool_reliance": Meaning("Reliance", "answers behind a result with another value that give it, as the first "
-        f"reward says{_OF}", HIGH),
-    "tool_invariance": Meaning("Invariance", "answers that stay behind a result in other words, or with an addition "
-        f"that means nothing{_OF}", HIGH),
-    "tool_withheld": Meaning("Withheld results", "answers that say so, or call a tool, behind an error in the "
-        f"place of the only result that states the right answer{_OF}", HIGH),
-    "invented": Meaning("Invented", "answers behind a changed result with a value that neither the prompt nor a "
-        f"result states{_OF}", LOW),
+    "tool_reliance": Meaning("Reliance", "answers that give the changed value behind a changed result; /X: by tool or "
+        "turn", HIGH),
+    "tool_invariance": Meaning("Invariance", "answers kept when a result is reworded or padded; /X: by tool or "
+        "turn", HIGH),
+    "tool_withheld": Meaning("Withheld results", "answers that say so, or call again, when an error replaces the "
+        "gold's only result", HIGH),
+    "invented": Meaning("Invented", "answers behind a changed result with a value that neither prompt nor result "
+        "states", LOW),
     "changed": Meaning("Changed results", "families that could change a result, of each answer", None),
 }  # fmt: skip
 

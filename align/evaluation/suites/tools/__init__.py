@@ -30,11 +30,10 @@ class ToolOptions(WithTools, ByRewards, Sampled, ByEngine, OfPolicies):
 
 
 _MEANINGS = {
-    "tools/success": Meaning("Success", "answers whose first reward is above 0, or at least `--right_from`; one that "
-        "lost its tool or environment is none; /X: of one group", HIGH),
-    "tools/": Meaning("Use of tools", "of an answer, mean over samples, then prompts: turns, calls, failed calls, "
-        "seconds in tools, tokens that the model wrote, also by turn; shares that call, are cut off, end with a call "
-        "without a result, or lost their tool or environment; /X: of one group", None),
+    "tools/success": Meaning("Success", "answers whose first reward is positive, or at least `--right_from`; lost "
+        "tools count as failure", HIGH),
+    "tools/": Meaning("Use of tools", "of an answer: turns, calls, failures, seconds, tokens; share called, cut off, "
+        "unanswered, lost", None),
 }  # fmt: skip
 
 TOOLS = Suite(

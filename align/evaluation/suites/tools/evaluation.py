@@ -63,8 +63,8 @@ def load(run: Evaluation, options: ToolOptions) -> Loaded:
     run.engine = run.engine._replace(backend="endpoint")
 
     def sampler(model: str) -> EndpointSampler:
-        how = {"api_key_env": options.api_key_env, "concurrency": options.concurrency}
-        return EndpointSampler(str(options.endpoint), model, **how)
+        key, size = options.api_key_env, options.concurrency
+        return EndpointSampler(str(options.endpoint), model, api_key_env=key, concurrency=size)
 
     def find(path: str) -> Checkpoint:
         return Checkpoint(path, None, digest(dict(sampler(path).identity)))  # known by its name and address
