@@ -1,12 +1,16 @@
 """Options, each declared once: a group is a dataclass, and its fields are what a command or a Python call takes."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Options = ParamSpec("Options")
+Group = TypeVar("Group")
+Result = TypeVar("Result")
 
 
 def option(default: Any, help: str, *flags: str, rare: bool = False, least: int | None = None) -> Any:
@@ -30,6 +34,29 @@ def several(value: str | Sequence[str] | None) -> tuple[str, ...]:
         (('week',), ('week', 'hour'), ())
     """
     return (value,) if isinstance(value, str) else tuple(value or ())
+
+
+def options_of(group: Callable[Options, Group]) -> Callable[[Callable[[Group], Result]], Callable[Options, Result]]:
+    """Makes a function of a group a function of its options, for type checkers, help and Tab; paths become words."""
+
+    def decorate(function: Callable[[Group], Result]) -> Callable[Options, Result]:
+        @wraps(function)
+        def call(*given: Options.args, **named: Options.kwargs) -> Result:
+            found: Any = group(*given, **named)
+            paths = {each.name: getattr(found, each.name) for each in fields(found) if "Path" not in str(each.type)}
+            return function(
+                replace(found, **{name: str(each) for name, each in paths.items() if isinstance(each, Path)})
+            )
+
+        call.__signature__ = signature(group)  # type: ignore[attr-defined]
+        return call
+
+    return decorate
+
+
+def parts(whole: Any, *groups: type) -> list[Any]:
+    """Splits a group that joins others into these."""
+    return [group(**{each.name: getattr(whole, each.name) for each in fields(group)}) for group in groups]
 
 
 def fill(options: Mapping[str, Any], *groups: type) -> list[Any]:

@@ -55,7 +55,7 @@ def test_rows_are_audited(tmp_path):
     assert "duplicates" in found._repr_html_()
     assert f"<p>{headline(found.record)[0]}</p>" in found._repr_html_()
     assert str(found).endswith("audit.html.")
-    with pytest.raises(TypeError, match="There is no option `colour`"):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
         align.audit("pairs.jsonl", out=tmp_path, colour=1)
 
 
@@ -75,11 +75,11 @@ def test_samples_and_pairs_are_filtered(answering_model_folder, tmp_path):
         align.filter(tmp_path / "prompts.jsonl", out=tmp_path / "kept.jsonl", model="m", verifier="format")
     with pytest.raises(UserError, match="`--tau` does not go with samples"):
         align.filter("prompts.jsonl", out=tmp_path / "b.jsonl", model="m", verifier="format", tau=0.1)
-    with pytest.raises(TypeError, match="There is no option `colour`"):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
         align.filter("pairs.jsonl", out=tmp_path / "b.jsonl", colour=1)
 
 
 def test_the_options_of_a_service_are_in_its_signature():
     found = inspect.signature(align.filter).parameters
-    assert list(found)[:3] == ["data", "out", "base"]
+    assert (next(iter(found)), {"out", "base"} < set(found)) == ("data", True)
     assert (found["tau"].default, found["tau"].annotation) == (0.2, float)

@@ -258,6 +258,8 @@ def described(package: str, name: str, module: str) -> Iterator[str]:
     )
     made = next((each for each in methods if each.name == "__init__"), None)
     call = signature(made, skip=1) if made else "" if is_class else signature(node)
+    if not is_class and node.decorator_list:  # a function of the options of a group
+        call = f"({', '.join(inspect.signature(getattr(import_module_of(module), name)).parameters)})"
     yield f"```python\n{package}.{name}{call or '(...)'}\n```\n"
     if is_class and node.bases:
         yield f"A subclass of {', '.join(code(ast.unparse(base)) for base in node.bases)}.\n"

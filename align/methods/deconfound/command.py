@@ -1,7 +1,7 @@
 """Corrected rewards from a table of observed outcomes: `align.deconfound`, and `align deconfound`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +41,7 @@ from align.methods.deconfound.correction.verdict import explain, refuse_unremove
 from align.methods.deconfound.options import Columns, Estimation, PairsOf, TableReading
 from align.methods.deconfound.words import build_correction_page, facts_of, left_out, notes_of, sentences_of
 from align.methods.pairs.augmentation.folder import check_at_least_one, check_choice
-from align.options import fill, listing, several
+from align.options import options_of, parts, several
 from align.runs.room import check_writable
 from align.whole_files import as_json
 from rewards.correction import Correction
@@ -97,32 +97,28 @@ class DeconfoundResult:
         return self.to_pandas().to_html(index=False)
 
 
-@listing(Columns, Estimation, TableReading, PairsOf)
-def deconfound(
-    data: str | Path,
-    *,
-    out: str | Path,
-    embedding_model: str | Path | None = None,
-    apply: str | Path | None = None,
-    **options: Any,
-) -> DeconfoundResult:
-    """Turns observed outcomes into rewards without the effect of known confounders, as `align deconfound` does.
+@dataclass(frozen=True, kw_only=True)
+class Deconfounding(Columns, Estimation, TableReading, PairsOf):
+    """What is deconfounded: observed outcomes, a .csv, .parquet or .jsonl file, a folder or a hub id."""
 
-    Args:
-        data: Observed outcomes: a .csv, .parquet or .jsonl file, a folder or a hub id.
-        out: New folder for the corrected table, the correction and the report.
-        embedding_model: Model whose embeddings replace TF-IDF.
-        apply: A saved `correction.json` to map these rows with, in place of fitting one.
-        **options: Of `Columns`, `Estimation`, `TableReading` and `PairsOf`, such as `outcome="clicks",
-            confounders=["popularity", "hour"]`.
+    data: str | Path = field(kw_only=False)
+    out: str | Path  # new folder for the corrected table, the correction and the report
+    embedding_model: str | Path | None = None  # whose embeddings replace TF-IDF
+    apply: str | Path | None = None  # a saved `correction.json` to map these rows with, in place of fitting one
+
+
+@options_of(Deconfounding)
+def deconfound(asked: Deconfounding) -> DeconfoundResult:
+    """Turns observed outcomes into rewards without the effect of known confounders, as `align deconfound` does.
 
     Raises:
         UserError: If it cannot be done.
         TypeError: If there is no such option.
     """
-    groups = fill(options, Columns, Estimation, TableReading, PairsOf)
-    model, saved = embedding_model and str(embedding_model), apply and Path(apply)
-    return deconfound_table(str(data), Path(out), *groups, embedding_model=model or None, saved=saved or None)
+    groups = parts(asked, Columns, Estimation, TableReading, PairsOf)
+    model = str(asked.embedding_model) if asked.embedding_model else None
+    saved = Path(asked.apply) if asked.apply else None
+    return deconfound_table(str(asked.data), Path(asked.out), *groups, embedding_model=model, saved=saved)
 
 
 def deconfound_table(
