@@ -1,6 +1,6 @@
 """Options, each declared once: a group is a dataclass, and its fields are what a command or a Python call takes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import wraps
 from inspect import Parameter, Signature, signature
@@ -57,22 +57,6 @@ def options_of(group: Callable[Options, Group]) -> Callable[[Callable[[Group], R
 def parts(whole: Any, *groups: type) -> list[Any]:
     """Splits a group that joins others into these."""
     return [group(**{each.name: getattr(whole, each.name) for each in fields(group)}) for group in groups]
-
-
-def fill(options: Mapping[str, Any], *groups: type) -> list[Any]:
-    """Fills groups with options by name; a path may stand where words are meant.
-
-    Raises:
-        TypeError: If no group has an option of that name.
-    """
-    known = {each.name: each for group in groups for each in fields(group)}
-    if unknown := [name for name in options if name not in known]:
-        raise TypeError(f"There is no option `{unknown[0]}`. Options are {', '.join(sorted(known))}.")
-    given = {
-        name: str(value) if isinstance(value, Path) and "Path" not in str(known[name].type) else value
-        for name, value in options.items()
-    }
-    return [group(**{each.name: given[each.name] for each in fields(group) if each.name in given}) for group in groups]
 
 
 def listing(*groups: type) -> Callable[[Function], Function]:

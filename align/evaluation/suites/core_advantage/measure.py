@@ -38,7 +38,7 @@ class CoreQuestion:
     row: int
 
 
-def load(source: RowSource, options: Mapping[str, Any]) -> Loaded:
+def load(source: RowSource, options: Any) -> Loaded:
     """Loads the questions."""
     return load_suite_rows(source, ("question", "core", "spurious"), _check)
 

@@ -42,7 +42,6 @@ from align.models.transcripts.transcript import Transcript
 from rewards.reading.responses import ResponseFormat
 from rewards.running.protocol import HIGHER
 
-Finder = Callable[["PromptTask"], CalledRewards]
 More = Callable[["PromptTask", Loaded, str], dict[str, Measured]]  # what no reward measures of a model, by suite
 
 
@@ -71,8 +70,11 @@ class PromptTask:
         return [*self.named.weights] or (self.toolbox.rewarding if self.named else [])
 
     def find_rewards(self) -> CalledRewards:
-        """Finds what measures."""
-        found = find_rewards(self.run.options, self.run.recipe, self.tags, self.paid)
+        """Finds what measures; an environment that rewards needs no other reward."""
+        options, recipe = self.run.options, self.run.recipe
+        if self.paid and not options.rewards and not (recipe and recipe.reward_specs):
+            return CalledRewards([], self.tags)
+        found = find_rewards(options, recipe, self.tags, self.paid)
         return found._replace(behind=self.toolbox.behind) if self.named and self.toolbox.environments else found
 
 
@@ -98,14 +100,14 @@ def load(run: Evaluation, options: PromptOptions) -> Loaded:
     return loaded
 
 
-def load_with(run: Evaluation, named: NamedTools, find: Finder = PromptTask.find_rewards) -> Loaded:
+def load_with(run: Evaluation, named: NamedTools) -> Loaded:
     """Finds the rewards, and reads prompts to answer with tools, if some are named."""
     path = run.data("prompts and what rewards read", "ask")
     template = prompts_made_by(run.recipe, path, run.split, run.columns)
     if template is not None and run.recipe_path is not None:
         say_made(template, run.recipe_path)
     task = PromptTask(run, named, run.prompting.response_format)
-    task.called = called = find(task)
+    task.called = called = task.find_rewards()
     run.held.callback(called.close)
     task.rewards, task.tags = list(called.rewards), called.response_format
     task.ks = check_ks(tuple(map(_whole, run.options.pass_at_k or ())), run.decoding.num_samples)

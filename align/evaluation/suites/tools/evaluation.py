@@ -16,7 +16,7 @@ from align.evaluation.statistics.metrics import Values, mean_of_known
 from align.evaluation.suite import Loaded, Measured
 from align.evaluation.suites.prompts.evaluation import PromptTask, arranged, group_of, load_with, reward
 from align.evaluation.suites.prompts.evaluation import measure as ask
-from align.evaluation.suites.prompts.measured_rewards import CalledRewards, NamedReward
+from align.evaluation.suites.prompts.measured_rewards import NamedReward
 from align.evaluation.suites.tools import ToolOptions
 from align.evaluation.with_tools import NamedTools, answer_prompts
 from align.models.checkpoint import Checkpoint
@@ -51,7 +51,7 @@ def load(run: Evaluation, options: ToolOptions) -> Loaded:
             f"`align eval tools` needs tools, and {where}. Name them, such as `--tools ./mine.py:search` or "
             "`--environment ./mine.py:Shop`, or a `--recipe` that does; `align eval prompts` asks without."
         )
-    loaded = load_with(run, named, _find_rewards)
+    loaded = load_with(run, named)
     task: PromptTask = loaded.task
     specs = [each.spec for each in (named.environments or {}).values()] or [str(named.hosted)]
     for name in task.paid:
@@ -73,14 +73,6 @@ def load(run: Evaluation, options: ToolOptions) -> Loaded:
         return nullcontext((sampler(checkpoint.path), kept))
 
     return loaded._replace(find=find, open=open_sampler)
-
-
-def _find_rewards(task: PromptTask) -> CalledRewards:
-    """Finds what measures; an environment that rewards needs no other reward."""
-    recipe = task.run.recipe
-    if task.paid and not task.run.options.rewards and not (recipe and recipe.reward_specs):
-        return CalledRewards([], task.tags)
-    return task.find_rewards()
 
 
 def transcribe(subject: Any, rows: Sequence[PromptRow], asking: Asking) -> tuple[Answers | None, KeptAnswers]:
