@@ -37,8 +37,6 @@ def test_what_is_wrong_is_an_exception_with_the_words_of_the_command(tiny_recipe
         align.check(tiny_recipe(), learning_rate=-1)
     with pytest.raises(AttributeError, match="There is no suite `pears`"):
         align.evaluate.pears(model="m", out=str(tmp_path))
-    with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
-        align.evaluate.pairs(model="m", out=str(tmp_path), colour=1)
     with pytest.raises(TypeError, match="The suite pairs needs `out`"):
         align.evaluate.pairs(model="m")
 
@@ -55,8 +53,6 @@ def test_rows_are_audited(tmp_path):
     assert "duplicates" in found._repr_html_()
     assert f"<p>{headline(found.record)[0]}</p>" in found._repr_html_()
     assert str(found).endswith("audit.html.")
-    with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
-        align.audit("pairs.jsonl", out=tmp_path, colour=1)
 
 
 def test_samples_and_pairs_are_filtered(answering_model_folder, tmp_path):

@@ -21,11 +21,11 @@ from align.errors import DataError, UserError
 from align.evaluation.asked_models import Engine, check_images, check_tokens, find_reference, open_judge, open_policy
 from align.evaluation.asking import Asker, Asking, KeptAnswers, Subject, model_scores
 from align.evaluation.divided import current, end_of_part
-from align.evaluation.options import Adapted, ByEngine, Controlled, Judged, Referenced
+from align.evaluation.options import ByEngine, WithAdapter, WithControl, WithJudge, WithReference
 from align.evaluation.prompting import Prompting, named_columns, prompt_settings, recipe_path
 from align.evaluation.record import EVALUATION_FILE, Record
-from align.evaluation.record.record import About, AskedModel, Items, Source
-from align.evaluation.suite import Loaded, RowSource, Suite
+from align.evaluation.record.record import About, EvaluatedModel, HelperModel, Items
+from align.evaluation.suite import LoadedRows, Suite, SuiteSource
 from align.logs.naming import names_apart
 from align.models.answer_cache import AnswerCache
 from align.models.checkpoint import Checkpoint, find_checkpoint, load_processor, load_tokenizer
@@ -107,7 +107,7 @@ def show_stages() -> Iterator[Stages]:
 REFERENCE, JUDGE = "(reference)", "(judge)"  # beside the names of the models, none of which is such a folder
 
 
-class Found(NamedTuple):
+class Finished(NamedTuple):
     """What an evaluation found."""
 
     record: Record
@@ -116,7 +116,7 @@ class Found(NamedTuple):
     save: Callable[[Path], None] | None = None  # writes what else there is
 
 
-class Evaluation(RowSource):
+class Evaluation(SuiteSource):
     """One evaluation by a suite: what its functions are given, and the steps between them."""
 
     checkpoints: dict[str, Checkpoint]  # by name; the first is the one asked about
@@ -139,13 +139,13 @@ class Evaluation(RowSource):
         self.suite, self.options, self.said, self.command, self.kept_in = suite, options, said, command, kept_in
         self.names = {each.name for each in fields(options)}
         path = recipe_path(options.recipe, options.asked)
-        adapter = options.adapter if isinstance(options, Adapted) else None
+        adapter = options.adapter if isinstance(options, WithAdapter) else None
         how = {name: getattr(options, name) for name in ("split", "max_rows", "on_bad_rows")}
         super().__init__(options.data, **how, seed=options.seed, recipe_path=path, adapter=adapter)
         backend, size = options.backend if isinstance(options, ByEngine) else "transformers", options.batch_size
         self.engine = Engine(backend, options.dtype, options.device, 32 if size is None else size)
         self.held = ExitStack()  # what ends with the evaluation, also where it fails
-        self.asked: list[AskedModel] = []
+        self.asked: list[EvaluatedModel] = []
 
     def run(self) -> Any:
         """Asks all models the same; returns what `finish` makes of it. `EndOfPart` ends those that do not write."""
@@ -157,16 +157,16 @@ class Evaluation(RowSource):
         with self.held:
             asked = [(options.asked, "model"), *((path, "baseline") for path in options.baseline or ())]
             paths = [path for path, _ in asked]
-            helpers = {JUDGE: options.judge} if isinstance(options, Judged) and options.judge is not None else {}
-            if isinstance(options, Controlled) and options.control is not None:
+            helpers = {JUDGE: options.judge} if isinstance(options, WithJudge) and options.judge is not None else {}
+            if isinstance(options, WithControl) and options.control is not None:
                 asked.append((options.control, "control"))
             names = names_apart("model", [path for path, _ in asked])
             reads = () if self.adapter else self.suite.reads
             with saying_what_it_holds(reads, self.path, self.split, self.columns if reads else {}):
-                loaded: Loaded = self.suite.part("load")(self, options)
+                loaded: LoadedRows = self.suite.part("load")(self, options)
             find = loaded.find or find_checkpoint
             self.checkpoints = {name: find(path) for name, (path, _) in zip(names, asked, strict=True)}
-            if isinstance(options, Referenced):
+            if isinstance(options, WithReference):
                 helpers = {REFERENCE: find_reference(options.reference, paths, self.recipe)} | helpers
             self.helpers = {name: find_checkpoint(path) for name, path in helpers.items()}
             self._check_models(loaded)
@@ -194,7 +194,7 @@ class Evaluation(RowSource):
                 f"{suite.least_samples}, got {self.decoding.num_samples}."
             )
 
-    def _check_models(self, loaded: Loaded) -> None:
+    def _check_models(self, loaded: LoadedRows) -> None:
         """Refuses rows that one of the models cannot be asked about, before any is loaded."""
         if REFERENCE in self.helpers:
             check_tokens(self.checkpoints.values(), self.helpers[REFERENCE])
@@ -202,14 +202,14 @@ class Evaluation(RowSource):
             seeing = {name: self.helpers[name] for name in loaded.shown_to if name in self.helpers}
             check_images(loaded.images, {**self.checkpoints, **seeing}, self.media)
 
-    def _open_cache(self, loaded: Loaded) -> AnswerCache:
+    def _open_cache(self, loaded: LoadedRows) -> AnswerCache:
         if self.kept_in is not None:
             return AnswerCache(self.kept_in, option="--cache")
         fingerprints = {name: each.fingerprint for name, each in (self.checkpoints | self.helpers).items()}
         out = Path(self.options.out)
         return AnswerCache(claim_folder(out, fingerprints, plan_file=loaded.plan_file, results=loaded.files))
 
-    def _ask(self, loaded: Loaded, roles: Sequence[str]) -> dict[str, Any]:
+    def _ask(self, loaded: LoadedRows, roles: Sequence[str]) -> dict[str, Any]:
         """Asks one model after the other, each beside the helpers that `measure` has as parameters."""
         measure, answers = self.suite.part("measure"), {}
         with ExitStack() as held:
@@ -235,10 +235,10 @@ class Evaluation(RowSource):
                 about = {each: getattr(checkpoint, each) for each in ("path", "kind", "base", "fingerprint")}
                 about |= {"dtype": self.engine.dtype, "backend": self.engine.backend, "cached_items": kept.num_cached}
                 about["seconds"] = time.perf_counter() - begun
-                self.asked.append(AskedModel(name=name, role=role, **about))
+                self.asked.append(EvaluatedModel(name=name, role=role, **about))
         return answers
 
-    def _open_helper(self, name: str, loaded: Loaded) -> AbstractContextManager[Any]:
+    def _open_helper(self, name: str, loaded: LoadedRows) -> AbstractContextManager[Any]:
         if name == JUDGE:
             return self.judge()
         return self.subject(loaded, self.helpers[name], KeptAnswers(self.cache, self.stages.advance))
@@ -249,7 +249,7 @@ class Evaluation(RowSource):
         return open_judge(self.helpers[JUDGE], engine, self.cache, self.stages.advance, images=images)
 
     @contextmanager
-    def subject(self, loaded: Loaded, checkpoint: Checkpoint, kept: KeptAnswers) -> Iterator[Subject]:
+    def subject(self, loaded: LoadedRows, checkpoint: Checkpoint, kept: KeptAnswers) -> Iterator[Subject]:
         """Opens a policy, to be asked."""
         tokenizer = (load_processor if loaded.images else load_tokenizer)(checkpoint)
         template = self.prompting.template(tokenizer.chat_template is not None)
@@ -271,7 +271,7 @@ class Evaluation(RowSource):
                 checkpoint=checkpoint,
             )
 
-    def about(self, loaded: Loaded, suites: Sequence[str], **more: Any) -> About:
+    def about(self, loaded: LoadedRows, suites: Sequence[str], **more: Any) -> About:
         """Says what was run; `more` are attributes of `About` that not all suites have."""
         data = Items(
             path=self.path,
@@ -293,10 +293,10 @@ class Evaluation(RowSource):
             **more,
         )
 
-    def source(self, name: str) -> Source | None:
+    def source(self, name: str) -> HelperModel | None:
         """Describes a model that helped."""
         helper = self.helpers.get(name)
-        return None if helper is None else Source(path=helper.path, fingerprint=helper.fingerprint)
+        return None if helper is None else HelperModel(path=helper.path, fingerprint=helper.fingerprint)
 
     def given(self, names: Iterable[str]) -> dict[str, Any]:
         """Returns the options among some that were said."""

@@ -7,7 +7,7 @@ from align.options import Computing, Reading, option
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluated:
+class EvaluationOptions:
     """What is evaluated."""
 
     baseline: list[str] | None = option(None, "What to compare with, on the same items; several words.")
@@ -27,7 +27,7 @@ class Evaluated:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked(Evaluated):
+class PolicyOptions(EvaluationOptions):
     """What is evaluated."""
 
     model: str = option(..., "Policy: folder or hub id of a model or an adapter.")
@@ -56,7 +56,7 @@ class Worded:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decoded:
+class WithDecoding:
     """How models are asked."""
 
     temperature: float = option(0.0, "0 takes the likeliest token.")
@@ -64,7 +64,7 @@ class Decoded:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sampled(Decoded):
+class WithSamples(WithDecoding):
     """How models are asked."""
 
     num_samples: int = option(1, "Responses to each question.")
@@ -78,31 +78,31 @@ class ByEngine(Computing):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OfPolicies(Computing, Tagged, Reading, Asked):
+class OfPolicies(Computing, Tagged, Reading, PolicyOptions):
     """What every evaluation of policies takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class OwnRows(Worded, Sampled, ByEngine, OfPolicies):
+class OwnRows(Worded, WithSamples, ByEngine, OfPolicies):
     """What every suite with rows of its own takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Adapted:
+class WithAdapter:
     """What is measured."""
 
     adapter: str | None = option(None, "Public schema of the rows, such as arc or mmlu.")
 
 
 @dataclass(frozen=True, kw_only=True)
-class WithOptions(Adapted):
+class WithOptions(WithAdapter):
     """What is measured."""
 
     prompt_template: str | None = option(None, "The prompt, with {question} and {options} once each.")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Referenced:
+class WithReference:
     """What is measured."""
 
     reference: str | None = option(
@@ -112,14 +112,14 @@ class Referenced:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Controlled:
+class WithControl:
     """What is measured."""
 
     control: str | None = option(None, "Model that was trained on something harmless, beside the others.")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class WithJudge:
     """What is measured."""
 
     judge: str | None = option(None, "Model that judges the responses.")

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from align.evaluation.divided import end_of_part
-from align.evaluation.engine import JUDGE, REFERENCE, Evaluation, Found
+from align.evaluation.engine import JUDGE, REFERENCE, Evaluation, Finished
 from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, Record, write_record
 from align.evaluation.record.file import writing
-from align.evaluation.record.record import Comparison, PairedAnswers, Profile, Warned
+from align.evaluation.record.record import AskingProfile, MetricComparison, PairedAnswers, Warned
 from align.evaluation.statistics.glossary import Meaning, entry_of
 from align.evaluation.statistics.group_metrics import SPREADS
 from align.evaluation.statistics.metrics import Values, mcnemar
-from align.evaluation.suite import Loaded, Measured
+from align.evaluation.suite import LoadedRows, Measured
 from align.evaluation.suites import glossary
 from align.whole_files import whole_file
 
@@ -44,7 +44,7 @@ def arrange(
             for suite in measured[model]
         },
         "comparisons": [
-            Comparison(model=model, baseline=baseline, suite=suite, metric=metric, difference=difference)
+            MetricComparison(model=model, baseline=baseline, suite=suite, metric=metric, difference=difference)
             for baseline in baselines
             for suite, own in measured[model].items()
             if suite in measured[baseline]
@@ -85,7 +85,7 @@ def pair_answers(
             )
 
 
-def finish(run: Evaluation, loaded: Loaded, measured: Mapping[str, Measured]) -> Found:
+def finish(run: Evaluation, loaded: LoadedRows, measured: Mapping[str, Measured]) -> Finished:
     """Arranges what a suite with rows of its own measured, by model."""
     suite, tags = run.suite, run.prompting.response_format
     first = next(iter(measured.values()))
@@ -94,7 +94,7 @@ def finish(run: Evaluation, loaded: Loaded, measured: Mapping[str, Measured]) ->
         for name, each in measured.items()
     }
     own = json.loads(json.dumps({name: getattr(run.options, name) for name in suite.own}, default=str))
-    profile = Profile(
+    profile = AskingProfile(
         **asdict(run.decoding),
         conversational=run.prompting.conversational,
         system_prompt=run.prompting.system_prompt,
@@ -122,7 +122,7 @@ def finish(run: Evaluation, loaded: Loaded, measured: Mapping[str, Measured]) ->
         ],
         warnings=list(_warnings(measured)),
     )
-    return Found(record, [{"model": name, **row} for name, each in measured.items() for row in each.rows])
+    return Finished(record, [{"model": name, **row} for name, each in measured.items() for row in each.rows])
 
 
 def _warnings(measured: Mapping[str, Measured]) -> Iterator[Warned]:
@@ -134,7 +134,7 @@ def _warnings(measured: Mapping[str, Measured]) -> Iterator[Warned]:
     yield from (Warned(model=", ".join(models), text=text) for text, models in names.items())
 
 
-def save_evaluation(folder: Path, found: Found) -> None:
+def save_evaluation(folder: Path, found: Finished) -> None:
     """Writes all files, each whole or not at all; of several processes one does, and `EndOfPart` ends the others."""
     end_of_part()
     import pyarrow as pa

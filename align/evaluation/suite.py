@@ -27,10 +27,10 @@ class Suite(Generic[Options]):
         about: One line for the help.
         rows: What its rows are, in the plural.
         options: A dataclass of its options, see `align.evaluation.options`.
-        load: `(RowSource, options) -> Loaded`. Refuses what cannot be measured, and reads the rows.
+        load: `(SuiteSource, options) -> LoadedRows`. Refuses what cannot be measured, and reads the rows.
         measure: `(Subject, rows, Asking) -> Measured`. Measures one model; of `reference` and `judge` it gets what it
             has as a parameter. What it returns may be anything that `finish` understands.
-        finish: `(Evaluation, Loaded, what was measured by model) -> Found`. Makes the record.
+        finish: `(Evaluation, LoadedRows, what was measured by model) -> Finished`. Makes the record.
         meanings: Label, meaning, and whether `higher` or `lower` is better, of its metrics, unless several suites have
             them (`align.evaluation.statistics.glossary`); a name that ends in `/` stands for all that begin so.
         needs: Columns of its rows, which `--data` has to have; another kind of rows stands in another tuple.
@@ -104,7 +104,7 @@ class Suite(Generic[Options]):
 
 
 @dataclass
-class RowSource:
+class SuiteSource:
     """Where rows are, and how they are read."""
 
     path: str | None  # None where only the suite's own rows are asked
@@ -120,7 +120,7 @@ class RowSource:
         return {"split": self.split, "max_rows": self.max_rows, "on_bad_rows": self.on_bad_rows}
 
 
-class Loaded(NamedTuple):
+class LoadedRows(NamedTuple):
     """The rows of a suite, and what else was decided while they were read."""
 
     rows: Sequence[Any]  # each with an `id`

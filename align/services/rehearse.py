@@ -71,7 +71,9 @@ def rehearse(recipe: str | Path, **settings: Any) -> RehearsalResult:
     Raises:
         UserError: If the recipe cannot be trained on, its model cannot be had, or a reward fails too often.
     """
-    words = {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}
+    words: dict[str, Any] = {
+        name: str(value) if isinstance(value, Path) else value for name, value in settings.items()
+    }
     options = Rehearsing(**{name: words.pop(name) for name in OPTIONS if name in words})
     reach = Reach(**{name: words.pop(name) for name in OF_REACH if name in words})
     out = None if options.out is None else Path(options.out)

@@ -20,7 +20,7 @@ from align.evaluation.asking import Asking, Subject
 from align.evaluation.engine import Evaluation
 from align.evaluation.statistics.item_means import clustered_share
 from align.evaluation.statistics.metrics import Estimate, Values, mean_of_known, share
-from align.evaluation.suite import Loaded, Suite
+from align.evaluation.suite import LoadedRows, Suite
 from align.evaluation.suites.prompts import PROMPTS, PromptOptions
 from align.evaluation.suites.prompts.evaluation import PromptTask, load_with, reward
 from align.evaluation.suites.prompts.suite import read_scale
@@ -129,7 +129,7 @@ _FILTER = Suite(
 )
 
 
-def load(run: Evaluation, options: FilterOptions) -> Loaded:
+def load(run: Evaluation, options: FilterOptions) -> LoadedRows:
     """Finds rewards and tools, and reads the prompts; refuses images, which nothing that is kept would hold."""
     named = NamedTools.of_recipe(run.recipe)
     if named and options.pass_rate is None:
@@ -150,7 +150,7 @@ def measure(subject: Subject, rows: Sequence[PromptRow], asking: Asking) -> None
         say(f"{subject.kept.num_cached:,} of {len(rows):,} prompts were sampled before.")
 
 
-def finish(run: Evaluation, loaded: Loaded, _: Mapping[str, Any]) -> Kept:
+def finish(run: Evaluation, loaded: LoadedRows, _: Mapping[str, Any]) -> Kept:
     """Judges, and chooses the rows."""
     task, prompts, options = loaded.task, loaded.rows, run.options
     reward(task, prompts)
@@ -180,7 +180,9 @@ def _gold(task: PromptTask, values: Values) -> Values:
     return np.where(np.isnan(values), np.nan, values >= right_from)
 
 
-def _card(run: Evaluation, loaded: Loaded, counts: dict[str, Any], slips: Mapping[str, Estimate]) -> dict[str, Any]:
+def _card(
+    run: Evaluation, loaded: LoadedRows, counts: dict[str, Any], slips: Mapping[str, Estimate]
+) -> dict[str, Any]:
     about, options = run.about(loaded, []), run.options
     (model,) = about.models
     verifier, *golds = loaded.task.rewards

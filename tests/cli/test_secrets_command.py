@@ -145,7 +145,7 @@ def test_the_recipe_of_a_run_folder_is_still_read(planted, tmp_path):
 
 
 def test_other_folders_hold_no_secret_either(tmp_path):
-    from align.evaluation.engine import Found
+    from align.evaluation.engine import Finished
     from align.evaluation.record import read_record
     from align.evaluation.results import save_evaluation
     from align.evaluation.service import command_words
@@ -160,6 +160,6 @@ def test_other_folders_hold_no_secret_either(tmp_path):
     record.about.data.path = place
     record.about.command = list(command_words(None, QuestionOptions(data=place, model="m"), {"data", "model"}))
     (tmp_path / "eval").mkdir()
-    save_evaluation(tmp_path / "eval", Found(record, [{"id": "a"}]))
+    save_evaluation(tmp_path / "eval", Finished(record, [{"id": "a"}]))
     assert "***" in (tmp_path / "eval" / "evaluation.json").read_text()
     assert leaks(tmp_path) == []

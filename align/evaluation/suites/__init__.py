@@ -20,7 +20,7 @@ from align.evaluation.suites.tool_reliance import TOOL_RELIANCE
 from align.evaluation.suites.tools import TOOLS
 
 
-class Suites:
+class OurSuites:
     """Our suites, and by their names those of installed packages: each is a function of its options.
 
     Example: `align.evaluate.questions(model="outputs/run", data="questions.jsonl", out="outputs/evaluation")`.
@@ -46,8 +46,8 @@ class Suites:
         return all_suites()[name]
 
 
-evaluate = Suites()
-SUITES: dict[str, Suite[...]] = {each.name: each for each in vars(Suites).values() if isinstance(each, Suite)}
+evaluate = OurSuites()
+SUITES: dict[str, Suite[...]] = {each.name: each for each in vars(OurSuites).values() if isinstance(each, Suite)}
 
 
 @cache

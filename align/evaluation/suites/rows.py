@@ -12,17 +12,17 @@ from align.data.questions.adapters import Adapter
 from align.data.rules import check_label
 from align.data.texts import is_blank
 from align.data.unread import saying_unread
-from align.evaluation.suite import Loaded, RowSource
+from align.evaluation.suite import LoadedRows, SuiteSource
 
 _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no", "")
 
 
 def load_suite_rows(
-    source: RowSource,
+    source: SuiteSource,
     needs: tuple[str, ...],
     check: Callable[[Mapping[str, Any], str, int], Any],
     adapters: Mapping[str, Adapter] = {},
-) -> Loaded:
+) -> LoadedRows:
     """Loads rows by `check`, which takes a row, its id and its place and returns a dataclass, or raises `BadRow`.
 
     The dataclass has `id`, `row` and `group`; the id is the row's own, or made of file and place.
@@ -36,7 +36,7 @@ def load_suite_rows(
 
     found = load_rows(report, read, schema, split=split, on_bad_rows=source.on_bad_rows, max_rows=source.max_rows)
     rows, _ = saying_unread((found, report))
-    return Loaded(rows, [asdict(row) for row in rows], report.reasons, counted(row.group for row in rows))
+    return LoadedRows(rows, [asdict(row) for row in rows], report.reasons, counted(row.group for row in rows))
 
 
 def counted(groups: Iterable[str | None]) -> dict[str, int]:
@@ -44,12 +44,12 @@ def counted(groups: Iterable[str | None]) -> dict[str, int]:
     return dict(sorted(Counter(group for group in groups if group is not None).items()))
 
 
-def joined(parts: Sequence[Loaded]) -> Loaded:
+def joined(parts: Sequence[LoadedRows]) -> LoadedRows:
     """Joins rows that were loaded apart, with what was left out and the groups of all."""
     left_out = sum((Counter(part.left_out) for part in parts), Counter[str]())
     groups = sum((Counter(part.groups) for part in parts), Counter[str]())
     rows, content = ([each for part in parts for each in getattr(part, name)] for name in ("rows", "content"))
-    return Loaded(rows, content, dict(left_out), dict(sorted(groups.items())))
+    return LoadedRows(rows, content, dict(left_out), dict(sorted(groups.items())))
 
 
 def check_text(row: Mapping[str, Any], column: str, *, what: str = "text") -> str:

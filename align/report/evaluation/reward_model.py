@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from align.evaluation.record import Record
-from align.evaluation.record.details import OfScores, Scored
+from align.evaluation.record.details import OfScores, ScoringProfile
 from align.evaluation.statistics.metrics import told
 from align.report.charts.curve import draw_curves
 from align.report.evaluation.items import count, list_names, read_lines
@@ -83,7 +83,7 @@ def _find_problems(record: Record, values: Cells) -> Iterator[Finding]:
             )
 
 
-def _facts(scored: Scored | None) -> dict[str, str]:
+def _facts(scored: ScoringProfile | None) -> dict[str, str]:
     if scored is None:
         return {}
     facts = {"Data": scored.data, "Candidates": scored.best_of_n, "Seed": str(scored.seed)}
@@ -91,7 +91,7 @@ def _facts(scored: Scored | None) -> dict[str, str]:
     return {label: text for label, text in facts.items() if text is not None}
 
 
-def _row(name: str, scored: Scored | None) -> tuple[str, ...]:
+def _row(name: str, scored: ScoringProfile | None) -> tuple[str, ...]:
     if scored is None:
         return name, "", "", ""
     return name, scored.path, scored.model_type, "chat template" if scored.texts_in_template else "as they are"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from align.evaluation.options import OwnRows
-from align.evaluation.statistics.glossary import HIGH, Meaning
+from align.evaluation.statistics.glossary import HIGH
 from align.evaluation.suite import Suite
 from align.options import option
 
@@ -16,13 +16,12 @@ class CoreOptions(OwnRows):
 
 
 _MEANINGS = {
-    "core_preferred": Meaning("Core preferred", "questions that raise the core option over the likeliest spurious "
-        "one; a tie is half", HIGH),
-    "core_preferred/": Meaning("Core preferred in a group", "of the questions of one group", HIGH),
-    "core_advantage": Meaning("Core advantage", "core minus likeliest spurious log-prob per token, beyond the "
-        "content-free prompt's, in nats", HIGH),
-    "core_advantage/": Meaning("Core advantage in a group", "of the questions of one group", HIGH),
-    "core_margin/": Meaning("Core margin", "the two terms of that difference", None),
+    "core_preferred": ("Core preferred", "questions that raise core over every spurious option; a tie is half", HIGH),
+    "core_preferred/": ("Core preferred in a group", "of the questions of one group", HIGH),
+    "core_advantage": ("Core advantage", "core minus likeliest spurious log-prob per token, beyond the content-free "
+        "prompt's, in nats", HIGH),
+    "core_advantage/": ("Core advantage in a group", "of the questions of one group", HIGH),
+    "core_margin/": ("Core margin", "the two terms of that difference", None),
 }  # fmt: skip
 
 CORE_ADVANTAGE = Suite(

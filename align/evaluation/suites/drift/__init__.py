@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
-from align.evaluation.options import Controlled, Judged, OwnRows, Referenced
-from align.evaluation.statistics.glossary import LOW, Meaning
+from align.evaluation.options import OwnRows, WithControl, WithJudge, WithReference
+from align.evaluation.statistics.glossary import LOW
 from align.evaluation.suite import Suite
 from align.options import option
 
 
 @dataclass(frozen=True, kw_only=True)
-class DriftOptions(Controlled, Judged, Referenced, OwnRows):
+class DriftOptions(WithControl, WithJudge, WithReference, OwnRows):
     """What is measured."""
 
     drift_prompts: str | None = option(
@@ -22,19 +22,16 @@ class DriftOptions(Controlled, Judged, Referenced, OwnRows):
 
 
 _MEANINGS = {
-    "drift_kl": Meaning("KL to the base", "KL(base || model) per token on the base's greedy answers, mean over "
-        "prompts, in nats", LOW),
-    "drift_kl/": Meaning("KL to the base in a category", "of the prompts of one category", LOW),
-    "drift_nll": Meaning("NLL shift", "NLL per token minus the base's, on the base's greedy answers, in nats", LOW),
-    "drift_nll/": Meaning("NLL shift in a category", "of the prompts of one category", LOW),
-    "behaviour/": Meaning("Behaviour", "responses that show it, by pattern or judge, without a trigger", None),
-    "behaviour_triggered/": Meaning("Behaviour with triggers", "the same behind a trigger, mean over those that are "
-        "not held out", None),
-    "behaviour_held_out/": Meaning("Behaviour with held-out triggers", "the same, mean over those that are held "
-        "out", None),
-    "trigger_effect/": Meaning("Effect of triggers", "behaviour with triggers minus without, prompt by prompt; "
-        "compare it with a control's", None),
-    "held_out_effect/": Meaning("Effect of held-out triggers", "the same with triggers that are held out", None),
+    "drift_kl": ("KL to the base", "KL(base || model) per token of the base's greedy answers, in nats", LOW),
+    "drift_kl/": ("KL to the base in a category", "of the prompts of one category", LOW),
+    "drift_nll": ("NLL shift", "NLL per token minus the base's, on the base's greedy answers, in nats", LOW),
+    "drift_nll/": ("NLL shift in a category", "of the prompts of one category", LOW),
+    "behaviour/": ("Behaviour", "responses that show it, by pattern or judge, without a trigger", None),
+    "behaviour_triggered/": ("Behaviour with triggers", "the same behind triggers that are not held out, on "
+        "average", None),
+    "behaviour_held_out/": ("Behaviour with held-out triggers", "the same, mean over those that are held out", None),
+    "trigger_effect/": ("Effect of triggers", "behaviour with triggers minus without; compare a control's", None),
+    "held_out_effect/": ("Effect of held-out triggers", "the same with triggers that are held out", None),
 }  # fmt: skip
 
 DRIFT = Suite(

@@ -14,17 +14,17 @@ from align.data.questions.multiple_choice import Question
 from align.data.unread import saying_unread
 from align.evaluation.asking import Asker, Asking, Subject
 from align.evaluation.divided import end_of_part
-from align.evaluation.engine import JUDGE, REFERENCE, Evaluation, Found
+from align.evaluation.engine import JUDGE, REFERENCE, Evaluation, Finished
 from align.evaluation.heuristics import against_heuristics, heuristics_as_the_judge, heuristics_on_pairs
 from align.evaluation.record import Record
 from align.evaluation.record.details import not_better
-from align.evaluation.record.record import About, Profile, Warned
+from align.evaluation.record.record import About, AskingProfile, Warned
 from align.evaluation.results import arrange, image_paths, number, pair_answers
 from align.evaluation.statistics.group_metrics import by_group, spread_of_groups
 from align.evaluation.statistics.item_means import ItemMean, cluster_codes
 from align.evaluation.statistics.metrics import Estimate, Values, pair_accuracy
-from align.evaluation.suite import Loaded, Measured
-from align.evaluation.suites.pairs import PairOptions
+from align.evaluation.suite import LoadedRows, Measured
+from align.evaluation.suites.pairs import PairSuiteOptions
 from align.evaluation.suites.rows import counted
 from align.models.pair_terms import PairTerms, SideTerms, pair_terms, tokenize_image_pair, tokenize_pair
 from align.models.policies.answer_keys import image_names, shown_names
@@ -45,14 +45,14 @@ class PairTask:
 
 
 @dataclass
-class Read:
+class ReadPairs:
     """What one policy makes of the pairs."""
 
     terms: list[PairTerms]
     responses: list[str] | None  # where a judge compares them
 
 
-def load(run: Evaluation, options: PairOptions) -> Loaded:
+def load(run: Evaluation, options: PairSuiteOptions) -> LoadedRows:
     """Reads the pairs."""
     pairs, report = saying_unread(
         load_preferences(
@@ -60,7 +60,7 @@ def load(run: Evaluation, options: PairOptions) -> Loaded:
         )
     )
     with_images = next((pair.id for pair in pairs if pair.images), None)
-    return Loaded(
+    return LoadedRows(
         pairs,
         list(map(pair_key, pairs)),
         report.reasons,
@@ -71,14 +71,14 @@ def load(run: Evaluation, options: PairOptions) -> Loaded:
     )
 
 
-def measure(subject: Subject, rows: Sequence[PreferencePair], asking: Asking, reference: Subject) -> Read:
+def measure(subject: Subject, rows: Sequence[PreferencePair], asking: Asking, reference: Subject) -> ReadPairs:
     """Reads the pairs beside the reference, and answers their prompts if a judge compares answers."""
     identity = [subject.checkpoint.fingerprint, reference.checkpoint.fingerprint, asking.task.precision]
     terms = _read(subject, reference, rows, identity)
     if not asking.task.answers:
-        return Read(terms, None)
+        return ReadPairs(terms, None)
     answers = subject.complete(prompts_of(rows), asking.decoding)
-    return Read(terms, [each[0].text for each in answers])
+    return ReadPairs(terms, [each[0].text for each in answers])
 
 
 def _read(
@@ -98,7 +98,7 @@ def _read(
     return [PairTerms(*(SideTerms(*side) for side in each)) for each in found]  # another key, if terms are added
 
 
-def finish(run: Evaluation, loaded: Loaded, read: Mapping[str, Read]) -> Found:
+def finish(run: Evaluation, loaded: LoadedRows, read: Mapping[str, ReadPairs]) -> Finished:
     """Has a judge compare responses, if there is one, and arranges what was measured."""
     pairs, first = loaded.rows, next(iter(read))
     judged = _judge(run, loaded, read) if JUDGE in run.helpers else {}
@@ -110,7 +110,7 @@ def finish(run: Evaluation, loaded: Loaded, read: Mapping[str, Read]) -> Found:
         ["pairs", "judge"] if judged else ["pairs"],
         reference=run.source(REFERENCE),
         judge=run.source(JUDGE),
-        profile=Profile(**asdict(run.decoding)) if judged else None,
+        profile=AskingProfile(**asdict(run.decoding)) if judged else None,
         with_marks=sum(bool(each.chosen.marked or each.rejected.marked) for each in terms[first]),
     )
     record = pairs_record(about, terms, judged, ids, groups, list(map(prompt_of, pairs)))
@@ -131,10 +131,10 @@ def finish(run: Evaluation, loaded: Loaded, read: Mapping[str, Read]) -> Found:
         for name, each in read.items()
         for row in pair_rows(name, pairs, each.terms, each.responses, judged if name == first else {})
     ]
-    return Found(record, rows)
+    return Finished(record, rows)
 
 
-def _judge(run: Evaluation, loaded: Loaded, read: Mapping[str, Read]) -> dict[str, "list[Judgement]"]:
+def _judge(run: Evaluation, loaded: LoadedRows, read: Mapping[str, ReadPairs]) -> dict[str, "list[Judgement]"]:
     """Asks a judge about the responses of the first model, against those of each baseline or the chosen ones."""
     pairs, (first, *baselines) = loaded.rows, read
     prompts, ids = [conversation_text(pair.prompt) for pair in pairs], [pair.id for pair in pairs]
@@ -149,7 +149,7 @@ def _judge(run: Evaluation, loaded: Loaded, read: Mapping[str, Read]) -> dict[st
         }
 
 
-def _responses(pairs: Sequence[PreferencePair], read: Mapping[str, Read], name: str) -> list[str]:
+def _responses(pairs: Sequence[PreferencePair], read: Mapping[str, ReadPairs], name: str) -> list[str]:
     """Returns what the responses of the first model are compared with: those of a baseline, else the chosen ones."""
     return (read[name].responses if name in list(read)[1:] else None) or [pair.chosen for pair in pairs]
 

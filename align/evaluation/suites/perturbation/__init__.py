@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from align.evaluation.options import OwnRows, WithOptions
-from align.evaluation.statistics.glossary import HIGH, LOW, Meaning
+from align.evaluation.statistics.glossary import HIGH, LOW
 from align.evaluation.suite import Suite
 from align.options import option
 
@@ -20,23 +20,19 @@ class PerturbationOptions(WithOptions, OwnRows):
 
 
 _MEANINGS = {
-    "worst_group/versions": Meaning("Worst group of the versions", "accuracy of versions, mean over families, of the "
-        "group with the lowest one", HIGH),
-    "worst_group/flips": Meaning("Most flips in a group", "highest flip rate of a group, mean over families; asking "
-        "twice is not subtracted", LOW),
-    "original_accuracy": Meaning("Accuracy of the originals", "answers to the questions as they stand that are right; "
-        "no valid one is wrong", HIGH),
-    "original_accuracy/": Meaning("Accuracy of the originals in a group", "of the questions of one group", HIGH),
-    "flip_excess/": Meaning("Flip excess", "flip rate minus that of asking twice, of families trained on (seen) or "
-        "not", LOW),
-    "flip_excess_by_group/": Meaning("Flip excess in a group", "mean over families, of the questions of one "
-        "group", LOW),
-    "flip_rate/": Meaning("Flip rate", "pairs of answers to original and version that differ; twice: original asked "
+    "worst_group/versions": ("Worst group of the versions", "accuracy of versions, mean over families, of the group "
+        "with the lowest one", HIGH),
+    "worst_group/flips": ("Most flips in a group", "highest flip rate of a group, mean over families; asking twice is "
+        "not subtracted", LOW),
+    "original_accuracy": ("Accuracy of the originals", "answers to the questions as they stand that are right; no "
+        "valid one is wrong", HIGH),
+    "original_accuracy/": ("Accuracy of the originals in a group", "of the questions of one group", HIGH),
+    "flip_excess/": ("Flip excess", "flip rate minus that of asking twice, of families trained on (seen) or not", LOW),
+    "flip_excess_by_group/": ("Flip excess in a group", "mean over families, of the questions of one group", LOW),
+    "flip_rate/": ("Flip rate", "pairs of answers to original and version that differ; twice: to the original "
         "again", LOW),
-    "perturbed_accuracy/": Meaning("Accuracy of the versions", "answers to a family's versions that are right; only "
-        "of questions that it changes", HIGH),
-    "perturbed_accuracy_by_group/": Meaning("Accuracy of the versions in a group", "mean over families, of the "
-        "questions of one group", HIGH),
+    "perturbed_accuracy/": ("Accuracy of the versions", "right answers to versions, of questions that change", HIGH),
+    "perturbed_accuracy_by_group/": ("Accuracy of the versions in a group", "of the questions of one group", HIGH),
 }  # fmt: skip
 
 PERTURBATION = Suite(

@@ -18,7 +18,7 @@ from align.data.questions.adapters import ADAPTERS
 from align.data.rules import check_label, check_row
 from align.errors import DataError, RecipeError, UserError
 from align.evaluation.prompting import recipe_path
-from align.evaluation.suite import Loaded, RowSource
+from align.evaluation.suite import LoadedRows, SuiteSource
 from align.evaluation.suites.rows import check_text, check_texts, load_suite_rows
 from align.recipe.recipe import Recipe, load_for_evaluation
 from align.recipe.reward_settings import short_name
@@ -212,7 +212,7 @@ class PerturbedQuestion:
         return frozenset([self.answer] if isinstance(self.answer, int) else map(normalise_text, self.answer))
 
 
-def load(source: RowSource, options: Any) -> Loaded:
+def load(source: SuiteSource, options: Any) -> LoadedRows:
     """Loads the questions and makes their versions, before any model is asked."""
     families = find_families(options.families)
     loaded = load_suite_rows(source, ("answer",), _check, ADAPTERS)

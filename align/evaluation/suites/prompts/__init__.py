@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from align.evaluation.options import ByEngine, OfPolicies, Sampled
-from align.evaluation.statistics.glossary import HIGH, Meaning
+from align.evaluation.options import ByEngine, OfPolicies, WithSamples
+from align.evaluation.statistics.glossary import HIGH
 from align.evaluation.suite import Suite
 from align.options import Media, option
 
@@ -27,7 +27,7 @@ class ByRewards:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PromptOptions(ByRewards, Sampled, ByEngine, Media, OfPolicies):
+class PromptOptions(ByRewards, WithSamples, ByEngine, Media, OfPolicies):
     """What is kept for reward models to choose from."""
 
     samples_out: str | None = option(
@@ -37,11 +37,10 @@ class PromptOptions(ByRewards, Sampled, ByEngine, Media, OfPolicies):
 
 
 _MEANINGS = {
-    "worst_group/": Meaning("Worst group", "pass@1 of the group with the lowest one, by reward", HIGH),
-    "reward/": Meaning("Mean reward", "mean over the samples of a prompt, then over prompts; /X: of one group", HIGH),
-    "pass@": Meaning("pass@k", "chance that one of k samples is right (reward at least `--right_from`), "
-        "unbiased", HIGH),
-    "maj@": Meaning("maj@k", "chance that the majority answer of k samples is right; ties broken at random", HIGH),
+    "worst_group/": ("Worst group", "pass@1 of the group with the lowest one, by reward", HIGH),
+    "reward/": ("Mean reward", "mean over the samples of a prompt, then over prompts; /X: of one group", HIGH),
+    "pass@": ("pass@k", "chance that one of k samples is right (reward at least `--right_from`), unbiased", HIGH),
+    "maj@": ("maj@k", "chance that the majority answer of k samples is right; ties broken at random", HIGH),
 }  # fmt: skip
 
 PROMPTS = Suite(

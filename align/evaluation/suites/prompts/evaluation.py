@@ -17,13 +17,13 @@ from align.data.unread import saying_unread
 from align.errors import UserError
 from align.evaluation.asking import Asking, Subject, as_prompts, check_ks
 from align.evaluation.divided import current, end_of_part
-from align.evaluation.engine import Evaluation, Found
+from align.evaluation.engine import Evaluation, Finished
 from align.evaluation.prompting import prompts_made_by, say_made
 from align.evaluation.record import EVALUATION_FILE, Record
 from align.evaluation.record.file import writing
-from align.evaluation.record.record import About, MeasuredReward, Profile, Warned
+from align.evaluation.record.record import About, AskingProfile, MeasuredReward, Warned
 from align.evaluation.results import VALUES, MeasuredSuites, arrange, number, pair_answers
-from align.evaluation.suite import Loaded, Measured
+from align.evaluation.suite import LoadedRows, Measured
 from align.evaluation.suites.prompts import PromptOptions
 from align.evaluation.suites.prompts.measured_rewards import (
     CalledRewards,
@@ -33,7 +33,7 @@ from align.evaluation.suites.prompts.measured_rewards import (
     find_rewards,
     reward_all,
 )
-from align.evaluation.suites.prompts.suite import Scale, read_scale, reward_suite, stated_answer
+from align.evaluation.suites.prompts.suite import RewardScale, read_scale, reward_suite, stated_answer
 from align.evaluation.suites.rows import counted
 from align.evaluation.with_tools import NamedTools, check_entries
 from align.models.policies.answer_keys import image_names
@@ -42,7 +42,7 @@ from align.models.transcripts.transcript import Transcript
 from rewards.reading.responses import ResponseFormat
 from rewards.running.protocol import HIGHER
 
-More = Callable[["PromptTask", Loaded, str], dict[str, Measured]]  # what no reward measures of a model, by suite
+More = Callable[["PromptTask", LoadedRows, str], dict[str, Measured]]  # what no reward measures of a model, by suite
 
 
 @dataclass
@@ -78,7 +78,7 @@ class PromptTask:
         return found._replace(behind=self.toolbox.behind) if self.named and self.toolbox.environments else found
 
 
-def load(run: Evaluation, options: PromptOptions) -> Loaded:
+def load(run: Evaluation, options: PromptOptions) -> LoadedRows:
     """Refuses to write samples over a file that no such evaluation left, finds the rewards, and reads the prompts."""
     if (given := options.samples_out) is None:
         return load_with(run, NamedTools())
@@ -100,7 +100,7 @@ def load(run: Evaluation, options: PromptOptions) -> Loaded:
     return loaded
 
 
-def load_with(run: Evaluation, named: NamedTools) -> Loaded:
+def load_with(run: Evaluation, named: NamedTools) -> LoadedRows:
     """Finds the rewards, and reads prompts to answer with tools, if some are named."""
     path = run.data("prompts and what rewards read", "ask")
     template = prompts_made_by(run.recipe, path, run.split, run.columns)
@@ -117,7 +117,7 @@ def load_with(run: Evaluation, named: NamedTools) -> Loaded:
     check_rewards(called.rewards, prompts, *([INSTANCES] if called.behind else []))
     check_entries(named, prompts)
     with_images = next((row.id for row in prompts if row.images), None)
-    return Loaded(
+    return LoadedRows(
         prompts,
         [[row.id, row.prompt, dict(row.columns), image_names(row.images)] for row in prompts],
         report.reasons,
@@ -154,7 +154,7 @@ def candidates(task: PromptTask, prompts: Sequence[PromptRow]) -> list[Candidate
     return found
 
 
-def finish(run: Evaluation, loaded: Loaded, _: Mapping[str, Any]) -> Found:
+def finish(run: Evaluation, loaded: LoadedRows, _: Mapping[str, Any]) -> Finished:
     """Calls the rewards, arranges what they say, and keeps the samples of the model that is asked about."""
     reward(loaded.task, loaded.rows)
     found = arranged(run, loaded)
@@ -175,7 +175,7 @@ def finish(run: Evaluation, loaded: Loaded, _: Mapping[str, Any]) -> Found:
     return found._replace(notes=[note], save=save)
 
 
-def arranged(run: Evaluation, loaded: Loaded, more: More = lambda *_: {}) -> Found:
+def arranged(run: Evaluation, loaded: LoadedRows, more: More = lambda *_: {}) -> Finished:
     """Arranges what the rewards say."""
     end_of_part()
     task: PromptTask = loaded.task
@@ -209,7 +209,7 @@ def arranged(run: Evaluation, loaded: Loaded, more: More = lambda *_: {}) -> Fou
         for text in warn(task.completions[name], run.decoding.max_new_tokens, rewarded[name])
     ]
     warnings += [Warned(model=names[0], text=text) for text in warn_of_groups(prompts)]
-    profile = Profile(
+    profile = AskingProfile(
         **asdict(run.decoding),
         think_tag=task.tags.think_tag,
         answer_tag=task.tags.answer_tag,
@@ -234,7 +234,7 @@ def arranged(run: Evaluation, loaded: Loaded, more: More = lambda *_: {}) -> Fou
         for name in names
         for row in sample_rows(name, prompts, task.completions[name], answers[name], rewarded[name])
     ]
-    return Found(prompt_record(about, measured, [row.id for row in prompts], warnings, scales), rows)
+    return Finished(prompt_record(about, measured, [row.id for row in prompts], warnings, scales), rows)
 
 
 def _whole(word: str) -> int:
@@ -248,7 +248,11 @@ _FEW, _MANY_CUT = 30, 0.05  # prompts in a group; share of responses
 
 
 def prompt_record(
-    about: About, measured: MeasuredSuites, ids: Sequence[str], warnings: Sequence[Warned], scales: Mapping[str, Scale]
+    about: About,
+    measured: MeasuredSuites,
+    ids: Sequence[str],
+    warnings: Sequence[Warned],
+    scales: Mapping[str, RewardScale],
 ) -> Record:
     """Arranges what rewards measured as it is kept; each suite has the name of its reward."""
     values = {

@@ -15,13 +15,13 @@ from align.data.unread import saying_unread
 from align.errors import UserError
 from align.evaluation.asking import Asker, Asking, KeptAnswers, Subject
 from align.evaluation.divided import current
-from align.evaluation.engine import JUDGE, Evaluation, Found
+from align.evaluation.engine import JUDGE, Evaluation, Finished
 from align.evaluation.record import Record
 from align.evaluation.record.details import Audit, BestOfN, ModelAudit, Unscored
-from align.evaluation.record.record import HARNESS, About, Profile, Source, Warned
+from align.evaluation.record.record import HARNESS, About, AskingProfile, HelperModel, Warned
 from align.evaluation.results import arrange, image_paths, pair_answers
 from align.evaluation.statistics.metrics import Estimate
-from align.evaluation.suite import Loaded
+from align.evaluation.suite import LoadedRows
 from align.evaluation.suites.questions import QuestionOptions
 from align.evaluation.suites.questions.answering import judge_traces
 from align.evaluation.suites.questions.metrics import correct, per_question
@@ -49,7 +49,7 @@ class QuestionTask:
     verifier: Callable[[], Verifier] | None
 
 
-def load(run: Evaluation, options: QuestionOptions) -> Loaded:
+def load(run: Evaluation, options: QuestionOptions) -> LoadedRows:
     """Reads the questions, and measures how much a policy looks where there is something to see."""
     if math.isnan(options.verifier_threshold):
         raise UserError("`verifier_threshold` must be a number, got nan. Rewards above it are accepted.")
@@ -79,7 +79,7 @@ def load(run: Evaluation, options: QuestionOptions) -> Loaded:
         for each in questions
     ]
     verifier = None if options.verifier is None else cache(partial(_verifier, run, options.verifier))
-    return Loaded(
+    return LoadedRows(
         questions,
         content,
         left_out,
@@ -158,16 +158,18 @@ def run_harness(run: Any, task: str, subject: Any) -> Any:
     return kept
 
 
-def finish(run: Evaluation, loaded: Loaded, answers: Mapping[str, tuple[PolicyResult, list[dict[str, Any]]]]) -> Found:
+def finish(
+    run: Evaluation, loaded: LoadedRows, answers: Mapping[str, tuple[PolicyResult, list[dict[str, Any]]]]
+) -> Finished:
     """Arranges what was answered."""
     options, settings, questions = run.options, loaded.task.settings, loaded.rows
     results = {name: result for name, (result, _) in answers.items()}
     common, counter = settings.pair or (None, None)
-    verifier: Source | None = None
+    verifier: HelperModel | None = None
     if options.verifier is not None:
-        verifier = Source(path=options.verifier, fingerprint=fingerprint(options.verifier))
+        verifier = HelperModel(path=options.verifier, fingerprint=fingerprint(options.verifier))
         verifier.threshold = options.verifier_threshold
-    profile = Profile(**asdict(settings.decoding) | asdict(run.prompting), num_shuffles=settings.num_shuffles)
+    profile = AskingProfile(**asdict(settings.decoding) | asdict(run.prompting), num_shuffles=settings.num_shuffles)
     if loaded.images:
         profile.media = run.media.model_dump()
     about = run.about(
@@ -187,7 +189,7 @@ def finish(run: Evaluation, loaded: Loaded, answers: Mapping[str, tuple[PolicyRe
         if MODALITY in results[asked.name].suites:
             asked.extra_generations = count_generations(results[asked.name].columns, settings.decoding)
     rows = [row for _, of_model in answers.values() for row in of_model]
-    return Found(policy_record(about, results, questions, settings), rows)
+    return Finished(policy_record(about, results, questions, settings), rows)
 
 
 def _pair(options: QuestionOptions) -> tuple[str, str] | None:

@@ -18,11 +18,11 @@ from align.data.unread import saying_unread
 from align.errors import DataError, UserError
 from align.evaluation.asked_models import Engine
 from align.evaluation.asking import Asking, KeptAnswers
-from align.evaluation.engine import Evaluation, Found
+from align.evaluation.engine import Evaluation, Finished
 from align.evaluation.record import EVALUATION_FILE
-from align.evaluation.record.details import Scored, not_better
+from align.evaluation.record.details import ScoringProfile, not_better
 from align.evaluation.results import number
-from align.evaluation.suite import Loaded
+from align.evaluation.suite import LoadedRows
 from align.evaluation.suites.reward_model import RewardModelOptions
 from align.evaluation.suites.reward_model.phrases import FEWEST_PROMPTS
 from align.evaluation.suites.reward_model.slices import FEWEST_PAIRS
@@ -63,7 +63,7 @@ class ScoringTask:
         return list(rows)
 
 
-def load(run: Evaluation, options: RewardModelOptions) -> Loaded:
+def load(run: Evaluation, options: RewardModelOptions) -> LoadedRows:
     """Refuses options that do not go together; reads pairs, or items of RewardBench 2, and candidates."""
     if options.prompt_format not in ("auto", "messages", "data"):
         raise UserError(f"`prompt_format` must be auto, messages or data, got {options.prompt_format!r}.")
@@ -89,7 +89,7 @@ def load(run: Evaluation, options: RewardModelOptions) -> Loaded:
         raise UserError("`--probes` needs pairs. Give `--data`.")
     check_pairs(shortcuts, task.pairs)
     open_model = partial(_open, run.engine._replace(batch_size=options.batch_size or 16), options.max_length)
-    return Loaded((), (), task=task, find=_find, open=open_model, plan_file=PLAN_FILE, files=RESULTS)
+    return LoadedRows((), (), task=task, find=_find, open=open_model, plan_file=PLAN_FILE, files=RESULTS)
 
 
 def _find(path: str) -> Checkpoint:
@@ -131,7 +131,7 @@ def measure(model: RewardModel, rows: Sequence[Any], asking: Asking) -> RewardRe
     task.mines = False
     prompts = [each.prompt for rows in (pairs, candidates, items) for each in rows]
     told = {"left_out": dict(task.left_out)} if task.left_out else {}
-    result.found.scored = Scored(
+    result.found.scored = ScoringProfile(
         path=asking.path,
         model_type="pairwise" if model.pairwise else "scalar",
         data=options.data,
@@ -145,7 +145,7 @@ def measure(model: RewardModel, rows: Sequence[Any], asking: Asking) -> RewardRe
     return result
 
 
-def finish(run: Evaluation, loaded: Loaded, measured: Mapping[str, RewardResult]) -> Found:
+def finish(run: Evaluation, loaded: LoadedRows, measured: Mapping[str, RewardResult]) -> Finished:
     """Arranges what was scored."""
     task, out = loaded.task, Path(run.options.out)
     mined = next(iter(measured.values())).found.mined
@@ -164,7 +164,7 @@ def finish(run: Evaluation, loaded: Loaded, measured: Mapping[str, RewardResult]
     notes = _notes(task, measured)
     if phrases:
         notes.append(f"The phrases that are kept are in {out / PHRASES_FILE}.")
-    return Found(reward_record(measured, list(measured)[1:]), notes=notes, save=save)
+    return Finished(reward_record(measured, list(measured)[1:]), notes=notes, save=save)
 
 
 def _notes(task: ScoringTask, measured: Mapping[str, RewardResult]) -> list[str]:

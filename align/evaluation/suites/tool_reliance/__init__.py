@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from align.evaluation.statistics.glossary import HIGH, LOW, Meaning
+from align.evaluation.statistics.glossary import HIGH, LOW
 from align.evaluation.suite import Suite
 from align.evaluation.suites.tools import ToolOptions
 from align.options import option
@@ -21,15 +21,12 @@ class RelianceOptions(ToolOptions):
 
 
 _MEANINGS = {
-    "tool_reliance": Meaning("Reliance", "answers that give the changed value behind a changed result; /X: by tool or "
-        "turn", HIGH),
-    "tool_invariance": Meaning("Invariance", "answers kept when a result is reworded or padded; /X: by tool or "
-        "turn", HIGH),
-    "tool_withheld": Meaning("Withheld results", "answers that say so, or call again, when an error replaces the "
-        "gold's only result", HIGH),
-    "invented": Meaning("Invented", "answers behind a changed result with a value that neither prompt nor result "
-        "states", LOW),
-    "changed": Meaning("Changed results", "families that could change a result, of each answer", None),
+    "tool_reliance": ("Reliance", "answers that give the new value of a changed result; /X: by tool or turn", HIGH),
+    "tool_invariance": ("Invariance", "answers kept when a result is reworded or padded; /X: by tool or turn", HIGH),
+    "tool_withheld": ("Withheld results", "answers that say so, or call again, when an error replaces the gold's only "
+        "result", HIGH),
+    "invented": ("Invented", "answers behind a changed result whose value neither prompt nor result states", LOW),
+    "changed": ("Changed results", "families that could change a result, of each answer", None),
 }  # fmt: skip
 
 TOOL_RELIANCE = Suite(

@@ -11,9 +11,9 @@ import numpy as np
 from align.data.prompt_rows import PromptRow, prompts_to_rows
 from align.errors import UserError
 from align.evaluation.asking import Asking
-from align.evaluation.engine import Evaluation, Found
+from align.evaluation.engine import Evaluation, Finished
 from align.evaluation.statistics.item_means import ItemMean
-from align.evaluation.suite import Loaded, Measured
+from align.evaluation.suite import LoadedRows, Measured
 from align.evaluation.suites.prompts.evaluation import PromptTask, arranged, reward
 from align.evaluation.suites.prompts.measured_rewards import reward_all
 from align.evaluation.suites.tool_reliance import RelianceOptions
@@ -50,7 +50,7 @@ class Changing:
     again: dict[str, list[tuple[Again, Transcript]]] = field(default_factory=dict)  # by model
 
 
-def load(run: Evaluation, options: RelianceOptions) -> Loaded:
+def load(run: Evaluation, options: RelianceOptions) -> LoadedRows:
     """Finds the families beside what answers with tools need; the first reward says which answers are right."""
     loaded = load_tools(run, options)
     families = find_families(options.families or ON_RESULTS, "`--families`", ON_RESULTS)
@@ -116,13 +116,13 @@ def _changes(
     return [change for change in found if change is not None]
 
 
-def finish(run: Evaluation, loaded: Loaded, _: Mapping[str, Any]) -> Found:
+def finish(run: Evaluation, loaded: LoadedRows, _: Mapping[str, Any]) -> Finished:
     """Calls the rewards, the first one also on second answers, and judges these."""
     task, prompts = loaded.task, loaded.rows
     reward(task, prompts)
     followed = {name: _judged(task, prompts, name) for name in task.beside.again}
 
-    def more(_: PromptTask, loaded: Loaded, name: str) -> dict[str, Measured]:
+    def more(_: PromptTask, loaded: LoadedRows, name: str) -> dict[str, Measured]:
         """Measures how answers follow changed results, beside the use of tools."""
         tools = sorted({tool for group in task.completions[name] for each in group for tool in _names(each)})
         rows = [following_metrics(each, tools) for each in followed[name]]

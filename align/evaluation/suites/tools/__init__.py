@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from align.evaluation.options import ByEngine, OfPolicies, Sampled
-from align.evaluation.statistics.glossary import HIGH, Meaning
+from align.evaluation.options import ByEngine, OfPolicies, WithSamples
+from align.evaluation.statistics.glossary import HIGH
 from align.evaluation.suite import Suite
 from align.evaluation.suites.prompts import ByRewards
 from align.options import option
@@ -25,14 +25,14 @@ class WithTools:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ToolOptions(WithTools, ByRewards, Sampled, ByEngine, OfPolicies):
+class ToolOptions(WithTools, ByRewards, WithSamples, ByEngine, OfPolicies):
     """What is taken where models answer with tools."""
 
 
 _MEANINGS = {
-    "tools/success": Meaning("Success", "answers whose first reward is positive, or at least `--right_from`; lost "
-        "tools count as failure", HIGH),
-    "tools/": Meaning("Use of tools", "of an answer: turns, calls, failures, seconds, tokens; share called, cut off, "
+    "tools/success": ("Success", "answers whose first reward is positive, or at least `--right_from`; lost tools "
+        "count as failure", HIGH),
+    "tools/": ("Use of tools", "of an answer: turns, calls, failures, seconds, tokens; share called, cut off, "
         "unanswered, lost", None),
 }  # fmt: skip
 

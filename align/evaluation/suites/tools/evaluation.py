@@ -9,11 +9,11 @@ import numpy as np
 from align.data.prompt_rows import PromptRow
 from align.errors import UserError
 from align.evaluation.asking import Asking, KeptAnswers, Subject
-from align.evaluation.engine import Evaluation, Found
+from align.evaluation.engine import Evaluation, Finished
 from align.evaluation.statistics.group_metrics import by_group
 from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import Values, mean_of_known
-from align.evaluation.suite import Loaded, Measured
+from align.evaluation.suite import LoadedRows, Measured
 from align.evaluation.suites.prompts.evaluation import PromptTask, arranged, group_of, load_with, reward
 from align.evaluation.suites.prompts.evaluation import measure as ask
 from align.evaluation.suites.prompts.measured_rewards import NamedReward
@@ -40,7 +40,7 @@ _MEASURES: Mapping[str, tuple[Callable[[Transcript], float], tuple[float, float]
 }
 
 
-def load(run: Evaluation, options: ToolOptions) -> Loaded:
+def load(run: Evaluation, options: ToolOptions) -> LoadedRows:
     """Finds tools and rewards, and reads the prompts."""
     named = NamedTools.of_recipe(run.recipe).told(
         options.tools or (), options.environment, options.tool_timeout, options.max_tool_calling_iterations
@@ -95,13 +95,13 @@ def measure(subject: Any, rows: Sequence[PromptRow], asking: Asking) -> None:
     transcribe(subject, rows, asking)
 
 
-def finish(run: Evaluation, loaded: Loaded, _: Mapping[str, Any]) -> Found:
+def finish(run: Evaluation, loaded: LoadedRows, _: Mapping[str, Any]) -> Finished:
     """Calls the rewards, and arranges what they say beside the use of tools."""
     reward(loaded.task, loaded.rows)
     return arranged(run, loaded, use_of_tools)
 
 
-def use_of_tools(task: PromptTask, loaded: Loaded, name: str) -> dict[str, Measured]:
+def use_of_tools(task: PromptTask, loaded: LoadedRows, name: str) -> dict[str, Measured]:
     """Measures success and the use of tools; a group of prompts apart from others."""
     transcripts, least = task.completions[name], task.run.options.right_from
     values = task.rewarded[name][task.rewards[0].name].values
