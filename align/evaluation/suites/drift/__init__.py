@@ -19,6 +19,8 @@ class DriftOptions(WithControl, WithJudge, WithReference, OwnRows):
         None, "What to look for in responses: `name`, and a `pattern` or the judge's `question`."
     )
     triggers: str | None = option(None, "Texts in front of each prompt (`trigger`, and of some `held_out`: true).")
+    control: str | None = option(None, "Model trained on something harmless, beside the others in every table.")
+    judge: str | None = option(None, "Model that says whether responses show a behaviour.")
 
 
 _MEANINGS = {

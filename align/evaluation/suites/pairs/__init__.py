@@ -18,7 +18,7 @@ _MEANINGS = {
         "the reference; a tie is half", HIGH),
     "implicit_reward_accuracy/": ("Implicit-reward accuracy", "of tokens that tell the responses apart only", HIGH),
     "implicit_reward_accuracy_by_group/": ("Implicit-reward accuracy in a group", "of the pairs of one group", HIGH),
-    "worst_group/implicit_reward_accuracy": ("Worst group of pairs", "lowest implicit-reward accuracy of a group", HIGH),
+    "worst_group/implicit_reward_accuracy": ("Worst group of pairs", "lowest accuracy of a group", HIGH),
     "logp_change/": ("Change of log-prob from the reference", "log-prob minus the reference's, in nats: of responses, "
         "marked tokens, and unmarked ones (shared)", None),
     "kl_per_token/": ("KL to the reference per token", "KL(reference || model) per token of a response, in nats", LOW),
