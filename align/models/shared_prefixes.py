@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from align.models.rope_lengths import length_free
 from align.models.second_pass.shared_prompts import inference, pad_rows
-from align.models.second_pass.trial import CANNOT, MOST_TOKENS, NEAR, NEAR_ELSE, longest_window, tried_rows
+from align.models.second_pass.trial import CANNOT, MOST_TOKENS, longest_window, precision, same, tried_rows
 
 # A layer of a transformer has about 12 H^2 weights, and a token that looks at another takes 4 H operations of it: what
 # a layer does to one token it could spend on looking at so many times H others.
@@ -216,15 +216,13 @@ def tokens_read_alike(model: Any, body: PreTrainedModel, read: Callable[[Tensor,
     window = longest_window(body)
     try:
         ids, mask = _tried_pairs(body, min(window, MOST_TOKENS))
-        with inference(model):
-            apart, _ = _hidden(body, lambda: read(ids, mask), None)
-            in_one, is_rough = _hidden(body, lambda: read(ids, mask), fold(ids, mask, MOST_TOKENS))  # so wide: it is
+        with inference(model), precision() as near:
+            apart = _hidden(body, lambda: read(ids, mask), None)
+            in_one = _hidden(body, lambda: read(ids, mask), fold(ids, mask, MOST_TOKENS))  # so wide: it is
     except CANNOT:
         return 0
     there = mask.bool()
-    far = (apart - in_one)[there].abs().mean(-1).max() / apart[there].abs().mean()
-    near = NEAR_ELSE if is_rough else NEAR[apart.dtype]
-    return (math.inf if window <= MOST_TOKENS else MOST_TOKENS) if far <= near else 0
+    return (math.inf if window <= MOST_TOKENS else MOST_TOKENS) if same(apart[there], in_one[there], near) else 0
 
 
 def _tried_pairs(body: PreTrainedModel, reach: int) -> tuple[Tensor, Tensor]:
@@ -234,13 +232,12 @@ def _tried_pairs(body: PreTrainedModel, reach: int) -> tuple[Tensor, Tensor]:
     return pad_rows([row.prompt_ids + row.prefix_ids for row in pairs], 0, "right", body.device)
 
 
-def _hidden(body: PreTrainedModel, read: Callable[[], object], folded: Folded | None) -> tuple[Tensor, bool]:
-    """Returns the hidden states that a body makes in a call, and whether they were computed in half precision."""
-    made: list[tuple[Tensor, bool]] = []
+def _hidden(body: PreTrainedModel, read: Callable[[], object], folded: Folded | None) -> Tensor:
+    """Returns the hidden states that a body makes in a call."""
+    made: list[Tensor] = []
 
     def keep(_: Any, __: Any, output: Any) -> None:
-        hidden = output.last_hidden_state
-        made.append((hidden, hidden.dtype not in NEAR or torch.is_autocast_enabled(hidden.device.type)))
+        made.append(output.last_hidden_state)
 
     with prefixes_read_once(body, lambda *_: folded):
         hook = body.register_forward_hook(keep)
@@ -248,5 +245,5 @@ def _hidden(body: PreTrainedModel, read: Callable[[], object], folded: Folded | 
             read()
         finally:
             hook.remove()
-    ((hidden, is_rough),) = made
-    return (hidden if hidden.dtype in NEAR else hidden.float()), is_rough
+    (hidden,) = made
+    return hidden

@@ -48,6 +48,10 @@ def test_tables_hold_what_was_trained_on(tmp_path, columns, num_iterations):
         assert len(table) == 8
         assert table["prompt"].str.startswith("t").all()
         assert "gold" not in table
+    apart = sorted((tmp_path / "evaluations" / "completions").iterdir())
+    assert [path.name for path in apart] == ["completions_00002.parquet", "completions_00004.parquet"]
+    for path in apart:
+        assert set(pd.read_parquet(path)["prompt"]) == {"e?"}
     evaluated = [entry["eval_rewards/by_length/mean"] for entry in trainer.state.log_history if "eval_loss" in entry]
     assert len(evaluated) == 2
 

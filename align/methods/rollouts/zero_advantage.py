@@ -31,6 +31,7 @@ _PER_TOKEN = (  # of a completion; a ratio of whole sequences has one column
     "sampling_per_token_logps", "importance_sampling_ratio",
 )  # fmt: skip
 _WORTH_A_PASS = 0.05  # of the tokens of a batch: padding that is saved by reading it in two
+_LOSS, _KNOWN = {"_compute_loss", "compute_loss"}, ("align", "trl", "transformers")
 _SCALE, _IDLE = "zero_advantage_scale", "zero_advantage_idle"  # in a packed batch; TRL passes over them
 
 
@@ -43,13 +44,14 @@ class SkipZeroAdvantage(Parent):
     keeps the weight that it had in its batch. Ranks make as many forward passes as the one that has
     most left. Where `reason_for_all` names a term of the loss that is over all completions, only padding is left out.
 
-    Entropy, shares of clipped tokens and whatever else TRL's loss logs are then of the completions that are left, and
-    have the prefix `trained/`. With `skip_without_advantage: off` the trainer is its parent, bit for bit.
+    Entropy, shares of clipped tokens and whatever else TRL's loss logs are then of the completions that are left. With
+    `skip_without_advantage: off` the trainer is its parent, bit for bit. A subclass with a loss of its own sets
+    `term_over_all` to what of it is over all completions, or to None.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._cuts = getattr(self.args, "skip_without_advantage", "off") == "auto"
+        self._cuts = getattr(self.args, "skip_without_advantage", "auto") == "auto"  # TRL's own config has it not
         reason = reason_for_all(self) if self._cuts else None
         self._skips = self._cuts and reason is None
         if reason and self.accelerator.is_main_process:
@@ -93,7 +95,11 @@ class SkipZeroAdvantage(Parent):
     @cached_property
     def _cuts_left(self) -> bool:
         model: Any = self.model
-        return self._cuts_right and reads_behind_padding(model, self._tokenizer.pad_token_id)
+        cuts = self._cuts_right and reads_behind_padding(model, self._tokenizer.pad_token_id)
+        if not cuts and self.accelerator.is_main_process:
+            reason = "`pad_to_multiple_of` is set" if self.pad_to_multiple_of else "its positions count padding"
+            say(f"The update reads padding before prompts, and each prompt for each completion: {reason}.")
+        return cuts
 
     @cached_property
     def _shared(self) -> SharedPrompts:
@@ -129,11 +135,8 @@ class SkipZeroAdvantage(Parent):
         once = self._shared.reading(model) if self._shared_width and _is_text(inputs) else nullcontext()
         with once, _rows_may_differ(self.accelerator):
             loss: Tensor = super()._compute_loss(model, inputs) * inputs[_SCALE]
-        for name, values in list(metrics.items()):
-            own = values[logged.get(name, 0) :]
+        for name, values in list(metrics.items()) if inputs[_IDLE] else ():
             del values[logged.get(name, 0) :]
-            if own and not inputs[_IDLE]:
-                metrics[f"trained/{name}"].extend(own)
             if not values:  # TRL divides by their number
                 del metrics[name]
         return loss
@@ -163,6 +166,11 @@ def reason_for_all(trainer: Any) -> str | None:
         "`top_entropy_quantile` is below 1, and the quantile is over all": trainer.top_entropy_quantile < 1.0,
         "the loss of the router is over all": trainer.aux_loss_enabled,
     }
+    if not hasattr(trainer, "term_over_all"):
+        foreign = (kind for kind in type(trainer).__mro__ if kind.__module__.partition(".")[0] not in _KNOWN)
+        own = [kind.__name__ for kind in foreign if not _LOSS.isdisjoint(vars(kind))]
+        why = "has a loss of its own; `term_over_all = None` in it says that no term is over all"
+        terms[f"{', '.join(own)} {why}"] = bool(own)
     of_subclass: str | None = getattr(trainer, "term_over_all", None)
     return next((term for term, is_there in terms.items() if is_there), of_subclass)
 

@@ -30,12 +30,21 @@ def make_rows():
     return [{"prompt": f"Ann has {'many ' * (i % 3)}{i}. Who?"} for i in range(16)]
 
 
-def make_trainer(folder, model=None, reward=some_teach, rows=None, tokenizer=TOKENIZER, peft_config=None, **settings):
+def make_trainer(
+    folder,
+    model=None,
+    reward=some_teach,
+    rows=None,
+    tokenizer=TOKENIZER,
+    peft_config=None,
+    kind=GuardedGRPOTrainer,
+    **settings,
+):
     config = GRPOConfig(
         **QUIET | SIZES | {"output_dir": str(folder), "max_completion_length": 6, "learning_rate": 0.1} | settings,
         optim="sgd", lr_scheduler_type="constant", logging_steps=1, max_grad_norm=0.0, gradient_checkpointing=False,
     )  # fmt: skip
-    return GuardedGRPOTrainer(
+    return kind(
         model or tiny_model(vocabulary=len(TOKENIZER)),
         reward_funcs=[reward],
         args=config,
@@ -182,8 +191,7 @@ def test_steps_leave_the_weights_of_trl(tmp_path, tiny_model_folder, settings):
         weights.append(torch.cat([weight.detach().flatten() for weight in trainer.model.parameters()]))
         logs.append(trainer.state.log_history[0])
     assert (weights[0] - weights[1]).abs().max() < 1e-6
-    of_all = {"beta", "entropy_coef", "top_entropy_quantile"} & settings.keys()
-    assert ("entropy" in logs[1], "trained/entropy" in logs[1]) == (bool(of_all), not of_all)
+    assert "entropy" in logs[1]  # in TRL's name
     for name in ("frac_reward_zero_std", "completions/mean_length", "reward"):
         assert logs[0][name] == logs[1][name]
 
@@ -280,7 +288,49 @@ def test_where_nothing_teaches_a_row_without_weight_is_read(tmp_path):
     first = trainer.state.log_history[0]
     assert first["rollouts/trained_share"] == 0
     assert first["rollouts/trained_tokens"] == 0
-    assert not any(name.startswith("trained/") for name in first)
+    assert "entropy" not in first  # of no completion
+
+
+def test_mixed_precision_reads_as_few_tokens(tmp_path):
+    rows = [{"prompt": f"Ann has {'more and ' * 40}{i}. Who?"} for i in range(16)]
+    read = {}
+    for mixed in (False, True):
+        trainer = make_trainer(tmp_path, rows=rows, max_steps=1, bf16=mixed)
+        counts = read[mixed] = []
+        trainer.model.base_model.layers[0].register_forward_pre_hook(
+            lambda _, args, counts=counts: counts.append(args[0].shape[:2].numel() if args[0].requires_grad else 0)
+        )
+        batches = generated(trainer)
+        counts.clear()
+        gradient(trainer, packed(trainer, batches))
+        read[mixed] = sum(counts)
+        counts.clear()
+        gradient(trainer, batches)
+        assert read[mixed] < 0.7 * sum(counts)
+    assert read[True] == read[False]
+
+
+class WithATerm(GuardedGRPOTrainer):
+    def _compute_loss(self, model, inputs):
+        self.rows.append(len(inputs.get("advantages", ())))
+        return super()._compute_loss(model, inputs)
+
+
+@pytest.mark.parametrize(
+    ("says", "told"),
+    [
+        ({}, "WithATerm has a loss of its own"),
+        ({"term_over_all": "a bonus"}, "a bonus"),
+        ({"term_over_all": None}, ""),
+    ],
+    ids=["nothing", "a term", "no term"],
+)
+def test_a_loss_of_a_subclass_gets_all_completions_unless_it_says_that_it_need_not(tmp_path, capsys, says, told):
+    kind = type("Mine", (WithATerm,), {"rows": []} | says)
+    make_trainer(tmp_path, max_steps=1, kind=kind).train()
+    assert (sum(kind.rows) == 16) == bool(told)
+    assert ("Completions without an advantage are computed, too" in (said := capsys.readouterr().err)) == bool(told)
+    assert told in said
 
 
 def test_a_rank_with_less_left_reads_rows_without_weight(doubles, monkeypatch):
