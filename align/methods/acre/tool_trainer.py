@@ -168,6 +168,7 @@ class ToolACRETrainer(TextACRETrainer, ToolRollouts, GRPOTrainer):
                 row.gold,
                 says=completion_text(messages),
                 calls=self._calls(cut.row, messages[len(cut.messages) :]),
+                others=self._others,
             )
             followed[cut.row].append(found)
             shown = answer if answer is not None else completion_text(messages)
