@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 
 SKIPPING: dict[str, tuple[str, ...]] = {"skip_without_advantage": ("auto", "off")}
+WITH_TOOLS: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("tools", "environment_factory", "environment"): ("tool_timeout", "tool_memory_gb", "max_tool_calling_iterations")
+}
 
 
 @dataclass
