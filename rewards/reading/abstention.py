@@ -12,8 +12,9 @@ OPPOSITES |= {other: word for word, other in OPPOSITES.items()}
 # What says in as few words as a value has that there is none: words that deny, and few more. Sentences need no list.
 _DENIES = Pattern(
     r"n't\b|\b(?:not?|none|nothing|never|cannot|un(?:a\w+|known)|n/a|null|nan|nil|errors?|fail\w*|sorry|nicht\w*|kein\w*"
-    r"|unbekannt\w*|fehl\w*|ne|pas|aucune?|rien|inconnue?s?|non|ning[uú]n\w*|nada|descono\w+|sin|n[ãã]o|niet|geen|inte"
-    r"|ikke|ingen|nie|brak|нет?|неизвестно|لا|नहीं|לא)\b|\bn'|[不没沒無无未请請]|抱歉|失败|失敗|错误|错誤|錯誤|超时|故障|な[いし]|ません|없|못|모르|ไม่|ล้มเหลว|ผิดพลาด"
+    r"|unbekannt\w*|fehl\w*|ne|pas|aucune?|rien|inconnue?s?|non|ning[uú]n\w*|nada|descon\w+|sin|não|niet|geen|inte|ikke"
+    r"|time[ds]?[ -]?out|sconosciut\w+|onbekend|okänd|ingen|nie|nieznan\w+|brak|bilin\w+|нет?|неизвестно|δεν|لا|नहीं"
+    r"|לא)\b|\bn'|[不没沒無无未请請]|抱歉|失败|失敗|错误|错誤|錯誤|超时|故障|な[いし]|ません|없|못|모르|ไม่|ล้มเหลว|ผิดพลาด"
 )
 _CLAUSE = Pattern(
     r"""((?<=\p{L}\p{L}|\d\p{L}?)[.!?]\s|[,;:!?\n()"“”«»，。；：！？、،]|\s[–—-]\s"""  # noqa: RUF001

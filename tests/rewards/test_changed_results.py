@@ -100,7 +100,10 @@ def test_only_what_states_the_answer_is_changed(text, accepted, before, behind):
 
 
 def test_a_refusal_that_repeats_the_question_or_begins_with_a_sigh_gives_no_name():
-    for answer in ("您问的是88,可惜没有找到任何内容。", "Hélas, je n'ai rien reçu.", "Der Abruf scheiterte."):
+    for answer in (
+        "您问的是88,可惜没有找到任何内容。", "Hélas, je n'ai rien reçu.", "Der Abruf scheiterte.",
+        "Timeout.", "sconosciuto", "bilinmiyor", "申し訳ありませんが、情報を取得できませんでした。",
+    ):  # fmt: skip
         assert is_withheld_right(answer, ["88?", ERROR], "Gießen"), answer
 
 
