@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from align.errors import DataError
 from align.methods.acre import ACRE
-from align.methods.rollouts.config import SKIPPING, WITH_TOOLS
+from align.methods.rollouts.config import OF_CALLS, SKIPPING
 from align.recipe.dataset import DatasetConfig, MultipleChoiceDatasetConfig, PromptDatasetConfig
 from align.recipe.rules import COUNT, NOT_NEGATIVE, POSITIVE, Rules
 from align.tools.named import specs_of
@@ -119,5 +119,5 @@ RULES = Rules(
         "tool_memory_gb": POSITIVE,
     },
     together=check_answers,
-    read_with=WITH_TOOLS,
+    read_with={("tools", "environment_factory"): OF_CALLS},
 )
