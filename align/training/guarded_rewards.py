@@ -14,6 +14,7 @@ from accelerate.utils import gather_object
 from transformers import AutoTokenizer, PreTrainedModel
 
 from align.console import say
+from align.data.conversations import in_one_column
 from align.data.training_data import TrainingData
 from align.errors import RewardError
 from align.models.videos import as_frames
@@ -155,7 +156,7 @@ class GuardedRewards(Parent):
         columns: Any = self._logs["extra"]
         if self.log_completions and self.accelerator.is_main_process:
             for texts in (self._logs["prompt"], self._logs["completion"], *columns.values()):
-                shown = mask(list(texts))
+                shown = in_one_column(mask(list(texts)))
                 texts.clear()
                 texts.extend(shown)
             if IMAGES_COLUMN in columns:
