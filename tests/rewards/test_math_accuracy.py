@@ -125,7 +125,8 @@ def test_a_formula_that_is_not_worked_out_is_no_answer_where_a_number_is_asked_f
     assert MathAccuracy()(boxed(*answers), golds) == [1.0] * len(golds)
 
 
-HANGS = r"10^{10^{10}}"  # a reference that nobody can compare with another number
+HANGS = r"\sum_{n=1}^{10^{9}} \frac{1}{n}"  # a reference that nobody can compare with a number
+TOO_LARGE = (r"10^{10^{10}}", r"10^{10^{10^{10}}}", "9!!!!", r"\{1, 10^{10^{10}}\}", r"\frac{7}{10^{10^{7}}}")
 TOO_MUCH = [
     r"10^{10^{10^{10}}}", r"9^{9^{9^{9}}}", "100000000!", "9!!!!!", "((9!)!)!", r"2^{1000000000}", r"10^{-10^{10}}",
     r"\binom{10^9}{10^8}", r"\binom{1000000000}{100000000}", r"x^{10^{10^{10}}}", r"\left(\frac{1}{2}\right)^{10^9}",
@@ -175,7 +176,17 @@ def test_a_comparison_that_hangs_is_none_also_off_the_main_thread(caplog):
 
 
 def test_the_same_huge_formula_is_right_without_working_it_out(grade):
-    assert grade((HANGS, "10^{ 10^{10} }")) is True
+    assert grade((TOO_LARGE[0], "10^{ 10^{10} }")) is True
+
+
+def test_a_reference_that_nobody_can_work_out_is_told_by_its_column_and_not_tried(reward, caplog):
+    logged = {}
+    answers = [gold for gold in TOO_LARGE for _ in range(2)] + ["5"]
+    given = boxed(*(["7", r"10^{10^{9}}"] * len(TOO_LARGE)), "5")
+    assert reward(given, answers, log_metric=logged.__setitem__) == [None] * (len(given) - 1) + [1.0]
+    assert logged["math_accuracy/timeout_rate"] == 0.0
+    said = "`math_accuracy` could not compare '7' with the reference '10^{10^{10}}': ValueError: Column `answer` holds a"
+    assert f"{said} number of more than 1,000,000 digits" in caplog.text
 
 
 def test_no_answer_is_wrong_and_no_reference_is_skipped(reward):
