@@ -51,7 +51,7 @@ def _is_finite(weight: Any) -> bool:
 
 
 def _own_part(weight: Any) -> Any:
-    """Cuts what ZeRO-3 leaves of a weight here to what is the weight's: parts are filled up to one size by anything."""
+    """Cuts the part of a weight that ZeRO-3 leaves here to what is the weight's; parts are filled up to one size."""
     from torch.distributed import get_rank
 
     part = weight.ds_tensor

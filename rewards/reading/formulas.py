@@ -5,7 +5,14 @@ import re
 from typing import Any
 
 from rewards.extras import library
-from rewards.reading.formula_sizes import MOST_DIGITS, MOST_OF_REFERENCE, OPERATORS, digits_of, is_too_deep, is_too_large
+from rewards.reading.formula_sizes import (
+    MOST_DIGITS,
+    MOST_OF_REFERENCE,
+    OPERATORS,
+    digits_of,
+    is_too_deep,
+    is_too_large,
+)
 from rewards.reading.responses import DEFAULT_FORMAT, ResponseFormat, parse_response
 
 MAX_CHARACTERS = 1000
