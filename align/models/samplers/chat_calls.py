@@ -79,19 +79,19 @@ class ChatCalls:
         """Closes what is open."""
         await self._client.aclose()
 
-    async def post(self, body: bytes) -> Answer | Trouble:
-        """Sends one request."""
+    async def post(self, body: bytes, seconds: float) -> Answer | Trouble:
+        """Sends one request, and waits for its answer so long."""
         content = bytearray()
         most, headers = MOST_MEGABYTES * 1e6, {"Content-Type": "application/json"}
         ask = self._client.stream("POST", "chat/completions", content=body, headers=headers)
         try:
-            async with asyncio.timeout(self._seconds), ask as response:
+            async with asyncio.timeout(seconds), ask as response:
                 async for chunk in response.aiter_bytes():
                     content += chunk
                     if len(content) > most:
                         break
         except TimeoutError:
-            failure = Failure(f"no answer within {self._seconds:g} s", kind=Kind.PASSING)
+            failure = Failure(f"no answer within {seconds:g} s", kind=Kind.PASSING)
             return Trouble(failure, Why.NO_ANSWER)
         except httpx.TimeoutException:
             return Trouble(Failure("no connection in time", kind=Kind.PASSING), Why.SERVER)

@@ -12,8 +12,7 @@ from align.models.samplers.sampler import NO_IMAGE, Answer, Failure, Kind, Reque
 
 logger = logging.getLogger(__name__)
 FAILURES_IN_A_ROW = 20  # without one answer between them, nobody will answer the rest either
-FIRST_PAUSE, LONGEST_PAUSE = 2.0, 60.0  # seconds between tries while nobody answers
-LEAST_TRY = 10.0  # seconds that the last of them gets, too
+LEAST_TRY = 10.0  # seconds that a try gets at least while nobody answers
 
 
 class Connection:
@@ -42,70 +41,47 @@ class Connection:
             raise self._stopped
 
     async def answer(self, request: Request) -> Answer | Failure:
-        """Answers one request, or raises `SamplerError` once nobody did for `outage_seconds`."""
-        await self._in_turn(request)
-        began, pause = time.monotonic(), FIRST_PAUSE
-        result = await self._ask(request)
-        ends = max(began, self._answered) + self._limits.outage_seconds  # it may have stood in line behind others
-        while (why := _outage(result)) is not None and (left := ends - time.monotonic()) > 0:
-            if not self._said_outage:
-                self._said_outage, most = True, self._limits.outage_seconds
-                logger.warning("The judge does not answer, and is waited for up to %.0f s: %s", most, why)
-            with self._waiting:
-                await asyncio.sleep(min(pause, left))
-            await self._in_turn(request)
-            pause = min(2 * pause, LONGEST_PAUSE)
-            if self._stopped is not None and self._stopped.may_pass:  # by an outage, which may be over
-                self._stopped, self._accepted, self._failures_in_a_row = None, None, 0
-            result = await self._ask_within(max(ends - time.monotonic(), LEAST_TRY), request) or result
-        if why is None:
-            self._answered = time.monotonic()
-        if isinstance(result, SamplerError):
-            raise result
-        self._said_outage = False
-        return result
-
-    async def _in_turn(self, request: Request) -> None:
+        """Answers one request, or raises `SamplerError` where nobody will answer this or any other."""
         with self._waiting:
             await self._requests.take(1)
             await self._tokens.take(request.estimated_tokens + request.max_new_tokens)
-
-    async def _ask_within(self, seconds: float, request: Request) -> Answer | Failure | SamplerError | None:
-        """Asks, and gives up without a result; but not on a server that answers others meanwhile."""
         began = time.monotonic()
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._ask(request)
-        except TimeoutError:
-            return await self._ask(request) if self._answered > began else None
-
-    async def _ask(self, request: Request) -> Answer | Failure | SamplerError:
         async with self._free:
-            result = self._stopped or await self._try(request)
-        if not isinstance(result, SamplerError):
-            self._count(result)
+            result = self._stopped or await self._try(request, began)
+        if isinstance(result, SamplerError):
+            raise result
+        self._count(result)
         return result
 
-    async def _try(self, request: Request) -> Answer | Failure | SamplerError:
+    async def _try(self, request: Request, began: float) -> Answer | Failure | SamplerError:
         try:
             write = partial(write_request, self._address, request)
             body = await asyncio.to_thread(write) if request.images else write()
         except OSError as error:
             return Failure(NO_IMAGE, str(error))
-        result = await self._call(body)
+        result = await self._call(body, began)
         return result if isinstance(result, Answer) else await self._judge(result)
 
-    async def _call(self, body: bytes) -> Answer | Trouble:
-        tries, first_refusal = 0, math.inf
+    def _left(self, began: float) -> float:
+        """Counts the seconds that an outage has; a request may have stood in line while others were answered."""
+        return max(began, self._answered) + self._limits.outage_seconds - time.monotonic()
+
+    async def _call(self, body: bytes, began: float) -> Answer | Trouble:
+        tries, first_refusal, seconds = 0, math.inf, self._limits.timeout
         while True:
             sent = time.monotonic()
-            result = await self._calls.post(body)
+            result = await self._calls.post(body, seconds)
             if isinstance(result, Answer):
                 self._accepted = max(sent, self._accepted or sent)
+                self._answered, self._said_outage = time.monotonic(), False
                 return result
             if is_key := result.why is Why.KEY:
                 first_refusal = min(first_refusal, time.monotonic())
-            pause = pause_before(result, tries, self._limits.max_retries)
+            is_out = result.failure.kind is Kind.PASSING
+            if not is_out:
+                self._answered = time.monotonic()
+            left = self._left(began) if is_out and self._limits.outage_seconds else 0.0
+            pause = pause_before(result, tries, self._limits.max_retries, left)
             if pause is None or (is_key and self._accepted is None):
                 # The server refuses this call, and not the key, if it answered another meanwhile.
                 alone = is_key and (self._accepted or 0.0) > first_refusal
@@ -113,11 +89,17 @@ class Connection:
             if is_key and not self._said_key:
                 self._said_key, at = True, f"{self._address.shown} answered {result.status}"
                 say(f"{at} to a key that it had accepted before. Calls are made again.")
-            await asyncio.sleep(pause)
+            if left > 0 and not self._said_outage:
+                self._said_outage, most, why = True, self._limits.outage_seconds, result.failure.reason
+                logger.warning("The judge does not answer, and is waited for up to %.0f s: %s", most, why)
+            with self._waiting:
+                await asyncio.sleep(pause)
             if is_key and self._stopped is not None:
                 return result
             if result.why in (Why.KEY, Why.NO_ANSWER):
                 self._troubles[f"calls made again: {result.failure.reason}"] += 1
+            if left > 0:
+                seconds = min(self._limits.timeout, max(self._left(began), LEAST_TRY))
             tries += 1
 
     async def _judge(self, trouble: Trouble) -> Failure | SamplerError:
@@ -152,15 +134,8 @@ class Connection:
             self._stop(sentence, may_pass=True)
 
     def _stop(self, sentence: str, *, may_pass: bool = False) -> SamplerError:
-        """Refuses every further request; the first reason counts."""
-        if self._stopped is None:
-            kept = "What was answered is kept: run the same command to go on."
-            self._stopped = SamplerError(f"{sentence} {kept}", may_pass=may_pass)
-        return self._stopped
-
-
-def _outage(result: Answer | Failure | SamplerError) -> str | None:
-    """Says why nobody answers, if that can pass; a key that is refused does not, nor an answer that is none."""
-    if isinstance(result, Failure):
-        return result.reason if result.kind is Kind.PASSING else None
-    return str(result) if isinstance(result, SamplerError) and result.may_pass else None
+        """Refuses every further request, unless outages are waited for and this is one; the first reason counts."""
+        error = self._stopped or SamplerError(f"{sentence} What was answered is kept: run the same command to go on.")
+        if not (may_pass and self._limits.outage_seconds):
+            self._stopped = error
+        return error
