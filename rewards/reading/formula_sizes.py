@@ -36,14 +36,19 @@ def digits_of(formula: Any) -> float:
         return math.inf
 
 
-def is_too_large(reference: Any) -> bool:
-    """Tells whether nobody can work out a number of the reference; its many terms may be those of the answer."""
+def check_reference(reference: Any) -> None:
+    """Raises `ValueError` for a number that nobody can work out; many terms may be those of the answer, too."""
     try:
-        return _size(reference)[0] > MOST_OF_REFERENCE
+        digits = _size(reference)[0]
     except _ManyTermsError:
-        return False
+        return
     except (OverflowError, RecursionError):
-        return True
+        digits = math.inf
+    if digits > MOST_OF_REFERENCE:
+        raise ValueError(
+            f"Column `answer` holds a number of more than {MOST_OF_REFERENCE:,} digits, which nobody can compare with "
+            "another. Correct the row, or leave it out"
+        )
 
 
 class _ManyTermsError(OverflowError):

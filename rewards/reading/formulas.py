@@ -5,14 +5,7 @@ import re
 from typing import Any
 
 from rewards.extras import library
-from rewards.reading.formula_sizes import (
-    MOST_DIGITS,
-    MOST_OF_REFERENCE,
-    OPERATORS,
-    digits_of,
-    is_too_deep,
-    is_too_large,
-)
+from rewards.reading.formula_sizes import MOST_DIGITS, OPERATORS, check_reference, digits_of, is_too_deep
 from rewards.reading.responses import DEFAULT_FORMAT, ResponseFormat, parse_response
 
 MAX_CHARACTERS = 1000
@@ -121,11 +114,7 @@ class MathGrader:
         reference = self._parse(gold)
         if reference is None:
             return None
-        if is_too_large(reference):
-            raise ValueError(
-                f"Column `answer` holds a number of more than {MOST_OF_REFERENCE:,} digits, which nobody can compare "
-                "with another. Correct the row, or leave it out"
-            )
+        check_reference(reference)
         if any(sign in answer and sign not in gold for sign in (*LOSSY, *OPERATORS.findall(answer))):
             return False
         formula = self._parse(answer)
