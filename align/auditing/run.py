@@ -14,7 +14,7 @@ from align.auditing.features import Vocabulary
 from align.auditing.masks import WITH_GOLD, MaskData
 from align.auditing.reading import Reader, Source
 from align.auditing.record import AuditRecord, FileCount
-from align.auditing.row_findings import SHOWN, RowFinding, describe_rows, leave_out
+from align.auditing.row_findings import SHOWN, RowFinding, describe_rows, leave_out, surplus
 from align.auditing.rows import Seen, compare
 from align.errors import DataError
 from rewards.extras import missing
@@ -175,12 +175,14 @@ def audit(
     kind: str = "",
     near: bool = True,
     traces: "TraceData | None" = None,
+    even_letters: bool = False,
     advance: Advance = lambda: None,
 ) -> Audited:
     """Audits rows for training, all of one kind, with those for evaluation if there are some.
 
     By the columns of the first file the kind is told if it is empty. `near` looks for rows that are nearly the same,
-    `traces` takes up those of rows for training, to be scored, and `advance` is called after each row.
+    `traces` takes up those of rows for training, to be scored; `even_letters` leaves rows out until each letter is
+    right equally often, and `advance` is called after each row.
     """
     readers = [Reader(sources[0], kind)]
     kind = readers[0].kind
@@ -235,6 +237,9 @@ def audit(
         for row, leak in search.leaks.items():
             if not reasons[row][0]:
                 reasons[row] = ("near leak", measured.name(leak.other))
+    if even_letters:
+        for row in surplus(train, np.array([not reason for reason, _ in reasons])):
+            reasons[row] = ("letter", "")
     found_cues, sentences = cues.find(train, rows)
     if absent:
         sentences = [f"{absent} Only equal rows were compared.", *sentences]
