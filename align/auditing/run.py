@@ -240,14 +240,13 @@ def audit(
     if even_letters:
         for row in surplus(train, np.array([not reason for reason, _ in reasons])):
             reasons[row] = ("letter", "")
-    found_cues, sentences = cues.find(train, rows)
+    told = [] if masks is None else [masks.find(train, rows)]
+    found_cues, sentences = cues.find(train, rows, [each for each in told if not isinstance(each, str)])
+    sentences += [each for each in told if isinstance(each, str)]
     if absent:
         sentences = [f"{absent} Only equal rows were compared.", *sentences]
     read = [*readers, *([eval_reader] if eval_reader else [])]
     sentences = [*(text for reader in read for text in reader.report.unread), *sentences]
-    told = None if masks is None else masks.find(train, rows)
-    if isinstance(told, str):
-        sentences, told = [*sentences, told], None
     pairs = None
     if attributes is not None:
         pairs = attributes.find(train, rows, np.array([bool(reason) for reason, _ in reasons]))
@@ -255,7 +254,7 @@ def audit(
     files = [_count(reader, "training") for reader in readers]
     files += [] if eval_reader is None else [_count(eval_reader, "evaluation")]
     record = AuditRecord(
-        kind, files, len(train), int(rows.distinct.sum()), findings, found_cues, told,
+        kind, files, len(train), int(rows.distinct.sum()), findings, found_cues,
         pairs.finding if pairs else None, None, sentences,
     )  # fmt: skip
     return Audited(record, reasons, readers, pairs.groups if pairs else None)

@@ -2,7 +2,7 @@
 
 Null worlds: rewards and answers have nothing to do with what a warning is about, or a share is at its limit exactly.
 Planted worlds: they have, as strongly as it says. The code that warns is that of runs and pages. `before` is what the
-same worlds gave with a mean of five logs, or a value, against the limits of before. Takes about eight minutes of a core.
+same worlds gave with a mean of five logs, or a value, against the limits of before. Takes eight minutes of a core.
 """
 
 import argparse
