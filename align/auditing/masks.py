@@ -13,7 +13,7 @@ from align.auditing.significance import Tested
 from rewards.reading.options import LETTERS
 
 WITH_GOLD = ("questions", "prompts", "sft")
-_MOST_LABELS = 1_000
+_MOST_LABELS, _MOST_TESTED = 1_000, 50
 
 
 class MaskData:
@@ -39,9 +39,15 @@ class MaskData:
         """Tests which words go with a gold; returns a sentence where there are too few rows."""
         golds = np.frombuffer(self._golds, dtype=np.int64)
         kept = first_of_prompt(rows.distinct & (golds >= 0), seen)
-        if (np.bincount(golds[kept], minlength=1) >= FEWEST).sum() < 2:
+        counts = np.bincount(golds[kept], minlength=len(self._names) + 1)
+        common = np.flatnonzero(counts >= FEWEST)[:_MOST_TESTED]
+        if len(common) < 2:
             return (
                 f"`{self.column}`: fewer than two golds stand in {FEWEST} different rows, so nothing can be said "
                 "about what gives them away."
             )
-        return compare_labels(MASKED, kept, golds, list(self._names), self._texts.features(kept))
+        number = np.full(len(counts), -1)
+        number[common] = np.arange(len(common))
+        golds, names = number[golds], list(self._names)  # -1, no gold, is the last of the numbers, which is none
+        kept &= golds >= 0
+        return compare_labels(MASKED, kept, golds, [names[each] for each in common], self._texts.features(kept))

@@ -190,11 +190,10 @@ def estimated(kept: Sequence[Log], *, is_share: bool) -> Estimate:
     *_, values, comparisons = zip(*kept, strict=True)
     if len(values) == 1:
         return Estimate(values[0], values[0], values[0], 1, "logs")
-    if None in comparisons or not sum(comparisons):
+    if None in comparisons:
         return mean_over_logs(values)
-    if not is_share:
+    if not is_share or not (rows := sum(comparisons)):
         return mean_correlation(values, comparisons)
-    rows = sum(comparisons)
     share = sum(map(operator.mul, values, comparisons)) / rows
     return Estimate(share, *wilson_interval(share, rows), round(rows), "values")
 
