@@ -134,12 +134,15 @@ def audit_data(
     student = _find_student(scoring)
     counts = [estimate_rows(each) for each in [*sources, *([held_out] if held_out else [])]]
     with _bar("Rows read", counts) as advance:
-        audited = audit_rows(sources, held_out, kind=kind, near=near, traces=student and student.data, advance=advance)
+        traces, even = student and student.data, reading.even_letters
+        audited = audit_rows(
+            sources, held_out, kind=kind, near=near, traces=traces, even_letters=even, advance=advance
+        )  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     record = audited.record if student is None else _score(student, audited.record, out)
     record.write(out)
     page = build_audit_page(record, out / "audit.html")
-    if not write:
+    if not (write or even):
         return AuditResult(record, page)
     with _bar("Rows written", counts[: len(sources)]) as advance:
         return AuditResult(record, page, write_kept(audited, out, advance))

@@ -103,16 +103,3 @@ def _check_sets(questions: Sequence[Question], report: QuestionReport, reading: 
 
 def _count(questions: Sequence[Question]) -> int:
     return sum(not can_shuffle(options) for (options,) in values_of(questions, "options"))
-
-
-MIN_EXPECTED = 5  # rows per letter below which the chi-square approximation is poor
-
-
-def letters_p_value(counts: Sequence[int]) -> float | None:
-    """Tests whether letters are right equally often, by chi-square; None with too few rows to test."""
-    if sum(counts) < MIN_EXPECTED * len(counts):
-        return None
-    from scipy.special import chdtrc  # `scipy.stats` says the same and takes a second to import
-
-    expected = sum(counts) / len(counts)
-    return float(chdtrc(len(counts) - 1, sum((count - expected) ** 2 for count in counts) / expected))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from align.evaluation.record import Record
 from align.evaluation.record.details import OfScores, Scored
-from align.evaluation.statistics.metrics import told
+from align.evaluation.statistics.metrics import less, told
 from align.logs.rows import rows_of
 from align.report.charts.curve import draw_curves
 from align.report.evaluation.items import count, list_names
@@ -77,7 +77,7 @@ def _find_problems(record: Record, values: Cells) -> Iterator[Finding]:
                     f"Part of what it rewards may be {word}. Look at the transformations and insertions below.",
                 )
         alone = cells.get("response_only_accuracy")
-        if alone is not None and accuracy is not None and alone.low > max(0.5, accuracy.value - 0.05):
+        if alone is not None and accuracy is not None and alone.low > 0.5 and less(alone, accuracy).low > -0.05:
             yield Finding(
                 f"{name}: without the prompt it is right as often ({told(alone)} against {told(accuracy)})",
                 "These pairs can be told apart without reading the question, so they do not test whether it is read.",
