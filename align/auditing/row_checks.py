@@ -171,7 +171,7 @@ def _observed(file: str, named: Named, adapter: str | None, columns: Columns | N
 
     def confounder(row: Row, column: str) -> float | str:
         value = row.get(column)
-        if labels.setdefault(column, isinstance(value, str) and stands_for_label(value)):
+        if labels.setdefault(column, stands_for_label(value)):
             return _need(row, column)
         return number(row, column)
 

@@ -49,7 +49,7 @@ class TableReading(Reading):
         "Public schema of the table, upworthy or stackexchange; or ./mine.py:function, which returns our columns for "
         "a row.",
     )
-    in_memory: float = option(1024.0, "MB; a larger file is read in chunks (ols, none, and iv without text).")
+    in_memory: float = option(1024.0, "MB; of a larger file only the named columns are kept, and it is read again.")
 
 
 @dataclass(frozen=True, kw_only=True)
