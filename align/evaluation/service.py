@@ -13,7 +13,7 @@ from align.evaluation.engine import Evaluation
 from align.evaluation.on_card import find_card, put_on_card
 from align.evaluation.prompting import named_columns, prompts_made_by, recipe_path
 from align.evaluation.record import Record
-from align.evaluation.results import save_evaluation
+from align.evaluation.results import save_evaluation, warn_of_lacking
 from align.evaluation.suite import Suite
 from align.evaluation.suites import all_suites
 from align.options import several
@@ -85,6 +85,7 @@ def run_suite(suite: Suite[...], options: Any, given: Collection[str], command: 
     evaluation = Evaluation(suite, replace(options, out=out), given, command)
     card = find_card(options.asked) if options.card else None  # before anything is asked
     found = evaluation.run()
+    found.record.warnings += warn_of_lacking(found.record.comparisons)
     save_evaluation(out, found)
     page = build_evaluation_report(out)
     if card is not None:

@@ -20,6 +20,8 @@ from align.auditing.traces import find_scores, write_traces
 from align.console import make_console
 from align.data.row_templates import template_of
 from align.errors import UserError
+from align.evaluation.statistics.conditions import Condition, read_condition
+from align.evaluation.statistics.metrics import wilson
 from align.options import Media, options_of, parts, several
 from align.recipe.dataset import DatasetConfig, MadePrompts, MediaSettings, check_media
 from align.report.audit import build_audit_page, headline
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
 NAMES = ("duplicates", "contradictions", "leaks", "shared_prompts", "near_duplicates", "near_leaks", "groups",
          "prefixes", "images", "letters", "unusable", "cues", "mask")  # fmt: skip
+_NO_SHARES = ("letters", "unusable", "cues", "mask")  # of these no share of rows is told
 COUNTERFACTUAL = "counterfactual"
 _COLUMNS = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
 _OF_TRACES = ("trace_column", "source_column", "correct_column")
@@ -111,8 +114,7 @@ def audit_data(
     """Audits rows whose options are in their groups."""
     if reading.kind not in ("", *KINDS):
         raise UserError(f"`kind` must be one of {', '.join(KINDS)}, got {reading.kind!r}.")
-    if unknown := [name for name in fail_on if name not in NAMES]:
-        raise UserError(f"`fail_on` must name some of {', '.join(NAMES)}, got {unknown[0]!r}.")
+    asked = [_bound(text).name for text in fail_on]
     if reading.max_rows is not None and reading.max_rows < 1:
         raise UserError(f"`max_rows` must be at least 1, got {reading.max_rows}.")
     lists: dict[str, Any] = {name: tuple(several(getattr(named, name))) for name in ("confounders", "attributes")}
@@ -122,20 +124,43 @@ def audit_data(
     said = {name.removesuffix("_column"): value for name, value in (vars(named) | vars(scoring)).items()}
     columns = Named(**{name: said[name] for name in Named._fields})
     sources, held_out, kind = _sources(data, reading, columns, media)
-    if missing := [name for name in fail_on if name in ("leaks", "near_leaks", "shared_prompts") and held_out is None]:
-        raise UserError(f"`fail_on: {missing[0]}` needs the rows for evaluation. Name them with `--eval`.")
+    names = [name for name in asked if name in ("leaks", "near_leaks", "shared_prompts")]
+    if names and held_out is None:
+        raise UserError(f"`fail_on: {names[0]}` needs the rows for evaluation. Name them with `--eval`.")
     student = _find_student(scoring)
     counts = [estimate_rows(each) for each in [*sources, *([held_out] if held_out else [])]]
     with _bar("Rows read", counts) as advance:
-        audited = audit_rows(sources, held_out, kind=kind, near=near, traces=student and student.data, advance=advance)
+        traces, even = student and student.data, reading.even_letters
+        audited = audit_rows(
+            sources, held_out, kind=kind, near=near, traces=traces, even_letters=even, advance=advance
+        )  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     record = audited.record if student is None else _score(student, audited.record, out)
     record.write(out)
     page = build_audit_page(record, out / "audit.html")
-    if not write:
+    if not (write or even):
         return AuditResult(record, page)
     with _bar("Rows written", counts[: len(sources)]) as advance:
         return AuditResult(record, page, write_kept(audited, out, advance))
+
+
+def failed(record: AuditRecord, fail_on: Sequence[str]) -> list[str]:
+    """Lists what is there of what is named, and the shares of rows that are told to meet a bound."""
+    counts, shares = record.counts(), {each.name: wilson(each.count, each.of) for each in record.rows}
+    named = [f"{name} ({counts[name]:,})" for name in fail_on if counts.get(name)]
+    bounds = [bound for text in fail_on if text not in NAMES and (bound := _bound(text)).name in shares]
+    return named + [f"{each.name}, a share of {shares[each.name]}" for each in bounds if each.holds(shares[each.name])]
+
+
+def _bound(text: str) -> Condition:
+    """Reads the name of a finding, or a bound of its share of rows."""
+    rule = f"`fail_on` must name some of {', '.join(NAMES)}, or bound a share of rows, as `leaks > 0.01`"
+    bound = Condition(text, "value", ">", 0.0) if text in NAMES else read_condition(text, rule)
+    if bound.name not in NAMES:
+        raise UserError(f"{rule}, got {bound.name!r}.")
+    if text not in NAMES and bound.name in _NO_SHARES:
+        raise UserError(f"`fail_on` {text!r} bounds a share of rows, and {bound.name} has none. Name it alone.")
+    return bound
 
 
 def _rare_pairs(

@@ -20,6 +20,7 @@ class AuditReading:
     eval_split: str | None = option(None, "Split of the rows for evaluation.")
     max_rows: int | None = option(None, "Read only this many rows of each file.")
     adapter: str | None = option(None, "Public schema the rows are in, such as mmlu.")
+    even_letters: bool = option(False, "Write rows in which each letter is right equally often, others left out.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Trainers with reward functions, and how they are guarded: failures are counted, joined, and stop every rank."""
 
 import copy
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from accelerate.utils import gather_object
 from transformers import AutoTokenizer, PreTrainedModel
 
 from align.console import say
+from align.data.conversations import in_one_column
 from align.data.training_data import TrainingData
 from align.errors import RewardError
 from align.models.videos import as_frames
@@ -71,6 +73,9 @@ if TYPE_CHECKING:
     from trl import GRPOTrainer as Parent
 else:
     Parent = object
+
+
+EVALUATIONS = "evaluations"  # of a run's folder, where the tables of completions of its evaluations are
 
 
 @dataclass(frozen=True)
@@ -149,21 +154,23 @@ class GuardedRewards(Parent):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Logs as TRL does, without secrets; the images of the completions go to files, their paths to the table."""
         columns: Any = self._logs["extra"]
-        if self.log_completions and self.model.training and self.accelerator.is_main_process:
+        if self.log_completions and self.accelerator.is_main_process:
             for texts in (self._logs["prompt"], self._logs["completion"], *columns.values()):
-                shown = mask(list(texts))
+                shown = in_one_column(mask(list(texts)))
                 texts.clear()
                 texts.extend(shown)
             if IMAGES_COLUMN in columns:
                 write_copies(columns[IMAGES_COLUMN], self._media)
         if self.model.training:
             add_noise_shares(self._metrics["train"])
-        wanted = self.log_completions  # a table has one name for each step, so that of an evaluation is not written
-        self.log_completions = wanted and self.model.training
+        folder = str(self.args.output_dir)
+        if not self.model.training:  # TRL's tables have one name for each step
+            self.args.output_dir = os.path.join(folder, EVALUATIONS)
+            os.makedirs(os.path.join(self.args.output_dir, "completions"), exist_ok=True)
         try:
             super().log(logs, start_time)
         finally:
-            self.log_completions = wanted
+            self.args.output_dir = folder
 
     @property
     def _logs(self) -> Any:
@@ -201,6 +208,7 @@ class GuardedRewards(Parent):
         for record in records:
             self._log_once(call_metrics(record))
             failed, rows = record.failures.total(), len(record.seconds)
+            self._hear(f"rewards/{record.reward}/invalid_share", Signal(failed / max(rows, 1), rows))
             share = invalid_share(self.state, f"rewards/{record.reward}", failed, rows)
             if record.failures and self.reward_rules.on_invalid == "raise":
                 raise RewardError(failure_text(record, "and `on_invalid` is `raise`"))
@@ -272,11 +280,14 @@ class GuardedRewards(Parent):
             signals = audit_signals(known, features, num_generations, list(more))
             signals["phrase"] = phrase_signal(known, phrases)
             self._log_once({f"audit/{name}/{signal}": found.value for signal, found in signals.items()})
-            if self.model.training:  # for alarms, and for no file
-                heard = vars(self.state).setdefault("heard", {})
-                for signal, found in signals.items():
-                    before = heard.get(f"audit/{name}/{signal}", Signal(0.0, 0.0))
-                    heard[f"audit/{name}/{signal}"] = found._replace(n=before.n + found.n)
+            for signal, found in signals.items():
+                self._hear(f"audit/{name}/{signal}", found)
+
+    def _hear(self, key: str, found: Signal) -> None:
+        """Keeps over how much a number is known, for alarms, and for no file."""
+        if self.model.training:
+            heard = vars(self.state).setdefault("heard", {})
+            heard[key] = found._replace(n=heard.get(key, Signal(0.0, 0.0)).n + found.n)
 
     def _log_repeats(
         self, functions: list[Any], scores: dict[int, list[Score]], values: torch.Tensor, given: dict[str, Any]

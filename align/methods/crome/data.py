@@ -25,7 +25,7 @@ from align.data.problems import DataReport
 from align.data.template_settings import template_settings
 from align.data.training_data import Rows, TrainingData, load_stream, load_training_data
 from align.errors import DataError, asked_by
-from align.evaluation.statistics.metrics import told
+from align.evaluation.statistics.metrics import told, wilson
 from align.methods.pairs.checks import (
     LONGER,
     audited,
@@ -51,7 +51,7 @@ from align.recipe.reward_settings import Reward
 
 SAMPLES = 4
 MANY_SOURCES = 20  # each of them gets curves of its own
-FEWEST = 20  # pairs, below which a mean length or a share says little
+FEWEST = 20  # pairs, below which a mean length says little
 ONE_SIDED = 0.75  # of the edits
 
 
@@ -81,7 +81,7 @@ def sample_pairs(recipe: Recipe, data: TrainingData[RewardPair]) -> Rows:
 
 def check(recipe: Recipe, data: TrainingData[RewardPair], rewards: Sequence[Reward]) -> list[Finding]:
     """Counts pairs by source, looks for shortcuts in them, measures lengths, and picks pairs to show."""
-    findings = check_counts(recipe.dataset, data.report, len(data.eval_rows), data.eval_report)
+    findings = check_counts(recipe, data.report, len(data.eval_rows), data.eval_report)
     findings += _check_sources(recipe, data.items) + _check_precision(recipe) + _check_margins(recipe, data.items)
     findings += check_implicit(data.items)
     if mixed := check_form(data.items):
@@ -169,9 +169,6 @@ def _check_sources(recipe: Recipe, pairs: Sequence[RewardPair]) -> list[Finding]
     if num_ties == len(pairs):
         text = "All pairs are ties, and equal rewards for everything would fit them. Add pairs with an order."
         findings.append(Finding("error", "sources", text))
-    elif not num_ties and recipe.settings.tie_coef and "tie_coef" in recipe.settings.model_fields_set:
-        text = f"`tie_coef: {recipe.settings.tie_coef:g}` does nothing: no pair has `tie: true`. Remove it."
-        findings.append(Finding("warning", "sources", text))
     elif num_ties and recipe.settings.tie_coef == 0:
         text = f"`tie_coef: 0` ignores the {num_ties} ties, which still cost time. Raise it, or leave the ties out."
         findings.append(Finding("warning", "sources", text))
@@ -181,11 +178,13 @@ def _check_sources(recipe: Recipe, pairs: Sequence[RewardPair]) -> list[Finding]
 def _check_edits(ordered: Sequence[RewardPair]) -> list[Finding]:
     """An edited answer bears the style of the oracle: if it nearly always wins, or loses, that style is a shortcut."""
     up, down = (sum(pair.source == source for pair in ordered) for source in ("upgrade", "degrade"))
-    if up + down < FEWEST or max(up, down) <= ONE_SIDED * (up + down):
+    often = wilson(max(up, down), up + down)
+    if not often.low > ONE_SIDED:
         return []
     text = (
-        f"The edited answer is the {'better' if up > down else 'worse'} one in {max(up, down)} of {up + down} edits "
-        f"({up} upgrade, {down} degrade), so the style of whoever edits tells the order. Use as many of either."
+        f"The edited answer is the {'better' if up > down else 'worse'} one in {told(often, in_percent=True)} of "
+        f"the edits ({up} upgrade, {down} degrade), so the style of whoever edits tells the order. Use as many of "
+        "either."
     )
     return [Finding("warning", "sources", text, {"upgrade": up, "degrade": down})]
 

@@ -76,9 +76,11 @@ def test_ties_that_weigh_nothing_are_warned_about(recipe):
 
 
 def test_a_weight_of_ties_without_ties_is_warned_about_with_the_column_that_is_meant(recipe):
+    for rows in ([row | {"tie": False} for row in fact_pairs()], fact_pairs()):
+        (warning,) = findings_of(recipe(rows, tie_coef=0.5), "data", "warning")
+        assert "`tie_coef: 0.5` does nothing: no row of" in warning.text
     rows = [row | {"is_tie": True} for row in fact_pairs()]
-    (warning,) = findings_of(recipe(rows, tie_coef=0.5), "sources", "warning")
-    assert "`tie_coef: 0.5` does nothing: no pair has `tie: true`" in warning.text
+    assert not findings_of(recipe(tie_coef=0.5), "data", "warning")
     (warning,) = findings_of(recipe(rows), "data", "warning")
     assert "`columns: {tie: is_tie}`" in warning.text
 
@@ -95,12 +97,16 @@ def test_nothing_but_ties_is_an_error(recipe):
     assert "All pairs are ties" in error.text
 
 
-@pytest.mark.parametrize(("up", "down", "warned"), [(15, 5, False), (16, 4, True), (4, 16, True), (9, 1, False)])
+@pytest.mark.parametrize(
+    ("up", "down", "warned"), [(15, 5, False), (16, 4, False), (19, 1, True), (1, 19, True), (9, 1, False)]
+)
 def test_edits_that_nearly_all_go_one_way_are_warned_about(recipe, up, down, warned):
     warnings = findings_of(recipe([*of_source("upgrade", up), *of_source("degrade", down)]), "sources", "warning")
     assert [warning.numbers for warning in warnings] == ([{"upgrade": up, "degrade": down}] if warned else [])
     if warned:
-        assert f"the {'better' if up > down else 'worse'} one in 16 of 20 edits" in warnings[0].text
+        assert (
+            f"the {'better' if up > down else 'worse'} one in 95 % [76, 99; 20 items] of the edits" in warnings[0].text
+        )
 
 
 def test_more_sources_than_one_can_look_at_are_warned_about(recipe):

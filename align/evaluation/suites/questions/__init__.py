@@ -31,8 +31,6 @@ _MEANINGS = {
     "macro_accuracy": ("Macro accuracy", "mean of the groups' accuracies, each group counts the same", HIGH),
     "set_accuracy": ("Set accuracy", "contrast sets all of whose questions are right", HIGH),
     "set_accuracy/": ("Set accuracy in a group", "of the sets of one group", HIGH),
-    "subgroup_std": ("Subgroup spread", "standard deviation of accuracy over a class's subgroups, weighted by size, "
-        "mean over classes", LOW),
     "counter_drop": ("Counter-drop", "accuracy where a shortcut helps minus where it leads astray", LOW),
     "option_shuffle_consistency_one": ("Option-shuffle consistency, one shuffle", "answers that stay, from the same "
         "trace, after one shuffle", HIGH),

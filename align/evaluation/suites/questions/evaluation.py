@@ -75,8 +75,7 @@ def load(run: Evaluation, options: QuestionOptions) -> LoadedRows:
         )
     with_sets = any(each.contrast_set is not None for each in questions)
     content = [
-        [*question_key(each), each.answer, each.group, *(each.cell or ()), *([each.contrast_set] * with_sets)]
-        for each in questions
+        [*question_key(each), each.answer, each.group, *([each.contrast_set] * with_sets)] for each in questions
     ]
     verifier = None if options.verifier is None else cache(partial(_verifier, run, options.verifier))
     return LoadedRows(
@@ -242,7 +241,6 @@ def item_rows(
 ) -> list[dict[str, Any]]:
     """Lists the answers of one model, one row per question and sample; an image that is no file is None."""
     with_images = any(question.images for question in questions)
-    with_cells = any(question.cell for question in questions)
     with_sets = any(question.contrast_set is not None for question in questions)
     rows = []
     for i, item in enumerate(result.items):
@@ -254,8 +252,6 @@ def item_rows(
         shown |= {"model": name, "sample": i % num_samples, "prompt": prompts[i // num_samples]}
         if with_images:
             shown["images"] = image_paths(question.images)
-        if with_cells:
-            shown["class"], shown["subgroup"] = question.cell or (None, None)
         if with_sets:
             shown["contrast_set"] = question.contrast_set
         rows.append(shown | answers | {column: values[i] for column, values in result.columns.items()})

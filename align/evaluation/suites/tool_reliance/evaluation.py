@@ -72,12 +72,12 @@ def measure(subject: Any, rows: Sequence[PromptRow], asking: Asking) -> None:
     answers, kept = transcribe(subject, rows, asking)
     if answers is None:
         return
-    found, asked = task.completions[asking.name], prompts_to_rows(list(rows))
+    found, asked, others = task.completions[asking.name], prompts_to_rows(list(rows)), _golds(task, rows)
     changes = [
         Again(i, sample, change)
         for i, group in enumerate(found)
         for sample, each in enumerate(group)
-        for change in _changes(task, rows, asked[i], each)
+        for change in _changes(task, others, asked[i], each)
     ]
     once, turns, seed = replace(asking.decoding, num_samples=1), task.beside.turns, asking.decoding.seed
 
@@ -101,11 +101,10 @@ def measure(subject: Any, rows: Sequence[PromptRow], asking: Asking) -> None:
 
 
 def _changes(
-    task: PromptTask, prompts: Sequence[PromptRow], row: dict[str, Any], transcript: Transcript
+    task: PromptTask, others: Sequence[str], row: dict[str, Any], transcript: Transcript
 ) -> list[ChangedResult]:
     """Changes a result of a transcript by each family that can."""
     found, seed = [], task.run.decoding.seed
-    others = [gold for each in prompts if isinstance(gold := each.columns.get(task.beside.column), str)]
     for family in () if transcript.lost else task.beside.families:
         rng = random.Random(f"{seed}/{row['id']}/{family.name}")
         asked = {**row, "prompt": transcript.prompt}
@@ -139,7 +138,7 @@ def finish(run: Evaluation, loaded: LoadedRows, _: Mapping[str, Any]) -> Finishe
 def _judged(task: PromptTask, rows: Sequence[PromptRow], name: str) -> list[list[Followed]]:
     """Judges the second answers of a model, by prompt."""
     assert task.called is not None
-    first, again = task.called.rewards[0].name, task.beside.again[name]
+    first, again, others = task.called.rewards[0].name, task.beside.again[name], _golds(task, rows)
     called = task.called._replace(rewards=task.called.rewards[:1])
     judged = [place for place, (each, _) in enumerate(again) if each.change.effect != "withheld"]
     moved = [again[place][0] for place in judged]
@@ -157,8 +156,12 @@ def _judged(task: PromptTask, rows: Sequence[PromptRow], name: str) -> list[list
     for i, (each, after) in enumerate(again):
         was_right, is_right = _verdict(was[each.prompt, each.sample]), verdicts.get(i)
         gold = rows[each.prompt].columns.get(task.beside.column)
-        followed[each.prompt].append(_follow(task, name, each, after, gold, was_right, is_right))
+        followed[each.prompt].append(_follow(task, name, each, after, gold, others, was_right, is_right))
     return followed
+
+
+def _golds(task: PromptTask, prompts: Sequence[PromptRow]) -> list[str]:
+    return [gold for each in prompts if isinstance(gold := each.columns.get(task.beside.column), str)]
 
 
 def _follow(
@@ -167,6 +170,7 @@ def _follow(
     each: Again,
     after: Transcript,
     gold: Any,
+    others: Sequence[str],
     was_right: bool | None,
     is_right: bool | None,
 ) -> Followed:
@@ -182,6 +186,7 @@ def _follow(
         gold,
         says=after.text,
         calls=any((call.get("function") or {}).get("name") in names for call in calls),
+        others=others,
     )
 
 
