@@ -7,8 +7,6 @@ from align._rewards_package import place_rewards
 
 if TYPE_CHECKING:
     from align.evaluation.service import evaluate
-    from align.experimental.lfu.config import LfUConfig
-    from align.experimental.lfu.trainer import LfUTrainer
     from align.methods.acre.config import ACREConfig
     from align.methods.acre.text_trainer import TextACRETrainer
     from align.methods.acre.tool_trainer import ToolACRETrainer
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
     from align.methods.grpo.trainer import GuardedGRPOTrainer
     from align.methods.rrpo.config import RRPOConfig
     from align.methods.rrpo.trainer import RRPOTrainer
-    from align.models.head_agreement import HeadAgreement
     from align.models.judges.comparing import PairwiseJudge
     from align.models.judges.grading import Judge
     from align.models.pretrained import whole_weights
@@ -45,10 +42,7 @@ __all__ = [
     "DeconfoundConfig",
     "DeconfoundTrainer",
     "GuardedGRPOTrainer",
-    "HeadAgreement",
     "Judge",
-    "LfUConfig",
-    "LfUTrainer",
     "PairwiseJudge",
     "RRPOConfig",
     "RRPOTrainer",
@@ -76,10 +70,7 @@ _HOMES = {
     "DeconfoundConfig": "align.methods.deconfound.config",
     "DeconfoundTrainer": "align.methods.deconfound.trainer",
     "GuardedGRPOTrainer": "align.methods.grpo.trainer",
-    "HeadAgreement": "align.models.head_agreement",
     "Judge": "align.models.judges.grading",
-    "LfUConfig": "align.experimental.lfu.config",
-    "LfUTrainer": "align.experimental.lfu.trainer",
     "PairwiseJudge": "align.models.judges.comparing",
     "RRPOConfig": "align.methods.rrpo.config",
     "RRPOTrainer": "align.methods.rrpo.trainer",
@@ -98,9 +89,7 @@ _HOMES = {
     "watch": "align.services.watch",
     "whole_weights": "align.models.pretrained",
 }
-_OF_EVALUATION = (
-    "HeadAgreement", "Judge", "PairwiseJudge", "evaluate", "load_reward_model", "watch", "whole_weights",
-)  # fmt: skip
+_OF_EVALUATION = ("Judge", "PairwiseJudge", "evaluate", "load_reward_model", "watch", "whole_weights")
 
 
 def __getattr__(name: str) -> Any:

@@ -26,7 +26,6 @@ from align.data.mixing import Share
 from align.data.reading_progress import ReadingProgress
 from align.data.stored_items import map_parts
 from align.data.training_data import TrainingData
-from align.methods import METHODS
 from align.models.model_files import ModelFiles
 from align.recipe.fields import deprecations
 from align.recipe.recipe import Recipe
@@ -36,7 +35,7 @@ from rewards.reading.options import can_shuffle
 
 def check_settings(recipe: Recipe, model: ModelFiles, launch: Launch) -> list[Finding]:
     """Checks a run before anything is loaded for it, in the order in which a user would mend what is wrong."""
-    findings = _experimental(recipe) + _deprecated(recipe) + check_versions(recipe)
+    findings = _deprecated(recipe) + check_versions(recipe)
     findings += check_extras(recipe, launch) + check_needs(recipe) + check_trackers(recipe) + check_secrets(recipe)
     findings += check_processes(recipe, launch) + check_sharded(recipe, launch) + check_quantized(recipe, launch)
     findings += check_model(recipe, model) + check_adapter(recipe, model) + check_experts(recipe, model)
@@ -57,16 +56,6 @@ def check_loaded(
         findings += batch + check_costs(recipe, launch, data, rewards, batch)
     findings += check_vllm_server(recipe, model, data.rows if data is not None else [])
     return findings + check_memory(recipe, model, launch) + check_room(recipe, model, launch)
-
-
-def _experimental(recipe: Recipe) -> list[Finding]:
-    """Says what of a run no lab speaks for."""
-    on = [key for each in METHODS[recipe.method].variants for key in each.part("turned_on")(recipe.settings)]
-    if not on:
-        return []
-    keys = " and ".join(f"`{key}: {getattr(recipe.settings, key)}`" for key in dict.fromkeys(on))
-    text = f"No lab speaks for {keys}, and what it turns on may change or go in any version."
-    return [Finding("warning", "experimental", text)]
 
 
 def _deprecated(recipe: Recipe) -> list[Finding]:

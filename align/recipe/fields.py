@@ -176,8 +176,8 @@ class ConfigField(NamedTuple):
 
 @cache
 def config_fields(method: str, *, with_parents: bool = True) -> dict[str, ConfigField]:
-    """Lists the fields of a method's config by name, experimental ones among them, without importing torch."""
-    chain = (*METHODS[method].experimental_chain, *METHODS[method].config_chain)
+    """Lists the fields of a method's config by name, without importing torch."""
+    chain = METHODS[method].config_chain
     return chain_fields(chain if with_parents else _without_parents(chain))
 
 

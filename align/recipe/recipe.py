@@ -47,8 +47,8 @@ class Recipe:
 
     @property
     def record(self) -> Method:
-        """What its method is made of, with the experimental parts that the recipe turns on."""
-        return METHODS[self.method].running(self.settings)
+        """What its method is made of."""
+        return METHODS[self.method]
 
     @property
     def training(self) -> dict[str, Any]:
@@ -311,15 +311,11 @@ def _check_rewards(recipe: Recipe) -> None:
 
 def _check_together(recipe: Recipe) -> None:
     check, settings = rules_of(recipe.method).together, recipe.settings
-    on = [each.part("turned_on")(settings) for each in METHODS[recipe.method].turned_on_by(settings)]
     check_quantization(recipe.model, settings)
     try:
         check_blocks(recipe.method, settings)
         check_written(settings)
         check_together(settings, recipe.model, evaluates=recipe.dataset.eval_path is not None)
-        if len(on) > 1:
-            first, second, *_ = (f"`{keys[0]}`" for keys in on)  # each is a trainer of its own
-            raise ValueError(f"{first} and {second} are both above 0. Set one of them to 0.")
         if check is not None:
             check(settings)
     except ValueError as error:

@@ -191,20 +191,13 @@ class Rules(NamedTuple):
 
 @cache
 def rules_of(method: str) -> Rules:
-    """Joins a method's own rules with those of its experimental settings, and of the classes it builds on."""
+    """Joins a method's own rules with those of the classes it builds on."""
     record = METHODS[method]
-    rules: list[Rules] = [each.part("rules") or Rules() for each in (record, *record.variants)]
-    choices = {name: allowed for each in rules for name, allowed in each.choices.items()}
-    ranges = {name: allowed for each in rules for name, allowed in each.ranges.items()}
+    choices, ranges, together = record.part("rules") or Rules()
     for _, _, parent in record.config_chain:
         choices = PARENT_CHOICES.get(parent, {}) | choices
         ranges = PARENT_RANGES.get(parent, {}) | ranges
-
-    def check_together(settings: Any) -> None:
-        for check in filter(None, (each.together for each in rules)):
-            check(settings)
-
-    return Rules(choices, ranges, check_together)
+    return Rules(choices, ranges, together)
 
 
 # TRL maps booleans to the first; YAML reads a bare `no` as false in the others.

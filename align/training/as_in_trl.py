@@ -49,17 +49,8 @@ def with_args(
     elif not isinstance(config, kind):
         article = "an" if kind.__name__[0] in "AEIOR" else "a"
         raise TypeError(f"`args` must be {article} {kind.__name__}, got {type(config).__name__}.")
-    elif _is_experimental(type(config)) and not any(map(_is_experimental, type(trainer).__mro__)):
-        raise TypeError(
-            f"`args` is a {type(config).__name__}, and {type(trainer).__name__} does not read its experimental "
-            f"settings. Use the trainer of `{type(config).__module__}`, or the config of {trainer._name}."
-        )
     check_max_steps(bound.arguments.get("train_dataset"), bound.arguments["args"])
     return bound.args[1:], bound.kwargs
-
-
-def _is_experimental(kind: type) -> bool:
-    return kind.__module__.startswith("align.experimental.")
 
 
 class Preparation(NamedTuple):

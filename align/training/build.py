@@ -14,7 +14,7 @@ from align.data.stored_items import MadeRows
 from align.data.training_data import Rows, TrainingData
 from align.errors import RecipeError
 from align.models.finite import spoiled
-from align.recipe.fields import OUR_DEFAULTS, chain_fields
+from align.recipe.fields import OUR_DEFAULTS, config_fields
 from align.recipe.model import ModelSettings
 from align.recipe.problems import one_line, shown
 from align.recipe.recipe import Recipe
@@ -189,11 +189,10 @@ def _blamed(
 
 
 def _settings(recipe: Recipe) -> dict[str, Any]:
-    known = chain_fields(recipe.record.config_chain)  # experimental settings that are off are no settings of the run
-    given = {name: value for name, value in recipe.training.items() if name in known}
+    known = config_fields(recipe.method)
     # Without an accelerator TRL's default of bf16 stops, and accelerate needs to be told.
     of_device = {} if torch.accelerator.is_available() else {"use_cpu": True, "bf16": False}
-    settings = {name: value for name, value in OUR_DEFAULTS.items() if name in known} | of_device | given
+    settings = {name: value for name, value in OUR_DEFAULTS.items() if name in known} | of_device | recipe.training
     of_model = {"model_init_kwargs": model_kwargs(recipe), "chat_template_path": recipe.model.chat_template_path}
     return settings | {name: value for name, value in of_model.items() if name in known}
 

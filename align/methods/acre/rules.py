@@ -5,7 +5,6 @@ from numbers import Integral
 from typing import Any
 
 from align.errors import DataError
-from align.methods.acre import ACRE
 from align.methods.rollouts.config import SKIPPING
 from align.recipe.dataset import DatasetConfig, MultipleChoiceDatasetConfig, PromptDatasetConfig
 from align.recipe.rules import COUNT, NOT_NEGATIVE, POSITIVE, Rules
@@ -38,9 +37,6 @@ def check_answers(settings: Any) -> None:
         check_no_tools(settings, "a recipe without `tools`")
     if environments and settings.second_turns:
         raise ValueError(NO_SECOND_TURNS)
-    if (tools or environments) and (experimental := ACRE.turned_on_by(settings)):
-        (key, *_) = experimental[0].part("turned_on")(settings)
-        raise ValueError(f"`{key}` and `tools` do not go together in `method: acre`. Remove one, or use `grpo`.")
     if not settings.families:
         for name, default in OF_TEXTS.items():
             if getattr(settings, name) != default:

@@ -24,7 +24,7 @@ from align.data.pairs.spans import diff_spans
 from align.data.problems import DataReport
 from align.data.template_settings import template_settings
 from align.data.training_data import Rows, TrainingData, load_stream, load_training_data
-from align.errors import DataError, asked_by
+from align.errors import asked_by
 from align.evaluation.statistics.metrics import told
 from align.methods.pairs.checks import (
     LONGER,
@@ -58,8 +58,6 @@ ONE_SIDED = 0.75  # of the edits
 def load(recipe: Recipe) -> TrainingData[RewardPair]:
     """Reads the pairs of a recipe."""
     data = cast(RewardPairDatasetConfig, recipe.dataset)
-    if data.unlabelled_path is not None and recipe.record.turned_on is None:
-        raise DataError("`dataset.unlabelled_path` is read by two heads only. Set `num_heads: 2`, or remove the path.")
     if not data.streaming:
         return _load(data)
     source = reward_pair_source(data.path, split=data.split, columns=data.columns, adapter=data.adapter)

@@ -163,8 +163,7 @@ def reason_for_all(trainer: Any) -> str | None:
         "`top_entropy_quantile` is below 1, and the quantile is over all": trainer.top_entropy_quantile < 1.0,
         "the loss of the router is over all": trainer.aux_loss_enabled,
     }
-    of_subclass: str | None = getattr(trainer, "term_over_all", None)
-    return next((term for term, is_there in terms.items() if is_there), of_subclass)
+    return next((term for term, is_there in terms.items() if is_there), None)
 
 
 class Window:

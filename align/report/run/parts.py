@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from align.methods import METHODS
-from align.methods.method import Saved
 from align.report.charts.drawing import Chart
 from align.report.charts.panel import Metrics, Panel, draw_comparison, draw_panel
 from align.report.run.completions import REWARD_METRIC
@@ -46,14 +45,6 @@ class ReportParts(NamedTuple):
     # says what the marks in its pairs mean
     describe_marks: Callable[[Mapping[str, Any], Sequence[Mapping[str, Any]]], str] = lambda recipe, rows: ""
 
-    def beside(self, facts: Mapping[str, str], panels: Sequence[Panel], compared: Sequence[Panel]) -> "ReportParts":
-        """Adds settings to list, and charts of one run and of several, behind those that are there."""
-
-        def charts(metrics: Metrics) -> Sequence[Chart | None]:
-            return [*self.charts(metrics), *(draw_panel(panel, metrics) for panel in panels)]
-
-        return self._replace(facts={**self.facts, **facts}, charts=charts, compared=(*self.compared, *compared))
-
 
 _ACCURACIES = {"rewards/accuracies": "accuracy", "accuracy": "accuracy"}
 _OF_TRL = (  # what TRL's trainers and that of transformers log
@@ -74,7 +65,7 @@ OF_OTHERS = ReportParts(
 def parts_of(recipe: Mapping[str, Any]) -> ReportParts:
     """Returns the parts of a run's method; of a trainer that is none of ours, those of what it logs."""
     method = METHODS.get(str(recipe.get("method")), METHODS["grpo"] if recipe.get("reward_funcs") else None)
-    return OF_OTHERS if method is None else method.running(Saved(recipe)).part("report")
+    return OF_OTHERS if method is None else method.part("report")
 
 
 def run_charts(parts: ReportParts, metrics: Metrics) -> list[Chart]:

@@ -30,8 +30,6 @@ class RewardModelOptions(Computing, Reading, Evaluated):
 _MEANINGS = {
     "accuracy": Meaning("Accuracy", "pairs whose chosen response scores higher", HIGH),
     "accuracy/": Meaning("Accuracy by category", "of the pairs of one category", HIGH),
-    "disagreement": Meaning("Disagreement of heads", "pairs that the two score heads order differently", None),
-    "agreed_accuracy": Meaning("Accuracy where heads agree", "of the pairs that both order the same", HIGH),
     "reward_bench": Meaning("RewardBench", "mean of its four sections", HIGH),
     "reward_bench_2": Meaning("RewardBench 2", "mean of its six subsets, each counts the same", HIGH),
     "reward_bench_2/": Meaning("RewardBench 2", "the right response scores highest; of Ties 60 % accuracy and 40 % "
