@@ -48,7 +48,13 @@ class Key(NamedTuple):
 @cache
 def keys_of(method: str) -> tuple[Key, ...]:
     """Lists the keys of a method, ours first."""
-    keys = [*_top_keys(method), *_block_keys(ModelSettings, "", EVERY_RECIPE)]
+    keys = [
+        Key("method", EVERY_RECIPE, Literal[method], "Which method trains.", choices=(method,), is_needed=True),
+        Key(
+            "dataset", EVERY_RECIPE, dict[str, Any], "The data: a block of the keys `dataset.*` below.", is_needed=True
+        ),
+        *_block_keys(ModelSettings, "", EVERY_RECIPE),
+    ]
     keys += sorted(_block_keys(METHODS[method].part("dataset"), "dataset.", DATA), key=lambda key: not key.is_needed)
     if METHODS[method].has_rewards:
         keys += _reward_keys(METHODS[method].rewarded_by)
@@ -60,13 +66,6 @@ def keys_of(method: str) -> tuple[Key, ...]:
 def top_names(method: str) -> frozenset[str]:
     """Names what may stand at the top of a recipe, with what is refused there by a sentence of its own."""
     return frozenset(key.name for key in keys_of(method) if "." not in key.name) | {IN_LAUNCH_FILE}
-
-
-def _top_keys(method: str) -> Iterator[Key]:
-    yield Key("method", EVERY_RECIPE, Literal[method], "Which method trains.", choices=(method,), is_needed=True)
-    yield Key(
-        "dataset", EVERY_RECIPE, dict[str, Any], "The data: a block of the keys `dataset.*` below.", is_needed=True
-    )
 
 
 def _reward_keys(rewarded_by: tuple[str, ...]) -> Iterator[Key]:
