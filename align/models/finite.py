@@ -13,12 +13,21 @@ def spoiled(source: str, weights: Iterable[tuple[str, Any]], called: str = "mode
     Each is read once, by its least and greatest value (13 GB/s on a core), and none is copied. Packed integers and
     types of one byte, which have no such order, are left to the loss.
     """
-    found = {name: _is_finite(weight) for name, weight in weights}
-    if all(found.values()):
+    import torch
+
+    count, bad = 0, []
+    for name, weight in weights:
+        count += 1
+        held = getattr(weight, "ds_tensor", weight)  # what ZeRO-3 leaves here
+        held = held.to_local() if hasattr(held, "to_local") else held  # and FSDP2
+        if held.is_meta or not held.numel() or not held.is_floating_point() or held.element_size() < 2:
+            continue
+        if not torch.stack(held.detach().aminmax()).isfinite().all():
+            bad.append(name)
+    if not bad:
         return ""
-    bad = [name for name, is_finite in found.items() if not is_finite]
     return (
-        f"The {called} {source} cannot be used: {len(bad)} of its {len(found)} weights hold NaN or infinity, such as "
+        f"The {called} {source} cannot be used: {len(bad)} of its {count} weights hold NaN or infinity, such as "
         f"{bad[0]}. Take a checkpoint from before its training went wrong; if it is loaded in float16, where large "
         "weights have no room, another `dtype`."
     )
@@ -38,13 +47,3 @@ def stored_weights(source: str) -> Iterator[tuple[str, Any]]:
     for file in [] if folder is None else {*weight_files(folder), *folder.glob(ADAPTER_WEIGHTS)}:
         with safe_open(file, framework="pt") as tensors:
             yield from ((name, tensors.get_tensor(name)) for name in tensors.keys())  # noqa: SIM118 - no dict
-
-
-def _is_finite(weight: Any) -> bool:
-    import torch
-
-    held = getattr(weight, "ds_tensor", weight)  # what ZeRO-3 leaves here
-    held = held.to_local() if hasattr(held, "to_local") else held  # and FSDP2
-    if held.is_meta or not held.numel() or not held.is_floating_point() or held.element_size() < 2:
-        return True
-    return bool(torch.stack(held.detach().aminmax()).isfinite().all())

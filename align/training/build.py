@@ -25,7 +25,11 @@ from align.training.row_sets import cached, typed_dataset
 def build_trainer(recipe: Recipe, data: TrainingData[Any], rewards: list[Reward]) -> Trainer:
     """Builds the trainer of a recipe's method from data and rewards that were checked before."""
     trainer: Any = recipe.record.part("build")(recipe, data, rewards)
-    _keep_gradients_of_four_bits(trainer)
+    # bitsandbytes 0.50 packs weights of 4 bits on CPUs with AVX512-BF16 when an evaluation or a rollout first passes a
+    # layer. What it computes then has no gradient: training would go on without all that stands before, in silence.
+    for module in trainer.model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
     _refuse_spoiled(trainer)
     for place, spec in enumerate(recipe.reward_funcs):
         if name := named_model(spec)[0]:
@@ -33,17 +37,6 @@ def build_trainer(recipe: Recipe, data: TrainingData[Any], rewards: list[Reward]
     _require_batch(trainer.args, trainer.train_dataset, "train", "no step is made")
     _require_batch(trainer.args, trainer.eval_dataset, "eval", "nothing is evaluated")
     return trainer
-
-
-def _keep_gradients_of_four_bits(trainer: Any) -> None:
-    """Keeps bitsandbytes 0.50 from packing weights of 4 bits, as it does on CPUs with AVX512-BF16.
-
-    It packs those of a layer when an evaluation or a rollout first passes it, and what a packed layer computes has no
-    gradient: training would go on without all that stands before such layers, and say nothing.
-    """
-    for module in trainer.model.modules():
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
 
 
 def _refuse_spoiled(trainer: Any) -> None:

@@ -179,12 +179,9 @@ def _response(value: Any) -> str:
 def _content(content: Any) -> str:
     """Returns the text of a message; parts that are no text are named."""
     if isinstance(content, list | tuple):
-        return " ".join(_part(part) for part in content)
+        parts = ((p.get("text") or f"[{p.get('type')}]") if isinstance(p, Mapping) else p for p in content)
+        return " ".join(map(str, parts))
     return "" if content is None else str(content)
-
-
-def _part(part: Any) -> str:
-    return str(part.get("text") or f"[{part.get('type')}]") if isinstance(part, Mapping) else str(part)
 
 
 def _spans(value: Any, text: str) -> list[list[int]]:

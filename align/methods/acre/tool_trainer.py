@@ -81,7 +81,9 @@ class ToolACRETrainer(TextACRETrainer, ToolRollouts, GRPOTrainer):
                 "`ToolACRETrainer` takes functions as `tools`, or an `environment_factory`, and was given none. Give "
                 "it some, or use `TextACRETrainer`."
             )
-        self._others = _some_golds(self.train_dataset, self.args.gold_column)
+        rows: Any = self.train_dataset
+        some = (row.get(self.args.gold_column) for _, row in zip(range(_MOST_GOLDS), rows, strict=False))
+        self._others = list(dict.fromkeys(gold for gold in some if isinstance(gold, str)))
 
     def _check_settings(self) -> None:
         check_only_texts(self.args)
@@ -254,12 +256,6 @@ class ToolACRETrainer(TextACRETrainer, ToolRollouts, GRPOTrainer):
 
 
 _MOST_GOLDS = 1_000
-
-
-def _some_golds(rows: Any, column: str) -> list[Any]:
-    """Lists right answers of the first rows, of which `other_value` draws words."""
-    golds = [row.get(column) for _, row in zip(range(_MOST_GOLDS), rows, strict=False)]
-    return list(dict.fromkeys(gold for gold in golds if isinstance(gold, str)))
 
 
 def _until(messages: list[Message], change: ChangedResult) -> tuple[list[Message], list[Message]]:

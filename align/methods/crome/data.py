@@ -194,7 +194,8 @@ def _check_length_bias(ordered: Sequence[RewardPair], ties: Sequence[RewardPair]
         return []
     sources = {name: those for name, those in _by_source(ordered).items() if FEWEST <= len(those) < len(ordered)}
     ratios = {name: length_ratio(those) for name, those in {"all": ordered, **sources}.items()}
-    uneven = [pair for pair in ties if _is_uneven(pair)]
+    lengths = [sorted((len(pair.chosen), len(pair.rejected))) for pair in ties]
+    uneven = [pair for pair, (short, long) in zip(ties, lengths, strict=True) if long > LONGER * short]
     numbers = {"length_ratios": {name: each.value for name, each in ratios.items()}, "uneven_ties": len(uneven)}
     listed = ", ".join(f"{told(ratio)} in {name}" for name, ratio in ratios.items())
     biased = any(ratio.low > LONGER or ratio.high < 1 / LONGER for ratio in ratios.values())
@@ -208,11 +209,6 @@ def _check_length_bias(ordered: Sequence[RewardPair], ties: Sequence[RewardPair]
     if biased:
         text += " Length tells the order, and the model may learn it. Balance the lengths, or add such ties."
     return [Finding("warning" if biased else "ok", "lengths", text, numbers)]
-
-
-def _is_uneven(pair: RewardPair) -> bool:
-    shorter, longer = sorted((len(pair.chosen), len(pair.rejected)))
-    return longer > LONGER * shorter
 
 
 def footprint(recipe: Recipe) -> Footprint:

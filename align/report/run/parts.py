@@ -79,7 +79,9 @@ def compared_panels(runs: Mapping[str, RunFolder]) -> list[Panel]:
     panels: list[Panel] = []
     for run in runs.values():
         panels += [panel for panel in parts_of(run.recipe).compared if panel not in panels]
-    return [*_same_rewards(list(runs.values())), *panels, *_same_loss(list(runs.values())), *_COMPARED]
+    losses = {(run.recipe.get("method"), str(run.recipe.get("loss_type"))) for run in runs.values()}
+    loss = [Panel("Loss", "Of one method in each run.", {"loss": ""})] if len(losses) == 1 else []
+    return [*_same_rewards(list(runs.values())), *panels, *loss, *_COMPARED]
 
 
 def comparison_charts(panels: Sequence[Panel], runs: Mapping[str, Metrics]) -> list[Chart]:
@@ -99,11 +101,6 @@ def _same_rewards(runs: Sequence[RunFolder]) -> list[Panel]:
         note = "Mean over the batch, without its weight. Its settings may differ between the runs."
         panels += [Panel(f"Reward {REWARD_METRIC.fullmatch(key)[1]}", note, {key: ""}) for key in shared]  # type: ignore[index]
     return panels
-
-
-def _same_loss(runs: Sequence[RunFolder]) -> list[Panel]:
-    losses = {(run.recipe.get("method"), str(run.recipe.get("loss_type"))) for run in runs}
-    return [Panel("Loss", "Of one method in each run.", {"loss": ""})] if len(losses) == 1 else []
 
 
 def step_time_chart(metrics: Metrics, whole: Panel) -> Chart | None:
