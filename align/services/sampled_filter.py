@@ -156,7 +156,9 @@ class SampleFilter(PromptEvaluation):
         if self.pass_rate is None:
             fates = sort_out(completions, accepted, self.decoded.max_new_tokens)
             kept = np.array([[fate == KEPT for fate in row] for row in fates])
-            rows, counts = _sample_rows(self.prompts, completions, verifier, kept), _count_samples(fates)
+            samples = Counter(fate for row in fates for fate in row)
+            rows = _sample_rows(self.prompts, completions, verifier, kept)
+            counts = {"prompts_kept": sum(KEPT in row for row in fates), "samples": {f: samples[f] for f in FATES}}
         else:
             kept, rates = np.nan_to_num(accepted), mean_of_known(accepted)
             rows, counts = _prompt_rows(self.prompts, rates, self.pass_rate), _count_prompts(accepted, self.pass_rate)
@@ -216,11 +218,6 @@ def _prompt_rows(prompts: Sequence[PromptRow], rates: Values, within: tuple[floa
         for row, rate in zip(prompts, rates, strict=True)
         if low <= rate <= high
     ]
-
-
-def _count_samples(fates: Sequence[Sequence[str]]) -> dict[str, Any]:
-    samples = Counter(fate for row in fates for fate in row)
-    return {"prompts_kept": sum(KEPT in row for row in fates), "samples": {fate: samples[fate] for fate in FATES}}
 
 
 def _count_prompts(accepted: Values, within: tuple[float, float]) -> dict[str, Any]:

@@ -212,10 +212,12 @@ def judge(
     task = _task(plan, names)
     stated, golds = _stated(plan, sampled)
     lengths = np.array([len(each.ids or ()) for each in sampled.flat], dtype=float).reshape(values.shape[:2])
+    groups = zip(sampled.rows, sampled.completions, strict=True)
+    asked = [f"{row.prompt} {row.columns}".casefold() for row, group in groups for _ in group]  # and what is right
     rollouts = Rollouts(
         names, task, values, np.array(weights), rules.composition,
         _right(plan, named[task], values[..., task], stated, golds) if right is None else right,
-        [each.text for each in sampled.flat], stated, _asked(sampled), lengths, sampled.decoding.max_new_tokens,
+        [each.text for each in sampled.flat], stated, asked, lengths, sampled.decoding.max_new_tokens,
         scale={True: "group", False: "none"}.get(settings.scale_rewards, settings.scale_rewards),
         aggregation=settings.multi_objective_aggregation, drops_cut=settings.mask_truncated_completions,
         wants_answers=any(golds) and OF_TASK.search(names[task].lower()) is not None,
@@ -294,12 +296,6 @@ def _stated(plan: Plan, sampled: Sampled) -> tuple[list[str | None], list[str | 
             letter = None if choice is None else chr(ord("a") + choice) if options else None
             stated.append(letter if options else stated_answer(each.text, tags))
     return stated, golds
-
-
-def _asked(sampled: Sampled) -> list[str]:
-    """Lists what was asked and what is right, as text, for each completion."""
-    rows = zip(sampled.rows, sampled.completions, strict=True)
-    return [f"{row.prompt} {row.columns}".casefold() for row, group in rows for _ in group]
 
 
 def _filter_line(plan: Plan, sampled: Sampled, task: measured.NamedReward) -> str:
