@@ -101,7 +101,11 @@ def check_rows(recipe: Recipe, data: TrainingData[Any]) -> list[Finding]:
         return [Finding("ok", "rows", f"No {names} among {len(train):,} rows, compared by content.", numbers), *more]
     found_names = {name for name, count in numbers.items() if count}
     again = kind in _MAY_REPEAT and found_names == {"duplicates"}
-    text = "; ".join(_say(each) for each in found if each.count)
+    said = []
+    for each in (one for one in found if one.count):
+        sentence = _SAID[each.name].format(count=each.count, of=each.of, text=each.text)
+        said.append(f"{sentence} ({each.examples[0]})" if each.examples else sentence)
+    text = "; ".join(said)
     level: Level = "ok" if again else "warning"
     return [Finding(level, "rows", f"{text[0].upper()}{text[1:]}.", numbers, _line(recipe, kind)), *more]
 
@@ -176,11 +180,6 @@ def _line(recipe: Recipe, kind: str) -> str:
     given = {"eval": data.eval_path, "split": data.split, "adapter": getattr(data, "adapter", None), "out": "audit"}
     options = [word for name, value in given.items() if value for word in (f"--{name}", str(value))]
     return shlex.join(["align", "audit", data.path, *options])
-
-
-def _say(finding: RowFinding) -> str:
-    text = _SAID[finding.name].format(count=finding.count, of=finding.of, text=finding.text)
-    return f"{text} ({finding.examples[0]})" if finding.examples else text
 
 
 def check_mixture(data: TrainingData[Any]) -> list[Finding]:

@@ -174,28 +174,23 @@ class ConfigField(NamedTuple):
     is_computed: bool = False  # the source has no written default
 
 
-@cache
 def config_fields(method: str, *, with_parents: bool = True) -> dict[str, ConfigField]:
     """Lists the fields of a method's config by name, without importing torch."""
-    chain = METHODS[method].config_chain
-    return chain_fields(chain if with_parents else _without_parents(chain))
+    return chain_fields(METHODS[method].config_chain, with_parents=with_parents)
 
 
 def own_fields(chain: tuple[tuple[str, str, str], ...]) -> list[str]:
     """Lists the settings that a config adds to those of TRL and transformers."""
-    return list(chain_fields(_without_parents(chain)))
-
-
-def _without_parents(chain: tuple[tuple[str, str, str], ...]) -> tuple[tuple[str, str, str], ...]:
-    return tuple(each for each in chain if each[0] not in PARENTS)
+    return list(chain_fields(chain, with_parents=False))
 
 
 @cache
-def chain_fields(chain: tuple[tuple[str, str, str], ...]) -> dict[str, ConfigField]:
+def chain_fields(chain: tuple[tuple[str, str, str], ...], *, with_parents: bool = True) -> dict[str, ConfigField]:
     """Lists the fields of classes that build on each other, nearest first, by name."""
     fields: dict[str, ConfigField] = {}
     for package, file, class_name in reversed(chain):
-        fields |= _class_fields((package, file), class_name)
+        if with_parents or package not in PARENTS:
+            fields |= _class_fields((package, file), class_name)
     return fields
 
 

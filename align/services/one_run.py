@@ -101,7 +101,9 @@ def _build(stage: Stage, run: Prepared) -> Any:
         if aside is not None:
             say(f"The log of the run that was in {folder} is kept in {aside}.")
         for path, _ in stage.passed_over:
-            os.replace(path, _free_name(path))
+            # Neither training nor a later start takes it for a checkpoint by such a name.
+            names = (f"passed-over-{path.name}{end}" for end in ("", *(f".{number}" for number in range(1, 10_000))))
+            os.replace(path, next(free for free in map(path.with_name, names) if not free.exists()))
         prints = data.fingerprints
         facts = {"data": prints} | readings_note(stage, prints)
         found = [finding.without_samples() for finding in run.findings]
@@ -201,12 +203,6 @@ def _with_model(checkpoint: Path, recipe: Recipe) -> Path:
         return best
     say(f"The best checkpoint {best} cannot be used: {wrong}. The model is that of {checkpoint.name}.")
     return checkpoint
-
-
-def _free_name(checkpoint: Path) -> Path:
-    """Names a checkpoint so that neither training nor a later start takes it for one."""
-    names = (f"passed-over-{checkpoint.name}{number}" for number in ("", *(f".{n}" for n in range(1, 10_000))))
-    return next(path for path in map(checkpoint.with_name, names) if not path.exists())
 
 
 def _how_it_goes_on(args: Any) -> str:

@@ -263,7 +263,11 @@ def _lines(name: str, card: Mapping[str, Any]) -> list[str]:
     if audit is None:
         return [*lines, "Not audited: how many of the accepted samples are wrong is not known. `--audit` measures it."]
     lines += [f"Against {code(audit['gold'])} on the same samples, with 95 % intervals over prompts:", ""]
-    return [*lines, *(f"- {words}: {_words(audit[key])}" for key, words in _AUDITED.items())]
+    for key, words in _AUDITED.items():
+        found = audit[key]
+        known = [math.nan if found[name] is None else float(found[name]) for name in ("value", "low", "high")]
+        lines.append(f"- {words}: {Estimate(known[0], known[1], known[2], found['prompts'], 'prompts')}")
+    return lines
 
 
 def cell(estimate: Estimate) -> dict[str, float | int | None]:
@@ -271,8 +275,3 @@ def cell(estimate: Estimate) -> dict[str, float | int | None]:
     ends = (estimate.value, estimate.low, estimate.high)
     value, low, high = (None if math.isnan(end) else end for end in ends)
     return {"value": value, "low": low, "high": high, "prompts": estimate.n}
-
-
-def _words(found: Mapping[str, Any]) -> str:
-    value, low, high = (math.nan if found[key] is None else float(found[key]) for key in ("value", "low", "high"))
-    return str(Estimate(value, low, high, found["prompts"], "prompts"))

@@ -166,14 +166,9 @@ def _train_stage(stage: Stage, prepared: Prepared, seconds: float | None, is_sha
     is_finished = train_stage(stage, prepared, seconds, is_shared)
     unpushed = push(recipe, stage.folder) if is_finished else None
     leave_process_group(recipe.uses_vllm)
-    _end_pushed(unpushed)
-    return 0 if is_finished else 1 if recipe.settings.save_only_model else TO_BE_CONTINUED
-
-
-def _end_pushed(unpushed: str | None) -> None:
-    """Ends with an error where a push failed, after everything else was done."""
-    if unpushed:
+    if unpushed:  # after everything else was done
         raise RunFolderError(unpushed)
+    return 0 if is_finished else 1 if recipe.settings.save_only_model else TO_BE_CONTINUED
 
 
 def _say_finished(stage: Stage) -> int:
@@ -183,7 +178,8 @@ def _say_finished(stage: Stage) -> int:
         say(sentence)
     if os.environ.get("RANK", "0") == "0":
         write_missing_report(stage.folder)
-    _end_pushed(push(stage.recipe, stage.folder))
+    if unpushed := push(stage.recipe, stage.folder):
+        raise RunFolderError(unpushed)
     return 0
 
 

@@ -144,12 +144,9 @@ def _images(images: Any, media: MediaFolder) -> list[str | None] | None:
     if not isinstance(images, list | tuple):
         return None
     copies = zip(images, thumbnails(images), strict=True)
-    return [media.keep(copy) if copy is not None else _path(image) for image, copy in copies]
-
-
-def _path(image: Any) -> str | None:
-    path = image.get("path") if isinstance(image, Mapping) else image
-    return _name(path) if isinstance(path, str | Path) else None
+    paths = [(image.get("path") if isinstance(image, Mapping) else image, copy) for image, copy in copies]
+    names = [(_name(path) if isinstance(path, str | Path) else None, copy) for path, copy in paths]
+    return [name if copy is None else media.keep(copy) for name, copy in names]
 
 
 def _name(value: Any) -> str | None:

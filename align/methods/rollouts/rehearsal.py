@@ -373,17 +373,15 @@ def _shown(sampled: Sampled, rollouts: Rollouts) -> Any:
     for place in np.linspace(0, len(sampled.rows) - 1, min(_SHOWN, len(sampled.rows))).astype(int):
         ranked, prompt = np.argsort(np.nan_to_num(rollouts.totals[place])), sampled.rows[place].prompt
         for which in (int(ranked[-1]), int(ranked[0])):
+            said = sampled.completions[place][which]
+            text = conversation_text(said.completion) if isinstance(said, Transcript) else str(said.text)
             yield {
                 "id": sampled.rows[place].id,
                 "prompt": (prompt if isinstance(prompt, str) else str(prompt[-1]["content"]))[-_LONGEST:],
-                "completion": _words(sampled.completions[place][which])[:_LONGEST],
+                "completion": text[:_LONGEST],
                 "rewards": dict(zip(rollouts.names, rollouts.counted[place, which].tolist(), strict=True)),
                 "cut_off": bool(rollouts.cut[place, which]),
             }
-
-
-def _words(completion: Any) -> str:
-    return conversation_text(completion.completion) if isinstance(completion, Transcript) else str(completion.text)
 
 
 def _say_tools(found: Rehearsed, completions: Sequence[Sequence[Transcript]]) -> None:
