@@ -166,6 +166,7 @@ def make_grpo(model, folder, peft_config):
             output_dir=folder,
             num_generations=4,
             max_completion_length=40,
+            skip_without_advantage="off",  # an entropy is logged of every row
             **SETTINGS,
         ),
         train_dataset=Dataset.from_list([{"prompt": f"Is it {'so ' * (i % 3)}{i}?"} for i in range(16)]),
