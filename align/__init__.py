@@ -7,8 +7,6 @@ from align._rewards_package import place_rewards
 
 if TYPE_CHECKING:
     from align.evaluation.suites import evaluate
-    from align.experimental.lfu.config import LfUConfig
-    from align.experimental.lfu.trainer import LfUTrainer
     from align.methods.acre.config import ACREConfig
     from align.methods.acre.text_trainer import TextACRETrainer
     from align.methods.acre.tool_trainer import ToolACRETrainer
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from align.methods.grpo.trainer import GuardedGRPOTrainer
     from align.methods.rrpo.config import RRPOConfig
     from align.methods.rrpo.trainer import RRPOTrainer
-    from align.models.head_agreement import HeadAgreement
     from align.models.judges.comparing import PairwiseJudge
     from align.models.judges.grading import Judge
     from align.models.pretrained import whole_weights
@@ -47,10 +44,7 @@ __all__ = [
     "DeconfoundTrainer",
     "GRPOConfig",
     "GuardedGRPOTrainer",
-    "HeadAgreement",
     "Judge",
-    "LfUConfig",
-    "LfUTrainer",
     "PairwiseJudge",
     "RRPOConfig",
     "RRPOTrainer",
@@ -79,10 +73,7 @@ _HOMES = {
     "DeconfoundTrainer": "align.methods.deconfound.trainer",
     "GRPOConfig": "align.methods.grpo.config",
     "GuardedGRPOTrainer": "align.methods.grpo.trainer",
-    "HeadAgreement": "align.models.head_agreement",
     "Judge": "align.models.judges.grading",
-    "LfUConfig": "align.experimental.lfu.config",
-    "LfUTrainer": "align.experimental.lfu.trainer",
     "PairwiseJudge": "align.models.judges.comparing",
     "RRPOConfig": "align.methods.rrpo.config",
     "RRPOTrainer": "align.methods.rrpo.trainer",
@@ -101,9 +92,7 @@ _HOMES = {
     "watch": "align.services.watch",
     "whole_weights": "align.models.pretrained",
 }
-_OF_EVALUATION = (
-    "HeadAgreement", "Judge", "PairwiseJudge", "evaluate", "load_reward_model", "watch", "whole_weights",
-)  # fmt: skip
+_OF_EVALUATION = ("Judge", "PairwiseJudge", "evaluate", "load_reward_model", "watch", "whole_weights")
 
 
 def __getattr__(name: str) -> Any:

@@ -17,8 +17,10 @@ def place_rewards() -> None:
     Raises:
         ImportError: If `align` is imported by a script, or after a module of that name.
     """
-    found = _found()
-    if found is None or not _OURS.is_file() or found.resolve() == _OURS:
+    loaded = sys.modules.get("rewards")
+    spec = PathFinder.find_spec("rewards") if loaded is None else None
+    file = getattr(loaded, "__file__", None) if spec is None else spec.origin
+    if file is None or not _OURS.is_file() or (found := Path(file)).resolve() == _OURS:
         return
     if "rewards" in sys.modules or not _is_command():
         raise ImportError(
@@ -30,16 +32,6 @@ def place_rewards() -> None:
         importlib.import_module("rewards")
     finally:
         sys.path.remove(str(_HOME))
-
-
-def _found() -> Path | None:
-    """Returns the file that `import rewards` gives or gave; None where there is none."""
-    if (loaded := sys.modules.get("rewards")) is not None:
-        file = getattr(loaded, "__file__", None)
-    else:
-        spec = PathFinder.find_spec("rewards")
-        file = None if spec is None else spec.origin
-    return None if file is None else Path(file)
 
 
 def _is_command() -> bool:

@@ -9,7 +9,6 @@ class ScriptedReward:
     def __init__(self, function, *, pairwise=False, max_length=None):
         self.function = function
         self.pairwise = pairwise
-        self.has_two_heads = False
         self.max_length = max_length
         self.calls = 0
 

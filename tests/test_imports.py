@@ -42,7 +42,6 @@ LAYERS = (
     ("align.rehearsal",),
     ("align.evaluation",),
     ("align.methods.<name>",),
-    ("align.experimental",),  # methods name it, and its records, by string only
     ("align.services",),
     ("align.cli",),
 )
@@ -189,11 +188,7 @@ def test_shared_code_names_no_method():
     names = re.compile(rf"(?<![A-Za-z])({'|'.join(ours)})(?![A-Za-z])", re.IGNORECASE)
     wrong = []
     for module in ALIGN:
-        if module.name.startswith(("align.methods", "align.experimental")) or module.name in (
-            "align",
-            *EXAMPLES,
-            *ADAPTERS,
-        ):
+        if module.name.startswith("align.methods") or module.name in ("align", *EXAMPLES, *ADAPTERS):
             continue
         wrong += [f"{module.name}: {word[:60]!r}" for word in words_of(module) if names.search(word)]
     assert wrong == []

@@ -21,7 +21,6 @@ LIGHT = ("align.recipe", "align.cli", "align.checks", "align.report")  # heavy p
 SHARED = ("rollouts", "pairs")
 OF_TRL = (
     "align.training",
-    "align.experimental",
     "align.models.vllm_engine",
     "align.models.vllm_rejoin",
     "align.models.transcripts.tokens",
@@ -147,7 +146,7 @@ def test_only_trainers_losses_and_builds_of_methods_are_heavy():
 
 def test_losses_import_torch_only():
     losses = [module for module in ALIGN if module.name.endswith((".loss", ".token_terms"))]
-    assert len(losses) == 5
+    assert len(losses) == 3
     allowed = {*sys.stdlib_module_names, "torch"}
     assert [(module.name, module.roots - allowed) for module in losses if module.roots - allowed - {"align"}] == []
 

@@ -9,7 +9,6 @@ from align.errors import RecipeError
 from align.recipe.deepspeed import EMPTY_MODELS, Launch, check_deepspeed_config
 from align.recipe.model import ModelSettings
 from align.recipe.recipe import Recipe
-from align.recipe.rules import rules_of
 from rewards.extras import is_installed, missing
 
 
@@ -76,13 +75,6 @@ def check_sharded(recipe: Recipe, launch: Launch) -> list[Finding]:
     if not launched and not list_gpus():
         text = f"This machine shows no GPU; the launch asks for FSDP, and {_ON_CPUS}"
         found.append(Finding("warning", "launch", text))
-    sharded = recipe.settings.model_copy(update={"fsdp": True})
-    together = rules_of(recipe.method).together
-    try:
-        if together is not None:
-            together(sharded)
-    except ValueError as error:
-        found.append(Finding("error", "launch", str(error)))
     return found
 
 

@@ -34,17 +34,14 @@ def check_model(recipe: Recipe, model: ModelFiles) -> list[Finding]:
             model.refuse_endless()
         return found
     if problem := file_problem(model.name):
-        return [Finding("error", "model", f"`model_name_or_path`: {problem}{_hint(model.name)}")]
+        name = Path(model.name).name
+        chosen = f" A GGUF file in it is chosen by `model_init_kwargs: {{gguf_file: {name}}}`."
+        hint = chosen if name.endswith(".gguf") else ""
+        return [Finding("error", "model", f"`model_name_or_path`: {problem}{hint}")]
     if model.is_hub_id:
         return []
     text = f"There is no folder {model.name}. Check `model_name_or_path`; `./x` is relative to the recipe."
     return [Finding("error", "model", text)]
-
-
-def _hint(file: str) -> str:
-    name = Path(file).name
-    chosen = f" A GGUF file in it is chosen by `model_init_kwargs: {{gguf_file: {name}}}`."
-    return chosen if name.endswith(".gguf") else ""
 
 
 def _check_folder(recipe: Recipe, folder: Path, given: Mapping[str, Any]) -> list[Finding]:

@@ -51,7 +51,13 @@ NO_GRADIENT_ON_CPUS = "flex_attention"  # torch 2.13, `_validate_device`
 
 def check_needs(recipe: Recipe) -> list[Finding]:
     """Finds packages that are asked for and missing, with the line that installs each, and what a CPU cannot do."""
-    return [*_missing(recipe), *_on_cpu(recipe), *_deepspeed_file(recipe)]
+    found, file = [*_missing(recipe), *_on_cpu(recipe)], recipe.settings.deepspeed
+    if isinstance(file, str) and not file.startswith("{") and installed_version("deepspeed") is not None:
+        try:
+            check_deepspeed_config(Path(file))  # as that of a launch is
+        except RecipeError as error:
+            found.append(Finding("error", "versions", f"`deepspeed`: {error}"))
+    return found
 
 
 def _missing(recipe: Recipe) -> Iterator[Finding]:
@@ -89,8 +95,13 @@ def _on_cpu(recipe: Recipe) -> Iterator[Finding]:
     trains = recipe.record.part("footprint")(recipe).trains_weights
     flex = recipe.model.attn_implementation == NO_GRADIENT_ON_CPUS and trains
     offloads = getattr(recipe.settings, "activation_offloading", None)
-    if not (flex or offloads) or not (recipe.settings.use_cpu or _has_no_gpu()):
+    if not (flex or offloads):
         return
+    if not recipe.settings.use_cpu:
+        import torch  # which takes seconds, and is asked as the trainer does
+
+        if torch.accelerator.is_available():
+            return
     if flex:
         text = (
             f"`attn_implementation: {NO_GRADIENT_ON_CPUS}` has no gradient on a CPU, and this run trains on one. Use "
@@ -103,25 +114,6 @@ def _on_cpu(recipe: Recipe) -> Iterator[Finding]:
             "on the CPU. Remove it, or train on a GPU."
         )
         yield Finding("error", "model", text)
-
-
-def _has_no_gpu() -> bool:
-    """Asks torch, as the trainer does, and only for recipes to which it matters: importing it takes seconds."""
-    import torch
-
-    return not torch.accelerator.is_available()
-
-
-def _deepspeed_file(recipe: Recipe) -> list[Finding]:
-    """Checks the DeepSpeed file of a recipe, as that of a launch is."""
-    file = recipe.settings.deepspeed
-    if not isinstance(file, str) or file.startswith("{") or installed_version("deepspeed") is None:
-        return []
-    try:
-        check_deepspeed_config(Path(file))
-    except RecipeError as error:
-        return [Finding("error", "versions", f"`deepspeed`: {error}")]
-    return []
 
 
 def check_extras(recipe: Recipe, launch: Launch) -> list[Finding]:

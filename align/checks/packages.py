@@ -29,7 +29,10 @@ def check_packages() -> list[Finding]:
     names = {each.name for each in needed} | {"truealign"}
     optional = [each for each in wanted if each.name not in names and any(_applies(each, extra) for extra in extras)]
     problems = [*_outside(needed, "error"), *_outside(optional, "warning"), *_contradictions(needed)]
-    return [python, _list_versions([*needed, *optional]), _size(), *problems]
+    # What a larger size would add is no problem until it is asked for.
+    lacking = filter(None, (missing("eval", "Asking models"), missing("train", "A recipe")))
+    size = Finding("ok", "size", next(lacking, "All that a recipe needs is installed."))
+    return [python, _list_versions([*needed, *optional]), size, *problems]
 
 
 def outside_bounds() -> list[Finding]:
@@ -46,12 +49,6 @@ def _wanted(ours: Distribution) -> tuple[list[Requirement], list[Requirement]]:
     sizes = ("", *(size for size, module in _TELLS.items() if is_installed(module)))
     named = {each.name: each for size in sizes for each in wanted if _applies(each, size)}  # a larger size bounds more
     return wanted, [each for name, each in named.items() if name != "truealign"]
-
-
-def _size() -> Finding:
-    """Says what is installed of TrueAlign: what a larger size would add is no problem until it is asked for."""
-    lacking = [missing("eval", "Asking models"), missing("train", "A recipe")]
-    return Finding("ok", "size", next(filter(None, lacking), "All that a recipe needs is installed."))
 
 
 def _list_versions(wanted: list[Requirement]) -> Finding:

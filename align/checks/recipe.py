@@ -26,7 +26,6 @@ from align.data.mixing import Share
 from align.data.reading_progress import ReadingProgress
 from align.data.stored_items import map_parts
 from align.data.training_data import TrainingData
-from align.methods import METHODS
 from align.models.model_files import ModelFiles
 from align.recipe.fields import deprecations
 from align.recipe.recipe import Recipe
@@ -35,7 +34,7 @@ from align.recipe.reward_settings import Reward
 
 def check_settings(recipe: Recipe, model: ModelFiles, launch: Launch) -> list[Finding]:
     """Checks a run before anything is loaded for it, in the order in which a user would mend what is wrong."""
-    findings = _experimental(recipe) + _deprecated(recipe) + check_versions(recipe)
+    findings = _deprecated(recipe) + check_versions(recipe)
     findings += check_extras(recipe, launch) + check_needs(recipe) + check_trackers(recipe) + check_secrets(recipe)
     findings += check_processes(recipe, launch) + check_sharded(recipe, launch) + check_quantized(recipe, launch)
     findings += check_model(recipe, model) + check_adapter(recipe, model) + check_experts(recipe, model)
@@ -56,16 +55,6 @@ def check_loaded(
         findings += batch + check_costs(recipe, launch, data, rewards, batch)
     findings += check_vllm_server(recipe, model, data.rows if data is not None else [])
     return findings + check_memory(recipe, model, launch) + check_room(recipe, model, launch)
-
-
-def _experimental(recipe: Recipe) -> list[Finding]:
-    """Says what of a run no lab speaks for."""
-    on = [key for each in METHODS[recipe.method].variants for key in each.part("turned_on")(recipe.settings)]
-    if not on:
-        return []
-    keys = " and ".join(f"`{key}: {getattr(recipe.settings, key)}`" for key in dict.fromkeys(on))
-    text = f"No lab speaks for {keys}, and what it turns on may change or go in any version."
-    return [Finding("warning", "experimental", text)]
 
 
 def _deprecated(recipe: Recipe) -> list[Finding]:
@@ -111,7 +100,11 @@ def check_rows(recipe: Recipe, data: TrainingData[Any]) -> list[Finding]:
         return [Finding("ok", "rows", f"No {names} among {len(train):,} rows, compared by content.", numbers), *more]
     found_names = {name for name, count in numbers.items() if count}
     again = kind in _MAY_REPEAT and found_names == {"duplicates"}
-    text = "; ".join(_say(each) for each in found if each.count)
+    said = []
+    for each in (one for one in found if one.count):
+        sentence = _SAID[each.name].format(count=each.count, of=each.of, text=each.text)
+        said.append(f"{sentence} ({each.examples[0]})" if each.examples else sentence)
+    text = "; ".join(said)
     level: Level = "ok" if again else "warning"
     return [Finding(level, "rows", f"{text[0].upper()}{text[1:]}.", numbers, _line(recipe, kind)), *more]
 
@@ -188,11 +181,6 @@ def _line(recipe: Recipe, kind: str) -> str:
     given = {"eval": data.eval_path, "split": data.split, "adapter": getattr(data, "adapter", None), "out": "audit"}
     options = [word for name, value in given.items() if value for word in (f"--{name}", str(value))]
     return shlex.join(["align", "audit", data.path, *options])
-
-
-def _say(finding: RowFinding) -> str:
-    text = _SAID[finding.name].format(count=finding.count, of=finding.of, text=finding.text)
-    return f"{text} ({finding.examples[0]})" if finding.examples else text
 
 
 def check_mixture(data: TrainingData[Any]) -> list[Finding]:

@@ -3,9 +3,8 @@
 import importlib.util
 import json
 import os
-import random
 import sysconfig
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -37,7 +36,6 @@ from rewards.running.contract import (
 )
 from rewards.running.protocol import asks_a_model
 from rewards.running.workers import WorkerError, WorkerPool
-from rewards.scoring.families import Family, FamilyError
 
 ROWS = 256
 FIRST_ROWS = 16  # most calls are made with these
@@ -208,7 +206,10 @@ def check_specs(
                 own = [name_column(each, settings.rows, "`dataset.columns: {}`", columns, None) for each in own]
             is_audit = spec in recipe.rewards.audit_funcs  # one that finds nothing in samples teaches nothing wrong
             own = [each for each in own if not (is_audit and each.numbers.get("kind") in SAY_NOTHING)]
-            findings += [_of_audit(spec, each) for each in own] if is_audit else own
+            text = f"{spec} returned None for every row that it was tried on."
+            for one in own:  # an audit may be about other rows than those it is tried on, such as rows for evaluation
+                is_silent = is_audit and one.numbers.get("kind") == "always_none"
+                findings.append(Finding("ok", "rewards", text, one.numbers) if is_silent else one)
         elif spec in untried:
             findings.append(Finding("ok", "rewards", f"{spec} asks a model and is not tried: nothing is sent."))
         else:
@@ -228,13 +229,6 @@ def name_column(
         return finding
     words = entry.format(word_mapping({**columns, column: theirs}))
     return finding._replace(text=f"{finding.text} {words} takes it from a column of another name.")
-
-
-def _of_audit(spec: str, finding: Finding) -> Finding:
-    """Lets an audit be about other rows than those it is tried on, such as rows for evaluation."""
-    if finding.numbers.get("kind") != "always_none":
-        return finding
-    return Finding("ok", "rewards", f"{spec} returned None for every row that it was tried on.", finding.numbers)
 
 
 def handling_of(recipe: Recipe) -> Handling:
@@ -314,55 +308,3 @@ def _problem(folder: Path) -> str | None:
     if config.get("pad_token_id") is None and config.get("text_config", {}).get("pad_token_id") is None:
         return "config.json has no `pad_token_id`, so the last token of a padded answer cannot be found. Set it."
     return None
-
-
-MANY = 0.5  # share of rows that nothing changes, above which most are trained without what a recipe asks for
-Row = Mapping[str, Any]
-Change = Callable[[Sequence[Family], Row, random.Random], Any]
-
-
-def try_families(
-    families: Sequence[Family],
-    rows: Sequence[Row],
-    change: Change,
-    lost: str,
-    has_moved: Callable[[Row, Any], bool] = lambda row, version: False,
-) -> list[Finding]:
-    """Tries each family by itself, twice, on rows from all over the data; `lost` says what becomes of others."""
-    tried = spread(rows)
-    findings: list[Finding] = []
-    changed_by_any: set[int] = set()
-    for family in families:
-        try:
-            first, again = ([change([family], row, random.Random(i)) for i, row in enumerate(tried)] for _ in range(2))
-        except FamilyError as error:
-            findings.append(Finding("error", "families", str(error), {"family": family.name}))
-            continue
-        changed = {i: version for i, version in enumerate(first) if version is not None}
-        changed_by_any |= changed.keys()
-        moved = sum(has_moved(tried[i], version) for i, version in changed.items())
-        findings.append(_describe(family.name, len(changed), moved, len(tried), first == again))
-    rest = len(tried) - len(changed_by_any)
-    if rest > MANY * len(tried) and all(finding.level == "ok" for finding in findings):
-        text = (
-            f"No family changes {rest} of {len(tried)} rows that were tried, and {lost}. Name a family that changes "
-            "more of them."
-        )
-        findings.append(Finding("warning", "families", text, {"unchanged": rest, "of": len(tried)}))
-    return findings
-
-
-def _describe(name: str, changed: int, moved: int, tried: int, is_repeatable: bool) -> Finding:
-    numbers = {"family": name, "changed": changed, "moved": moved, "of": tried}
-    if not is_repeatable:
-        text = (
-            f"Family `{name}` gives another version when it is called again with the same random.Random. Draw from "
-            "nothing else, so that processes and resumed runs agree."
-        )
-        return Finding("error", "families", text, numbers)
-    if not changed:
-        text = f"Family `{name}` changes none of {tried} rows that were tried. Remove it, or mend it."
-        return Finding("error", "families", text, numbers)
-    text = f"Family `{name}` changes {changed} of {tried} rows that were tried"
-    text += f", and the right answer to {moved} of them." if moved else "."
-    return Finding("ok", "families", text, numbers)

@@ -118,7 +118,8 @@ def print_samples(samples: Sequence[Mapping[str, Any]], console: Console) -> Non
 
     for sample in samples:
         title = Text(f"\nrow {sample['row']} ({_visible(str(sample['id']))})", "bold")
-        console.print(title.append(_visible(_kind(sample)), "not bold"))
+        parts = (sample.get("source"), sample.get("attribute"), "a tie" if sample.get("tie") else None)
+        console.print(title.append("".join(f", {_visible(str(part))}" for part in parts if part), "not bold"))
         prompt = last_text(sample["prompt"])
         if len(prompt) > PROMPT:
             prompt = f"{prompt[: PROMPT // 2]} ... {prompt[-PROMPT // 2 :]}"
@@ -130,12 +131,6 @@ def print_samples(samples: Sequence[Mapping[str, Any]], console: Console) -> Non
                 text.append(f"[{shown}]" if piece.marked else shown, style if piece.marked else "")
                 text.append(" ... " if piece.left_out else "", "dim")
             console.print(text)
-
-
-def _kind(sample: Mapping[str, Any]) -> str:
-    """Says how a pair came about, where the data does."""
-    parts = [sample.get("source"), sample.get("attribute"), "a tie" if sample.get("tie") else None]
-    return "".join(f", {part}" for part in parts if part)
 
 
 def _visible(text: str) -> str:

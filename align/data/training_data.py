@@ -84,8 +84,7 @@ def load_stream(
 def fingerprints(data: DatasetConfig) -> dict[str, str]:
     """Computes the SHA-256 of each local file of a data set, by name, or by path where two have one name."""
     sources = [*data.sources, *filter(None, [data.held_out])]
-    places = [*((source.path, source.split) for source in sources), *((path, None) for path in data.further_paths)]
-    paths = [Path(find_split(path, split)[0]).expanduser() for path, split in places]
+    paths = [Path(find_split(source.path, source.split)[0]).expanduser() for source in sources]
     folders = [path for path in dict.fromkeys(paths) if path.is_dir()]
     inside = {
         f"{folder.name}/{path.relative_to(folder).as_posix()}": path

@@ -26,9 +26,6 @@ class Method:
         dataset: Class of the `dataset` block.
         dataset_of: `(keys) -> class` of that block, where it depends on other keys of the recipe.
         rules: `Rules` of its own settings; those of its TRL parent are known from the chain.
-        experimental: Places of records in `align.experimental`; one stands in for this one where a recipe turns it on.
-            Their keys are keys of this method.
-        turned_on: `(settings) -> keys` of an experimental record: those by which a recipe turns it on.
         load: `(recipe) -> TrainingData`. Reads the rows and whatever else its trainer needs; DataError if they cannot
             be read, or some cannot be used and should not be skipped.
         check: `(recipe, data, rewards) -> list[Finding]`. Says what is wrong with what was read.
@@ -62,8 +59,6 @@ class Method:
     card: str
     report: str
     rules: str | None = None
-    experimental: tuple[str, ...] = ()
-    turned_on: str | None = None
     dataset_of: str | None = None
     sample_pairs: str | None = None
     rehearse: str | None = None
@@ -87,32 +82,6 @@ class Method:
         """Imports the class of its training settings."""
         package, file, name = self.config_chain[0]
         return _named(f"{package}.{file.removesuffix('.py').replace('/', '.')}:{name}")
-
-    @property
-    def variants(self) -> tuple["Method", ...]:
-        """Its experimental records."""
-        return tuple(map(_named, self.experimental))
-
-    @property
-    def experimental_chain(self) -> tuple[tuple[str, str, str], ...]:
-        """The classes whose fields are its experimental settings."""
-        found = (each for variant in self.variants for each in variant.config_chain)
-        return tuple(each for each in dict.fromkeys(found) if each not in self.config_chain)
-
-    def running(self, settings: Any) -> "Method":
-        """Returns the record of a run: the experimental one that its settings turn on, or this one."""
-        return next(iter(self.turned_on_by(settings)), self)
-
-    def turned_on_by(self, settings: Any) -> list["Method"]:
-        """Lists the experimental records that settings turn on."""
-        return [each for each in self.variants if each.part("turned_on")(settings)]
-
-
-class Saved(dict[str, Any]):
-    """A recipe as a run folder holds it, read as settings are: None where it is silent."""
-
-    def __getattr__(self, name: str) -> Any:
-        return self.get(name)
 
 
 def _named(place: str) -> Any:

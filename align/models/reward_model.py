@@ -1,9 +1,8 @@
 """A trained reward model, loaded to score answers the way it was trained."""
 
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
@@ -20,34 +19,7 @@ from align.models.at_hand import require_model
 from align.models.pretrained import load_adapter, load_pretrained, refuse_pickled_weights, whole_weights
 from align.models.reading import reading_model, render
 from align.models.rope_lengths import forget_lengths, read_together
-from align.models.score_head import DIFFERENCE, HEAD_FILE, read_head
 from align.models.second_pass.shared_prompts import pad_rows
-
-
-def read_difference(source: str, model: Any) -> list[float] | None:
-    """Reads what two heads differ in from a folder or hub id; None where there is one head."""
-    found = cached_file(source, HEAD_FILE, _raise_exceptions_for_missing_entries=False)
-    if found is None or DIFFERENCE not in json.loads(Path(found).read_text(encoding="utf-8")):
-        return None
-    return read_head(Path(found), DIFFERENCE, model.score.in_features)
-
-
-def difference_head(model: Any, difference: Sequence[float]) -> torch.nn.Linear:
-    """Makes a score head of the difference, of the type and on the device of the model's own."""
-    own = model.score.weight
-    head = torch.nn.Linear(len(difference), 1, bias=False, device="meta")
-    head.weight = torch.nn.Parameter(torch.tensor([difference], dtype=own.dtype), requires_grad=False)
-    return head.to(own.device)
-
-
-@contextmanager
-def with_score_head(model: Any, head: torch.nn.Linear) -> Iterator[None]:
-    """Puts another score head into a model for a while."""
-    kept, model.score = model.score, head
-    try:
-        yield
-    finally:
-        model.score = kept
 
 
 @contextmanager
@@ -135,7 +107,6 @@ class RewardModel:
         ask: Ask
         | None = None,  # asks for scores by batch, because padding changes their last digits; else all are read
         identity: str = "",  # there, which model and type of weights gave them
-        difference: Sequence[float] | None = None,  # half of what two score heads differ in, for each feature
     ) -> None:
         if tokenizer.pad_token_id is None:
             raise UserError(
@@ -149,7 +120,6 @@ class RewardModel:
         self._on_too_long = on_too_long
         self._ask, self._identity = ask, identity
         self._label_ids = label_ids(tokenizer) if pairwise else None
-        self._difference = None if difference is None else difference_head(model, difference)
         text_config = model.config.get_text_config()
         text_config.pad_token_id = tokenizer.pad_token_id  # as the trainer does
         self._max_length = max_length or getattr(text_config, "max_position_embeddings", None)
@@ -165,27 +135,11 @@ class RewardModel:
             tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
             if find_adapter_config_file(source) is None:
                 model, pairwise = load_whole(source, dtype)
-                settings["difference"] = None if pairwise else read_difference(source, model)
             else:
                 model, pairwise = load_adapter_model(source, dtype, num_tokens=len(tokenizer))
             accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
             model = model.to(device or accelerator)
         return cls(model, tokenizer, pairwise=pairwise, **settings)
-
-    @property
-    def has_two_heads(self) -> bool:
-        """Whether the model learnt with two score heads, of which `score` gives the mean."""
-        return self._difference is not None
-
-    def head_scores(self, prompts: Sequence[Text], responses: Sequence[Text]) -> Values:
-        """Gives each response the rewards of both heads, `(2, N)`."""
-        if self._difference is None:
-            raise UserError(
-                "The reward model has one score head, which agrees with itself. Train with `num_heads: 2`."
-            )
-        sequences = [self._tokens(*row) for row in zip(prompts, responses, strict=True)]
-        mean, half = self._read(sequences), self._read(sequences, of_difference=True)
-        return np.stack([mean + half, mean - half])
 
     def score(self, prompts: Sequence[Text], responses: Sequence[Text]) -> Values:
         """Gives each response its reward, `(N,)`; equal sequences have equal ones, and what is not finite is nan.
@@ -236,7 +190,7 @@ class RewardModel:
         encoded = render(self.tokenizer, messages, tokenize=True, return_dict=True, **kwargs)
         return tuple(encoded["input_ids"])
 
-    def _read(self, sequences: list[tuple[int, ...]], of_difference: bool = False) -> Values:
+    def _read(self, sequences: list[tuple[int, ...]]) -> Values:
         """Reads each distinct sequence once, so that batching cannot tell equal ones apart, the longest first."""
         self._check_lengths(sequences)
         distinct = sorted({ids for ids in sequences if self._fits(ids)}, key=lambda ids: (-len(ids), ids))
@@ -245,9 +199,9 @@ class RewardModel:
         batches = [part[i : i + self._batch_size] for part in parts for i in range(0, len(part), self._batch_size)]
 
         def forward(places: list[int]) -> list[Any]:
-            return [self._forward(batches[i], of_difference) for i in places]
+            return [self._forward(batches[i]) for i in places]
 
-        contents = [["difference" if of_difference else "scores", self._identity, batch] for batch in batches]
+        contents = [["scores", self._identity, batch] for batch in batches]
         lengths = [0] * len(batches)  # they stay in their order
         found = self._ask("scoring", forward, contents, lengths, 1) if self._ask else forward([*range(len(batches))])
         scores = dict(zip(distinct, (score for each in found for score in each), strict=True))
@@ -266,15 +220,13 @@ class RewardModel:
             )
 
     @torch.no_grad()
-    def _forward(self, batch: Sequence[tuple[int, ...]], of_difference: bool) -> list[float]:
+    def _forward(self, batch: Sequence[tuple[int, ...]]) -> list[float]:
         forget_lengths(self.model)
         device = self.model.device
         ids, mask = pad_rows(batch, self.tokenizer.pad_token_id, "right", device)
         inputs = {"input_ids": ids, "attention_mask": mask, "use_cache": False}
         if self._label_ids is None:
-            head = self._difference if of_difference else None
-            with nullcontext() if head is None else with_score_head(self.model, head):
-                rewards: list[float] = self.model(**inputs).logits.squeeze(-1).float().tolist()
+            rewards: list[float] = self.model(**inputs).logits.squeeze(-1).float().tolist()
             return rewards
         places, row_place = (mask.sum(1) - 1).unique(return_inverse=True)  # only these positions are projected
         logits = (

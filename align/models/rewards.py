@@ -31,8 +31,16 @@ def resolve_rewards(recipe: Recipe) -> list[Reward]:
         for s, r in zip(recipe.reward_specs, rewards, strict=True)
     ]
     check_names(names, recipe.reward_specs)
-    _check_monitors(recipe, rewards)
-    _check_time_limit(recipe, rewards)
+    for spec, reward in zip(recipe.reward_funcs, rewards, strict=False):
+        if not isinstance(reward, str) and is_audit_only(reward):
+            raise ValueError(
+                f"`reward_funcs`: {spec!r} is a monitor, and a policy that is trained on one learns to get round it. "
+                "Name it in `audit_funcs`, where it is logged and never trained on."
+            )
+    plain = [reward_name(reward) for reward in rewards if not isinstance(reward, str) and not is_async(reward)]
+    if plain and recipe.rewards.reward_timeout is not None and not recipe.rewards.reward_workers:
+        listed = ", ".join(plain)
+        raise ValueError(f"`reward_timeout` cannot stop {listed} in the training process. Set `reward_workers: 1`.")
     return rewards
 
 
@@ -121,21 +129,3 @@ def check_names(names: Sequence[str], specs: Sequence[str]) -> None:
             f"{count} rewards are called `{name}` ({both}). TRL logs rewards by name: it would mix their means and "
             "keep one of them in its table. Rename one, or set its `__name__`."
         )
-
-
-def _check_monitors(recipe: Recipe, rewards: Sequence[Reward]) -> None:
-    for spec, reward in zip(recipe.reward_funcs, rewards, strict=False):
-        if not isinstance(reward, str) and is_audit_only(reward):
-            raise ValueError(
-                f"`reward_funcs`: {spec!r} is a monitor, and a policy that is trained on one learns to get round it. "
-                "Name it in `audit_funcs`, where it is logged and never trained on."
-            )
-
-
-def _check_time_limit(recipe: Recipe, rewards: Sequence[Reward]) -> None:
-    if recipe.rewards.reward_timeout is None or recipe.rewards.reward_workers:
-        return
-    plain = [reward_name(reward) for reward in rewards if not isinstance(reward, str) and not is_async(reward)]
-    if plain:
-        names = ", ".join(plain)
-        raise ValueError(f"`reward_timeout` cannot stop {names} in the training process. Set `reward_workers: 1`.")

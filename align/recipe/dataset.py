@@ -201,11 +201,6 @@ class DatasetConfig(BaseModel):
         place = {"path": self.eval_path, "split": self.eval_split, "max_rows": self.max_eval_rows, "mix": None}
         return self.model_copy(update=place)
 
-    @property
-    def further_paths(self) -> list[str]:
-        """Paths of rows that are neither among the sets for training nor for evaluation."""
-        return []
-
     def of_set(self, entry: MixedSet) -> dict[str, Any]:
         """Returns the keys of one set of a mixture: its own, and those beside `mix`."""
         common = {name: getattr(self, name) for name in self.model_fields_set if name not in OF_THE_MIXTURE}
@@ -290,16 +285,6 @@ class RewardPairDatasetConfig(RowDatasetConfig, StreamSettings):
 
     rows_are = "pairs"
     read = (*OF_PAIRS, "tie", "source", "attribute", "margin")
-    unlabelled_path: str | None = Field(
-        default=None,
-        min_length=1,
-        description="Rows without labels, in the same ways: `prompt` and `responses`, of which two make a pair.",
-    )
-
-    @property
-    def further_paths(self) -> list[str]:
-        """The rows without labels."""
-        return [] if self.unlabelled_path is None else [self.unlabelled_path]
 
 
 class MediaSettings(BaseModel):

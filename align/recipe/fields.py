@@ -174,28 +174,23 @@ class ConfigField(NamedTuple):
     is_computed: bool = False  # the source has no written default
 
 
-@cache
 def config_fields(method: str, *, with_parents: bool = True) -> dict[str, ConfigField]:
-    """Lists the fields of a method's config by name, experimental ones among them, without importing torch."""
-    chain = (*METHODS[method].experimental_chain, *METHODS[method].config_chain)
-    return chain_fields(chain if with_parents else _without_parents(chain))
+    """Lists the fields of a method's config by name, without importing torch."""
+    return chain_fields(METHODS[method].config_chain, with_parents=with_parents)
 
 
 def own_fields(chain: tuple[tuple[str, str, str], ...]) -> list[str]:
     """Lists the settings that a config adds to those of TRL and transformers."""
-    return list(chain_fields(_without_parents(chain)))
-
-
-def _without_parents(chain: tuple[tuple[str, str, str], ...]) -> tuple[tuple[str, str, str], ...]:
-    return tuple(each for each in chain if each[0] not in PARENTS)
+    return list(chain_fields(chain, with_parents=False))
 
 
 @cache
-def chain_fields(chain: tuple[tuple[str, str, str], ...]) -> dict[str, ConfigField]:
+def chain_fields(chain: tuple[tuple[str, str, str], ...], *, with_parents: bool = True) -> dict[str, ConfigField]:
     """Lists the fields of classes that build on each other, nearest first, by name."""
     fields: dict[str, ConfigField] = {}
     for package, file, class_name in reversed(chain):
-        fields |= _class_fields((package, file), class_name)
+        if with_parents or package not in PARENTS:
+            fields |= _class_fields((package, file), class_name)
     return fields
 
 
@@ -295,17 +290,13 @@ def deprecations(source: Source, settings: Any) -> dict[str, str]:
 @cache
 def _deprecations(source: Source) -> list[tuple[ast.expr, str]]:
     """Lists what a file warns of as deprecated, behind its condition: a walk through all of a trainer takes 0.1 s."""
-    branches = (node for node in ast.walk(source_tree(source)) if isinstance(node, ast.If))
-    return [(node.test, said) for node in branches if (said := _deprecation(node))]
-
-
-def _deprecation(node: ast.If) -> str:
-    """Returns the text of a deprecation that is warned of first thing in a branch; empty if there is none."""
-    call = getattr(node.body[0], "value", None)
-    if not isinstance(call, ast.Call) or ast.unparse(call.func) != "warnings.warn":
-        return ""
-    text = getattr(call.args[0], "value", "")
-    return text if isinstance(text, str) and "deprecated" in text else ""
+    found = []
+    for node in ast.walk(source_tree(source)):
+        call = getattr(node.body[0], "value", None) if isinstance(node, ast.If) else None  # first thing in a branch
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "warnings.warn":
+            text = getattr(call.args[0], "value", "")
+            found += [(node.test, text)] if isinstance(text, str) and "deprecated" in text else []  # type: ignore[attr-defined]
+    return found
 
 
 def _holds(test: ast.expr, settings: Any) -> bool:

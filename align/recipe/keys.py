@@ -17,7 +17,7 @@ from align.recipe.together import IN_LAUNCH_FILE
 
 REWARD_KEYS = ("reward_funcs", "reward_kwargs", "reward_weights", *RewardSettings.model_fields)
 EVERY_RECIPE, DATA, REWARDS = "Every recipe", "The data", "Rewards"
-OURS, EXPERIMENTAL = "align", "experimental: no lab speaks for it, and it may change or go"
+OURS = "align"
 BOUNDS = ("ge", "gt", "le", "lt")
 
 
@@ -48,7 +48,13 @@ class Key(NamedTuple):
 @cache
 def keys_of(method: str) -> tuple[Key, ...]:
     """Lists the keys of a method, ours first."""
-    keys = [*_top_keys(method), *_block_keys(ModelSettings, "", EVERY_RECIPE)]
+    keys = [
+        Key("method", EVERY_RECIPE, Literal[method], "Which method trains.", choices=(method,), is_needed=True),
+        Key(
+            "dataset", EVERY_RECIPE, dict[str, Any], "The data: a block of the keys `dataset.*` below.", is_needed=True
+        ),
+        *_block_keys(ModelSettings, "", EVERY_RECIPE),
+    ]
     keys += sorted(_block_keys(METHODS[method].part("dataset"), "dataset.", DATA), key=lambda key: not key.is_needed)
     if METHODS[method].has_rewards:
         keys += _reward_keys(METHODS[method].rewarded_by)
@@ -60,13 +66,6 @@ def keys_of(method: str) -> tuple[Key, ...]:
 def top_names(method: str) -> frozenset[str]:
     """Names what may stand at the top of a recipe, with what is refused there by a sentence of its own."""
     return frozenset(key.name for key in keys_of(method) if "." not in key.name) | {IN_LAUNCH_FILE}
-
-
-def _top_keys(method: str) -> Iterator[Key]:
-    yield Key("method", EVERY_RECIPE, Literal[method], "Which method trains.", choices=(method,), is_needed=True)
-    yield Key(
-        "dataset", EVERY_RECIPE, dict[str, Any], "The data: a block of the keys `dataset.*` below.", is_needed=True
-    )
 
 
 def _reward_keys(rewarded_by: tuple[str, ...]) -> Iterator[Key]:
@@ -123,15 +122,13 @@ def _bounds(field: FieldInfo) -> Range | None:
 
 
 def _training_keys(method: str) -> Iterator[Key]:
-    rules, record = rules_of(method), METHODS[method]
+    rules = rules_of(method)
     silent = OUR_DEFAULTS | {"output_dir": OUR_FOLDER.format(method=method, name="NAME")}
-    own, tried = ([each[::2] for each in chain] for chain in (record.config_chain, record.experimental_chain))
-    order = sorted([*own, *tried], key=lambda owner: (owner[0] != OURS, owner in tried))
+    order = [each[::2] for each in METHODS[method].config_chain]  # own classes stand first
     for field in sorted(config_fields(method).values(), key=lambda field: order.index(field.owner)):
-        ours = f"Of {method}, {EXPERIMENTAL}" if field.owner in tried else f"Of {method}"
         yield Key(
             field.name,
-            ours if field.owner[0] == OURS else f"{field.owner[1].strip('_')} of {field.owner[0]}",
+            f"Of {method}" if field.owner[0] == OURS else f"{field.owner[1].strip('_')} of {field.owner[0]}",
             list[str] | str if field.type == list[str] else field.type,  # one text stands for a list of it
             field.help,
             silent.get(field.name, field.default),

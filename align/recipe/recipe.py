@@ -4,8 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -47,8 +46,8 @@ class Recipe:
 
     @property
     def record(self) -> Method:
-        """What its method is made of, with the experimental parts that the recipe turns on."""
-        return METHODS[self.method].running(self.settings)
+        """What its method is made of."""
+        return METHODS[self.method]
 
     @property
     def training(self) -> dict[str, Any]:
@@ -111,7 +110,11 @@ def parse_recipe(content: Mapping[str, Any], path: Path, *, trains: bool = True)
     others = {key: value for key, value in content.items() if key not in model_keys}
     settings = _settings(method, others, path) if trains else _own_settings(method, others, path)
     has_rewards = METHODS[method].has_rewards
-    reward_funcs, rewards = _reward_funcs(content) if has_rewards else [], _reward_settings(content)
+    reward_funcs = _reward_funcs(content) if has_rewards else []
+    keys_of_rewards = {key: content[key] for key in RewardSettings.model_fields if key in content}
+    if isinstance(audited := keys_of_rewards.get("audit_funcs"), str):
+        keys_of_rewards["audit_funcs"] = [audited]
+    rewards = read_block(RewardSettings, "", keys_of_rewards)
     recipe = Recipe(
         path=path,
         method=method,
@@ -124,7 +127,6 @@ def parse_recipe(content: Mapping[str, Any], path: Path, *, trains: bool = True)
         resolved=dict(content) | _written(settings),
     )
     if trains:
-        _check_rewards(recipe)
         _check_together(recipe)
     return recipe
 
@@ -143,18 +145,14 @@ def _with_rows_of_environment(content: Mapping[str, Any]) -> Mapping[str, Any]:
 def read_block(model: type[Block], prefix: str, values: Mapping[str, Any]) -> Block:
     """Validates the keys and values of a block, whose keys have a prefix such as `dataset.`."""
     for key, value in values.items():
-        if isinstance(value, bool) and _reads_as_one(model.model_fields[key].annotation):
+        kinds = get_args(model.model_fields[key].annotation) or (model.model_fields[key].annotation,)
+        if isinstance(value, bool) and bool not in kinds and any(kind in kinds for kind in (int, float)):
+            # pydantic would read true as 1
             raise RecipeError(f"`{prefix}{key}` must be a number; got {shown(value)} (bool).")
     try:
         return model.model_validate(values)
     except ValidationError as error:
         raise RecipeError(first_problem(prefix.rstrip("."), error, list(values))) from error
-
-
-def _reads_as_one(kind: Any) -> bool:
-    """Tells the types of numbers, as which pydantic reads true as 1."""
-    kinds = get_args(kind) or (kind,)
-    return bool not in kinds and bool({int, float} & {each for each in kinds if isinstance(each, type)})
 
 
 def as_mapping(name: str, value: Any) -> Mapping[str, Any]:
@@ -282,44 +280,27 @@ def _reward_kwargs(content: Mapping[str, Any], specs: Sequence[str]) -> dict[str
     return {name: dict(settings) for name, settings in kwargs.items()}
 
 
-def _reward_settings(content: Mapping[str, Any]) -> RewardSettings:
-    values = {key: content[key] for key in RewardSettings.model_fields if key in content}
-    if isinstance(values.get("audit_funcs"), str):
-        values["audit_funcs"] = [values["audit_funcs"]]
-    return read_block(RewardSettings, "", values)
-
-
-def _check_rewards(recipe: Recipe) -> None:
-    weights = getattr(recipe.settings, "reward_weights", None)
+def _check_together(recipe: Recipe) -> None:
+    check, settings = rules_of(recipe.method).together, recipe.settings
+    weights = getattr(settings, "reward_weights", None)
     if weights is not None and len(weights) != len(recipe.reward_funcs):
         raise RecipeError(
             f"`reward_weights` has {len(weights)} numbers for {len(recipe.reward_funcs)} rewards "
             f"({', '.join(recipe.reward_funcs)}). Give one per reward."
         )
-    try:
-        check_reward_settings(recipe.rewards, recipe.reward_funcs)
-    except ValueError as error:
-        raise RecipeError(str(error)) from error
     if "logp_difference" in recipe.rewards.stop_on and not (
-        recipe.uses_vllm and recipe.settings.vllm_importance_sampling_correction
+        recipe.uses_vllm and settings.vllm_importance_sampling_correction
     ):
         raise RecipeError(
             "`stop_on: [logp_difference]` would never end training: TRL compares log-probabilities of vLLM and "
             "trainer only with `use_vllm: true` and `vllm_importance_sampling_correction: true`. Set both, or drop it."
         )
-
-
-def _check_together(recipe: Recipe) -> None:
-    check, settings = rules_of(recipe.method).together, recipe.settings
-    on = [each.part("turned_on")(settings) for each in METHODS[recipe.method].turned_on_by(settings)]
     check_quantization(recipe.model, settings)
     try:
+        check_reward_settings(recipe.rewards, recipe.reward_funcs)
         check_blocks(recipe.method, settings)
         check_written(recipe.method, settings)
         check_together(settings, recipe.model, evaluates=recipe.dataset.eval_path is not None)
-        if len(on) > 1:
-            first, second, *_ = (f"`{keys[0]}`" for keys in on)  # each is a trainer of its own
-            raise ValueError(f"{first} and {second} are both above 0. Set one of them to 0.")
         if check is not None:
             check(settings)
     except ValueError as error:
@@ -334,12 +315,9 @@ def text_keys(content: Mapping[str, Any]) -> frozenset[str]:
     found = {f"{MODEL_BLOCK}.{name}" for name in OF_LOADING}
     top = (settings_class(method), ModelSettings, RewardSettings)
     for kind, block in (*((each, "") for each in top), (dataset_class(method, content), "dataset.")):
-        found |= {block + name for name, each in kind.model_fields.items() if _is_text(each.annotation)}
+        texts = (name for name, each in kind.model_fields.items() if each.annotation in (str, str | None))
+        found |= {block + name for name in texts}
     return frozenset(found)
-
-
-def _is_text(kind: Any) -> bool:
-    return kind is str or (get_origin(kind) in (Union, UnionType) and {*get_args(kind)} == {str, NoneType})
 
 
 def method_of(content: Mapping[str, Any]) -> str:

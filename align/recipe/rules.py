@@ -207,22 +207,14 @@ class Rules(NamedTuple):
 
 @cache
 def rules_of(method: str) -> Rules:
-    """Joins a method's own rules with those of its experimental settings, and of the classes it builds on."""
+    """Joins a method's own rules with those of the classes it builds on."""
     record = METHODS[method]
-    rules: list[Rules] = [each.part("rules") or Rules() for each in (record, *record.variants)]
-    choices = {name: allowed for each in rules for name, allowed in each.choices.items()}
-    ranges = {name: allowed for each in rules for name, allowed in each.ranges.items()}
+    own: Rules = record.part("rules") or Rules()
+    choices, ranges = own.choices, own.ranges
     for _, _, parent in record.config_chain:
         choices = PARENT_CHOICES.get(parent, {}) | choices
         ranges = PARENT_RANGES.get(parent, {}) | ranges
-
-    def check_together(settings: Any) -> None:
-        for check in filter(None, (each.together for each in rules)):
-            check(settings)
-
-    read_with = {names: lone for each in rules for names, lone in each.read_with.items()} | READ_WITH
-    of_columns = {name: columns for each in rules for name, columns in each.of_columns.items()}
-    return Rules(choices, ranges, check_together, read_with, of_columns)
+    return own._replace(choices=choices, ranges=ranges, read_with=own.read_with | READ_WITH)
 
 
 # TRL maps booleans to the first; YAML reads a bare `no` as false in the others.

@@ -37,9 +37,7 @@ def check_together(settings: Any, model: ModelSettings, evaluates: bool) -> None
     _check_evaluation(settings, evaluates)
     _check_best(settings)
     _check_rates(settings)
-    _check_optimizer(settings)
-    _check_precision(settings)
-    _check_workers(settings)
+    _check_pairs_of_keys(settings)
     if hasattr(settings, "sync_ref_model"):
         _check_reference(settings, model)
     if hasattr(settings, "num_generations"):
@@ -201,28 +199,21 @@ def _check_rates(settings: Any) -> None:
         )
 
 
-def _check_optimizer(settings: Any) -> None:
+def _check_pairs_of_keys(settings: Any) -> None:
+    """Checks what two or three keys say about each other, and no one else reads."""
     optim = settings.optim or ""
     if optim.startswith(("galore", "apollo")) and settings.optim_target_modules is None:
         raise ValueError(f"`optim: {optim}` needs `optim_target_modules`, for example `all-linear`.")
     reporters = settings.report_to
     if isinstance(reporters, list) and len(reporters) > 1 and {"all", "none"} & set(reporters):
         raise ValueError(f"`report_to`: `all` and `none` stand alone; got {', '.join(reporters)}.")
-
-
-def _check_precision(settings: Any) -> None:
     for first, second in (("bf16", "fp16"), ("bf16_full_eval", "fp16_full_eval")):
         if getattr(settings, first) and getattr(settings, second):
             raise ValueError(f"`{first}: true` and `{second}: true` exclude each other. Keep one.")
     if settings.load_best_model_at_end and settings.save_only_model and settings.deepspeed:
         raise ValueError("`load_best_model_at_end` needs whole checkpoints with DeepSpeed. Remove `save_only_model`.")
-
-
-def _check_workers(settings: Any) -> None:
-    if settings.dataloader_num_workers:
-        return
     for name in ("dataloader_prefetch_factor", "dataloader_persistent_workers", "dataloader_multiprocessing_context"):
-        if value := getattr(settings, name):
+        if not settings.dataloader_num_workers and (value := getattr(settings, name)):
             raise ValueError(f"`{name}: {value}` needs workers. Set `dataloader_num_workers`, or remove it.")
 
 
@@ -314,12 +305,21 @@ FROM_FILES = ("accelerator_config", "fsdp_config", "deepspeed")  # may be the pa
 
 def check_blocks(method: str, settings: Any) -> None:
     """Checks every block against what takes it, and names every key that is unknown."""
-    found = list(_blocks(settings))
-    unknown = [words for name, block, known, taker in found for words in _unknown(name, block, known, taker)]
+    found, unknown = list(_blocks(settings)), []
+    for block, values, known, taker in found:
+        few = f" It takes {', '.join(sorted(known)) or 'none'}." if len(known) <= 12 else ""
+        wrong = (str(key) for key in values if key not in known)
+        unknown += [f"Unknown key `{block}.{key}` for {taker}.{suggestion(key, known) or few}" for key in wrong]
     if unknown:
         raise ValueError(" ".join(unknown))
-    for name, block, known, taker in found:
-        _check_block(method, name, block, known, taker)
+    for block, values, known, taker in found:
+        for key, value in values.items():
+            _check_type(f"{block}.{key}", known[key].type, value)
+            if block == "generation_kwargs":
+                _check_generation(method, key, value)
+        missing = [key for key, parameter in known.items() if parameter.needed and key not in values]
+        if missing:
+            raise ValueError(f"`{block}.{missing[0]}` is missing: {taker} needs it.")
 
 
 def _blocks(settings: Any) -> Iterator[tuple[str, Mapping[str, Any], Known, str]]:
@@ -361,23 +361,6 @@ def _optimizer_settings(text: str) -> dict[str, str]:
     if any(len(pair) != 2 or not all(pair) for pair in pairs):
         raise ValueError(f"`optim_args` must be written as `name=value,name=value`; got {shown(text)}.")
     return dict(pairs)
-
-
-def _unknown(block: str, values: Mapping[str, Any], known: Known, taker: str) -> Iterator[str]:
-    for name in values:
-        if name not in known:
-            few = f" It takes {', '.join(sorted(known)) or 'none'}." if len(known) <= 12 else ""
-            yield f"Unknown key `{block}.{name}` for {taker}.{suggestion(str(name), known) or few}"
-
-
-def _check_block(method: str, block: str, values: Mapping[str, Any], known: Known, taker: str) -> None:
-    for name, value in values.items():
-        _check_type(f"{block}.{name}", known[name].type, value)
-        if block == "generation_kwargs":
-            _check_generation(method, name, value)
-    missing = [name for name, parameter in known.items() if parameter.needed and name not in values]
-    if missing:
-        raise ValueError(f"`{block}.{missing[0]}` is missing: {taker} needs it.")
 
 
 def _check_generation(method: str, name: str, value: Any) -> None:

@@ -21,7 +21,7 @@ def unknown_keys(model: type[BaseModel], prefix: str, values: Mapping[str, Any])
     known = list(model.model_fields)
     said = {"columns": " Here each column has a key of its own, such as `text`."}  # as with outcomes
     return [
-        f"Unknown key `{prefix}{key}`.{said.get(key) or suggestion(str(key), known)}"
+        f"Unknown key `{prefix}{key}`.{said.get(key) or said_elsewhere(str(key), ()) or suggestion(str(key), known)}"
         for key in values
         if key not in known
     ]
@@ -135,6 +135,16 @@ _SENTENCES = {
     "allow_changed_data": "It is an option of `align train`.",
     "peft_config": "LoRA is `use_peft: true`, with `lora_r`, `lora_alpha` and `lora_target_modules`.",
 }
+# Keys that were taken out since no lab spoke for them: how they begin, why, and what to do instead.
+_LEFT = {
+    "lfu_": "SFT of half as many steps drifts as little. Remove it, and lower `max_steps`.",
+    "consistency_": "Training on perturbed prompts does about as well. Remove it, and put such rows into the data.",
+    **dict.fromkeys(("odin_coef", "num_heads", "vib_coef"), "No gain lasted on both cues. Remove it."),
+    **dict.fromkeys(("disagreement_coef", "unlabelled_path"), "Two heads had no gain that lasted. Remove it."),
+    "destroyed_ties": "No gain lasted on both cues. Remove it; ties are made by `align augment`.",
+    "ddpo_gamma": "DDPO was there to be compared with. Remove it.",
+    "canary_steps": "Remove it; `stop_on: [logp_difference]` watches the same by TRL's numbers.",
+}
 
 
 def said_elsewhere(key: str, known: Collection[str]) -> str:
@@ -146,4 +156,6 @@ def said_elsewhere(key: str, known: Collection[str]) -> str:
     """
     if key in _SENTENCES:
         return f" {_SENTENCES[key]}"
+    if left := next((why for start, why in _LEFT.items() if key.startswith(start)), None):
+        return f" It was taken out. {left}"
     return f" A recipe says `{OTHER_WORDS[key]}`." if OTHER_WORDS.get(key) in known else ""

@@ -78,23 +78,21 @@ class RecipeLoader(BoundedLoader):
         """Builds a mapping and refuses a key that is written twice, or that is no word."""
         if isinstance(node, yaml.MappingNode):
             seen: set[Any] = set()
-            for key_node, _ in node.value:
-                if key_node.tag != "tag:yaml.org,2002:merge":
-                    self._check_key(key_node, seen)
+            for name in (each for each, _ in node.value if each.tag != "tag:yaml.org,2002:merge"):
+                line = name.start_mark.line + 1
+                if not isinstance(name, yaml.ScalarNode):
+                    raise RecipeError(f"Line {line}: a key must be a word. Put text with braces in quotes.")
+                key = self.construct_object(name, deep=True)
+                if not isinstance(key, str | int) or isinstance(key, bool):
+                    raise RecipeError(f"Line {line}: the key {_shown(name)} is read as {key!r}. Put a word in quotes.")
+                if isinstance(key, str) and not key.isprintable():
+                    raise RecipeError(
+                        f"Line {line}: the key {key!r} holds a character that cannot be seen. Remove it."
+                    )
+                if key in seen:
+                    raise RecipeError(f"Line {line}: the key `{key}` is written twice. Keep one.")
+                seen.add(key)
         return super().construct_mapping(node, deep=deep)
-
-    def _check_key(self, key_node: yaml.Node, seen: set[Any]) -> None:
-        line = key_node.start_mark.line + 1
-        if not isinstance(key_node, yaml.ScalarNode):
-            raise RecipeError(f"Line {line}: a key must be a word. Put text with braces in quotes.")
-        key = self.construct_object(key_node, deep=True)
-        if not isinstance(key, str | int) or isinstance(key, bool):
-            raise RecipeError(f"Line {line}: the key {_shown(key_node)} is read as {key!r}. Put a word in quotes.")
-        if isinstance(key, str) and not key.isprintable():
-            raise RecipeError(f"Line {line}: the key {key!r} holds a character that cannot be seen. Remove it.")
-        if key in seen:
-            raise RecipeError(f"Line {line}: the key `{key}` is written twice. Keep one.")
-        seen.add(key)
 
 
 def _shown(node: yaml.Node) -> str:

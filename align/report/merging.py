@@ -90,7 +90,9 @@ def _verdict(merging: MergingRecord, words: Words) -> Iterator[str]:
     if better is None:
         words_for = [(f"higher in {label} than", True), (f"lower in {label} than", False)]
     for said, is_above in words_for if inner else ():
-        beats = [each for each in inner if _differs(each, is_above=is_above)]
+        side = "above" if is_above else "below"
+        against = [(each, (each.against_base, each.against_tuned)) for each in inner]
+        beats = [each for each, both in against if all(one is not None and one.verdict() == side for one in both)]
         listed = ", ".join(f"{each.alpha:g}" for each in beats)
         yield (
             f"Merged models that are {said} both parents, as far as can be told: alpha {listed}."
@@ -110,9 +112,3 @@ def _listings(merging: MergingRecord) -> Iterator[Listing]:
         ):
             if ids:
                 yield list_names(f"alpha {model.alpha:g}, {word}: {len(ids):,} items", ids)
-
-
-def _differs(model: MergedModel, *, is_above: bool) -> bool:
-    """Whether a model can be told to be above both parents, or below them."""
-    both = (model.against_base, model.against_tuned)
-    return all(each is not None and each.verdict() == ("above" if is_above else "below") for each in both)

@@ -35,11 +35,28 @@ def agree_on_stage(peers: Peers, recipe: Recipe, resume: str | None, is_shared: 
     def plan() -> list[Any]:
         stage = plan_stage(recipe, resume)
         _require_same_launch(stage, peers.size, sharding)
-        return _packed(stage)
+        passed_over = [[str(path), wrong] for path, wrong in stage.passed_over]
+        manifest = stage.manifest and stage.manifest.model_dump()
+        return [str(stage.checkpoint or ""), stage.todo.value, passed_over, manifest]
 
-    stage = _unpacked(peers.from_main("stage", plan), recipe)
-    wrong = peers.gather("reads", _unreadable(stage, is_shared) if peers.is_local_main else None)
-    peers.from_main("readable", lambda: _require_readable(peers, wrong))
+    checkpoint, todo, passed_over, manifest = peers.from_main("stage", plan)
+    over = tuple((Path(path), wrong) for path, wrong in passed_over)
+    noted = manifest and Manifest.model_validate(manifest)
+    stage = Stage(recipe, Path(checkpoint) if checkpoint else None, ToDo(todo), over, noted)
+    begun = stage.checkpoint if peers.is_local_main else None
+    # In a shared folder the main process has read the contents already.
+    wrong = peers.gather("reads", damage(begun, hashed=not is_shared) if begun else None)
+
+    def require_readable() -> None:
+        by_host = {peers.host_of(rank): text for rank, text in enumerate(wrong) if text is not None}
+        if by_host:
+            found = "; ".join(f"{host}: {stage.checkpoint}: {text}" for host, text in by_host.items())
+            raise RunFolderError(
+                f"Not every host can read the checkpoint ({found}). Put `output_dir` on a folder that all hosts "
+                f"share, or copy the checkpoint from {peers.host_of(0)} to the same path there. Nothing was written."
+            )
+
+    peers.from_main("readable", require_readable)
     return stage
 
 
@@ -68,19 +85,6 @@ def agree_on_data(peers: Peers, stage: Stage, fingerprints: Mapping[str, str], *
     return peers.from_main("data/same", compare)
 
 
-def _packed(stage: Stage) -> list[Any]:
-    passed_over = [[str(path), wrong] for path, wrong in stage.passed_over]
-    manifest = stage.manifest and stage.manifest.model_dump()
-    return [str(stage.checkpoint or ""), stage.todo.value, passed_over, manifest]
-
-
-def _unpacked(packed: list[Any], recipe: Recipe) -> Stage:
-    checkpoint, todo, passed_over, manifest = packed
-    over = tuple((Path(path), wrong) for path, wrong in passed_over)
-    noted = manifest and Manifest.model_validate(manifest)
-    return Stage(recipe, Path(checkpoint) if checkpoint else None, ToDo(todo), over, noted)
-
-
 def _require_same_launch(stage: Stage, processes: int, sharding: str) -> None:
     """Refuses a checkpoint that was written in a way in which this launch cannot read it."""
     manifest = stage.manifest
@@ -107,19 +111,3 @@ def _require_same_launch(stage: Stage, processes: int, sharding: str) -> None:
 def _named(sharding: str) -> str:
     words = {"none": "no sharding", "fsdp": "FSDP"}
     return words.get(sharding) or f"ZeRO-{sharding.removeprefix('zero')}"
-
-
-def _unreadable(stage: Stage, is_shared: bool) -> str | None:
-    """Names what this host lacks; in a shared folder the main process has read the contents already."""
-    wrong = damage(stage.checkpoint, hashed=not is_shared) if stage.checkpoint else None
-    return wrong and f"{stage.checkpoint}: {wrong}"
-
-
-def _require_readable(peers: Peers, wrong: list[str | None]) -> None:
-    by_host = {peers.host_of(rank): text for rank, text in enumerate(wrong) if text is not None}
-    if by_host:
-        found = "; ".join(f"{host}: {text}" for host, text in by_host.items())
-        raise RunFolderError(
-            f"Not every host can read the checkpoint ({found}). Put `output_dir` on a folder that all hosts share, or "
-            f"copy the checkpoint from {peers.host_of(0)} to the same path there. Nothing was written."
-        )

@@ -37,7 +37,7 @@ MAY_CHANGE = {
 }  # fmt: skip
 # Of a set these load the same batches in the same order; rows that are streamed are divided among the workers.
 _WORKERS = {"dataloader_num_workers", "dataloader_prefetch_factor"}
-_DATA_FILES = ("dataset.path", "dataset.eval_path", "dataset.mix", "dataset.unlabelled_path")  # whose SHA-256 is noted
+_DATA_FILES = ("dataset.path", "dataset.eval_path", "dataset.mix")  # whose SHA-256 is noted
 
 
 def check_same_run(folder: Path, resolved: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -61,7 +61,10 @@ def plan_stage(recipe: Recipe, resume: str | None) -> Stage:
     if start.checkpoint is not None and start.manifest is not None:
         saved = check_same_run(start.checkpoint.resolve().parent, recipe.resolved)  # which may be another run's
         is_at_end = _is_at_end(recipe, start.checkpoint, start.manifest, saved)
-        todo = ToDo.END if is_at_end and not _is_unevaluated(recipe, start.checkpoint) else todo
+        if is_at_end:  # but for an evaluation that was due after the save of the last step
+            state = json.loads((start.checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+            logs, steps, epoch = state.get("log_history", []), state["global_step"], state.get("epoch") or 0.0
+            todo = ToDo.TRAINING if lacks_evaluation(recipe.settings, logs, steps, epoch) else ToDo.END
     return Stage(recipe, start.checkpoint, todo, start.passed_over, start.manifest)
 
 
@@ -86,13 +89,6 @@ def _too_far(checkpoint: Path, made: str, asked: str) -> RunFolderError:
         f"{checkpoint} was written after {made}, and `{asked}` asks for fewer. Ask for more, or go on from an "
         "earlier checkpoint with `--resume PATH`."
     )
-
-
-def _is_unevaluated(recipe: Recipe, checkpoint: Path) -> bool:
-    """Says whether a run ended between the save of its last step and the evaluation that was due after it."""
-    state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-    epoch = state.get("epoch") or 0.0
-    return lacks_evaluation(recipe.settings, state.get("log_history", []), state["global_step"], epoch)
 
 
 def lacks_evaluation(settings: Any, log: Sequence[Mapping[str, Any]], step: int, epoch: float) -> bool:

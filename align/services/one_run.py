@@ -45,33 +45,33 @@ _AT_LIMIT = ("Disk quota exceeded", "File too large", "file write failed", "unex
 
 def train_stage(stage: Stage, run: Prepared, seconds: float | None, is_shared: bool) -> bool:
     """Trains one run for so many seconds, or writes what is missing at its end; returns whether it is finished."""
-    with _room_named(stage.folder):
-        return _train(stage, run, seconds, is_shared)
-
-
-def _train(stage: Stage, run: Prepared, seconds: float | None, is_shared: bool) -> bool:
     from align.training.as_in_trl import join_process_group
     from align.training.callbacks import FirstStep
 
-    state = join_process_group(stage.recipe)
-    steps, reason = stage.step, None
-    if stage.todo is ToDo.END and stage.checkpoint is not None:
-        if state.is_local_main_process if not is_shared else state.is_main_process:
-            copy_model(_with_model(stage.checkpoint, stage.recipe), stage.folder)
-    else:
-        began = time.monotonic()
-        trainer = _build(stage, run)
-        trainer.add_callback(FirstStep(began, partial(record_start, stage.folder)))
-        steps, reason = _run(trainer, stage, run, seconds, is_shared)
-        if reason is None:
-            trainer.save_model(str(stage.folder))
-        elif state.is_main_process:
+    with _room_named(stage.folder):
+        state = join_process_group(stage.recipe)
+        steps, reason = stage.step, None
+        if stage.todo is ToDo.END and stage.checkpoint is not None:
+            if state.is_local_main_process if not is_shared else state.is_main_process:
+                copy_model(_with_model(stage.checkpoint, stage.recipe), stage.folder)
+        else:
+            began = time.monotonic()
+            trainer = _build(stage, run)
+            trainer.add_callback(FirstStep(began, partial(record_start, stage.folder)))
+            steps, reason = _run(trainer, stage, run, seconds, is_shared)
+            if reason is None:
+                trainer.save_model(str(stage.folder))
+            elif state.is_main_process:
+                write_missing_report(stage.folder, anew=True)
+                on = _how_it_goes_on(trainer.args)
+                say(f"Stopped after step {steps} of {trainer.state.max_steps}: {reason}. {on}")
+        if reason is None and state.is_main_process:
+            # The card, then that the run is finished, and then the report, which a torn table must not undo.
+            _write_card(stage, run, stage.folder, steps)
+            record_end(stage.folder, steps)
             write_missing_report(stage.folder, anew=True)
-            say(f"Stopped after step {steps} of {trainer.state.max_steps}: {reason}. {_how_it_goes_on(trainer.args)}")
-    if reason is None and state.is_main_process:
-        _finish(stage, run, steps)
-    state.wait_for_everyone()
-    return reason is None
+        state.wait_for_everyone()
+        return reason is None
 
 
 def _build(stage: Stage, run: Prepared) -> Any:
@@ -101,7 +101,9 @@ def _build(stage: Stage, run: Prepared) -> Any:
         if aside is not None:
             say(f"The log of the run that was in {folder} is kept in {aside}.")
         for path, _ in stage.passed_over:
-            os.replace(path, _free_name(path))
+            # Neither training nor a later start takes it for a checkpoint by such a name.
+            names = (f"passed-over-{path.name}{end}" for end in ("", *(f".{number}" for number in range(1, 10_000))))
+            os.replace(path, next(free for free in map(path.with_name, names) if not free.exists()))
         prints = data.fingerprints
         facts = {"data": prints} | readings_note(stage, prints)
         found = [finding.without_samples() for finding in run.findings]
@@ -150,16 +152,9 @@ def _run(trainer: Any, stage: Stage, run: Prepared, seconds: float | None, is_sh
     restore_to_one_cpu()
     keep_loading(trainer)
     keep_adapter_dtype(trainer)
-    with early, _end_named(trainer, folder), progress, _masked_words():
+    with early, _end_named(trainer, folder), progress:
         trainer.train(resume_from_checkpoint=str(stage.checkpoint) if stage.checkpoint else None)
     return trainer.state.global_step, early.reason
-
-
-def _finish(stage: Stage, run: Prepared, steps: int) -> None:
-    """Writes the card, then that the run is finished, and then the report, which a torn table must not undo."""
-    _write_card(stage, run, stage.folder, steps)
-    record_end(stage.folder, steps)
-    write_missing_report(stage.folder, anew=True)
 
 
 def _write_card(stage: Stage, run: Prepared, folder: Path, steps: int) -> None:
@@ -210,12 +205,6 @@ def _with_model(checkpoint: Path, recipe: Recipe) -> Path:
     return checkpoint
 
 
-def _free_name(checkpoint: Path) -> Path:
-    """Names a checkpoint so that neither training nor a later start takes it for one."""
-    names = (f"passed-over-{checkpoint.name}{number}" for number in ("", *(f".{n}" for n in range(1, 10_000))))
-    return next(path for path in map(checkpoint.with_name, names) if not path.exists())
-
-
 def _how_it_goes_on(args: Any) -> str:
     if args.save_only_model:
         return (
@@ -227,7 +216,8 @@ def _how_it_goes_on(args: Any) -> str:
 
 @contextmanager
 def _end_named(trainer: Any, folder: Path) -> Iterator[None]:
-    """Says what is kept where a second Ctrl-C ends a run."""
+    """Says what is kept where a second Ctrl-C ends a run; hides secrets of the command, which wandb sends away."""
+    given, sys.argv = sys.argv, mask_words(sys.argv)
     try:
         yield
     except KeyboardInterrupt:
@@ -235,15 +225,6 @@ def _end_named(trainer: Any, folder: Path) -> Iterator[None]:
         kept = f"{whole[0]} is kept. {_how_it_goes_on(trainer.args)}" if whole else "There is no checkpoint yet."
         say(f"Ended in step {trainer.state.global_step + 1}. {kept}")
         raise
-
-
-@contextmanager
-def _masked_words() -> Iterator[None]:
-    """Masks secrets in the words of the command, which wandb sends to its server."""
-    given = sys.argv
-    sys.argv = mask_words(given)
-    try:
-        yield
     finally:
         sys.argv = given
 
@@ -291,7 +272,9 @@ def build_error(recipe: Recipe, error: Exception) -> RecipeError:
         return RecipeError(f"`push_to_hub: true`: {refusal(error, repository(recipe))}")
     text = str(error).strip() or "There is no message."
     if not isinstance(error, _FORESEEN) or not str(error).strip():
-        text = f"{type(error).__name__}: {text} (at {_place(error)})"
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = "/".join(Path(frame.filename).parts[-_LONGEST_PATH:])
+        text = f"{type(error).__name__}: {text} (at {place}, line {frame.lineno})"
     keys = named_keys(recipe.resolved, f"{error}")
     hint = f" It speaks of {' and '.join(f'`{key}`' for key in keys)} of the recipe." if keys else ""
     return RecipeError(f"The trainer could not be built. {text}{hint}")
@@ -324,33 +307,23 @@ def _paths(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield from _paths(value, f"{path}.")
 
 
-def _place(error: BaseException) -> str:
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{'/'.join(Path(frame.filename).parts[-_LONGEST_PATH:])}, line {frame.lineno}"
-
-
 HEAD = "\n# Also in force, and not written: `NAME: value` in a recipe, or `--NAME value`, changes one.\n"
 
 
 def unwritten(recipe: Recipe, config: Any) -> str:
     """Words values that are in force and not written, without secrets; a loader of YAML skips them."""
-    values = _values(recipe, config)
-    written = recipe.resolved.keys() | {f"dataset.{name}" for name in recipe.resolved["dataset"]}
-    training, lines = recipe.training, [HEAD]
-    for place, keys in groupby(keys_of(recipe.method), lambda key: key.place):
-        found = [_line(key.name, values, training, written) for key in keys if key.name in values]
-        lines += [f"# -- {place}\n", *filter(None, found)] if any(found) else []
-    return "".join(lines)
-
-
-def _values(recipe: Recipe, config: Any) -> dict[str, Any]:
     values = {key.name: getattr(config, key.name) for key in keys_of(recipe.method) if hasattr(config, key.name)}
     values |= recipe.model.model_dump()
     values |= {f"dataset.{name}": value for name, value in recipe.dataset.model_dump().items()}
     if recipe.reward_funcs:
         values |= {"reward_kwargs": recipe.reward_kwargs} | recipe.rewards.model_dump()
         values["alarms"] = limits_with(recipe.rewards.alarms)
-    return values
+    written = recipe.resolved.keys() | {f"dataset.{name}" for name in recipe.resolved["dataset"]}
+    training, lines = recipe.training, [HEAD]
+    for place, keys in groupby(keys_of(recipe.method), lambda key: key.place):
+        found = [_line(key.name, values, training, written) for key in keys if key.name in values]
+        lines += [f"# -- {place}\n", *filter(None, found)] if any(found) else []
+    return "".join(lines)
 
 
 def _line(name: str, values: Mapping[str, Any], training: Mapping[str, Any], written: set[str]) -> str:

@@ -196,7 +196,9 @@ def read_reward_rows(path: str, columns: Columns) -> list[dict[str, Any]]:
     """Reads multiple-choice questions if the first row is one, else prompts with the columns beside them."""
     names = first_columns(path, None)
     ours = our_names(names, columns)
-    needs = NEEDS if {"question", "options"} <= set(ours) or _has_options(ours) else ("prompt",)
+    meant = {*ours, *guess_columns(("options", "answer"), ours)}  # in other words, such as a column for each option
+    has_options = bool(questions_in_columns(ours)) or ("prompt" not in ours and {"options", "answer"} <= meant)
+    needs = NEEDS if {"question", "options"} <= set(ours) or has_options else ("prompt",)
     if names:
         _check_names(path, names, columns, needs)
     if needs == NEEDS:
@@ -223,12 +225,6 @@ def questions_of(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             return []
         asked.append({**row, "question": checked.question, "options": list(checked.options), "answer": checked.answer})
     return asked
-
-
-def _has_options(names: list[str]) -> bool:
-    """Tells rows of questions in other words, such as a column for each option."""
-    found = {*names, *guess_columns(("options", "answer"), names)}
-    return bool(questions_in_columns(names)) or ("prompt" not in names and {"options", "answer"} <= found)
 
 
 def _check_names(path: str, names: list[str], columns: Columns, needs: tuple[str, ...]) -> None:

@@ -125,7 +125,15 @@ def run(
         for sentence in agree_on_data(peers, stage, prints, allow_changed=allow_changed_data):
             say(sentence)
         if peers.rank == 0:
-            _say_before(stage, resume, is_shared)
+            for sentence in start_words(stage, resume):
+                say(sentence)
+            if not is_shared:
+                say(
+                    f"Not every host sees {stage.folder} of the main process: a run that is killed can only go on "
+                    "where its checkpoints lie on a folder that all hosts share."
+                )
+            if recipe.settings.save_only_model:
+                say("`save_only_model: true`: checkpoints hold no optimizer, so a run that is killed cannot go on.")
             if prepared.warnings:
                 print_findings(prepared.warnings, stderr=True)
         return _train_stage(stage, prepared, seconds, is_shared)
@@ -158,14 +166,9 @@ def _train_stage(stage: Stage, prepared: Prepared, seconds: float | None, is_sha
     is_finished = train_stage(stage, prepared, seconds, is_shared)
     unpushed = push(recipe, stage.folder) if is_finished else None
     leave_process_group(recipe.uses_vllm)
-    _end_pushed(unpushed)
-    return 0 if is_finished else 1 if recipe.settings.save_only_model else TO_BE_CONTINUED
-
-
-def _end_pushed(unpushed: str | None) -> None:
-    """Ends with an error where a push failed, after everything else was done."""
-    if unpushed:
+    if unpushed:  # after everything else was done
         raise RunFolderError(unpushed)
+    return 0 if is_finished else 1 if recipe.settings.save_only_model else TO_BE_CONTINUED
 
 
 def _say_finished(stage: Stage) -> int:
@@ -175,21 +178,9 @@ def _say_finished(stage: Stage) -> int:
         say(sentence)
     if os.environ.get("RANK", "0") == "0":
         write_missing_report(stage.folder)
-    _end_pushed(push(stage.recipe, stage.folder))
+    if unpushed := push(stage.recipe, stage.folder):
+        raise RunFolderError(unpushed)
     return 0
-
-
-def _say_before(stage: Stage, resume: str | None, is_shared: bool) -> None:
-    """Says where the run starts, and from what it could not go on."""
-    for sentence in start_words(stage, resume):
-        say(sentence)
-    if not is_shared:
-        say(
-            f"Not every host sees {stage.folder} of the main process: a run that is killed can only go on where its "
-            "checkpoints lie on a folder that all hosts share."
-        )
-    if stage.recipe.settings.save_only_model:
-        say("`save_only_model: true`: checkpoints hold no optimizer, so a run that is killed cannot go on.")
 
 
 def push(recipe: Recipe, folder: Path) -> str | None:

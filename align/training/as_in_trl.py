@@ -47,19 +47,12 @@ def with_args(
     elif takes_plain and type(config) is TrainingArguments:
         bound.arguments["args"] = kind(**config.to_dict() | {"hub_token": config.hub_token})  # which to_dict hides
     elif not isinstance(config, kind):
-        article = "an" if kind.__name__[0] in "AEIOR" else "a"
-        raise TypeError(f"`args` must be {article} {kind.__name__}, got {type(config).__name__}.")
-    elif _is_experimental(type(config)) and not any(map(_is_experimental, type(trainer).__mro__)):
-        raise TypeError(
-            f"`args` is a {type(config).__name__}, and {type(trainer).__name__} does not read its experimental "
-            f"settings. Use the trainer of `{type(config).__module__}`, or the config of {trainer._name}."
-        )
+        wanted, got = kind.__name__, type(config).__name__
+        if wanted == got:  # one of TRL's in place of ours
+            wanted, got = f"{wanted} of {kind.__module__}", f"that of {type(config).__module__}"
+        raise TypeError(f"`args` must be {'an' if wanted[0] in 'AEIORS' else 'a'} {wanted}, got {got}.")
     check_max_steps(bound.arguments.get("train_dataset"), bound.arguments["args"])
     return bound.args[1:], bound.kwargs
-
-
-def _is_experimental(kind: type) -> bool:
-    return kind.__module__.startswith("align.experimental.")
 
 
 class Preparation(NamedTuple):
@@ -127,19 +120,16 @@ class Undisturbed:
 
 def keep_loading(trainer: Trainer) -> None:
     """Lets the workers of a trainer's loaders, if there are any, outlive signals."""
-    for name in ("get_train_dataloader", "get_eval_dataloader"):
-        setattr(trainer, name, _undisturbed(getattr(trainer, name)))
 
-
-def _undisturbed(make: Callable[..., Any]) -> Callable[..., Any]:
-    def loader(*args: Any, **kwargs: Any) -> Any:
+    def loader(make: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         made = make(*args, **kwargs)
         base = getattr(made, "base_dataloader", made)  # accelerate's wraps torch's
         if base.num_workers and not isinstance(base.worker_init_fn, Undisturbed):
             base.worker_init_fn = Undisturbed(base.worker_init_fn)
         return made
 
-    return loader
+    for name in ("get_train_dataloader", "get_eval_dataloader"):
+        setattr(trainer, name, partial(loader, getattr(trainer, name)))
 
 
 def restore_to_one_cpu() -> None:
@@ -170,17 +160,13 @@ class CheckedConfig(SavedWithoutSecrets):
             for name, choices in each.choices.items():
                 check_choice(None, name, getattr(self, name), choices)
             check_numbers(self, each.ranges)
-        take_new_names(self)
+        # transformers hands these on too, and warns of a default that is TRL's. One before has none of that name.
+        for old, new in RENAMED.items():
+            if getattr(self, new, False) is None:
+                setattr(self, new, getattr(self, old))
         super().__post_init__()  # type: ignore[misc]  # that of TRL's config
         for check in filter(None, (each.together for each in rules)):
             check(self)
-
-
-def take_new_names(config: Any) -> None:
-    """Hands settings on under their new names, as transformers does, which warns of a default that is TRL's."""
-    for old, new in RENAMED.items():
-        if getattr(config, new, False) is None:  # a transformers before has none of that name
-            setattr(config, new, getattr(config, old))
 
 
 def hide_old_names() -> None:

@@ -14,7 +14,7 @@ from align.data.stored_items import MadeRows
 from align.data.training_data import Rows, TrainingData
 from align.errors import RecipeError
 from align.models.finite import spoiled
-from align.recipe.fields import OUR_DEFAULTS, chain_fields
+from align.recipe.fields import OUR_DEFAULTS, config_fields
 from align.recipe.model import ModelSettings
 from align.recipe.problems import one_line, shown
 from align.recipe.recipe import Recipe
@@ -25,7 +25,11 @@ from align.training.row_sets import cached, typed_dataset
 def build_trainer(recipe: Recipe, data: TrainingData[Any], rewards: list[Reward]) -> Trainer:
     """Builds the trainer of a recipe's method from data and rewards that were checked before."""
     trainer: Any = recipe.record.part("build")(recipe, data, rewards)
-    _keep_gradients_of_four_bits(trainer)
+    # bitsandbytes 0.50 packs weights of 4 bits on CPUs with AVX512-BF16 when an evaluation or a rollout first passes a
+    # layer. What it computes then has no gradient: training would go on without all that stands before, in silence.
+    for module in trainer.model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
     _refuse_spoiled(trainer)
     for place, spec in enumerate(recipe.reward_funcs):
         if name := named_model(spec)[0]:
@@ -33,17 +37,6 @@ def build_trainer(recipe: Recipe, data: TrainingData[Any], rewards: list[Reward]
     _require_batch(trainer.args, trainer.train_dataset, "train", "no step is made")
     _require_batch(trainer.args, trainer.eval_dataset, "eval", "nothing is evaluated")
     return trainer
-
-
-def _keep_gradients_of_four_bits(trainer: Any) -> None:
-    """Keeps bitsandbytes 0.50 from packing weights of 4 bits, as it does on CPUs with AVX512-BF16.
-
-    It packs those of a layer when an evaluation or a rollout first passes it, and what a packed layer computes has no
-    gradient: training would go on without all that stands before such layers, and say nothing.
-    """
-    for module in trainer.model.modules():
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
 
 
 def _refuse_spoiled(trainer: Any) -> None:
@@ -189,11 +182,10 @@ def _blamed(
 
 
 def _settings(recipe: Recipe) -> dict[str, Any]:
-    known = chain_fields(recipe.record.config_chain)  # experimental settings that are off are no settings of the run
-    given = {name: value for name, value in recipe.training.items() if name in known}
+    known = config_fields(recipe.method)
     # Without an accelerator TRL's default of bf16 stops, and accelerate needs to be told.
     of_device = {} if torch.accelerator.is_available() else {"use_cpu": True, "bf16": False}
-    settings = {name: value for name, value in OUR_DEFAULTS.items() if name in known} | of_device | given
+    settings = {name: value for name, value in OUR_DEFAULTS.items() if name in known} | of_device | recipe.training
     of_model = {"model_init_kwargs": model_kwargs(recipe), "chat_template_path": recipe.model.chat_template_path}
     return settings | {name: value for name, value in of_model.items() if name in known}
 

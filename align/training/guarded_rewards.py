@@ -103,7 +103,14 @@ class GuardedRewards(Parent):
     reward_processing_classes: list[Any]
 
     def __init__(self, *args: Any, reward_rules: RewardRules | None = None, **kwargs: Any) -> None:
-        check_no_names(args[1] if len(args) > 1 else kwargs.get("reward_funcs"))
+        given = args[1] if len(args) > 1 else kwargs.get("reward_funcs")
+        texts = (each for each in (given if isinstance(given, list | tuple) else [given]) if isinstance(each, str))
+        for func in texts:  # TRL would look for the name on the hub
+            if (func in REWARDS or ":" in func or func.endswith(".py")) and not Path(func).exists():
+                raise ValueError(
+                    f"`reward_funcs` holds the text {func!r}, and a text is the folder or hub id of a reward model "
+                    f"here, not a name as in a recipe. Give the function: `rewards.resolve_reward({func!r})`."
+                )
         super().__init__(*args, **kwargs)
         if self._has_async_funcs:
             self.async_loop = own_loop()  # TRL starts one for each trainer, and a client keeps to its first
@@ -398,17 +405,6 @@ def become(trainer: Any, mixin: type) -> None:
         return
     names = {"__module__": parent.__module__, "__qualname__": parent.__qualname__, "__doc__": parent.__doc__}
     trainer.__class__ = type(parent.__name__, (mixin, parent), names)
-
-
-def check_no_names(reward_funcs: Any) -> None:
-    """Refuses names as in a recipe, which TRL would look for on the hub."""
-    for func in reward_funcs if isinstance(reward_funcs, list | tuple) else [reward_funcs]:
-        is_named = isinstance(func, str) and (func in REWARDS or ":" in func or func.endswith(".py"))
-        if is_named and not Path(func).exists():
-            raise ValueError(
-                f"`reward_funcs` holds the text {func!r}, and a text is the folder or hub id of a reward model here, "
-                f"not a name as in a recipe. Give the function: `rewards.resolve_reward({func!r})`."
-            )
 
 
 Rewards = list[Reward]

@@ -66,11 +66,13 @@ class _Waiting(ModuleType):
 @contextmanager
 def _waiting() -> Iterator[None]:
     """Has modules that libraries import, and use in rare cases only, loaded by their first use."""
-    stand_ins = {
-        name: _stand_in(name, places, functions)
-        for name, functions in RARELY_USED.items()
-        if name not in sys.modules and (places := _places(name))
-    }
+    stand_ins = {}
+    for name, functions in RARELY_USED.items():
+        first, *inner = name.split(".")
+        spec = find_spec(first)  # which loads nothing; there are no places where it is not installed
+        places = [str(Path(each, *inner)) for each in (spec and spec.submodule_search_locations) or ()]
+        if name not in sys.modules and places:
+            stand_ins[name] = _stand_in(name, places, functions)
     sys.modules.update(stand_ins)
     try:
         yield
@@ -78,13 +80,6 @@ def _waiting() -> Iterator[None]:
         for name, module in stand_ins.items():
             if sys.modules.get(name) is module:
                 del sys.modules[name]
-
-
-def _places(name: str) -> list[str]:
-    """Finds the folders of a package without loading it; there are none where it is not installed."""
-    first, *inner = name.split(".")
-    spec = find_spec(first)
-    return [str(Path(each, *inner)) for each in (spec and spec.submodule_search_locations) or ()]
 
 
 def _stand_in(name: str, places: list[str], functions: Sequence[str]) -> ModuleType:

@@ -69,9 +69,9 @@ def read_output_head(model: PreTrainedModel) -> Reading:
         given, factor, transform, made = _probe(model, model.get_output_embeddings())
     except Exception as error:  # any code of a model may run here
         raise _unreadable(model, f"{type(error).__name__}: {error}") from error
-    for scale, softcap in product(
-        dict.fromkeys((_logit_scale(model.config.get_text_config()), 1.0)), _softcaps(model)
-    ):
+    config = model.config.get_text_config()
+    caps = [float(cap) for name in _SOFTCAPS if (cap := getattr(config, name, None))]
+    for scale, softcap in product(dict.fromkeys((_logit_scale(config), 1.0)), dict.fromkeys((*caps, None))):
         reading = Reading(scale, softcap, factor, transform)
         expected = reading.finish(given)
         if made.shape == expected.shape and torch.allclose(made, expected, atol=_TOLERANCE, rtol=_TOLERANCE):
@@ -95,12 +95,6 @@ def _unreadable(model: PreTrainedModel, why: str, remedy: str = _OTHER_FAMILY) -
         f"The log-probs of {type(model).__name__} would be read wrong: they are computed from its last hidden states "
         f"and the weights of its output head, and its own logits are something else ({why}). {remedy}"
     )
-
-
-def _softcaps(model: PreTrainedModel) -> list[float | None]:
-    config = model.config.get_text_config()
-    found = (getattr(config, name, None) for name in _SOFTCAPS)
-    return [*dict.fromkeys(float(cap) for cap in found if cap), None]
 
 
 def _logit_scale(config: Any) -> float:

@@ -154,7 +154,10 @@ class MovingReference(TrainerCallback):
             saved = load_file(file)
             for name, weight in self._weights():
                 with self._whole([weight]), torch.no_grad():
-                    weight.copy_(_sharded_like(weight, saved[name]))
+                    value = saved[name]
+                    if isinstance(weight, DTensor):  # FSDP2 shards it
+                        value = distribute_tensor(value.to(weight.device), weight.device_mesh, weight.placements)
+                    weight.copy_(value)
         # DeepSpeed 0.19 holds small weights whole after it has read a checkpoint, until TRL's callback assembles and
         # shards all: the order of weights that it notes in the step before would not be that of the step after.
         with self._whole(model.parameters()):
@@ -187,13 +190,6 @@ class MovingReference(TrainerCallback):
         from deepspeed.runtime.zero import GatheredParameters
 
         return GatheredParameters(list(weights), modifier_rank=0)
-
-
-def _sharded_like(weight: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    """Shards a value of the main process as FSDP2 shards a weight."""
-    if not isinstance(weight, DTensor):
-        return value
-    return distribute_tensor(value.to(weight.device), weight.device_mesh, weight.placements)
 
 
 _SPARE = 1.05  # of what the last checkpoint took: logs and tables are written beside it

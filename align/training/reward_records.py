@@ -384,7 +384,8 @@ class SharedPhrases(NamedTuple):
 
 def shared_phrases(texts: Sequence[str], num_generations: int) -> SharedPhrases:
     """Finds the phrases of `(N,)` texts, without tags, which a recipe asks for."""
-    said = [_phrases(text) for text in texts]
+    split = [_TAG.sub(" ", text).split() for text in texts]
+    said = [{*words, *map(" ".join, pairwise(words))} for words in split]
     counts = Counter(phrase for each in said for phrase in each)
     fewest = max(_FEWEST_WITH, _SHARE_WITH * len(texts))
     names = sorted(each for each, count in counts.items() if fewest <= count <= len(texts) - fewest)
@@ -421,11 +422,6 @@ def phrase_signal(rewards: np.ndarray, phrases: SharedPhrases) -> Signal:
     own = correlations[np.arange(len(best)), best]
     n = (present.shape[1] - 1) * len(best) ** 2 / max(1, np.count_nonzero(own))
     return Signal(float(own.mean()), n, phrases.names[np.bincount(best).argmax()])
-
-
-def _phrases(text: str) -> set[str]:
-    words = _TAG.sub(" ", text).split()
-    return {*words, *map(" ".join, pairwise(words))}
 
 
 def _rank_correlation(rewards: np.ndarray, column: np.ndarray, groups: np.ndarray) -> Signal:

@@ -144,12 +144,9 @@ def _images(images: Any, media: MediaFolder) -> list[str | None] | None:
     if not isinstance(images, list | tuple):
         return None
     copies = zip(images, thumbnails(images), strict=True)
-    return [media.keep(copy) if copy is not None else _path(image) for image, copy in copies]
-
-
-def _path(image: Any) -> str | None:
-    path = image.get("path") if isinstance(image, Mapping) else image
-    return _name(path) if isinstance(path, str | Path) else None
+    paths = [(image.get("path") if isinstance(image, Mapping) else image, copy) for image, copy in copies]
+    names = [(_name(path) if isinstance(path, str | Path) else None, copy) for path, copy in paths]
+    return [name if copy is None else media.keep(copy) for name, copy in names]
 
 
 def _name(value: Any) -> str | None:
@@ -179,12 +176,9 @@ def _response(value: Any) -> str:
 def _content(content: Any) -> str:
     """Returns the text of a message; parts that are no text are named."""
     if isinstance(content, list | tuple):
-        return " ".join(_part(part) for part in content)
+        parts = ((p.get("text") or f"[{p.get('type')}]") if isinstance(p, Mapping) else p for p in content)
+        return " ".join(map(str, parts))
     return "" if content is None else str(content)
-
-
-def _part(part: Any) -> str:
-    return str(part.get("text") or f"[{part.get('type')}]") if isinstance(part, Mapping) else str(part)
 
 
 def _spans(value: Any, text: str) -> list[list[int]]:

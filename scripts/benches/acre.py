@@ -8,9 +8,8 @@
 Both trainers really generate 64 tokens for each of 8 completions; what was generated is then replaced by one fixed,
 well-formed response per row, so that both take the same step and every row has a second answer to give. The arms are
 `grpo` (TRL's trainer), `acre` (one shuffle per prompt group, the prompt read once), `acre-rows` (one shuffle per row,
-so that nothing is shared), `acre-text` (another prompt for the group, and an answer of 8 tokens written again
-behind every trace) and `grpo-consistency` (GRPO with `consistency_coef`: every completion is read behind a perturbed
-prompt, too, with gradients). `acre-tools` is ACRE for turns: 64 tokens that end in a
+so that nothing is shared) and `acre-text` (another prompt for the group, and an answer of 8 tokens written again
+behind every trace). `acre-tools` is ACRE for turns: 64 tokens that end in a
 call, a result, and an answer, which is written again behind another result; its ratio is to `grpo-tools`, the same
 turns by TRL's trainer. Reported is the median over rounds of the ratio to the step of TRL's trainer in the same round;
 on a busy machine, `--clock cpu` with one thread counts the process's own time.
@@ -34,7 +33,6 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer
 
-from align.experimental.consistency.answers import ConsistentGRPOConfig, ConsistentGRPOTrainer
 from align.methods.acre.config import ACREConfig
 from align.methods.acre.text_trainer import TextACRETrainer
 from align.methods.acre.tool_trainer import ToolACRETrainer
@@ -48,7 +46,7 @@ from scripts.harness import Options, write_numbers
 from scripts.labs.tools.make import RESPONSE, TEMPLATE
 
 ANSWER_TOKENS = 8
-ARMS = ("acre", "acre-rows", "acre-text", "acre-tools", "grpo-consistency")
+ARMS = ("acre", "acre-rows", "acre-text", "acre-tools")
 BESIDE = {"acre-tools": "grpo-tools"}  # what an arm is held against, where that is not `grpo`
 AS_TRL = {"skip_without_advantage": "off"}  # what is measured is the second pass
 CALL, RESULT = '<tool_call>{"name": "price", "arguments": {"item": "river"}}</tool_call>', "tool: "
@@ -103,10 +101,6 @@ class FixedGRPO(FixedCompletions, GRPOTrainer):
 
 class FixedACRE(FixedCompletions, ACRETrainer):
     """ACRE with fixed responses."""
-
-
-class FixedConsistent(FixedCompletions, ConsistentGRPOTrainer):
-    """GRPO with consistency and fixed responses."""
 
 
 class FixedText(FixedCompletions, TextACRETrainer):
@@ -199,9 +193,6 @@ def make_trainer(arm: str, arguments: argparse.Namespace, rows: list[dict[str, A
     if arm == "grpo":
         accuracy_like = [constant]
         trainer = FixedGRPO(model, accuracy_like, GRPOConfig(**settings), data, processing_class=tokenizer)
-    elif arm == "grpo-consistency":
-        args = ConsistentGRPOConfig(**settings, consistency_coef=1.0, consistency_families=["distractor"])
-        trainer = FixedConsistent(model, [constant], args=args, train_dataset=data, processing_class=tokenizer)
     elif arm == "acre-text":
         args = ACREConfig(**settings, **AS_TRL, second_answer_tokens=ANSWER_TOKENS)
         own = {"families": [ask_first], "answer_reward": text_is_short}

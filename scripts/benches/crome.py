@@ -5,9 +5,9 @@
 
 A step collates pairs of the recipe, among them ties and several sources, and runs forward and backward with all that
 is logged; TRL takes every pair to have an order. The optimizer's part is the same for both and left out. All trainers
-are in one process and take turns on the same pairs; reported is the median of the ratios, of each of Crome's knobs to
-Crome without it; then operations and the most bytes at once of one more step. Without the folder of the model, a
-random one takes its place: of some million weights, or of 0.3 billion with `--model random-large`.
+are in one process and take turns on the same pairs; reported is the median of the ratios; then operations and the most
+bytes at once of one more step. Without the folder of the model, a random one takes its place: of some million weights,
+or of 0.3 billion with `--model random-large`.
 """
 
 import argparse
@@ -29,8 +29,6 @@ from datasets import Dataset
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, LlamaConfig, PrinterCallback
 from trl import RewardConfig, RewardTrainer
 
-from align.experimental.crome.config import ExperimentalCromeConfig
-from align.experimental.crome.trainer import ExperimentalCromeTrainer
 from align.methods.crome.config import CromeConfig
 from align.methods.crome.trainer import CromeTrainer
 from scripts.benches.counted import cost_of
@@ -39,11 +37,7 @@ from scripts.benches.random_model import size_of
 from scripts.harness import Options, quiet, tell, write_numbers
 
 LAB = Path(__file__).resolve().parents[2] / "recipes/crome/assets/lab"
-KNOBS: dict[str, dict[str, Any]] = {
-    "crome+heads": {"num_heads": 2},  # reads as many unlabelled pairs
-}
-BASE = {"crome": "trl", **dict.fromkeys(KNOBS, "crome")}
-ARMS = ("trl", *BASE)
+ARMS = ("trl", "crome")
 TIME_BAR, FLOPS_BAR = 1.05, 1.0
 COLUMNS = ("prompt", "chosen", "rejected", "tie", "source")
 
@@ -75,25 +69,19 @@ def make_trainer(
         "gradient_checkpointing": False,
         "max_length": None,
     }
-    kinds: dict[str, Any] = {"trl": (RewardTrainer, RewardConfig), "crome": (CromeTrainer, CromeConfig)}
-    trainer_class, config = kinds.get(arm, (ExperimentalCromeTrainer, ExperimentalCromeConfig))
-    data, head = Dataset.from_list(rows), model.score
+    trainer_class, config = (RewardTrainer, RewardConfig) if arm == "trl" else (CromeTrainer, CromeConfig)
     if arm != "trl":  # what is measured are the ties; `shared_prompts` measures the rest
         settings["share_prompts"] = "off"
-    own = config(**settings | on_device(arguments) | KNOBS.get(arm, {}))
-    more = {"unlabelled_dataset": data} if "num_heads" in KNOBS.get(arm, {}) else {}
-    trainer = trainer_class(model, args=own, train_dataset=data, processing_class=tokenizer, **more)
+    own = config(**settings | on_device(arguments))
+    trainer = trainer_class(model, args=own, train_dataset=Dataset.from_list(rows), processing_class=tokenizer)
     trainer.remove_callback(PrinterCallback)
     trainer.train()
-    trainer.bench_head = trainer.model.score
-    model.score = head
     return trainer
 
 
 def run_step(trainer: RewardTrainer, numbers: list[int], clock: Callable[[], float]) -> float:
     """Takes one step on the rows with these numbers and returns its seconds."""
     rows = [trainer.train_dataset[number] for number in numbers]
-    trainer.model.score = trainer.bench_head  # the trainers share the model, and a knob may have a head of its own
     trainer.model.zero_grad()
     started = clock()
     trainer.training_step(trainer.model, trainer.data_collator(rows))
@@ -101,7 +89,7 @@ def run_step(trainer: RewardTrainer, numbers: list[int], clock: Callable[[], flo
 
 
 def count(trainers: dict[str, RewardTrainer], numbers: list[int], device: str) -> dict[str, Any]:
-    """Counts a step of TRL's trainer, which is the floor, and one of Crome without a knob."""
+    """Counts a step of TRL's trainer, which is the floor, and one of Crome."""
     trl, crome = (
         cost_of(trainers[arm].model, partial(run_step, trainers[arm], numbers, float), device)
         for arm in ("trl", "crome")
@@ -130,9 +118,8 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
             seconds[arm].append(run_step(trainers[arm], numbers, ticks))
     for arm in ARMS:
         print(f"{arm:16s} {1000 * statistics.median(seconds[arm]) / arguments.pairs:9.2f} ms per pair")
-    ratios = {arm: ratios_of(seconds[arm], seconds[base]) for arm, base in BASE.items()}
-    for arm, (ratio, low, high) in ratios.items():
-        print(f"{arm} / {BASE[arm]}: {ratio:.3f} (quartiles {low:.3f}-{high:.3f})")
+    ratio, low, high = ratios_of(seconds["crome"], seconds["trl"])
+    print(f"crome / trl: {ratio:.3f} (quartiles {low:.3f}-{high:.3f})")
     counted = count(trainers, list(range(arguments.pairs)), arguments.device)
     return {
         "counted": counted,
@@ -140,9 +127,8 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
         "million_weights": size,
         "ties": sum(row["tie"] for row in rows),
         "seconds": seconds,
-        "time_ratio": ratios["crome"][0],
-        "time_ratio_quartiles": ratios["crome"][1:],
-        "knobs": {arm: {"time_ratio": ratios[arm][0], "quartiles": ratios[arm][1:]} for arm in KNOBS},
+        "time_ratio": ratio,
+        "time_ratio_quartiles": (low, high),
     }
 
 

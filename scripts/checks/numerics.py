@@ -7,11 +7,9 @@ float32, and once more with the same weights in bfloat16. Reported is the relati
 gradient, the norm of the difference over the norm. bfloat16 rounds by up to 2^-8 = 0.004. A loss is a mean over
 tokens, whose errors cancel: 0.01 is more than rounding explains. A gradient of L layers has passed some 12 L such
 roundings, which add like independent ones, 2^-9 sqrt(12 L): 0.016 for 6 layers, 0.03 for 16; hence 0.05. Some
-gradients are differences of nearly equal terms, of which less is right: GRPO's, whose advantages add to 0, that of
-consistency, between two distributions that are nearly one, and LfU's, between readings of weights that moved a little.
-Theirs may be 0.25 off, which leaves a cosine of 0.97. GRPO's first loss is 0 in any type, and left out. LfU's weights
-stay in float32, as its recipes have them, and its operations alone are in bfloat16 (`bf16: true`). For ACRE it is the
-largest difference of a letter's log-probability, in nats.
+gradients are differences of nearly equal terms, of which less is right: GRPO's, whose advantages add to 0, may be 0.25
+off, which leaves a cosine of 0.97. GRPO's first loss is 0 in any type, and left out. For ACRE it is the largest
+difference of a letter's log-probability, in nats.
 """
 
 import gc
@@ -19,8 +17,6 @@ import random
 import tempfile
 from argparse import Namespace
 from collections.abc import Callable
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -36,7 +32,6 @@ from rewards.correction import NoCorrection
 from scripts.benches import acre as bench_acre
 from scripts.benches import crome as bench_crome
 from scripts.benches import rrpo as bench_rrpo
-from scripts.benches import sft as bench_sft
 from scripts.benches.random_model import NAMES, random_model
 from scripts.harness import Options, quiet, write_numbers
 
@@ -123,18 +118,6 @@ def of_deconfound(arguments: Namespace) -> dict[str, float]:
     return errors([trainer.model], lambda: trainer.training_step(trainer.model, dict(batch)))
 
 
-def of_lfu(arguments: Namespace) -> dict[str, float]:
-    """Compares SFT with LfU, as its recipes keep the weights: in float32, with `bf16` of the trainer off and on."""
-    model, tokenizer, _ = bench_sft.load_model(Path(arguments.model))
-    rounded(model)
-    batch = bench_sft.make_batch(arguments, len(tokenizer), 0)
-    count, steps = (batch["labels"] != -100).sum(), []
-    for dtype in ("float32", "bfloat16"):
-        trainer = bench_sft.make_trainer("params", model, tokenizer, Namespace(**vars(arguments) | {"dtype": dtype}))
-        steps.append(taken(trainer.model, partial(trainer.training_step, trainer.model, dict(batch), count)))
-    return apart(*steps)
-
-
 def _rollouts(arm: str, arguments: Namespace) -> tuple[Any, Callable[[], torch.Tensor]]:
     rows = bench_acre.make_rows(8, random.Random(0))
     trainer = bench_acre.make_trainer(arm, arguments, rows)
@@ -153,12 +136,6 @@ def of_grpo(arguments: Namespace) -> dict[str, float]:
     return {"gradient": errors([trainer.model], step)["gradient"]}
 
 
-def of_consistency(arguments: Namespace) -> dict[str, float]:
-    """Compares GRPO with `consistency_coef`."""
-    trainer, step = _rollouts("grpo-consistency", arguments)
-    return errors([trainer.model], step)
-
-
 def of_acre(arguments: Namespace) -> dict[str, float]:
     """Compares the letters of second answers."""
     trainer, _ = _rollouts("acre", arguments)
@@ -173,8 +150,7 @@ def of_acre(arguments: Namespace) -> dict[str, float]:
 
 
 METHODS = {
-    "rrpo": of_rrpo, "crome": of_crome, "deconfound": of_deconfound, "lfu": of_lfu, "grpo": of_grpo,
-    "consistency": of_consistency, "acre": of_acre,
+    "rrpo": of_rrpo, "crome": of_crome, "deconfound": of_deconfound, "grpo": of_grpo, "acre": of_acre,
 }  # fmt: skip
 
 
@@ -190,7 +166,7 @@ def main(argv: list[str] | None = None) -> None:
     folder = random_model(tempfile.mkdtemp(), arguments.model)
     given = Namespace(
         model=folder, device=arguments.device, dtype="float32", gradient_checkpointing=False, completion_tokens=32,
-        pairs=8, rows=4, tokens=TOKENS,
+        pairs=8,
     )  # fmt: skip
     found = {}
     for method in arguments.methods:

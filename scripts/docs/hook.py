@@ -35,7 +35,7 @@ KINDS = {
         "What was measured: every lab, table and run, with machine, versions, seeds and interval.",
     ),
 }
-METHODS = ("acre", "acre-for-turns", "rrpo", "crome", "deconfound", "grpo", "sft", "consistency", "merging")
+METHODS = ("acre", "acre-for-turns", "rrpo", "crome", "deconfound", "grpo", "sft", "merging")
 GROUPS: dict[str, dict[str, tuple[str, ...]]] = {  # of a folder with many pages; a page that none names comes last
     "tutorials": {"": ("first-run", "own-reward", "is-it-better")},
     "how-to": {
@@ -72,7 +72,7 @@ GROUPS: dict[str, dict[str, tuple[str, ...]]] = {  # of a folder with many pages
         "The code": ("code", "tests"),
     },
     "evidence": {
-        "Overview": ("numbers", "real-model", "papers"),
+        "Overview": ("numbers", "real-model", "papers", "left-out"),
         "Methods": (*METHODS, "images"),
         "Rewards, data and evaluations": ("attacks", "alarms", "rehearsals", "audits", "evaluation"),
         "Cost and machines": ("growth", "gpu", "vllm"),

@@ -73,11 +73,9 @@ CHECKS = (
         "numerics", "losses and gradients in bfloat16 are those of float32", 35,
         "-m scripts.checks.numerics --model random-large", "-m scripts.checks.numerics --model random-tiny",
         (
-            *(Bar(f"{name} loss", f"{name}/loss", 0.01) for name in ("rrpo", "crome", "deconfound", "consistency")),
-            Bar("lfu loss", "lfu/loss", 0.05),
-            Bar("lfu gradient", "lfu/gradient", CANCELS),
+            *(Bar(f"{name} loss", f"{name}/loss", 0.01) for name in ("rrpo", "crome", "deconfound")),
             *(Bar(f"{name} gradient", f"{name}/gradient", NEAR) for name in ("rrpo", "crome", "deconfound")),
-            *(Bar(f"{name} gradient", f"{name}/gradient", CANCELS) for name in ("grpo", "consistency")),
+            Bar("grpo gradient", "grpo/gradient", CANCELS),
             Bar("acre letters, nats", "acre/letters", 0.1),
         ),
         takes=("device",),
@@ -94,18 +92,15 @@ CHECKS = (
         ),
     ),
     Check(
-        "acre", "a step of ACRE and of GRPO with consistency over one of TRL's GRPO", 35,
-        "-m scripts.benches.acre --model random-large --arms acre acre-text grpo-consistency --rounds 3",
-        "-m scripts.benches.acre --model random-tiny --arms acre acre-text grpo-consistency "
-        "--completion_tokens 32 --rounds 2",
+        "acre", "a step of ACRE over one of TRL's GRPO", 35,
+        "-m scripts.benches.acre --model random-large --arms acre acre-text --rounds 3",
+        "-m scripts.benches.acre --model random-tiny --arms acre acre-text --completion_tokens 32 --rounds 2",
         (
             ratio("letters, time", "acre/median_ratio", 1.1),
             Bar("letters, peak memory", "counted/acre/peak_ratio", 1.05),
             Bar("letters, tokens over the floor", "counted/acre/second/tokens_over_floor", 1.02),
             ratio("texts, time", "acre-text/median_ratio", 1.25),
             Bar("texts, peak memory", "counted/acre-text/peak_ratio", 1.05),
-            ratio("consistency, time", "grpo-consistency/median_ratio", 2.0),
-            Bar("consistency, peak memory", "counted/grpo-consistency/peak_ratio", 2.3),
         ),
     ),
     Check(
@@ -146,12 +141,6 @@ CHECKS = (
             Bar("RRPO, FLOPs", "methods/rrpo/counted/auto/flops_over_trl", 0.65, tiny=False),
             Bar("Crome, FLOPs", "methods/crome/counted/auto/flops_over_trl", 0.85, tiny=False),
         ),
-    ),
-    Check(
-        "lfu", "a step of LfU over one of TRL's SFTTrainer", 15,
-        "-m scripts.benches.sft --model random-large --rounds 7",
-        "-m scripts.benches.sft --model random-tiny --rounds 2 --tokens 64",
-        (ratio("time", "ratios/params/median", 2.9), Bar("peak memory", "counted/params/peak_ratio", 2.0)),
     ),
     Check(
         "evaluate", "four shuffles of `align eval` over first answers alone", 15,

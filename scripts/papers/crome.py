@@ -28,7 +28,7 @@ from scripts.stages import Stage
 LAB = asset_dir("recipes") / "crome" / "assets" / "lab"
 WORLD = Path(__file__).resolve().parents[1] / "labs" / "crome" / "world.py"
 CANDIDATES = "candidates.jsonl"
-ARMS = ("rm", "odin", "rrm", "crome")
+ARMS = ("rm", "rrm", "crome")
 COLUMNS = {"reward_bench": "RewardBench", "accuracy/chat": "Chat", "accuracy/chat-hard": "Chat-Hard",
            "accuracy/safety": "Safety", "accuracy/reasoning": "Reasoning"}  # fmt: skip
 FORM = "same pairs, other form"
@@ -88,7 +88,6 @@ TINY = ("--dtype", "float32", "--bf16", "false", "--gradient_checkpointing", "fa
         "--max_steps", "120", "--per_device_train_batch_size", "32", "--gradient_accumulation_steps", "1",
         "--learning_rate", "2e-3", "--max_length", "250", "--save_strategy", "no")  # fmt: skip
 UNLIKE = (
-    "`odin` (`odin_coef: 1`, scalar models only) is a rival of ours, not of the paper.",
     "reWordBench was not released. Not measured are win rates of best of n on RewardBench's prompts, which GPT-4 "
     "judges, and the safety of what is picked, which WildGuard judges.",
     "How the paper asks GSM8K's questions, and at which temperature, is not said; here `scripts/papers/gsm8k.py` asks "
@@ -114,7 +113,6 @@ def jobs(asked: Asked, model: str, kind: str) -> Iterator[Job]:
         shared += [*TINY, "--model_name_or_path", str(asked.data / "model")]
     for seed in asked.seeds:
         folder = asked.out / f"seed-{seed}"
-        arms = [arm for arm in asked.arms if arm != "odin" or kind == "scalar"]
         trained = {arm: str(folder / arm) for arm in ARMS}
 
         def train(arm: str, data: str, *more: str, seed: int = seed, trained: dict[str, str] = trained) -> Stage:
@@ -122,20 +120,19 @@ def jobs(asked: Asked, model: str, kind: str) -> Iterator[Job]:
             return Stage(arm, (*words, "--output_dir", trained[arm], "--resume", "auto"), launch=asked.launch)
 
         stages = [train("rm", pairs)]  # whichever arms are asked for: it tells which pairs are kept
-        stages += [train("odin", pairs, "--odin_coef", "1.0")] if "odin" in arms else []
-        for arm in (each for each in made if each in arms):
+        for arm in (each for each in made if each in asked.arms):
             kept = str(folder / f"{arm}.jsonl")
             words = ("filter", str(made[arm] / "pairs.jsonl"), "--base", trained["rm"], "--out", kept)
             stages += [Stage(f"{arm}-kept", words), train(arm, kept)]
-        last, *others = (trained[arm] for arm in reversed(arms))
+        last, *others = (trained[arm] for arm in reversed(asked.arms))
         models = ("--reward_model", last, *(("--baseline", *others) if others else ()), "--data", bench)
         out = folder / "reward-bench"
         of_n = ("--best_of_n", str(asked.out / CANDIDATES))
         stages.append(Stage("reward-bench", ("eval", "reward-model", *models, *of_n, "--probes", "--out", str(out))))
 
-        def numbers(out: Path = out, arms: list[str] = arms) -> Numbers:
+        def numbers(out: Path = out) -> Numbers:
             record = json.loads((out / "evaluation.json").read_text(encoding="utf-8"))
-            return {arm: _columns(record[arm]["summary"]) for arm in arms}
+            return {arm: _columns(record[arm]["summary"]) for arm in asked.arms}
 
         yield Job(folder.name, stages, numbers)
 

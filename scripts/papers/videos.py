@@ -215,7 +215,6 @@ RRPO = Trained(
     arms={
         "dpo": ("--spans", "whole", "--kl_coef", "0.0"),
         "tdpo": ("--spans", "whole", "--kl_placement", "margin", "--kl_coef", "0.5"),
-        "ddpo": ("--ddpo_gamma", "5.0", "--kl_coef", "0.0"),
         "rrpo without KL": ("--kl_coef", "0.0"),
         "rrpo without spans": ("--spans", "whole"),
         "rrpo": (),
@@ -289,9 +288,9 @@ SETS = {
         unlike=(
             "The paper's three models (VideoChat2, LLaVA-Video, LongVU) are no architectures of transformers; this is "
             "Qwen2.5-VL-7B, with the values of LLaVA-Video-7B-Qwen2.",
-            "How the rivals were tuned was not found: `tdpo` is TDPO2 with alpha 0.5 and `ddpo` has gamma 5, which "
-            "others give as the values of their papers; DDPO sums over tokens, as its code does.",
-            "DPA is no arm (`docs/evidence/papers.md` says why); VidHalluc has no adapter.",
+            "How the rivals were tuned was not found: `tdpo` is TDPO2 with alpha 0.5, which others give as the value "
+            "of its paper.",
+            "DPA and DDPO are no arms (`docs/evidence/papers.md` says why); VidHalluc has no adapter.",
             FRAMES,
         ),
     ),

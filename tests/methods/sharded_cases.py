@@ -11,24 +11,24 @@ from scenes import COLOURS, square
 from tiny import tiny_tokenizer, tiny_vl_model_and_processor
 
 from align.data.tables.outcome_rows import Scale
-from align.experimental.consistency.answers import ConsistentGRPOConfig, ConsistentGRPOTrainer
-from align.experimental.consistency.sft import ConsistentSFTTrainer
-from align.experimental.crome.trainer import ExperimentalCromeTrainer
-from align.experimental.lfu.trainer import LfUTrainer
 from align.methods.acre.config import ACREConfig
 from align.methods.acre.text_trainer import TextACRETrainer
 from align.methods.acre.tool_trainer import ToolACRETrainer
 from align.methods.acre.trainer import ACRETrainer
+from align.methods.crome.config import CromeConfig
 from align.methods.crome.trainer import CromeTrainer
 from align.methods.deconfound.config import DeconfoundConfig
 from align.methods.deconfound.trainer import DeconfoundTrainer
+from align.methods.grpo.config import GRPOConfig
+from align.methods.grpo.trainer import GuardedGRPOTrainer
 from align.methods.rrpo.config import RRPOConfig
 from align.methods.rrpo.trainer import RRPOTrainer
+from align.methods.sft.config import SFTConfig
+from align.methods.sft.trainer import CountedSFTTrainer
 from rewards import AnswerConsistency, render_options, text_accuracy
 from rewards.correction import NoCorrection
 
-EXPERIMENTS = {"num_heads", "odin_coef"}
-REWARD_MODELS = ("crome", "crome_odin", "crome_heads", "crome_stream", "deconfound")
+REWARD_MODELS = ("crome", "crome_stream", "deconfound")
 SETTINGS = {
     "max_steps": 2,
     "learning_rate": 1e-2,
@@ -143,7 +143,7 @@ def make_acre_tools(model, folder, peft_config):
     )
 
 
-class Told(ConsistentGRPOTrainer):
+class Told(GuardedGRPOTrainer):
     """Has completions that depend on the place of a row among all of a step, and not on who samples it."""
 
     def _generate_single_turn(self, prompt_ids, *args, **kwargs):
@@ -158,16 +158,15 @@ def reward_length(completions, **columns):
     return [float(len(text) % 7) for text in completions]
 
 
-def make_grpo_consistency(model, folder, peft_config):
+def make_grpo(model, folder, peft_config):
     return Told(
         model,
         reward_funcs=[reward_length],
-        args=ConsistentGRPOConfig(
+        args=GRPOConfig(
             output_dir=folder,
             num_generations=4,
             max_completion_length=40,
-            consistency_coef=1.0,
-            consistency_families=["distractor"],
+            skip_without_advantage="off",  # an entropy is logged of every row
             **SETTINGS,
         ),
         train_dataset=Dataset.from_list([{"prompt": f"Is it {'so ' * (i % 3)}{i}?"} for i in range(16)]),
@@ -246,15 +245,12 @@ def make_rrpo_shown(model, folder, peft_config, show=image):
 def make_crome(model, folder, peft_config, as_data=Dataset.from_list, **settings):
     rows = [{"prompt": f"q{i}?", "chosen": f"It is {i}.", "rejected": f"It is {i + 7}, {i}."} for i in range(16)]
     ties = [{"tie": i % 3 == 0, "source": ("foreign", "preference")[i % 3 > 0]} for i in range(16)]
-    trainer = ExperimentalCromeTrainer if settings.keys() & EXPERIMENTS else CromeTrainer
-    more = {"unlabelled_dataset": Dataset.from_list(rows[::-1])} if settings.get("num_heads") == 2 else {}
-    return trainer(
+    return CromeTrainer(
         model,
-        args=trainer._config(output_dir=folder, tie_coef=0.5, **SETTINGS | settings),
+        args=CromeConfig(output_dir=folder, tie_coef=0.5, **SETTINGS | settings),
         train_dataset=as_data([row | tie for row, tie in zip(rows, ties, strict=True)]),
         processing_class=tiny_tokenizer(),
         peft_config=peft_config,
-        **more,
     )
 
 
@@ -284,7 +280,7 @@ def make_deconfound(model, folder, peft_config):
     )
 
 
-def make_sft(model, folder, peft_config, show=None, **settings):
+def make_sft(model, folder, peft_config, show=None):
     rows = [{"prompt": f"{i} + {i}? ", "completion": f"It is {2 * i}" + "." * (i % 5 + 1)} for i in range(16)]
     processor = tiny_vl_model_and_processor()[1] if show else tiny_tokenizer()  # ZeRO-3 would split what is made later
     if show:
@@ -293,10 +289,9 @@ def make_sft(model, folder, peft_config, show=None, **settings):
             row["completion"] = f"It is {10 + i}."  # TRL averages over the tokens of each process: as many in all rows
         rows = [{name: [{"role": roles[name], "content": text}] for name, text in row.items()} for row in rows]
         rows = [row | show(colour) for row, colour in zip(rows, cycle(COLOURS), strict=False)]
-    trainer = ConsistentSFTTrainer if "consistency_coef" in settings else LfUTrainer
-    return trainer(
+    return CountedSFTTrainer(
         model,
-        args=trainer._config(output_dir=folder, max_length=None if show else 64, **SETTINGS | settings),
+        args=SFTConfig(output_dir=folder, max_length=None if show else 64, **SETTINGS),
         train_dataset=Dataset.from_list(rows),
         processing_class=processor,
         peft_config=peft_config,
@@ -309,20 +304,15 @@ METHODS = {
     "acre_videos": partial(make_acre_shown, show=film),
     "acre_text": make_acre_text,
     "acre_tools": make_acre_tools,
-    "grpo_consistency": make_grpo_consistency,
+    "grpo": make_grpo,
     "rrpo": make_rrpo,
     "rrpo_images": make_rrpo_shown,
     "rrpo_videos": partial(make_rrpo_shown, show=film),
     "rrpo_stream": partial(make_rrpo, as_data=as_stream),
     "crome": make_crome,
     "crome_pairwise": partial(make_crome, model_type="pairwise"),
-    "crome_heads": partial(make_crome, num_heads=2),
-    "crome_odin": partial(make_crome, odin_coef=0.5),
     "crome_stream": partial(make_crome, as_data=as_stream),
     "deconfound": make_deconfound,
     "sft": make_sft,
     "sft_videos": partial(make_sft, show=film),
-    "sft_lfu": partial(make_sft, lfu_coef=5.0),
-    "sft_consistency": partial(make_sft, consistency_coef=1.0, consistency_families=["whitespace", "distractor"]),
-    "sft_aux": partial(make_sft, lfu_coef=5.0, lfu_mode="aux_lora"),
 }

@@ -6,18 +6,19 @@ import pytest
 from tiny import tiny_model, tiny_tokenizer
 from trl import DPOTrainer, GRPOTrainer, RewardTrainer, SFTTrainer
 
-from align import ACRETrainer, CromeTrainer, GuardedGRPOTrainer, LfUTrainer, RRPOTrainer
-from align.experimental.lfu.config import LfUConfig
+from align import ACRETrainer, CromeTrainer, GuardedGRPOTrainer, RRPOTrainer
 from align.methods.acre.config import ACREConfig
 from align.methods.crome.config import CromeConfig
 from align.methods.grpo.config import GRPOConfig
 from align.methods.rrpo.config import RRPOConfig
+from align.methods.sft.config import SFTConfig
+from align.methods.sft.trainer import CountedSFTTrainer
 from align.training.as_in_trl import with_args
 
 TRAINERS = [
     (RRPOTrainer, DPOTrainer, RRPOConfig, "RRPO"),
     (CromeTrainer, RewardTrainer, CromeConfig, "Crome"),
-    (LfUTrainer, SFTTrainer, LfUConfig, "LfU"),
+    (CountedSFTTrainer, SFTTrainer, SFTConfig, "SFT"),
     (ACRETrainer, GRPOTrainer, ACREConfig, "ACRE"),
 ]
 

@@ -34,34 +34,21 @@ SHOWN = tuple(f"{method}-full-vision" for method in SEEN if find_spec("torchvisi
 IMAGES, VIDEOS = SHOWN[:2], SHOWN[2:]
 TEXT = ("acre_text-full-tied",)
 TOOLS = ("acre_tools-full-tied",)  # no ZeRO-3, under which TRL's own loop of turns meets itself in no rank
-LFU = ("sft_lfu-full-tied", "sft_lfu-lora-untied", "sft_aux-full-untied")  # DDP only
-HEADS = ("crome_heads-full-reward", "crome_odin-full-reward")  # no ZeRO-3, which they refuse
 STREAMS = ("rrpo_stream-full-tied", "crome_stream-full-reward")  # DDP; each ends within the second step
-CONSISTENCY = (
-    "sft_consistency-full-tied",
-    "sft_consistency-lora-untied",
-    "grpo_consistency-full-tied",
-    "grpo_consistency-lora-untied",
-)
+GRPO = ("grpo-full-tied", "grpo-lora-untied")
 ADAPTERS = ("rrpo-lora-tied", "crome-lora-reward")  # ZeRO-3; of a policy, and with the head of a reward model
-# Adapters, and an output head of its own, are the same to DDP whatever is trained. Of what is experimental one case
-# stays, and one of the two streams.
-RARE_IN_DDP = ("rrpo-full-untied", *LFU, *CONSISTENCY[:2], CONSISTENCY[3], *HEADS, STREAMS[1], *VIDEOS)
-DDP = tuple(
-    case
-    for case in ("sft-full-tied", *FULL, *LFU, *TEXT, *TOOLS, *CONSISTENCY, *HEADS, *STREAMS)
-    if case not in RARE_IN_DDP
-)
+# Adapters, and an output head of its own, are the same to DDP whatever is trained. One of the two streams stays.
+RARE_IN_DDP = ("rrpo-full-untied", GRPO[1], STREAMS[1], *VIDEOS)
+DDP = tuple(case for case in ("sft-full-tied", *FULL, *TEXT, *TOOLS, *GRPO, *STREAMS) if case not in RARE_IN_DDP)
 # Without SFT on videos: under FSDP2 TRL has other gradients for vision-language models, with images too.
 FSDP = ("sft-full-tied", *FULL, *ADAPTERS, *SHOWN[:4], *TEXT)
 SELDOM = ("rrpo-full-untied", "rrpo-lora-tied", *IMAGES[1:], *TEXT)  # under ZeRO-3
-ZERO3 = tuple(case for case in ("sft-full-tied", *FULL, *ADAPTERS, *IMAGES, CONSISTENCY[2]) if case not in SELDOM)
+ZERO3 = tuple(case for case in ("sft-full-tied", *FULL, *ADAPTERS, *IMAGES, GRPO[0]) if case not in SELDOM)
 # What ZeRO-3 does to these it does to those above, too.
 RARE = (
     *SELDOM,
     *(case for case in (each.replace("-full-", "-lora-") for each in FULL) if case not in ADAPTERS),
-    *CONSISTENCY[:2],
-    CONSISTENCY[3],
+    GRPO[1],
     *VIDEOS,
 )
 USUAL = tuple(dict.fromkeys((*DDP, *ZERO3)))
@@ -72,12 +59,11 @@ LAUNCHES = (
     ("ddp_cpu", DDP, ()),
     ("ddp_cpu", RARE_IN_DDP, (pytest.mark.nightly,)),
     # Between the two that stay: no sharded gradients that ZeRO-3 has not, and whole weights as in DDP.
-    ("zero2_cpu", (*FULL, *TOOLS, *CONSISTENCY, *HEADS, *VIDEOS), (NEEDS_DEEPSPEED, pytest.mark.nightly)),
+    ("zero2_cpu", (*FULL, *TOOLS, *GRPO, *VIDEOS), (NEEDS_DEEPSPEED, pytest.mark.nightly)),
     ("zero3_cpu", ZERO3, (NEEDS_DEEPSPEED,)),
     ("zero3_cpu", RARE, (NEEDS_DEEPSPEED, pytest.mark.nightly)),
     ("fsdp2", FSDP, (pytest.mark.nightly,)),
 )
-OF_KNOBS = ("lfu/", "consistency/", "crome/odin", "crome/disagreement")  # metrics
 LOGGED = {
     "rrpo": ["loss", "grad_norm", "rrpo/kl_chosen", "rewards/margins"],
     "crome": ["loss", "grad_norm", "accuracy", "crome/tie_margin", "crome/margin_preference"],
@@ -169,9 +155,7 @@ def test_a_method_trains_in_two_processes_and_reloads(launched, one_process, con
         assert_half_asked_again(steps, out)
         return
     expected = steps_of(one_process(case))
-    logged = [name for name in expected[0] if name.startswith(OF_KNOBS)]
-    assert bool(logged) == (case in (*LFU, *CONSISTENCY, *HEADS))
-    for name in (*LOGGED[method.partition("_")[0]], *logged):
+    for name in LOGGED[method.partition("_")[0]]:
         ours, right = ([entry[name] for entry in log] for log in (steps, expected))
         assert ours == pytest.approx(right, rel=1e-3, abs=1e-5), name
 

@@ -19,12 +19,12 @@ UPDATE = "TRL or transformers changed its configs: update the chains in align/me
 # Defaults that the source computes; `config_fields` gives None for them.
 COMPUTED = {"optim"}
 OWN = {
-    PROMPTS: {"consistency_divergence"},
-    QUESTIONS: {"second_pass", "second_pass_rows", "permutation_scope", "consistency_divergence"},
+    PROMPTS: set(),
+    QUESTIONS: {"second_pass", "second_pass_rows", "permutation_scope"},
     PAIRS: {"kl_placement", "spans", "diff_unit", "on_missing_spans"},
     REWARD_PAIRS: {"model_type"},
     OUTCOMES: {"head"},
-    DEMONSTRATIONS: {"lfu_mode", "consistency_divergence"},
+    DEMONSTRATIONS: set(),
 }
 ENUMS = {"lr_scheduler_type", "save_strategy", "eval_strategy", "logging_strategy", "hub_strategy", "optim"}
 CHOICES = {
@@ -38,16 +38,6 @@ TRAINING = ENUMS | LISTS
 EVERY_CHOICE = [(method, name) for method in CHOICES for name in sorted(set(CHOICES[method]) - {"optim"})]
 
 
-def records_of(method):
-    return METHODS[method], *METHODS[method].variants
-
-
-def config_class(method, field="output_dir"):
-    """Imports the first config of a method with a field; those of experimental settings come last."""
-    configs = [record.config_class() for record in records_of(method)]
-    return next(each for each in configs if field in {known.name for known in dataclasses.fields(each)})
-
-
 @pytest.fixture(params=sorted(METHODS))
 def method(request):
     return request.param
@@ -55,8 +45,7 @@ def method(request):
 
 @pytest.fixture
 def real_fields(method):
-    configs = [record.config_class() for record in records_of(method)]
-    return {field.name: field for config in configs for field in dataclasses.fields(config)}
+    return {field.name: field for field in dataclasses.fields(METHODS[method].config_class())}
 
 
 def default_of(field):
@@ -87,17 +76,16 @@ def test_the_defaults_fit_the_types_of_the_table(method, real_fields):
 
 
 def test_the_chain_names_every_dataclass_that_the_config_inherits_from(method):
-    for record in records_of(method):
-        inherited = [base.__name__ for base in record.config_class().__mro__ if dataclasses.is_dataclass(base)]
-        assert [name for _, _, name in record.config_chain] == inherited, UPDATE
+    inherited = [base.__name__ for base in METHODS[method].config_class().__mro__ if dataclasses.is_dataclass(base)]
+    assert [name for _, _, name in METHODS[method].config_chain] == inherited, UPDATE
 
 
 def test_every_own_field_has_help(method, real_fields):
-    whole = config_class(method)
+    whole = METHODS[method].config_class()
     parent = next(base for base in whole.__mro__ if not base.__module__.startswith("align."))
     inherited = {field.name for field in dataclasses.fields(parent)}
     own = [field for name, field in real_fields.items() if name not in inherited]
-    assert own
+    assert own or method == DEMONSTRATIONS
     assert [field.name for field in own if not field.metadata.get("help", "").endswith(".")] == []
 
 
@@ -168,7 +156,7 @@ def test_choices_of_trl_are_named_in_its_help(method, real_fields):
 def test_dpo_has_no_loss_that_the_rules_lack():
     import re
 
-    told = dataclasses.fields(config_class(PAIRS))
+    told = dataclasses.fields(METHODS[PAIRS].config_class())
     (help_text,) = [field.metadata["help"] for field in told if field.name == "loss_type"]
     named = re.findall(r"`'(\w+)'`", help_text)
     assert sorted(CHOICES[PAIRS]["loss_type"]) == sorted(named), UPDATE
@@ -186,7 +174,7 @@ def test_the_config_accepts_every_choice(tmp_path, owner, name):
     for choice in CHOICES[owner][name]:
         more = {"eval_steps": 1} if name == "eval_strategy" else needs.get(choice, {})
         settings = plain_dpo | {name: choice} | more
-        config_class(owner, name)(str(tmp_path), use_cpu=True, bf16=False, **settings)
+        METHODS[owner].config_class()(str(tmp_path), use_cpu=True, bf16=False, **settings)
 
 
 @pytest.mark.parametrize("name", sorted(BOOLEAN_NAMES))
@@ -199,7 +187,7 @@ def test_boolean_names_are_choices(name):
 @pytest.mark.parametrize(("owner", "name"), [(owner, name) for owner in OWN for name in sorted(OWN[owner])])
 def test_the_config_refuses_a_misspelt_choice_of_its_own(tmp_path, owner, name):
     with pytest.raises(ValueError, match=rf"`{name}` must be one of .*got 'x'"):
-        config_class(owner, name)(str(tmp_path), use_cpu=True, bf16=False, **{name: "x"})
+        METHODS[owner].config_class()(str(tmp_path), use_cpu=True, bf16=False, **{name: "x"})
 
 
 @pytest.mark.parametrize(
@@ -212,7 +200,7 @@ def test_the_config_refuses_a_misspelt_choice_of_its_own(tmp_path, owner, name):
 )
 def test_the_config_refuses_what_cannot_run(tmp_path, settings, message):
     with pytest.raises(ValueError, match=message):
-        config_class(QUESTIONS)(str(tmp_path), use_cpu=True, bf16=False, **settings)
+        METHODS[QUESTIONS].config_class()(str(tmp_path), use_cpu=True, bf16=False, **settings)
 
 
 def reads_of(nodes, owners=("args", "config", "settings", "training_args")):

@@ -5,7 +5,7 @@ from some_recipes import OUTCOMES, PROMPTS
 
 from align.methods import METHODS
 from align.recipe.alarms import limits_with
-from align.recipe.keys import EXPERIMENTAL, keys_of
+from align.recipe.keys import keys_of
 from align.recipe.recipe import load_recipe
 from align.recipe.yaml_loader import dump_yaml, load_yaml, parse_yaml
 from align.runs.folder import check_same_run, record_run
@@ -37,9 +37,7 @@ def test_every_key_is_written_or_a_comment(recipe_of, method):
     recipe = recipe_of(method)
     comments = comments_of(recipe)
     block = {f"dataset.{name}" for name in recipe.resolved["dataset"]}
-    assert {*comments, *recipe.resolved, *block} == {
-        key.name for key in keys_of(method) if EXPERIMENTAL not in key.place
-    }
+    assert {*comments, *recipe.resolved, *block} == {key.name for key in keys_of(method)}
     assert not {*comments} & {*block, "method", "dataset", "reward_funcs"}
     for value in comments.values():
         parse_yaml(value)

@@ -215,27 +215,16 @@ def test_every_knob_is_run_and_what_was_run_is_not_run_again(monkeypatch, tmp_pa
     )
     for module, name, value in (
         (lab, "NUM_PAIRS", 24), (measures, "NUM_PAIRS", 20), (measures, "NUM_QUESTIONS", 5), (measures, "BEST_OF", 4),
-        (own, "NUM_UNLABELLED", 20),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, value)
     arms = {f"crome{knob}": lab.split_arm(f"crome{knob}") for knob in own.KNOBS}
     kept, settings = tmp_path / "kept.jsonl", {"max_steps": 3, "per_device_train_batch_size": 4}
     runs = lab.run_arms(arms, range(100, 101), settings, kept)
     assert len(kept.read_text().splitlines()) == len(arms)
-    assert {name for name, (run,) in runs.items() if "better_head" in run} == {"crome+heads", "crome+heads-wrong"}
     with kept.open("a") as file:
         file.write('{"key": "cut off')
     monkeypatch.setattr(lab, "train", None)  # nothing is trained
     assert lab.run_arms(arms, range(100, 101), settings, kept) == runs
-
-
-def test_unlabelled_answers_are_decorated_by_a_coin_or_as_the_preferences_are():
-    own = load_script("labs.crome.arms")
-    for mix, agreement in (("mixed", 0.5), ("as labelled", pairs.AGREEMENT)):
-        rows = [row for row in own.unlabelled_rows(100, mix) if sum(decorated(row)) == 1]
-        agrees = [(gain(row) > 0) == decorated(row)[0] for row in rows]
-        assert sum(agrees) / len(agrees) == pytest.approx(agreement, abs=0.05)
-        assert sum(gain(row) > 0 for row in rows) / len(rows) == pytest.approx(0.5, abs=0.05)
 
 
 def test_a_bar_is_held_or_missed_by_the_mean_over_seeds():

@@ -19,7 +19,7 @@ from align.methods import METHODS
 from align.recipe.alarms import ALARMS
 from align.recipe.keys import keys_of
 
-OF_EITHER = {"acre-for-turns", "consistency", "merging", "grpo", "sft"}  # of methods; a folder may have no page of one
+OF_EITHER = {"acre-for-turns", "merging", "grpo", "sft"}  # of methods; a folder may have no page of one
 
 
 @pytest.fixture(scope="module")

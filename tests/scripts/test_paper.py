@@ -40,7 +40,7 @@ def test_every_training_of_a_set_has_a_recipe_that_parses_with_its_overrides(pap
                     _, recipe, *overrides = stage.words
                     load_recipe(find_recipe(recipe), overrides[: overrides.index("--resume")])
                     trained += 1
-    assert trained == 2 * 4 + 3 * 3 + 3 * 4 + 6 + 2
+    assert trained == 2 * 4 + 6 * 3 + 5 + 2
 
 
 def test_seeds_and_arms_are_jobs_of_their_own_folders(paper, tmp_path):

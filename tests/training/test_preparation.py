@@ -20,7 +20,6 @@ KINDS = {
     "pairs that all count": (PAIRS, ["--spans", "whole", "--kl_coef", "0"]),
     "pairs for a reward model": (REWARD_PAIRS, []),
     "demonstrations": (DEMONSTRATIONS, []),
-    "demonstrations and their versions": (DEMONSTRATIONS, ["--consistency_coef", "1", "--lfu_coef", "0"]),
     "outcomes": (OUTCOMES, ["--dataset.max_rows", "100"]),  # of enough authors for a fit
 }
 
@@ -34,7 +33,7 @@ def test_trl_prepares_pairs_by_these_settings(parent):
     )
 
 
-@pytest.mark.by_day("pairs", "demonstrations and their versions")
+@pytest.mark.by_day("pairs", "demonstrations")
 @pytest.mark.parametrize("kind", KINDS)
 def test_another_run_prepares_nothing(kind, tmp_path, monkeypatch):
     method, settings = KINDS[kind]

@@ -10,7 +10,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import torch
 import trl
 from tiny import tiny_vl_model_and_processor
 from transformers import Trainer
@@ -28,8 +27,6 @@ from trl.trainer.utils import (
     create_model_from_path,
     get_config_model_id,
     maybe_gather_lm_head_ctx,
-    shuffle_sequence_dict,
-    split_tensor_dict,
     use_adapter,
 )
 
@@ -145,7 +142,7 @@ def test_hook_has_the_signature_the_trainers_were_written_for(owner, name):
 
 
 def test_every_method_of_trl_that_a_trainer_overrides_is_among_the_hooks():
-    names = [each.name for each in ALIGN if each.name.startswith(("align.methods.", "align.experimental."))]
+    names = [each.name for each in ALIGN if each.name.startswith("align.methods.")]
     found = {each for name in names for each in vars(import_module(name)).values() if inspect.isclass(each)}
     ours = [each for each in found if each.__module__.startswith("align.") and issubclass(each, Trainer)]
     wrong = []
@@ -332,20 +329,6 @@ def test_environments_are_reset_before_completions_are_generated_and_their_metho
     assert places == sorted(places)
     looked_up = "inspect.getmembers(type(instance), predicate=inspect.isfunction)"
     assert looked_up in source_of(GRPOTrainer.__init__)
-
-
-def test_the_loss_reads_one_batch_once_with_completions_at_its_end_and_keeps_what_is_beside_it():
-    """What ConsistentAnswers needs: one forward pass for the loss, and columns that follow the rows."""
-    loss = source_of(GRPOTrainer._compute_loss)
-    assert loss.count("self._get_per_token_logps_and_entropies(") == 1
-    assert "torch.cat([prompt_ids, completion_ids], dim=1)" in loss
-    rows, whole = torch.arange(4), torch.tensor(7)
-    shuffled = shuffle_sequence_dict({"rows": rows, "more": rows[:, None], "whole": whole})
-    assert shuffled["rows"].equal(shuffled["more"][:, 0])
-    parts = split_tensor_dict(shuffled, 2)
-    assert [part["whole"] for part in parts] == [7, 7]
-    assert torch.cat([part["more"][:, 0] for part in parts]).equal(shuffled["rows"])
-    assert "self.args.steps_per_generation" in loss, "a generation's total is weighed by steps, as dapo weighs its own"
 
 
 def test_the_batches_of_a_generation_are_kept_at_once_and_read_one_by_one():

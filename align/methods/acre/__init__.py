@@ -25,6 +25,5 @@ ACRE = Method(
     has_rewards=True,
     check_rewards="align.methods.acre.data:check_second_pass",
     reward_columns="rewards.running.contract.samples:second_pass_columns",
-    experimental=("align.experimental.consistency:CONSISTENT_ACRE",),
     console={"acre/consistency_rate": "consistent"},
 )

@@ -16,26 +16,20 @@ from align.training.guarded_rewards import Rewards, rewarded_arguments
 from align.training.model_card import Card, Rows
 
 
-def build(
-    recipe: Recipe,
-    data: TrainingData[Any],
-    rewards: Rewards,
-    letters: type[ACRETrainer] | None = None,
-    texts: type[TextACRETrainer] | None = None,
-) -> SecondPassTrainer:
+def build(recipe: Recipe, data: TrainingData[Any], rewards: Rewards) -> SecondPassTrainer:
     """Builds ACRE on letters, on texts where the recipe names families, or behind results where it names tools."""
     given = rewarded_arguments(recipe, data, rewards)
     if not recipe.settings.families:
         questions = cast(MultipleChoiceDatasetConfig, recipe.dataset)
         every_visit = questions.seed if questions.shuffle_options == "every_visit" else None
-        return (letters or ACRETrainer)(**given, render_prompt=data.extra.render, shuffle_seed=every_visit)
+        return ACRETrainer(**given, render_prompt=data.extra.render, shuffle_seed=every_visit)
     names = [short_name(spec) for spec in recipe.reward_specs]
     answer_reward: Any = [*given["reward_funcs"], *given["reward_rules"].audits][
         names.index(recipe.settings.answer_reward)
     ]
     own = {"families": data.extra, "answer_reward": answer_reward}
     if not uses_tools(recipe):
-        return (texts or TextACRETrainer)(**given, **rows_together(recipe), **own)
+        return TextACRETrainer(**given, **rows_together(recipe), **own)
     with quiet_about_environments():
         return ToolACRETrainer(**given, **rows_together(recipe), **own, **tools_of(recipe))
 

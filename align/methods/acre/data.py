@@ -9,7 +9,7 @@ from align.checks.counts import check_counts
 from align.checks.finding import Finding
 from align.checks.images import check_images, check_letters
 from align.checks.lengths import check_lengths, leave_out_long
-from align.checks.rewards import check_rewards, spread, try_families
+from align.checks.rewards import check_rewards, spread
 from align.checks.vllm_server import logprobs_mode, uses_server
 from align.data.prompt_rows import PromptRow
 from align.data.questions.multiple_choice import Question, QuestionReport, load_questions
@@ -27,7 +27,7 @@ from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward, short_name
 from rewards.running.contract.samples import GOLD_COLUMNS, gold_text
 from rewards.running.contract.signature import read_parameters
-from rewards.scoring.families import ON_PROMPTS, ON_RESULTS, Family, change_prompt, find_families
+from rewards.scoring.families import ON_PROMPTS, ON_RESULTS, Family, FamilyError, change_prompt, find_families
 from rewards.scoring.tool_results import change_result
 
 
@@ -59,27 +59,57 @@ def check_prompts(recipe: Recipe, data: TrainingData[PromptRow], rewards: Sequen
     return findings + check_families(recipe, data)
 
 
+MANY = 0.5  # share of rows that nothing changes, above which most are trained without what a recipe asks for
+
+
 def check_families(recipe: Recipe, data: TrainingData[PromptRow]) -> list[Finding]:
-    """Tries the families on rows from all over the data; those of results on one that is the right answer itself."""
-    gold = recipe.settings.gold_column
-    on_results = uses_tools(recipe)
+    """Tries each family by itself, twice, on rows from all over the data.
+
+    Those that change results are tried on one that is the right answer itself.
+    """
+    tried, gold, on_results = spread(data.rows), recipe.settings.gold_column, uses_tools(recipe)
     change = partial(change_trial_result if on_results else change_prompt, gold_column=gold)
     if on_results:
-        change = partial(change, others=[known for row in spread(data.rows) if isinstance(known := row[gold], str)])
-    found = try_families(
-        data.extra,
-        data.rows,
-        change,
-        "they are rewarded as by GRPO",
-        lambda row, version: version.gold != row.get(gold),
-    )
-    if not on_results:
-        return found
-    told = " Tried were results that are the right answer and nothing else: what your tools return may differ."
-    return [
-        each._replace(level="warning", text=each.text + told) if each.numbers.get("changed") == 0 else each
-        for each in found
-    ]
+        change = partial(change, others=[known for row in tried if isinstance(known := row[gold], str)])
+    findings: list[Finding] = []
+    changed_by_any: set[int] = set()
+    for family in data.extra:
+        try:
+            first, again = ([change([family], row, random.Random(i)) for i, row in enumerate(tried)] for _ in range(2))
+        except FamilyError as error:
+            findings.append(Finding("error", "families", str(error), {"family": family.name}))
+            continue
+        changed = {i: version for i, version in enumerate(first) if version is not None}
+        changed_by_any |= changed.keys()
+        moved = sum(version.gold != tried[i].get(gold) for i, version in changed.items())
+        findings.append(_describe(family.name, len(changed), moved, len(tried), first == again))
+        if on_results and not changed and first == again:
+            told = " Tried were results that are the right answer and nothing else: what your tools return may differ."
+            findings[-1] = findings[-1]._replace(level="warning", text=findings[-1].text + told)
+    rest = len(tried) - len(changed_by_any)
+    if rest > MANY * len(tried) and all(finding.level == "ok" for finding in findings):
+        text = (
+            f"No family changes {rest} of {len(tried)} rows that were tried, and they are rewarded as by GRPO. Name a "
+            "family that changes more of them."
+        )
+        findings.append(Finding("warning", "families", text, {"unchanged": rest, "of": len(tried)}))
+    return findings
+
+
+def _describe(name: str, changed: int, moved: int, tried: int, is_repeatable: bool) -> Finding:
+    numbers = {"family": name, "changed": changed, "moved": moved, "of": tried}
+    if not is_repeatable:
+        text = (
+            f"Family `{name}` gives another version when it is called again with the same random.Random. Draw from "
+            "nothing else, so that processes and resumed runs agree."
+        )
+        return Finding("error", "families", text, numbers)
+    if not changed:
+        text = f"Family `{name}` changes none of {tried} rows that were tried. Remove it, or mend it."
+        return Finding("error", "families", text, numbers)
+    text = f"Family `{name}` changes {changed} of {tried} rows that were tried"
+    text += f", and the right answer to {moved} of them." if moved else "."
+    return Finding("ok", "families", text, numbers)
 
 
 def change_trial_result(families: Sequence[Family], row: Mapping[str, Any], rng: random.Random, **given: Any) -> Any:

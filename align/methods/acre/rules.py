@@ -5,7 +5,6 @@ from numbers import Integral
 from typing import Any, NamedTuple
 
 from align.errors import DataError
-from align.methods.acre import ACRE
 from align.methods.rollouts.config import OF_CALLS, SKIPPING
 from align.recipe.dataset import DatasetConfig, MultipleChoiceDatasetConfig, PromptDatasetConfig
 from align.recipe.rules import COUNT, NOT_NEGATIVE, POSITIVE, Rules
@@ -58,9 +57,6 @@ def check_answers(settings: Any) -> None:
         )
     if environments and settings.second_turns:
         raise ValueError(NO_SECOND_TURNS)
-    if (tools or environments) and (experimental := ACRE.turned_on_by(settings)):
-        (key, *_) = experimental[0].part("turned_on")(settings)
-        raise ValueError(f"`{key}` and `tools` do not go together in `method: acre`. Remove one, or use `grpo`.")
     if not (tools or environments):
         check_about(settings, BEHIND_TOOLS)
     if not settings.families:

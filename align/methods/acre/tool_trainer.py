@@ -81,7 +81,9 @@ class ToolACRETrainer(TextACRETrainer, ToolRollouts, GRPOTrainer):
                 "`ToolACRETrainer` takes functions as `tools`, or an `environment_factory`, and was given none. Give "
                 "it some, or use `TextACRETrainer`."
             )
-        self._others = _some_golds(self.train_dataset, self.args.gold_column)
+        rows: Any = self.train_dataset
+        some = (row.get(self.args.gold_column) for _, row in zip(range(_MOST_GOLDS), rows, strict=False))
+        self._others = list(dict.fromkeys(gold for gold in some if isinstance(gold, str)))
 
     def _check_settings(self) -> None:
         check_about(self.args, LETTERS)
@@ -119,9 +121,12 @@ class ToolACRETrainer(TextACRETrainer, ToolRollouts, GRPOTrainer):
         names = [tool.__name__ for tool in self.tools]
         found = following_metrics([each for row in followed for each in row], names)
         metrics |= {f"acre/{name}": values for name, values in found.items()}
-        table = [text_table(row) | _changes(row, own) for row, own in zip(rows, followed, strict=True)]
-        for each in table:
+        table = [text_table(row) for row in rows]
+        for each, own in zip(table, followed, strict=True):
             del each["trace"]  # of a transcript there is none in particular
+            of = [one.change for one in own]
+            told = [f"{one.result.tool}, turn {one.result.turn}: {one.result.text} -> {one.text}" for one in of]
+            each["changed_result"] = " | ".join(told) or None
         return Twice(columns, text_metrics(rows) | metrics, table)
 
     def _answer(self, messages: Any) -> str | None:
@@ -257,12 +262,6 @@ class ToolACRETrainer(TextACRETrainer, ToolRollouts, GRPOTrainer):
 _MOST_GOLDS = 1_000
 
 
-def _some_golds(rows: Any, column: str) -> list[Any]:
-    """Lists right answers of the first rows, of which `other_value` draws words."""
-    golds = [row.get(column) for _, row in zip(range(_MOST_GOLDS), rows, strict=False)]
-    return list(dict.fromkeys(gold for gold in golds if isinstance(gold, str)))
-
-
 def _until(messages: list[Message], change: ChangedResult) -> tuple[list[Message], list[Message]]:
     """Splits a transcript: what stands before the results of the changed one's turn, and these, changed."""
     start = stop = change.result.place
@@ -278,10 +277,3 @@ def _until(messages: list[Message], change: ChangedResult) -> tuple[list[Message
 def _begins(messages: list[Message], place: int) -> bool:
     """Tells whether the results of a turn begin with a message."""
     return messages[place].get("role") == "tool" and (not place or messages[place - 1].get("role") != "tool")
-
-
-def _changes(row: TextRow, followed: list[Followed]) -> dict[str, Any]:
-    """Words the changed results of a row for the completions table."""
-    changes = [each.change for each in followed]
-    told = [f"{each.result.tool}, turn {each.result.turn}: {each.result.text} -> {each.text}" for each in changes]
-    return {"changed_result": " | ".join(told) or None}

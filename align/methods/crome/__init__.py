@@ -23,7 +23,6 @@ CROME = Method(
     rehearse="align.methods.pairs.rehearsal:rehearse_reward_model",
     augment="align.methods.crome.augmentation.command:AUGMENT",
     augment_options="align.methods.crome.augmentation.options:EditOptions",
-    experimental=("align.experimental.crome:EXPERIMENTAL_CROME",),
     makes_reward_model=True,
     console={"crome/tie_margin": "tie margin"},
 )

@@ -24,7 +24,7 @@ from align.data.pairs.spans import diff_spans
 from align.data.problems import DataReport
 from align.data.template_settings import template_settings
 from align.data.training_data import Rows, TrainingData, load_stream, load_training_data
-from align.errors import DataError, asked_by
+from align.errors import asked_by
 from align.evaluation.statistics.metrics import told, wilson
 from align.methods.pairs.checks import (
     LONGER,
@@ -58,8 +58,6 @@ ONE_SIDED = 0.75  # of the edits
 def load(recipe: Recipe) -> TrainingData[RewardPair]:
     """Reads the pairs of a recipe."""
     data = cast(RewardPairDatasetConfig, recipe.dataset)
-    if data.unlabelled_path is not None and recipe.record.turned_on is None:
-        raise DataError("`dataset.unlabelled_path` is read by two heads only. Set `num_heads: 2`, or remove the path.")
     if not data.streaming:
         return _load(data)
     source = reward_pair_source(data.path, split=data.split, columns=data.columns, adapter=data.adapter)
@@ -195,7 +193,8 @@ def _check_length_bias(ordered: Sequence[RewardPair], ties: Sequence[RewardPair]
         return []
     sources = {name: those for name, those in _by_source(ordered).items() if FEWEST <= len(those) < len(ordered)}
     ratios = {name: length_ratio(those) for name, those in {"all": ordered, **sources}.items()}
-    uneven = [pair for pair in ties if _is_uneven(pair)]
+    lengths = [sorted((len(pair.chosen), len(pair.rejected))) for pair in ties]
+    uneven = [pair for pair, (short, long) in zip(ties, lengths, strict=True) if long > LONGER * short]
     numbers = {"length_ratios": {name: each.value for name, each in ratios.items()}, "uneven_ties": len(uneven)}
     listed = ", ".join(f"{told(ratio)} in {name}" for name, ratio in ratios.items())
     biased = any(ratio.low > LONGER or ratio.high < 1 / LONGER for ratio in ratios.values())
@@ -209,11 +208,6 @@ def _check_length_bias(ordered: Sequence[RewardPair], ties: Sequence[RewardPair]
     if biased:
         text += " Length tells the order, and the model may learn it. Balance the lengths, or add such ties."
     return [Finding("warning" if biased else "ok", "lengths", text, numbers)]
-
-
-def _is_uneven(pair: RewardPair) -> bool:
-    shorter, longer = sorted((len(pair.chosen), len(pair.rejected)))
-    return longer > LONGER * shorter
 
 
 def footprint(recipe: Recipe) -> Footprint:

@@ -65,12 +65,11 @@ class CromeTrainer(RewardTrainer):
     _tag_names = ["trl", "reward-trainer", "crome"]  # noqa: RUF012 - TRL declares it so
     _name = "Crome"
     _paper = {"title": "Robust Reward Modeling via Causal Rubrics", "id": "2506.16507"}  # noqa: RUF012
-    _config = CromeConfig
     args: CromeConfig
     model: PreTrainedModel
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        args, kwargs = with_args(RewardTrainer.__init__, self, args, kwargs, self._config)
+        args, kwargs = with_args(RewardTrainer.__init__, self, args, kwargs, CromeConfig)
         bound = inspect.signature(RewardTrainer.__init__).bind(self, *args, **kwargs)
         given = bound.arguments
         self.num_left_out: dict[str, int] = {}
@@ -162,18 +161,12 @@ class CromeTrainer(RewardTrainer):
         log_margins(metrics, margins, tie.bool(), read_names(sources))
 
 
-def build(
-    recipe: Recipe,
-    data: TrainingData[RewardPair],
-    rewards: list[Reward],
-    trainer: type[CromeTrainer] = CromeTrainer,
-    **more: Any,
-) -> CromeTrainer:
+def build(recipe: Recipe, data: TrainingData[RewardPair], rewards: list[Reward]) -> CromeTrainer:
     """Builds Crome; TRL loads the model with a new scalar head."""
     given = trainer_arguments(recipe, data, "CAUSAL_LM" if recipe.settings.model_type == "pairwise" else "SEQ_CLS")
     if text := odd_head(recipe, bf16=given["args"].bf16):  # which a check on another machine could only warn of
         raise RecipeError(text)
-    return trainer(**given, **more)
+    return CromeTrainer(**given)
 
 
 NOT_SHOWN = (

@@ -25,7 +25,6 @@ from align.evaluation.statistics.metrics import Values
 from align.methods.deconfound.config import DeconfoundConfig
 from align.methods.deconfound.dataset import ObservationDatasetConfig
 from align.models.pretrained import load_pretrained
-from align.models.score_head import score_places
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
 from align.secrets import mask
@@ -303,7 +302,8 @@ def _read(model: Any, head: nn.Linear, batches: Iterable[dict[str, Tensor]]) -> 
                 model(input_ids=ids, attention_mask=batch.pop("attention_mask"))
             states = seen.pop()
             if states.dim() == 3:  # a head that is read at every token, and counts at one
-                places = score_places(ids, pad_token_id)
+                # transformers 5.17 reads the last token that is not padding, whatever the mask says.
+                places = (torch.arange(ids.shape[-1], device=ids.device) * (ids != pad_token_id)).argmax(-1)
                 states = states[torch.arange(len(states), device=states.device), places]
             yield torch.column_stack([states.float(), batch.pop("labels"), *batch.values()])
     finally:

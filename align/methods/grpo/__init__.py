@@ -23,5 +23,4 @@ GRPO = Method(
     rehearse="align.methods.rollouts.rehearsal:rehearse",
     has_rewards=True,
     rewarded_by=("environment_factory", "environment"),
-    experimental=("align.experimental.consistency:CONSISTENT_GRPO",),
 )

@@ -88,14 +88,12 @@ def card(recipe: Recipe, rows: Rows) -> Card:
     )
 
 
-def build(
-    recipe: Recipe, data: TrainingData[PromptRow], rewards: Rewards, trainer: type[GuardedGRPOTrainer] | None = None
-) -> GuardedGRPOTrainer:
+def build(recipe: Recipe, data: TrainingData[PromptRow], rewards: Rewards) -> GuardedGRPOTrainer:
     """Builds TRL's GRPO with guarded rewards."""
     given = rewarded_arguments(recipe, data, rewards)
     _add_rubric(recipe, given)
     tools = tools_of(recipe)
-    kind = asking_environments(trainer or GuardedGRPOTrainer, tools["environment_factory"])
+    kind = asking_environments(GuardedGRPOTrainer, tools["environment_factory"])
     with quiet_about_environments():
         return kind(**given, **rows_together(recipe), **tools)
 

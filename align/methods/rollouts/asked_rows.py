@@ -202,15 +202,12 @@ def generate_with_images(
 def engine_ids(trainer: Any, prompts: list[Any]) -> list[list[int]] | None:
     """Tokenises prompts with images as a colocated vLLM takes them; None where TRL's own tokens are right."""
     is_colocated = trainer.use_vllm and trainer.vllm_mode == "colocate" and trainer.rollout_func is None
-    if not is_colocated or not any(_has_images(prompt) for prompt in prompts):
+    said = (message.get("content") for prompt in prompts if not isinstance(prompt, str) for message in prompt)
+    parts = (part for content in said if isinstance(content, list) for part in content)
+    if not is_colocated or not any(part["type"] == "image" for part in parts):
         return None
     if trainer.tools:
         raise UserError("Tools and images do not go together with `vllm_mode: colocate`. Use `server`.")
     messages = [prepare_multimodal_messages(prompt) for prompt in prompts]
     template = {"chat_template": trainer.chat_template, **trainer.chat_template_kwargs}
     return placeholder_ids(trainer.processing_class, messages, **template)
-
-
-def _has_images(prompt: Any) -> bool:
-    contents = [] if isinstance(prompt, str) else [message.get("content") for message in prompt]
-    return any(part["type"] == "image" for content in contents if isinstance(content, list) for part in content)

@@ -212,10 +212,12 @@ def judge(
     task = _task(plan, names)
     stated, golds = _stated(plan, sampled)
     lengths = np.array([len(each.ids or ()) for each in sampled.flat], dtype=float).reshape(values.shape[:2])
+    groups = zip(sampled.rows, sampled.completions, strict=True)
+    asked = [f"{row.prompt} {row.columns}".casefold() for row, group in groups for _ in group]  # and what is right
     rollouts = Rollouts(
         names, task, values, np.array(weights), rules.composition,
         _right(plan, named[task], values[..., task], stated, golds) if right is None else right,
-        [each.text for each in sampled.flat], stated, _asked(sampled), lengths, sampled.decoding.max_new_tokens,
+        [each.text for each in sampled.flat], stated, asked, lengths, sampled.decoding.max_new_tokens,
         scale={True: "group", False: "none"}.get(settings.scale_rewards, settings.scale_rewards),
         aggregation=settings.multi_objective_aggregation, drops_cut=settings.mask_truncated_completions,
         wants_answers=any(golds) and OF_TASK.search(names[task].lower()) is not None,
@@ -296,12 +298,6 @@ def _stated(plan: Plan, sampled: Sampled) -> tuple[list[str | None], list[str | 
     return stated, golds
 
 
-def _asked(sampled: Sampled) -> list[str]:
-    """Lists what was asked and what is right, as text, for each completion."""
-    rows = zip(sampled.rows, sampled.completions, strict=True)
-    return [f"{row.prompt} {row.columns}".casefold() for row, group in rows for _ in group]
-
-
 def _filter_line(plan: Plan, sampled: Sampled, task: measured.NamedReward) -> str:
     """Writes the command that keeps prompts which the model sometimes solves; nothing where it would sample others."""
     recipe, data, least = plan.recipe, plan.recipe.dataset, plan.options.right_from
@@ -377,17 +373,15 @@ def _shown(sampled: Sampled, rollouts: Rollouts) -> Any:
     for place in np.linspace(0, len(sampled.rows) - 1, min(_SHOWN, len(sampled.rows))).astype(int):
         ranked, prompt = np.argsort(np.nan_to_num(rollouts.totals[place])), sampled.rows[place].prompt
         for which in (int(ranked[-1]), int(ranked[0])):
+            said = sampled.completions[place][which]
+            text = conversation_text(said.completion) if isinstance(said, Transcript) else str(said.text)
             yield {
                 "id": sampled.rows[place].id,
                 "prompt": (prompt if isinstance(prompt, str) else str(prompt[-1]["content"]))[-_LONGEST:],
-                "completion": _words(sampled.completions[place][which])[:_LONGEST],
+                "completion": text[:_LONGEST],
                 "rewards": dict(zip(rollouts.names, rollouts.counted[place, which].tolist(), strict=True)),
                 "cut_off": bool(rollouts.cut[place, which]),
             }
-
-
-def _words(completion: Any) -> str:
-    return conversation_text(completion.completion) if isinstance(completion, Transcript) else str(completion.text)
 
 
 def _say_tools(found: Rehearsed, completions: Sequence[Sequence[Transcript]]) -> None:

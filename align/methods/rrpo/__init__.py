@@ -12,7 +12,6 @@ RRPO = Method(
     ),
     dataset="align.recipe.dataset:PreferenceDatasetConfig",
     rules="align.methods.rrpo.rules:RULES",
-    experimental=("align.experimental.rrpo:DDPO",),
     load="align.methods.rrpo.data:load",
     check="align.methods.rrpo.data:check",
     check_batch="align.methods.pairs.checks:check_batch",

@@ -84,12 +84,11 @@ class RRPOTrainer(DPOTrainer):
         "title": "Self-Alignment of Large Video Language Models with Refined Regularized Preference Optimization",
         "id": "2504.12083",
     }
-    _config = RRPOConfig
     args: RRPOConfig
     model: PreTrainedModel
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        args, kwargs = with_args(DPOTrainer.__init__, self, args, kwargs, self._config)
+        args, kwargs = with_args(DPOTrainer.__init__, self, args, kwargs, RRPOConfig)
         self.num_left_out: dict[str, int] = {}
         self._streams = StreamCounts(self.num_left_out)
         super().__init__(*args, **kwargs)

@@ -18,6 +18,5 @@ SFT = Method(
     build="align.methods.sft.trainer:build",
     card="align.methods.sft.trainer:card",
     report="align.methods.sft.report:REPORT",
-    experimental=("align.experimental.lfu:LFU", "align.experimental.consistency:CONSISTENT_SFT"),
     console={"mean_token_accuracy": "token accuracy"},
 )

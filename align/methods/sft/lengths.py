@@ -105,7 +105,8 @@ def _check_images_fit(
 ) -> list[Finding]:
     """Finds rows of which TRL would cut an image: the model then stops."""
     shown = [(row, more) for row, more in zip(rows, image_tokens, strict=True) if row.get("images")]
-    parts = [_up_to_images(_placed(row, _whole(row))) for row, _ in shown]
+    whole = [_placed(row, _whole(row)) for row, _ in shown]
+    parts = [each[: 1 + max(i for i, message in enumerate(each) if count_places([message]))] for each in whole]
     found = _tokenize(tokenizer, [row for row, _ in shown], parts) if shown else []
     names = [row["id"] for (row, more), tokens in zip(shown, found, strict=True) if len(tokens) + more > limit]
     if not names:
@@ -115,11 +116,6 @@ def _check_images_fit(
         "it, or lower `dataset.num_frames` or `dataset.max_pixels`."
     )
     return [Finding("error", "lengths", text, {"rows": names[:20]})]
-
-
-def _up_to_images(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    last = max(place for place, message in enumerate(messages) if count_places([message]))
-    return messages[: last + 1]
 
 
 def _placed(row: TrainedRow, part: Any) -> Any:

@@ -36,10 +36,8 @@ class ShownCollator(DataCollatorForVisionLanguageModeling):
 class CountedSFTTrainer(SFTTrainer):
     """TRL's `SFTTrainer`; of a run that goes on `num_tokens` counts on, and a row may be a video; no more differs."""
 
-    _config: type[SFTConfig] = SFTConfig
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        args, kwargs = with_args(SFTTrainer.__init__, self, args, kwargs, self._config, takes_plain=True)
+        args, kwargs = with_args(SFTTrainer.__init__, self, args, kwargs, SFTConfig, takes_plain=True)
         super().__init__(*args, **kwargs)
         self.add_callback(TokenCount(self))
         if type(self.data_collator) is DataCollatorForVisionLanguageModeling:
@@ -58,14 +56,9 @@ class CountedSFTTrainer(SFTTrainer):
                 check_all_have_images(data, name)
 
 
-def build(
-    recipe: Recipe,
-    data: TrainingData[Demonstration],
-    rewards: list[Reward],
-    trainer: type[CountedSFTTrainer] = CountedSFTTrainer,
-) -> CountedSFTTrainer:
+def build(recipe: Recipe, data: TrainingData[Demonstration], rewards: list[Reward]) -> CountedSFTTrainer:
     """Builds SFT."""
-    return trainer(**trainer_arguments(recipe, data))
+    return CountedSFTTrainer(**trainer_arguments(recipe, data))
 
 
 NOT_SHOWN = "that the model keeps what it could do before, and that it is right where its demonstrations were not"

@@ -56,8 +56,15 @@ def draw_chart(title: str, note: str, lines: Sequence[Line], *, share: bool = Fa
     Long series are averaged into 150 stretches, with a band from minimum to maximum. With `share`, values lie in 0..1
     and the axis counts percent from 0.
     """
-    columns = _together(lines) if stacked else [downsample(line.series) for line in lines]
-    ends = _pile(columns) if stacked else [(low, high) for _, _, low, high in columns]
+    found = [line.series for line in lines]
+    if stacked:  # over the steps that all of them have
+        common = reduce(np.intersect1d, (each.steps[np.abs(each.values) < LARGEST] for each in found))
+        found = [Series(common, each.values[np.isin(each.steps, common)]) for each in found]
+    columns = [downsample(series) for series in found]
+    ends = [(low, high) for _, _, low, high in columns]
+    if stacked:  # each series on top of those before it
+        tops = np.cumsum([mean for _, mean, *_ in columns], axis=0)
+        ends = [(top - mean, top) for top, (_, mean, *_) in zip(tops, columns, strict=True)]
     axis = axis_of(np.concatenate([end for pair in ends for end in pair]), share=share, from_zero=share or stacked)
     if share and axis.high > _SMALL_SHARE:
         axis = axis_of(np.array([0.0, 1.0]), share=True, from_zero=True)
@@ -102,19 +109,6 @@ def downsample(series: Series, max_points: int = _MAX_POINTS) -> Stretches:
         return tuple(np.empty(0) for _ in range(4))
     columns = (map(np.mean, steps), map(np.mean, values), map(np.min, values), map(np.max, values))
     return tuple(np.array(list(column), dtype=float) for column in columns)
-
-
-def _together(lines: Sequence[Line]) -> list[Stretches]:
-    """Averages series over the steps that all of them have."""
-    common = reduce(np.intersect1d, (line.series.steps[np.abs(line.series.values) < LARGEST] for line in lines))
-    shared = [Series(common, line.series.values[np.isin(line.series.steps, common)]) for line in lines]
-    return [downsample(series) for series in shared]
-
-
-def _pile(columns: Sequence[Stretches]) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Puts each series on top of those before it."""
-    tops = np.cumsum([mean for _, mean, *_ in columns], axis=0)
-    return [(top - mean, top) for top, (_, mean, *_) in zip(tops, columns, strict=True)]
 
 
 class _Place:

@@ -138,7 +138,7 @@ def evaluation_view(folder: Path, record: Record) -> EvaluationView:
         compared=count_compared(numbers.differences),
         charts=drawn[1:],
         facts=_facts(about, own),
-        models=own.models or _models(about.models),
+        models=own.models or Grid(_OF_MODELS, [_row(model) for model in about.models]),
         details={**command, **own.details, **({"Versions": "\n".join(versions)} if about.versions else {})},
         sections=[*(suite_sections(record, words, own.shares) if own.by_suite else ()), *own.sections],
         listings=[*list_changes(record.paired), *own.listings],
@@ -216,6 +216,9 @@ def _facts(about: About, own: EvaluationView) -> dict[str, str]:
     return facts | {"Written": about.created.replace("T", " ")[:19], "Time": f"{about.seconds:.0f} s"}
 
 
+_OF_MODELS = ("Model", "Role", "Path", "Fingerprint", "Kind", "Type", "Backend", "Time", "From the cache")
+
+
 def _decoding(profile: AskingProfile) -> dict[str, str]:
     how = f"temperature {profile.temperature}, top_p {profile.top_p}" if profile.temperature else "greedy"
     return {
@@ -223,11 +226,6 @@ def _decoding(profile: AskingProfile) -> dict[str, str]:
         "Longest completion, tokens": str(profile.max_new_tokens),
         "Seed": str(profile.seed),
     }
-
-
-def _models(models: Collection[EvaluatedModel]) -> Grid:
-    columns = ("Model", "Role", "Path", "Fingerprint", "Kind", "Type", "Backend", "Time", "From the cache")
-    return Grid(columns, [_row(model) for model in models])
 
 
 def _row(model: EvaluatedModel) -> tuple[str, ...]:

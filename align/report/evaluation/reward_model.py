@@ -18,7 +18,7 @@ from align.report.run.finding import Finding
 _FEW = 100
 _SUBSETS = "reward_bench_2/"  # how their metrics begin
 _STRONG = 0.4  # rank correlation of a margin with what is not quality
-_SHARES = ("accuracy", "reward_bench", "reward_bench_2", "response_only_accuracy", "disagreement", "agreed_accuracy")
+_SHARES = ("accuracy", "reward_bench", "reward_bench_2", "response_only_accuracy")
 _FAMILIES = ("accuracy", "reward_bench_2", "accuracy_drop")  # of shares, and of differences of shares
 
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from align.evaluation.record.details import (
     GainOfPhrase,
-    GainsOfPhrases,
     MinedPhrases,
     OfScores,
     SlicesOfPairs,
@@ -50,7 +49,10 @@ def shortcut_sections(models: Mapping[str, OfScores]) -> list[Section]:
             sections.append(Section(f"Slices{after}", note, charts, grids=grids))
         if model.phrases is not None:
             title = f"Phrases of a file, {_position(model.phrases.position)}{after}"
-            sections.append(Section(title, _PHRASES, grids=[_phrase_grid(model.phrases)]))
+            columns = ("phrase", "gain", "in chosen", "in rejected", "in both", "adjusted p", "counts")
+            ordered = sorted(model.phrases.phrases, key=lambda each: (not each.moves, -abs(each.gain.value)))
+            shown = [(each.phrase, *_gain(each), "yes" if each.moves else "no") for each in ordered[:_MOST_ROWS]]
+            sections.append(Section(title, _PHRASES, grids=[Grid(columns, shown)]))
         if model.mined is not None:
             grids = [_mined_grid(model.mined)] if model.mined.phrases else []
             title = f"Mined phrases, {_position(model.mined.position)}{after}"
@@ -153,13 +155,6 @@ def _slice_grid(slices: SlicesOfPairs) -> Grid:
         for each in slices.found[:_MOST_ROWS]
     ]
     return Grid(columns, rows)
-
-
-def _phrase_grid(phrases: GainsOfPhrases) -> Grid:
-    """Arranges the phrases of a file, those that move scores furthest first."""
-    columns = ("phrase", "gain", "in chosen", "in rejected", "in both", "adjusted p", "counts")
-    ordered = sorted(phrases.phrases, key=lambda each: (not each.moves, -abs(each.gain.value)))
-    return Grid(columns, [(each.phrase, *_gain(each), "yes" if each.moves else "no") for each in ordered[:_MOST_ROWS]])
 
 
 def _mined_grid(mined: MinedPhrases) -> Grid:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from align.methods import METHODS
-from align.methods.method import Saved
 from align.recipe.fields import own_fields
 from align.report.run.completions import is_raw, reward_weights, rewards_of
 from align.report.run.finding import Finding
@@ -24,7 +23,7 @@ def run_facts(run: RunFolder) -> dict[str, str]:
     """Lists the settings that the recipe states, by the name to show."""
     parts = parts_of(run.recipe)
     unused, method = parts.unused(run.recipe), str(run.recipe.get("method"))
-    chain = METHODS[method].running(Saved(run.recipe)).config_chain if method in METHODS else ()
+    chain = METHODS[method].config_chain if method in METHODS else ()
     own = {name: parts.facts.get(name, name) for name in own_fields(chain)}
     labels = {**_START, **parts.facts, **own, **_END}
     labels = {key: label for key, label in labels.items() if key not in unused}

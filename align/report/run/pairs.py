@@ -50,20 +50,16 @@ def pick_pairs(rows: Sequence[Mapping[str, Any]], limit: int = 40, thumbnails: T
 def _pair(row: Mapping[str, Any], number: int) -> Pair:
     texts = {side: str(row.get(side) or "") for side in ("chosen", "rejected")}
     spans = {side: row.get(f"{side}_spans") for side in texts}
+    came = (row.get("source"), row.get("attribute"), "tie" if row.get("tie") else None)  # of a reward model's pair
+    origin = [str(part)[:_LONGEST_NAME] for part in came if part]
     return Pair(
         name=str(row.get("id") or f"pair {number}")[:_LONGEST_NAME],
-        tags=_origin(row) or [_share(row, texts, spans), _source(row, texts, spans)],
+        tags=origin or [_share(row, texts, spans), _source(row, texts, spans)],
         is_tie=bool(row.get("tie")),
         prompt=mark_text(str(row.get("prompt") or ""), [], _LONGEST_TEXT),
         chosen=mark_text(texts["chosen"], spans["chosen"], _LONGEST_TEXT),
         rejected=mark_text(texts["rejected"], spans["rejected"], _LONGEST_TEXT),
     )
-
-
-def _origin(row: Mapping[str, Any]) -> list[str]:
-    """Says how a pair for a reward model came about; other pairs have no source."""
-    parts = (row.get("source"), row.get("attribute"), "tie" if row.get("tie") else None)
-    return [str(part)[:_LONGEST_NAME] for part in parts if part]
 
 
 def _source(row: Mapping[str, Any], texts: Mapping[str, str], spans: Mapping[str, Any]) -> str:

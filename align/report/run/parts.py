@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from align.methods import METHODS
-from align.methods.method import Saved
 from align.report.charts.drawing import Chart
 from align.report.charts.panel import Metrics, Panel, draw_comparison, draw_panel
 from align.report.run.completions import REWARD_METRIC
@@ -46,14 +45,6 @@ class ReportParts(NamedTuple):
     # says what the marks in its pairs mean
     describe_marks: Callable[[Mapping[str, Any], Sequence[Mapping[str, Any]]], str] = lambda recipe, rows: ""
 
-    def beside(self, facts: Mapping[str, str], panels: Sequence[Panel], compared: Sequence[Panel]) -> "ReportParts":
-        """Adds settings to list, and charts of one run and of several, behind those that are there."""
-
-        def charts(metrics: Metrics) -> Sequence[Chart | None]:
-            return [*self.charts(metrics), *(draw_panel(panel, metrics) for panel in panels)]
-
-        return self._replace(facts={**self.facts, **facts}, charts=charts, compared=(*self.compared, *compared))
-
 
 _ACCURACIES = {"rewards/accuracies": "accuracy", "accuracy": "accuracy"}
 _OF_TRL = (  # what TRL's trainers and that of transformers log
@@ -74,7 +65,7 @@ OF_OTHERS = ReportParts(
 def parts_of(recipe: Mapping[str, Any]) -> ReportParts:
     """Returns the parts of a run's method; of a trainer that is none of ours, those of what it logs."""
     method = METHODS.get(str(recipe.get("method")), METHODS["grpo"] if recipe.get("reward_funcs") else None)
-    return OF_OTHERS if method is None else method.running(Saved(recipe)).part("report")
+    return OF_OTHERS if method is None else method.part("report")
 
 
 def run_charts(parts: ReportParts, metrics: Metrics) -> list[Chart]:
@@ -88,7 +79,9 @@ def compared_panels(runs: Mapping[str, RunFolder]) -> list[Panel]:
     panels: list[Panel] = []
     for run in runs.values():
         panels += [panel for panel in parts_of(run.recipe).compared if panel not in panels]
-    return [*_same_rewards(list(runs.values())), *panels, *_same_loss(list(runs.values())), *_COMPARED]
+    losses = {(run.recipe.get("method"), str(run.recipe.get("loss_type"))) for run in runs.values()}
+    loss = [Panel("Loss", "Of one method in each run.", {"loss": ""})] if len(losses) == 1 else []
+    return [*_same_rewards(list(runs.values())), *panels, *loss, *_COMPARED]
 
 
 def comparison_charts(panels: Sequence[Panel], runs: Mapping[str, Metrics]) -> list[Chart]:
@@ -108,11 +101,6 @@ def _same_rewards(runs: Sequence[RunFolder]) -> list[Panel]:
         note = "Mean over the batch, without its weight. Its settings may differ between the runs."
         panels += [Panel(f"Reward {REWARD_METRIC.fullmatch(key)[1]}", note, {key: ""}) for key in shared]  # type: ignore[index]
     return panels
-
-
-def _same_loss(runs: Sequence[RunFolder]) -> list[Panel]:
-    losses = {(run.recipe.get("method"), str(run.recipe.get("loss_type"))) for run in runs}
-    return [Panel("Loss", "Of one method in each run.", {"loss": ""})] if len(losses) == 1 else []
 
 
 def step_time_chart(metrics: Metrics, whole: Panel) -> Chart | None:

@@ -115,7 +115,8 @@ def _spread_of_rewards(rows: Sequence[Row], weights: Weights) -> NDArray[np.floa
     """Returns how far apart the rewards of each row are, each as a share of its range over all rows: `(N,)`."""
     found = [rewards_of(row, weights) for row in rows]
     names = list(dict.fromkeys(name for given in found for name in given if not is_raw(name, weights)))
-    values = np.array([[_or_nan(given.get(name)) for name in names] for given in found], dtype=float)
+    numbers = ((given.get(name) for name in names) for given in found)
+    values = np.array([[x if isinstance(x, int | float) else math.nan for x in row] for row in numbers], dtype=float)
     if len(rows) == 0 or len(names) < 2:
         return np.zeros(len(rows))
     with np.errstate(all="ignore"):
@@ -125,10 +126,6 @@ def _spread_of_rewards(rows: Sequence[Row], weights: Weights) -> NDArray[np.floa
     if shares.shape[1] < 2:
         return np.zeros(len(rows))
     return np.nan_to_num(np.fmax.reduce(shares, axis=1) - np.fmin.reduce(shares, axis=1))
-
-
-def _or_nan(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) else math.nan
 
 
 def _keys(rows: Sequence[Row]) -> list[str]:

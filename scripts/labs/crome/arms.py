@@ -1,4 +1,4 @@
-"""How `lab.py` trains an arm: the knobs by suffix, unlabelled pairs, and early stopping on ties."""
+"""How `lab.py` trains an arm: the knobs by suffix, and early stopping on ties."""
 
 import random
 import tempfile
@@ -9,17 +9,15 @@ import torch
 from datasets import Dataset
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PrinterCallback, TrainerCallback, set_seed
 
-from align.experimental.crome.config import ExperimentalCromeConfig
-from align.experimental.crome.trainer import ExperimentalCromeTrainer
-from align.experimental.crome.two_heads import TwoHeads
+from align.methods.crome.config import CromeConfig
+from align.methods.crome.trainer import CromeTrainer
 from align.models.reward_model import RewardModel
 from scripts.harness import ON_A_CPU
-from scripts.labs.crome.pairs import AGREEMENT, Row
-from scripts.labs.crome.world import decorate, draw_answer, draw_question, draw_style, quality
+from scripts.labs.crome.pairs import Row
 
 MODEL = Path(__file__).resolve().parents[3] / "recipes/crome/assets/lab/model"
 COLUMNS = ("prompt", "chosen", "rejected", "tie", "source")
-NUM_UNLABELLED, HELD_OUT_SHARE, LOOKS = 1500, 0.1, 28
+HELD_OUT_SHARE, LOOKS = 0.1, 28
 SETTINGS: dict[str, Any] = {
     "max_steps": 700,
     "per_device_train_batch_size": 32,
@@ -29,12 +27,7 @@ SETTINGS: dict[str, Any] = {
     "max_length": None,
     "logging_strategy": "no",
 } | ON_A_CPU
-HEADS: dict[str, Any] = {"num_heads": 2, "disagreement_coef": 1.0}
-KNOBS: dict[str, dict[str, Any]] = {  # by the end of an arm's name
-    "+heads": HEADS | {"unlabelled": "mixed"},
-    "+heads-wrong": HEADS | {"unlabelled": "as labelled"},
-    "+stop": {"stop_on_ties": True},
-}
+KNOBS: dict[str, dict[str, Any]] = {"+stop": {"stop_on_ties": True}}  # by the end of an arm's name
 
 
 def split_arm(arm: str) -> tuple[str, dict[str, Any]]:
@@ -46,29 +39,6 @@ def split_arm(arm: str) -> tuple[str, dict[str, Any]]:
     """
     kind, plus, knob = arm.rpartition("+")
     return (kind, KNOBS[plus + knob]) if plus + knob in KNOBS else (arm, {})
-
-
-def unlabelled_rows(seed: int, mix: str) -> list[Row]:
-    """Draws pairs of answers to new questions, without an order.
-
-    In the mix `mixed` each answer is decorated by the toss of a coin, so that decoration says nothing about quality;
-    in that `as labelled` it speaks for the better answer as often as in the preference pairs.
-    """
-    rng = random.Random(f"unlabelled {mix} {seed}")
-    rows: list[Row] = []
-    while len(rows) < NUM_UNLABELLED:
-        question = draw_question(rng)
-        first, second = (draw_answer(question, rng) for _ in range(2))
-        if quality(question, first) == quality(question, second):
-            continue
-        if mix == "mixed":
-            first, second = (a._replace(style=draw_style(rng)) if rng.random() < 0.5 else a for a in (first, second))
-        else:
-            better, worse = sorted((first, second), key=lambda answer: -quality(question, answer))
-            pair = decorate(better, worse, rng.random() < AGREEMENT, rng)
-            first, second = pair if rng.random() < 0.5 else pair[::-1]
-        rows.append({"prompt": f"{question}\n", "chosen": first.text, "rejected": second.text})
-    return rows
 
 
 class LeastTieMargin(TrainerCallback):
@@ -103,7 +73,7 @@ def as_dataset(rows: list[Row]) -> Dataset:
 def train(rows: list[Row], seed: int, overrides: dict[str, Any]) -> RewardModel:
     """Trains a reward model without leaving a run folder; `stopped_at` is the step whose weights were taken."""
     settings = SETTINGS | overrides
-    mix, stops = settings.pop("unlabelled", None), settings.pop("stop_on_ties", False)
+    stops = settings.pop("stop_on_ties", False)
     held_out: list[Row] = []
     if stops:
         rows, held_out = hold_out(rows, seed)
@@ -114,9 +84,9 @@ def train(rows: list[Row], seed: int, overrides: dict[str, Any]) -> RewardModel:
     tokenizer = AutoTokenizer.from_pretrained(MODEL)
     watch = LeastTieMargin()
     with tempfile.TemporaryDirectory() as folder:
-        trainer = ExperimentalCromeTrainer(
+        trainer = CromeTrainer(
             model,
-            args=ExperimentalCromeConfig(
+            args=CromeConfig(
                 output_dir=folder,
                 seed=seed,
                 share_prompts="off",
@@ -126,23 +96,11 @@ def train(rows: list[Row], seed: int, overrides: dict[str, Any]) -> RewardModel:
             eval_dataset=as_dataset(held_out) if held_out else None,
             processing_class=tokenizer,
             callbacks=[watch],
-            unlabelled_dataset=as_dataset(unlabelled_rows(seed, mix)) if mix else None,
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train()
     if stops:
         model.load_state_dict(watch.weights)
-    found = RewardModel(model, tokenizer, batch_size=256, difference=take_difference(model))
+    found = RewardModel(model, tokenizer, batch_size=256)
     found.stopped_at = watch.step if stops else settings["max_steps"]  # type: ignore[attr-defined]
     return found
-
-
-def take_difference(model: Any) -> list[float] | None:
-    """Leaves the mean of two heads in a model, as its checkpoint has it, and returns what they differ in."""
-    heads = model.score
-    if not isinstance(heads, TwoHeads):
-        return None
-    mean = torch.nn.Linear(heads.in_features, 1, bias=False)
-    mean.weight = heads.weight
-    model.score = mean
-    return heads.difference.detach().flatten().tolist()

@@ -17,10 +17,8 @@ new questions. The arms:
     crome+filter   of both only the pairs of which the model of `bt` is not sure (tau 0.2)
     crome-leaky    and both, with edits of which half also touch the decoration and a fifth fail, all of them believed
     crome-any      and both, with ties of any pair, edited ones too, as in the paper (by `--arms`)
-    bt+heads, crome+heads   the same as without, with `num_heads` 2 and 1,500 unlabelled pairs whose decoration says
-                            nothing about quality (by `--arms`, as those below)
-    bt+heads-wrong, crome+heads-wrong   the same with unlabelled pairs like the preferences
     crome+stop     of 28 looks at held-out pairs, a tenth, the weights at which ties lie closest together in margins
+                   (by `--arms`)
 
 Measures: accuracy where decoration speaks for the worse answer (`disagree`), for none (`clean`) and for the better one
 (`agree`); the mean distance between an answer and itself decorated, relative to that of clean pairs (`decoration`);
@@ -50,7 +48,7 @@ from align.services.filter import keep_unsure
 from scripts.harness import KeptRuns, Options, difference, print_table, quiet, seeds_of, with_interval, write_numbers
 from scripts.labs.crome import world as crome_world
 from scripts.labs.crome.arms import KNOBS, SETTINGS, split_arm, train
-from scripts.labs.crome.measure import BARS, HEADS_METRICS, METRICS, HeldOut, Runs, margins, mean, measure
+from scripts.labs.crome.measure import BARS, METRICS, HeldOut, Runs, margins, mean, measure
 from scripts.labs.crome.pairs import Row, causal_rows, neutral_rows, preference_rows, rrm_rows
 from scripts.labs.crome.world import LeakyRules, Rules
 
@@ -129,9 +127,7 @@ def run_arms(
                 known[key] = measure(model, data.held_out) | {"pairs": len(rows), "step": model.stopped_at}
             metrics = known[key]
             runs[name].append(metrics)
-            shown = ", ".join(
-                f"{METRICS.get(key, key)} {metrics[key]:.3f}" for key in (*METRICS, *HEADS_METRICS) if key in metrics
-            )
+            shown = ", ".join(f"{METRICS.get(key, key)} {metrics[key]:.3f}" for key in (*METRICS, "step"))
             print(f"seed {seed}  {name:20s} {shown}  ({time.perf_counter() - started:.0f} s)", flush=True)
     return runs
 

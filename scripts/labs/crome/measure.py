@@ -23,7 +23,6 @@ METRICS = {
     "decoration": "decoration",
     "best_of": f"best of {BEST_OF}",
 }
-HEADS_METRICS = ("better_head", "heads_differ", "agreed", "step")  # where there are two; the step of the weights
 Metrics = dict[str, float]
 Runs = dict[str, list[Metrics]]  # per arm, one of each seed
 
@@ -67,19 +66,6 @@ def measure(model: RewardModel, held_out: HeldOut) -> Metrics:
         "decoration": float(np.abs(of["decoration"]).mean() / np.abs(of["clean"]).mean()),
         "best_of": float(best.mean()),
         "best_possible": float(held_out.quality.max(1).mean()),
-        **(measure_heads(model, held_out.pairs["disagree"]) if model.has_two_heads else {}),
-    }
-
-
-def measure_heads(model: RewardModel, rows: Sequence[Row]) -> Metrics:
-    """Measures two heads where decoration misleads: the better one, how often they differ, both where they do not."""
-    prompts, chosen, rejected = ([row[name] for row in rows] for name in ("prompt", "chosen", "rejected"))
-    right = model.head_scores(prompts, chosen) > model.head_scores(prompts, rejected)
-    differ = right[0] != right[1]
-    return {
-        "better_head": float(right.mean(1).max()),
-        "heads_differ": float(differ.mean()),
-        "agreed": float(right[0][~differ].mean()) if (~differ).any() else float("nan"),
     }
 
 

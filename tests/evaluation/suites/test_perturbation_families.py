@@ -4,7 +4,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from some_recipes import DEMONSTRATIONS, PROMPTS, QUESTIONS
+from some_recipes import PROMPTS, QUESTIONS
 
 from align.errors import DataError, UserError
 from align.evaluation.suite import SuiteSource
@@ -161,19 +161,6 @@ def test_settings_of_the_reward_default_as_it_does(tmp_path):
     found = trained_families(recipe(tmp_path / "run", data, reward_funcs=["perturbation_consistency"]))
     assert set(found.seen) == {"option_order", "whitespace"}
     assert found.standing("misleading_hint") == "unseen"
-
-
-@pytest.mark.parametrize(
-    ("named", "seen"),
-    [({}, {"whitespace"}), ({"consistency_families": ["distractor", "./a.py:own"]}, {"distractor", "own"})],
-)
-def test_families_of_demonstrations_are_seen_where_they_were_trained_on(tmp_path, named, seen):
-    data = written(tmp_path / "plain.jsonl", [{"prompt": "Q?", "completion": "x"}])
-    for coef, found in ((1.0, seen), (0.0, set())):
-        path = tmp_path / f"{coef}.yaml"
-        keys = {"method": DEMONSTRATIONS, "model_name_or_path": "base", "consistency_coef": coef} | named
-        path.write_text(json.dumps(keys | {"dataset": {"path": str(data)}}))
-        assert set(trained_families(path).seen) == found
 
 
 def test_families_that_prompts_are_changed_by_are_seen_and_no_shuffle_is(tmp_path):

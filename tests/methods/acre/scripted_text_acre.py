@@ -5,7 +5,6 @@ from datasets import Dataset
 from tiny import tiny_model, tiny_tokenizer
 from trl import GRPOConfig
 
-from align.experimental.consistency.answers import ConsistentACREConfig
 from align.methods.acre.config import ACREConfig
 from align.methods.acre.text_trainer import TextACRETrainer
 from rewards import AnswerConsistency, TextAccuracy
@@ -47,7 +46,7 @@ def make_trainer(tmp_path, reward_funcs, *, trainer=TextACRETrainer, rows=None, 
     if own:
         base["second_answer_tokens"] = 4
     extra = {"families": families, "answer_reward": settings.pop("answer_reward", RIGHT)} if own else {}
-    config = ConsistentACREConfig if "consistency_coef" in settings else ACREConfig if own else GRPOConfig
+    config = ACREConfig if own else GRPOConfig
     return trainer(
         settings.pop("model", None) or tiny_model(vocabulary=len(TOKENIZER)),
         reward_funcs=reward_funcs,

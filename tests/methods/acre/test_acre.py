@@ -9,7 +9,6 @@ from peft import LoraConfig
 from tiny import tiny_model, tiny_tokenizer
 from trl import GRPOConfig, GRPOTrainer
 
-from align.experimental.consistency.answers import ConsistentACREConfig
 from align.methods.acre.config import ACREConfig
 from align.methods.acre.trainer import ACRETrainer
 from rewards import AnswerConsistency, render_options
@@ -60,7 +59,7 @@ def make_trainer(tmp_path, reward_funcs, rows=None, *, trainer=ACRETrainer, mode
     return trainer(
         model or tiny_model(vocabulary=len(TOKENIZER)),
         reward_funcs=reward_funcs,
-        args=(ConsistentACREConfig if "consistency_coef" in settings else config)(**base | settings),
+        args=config(**base | settings),
         train_dataset=Dataset.from_list(rows or make_rows()),
         processing_class=TOKENIZER,
         peft_config=peft_config,

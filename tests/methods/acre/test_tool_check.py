@@ -74,7 +74,6 @@ def test_a_family_that_fails_stops_and_one_that_changes_nothing_warns(recipe):
         ({"tools": None, "families": ["distractor"], "second_turns": 1}, "`second_turns` is about answers behind"),
         ({"tools": None, "families": ["distractor"], "without_result": "grpo"}, "`without_result` is about answers"),
         ({"tools": None, "environment_factory": f"{SHOP}/shop.py:Shop", "second_turns": 1}, "goes on from the middle"),
-        ({"consistency_coef": 0.1}, "`consistency_coef` and `tools` do not go together in `method: acre`"),
         ({"scrub_letters": True}, "`scrub_letters` is about letters of options"),
         ({"without_result": "nothing"}, "must be one of first_only, grpo; got 'nothing'"),
         ({"second_turns": -1}, "`second_turns` must be at least 0"),

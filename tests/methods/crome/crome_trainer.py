@@ -7,7 +7,7 @@ from peft import LoraConfig
 from tiny import tiny_tokenizer
 from trl import RewardConfig
 
-from align.experimental.crome.trainer import ExperimentalCromeTrainer
+from align.methods.crome.config import CromeConfig
 from align.methods.crome.trainer import CromeTrainer
 
 TOKENIZER = tiny_tokenizer()
@@ -33,9 +33,7 @@ def make_rows(count=16, seed=0, *, messages=False, ties=False):
     return rows
 
 
-def make_trainer(
-    tmp_path, model, rows=None, *, trainer=CromeTrainer, peft_config=None, eval_rows=None, unlabelled=None, **settings
-):
+def make_trainer(tmp_path, model, rows=None, *, trainer=CromeTrainer, peft_config=None, eval_rows=None, **settings):
     base = QUIET | {
         "output_dir": str(tmp_path),
         "max_steps": 3,
@@ -44,10 +42,7 @@ def make_trainer(
         "logging_steps": 1,
         "max_length": 400,
     }
-    more = {} if unlabelled is None else {"unlabelled_dataset": Dataset.from_list(unlabelled)}
-    if unlabelled is not None or {"odin_coef", "num_heads"} & set(settings):
-        trainer = ExperimentalCromeTrainer
-    config = getattr(trainer, "_config", RewardConfig)
+    config = CromeConfig if issubclass(trainer, CromeTrainer) else RewardConfig
     return trainer(
         model,
         args=config(**base | settings),
@@ -55,5 +50,4 @@ def make_trainer(
         eval_dataset=Dataset.from_list(eval_rows) if eval_rows else None,
         processing_class=TOKENIZER,
         peft_config=peft_config,
-        **more,
     )

@@ -5,7 +5,7 @@ import torch
 from pair_recipe import SOURCES, fact_pairs, sourced_pairs, write_reward_recipe, write_rows
 
 from align.checks.launch import Launch
-from align.errors import DataError, RecipeError
+from align.errors import RecipeError
 from align.methods.crome.data import sample_rows
 from align.recipe.recipe import load_recipe
 from align.services.prepared import prepare
@@ -178,52 +178,6 @@ def test_rows_for_the_report_are_even_over_sources_whatever_their_size(recipe):
 def test_texts_and_messages_are_not_mixed(recipe):
     (error,) = findings_of(recipe(sourced_pairs(2) + sourced_pairs(4, messages=True)[2:]), "data", "error")
     assert "Write all of them one way" in error.text
-
-
-def candidates(count=3, **columns):
-    return [{"prompt": f"u{i}?", "responses": ["It is 1.", "It is 2.", "No."]} | columns for i in range(count)]
-
-
-def test_unlabelled_rows_are_read_for_two_heads(recipe, tmp_path):
-    write_rows(tmp_path / "sampled.jsonl", candidates())
-    two = recipe(num_heads=2, dataset={"unlabelled_path": "./sampled.jsonl"})
-    assert [(row["chosen"], row["rejected"]) for row in load(two).extra] == [("It is 1.", "It is 2.")] * 3
-    (finding,) = findings_of(two, "unlabelled")
-    assert (finding.level, finding.numbers) == ("ok", {"pairs": 3})
-
-
-@pytest.mark.parametrize("more", [{}, {"streaming": True}])
-def test_unlabelled_rows_are_noted_as_the_other_files_of_a_run_are(recipe, tmp_path, more):
-    def noted(rows):
-        write_rows(tmp_path / "sampled.jsonl", rows)
-        two = recipe(num_heads=2, max_steps=2, dataset={"unlabelled_path": "./sampled.jsonl"} | more)
-        return load(two).fingerprints
-
-    before, after = noted(candidates()), noted(candidates(4))
-    assert [*before] == [*after] == ["train.jsonl", "sampled.jsonl"]
-    assert [name for name in before if before[name] != after[name]] == ["sampled.jsonl"]
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"num_heads": 2}, "`num_heads: 2` needs pairs.*`dataset.unlabelled_path`"),
-        ({"dataset": {"unlabelled_path": "./sampled.jsonl"}}, "read by two heads only"),
-        ({"num_heads": 2, "use_peft": True, "dataset": {"unlabelled_path": "./sampled.jsonl"}}, "`use_peft: false`"),
-        ({"odin_coef": 0.1, "use_peft": True}, "`odin_coef` adds a term to the score head"),
-    ],
-)
-def test_heads_without_their_rows_rows_without_heads_and_adapters_are_refused(recipe, tmp_path, changes, message):
-    write_rows(tmp_path / "sampled.jsonl", candidates())
-    with pytest.raises(DataError, match=message):
-        load(recipe(**changes))
-
-
-def test_unlabelled_messages_beside_texts_are_an_error(recipe, tmp_path):
-    write_rows(tmp_path / "sampled.jsonl", candidates(prompt=[{"role": "user", "content": "u?"}]))
-    two = recipe(num_heads=2, dataset={"unlabelled_path": "./sampled.jsonl"})
-    (finding,) = findings_of(two, "unlabelled", "error")
-    assert "Write all of them one way" in finding.text
 
 
 def test_a_head_of_another_type_than_its_model_is_an_error_only_where_it_is_known(recipe, tmp_path, monkeypatch):

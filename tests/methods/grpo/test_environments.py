@@ -95,7 +95,6 @@ def test_a_recipe_needs_no_data_and_no_rewards_beside_an_environment(tmp_path):
         ({"environment": "openreward:a/b"}, "servers of its own, which `openreward` reaches over a network"),
         ({"environment": "harbor:hello"}, "in a container, for which `harbor` needs Docker and Python 3.12"),
         ({"environment": "verifiers:a", "environment_factory": "./own.py:Shop"}, "Keep one"),
-        ({"environment": "verifiers:a", "consistency_coef": 1.0}, "Set `consistency_coef: 0`"),
         ({"environment_factory": "verifiers:a", "dataset": {"path": "x"}}, "Write `environment: verifiers:a`"),
     ],
     ids=lambda value: str(value)[:50],

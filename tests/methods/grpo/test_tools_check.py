@@ -179,7 +179,6 @@ def test_prompts_that_are_texts_are_refused_with_what_makes_messages_of_them(fou
         ({"tools": ["price"]}, "`tools` must be written path/to/file.py:name"),
         ({"tool_timeout": 0}, "`tool_timeout` must be above 0"),
         ({"environment_factory": {"a": "Shelf"}}, "`environment_factory.a` must be written"),
-        ({"environment_factory": "own.py:Shelf", "consistency_coef": 1.0}, "Set `consistency_coef: 0`"),
         ({"tool": []}, "Did you mean 'tools'?"),
     ],
     ids=lambda value: str(value)[:30],

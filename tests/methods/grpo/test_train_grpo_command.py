@@ -67,28 +67,6 @@ def test_a_policy_is_trained_on_a_reward_model_and_a_function(recipe, tmp_path):
     assert (folder / "model.safetensors").is_file()
 
 
-@pytest.mark.nightly
-def test_two_heads_gate_the_reward_of_their_model(recipe, tmp_path):
-    path = recipe(
-        reward_funcs=["./rm", "align.HeadAgreement"],
-        reward_kwargs={"HeadAgreement": {"path": str(tmp_path / "rm")}},
-        reward_weights=[1.0, 0.0],
-        reward_gates={"rm": "HeadAgreement"},
-        max_steps=1,
-        scale_rewards="none",
-    )
-    difference = [(i % 5 - 2) * 0.02 for i in range(32)]
-    (tmp_path / "rm/truealign_head.json").write_text(json.dumps({"difference": difference}))
-    assert run(str(path), [], None) == 0
-    table = pd.read_parquet(tmp_path / "run/completions/completions_00001.parquet")
-    counted = table["rm_raw"].where(table["head_agreement"] > 0, 0.0)
-    assert 0 < (counted == 0).sum() < len(table)
-    assert table["rm"].tolist() == pytest.approx(counted.tolist())
-    assert table["advantage"].tolist() == pytest.approx(
-        (counted - counted.groupby(table["prompt"].astype(str)).transform("mean")).tolist(), abs=1e-5
-    )
-
-
 @pytest.mark.nightly  # tests/runs/test_two_processes.py has a reward model beside a sharded policy in CI
 @pytest.mark.skipif(find_spec("deepspeed") is None, reason="needs the extra `deepspeed`")
 def test_a_reward_model_rewards_a_sharded_policy(recipe, tmp_path):

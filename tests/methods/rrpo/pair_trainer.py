@@ -7,6 +7,7 @@ from pair_recipe import fact_pairs
 from tiny import tiny_tokenizer
 from trl import DPOConfig
 
+from align.methods.rrpo.config import RRPOConfig
 from align.methods.rrpo.trainer import RRPOTrainer
 
 QUIET = {"bf16": False, "use_cpu": True, "report_to": "none", "save_strategy": "no", "disable_tqdm": True}
@@ -34,7 +35,7 @@ def make_trainer(
         "logging_steps": 1,
         "max_length": 64,
     }
-    config = trainer._config if issubclass(trainer, RRPOTrainer) else DPOConfig
+    config = RRPOConfig if issubclass(trainer, RRPOTrainer) else DPOConfig
     return trainer(
         str(model) if isinstance(model, Path) else model,
         ref_model,

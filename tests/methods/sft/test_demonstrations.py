@@ -194,19 +194,6 @@ def test_a_row_is_lost_from_the_token_on_at_which_its_answer_would_begin(check, 
     assert GONE not in check(rows, max_length=begins + 1, **TEMPLATE, **ANSWERS)[1]["warning"]
 
 
-def test_what_lfu_cannot_do_is_an_error_and_what_16_bits_do_to_it_a_warning(check):
-    _, found = check(ROWS, Launch(2, 3), lfu_coef=5.0)
-    assert "`lfu_coef` above 0 cannot be trained with DeepSpeed" in found["error"]
-    assert "DeepSpeed" not in check(ROWS, Launch(2, 3))[1]["error"]
-    assert "names layer 7, and the model has layers 0 to 1" in check(ROWS, lfu_coef=5.0, lfu_layers=[7])[1]["error"]
-    assert "names a layer twice" in check(ROWS, lfu_coef=5.0, lfu_layers=[1, -1])[1]["error"]
-    assert "most moves are rounded away" in check(ROWS, lfu_coef=5.0, dtype="bfloat16")[1]["warning"]
-    for settings in ({"lfu_mode": "aux_lora"}, {"lfu_alpha": 0.0}, {"use_peft": True}):
-        assert "rounded" not in check(ROWS, lfu_coef=5.0, dtype="bfloat16", **settings)[1]["warning"]
-    (memory,) = [f.text for f in check(ROWS, lfu_coef=5.0)[0].findings if f.check == "memory"]
-    assert "the hidden states of all layers twice and a copy of the trained weights come on top" in memory
-
-
 @pytest.mark.parametrize(
     ("row", "setting", "words"),
     [

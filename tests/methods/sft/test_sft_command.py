@@ -6,7 +6,7 @@ import yaml
 from pair_recipe import write_rows
 from safetensors.torch import load_file
 
-from align.experimental.lfu.parts import REPORT
+from align.methods.sft.report import REPORT
 from align.services.train import run
 
 pytestmark = pytest.mark.slow
@@ -35,40 +35,27 @@ def lines_of(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_a_run_with_lfu_says_so_on_its_page_and_card(recipe, tmp_path, capsys):
-    assert run(recipe(lfu_coef=5.0, lfu_layers=[-1]), [], None) == 0
+def test_a_run_says_on_its_page_and_card_what_it_learnt(recipe, tmp_path, capsys):
+    assert run(recipe(), [], None) == 0
     folder = tmp_path / "run"
     trained = [line for line in lines_of(folder) if "loss" in line]
     assert [line["step"] for line in trained] == [1, 2, 3, 4]
-    assert all(line["lfu/consistency"] > 0 for line in trained)
     assert [line["step"] for line in lines_of(folder) if "eval_loss" in line] == [2, 4]
     card, page = ((folder / name).read_text() for name in ("README.md", "report.html"))
-    for words in ("trained with **SFT with LfU**", "2511.13052", "| lfu_coef | 5.0 |", "| demonstrations | 11 |"):
+    for words in ("trained with **SFT**", "2203.02155", "| demonstrations | 11 |"):
         assert words in card
     assert "1 of 12 rows have `correct: false`" in card
-    for words in ("Distance under the undesirable step", "Weight of consistency (lfu_coef)", "Token accuracy"):
-        assert words in page
-    assert "consistency" in capsys.readouterr().err  # beside the steps
-    assert load_file(folder / "model.safetensors")  # a plain model: nothing of the step is saved
-    assert not [name for name in load_file(folder / "model.safetensors") if "lora" in name]
+    assert "Token accuracy" in page
+    assert "token accuracy" in capsys.readouterr().err  # beside the steps
+    assert load_file(folder / "model.safetensors")
 
 
-@pytest.mark.by_day("aux_lora")
-@pytest.mark.parametrize("mode", ["params", "aux_lora"])
-def test_a_run_with_an_adapter_that_is_resumed_ends_where_it_would_have(recipe, tmp_path, mode):
-    path = recipe(lfu_coef=5.0, lfu_mode=mode, use_peft=True, lora_r=4, lora_dropout=0.1)
+def test_a_run_with_an_adapter_that_is_resumed_ends_where_it_would_have(recipe, tmp_path):
+    path = recipe(packing=True, use_peft=True, lora_r=4, lora_dropout=0.1)
     assert run(path, [], None) == 0
     assert run(path, ["--output_dir", str(tmp_path / "again")], str(tmp_path / "run" / "checkpoint-2")) == 0
     ends = [load_file(tmp_path / name / "adapter_model.safetensors") for name in ("run", "again")]
     assert all(ends[0][name].equal(ends[1][name]) for name in ends[0])
-
-
-def test_plain_sft_is_not_called_lfu(recipe, tmp_path):
-    assert run(recipe(packing=True, max_steps=1), [], None) == 0
-    card, page = ((tmp_path / "run" / name).read_text() for name in ("README.md", "report.html"))
-    assert "trained with **SFT**" in card
-    assert "lfu_alpha" not in card.partition("|---|")[2]
-    assert "What that step moves" not in page
 
 
 class Metrics(dict):
@@ -96,5 +83,4 @@ def test_findings_name_what_went_wrong():
         found(eval_loss=[2.0, 1.0]) == found(eval_loss=[2.0, 1.0, 1.05]) == found(eval_loss=[1.0, 1.0, 1.3, 1.0]) == ""
     )
     assert "sure of every token" in found(entropy=[0.01, 0.011, 0.009, 0.01])
-    assert "has 30 % of its length" in found(lfu__step_length=[0.03, 0.031, 0.029, 0.03])
-    assert found(lfu__step_length=[0.0999] * 4, entropy=[0.5] * 4) == ""
+    assert found(entropy=[0.5] * 4) == ""

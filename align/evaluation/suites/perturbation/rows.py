@@ -148,9 +148,6 @@ def _of_settings(recipe: Recipe) -> Iterator[tuple[str, str]]:
         named = recipe.reward_kwargs.get(name, {}).get("families", _OF_REWARDS.get(name, ()))
         for family in named if isinstance(named, list | tuple) else ():
             yield str(family), f"`{name}` in {recipe.path}"
-    if getattr(recipe.settings, "consistency_coef", None):
-        for family in recipe.settings.consistency_families or ("whitespace",):
-            yield short_name(str(family)), f"`consistency_families` in {recipe.path}"
     for family in changing:
         yield short_name(str(family)), f"`families` in {recipe.path}"
     for family in getattr(recipe.dataset, "perturb", None) or ():

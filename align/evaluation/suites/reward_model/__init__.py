@@ -35,8 +35,6 @@ class RewardModelOptions(Computing, Reading, EvaluationOptions):
 _MEANINGS = {
     "accuracy": ("Accuracy", "pairs whose chosen response scores higher", HIGH),
     "accuracy/": ("Accuracy by category", "of the pairs of one category", HIGH),
-    "disagreement": ("Disagreement of heads", "pairs that the two score heads order differently", None),
-    "agreed_accuracy": ("Accuracy where heads agree", "of the pairs that both order the same", HIGH),
     "reward_bench": ("RewardBench", "mean of its four sections", HIGH),
     "reward_bench_2": ("RewardBench 2", "mean of its six subsets, each counts the same", HIGH),
     "reward_bench_2/": ("RewardBench 2", "right response scores highest; of Ties also how close right ones lie", HIGH),

@@ -10,7 +10,7 @@ from align.data.pairs.reward_bench import SECTIONS, BenchPair
 from align.data.pairs.reward_bench_2 import SUBSETS, TIES, BenchItem, ties_by_number
 from align.evaluation.record.details import Unscored
 from align.evaluation.statistics.item_means import Codes, ItemMean, cluster_codes
-from align.evaluation.statistics.metrics import LEVEL, Estimate, Values, pair_accuracy
+from align.evaluation.statistics.metrics import LEVEL, Estimate, Values
 
 _RESAMPLES = 999
 
@@ -18,26 +18,6 @@ _RESAMPLES = 999
 def prompts_of(pairs: Sequence[BenchPair]) -> Codes:
     """Numbers the prompts of pairs, those of one prompt alike: they are one item in intervals and differences."""
     return cluster_codes([pair.prompt for pair in pairs])
-
-
-def agreement_of_heads(margins: Values, prompts: Codes | None = None) -> dict[str, ItemMean]:
-    """Measures how often two score heads order pairs differently, and how right they are where they do not.
-
-    Margins are `(2, N)`; `nan` pairs are left out. Pairs of one of the `(N,)` prompts are one item; without them each
-    pair is.
-
-    Example:
-        >>> found = agreement_of_heads(np.array([[1.0, 2.0, -1.0, 1.0], [1.0, -2.0, -3.0, 0.5]]))
-        >>> found["disagreement"].estimate().value, round(found["agreed_accuracy"].estimate().value, 3)
-        (0.25, 0.667)
-    """
-    first, second = (pair_accuracy(each) for each in margins)
-    clusters = None if prompts is None else (prompts,)
-    differ = np.where(np.isnan(first + second), np.nan, first != second)
-    return {
-        "disagreement": ItemMean((differ,), clusters=clusters),
-        "agreed_accuracy": ItemMean((np.where(differ == 0, first, np.nan),), clusters=clusters),
-    }
 
 
 def accuracy_by_category(pairs: Sequence[BenchPair], accuracy: Values) -> dict[str, ItemMean]:

@@ -22,7 +22,6 @@ from align.evaluation.suite import Measured
 from align.evaluation.suites.reward_model.best_of_n import Choice, choose_best, curve_points, expected_best_of_n
 from align.evaluation.suites.reward_model.pair_metrics import (
     accuracy_by_category,
-    agreement_of_heads,
     best_is_right,
     count_unscored,
     prompts_of,
@@ -89,10 +88,6 @@ def evaluate_reward_model(
         found.heuristics = against_heuristics(
             right, heuristics_on_pairs(*_texts(pairs)), prompts_of(pairs), categories
         )
-        if model.has_two_heads:
-            shown, *sides = _texts(pairs)
-            of_chosen, of_rejected = (model.head_scores(shown, side) for side in sides)
-            means |= agreement_of_heads(of_chosen - of_rejected, prompts_of(pairs))
         scale = float(np.nanmean(np.abs(margins))) or 1.0
         how: dict[str, Any] = {"position": shortcuts.position, "scale": scale}
         if shortcuts.slices:

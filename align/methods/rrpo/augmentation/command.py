@@ -86,13 +86,12 @@ def write_output(folder: Path, outcome: Outcome, card: Mapping[str, Any]) -> Non
     left_out = {LEFT_OUT_FILE: [each._asdict() for each in outcome.left_out]}
     pairs = outcome.pairs
     if card["counts"]["rows_with_images"]:
-        pairs = [_with_image_paths(pair, folder / IMAGES_FOLDER) for pair in pairs]
+        kept = [[keep_image(each, folder / IMAGES_FOLDER) for each in pair.get("images", ())] for pair in pairs]
+        pairs = [
+            {**pair, "images": images, "perturbed_images": pair.get("perturbed_images", [])}
+            for pair, images in zip(pairs, kept, strict=True)
+        ]
     write_folder(folder, pairs, left_out, card, "rrpo/augmentation/card.md.j2")
-
-
-def _with_image_paths(pair: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    images = [keep_image(image, folder) for image in pair.get("images", ())]
-    return {**pair, "images": images, "perturbed_images": pair.get("perturbed_images", [])}
 
 
 def keep_image(image: ImageLike, folder: Path) -> str:
