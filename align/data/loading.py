@@ -8,8 +8,8 @@ from align import plugins
 from align.data.columns import MISSING, NEEDED, Columns, Lacking, NeverThere, rename
 from align.data.files import first_rows, lines_of, read_span, spans_of
 from align.data.many_cores import map_in_order
-from align.data.problems import BadRow, DataReport, RawRow, Row, RowProblem, bad_rows_error, printable, shorten
-from align.data.questions.adapters import PARTS, Adapter, AdapterError
+from align.data.problems import BadRow, DataReport, RawRow, Row, RowProblem, bad_rows_error, shorten
+from align.data.questions.adapters import PARTS, Adapter
 from align.data.stored_items import ItemKeeper
 from align.data.text_lines import Span
 from align.data.texts import check_values
@@ -235,13 +235,9 @@ def read_row(
             unread.note(stood)
         return item
     except BadRow as bad:
-        rule, remedy = bad.rule, bad.remedy
         if bad.column in schema.needs and bad.column not in row:
-            rule, remedy = MISSING, f"The row has: {shorten(', '.join(row), 100)}. {remedy}"
-        return RowProblem(file, raw.row, printable(bad.column), bad.value, rule, remedy)
-    except AdapterError as error:
-        value = shorten(raw.content.get(error.column))
-        return RowProblem(file, raw.row, error.column, value, error.rule, error.remedy)
+            bad.rule, bad.remedy = MISSING, f"The row has: {shorten(', '.join(row), 100)}. {bad.remedy}"
+        return bad.problem(file, raw.row)
 
 
 def _convert(row: Row, name: str, adapter: Adapter) -> dict[str, Any]:
@@ -250,7 +246,7 @@ def _convert(row: Row, name: str, adapter: Adapter) -> dict[str, Any]:
     except KeyError as error:
         remedy = f"The row has: {', '.join(row)}. Check `adapter`."
         raise BadRow(str(error.args[0]), None, NEEDED.format(name), remedy) from error
-    except (AdapterError, BadRow):
+    except BadRow:
         raise
     except (TypeError, ValueError, AttributeError, IndexError) as error:  # a value of another kind than published
         remedy = f"Write the row as the schema has it, or leave `adapter` out. Python says: {error}."

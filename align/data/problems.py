@@ -35,12 +35,15 @@ class BadRow(ValueError):
         self.rule = rule
         self.remedy = remedy
 
+    def problem(self, file: object, row: int, value: object = None) -> RowProblem:
+        """Says in which row of a file it was broken; `value` is the row where its column says less."""
+        shown = self.value if value is None else shorten(value)
+        return RowProblem(str(file), row, printable(self.column), shown, self.rule, self.remedy)
+
 
 def row_error(dataset_name: str, index: int, bad: BadRow) -> DataError:
     """Words a rule that a row of a data set in memory breaks; rows are counted from 1."""
-    return DataError(
-        str(RowProblem(f"{dataset_name} dataset", index + 1, bad.column, bad.value, bad.rule, bad.remedy))
-    )
+    return DataError(str(bad.problem(f"{dataset_name} dataset", index + 1)))
 
 
 @dataclass
