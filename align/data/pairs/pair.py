@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from align.data.conversations import (
     MESSAGES,
@@ -17,6 +17,8 @@ from align.data.conversations import (
     write_response,
 )
 from align.data.problems import BadRow
+from align.data.rules import check_label
+from align.data.template_settings import check_template_columns
 from align.data.texts import as_seen, is_blank
 
 NEEDS = ("prompt", "chosen", "rejected")
@@ -67,24 +69,20 @@ def check_differ(chosen: str, rejected: str) -> None:
         raise BadRow("rejected", rejected, "chosen and rejected look the same", remedy)
 
 
-class SplitPair(NamedTuple):
-    """A preference row in parts; responses are what they say, as one text."""
-
-    prompt: str | list[Message]
-    chosen: str
-    rejected: str
-    messages: tuple[list[Message], list[Message]] | None = None
-    is_implicit: bool = False
-
-
-def split_pair(row: Mapping[str, Any], *, images: bool = False) -> SplitPair:
-    """Splits a row into its prompt, chosen and rejected response.
+def split_pair(row: Mapping[str, Any], *, images: bool = False, number: int = 0, name: str = "") -> Pair:
+    """Splits a row into its prompt, chosen and rejected response; `name` stands for a missing `id`.
 
     Responses are texts, with a text as prompt, or messages. Messages are the assistant's, with the turns of tools
     between them, or a conversation that ends in these and begins with the prompt; the column `prompt` may then be
     missing, or be the text of a user message. Of texts without that column the prompt is what both begin with. With
     `images` prompts may have places for them.
     """
+    parts = _split(row, images)
+    template = check_template_columns(row, is_text=isinstance(parts["prompt"], str))
+    return Pair(check_label("id", row.get("id")) or name, row=number, template=template, **parts)
+
+
+def _split(row: Mapping[str, Any], images: bool) -> dict[str, Any]:
     forms = {column: _is_messages(row.get(column), column) for column in ("chosen", "rejected")}
     if forms["chosen"] != forms["rejected"]:
         column = "rejected" if forms["chosen"] else "chosen"
@@ -92,16 +90,17 @@ def split_pair(row: Mapping[str, Any], *, images: bool = False) -> SplitPair:
     if not forms["chosen"]:
         if "prompt" not in row:
             return _split_texts(row["chosen"], row["rejected"])
-        return SplitPair(_check_text_prompt(row["prompt"]), row["chosen"], row["rejected"])
+        return {"prompt": _check_text_prompt(row["prompt"]), "chosen": row["chosen"], "rejected": row["rejected"]}
     chosen, rejected = (check_messages(row[column], column, images=images) for column in ("chosen", "rejected"))
     shared = _find_prompt(row.get("prompt"), chosen, rejected, images=images)
     messages = _check_response(chosen, shared, "chosen"), _check_response(rejected, shared, "rejected")
     better, worse = (conversation_text(each) for each in messages)
     are_texts = all(len(each) == 1 and set(each[0]) <= {"role", "content"} for each in messages)
-    return SplitPair(one_form(shared), better, worse, None if are_texts else messages)
+    parts = {"prompt": one_form(shared), "chosen": better, "rejected": worse}
+    return parts if are_texts else parts | {"messages": messages}
 
 
-def _split_texts(chosen: str, rejected: str) -> SplitPair:
+def _split_texts(chosen: str, rejected: str) -> dict[str, Any]:
     """Takes what two texts begin with as their prompt, as TRL does, without a space in front of what differs."""
     length = min(len(chosen), len(rejected)) - 1
     for place, (ours, theirs) in enumerate(zip(chosen, rejected, strict=False)):
@@ -112,7 +111,7 @@ def _split_texts(chosen: str, rejected: str) -> SplitPair:
     if is_blank(prompt):
         remedy = "Write the column `prompt`, or begin both responses with the prompt."
         raise BadRow("prompt", None, "the prompt is missing, and the responses share no beginning", remedy)
-    return SplitPair(prompt, chosen[length:], rejected[length:], is_implicit=True)
+    return {"prompt": prompt, "chosen": chosen[length:], "rejected": rejected[length:], "is_implicit": True}
 
 
 def _is_messages(response: object, column: str) -> bool:

@@ -11,12 +11,11 @@ from align.data.media.rows import MediaReader, listed_images, media_folder
 from align.data.media.video import VideoMetadata
 from align.data.pairs.pair import NEEDS, Pair, check_differ, split_pair
 from align.data.pairs.preference_adapters import PREFERENCE_ADAPTERS
-from align.data.pairs.spans import Spans, has_spans, mark_messages, mark_texts, spans_of
+from align.data.pairs.spans import Spans, mark_messages, mark_texts, spans_of, words_differ
 from align.data.problems import DataReport
-from align.data.rules import check_label
 from align.data.stored_items import MadeRows
 from align.data.streaming import RowSource
-from align.data.template_settings import add_template_columns, check_template_columns
+from align.data.template_settings import add_template_columns
 from align.recipe.dataset import MediaSettings
 
 
@@ -43,7 +42,8 @@ class PreferencePair(Pair):
     @property
     def has_spans(self) -> bool:
         """Whether something counts; a diff is not finished for that."""
-        return has_spans(self.chosen, self.rejected, self.given_spans)
+        given = self.given_spans
+        return words_differ(self.chosen, self.rejected) if given is None else any(given)
 
 
 def check_pair(row: Mapping[str, Any], *, number: int = 0, name: str = "") -> PreferencePair:
@@ -57,17 +57,13 @@ def check_pair(row: Mapping[str, Any], *, number: int = 0, name: str = "") -> Pr
         >>> pair.chosen_spans, pair.rejected_spans, pair.spans_from
         ((Span(start=6, end=11),), (Span(start=6, end=10),), 'diff')
     """
-    split = split_pair(row, images=True)
-    template = check_template_columns(row, is_text=isinstance(split.prompt, str))
+    split = split_pair(row, images=True, number=number, name=name)
     mark = mark_texts if split.messages is None else mark_messages
     marked = mark(row, split.chosen, split.rejected)
     check_differ(marked.chosen, marked.rejected)
     group = row.get("group")  # training has no use for it, so that what is no label is not refused
     return PreferencePair(
-        id=check_label("id", row.get("id")) or name,
-        **split._asdict() | marked._asdict(),
-        row=number,
-        template=template,
+        **vars(split) | marked._asdict(),
         images=tuple(listed_images(row)),
         group=str(group) if isinstance(group, str | int) and str(group).strip() else None,
     )

@@ -11,7 +11,6 @@ from align.data.pairs.pair import NEEDS, Pair, check_texts, split_pair
 from align.data.pairs.reward_pairs import read_tie
 from align.data.problems import DataReport, RowProblem
 from align.data.rules import check_label
-from align.data.template_settings import check_template_columns
 from align.errors import DataError
 
 # The four sections of RewardBench (arXiv 2403.13787) and their subsets.
@@ -59,14 +58,10 @@ def load_reward_bench(
 
 
 def _check(row: Mapping[str, Any], raw: RawRow, file: str) -> BenchPair:
-    split = split_pair(row)
+    split = split_pair(row, number=raw.row, name=name_row(raw.row, file))
     subset, category = (check_label(column, row.get(column)) for column in ("subset", "category"))
-    name = check_label("id", row.get("id")) or name_row(raw.row, file)
     pair = BenchPair(
-        id=name if subset is None else f"{subset}/{name}",
-        **split._asdict(),
-        row=raw.row,
-        template=check_template_columns(row, is_text=isinstance(split.prompt, str)),
+        **vars(split) | {"id": split.id if subset is None else f"{subset}/{split.id}"},
         subset=subset,
         category=category or SECTION_OF.get(subset or "", subset),
         tie=read_tie(row.get("tie") or None, untyped=True),

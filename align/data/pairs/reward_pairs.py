@@ -15,7 +15,7 @@ from align.data.pairs.pair import NEEDS, Pair, check_differ, check_unread, split
 from align.data.problems import BadRow, DataReport
 from align.data.rules import check_label
 from align.data.streaming import RowSource
-from align.data.template_settings import add_template_columns, check_template_columns
+from align.data.template_settings import add_template_columns
 
 DEFAULT_SOURCE = "preference"
 CAUSAL = ("upgrade", "degrade")  # one answer is the other one after an edit of one attribute
@@ -44,16 +44,12 @@ def check_reward_pair(row: Mapping[str, Any], *, untyped: bool = False, number: 
         (False, 'preference')
     """
     check_unread(row, (*MEDIA, "videos"))
-    split = split_pair(row)
-    template = check_template_columns(row, is_text=isinstance(split.prompt, str))
+    split = split_pair(row, number=number, name=name)
     check_differ(split.chosen, split.rejected)
     tie, source = check_tie(row, untyped=untyped)
     attribute = row.get("attribute")
     return RewardPair(
-        id=check_label("id", row.get("id")) or name,
-        **split._asdict(),
-        row=number,
-        template=template,
+        **vars(split),
         tie=tie,
         source=source,
         attribute=attribute if isinstance(attribute, str) and attribute.strip() else None,  # shown, never learnt from

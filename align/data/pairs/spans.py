@@ -192,11 +192,6 @@ def spans_of(chosen: str, rejected: str, given: tuple[Spans, Spans] | None) -> t
     return diff_spans(chosen, rejected) if given is None else given
 
 
-def has_spans(chosen: str, rejected: str, given: tuple[Spans, Spans] | None) -> bool:
-    """Says whether two responses have a span, which takes less than to find all."""
-    return words_differ(chosen, rejected) if given is None else any(given)
-
-
 class MarkedTexts(NamedTuple):
     """Two responses without tags, and what counts in them."""
 
