@@ -129,25 +129,34 @@ def _read_file(reader: Callable[[Path], Iterator[T]], file: Path) -> Iterator[T]
         raise DataError(f"Cannot read {file}: {error.strerror or error}.") from error
 
 
-def _read_parquet(file: Path) -> Iterator[RawRow]:
+def read_batches(file: Path, size: int, *, full: bool = False) -> Iterator[Any]:
+    """Reads the batches of a Parquet file, which must be whole; with `full` its texts must be UTF-8, too."""
     import pyarrow
     import pyarrow.parquet
 
-    if not file.exists():
-        raise FileNotFoundError(file)
     number = 0
     try:
         with pyarrow.parquet.ParquetFile(file) as source:
             check_names(source.schema_arrow.names, file)
-            for batch in source.iter_batches(BATCH_ROWS):
-                for row in _unpack(batch, file, number):
-                    number += 1
-                    yield RawRow(number, row)
+            for batch in source.iter_batches(size):
+                if full:
+                    batch.validate(full=True)
+                yield batch
+                number += len(batch)
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:  # as damaged pages and names are
         after = f" after row {number}" if number else ""
         raise DataError(
             f"{file} is not a Parquet file, or is not whole{after}: {printable(str(error)).rstrip('.')}."
         ) from error
+
+
+def _read_parquet(file: Path) -> Iterator[RawRow]:
+    if not file.exists():
+        raise FileNotFoundError(file)
+    before = 0
+    for batch in read_batches(file, BATCH_ROWS):
+        yield from (RawRow(number, row) for number, row in enumerate(_unpack(batch, file, before), start=before + 1))
+        before += len(batch)
 
 
 def _unpack(batch: Any, file: Path, before: int) -> Iterator[Row | RowProblem]:

@@ -1,6 +1,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from align.errors import DataError, word_setting
@@ -119,3 +120,9 @@ class RawRow(NamedTuple):
     row: int
     content: Row | RowProblem
     untyped: bool = False  # every value is text, as in CSV
+    file: str = ""
+
+    @property
+    def name(self) -> str:
+        """Names a row that has no id of its own after its file and place."""
+        return f"{Path(self.file).stem}-{self.row}"

@@ -5,7 +5,7 @@ from typing import Any, Unpack
 
 from align.data.columns import Columns
 from align.data.files import RawRow, Row, find_split
-from align.data.loading import Reading, Schema, find_adapter, name_row, store_rows
+from align.data.loading import Reading, Schema, find_adapter, store_rows
 from align.data.media.images import add_images
 from align.data.media.rows import MediaReader, listed_images, media_folder
 from align.data.media.video import VideoMetadata
@@ -84,12 +84,12 @@ def load_preferences(
     Many pairs are kept in a file that goes with the process; what is returned then reads it, a slice is a list.
     """
     file, reading["split"] = find_split(str(path), reading.get("split"))
-    reader, report = MediaReader(media_folder(file), media), DataReport(file)
+    reader = MediaReader(media_folder(file), media)
     source = preference_source(
         file, adapter=reading.get("adapter"), split=reading["split"], reader=reader, columns=columns
     )
     with reader.progress:
-        return store_rows(report, source.check, source.schema, **reading), report
+        return store_rows(file, source.check, source.schema, **reading)
 
 
 def preference_source(
@@ -106,7 +106,7 @@ def preference_source(
     media = reader or MediaReader(media_folder(file))
 
     def check(row: Row, raw: RawRow) -> PreferencePair:
-        pair = check_pair(row, number=raw.row, name=name_row(raw.row, file))
+        pair = check_pair(row, number=raw.row, name=raw.name)
         images, video = media.show_in(row, pair.prompt)
         return replace(pair, images=images, video=video) if images or pair.images else pair
 
