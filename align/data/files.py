@@ -2,7 +2,7 @@
 
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import partial
@@ -221,7 +221,7 @@ def undecoded(feature: Any) -> Any:
     return [undecoded(inner) for inner in feature] if isinstance(feature, list | tuple) else feature
 
 
-def _choose_split(path: str, split: str | None, known: list[str]) -> str:
+def _choose_split(path: str, split: str | None, known: Sequence[str]) -> str:
     wanted = split or ("train" if "train" in known or len(known) > 1 else known[0])
     if wanted not in known:
         raise DataError(f"{path} has no split {wanted!r}. It has: {', '.join(known)}. Set `split`.")
@@ -250,9 +250,7 @@ def gym_rows(path: str, split: str | None = None) -> Iterator[RawRow]:
     `seed` says which are drawn, `size` how many, `shots` how many solved ones stand in front of each. Whether a
     question is one of `train` or of `test` is told by its text, whatever the seed, so that none is in both.
     """
-    wanted = split or "train"
-    if wanted not in SPLITS:
-        raise DataError(f"{path} has no split {wanted!r}. It has: {', '.join(SPLITS)}. Set `split`.")
+    wanted = _choose_split(path, split, SPLITS)
     try:
         require("reasoning-gym", f"`{path}`")
         spec = read_spec(path)

@@ -75,20 +75,17 @@ def _check_answer(answer: object, options: tuple[str, ...], untyped: bool) -> in
     remedy = f"Write an index from 0 to {len(options) - 1}, a letter from A to {LETTERS[len(options) - 1]}, or a text."
     if answer is None or (isinstance(answer, str) and is_blank(answer)):
         raise BadRow("answer", answer, "the answer is missing", remedy)
-    if isinstance(answer, int) and not isinstance(answer, bool):
-        if not 0 <= answer < len(options):
-            raise BadRow("answer", answer, "the answer is not among the options", remedy)
-        return answer
-    if not isinstance(answer, str):
+    if isinstance(answer, bool) or not isinstance(answer, str | int):
         raise BadRow("answer", answer, "the answer is neither an index nor a text", remedy)
-    readings = _readings(answer.strip(), options, untyped)
+    if isinstance(answer, str):
+        readings = _readings(answer.strip(), options, untyped)
+    else:
+        readings = {answer} & {*range(len(options))}
     if not readings:
         raise BadRow("answer", answer, "the answer is not among the options", remedy)
     if len(readings) > 1:
         letters = " or ".join(LETTERS[i] for i in sorted(readings))
-        remedy = (
-            f"It may mean option {letters}: write its {'letter' if answer.strip().isdigit() else 'index'} instead."
-        )
+        remedy = f"It may mean option {letters}: write its {'letter' if str(answer).strip().isdigit() else 'index'} instead."
         raise BadRow("answer", answer, "the answer can be read in two ways", remedy)
     return readings.pop()
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 from align.data.conversations import (
@@ -19,7 +20,7 @@ from align.data.conversations import (
 from align.data.problems import BadRow
 from align.data.rules import check_label
 from align.data.template_settings import check_template_columns
-from align.data.texts import as_seen, is_blank
+from align.data.texts import as_seen, count_shared, is_blank
 
 NEEDS = ("prompt", "chosen", "rejected")
 
@@ -41,6 +42,12 @@ class Pair:
     def responses(self) -> tuple[str | list[Message], str | list[Message]]:
         """Both responses in the form of the prompt."""
         return self.messages or (write_response(self.chosen, self.prompt), write_response(self.rejected, self.prompt))
+
+    @property
+    def trl_row(self) -> dict[str, Any]:
+        """The columns that TRL reads of any pair, and its id."""
+        chosen, rejected = self.responses
+        return {"id": self.id or None, "prompt": self.prompt, "chosen": chosen, "rejected": rejected}
 
 
 def check_texts(pair: Any) -> None:
@@ -102,11 +109,9 @@ def _split(row: Mapping[str, Any], images: bool) -> dict[str, Any]:
 
 def _split_texts(chosen: str, rejected: str) -> dict[str, Any]:
     """Takes what two texts begin with as their prompt, as TRL does, without a space in front of what differs."""
-    length = min(len(chosen), len(rejected)) - 1
-    for place, (ours, theirs) in enumerate(zip(chosen, rejected, strict=False)):
-        if ours != theirs:
-            length = place - (place > 0 and chosen[place - 1] == " ")
-            break
+    length = count_shared(chosen, rejected)
+    if length == min(len(chosen), len(rejected)) or chosen[max(length - 1, 0)] == " ":
+        length = max(length - 1, 0)
     prompt = chosen[:length]
     if is_blank(prompt):
         remedy = "Write the column `prompt`, or begin both responses with the prompt."
@@ -131,24 +136,15 @@ def _check_text_prompt(prompt: object) -> str:
 def _find_prompt(prompt: object, chosen: list[Message], rejected: list[Message], *, images: bool) -> list[Message]:
     if isinstance(prompt, list | tuple) and prompt:
         return check_messages(prompt, "prompt", images=images)
-    if prompt is not None and (not isinstance(prompt, str) or is_blank(prompt)):
+    both = zip(chosen[:-1], rejected[:-1], strict=False)
+    shared = [ours for ours, _ in takewhile(lambda each: each[0] == each[1], both)]
+    is_missing = not shared if prompt is None else not isinstance(prompt, str) or is_blank(prompt)
+    if is_missing:
         raise BadRow("prompt", prompt, "the prompt is missing or empty", f"Write {MESSAGES}.")
-    shared = _shared_messages(chosen, rejected)
     asked = [message_text(message) for message in shared if message["role"] == "user"]
     if prompt is not None and prompt not in asked:
         remedy = f"Write the prompt as {MESSAGES}, or begin both conversations with it."
         raise BadRow("prompt", prompt, "the prompt is not the beginning of the conversations", remedy)
-    if not shared:
-        raise BadRow("prompt", None, "the prompt is missing or empty", f"Write {MESSAGES}.")
-    return shared
-
-
-def _shared_messages(chosen: list[Message], rejected: list[Message]) -> list[Message]:
-    shared: list[Message] = []
-    for ours, theirs in zip(chosen[:-1], rejected[:-1], strict=False):
-        if ours != theirs:
-            break
-        shared.append(ours)
     return shared
 
 
@@ -161,12 +157,11 @@ def _check_response(messages: list[Message], prompt: list[Message], column: str)
         remedy = "Begin the conversation with the messages of `prompt`, or write the last message only."
         raise BadRow(column, messages, "the prompt is not the beginning of the conversation", remedy)
     answers = [message for message in response if message["role"] == "assistant"]
-    if set(roles) - {"assistant", "tool"} or any("tool_calls" not in message for message in answers[:-1]):
+    is_more = bool(set(roles) - {"assistant", "tool"}) or any("tool_calls" not in each for each in answers[:-1])
+    if is_more and len(answers) > 1:
         remedy = "A pair compares one message: put those before it into the prompt of both."
-        if roles.count("assistant") > 1:
-            raise BadRow(column, roles, "several assistant messages follow the prompt", remedy)
-        raise BadRow(column, roles, "the prompt is not followed by an assistant message", f"Write {RESPONSE}.")
-    if roles[-1:] != ["assistant"]:
+        raise BadRow(column, roles, "several assistant messages follow the prompt", remedy)
+    if is_more or roles[-1:] != ["assistant"]:
         raise BadRow(column, roles, "the prompt is not followed by an assistant message", f"Write {RESPONSE}.")
     if count_places(response):
         raise BadRow(column, response, "a response has a place for an image", "Only prompts have images: take it out.")

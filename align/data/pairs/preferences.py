@@ -121,12 +121,7 @@ def pair_to_row(pair: PreferencePair) -> dict[str, Any]:
         >>> row["chosen"], row["chosen_spans"], row["spans_from"]
         ('Paris.', [[0, 5]], 'diff')
     """
-    chosen, rejected = pair.responses
-    row = {
-        "id": pair.id or None,
-        "prompt": pair.prompt,
-        "chosen": chosen,
-        "rejected": rejected,
+    row = pair.trl_row | {
         "chosen_spans": [list(span) for span in pair.chosen_spans],
         "rejected_spans": [list(span) for span in pair.rejected_spans],
         "spans_from": pair.spans_from,

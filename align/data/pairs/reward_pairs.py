@@ -117,15 +117,7 @@ def reward_pair_to_row(pair: RewardPair) -> dict[str, Any]:
         >>> row["chosen"], row["tie"], row["source"]
         ('2', False, 'preference')
     """
-    chosen, rejected = pair.responses
-    return {
-        "id": pair.id or None,
-        "prompt": pair.prompt,
-        "chosen": chosen,
-        "rejected": rejected,
-        "tie": pair.tie,
-        "source": pair.source,
-    }
+    return pair.trl_row | {"tie": pair.tie, "source": pair.source}
 
 
 def reward_pairs_to_rows(pairs: Sequence[RewardPair]) -> list[dict[str, Any]]:

@@ -116,14 +116,8 @@ def _unit_of(texts: list[str | None]) -> str | None:
 
 
 def _read_texts(texts: list[str | None]) -> tuple[NDArray[np.float64], list[int]]:
-    values, wrong = np.full(len(texts), np.nan), []
-    for row, text in enumerate(texts):
-        parsed = _number(text)
-        if parsed is None:
-            wrong.append(row)
-        else:
-            values[row] = parsed
-    return values, wrong
+    parsed = [_number(text) for text in texts]
+    return np.array(parsed, dtype=np.float64), [row for row, value in enumerate(parsed) if value is None]
 
 
 def _number(text: str | None) -> float | None:

@@ -48,18 +48,17 @@ def observed_texts(observations: Observations, name: str = "row") -> list[Observ
 
 
 def outcome_rows(
-    observations: Observations,
+    texts: Sequence[ObservedText],
     corrected: Values,
     scale: Scale,
     *,
     prefixes: Sequence[str] | None = None,
     conversational: bool = False,
-    name: str = "row",
 ) -> list[dict[str, Any]]:
     """Makes the rows of a trainer with `(N,)` corrected outcomes, whose `label` is standardised by `scale`."""
     labels = ((corrected - scale.mean) / scale.deviation).tolist()
     rows = []
-    for number, (each, label) in enumerate(zip(observed_texts(observations, name), labels, strict=True)):
+    for number, (each, label) in enumerate(zip(texts, labels, strict=True)):
         prompt = each.prompt if prefixes is None else prefixes[number] + each.prompt
         shown = [{"role": "user", "content": prompt}] if conversational else prompt
         rows.append(each._asdict() | {"prompt": shown, "label": label, "confounders": list(each.confounders)})
