@@ -85,7 +85,8 @@ def _check_answer(answer: object, options: tuple[str, ...], untyped: bool) -> in
         raise BadRow("answer", answer, "the answer is not among the options", remedy)
     if len(readings) > 1:
         letters = " or ".join(LETTERS[i] for i in sorted(readings))
-        remedy = f"It may mean option {letters}: write its {'letter' if str(answer).strip().isdigit() else 'index'} instead."
+        form = "letter" if str(answer).strip().isdigit() else "index"
+        remedy = f"It may mean option {letters}: write its {form} instead."
         raise BadRow("answer", answer, "the answer can be read in two ways", remedy)
     return readings.pop()
 
