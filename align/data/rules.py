@@ -131,7 +131,7 @@ def check_truth(column: str, value: object, *, untyped: bool = False) -> bool | 
 def check_number(column: str, value: object) -> float:
     """Checks a number that is finite."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise BadRow(column, value, f"the {column} is not a finite number", "Write one, such as 0.5.")
+        raise BadRow(column, value, f"the {column} is not a finite number", "Write one, such as 0.5, or leave it out.")
     return float(value)
 
 

@@ -11,7 +11,7 @@ from align.data.media.rows import MediaReader, listed_images, media_folder
 from align.data.media.video import VideoMetadata
 from align.data.pairs.pair import NEEDS, Pair, check_differ, split_pair
 from align.data.pairs.preference_adapters import PREFERENCE_ADAPTERS
-from align.data.pairs.spans import Spans, mark_messages, mark_texts, spans_of, words_differ
+from align.data.pairs.spans import Spans, mark_texts, spans_of, words_differ
 from align.data.problems import DataReport
 from align.data.stored_items import MadeRows
 from align.data.streaming import RowSource
@@ -58,8 +58,7 @@ def check_pair(row: Mapping[str, Any], *, number: int = 0, name: str = "") -> Pr
         ((Span(start=6, end=11),), (Span(start=6, end=10),), 'diff')
     """
     split = split_pair(row, images=True, number=number, name=name)
-    mark = mark_texts if split.messages is None else mark_messages
-    marked = mark(row, split.chosen, split.rejected)
+    marked = mark_texts(row, split.chosen, split.rejected, are_texts=split.messages is None)
     check_differ(marked.chosen, marked.rejected)
     group = row.get("group")  # training has no use for it, so that what is no label is not refused
     return PreferencePair(

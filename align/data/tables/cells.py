@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from math import isfinite
@@ -40,7 +41,7 @@ def read_numbers(column: "pa.Array", name: str, role: str, known: str | None = N
     kind = pa.types
     if kind.is_dictionary(column.type):
         column = column.dictionary_decode()
-    if kind.is_boolean(column.type) or _is_number(column.type):
+    if kind.is_boolean(column.type) or kind.is_integer(column.type) or _has_fractions(column.type):
         return NumericColumn(_to_numpy(column), [], NUMBERS)
     if kind.is_date(column.type) or kind.is_timestamp(column.type):
         return NumericColumn(in_days(column.to_numpy(zero_copy_only=False)), [], DAYS)
@@ -81,16 +82,10 @@ def read_number(value: object, name: str, known: str | None = None) -> tuple[flo
 
 def _parse(column: "pa.Array", name: str, role: str, known: str | None) -> NumericColumn:
     import pyarrow as pa
-    import pyarrow.compute as compute
 
     if known != DAYS:
-        try:
-            whole = compute.cast(column, pa.float64())
-            if column.null_count == len(column):
-                return NumericColumn(whole.to_numpy(zero_copy_only=False), [], known)
-            return NumericColumn(_exact(column, whole), [], NUMBERS)
-        except pa.ArrowInvalid:
-            pass
+        with suppress(pa.ArrowInvalid):
+            return NumericColumn(_to_numpy(column), [], known if column.null_count == len(column) else NUMBERS)
     texts = column.to_pylist()
     unit = _unit_of(texts) if known is None else known
     if unit == DAYS:
@@ -138,35 +133,22 @@ def stands_for_label(text: str) -> bool:
     return _number(text) is None and not is_number(text) and not is_like_date(text)
 
 
-def _exact(texts: "pa.Array", floats: "pa.Array") -> NDArray[Any]:
-    """Reads whole numbers as such where float64 would round them."""
-    import pyarrow as pa
-    import pyarrow.compute as compute
-
-    values = floats.to_numpy(zero_copy_only=False)
-    if texts.null_count or not np.abs(values).max(initial=0) > EXACT:
-        return np.asarray(values)
-    for kind in (pa.int64(), pa.uint64()):
-        try:
-            return np.asarray(compute.cast(texts, kind).to_numpy(zero_copy_only=False))
-        except pa.ArrowInvalid:
-            continue
-    return np.asarray(values)
-
-
 def _to_numpy(column: "pa.Array") -> NDArray[Any]:
+    """Reads numbers, or texts that are these; whole ones as such where float64 would round them."""
     import pyarrow as pa
 
     floats = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-    if pa.types.is_integer(column.type) and not column.null_count and np.abs(floats).max(initial=0) > EXACT:
-        return np.asarray(column.to_numpy(zero_copy_only=False))
+    if not column.null_count and np.abs(floats).max(initial=0) > EXACT and not _has_fractions(column.type):
+        for kind in (pa.int64(), pa.uint64()):
+            with suppress(pa.ArrowInvalid):
+                return np.asarray(column.cast(kind).to_numpy(zero_copy_only=False))
     return np.asarray(floats)
 
 
-def _is_number(kind: Any) -> bool:
+def _has_fractions(kind: Any) -> bool:
     import pyarrow as pa
 
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+    return bool(pa.types.is_floating(kind) or pa.types.is_decimal(kind))
 
 
 def read_dates(texts: Sequence[str | None], missing: Collection[str]) -> tuple[NDArray[np.float64], list[int]]:
