@@ -49,7 +49,7 @@ PLACES_OF_EXTRAS = {
     "lm-eval": {"align.evaluation.suites.questions.lm_harness"},
     "math": {"rewards.reading.formulas"},
     "reasoning-gym": {"rewards.reading.gym"},
-    "verifiers": {"align.tools.hosted", "align.tools.verifiers_classic", "align.tools.verifiers_tasks"},
+    "verifiers": {"align.tools.hosted", "align.tools.verifiers_tasks"},
     "audit": {"align.auditing.run"},
     "wandb": {"align.checks.needs"},
 }

@@ -10,16 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from align.auditing.row_findings import SHUFFLE
-from align.auditing.significance import (
-    FALSE_DISCOVERIES,
-    POINTS,
-    POINTS_WITHIN,
-    Information,
-    Numbers,
-    Tested,
-    adjust,
-    information,
-)
+from align.auditing.significance import FALSE_DISCOVERIES, POINTS, POINTS_WITHIN, Numbers, Tested, adjust
 from align.evaluation.statistics.metrics import wilson
 from align.methods import METHODS
 
@@ -86,6 +77,7 @@ def find_overlaps(tested: Tested, features: Sequence[int]) -> Iterator[Overlaps]
             yield Overlaps(stronger[kept[low:high]], is_same[kept[low:high]])
 
 
+MASKED = "masked text"  # where a cue is that should not be told
 MOST_ALSO = 8
 _EXAMPLES = 3
 _SURE = 1.96
@@ -111,7 +103,7 @@ class Cue:
     also: list[str]  # features of the same units
     rows: list[str]  # three in which it is so
     todo: list[str]  # what can be done
-    information: Information | None  # measures of the papers, where there are classes
+    is_share: bool  # else a rank correlation
 
 
 @dataclass(frozen=True)
@@ -164,15 +156,14 @@ def _cue(test: Tested, lead: Lead, p_value: float, kind: str, name_row: Callable
     i, positive = lead.feature, lead.is_positive
     units, hit = test.units(i)
     n, effect, within = int(test.n[i]), float(test.effect[i]), float(test.within[i])
-    if test.by_class.shape[1]:
+    if test.are_shares:
         hits = float(test.hits[i]) if positive else n - float(test.hits[i])
         expected = float(test.expected[i]) if positive else 1 - float(test.expected[i])
         interval = wilson(round(hits), n)
         share, low, high = hits / n, interval.low, interval.high
         effect, within = abs(effect), within if positive else -within
-        known = information(test.by_class[i], test.num_texts)
     else:
-        hits, expected, share, known = float(test.hits[i]), 0.0, effect, None
+        hits, expected, share = float(test.hits[i]), 0.0, effect
         reach = _SURE * abs(effect / test.z[i])
         low, high = max(-1.0, effect - reach), min(1.0, effect + reach)
     name = describe(test.names[i], test.types[i])
@@ -195,7 +186,7 @@ def _cue(test: Tested, lead: Lead, p_value: float, kind: str, name_row: Callable
         also=[describe(test.names[each], test.types[each]) for each in lead.also[:MOST_ALSO]],
         rows=[name_row(int(each)) for each in units[hit == positive][:_EXAMPLES]],
         todo=remedies(kind, test.where, test.types[i], test.names[i], surplus),
-        information=known,
+        is_share=test.are_shares,
     )
 
 
@@ -203,6 +194,8 @@ def remedies(kind: str, where: str, feature: str, name: str, surplus: int) -> li
     """Lists what can be done, the cheapest first; without `surplus` rows that have the cue, the rest would be none."""
     if feature == "place":
         return [SHUFFLE]
+    if where == MASKED:
+        return ["Mask it as well, or write the text without it."]
     phrase = "" if feature == "count" else f" with the phrase {name!r}"
     found = []
     if kind == "pairs":

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from align.auditing.letters import letters_p_value
 from align.auditing.rows import Compared, Flags, Seen, shared_keys
-from align.data.questions.multiple_choice import letters_p_value
 from align.evaluation.statistics.metrics import wilson
 from rewards.reading.options import LETTERS
 
@@ -79,15 +79,15 @@ def describe_rows(train: Seen, held_out: Seen | None, found: Compared) -> list[R
 _SELDOM = 0.001  # by chance
 
 
-def letters(train: Seen) -> Iterator[RowFinding]:
+def letters(train: Seen, *, fixed: bool = False) -> Iterator[RowFinding]:
     """Says whether the right answers favour a letter more than chance does, with how many and an interval."""
-    counts = train.letters()
+    counts = train.letters(fixed=fixed)
     if not counts:
         return
     said, too_many, p_value = [], 0.0, 1.0
     for options, of in sorted(counts.items()):
         num, most, found = sum(of), max(of), letters_p_value(of)
-        if found is None or found >= _SELDOM:
+        if found >= _SELDOM:
             continue
         share = wilson(most, num)
         said.append(
@@ -99,6 +99,20 @@ def letters(train: Seen) -> Iterator[RowFinding]:
     text = "rows would need another right letter until each is right as often" + (f": {'; '.join(said)}" * bool(said))
     numbers = {"counts": counts, "said": said, "p_value": p_value}
     yield RowFinding("letters", round(too_many), len(train), text, SHUFFLE, [], numbers)
+
+
+def surplus(train: Seen, kept: Flags) -> Iterator[int]:
+    """Draws rows to leave out of those kept, until each letter that is right at all is so equally often.
+
+    Rows with other numbers of options, and those that no shuffle moves, are evened by themselves.
+    """
+    letter = train.part("letter")
+    lots, order = letter // len(LETTERS) * 2 + train.part("fixed"), np.random.default_rng(0).permutation(len(letter))
+    for lot in np.unique(lots[kept & (letter >= 0)]):
+        rows = order[(kept & (lots == lot))[order]]
+        counts = np.unique(letter[rows], return_counts=True)[1]
+        for each in np.unique(letter[rows]):
+            yield from rows[letter[rows] == each][counts.min() :].tolist()
 
 
 def leave_out(train: Seen, found: Compared) -> list[tuple[str, str]]:

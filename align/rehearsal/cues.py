@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from align.auditing.features import Texts
 from align.auditing.significance import FALSE_DISCOVERIES, adjust, of_z
 from align.evaluation.statistics.metrics import Values
-from align.training.reward_records import ranks_within, text_features
+from align.training.reward_records import centred, ranks_within, text_features
 
 LEAST = 0.4  # a weaker rank correlation is not reported
 MOST_PHRASES = 2_000
@@ -77,7 +77,7 @@ def goes_with(reward: Values, features: Features, strata: NDArray[np.int64]) -> 
     order = np.argsort(strata[kept], kind="stable")
     places = np.flatnonzero(kept)[order]
     _, groups = np.unique(strata[places], return_inverse=True)
-    ours = _centre(ranks_within(reward[places], groups), groups)
+    ours = centred(ranks_within(reward[places], groups), groups)
     ours_squares = np.bincount(groups, ours**2)
     freedom = np.maximum(np.bincount(groups) - 1, 1)
     tested, values, z_values = [], [], []
@@ -85,7 +85,7 @@ def goes_with(reward: Values, features: Features, strata: NDArray[np.int64]) -> 
         column = features.table[places, number]
         if np.ptp(column) == 0:
             continue
-        other = _centre(ranks_within(column, groups), groups)
+        other = centred(ranks_within(column, groups), groups)
         squares = np.bincount(groups, other**2)
         spread = (ours_squares * squares / freedom).sum()
         if spread <= 0:
@@ -101,8 +101,3 @@ def goes_with(reward: Values, features: Features, strata: NDArray[np.int64]) -> 
         if p < FALSE_DISCOVERIES and abs(value) >= LEAST
     ]
     return sorted(found, key=lambda cue: -abs(cue.correlation))
-
-
-def _centre(values: Values, groups: NDArray[np.int64]) -> Values:
-    centred: Values = values - (np.bincount(groups, values) / np.bincount(groups))[groups]
-    return centred

@@ -8,7 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from align.evaluation.statistics.metrics import wilson
+from align.evaluation.statistics.item_means import clustered_share
+from align.evaluation.statistics.metrics import told, wilson
 from align.rehearsal.record import Rehearsed
 from align.rehearsal.rollouts import Rollouts
 
@@ -130,18 +131,20 @@ def _second_opinion(stated: np.ndarray, golds: Sequence[str | None], rollouts: R
         [[each is not None and gold is not None for each in some] for some, gold in zip(stated, golds, strict=True)]
     )
     same = np.array([[each == gold for each in some] for some, gold in zip(stated, golds, strict=True)]) & known
-    right, wrong = pays[same], pays[known & ~same]
-    if min(len(right), len(wrong)) < _FEWEST or np.isnan(pays).all():
+    other = known & ~same
+    if min(same.sum(), other.sum()) < _FEWEST or np.isnan(pays).all():
         return
     least, most = np.nanmin(pays), np.nanmax(pays)
-    unpaid, paid = np.nan_to_num(right, nan=least) <= least, wrong >= most
-    if most > least and unpaid.mean() > 0.5:
+    unpaid, paid = np.nan_to_num(pays, nan=least) <= least, pays >= most
+    missed = clustered_share((same & unpaid).sum(axis=1), same.sum(axis=1))
+    given = clustered_share((other & paid).sum(axis=1), other.sum(axis=1))
+    if most > least and missed.low > 0.5:
+        text = f"`{name}` gives its least to {told(missed, in_percent=True)} of the completions that state the row's "
+        text += "answer. See how it reads answers: commas, decimals, units, tags, capitals (`align rewards check`)."
+        found.find("warning", "unpaid", text, unpaid=missed.value)
+    elif most > least and given.low > _MOST and 2 * (paid & same).sum() > paid.sum():
         text = (
-            f"`{name}` gives its least to {unpaid.mean():.0%} of the completions that state the row's answer. See how "
+            f"`{name}` gives its most to {told(given, in_percent=True)} of the completions that state another answer. "
         )
-        text += "it reads answers: commas, decimals, units, tags, capitals (`align rewards check`)."
-        found.find("warning", "unpaid", text, unpaid=float(unpaid.mean()))
-    elif most > least and paid.mean() > _MOST and 2 * (right >= most).sum() > (pays >= most).sum():
-        text = f"`{name}` gives its most to {paid.mean():.0%} of the completions that state another answer. "
         text += "See what it reads beside the answer (`align rewards attack`)."
-        found.find("warning", "overpaid", text, overpaid=float(paid.mean()))
+        found.find("warning", "overpaid", text, overpaid=given.value)

@@ -1,12 +1,10 @@
 """The page of an audit, and its words for the terminal: what a data set would teach, and which rows say so."""
 
 from collections.abc import Sequence
-from dataclasses import astuple
 from pathlib import Path
 
 from align.auditing.attributes import COMMON, COUNTER, AttributeFinding
 from align.auditing.cues import Cue, Cues
-from align.auditing.masks import PERMUTATIONS, MaskFinding
 from align.auditing.record import AuditRecord
 from align.auditing.row_findings import SHOWN, RowFinding
 from align.auditing.traces import QUANTILES, GroupScore, TraceFinding
@@ -36,8 +34,6 @@ def build_audit_page(record: AuditRecord, out: Path) -> Path:
         charts=_charts(record.cues),
         cues=[(cue, effect_of(cue), share_of(cue), in_points(cue.within_length)) for cue in found[:_SHOWN]],
         num_hidden=max(0, len(found) - _SHOWN),
-        measures=_measures(found[:_SHOWN]),
-        mask=mask_sentence(record.mask) if record.mask else "",
         attributes=pairs_sentence(record.attributes) if record.attributes else "",
         rare=_rare(record.attributes),
         scored=traces_sentence(record.traces) if record.traces else "",
@@ -78,7 +74,7 @@ def _charts(cues: Cues | None) -> list[Chart]:
     if cues is None or not cues.found:
         return []
     drawn = cues.found[:_DRAWN]
-    is_share = drawn[0].information is not None
+    is_share = drawn[0].is_share
     intervals = [
         Interval(
             f"{cue.name} ({cue.goes_with})", "", *((end - cue.expected) for end in (cue.share, cue.low, cue.high))
@@ -114,16 +110,6 @@ def _steps(found: TraceFinding | None) -> Grid | None:
     )
 
 
-def _measures(cues: Sequence[Cue]) -> Grid | None:
-    rows = [
-        (cue.name, *(f"{value:.3f}" for value in astuple(cue.information)))
-        for cue in cues
-        if cue.information is not None
-    ]
-    columns = ("cue", "productivity", "utility", "coverage", "harmonic mean", "DCI")
-    return Grid(columns, rows) if rows else None
-
-
 def headline(record: AuditRecord) -> list[str]:
     """Says what to take away, one sentence each."""
     found = [f"{each.count:,} of {each.of:,} {each.text}." for each in record.rows if each.count]
@@ -141,7 +127,7 @@ def headline(record: AuditRecord) -> list[str]:
 
 def share_of(cue: Cue) -> str:
     """Words how often a cue is with its label."""
-    if cue.information is None:
+    if not cue.is_share:
         return f"rank correlation {cue.share:+.2f} [{cue.low:+.2f}, {cue.high:+.2f}] over {cue.n:,} texts with it"
     return (
         f"{cue.hits:,.0f} of {cue.n:,}, {cue.share:.0%} [{cue.low:.0%}, {cue.high:.0%}], where {cue.expected:.0%} "
@@ -151,7 +137,7 @@ def share_of(cue: Cue) -> str:
 
 def effect_of(cue: Cue) -> str:
     """Words the effect of a cue."""
-    return f"{cue.effect:+.2f}" if cue.information is None else in_points(cue.effect)
+    return in_points(cue.effect) if cue.is_share else f"{cue.effect:+.2f}"
 
 
 def in_points(effect: float) -> str:
@@ -176,24 +162,12 @@ def by_length(cues: Cues) -> str:
     return text
 
 
-def mask_sentence(mask: MaskFinding) -> str:
-    """Says how well the gold can be told from a text that should not give it away."""
-    text = (
-        f"A linear model of the words and word pairs of `{mask.column}` tells {mask.accuracy:.1%} "
-        f"[{mask.low:.1%}, {mask.high:.1%}] of {mask.n:,} golds right, of {mask.classes} different ones; with golds "
-        f"permuted it tells {mask.permuted:.1%} in the mean, {mask.permuted_most:.1%} at most of {PERMUTATIONS} times."
-    )
-    if not mask.leaks:
-        return f"{text} So it does not give the gold away, to such a model."
-    return f"{text} So it gives the gold away: {'; '.join(mask.phrases)}."
-
-
 def pairs_sentence(found: AttributeFinding) -> str:
     """Says which values are rarely seen together, and what the groups are."""
     columns = " and ".join(f"`{name}`" for name in found.columns)
     text = f"Of {found.num_frequent:,} pairs of frequent values of {columns}, over {found.n:,} different rows, "
     if not found.num_rare:
-        return f"{text}each stands together more than half as often as chance gives."
+        return f"{text}none is rarer than half of what chance predicts."
     unseen = f" ({found.num_unseen:,} of them never)" if found.num_unseen else ""
     text += f"{found.num_rare:,} are seen together half as often as chance has it or less{unseen}: "
     text += "; ".join(

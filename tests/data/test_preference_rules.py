@@ -145,10 +145,10 @@ BAD = {
     "image in a part": (TALK | {"prompt": [OWN_IMAGE]}, "prompt", "a part of a message has an image of its own"),
     "image in a response": (TALK | {"chosen": [SHOWN]}, "chosen", "a response has a place for an image"),
     "offsets into tool calls": (TALK | OFFSETS | {"chosen": [CALL]}, "chosen_spans",
-                                "tags and offsets are into one text, and the response has tool calls"),
+                                "tags and offsets are into one text, and the response is more than that"),
     "tags beside tool calls": (
         TALK | {"chosen": [CALL], "rejected": [ROME | {"content": "<MASK>Rome</MASK>"}]}, "rejected",
-        "tags and offsets are into one text, and the response has tool calls",
+        "tags and offsets are into one text, and the response is more than that",
     ),
     "turn of a tool at the end": (TALK | {"chosen": [CALL, {"role": "tool", "content": "3"}]}, "chosen",
                                   "the prompt is not followed by an assistant message"),

@@ -108,3 +108,14 @@ def test_words_of_the_task_are_no_words_that_a_reward_pays_for():
     assert "pays for" in checks
     given.asked[:] = ["where is the lantern, and where is the kitchen?"] * len(given.asked)
     assert "pays for" not in [each.check for each in look_at(given).findings]
+
+
+def test_what_a_reward_does_with_few_answers_is_told_beyond_chance_only():
+    few, draw = SUMS[:8], np.random.default_rng(0)
+    stated = half_right(few)
+    told = 0
+    for _ in range(100):  # half of the right answers are paid, of the others a third, by chance
+        pays = [[draw.random() < (0.5 if each == gold else 0.3) for each in some]
+                for some, (_, gold) in zip(stated, few, strict=True)]  # fmt: skip
+        told += bool({"unpaid", "overpaid"} & set(found_in(few, stated, pays)))
+    assert told <= 5

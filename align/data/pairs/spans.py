@@ -206,7 +206,7 @@ def mark_texts(row: Mapping[str, Any], chosen: str, rejected: str, *, are_texts:
     tagged = [column for column, text in (("chosen", chosen), ("rejected", rejected)) if TAG.search(text)]
     if not are_texts:
         if given := [*(offsets if row.get("spans_from") != "diff" else ()), *tagged]:
-            rule = "tags and offsets are into one text, and the response has tool calls or several messages"
+            rule = "tags and offsets are into one text, and the response is more than that"
             remedy = "Such responses are marked by a diff: leave it out, or write each as one message that is a text."
             raise BadRow(given[0], row[given[0]], rule, remedy)
         return MarkedTexts(chosen, rejected, None, "diff")

@@ -1,6 +1,7 @@
 """Cells of a table: numbers (booleans as 0 and 1, dates in days, texts that are these), labels, and texts."""
 
 import math
+from collections import Counter
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import date, datetime, timedelta
@@ -13,8 +14,8 @@ from numpy.typing import NDArray
 
 from align.data.problems import BadRow, RowProblem, shorten
 from align.data.texts import is_blank
-from rewards.correction.categories import EXACT, is_like_date
-from rewards.correction.numeric import DAYS, DURATION, day_of, in_days, is_number
+from rewards.correction.categories import FEW_VALUES, is_text
+from rewards.correction.numeric import DAYS, DURATION, day_of, in_days
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,21 +30,24 @@ NUMBERS = ""  # the unit of a column without dates
 class NumericColumn(NamedTuple):
     """A column of a batch."""
 
-    values: NDArray[Any]  # `(N,)`, nan where missing or unusable; integers that float64 would round stay so
+    values: NDArray[Any]  # `(N,)`, nan where missing or unusable
     unusable: list[RowProblem]  # no numbers, or no dates in a column of dates; rows are of the batch, from 0
     unit: str | None  # what dates were turned into, `NUMBERS` without, None while nothing tells
 
 
 def read_numbers(column: "pa.Array", name: str, role: str, known: str | None = None) -> NumericColumn:
-    """Reads a column as numbers; dates become days since 1970, where a time without a zone is UTC."""
+    """Reads a column as numbers; dates become days since 1970, by the clock as written."""
     import pyarrow as pa
+    import pyarrow.compute as compute
 
     kind = pa.types
     if kind.is_dictionary(column.type):
         column = column.dictionary_decode()
-    if kind.is_boolean(column.type) or kind.is_integer(column.type) or _has_fractions(column.type):
-        return NumericColumn(_to_numpy(column), [], NUMBERS)
+    if kind.is_boolean(column.type) or _is_number(column.type):
+        return NumericColumn(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), [], NUMBERS)
     if kind.is_date(column.type) or kind.is_timestamp(column.type):
+        if getattr(column.type, "tz", None):
+            column = compute.local_timestamp(column)
         return NumericColumn(in_days(column.to_numpy(zero_copy_only=False)), [], DAYS)
     if kind.is_duration(column.type):
         return NumericColumn(in_days(column.to_numpy(zero_copy_only=False)), [], DURATION)
@@ -85,7 +89,8 @@ def _parse(column: "pa.Array", name: str, role: str, known: str | None) -> Numer
 
     if known != DAYS:
         with suppress(pa.ArrowInvalid):
-            return NumericColumn(_to_numpy(column), [], known if column.null_count == len(column) else NUMBERS)
+            values = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+            return NumericColumn(values, [], known if column.null_count == len(column) else NUMBERS)
     texts = column.to_pylist()
     unit = _unit_of(texts) if known is None else known
     if unit == DAYS:
@@ -128,27 +133,10 @@ def _number(text: str | None) -> float | None:
         return None
 
 
-def stands_for_label(text: str) -> bool:
-    """Tells whether a text stands for nothing but itself: it is no number, no date, and not like one."""
-    return _number(text) is None and not is_number(text) and not is_like_date(text)
-
-
-def _to_numpy(column: "pa.Array") -> NDArray[Any]:
-    """Reads numbers, or texts that are these; whole ones as such where float64 would round them."""
+def _is_number(kind: Any) -> bool:
     import pyarrow as pa
 
-    floats = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-    if not column.null_count and np.abs(floats).max(initial=0) > EXACT and not _has_fractions(column.type):
-        for kind in (pa.int64(), pa.uint64()):
-            with suppress(pa.ArrowInvalid):
-                return np.asarray(column.cast(kind).to_numpy(zero_copy_only=False))
-    return np.asarray(floats)
-
-
-def _has_fractions(kind: Any) -> bool:
-    import pyarrow as pa
-
-    return bool(pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
 
 
 def read_dates(texts: Sequence[str | None], missing: Collection[str]) -> tuple[NDArray[np.float64], list[int]]:
@@ -184,6 +172,28 @@ def read_labels(column: "pa.Array") -> NDArray[np.object_]:
     values = np.empty(len(column), dtype=object)
     values[:] = [label_of(value) for value in column.to_pylist()]
     return values
+
+
+def stands_for_label(text: Any) -> bool:
+    """Tells whether a value is a text that stands for nothing but itself: no number, no date, and not like one."""
+    return is_text(text) and _number(text) is None
+
+
+def has_labels(kind: Any) -> bool:
+    """Tells whether a column of a type of Arrow can be one of a category: of texts, or of whole numbers."""
+    import pyarrow as pa
+
+    texts = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind)
+    return texts or pa.types.is_integer(kind) or pa.types.is_floating(kind)
+
+
+def count_values(column: "pa.Array") -> Counter[Any]:
+    """Counts the distinct values of a column; of numbers no more than tell that they are no category."""
+    found, counts = column.value_counts(), Counter[Any]()
+    for each in (found[: FEW_VALUES.stop + 2] if _is_number(column.type) else found).to_pylist():
+        value = each["values"]
+        counts[TRUTH.get(value.strip().lower(), value) if isinstance(value, str) else value] += each["counts"]
+    return counts
 
 
 def label_of(value: Any) -> str | None:

@@ -83,7 +83,7 @@ def _say_second(found: Rehearsed, twice: Any, totals: Values) -> None:
     rows = [(name, f"{part:.0%}", f"{mean:.3g}") for name, part, mean in zip(OUTCOMES, shares, means, strict=True)]
     note = f"Of {num:,} second answers behind the same trace: which answers are right, and what such a row is paid."
     found.tables.append(Table("Both answers", note, ("right", "share", "mean reward"), rows))
-    if asked.value < 0.1:
+    if asked.high < 0.2 or not asked.value:
         text = f"A second answer can be asked of {asked.value:.0%} of the completions: others have no trace with one "
         text += "answer behind it, or options that cannot move. Teach the tags first with `method: sft`."
         found.find("warning" if asked.value else "error", "second pass", text, asked=asked.value)

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 
 from align.data.pairs.reward_pairs import CAUSAL, DEFAULT_SOURCE
-from align.evaluation.statistics.metrics import Estimate, told
+from align.evaluation.statistics.metrics import less, magnitude, told
 from align.report.charts.drawing import NUM_COLOURS, Chart
 from align.report.charts.panel import Metrics, Panel, draw_panel
-from align.report.run.finding import Finding, above, early, last, percent, recent, stays_at_log_two
+from align.report.run.finding import Finding, above, first, held_out, last, percent, stays_at_log_two
 from align.report.run.parts import LENGTH, ReportParts, step_time_chart
 
 ACCURACY, MARGIN = "crome/accuracy_", "crome/margin_"
@@ -125,43 +125,43 @@ _PLACE_TO_MARGIN = 0.5
 
 def find_reward_problems(metrics: Metrics, pairwise: bool) -> Iterator[Finding]:
     """Lists what looks wrong in accuracies, ties and rewards; those of a pairwise model are those of places."""
-    tie, margin = last(metrics, "crome/tie_margin"), recent(metrics, "margin")
+    tie, margin = last(metrics, "crome/tie_margin"), last(metrics, "margin")
     if "accuracy" in metrics and stays_at_log_two(metrics):  # a run of ties alone should stay there
         yield Finding(
             "The loss stays at log 2: the model scores chosen and rejected answers alike",
             "Raise `learning_rate` (adapters take ten times that of all weights), look whether labels are right and "
             "answers differ in what the model reads. Where most pairs are ties, see `crome/accuracy_preference`.",
         )
-    grown, learnt = tie.low > early(metrics, "crome/tie_margin"), above(metrics, "accuracy", _LEARNT)
-    if grown and learnt and tie.low > _TIE_TO_MARGIN * margin:
+    grown, learnt = less(tie, first(metrics, "crome/tie_margin")).low > 0, above(metrics, "accuracy", _LEARNT)
+    if grown and learnt and less(tie, margin, _TIE_TO_MARGIN).low > 0:
         yield Finding(
-            f"Answers of which none is better are scored {told(tie)} apart, those of which one is {margin:.2g}",
+            f"Answers of which none is better are scored {told(tie)} apart, those of which one is {margin.value:.2g}",
             "What tells them apart is decoration, such as length, tone or layout, and the model rewards it. Raise "
             "`tie_coef`, or add ties: those of another question (`irrelevant_query`) need no oracle.",
         )
     yield from _fails_at_a_source(metrics)
     for key, pairs in ((f"{ACCURACY}preference", "preference pairs"), ("accuracy", "pairs")):
-        held_out = recent(metrics, f"eval_{key}")
-        if trained := above(metrics, key, held_out + _GAP):
+        trained, held = last(metrics, key), held_out(metrics, key, is_share=True)
+        if less(trained, held).low > _GAP:
             yield Finding(
-                f"{percent(trained)} of the {pairs} are told apart in training, {percent(held_out)} of held-out ones",
+                f"{percent(trained)} of the {pairs} are told apart in training, {percent(held)} of held-out ones",
                 "Reward models learn their pairs by heart within few epochs. Train for one, lower `learning_rate`, or "
                 "use more pairs.",
             )
             break
-    start, end = early(metrics, "mean_reward"), last(metrics, "mean_reward")
-    liked = max(end, Estimate(-end.value, -end.high, -end.low, end.n, end.unit))
-    if pairwise and liked.low > _PLACE_TO_MARGIN * abs(margin):
+    start, end = first(metrics, "mean_reward"), last(metrics, "mean_reward")
+    liked = magnitude(end)
+    if pairwise and less(liked, magnitude(margin), _PLACE_TO_MARGIN).low > 0:
         yield Finding(
             f"Answer {'A' if end.value > 0 else 'B'} is preferred by {told(liked)} for its place, with a margin of "
-            f"{margin:.2g} between good and bad",
+            f"{margin.value:.2g} between good and bad",
             "Scoring averages over both orders, so the order of answers does not decide. But as long as the place "
             "counts for so much, the answers count for little. Train longer.",
         )
-    moved = max(end.low - start, start - end.high)
-    if not pairwise and moved > recent(metrics, "max_reward") - recent(metrics, "min_reward"):
+    apart = less(last(metrics, "max_reward"), last(metrics, "min_reward"))
+    if not pairwise and less(magnitude(less(end, start)), apart).low > 0:
         yield Finding(
-            f"The mean reward moved from {start:.2g} to {told(end)}, further than the rewards of a batch lie apart",
+            f"The mean reward moved from {start.value:.2g} to {told(end)}, further than rewards of a batch lie apart",
             "Only differences are learnt, so accuracy does not suffer. But the rewards of two models cannot be "
             "compared, and bf16 rounds numbers far from 0. `center_rewards_coefficient: 0.01` keeps them near 0.",
         )

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from align.evaluation.statistics.metrics import told
+from align.evaluation.statistics.metrics import less, magnitude, told
 from align.report.charts.drawing import Chart
 from align.report.charts.panel import Metrics, Panel, draw_panel
-from align.report.run.finding import Finding, last, recent
+from align.report.run.finding import Finding, held_out, last, recent
 from align.report.run.parts import LENGTH, ReportParts, step_time_chart
 
 MSE, CORRECTED, OUTCOME = "deconfound/mse", "deconfound/correlation_corrected", "deconfound/correlation_outcome"
@@ -86,7 +86,7 @@ _LEAN = 0.1  # correlation with a confounder, as far as the corrected outcome do
 
 def find_outcome_problems(metrics: Metrics) -> Iterator[Finding]:
     """Lists what looks wrong in errors and correlations."""
-    error, held_out, fit = last(metrics, MSE), recent(metrics, f"eval_{MSE}"), recent(metrics, CORRECTED)
+    error, held, fit = last(metrics, MSE), held_out(metrics, MSE), recent(metrics, CORRECTED)
     if error.low > _NOTHING:
         yield Finding(
             f"The squared error is {told(error)}, no better than predicting the mean",
@@ -94,19 +94,18 @@ def find_outcome_problems(metrics: Metrics) -> Iterator[Finding]:
             "`learning_rate`, or look whether ridge regression on the words (`align deconfound --estimator dml`) "
             "finds something: its report gives the share of the outcome that the text explains.",
         )
-    if error.high < _BY_HEART * held_out:
+    if less(error, held, _BY_HEART).high < 0:
         yield Finding(
-            f"The squared error is {told(error)} in training and {held_out:.2g} on held-out rows",
+            f"The squared error is {told(error)} in training and {told(held)} on held-out rows",
             "Larger models learn outcomes by heart, their noise included. Train for one pass, lower `learning_rate`, "
             "or raise `weight_decay`.",
         )
     for name in confounders_of(metrics):
-        lean, target = last(metrics, f"{LEAN}{name}"), recent(metrics, f"{TARGET}{name}")
+        lean, target = last(metrics, f"{LEAN}{name}"), last(metrics, f"{TARGET}{name}")
         # The most that the labels explain is their own correlation, freed of their noise.
-        explained = abs(target) / fit if fit > 0 else abs(target)
-        if max(lean.low, -lean.high) > explained + _LEAN:
+        if less(magnitude(lean), magnitude(target), 1 / fit if fit > 0 else 1.0).low > _LEAN:
             yield Finding(
-                f"Predictions go with {name} at {told(lean)}, and the corrected outcome at {target:.2g}",
+                f"Predictions go with {name} at {told(lean)}, and the corrected outcome at {target.value:.2g}",
                 f"The reward leans on {name} more than what it was trained on. If `{OUTCOME}` is above "
                 f"`{CORRECTED}`, the correction removed too little; compare estimators with `align deconfound`.",
             )

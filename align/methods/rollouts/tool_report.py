@@ -9,7 +9,7 @@ from align.recipe.fields import own_fields
 from align.report.charts.drawing import NUM_COLOURS
 from align.report.charts.panel import Metrics, Panel, draw_panel
 from align.report.run.completions import calls_of
-from align.report.run.finding import Finding, above, below, early, percent
+from align.report.run.finding import Finding, above, below, first, percent
 
 _TOOL_FIELDS = (("align", "methods/rollouts/config.py", "ToolConfig"),)
 FACTS = {
@@ -84,8 +84,8 @@ def find_tool_problems(metrics: Metrics, rows: Sequence[Mapping[str, Any]] = ())
             "call is written, for which a warm start with `method: sft` on conversations with calls helps, or when to "
             "call, which the prompt can say. Calls that are cut off at `max_completion_length` are none either.",
         )
-    before, now = early(metrics, "tools/used_share"), below(metrics, "tools/used_share", _SELDOM)
-    if now and before > _OFTEN:
+    before, now = first(metrics, "tools/used_share"), below(metrics, "tools/used_share", _SELDOM)
+    if now and before.low > _OFTEN:
         yield Finding(
             f"The policy gave its tools up: {percent(before)} of completions called one, and now {percent(now)}",
             "What is paid for can be had without them, or calls fail or are cut off. Compare the rewards of "

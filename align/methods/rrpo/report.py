@@ -3,12 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from align.evaluation.statistics.metrics import told
+from align.evaluation.statistics.metrics import SURE, Estimate, less, mean_over_logs, told
 from align.report.charts.drawing import Chart
 from align.report.charts.panel import Metrics, Panel, draw_panel
-from align.report.run.finding import Finding, above, below, percent, stays_at_log_two
+from align.report.run.finding import Finding, above, below, last, percent, stays_at_log_two
 from align.report.run.folder import Series
 from align.report.run.parts import LENGTH, ReportParts, step_time_chart
 
@@ -138,7 +136,6 @@ _FALLEN = -1.0  # nats: the marked text is e times less likely than in the refer
 _SATURATED = 0.98  # of pairs; too few are left in the wrong order to explain a growing margin
 _EARLY = 0.5  # of the run
 _STILL_GROWING = 1.5  # times the margin at the middle of the run
-_FEWEST_LOGS = 8  # below, a quarter of the run is one batch
 _FAR = 0.5  # nats per token: 50 nats over a response of 100 tokens
 _MARKED_MOST = 0.7  # of the response tokens; the rest is too little to be kept in place
 _MARKED_LEAST = 0.005  # one token of a response of 200
@@ -174,22 +171,20 @@ def _over_trained(metrics: Metrics) -> Iterator[Finding]:
     if not {"rewards/accuracies", "rewards/margins"} <= metrics.keys():
         return
     accuracy, margin = (_middle(metrics[key]) for key in ("rewards/accuracies", "rewards/margins"))
-    latest = above(metrics, "rewards/margins", max(0.0, _STILL_GROWING * margin))
-    if latest and accuracy > _SATURATED:
+    latest = last(metrics, "rewards/margins")
+    if accuracy.low > _SATURATED and latest.low > 0 and less(latest, margin, _STILL_GROWING).low > 0:
         yield Finding(
             f"{percent(accuracy)} of pairs were told apart by the middle of the run, and the margin kept growing",
-            f"From {margin:.2g} there to {told(latest)}: later steps moved the policy, but no further pair. This "
-            "accuracy can be near 1 in a policy that does not write the chosen answers, so compare checkpoints by "
-            "what they generate. Then stop earlier with `max_steps`, or lower `learning_rate`.",
+            f"From {margin.value:.2g} there to {told(latest)}: later steps moved the policy, but no further pair. "
+            "This accuracy can be near 1 in a policy that does not write the chosen answers, so compare checkpoints "
+            "by what they generate. Then stop earlier with `max_steps`, or lower `learning_rate`.",
         )
 
 
-def _middle(series: Series) -> float:
-    """Returns the mean of the quarter that ends at the middle of a run, NaN for a run too short to tell."""
+def _middle(series: Series) -> Estimate:
+    """Estimates the mean of the quarter that ends at the middle of a run, at least five logs; of a short one none."""
     end = int(len(series.values) * _EARLY)
-    quarter = series.values[end - len(series.values) // 4 : end]
-    enough = len(series.values) >= _FEWEST_LOGS and np.isfinite(quarter).any()
-    return float(np.nanmean(quarter)) if enough else float("nan")
+    return mean_over_logs(series.values[max(0, end - max(SURE, len(series.values) // 4)) : end])
 
 
 def _marks(metrics: Metrics) -> Iterator[Finding]:

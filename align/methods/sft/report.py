@@ -57,9 +57,10 @@ def find_demonstration_problems(metrics: Metrics) -> Iterator[Finding]:
     """Lists what looks wrong in losses and entropy."""
     losses = metrics["eval_loss"].values if "eval_loss" in metrics else np.empty(0)
     losses = losses[np.isfinite(losses)]
-    if len(losses) >= _FEWEST and losses[-1] > _RISEN * losses.min():
+    pairs = (losses[1:] + losses[:-1]) / 2  # not of one evaluation only
+    if len(losses) >= _FEWEST and pairs[-1] > _RISEN * pairs.min():
         yield Finding(
-            f"The loss on evaluation rows rose from {losses.min():.3g} to {losses[-1]:.3g}",
+            f"The loss on evaluation rows rose from {pairs.min():.3g} to {pairs[-1]:.3g}, means of two",
             "The demonstrations are learnt by heart. Stop earlier, with `load_best_model_at_end: true`, fewer epochs "
             "or a lower `learning_rate`, or give more of them.",
         )
