@@ -10,17 +10,17 @@ from align.data.columns import Columns
 from align.data.demonstration_adapters import DEMONSTRATION_ADAPTERS
 from align.data.demonstrations import demonstration_source
 from align.data.files import RawRow, Row
-from align.data.loading import Schema, name_row
+from align.data.loading import Schema
 from align.data.media.rows import MediaReader
 from align.data.pairs.preference_adapters import PREFERENCE_ADAPTERS
 from align.data.pairs.preferences import preference_source
-from align.data.pairs.reward_pairs import CSV_TRUTH, reward_pair_source
+from align.data.pairs.reward_pairs import reward_pair_source
 from align.data.problems import BadRow
 from align.data.prompt_rows import prompt_source
 from align.data.questions.adapters import ADAPTERS, Adapter
 from align.data.questions.multiple_choice import question_source
 from align.data.row_templates import RowTemplate
-from align.data.rules import check_label
+from align.data.rules import CSV_TRUTH, check_id
 from align.data.streaming import RowSource
 from align.data.tables.cells import read_number, stands_for_label
 from align.data.tables.observation_adapters import OBSERVATION_ADAPTERS, find_observation_adapter
@@ -181,7 +181,7 @@ def _observed(file: str, named: Named, adapter: str | None, columns: Columns | N
         text = _need(row, named.text)
         asked = _need(row, named.prompt) if named.prompt else ""
         numbers = tuple(confounder(row, name) for name in named.confounders)
-        name = check_label("id", row.get("id")) or name_row(raw.row, file)
+        name = check_id(row, raw)
         attributes = tuple(_attribute(row, column) for column in named.attributes)
         return Entry(
             name, file, raw.row, asked, (text,), outcome=number(row, named.outcome), confounders=numbers,

@@ -3,8 +3,8 @@ from typing import Any
 
 from align.data.columns import Columns
 from align.data.csv_rows import parse_cell
-from align.data.pairs.reward_pairs import CSV_TRUTH
 from align.data.problems import Row
+from align.data.rules import CSV_TRUTH
 
 TRUTHS = ("tie", "correct")
 READ = {"pairs": ("tie", "margin"), "sft": ("correct",), "questions": ("answer",)}

@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from align.data.json_rows import BadValue, parse_json
+from align.data.json_rows import parse_json
 from align.data.problems import BadRow, RawRow, Row, RowProblem, printable, shorten
 from align.data.text_lines import NoText, read_lines
 from align.errors import DataError
@@ -88,8 +88,8 @@ def parse_cell(column: str, cell: Any) -> Any:
     except json.JSONDecodeError as error:
         remedy = f"{error.msg}. Write JSON such as {example}."
         raise BadRow(column, cell, "the cell is not valid JSON", remedy) from error
-    except BadValue as error:
-        raise BadRow(column, cell, error.rule, error.remedy) from error
+    except BadRow as bad:
+        raise BadRow(column, cell, bad.rule, bad.remedy) from bad
 
 
 class _Lines:
@@ -133,4 +133,4 @@ def _parse_cells(names: Sequence[str], cells: Sequence[str], file: Path, number:
     try:
         return row | {name: parse_cell(name, row[name]) for name in JSON_CELLS if name in row}
     except BadRow as bad:
-        return RowProblem(str(file), number, printable(bad.column), bad.value, bad.rule, bad.remedy)
+        return bad.problem(file, number)

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from align.data.questions.adapters import Adapter, AdapterError, Row, media_of
+from align.data.problems import BadRow
+from align.data.questions.adapters import Adapter, Row, media_of
 
 ASKED = (
     "{question}\nThink about the question deeply before you answer. Write your reasoning inside <think> </think>, and "
@@ -28,10 +29,10 @@ def video_r1_cot(row: Row) -> dict[str, Any]:
     """
     for column in ("problem", "process", "solution"):
         if not isinstance(row[column], str):
-            raise AdapterError(column, "the column is not a text", "Write one.")
+            raise BadRow(column, row[column], "the column is not a text", "Write one.")
     kind = row.get("problem_type", "multiple choice")
     if kind not in ANSWERS:
-        raise AdapterError("problem_type", "the kind of question is unknown", f"Known: {', '.join(ANSWERS)}.")
+        raise BadRow("problem_type", kind, "the kind of question is unknown", f"Known: {', '.join(ANSWERS)}.")
     question = row["problem"]
     if kind == "multiple choice":
         question += "\nOptions:\n" + "\n".join(map(str, row["options"]))

@@ -19,12 +19,11 @@ from align.data.conversations import (
 )
 from align.data.demonstration_adapters import DEMONSTRATION_ADAPTERS
 from align.data.files import RawRow, Row, find_split
-from align.data.loading import Reading, Schema, adapted, load_rows, name_row
+from align.data.loading import Reading, Schema, adapted, load_rows
 from align.data.media.rows import MediaReader, check_placeholders, media_folder
 from align.data.media.video import VideoMetadata
-from align.data.pairs.reward_pairs import CSV_TRUTH
 from align.data.problems import BadRow, DataReport, shorten
-from align.data.rules import check_label
+from align.data.rules import check_id, check_truth
 from align.data.streaming import RowSource
 from align.data.template_settings import check_template_columns
 from align.data.texts import is_blank
@@ -73,10 +72,10 @@ def load_demonstrations(
     columns are not read. `adapter` is a name in `DEMONSTRATION_ADAPTERS`.
     """
     file, reading["split"] = find_split(str(path), reading.get("split"))
-    report, reader = DataReport(file), MediaReader(media_folder(file), media)
+    reader = MediaReader(media_folder(file), media)
     source = demonstration_source(file, reader=reader, columns=columns)
     with reader.progress:
-        return load_rows(report, source.check, source.schema, **reading), report
+        return load_rows(file, source.check, source.schema, **reading)
 
 
 def demonstration_source(
@@ -85,7 +84,7 @@ def demonstration_source(
     """Says how the rows of a file become demonstrations; see `load_demonstrations`."""
 
     def check(row: Row, raw: RawRow) -> Demonstration:
-        name = check_label("id", row.get("id")) or name_row(raw.row, file)
+        name = check_id(row, raw)
         columns = check_demonstration(row)
         is_text = isinstance(columns.get("prompt", columns.get("text")), str)
         template = check_template_columns(row, is_text=is_text)
@@ -93,7 +92,7 @@ def demonstration_source(
         images, video = reader.show_in(row, columns.get(asked, columns.get("text", "")), asked)
         for message in columns.get("completion", ()) if images else ():
             check_placeholders("completion", message_text(message))
-        is_correct = check_correct(row.get("correct"), raw.untyped)
+        is_correct = check_truth("correct", row.get("correct"), untyped=raw.untyped)
         return Demonstration(name, columns, is_correct, raw.row, template, images, video)
 
     schema = Schema((), known=DEMONSTRATION_ADAPTERS, columns=columns)
@@ -121,15 +120,6 @@ def check_demonstration(row: Mapping[str, Any]) -> dict[str, Any]:
         raise BadRow("", None, "the row has neither `messages`, nor `prompt` and `completion`", has)
     prompt = check_prompt(row.get("prompt"), images=True)
     return {"prompt": prompt, "completion": _check_completion(row.get("completion"), prompt)}
-
-
-def check_correct(value: object, untyped: bool = False) -> bool | None:
-    """Checks what a row says of its own answer; raises `BadRow` if it is neither true nor false."""
-    if untyped and isinstance(value, str):
-        value = None if is_blank(value) else CSV_TRUTH.get(value.strip().lower(), value)
-    if value is None or isinstance(value, bool):
-        return value
-    raise BadRow("correct", value, "`correct` is neither true nor false", "Write true, false, or leave it out.")
 
 
 def _check_conversation(value: object) -> list[Message]:

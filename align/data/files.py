@@ -2,7 +2,7 @@
 
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import partial
@@ -129,25 +129,34 @@ def _read_file(reader: Callable[[Path], Iterator[T]], file: Path) -> Iterator[T]
         raise DataError(f"Cannot read {file}: {error.strerror or error}.") from error
 
 
-def _read_parquet(file: Path) -> Iterator[RawRow]:
+def read_batches(file: Path, size: int, *, full: bool = False) -> Iterator[Any]:
+    """Reads the batches of a Parquet file, which must be whole; with `full` its texts must be UTF-8, too."""
     import pyarrow
     import pyarrow.parquet
 
-    if not file.exists():
-        raise FileNotFoundError(file)
     number = 0
     try:
         with pyarrow.parquet.ParquetFile(file) as source:
             check_names(source.schema_arrow.names, file)
-            for batch in source.iter_batches(BATCH_ROWS):
-                for row in _unpack(batch, file, number):
-                    number += 1
-                    yield RawRow(number, row)
+            for batch in source.iter_batches(size):
+                if full:
+                    batch.validate(full=True)
+                yield batch
+                number += len(batch)
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:  # as damaged pages and names are
         after = f" after row {number}" if number else ""
         raise DataError(
             f"{file} is not a Parquet file, or is not whole{after}: {printable(str(error)).rstrip('.')}."
         ) from error
+
+
+def _read_parquet(file: Path) -> Iterator[RawRow]:
+    if not file.exists():
+        raise FileNotFoundError(file)
+    before = 0
+    for batch in read_batches(file, BATCH_ROWS):
+        yield from (RawRow(number, row) for number, row in enumerate(_unpack(batch, file, before), start=before + 1))
+        before += len(batch)
 
 
 def _unpack(batch: Any, file: Path, before: int) -> Iterator[Row | RowProblem]:
@@ -212,7 +221,7 @@ def undecoded(feature: Any) -> Any:
     return [undecoded(inner) for inner in feature] if isinstance(feature, list | tuple) else feature
 
 
-def _choose_split(path: str, split: str | None, known: list[str]) -> str:
+def _choose_split(path: str, split: str | None, known: Sequence[str]) -> str:
     wanted = split or ("train" if "train" in known or len(known) > 1 else known[0])
     if wanted not in known:
         raise DataError(f"{path} has no split {wanted!r}. It has: {', '.join(known)}. Set `split`.")
@@ -241,9 +250,7 @@ def gym_rows(path: str, split: str | None = None) -> Iterator[RawRow]:
     `seed` says which are drawn, `size` how many, `shots` how many solved ones stand in front of each. Whether a
     question is one of `train` or of `test` is told by its text, whatever the seed, so that none is in both.
     """
-    wanted = split or "train"
-    if wanted not in SPLITS:
-        raise DataError(f"{path} has no split {wanted!r}. It has: {', '.join(SPLITS)}. Set `split`.")
+    wanted = _choose_split(path, split, SPLITS)
     try:
         require("reasoning-gym", f"`{path}`")
         spec = read_spec(path)

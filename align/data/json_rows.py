@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from align.data.problems import RawRow, Row, RowProblem, printable, shorten
+from align.data.problems import BadRow, RawRow, Row, RowProblem, printable, shorten
 from align.data.text_lines import BOM, HEAD, WHOLE, NoText, Span, check_encoding, read_lines
 from align.errors import DataError
 
@@ -20,20 +20,12 @@ FLAT = "Write columns of texts, numbers, and lists or objects of them."
 LARGEST = 2**64  # what fits a column of a table
 
 
-class BadValue(ValueError):
-    """JSON whose values cannot be used; `key` may say whose."""
-
-    def __init__(self, rule: str, remedy: str, key: str = "") -> None:
-        super().__init__(f"{rule}. {remedy}")
-        self.rule, self.remedy, self.key = rule, remedy, key
-
-
 def parse_json(text: str) -> Any:
-    """Parses one value; raises `BadValue` for a repeated key, deep nesting, or a number that no column can hold."""
+    """Parses one value; raises `BadRow` for a repeated key, deep nesting, or a number that no column can hold."""
     try:
         return DECODER.decode(text)
     except RecursionError as error:
-        raise BadValue(DEEP, FLAT) from error
+        raise BadRow("", None, DEEP, FLAT) from error
 
 
 def read_jsonl(file: Path, span: Span = WHOLE) -> Iterator[RawRow]:
@@ -79,9 +71,10 @@ def _split(text: str, file: Path) -> Iterator[tuple[int, int, int, Any]]:
         number += 1
         try:
             row, end = DECODER.raw_decode(text, start)
-        except (BadValue, RecursionError) as error:
+        except (BadRow, RecursionError) as error:
             end = _find_end(text, start)
-            row = _word(error, text[start : min(end, start + 100)], file, number)
+            bad = error if isinstance(error, BadRow) else BadRow("", None, DEEP, FLAT)
+            row = bad.problem(file, number, text[start : min(end, start + 100)])
         yield number, start, end, row
         match = NEXT.match(text, end)
         if match is None:
@@ -90,11 +83,6 @@ def _split(text: str, file: Path) -> Iterator[tuple[int, int, int, Any]]:
         end = start
     if (end := _skip(text, end)) < len(text):
         raise json.JSONDecodeError("Extra data", text, end)
-
-
-def _word(error: BadValue | RecursionError, value: str, file: Path, number: int) -> RowProblem:
-    bad = error if isinstance(error, BadValue) else BadValue(DEEP, FLAT)
-    return RowProblem(str(file), number, bad.key, shorten(value), bad.rule, bad.remedy)
 
 
 def _find_end(text: str, start: int) -> int:
@@ -109,8 +97,8 @@ def _find_end(text: str, start: int) -> int:
 def _refuse(text: str, file: Path) -> NoReturn:
     try:
         content = parse_json(text)
-    except BadValue as error:
-        raise DataError(f"{file} must hold a list of rows: {error}") from error
+    except BadRow as bad:
+        raise DataError(f"{file} must hold a list of rows: {bad.rule}. {bad.remedy}") from bad
     found = type(content).__name__
     if isinstance(content, dict):
         found = f"an object with the keys {', '.join(f'`{printable(key)}`' for key in list(content)[:10])}"
@@ -125,8 +113,8 @@ def _parse_line(line: str, file: Path, number: int) -> Row | RowProblem:
     except json.JSONDecodeError as error:
         rule = "the line is not valid JSON"
         return RowProblem(str(file), number, "", shorten(line.strip()), rule, f"Column {error.colno}: {error.msg}.")
-    except BadValue as error:
-        return RowProblem(str(file), number, error.key, shorten(line.strip()), error.rule, error.remedy)
+    except BadRow as bad:
+        return bad.problem(file, number, line.strip())
     return _require_mapping(content, file, number)
 
 
@@ -165,21 +153,27 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
         keys = [key for key, _ in pairs]
-        raise BadValue("a key is written twice", "Keep one of them.", next(k for k in keys if keys.count(k) > 1))
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise BadRow(twice, None, "a key is written twice", "Keep one of them.")
     return content
 
 
 def _finite(number: str) -> float:
     value = float(number)
     if math.isinf(value):
-        raise BadValue("a number is too large", f"No column can hold {number[:20]}: write a smaller one, or a text.")
+        raise _too_large(number)
     return value
 
 
 def _whole(number: str) -> int:
     if len(number) > 18 and (len(number) > 20 or not -LARGEST // 2 <= int(number) < LARGEST):
-        raise BadValue("a number is too large", f"No column can hold {number[:20]}: write a smaller one, or a text.")
+        raise _too_large(number)
     return int(number)
+
+
+def _too_large(number: str) -> BadRow:
+    remedy = f"No column can hold {number[:20]}: write a smaller one, or a text."
+    return BadRow("", None, "a number is too large", remedy)
 
 
 DECODER = json.JSONDecoder(object_pairs_hook=_unique_keys, parse_float=_finite, parse_int=_whole)

@@ -6,10 +6,10 @@ from typing import Any, Generic, Literal, NamedTuple, Protocol, TypedDict, TypeV
 
 from align import plugins
 from align.data.columns import MISSING, NEEDED, Columns, Lacking, NeverThere, rename
-from align.data.files import first_rows, lines_of, read_span, spans_of
+from align.data.files import find_split, first_rows, lines_of, read_span, spans_of
 from align.data.many_cores import map_in_order
-from align.data.problems import BadRow, DataReport, RawRow, Row, RowProblem, bad_rows_error, printable, shorten
-from align.data.questions.adapters import PARTS, Adapter, AdapterError
+from align.data.problems import BadRow, DataReport, RawRow, Row, RowProblem, bad_rows_error, shorten
+from align.data.questions.adapters import PARTS, Adapter
 from align.data.stored_items import ItemKeeper
 from align.data.text_lines import Span
 from align.data.texts import check_values
@@ -32,6 +32,7 @@ class Item(Protocol):
 
 T = TypeVar("T", bound=Item)
 R = TypeVar("R")
+Report = TypeVar("Report", bound=DataReport)
 
 
 class Schema(NamedTuple):
@@ -100,44 +101,57 @@ class Reading(TypedDict, total=False):
 
 
 def load_rows(
-    report: DataReport, check: Callable[[Row, RawRow], T], schema: Schema, **reading: Unpack[Reading]
-) -> list[T]:
-    """Reads the file of an empty report and fills the report; `check` makes an item, or raises `BadRow`."""
+    path: str | Path,
+    check: Callable[[Row, RawRow], T],
+    schema: Schema,
+    kind: type[Report] = DataReport,  # type: ignore[assignment]
+    **reading: Unpack[Reading],
+) -> tuple[list[T], Report]:
+    """Reads a data set and returns its items with a report; `check` makes an item of a row, or raises `BadRow`."""
+    file, split = find_split(str(path), reading.get("split"))
     items: list[T] = []
     schema = adapted(schema, reading.get("adapter"))
-    account = Account[T](report.file, schema)
-    for raw in in_parts(first_rows(report.file, reading.get("split"), reading.get("max_rows")), schema):
-        account.take(raw, read_row(raw, report.file, check, schema, account.unread), items.append)
-    _close(account, report, check, schema, reading)
-    return items
+    account = Account[T](file, schema)
+    _read(first_rows(file, split, reading.get("max_rows")), account, check, schema, items.append)
+    return items, _close(account, kind(file), check, schema, reading)
 
 
 def store_rows(
-    report: DataReport, check: Callable[[Row, RawRow], T], schema: Schema, **reading: Unpack[Reading]
-) -> Sequence[T]:
+    path: str | Path,
+    check: Callable[[Row, RawRow], T],
+    schema: Schema,
+    kind: type[Report] = DataReport,  # type: ignore[assignment]
+    **reading: Unpack[Reading],
+) -> tuple[Sequence[T], Report]:
     """Does as `load_rows`, but keeps many items in a file rather than in memory, and reads JSONL on all cores."""
-    schema = adapted(schema, reading.get("adapter"))
-    account = Account[T](report.file, schema)
-    split, max_rows = reading.get("split"), reading.get("max_rows")
-    lines = lines_of(report.file) if max_rows is None and split is None else None
+    file, split = find_split(str(path), reading.get("split"))
+    schema, max_rows = adapted(schema, reading.get("adapter")), reading.get("max_rows")
+    account = Account[T](file, schema)
+    lines = lines_of(file) if max_rows is None and split is None else None
     with ItemKeeper[T]() as keeper:
         if lines is None:
-            for raw in in_parts(first_rows(report.file, split, max_rows), schema):
-                account.take(raw, read_row(raw, report.file, check, schema, account.unread), keeper.add)
+            _read(first_rows(file, split, max_rows), account, check, schema, keeper.add)
         else:
+            _read_lines(lines, account, check, schema, keeper)
+        report = _close(account, kind(file), check, schema, reading)
+        return keeper.items(), report
 
-            def to_item(raw: RawRow, unread: Unread) -> T | RowProblem:
-                return read_row(raw, report.file, check, schema, unread)
 
-            _read_lines(lines, account, to_item, schema, keeper)
-        _close(account, report, check, schema, reading)
-        return keeper.items()
+def _read(
+    rows: Iterable[RawRow],
+    account: Account[T],
+    check: Callable[[Row, RawRow], T],
+    schema: Schema,
+    keep: Callable[[T], None],
+) -> None:
+    for raw in in_parts(rows, schema):
+        account.take(raw, read_row(raw, account.file, check, schema, account.unread), keep)
 
 
 def _read_lines(
     file: Path,
     account: Account[T],
-    to_item: Callable[[RawRow, Unread], T | RowProblem],
+    check: Callable[[Row, RawRow], T],
     schema: Schema,
     keeper: ItemKeeper[T],
 ) -> None:
@@ -146,14 +160,12 @@ def _read_lines(
     def read_share(span: Span) -> tuple[Account[T], list[bytes]]:
         items: list[T] = []
         share = Account[T](account.file, schema)
-        for raw in in_parts(read_span(file, span), schema):
-            share.take(raw, to_item(raw, share.unread), items.append)
+        _read(read_span(file, span), share, check, schema, items.append)
         return share, keeper.pack(items)
 
     spans = spans_of(file)
     for span in spans:
-        for raw in in_parts(read_span(file, span), schema):
-            account.take(raw, to_item(raw, account.unread), keeper.add)
+        _read(read_span(file, span), account, check, schema, keeper.add)
         if keeper.in_file:
             break
     for share, packed in map_in_order(read_share, spans) if keeper.in_file else ():
@@ -161,8 +173,8 @@ def _read_lines(
 
 
 def _close(
-    account: Account[T], report: DataReport, check: Callable[[Row, RawRow], T], schema: Schema, reading: Reading
-) -> None:
+    account: Account[T], report: Report, check: Callable[[Row, RawRow], T], schema: Schema, reading: Reading
+) -> Report:
     report.num_read, report.num_kept, report.problems = account.num_read, len(account.taken), account.problems
     report.unread, report.filled = account.unread.sentences(report.file, schema.columns), account.unread.filled
     if report.num_read == 0:
@@ -174,6 +186,7 @@ def _close(
         if 2 * account.lacking.count > report.num_read:
             raise DataError(_describe(account.lacking, schema, check, report.num_read))
         raise bad_rows_error(report.file, report.problems, report.num_read)
+    return report
 
 
 def adapted(schema: Schema, adapter: str | None) -> Schema:
@@ -211,11 +224,6 @@ def find_adapter(name: str | None, adapters: Mapping[str, Adapter]) -> tuple[str
     return name, shipped[name]
 
 
-def name_row(row: int, file: str) -> str:
-    """Names a row that has no id of its own after its file and place."""
-    return f"{Path(file).stem}-{row}"
-
-
 def read_row(
     raw: RawRow, file: str, check: Callable[[Row, RawRow], R], schema: Schema, unread: Unread | None = None
 ) -> R | RowProblem:
@@ -230,18 +238,14 @@ def read_row(
         stood = row = row if unread is None else unread.watch(row)
         if schema.adapter is not None:
             row = _convert(row, *schema.adapter)
-        item = check(row, raw)
+        item = check(row, raw._replace(file=file))
         if unread is not None:
             unread.note(stood)
         return item
     except BadRow as bad:
-        rule, remedy = bad.rule, bad.remedy
         if bad.column in schema.needs and bad.column not in row:
-            rule, remedy = MISSING, f"The row has: {shorten(', '.join(row), 100)}. {remedy}"
-        return RowProblem(file, raw.row, printable(bad.column), bad.value, rule, remedy)
-    except AdapterError as error:
-        value = shorten(raw.content.get(error.column))
-        return RowProblem(file, raw.row, error.column, value, error.rule, error.remedy)
+            bad.rule, bad.remedy = MISSING, f"The row has: {shorten(', '.join(row), 100)}. {bad.remedy}"
+        return bad.problem(file, raw.row)
 
 
 def _convert(row: Row, name: str, adapter: Adapter) -> dict[str, Any]:
@@ -250,7 +254,7 @@ def _convert(row: Row, name: str, adapter: Adapter) -> dict[str, Any]:
     except KeyError as error:
         remedy = f"The row has: {', '.join(row)}. Check `adapter`."
         raise BadRow(str(error.args[0]), None, NEEDED.format(name), remedy) from error
-    except (AdapterError, BadRow):
+    except BadRow:
         raise
     except (TypeError, ValueError, AttributeError, IndexError) as error:  # a value of another kind than published
         remedy = f"Write the row as the schema has it, or leave `adapter` out. Python says: {error}."

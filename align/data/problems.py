@@ -1,6 +1,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from align.errors import DataError, word_setting
@@ -35,12 +36,15 @@ class BadRow(ValueError):
         self.rule = rule
         self.remedy = remedy
 
+    def problem(self, file: object, row: int, value: object = None) -> RowProblem:
+        """Says in which row of a file it was broken; `value` is the row where its column says less."""
+        shown = self.value if value is None else shorten(value)
+        return RowProblem(str(file), row, printable(self.column), shown, self.rule, self.remedy)
+
 
 def row_error(dataset_name: str, index: int, bad: BadRow) -> DataError:
     """Words a rule that a row of a data set in memory breaks; rows are counted from 1."""
-    return DataError(
-        str(RowProblem(f"{dataset_name} dataset", index + 1, bad.column, bad.value, bad.rule, bad.remedy))
-    )
+    return DataError(str(bad.problem(f"{dataset_name} dataset", index + 1)))
 
 
 @dataclass
@@ -116,3 +120,9 @@ class RawRow(NamedTuple):
     row: int
     content: Row | RowProblem
     untyped: bool = False  # every value is text, as in CSV
+    file: str = ""
+
+    @property
+    def name(self) -> str:
+        """Names a row that has no id of its own after its file and place."""
+        return f"{Path(self.file).stem}-{self.row}"

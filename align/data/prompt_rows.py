@@ -6,14 +6,14 @@ from typing import Any, Unpack
 from align.data.columns import Columns
 from align.data.conversations import Message, check_prompt
 from align.data.files import RawRow, Row, find_split
-from align.data.loading import Reading, Schema, adapted, load_rows, name_row
+from align.data.loading import Reading, Schema, adapted, load_rows
 from align.data.media.images import add_images
 from align.data.media.rows import MEDIA, MediaReader, media_folder
 from align.data.media.video import VideoMetadata
 from align.data.problems import BadRow, DataReport
 from align.data.questions.adapters import ADAPTERS
 from align.data.row_templates import RowTemplate
-from align.data.rules import check_label
+from align.data.rules import check_id
 from align.data.streaming import RowSource
 from align.recipe.dataset import MediaSettings
 
@@ -61,9 +61,9 @@ def load_prompts(
     """
     file, reading["split"] = find_split(str(path), reading.get("split"))
     reader = MediaReader(media_folder(file), media)
-    report, source = PromptReport(file), prompt_source(file, reader=reader, columns=columns, template=template)
+    source = prompt_source(file, reader=reader, columns=columns, template=template)
     with reader.progress:
-        return load_rows(report, source.check, source.schema, **reading), report
+        return load_rows(file, source.check, source.schema, PromptReport, **reading)
 
 
 def prompt_source(
@@ -81,8 +81,7 @@ def prompt_source(
             content = template.fill(content, untyped=raw.untyped)
         prompt, columns = check_prompt_row(content)
         images, video = reader.show_in(content, prompt)
-        name = check_label("id", content.get("id")) or name_row(raw.row, file)
-        return PromptRow(name, prompt, columns, images, raw.row, video)
+        return PromptRow(check_id(content, raw), prompt, columns, images, raw.row, video)
 
     needs = ("prompt",) if template is None else template.columns
     return RowSource(file, None, adapted(Schema(needs, known=ADAPTERS, columns=columns), adapter), check)

@@ -1,11 +1,12 @@
 """A multiple-choice question, and the rules that its row has to follow, checked in the order a reader would."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from align.data.media.video import VideoMetadata
-from align.data.problems import BadRow
+from align.data.problems import BadRow, RawRow
 from align.data.texts import fold, is_blank
 from rewards.reading.options import LETTERS, parse_choice
 
@@ -77,22 +78,20 @@ def _check_answer(answer: object, options: tuple[str, ...], untyped: bool) -> in
     remedy = f"Write an index from 0 to {len(options) - 1}, a letter from A to {LETTERS[len(options) - 1]}, or a text."
     if answer is None or (isinstance(answer, str) and is_blank(answer)):
         raise BadRow("answer", answer, "the answer is missing", remedy)
-    if not isinstance(answer, bool) and str(answer).strip() == str(len(options)) not in options:
-        raise BadRow("answer", answer, COUNTS_FROM_ONE, remedy)
-    if isinstance(answer, int) and not isinstance(answer, bool):
-        if not 0 <= answer < len(options):
-            raise BadRow("answer", answer, "the answer is not among the options", remedy)
-        return answer
-    if not isinstance(answer, str):
+    if isinstance(answer, bool) or not isinstance(answer, str | int):
         raise BadRow("answer", answer, "the answer is neither an index nor a text", remedy)
-    readings = _readings(answer.strip(), options, untyped)
+    if str(answer).strip() == str(len(options)) not in options:
+        raise BadRow("answer", answer, COUNTS_FROM_ONE, remedy)
+    if isinstance(answer, str):
+        readings = _readings(answer.strip(), options, untyped)
+    else:
+        readings = {answer} & {*range(len(options))}
     if not readings:
         raise BadRow("answer", answer, "the answer is not among the options", remedy)
     if len(readings) > 1:
         letters = " or ".join(LETTERS[i] for i in sorted(readings))
-        remedy = (
-            f"It may mean option {letters}: write its {'letter' if answer.strip().isdigit() else 'index'} instead."
-        )
+        form = "letter" if str(answer).strip().isdigit() else "index"
+        remedy = f"It may mean option {letters}: write its {form} instead."
         raise BadRow("answer", answer, "the answer can be read in two ways", remedy)
     return readings.pop()
 
@@ -115,3 +114,34 @@ def check_label(column: str, value: object) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int) or is_blank(str(value)):
         raise BadRow(column, value, f"the {column} is neither a text nor a number", "Write a short text.")
     return str(value)
+
+
+def check_id(row: Mapping[str, Any], raw: RawRow) -> str:
+    """Returns the id of a row, which is made of its file and place where it has none."""
+    return check_label("id", row.get("id")) or raw.name
+
+
+CSV_TRUTH = {"true": True, "false": False}
+
+
+def check_truth(column: str, value: object, *, untyped: bool = False) -> bool | None:
+    """Checks what a row says is so, None where it says nothing; in CSV, a word may be it."""
+    if untyped and isinstance(value, str):
+        value = None if is_blank(value) else CSV_TRUTH.get(value.strip().lower(), value)
+    if value is None or isinstance(value, bool):
+        return value
+    raise BadRow(column, value, f"`{column}` is neither true nor false", "Write true, false, or leave it out.")
+
+
+def check_number(column: str, value: object) -> float:
+    """Checks a number that is finite."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise BadRow(column, value, f"the {column} is not a finite number", "Write one, such as 0.5, or leave it out.")
+    return float(value)
+
+
+def check_responses(column: str, value: object) -> tuple[str, ...]:
+    """Checks a list of one response or more, each a text."""
+    if not isinstance(value, list | tuple) or not value or not all(isinstance(text, str) for text in value):
+        raise BadRow(column, value, "there is no list of texts", 'Write ["4", "It is four."].')
+    return tuple(value)

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align.data.cell_values import as_values
-from align.data.files import RawRow, Row, find_split
-from align.data.loading import Schema, load_rows, name_row
+from align.data.files import RawRow, Row
+from align.data.loading import Schema, load_rows
 from align.data.pairs.pair import NEEDS, check_texts
 from align.data.pairs.reward_pairs import RewardPair, check_reward_pair
 from align.data.problems import DataReport
@@ -229,17 +229,14 @@ def _filter_pairs(data: str, out: Path, scoring: ByBase, loading: Loading) -> Fi
 
 
 def _load(data: str, loading: Loading) -> tuple[list[_Entry], DataReport]:
-    file, split = find_split(data, loading.split)
-    report = DataReport(file)
-
     def check(row: Row, raw: RawRow) -> _Entry:
         pair = check_reward_pair(row, untyped=raw.untyped)
         check_texts(pair)
         columns = as_values(row, "pairs", {}) if raw.untyped else dict(row.items())
-        return _Entry(pair.id or name_row(raw.row, file), raw.row, columns, pair)
+        return _Entry(pair.id or raw.name, raw.row, columns, pair)
 
     bad = cast(Literal["raise", "skip"], loading.on_bad_rows)
-    return load_rows(report, check, Schema(NEEDS), split=split, on_bad_rows=bad, max_rows=loading.max_rows), report
+    return load_rows(data, check, Schema(NEEDS), split=loading.split, on_bad_rows=bad, max_rows=loading.max_rows)
 
 
 def _probabilities(

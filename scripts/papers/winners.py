@@ -19,7 +19,7 @@ from typing import Any
 
 from scipy.stats import norm
 
-from align.data.questions.adapters import AdapterError
+from align.data.problems import BadRow
 from align.data.tables.observation_adapters import stackexchange, upworthy
 from scripts.harness import Options, write_rows
 
@@ -46,7 +46,7 @@ def experiments(rows: Iterable[Row], margin: float) -> Iterator[tuple[str, str, 
     for row in rows:
         try:
             tests.setdefault(str(row["clickability_test_id"]), []).append(row | upworthy(row))
-        except AdapterError:
+        except BadRow:
             continue  # nobody saw it
     for packages in tests.values():
         used: set[int] = set()

@@ -105,7 +105,7 @@ def test_a_tie_contradicts_an_order():
 def test_a_tie_that_training_refuses_is_refused(tmp_path, tie):
     row = {"prompt": "q", "chosen": "a", "rejected": "b", "tie": tie}
     (read,) = Reader(Source(str(write_rows(tmp_path / "rows.jsonl", [row])))).read()
-    assert read.entry.rule == "the tie is neither true nor false"
+    assert read.entry.rule == "`tie` is neither true nor false"
 
 
 def test_pairs_that_are_not_said_to_be_ties_may_have_any_source(tmp_path):

@@ -27,11 +27,11 @@ def test_rows_are_read_with_and_without_quality(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "rule"),
     [
-        ({"responses": []}, "column `responses`: there is no list of responses"),
-        ({"responses": ["a", 1]}, "column `responses`: a response is not a text"),
+        ({"responses": []}, "column `responses`: there is no list of texts"),
+        ({"responses": ["a", 1]}, "column `responses`: there is no list of texts"),
         ({"quality": [1.0]}, "column `quality`: the quality is not a list of 2 numbers"),
-        ({"quality": [1.0, None]}, "column `quality`: a quality is not a finite number"),
-        ({"quality": [1.0, float("nan")]}, "column `quality`: a quality is not a finite number"),
+        ({"quality": [1.0, None]}, "column `quality`: the quality is not a finite number"),
+        ({"quality": [1.0, float("nan")]}, "column `quality`: the quality is not a finite number"),
         ({"prompt": "  "}, "column `prompt`: the prompt is missing or empty"),
         ({"prompt": [{"role": "user"}]}, "column `prompt`: the content of a message is not a text"),
     ],

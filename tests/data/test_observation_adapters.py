@@ -1,7 +1,7 @@
 import pytest
 from observed_table import UPWORTHY, write_table
 
-from align.data.questions.adapters import AdapterError
+from align.data.problems import BadRow
 from align.data.tables.observation_adapters import OBSERVATION_ADAPTERS, stackexchange, upworthy
 from align.data.tables.observations import ObservationReader, read_observations
 from align.data.tables.reading import Table
@@ -52,7 +52,7 @@ def test_markup_is_taken_off_a_post():
     ],
 )
 def test_a_row_that_is_not_of_the_schema_is_refused(read, row, column):
-    with pytest.raises(AdapterError) as error:
+    with pytest.raises(BadRow) as error:
         read(row)
     assert error.value.column == column
 

@@ -2,12 +2,15 @@ import csv
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pyarrow
 import pyarrow.parquet
 import pytest
 
 from align.data import PREFERENCE_ADAPTERS, DataError, load_preferences, pair_to_row
+from align.data.pairs.preferences import check_pair
+from align.data.pairs.spans import Span
 
 USER = {"role": "user", "content": "Capital, of\nFrance?"}
 ROWS = [
@@ -148,3 +151,10 @@ def test_pairs_load_without_anything_heavy(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_spans_that_are_given_count_in_place_of_those_of_a_diff():
+    pair = check_pair(GOOD)
+    assert pair.has_spans
+    assert not replace(pair, given_spans=((), ())).has_spans
+    assert replace(check_pair(GOOD | {"rejected": "Rome."}), given_spans=((Span(0, 3),), ())).has_spans

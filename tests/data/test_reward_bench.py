@@ -51,7 +51,7 @@ def test_messages_are_read_in_trls_forms(tmp_path):
 @pytest.mark.parametrize(
     ("bad", "rule"),
     [
-        ({"tie": "maybe"}, "the tie is neither true nor false"),
+        ({"tie": "maybe"}, "`tie` is neither true nor false"),
         ({"chosen": ""}, "the response is missing or empty"),
         ({"subset": ["a"]}, "the subset is neither a text nor a number"),
         ({"prompt": None}, "the prompt is missing or empty"),

@@ -60,7 +60,7 @@ def test_bad_rows_are_reported_by_row_and_left_out_if_wished(tmp_path):
     assert [(pair.id, pair.row) for pair in pairs] == [("pairs-1", 1), ("pairs-6", 6)]
     assert [(problem.row, problem.column, problem.rule) for problem in report.problems] == [
         (2, "rejected", "chosen and rejected are equal"),
-        (3, "tie", "the tie is neither true nor false"),
+        (3, "tie", "`tie` is neither true nor false"),
         (4, "tie", "a pair of the source irrelevant_query has no order"),
         (5, "id", "the id is taken"),
     ]

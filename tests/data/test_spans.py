@@ -2,7 +2,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from align.data.pairs.spans import Span, check_spans, diff_spans, diff_tokens, has_spans, strip_tags, words_differ
+from align.data.pairs.spans import Span, check_spans, diff_spans, diff_tokens, strip_tags, words_differ
 from align.data.problems import BadRow
 
 PIECES = [
@@ -219,8 +219,3 @@ def test_offsets_are_put_in_order_and_freed_of_whitespace():
 @given(st.text("ab_ .\x1c\u4eba\u0301", max_size=8), st.text("ab_ .\x1c\u4eba\u0301", max_size=8))
 def test_words_differ_where_a_diff_finds_a_span(chosen, rejected):
     assert words_differ(chosen, rejected) == any(diff_spans(chosen, rejected))
-
-
-def test_spans_that_are_given_count_in_place_of_those_of_a_diff():
-    assert not has_spans("red", "blue", ((), ()))
-    assert has_spans("red", "red", ((Span(0, 3),), ()))

@@ -93,7 +93,7 @@ def test_the_score_is_the_mean_of_six_subsets():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"chosen": "yes"}, "chosen.*there must be a list of texts"),
+        ({"chosen": "yes"}, "chosen.*there is no list of texts"),
         ({"chosen": ["yes", "yes"]}, "there must be one right response"),
         ({"subset": None}, "the subset is missing"),
         ({"subset": TIES}, "a row of the ties is named"),
@@ -138,7 +138,7 @@ def test_a_bad_row_of_the_benchmark_is_named_alone(tmp_path, capsys):
     words = ["--reward_model", "none", "--data", data, "--out", tmp_path / "out"]
     assert app(["eval", *map(str, words)], standalone_mode=False) == 1
     error = capsys.readouterr().err
-    assert "there must be a list of texts" in error
+    assert "there is no list of texts" in error
     assert "Read as pairs" not in error
 
 

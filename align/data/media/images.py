@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from io import BytesIO
+from io import SEEK_END, BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -159,11 +159,7 @@ def _as_mapping(image: ImageLike) -> dict[str, Any]:
 
 def _has_jpeg_end(image: ImageLike) -> bool:
     """Looks at the last bytes; cameras may pad the file with zeros."""
-    if isinstance(image, Mapping) and image.get("bytes") is not None:
-        tail = image["bytes"][-1024:]
-    else:
-        path = Path(image["path"] if isinstance(image, Mapping) else image)
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 1024))
-            tail = file.read()
-    return bytes(tail).rstrip(b"\x00").endswith(JPEG_END)
+    source = image_source(image)
+    with source if isinstance(source, BytesIO) else Path(source).open("rb") as file:
+        file.seek(max(0, file.seek(0, SEEK_END) - 1024))
+        return file.read().rstrip(b"\x00").endswith(JPEG_END)

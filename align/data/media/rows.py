@@ -2,9 +2,9 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from align.data.conversations import Message, count_places, message_text
 from align.data.media.frame_store import FrameStore
@@ -32,6 +32,7 @@ from align.data.problems import BadRow, shorten
 from align.data.reading_progress import ReadingProgress
 from align.recipe.dataset import MediaSettings
 
+T = TypeVar("T")
 MEDIA = ("images", "image", "video")
 # Of LLaVA and Idefics, Qwen-VL, Llama and Gemma.
 PLACEHOLDER = re.compile(
@@ -114,7 +115,7 @@ class MediaReader:
         column = columns[0]
         if column == "video":
             is_list = isinstance(row[column], list | tuple)
-            shown = self._read_frames(row[column]) if is_list else self._read_video(row[column])
+            shown = self._of_frames(row[column], self._read_frame) if is_list else self._read_video(row[column])
             return shown._replace(video=None) if self.settings.video_as == "images" else shown
         return Shown(tuple(self._read_image(image, column) for image in _as_tuple(row[column])))
 
@@ -125,23 +126,21 @@ class MediaReader:
             check_shown_prompt(prompt, len(shown.images), column)
         return shown._replace(video=None) if places else shown  # frames that have places of their own are images
 
-    def _read_frames(self, frames: Sequence[Any]) -> Shown:
-        read = []
-        picked = pick_frames(range(len(frames)), self.settings)
-        for frame in (frames[place] for place in picked):
-            try:
-                read.append(self._read_image(frame, "video"))
-            except BadRow as bad:
-                raise BadRow("video", _show(frame), bad.rule, f"{bad.remedy} {LIST_OF_FRAMES}") from bad
-        return self._of_frames(read, len(frames), picked)
+    def _read_frame(self, frame: Any) -> ImageLike:
+        try:
+            return self._read_image(frame, "video")
+        except BadRow as bad:
+            raise BadRow("video", _show(frame), bad.rule, f"{bad.remedy} {LIST_OF_FRAMES}") from bad
 
-    def _of_frames(self, frames: Sequence[ImageLike], total: int, picked: Sequence[int]) -> Shown:
+    def _of_frames(self, frames: Sequence[T], read: Callable[[T], ImageLike]) -> Shown:
         """Makes a video of frames that were given one by one."""
-        sizes = {image_size(frame) for frame in frames} if self.settings.video_as != "images" else set()
+        picked = pick_frames(len(frames), self.settings)
+        images = tuple(read(frames[place]) for place in picked)
+        sizes = {image_size(image) for image in images} if self.settings.video_as != "images" else set()
         if len(sizes) > 1:
             remedy = "Give them one size, or set `video_as: images`."
             raise BadRow("video", sorted(sizes), "the frames of the video have several sizes", remedy)
-        return Shown(tuple(frames), VideoMetadata(total, RATE, tuple(picked)))
+        return Shown(images, VideoMetadata(len(frames), RATE, tuple(picked)))
 
     def _read_image(self, image: Any, column: str) -> ImageLike:
         if isinstance(image, Mapping) and image.get("bytes") is None and image.get("path") is not None:
@@ -162,7 +161,8 @@ class MediaReader:
     def _read_image_file(self, path: Path, column: str) -> str:
         if path not in self._known:
             size = self._check(str(path), column)
-            self._known[path] = self._shrunk_copy(path, column) if self._is_large(size) else str(path)
+            suffix = ".png" if path.suffix.lower() == ".png" else ".jpg"
+            self._known[path] = self._keep(str(path), column, suffix, True) if self._is_large(size) else str(path)
         return self._known[path]
 
     def _read_bytes(self, image: Mapping[str, Any], column: str) -> str:
@@ -171,15 +171,19 @@ class MediaReader:
             remedy = "JSON cannot hold bytes: write the path of a file, or use Parquet."
             raise BadRow(column, _show(image), "the bytes of an image are missing or are not bytes", remedy)
         is_large = self._is_large(self._check(image, column))
-        key = json.dumps(["bytes", image_digest(image), self.settings.max_pixels if is_large else None])
+        return self._keep(image, column, ".png" if is_large else find_suffix(image), is_large)
+
+    def _keep(self, image: ImageLike, column: str, suffix: str, is_large: bool) -> str:
+        kind = "image" if isinstance(image, str) else "bytes"
+        key = json.dumps([kind, image_digest(image), self.settings.max_pixels if is_large else None])
 
         def make(folder: Path) -> list[str]:
-            name = "0000.png" if is_large else f"0000{find_suffix(image)}"
+            file = folder / f"0000{suffix}"
             if is_large:
-                self._shrink(image, column).save(folder / name)
+                self._shrink(image, column).save(file, quality=95, subsampling=0)
             else:
-                (folder / name).write_bytes(image["bytes"])
-            return [name]
+                file.write_bytes(image["bytes"])
+            return [file.name]
 
         return self.store.get(key, make)[0]
 
@@ -191,16 +195,6 @@ class MediaReader:
 
     def _is_large(self, size: tuple[int, int]) -> bool:
         return self.settings.max_pixels is not None and size[0] * size[1] > self.settings.max_pixels
-
-    def _shrunk_copy(self, path: Path, column: str) -> str:
-        key = json.dumps(["image", image_digest(path), self.settings.max_pixels])
-
-        def make(folder: Path) -> list[str]:
-            name = "0000.png" if path.suffix.lower() == ".png" else "0000.jpg"
-            self._shrink(str(path), column).save(folder / name, quality=95, subsampling=0)
-            return [name]
-
-        return self.store.get(key, make)[0]
 
     def _shrink(self, image: ImageLike, column: str) -> Any:
         try:
@@ -224,9 +218,7 @@ class MediaReader:
             path = self._locate(video, "video", "video")
             if not path.is_dir():
                 return self._take_frames(path)
-            files = frame_files(path)
-            picked = pick_frames(range(len(files)), self.settings)
-            return self._of_frames([self._read_image_file(files[i], "video") for i in picked], len(files), picked)
+            return self._of_frames(frame_files(path), lambda file: self._read_image_file(file, "video"))
         except BrokenVideoError as error:
             rule, remedy = f"the video gives no frames: {error}", "Write it again, or leave the row out."
             raise BadRow("video", _show(video), rule, remedy) from error

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from io import BytesIO
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from align.data.media.images import require_pillow, shrink_image
 from align.errors import UserError
@@ -17,7 +17,6 @@ from rewards.extras import missing
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
-T = TypeVar("T")
 IMAGE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"))
 RECIPE_OF_FRAMES = 3  # raised when the same settings would give other pictures, or more is kept beside them
 RATE = 2.0  # frames a second of a video that is given as frames, as Qwen-VL takes it
@@ -103,9 +102,9 @@ def frame_files(folder: Path) -> list[Path]:
     return files
 
 
-def pick_frames(frames: Sequence[T], settings: MediaSettings) -> list[T]:
-    """Picks some of a video's frames, evenly over their order."""
-    return [frames[i] for i in spread_evenly(range(len(frames)), min(settings.num_frames, len(frames)))]
+def pick_frames(count: int, settings: MediaSettings) -> list[int]:
+    """Picks the places of some of a video's frames, evenly over their order."""
+    return spread_evenly(range(count), min(settings.num_frames, count))
 
 
 def spread_evenly(times: Sequence[int], count: int) -> list[int]:
@@ -142,7 +141,10 @@ def _decode(video: Path | bytes, settings: MediaSettings) -> Iterator[tuple[_Tim
     av = _import_av()
     try:
         with av.open(BytesIO(video) if isinstance(video, bytes) else str(video)) as container:
-            stream = _find_stream(container)
+            if not container.streams.video:
+                raise BrokenVideoError("it has no picture")
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
             times = _read_times(container, stream)
             frame, frames = None, iter(())
             for time in _wanted(times, settings):
@@ -172,14 +174,6 @@ def _find(container: Any, stream: Any, time: int, keyframe: int, times: _Times) 
 
 def _skip(frame: Any, frames: Iterator[Any], time: int) -> Any:
     return next((later for later in chain([frame], frames) if _time(later) >= time), None)
-
-
-def _find_stream(container: Any) -> Any:
-    if not container.streams.video:
-        raise BrokenVideoError("it has no picture")
-    stream = container.streams.video[0]
-    stream.thread_type = "AUTO"
-    return stream
 
 
 def _read_times(container: Any, stream: Any) -> _Times:

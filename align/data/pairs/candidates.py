@@ -1,17 +1,15 @@
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
 from align.data.conversations import Message, check_prompt
-from align.data.files import RawRow, find_split
-from align.data.loading import Reading, Schema, load_rows, name_row
+from align.data.files import RawRow
+from align.data.loading import Reading, Schema, load_rows
 from align.data.problems import BadRow, DataReport
-from align.data.rules import check_label
+from align.data.rules import check_id, check_number, check_responses
 from align.whole_files import write_whole
 
 UNREADABLE = re.compile("[\0\ud800-\udfff]")  # which a model may write, see `check_values`
@@ -34,9 +32,7 @@ def load_candidates(path: str | Path, **reading: Unpack[Reading]) -> tuple[list[
     A row needs `prompt` (a text, or messages) and `responses` (a list of texts). `quality` (a number per response) and
     `id` (default: file name and row) may be there. Other columns are not read.
     """
-    file, reading["split"] = find_split(str(path), reading.get("split"))
-    report = DataReport(file)
-    return load_rows(report, partial(_check, file=file), Schema(("prompt", "responses")), **reading), report
+    return load_rows(path, _check, Schema(("prompt", "responses")), **reading)
 
 
 def save_candidates(file: Path, rows: Iterable[Candidates]) -> None:
@@ -51,17 +47,12 @@ def save_candidates(file: Path, rows: Iterable[Candidates]) -> None:
     write_whole(file, "".join(lines))
 
 
-def _check(row: Mapping[str, Any], raw: RawRow, file: str) -> Candidates:
-    responses = row.get("responses")
-    if not isinstance(responses, list | tuple) or not responses:
-        raise BadRow("responses", responses, "there is no list of responses", 'Write ["4", "It is four."].')
-    for response in responses:
-        if not isinstance(response, str):
-            raise BadRow("responses", response, "a response is not a text", "Write texts.")
+def _check(row: Mapping[str, Any], raw: RawRow) -> Candidates:
+    responses = check_responses("responses", row.get("responses"))
     return Candidates(
-        id=check_label("id", row.get("id")) or name_row(raw.row, file),
+        id=check_id(row, raw),
         prompt=check_prompt(row.get("prompt")),
-        responses=tuple(responses),
+        responses=responses,
         quality=_check_quality(row.get("quality"), len(responses)),
         row=raw.row,
     )
@@ -72,7 +63,4 @@ def _check_quality(quality: object, count: int) -> tuple[float, ...] | None:
         return None
     if not isinstance(quality, list | tuple) or len(quality) != count:
         raise BadRow("quality", quality, f"the quality is not a list of {count} numbers", "Write one per response.")
-    for value in quality:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise BadRow("quality", value, "a quality is not a finite number", "Write a number, such as 0.5.")
-    return tuple(map(float, quality))
+    return tuple(check_number("quality", value) for value in quality)

@@ -1,5 +1,6 @@
 """Which tokens of a preference pair are marked: those of its spans, those that differ, or all of them."""
 
+import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
@@ -132,7 +133,7 @@ def place_response(full: str, prompt: str, response: str) -> int:
     """
     text = response.strip()
     shared = count_shared(full, prompt)
-    places = _find_all(full, text, shared)
+    places = [found.start() for found in re.compile(f"(?={re.escape(text)})").finditer(full, shared)]
     # A template may write something of its own in front, such as an empty <think> block. The response is then the
     # text that starts a line, and not a part of a tag.
     free = [place for place in places if place == shared or full[place - 1].isspace()]
@@ -161,11 +162,3 @@ def mark_tokens(offsets: Sequence[tuple[int, int]], spans: Sequence[Span], start
         k = bisect_right(ends, first)  # the first span that ends after the token starts
         marks.append(int(first < last and k < len(spans) and starts[k] < last))
     return marks
-
-
-def _find_all(full: str, text: str, start: int) -> list[int]:
-    places = []
-    while (start := full.find(text, start)) >= 0:
-        places.append(start)
-        start += 1
-    return places

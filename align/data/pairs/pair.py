@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from itertools import takewhile
+from typing import Any
 
 from align.data.conversations import (
     MESSAGES,
@@ -17,7 +18,9 @@ from align.data.conversations import (
     write_response,
 )
 from align.data.problems import BadRow
-from align.data.texts import as_seen, is_blank
+from align.data.rules import check_label
+from align.data.template_settings import check_template_columns
+from align.data.texts import as_seen, count_shared, is_blank
 
 NEEDS = ("prompt", "chosen", "rejected")
 
@@ -39,6 +42,12 @@ class Pair:
     def responses(self) -> tuple[str | list[Message], str | list[Message]]:
         """Both responses in the form of the prompt."""
         return self.messages or (write_response(self.chosen, self.prompt), write_response(self.rejected, self.prompt))
+
+    @property
+    def trl_row(self) -> dict[str, Any]:
+        """The columns that TRL reads of any pair, and its id."""
+        chosen, rejected = self.responses
+        return {"id": self.id or None, "prompt": self.prompt, "chosen": chosen, "rejected": rejected}
 
 
 def check_texts(pair: Any) -> None:
@@ -67,24 +76,20 @@ def check_differ(chosen: str, rejected: str) -> None:
         raise BadRow("rejected", rejected, "chosen and rejected look the same", remedy)
 
 
-class SplitPair(NamedTuple):
-    """A preference row in parts; responses are what they say, as one text."""
-
-    prompt: str | list[Message]
-    chosen: str
-    rejected: str
-    messages: tuple[list[Message], list[Message]] | None = None
-    is_implicit: bool = False
-
-
-def split_pair(row: Mapping[str, Any], *, images: bool = False) -> SplitPair:
-    """Splits a row into its prompt, chosen and rejected response.
+def split_pair(row: Mapping[str, Any], *, images: bool = False, number: int = 0, name: str = "") -> Pair:
+    """Splits a row into its prompt, chosen and rejected response; `name` stands for a missing `id`.
 
     Responses are texts, with a text as prompt, or messages. Messages are the assistant's, with the turns of tools
     between them, or a conversation that ends in these and begins with the prompt; the column `prompt` may then be
     missing, or be the text of a user message. Of texts without that column the prompt is what both begin with. With
     `images` prompts may have places for them.
     """
+    parts = _split(row, images)
+    template = check_template_columns(row, is_text=isinstance(parts["prompt"], str))
+    return Pair(check_label("id", row.get("id")) or name, row=number, template=template, **parts)
+
+
+def _split(row: Mapping[str, Any], images: bool) -> dict[str, Any]:
     forms = {column: _is_messages(row.get(column), column) for column in ("chosen", "rejected")}
     if forms["chosen"] != forms["rejected"]:
         column = "rejected" if forms["chosen"] else "chosen"
@@ -92,27 +97,26 @@ def split_pair(row: Mapping[str, Any], *, images: bool = False) -> SplitPair:
     if not forms["chosen"]:
         if "prompt" not in row:
             return _split_texts(row["chosen"], row["rejected"])
-        return SplitPair(_check_text_prompt(row["prompt"]), row["chosen"], row["rejected"])
+        return {"prompt": _check_text_prompt(row["prompt"]), "chosen": row["chosen"], "rejected": row["rejected"]}
     chosen, rejected = (check_messages(row[column], column, images=images) for column in ("chosen", "rejected"))
     shared = _find_prompt(row.get("prompt"), chosen, rejected, images=images)
     messages = _check_response(chosen, shared, "chosen"), _check_response(rejected, shared, "rejected")
     better, worse = (conversation_text(each) for each in messages)
     are_texts = all(len(each) == 1 and set(each[0]) <= {"role", "content"} for each in messages)
-    return SplitPair(one_form(shared), better, worse, None if are_texts else messages)
+    parts = {"prompt": one_form(shared), "chosen": better, "rejected": worse}
+    return parts if are_texts else parts | {"messages": messages}
 
 
-def _split_texts(chosen: str, rejected: str) -> SplitPair:
+def _split_texts(chosen: str, rejected: str) -> dict[str, Any]:
     """Takes what two texts begin with as their prompt, as TRL does, without a space in front of what differs."""
-    length = min(len(chosen), len(rejected)) - 1
-    for place, (ours, theirs) in enumerate(zip(chosen, rejected, strict=False)):
-        if ours != theirs:
-            length = place - (place > 0 and chosen[place - 1] == " ")
-            break
+    length = count_shared(chosen, rejected)
+    if length == min(len(chosen), len(rejected)) or chosen[max(length - 1, 0)] == " ":
+        length = max(length - 1, 0)
     prompt = chosen[:length]
     if is_blank(prompt):
         remedy = "Write the column `prompt`, or begin both responses with the prompt."
         raise BadRow("prompt", None, "the prompt is missing, and the responses share no beginning", remedy)
-    return SplitPair(prompt, chosen[length:], rejected[length:], is_implicit=True)
+    return {"prompt": prompt, "chosen": chosen[length:], "rejected": rejected[length:], "is_implicit": True}
 
 
 def _is_messages(response: object, column: str) -> bool:
@@ -132,24 +136,15 @@ def _check_text_prompt(prompt: object) -> str:
 def _find_prompt(prompt: object, chosen: list[Message], rejected: list[Message], *, images: bool) -> list[Message]:
     if isinstance(prompt, list | tuple) and prompt:
         return check_messages(prompt, "prompt", images=images)
-    if prompt is not None and (not isinstance(prompt, str) or is_blank(prompt)):
+    both = zip(chosen[:-1], rejected[:-1], strict=False)
+    shared = [ours for ours, _ in takewhile(lambda each: each[0] == each[1], both)]
+    is_missing = not shared if prompt is None else not isinstance(prompt, str) or is_blank(prompt)
+    if is_missing:
         raise BadRow("prompt", prompt, "the prompt is missing or empty", f"Write {MESSAGES}.")
-    shared = _shared_messages(chosen, rejected)
     asked = [message_text(message) for message in shared if message["role"] == "user"]
     if prompt is not None and prompt not in asked:
         remedy = f"Write the prompt as {MESSAGES}, or begin both conversations with it."
         raise BadRow("prompt", prompt, "the prompt is not the beginning of the conversations", remedy)
-    if not shared:
-        raise BadRow("prompt", None, "the prompt is missing or empty", f"Write {MESSAGES}.")
-    return shared
-
-
-def _shared_messages(chosen: list[Message], rejected: list[Message]) -> list[Message]:
-    shared: list[Message] = []
-    for ours, theirs in zip(chosen[:-1], rejected[:-1], strict=False):
-        if ours != theirs:
-            break
-        shared.append(ours)
     return shared
 
 
@@ -162,12 +157,11 @@ def _check_response(messages: list[Message], prompt: list[Message], column: str)
         remedy = "Begin the conversation with the messages of `prompt`, or write the last message only."
         raise BadRow(column, messages, "the prompt is not the beginning of the conversation", remedy)
     answers = [message for message in response if message["role"] == "assistant"]
-    if set(roles) - {"assistant", "tool"} or any("tool_calls" not in message for message in answers[:-1]):
+    is_more = bool(set(roles) - {"assistant", "tool"}) or any("tool_calls" not in each for each in answers[:-1])
+    if is_more and len(answers) > 1:
         remedy = "A pair compares one message: put those before it into the prompt of both."
-        if roles.count("assistant") > 1:
-            raise BadRow(column, roles, "several assistant messages follow the prompt", remedy)
-        raise BadRow(column, roles, "the prompt is not followed by an assistant message", f"Write {RESPONSE}.")
-    if roles[-1:] != ["assistant"]:
+        raise BadRow(column, roles, "several assistant messages follow the prompt", remedy)
+    if is_more or roles[-1:] != ["assistant"]:
         raise BadRow(column, roles, "the prompt is not followed by an assistant message", f"Write {RESPONSE}.")
     if count_places(response):
         raise BadRow(column, response, "a response has a place for an image", "Only prompts have images: take it out.")

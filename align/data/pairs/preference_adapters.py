@@ -4,7 +4,8 @@ from typing import Any
 
 from align.data.media.video import IMAGE_SUFFIXES
 from align.data.pairs.spans import strip_tags
-from align.data.questions.adapters import Adapter, AdapterError, Row
+from align.data.problems import BadRow
+from align.data.questions.adapters import Adapter, Row
 
 MEDIA_COLUMNS = ("video", "image", "images", "media_path")
 LLAVA_PLACEHOLDER = re.compile(r"<(?:image|video)>\n?")
@@ -45,7 +46,7 @@ def _media(row: Row) -> dict[str, Any]:
     if not columns:
         return {}
     if len(columns) > 1:
-        raise AdapterError(columns[1], f"the row has {' and '.join(columns)}", "Keep one of them.")
+        raise BadRow(columns[1], row[columns[1]], f"the row has {' and '.join(columns)}", "Keep one of them.")
     column, value = columns[0], row[columns[0]]
     if column == "media_path":
         column = "image" if Path(str(value)).suffix.lower() in IMAGE_SUFFIXES else "video"
@@ -55,7 +56,7 @@ def _media(row: Row) -> dict[str, Any]:
 def _as_messages(row: Row) -> dict[str, Any]:
     question = row["question"]
     if not isinstance(question, str):
-        raise AdapterError("question", "the column is not a text", "Write one.")
+        raise BadRow("question", question, "the column is not a text", "Write one.")
     said = {"chosen": row["answer"], "rejected": row["pred"]}
     return {
         "prompt": [{"role": "user", "content": LLAVA_PLACEHOLDER.sub("", question).strip()}],
@@ -67,12 +68,12 @@ def _move_spans(masked: Any, text: Any, masked_column: str, column: str) -> list
     """Turns tags into offsets into the text without tags, whatever whitespace either of them has."""
     for name, value in ((masked_column, masked), (column, text)):
         if not isinstance(value, str):
-            raise AdapterError(name, "the column is not a text", "Write one.")
+            raise BadRow(name, value, "the column is not a text", "Write one.")
     plain, spans = strip_tags(masked, masked_column)
     places = [i for i, character in enumerate(text) if not character.isspace()]
     if "".join(plain.split()) != "".join(text.split()):
         remedy = f"Without its tags it must have the words of `{column}`."
-        raise AdapterError(masked_column, f"the text is not that of `{column}`", remedy)
+        raise BadRow(masked_column, masked, f"the text is not that of `{column}`", remedy)
     return [[places[_count(plain[: span.start])], places[_count(plain[: span.end]) - 1] + 1] for span in spans]
 
 

@@ -5,18 +5,17 @@ from typing import Any, Unpack
 
 from align.data.columns import Columns
 from align.data.files import RawRow, Row, find_split
-from align.data.loading import Reading, Schema, find_adapter, name_row, store_rows
+from align.data.loading import Reading, Schema, find_adapter, store_rows
 from align.data.media.images import add_images
 from align.data.media.rows import MediaReader, listed_images, media_folder
 from align.data.media.video import VideoMetadata
 from align.data.pairs.pair import NEEDS, Pair, check_differ, split_pair
 from align.data.pairs.preference_adapters import PREFERENCE_ADAPTERS
-from align.data.pairs.spans import Spans, has_spans, mark_messages, mark_texts, spans_of
+from align.data.pairs.spans import Spans, mark_texts, spans_of, words_differ
 from align.data.problems import DataReport
-from align.data.rules import check_label
 from align.data.stored_items import MadeRows
 from align.data.streaming import RowSource
-from align.data.template_settings import add_template_columns, check_template_columns
+from align.data.template_settings import add_template_columns
 from align.recipe.dataset import MediaSettings
 
 
@@ -43,7 +42,8 @@ class PreferencePair(Pair):
     @property
     def has_spans(self) -> bool:
         """Whether something counts; a diff is not finished for that."""
-        return has_spans(self.chosen, self.rejected, self.given_spans)
+        given = self.given_spans
+        return words_differ(self.chosen, self.rejected) if given is None else any(given)
 
 
 def check_pair(row: Mapping[str, Any], *, number: int = 0, name: str = "") -> PreferencePair:
@@ -57,17 +57,12 @@ def check_pair(row: Mapping[str, Any], *, number: int = 0, name: str = "") -> Pr
         >>> pair.chosen_spans, pair.rejected_spans, pair.spans_from
         ((Span(start=6, end=11),), (Span(start=6, end=10),), 'diff')
     """
-    split = split_pair(row, images=True)
-    template = check_template_columns(row, is_text=isinstance(split.prompt, str))
-    mark = mark_texts if split.messages is None else mark_messages
-    marked = mark(row, split.chosen, split.rejected)
+    split = split_pair(row, images=True, number=number, name=name)
+    marked = mark_texts(row, split.chosen, split.rejected, are_texts=split.messages is None)
     check_differ(marked.chosen, marked.rejected)
     group = row.get("group")  # training has no use for it, so that what is no label is not refused
     return PreferencePair(
-        id=check_label("id", row.get("id")) or name,
-        **split._asdict() | marked._asdict(),
-        row=number,
-        template=template,
+        **vars(split) | marked._asdict(),
         images=tuple(listed_images(row)),
         group=str(group) if isinstance(group, str | int) and str(group).strip() else None,
     )
@@ -88,12 +83,12 @@ def load_preferences(
     Many pairs are kept in a file that goes with the process; what is returned then reads it, a slice is a list.
     """
     file, reading["split"] = find_split(str(path), reading.get("split"))
-    reader, report = MediaReader(media_folder(file), media), DataReport(file)
+    reader = MediaReader(media_folder(file), media)
     source = preference_source(
         file, adapter=reading.get("adapter"), split=reading["split"], reader=reader, columns=columns
     )
     with reader.progress:
-        return store_rows(report, source.check, source.schema, **reading), report
+        return store_rows(file, source.check, source.schema, **reading)
 
 
 def preference_source(
@@ -110,7 +105,7 @@ def preference_source(
     media = reader or MediaReader(media_folder(file))
 
     def check(row: Row, raw: RawRow) -> PreferencePair:
-        pair = check_pair(row, number=raw.row, name=name_row(raw.row, file))
+        pair = check_pair(row, number=raw.row, name=raw.name)
         images, video = media.show_in(row, pair.prompt)
         return replace(pair, images=images, video=video) if images or pair.images else pair
 
@@ -125,12 +120,7 @@ def pair_to_row(pair: PreferencePair) -> dict[str, Any]:
         >>> row["chosen"], row["chosen_spans"], row["spans_from"]
         ('Paris.', [[0, 5]], 'diff')
     """
-    chosen, rejected = pair.responses
-    row = {
-        "id": pair.id or None,
-        "prompt": pair.prompt,
-        "chosen": chosen,
-        "rejected": rejected,
+    row = pair.trl_row | {
         "chosen_spans": [list(span) for span in pair.chosen_spans],
         "rejected_spans": [list(span) for span in pair.rejected_spans],
         "spans_from": pair.spans_from,

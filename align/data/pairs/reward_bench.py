@@ -1,17 +1,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
 from align.data.columns import Columns
-from align.data.files import RawRow, find_split
-from align.data.loading import Reading, Schema, load_rows, name_row
+from align.data.files import RawRow
+from align.data.loading import Reading, Schema, load_rows
 from align.data.pairs.pair import NEEDS, Pair, check_texts, split_pair
-from align.data.pairs.reward_pairs import read_tie
 from align.data.problems import DataReport, RowProblem
-from align.data.rules import check_label
-from align.data.template_settings import check_template_columns
+from align.data.rules import check_label, check_truth
 from align.errors import DataError
 
 # The four sections of RewardBench (arXiv 2403.13787) and their subsets.
@@ -45,31 +42,25 @@ def load_reward_bench(
     `category`, `tie` and `id` (default: file name and row; unique within a subset) may be there. Other columns are not
     read. Ties are left out and reported, also with `raise`: no response is the right one.
     """
-    file, reading["split"] = find_split(str(path), reading.get("split"))
-    report = DataReport(file)
-    found = load_rows(report, partial(_check, file=file), Schema(NEEDS, columns=columns), **reading)
+    found, report = load_rows(path, _check, Schema(NEEDS, columns=columns), DataReport, **reading)
     pairs = [pair for pair in found if not pair.tie]
     if not pairs:
-        raise DataError(f"All {len(found)} pairs of {file} are ties: {TIE}. Give some with a better response.")
+        raise DataError(f"All {len(found)} pairs of {report.file} are ties: {TIE}. Give some with a better response.")
     report.problems += [
-        RowProblem(file, pair.row, "tie", "True", TIE, "It is left out.") for pair in found if pair.tie
+        RowProblem(report.file, pair.row, "tie", "True", TIE, "It is left out.") for pair in found if pair.tie
     ]
     report.num_kept = len(pairs)
     return pairs, report
 
 
-def _check(row: Mapping[str, Any], raw: RawRow, file: str) -> BenchPair:
-    split = split_pair(row)
+def _check(row: Mapping[str, Any], raw: RawRow) -> BenchPair:
+    split = split_pair(row, number=raw.row, name=raw.name)
     subset, category = (check_label(column, row.get(column)) for column in ("subset", "category"))
-    name = check_label("id", row.get("id")) or name_row(raw.row, file)
     pair = BenchPair(
-        id=name if subset is None else f"{subset}/{name}",
-        **split._asdict(),
-        row=raw.row,
-        template=check_template_columns(row, is_text=isinstance(split.prompt, str)),
+        **vars(split) | {"id": split.id if subset is None else f"{subset}/{split.id}"},
         subset=subset,
         category=category or SECTION_OF.get(subset or "", subset),
-        tie=read_tie(row.get("tie") or None, untyped=True),
+        tie=check_truth("tie", row.get("tie") or None, untyped=True) or False,
     )
     check_texts(pair)
     return pair

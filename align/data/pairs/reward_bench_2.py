@@ -1,15 +1,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
 from align.data.conversations import Message, check_prompt
-from align.data.files import RawRow, find_split
-from align.data.loading import Reading, Schema, load_rows, name_row
+from align.data.files import RawRow
+from align.data.loading import Reading, Schema, load_rows
 from align.data.pairs.pair import NEEDS
 from align.data.problems import BadRow, DataReport
-from align.data.rules import check_label
+from align.data.rules import check_id, check_label, check_responses
 from align.errors import DataError
 
 TIES = "Ties"
@@ -35,10 +34,8 @@ def load_reward_bench_2(path: str | Path, **reading: Unpack[Reading]) -> tuple[l
     A row needs `prompt`, `chosen` and `rejected`, the latter two lists of texts, and `subset`; a row of the subset
     Ties also an `id` such as `ref:3` or `tied:3`, and both rows of a number have to be there.
     """
-    file, reading["split"] = find_split(str(path), reading.get("split"))
-    report = DataReport(file)
-    items = load_rows(report, partial(_check, file=file), Schema(NEEDS), **reading)
-    return _check_ties(items, file, cut=reading.get("max_rows") is not None), report
+    items, report = load_rows(path, _check, Schema(NEEDS), DataReport, **reading)
+    return _check_ties(items, report.file, cut=reading.get("max_rows") is not None), report
 
 
 def ties_by_number(items: Sequence[BenchItem]) -> dict[str, dict[str, int]]:
@@ -51,13 +48,13 @@ def ties_by_number(items: Sequence[BenchItem]) -> dict[str, dict[str, int]]:
     return found
 
 
-def _check(row: Mapping[str, Any], raw: RawRow, file: str) -> BenchItem:
+def _check(row: Mapping[str, Any], raw: RawRow) -> BenchItem:
     prompt = check_prompt(row.get("prompt"))
-    chosen, rejected = (_texts(row, column) for column in ("chosen", "rejected"))
+    chosen, rejected = (check_responses(column, row.get(column)) for column in ("chosen", "rejected"))
     subset = check_label("subset", row.get("subset"))
     if subset is None:
         raise BadRow("subset", None, "the subset is missing", f"Write one of {', '.join(SUBSETS)}, or another name.")
-    name = check_label("id", row.get("id")) or name_row(raw.row, file)
+    name = check_id(row, raw)
     if subset == TIES and name.partition(":")[0] not in SIDES:
         raise BadRow(
             "id", name, "a row of the ties is named `ref:N` or `tied:N`", "Write its id as the data set does."
@@ -65,13 +62,6 @@ def _check(row: Mapping[str, Any], raw: RawRow, file: str) -> BenchItem:
     if subset != TIES and len(chosen) != 1:
         raise BadRow("chosen", list(chosen), "there must be one right response", "Several belong to the subset Ties.")
     return BenchItem(name, prompt, chosen, rejected, subset, raw.row)
-
-
-def _texts(row: Mapping[str, Any], column: str) -> tuple[str, ...]:
-    value = row.get(column)
-    if not isinstance(value, list | tuple) or not value or not all(isinstance(text, str) for text in value):
-        raise BadRow(column, value, "there must be a list of texts", "Write one or more responses.")
-    return tuple(value)
 
 
 def _check_ties(items: list[BenchItem], file: str, *, cut: bool) -> list[BenchItem]:

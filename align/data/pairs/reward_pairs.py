@@ -1,6 +1,5 @@
 """Pairs that a reward model learns from, with and without an order, loaded and checked row by row."""
 
-import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,18 +8,17 @@ from typing import Any, Unpack
 
 from align.data.columns import Columns
 from align.data.files import RawRow, Row, find_split
-from align.data.loading import Reading, Schema, adapted, load_rows, name_row
+from align.data.loading import Reading, Schema, adapted, load_rows
 from align.data.media.rows import MEDIA
 from align.data.pairs.pair import NEEDS, Pair, check_differ, check_unread, split_pair
 from align.data.problems import BadRow, DataReport
-from align.data.rules import check_label
+from align.data.rules import check_label, check_number, check_truth
 from align.data.streaming import RowSource
-from align.data.template_settings import add_template_columns, check_template_columns
+from align.data.template_settings import add_template_columns
 
 DEFAULT_SOURCE = "preference"
 CAUSAL = ("upgrade", "degrade")  # one answer is the other one after an edit of one attribute
 NEUTRAL = ("irrelevant_query", "paraphrase", "causally_aligned", "inserted_phrase")
-CSV_TRUTH = {"true": True, "false": False}
 
 
 @dataclass(frozen=True)
@@ -44,16 +42,12 @@ def check_reward_pair(row: Mapping[str, Any], *, untyped: bool = False, number: 
         (False, 'preference')
     """
     check_unread(row, (*MEDIA, "videos"))
-    split = split_pair(row)
-    template = check_template_columns(row, is_text=isinstance(split.prompt, str))
+    split = split_pair(row, number=number, name=name)
     check_differ(split.chosen, split.rejected)
     tie, source = check_tie(row, untyped=untyped)
     attribute = row.get("attribute")
     return RewardPair(
-        id=check_label("id", row.get("id")) or name,
-        **split._asdict(),
-        row=number,
-        template=template,
+        **vars(split),
         tie=tie,
         source=source,
         attribute=attribute if isinstance(attribute, str) and attribute.strip() else None,  # shown, never learnt from
@@ -63,7 +57,8 @@ def check_reward_pair(row: Mapping[str, Any], *, untyped: bool = False, number: 
 
 def check_tie(row: Mapping[str, Any], *, untyped: bool = False) -> tuple[bool, str]:
     """Checks whether a row says that it has an order, and where it is from; returns both."""
-    tie, source = read_tie(row.get("tie"), untyped=untyped), check_label("source", row.get("source")) or DEFAULT_SOURCE
+    tie = check_truth("tie", row.get("tie"), untyped=untyped) or False
+    source = check_label("source", row.get("source")) or DEFAULT_SOURCE
     if source in NEUTRAL and not tie:
         remedy = "Write `tie: true`, or another source if one answer is better."
         raise BadRow("tie", row.get("tie"), f"a pair of the source {source} has no order", remedy)
@@ -73,16 +68,6 @@ def check_tie(row: Mapping[str, Any], *, untyped: bool = False) -> tuple[bool, s
     return tie, source
 
 
-def read_tie(tie: object, *, untyped: bool = False) -> bool:
-    """Reads whether a pair has no order."""
-    if untyped and isinstance(tie, str):
-        tie = CSV_TRUTH.get(tie.strip().lower(), tie)
-    if tie is None or isinstance(tie, bool):
-        return bool(tie)
-    remedy = "Write true for two answers of which none is better, else false."
-    raise BadRow("tie", tie, "the tie is neither true nor false", remedy)
-
-
 def check_margin(margin: object, tie: bool, *, untyped: bool = False) -> float | None:
     """Checks by how much the better reward should be above the other one; None where a row does not say."""
     if untyped and isinstance(margin, str):
@@ -90,13 +75,11 @@ def check_margin(margin: object, tie: bool, *, untyped: bool = False) -> float |
             margin = float(margin) if margin.strip() else None
     if margin is None:
         return None
-    if isinstance(margin, bool) or not isinstance(margin, int | float) or not math.isfinite(margin):
-        raise BadRow("margin", margin, "the margin is not a finite number", "Write one, such as 0.5, or leave it out.")
-    if tie and margin:
-        raise BadRow(
-            "margin", margin, "a tie has a margin", "Leave it out: in a tie neither reward is above the other."
-        )
-    return float(margin)
+    number = check_number("margin", margin)
+    if tie and number:
+        remedy = "Leave it out: in a tie neither reward is above the other."
+        raise BadRow("margin", margin, "a tie has a margin", remedy)
+    return number
 
 
 def load_reward_pairs(
@@ -110,8 +93,8 @@ def load_reward_pairs(
     read; images are refused.
     """
     source = reward_pair_source(path, split=reading.get("split"), columns=columns)
-    report, reading["split"] = DataReport(source.file), source.split
-    return load_rows(report, source.check, source.schema, **reading), report
+    reading["split"] = source.split
+    return load_rows(source.file, source.check, source.schema, **reading)
 
 
 def reward_pair_source(
@@ -121,7 +104,7 @@ def reward_pair_source(
     file, split = find_split(str(path), split)
 
     def check(row: Row, raw: RawRow) -> RewardPair:
-        return check_reward_pair(row, untyped=raw.untyped, number=raw.row, name=name_row(raw.row, file))
+        return check_reward_pair(row, untyped=raw.untyped, number=raw.row, name=raw.name)
 
     return RowSource(file, split, adapted(Schema(NEEDS, columns=columns), adapter), check)
 
@@ -134,15 +117,7 @@ def reward_pair_to_row(pair: RewardPair) -> dict[str, Any]:
         >>> row["chosen"], row["tie"], row["source"]
         ('2', False, 'preference')
     """
-    chosen, rejected = pair.responses
-    return {
-        "id": pair.id or None,
-        "prompt": pair.prompt,
-        "chosen": chosen,
-        "rejected": rejected,
-        "tie": pair.tie,
-        "source": pair.source,
-    }
+    return pair.trl_row | {"tie": pair.tie, "source": pair.source}
 
 
 def reward_pairs_to_rows(pairs: Sequence[RewardPair]) -> list[dict[str, Any]]:

@@ -31,11 +31,6 @@ class Span(NamedTuple):
     end: int
 
 
-def has_tags(text: str) -> bool:
-    """Says whether a text has a `<MASK>` or `</MASK>` tag."""
-    return TAG.search(text) is not None
-
-
 def strip_tags(text: str, column: str) -> tuple[str, tuple[Span, ...]]:
     """Removes `<MASK>...</MASK>` tags and returns what stood between them as spans.
 
@@ -70,7 +65,7 @@ def check_spans(value: object, text: str, column: str) -> tuple[Span, ...]:
         (Span(start=0, end=5), Span(start=6, end=8))
     """
     if not isinstance(value, list | tuple):
-        raise BadRow(column, value, "the spans are not a list", "Write pairs of offsets such as [[0, 5]].")
+        raise BadRow(column, value, "the spans are not a list", "Write offsets such as [[0, 5]]; [] marks nothing.")
     spans = sorted(_check_span(pair, text, column) for pair in value)
     for before, after in pairwise(spans):
         if after.start < before.end:
@@ -192,11 +187,6 @@ def spans_of(chosen: str, rejected: str, given: tuple[Spans, Spans] | None) -> t
     return diff_spans(chosen, rejected) if given is None else given
 
 
-def has_spans(chosen: str, rejected: str, given: tuple[Spans, Spans] | None) -> bool:
-    """Says whether two responses have a span, which takes less than to find all."""
-    return words_differ(chosen, rejected) if given is None else any(given)
-
-
 class MarkedTexts(NamedTuple):
     """Two responses without tags, and what counts in them."""
 
@@ -206,51 +196,32 @@ class MarkedTexts(NamedTuple):
     spans_from: str  # offsets, tags or diff
 
 
-def mark_texts(row: Mapping[str, Any], chosen: str, rejected: str) -> MarkedTexts:
-    """Finds the spans of a row's responses.
+def mark_texts(row: Mapping[str, Any], chosen: str, rejected: str, *, are_texts: bool = True) -> MarkedTexts:
+    """Finds the spans of a row's responses; those that are more than one text can only be marked by a diff.
 
     Spans are the character offsets `chosen_spans` and `rejected_spans` into the text of the responses, else what
     stands between `<MASK>` tags, else the words that a diff finds.
     """
-    offsets = {column: row.get(column) for column in ("chosen_spans", "rejected_spans")}
-    has_offsets = any(value is not None for value in offsets.values())
-    tagged = [column for column, text in (("chosen", chosen), ("rejected", rejected)) if has_tags(text)]
-    if tagged and has_offsets:
+    offsets = [column for column in ("chosen_spans", "rejected_spans") if row.get(column) is not None]
+    tagged = [column for column, text in (("chosen", chosen), ("rejected", rejected)) if TAG.search(text)]
+    if not are_texts:
+        if given := [*(offsets if row.get("spans_from") != "diff" else ()), *tagged]:
+            rule = "tags and offsets are into one text, and the response is more than that"
+            remedy = "Such responses are marked by a diff: leave it out, or write each as one message that is a text."
+            raise BadRow(given[0], row[given[0]], rule, remedy)
+        return MarkedTexts(chosen, rejected, None, "diff")
+    if tagged and offsets:
         remedy = "Leave out the columns `chosen_spans` and `rejected_spans`, or the tags."
         raise BadRow(tagged[0], row[tagged[0]], "there are tags and offsets", remedy)
     chosen, chosen_tagged = strip_tags(chosen, "chosen")
     rejected, rejected_tagged = strip_tags(rejected, "rejected")
     if tagged:
         return MarkedTexts(chosen, rejected, (chosen_tagged, rejected_tagged), "tags")
-    if has_offsets:
-        spans = _check_offsets(offsets, chosen, rejected)
-        return MarkedTexts(chosen, rejected, spans, _check_source(row.get("spans_from")))
+    if offsets:
+        ours = check_spans(row.get("chosen_spans"), chosen, "chosen_spans")
+        theirs = check_spans(row.get("rejected_spans"), rejected, "rejected_spans")
+        return MarkedTexts(chosen, rejected, (ours, theirs), _check_source(row.get("spans_from")))
     return MarkedTexts(chosen, rejected, None, "diff")
-
-
-def mark_messages(row: Mapping[str, Any], chosen: str, rejected: str) -> MarkedTexts:
-    """Finds the words in which responses differ that are more than one text, and have no other spans."""
-    remedy = "Such responses are marked by a diff: leave it out, or write each as one message that is a text."
-    for column in ("chosen_spans", "rejected_spans"):
-        if row.get(column) is not None and row.get("spans_from") != "diff":
-            rule = "offsets are into one text, and the response has tool calls or several messages"
-            raise BadRow(column, row[column], rule, remedy)
-    for column, text in (("chosen", chosen), ("rejected", rejected)):
-        if has_tags(text):
-            rule = "tags stand in one text, and the response has tool calls or several messages"
-            raise BadRow(column, text, rule, remedy)
-    return MarkedTexts(chosen, rejected, None, "diff")
-
-
-def _check_offsets(offsets: dict[str, Any], chosen: str, rejected: str) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
-    for column, value in offsets.items():
-        if value is None:
-            remedy = "Write offsets for both responses; [] marks nothing in one of them."
-            raise BadRow(column, value, "there are offsets for one response only", remedy)
-    return (
-        check_spans(offsets["chosen_spans"], chosen, "chosen_spans"),
-        check_spans(offsets["rejected_spans"], rejected, "rejected_spans"),
-    )
 
 
 def _check_source(source: object) -> str:

@@ -6,10 +6,11 @@ An adapter takes a row as it is published and returns `question`, `options`, `an
 
 import re
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from align.data.conversations import message_text
+from align.data.problems import BadRow, shorten
 from rewards.reading.options import split_options
 
 Row = Mapping[str, Any]
@@ -19,16 +20,6 @@ DATA_SET_ADDRESS = re.compile(r"https://[^/]+/datasets/[^/]+/[^/]+/resolve/[^/]+
 IMAGE_PLACE = re.compile(r"<image\d*>")
 YES_OR_NO = ("yes", "no")
 SOLUTION = re.compile(r"\s*(?:<answer>)?\s*\(?([A-Z])[).]?\s*(?:</answer>)?\s*")
-
-
-class AdapterError(ValueError):
-    """A row that is not what the schema promises; `column` says where."""
-
-    def __init__(self, column: str, rule: str, remedy: str) -> None:
-        super().__init__(f"column `{column}`: {rule}. {remedy}")
-        self.column = column
-        self.rule = rule
-        self.remedy = remedy
 
 
 def question_of(question: Any, options: Any, answer: Any, **more: Any) -> dict[str, Any]:
@@ -99,7 +90,7 @@ def video_r1(row: Row) -> dict[str, Any]:
     _require_choice(row, "problem_type", "multiple choice")
     solution = SOLUTION.fullmatch(str(row["solution"]))
     if solution is None:
-        raise AdapterError("solution", "the solution is not one letter", "Write <answer>B</answer>.")
+        raise BadRow("solution", row["solution"], "the solution is not one letter", "Write <answer>B</answer>.")
     about = {"id": row.get("problem_id"), "group": row.get("data_source")}
     question, options = row["problem"], _without_labels(row["options"])
     return question_of(question, options, ord(solution[1]) - ord("A"), **about, **media_of(row))
@@ -110,12 +101,10 @@ def mmvu(row: Row) -> dict[str, Any]:
     _require_choice(row, "question_type", "multiple-choice")
     choices = row["choices"]
     if not isinstance(choices, Mapping):
-        raise AdapterError("choices", "the choices are not texts by letter", 'Write {"A": ..., "B": ...}.')
+        raise BadRow("choices", choices, "the choices are not texts by letter", 'Write {"A": ..., "B": ...}.')
     letters = [letter for letter, text in choices.items() if text is not None]  # tables fill missing letters
-    if row["answer"] not in letters:
-        raise AdapterError("answer", "the answer is not among the letters", f"They are {', '.join(letters)}.")
     about = {"id": row.get("id"), "group": _metadata(row, "subject")}
-    options, place = [choices[letter] for letter in letters], letters.index(row["answer"])
+    options, place = [choices[letter] for letter in letters], _index(row, "answer", letters)
     question, video = row["question"], row["video"]
     video = DATA_SET_ADDRESS.sub("", video) if isinstance(video, str) else video
     return question_of(question, options, place, video=video, **about)
@@ -124,14 +113,12 @@ def mmvu(row: Row) -> dict[str, Any]:
 def mathvista(row: Row) -> dict[str, Any]:
     """Reads MathVista: `pid`, `question`, `choices`, `answer` (a choice), its image and `question_type`."""
     _require_choice(row, "question_type", "multi_choice")
-    choices = list(row["choices"] or ())
-    if row["answer"] not in choices:
-        raise AdapterError("answer", "the answer is not among the choices", "Write one of them.")
-    image = _image(row)
+    choices, image = list(row["choices"] or ()), _image(row)
+    place = _index(row, "answer", choices)
     if image is None:
-        raise AdapterError("image", "the image is missing", "Write its path.")
+        raise BadRow("image", None, "the image is missing", "Write its path.")
     about = {"id": row.get("pid"), "group": _metadata(row, "source"), "image": image}
-    return question_of(row["question"], choices, choices.index(row["answer"]), **about)
+    return question_of(row["question"], choices, place, **about)
 
 
 def video_mme(row: Row) -> dict[str, Any]:
@@ -145,10 +132,8 @@ def video_mme(row: Row) -> dict[str, Any]:
 def candidates(row: Row) -> dict[str, Any]:
     """Reads MVBench, TVBench and MLVU: `video`, `question`, `candidates`, `answer` (one of them), `question_type`."""
     options = list(row["candidates"] or ())
-    if row["answer"] not in options:
-        raise AdapterError("answer", "the answer is not among the candidates", "Write one of them.")
-    about = {"group": row.get("question_type")}
-    return question_of(row["question"], options, options.index(row["answer"]), video=row["video"], **about)
+    about = {"group": row.get("question_type"), "video": row["video"]}
+    return question_of(row["question"], options, _index(row, "answer", options), **about)
 
 
 def longvideobench(row: Row) -> dict[str, Any]:
@@ -157,18 +142,15 @@ def longvideobench(row: Row) -> dict[str, Any]:
     options = list(row.get("candidates") or (option for option in named if option not in (None, "N/A")))
     place = row["correct_choice"]
     if not isinstance(place, int) or not 0 <= place < len(options):
-        raise AdapterError(
-            "correct_choice", "there is no option at this place", f"There are {len(options)}, from 0 on."
-        )
+        remedy = f"There are {len(options)}, from 0 on."
+        raise BadRow("correct_choice", place, "there is no option at this place", remedy)
     about = {"id": row.get("id"), "group": row.get("question_category")}
     return question_of(row["question"], options, place, video=row["video_path"], **about)
 
 
 def vsi_bench(row: Row) -> dict[str, Any]:
     """Reads VSI-Bench's choices: `dataset`, `scene_name`, `question_type`, `question`, `options`, `ground_truth`."""
-    if not row.get("options"):
-        raise AdapterError("options", "the row asks for a number", "Filter on `options`.")
-    options = _without_labels(list(row["options"]))
+    options = _without_labels(_options(row))
     about = {"id": row.get("id"), "group": row.get("question_type")}
     question, place = row["question"], _place(row, "ground_truth", options)
     return question_of(question, options, place, video=f"{row['dataset']}/{row['scene_name']}.mp4", **about)
@@ -176,9 +158,7 @@ def vsi_bench(row: Row) -> dict[str, Any]:
 
 def video_mmmu(row: Row) -> dict[str, Any]:
     """Reads VideoMMMU's choices: `id` (SPLIT_SUBJECT_NUMBER), `question`, `options`, `answer` (a letter)."""
-    if not row.get("options"):
-        raise AdapterError("options", "the row is not multiple choice", "Filter on `options`.")
-    options = _without_labels(list(row["options"]))
+    options = _without_labels(_options(row))
     about = {"id": row["id"], "group": "_".join(str(row["id"]).split("_")[1:-1]) or None}
     return question_of(row["question"], options, _place(row, "answer", options), video=f"{row['id']}.mp4", **about)
 
@@ -205,9 +185,7 @@ def mathverse(row: Row) -> dict[str, Any]:
 
 def mathvision(row: Row) -> dict[str, Any]:
     """Reads MathVision: `id`, `question`, `options`, `answer` (a letter), its image and `subject`."""
-    if not row["options"]:
-        raise AdapterError("options", "the row is not multiple choice", "Filter on `options`.")
-    options = list(row["options"])
+    options = _options(row)
     question, place = IMAGE_PLACE.sub("", row["question"]).strip(), _place(row, "answer", options)
     return question_of(question, options, place, id=row.get("id"), group=row.get("subject"), image=_image(row))
 
@@ -216,10 +194,11 @@ def videohallucer(row: Row) -> dict[str, Any]:
     """Reads a question of VideoHallucer, which `split_pair` takes out of its row: `answer` is yes or no."""
     if "pair" not in row:
         remedy = 'Write {"basic": {...}, "hallucination": {...}}, each with video, question and answer.'
-        raise AdapterError("basic", "there is no pair of questions", remedy)
+        raise BadRow("basic", row.get("basic"), "there is no pair of questions", remedy)
     answer = str(row["answer"]).lower()
     if answer not in YES_OR_NO:
-        raise AdapterError("answer", f"the answer of `{row['side']}` is neither yes nor no", "Write one of them.")
+        rule = f"the answer of `{row['side']}` is neither yes nor no"
+        raise BadRow("answer", row["answer"], rule, "Write one of them.")
     name, question = f"{row['pair']}-{row['side']}", row["question"]
     about = {"id": name, "group": row["type"], "contrast_set": row["pair"]}
     return question_of(question, list(YES_OR_NO), YES_OR_NO.index(answer), video=row["video"], **about)
@@ -260,17 +239,28 @@ PARTS: dict[str, Callable[[Row, int], list[Row]]] = {"videohallucer": split_pair
 
 def _require_choice(row: Row, column: str, kind: str) -> None:
     if row.get(column, kind) != kind:
-        raise AdapterError(column, "the row is not multiple choice", f"Filter on `{column}`.")
+        raise BadRow(column, row[column], "the row is not multiple choice", f"Filter on `{column}`.")
+
+
+def _options(row: Row) -> list[Any]:
+    if not row.get("options"):
+        raise BadRow("options", row.get("options"), "the row is not multiple choice", "Filter on `options`.")
+    return list(row["options"])
+
+
+def _index(row: Row, column: str, known: Sequence[Any]) -> int:
+    if row[column] not in known:
+        remedy = f"Write one of {shorten(list(known))}."
+        raise BadRow(column, row[column], "the answer is not among the options", remedy)
+    return known.index(row[column])
 
 
 def _labelled_choices(row: Row) -> dict[str, Any]:
     choices = row["choices"]
     if not isinstance(choices, Mapping) or len(choices["label"]) != len(choices["text"]):
-        raise AdapterError("choices", "texts and labels do not pair up", 'Write {"text": [...], "label": [...]}.')
-    labels = list(choices["label"])
-    if row["answerKey"] not in labels:
-        raise AdapterError("answerKey", "the answer is not among the labels", f"The labels are {', '.join(labels)}.")
-    return {"options": list(choices["text"]), "answer": labels.index(row["answerKey"])}
+        remedy = 'Write {"text": [...], "label": [...]}.'
+        raise BadRow("choices", choices, "texts and labels do not pair up", remedy)
+    return {"options": list(choices["text"]), "answer": _index(row, "answerKey", list(choices["label"]))}
 
 
 def _without_labels(options: Any) -> Any:
@@ -287,7 +277,7 @@ def _question_and_options(text: Any) -> tuple[str, list[str]]:
     """Takes a question and the options that stand in its text apart, "A. ...", "B. ..." and so on."""
     question, options = split_options(str(text))
     if not options:
-        raise AdapterError("question", "it does not end with options", "Write A. ..., B. ... and so on.")
+        raise BadRow("question", text, "it does not end with options", "Write A. ..., B. ... and so on.")
     return re.sub(r"\n?(Choices|Options):$", "", question).strip(), options
 
 
@@ -306,9 +296,8 @@ def _place(row: Row, column: str, options: Any) -> int:
     found = SOLUTION.fullmatch(str(row[column])) or LABELLED.fullmatch(str(row[column]))
     place = ord(found[1]) - ord("A") if found else -1
     if not 0 <= place < len(options):
-        raise AdapterError(
-            column, "the answer is not the letter of an option", f"There are {len(options)}, from A on."
-        )
+        remedy = f"There are {len(options)}, from A on."
+        raise BadRow(column, row[column], "the answer is not the letter of an option", remedy)
     return place
 
 
@@ -320,5 +309,5 @@ def media_of(row: Row) -> dict[str, Any]:
     if kind not in ("image", "video"):
         return {}
     if row["path"] is None:
-        raise AdapterError("path", f"the {kind} is missing", "Write its path.")
+        raise BadRow("path", None, f"the {kind} is missing", "Write its path.")
     return {kind: row["path"]}

@@ -5,7 +5,7 @@ from typing import Unpack
 
 from align.data.columns import Columns
 from align.data.files import RawRow, Row, find_split
-from align.data.loading import Reading, Schema, adapted, name_row, store_rows
+from align.data.loading import Reading, Schema, adapted, store_rows
 from align.data.media.rows import MediaReader, check_placeholders, media_folder
 from align.data.problems import DataReport, RowProblem, bad_rows_error, shorten
 from align.data.questions.adapters import ADAPTERS
@@ -49,9 +49,9 @@ def load_questions(
     """
     file, reading["split"] = find_split(str(path), reading.get("split"))
     reader = MediaReader(media_folder(file), media)
-    report, source = QuestionReport(file), question_source(file, reader=reader, columns=columns)
+    source = question_source(file, reader=reader, columns=columns)
     with reader.progress:
-        questions = store_rows(report, source.check, source.schema, **reading)
+        questions, report = store_rows(file, source.check, source.schema, QuestionReport, **reading)
     from_one = [problem for problem in report.problems if problem.rule == COUNTS_FROM_ONE]
     if from_one and not any(map_parts(lambda part: any(each.answer == 0 for each in part), questions)):
         raise bad_rows_error(file, from_one, report.num_read)  # the others would be read wrongly
@@ -66,7 +66,7 @@ def question_source(
     """Says how the rows of a file become questions; see `load_questions`."""
 
     def check(row: Row, raw: RawRow) -> Question:
-        question = check_row(row, untyped=raw.untyped, number=raw.row, name=name_row(raw.row, file))
+        question = check_row(row, untyped=raw.untyped, number=raw.row, name=raw.name)
         shown = reader.show(row)
         if not shown.images:
             return question

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from math import isfinite
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from align.data.problems import BadRow, shorten
+from align.data.problems import BadRow, RowProblem, shorten
 from align.data.texts import is_blank
 from rewards.correction.categories import FEW_VALUES, is_text
 from rewards.correction.numeric import DAYS, DURATION, day_of, in_days
@@ -26,21 +27,11 @@ NO_GROUPS = "Write a number, or a date as 2024-01-31; a category is a column of 
 NUMBERS = ""  # the unit of a column without dates
 
 
-class Unusable(NamedTuple):
-    """A value that cannot be what its column is for."""
-
-    row: int  # of the batch, from 0
-    column: str
-    value: str
-    rule: str
-    remedy: str
-
-
 class NumericColumn(NamedTuple):
     """A column of a batch."""
 
     values: NDArray[Any]  # `(N,)`, nan where missing or unusable
-    unusable: list[Unusable]  # no numbers, or no dates in a column of dates
+    unusable: list[RowProblem]  # no numbers, or no dates in a column of dates; rows are of the batch, from 0
     unit: str | None  # what dates were turned into, `NUMBERS` without, None while nothing tells
 
 
@@ -68,7 +59,7 @@ def read_numbers(column: "pa.Array", name: str, role: str, known: str | None = N
     shown = "time of day" if kind.is_time(column.type) else column.type
     rule = f"a {shown} is not a number, and the {role} must be one"
     place = next((i for i, value in enumerate(column.to_pylist()) if value is not None), 0)
-    bad = Unusable(place, name, shorten(column[place].as_py()), rule, "Name a column of numbers or dates.")
+    bad = RowProblem("", place, name, shorten(column[place].as_py()), rule, "Name a column of numbers or dates.")
     return NumericColumn(nothing, [bad], None)
 
 
@@ -95,15 +86,11 @@ def read_number(value: object, name: str, known: str | None = None) -> tuple[flo
 
 def _parse(column: "pa.Array", name: str, role: str, known: str | None) -> NumericColumn:
     import pyarrow as pa
-    import pyarrow.compute as compute
 
     if known != DAYS:
-        try:
-            whole = compute.cast(column, pa.float64())
-            unit = known if column.null_count == len(column) else NUMBERS
-            return NumericColumn(whole.to_numpy(zero_copy_only=False), [], unit)
-        except pa.ArrowInvalid:
-            pass
+        with suppress(pa.ArrowInvalid):
+            values = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+            return NumericColumn(values, [], known if column.null_count == len(column) else NUMBERS)
     texts = column.to_pylist()
     unit = _unit_of(texts) if known is None else known
     if unit == DAYS:
@@ -114,7 +101,8 @@ def _parse(column: "pa.Array", name: str, role: str, known: str | None) -> Numer
         values, wrong = _read_texts(texts)
         rule = f"the {role} is not a number"
         remedy = NO_GROUPS
-    return NumericColumn(values, [Unusable(row, name, shorten(texts[row]), rule, remedy) for row in wrong], unit)
+    problems = [RowProblem("", row, name, shorten(texts[row]), rule, remedy) for row in wrong]
+    return NumericColumn(values, problems, unit)
 
 
 def _unit_of(texts: list[str | None]) -> str | None:
@@ -128,14 +116,8 @@ def _unit_of(texts: list[str | None]) -> str | None:
 
 
 def _read_texts(texts: list[str | None]) -> tuple[NDArray[np.float64], list[int]]:
-    values, wrong = np.full(len(texts), np.nan), []
-    for row, text in enumerate(texts):
-        parsed = _number(text)
-        if parsed is None:
-            wrong.append(row)
-        else:
-            values[row] = parsed
-    return values, wrong
+    parsed = [_number(text) for text in texts]
+    return np.array(parsed, dtype=np.float64), [row for row, value in enumerate(parsed) if value is None]
 
 
 def _number(text: str | None) -> float | None:
@@ -171,16 +153,17 @@ def read_dates(texts: Sequence[str | None], missing: Collection[str]) -> tuple[N
     return days, wrong
 
 
-def read_texts(column: "pa.Array", name: str, role: str, unusable: list[Unusable]) -> NDArray[np.object_]:
+def read_texts(column: "pa.Array", name: str, role: str, unusable: list[RowProblem]) -> NDArray[np.object_]:
     """Reads a column as texts, None where one is missing; adds what is no text to `unusable`."""
     values = np.empty(len(column), dtype=object)
     for row, value in enumerate(column.to_pylist()):
+        rule, remedy = f"the {role} is not a text", "Write a text."
         if isinstance(value, str) and "\0" in value:
-            unusable.append(Unusable(row, name, shorten(value), f"the {role} holds a NUL character", "Remove it."))
-        elif isinstance(value, str):
-            values[row] = None if is_blank(value) else value
-        elif value is not None:
-            unusable.append(Unusable(row, name, shorten(value), f"the {role} is not a text", "Write a text."))
+            rule, remedy = f"the {role} holds a NUL character", "Remove it."
+        elif value is None or isinstance(value, str):
+            values[row] = None if value is None or is_blank(value) else value
+            continue
+        unusable.append(RowProblem("", row, name, shorten(value), rule, remedy))
     return values
 
 

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from align.data.loading import find_adapter
-from align.data.questions.adapters import Adapter, AdapterError, Row
+from align.data.problems import BadRow
+from align.data.questions.adapters import Adapter, Row
 from align.data.tables.observations import Roles
 
 TAG = re.compile(r"<[^>]+>")
@@ -33,7 +34,7 @@ def upworthy(row: Row) -> dict[str, Any]:
     """
     clicks, impressions = _count(row, "clicks"), _count(row, "impressions")
     if impressions == 0:
-        raise AdapterError("impressions", "nobody saw the row", "Leave rows without impressions out.")
+        raise BadRow("impressions", impressions, "nobody saw the row", "Leave rows without impressions out.")
     time = _time(row, "created_at")
     return {"click_rate": clicks / impressions, "day": _day(time), "hour": time.hour}
 
@@ -58,7 +59,7 @@ def stackexchange(row: Row) -> dict[str, Any]:
     parts = [row.get(column(name)) for name in ("title", "body")]
     text = "\n\n".join(_plain(part) for part in parts if part)
     if not text:
-        raise AdapterError("title", "there is neither a title nor a body", "Leave the row out.")
+        raise BadRow("title", None, "there is neither a title nor a body", "Leave the row out.")
     owner = row.get(column("owneruserid", "owner"))
     return {
         "text": text,
@@ -94,7 +95,7 @@ def _count(row: Row, column: str, least: float = 0) -> float:
     except (TypeError, ValueError):
         number = math.nan
     if isinstance(value, bool) or not math.isfinite(number) or number < least:
-        raise AdapterError(column, "the value is not a count", "Write a number, or leave the row out.")
+        raise BadRow(column, value, "the value is not a count", "Write a number, or leave the row out.")
     return number
 
 
@@ -111,7 +112,8 @@ def _time(row: Row, column: str) -> datetime:
         except (TypeError, ValueError, OverflowError, OSError):
             continue
         return time.replace(tzinfo=UTC)
-    raise AdapterError(column, "the value is not a time", "Write it as 2014-11-20 06:43:16 or in seconds since 1970.")
+    remedy = "Write it as 2014-11-20 06:43:16 or in seconds since 1970."
+    raise BadRow(column, value, "the value is not a time", remedy)
 
 
 def _day(time: datetime) -> float:

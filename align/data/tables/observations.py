@@ -1,6 +1,6 @@
 """Observed outcomes of texts with what else may have moved them, taken from the columns of a table."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from align.data.columns import guess_columns
 from align.data.problems import DataReport, RowProblem, bad_rows_error, printable
-from align.data.tables.cells import NUMBERS, Unusable, count_values, has_labels, read_labels, read_numbers, read_texts
+from align.data.tables.cells import NUMBERS, count_values, has_labels, read_labels, read_numbers, read_texts
 from align.data.tables.reading import Table
 from align.errors import DataError, word_setting
 from rewards.correction.categories import Category, find_categories, labelled
@@ -64,13 +64,7 @@ class Observations(NamedTuple):
 
     def take(self, kept: NDArray[Any]) -> "Observations":
         """Returns the rows that a mask or an order of indices picks."""
-
-        def pick(values: Any) -> Any:
-            if isinstance(values, dict):
-                return {name: column[kept] for name, column in values.items()}
-            return None if values is None else values[kept]
-
-        return self._replace(**{name: pick(getattr(self, name)) for name in BY_ROW})
+        return _by_row(lambda parts: parts[0][kept], [self])
 
 
 BY_ROW = Observations._fields[:-2]  # everything but the units and the categories
@@ -160,7 +154,7 @@ class ObservationReader:
         import pyarrow as pa
 
         self.report = report = ObservationReport(self.table.path)
-        left_out: list[Unusable] = []
+        left_out: list[RowProblem] = []
         for batch in self.table.batches():
             rows, unusable = self._extract(batch)
             kept = ~rows.missing
@@ -171,8 +165,8 @@ class ObservationReader:
         report.problems = self.table.problems + self._placed(left_out)
         report.num_read += len(self.table.problems)
 
-    def _extract(self, batch: "pa.RecordBatch") -> tuple[Observations, list[Unusable]]:
-        unusable: list[Unusable] = []
+    def _extract(self, batch: "pa.RecordBatch") -> tuple[Observations, list[RowProblem]]:
+        unusable: list[RowProblem] = []
         roles = self.roles
 
         def numbers(name: str) -> Values:
@@ -207,7 +201,7 @@ class ObservationReader:
         missing = np.logical_or.reduce([*_missing_by_column(rows, roles).values()])
         return rows._replace(missing=missing), unusable
 
-    def _judge(self, rows: Observations, batch: "pa.RecordBatch", unusable: list[Unusable]) -> list[Unusable]:
+    def _judge(self, rows: Observations, batch: "pa.RecordBatch", unusable: list[RowProblem]) -> list[RowProblem]:
         """Returns what is left out of a batch by its row of the table, and refuses it if that was not allowed."""
         first = self.report.num_read
         of_table = [bad._replace(row=first + bad.row) for bad in unusable]
@@ -226,10 +220,10 @@ class ObservationReader:
             raise DataError("\n".join(map(str, refused)))
         return of_table
 
-    def _placed(self, unusable: list[Unusable]) -> list[RowProblem]:
+    def _placed(self, unusable: list[RowProblem]) -> list[RowProblem]:
         """Words what cannot be used, with its places all found at once: each may take a pass over the file."""
         places = self.table.places(bad.row for bad in unusable)
-        return [RowProblem(self.table.path, places[bad.row], *bad[1:]) for bad in unusable]
+        return [bad._replace(file=self.table.path, row=places[bad.row]) for bad in unusable]
 
     def _missing_error(self, holes: dict[str, NDArray[np.bool_]], first: int) -> DataError:
         name, row = min(
@@ -256,13 +250,18 @@ def _missing_by_column(rows: Observations, roles: Roles) -> dict[str, NDArray[np
 
 def join(parts: Sequence[Observations]) -> Observations:
     """Puts the rows of several batches together."""
+    return _by_row(np.concatenate, parts)
 
-    def concatenate(columns: Sequence[Any]) -> Any:
-        if isinstance(columns[0], dict):
-            return {name: np.concatenate([column[name] for column in columns]) for name in columns[0]}
-        return None if columns[0] is None else np.concatenate(columns)
 
-    return parts[-1]._replace(**{name: concatenate([getattr(part, name) for part in parts]) for name in BY_ROW})
+def _by_row(make: Callable[[list[Any]], Any], parts: Sequence[Observations]) -> Observations:
+    """Makes every column of the same ones of several batches."""
+
+    def column(values: list[Any]) -> Any:
+        if isinstance(values[0], dict):
+            return {name: make([each[name] for each in values]) for name in values[0]}
+        return None if values[0] is None else make(values)
+
+    return parts[-1]._replace(**{name: column([getattr(part, name) for part in parts]) for name in BY_ROW})
 
 
 def _count_missing(missing: dict[str, int]) -> str:

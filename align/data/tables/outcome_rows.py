@@ -48,32 +48,20 @@ def observed_texts(observations: Observations, name: str = "row") -> list[Observ
 
 
 def outcome_rows(
-    observations: Observations,
+    texts: Sequence[ObservedText],
     corrected: Values,
     scale: Scale,
     *,
     prefixes: Sequence[str] | None = None,
     conversational: bool = False,
-    name: str = "row",
 ) -> list[dict[str, Any]]:
     """Makes the rows of a trainer with `(N,)` corrected outcomes, whose `label` is standardised by `scale`."""
-    assert observations.text is not None
-    prompts: Labels | Sequence[str] = observations.prompt if observations.prompt is not None else [""] * len(corrected)
-    confounders = np.stack(list(observations.confounders.values()), axis=1)
-    labels = (corrected - scale.mean) / scale.deviation
+    labels = ((corrected - scale.mean) / scale.deviation).tolist()
     rows = []
-    for number, (prompt, text) in enumerate(zip(prompts, observations.text, strict=True)):
-        prompt = prompt if prefixes is None else prefixes[number] + prompt
-        rows.append(
-            {
-                "id": f"{name}-{number}",
-                "prompt": [{"role": "user", "content": prompt}] if conversational else prompt,
-                "text": text,
-                "label": float(labels[number]),
-                "outcome": float(observations.outcome[number]),
-                "confounders": confounders[number].tolist(),
-            }
-        )
+    for number, (each, label) in enumerate(zip(texts, labels, strict=True)):
+        prompt = each.prompt if prefixes is None else prefixes[number] + each.prompt
+        shown = [{"role": "user", "content": prompt}] if conversational else prompt
+        rows.append(each._asdict() | {"prompt": shown, "label": label, "confounders": list(each.confounders)})
     return rows
 
 

@@ -9,10 +9,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from align.data.csv_rows import check_names, read_header
-from align.data.files import RawRow, find_split, first_rows
+from align.data.csv_rows import read_header
+from align.data.files import RawRow, find_split, first_rows, read_batches
 from align.data.loading import Schema, read_row
-from align.data.problems import RowProblem, bad_rows_error, printable
+from align.data.problems import RowProblem, bad_rows_error
 from align.data.questions.adapters import Adapter
 from align.errors import DataError
 
@@ -24,23 +24,6 @@ BATCH_ROWS = 65_536
 CSV_BLOCK = 2**24  # bytes; a row must fit into one
 QUOTE = b'"'
 Rows = Sequence[Mapping[str, Any]]
-
-
-def read_parquet(file: Path) -> "Iterator[pa.RecordBatch]":
-    """Reads the batches of a Parquet file."""
-    import pyarrow as pa
-    import pyarrow.parquet as parquet
-
-    try:
-        with parquet.ParquetFile(file) as source:
-            check_names(source.schema_arrow.names, file)
-            for batch in source.iter_batches(BATCH_ROWS):
-                batch.validate(full=True)  # texts are UTF-8, which Parquet does not check
-                yield batch
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # as damaged pages and names are
-        raise DataError(
-            f"{file} is not a Parquet file, or is not whole: {printable(str(error)).rstrip('.')}."
-        ) from error
 
 
 def read_csv(file: Path) -> "Iterator[pa.RecordBatch]":
@@ -205,7 +188,7 @@ class Table:
 
     def _formatted(self) -> "Iterator[pa.RecordBatch]":
         if self._adapter is None and self._suffix == ".parquet":
-            return read_parquet(self._file)
+            return read_batches(self._file, BATCH_ROWS, full=True)
         if self._adapter is None and self._suffix == ".csv" and not self._skips:
             return self._read_csv()
         return self._read_by_row()

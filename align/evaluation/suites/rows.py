@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from align.data.files import RawRow, Row, find_split
-from align.data.loading import Schema, find_adapter, load_rows, name_row
-from align.data.problems import BadRow, DataReport
+from align.data.files import RawRow, Row
+from align.data.loading import Schema, find_adapter, load_rows
+from align.data.problems import BadRow
 from align.data.questions.adapters import Adapter
-from align.data.rules import check_label
+from align.data.rules import check_id
 from align.data.texts import is_blank
 from align.data.unread import saying_unread
 from align.evaluation.suite import LoadedRows, SuiteSource
@@ -28,14 +28,12 @@ def load_suite_rows(
     The dataclass has `id`, `row` and `group`; the id is the row's own, or made of file and place.
     """
     schema = Schema(needs, find_adapter(source.adapter, adapters), adapters)
-    file, split = find_split(str(source.path), source.split)
-    report = DataReport(file)
 
     def read(content: Row, raw: RawRow) -> Any:
-        return check(content, check_label("id", content.get("id")) or name_row(raw.row, file), raw.row)
+        return check(content, check_id(content, raw), raw.row)
 
-    found = load_rows(report, read, schema, split=split, on_bad_rows=source.on_bad_rows, max_rows=source.max_rows)
-    rows, _ = saying_unread((found, report))
+    how: Any = {name: getattr(source, name) for name in ("split", "on_bad_rows", "max_rows")}
+    rows, report = saying_unread(load_rows(str(source.path), read, schema, **how))
     return LoadedRows(rows, [asdict(row) for row in rows], report.reasons, counted(row.group for row in rows))
 
 

@@ -25,7 +25,7 @@ from align.data.pairs.pair import split_pair
 from align.data.pairs.pairwise import ADAPTER_MARK, LABELS, label_ids, pairwise_prompt
 from align.data.pairs.reward_pairs import CAUSAL, NEUTRAL, RewardPair, check_margin, check_tie
 from align.data.problems import BadRow, row_error
-from align.data.template_settings import check_template_columns, template_settings
+from align.data.template_settings import template_settings
 from align.data.training_data import TrainingData
 from align.errors import DataError, RecipeError
 from align.methods.crome.config import CromeConfig
@@ -293,11 +293,10 @@ class TieColumns:
             columns["margin"] = check_margin(row.get("margin"), tie) or 0.0
         if self.is_stream and "chosen_ids" not in row:
             split_pair(row)
-            check_template_columns(row)
         if self.tokenizer is not None:
             pair = split_pair(row)
-            settings = template_settings(check_template_columns(row))
-            columns["chosen_ids"] = self._tokens(pairwise_prompt(*pair[:3]), settings)
+            settings = template_settings(pair.template)
+            columns["chosen_ids"] = self._tokens(pairwise_prompt(pair.prompt, pair.chosen, pair.rejected), settings)
             columns["rejected_ids"] = self._tokens(pairwise_prompt(pair.prompt, pair.rejected, pair.chosen), settings)
         return columns
 

@@ -71,8 +71,8 @@ def load(recipe: Recipe) -> TrainingData[Any]:
     scale = Scale(outcome, float(corrected.mean()), float(corrected.std()), prefix)
     options = {"conversational": data.conversational}
     name = Path(data.path).stem if data.mix is None else "row"
-    rows: Rows = outcome_rows(train, corrected, scale, prefixes=prefixes, name=name, **options)
     texts = observed_texts(train, name)
+    rows: Rows = outcome_rows(texts, corrected, scale, prefixes=prefixes, **options)
     shares: Sequence[Share] = ()
     if data.mix is not None:  # the correction was fitted to each row once
         rows, shares = mix_rows(rows, [text.id for text in texts], [part.num_rows for part, _ in parts], data)
@@ -84,9 +84,8 @@ def load(recipe: Recipe) -> TrainingData[Any]:
         fixed = [prefix] * held_out.num_rows if prefix else None
         unknown = correction.unknown_groups(held_out.groups)
         out_of_sample = apply(correction, held_out)
-        name = Path(data.held_out.path).stem
-        eval_rows = outcome_rows(held_out, out_of_sample, scale, prefixes=fixed, name=name, **options)
-        held_out_texts = observed_texts(held_out, name)
+        held_out_texts = observed_texts(held_out, Path(data.held_out.path).stem)
+        eval_rows = outcome_rows(held_out_texts, out_of_sample, scale, prefixes=fixed, **options)
     extra = Corrected(correction, scale, unknown)
     return TrainingData(texts, report, rows, eval_rows, fingerprints(data), extra, eval_report, held_out_texts, shares)
 

@@ -98,7 +98,7 @@ BAD_ROWS = {
         pair(chosen_spans=[[0, 5], [3, 8]], rejected_spans=[[3, 8]]),
         ["row 3, column `chosen_spans`", "two spans overlap"],
     ),
-    "offsets on one side": (pair(chosen_spans=[[0, 2]]), ["row 3, column `rejected_spans`", "one response only"]),
+    "offsets on one side": (pair(chosen_spans=[[0, 2]]), ["column `rejected_spans`", "the spans are not a list"]),
     "tag not closed": (pair(chosen="It <MASK>rains."), ["row 3, column `chosen`", "not closed"]),
     "tag not opened": (pair(rejected="It snows</MASK>."), ["row 3, column `rejected`", "not opened"]),
     "equal responses": (pair(rejected="It rains."), ["row 3, column `rejected`", "chosen and rejected are equal"]),

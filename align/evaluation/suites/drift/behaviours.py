@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from align.data.files import RawRow, Row
 from align.data.loading import Schema, load_rows
-from align.data.problems import BadRow, DataReport
+from align.data.problems import BadRow
 from align.data.questions.multiple_choice import Question
 from align.data.rules import check_label
 from align.data.texts import is_blank
@@ -32,7 +32,7 @@ def load_options_file(path: str, needs: tuple[str, ...], check: Callable[[dict[s
         value = check(dict(content))
         return _Read(str(getattr(value, name)), raw.row, value)
 
-    rows = load_rows(DataReport(path), read, Schema(needs), split=None, on_bad_rows="raise", max_rows=None)
+    rows, _ = load_rows(path, read, Schema(needs))
     return [row.value for row in rows]
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from align.data.conversations import Message, conversation_text, write_response
-from align.data.files import RawRow, Row, find_split
-from align.data.loading import Schema, load_rows, name_row
+from align.data.files import RawRow, Row
+from align.data.loading import Schema, load_rows
 from align.data.pairs.pair import NEEDS, check_texts
 from align.data.pairs.phrases import FRONT, insert_phrase
 from align.data.pairs.reward_pairs import CAUSAL, NEUTRAL, RewardPair, check_reward_pair
@@ -26,11 +26,9 @@ def load_originals(
     max_rows: int | None = None,
 ) -> tuple[list[RewardPair], DataReport]:
     """Loads pairs as `load_reward_pairs` does, and takes only those with an order that no augmentation made."""
-    file, split = find_split(path, split)
-    report = DataReport(file)
 
     def check(row: Row, raw: RawRow) -> RewardPair:
-        checked = check_reward_pair(row, untyped=raw.untyped, number=raw.row, name=name_row(raw.row, file))
+        checked = check_reward_pair(row, untyped=raw.untyped, number=raw.row, name=raw.name)
         check_texts(checked)
         remedy = "Give the pairs that people or models were asked about, without those made from them."
         if checked.source in (*CAUSAL, *NEUTRAL):
@@ -39,8 +37,10 @@ def load_originals(
             raise BadRow("tie", checked.tie, "a tie has no better answer to start from", remedy)
         return checked
 
-    originals = load_rows(report, check, Schema(NEEDS), split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
-    _check_ids({original.id for original in originals}, file)
+    originals, report = load_rows(
+        path, check, Schema(NEEDS), DataReport, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows
+    )
+    _check_ids({original.id for original in originals}, report.file)
     return originals, report
 
 

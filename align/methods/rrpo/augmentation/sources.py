@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from align.data.conversations import last_text
 from align.data.files import RawRow, Row, find_split
-from align.data.loading import Schema, load_rows, name_row
+from align.data.loading import Schema, load_rows
 from align.data.media.images import ImageLike
 from align.data.media.rows import MediaReader, check_placeholders, media_folder
 from align.data.problems import BadRow, DataReport
@@ -242,18 +242,15 @@ def load_sources(
     and row), `context`, `wrong_answers` or `options` (in the order of their letters), and one of `image`, `images` and
     `video` may be there. A judge sees every column.
     """
-    file, split = find_split(path, split)
-    report = DataReport(file)
-    reader = MediaReader(media_folder(file), media)
+    reader = MediaReader(media_folder(find_split(path, split)[0]), media)
 
     def check(content: Row, raw: RawRow) -> Source:
-        return check_source(content, raw.row, name_row(raw.row, file), reader.read(content))
+        return check_source(content, raw.row, raw.name, reader.read(content))
 
     with reader.progress:
-        sources = load_rows(
-            report, check, Schema(("prompt", "reference")), split=split, on_bad_rows=on_bad_rows, max_rows=max_rows
+        return load_rows(
+            path, check, Schema(("prompt", "reference")), split=split, on_bad_rows=on_bad_rows, max_rows=max_rows
         )
-    return sources, report
 
 
 def check_source(content: Row, row: int, default_id: str, images: Sequence[ImageLike] = ()) -> Source:
