@@ -111,6 +111,18 @@ def _lacks_template(recipe: Recipe, tokenizer: PromptTokenizer, rows: Sequence[d
     return [Finding("error", "lengths", text)]
 
 
+def find_tokenizer(recipe: Recipe, prompt: object) -> tuple[PromptTokenizer | None, list[Finding]]:
+    """Finds what rows such as this one are measured with, or says why they cannot be."""
+    tokenizer, name = ModelFiles.of(recipe).tokenizer, recipe.model.model_name_or_path
+    if tokenizer is None:
+        text = f"{name!r} has no tokenizer.json on this machine; lengths are unknown."
+        return None, [Finding("warning", "lengths", text)]
+    if isinstance(prompt, str) or tokenizer.chat_template or recipe.model.chat_template_path:
+        return tokenizer, []
+    text = f"Rows are messages and {name} has no chat template. Set `chat_template_path`, or write texts."
+    return None, [Finding("error", "lengths", text)]
+
+
 def place_images(prompt: str | list[dict[str, Any]], number: int) -> str | list[dict[str, Any]]:
     """Puts images in front of the first message of the user; a prompt without images stays as it is."""
     if isinstance(prompt, str) or not number:

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from heapq import nlargest, nsmallest
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -13,7 +13,7 @@ from jinja2 import TemplateError
 from align.checks.counts import check_rows, name_rows
 from align.checks.finding import Finding, Level
 from align.checks.launch import Launch
-from align.checks.lengths import check_positions, context_window, place_images
+from align.checks.lengths import check_positions, context_window, find_tokenizer, place_images
 from align.checks.memory import activations
 from align.data.pairs.marks import MarkRule, Marks, TokenizedResponse, decide_marks, marked_texts
 from align.data.pairs.pair import Pair
@@ -58,17 +58,11 @@ def tokenize_here(
 ) -> tuple[Tokenised, list[Finding]]:
     """Tokenises pairs that are all texts or all messages, or says why it cannot be done here or at all."""
     model = ModelFiles.of(recipe)
-    tokenizer = model.tokenizer
-    if tokenizer is None and model.folder is None:
-        text = (
-            f"The tokenizer of {model.name!r} is not on this machine; lengths are unknown and shares are of "
-            "characters."
-        )
-        return [], [Finding("warning", "lengths", text)]
-    if tokenizer is None:
+    if model.tokenizer is None and model.folder is not None:
         level: Level = "warning" if recipe.settings.spans == "whole" else "error"
         return [], [Finding(level, "spans", NO_FAST_TOKENIZER.format(model=model.name))]
-    if problems := check_template(recipe, tokenizer, pairs):
+    tokenizer, problems = find_tokenizer(recipe, pairs[0].prompt if pairs else "")
+    if tokenizer is None:
         return [], problems
     try:
         return list(zip(pairs, tokenize_pairs(recipe, tokenizer, pairs, image_tokens or {}), strict=True)), []
@@ -76,18 +70,6 @@ def tokenize_here(
         return [], [Finding("warning", "lengths", f"Lengths are unknown; the chat template says: {error}.")]
     except ValueError as error:
         return [], [Finding("error", "spans", str(error))]
-
-
-def check_template(recipe: Recipe, tokenizer: PromptTokenizer, pairs: Sequence[Pair]) -> list[Finding]:
-    """Finds messages that no chat template can render."""
-    if not pairs or isinstance(pairs[0].prompt, str) or tokenizer.chat_template:
-        return []
-    model = recipe.model.model_name_or_path
-    text = (
-        f"The pairs are messages and the tokenizer of {model} has no chat template. Set `chat_template_path`, or "
-        "write texts."
-    )
-    return [Finding("error", "lengths", text)]
 
 
 def tokenize_pairs(
@@ -381,8 +363,8 @@ def check_spans(recipe: Recipe, pairs: Sequence[PreferencePair], tokens: Tokenis
     else:
         unit, shown = "characters", [(pair, *_marked_in_text(recipe, pair)) for pair in spread(pairs, SAMPLES)]
         begin = [(pair, *_marked_in_text(recipe, pair)) for pair in pairs[:MEASURED]]
-        chosen = _share([_marks(pair.chosen, spans) for pair, spans, _ in begin])
-        rejected = _share([_marks(pair.rejected, spans) for pair, _, spans in begin])
+        chosen = _share_of_text((pair.chosen, spans) for pair, spans, _ in begin)
+        rejected = _share_of_text((pair.rejected, spans) for pair, _, spans in begin)
     differing = recipe.settings.spans == "differing"
     sources = dict(Counter(source for (source,) in values_of(pairs, "spans_from"))) if differing else {}
     words = ", ".join(f"{count} from {source}" for source, count in sources.items()) or "the whole responses"
@@ -414,11 +396,9 @@ def _marked_in_text(recipe: Recipe, pair: PreferencePair) -> tuple[Spans, Spans]
     return (Span(0, len(pair.chosen)),), (Span(0, len(pair.rejected)),)
 
 
-def _marks(text: str, spans: Spans) -> list[int]:
-    marks = [0] * len(text)
-    for start, end in spans:
-        marks[start:end] = [1] * (end - start)
-    return marks
+def _share_of_text(marked: Iterable[tuple[str, Spans]]) -> float:
+    sizes = [(len(text), sum(end - start for start, end in spans)) for text, spans in marked]
+    return sum(size for _, size in sizes) / max(1, sum(length for length, _ in sizes))
 
 
 def _share(marks: Sequence[Sequence[int]]) -> float:

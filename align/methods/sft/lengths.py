@@ -10,10 +10,9 @@ from jinja2 import TemplateError
 from align.checks.counts import NAMED
 from align.checks.finding import Finding
 from align.checks.images import as_read
-from align.checks.lengths import AUDITED, CHARACTERS, check_positions, context_window, place_images
+from align.checks.lengths import AUDITED, CHARACTERS, check_positions, context_window, find_tokenizer, place_images
 from align.data.conversations import count_places
 from align.data.template_settings import check_template_columns, template_settings
-from align.models.model_files import ModelFiles
 from align.models.prompt_tokenizer import PromptTokenizer
 from align.recipe.recipe import Recipe
 
@@ -25,16 +24,11 @@ def check_demonstration_lengths(
     recipe: Recipe, rows: Sequence[dict[str, Any]], image_tokens: Sequence[int | None] | None = None
 ) -> list[Finding]:
     """Tokenises demonstrations, the longest first, and compares them with `max_length` and the model's window."""
-    tokenizer = ModelFiles.of(recipe).tokenizer
+    first = _whole(rows[0])
+    tokenizer, problems = find_tokenizer(recipe, first)
     if tokenizer is None:
-        text = f"The tokenizer of {recipe.model.model_name_or_path!r} is not on this machine; lengths are unknown."
-        return [Finding("warning", "lengths", text)]
-    is_text = isinstance(_whole(rows[0]), str)
-    if not is_text and not (tokenizer.chat_template or recipe.model.chat_template_path):
-        text = (
-            "The rows are messages and the tokenizer has no chat template. Set `chat_template_path`, or write texts."
-        )
-        return [Finding("error", "lengths", text)]
+        return problems
+    is_text = isinstance(first, str)
     taken = [found or 0 for found in image_tokens] if image_tokens else [0] * len(rows)
     rows = as_read(recipe, rows)[0]
     order = sorted(range(len(rows)), key=lambda i: -len(str(rows[i] | {"images": ()})) - CHARACTERS * taken[i])[
