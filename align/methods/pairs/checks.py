@@ -15,7 +15,7 @@ from align.checks.finding import Finding, Level
 from align.checks.launch import Launch
 from align.checks.lengths import check_positions, context_window, find_tokenizer, place_images
 from align.checks.memory import activations
-from align.data.pairs.marks import MarkRule, Marks, TokenizedResponse, decide_marks, marked_texts
+from align.data.pairs.marks import MarkRule, Marks, TokenizedResponse, decide_marks, tokenized_responses
 from align.data.pairs.pair import Pair
 from align.data.pairs.preferences import PreferencePair, pair_to_row
 from align.data.pairs.spans import Span
@@ -139,11 +139,8 @@ def _mark(
     prompt_ids, chosen_ids, rejected_ids = (encoding.ids for encoding in encodings)
     shared = count_shared(prompt_ids, chosen_ids, rejected_ids)
     alone = shared if pair.images else 0  # training tokenises the responses of such pairs alone
-    parts = marked_texts(pair, prompt, full)
-    chosen, rejected = (
-        TokenizedResponse(encoding.ids[alone:], spans, encoding.offsets[alone:], text, prompt, response)
-        for encoding, text, (response, spans) in zip(encodings[1:], full, parts, strict=True)
-    )
+    tokens = [(encoding.ids[alone:], encoding.offsets[alone:]) for encoding in encodings[1:]]
+    chosen, rejected = tokenized_responses(pair, prompt, full, tokens)
     before, skip = shared + image_tokens, shared - alone
     marks = decide_marks(rule, pair.spans_from, chosen, rejected, prompt=before, skip=skip)
     if marks.unit == "whole":
@@ -253,18 +250,14 @@ def pair_activations(recipe: Recipe) -> str:
     return activations(recipe, 2, "sequences", " (both responses of a pair, with their prompts)")
 
 
-class Cut(NamedTuple):
-    """A way in which a pair can be too long."""
-
-    is_fatal: bool  # nothing is left to learn from
-    words: str
-
-
-GONE = Cut(True, "are cut off whole, because the prompt alone fills `max_length`, and TRL drops them")
-UNMARKED = Cut(True, "have all their marked tokens cut off, so that no preference is left to learn")
-UNMARKED_KEPT = Cut(False, "have all their marked tokens cut off, and are kept as plain DPO")
-PARTLY_MARKED = Cut(False, "have some of their marked tokens cut off")
-SHORTENED = Cut(False, "have an end without marks cut off")
+# Ways in which a pair can be too long; of the first two nothing is left to learn from.
+CUTS = GONE, UNMARKED, UNMARKED_KEPT, PARTLY_MARKED, SHORTENED = (
+    "are cut off whole, because the prompt alone fills `max_length`, and TRL drops them",
+    "have all their marked tokens cut off, so that no preference is left to learn",
+    "have all their marked tokens cut off, and are kept as plain DPO",
+    "have some of their marked tokens cut off",
+    "have an end without marks cut off",
+)
 
 
 def check_max_length(recipe: Recipe, pairs: Sequence[PreferencePair], tokens: Sequence[TokenPair]) -> list[Finding]:
@@ -311,28 +304,21 @@ def _check_cuts(recipe: Recipe, pairs: Sequence[PreferencePair], tokens: Sequenc
     if limit is None:
         return []
     from_start = recipe.settings.truncation_mode == "keep_start"
-    found: dict[Cut, list[PreferencePair]] = {
-        cut: [] for cut in (GONE, UNMARKED, UNMARKED_KEPT, PARTLY_MARKED, SHORTENED)
-    }
-    for pair, token in zip(pairs, tokens, strict=True):
-        cut = _find_cut(token, limit, from_start)
-        if cut is not None:
-            found[cut].append(pair)
+    found = [_find_cut(token, limit, from_start) for token in tokens]
     findings = []
-    of_all = sum(len(those) for cut, those in found.items() if cut.is_fatal) == len(pairs)
+    of_all = all(cut in (GONE, UNMARKED) for cut in found)
     needed = max(token.prompt + max(len(token.marks.chosen), len(token.marks.rejected)) for token in tokens)
-    for cut, those in found.items():
-        if not those:
-            continue
-        level = level_of_loss(recipe, of_all=of_all) if cut.is_fatal else "warning"
+    for cut in (each for each in CUTS if each in found):
+        those = [pair for pair, its in zip(pairs, found, strict=True) if its == cut]
+        level = level_of_loss(recipe, of_all=of_all) if cut in (GONE, UNMARKED) else "warning"
         has_images = any(pair.images for pair in those)
         remedy = raise_limit(recipe, level, needed, of_all=of_all, has_images=has_images)
-        text = f"{len(those)} of {len(pairs)} pairs {cut.words}: {name_rows(those)}. {remedy}"
+        text = f"{len(those)} of {len(pairs)} pairs {cut}: {name_rows(those)}. {remedy}"
         findings.append(Finding(level, "lengths", text, {"rows": [pair.row for pair in those]}))
     return findings
 
 
-def _find_cut(token: TokenPair, limit: int, from_start: bool) -> Cut | None:
+def _find_cut(token: TokenPair, limit: int, from_start: bool) -> str | None:
     """Compares the marks of both responses with those that TRL's collator keeps."""
     room = max(0, limit - token.prompt)
     whole = (token.marks.chosen, token.marks.rejected)
