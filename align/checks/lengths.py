@@ -168,6 +168,26 @@ def check_positions(recipe: Recipe, lengths: Sequence[int], *, growth: int = 0) 
     return [Finding("warning", "positions", text, {"tokens": by_length.tokens, "max": longest})]
 
 
+def check_window(recipe: Recipe, lengths: Sequence[int], rows: str, each: str) -> list[Finding]:
+    """Says how long rows are where they fit, and whether they fit the model's window where `max_length` lets them."""
+    window, limit = context_window(recipe), recipe.settings.max_length
+    longest, mean = max(lengths), sum(lengths) / len(lengths)
+    used = longest if limit is None else min(longest, limit)
+    if limit is not None and getattr(recipe.settings, "packing", False):
+        used = limit
+    moved = check_positions(recipe, [length if limit is None else min(length, limit) for length in lengths])
+    if window is not None and used > window:
+        text = (
+            f"{rows} take up to {used} tokens; the model's window is {window}. Set `max_length: {window}` or less."
+        )
+        return [Finding("error", "lengths", text, {"max": longest, "window": window}), *moved]
+    if used < longest:
+        return moved
+    most = "" if limit is None else f", of `max_length` = {limit}"
+    text = f"{each} takes {mean:.0f} tokens on average and {longest} at most{most}."
+    return [Finding("ok", "lengths", text, {"audited": len(lengths), "mean": mean, "max": longest}), *moved]
+
+
 T = TypeVar("T", bound=Item)
 R = TypeVar("R", bound=DataReport)
 RULE = "the prompt leaves no room for a completion"

@@ -10,7 +10,7 @@ from jinja2 import TemplateError
 from align.checks.counts import check_counts
 from align.checks.devices import list_gpus
 from align.checks.finding import Finding
-from align.checks.lengths import find_tokenizer
+from align.checks.lengths import check_window, find_tokenizer
 from align.checks.memory import Footprint
 from align.data.pairs.pairwise import pairwise_prompt
 from align.data.pairs.reward_pairs import (
@@ -28,10 +28,10 @@ from align.errors import DataError, asked_by
 from align.evaluation.statistics.metrics import told
 from align.methods.pairs.checks import (
     LONGER,
+    NAMES,
     audited,
     check_form,
     check_implicit,
-    check_window,
     find_equal,
     length_ratio,
     level_of_loss,
@@ -229,7 +229,7 @@ def check_reward_lengths(recipe: Recipe, pairs: Sequence[RewardPair]) -> list[Fi
     except TemplateError as error:
         return [Finding("warning", "lengths", f"Lengths are unknown; the chat template says: {error}.")]
     equal = word_equal(find_equal(tokenizer, looked_at), len(pairs))
-    return equal + check_window(recipe, lengths) + _check_dropped(recipe, pairs, looked_at, lengths)
+    return equal + check_window(recipe, lengths, *NAMES) + _check_dropped(recipe, pairs, looked_at, lengths)
 
 
 def count_tokens(recipe: Recipe, tokenizer: PromptTokenizer, pairs: Sequence[RewardPair]) -> list[int]:

@@ -13,7 +13,7 @@ from jinja2 import TemplateError
 from align.checks.counts import check_rows, name_rows
 from align.checks.finding import Finding, Level
 from align.checks.launch import Launch
-from align.checks.lengths import check_positions, context_window, find_tokenizer, place_images
+from align.checks.lengths import check_window, context_window, find_tokenizer, place_images
 from align.checks.memory import activations
 from align.data.pairs.marks import MarkRule, Marks, TokenizedResponse, decide_marks, tokenized_responses
 from align.data.pairs.pair import Pair
@@ -190,6 +190,7 @@ def word_equal(equal: Sequence[Pair], num_pairs: int) -> list[Finding]:
 
 
 AUDITED = 1_000  # pairs that are tokenised: these many of the first and of the longest, a tenth of the shortest
+NAMES = "Pairs", "A prompt with its longer response"  # of rows, and of what is measured of each
 LONGER = 1.2  # mean length of chosen over rejected responses from which length is a shortcut
 
 AnyPair = TypeVar("AnyPair", bound=Pair)
@@ -263,25 +264,7 @@ CUTS = GONE, UNMARKED, UNMARKED_KEPT, PARTLY_MARKED, SHORTENED = (
 def check_max_length(recipe: Recipe, pairs: Sequence[PreferencePair], tokens: Sequence[TokenPair]) -> list[Finding]:
     """Compares pairs with the model's window and with `max_length`, which cuts them."""
     lengths = [token.prompt + max(len(token.marks.chosen), len(token.marks.rejected)) for token in tokens]
-    return check_window(recipe, lengths) + _check_cuts(recipe, pairs, tokens)
-
-
-def check_window(recipe: Recipe, lengths: Sequence[int]) -> list[Finding]:
-    """Says how long pairs are where they fit, and whether they fit the model's window where `max_length` lets them."""
-    window, limit = context_window(recipe), recipe.settings.max_length
-    longest, mean = max(lengths), sum(lengths) / len(lengths)
-    used = longest if limit is None else min(longest, limit)
-    moved = check_positions(recipe, [length if limit is None else min(length, limit) for length in lengths])
-    if window is not None and used > window:
-        text = (
-            f"Pairs take up to {used} tokens and the model's window is {window}. Set `max_length: {window}` or less."
-        )
-        return [Finding("error", "lengths", text, {"max": longest, "window": window}), *moved]
-    if used < longest:
-        return moved
-    most = "" if limit is None else f", of `max_length` = {limit}"
-    text = f"A prompt with its longer response takes {mean:.0f} tokens on average and {longest} at most{most}."
-    return [Finding("ok", "lengths", text, {"audited": len(lengths), "mean": mean, "max": longest}), *moved]
+    return check_window(recipe, lengths, *NAMES) + _check_cuts(recipe, pairs, tokens)
 
 
 def level_of_loss(recipe: Recipe, *, of_all: bool) -> Level:

@@ -145,13 +145,9 @@ def describe_run(
     settings: CromeSettings, generator: str, report: DataReport, rules: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Lists what decides the pairs of a run; rules, as they are described, have no settings of a model."""
-    described = {"method": "crome", "generator": generator, "data": describe_data(report.file), **asdict(settings)}
-    if not settings.phrases:
-        del described["phrases"]
-    if rules is None:
-        return described
-    of_a_model = ("temperature", "max_new_tokens")
-    return {k: v for k, v in described.items() if k not in of_a_model} | dict(rules)
+    idle = (() if settings.phrases else ("phrases",)) + (() if rules is None else ("temperature", "max_new_tokens"))
+    own = {name: value for name, value in asdict(settings).items() if name not in idle}
+    return {"method": "crome", "generator": generator, "data": describe_data(report.file), **own, **(rules or {})}
 
 
 def _finish(out: Path, families: Sequence[Family], tokens: Tokens, report: DataReport, run: Mapping[str, Any]) -> int:

@@ -209,13 +209,9 @@ def load_rules(spec: str, neutrals: Sequence[str]) -> tuple[RulesOracle, Path]:
         rules = rules_class()
     except Exception as error:  # whatever the class raises is the user's to see
         raise UserError(f"`oracle` {shown} cannot be built without arguments: {error}") from error
-    _check_methods(rules, shown, neutrals)
-    return RulesOracle(rules, shown), file
-
-
-def _check_methods(rules: object, shown: str, neutrals: Sequence[str]) -> None:
     asked = [OPTIONAL[kind] for kind in neutrals if kind in OPTIONAL]
     missing = [each for each in (*NEEDED, *asked) if not callable(getattr(rules, each.partition("(")[0], None))]
     if missing:
         chosen = ",".join(neutrals) or "none"
         raise UserError(f"`oracle` {shown} has no {' and no '.join(missing)}; `--neutrals {chosen}` needs it.")
+    return RulesOracle(rules, shown), file

@@ -128,21 +128,17 @@ class Perturbation:
     def __call__(self, given: ModelInput, rng: random.Random) -> ModelInput:
         """Applies the steps in their order; an input that holds nothing to change stays. `rng` decides the rest."""
         if given.images:
-            return replace(given, images=self._perturb_images(given.images, rng))
+            return replace(given, images=tuple(_take_steps(self._images, given.images, rng)))
         if given.context is not None:
-            return replace(given, context=self._perturb_text(given.context, rng))
+            return replace(given, context=_take_steps(self._text, given.context, rng))
         body, question = split_question(last_text(given.prompt))
-        return replace(given, prompt=_with_text(given.prompt, self._perturb_text(body, rng) + question))
+        return replace(given, prompt=_with_text(given.prompt, _take_steps(self._text, body, rng) + question))
 
-    def _perturb_text(self, text: str, rng: random.Random) -> str:
-        for step in self._text:
-            text = step(text, rng)
-        return text
 
-    def _perturb_images(self, images: Sequence[InputImage], rng: random.Random) -> tuple[InputImage, ...]:
-        for step in self._images:
-            images = step(images, rng)
-        return tuple(images)
+def _take_steps(steps: Sequence[Callable[[Any, random.Random], Any]], value: Any, rng: random.Random) -> Any:
+    for step in steps:
+        value = step(value, rng)
+    return value
 
 
 def split_question(text: str) -> tuple[str, str]:
