@@ -177,9 +177,7 @@ def check_window(recipe: Recipe, lengths: Sequence[int], rows: str, each: str) -
         used = limit
     moved = check_positions(recipe, [length if limit is None else min(length, limit) for length in lengths])
     if window is not None and used > window:
-        text = (
-            f"{rows} take up to {used} tokens; the model's window is {window}. Set `max_length: {window}` or less."
-        )
+        text = f"{rows} take up to {used} tokens; the model's window is {window}. Set `max_length: {window}` or less."
         return [Finding("error", "lengths", text, {"max": longest, "window": window}), *moved]
     if used < longest:
         return moved

@@ -58,7 +58,7 @@ def check_demonstration_lengths(
         return findings
     if recipe.settings.packing and recipe.settings.packing_strategy != "bfd":
         text = (
-            f"A demonstration takes up to {longest} tokens; packing splits what is longer than `max_length` = {limit}, "
+            f"A demonstration takes up to {longest} tokens; packing splits what is longer than `max_length` = {limit} "
             "and leaves nothing out."
         )
         return [Finding("ok", "lengths", text, {"audited": len(lengths), "max": longest}), *findings]
