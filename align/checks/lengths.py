@@ -111,6 +111,18 @@ def _lacks_template(recipe: Recipe, tokenizer: PromptTokenizer, rows: Sequence[d
     return [Finding("error", "lengths", text)]
 
 
+def find_tokenizer(recipe: Recipe, prompt: object) -> tuple[PromptTokenizer | None, list[Finding]]:
+    """Finds what rows such as this one are measured with, or says why they cannot be."""
+    tokenizer, name = ModelFiles.of(recipe).tokenizer, recipe.model.model_name_or_path
+    if tokenizer is None:
+        text = f"{name!r} has no tokenizer.json on this machine; lengths are unknown."
+        return None, [Finding("warning", "lengths", text)]
+    if isinstance(prompt, str) or tokenizer.chat_template or recipe.model.chat_template_path:
+        return tokenizer, []
+    text = f"Rows are messages and {name} has no chat template. Set `chat_template_path`, or write texts."
+    return None, [Finding("error", "lengths", text)]
+
+
 def place_images(prompt: str | list[dict[str, Any]], number: int) -> str | list[dict[str, Any]]:
     """Puts images in front of the first message of the user; a prompt without images stays as it is."""
     if isinstance(prompt, str) or not number:
@@ -154,6 +166,24 @@ def check_positions(recipe: Recipe, lengths: Sequence[int], *, growth: int = 0) 
         f"together, so what is learnt from a row depends on the others in its batch. {remedy}"
     )
     return [Finding("warning", "positions", text, {"tokens": by_length.tokens, "max": longest})]
+
+
+def check_window(recipe: Recipe, lengths: Sequence[int], rows: str, each: str) -> list[Finding]:
+    """Says how long rows are where they fit, and whether they fit the model's window where `max_length` lets them."""
+    window, limit = context_window(recipe), recipe.settings.max_length
+    longest, mean = max(lengths), sum(lengths) / len(lengths)
+    used = longest if limit is None else min(longest, limit)
+    if limit is not None and getattr(recipe.settings, "packing", False):
+        used = limit
+    moved = check_positions(recipe, [length if limit is None else min(length, limit) for length in lengths])
+    if window is not None and used > window:
+        text = f"{rows} take up to {used} tokens; the model's window is {window}. Set `max_length: {window}` or less."
+        return [Finding("error", "lengths", text, {"max": longest, "window": window}), *moved]
+    if used < longest:
+        return moved
+    most = "" if limit is None else f", of `max_length` = {limit}"
+    text = f"{each} takes {mean:.0f} tokens on average and {longest} at most{most}."
+    return [Finding("ok", "lengths", text, {"audited": len(lengths), "mean": mean, "max": longest}), *moved]
 
 
 T = TypeVar("T", bound=Item)

@@ -8,12 +8,7 @@ import torch
 from torch import Tensor
 
 from align.data.conversations import put_images_in, show_places
-from align.data.pairs.marks import (
-    MarkRule,
-    TokenizedResponse,
-    decide_marks,
-    marked_texts,
-)
+from align.data.pairs.marks import MarkRule, decide_marks, tokenized_responses
 from align.data.pairs.preferences import PreferencePair
 from align.data.template_settings import template_settings
 from align.data.texts import count_shared
@@ -46,13 +41,8 @@ def tokenize_pair(tokenizer: Any, pair: PreferencePair) -> TokenizedPair:
     ids = tokenizer(prompt, add_special_tokens=is_text)["input_ids"]
     encoded = tokenizer(texts, add_special_tokens=is_text, return_offsets_mapping=True)
     shared = count_shared(ids, *encoded["input_ids"])
-    sides = marked_texts(pair, prompt, texts)
-    chosen, rejected = (
-        TokenizedResponse(all_ids, spans, offsets, text, prompt, response)
-        for all_ids, offsets, text, (response, spans) in zip(
-            encoded["input_ids"], encoded["offset_mapping"], texts, sides, strict=True
-        )
-    )
+    tokens = list(zip(encoded["input_ids"], encoded["offset_mapping"], strict=True))
+    chosen, rejected = tokenized_responses(pair, prompt, texts, tokens)
     try:
         marks = decide_marks(RULE, pair.spans_from, chosen, rejected, prompt=shared, skip=shared)
     except ValueError as error:
@@ -100,14 +90,10 @@ def tokenize_image_pair(processor: Any, pair: PreferencePair) -> TokenizedPair:
             f"Row {pair.row} ({pair.id}): an image cannot be read: {error}. Repair or replace it, or leave the row "
             "out."
         ) from error
-    sides = marked_texts(pair, prompt, [prompt + text for text in texts])
-    encoded = [processor.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True) for text in texts]
-    chosen, rejected = (
-        TokenizedResponse(
-            each["input_ids"], side, each["offset_mapping"], prompt + text, prompt, response, begin=len(prompt)
-        )
-        for each, text, (response, side) in zip(encoded, texts, sides, strict=True)
-    )
+    encoded = processor.tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
+    tokens = list(zip(encoded["input_ids"], encoded["offset_mapping"], strict=True))
+    full = [prompt + text for text in texts]
+    chosen, rejected = tokenized_responses(pair, prompt, full, tokens, begin=len(prompt))
     try:
         marks = decide_marks(RULE, pair.spans_from, chosen, rejected, prompt=len(ids))
     except ValueError as error:

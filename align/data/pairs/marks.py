@@ -29,16 +29,24 @@ class TokenizedResponse(NamedTuple):
         return place_response(self.full, self.prompt, self.response) - self.begin
 
 
-def marked_texts(pair: PreferencePair, prompt: str, full: Sequence[str]) -> list[tuple[str, Sequence[Span]]]:
-    """Returns the text of each response and the spans in it.
+def tokenized_responses(
+    pair: PreferencePair, prompt: str, full: Sequence[str], tokens: Sequence[Any], *, begin: int = 0
+) -> tuple[TokenizedResponse, TokenizedResponse]:
+    """Puts the tokens of both responses, ids and offsets of each, beside the text that they are of and its spans.
 
     Of responses that are more than one text, such as tool calls, it is what the chat template writes of them, and the
     spans are a diff of that. `prompt` and `full` (prompt and response) are as the model reads them.
     """
     if pair.messages is None:
-        return [(pair.chosen, pair.chosen_spans), (pair.rejected, pair.rejected_spans)]
-    chosen, rejected = (text[count_shared(text, prompt) :] for text in full)
-    return list(zip((chosen, rejected), diff_spans(chosen, rejected), strict=True))
+        texts, spans = (pair.chosen, pair.rejected), (pair.chosen_spans, pair.rejected_spans)
+    else:
+        chosen, rejected = texts = [text[count_shared(text, prompt) :] for text in full]
+        spans = diff_spans(chosen, rejected)
+    better, worse = (
+        TokenizedResponse(ids, marked, offsets, whole, prompt, text, begin)
+        for (ids, offsets), whole, text, marked in zip(tokens, full, texts, spans, strict=True)
+    )
+    return better, worse
 
 
 class MarkRule(NamedTuple):

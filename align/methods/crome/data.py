@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, cast
 
 from jinja2 import TemplateError
@@ -10,6 +10,7 @@ from jinja2 import TemplateError
 from align.checks.counts import check_counts
 from align.checks.devices import list_gpus
 from align.checks.finding import Finding
+from align.checks.lengths import check_window, find_tokenizer
 from align.checks.memory import Footprint
 from align.data.pairs.pairwise import pairwise_prompt
 from align.data.pairs.reward_pairs import (
@@ -22,17 +23,15 @@ from align.data.pairs.reward_pairs import (
 )
 from align.data.pairs.spans import diff_spans
 from align.data.problems import DataReport
-from align.data.template_settings import template_settings
 from align.data.training_data import Rows, TrainingData, load_stream, load_training_data
 from align.errors import asked_by
 from align.evaluation.statistics.metrics import told, wilson
 from align.methods.pairs.checks import (
     LONGER,
+    NAMES,
     audited,
     check_form,
     check_implicit,
-    check_template,
-    check_window,
     find_equal,
     length_ratio,
     level_of_loss,
@@ -40,10 +39,10 @@ from align.methods.pairs.checks import (
     pair_activations,
     raise_limit,
     render_pair,
+    render_prompt,
     spread,
     word_equal,
 )
-from align.models.model_files import ModelFiles
 from align.models.prompt_tokenizer import PromptTokenizer
 from align.recipe.dataset import RewardPairDatasetConfig
 from align.recipe.recipe import Recipe
@@ -217,11 +216,8 @@ def footprint(recipe: Recipe) -> Footprint:
 
 def check_reward_lengths(recipe: Recipe, pairs: Sequence[RewardPair]) -> list[Finding]:
     """Tokenises pairs as the trainer does and counts those that it drops."""
-    tokenizer = ModelFiles.of(recipe).tokenizer
+    tokenizer, problems = find_tokenizer(recipe, pairs[0].prompt)
     if tokenizer is None:
-        text = f"{recipe.model.model_name_or_path!r} has no tokenizer.json on this machine; lengths are unknown."
-        return [Finding("warning", "lengths", text)]
-    if problems := check_template(recipe, tokenizer, pairs):
         return problems
     looked_at = audited(pairs)
     try:
@@ -229,29 +225,23 @@ def check_reward_lengths(recipe: Recipe, pairs: Sequence[RewardPair]) -> list[Fi
     except TemplateError as error:
         return [Finding("warning", "lengths", f"Lengths are unknown; the chat template says: {error}.")]
     equal = word_equal(find_equal(tokenizer, looked_at), len(pairs))
-    return equal + check_window(recipe, lengths) + _check_dropped(recipe, pairs, looked_at, lengths)
+    return equal + check_window(recipe, lengths, *NAMES) + _check_dropped(recipe, pairs, looked_at, lengths)
 
 
 def count_tokens(recipe: Recipe, tokenizer: PromptTokenizer, pairs: Sequence[RewardPair]) -> list[int]:
     """Counts the tokens of the longer sequence of each pair; a pairwise model reads both answers in each."""
-    is_text = isinstance(pairs[0].prompt, str)
-    if recipe.settings.model_type == "pairwise":
-        return _count_questions(tokenizer, pairs)  # as long in the other order
-    texts = [text for pair in pairs for text in render_pair(tokenizer, pair)]
-    counts = [len(encoding.ids) for encoding in tokenizer.encode(texts, add_special_tokens=is_text)]
-    return [max(sides) for sides in zip(counts[::2], counts[1::2], strict=True)]
 
+    def render(pair: RewardPair) -> tuple[str, ...]:
+        if recipe.settings.model_type != "pairwise":
+            return render_pair(tokenizer, pair)
+        question = replace(pair, prompt=pairwise_prompt(pair.prompt, pair.chosen, pair.rejected))
+        return (render_prompt(tokenizer, question),)  # as long in the other order
 
-def _count_questions(tokenizer: PromptTokenizer, pairs: Sequence[RewardPair]) -> list[int]:
-    questions = [pairwise_prompt(pair.prompt, pair.chosen, pair.rejected) for pair in pairs]
-    is_text = isinstance(questions[0], str)
-    texts = [
-        question
-        if isinstance(question, str)
-        else tokenizer.render(question, settings=template_settings(pair.template))
-        for question, pair in zip(questions, pairs, strict=True)
-    ]
-    return [len(encoding.ids) for encoding in tokenizer.encode(texts, add_special_tokens=is_text)]
+    texts = [render(pair) for pair in pairs]
+    is_text, num = isinstance(pairs[0].prompt, str), len(texts[0])
+    encoded = tokenizer.encode([text for sides in texts for text in sides], add_special_tokens=is_text)
+    counts = [len(encoding.ids) for encoding in encoded]
+    return [max(counts[start : start + num]) for start in range(0, len(counts), num)]
 
 
 def _check_dropped(

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from heapq import nlargest, nsmallest
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -13,9 +13,9 @@ from jinja2 import TemplateError
 from align.checks.counts import check_rows, name_rows
 from align.checks.finding import Finding, Level
 from align.checks.launch import Launch
-from align.checks.lengths import check_positions, context_window, place_images
+from align.checks.lengths import check_window, context_window, find_tokenizer, place_images
 from align.checks.memory import activations
-from align.data.pairs.marks import MarkRule, Marks, TokenizedResponse, decide_marks, marked_texts
+from align.data.pairs.marks import MarkRule, Marks, TokenizedResponse, decide_marks, tokenized_responses
 from align.data.pairs.pair import Pair
 from align.data.pairs.preferences import PreferencePair, pair_to_row
 from align.data.pairs.spans import Span
@@ -58,17 +58,11 @@ def tokenize_here(
 ) -> tuple[Tokenised, list[Finding]]:
     """Tokenises pairs that are all texts or all messages, or says why it cannot be done here or at all."""
     model = ModelFiles.of(recipe)
-    tokenizer = model.tokenizer
-    if tokenizer is None and model.folder is None:
-        text = (
-            f"The tokenizer of {model.name!r} is not on this machine; lengths are unknown and shares are of "
-            "characters."
-        )
-        return [], [Finding("warning", "lengths", text)]
-    if tokenizer is None:
+    if model.tokenizer is None and model.folder is not None:
         level: Level = "warning" if recipe.settings.spans == "whole" else "error"
         return [], [Finding(level, "spans", NO_FAST_TOKENIZER.format(model=model.name))]
-    if problems := check_template(recipe, tokenizer, pairs):
+    tokenizer, problems = find_tokenizer(recipe, pairs[0].prompt if pairs else "")
+    if tokenizer is None:
         return [], problems
     try:
         return list(zip(pairs, tokenize_pairs(recipe, tokenizer, pairs, image_tokens or {}), strict=True)), []
@@ -76,18 +70,6 @@ def tokenize_here(
         return [], [Finding("warning", "lengths", f"Lengths are unknown; the chat template says: {error}.")]
     except ValueError as error:
         return [], [Finding("error", "spans", str(error))]
-
-
-def check_template(recipe: Recipe, tokenizer: PromptTokenizer, pairs: Sequence[Pair]) -> list[Finding]:
-    """Finds messages that no chat template can render."""
-    if not pairs or isinstance(pairs[0].prompt, str) or tokenizer.chat_template:
-        return []
-    model = recipe.model.model_name_or_path
-    text = (
-        f"The pairs are messages and the tokenizer of {model} has no chat template. Set `chat_template_path`, or "
-        "write texts."
-    )
-    return [Finding("error", "lengths", text)]
 
 
 def tokenize_pairs(
@@ -157,11 +139,8 @@ def _mark(
     prompt_ids, chosen_ids, rejected_ids = (encoding.ids for encoding in encodings)
     shared = count_shared(prompt_ids, chosen_ids, rejected_ids)
     alone = shared if pair.images else 0  # training tokenises the responses of such pairs alone
-    parts = marked_texts(pair, prompt, full)
-    chosen, rejected = (
-        TokenizedResponse(encoding.ids[alone:], spans, encoding.offsets[alone:], text, prompt, response)
-        for encoding, text, (response, spans) in zip(encodings[1:], full, parts, strict=True)
-    )
+    tokens = [(encoding.ids[alone:], encoding.offsets[alone:]) for encoding in encodings[1:]]
+    chosen, rejected = tokenized_responses(pair, prompt, full, tokens)
     before, skip = shared + image_tokens, shared - alone
     marks = decide_marks(rule, pair.spans_from, chosen, rejected, prompt=before, skip=skip)
     if marks.unit == "whole":
@@ -211,6 +190,7 @@ def word_equal(equal: Sequence[Pair], num_pairs: int) -> list[Finding]:
 
 
 AUDITED = 1_000  # pairs that are tokenised: these many of the first and of the longest, a tenth of the shortest
+NAMES = "Pairs", "A prompt with its longer response"  # of rows, and of what is measured of each
 LONGER = 1.2  # mean length of chosen over rejected responses from which length is a shortcut
 
 AnyPair = TypeVar("AnyPair", bound=Pair)
@@ -271,42 +251,20 @@ def pair_activations(recipe: Recipe) -> str:
     return activations(recipe, 2, "sequences", " (both responses of a pair, with their prompts)")
 
 
-class Cut(NamedTuple):
-    """A way in which a pair can be too long."""
-
-    is_fatal: bool  # nothing is left to learn from
-    words: str
-
-
-GONE = Cut(True, "are cut off whole, because the prompt alone fills `max_length`, and TRL drops them")
-UNMARKED = Cut(True, "have all their marked tokens cut off, so that no preference is left to learn")
-UNMARKED_KEPT = Cut(False, "have all their marked tokens cut off, and are kept as plain DPO")
-PARTLY_MARKED = Cut(False, "have some of their marked tokens cut off")
-SHORTENED = Cut(False, "have an end without marks cut off")
+# Ways in which a pair can be too long; of the first two nothing is left to learn from.
+CUTS = GONE, UNMARKED, UNMARKED_KEPT, PARTLY_MARKED, SHORTENED = (
+    "are cut off whole, because the prompt alone fills `max_length`, and TRL drops them",
+    "have all their marked tokens cut off, so that no preference is left to learn",
+    "have all their marked tokens cut off, and are kept as plain DPO",
+    "have some of their marked tokens cut off",
+    "have an end without marks cut off",
+)
 
 
 def check_max_length(recipe: Recipe, pairs: Sequence[PreferencePair], tokens: Sequence[TokenPair]) -> list[Finding]:
     """Compares pairs with the model's window and with `max_length`, which cuts them."""
     lengths = [token.prompt + max(len(token.marks.chosen), len(token.marks.rejected)) for token in tokens]
-    return check_window(recipe, lengths) + _check_cuts(recipe, pairs, tokens)
-
-
-def check_window(recipe: Recipe, lengths: Sequence[int]) -> list[Finding]:
-    """Says how long pairs are where they fit, and whether they fit the model's window where `max_length` lets them."""
-    window, limit = context_window(recipe), recipe.settings.max_length
-    longest, mean = max(lengths), sum(lengths) / len(lengths)
-    used = longest if limit is None else min(longest, limit)
-    moved = check_positions(recipe, [length if limit is None else min(length, limit) for length in lengths])
-    if window is not None and used > window:
-        text = (
-            f"Pairs take up to {used} tokens and the model's window is {window}. Set `max_length: {window}` or less."
-        )
-        return [Finding("error", "lengths", text, {"max": longest, "window": window}), *moved]
-    if used < longest:
-        return moved
-    most = "" if limit is None else f", of `max_length` = {limit}"
-    text = f"A prompt with its longer response takes {mean:.0f} tokens on average and {longest} at most{most}."
-    return [Finding("ok", "lengths", text, {"audited": len(lengths), "mean": mean, "max": longest}), *moved]
+    return check_window(recipe, lengths, *NAMES) + _check_cuts(recipe, pairs, tokens)
 
 
 def level_of_loss(recipe: Recipe, *, of_all: bool) -> Level:
@@ -329,28 +287,21 @@ def _check_cuts(recipe: Recipe, pairs: Sequence[PreferencePair], tokens: Sequenc
     if limit is None:
         return []
     from_start = recipe.settings.truncation_mode == "keep_start"
-    found: dict[Cut, list[PreferencePair]] = {
-        cut: [] for cut in (GONE, UNMARKED, UNMARKED_KEPT, PARTLY_MARKED, SHORTENED)
-    }
-    for pair, token in zip(pairs, tokens, strict=True):
-        cut = _find_cut(token, limit, from_start)
-        if cut is not None:
-            found[cut].append(pair)
+    found = [_find_cut(token, limit, from_start) for token in tokens]
     findings = []
-    of_all = sum(len(those) for cut, those in found.items() if cut.is_fatal) == len(pairs)
+    of_all = all(cut in (GONE, UNMARKED) for cut in found)
     needed = max(token.prompt + max(len(token.marks.chosen), len(token.marks.rejected)) for token in tokens)
-    for cut, those in found.items():
-        if not those:
-            continue
-        level = level_of_loss(recipe, of_all=of_all) if cut.is_fatal else "warning"
+    for cut in (each for each in CUTS if each in found):
+        those = [pair for pair, its in zip(pairs, found, strict=True) if its == cut]
+        level = level_of_loss(recipe, of_all=of_all) if cut in (GONE, UNMARKED) else "warning"
         has_images = any(pair.images for pair in those)
         remedy = raise_limit(recipe, level, needed, of_all=of_all, has_images=has_images)
-        text = f"{len(those)} of {len(pairs)} pairs {cut.words}: {name_rows(those)}. {remedy}"
+        text = f"{len(those)} of {len(pairs)} pairs {cut}: {name_rows(those)}. {remedy}"
         findings.append(Finding(level, "lengths", text, {"rows": [pair.row for pair in those]}))
     return findings
 
 
-def _find_cut(token: TokenPair, limit: int, from_start: bool) -> Cut | None:
+def _find_cut(token: TokenPair, limit: int, from_start: bool) -> str | None:
     """Compares the marks of both responses with those that TRL's collator keeps."""
     room = max(0, limit - token.prompt)
     whole = (token.marks.chosen, token.marks.rejected)
@@ -381,8 +332,8 @@ def check_spans(recipe: Recipe, pairs: Sequence[PreferencePair], tokens: Tokenis
     else:
         unit, shown = "characters", [(pair, *_marked_in_text(recipe, pair)) for pair in spread(pairs, SAMPLES)]
         begin = [(pair, *_marked_in_text(recipe, pair)) for pair in pairs[:MEASURED]]
-        chosen = _share([_marks(pair.chosen, spans) for pair, spans, _ in begin])
-        rejected = _share([_marks(pair.rejected, spans) for pair, _, spans in begin])
+        chosen = _share_of_text((pair.chosen, spans) for pair, spans, _ in begin)
+        rejected = _share_of_text((pair.rejected, spans) for pair, _, spans in begin)
     differing = recipe.settings.spans == "differing"
     sources = dict(Counter(source for (source,) in values_of(pairs, "spans_from"))) if differing else {}
     words = ", ".join(f"{count} from {source}" for source, count in sources.items()) or "the whole responses"
@@ -414,11 +365,9 @@ def _marked_in_text(recipe: Recipe, pair: PreferencePair) -> tuple[Spans, Spans]
     return (Span(0, len(pair.chosen)),), (Span(0, len(pair.rejected)),)
 
 
-def _marks(text: str, spans: Spans) -> list[int]:
-    marks = [0] * len(text)
-    for start, end in spans:
-        marks[start:end] = [1] * (end - start)
-    return marks
+def _share_of_text(marked: Iterable[tuple[str, Spans]]) -> float:
+    sizes = [(len(text), sum(end - start for start, end in spans)) for text, spans in marked]
+    return sum(size for _, size in sizes) / max(1, sum(length for length, _ in sizes))
 
 
 def _share(marks: Sequence[Sequence[int]]) -> float:

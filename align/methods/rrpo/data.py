@@ -1,7 +1,7 @@
 """Preference pairs: read, validated row by row, and looked at for what they would teach."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -50,22 +50,13 @@ def load(recipe: Recipe) -> TrainingData[PreferencePair]:
     reader = MediaReader(media_folder(find_split(data.path, data.split)[0]), data)
     source = preference_source(data.path, adapter=data.adapter, split=data.split, reader=reader, columns=data.columns)
 
-    def row_like(first: TrainingData[PreferencePair]) -> StreamRow:
-        return StreamRow(any("images" in row for row in first.rows[:1]))  # of the first rows none may have a mark
+    def row_like(first: TrainingData[PreferencePair]) -> Callable[[PreferencePair], dict[str, Any]]:
+        if not any("images" in row for row in first.rows[:1]):  # of the first rows none may have a mark
+            return lambda pair: pairs_to_rows([pair])[0]
+        # They are opened, since no table does it.
+        return lambda pair: pairs_to_rows([pair])[0] | {"images": [open_image(image) for image in pair.images]}
 
     return load_stream(recipe, source, row_like, partial(_load, recipe))
-
-
-@dataclass(frozen=True)
-class StreamRow:
-    """Makes the row of a stream that a trainer reads; with images they are opened, since no table does it."""
-
-    has_images: bool
-
-    def __call__(self, pair: PreferencePair) -> dict[str, Any]:
-        """Makes a row."""
-        row = pairs_to_rows([pair])[0]
-        return row | {"images": [open_image(image) for image in pair.images]} if self.has_images else row
 
 
 def _load(recipe: Recipe, data: Any) -> TrainingData[PreferencePair]:

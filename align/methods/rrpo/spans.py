@@ -15,7 +15,7 @@ from align.data.conversations import count_places, show_places
 from align.data.files import undecoded
 from align.data.media.images import VIDEO
 from align.data.media.rows import check_shown_prompt, listed_images
-from align.data.pairs.marks import MarkRule, Marks, TokenizedResponse, decide_marks, marked_texts
+from align.data.pairs.marks import MarkRule, Marks, TokenizedResponse, decide_marks, tokenized_responses
 from align.data.pairs.preferences import PreferencePair, check_pair, pair_to_row
 from align.data.problems import BadRow, row_error
 from align.data.template_settings import TEMPLATE_COLUMNS, template_settings
@@ -75,12 +75,8 @@ class Marker:
         """Tokenises both texts of a pair, from place `begin` of each of `full`, prompt and response as rendered."""
         settings = {"add_special_tokens": add_special_tokens, "return_offsets_mapping": True}
         found = [self.tokenizer(text[begin:], **settings) for text in full]
-        parts = marked_texts(pair, prompt, full)
-        chosen, rejected = (
-            TokenizedResponse(each["input_ids"], spans, each["offset_mapping"], text, prompt, response, begin)
-            for each, text, (response, spans) in zip(found, full, parts, strict=True)
-        )
-        return chosen, rejected
+        tokens = [(each["input_ids"], each["offset_mapping"]) for each in found]
+        return tokenized_responses(pair, prompt, full, tokens, begin=begin)
 
     @property
     def tokenizer(self) -> Any:

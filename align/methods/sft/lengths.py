@@ -10,10 +10,9 @@ from jinja2 import TemplateError
 from align.checks.counts import NAMED
 from align.checks.finding import Finding
 from align.checks.images import as_read
-from align.checks.lengths import AUDITED, CHARACTERS, check_positions, context_window, place_images
+from align.checks.lengths import AUDITED, CHARACTERS, check_window, find_tokenizer, place_images
 from align.data.conversations import count_places
 from align.data.template_settings import check_template_columns, template_settings
-from align.models.model_files import ModelFiles
 from align.models.prompt_tokenizer import PromptTokenizer
 from align.recipe.recipe import Recipe
 
@@ -25,16 +24,11 @@ def check_demonstration_lengths(
     recipe: Recipe, rows: Sequence[dict[str, Any]], image_tokens: Sequence[int | None] | None = None
 ) -> list[Finding]:
     """Tokenises demonstrations, the longest first, and compares them with `max_length` and the model's window."""
-    tokenizer = ModelFiles.of(recipe).tokenizer
+    first = _whole(rows[0])
+    tokenizer, problems = find_tokenizer(recipe, first)
     if tokenizer is None:
-        text = f"The tokenizer of {recipe.model.model_name_or_path!r} is not on this machine; lengths are unknown."
-        return [Finding("warning", "lengths", text)]
-    is_text = isinstance(_whole(rows[0]), str)
-    if not is_text and not (tokenizer.chat_template or recipe.model.chat_template_path):
-        text = (
-            "The rows are messages and the tokenizer has no chat template. Set `chat_template_path`, or write texts."
-        )
-        return [Finding("error", "lengths", text)]
+        return problems
+    is_text = isinstance(first, str)
     taken = [found or 0 for found in image_tokens] if image_tokens else [0] * len(rows)
     rows = as_read(recipe, rows)[0]
     order = sorted(range(len(rows)), key=lambda i: -len(str(rows[i] | {"images": ()})) - CHARACTERS * taken[i])[
@@ -43,7 +37,7 @@ def check_demonstration_lengths(
     audited = [rows[i] for i in order]
     # Each image has one token in the text, which the processor replaces.
     more = [max(0, taken[i] - len(rows[i].get("images") or ())) for i in order]
-    limit, window = recipe.settings.max_length, context_window(recipe)
+    limit = recipe.settings.max_length
     try:
         whole = _tokenize(tokenizer, audited, [_placed(row, _whole(row)) for row in audited])
         unlearnt = _tokenize(
@@ -58,28 +52,21 @@ def check_demonstration_lengths(
     ]  # a text has an end token
     if few := _check_packed(recipe, lengths, len(rows)):
         return few
+    findings = check_window(recipe, lengths, "Rows", "A demonstration")
     longest = max(lengths)
-    used = longest if limit is None else min(longest, limit)
-    if recipe.settings.packing and limit is not None:
-        used = limit
-    moved = check_positions(recipe, [length if limit is None else min(length, limit) for length in lengths])
-    if window is not None and used > window:
-        text = f"Rows take up to {used} tokens and the model's window is {window}. Set `max_length: {window}` or less."
-        return [Finding("error", "lengths", text, {"max": longest, "window": window})]
-    splits = recipe.settings.packing and recipe.settings.packing_strategy != "bfd"
-    if limit is None or longest <= limit or splits:
-        most = "" if limit is None else f", of `max_length` = {limit}"
-        if limit is not None and longest > limit:
-            most = f"; packing splits what is longer than `max_length` = {limit}, and leaves nothing out"
+    if limit is None or longest <= limit or any(found.level == "error" for found in findings):
+        return findings
+    if recipe.settings.packing and recipe.settings.packing_strategy != "bfd":
         text = (
-            f"A demonstration takes {sum(lengths) / len(lengths):.0f} tokens on average and {longest} at most{most}."
+            f"A demonstration takes up to {longest} tokens; packing splits what is longer than `max_length` = {limit} "
+            "and leaves nothing out."
         )
-        return [Finding("ok", "lengths", text, {"audited": len(lengths), "max": longest}), *moved]
+        return [Finding("ok", "lengths", text, {"audited": len(lengths), "max": longest}), *findings]
     pairs = zip(unlearnt, whole, strict=True)
     prompts = [len(commonprefix(pair)) + each for pair, each in zip(pairs, more, strict=True)]  # noqa: RUF071 - of tokens
     if recipe.settings.truncation_mode == "keep_end" and not recipe.settings.packing:  # which keeps the start
         prompts = [0] * len(prompts)
-    return _cut(audited, lengths, prompts, limit) + moved
+    return _cut(audited, lengths, prompts, limit) + findings
 
 
 def _check_packed(recipe: Recipe, lengths: Sequence[int], num_rows: int) -> list[Finding]:

@@ -7,7 +7,7 @@ from chat_server import ChatServer, completion
 from align.data.pairs.preferences import load_preferences
 from align.data.problems import DataReport
 from align.errors import UserError
-from align.methods.rrpo.augmentation.command import build_card, describe_run, write_output
+from align.methods.rrpo.augmentation.command import describe_run, finish
 from align.methods.rrpo.augmentation.pairs import PairSettings, draw_samples, make_pairs
 from align.methods.rrpo.augmentation.sources import MASK, check_source
 from align.methods.rrpo.augmentation.verdicts import ContainsReference, RewardCheck
@@ -32,8 +32,7 @@ def run(tmp_path, rows, reply=reply, check=None, **settings):
         sampler = EndpointSampler(server.url, "tiny", max_retries=0)
         outcome = make_pairs(samples, sampler, check or ContainsReference(), cache, chosen)
     report = DataReport("data", num_read=len(rows), num_kept=len(rows))
-    card = build_card(outcome, samples, report, describe_run(chosen, sampler.name, report))
-    write_output(tmp_path / "out", outcome, card)
+    card = finish(tmp_path / "out", outcome, samples, report, describe_run(chosen, sampler.name, report))
     return outcome, card, server
 
 

@@ -30,7 +30,7 @@ def test_rows_become_sources(tmp_path):
     [
         ({"prompt": " "}, "prompt", "missing or empty"),
         ({"prompt": [{"role": "assistant", "content": "Hi"}]}, "prompt", "the last message is not a text of the user"),
-        ({"prompt": [{"role": "user", "content": [{"type": "image"}]}]}, "prompt", "lacks a role or a text"),
+        ({"prompt": [{"role": "user", "content": [{"type": "image"}]}]}, "prompt", "which is not read here"),
         ({"reference": ""}, "reference", "missing, empty or not a text"),
         ({"reference": 3}, "reference", "not a text"),
         ({"context": 3}, "context", "not a text"),

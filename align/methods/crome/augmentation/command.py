@@ -4,7 +4,6 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
-from importlib.metadata import version
 from itertools import combinations, product
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from align.methods.crome.augmentation.family import (
 from align.methods.crome.augmentation.options import EditOptions
 from align.methods.crome.augmentation.oracles import CUT_OFF, load_rules
 from align.methods.crome.augmentation.pairs import Cost, Tokens, augment_with_model, augment_with_rules, plan_cost
+from align.methods.pairs.augmentation.command import answers_of, build_card, print_card
 from align.methods.pairs.augmentation.folder import (
     LEFT_OUT_FILE,
     PAIRS_FILE,
@@ -34,7 +34,6 @@ from align.methods.pairs.augmentation.folder import (
     describe_file,
     write_folder,
 )
-from align.models.samplers.asking import SampledAnswers
 from align.models.samplers.sampler import Sampler
 from align.recipe.dataset import MediaSettings
 
@@ -57,17 +56,12 @@ def run_model(
     sampler = make_sampler()
     _check_instructable(sampler)
     described = describe_run(chosen, sampler.name, report)
-    cache = cache or out / "cache"
-    (check_folder if dry_run else claim_folder)(out, described)
-    if dry_run and not cache.is_dir():
-        _print_cost(plan_cost(originals, sampler, None, chosen), chosen, len(originals), sampler.name)
-        return 0
-    with SampledAnswers(cache) as answers:
+    with answers_of(out, described, cache, dry_run=dry_run) as answers:
         _print_cost(plan_cost(originals, sampler, answers, chosen), chosen, len(originals), sampler.name)
-        if dry_run:
+        if answers is None or dry_run:
             return 0
         families, tokens = augment_with_model(originals, sampler, answers, chosen, num_workers)
-    return _finish(out, families, build_card(families, tokens, report, described))
+    return _finish(out, families, tokens, report, described)
 
 
 def run_rules(
@@ -98,13 +92,7 @@ def run_rules(
         families = rrm_families(originals, chosen.seed)
     else:
         families = augment_with_rules(originals, oracle[0], chosen)
-    return _finish(out, families, build_card(families, Tokens(), report, described))
-
-
-def _finish(out: Path, families: Sequence[Family], card: Mapping[str, Any]) -> int:
-    write_output(out, families, card)
-    _print_card(card, out)
-    return int(not card["counts"]["edited_pairs"])
+    return _finish(out, families, Tokens(), report, described)
 
 
 def _check_no_edits(settings: CromeSettings) -> None:
@@ -147,31 +135,6 @@ def _print_cost(cost: Cost, settings: CromeSettings, num_originals: int, name: s
         print(f"{cost.num_known:,} more are answered already.")
 
 
-def _print_card(card: Mapping[str, Any], out: Path) -> None:
-    counts, tokens = card["counts"], card["tokens"]
-    lines = [
-        *((number, f"pairs: {source}") for source, number in card["sources"].items()),
-        *(
-            (number, f"left out: {source}, {reason}")
-            for source, reasons in card["left_out"].items()
-            for reason, number in reasons.items()
-        ),
-        *((number, f"rows not read: {rule}") for rule, number in card["bad_rows"].items()),
-        (tokens["prompt"] + tokens["completion"], f"tokens in {tokens['answers']:,} answers"),
-    ]
-    for number, text in lines:
-        print(f"{number:>9,}  {text}")
-    reasons = {reason for each in card["left_out"].values() for reason in each}
-    if any(": error: " in reason for reason in reasons):
-        print("Run the same command again to ask once more where there was an error.")
-    if any(reason.endswith(CUT_OFF) for reason in reasons):
-        print("Replies were cut off: a larger `--max_new_tokens` and a new `--out` give them room.")
-    if counts["edited_pairs"]:
-        print(f"The pairs are in {out / PAIRS_FILE}, what could not be made in {LEFT_OUT_FILE} beside it.")
-    else:
-        print(f"No answer was edited. {out / LEFT_OUT_FILE} says why.")
-
-
 AUGMENT = Augmentation(tuple(each.name for each in fields(EditOptions)), run_model, run_rules, "oracle")
 
 
@@ -182,53 +145,41 @@ def describe_run(
     settings: CromeSettings, generator: str, report: DataReport, rules: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Lists what decides the pairs of a run; rules, as they are described, have no settings of a model."""
-    described = {"method": "crome", "generator": generator, "data": describe_data(report.file), **asdict(settings)}
-    if not settings.phrases:
-        del described["phrases"]
-    if rules is None:
-        return described
-    of_a_model = ("temperature", "max_new_tokens")
-    return {k: v for k, v in described.items() if k not in of_a_model} | dict(rules)
+    idle = (() if settings.phrases else ("phrases",)) + (() if rules is None else ("temperature", "max_new_tokens"))
+    own = {name: value for name, value in asdict(settings).items() if name not in idle}
+    return {"method": "crome", "generator": generator, "data": describe_data(report.file), **own, **(rules or {})}
 
 
-def build_card(
-    families: Sequence[Family], tokens: Tokens, report: DataReport, run: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Counts what came out and records what it was made from."""
-    made, missing = Counter[str](), defaultdict[str, Counter[str]](Counter)
-    for family in families:
-        made.update(row["source"] for row in family.rows)
-        for each in family.left_out:
-            missing[each.source][each.reason] += 1
-    new = [row for family in families for row in family.rows if row["id"] != row["origin"]]
-    return {
-        "truealign": version("truealign"),
-        "run": dict(run),
-        "counts": {
-            "rows_read": report.num_read,
-            "bad_rows": len(report.problems),
-            "originals": len(families),
-            "new_pairs": len(new),
-            "edited_pairs": made["upgrade"] + made["degrade"] + made[OWN],
-            "ties": sum(row["tie"] for row in new),
-            "originals_without_edits": sum(not any(row["check"] for row in family.rows) for family in families),
-            "left_out": sum(len(family.left_out) for family in families),
-        },
-        "sources": dict(made),
-        "left_out": {source: dict(reasons.most_common()) for source, reasons in missing.items()},
-        "bad_rows": report.reasons,
-        "tokens": asdict(tokens),
-    }
-
-
-def write_output(folder: Path, families: Sequence[Family], card: Mapping[str, Any]) -> None:
-    """Writes the files of a finished run, the pairs last."""
-    others = {
-        LEFT_OUT_FILE: [each._asdict() for family in families for each in family.left_out],
-        RUBRICS_FILE: [_rubric_row(family) for family in families],
-    }
+def _finish(out: Path, families: Sequence[Family], tokens: Tokens, report: DataReport, run: Mapping[str, Any]) -> int:
+    """Writes the files of a finished run, counts what came out, and returns 1 if no answer was edited."""
     rows = [row for family in families for row in family.rows]
-    write_folder(folder, rows, others, card, "crome/augmentation/card.md.j2")
+    new = [row for row in rows if row["id"] != row["origin"]]
+    left_out = [each for family in families for each in family.left_out]
+    made, missing = Counter(row["source"] for row in rows), defaultdict[str, Counter[str]](Counter)
+    for each in left_out:
+        missing[each.source][each.reason] += 1
+    edited = made["upgrade"] + made["degrade"] + made[OWN]
+    counts = {
+        "originals": len(families),
+        "new_pairs": len(new),
+        "edited_pairs": edited,
+        "ties": sum(row["tie"] for row in new),
+        "originals_without_edits": sum(not any(row["check"] for row in family.rows) for family in families),
+        "left_out": len(left_out),
+    }
+    reasons = {source: dict(each.most_common()) for source, each in missing.items()}
+    parts = {"sources": dict(made), "left_out": reasons, "bad_rows": report.reasons, "tokens": asdict(tokens)}
+    card = build_card(report, run, counts, **parts)
+    others = {LEFT_OUT_FILE: [each._asdict() for each in left_out], RUBRICS_FILE: list(map(_rubric_row, families))}
+    write_folder(out, rows, others, card, "crome/augmentation/card.md.j2")
+    end = f"No answer was edited. {out / LEFT_OUT_FILE} says why."
+    if edited:
+        end = f"The pairs are in {out / PAIRS_FILE}, what could not be made in {LEFT_OUT_FILE} beside it."
+    if any(each.reason.endswith(CUT_OFF) for each in left_out):
+        end = f"Replies were cut off: a larger `--max_new_tokens` and a new `--out` give them room.\n{end}"
+    listed = {f"{source}, {reason}": number for source, each in reasons.items() for reason, number in each.items()}
+    print_card(card, [(number, f"pairs: {source}") for source, number in made.items()], listed, end)
+    return int(not edited)
 
 
 def _rubric_row(family: Family) -> dict[str, Any]:

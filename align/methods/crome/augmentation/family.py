@@ -3,14 +3,14 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 from align.data.conversations import Message, conversation_text, write_response
 from align.data.files import RawRow, Row
-from align.data.loading import Schema, load_rows
-from align.data.pairs.pair import NEEDS, check_texts
+from align.data.loading import Reading, load_rows
+from align.data.pairs.pair import check_texts
 from align.data.pairs.phrases import FRONT, insert_phrase
-from align.data.pairs.reward_pairs import CAUSAL, NEUTRAL, RewardPair, check_reward_pair
+from align.data.pairs.reward_pairs import CAUSAL, NEUTRAL, RewardPair, check_reward_pair, reward_pair_source
 from align.data.problems import BadRow, DataReport
 from align.data.texts import check_values
 from align.errors import DataError, UserError
@@ -18,17 +18,12 @@ from align.methods.crome.augmentation.oracle import NUM_ATTRIBUTES, Case, Profil
 from align.methods.pairs.augmentation.folder import SamplingSettings, check_choice
 
 
-def load_originals(
-    path: str,
-    *,
-    split: str | None = None,
-    on_bad_rows: Literal["raise", "skip"] = "raise",
-    max_rows: int | None = None,
-) -> tuple[list[RewardPair], DataReport]:
+def load_originals(path: str, **reading: Unpack[Reading]) -> tuple[list[RewardPair], DataReport]:
     """Loads pairs as `load_reward_pairs` does, and takes only those with an order that no augmentation made."""
+    source = reward_pair_source(path, split=reading.get("split"))
 
     def check(row: Row, raw: RawRow) -> RewardPair:
-        checked = check_reward_pair(row, untyped=raw.untyped, number=raw.row, name=raw.name)
+        checked = source.check(row, raw)
         check_texts(checked)
         remedy = "Give the pairs that people or models were asked about, without those made from them."
         if checked.source in (*CAUSAL, *NEUTRAL):
@@ -37,9 +32,7 @@ def load_originals(
             raise BadRow("tie", checked.tie, "a tie has no better answer to start from", remedy)
         return checked
 
-    originals, report = load_rows(
-        path, check, Schema(NEEDS), DataReport, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows
-    )
+    originals, report = load_rows(path, check, source.schema, **reading)
     _check_ids({original.id for original in originals}, report.file)
     return originals, report
 

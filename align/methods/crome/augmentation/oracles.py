@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -138,27 +138,10 @@ NEEDED = (
 OPTIONAL = {"paraphrase": "paraphrase(question, answer)", "causally_aligned": "align(question, chosen, rejected)"}
 
 
-class Rules(Protocol):
-    """What the class must have; the same arguments must give the same result.
-
-    For ties of the kind `paraphrase` it has `paraphrase(question, answer)` too, for `causally_aligned`
-    `align(question, chosen, rejected)`; both return a text.
-    """
-
-    def rubric(self, question: str) -> Sequence[tuple[str, float]]:
-        """Lists attributes with weights that add up to 1."""
-
-    def edit(self, question: str, answer: str, attribute: str, direction: str) -> str:
-        """Writes an answer that is better (`upgrade`) or worse (`degrade`) in one attribute; the same is no edit."""
-
-    def verify(self, question: str, original: str, edited: str, attribute: str, direction: str) -> bool:
-        """Tells whether an edit changed what it should and nothing else."""
-
-
 class RulesOracle:
     """Does what `LanguageOracle` does by calling the user's rules, and checks what they return."""
 
-    def __init__(self, rules: Rules, name: str) -> None:
+    def __init__(self, rules: Any, name: str) -> None:
         self._rules, self.name = rules, name
 
     async def rubric(self, case: Case) -> list[Attribute]:
@@ -215,26 +198,20 @@ class RulesOracle:
 
 def load_rules(spec: str, neutrals: Sequence[str]) -> tuple[RulesOracle, Path]:
     """Loads `path/to/rules.py:Rules`, which is called without arguments, and returns the oracle and its file."""
-    path, _, name = spec.rpartition(":")
-    if not path.endswith(".py") or not name:
-        raise UserError(f"`oracle` must be written `path/to/rules.py:Rules`, got {spec!r}.")
     try:
-        found, rules_class = find_in_file(spec, None)
+        found, rules_class = find_in_file(spec, None, noun="Class")
     except ValueError as error:
-        raise UserError(f"`oracle`: {str(error).removeprefix('Reward ')}") from error
-    file = Path(found.rpartition(":")[0])
+        raise UserError(f"`oracle`: {error}") from error
+    path, _, name = found.rpartition(":")
+    file = Path(path)
     shown = f"{file.name}:{name}"
     try:
         rules = rules_class()
     except Exception as error:  # whatever the class raises is the user's to see
         raise UserError(f"`oracle` {shown} cannot be built without arguments: {error}") from error
-    _check_methods(rules, shown, neutrals)
-    return RulesOracle(rules, shown), file
-
-
-def _check_methods(rules: object, shown: str, neutrals: Sequence[str]) -> None:
     asked = [OPTIONAL[kind] for kind in neutrals if kind in OPTIONAL]
     missing = [each for each in (*NEEDED, *asked) if not callable(getattr(rules, each.partition("(")[0], None))]
     if missing:
         chosen = ",".join(neutrals) or "none"
         raise UserError(f"`oracle` {shown} has no {' and no '.join(missing)}; `--neutrals {chosen}` needs it.")
+    return RulesOracle(rules, shown), file

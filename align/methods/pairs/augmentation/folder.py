@@ -4,12 +4,12 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from align.errors import RunFolderError, UserError
 from align.markdown import render
+from align.recipe.rules import suggestion
 from align.secrets import mask
 from align.whole_files import write_whole
 
@@ -107,9 +107,7 @@ def check_at_least_one(name: str, number: int) -> None:
 def check_choice(name: str, value: str, known: Sequence[str]) -> None:
     """Refuses a value that is not among those known."""
     if value not in known:
-        near = get_close_matches(value, known, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise UserError(f"`{name}` must be one of {', '.join(known)}, got {value!r}.{hint}")
+        raise UserError(f"`{name}` must be one of {', '.join(known)}, got {value!r}.{suggestion(value, known)}")
 
 
 class Augmentation(NamedTuple):

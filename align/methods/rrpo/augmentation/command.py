@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
-from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,11 @@ from typing import Any
 from align.data.media.images import ImageLike, image_digest, open_image
 from align.data.problems import DataReport
 from align.errors import UserError
+from align.methods.pairs.augmentation.command import answers_of, build_card, print_card
 from align.methods.pairs.augmentation.folder import (
     LEFT_OUT_FILE,
     PAIRS_FILE,
     Augmentation,
-    check_folder,
-    claim_folder,
     describe_data,
     write_folder,
 )
@@ -38,7 +36,7 @@ from align.methods.rrpo.augmentation.verdicts import (
     normalised_words,
     reword_request,
 )
-from align.models.samplers.asking import Plan, SampledAnswers, plan_requests
+from align.models.samplers.asking import Plan, plan_requests
 from align.models.samplers.sampler import Sampler
 from align.recipe.dataset import MediaSettings
 from align.whole_files import write_whole
@@ -51,47 +49,50 @@ def describe_run(settings: PairSettings, generator: str, report: DataReport) -> 
     return {"method": "rrpo", "generator": generator, "data": describe_data(report.file), **asdict(settings)}
 
 
-def build_card(
-    outcome: Outcome, samples: Sequence[Sample], report: DataReport, run: Mapping[str, Any]
+def finish(
+    folder: Path, outcome: Outcome, samples: Sequence[Sample], report: DataReport, run: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Counts what came out and records what it was made from."""
+    """Writes the files of a finished run and returns its card; all pairs have `images` if any has some."""
     sources = {sample.source.id: sample.source for sample in samples}
-    perturbed = {sample.source.id for sample in samples if sample.is_perturbed}
-    return {
-        "truealign": version("truealign"),
-        "run": dict(run),
-        "counts": {
-            "rows_read": report.num_read,
-            "bad_rows": len(report.problems),
-            "rows": len(sources),
-            "rows_perturbed": len(perturbed),
-            "rows_with_images": sum(bool(source.given.images) for source in sources.values()),
-            "samples": len(samples),
-            "pairs": len(outcome.pairs),
-            "rows_with_pairs": len({pair["source_id"] for pair in outcome.pairs}),
-        },
+    with_images = sum(bool(source.given.images) for source in sources.values())
+    num_plain = len(sources) - len({sample.source.id for sample in samples if sample.is_perturbed})
+    pairs, answers = outcome.pairs, outcome.answers
+    counts = {
+        "rows": len(sources),
+        "rows_perturbed": len(sources) - num_plain,
+        "rows_with_images": with_images,
+        "samples": len(samples),
+        "pairs": len(pairs),
+        "rows_with_pairs": len({pair["source_id"] for pair in pairs}),
+    }
+    parts: dict[str, Any] = {
         "bad_rows": report.reasons,
         "left_out": dict(Counter(each.reason for each in outcome.left_out).most_common()),
         "rows_without_pairs": rows_without_pairs(outcome, sources.values()),
         "tokens": {
-            "answers": len(outcome.answers),
-            "prompt": sum(answer.prompt_tokens for answer in outcome.answers),
-            "completion": sum(answer.completion_tokens for answer in outcome.answers),
+            "answers": len(answers),
+            "prompt": sum(answer.prompt_tokens for answer in answers),
+            "completion": sum(answer.completion_tokens for answer in answers),
         },
     }
-
-
-def write_output(folder: Path, outcome: Outcome, card: Mapping[str, Any]) -> None:
-    """Writes the files of a finished run, the pairs last; all of them have `images` if any has some."""
+    card = build_card(report, run, counts, **parts)
     left_out = {LEFT_OUT_FILE: [each._asdict() for each in outcome.left_out]}
-    pairs = outcome.pairs
-    if card["counts"]["rows_with_images"]:
+    if with_images:
         kept = [[keep_image(each, folder / IMAGES_FOLDER) for each in pair.get("images", ())] for pair in pairs]
         pairs = [
             {**pair, "images": images, "perturbed_images": pair.get("perturbed_images", [])}
             for pair, images in zip(pairs, kept, strict=True)
         ]
     write_folder(folder, pairs, left_out, card, "rrpo/augmentation/card.md.j2")
+    made = [(len(pairs), f"pairs from {counts['rows_with_pairs']:,} of {len(sources):,} rows")]
+    if num_plain and run["perturbation"] != "none":
+        what = "rows hold nothing to perturb (a lone question, one image to shuffle, or a text to blur)"
+        made.append((num_plain, what))
+    end = f"There is no pair. {folder / LEFT_OUT_FILE} holds the responses and why each is of no use."
+    if pairs:
+        end = f"The pairs are in {folder / PAIRS_FILE}, the other responses in {LEFT_OUT_FILE} beside it."
+    print_card(card, made, parts["left_out"], end)
+    return card
 
 
 def keep_image(image: ImageLike, folder: Path) -> str:
@@ -151,19 +152,12 @@ def run(
         )
     if any(source.given.images for source in sources):
         described |= media.model_dump(include={"num_frames", "fps", "max_pixels"})
-    cache = cache or out / "cache"
-    (check_folder if dry_run else claim_folder)(out, described)
-    if dry_run and not cache.is_dir():
-        _print_plan(plan_requests(sampler, requests, None), chosen, sources, sampler)
-        return 0
-    with SampledAnswers(cache) as answers:
+    with answers_of(out, described, cache, dry_run=dry_run) as answers:
         _print_plan(plan_requests(sampler, requests, answers), chosen, sources, sampler)
-        if dry_run:
+        if answers is None or dry_run:
             return 0
         outcome = make_pairs(samples, sampler, check, answers, chosen)
-    card = build_card(outcome, samples, report, described)
-    write_output(out, outcome, card)
-    _print_card(card, out)
+    finish(out, outcome, samples, report, described)
     return int(not outcome.pairs)
 
 
@@ -204,29 +198,6 @@ def _restatements(sources: Sequence[Source], settings: PairSettings) -> str:
         f"{num_calls:,} more calls put right answers into the words of wrong ones: {prompt + answer:,} prompt tokens "
         f"and {ROOM * answer:,} of responses."
     )
-
-
-def _print_card(card: dict[str, Any], out: Path) -> None:
-    counts, tokens = card["counts"], card["tokens"]
-    lines = [
-        (counts["pairs"], f"pairs from {counts['rows_with_pairs']:,} of {counts['rows']:,} rows"),
-        *((number, f"left out: {reason}") for reason, number in card["left_out"].items()),
-        *((number, f"rows not read: {rule}") for rule, number in card["bad_rows"].items()),
-        (tokens["prompt"] + tokens["completion"], f"tokens in {tokens['answers']:,} answers"),
-    ]
-    num_plain = counts["rows"] - counts["rows_perturbed"]
-    if num_plain and card["run"]["perturbation"] != "none":
-        lines.append(
-            (num_plain, "rows hold nothing to perturb (a lone question, one image to shuffle, or a text to blur)")
-        )
-    for number, text in lines:
-        print(f"{number:>9,}  {text}")
-    if any(reason.startswith("error:") for reason in card["left_out"]):
-        print("Run the same command again to ask once more where there was an error.")
-    if counts["pairs"]:
-        print(f"The pairs are in {out / PAIRS_FILE}, the other responses in {LEFT_OUT_FILE} beside it.")
-    else:
-        print(f"There is no pair. {out / LEFT_OUT_FILE} holds the responses and why each is of no use.")
 
 
 AUGMENT = Augmentation((*(each.name for each in fields(PairOptions)), *MediaSettings.model_fields), run)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from align.data.conversations import write_response
 from align.data.pairs.preferences import check_pair
 from align.data.pairs.spans import diff_spans
 from align.data.problems import BadRow
@@ -27,7 +28,7 @@ from align.methods.rrpo.augmentation.verdicts import (
     reword_request,
 )
 from align.models.samplers.asking import SampledAnswers, ask
-from align.models.samplers.sampler import Answer, Failure, Prompt, Request, Sampler
+from align.models.samplers.sampler import Answer, Failure, Request, Sampler
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,14 +190,15 @@ def _pair(
     sample: Sample, chosen: str, rejected: str, sampler: Sampler, check: Check, settings: PairSettings
 ) -> dict[str, Any]:
     """Makes the row of a pair: what a trainer reads, and where it is from."""
-    prompt = sample.source.given.rendered
+    prompt: Any = sample.source.given.rendered
+    if sampler.uses_chat_template and isinstance(prompt, str):
+        prompt = [{"role": "user", "content": prompt}]
     chosen_spans, rejected_spans = diff_spans(chosen, rejected)
-    as_messages = sampler.uses_chat_template or not isinstance(prompt, str)
     return {
         "id": f"{sample.source.id}/{sample.number}",
-        "prompt": _as_messages(prompt, "user") if as_messages else prompt,
-        "chosen": _as_messages(chosen, "assistant") if as_messages else chosen,
-        "rejected": _as_messages(rejected, "assistant") if as_messages else rejected,
+        "prompt": prompt,
+        "chosen": write_response(chosen, prompt),
+        "rejected": write_response(rejected, prompt),
         "chosen_spans": [list(span) for span in chosen_spans],
         "rejected_spans": [list(span) for span in rejected_spans],
         "source_id": sample.source.id,
@@ -233,10 +235,6 @@ def _unusable(pair: dict[str, Any]) -> str:
     except BadRow as bad:
         return f"unusable pair: {bad.rule}"
     return ""
-
-
-def _as_messages(prompt: Prompt, role: str) -> Prompt:
-    return [{"role": role, "content": prompt}] if isinstance(prompt, str) else prompt
 
 
 def rows_without_pairs(outcome: Outcome, sources: Iterable[Source]) -> dict[str, int]:

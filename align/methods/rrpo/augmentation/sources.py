@@ -4,12 +4,11 @@ import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
-from align.data.conversations import last_text
+from align.data.conversations import check_prompt, last_text, message_text
 from align.data.files import RawRow, Row, find_split
-from align.data.loading import Schema, load_rows
+from align.data.loading import Reading, Schema, load_rows
 from align.data.media.images import ImageLike
 from align.data.media.rows import MediaReader, check_placeholders, media_folder
 from align.data.problems import BadRow, DataReport
@@ -100,7 +99,8 @@ def blur_images(images: Images, rng: random.Random) -> list[InputImage]:
 
 TextStep = Callable[[str, random.Random], str]
 MASK = "____"
-SENTENCE_END = re.compile(r"(?:(?<=[.!?])\s+|(?<=[。！？])\s*|\s*\n\s*)(?=\S)")  # noqa: RUF001 - Chinese punctuation
+WORD_END = re.compile(r"(\s+)")
+SENTENCE_END = re.compile(r"((?<=[.!?])\s+|(?<=[。！？])\s*|\s*\n\s*)(?=\S)")  # noqa: RUF001 - Chinese punctuation
 
 
 @dataclass(frozen=True)
@@ -128,21 +128,17 @@ class Perturbation:
     def __call__(self, given: ModelInput, rng: random.Random) -> ModelInput:
         """Applies the steps in their order; an input that holds nothing to change stays. `rng` decides the rest."""
         if given.images:
-            return replace(given, images=self._perturb_images(given.images, rng))
+            return replace(given, images=tuple(_take_steps(self._images, given.images, rng)))
         if given.context is not None:
-            return replace(given, context=self._perturb_text(given.context, rng))
+            return replace(given, context=_take_steps(self._text, given.context, rng))
         body, question = split_question(last_text(given.prompt))
-        return replace(given, prompt=_with_text(given.prompt, self._perturb_text(body, rng) + question))
+        return replace(given, prompt=_with_text(given.prompt, _take_steps(self._text, body, rng) + question))
 
-    def _perturb_text(self, text: str, rng: random.Random) -> str:
-        for step in self._text:
-            text = step(text, rng)
-        return text
 
-    def _perturb_images(self, images: Sequence[InputImage], rng: random.Random) -> tuple[InputImage, ...]:
-        for step in self._images:
-            images = step(images, rng)
-        return tuple(images)
+def _take_steps(steps: Sequence[Callable[[Any, random.Random], Any]], value: Any, rng: random.Random) -> Any:
+    for step in steps:
+        value = step(value, rng)
+    return value
 
 
 def split_question(text: str) -> tuple[str, str]:
@@ -162,38 +158,32 @@ def split_question(text: str) -> tuple[str, str]:
 
 def mask_words(text: str, rng: random.Random) -> str:
     """Replaces 25 to 50 % of the words by `____`; a single word stays."""
-    words, gaps = _take_apart(text, re.compile(r"\s+"))
-    for i in draw_masked(len(words), rng):
-        words[i] = MASK
-    return _put_together(words, gaps)
+
+    def mask(words: list[str]) -> list[str]:
+        masked = set(draw_masked(len(words), rng))
+        return [MASK if i in masked else word for i, word in enumerate(words)]
+
+    return _change_parts(text, WORD_END, mask)
 
 
 def shuffle_sentences(text: str, rng: random.Random) -> str:
     """Puts the sentences into another order (global shuffle)."""
-    sentences, gaps = _take_apart(text, SENTENCE_END)
-    return _put_together(shuffled(sentences, rng), gaps)
+    return _change_parts(text, SENTENCE_END, lambda sentences: shuffled(sentences, rng))
 
 
 def shuffle_words(text: str, rng: random.Random) -> str:
     """Puts the words inside each window of four into another order (local shuffle)."""
-    words, gaps = _take_apart(text, re.compile(r"\s+"))
-    return _put_together(shuffled_in_windows(words, rng), gaps)
+    return _change_parts(text, WORD_END, lambda words: shuffled_in_windows(words, rng))
 
 
-def _take_apart(text: str, gap: re.Pattern[str]) -> tuple[list[str], list[str]]:
-    """Returns the n parts of a stripped text and the n + 1 gaps before, between and after them."""
+def _change_parts(text: str, end: re.Pattern[str], change: Callable[[list[str]], list[str]]) -> str:
+    """Changes the parts of a stripped text, as many as before; what stands between and around them stays."""
     inner = text.strip()
     if not inner:
-        return [], [text]
-    start = text.index(inner)
-    places = [(0, 0), *(match.span() for match in gap.finditer(inner)), (len(inner), len(inner))]
-    parts = [inner[left[1] : right[0]] for left, right in pairwise(places)]
-    between = [inner[slice(*place)] for place in places[1:-1]]
-    return parts, [text[:start], *between, text[start + len(inner) :]]
-
-
-def _put_together(parts: list[str], gaps: list[str]) -> str:
-    return gaps[0] + "".join(part + gap for part, gap in zip(parts, gaps[1:], strict=True))
+        return text
+    pieces, start = end.split(inner), text.index(inner)
+    pieces[::2] = change(pieces[::2])
+    return f"{text[:start]}{''.join(pieces)}{text[start + len(inner) :]}"
 
 
 def _with_text(prompt: Prompt, text: str) -> Prompt:
@@ -229,12 +219,7 @@ class Source:
 
 
 def load_sources(
-    path: str,
-    *,
-    split: str | None = None,
-    on_bad_rows: Literal["raise", "skip"] = "raise",
-    max_rows: int | None = None,
-    media: MediaSettings | None = None,
+    path: str, *, media: MediaSettings | None = None, **reading: Unpack[Reading]
 ) -> tuple[list[Source], DataReport]:
     """Loads rows to make pairs from.
 
@@ -242,15 +227,13 @@ def load_sources(
     and row), `context`, `wrong_answers` or `options` (in the order of their letters), and one of `image`, `images` and
     `video` may be there. A judge sees every column.
     """
-    reader = MediaReader(media_folder(find_split(path, split)[0]), media)
+    reader = MediaReader(media_folder(find_split(path, reading.get("split"))[0]), media)
 
     def check(content: Row, raw: RawRow) -> Source:
         return check_source(content, raw.row, raw.name, reader.read(content))
 
     with reader.progress:
-        return load_rows(
-            path, check, Schema(("prompt", "reference")), split=split, on_bad_rows=on_bad_rows, max_rows=max_rows
-        )
+        return load_rows(path, check, Schema(("prompt", "reference")), **reading)
 
 
 def check_source(content: Row, row: int, default_id: str, images: Sequence[ImageLike] = ()) -> Source:
@@ -283,18 +266,13 @@ def _check_text(content: Row, column: str, remedy: str) -> str:
 
 
 def _check_prompt(prompt: object) -> Prompt:
-    if isinstance(prompt, str) and not is_blank(prompt):
-        return prompt
-    if not isinstance(prompt, list | tuple) or not prompt:
-        raise BadRow("prompt", prompt, "the prompt is missing or empty", "Write a text or a list of messages.")
-    for message in prompt:
-        if not isinstance(message, Mapping) or not all(isinstance(message.get(k), str) for k in ("role", "content")):
-            remedy = 'Write {"role": "user", "content": "..."}; only text is read.'
-            raise BadRow("prompt", message, "a message lacks a role or a text as content", remedy)
-    if prompt[-1]["role"] != "user" or is_blank(prompt[-1]["content"]):
+    checked = check_prompt(prompt)
+    if isinstance(checked, str):
+        return checked
+    if checked[-1]["role"] != "user" or is_blank(last_text(checked)):
         remedy = "The model answers the last message: end with the user's."
-        raise BadRow("prompt", prompt[-1], "the last message is not a text of the user", remedy)
-    return [{"role": message["role"], "content": message["content"]} for message in prompt]
+        raise BadRow("prompt", checked[-1], "the last message is not a text of the user", remedy)
+    return [{"role": message["role"], "content": message_text(message)} for message in checked]
 
 
 def _check_wrong_answers(content: Row, reference: str) -> tuple[str, ...]:
