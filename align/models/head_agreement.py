@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from align.errors import UserError
 from align.models.reward_model import RewardModel, Text, Values, load_reward_model
 
 
@@ -54,11 +53,6 @@ class HeadAgreement:
         """Returns the agreement about each completion."""
         if self._model is None:
             self._model = load_reward_model(Path(self._path), **self._settings)
-        if not self._model.has_two_heads:
-            raise UserError(
-                f"{self._path} has one score head, which cannot disagree with itself. Give a reward model that was "
-                "trained with `num_heads: 2`."
-            )
         scores = self._model.head_scores(prompts, completions)
         groups: dict[str, list[int]] = defaultdict(list)
         for place, prompt in enumerate(prompts):

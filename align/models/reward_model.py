@@ -181,7 +181,8 @@ class RewardModel:
         """Gives each response the rewards of both heads, `(2, N)`."""
         if self._difference is None:
             raise UserError(
-                "The reward model has one score head, which agrees with itself. Train with `num_heads: 2`."
+                f"The reward model {self.tokenizer.name_or_path} has one score head, which agrees with itself. Give "
+                "one that was trained with `num_heads: 2`."
             )
         sequences = [self._tokens(*row) for row in zip(prompts, responses, strict=True)]
         mean, half = self._read(sequences), self._read(sequences, of_difference=True)
