@@ -56,7 +56,7 @@ def grow(sequences: Sequence[tuple[int, list[int]]]) -> Tree:
         depths += range(shared, len(sequence))
         path, before = [*path, *new], sequence
         ends[number] = path[-1]
-    return Tree(ids, depths, sees[: len(ids), : len(ids)], ends)
+    return Tree(ids, depths, sees[: len(ids), : len(ids)].copy(), ends)  # the whole is much larger
 
 
 def grow_all(sequences: Sequence[list[int]], owners: Sequence[str], head: int) -> list[Tree]:
