@@ -14,7 +14,7 @@ from pathlib import Path
 from align.checks.devices import GIB, check_devices, torch_build
 from align.checks.finding import Finding
 from align.checks.packages import check_packages
-from align.models.vllm_server import ask_server, is_older_server
+from align.models.vllm_server import ask_server
 from align.recipe.fields import chain_fields
 from align.runs.room import existing
 from align.versions import installed_version
@@ -200,23 +200,12 @@ def _check_server(port: int) -> Finding:
 
 
 def _vllm_server(port: int) -> Finding | None:
-    """Looks for `vllm serve`, which `trl vllm-serve` starts since TRL 1.16, and for the server that it was before."""
+    """Looks for `vllm serve`, which `trl vllm-serve` starts since TRL 1.16."""
     url, numbers = f"http://127.0.0.1:{port}", {"port": port, "free": False}
     try:
         served = ask_server(url)
-    except OSError:
+    except (OSError, ValueError):
         return None
-    except ValueError:
-        if not is_older_server(url):
-            return None
-        text = (
-            f"Port {port}: a vLLM server of an older TRL answers. TRL {installed_version('trl')} trains with "
-            f"`vllm serve` only. Stop it, and start:"
-        )
-        fix = (
-            f'VLLM_SERVER_DEV_MODE=1 vllm serve MODEL --port {port} --weight-transfer-config \'{{"backend": "nccl"}}\''
-        )
-        return Finding("warning", "ports", text, numbers, fix)
     text = (
         f"Port {port}: a vLLM server answers, with {served.root} on vLLM {served.version or 'of an unknown version'}."
     )

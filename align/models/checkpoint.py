@@ -16,7 +16,7 @@ from rewards.extras import not_imported
 
 # What decides an answer: weights, configuration, tokenizer and chat template.
 _DECIDING = (".safetensors", ".bin", ".json", ".jinja", ".model", ".txt")
-_NOT_DECIDING = (
+NOT_DECIDING = (
     "trainer_state.json", "versions.json", "finished.json", "evaluation.json", "training_args.bin", "checks.json",
     "manifest.json", "merged.json", "started.json",
 )  # fmt: skip
@@ -187,6 +187,6 @@ def _list_files(folder: Path) -> list[tuple[str, str]]:
     files = [
         each
         for each in sorted(folder.iterdir())
-        if each.is_file() and each.suffix in _DECIDING and each.name not in _NOT_DECIDING
+        if each.is_file() and each.suffix in _DECIDING and each.name not in NOT_DECIDING
     ]
     return [(each.name, sha256_of(each)) for each in files]

@@ -31,7 +31,8 @@ def token_nll(
     is called with the number of rows after each pass.
     """
     found: list[list[float]] = [[] for _ in rows]
-    for batch in _batches([len(row.prompt) + len(row.text) for row in rows], most_tokens, read_together(model)):
+    lengths = [len(row.prompt) + len(row.text) for row in rows]
+    for batch in batched_by_length(lengths, most_tokens, read_together(model)):
         forget_lengths(model)
         ids, mask = pad_rows([[*rows[i].prompt, *rows[i].text] for i in batch], pad_token_id, "right", model.device)
         with torch.no_grad():
@@ -44,7 +45,7 @@ def token_nll(
     return found
 
 
-def _batches(lengths: Sequence[int], most_tokens: int, name: Callable[[int], int]) -> list[list[int]]:
+def batched_by_length(lengths: Sequence[int], most_tokens: int, name: Callable[[int], object]) -> list[list[int]]:
     """Puts rows of similar length and one name together, the longest first: memory that is too small shows at once."""
     batches: list[list[int]] = []
     for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):

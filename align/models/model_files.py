@@ -237,10 +237,7 @@ def file_problems(folder: Path, *, runs_code: bool = False, writes_text: bool = 
             f"The folder {folder} holds an adapter, and training starts from a whole model. Merge it into its base "
             "(`merge_and_unload()` of peft), save that with its tokenizer, and name that folder."
         ]
-    found = [_config_problem(folder / "config.json", runs_code, writes_text), _weights_problem(folder)]
-    found += [_json_problem(folder / name) for name in JSON_FILES if (folder / name).exists()]
-    found.append(_tokenizer_problem(folder))
-    return [problem for problem in found if problem] or _fit_problems(folder)
+    return damages(folder, runs_code=runs_code, writes_text=writes_text)
 
 
 def _tokenizer_problem(folder: Path) -> str:
@@ -252,11 +249,15 @@ def _tokenizer_problem(folder: Path) -> str:
     )
 
 
-def damages(folder: Path) -> list[str]:
+def damages(folder: Path, *, runs_code: bool = True, writes_text: bool = False) -> list[str]:
     """Words which files of a model or adapter that is on this machine are not whole, those of its base among them."""
-    whole = (folder / "config.json").is_file()
-    found = [_config_problem(folder / "config.json", True, False), _weights_problem(folder)] if whole else []
-    found += [_tokenizer_problem(folder)] if whole else []
+    config, found = folder / "config.json", list[str]()
+    if whole := config.is_file():
+        found += [
+            _config_problem(config, runs_code, writes_text),
+            _weights_problem(folder),
+            _tokenizer_problem(folder),
+        ]
     found += [_json_problem(folder / name) for name in JSON_FILES if (folder / name).exists()]
     if (folder / ADAPTER_CONFIG).is_file():
         weights = folder / ADAPTER_WEIGHTS

@@ -13,6 +13,7 @@ from align.data.pairs.preferences import PreferencePair
 from align.data.template_settings import template_settings
 from align.data.texts import count_shared
 from align.errors import DataError, UserError
+from align.models.likelihood import batched_by_length
 from align.models.reading import render
 from align.models.rope_lengths import forget_lengths, read_together
 from align.models.second_pass.forward import image_fields
@@ -216,7 +217,7 @@ def side_terms(model: Any, reference: Any, sides: Sequence[Side]) -> list[SideTe
 def _parts(sides: Sequence[Side], most_tokens: int, name: Callable[[int], object]) -> Iterator[list[int]]:
     """Yields places of sides that are read together: those without images in batches, the others alone."""
     texts = [i for i, side in enumerate(sides) if not side.images]
-    for part in _batches([len(sides[i].ids) for i in texts], most_tokens, name):
+    for part in batched_by_length([len(sides[i].ids) for i in texts], most_tokens, name):
         yield [texts[j] for j in part]
     yield from ([i] for i, side in enumerate(sides) if side.images)
 
@@ -239,15 +240,3 @@ def _add_up(logits: Tensor, ref_logits: Tensor, labels: Tensor, marked: Tensor) 
     sums = (logps.sum(), ref_logps.sum(), kl.sum(), logps[marked].sum(), ref_logps[marked].sum())
     logp, ref_logp, divergence, marked_logp, marked_ref_logp = (float(each) for each in sums)
     return SideTerms(len(labels), logp, ref_logp, divergence, int(marked.sum()), marked_logp, marked_ref_logp)
-
-
-def _batches(lengths: Sequence[int], most_tokens: int, name: Callable[[int], object]) -> Iterator[list[int]]:
-    """Yields places of sequences of similar length and one name, as many as fit, one at least."""
-    part: list[int] = []
-    for i in sorted(range(len(lengths)), key=lambda place: lengths[place]):
-        if part and ((len(part) + 1) * lengths[i] > most_tokens or name(lengths[i]) != name(lengths[part[0]])):
-            yield part
-            part = []
-        part.append(i)
-    if part:
-        yield part

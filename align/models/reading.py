@@ -27,23 +27,21 @@ def reading_model(source: str, called: str = "model") -> Iterator[None]:
 
 def refuse_unfit(source: str, info: Mapping[str, Any]) -> None:
     """Refuses weights of another shape, or in no file: transformers makes them at random, and only warns."""
-    if problem := misfit(info):
-        raise UserError(f"The model {source} cannot be loaded: {problem}")
-
-
-def misfit(info: Mapping[str, Any]) -> str:
-    """Words which weights do not fit the configuration; empty if all do."""
-    remedy = "Put the `config.json` that was saved with the weights beside them, or save the model again."
     if mismatched := sorted(info["mismatched_keys"]):
         name, found, wanted = mismatched[0]
-        return (
+        problem = (
             f"{len(mismatched)} of its weights have another shape than its configuration asks for, such as {name}: "
-            f"{_shape(found)} in the file, {_shape(wanted)} by `config.json`. {remedy}"
+            f"{_shape(found)} in the file, {_shape(wanted)} by `config.json`"
         )
-    if missing := sorted(info["missing_keys"]):
+    elif missing := sorted(info["missing_keys"]):
         listed = ", ".join(missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
-        return f"{len(missing)} weights that its configuration asks for are in none of its files: {listed}. {remedy}"
-    return ""
+        problem = f"{len(missing)} weights that its configuration asks for are in none of its files: {listed}"
+    else:
+        return
+    raise UserError(
+        f"The model {source} cannot be loaded: {problem}. Put the `config.json` that was saved with the weights "
+        "beside them, or save the model again."
+    )
 
 
 @contextmanager

@@ -35,14 +35,6 @@ def is_healthy(url: str) -> bool:
         return False
 
 
-def is_older_server(url: str) -> bool:
-    """Says whether it is `trl vllm-serve` from before TRL 1.16, which had routes of its own."""
-    try:
-        return _get(f"{url}/health/") == (200, {"status": "ok"})
-    except OSError:
-        return False
-
-
 def wait_until_healthy(url: str, seconds: float) -> bool:
     """Waits until a server is there and ready, and says whether it came in time."""
     deadline = time.monotonic() + seconds

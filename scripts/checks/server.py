@@ -90,7 +90,7 @@ def compare(folder: str, url: str, arguments: Namespace) -> dict[str, Any]:
     accelerator = Accelerator(cpu=arguments.device == "cpu")
     generation = Asking(model, accelerator, tokenizer, mode="server", server_base_url=url)
     rows = second_rows(Namespace(_tokenizer=tokenizer))
-    theirs = second_answers(generation, rows).log_probs
+    theirs = second_answers(generation, rows).found
     ours = score_letters(model, rows, pad_token_id=tokenizer.pad_token_id, batch_size=8)
     return {"letters": mean_difference(theirs, ours), "rows": len(rows)}
 

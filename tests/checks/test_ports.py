@@ -45,7 +45,7 @@ MODELS = {"data": [{"id": "policy", "root": "org/policy"}]}
             "ok",
             "org/policy on vLLM 0.31.0",
         ),
-        ({"*": {"status": "ok"}}, "warning", "a vLLM server of an older TRL answers"),
+        ({"*": {"status": "ok"}}, "warning", "is in use by"),
         ({"/health": None}, "warning", "is in use by"),
         ({"*": {"files": []}}, "warning", "is in use by"),
         ({}, "warning", "is in use by"),

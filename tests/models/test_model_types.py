@@ -41,7 +41,7 @@ def farthest(model):
     owners = [str(i // 3) for i in range(len(rows))]
     found = [score_letters(model, rows, pad_token_id=0, batch_size=4, share_prompts=share) for share in (True, False)]
     if reads_trees(model, 0):
-        found.append(score_letter_trees(model, rows, owners, pad_token_id=0, batch_size=8))
+        found.append(score_letter_trees(model, rows, owners, batch_size=8))
     truth = torch.stack([plain(model, row) for row in rows])
     return max(float((torch.tensor(each) - truth).abs().max()) for each in found), way.name
 

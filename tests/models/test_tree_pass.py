@@ -55,7 +55,7 @@ def test_scores_equal_one_plain_forward_per_row(family, implementation, head):
     assert reads_trees(model, 0)
     expected = [naive_scores(model, row) for row in rows]
     for batch_size in (1, 64):
-        scores = score_letter_trees(model, rows, owners, pad_token_id=0, batch_size=batch_size)
+        scores = score_letter_trees(model, rows, owners, batch_size=batch_size)
         for row_scores, plain in zip(scores, expected, strict=True):
             torch.testing.assert_close(torch.tensor(row_scores), plain, rtol=0, atol=2e-5)
 
@@ -66,12 +66,12 @@ def test_every_token_is_read_once_and_few_are_padding(monkeypatch):
     model, (rows, owners) = tiny_model(), make_rows((7, 8, 9) * 5)
     read = []
     model.get_input_embeddings().register_forward_hook(lambda _, inputs, __: read.append(inputs[0].numel()))
-    score_letter_trees(model, rows, owners, pad_token_id=0, batch_size=64)
+    score_letter_trees(model, rows, owners, batch_size=64)
     sequences = [row.prompt_ids + row.prefix_ids for row in rows]
     least = len({tuple(each[:i]) for each in sequences for i in range(1, len(each) + 1)})
     assert read[0] == 15
     assert least <= sum(read) < 1.06 * least
-    assert score_letter_trees(model, [], [], pad_token_id=0, batch_size=64) == []
+    assert score_letter_trees(model, [], [], batch_size=64) == []
 
 
 @pytest.mark.parametrize("make_model", [bloom, windows_of_its_own, sliding_window_model, recurrent_model])
@@ -82,7 +82,7 @@ def test_models_that_cannot_read_trees_are_told(make_model):
 def test_a_model_in_bfloat16_reads_trees():
     model, (rows, owners) = tiny_model().to(torch.bfloat16), make_rows()
     assert reads_trees(model, 0)
-    scores = score_letter_trees(model, rows, owners, pad_token_id=0, batch_size=8)
+    scores = score_letter_trees(model, rows, owners, batch_size=8)
     for row, row_scores in zip(rows, scores, strict=True):
         torch.testing.assert_close(torch.tensor(row_scores), naive_scores(model, row).float(), rtol=0, atol=0.05)
 
@@ -90,6 +90,6 @@ def test_a_model_in_bfloat16_reads_trees():
 def test_the_model_is_left_as_it_was():
     model, (rows, owners) = tiny_model(attention_dropout=0.5), make_rows()
     model.train()
-    first = score_letter_trees(model, rows, owners, pad_token_id=0, batch_size=8)
+    first = score_letter_trees(model, rows, owners, batch_size=8)
     assert model.training
-    assert first == score_letter_trees(model, rows, owners, pad_token_id=0, batch_size=8)  # no dropout
+    assert first == score_letter_trees(model, rows, owners, batch_size=8)  # no dropout

@@ -134,7 +134,7 @@ def test_second_answers_come_from_the_next_server(server, policy, tmp_path):
     trainer.vllm_generation.sync_weights()
     rows = make_rows(6)
     with followed(server):
-        answers = second_answers(trainer.vllm_generation, rows).log_probs
+        answers = second_answers(trainer.vllm_generation, rows).found
     for row, scores in zip(rows, answers, strict=True):
         assert scores == pytest.approx(forward_scores(trainer.model, row), abs=1e-4)
         assert sum(map(math.exp, scores)) == pytest.approx(1)

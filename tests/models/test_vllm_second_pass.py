@@ -15,7 +15,7 @@ TOLERANCE = 1e-4  # nats; both sides compute in fp32
 def test_second_answers_are_those_of_a_plain_forward(rollout_trainer):
     rollout_trainer.vllm_generation.sync_weights()
     rows = make_rows(24)
-    answers = second_answers(rollout_trainer.vllm_generation, rows).log_probs
+    answers = second_answers(rollout_trainer.vllm_generation, rows).found
     for row, scores in zip(rows, answers, strict=True):
         expected = forward_scores(rollout_trainer.model, row)
         assert scores == pytest.approx(expected, abs=TOLERANCE)
@@ -27,7 +27,7 @@ def test_second_answers_are_those_of_a_plain_forward(rollout_trainer):
 def test_letters_beyond_the_twenty_most_likely_are_never_chosen(rollout_trainer):
     rollout_trainer.vllm_generation.sync_weights()
     row = make_rows(1)[0]._replace(letter_ids=list(range(40, 66)))
-    scores = second_answers(rollout_trainer.vllm_generation, [row]).log_probs[0]
+    scores = second_answers(rollout_trainer.vllm_generation, [row]).found[0]
     expected = forward_scores(rollout_trainer.model, row)
     assert scores.count(-math.inf) == 6
     assert scores.index(max(scores)) == expected.index(max(expected))
@@ -46,8 +46,8 @@ def test_rows_that_share_a_prompt_read_it_once(rollout_trainer):
     assert shared.cached_token_share > 0.5
     assert unshared.cached_token_share == 0
     generation.llm.reset_prefix_cache()
-    alone = second_answers(generation, group[-1:]).log_probs[0]
-    assert shared.log_probs[-1] == pytest.approx(alone, abs=TOLERANCE)
+    alone = second_answers(generation, group[-1:]).found[0]
+    assert shared.found[-1] == pytest.approx(alone, abs=TOLERANCE)
 
 
 @pytest.mark.slow
@@ -59,14 +59,14 @@ def test_texts_are_those_that_the_policy_itself_writes(rollout_trainer):
     own = write_answers(
         rollout_trainer.model, rows, lambda i, ids: ids[-1] in eos, pad_token_id=0, batch_size=4, max_new_tokens=6
     )
-    assert found.tokens == own
+    assert found.found == own
     assert 0 <= found.cached_token_share <= 1
-    again = [written_answers(generation, rows, max_new_tokens=6, temperature=1.0, seed=seed).tokens for seed in (3, 3)]
+    again = [written_answers(generation, rows, max_new_tokens=6, temperature=1.0, seed=seed).found for seed in (3, 3)]
     assert again[0] == again[1] != own
-    alike = written_answers(generation, rows[:1] * 8, max_new_tokens=6, temperature=1.0, seed=3).tokens
+    alike = written_answers(generation, rows[:1] * 8, max_new_tokens=6, temperature=1.0, seed=3).found
     assert len(set(map(tuple, alike))) > 1
     first = rollout_trainer._tokenizer.decode(own[0][:1])
-    assert written_answers(generation, rows[:1], max_new_tokens=6, stop=first).tokens[0] == own[0][:1] != own[0]
+    assert written_answers(generation, rows[:1], max_new_tokens=6, stop=first).found[0] == own[0][:1] != own[0]
 
 
 @pytest.mark.slow

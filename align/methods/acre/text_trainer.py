@@ -206,7 +206,7 @@ class TextACRETrainer(RowsTogether, SecondPassTrainer):
             answers = written_answers(self.vllm_generation, rows, seed=seed, stop=stop, **limits)
             if answers.cached_token_share is not None:
                 self._pending_metrics["acre/cached_token_share"].append(answers.cached_token_share)
-            return answers.tokens
+            return answers.found
 
         def ended(index: int, new: list[int]) -> bool:
             text = str(self._tokenizer.decode(new, skip_special_tokens=True))

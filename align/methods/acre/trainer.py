@@ -224,7 +224,7 @@ class ACRETrainer(SecondPassTrainer):
             answers = second_answers(self.vllm_generation, questions)
             if answers.cached_token_share is not None:
                 self._pending_metrics["acre/cached_token_share"].append(answers.cached_token_share)
-            return answers.log_probs
+            return answers.found
         return score_letters(
             self.model,
             questions,

@@ -13,8 +13,10 @@ from align.models.samplers.asking import SampledAnswers
 from align.models.samplers.endpoint import EndpointSampler
 from align.models.samplers.sampler import Answer, Answering, Failure, Request, Sampler, answer_key
 
-_OPEN = ("spending", "_waited", "_asked", "_cache", "_connections", "_sampler")  # a copy begins without them
+_OPEN = ("_spent", "_waited", "_asked", "_cache", "_connections", "_sampler")  # a copy begins without them
 PER_PRICE = 1_000_000  # tokens
+# Requests that the model answered, found in the cache or left unanswered, and the tokens of the first.
+_COUNTED = ("requests", "cached", "unanswered", "prompt_tokens", "completion_tokens")
 
 
 class Prices(NamedTuple):
@@ -38,17 +40,6 @@ class Estimate(NamedTuple):
     completion_tokens: float
 
 
-class Spending:
-    """Counts requests that the model answered, found in the cache or left unanswered, and the tokens of the first."""
-
-    def __init__(self) -> None:
-        self.requests = self.cached = self.unanswered = self.prompt_tokens = self.completion_tokens = 0
-
-    def numbers(self) -> dict[str, float]:
-        """Lists them by name."""
-        return dict(vars(self))
-
-
 class AskedModel:
     """Answers texts for any event loop, by a model in this process or, with the settings of one, behind an `endpoint`.
 
@@ -65,7 +56,7 @@ class AskedModel:
         self._reset()
 
     def _reset(self) -> None:
-        self.spending, self._waited = Spending(), 0.0
+        self._spent, self._waited = dict.fromkeys(_COUNTED, 0.0), 0.0
         self._asked: Counter[bytes] = Counter()  # by digest: the texts of a long run would fill the memory
         self._connections: MutableMapping[asyncio.AbstractEventLoop, Answering] = weakref.WeakKeyDictionary()
 
@@ -85,24 +76,24 @@ class AskedModel:
         cache = self._cache
         key = answer_key(self._sampler.identity, request)
         if cache is not None and (known := cache.find(key)) is not None:
-            self.spending.cached += 1
+            self._spent["cached"] += 1
             return known
         result = await self._connection().answer(request)
         if isinstance(result, Failure):
-            self.spending.unanswered += 1
+            self._spent["unanswered"] += 1
             return result
-        self.spending.requests += 1
-        self.spending.prompt_tokens += result.prompt_tokens
-        self.spending.completion_tokens += result.completion_tokens
+        self._spent["requests"] += 1
+        self._spent["prompt_tokens"] += result.prompt_tokens
+        self._spent["completion_tokens"] += result.completion_tokens
         if cache is not None:
             cache.keep(key, result)
         return result
 
     def take_spending(self) -> dict[str, float]:
         """Returns what was asked since this was called last, and forgets it."""
-        spent, self.spending = self.spending, Spending()
+        spent, self._spent = self._spent, dict.fromkeys(_COUNTED, 0.0)
         before, self._waited = self._waited, 0.0 if self._endpoint is None else self._endpoint.waiting.seconds
-        return spent.numbers() | {"waited_seconds": self._waited - before}
+        return spent | {"waited_seconds": self._waited - before}
 
     @cached_property
     def _sampler(self) -> Sampler:

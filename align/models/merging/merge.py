@@ -12,6 +12,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from align.errors import UserError
+from align.models.checkpoint import NOT_DECIDING
 from align.models.merging.parents import Parents
 from align.models.model_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, read_object, weight_files
 from align.models.reading import reading_model
@@ -22,8 +23,6 @@ _MOST = 101  # weights of a command
 _LINEAR = (".lora_B.", ".lora_embedding_B", ".lora_B.weight")
 # Files of the tuned model that go with the weights: how it is prompted, and where its responses end.
 _ALONG = ("*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt")
-_NOT_ALONG = ("trainer_state.json", "manifest.json", "versions.json", "checks.json",
-              "finished.json", "evaluation.json", "adapter_config.json")  # fmt: skip
 
 
 def read_alphas(words: tuple[str, ...]) -> tuple[float, ...]:
@@ -108,7 +107,7 @@ def _merge_models(parents: Parents, alpha: float, out: Path) -> None:
             save_file(summed, out / path.name, metadata={"format": "pt"})
     for pattern in _ALONG:
         for path in parents.tuned_folder.glob(pattern):
-            if path.name not in _NOT_ALONG:
+            if path.name not in NOT_DECIDING:
                 shutil.copyfile(path, out / path.name)
 
 

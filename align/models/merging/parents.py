@@ -13,7 +13,6 @@ from align.models.reading import reading_model
 # What may differ: how a checkpoint was saved, and where a response ends.
 _MAY_DIFFER = ("dtype", "torch_dtype", "transformers_version", "use_cache", "architectures", "_name_or_path",
                "bos_token_id", "eos_token_id", "pad_token_id", "_commit_hash")  # fmt: skip
-_SHOWN = 3
 WANTED = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
 
 
@@ -108,17 +107,13 @@ def _shapes(folder: Path) -> dict[str, tuple[int, ...]]:
 
 def _check_shapes(parents: Parents) -> None:
     ours, theirs = _shapes(parents.base_folder), _shapes(parents.tuned_folder)
-    lacking = sorted(set(ours) ^ set(theirs))
-    other = [name for name in ours if name in theirs and ours[name] != theirs[name]]
-    if lacking:
-        listed = ", ".join(lacking[:_SHOWN]) + (", ..." if len(lacking) > _SHOWN else "")
-        raise UserError(
-            f"{len(lacking)} weights are in only one of {parents.base.path} and {parents.tuned.path} ({listed}). Save "
-            "both in the same way, with tied weights once."
+    differ = sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name))
+    if differ:
+        found = " and ".join(
+            f"{weights.get(differ[0], 'missing')} in {parent.path}"
+            for weights, parent in ((ours, parents.base), (theirs, parents.tuned))
         )
-    if other:
-        name = other[0]
         raise UserError(
-            f"`{name}` has the shape {ours[name]} in {parents.base.path} and {theirs[name]} in "
-            f"{parents.tuned.path}. Merge a model with the one that it was trained from."
+            f"{len(differ)} weights have not the same shapes, such as `{differ[0]}`: {found}. Merge a model with the "
+            "one that it was trained from, both saved in the same way, with tied weights once."
         )

@@ -57,8 +57,7 @@ class CutDecoding(Decoding):
     @property
     def cuts(self) -> dict[str, float]:
         """What is not neutral."""
-        cuts = {"top_k": self.top_k, "min_p": self.min_p, "repetition_penalty": self.repetition_penalty}
-        return {name: value for name, value in cuts.items() if value != NO_CUTS[name]}
+        return {name: getattr(self, name) for name, neutral in NO_CUTS.items() if getattr(self, name) != neutral}
 
 
 NO_CUTS = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}

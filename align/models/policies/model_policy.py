@@ -81,7 +81,7 @@ class ModelPolicy:
         questions, owners = self._prompts.second_pass(rows), [row.question.id for row in rows]
         how = {"pad_token_id": self.tokenizer.pad_token_id, "batch_size": _CONSISTENCY_BATCHES * self.chunk_size}
         if self._reads_trees:
-            return score_letter_trees(self.model, questions, owners, **how)
+            return score_letter_trees(self.model, questions, owners, batch_size=how["batch_size"])
         return score_letters(self.model, share_beginnings(questions, owners), **how)
 
     @cached_property

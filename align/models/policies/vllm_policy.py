@@ -120,10 +120,9 @@ def vllm_policy(
     with tempfile.TemporaryDirectory() as merged:
         source = checkpoint.path if checkpoint.base is None else _merge(checkpoint, dtype, images, Path(merged))
         refuse_spoiled(checkpoint.path, stored_weights(source))
-        if problem := _why_no_engine(source):
-            raise UserError(f"`--backend vllm` with {checkpoint.path}: {problem} Use `--backend transformers`.")
+        settings = {"model": source, "dtype": dtype} | _engine_settings(checkpoint, source) | settings
         try:
-            llm = LLM(**{"model": source, "dtype": dtype} | _engine_settings() | settings)
+            llm = LLM(**settings)
         except (ValueError, RuntimeError, OSError) as error:
             reason = str(error).strip().split("\n")[0]
             raise UserError(
@@ -138,28 +137,21 @@ def vllm_policy(
         gc.collect()
 
 
-def _why_no_engine(model: str) -> str | None:
+def _engine_settings(checkpoint: Checkpoint, source: str) -> dict[str, Any]:
+    """Returns what an evaluation needs: no sampling defaults of the checkpoint, log-probs of the letters allowed.
+
+    Refuses on a CPU what vLLM cannot compute there.
+    """
     from transformers import AutoConfig
     from vllm.platforms import current_platform
 
+    settings = {"generation_config": "vllm", "load_format": "safetensors", "logprobs_mode": "processed_logprobs"}
     if not current_platform.is_cpu():
-        return None
-    return why_no_attention(AutoConfig.from_pretrained(model).get_text_config().to_dict())
-
-
-def _engine_settings() -> dict[str, Any]:
-    """Returns what an evaluation needs: no sampling defaults of the checkpoint, log-probs of the letters allowed."""
-    from vllm.platforms import current_platform
-
-    settings: dict[str, Any] = {
-        "generation_config": "vllm",
-        "load_format": "safetensors",
-        "logprobs_mode": "processed_logprobs",
-    }
-    if current_platform.is_cpu():
-        cpu_engine_environment()
-        settings |= {"enforce_eager": True, "block_size": 32}  # as in `align.models.vllm_engine`
-    return settings
+        return settings
+    if problem := why_no_attention(AutoConfig.from_pretrained(source).get_text_config().to_dict()):
+        raise UserError(f"`--backend vllm` with {checkpoint.path}: {problem} Use `--backend transformers`.")
+    cpu_engine_environment()
+    return settings | {"enforce_eager": True, "block_size": 32}  # as in `align.models.vllm_engine`
 
 
 def _merge(checkpoint: Checkpoint, dtype: str, images: bool, folder: Path) -> str:

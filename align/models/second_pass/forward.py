@@ -65,11 +65,8 @@ def score_letters(
 
 def letter_log_probs(logits: Tensor, letter_ids: Sequence[Sequence[int]]) -> list[list[float]]:
     """Normalises the `(B, V)` logits of each row over its own K letters."""
-    most = max(map(len, letter_ids))
-    padded = torch.tensor([[*ids, *[0] * (most - len(ids))] for ids in letter_ids], device=logits.device)
-    counts = torch.tensor([len(ids) for ids in letter_ids], device=logits.device)
-    dead = torch.arange(most, device=logits.device) >= counts[:, None]
-    log_probs = logits.gather(1, padded).float().masked_fill(dead, float("-inf")).log_softmax(-1).tolist()
+    padded, live = pad_rows(letter_ids, 0, "right", logits.device)
+    log_probs = logits.gather(1, padded).float().masked_fill(live == 0, float("-inf")).log_softmax(-1).tolist()
     return [row[: len(ids)] for row, ids in zip(log_probs, letter_ids, strict=True)]
 
 

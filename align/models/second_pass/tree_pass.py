@@ -1,7 +1,7 @@
 """The second pass over rows that begin alike: every token is read once, whatever several rows have in common."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from align.models.second_pass.forward import SecondPassRow, letter_log_probs
 from align.models.second_pass.image_memo import is_sharded
 from align.models.second_pass.shared_prompts import given_cache, inference, last_logits
 from align.models.second_pass.trial import Way, agrees, way_of
+from align.models.shared_prefixes import Folded, prefixes_read_once
 
 SMALLEST = 1_024  # tokens that a tree may have in any case; a token looks over all of its tree
 
@@ -23,20 +24,10 @@ SMALLEST = 1_024  # tokens that a tree may have in any case; a token looks over 
 class Tree(NamedTuple):
     """Sequences behind a common head, every token that several have in common once."""
 
-    ids: list[int]  # N tokens; the last tokens of the sequences stand at the end
+    ids: list[int]  # N tokens
     depths: list[int]  # how many tokens of the tree are before each, in its sequences
     sees: NDArray[np.bool_]  # (N, N), whether a token has another before it or is it
-    ends: list[list[int]]  # which sequences end in each of the last tokens
-
-
-class Batch(NamedTuple):
-    """Trees of about the same size, padded on the left."""
-
-    ids: Tensor  # (B, T)
-    depths: Tensor  # (B, T)
-    sees: Tensor  # (B, T, T); padding sees itself only
-    num_ends: int  # of the last columns, which have the last token of a sequence
-    rows: list[tuple[int, int, int]]  # for each sequence its number, its tree in the batch, and its column among those
+    ends: dict[int, int]  # which token is the last of each sequence, by the number of that
 
 
 def grow(sequences: Sequence[tuple[int, list[int]]]) -> Tree:
@@ -45,14 +36,14 @@ def grow(sequences: Sequence[tuple[int, list[int]]]) -> Tree:
     Example:
         >>> tree = grow([(0, [7, 8, 5]), (1, [7, 9]), (2, [7, 8, 5])])
         >>> tree.ids, tree.depths, tree.ends
-        ([7, 8, 5, 9], [0, 1, 2, 1], [[0, 2], [1]])
+        ([7, 8, 5, 9], [0, 1, 2, 1], {0: 2, 2: 2, 1: 3})
     """
     total = sum(len(ids) for _, ids in sequences)
     sees = np.zeros((total, total), dtype=bool)
     triangle = np.tri(max(len(ids) for _, ids in sequences), dtype=bool)
     ids: list[int] = []
     depths: list[int] = []
-    ends: dict[int, list[int]] = {}
+    ends: dict[int, int] = {}
     path: list[int] = []  # the places of the tokens of the sequence before
     before: list[int] = []
     for number, sequence in sorted(sequences, key=itemgetter(1)):
@@ -64,14 +55,8 @@ def grow(sequences: Sequence[tuple[int, list[int]]]) -> Tree:
         ids += sequence[shared:]
         depths += range(shared, len(sequence))
         path, before = [*path, *new], sequence
-        ends.setdefault(path[-1], []).append(number)
-    order = [*(i for i in range(len(ids)) if i not in ends), *ends]
-    return Tree(
-        [ids[i] for i in order],
-        [depths[i] for i in order],
-        sees[np.ix_(order, order)],
-        [sorted(each) for each in ends.values()],
-    )
+        ends[number] = path[-1]
+    return Tree(ids, depths, sees[: len(ids), : len(ids)].copy(), ends)  # the whole is much larger
 
 
 def grow_all(sequences: Sequence[list[int]], owners: Sequence[str], head: int) -> list[Tree]:
@@ -95,51 +80,36 @@ def grow_all(sequences: Sequence[list[int]], owners: Sequence[str], head: int) -
     return trees
 
 
-def put_together(trees: Sequence[Tree], *, most_rows: int, most_tokens: int, pass_tokens: int) -> list[list[int]]:
-    """Puts trees of similar size into batches so that reading them costs least, by dynamic programming.
+def put_together(trees: Sequence[Tree], *, most_rows: int, most_tokens: int, pass_tokens: int) -> Iterator[list[Tree]]:
+    """Puts trees of similar size into batches: one joins the larger ones if it is cheaper there than in another pass.
 
-    Batches of places have up to `most_rows` sequences and `most_tokens`, padding included, or one larger tree; one
-    more pass costs as much as `pass_tokens`. The largest is first, so that memory that is too small shows at once.
+    Batches have up to `most_rows` sequences and `most_tokens`, padding included, or one larger tree; one more pass
+    costs as much as `pass_tokens`. The largest is first, so that memory that is too small shows at once.
     """
-    order = sorted(range(len(trees)), key=lambda i: (-len(trees[i].ids), i))
-    best: list[tuple[int, int]] = [(0, 0)]  # cost of the first trees, and where their last batch begins
-    for stop in range(1, len(order) + 1):
-        options = []
-        rows = inner = ends = 0
-        for start in range(stop - 1, -1, -1):
-            tree = trees[order[start]]
-            rows += sum(map(len, tree.ends))
-            inner, ends = max(inner, len(tree.ids) - len(tree.ends)), max(ends, len(tree.ends))
-            tokens = (inner + ends) * (stop - start)
-            if start < stop - 1 and (rows > most_rows or tokens > most_tokens):
-                break
-            options.append((best[start][0] + tokens + pass_tokens, start))
-        best.append(min(options))
-    batches: list[list[int]] = []
-    stop = len(order)
-    while stop:
-        start = best[stop][1]
-        batches.insert(0, order[start:stop])
-        stop = start
-    return batches
+    part: list[Tree] = []
+    rows = padding = 0
+    for tree in sorted(trees, key=lambda each: -len(each.ids)):
+        size = len((part or [tree])[0].ids)
+        rows, padding = rows + len(tree.ends), padding + size - len(tree.ids)
+        if part and (rows > most_rows or size * (len(part) + 1) > most_tokens or padding > pass_tokens):
+            yield part
+            part, rows, padding = [], len(tree.ends), 0
+        part.append(tree)
+    if part:
+        yield part
 
 
-def lay_out(trees: Sequence[Tree], pad_token_id: int) -> Batch:
-    """Pads trees: those with fewer tokens, and those with fewer last tokens, each on the left."""
-    num_ends = max(len(tree.ends) for tree in trees)
-    width = max(len(tree.ids) - len(tree.ends) for tree in trees) + num_ends
-    ids = np.full((len(trees), width), pad_token_id)
-    depths = np.zeros_like(ids)
+def lay_out(trees: Sequence[Tree]) -> Folded:
+    """Makes a row of each tree, padded on the right; its places, `(B, 1)`, are those of the last tokens."""
+    width = max(len(tree.ids) for tree in trees)
+    ids = np.zeros((len(trees), width), dtype=np.int64)
+    depths, places = np.zeros_like(ids), []
     sees = np.repeat(np.eye(width, dtype=bool)[None], len(trees), axis=0)
-    rows = []
     for row, tree in enumerate(trees):
-        inner, last = len(tree.ids) - len(tree.ends), len(tree.ends)
-        start, end = width - num_ends - inner, width - last
-        places = np.r_[start : start + inner, end:width]
-        ids[row, places], depths[row, places] = tree.ids, tree.depths
-        sees[row, places[:, None], places] = tree.sees
-        rows += [(each, row, num_ends - last + j) for j, numbers in enumerate(tree.ends) for each in numbers]
-    return Batch(torch.from_numpy(ids), torch.from_numpy(depths), torch.from_numpy(sees), num_ends, rows)
+        size = len(tree.ids)
+        ids[row, :size], depths[row, :size], sees[row, :size, :size] = tree.ids, tree.depths, tree.sees
+        places += [[row * width + place] for place in tree.ends.values()]
+    return Folded(*map(torch.from_numpy, (ids, depths, sees, np.array(places))))
 
 
 def common_head(sequences: Sequence[list[int]]) -> int:
@@ -151,7 +121,7 @@ MOST_TOKENS = 8_192  # of a forward pass, padding included
 
 
 def score_letter_trees(
-    model: PreTrainedModel, rows: Sequence[SecondPassRow], owners: Sequence[str], *, pad_token_id: int, batch_size: int
+    model: PreTrainedModel, rows: Sequence[SecondPassRow], owners: Sequence[str], *, batch_size: int
 ) -> list[list[float]]:
     """Scores the live letters of each row as its next token, as `score_letters` does, on a model that `reads_trees`.
 
@@ -167,12 +137,9 @@ def score_letter_trees(
     price = {"most_rows": batch_size, "most_tokens": MOST_TOKENS, "pass_tokens": _pass_tokens(model)}
     with inference(model):
         cache = _read_head(model, sequences[0][:head])
-        batches = put_together(trees, **price)
-        for part in batches:
-            batch = lay_out([trees[i] for i in part], pad_token_id)
-            numbers = [number for number, _, _ in batch.rows]
-            logits = _read(model, batch, cache, head)
-            found = letter_log_probs(logits, [rows[number].letter_ids for number in numbers])
+        for part in put_together(trees, **price):
+            numbers = [number for tree in part for number in tree.ends]
+            found = letter_log_probs(_read(model, part, cache, head), [rows[number].letter_ids for number in numbers])
             for number, log_probs in zip(numbers, found, strict=True):
                 scores[number] = log_probs
     return scores
@@ -190,10 +157,9 @@ def reads_trees(model: PreTrainedModel, pad_token_id: int) -> bool:
     def read(rows: Sequence[SecondPassRow]) -> Tensor:
         sequences = [row.prompt_ids + row.prefix_ids for row in rows]
         head = common_head(sequences)
-        batch = lay_out(grow_all(sequences, ["one", "one", "other"], head), pad_token_id)
-        logits = _read(model, batch, _read_head(model, sequences[0][:head]), head)
-        order = [number for number, _, _ in batch.rows]
-        return logits[[order.index(i) for i in range(len(rows))]]
+        trees = grow_all(sequences, ["one", "one", "other"], head)
+        logits = _read(model, trees, _read_head(model, sequences[0][:head]), head)
+        return logits[np.argsort([number for tree in trees for number in tree.ends])]
 
     return agrees(model, read)
 
@@ -218,17 +184,16 @@ def _read_head(model: PreTrainedModel, ids: Sequence[int]) -> DynamicCache:
     return cache
 
 
-def _read(model: PreTrainedModel, batch: Batch, cache: DynamicCache, head: int) -> Tensor:
-    """Reads trees behind a head that was read; returns the logits of what follows each row, `(R, V)`."""
-    num_trees, width = batch.ids.shape
-    sees = torch.cat([torch.ones(num_trees, width, head, dtype=torch.bool), batch.sees], dim=-1)[:, None]
-    mask = torch.zeros(sees.shape, dtype=model.dtype).masked_fill(~sees, torch.finfo(model.dtype).min)
-    fields: dict[str, Any] = {"input_ids": batch.ids, "attention_mask": mask, "position_ids": head + batch.depths}
+def _read(model: Any, trees: Sequence[Tree], cache: DynamicCache, head: int) -> Tensor:
+    """Reads trees behind a head that was read; returns the logits of what follows their sequences, `(B, V)`."""
+    rows = lay_out(trees)
+    sees = torch.nn.functional.pad(rows.sees, (head, 0), value=True)
+    moved = (each.to(model.device) for each in rows._replace(positions=rows.positions + head, sees=sees))
+    folded, more = Folded(*moved), {"use_cache": False}
     if head:
         cache = copy.deepcopy(cache)
-        if num_trees > 1:
-            cache.batch_repeat_interleave(num_trees)
-        fields |= given_cache(model, cache)
-    given = {name: value.to(model.device) if isinstance(value, Tensor) else value for name, value in fields.items()}
-    logits: Tensor = model(**{"use_cache": False} | given, logits_to_keep=batch.num_ends).logits
-    return logits[[tree for _, tree, _ in batch.rows], [column for _, _, column in batch.rows]]
+        cache.batch_repeat_interleave(len(trees))
+        more = given_cache(model, cache)
+    body = (model.get_base_model() if hasattr(model, "get_base_model") else model).base_model
+    with prefixes_read_once(body, lambda *_: folded):
+        return last_logits(model, folded.ids, torch.ones_like(folded.ids), None, **more)

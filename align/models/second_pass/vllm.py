@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
 import torch
 from accelerate.utils import broadcast_object_list, gather_object
@@ -20,14 +20,14 @@ T = TypeVar("T")
 MAX_LOGPROBS = 20  # vLLM's default ceiling per token, which TRL's engine keeps
 
 
-class SecondAnswers(NamedTuple):
+class SecondAnswers(NamedTuple, Generic[T]):
     """The answers of a second pass."""
 
-    log_probs: list[list[float]]  # per row, its K live letters in nats, normalised over them
+    found: list[T]  # per row, log-probs of its K live letters in nats, normalised over them, or tokens
     cached_token_share: float | None  # share of the prompt tokens found in the prefix cache; None if not known
 
 
-def second_answers(generation: VLLMGeneration, rows: Sequence[SecondPassRow]) -> SecondAnswers:
+def second_answers(generation: VLLMGeneration, rows: Sequence[SecondPassRow]) -> SecondAnswers[list[float]]:
     """Scores the live letters of each row, text only, as its next token: one greedy single-token call per row.
 
     Every rank calls it, also with no rows. In server mode the main process asks for all ranks; colocated, each rank
@@ -44,13 +44,6 @@ def second_answers(generation: VLLMGeneration, rows: Sequence[SecondPassRow]) ->
     return SecondAnswers(log_probs[own], cached_token_share)
 
 
-class WrittenAnswers(NamedTuple):
-    """The answers of a second pass that are texts."""
-
-    tokens: list[list[int]]  # per row
-    cached_token_share: float | None  # as in `SecondAnswers`
-
-
 def written_answers(
     generation: VLLMGeneration,
     rows: Sequence[SecondPassRow],
@@ -59,7 +52,7 @@ def written_answers(
     temperature: float = 0.0,
     seed: int = 0,
     stop: str | None = None,
-) -> WrittenAnswers:
+) -> SecondAnswers[list[int]]:
     """Writes what follows each row, as `second_answers` scores letters: on every rank, with the weights of last sync.
 
     `letter_ids` is not read. Temperature 0 takes the likeliest tokens. Each row has its own seed, made from `seed`; a
@@ -75,10 +68,10 @@ def written_answers(
         def ask(client: Any) -> list[list[int]]:
             return list(client.generate(prompts=prompts, **settings, generation_kwargs=more)["completion_ids"])
 
-        return WrittenAnswers(_from_server(generation, all_rows, ask)[own], None)
+        return SecondAnswers(_from_server(generation, all_rows, ask)[own], None)
     with _awake(generation):
         tokens, cached_token_share = write_by_engine(generation.llm, all_rows, seed, **settings, **more)
-    return WrittenAnswers(tokens[own], cached_token_share)
+    return SecondAnswers(tokens[own], cached_token_share)
 
 
 def write_by_engine(
