@@ -37,11 +37,10 @@ def tokenized_responses(
     Of responses that are more than one text, such as tool calls, it is what the chat template writes of them, and the
     spans are a diff of that. `prompt` and `full` (prompt and response) are as the model reads them.
     """
-    if pair.messages is None:
-        texts, spans = (pair.chosen, pair.rejected), (pair.chosen_spans, pair.rejected_spans)
-    else:
-        chosen, rejected = texts = [text[count_shared(text, prompt) :] for text in full]
-        spans = diff_spans(chosen, rejected)
+    texts, spans = [pair.chosen, pair.rejected], (pair.chosen_spans, pair.rejected_spans)
+    if pair.messages is not None:
+        texts = [text[count_shared(text, prompt) :] for text in full]
+        spans = diff_spans(*texts)
     better, worse = (
         TokenizedResponse(ids, marked, offsets, whole, prompt, text, begin)
         for (ids, offsets), whole, text, marked in zip(tokens, full, texts, spans, strict=True)

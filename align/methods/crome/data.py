@@ -234,8 +234,8 @@ def count_tokens(recipe: Recipe, tokenizer: PromptTokenizer, pairs: Sequence[Rew
     def render(pair: RewardPair) -> tuple[str, ...]:
         if recipe.settings.model_type != "pairwise":
             return render_pair(tokenizer, pair)
-        question = replace(pair, prompt=pairwise_prompt(pair.prompt, pair.chosen, pair.rejected))
-        return (render_prompt(tokenizer, question),)  # as long in the other order
+        question: Any = pairwise_prompt(pair.prompt, pair.chosen, pair.rejected)
+        return (render_prompt(tokenizer, replace(pair, prompt=question)),)  # as long in the other order
 
     texts = [render(pair) for pair in pairs]
     is_text, num = isinstance(pairs[0].prompt, str), len(texts[0])

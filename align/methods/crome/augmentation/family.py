@@ -32,7 +32,7 @@ def load_originals(path: str, **reading: Unpack[Reading]) -> tuple[list[RewardPa
             raise BadRow("tie", checked.tie, "a tie has no better answer to start from", remedy)
         return checked
 
-    originals, report = load_rows(path, check, source.schema, **reading)
+    originals, report = load_rows(path, check, source.schema, DataReport, **reading)
     _check_ids({original.id for original in originals}, report.file)
     return originals, report
 
