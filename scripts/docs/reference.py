@@ -27,7 +27,9 @@ from align.evaluation.suites import SUITES
 from align.methods import METHODS
 from align.recipe.alarms import ALARMS
 from align.recipe.keys import keys_of
+from rewards.attacks import HACKS
 from rewards.catalog import REWARDS
+from rewards.running.contract import FAULTS
 from rewards.running.loading import find_dotted
 
 LEADS = {  # what a page says before its table
@@ -46,6 +48,7 @@ def reference_pages() -> dict[str, str]:
               SUITES.items()}  # fmt: skip
     pages["metrics/several.md"] = metrics_page("several suites", SHARED)
     pages["rewards.md"], pages["recipes.md"], pages["alarms.md"] = rewards_page(), recipes_page(), alarms_page()
+    pages["found.md"] = found_page()
     pages["evaluation-json.md"] = schema_page()
     pages["python-align.md"] = python_page("align", {name: align._HOMES[name] for name in align.__all__})
     pages["python-rewards.md"] = python_page("rewards", dict(homes_of_rewards()))
@@ -161,6 +164,23 @@ def alarms_page() -> str:
         "# Alarms\n\nWhat an alarm says where the 95 % interval of what it looks at lies above its limit, and what to "
         "do then. `alarms` of a recipe sets the limits, and `stop_on` names those that end training.\n\n"
         + table(("alarm", "limit", "metric", "it says", "what to do", "the limit is from"), rows)
+    )
+
+
+def found_page() -> str:
+    """Writes what attacks and checks of rewards look for, from their records."""
+    families = {hack.family: sum(each.family == hack.family for each in HACKS) for hack in HACKS}
+    hacks = [(code(each.name), str(n), cell(each.about), cell(each.remedy)) for each, n in families.items()]
+    faults = [
+        (code(each.name.partition("/")[0]), each.level, cell(each.words), cell(each.remedy))
+        for each in FAULTS.values()
+    ]
+    return (
+        "# What is found\n\nWhat the commands look for, what they say, and what to do then.\n\n## Hacks\n\nWhat "
+        "`align rewards attack` tries, by family.\n\n"
+        f"{table(('family', 'hacks', 'what they write', 'what to do'), hacks)}\n"
+        "## A reward check\n\nWhat `align rewards check` finds; what is in braces is filled in.\n\n"
+        f"{table(('kind', 'level', 'the reward', 'what to do'), faults)}"
     )
 
 

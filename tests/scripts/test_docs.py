@@ -18,6 +18,8 @@ from align.evaluation.suites import SUITES
 from align.methods import METHODS
 from align.recipe.alarms import ALARMS
 from align.recipe.keys import keys_of
+from rewards.attacks import HACKS
+from rewards.running.contract import FAULTS
 
 OF_EITHER = {"acre-for-turns", "consistency", "merging", "grpo", "sft"}  # of methods; a folder may have no page of one
 
@@ -57,6 +59,18 @@ def test_every_alarm_has_a_row_with_its_limit_here_and_where_docs_list_them(refe
         assert limits[places.index(alarm.name)].strip() == str(alarm.limit or "off"), row
         if alarm.limit and alarm.name in told:
             assert re.search(rf"`{alarm.name}`.*\b{alarm.limit}\b", told), alarm.name
+
+
+def test_what_is_found_has_a_row_and_is_counted_nowhere_else(reference):
+    page = reference["reference/found.md"]
+    for family in {hack.family for hack in HACKS}:
+        count = sum(hack.family == family for hack in HACKS)
+        assert f"| `{family.name}` | {count} |" in page
+    assert [each.name for each in FAULTS.values() if each.remedy.partition("{")[0] not in page] == []
+    told = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*/*.md"), *ROOT.glob("docs/*/*.ipynb")]
+    assert [
+        file.name for file in told if re.search(r"(some \d+|\d+ cheap) hacks|some \d+ cheap", file.read_text())
+    ] == []
 
 
 def test_every_command_has_a_page(reference):

@@ -98,11 +98,7 @@ def _values(before: Any, after: Any) -> str:
 
 SIGNALS = [getattr(signal, name) for name in ("SIGALRM", "SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name)]
 SET_BY_LIBRARIES = ("TORCHINDUCTOR_", "TRITON_", "KMP_")  # for themselves, when they are first used
-HANDLER_REMEDY = "Put the old handler back: checkpoints before preemption and Ctrl-C depend on it."
-FOLDER_REMEDY = "Use absolute paths: checkpoints would go elsewhere, because `output_dir` is relative to it."
-ENVIRONMENT_REMEDY = "Set variables before training; libraries read them at different times."
-SEED_REMEDY = "Use a generator of your own (`random.Random(0)`): with the global one every step draws the same."
-TORCH_REMEDY = "Put it back before you return, as `with torch.no_grad():` does: the model trains with the same torch."
+Effect = tuple[str, dict[str, str]]  # a fault, and what was seen of it
 
 
 class State(NamedTuple):
@@ -124,37 +120,36 @@ def process_state() -> State:
     )
 
 
-def left_behind(before: State, after: State) -> list[tuple[str, str, str]]:
-    """Lists kind, sentence and remedy of what a call left behind; drawing from a generator is not among it."""
-    found = []
+def left_behind(before: State, after: State) -> list[Effect]:
+    """Lists what a call left behind; drawing from a generator is not among it."""
+    found: list[Effect] = []
     if after.folder != before.folder:
-        found.append(("changes_folder", f"changes the working folder to {after.folder}", FOLDER_REMEDY))
+        found.append(("changes_folder", {"folder": after.folder}))
     changed = [name for name, handler in after.handlers.items() if handler != before.handlers[name]]
     if changed:
-        found.append(("signal_handler", f"leaves another handler of {', '.join(changed)} behind", HANDLER_REMEDY))
+        found.append(("signal_handler", {"names": ", ".join(changed)}))
     names = {
         name
         for name in {*before.environment, *after.environment}
         if before.environment.get(name) != after.environment.get(name) and not name.startswith(SET_BY_LIBRARIES)
     }
     if names:
-        text = f"changes the environment: {', '.join(sorted(names))}"
-        found.append(("environment", text, ENVIRONMENT_REMEDY))
+        found.append(("environment", {"names": ", ".join(sorted(names))}))
     return found + changed_settings(before.torch, after.torch)
 
 
-def changed_settings(before: Settings, after: Settings) -> list[tuple[str, str, str]]:
+def changed_settings(before: Settings, after: Settings) -> list[Effect]:
     """Lists what a call, or loading, did to settings of torch, and puts them back."""
     before = torch_settings(fresh=True) | before
     names = changes(before, after)
     put_back(before, after)
-    return [("torch", f"changes settings of torch: {', '.join(names)}", TORCH_REMEDY)] if names else []
+    return [("torch", {"names": ", ".join(names)})] if names else []
 
 
-def seeded(one: dict[str, bytes], other: dict[str, bytes]) -> list[tuple[str, str, str]]:
+def seeded(one: dict[str, bytes], other: dict[str, bytes]) -> list[Effect]:
     """Compares random states after two calls that began with different ones: equal ends mean a fixed seed."""
     names = [name for name, state in one.items() if other.get(name) == state]
-    return [("seeds", f"sets the seed of {' and '.join(names)}", SEED_REMEDY)] if names else []
+    return [("seeds", {"names": " and ".join(names)})] if names else []
 
 
 def random_states() -> dict[str, bytes]:

@@ -8,7 +8,6 @@ from rewards.running.contract.trial import Form, Made, Speed, Trial, write_value
 
 CALLED_ALONE = 8
 CONFIDENCE = 0.95
-REMEDY = "Seed a generator of its own with the row, and keep no state: groups are compared by its values."
 
 
 def unless_by_chance(trial: Trial, problem: RewardProblem, made: Sequence[Made]) -> RewardProblem:
@@ -32,7 +31,7 @@ def by_chance(trial: Trial, made: Sequence[Made]) -> RewardProblem | None:
 def not_deterministic(trial: Trial, made: Made, index: int, value: float | None) -> RewardProblem:
     """Says that a call made again gave another value at an index."""
     first, then = write_value(made.called.values[index]), write_value(value)
-    return trial.problem("not_deterministic", f"gave {made.samples[index].name} {first} and then {then}", REMEDY)
+    return trial.problem("not_deterministic", name=made.samples[index].name, first=first, then=then)
 
 
 def rarest_seen(num_compared: int) -> float:
@@ -72,9 +71,8 @@ def check_repeats(trial: Trial, first: Made) -> Iterator[RewardProblem]:
     index = trial.difference(values, mirrored.values[::-1])
     if index is not None:
         here, there = write_value(values[index]), write_value(mirrored.values[::-1][index])
-        text = f"gave {samples[index].name} {here}, and {there} when the batch is reversed"
-        remedy = "Read prompt, columns and completion of a row by the same index, and keep nothing from row to row."
-        yield unless_by_chance(trial, trial.problem("depends_on_order", text, remedy), both)
+        problem = trial.problem("depends_on_order", name=samples[index].name, here=here, there=there)
+        yield unless_by_chance(trial, problem, both)
         return
     yield from _check_thread(trial, first)
 
@@ -95,12 +93,8 @@ def check_values_alone(trial: Trial, first: Made, speeds: list[Speed]) -> Iterat
             yield unless_by_chance(trial, problem, both)
             return
         if trial.difference([value], called.values) is not None:
-            text = f"gave {sample.name} {write_value(value)} in a batch and {write_value(called.values[0])} alone"
-            remedy = (
-                "If it compares the completions of a prompt, set `whole_batch = True` on it, so that workers give it "
-                "all of them; else score each row by itself."
-            )
-            yield unless_by_chance(trial, trial.problem("depends_on_batch", text, remedy), both)
+            told = {"here": write_value(value), "there": write_value(called.values[0])}
+            yield unless_by_chance(trial, trial.problem("depends_on_batch", name=sample.name, **told), both)
             return
     speeds[0] = speeds[0]._replace(alone=min(*seconds, speeds[0].together))
 
@@ -111,23 +105,19 @@ def _check_thread(trial: Trial, first: Made) -> Iterator[RewardProblem]:
     values = first.called.values
     called = trial.call(first.samples, first.form, in_thread=True)
     both = (trial.made[-1], first)
-    remedy = (
-        "`signal.alarm` works in the main thread only, which servers and pools do not give it: set no timeout in it."
-    )
     if called.problem is not None:
-        problem = trial.problem("differs_in_thread", f"{called.problem.problem} outside the main thread", remedy)
+        problem = trial.problem("differs_in_thread/fails", problem=called.problem.problem)
         yield unless_by_chance(trial, problem, both)
         return
     index = trial.difference(values, called.values)
     if index is not None:
         here, there = write_value(values[index]), write_value(called.values[index])
-        text = f"gave {first.samples[index].name} {here} in the main thread and {there} outside of it"
-        yield unless_by_chance(trial, trial.problem("differs_in_thread", text, remedy), both)
+        problem = trial.problem("differs_in_thread", name=first.samples[index].name, here=here, there=there)
+        yield unless_by_chance(trial, problem, both)
 
 
 FORMS: tuple[Form, ...] = ("text", "messages")
 PROMPTS = {"text": "text prompts", "messages": "prompts of messages"}
-READ_BOTH = "Read a completion with `rewards.completion_text(completion)`, which knows both forms"
 
 
 def usable_forms(trial: Trial, samples: Sequence[Sample]) -> tuple[list[Form], list[RewardProblem]]:
@@ -149,9 +139,8 @@ def usable_forms(trial: Trial, samples: Sequence[Sample]) -> tuple[list[Form], l
     ((failed, problem),) = failures.items()
     if problem.kind != "raises":
         return usable, [problem._replace(problem=f"{problem.problem}, with completions as {_plural(failed)}")]
-    text = f"reads completions as {_plural(usable[0])} only; as {_plural(failed)} it {problem.problem}"
-    remedy = f"{READ_BOTH}, or use it with {PROMPTS[usable[0]]} only."
-    return usable, [RewardProblem(trial.name, "one_form", text, remedy)]
+    told = {"form": _plural(usable[0]), "other": _plural(failed), "prompts": PROMPTS[usable[0]]}
+    return usable, [trial.problem("one_form", problem=problem.problem, **told)]
 
 
 def check_forms(trial: Trial, first: Made, forms: Sequence[Form]) -> Iterator[RewardProblem]:
@@ -167,13 +156,9 @@ def check_forms(trial: Trial, first: Made, forms: Sequence[Form]) -> Iterator[Re
         return
     index = trial.difference(values, other.values)
     if index is not None:
-        here, there = write_value(values[index]), write_value(other.values[index])
-        text = (
-            f"gives {samples[index].name} {here} as {_singular(forms[0])} and {there} as {_singular(forms[1])}: it "
-            "does not look into messages"
-        )
-        remedy = f"{READ_BOTH}; one that asks a model by its chat template says so, `renders_messages = True`."
-        yield unless_by_chance(trial, trial.problem("forms_differ", text, remedy), both)
+        told = {"here": write_value(values[index]), "there": write_value(other.values[index])}
+        told |= {"form": _singular(forms[0]), "other": _singular(forms[1])}
+        yield unless_by_chance(trial, trial.problem("forms_differ", name=samples[index].name, **told), both)
 
 
 def _telling(failures: Mapping[Form, RewardProblem]) -> RewardProblem:
