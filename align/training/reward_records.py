@@ -359,7 +359,7 @@ def audit_signals(
     kept = np.isfinite(rewards)
     rewards, features, groups = rewards[kept], features[kept], groups[kept]
     names = dict(zip(("length", "repetition", "format", *more), (0, 1, *range(6, features.shape[1])), strict=True))
-    found = {name: _rank_correlation(rewards, features[:, column], groups) for name, column in names.items()}
+    found = {name: rank_correlation(rewards, features[:, column], groups) for name, column in names.items()}
     share = _explained_share(_centred(rewards, groups), _centred(features[:, 2:6], groups), groups)
     return found | {"format_share": Signal(share)}
 
@@ -432,14 +432,15 @@ def _phrases(text: str) -> set[str]:
     return {*words, *map(" ".join, pairwise(words))}
 
 
-def _rank_correlation(rewards: np.ndarray, column: np.ndarray, groups: np.ndarray) -> Signal:
+def rank_correlation(rewards: np.ndarray, column: np.ndarray, groups: np.ndarray) -> Signal:
     """Correlates ranks within groups, so that a prompt with long answers and high rewards is no evidence.
 
     The variance by chance is that of ranks permuted within groups, which is exact.
     """
-    first, second = (_centred(ranks_within(values, groups), groups) for values in (rewards, column))
+    sizes, ranks = np.bincount(groups), (ranks_within(values, groups) for values in (rewards, column))
+    first, second = (each - (np.bincount(groups, each) / np.maximum(sizes, 1))[groups] for each in ranks)
     ours, theirs = (np.bincount(groups, each**2) for each in (first, second))
-    scale, freedom = ours.sum() * theirs.sum(), np.maximum(np.bincount(groups) - 1, 1)
+    scale, freedom = ours.sum() * theirs.sum(), np.maximum(sizes - 1, 1)
     if not scale > 0:
         return Signal(float("nan"), 0.0)
     by_chance = (ours * theirs / freedom).sum() / scale
