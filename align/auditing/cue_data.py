@@ -241,7 +241,7 @@ def compare_labels(where: str, kept: Flags, labels: Numbers, names: list[str], f
         opposites=[""] * len(at),  # less of one label is more of another, which has a test of its own
         n=trials, hits=hit, expected=rest, effect=share - rest,
         within=np.where(of_length, share - rest, np.nan_to_num(within)),
-        p_raw=p_raw, p_values=p_values, z=z, by_class=hits[at], num_texts=int(rows),
+        p_raw=p_raw, p_values=p_values, z=z, are_shares=True,
         unit=unit, feature=of, is_hit=is_hit,
     )  # fmt: skip
 
@@ -318,7 +318,7 @@ def compare_outcomes(
         targets=["a higher outcome"] * len(names), opposites=["a lower outcome"] * len(names),
         n=n, hits=sums(feature, above, len(names)),
         expected=np.zeros(len(names)), effect=effect, within=effect_within, p_raw=p_raw, p_values=p_values, z=z,
-        by_class=np.zeros((len(names), 0)), num_texts=num_rows,
+        are_shares=False,
         unit=rows[text], feature=feature, is_hit=above,
     )  # fmt: skip
 

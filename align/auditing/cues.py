@@ -14,11 +14,9 @@ from align.auditing.significance import (
     FALSE_DISCOVERIES,
     POINTS,
     POINTS_WITHIN,
-    Information,
     Numbers,
     Tested,
     adjust,
-    information,
 )
 from align.evaluation.statistics.metrics import wilson
 from align.methods import METHODS
@@ -111,7 +109,7 @@ class Cue:
     also: list[str]  # features of the same units
     rows: list[str]  # three in which it is so
     todo: list[str]  # what can be done
-    information: Information | None  # measures of the papers, where there are classes
+    is_share: bool  # whether `share` is of hits
 
 
 @dataclass(frozen=True)
@@ -164,15 +162,14 @@ def _cue(test: Tested, lead: Lead, p_value: float, kind: str, name_row: Callable
     i, positive = lead.feature, lead.is_positive
     units, hit = test.units(i)
     n, effect, within = int(test.n[i]), float(test.effect[i]), float(test.within[i])
-    if test.by_class.shape[1]:
+    if test.are_shares:
         hits = float(test.hits[i]) if positive else n - float(test.hits[i])
         expected = float(test.expected[i]) if positive else 1 - float(test.expected[i])
         interval = wilson(round(hits), n)
         share, low, high = hits / n, interval.low, interval.high
         effect, within = abs(effect), within if positive else -within
-        known = information(test.by_class[i], test.num_texts)
     else:
-        hits, expected, share, known = float(test.hits[i]), 0.0, effect, None
+        hits, expected, share = float(test.hits[i]), 0.0, effect
         reach = _SURE * abs(effect / test.z[i])
         low, high = max(-1.0, effect - reach), min(1.0, effect + reach)
     name = describe(test.names[i], test.types[i])
@@ -195,7 +192,7 @@ def _cue(test: Tested, lead: Lead, p_value: float, kind: str, name_row: Callable
         also=[describe(test.names[each], test.types[each]) for each in lead.also[:MOST_ALSO]],
         rows=[name_row(int(each)) for each in units[hit == positive][:_EXAMPLES]],
         todo=remedies(kind, test.where, test.types[i], test.names[i], surplus),
-        information=known,
+        is_share=test.are_shares,
     )
 
 

@@ -114,8 +114,6 @@ def compare_choices(sides: Sides, features: Features) -> Tested:
     p_raw = binomial(hits, n, expected)
     p_values = stricter(p_raw, z, np.where(of_length, p_raw, of_z(z_within)), z_within)
 
-    right = sums(feature, sides.is_right[side], num)
-    all_of = np.bincount(feature, minlength=num)
     order = np.lexsort((set_of, of))
     place = np.full(num, -1)
     place[kept] = np.arange(len(kept))
@@ -128,8 +126,7 @@ def compare_choices(sides: Sides, features: Features) -> Tested:
         targets=[goes] * len(kept),
         opposites=[against] * len(kept),
         n=n, hits=hits, expected=expected, effect=effect, within=within, p_raw=p_raw, p_values=p_values, z=z,
-        by_class=np.stack([right, all_of - right], axis=1)[kept],
-        num_texts=len(sides.of_set),
+        are_shares=True,
         unit=set_of[order],
         feature=place[of[order]],
         is_hit=hit[order] > 0,

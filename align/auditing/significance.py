@@ -1,6 +1,5 @@
 """Exact tests, many at a time, what each of them gives, and what is left of them once there are many."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +12,6 @@ FALSE_DISCOVERIES = 0.05
 POINTS = 0.10  # a smaller effect is not reported
 POINTS_WITHIN = 0.05  # nor one that is smaller than this where lengths are alike
 NUM_STRATA = 5
-_DCI_ROOT = 3  # `s` in DCI's factor of frequency
 
 
 def binomial(hits: Values, n: Values, expected: Values) -> Values:
@@ -62,42 +60,6 @@ def strata_of(lengths: Values) -> NDArray[np.int64]:
     return np.searchsorted(edges, lengths, side="left")
 
 
-@dataclass(frozen=True)
-class Information:
-    """What the papers on cues in fact checking count, shown beside a cue and never ranked by."""
-
-    productivity: float
-    utility: float
-    coverage: float
-    harmonic_mean: float
-    dci: float
-
-
-def information(by_class: Values, num_texts: int) -> Information:
-    """Computes the measures of Derczynski et al. (2020) and CsFEVER.
-
-    Productivity is the share of the commonest class among texts with the cue, utility what it has above chance,
-    coverage the share of texts with the cue, the harmonic mean is of productivity and coverage, and DCI the geometric
-    mean of 1 - the normalised entropy of the classes and the third root of coverage. `by_class` counts the texts with
-    the cue, `(C,)`.
-
-    Example:
-        >>> information(np.array([30.0, 10.0]), 400).utility
-        0.25
-    """
-    total = by_class.sum()
-    shares = by_class[by_class > 0] / total
-    productivity, coverage = float(by_class.max() / total), float(total / num_texts)
-    entropy = float(-(shares * np.log(shares)).sum() / np.log(len(by_class))) if len(by_class) > 1 else 0.0
-    return Information(
-        productivity,
-        productivity - 1 / len(by_class),
-        coverage,
-        2 * productivity * coverage / (productivity + coverage),
-        float(np.sqrt(max(0.0, 1 - entropy) * coverage ** (1 / _DCI_ROOT))),
-    )
-
-
 class Tested(NamedTuple):
     """F features with their effects and p-values."""
 
@@ -105,6 +67,7 @@ class Tested(NamedTuple):
     names: list[str]  # F
     types: list[str]  # F
     targets: list[str]  # F names of what a positive effect goes with
+    are_shares: bool  # whether hits are of classes; else effects are rank correlations
     # F names of what a negative one goes with; empty where that is another test's positive effect
     opposites: list[str]
     n: Values  # `(F,)` units that have the feature and can tell
@@ -115,8 +78,6 @@ class Tested(NamedTuple):
     p_raw: Values  # `(F,)` of the test without strata of length
     p_values: Values  # `(F,)` the larger one of both tests
     z: Values  # `(F,)` deviate of the test without strata, which cues are ranked by
-    by_class: Values  # `(F, C)` texts with the feature, by class; without columns where there are no classes
-    num_texts: int  # that could have it
     unit: Numbers  # `(E,)` of each occurrence of a feature, sorted by feature
     feature: Numbers  # `(E,)` of each occurrence
     is_hit: Flags  # `(E,)` whether it is with the target there

@@ -6,7 +6,7 @@ from typing import Any
 
 from align.auditing.cue_data import CueData
 from align.auditing.entry import entries_of
-from align.auditing.row_findings import SHUFFLE, RowFinding, describe_rows, letters
+from align.auditing.row_findings import ROW_CHECKS, SHUFFLE, RowFinding, describe_rows
 from align.auditing.rows import Seen, compare, see
 from align.checks.costs import check_costs
 from align.checks.finding import Finding, Level
@@ -79,14 +79,7 @@ def _deprecated(recipe: Recipe) -> list[Finding]:
     return [Finding("warning", "deprecated", f"`{key}`: TRL says: {text}") for key, text in found.items()]
 
 
-_SAID = {
-    "duplicates": "{count:,} of {of:,} rows repeat an earlier one",
-    "contradictions": "{count:,} {text}",
-    "leaks": "{count:,} of {of:,} rows for evaluation are rows for training",
-    "groups": "{count:,} rows have a prompt that stands in two groups",
-    "prefixes": "in {count:,} pairs the chosen answer is the beginning of the rejected one",
-    "images": "{count:,} rows have images that are equal by content under another right answer",
-}
+_IN_LINE = {each.name: each.in_line for each in ROW_CHECKS.values() if each.in_line}
 # A prompt that stands there twice is asked twice, and of a text that was shown twice the same may be observed.
 _MAY_REPEAT = ("prompts", "outcomes")
 # Four passes over the same rows teach about as much as new ones would, and later ones less (arXiv 2305.16264).
@@ -105,7 +98,7 @@ def check_rows(recipe: Recipe, data: TrainingData[Any]) -> list[Finding]:
     train = _see(data.items, data.report.file, kind)
     looked = describe_rows(train, held_out, compare(train, held_out))
     more = [*_letters(recipe, kind, data, looked), *_cues(recipe, kind, data)]
-    found = [each for each in looked if each.name in _SAID]
+    found = [each for each in looked if each.name in _IN_LINE]
     numbers = {each.name: each.count for each in found}
     if not any(numbers.values()):
         names = " or ".join(filter(None, [", ".join([*numbers][:-1]), [*numbers][-1]]))
@@ -125,7 +118,8 @@ def _letters(recipe: Recipe, kind: str, data: TrainingData[Any], looked: Sequenc
     remedy, shuffles = SHUFFLE, getattr(recipe.dataset, "shuffle_options", False)
     if shuffles:  # what is left are rows in which an option names others by their letters
         entries = entries_of(data.items, data.report.file)[1]
-        looked = [*letters(see((each for each in entries if not can_shuffle(each.sides)), kind))]
+        kept = see((each for each in entries if not can_shuffle(each.sides)), kind)
+        looked = describe_rows(kept, None, compare(kept)) if len(kept) else []
     found = next((each for each in looked if each.name == "letters" and each.count), None)
     if found is None:
         return
@@ -190,7 +184,7 @@ def _line(recipe: Recipe, kind: str) -> str:
 
 
 def _say(finding: RowFinding) -> str:
-    text = _SAID[finding.name].format(count=finding.count, of=finding.of, text=finding.text)
+    text = _IN_LINE[finding.name].format(count=finding.count, of=finding.of, text=finding.text)
     return f"{text} ({finding.examples[0]})" if finding.examples else text
 
 

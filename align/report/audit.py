@@ -1,7 +1,6 @@
 """The page of an audit, and its words for the terminal: what a data set would teach, and which rows say so."""
 
 from collections.abc import Sequence
-from dataclasses import astuple
 from pathlib import Path
 
 from align.auditing.attributes import COMMON, COUNTER, AttributeFinding
@@ -36,7 +35,6 @@ def build_audit_page(record: AuditRecord, out: Path) -> Path:
         charts=_charts(record.cues),
         cues=[(cue, effect_of(cue), share_of(cue), in_points(cue.within_length)) for cue in found[:_SHOWN]],
         num_hidden=max(0, len(found) - _SHOWN),
-        measures=_measures(found[:_SHOWN]),
         mask=mask_sentence(record.mask) if record.mask else "",
         attributes=pairs_sentence(record.attributes) if record.attributes else "",
         rare=_rare(record.attributes),
@@ -78,7 +76,7 @@ def _charts(cues: Cues | None) -> list[Chart]:
     if cues is None or not cues.found:
         return []
     drawn = cues.found[:_DRAWN]
-    is_share = drawn[0].information is not None
+    is_share = drawn[0].is_share
     intervals = [
         Interval(
             f"{cue.name} ({cue.goes_with})", "", *((end - cue.expected) for end in (cue.share, cue.low, cue.high))
@@ -114,16 +112,6 @@ def _steps(found: TraceFinding | None) -> Grid | None:
     )
 
 
-def _measures(cues: Sequence[Cue]) -> Grid | None:
-    rows = [
-        (cue.name, *(f"{value:.3f}" for value in astuple(cue.information)))
-        for cue in cues
-        if cue.information is not None
-    ]
-    columns = ("cue", "productivity", "utility", "coverage", "harmonic mean", "DCI")
-    return Grid(columns, rows) if rows else None
-
-
 def headline(record: AuditRecord) -> list[str]:
     """Says what to take away, one sentence each."""
     found = [f"{each.count:,} of {each.of:,} {each.text}." for each in record.rows if each.count]
@@ -141,7 +129,7 @@ def headline(record: AuditRecord) -> list[str]:
 
 def share_of(cue: Cue) -> str:
     """Words how often a cue is with its label."""
-    if cue.information is None:
+    if not cue.is_share:
         return f"rank correlation {cue.share:+.2f} [{cue.low:+.2f}, {cue.high:+.2f}] over {cue.n:,} texts with it"
     return (
         f"{cue.hits:,.0f} of {cue.n:,}, {cue.share:.0%} [{cue.low:.0%}, {cue.high:.0%}], where {cue.expected:.0%} "
@@ -151,7 +139,7 @@ def share_of(cue: Cue) -> str:
 
 def effect_of(cue: Cue) -> str:
     """Words the effect of a cue."""
-    return f"{cue.effect:+.2f}" if cue.information is None else in_points(cue.effect)
+    return in_points(cue.effect) if cue.is_share else f"{cue.effect:+.2f}"
 
 
 def in_points(effect: float) -> str:

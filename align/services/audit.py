@@ -14,6 +14,7 @@ from align.auditing.kept import COUNTERFACTUAL_FILE, Written, write_kept
 from align.auditing.reading import Source, estimate_rows
 from align.auditing.record import AuditRecord
 from align.auditing.row_checks import Named
+from align.auditing.row_findings import ROW_CHECKS
 from align.auditing.run import Advance
 from align.auditing.run import audit as audit_rows
 from align.auditing.traces import find_scores, write_traces
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from align.auditing.traces import TraceData
     from align.models.checkpoint import Checkpoint
 
-NAMES = ("duplicates", "contradictions", "leaks", "shared_prompts", "near_duplicates", "near_leaks", "groups",
-         "prefixes", "images", "letters", "unusable", "cues", "mask")  # fmt: skip
 COUNTERFACTUAL = "counterfactual"
 _COLUMNS = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
 _OF_TRACES = ("trace_column", "source_column", "correct_column")
@@ -115,8 +114,9 @@ def audit_data(
     """Audits rows whose options are in their groups."""
     if reading.kind not in ("", *KINDS):
         raise UserError(f"`kind` must be one of {', '.join(KINDS)}, got {reading.kind!r}.")
-    if unknown := [name for name in fail_on if name not in NAMES]:
-        raise UserError(f"`fail_on` must name some of {', '.join(NAMES)}, got {unknown[0]!r}.")
+    names = [*ROW_CHECKS, "unusable", "cues", "mask"]
+    if unknown := [name for name in fail_on if name not in names]:
+        raise UserError(f"`fail_on` must name some of {', '.join(names)}, got {unknown[0]!r}.")
     if reading.max_rows is not None and reading.max_rows < 1:
         raise UserError(f"`max_rows` must be at least 1, got {reading.max_rows}.")
     lists: dict[str, Any] = {name: tuple(several(getattr(named, name))) for name in ("confounders", "attributes")}
@@ -126,7 +126,8 @@ def audit_data(
     said = {name.removesuffix("_column"): value for name, value in (vars(named) | vars(scoring)).items()}
     columns = Named(**{name: said[name] for name in Named._fields})
     sources, held_out, kind = _sources(data, reading, columns, media)
-    if missing := [name for name in fail_on if name in ("leaks", "near_leaks", "shared_prompts") and held_out is None]:
+    needy = {name for name, check in ROW_CHECKS.items() if check.needs_eval}
+    if missing := [name for name in fail_on if name in needy and held_out is None]:
         raise UserError(f"`fail_on: {missing[0]}` needs the rows for evaluation. Name them with `--eval`.")
     student = _find_student(scoring)
     counts = [estimate_rows(each) for each in [*sources, *([held_out] if held_out else [])]]

@@ -84,7 +84,7 @@ def compare_margins(sides: Sides, features: Features, margins: Values) -> Tested
         n=per_side[:, kept].sum(axis=0).astype(float), hits=per_side[0, kept].astype(float),
         expected=np.full(len(names), 0.5), effect=effects[0], within=effects[1],
         p_raw=tested[0, 1], p_values=stricter(tested[0, 1], z, tested[1, 1], z_within), z=z,
-        by_class=np.zeros((len(names), 0)), num_texts=len(sides.of_set),
+        are_shares=False,
         unit=unit[order], feature=new[feature[order]], is_hit=on_chosen[order],
     )  # fmt: skip
 
