@@ -7,7 +7,6 @@ from contextlib import closing
 
 import pytest
 from chat_server import ChatServer
-from loaded_script import load_script
 
 from align.cli import run_command
 from rewards import completion_text
@@ -428,7 +427,7 @@ def test_a_hack_of_ones_own_and_the_exit_code(tmp_path, capsys, monkeypatch):
     capsys.readouterr()
 
 
-def test_a_hack_from_outside_is_tried_with_its_remedy_and_judged_by_its_record(tmp_path, capsys, monkeypatch):
+def test_a_hack_from_outside_is_tried_with_its_remedy_and_judged_by_its_record():
     own, before = Family("own", "Of a test", "Look away."), [*HACKS]
     own.answer("abracadabra")(lambda seen, text: text)
     own.response("It is not {}", is_rule=True)(lambda seen, denied, text: text.format(denied))
@@ -440,8 +439,6 @@ def test_a_hack_from_outside_is_tried_with_its_remedy_and_judged_by_its_record(t
     spell = of_text(lambda text, gold: "abracadabra" in text or tagged(text) == gold)
     result = attack(LocalSubject(spell), Settings(SUMS, "text"), hacks=added)
     assert "Look away." in " ".join(text for kind, text, _ in sentences(result) if kind == "gamed")
-    monkeypatch.setattr(load_script("docs.reference"), "HACKS", added)
-    assert "| `own` | 2 | Of a test | Look away. |" in load_script("docs.reference").found_page()
 
 
 @pytest.mark.parametrize(

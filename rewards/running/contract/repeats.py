@@ -1,7 +1,9 @@
 """Whether the value of a completion is its own: the same again, in another place, alone, and in another form."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
+from rewards.running.contract.calls import Called
 from rewards.running.contract.problem import RewardProblem
 from rewards.running.contract.samples import Sample
 from rewards.running.contract.trial import Form, Made, Speed, Trial, write_value
@@ -52,7 +54,7 @@ def check_repeats(trial: Trial, first: Made) -> Iterator[RewardProblem]:
     samples, form, values = first.samples, first.form, first.called.values
     again = trial.call(samples, form)
     if again.problem is not None:
-        yield again.problem._replace(problem=f"{again.problem.problem}, in a second call with the same completions")
+        yield _in_words(again.problem, "in a second call with the same completions")
         return
     index = trial.difference(values, again.values)
     if index is not None:
@@ -63,57 +65,47 @@ def check_repeats(trial: Trial, first: Made) -> Iterator[RewardProblem]:
     if any(problem.kind != "seeds" for problem in found):
         return
     mirrored = trial.call(samples[::-1], form)
-    both = (trial.made[-1], first)
-    if mirrored.problem is not None:
-        problem = mirrored.problem._replace(problem=f"{mirrored.problem.problem}, with the batch in reverse")
-        yield unless_by_chance(trial, problem, both)
+    mirrored = mirrored._replace(values=mirrored.values[::-1])
+    differs = list(_compare(trial, first, mirrored, "depends_on_order", "with the batch in reverse"))
+    yield from differs
+    if not differs and "signal_handler" not in trial.remarks:  # of which a thread may set none
+        called = trial.call(samples, form, in_thread=True)
+        yield from _compare(trial, first, called, "differs_in_thread", "")
+
+
+def _compare(
+    trial: Trial, first: Made, called: Called, fault: str, where: str, *, again: Made | None = None, **seen: Any
+) -> Iterator[RewardProblem]:
+    """Compares the last call with one of the same completions, and makes both again where they differ."""
+    both, problem, values = (trial.made[-1], again or first), called.problem, first.called.values
+    if problem is not None:
+        failed = _in_words(problem, where) if where else trial.problem(f"{fault}/fails", problem=problem.problem)
+        yield unless_by_chance(trial, failed, both)
         return
-    index = trial.difference(values, mirrored.values[::-1])
+    index = trial.difference(values, called.values)
     if index is not None:
-        here, there = write_value(values[index]), write_value(mirrored.values[::-1][index])
-        problem = trial.problem("depends_on_order", name=samples[index].name, here=here, there=there)
-        yield unless_by_chance(trial, problem, both)
-        return
-    yield from _check_thread(trial, first)
+        seen |= {"here": write_value(values[index]), "there": write_value(called.values[index])}
+        yield unless_by_chance(trial, trial.problem(fault, name=first.samples[index].name, **seen), both)
+
+
+def _in_words(problem: RewardProblem, where: str) -> RewardProblem:
+    return problem._replace(problem=f"{problem.problem}, {where}")
 
 
 def check_values_alone(trial: Trial, first: Made, speeds: list[Speed]) -> Iterator[RewardProblem]:
     """Calls a reward on single completions, and measures what a call and a completion cost."""
-    samples, form = first.samples, first.form
-    step = max(1, len(samples) // CALLED_ALONE)
+    step = max(1, len(first.samples) // CALLED_ALONE)
     seconds = []
-    for sample, value in list(zip(samples, first.called.values, strict=True))[::step]:
-        called = trial.call([sample], form)
-        both = (trial.made[-1], first)
+    for sample, value in list(zip(first.samples, first.called.values, strict=True))[::step]:
+        called = trial.call([sample], first.form)
         seconds.append(called.seconds)
         if trial.description.whole_batch:
             continue
-        if called.problem is not None:
-            problem = called.problem._replace(problem=f"{called.problem.problem}, in a batch of one completion")
-            yield unless_by_chance(trial, problem, both)
-            return
-        if trial.difference([value], called.values) is not None:
-            told = {"here": write_value(value), "there": write_value(called.values[0])}
-            yield unless_by_chance(trial, trial.problem("depends_on_batch", name=sample.name, **told), both)
+        alone = first._replace(samples=[sample], called=first.called._replace(values=[value]))
+        for problem in _compare(trial, alone, called, "depends_on_batch", "in a batch of one completion", again=first):
+            yield problem
             return
     speeds[0] = speeds[0]._replace(alone=min(*seconds, speeds[0].together))
-
-
-def _check_thread(trial: Trial, first: Made) -> Iterator[RewardProblem]:
-    if "signal_handler" in trial.remarks:
-        return  # a thread may set none
-    values = first.called.values
-    called = trial.call(first.samples, first.form, in_thread=True)
-    both = (trial.made[-1], first)
-    if called.problem is not None:
-        problem = trial.problem("differs_in_thread/fails", problem=called.problem.problem)
-        yield unless_by_chance(trial, problem, both)
-        return
-    index = trial.difference(values, called.values)
-    if index is not None:
-        here, there = write_value(values[index]), write_value(called.values[index])
-        problem = trial.problem("differs_in_thread", name=first.samples[index].name, here=here, there=there)
-        yield unless_by_chance(trial, problem, both)
 
 
 FORMS: tuple[Form, ...] = ("text", "messages")
@@ -147,18 +139,8 @@ def check_forms(trial: Trial, first: Made, forms: Sequence[Form]) -> Iterator[Re
     """Compares the values of the same texts in both forms; it is text that people write rewards for."""
     if len(forms) < 2 or trial.settings.form == "text" or trial.description.renders_messages:
         return
-    samples, values = first.samples, first.called.values
-    other = trial.call(samples, forms[1])
-    both = (trial.made[-1], first)
-    if other.problem is not None:
-        text = f"{other.problem.problem}, with completions as {_plural(forms[1])}"
-        yield unless_by_chance(trial, other.problem._replace(problem=text), both)
-        return
-    index = trial.difference(values, other.values)
-    if index is not None:
-        told = {"here": write_value(values[index]), "there": write_value(other.values[index])}
-        told |= {"form": _singular(forms[0]), "other": _singular(forms[1])}
-        yield unless_by_chance(trial, trial.problem("forms_differ", name=samples[index].name, **told), both)
+    other, told = trial.call(first.samples, forms[1]), {"form": _singular(forms[0]), "other": _singular(forms[1])}
+    yield from _compare(trial, first, other, "forms_differ", f"with completions as {_plural(forms[1])}", **told)
 
 
 def _telling(failures: Mapping[Form, RewardProblem]) -> RewardProblem:
