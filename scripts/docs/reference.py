@@ -5,6 +5,7 @@ Nothing here imports torch: keys come from TRL's source, and docstrings from our
 
 import ast
 import inspect
+import math
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ import typer
 import align
 import rewards
 from align.assets import shipped_recipes
+from align.auditing.row_findings import ROW_CHECKS
 from align.cli.app import app
 from align.cli.keys import describe
 from align.cli.rewards import _columns, _settings
@@ -25,8 +27,14 @@ from align.evaluation.record.record import Record
 from align.evaluation.statistics.glossary import SHARED, Meaning
 from align.evaluation.suites import SUITES
 from align.methods import METHODS
+from align.methods.acre.rehearsal import CHECKS as OF_ACRE
+from align.methods.pairs.rehearsal import CHECKS as OF_PAIRS
+from align.methods.rollouts.rehearsal import CHECKS as OF_ROLLOUTS
 from align.recipe.alarms import ALARMS
 from align.recipe.keys import keys_of
+from align.rehearsal.record import Check
+from align.rehearsal.rollouts import CHECKS
+from align.rehearsal.rows import CHECKS as OF_ROWS
 from rewards.attacks import HACKS
 from rewards.catalog import REWARDS
 from rewards.running.contract import FAULTS
@@ -175,13 +183,29 @@ def found_page() -> str:
         (code(each.name.partition("/")[0]), each.level, cell(each.words), cell(each.remedy))
         for each in FAULTS.values()
     ]
+    checks = [
+        (code(each.check), cell(each.words), cell(each.remedy), cell(limit_of(each)))
+        for each in (*CHECKS.values(), *OF_ROWS.values(), *OF_PAIRS.values(), *OF_ROLLOUTS.values(), *OF_ACRE.values())
+        if each.words
+    ]
+    rows = [(code(each.name), cell(each.text), cell(each.todo)) for each in ROW_CHECKS.values()]
     return (
         "# What is found\n\nWhat the commands look for, what they say, and what to do then.\n\n## Hacks\n\nWhat "
         "`align rewards attack` tries, by family.\n\n"
         f"{table(('family', 'hacks', 'what they write', 'what to do'), hacks)}\n"
         "## A reward check\n\nWhat `align rewards check` finds; what is in braces is filled in.\n\n"
-        f"{table(('kind', 'level', 'the reward', 'what to do'), faults)}"
+        f"{table(('kind', 'level', 'the reward', 'what to do'), faults)}\n"
+        "## A rehearsal\n\nWhat `align rehearse` finds where the whole 95 % interval lies beyond the limit.\n\n"
+        f"{table(('check', 'it says', 'what to do', 'limit'), checks)}\n"
+        "## An audit\n\nWhat `align audit` counts; these names, `unusable`, `cues` and `mask` go with `--fail_on`."
+        f"\n\n{table(('name', 'what is counted', 'what to do'), rows)}"
     )
+
+
+def limit_of(check: Check) -> str:
+    """Words from where on a check finds something."""
+    ends = {"above": check.above, "below": check.below}
+    return " or ".join(f"{word} {limit:g}" for word, limit in ends.items() if math.isfinite(limit)) or "any"
 
 
 def recipes_page() -> str:

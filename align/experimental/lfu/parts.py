@@ -1,6 +1,7 @@
 """What a run with LfU is checked for, keeps in memory, and puts on its card and page."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from align.checks.finding import Finding
 from align.checks.launch import Launch
@@ -14,8 +15,7 @@ from align.models.model_files import ModelFiles
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
 from align.report.charts.panel import Panel
-from align.report.run.finding import Finding as Conclusion
-from align.report.run.finding import below, percent
+from align.report.run.finding import Sign, below, percent
 from align.report.run.folder import RunFolder
 from align.training.model_card import Card, Rows
 
@@ -81,17 +81,16 @@ def card(recipe: Recipe, rows: Rows) -> Card:
     return sft_card(recipe, rows)._replace(tag="lfu", name="SFT with LfU", paper="2511.13052", title=TITLE)
 
 
-def _findings(run: RunFolder) -> Sequence[Conclusion]:
+def _rounded(run: RunFolder) -> Iterator[Mapping[str, Any]]:
     alpha = float(run.recipe.get("lfu_alpha", 0.1))
-    length = below(run.metrics, "lfu/step_length", _ROUNDED * alpha)
-    if length is None:
-        return OF_SFT.findings(run)
-    rounded = Conclusion(
-        f"The undesirable step has {percent(length.value / alpha)} of its length",
-        f"Its length should be `lfu_alpha` = {alpha:g}; weights in 16 bits round the rest away. Load `dtype: "
-        f"float32`, or set `lfu_mode: aux_lora`.",
-    )
-    return [*OF_SFT.findings(run), rounded]
+    if length := below(run.metrics, "lfu/step_length", _ROUNDED * alpha):
+        yield {"share": percent(length.value / alpha), "alpha": alpha}
 
 
-REPORT = OF_SFT.beside(FACTS, PANELS, [COMPARED])._replace(findings=_findings)
+ROUNDED = Sign(
+    "The undesirable step has {share} of its length",
+    "Its length should be `lfu_alpha` = {alpha:g}; weights in 16 bits round the rest away. Load `dtype: float32`, or "
+    "set `lfu_mode: aux_lora`.",
+    _rounded,
+)
+REPORT = OF_SFT.beside(FACTS, PANELS, [COMPARED])._replace(signs=(*OF_SFT.signs, ROUNDED))

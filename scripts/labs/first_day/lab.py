@@ -20,10 +20,10 @@ from transformers import TrainerControl
 from align.evaluation.statistics.metrics import Estimate, wilson
 from align.evaluation.suites.questions.answering import ItemResult
 from align.evaluation.suites.questions.metrics import letter_estimates
-from align.methods.rollouts.findings import find_rollout_problems
-from align.methods.rollouts.tool_report import find_tool_problems
+from align.methods.rollouts.tool_report import REPORT
 from align.recipe.reward_settings import RewardSettings
 from align.report.evaluation.questions import find_problems
+from align.report.run.finding import look_at
 from align.report.run.folder import Series
 from align.training.callbacks import AlarmLines
 from align.training.reward_records import (
@@ -126,7 +126,7 @@ def logged_shares(size: int, steps: int, more: float = 0.0) -> World:
             counts = draw.multinomial(size, chances, steps) / size
             drawn |= {f"acre/{side}_share_{letter}": column for letter, column in zip("ABCD", counts.T, strict=True)}
         metrics = {key: Series(np.arange(1, steps + 1), values) for key, values in drawn.items()}
-        found = [*find_rollout_problems(metrics), *find_tool_problems(metrics)]
+        found = look_at(SimpleNamespace(metrics=metrics, completions=[], recipe={}), REPORT.signs)
         yield from (each.title.split("] of ")[-1].partition(":")[0].rstrip("ABCD") for each in found)
 
     return run

@@ -1,11 +1,14 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from align.methods.deconfound.correction.output import write_json
-from align.methods.deconfound.report import REPORT, find_outcome_problems
+from align.methods.deconfound.report import REPORT, SIGNS
 from align.methods.deconfound.words import in_grpo
 from align.report.charts.drawing import Chart
 from align.report.charts.interval import Interval, draw_intervals, in_words
+from align.report.run.finding import look_at
 from align.report.run.folder import Series
 from align.report.run.parts import comparison_charts, run_charts
 
@@ -25,8 +28,8 @@ GOOD = {
 
 
 def test_a_sound_run_has_no_finding():
-    assert not list(find_outcome_problems(metrics_of(**GOOD)))
-    assert not list(find_outcome_problems({}))
+    assert look_at(SimpleNamespace(metrics=metrics_of(**GOOD)), SIGNS) == []
+    assert look_at(SimpleNamespace(metrics={}), SIGNS) == []
 
 
 @pytest.mark.parametrize(
@@ -39,7 +42,7 @@ def test_a_sound_run_has_no_finding():
     ],
 )
 def test_what_is_wrong_is_found(change, words):
-    (found,) = find_outcome_problems(metrics_of(**GOOD | change))
+    (found,) = look_at(SimpleNamespace(metrics=metrics_of(**GOOD | change)), SIGNS)
     assert words in found.title
 
 
