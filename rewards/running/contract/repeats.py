@@ -139,8 +139,9 @@ def check_forms(trial: Trial, first: Made, forms: Sequence[Form]) -> Iterator[Re
     """Compares the values of the same texts in both forms; it is text that people write rewards for."""
     if len(forms) < 2 or trial.settings.form == "text" or trial.description.renders_messages:
         return
-    other, told = trial.call(first.samples, forms[1]), {"form": _singular(forms[0]), "other": _singular(forms[1])}
-    yield from _compare(trial, first, other, "forms_differ", f"with completions as {_plural(forms[1])}", **told)
+    other, where = trial.call(first.samples, forms[1]), f"with completions as {_plural(forms[1])}"
+    names = _singular(forms[0]), _singular(forms[1])
+    yield from _compare(trial, first, other, "forms_differ", where, form=names[0], other=names[1])
 
 
 def _telling(failures: Mapping[Form, RewardProblem]) -> RewardProblem:
