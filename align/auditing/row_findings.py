@@ -1,6 +1,6 @@
 """What is looked for by comparing rows: one entry each, which the audit counts and the page and `--fail_on` show."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -38,25 +38,26 @@ class Rows(NamedTuple):
     leaked: Sequence[Any] | None = None  # rows for evaluation that are nearly rows for training
 
 
-class Count(NamedTuple):
-    """What was counted, and what the names in braces in its entry stand for."""
-
-    count: int
-    of: int
-    examples: list[str]
-    numbers: Mapping[str, Any] = {}
-    words: Mapping[str, Any] = {}
-
-
 class RowCheck(NamedTuple):
     """Everything there is of what is looked for among rows."""
 
     name: str  # for `--fail_on`
     text: str  # what is counted
     todo: str  # what to do about it
-    look: Callable[[Rows], Count | None]  # None where it is not for such rows
+    look: Callable[["RowCheck", Rows], RowFinding | None]  # None where it is not for such rows
     needs_eval: bool = False  # whether there have to be rows for evaluation
     in_line: str = ""  # what `align check` says of a count, in one line with the others
+
+    def found(self, count: int, of: int, examples: list[str], numbers: dict[str, Any], **words: Any) -> RowFinding:
+        """Words what was counted."""
+        return RowFinding(
+            self.name, count, of, self.text.format(**words), self.todo.format(**words), examples, numbers
+        )
+
+    def flagged(self, rows: Seen, flags: Flags, **words: Any) -> RowFinding:
+        """Counts the rows that have a flag."""
+        places = _indices(flags)
+        return self.found(len(places), len(rows), [rows.name(place) for place in places[:SHOWN]], {}, **words)
 
 
 CONFLICTS = {
@@ -78,14 +79,7 @@ SHUFFLE = "`dataset.shuffle_options: true` draws the order of the options, at no
 def describe_rows(train: Seen, held_out: Seen | None, found: Compared, **near: Any) -> list[RowFinding]:
     """Counts what was found, in the order in which it matters; what was looked for and not found has a count of 0."""
     rows = Rows(train, held_out, found, **near)
-    counts = [(check, found) for check in ROW_CHECKS.values() if (found := check.look(rows)) is not None]
-    return [
-        RowFinding(
-            check.name, found.count, found.of, check.text.format(**found.words), check.todo.format(**found.words),
-            found.examples, dict(found.numbers),
-        )
-        for check, found in counts
-    ]  # fmt: skip
+    return [told for check in ROW_CHECKS.values() if (told := check.look(check, rows)) is not None]
 
 
 def leave_out(train: Seen, found: Compared) -> list[tuple[str, str]]:
@@ -100,13 +94,13 @@ def leave_out(train: Seen, found: Compared) -> list[tuple[str, str]]:
     return reasons
 
 
-def _duplicates(rows: Rows) -> Count:
+def _duplicates(check: RowCheck, rows: Rows) -> RowFinding:
     train, again = rows.train, _indices(rows.found.repeats)
     examples = [f"{train.name(i)} repeats {train.name(int(rows.found.first[i]))}" for i in again[:SHOWN]]
-    return Count(len(again), len(train), examples)
+    return check.found(len(again), len(train), examples, {})
 
 
-def _contradictions(rows: Rows) -> Count | None:
+def _contradictions(check: RowCheck, rows: Rows) -> RowFinding | None:
     train, found = rows.train, rows.found
     if not found.has_classes:
         return None
@@ -124,26 +118,26 @@ def _contradictions(rows: Rows) -> Count | None:
             break
     shares = {"g1": pairs / max(1, num * num), "g3": remove / max(1, num)}
     numbers = {"rows": int(found.conflict.sum()), "to_remove": remove} | shares
-    words = {"conflicts": CONFLICTS[train.kind], "num": num, "remove": remove} | shares
-    return Count(keys, contents, examples, numbers, words)
+    words = {"conflicts": CONFLICTS[train.kind], "num": num, "remove": remove}
+    return check.found(keys, contents, examples, numbers, **words, **shares)
 
 
-def _shared_prompts(rows: Rows) -> Count | None:
+def _shared_prompts(check: RowCheck, rows: Rows) -> RowFinding | None:
     prompts, twice = rows.train.part("prompt"), SEEN_TWICE.get(rows.train.kind)
     if rows.held_out is None or twice is None or not (prompts != prompts[0]).any():  # outcomes may have none
         return None
-    return _count(rows.held_out, rows.found.eval_prompts)._replace(words={"twice": twice})
+    return check.flagged(rows.held_out, rows.found.eval_prompts, twice=twice)
 
 
-def _images(rows: Rows) -> Count | None:
+def _images(check: RowCheck, rows: Rows) -> RowFinding | None:
     has_images = rows.train.kind == "questions" and (rows.train.part("images") > 0).any()
-    return _count(rows.train, rows.found.images) if has_images else None
+    return check.flagged(rows.train, rows.found.images) if has_images else None
 
 
 _SELDOM = 0.001  # by chance: one data set in a thousand
 
 
-def _letters(rows: Rows) -> Count | None:
+def _letters(check: RowCheck, rows: Rows) -> RowFinding | None:
     """Says whether the right answers favour a letter more than chance does, with how many and an interval."""
     counts = rows.train.letters()
     if not counts:
@@ -160,24 +154,19 @@ def _letters(rows: Rows) -> Count | None:
         )
         too_many += sum(max(0.0, count - num / options) for count in of)
         p_value = min(p_value, found)
-    words = {"said": f": {'; '.join(said)}" * bool(said)}
-    return Count(round(too_many), len(rows.train), [], {"counts": counts, "said": said, "p_value": p_value}, words)
+    numbers = {"counts": counts, "said": said, "p_value": p_value}
+    return check.found(round(too_many), len(rows.train), [], numbers, said=f": {'; '.join(said)}" * bool(said))
 
 
-def _near(found: Iterable[Any] | None, rows: Seen | None, others: Seen) -> Count | None:
+def _near(check: RowCheck, found: Iterable[Any] | None, rows: Seen | None, others: Seen) -> RowFinding | None:
     if found is None or rows is None:
         return None
     near = [f"{rows.name(each.row)} is {each.jaccard:.2f} of {others.name(each.other)}" for each in found]
-    return Count(len(near), len(rows), near[:SHOWN])
+    return check.found(len(near), len(rows), near[:SHOWN], {})
 
 
 def _indices(flags: Flags) -> list[int]:
     return [int(index) for index in np.flatnonzero(flags)]
-
-
-def _count(rows: Seen, flags: Flags) -> Count:
-    places = _indices(flags)
-    return Count(len(places), len(rows), [rows.name(place) for place in places[:SHOWN]])
 
 
 _NEARLY = f": at least {JACCARD:.0%} of the word 5-grams of both"
@@ -191,18 +180,18 @@ _LOOKED_FOR = (
              "of rows that contradict each other, is {g1:.1e}.", _contradictions, in_line="{count:,} {text}"),
     RowCheck("leaks", "evaluation rows that are rows for training, in any order of their sides",
              "Leave these rows out of training, or measure on others: the score would count what was learnt by heart.",
-             lambda x: None if x.held_out is None else _count(x.held_out, x.found.eval_leaked), needs_eval=True,
-             in_line="{count:,} of {of:,} rows for evaluation are rows for training"),
+             lambda my, x: None if x.held_out is None else my.flagged(x.held_out, x.found.eval_leaked),
+             needs_eval=True, in_line="{count:,} of {of:,} rows for evaluation are rows for training"),
     RowCheck("shared_prompts", "evaluation rows {twice}",
              "Split by prompt if the score should be about prompts that were never seen.", _shared_prompts,
              needs_eval=True),
     RowCheck("groups", "rows whose prompt stands in two groups",
              "Means by group, and splits between groups, then share rows: give each prompt one group.",
-             lambda x: _count(x.train, x.found.grouped) if (x.train.part("group") >= 0).any() else None,
+             lambda my, x: my.flagged(x.train, x.found.grouped) if (x.train.part("group") >= 0).any() else None,
              in_line="{count:,} rows have a prompt that stands in two groups"),
     RowCheck("prefixes", "pairs whose chosen answer is the beginning of the rejected one",
              "A cut-off answer may have been preferred for its length alone: look at these, or leave them out.",
-             lambda x: _count(x.train, x.found.prefix) if x.train.kind == "pairs" else None,
+             lambda my, x: my.flagged(x.train, x.found.prefix) if x.train.kind == "pairs" else None,
              in_line="in {count:,} pairs the chosen answer is the beginning of the rejected one"),
     RowCheck("images", "rows whose images are equal by content under another right answer, with other options",
              "See which of the answers is right; the name of a file says nothing about what it shows.", _images,
@@ -210,9 +199,9 @@ _LOOKED_FOR = (
     RowCheck("letters", "rows would need another right letter until each is right as often{said}", SHUFFLE, _letters),
     RowCheck("near_duplicates", f"rows that are nearly an earlier one{_NEARLY}",
              "Look at some of them: the same said again teaches little and weighs more. Nothing is left out for it.",
-             lambda x: _near(x.near, x.train, x.train)),
+             lambda my, x: _near(my, x.near, x.train, x.train)),
     RowCheck("near_leaks", f"evaluation rows that are nearly rows for training{_NEARLY}",
              "Look at these: `--write` leaves the training rows out that an evaluation row is near.",
-             lambda x: _near(x.leaked, x.held_out, x.train), needs_eval=True),
+             lambda my, x: _near(my, x.leaked, x.held_out, x.train), needs_eval=True),
 )  # fmt: skip
 ROW_CHECKS = {each.name: each for each in _LOOKED_FOR}

@@ -98,9 +98,9 @@ def _letters(run: RunFolder) -> Iterator[Mapping[str, Any]]:
         return
     shares = shares_of(given.sum(axis=0))
     place = int(np.argmax(shares - shares_of(expected.sum(axis=0))))
-    gold = percent(float(asked.mean(axis=0)[place]))
-    told = {"name": names[place], "share": percent(float(shares[place])), "gold": gold}
-    yield told | {"gap": percent(gap._replace(unit="logs"))}
+    told = {"name": names[place], "share": percent(float(shares[place]))}
+    told |= {"gold": percent(float(asked.mean(axis=0)[place])), "gap": percent(gap._replace(unit="logs"))}
+    yield told
 
 
 def _shares(metrics: Metrics, prefix: str) -> dict[str, Values]:
