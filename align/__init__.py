@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from align.methods.deconfound.command import deconfound
     from align.methods.deconfound.config import DeconfoundConfig
     from align.methods.deconfound.trainer import DeconfoundTrainer
+    from align.methods.grpo.config import GRPOConfig
     from align.methods.grpo.trainer import GuardedGRPOTrainer
     from align.methods.rrpo.config import RRPOConfig
     from align.methods.rrpo.trainer import RRPOTrainer
@@ -44,6 +45,7 @@ __all__ = [
     "CromeTrainer",
     "DeconfoundConfig",
     "DeconfoundTrainer",
+    "GRPOConfig",
     "GuardedGRPOTrainer",
     "HeadAgreement",
     "Judge",
@@ -75,6 +77,7 @@ _HOMES = {
     "CromeTrainer": "align.methods.crome.trainer",
     "DeconfoundConfig": "align.methods.deconfound.config",
     "DeconfoundTrainer": "align.methods.deconfound.trainer",
+    "GRPOConfig": "align.methods.grpo.config",
     "GuardedGRPOTrainer": "align.methods.grpo.trainer",
     "HeadAgreement": "align.models.head_agreement",
     "Judge": "align.models.judges.grading",

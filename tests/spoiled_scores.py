@@ -1,4 +1,4 @@
-"""Logs of every tool with drawn scores, whole, and with a share of the scores spoiled."""
+"""Logs of every tool with drawn scores, whole, and with a share of the scores spoiled or taken out."""
 
 import json
 import math
@@ -32,6 +32,28 @@ def spoil(rng, scores, share):
         [JUNK[rng.integers(len(JUNK))] if rng.random() < share else float(score) for score in answers]
         for answers in scores
     ]
+
+
+def take_out(rng, whole, spoiled):
+    """Takes documents or answers out of the logs: at random, where the log is wrong, or a tail.
+
+    What both lacked, nobody could know; the first document stays, so that both are seen to be asked as often.
+    """
+    n, share = len(whole[0]), rng.choice([0.05, 0.3, 0.8])
+    loser, of_answers = (
+        rng.integers(0, 2, n) if rng.random() < 0.3 else np.full(n, rng.integers(2)),
+        rng.random() < 0.5,
+    )
+    how, left = rng.choice(["random", "wrong", "tail"]), []
+    for side, scores in enumerate(whole):
+        gone = {"random": rng.random(scores.shape) < share, "wrong": scores <= np.quantile(scores, share),
+                "tail": np.indices(scores.shape)[0] >= n * (1 - share)}[how]  # fmt: skip
+        gone &= (loser == side)[:, None] & (np.arange(n) > 0)[:, None]
+        gone = gone if of_answers else np.broadcast_to(gone.any(axis=1, keepdims=True), gone.shape)
+        left.append(
+            [[s for s, out in zip(*each, strict=True) if not out] for each in zip(spoiled[side], gone, strict=True)]
+        )
+    return left
 
 
 def _lines(file, rows):

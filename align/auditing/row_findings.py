@@ -46,6 +46,7 @@ class RowCheck(NamedTuple):
     todo: str  # what to do about it
     look: Callable[["RowCheck", Rows], RowFinding | None]  # None where it is not for such rows
     needs_eval: bool = False  # whether there have to be rows for evaluation
+    has_share: bool = True  # whether the count is one of rows
     in_line: str = ""  # what `align check` says of a count, in one line with the others
 
     def found(self, count: int, of: int, examples: list[str], numbers: dict[str, Any], **words: Any) -> RowFinding:
@@ -196,7 +197,8 @@ _LOOKED_FOR = (
     RowCheck("images", "rows whose images are equal by content under another right answer, with other options",
              "See which of the answers is right; the name of a file says nothing about what it shows.", _images,
              in_line="{count:,} rows have images that are equal by content under another right answer"),
-    RowCheck("letters", "rows would need another right letter until each is right as often{said}", SHUFFLE, _letters),
+    RowCheck("letters", "rows would need another right letter until each is right as often{said}", SHUFFLE, _letters,
+             has_share=False),
     RowCheck("near_duplicates", f"rows that are nearly an earlier one{_NEARLY}",
              "Look at some of them: the same said again teaches little and weighs more. Nothing is left out for it.",
              lambda my, x: _near(my, x.near, x.train, x.train)),

@@ -5,17 +5,18 @@ from align.checks.finding import Finding
 from align.checks.launch import Launch
 from align.data.loading import Item
 from align.data.problems import DataReport
-from align.recipe.dataset import DatasetConfig
 from align.recipe.recipe import Recipe
+from align.recipe.rules import rules_of
 
 NAMED = 5  # rows named in a sentence
 _SHOWN_REASONS = 3  # that a sentence about rows left out shows a row of
 
 
 def check_counts(
-    dataset: DatasetConfig, report: DataReport, num_eval_rows: int, eval_report: DataReport | None = None
+    recipe: Recipe, report: DataReport, num_eval_rows: int, eval_report: DataReport | None = None
 ) -> list[Finding]:
     """Counts the rows that were read, and those left out with their reasons, of both files."""
+    dataset = recipe.dataset
     counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in report.counts.items())
     findings = [Finding("ok", "data", f"{report.file}: {counts}.", dict(report.counts))]
     if getattr(dataset, "streaming", False):
@@ -24,7 +25,7 @@ def check_counts(
     if report.problems:
         findings.append(_left_out(report, "rows"))
     reports = [report, *([eval_report] if eval_report is not None else [])]
-    told = [*_idle(dataset, report), *(text for each in reports for text in each.unread)]
+    told = [*_idle(recipe, report), *(text for each in reports for text in each.unread)]
     findings += [Finding("warning", "data", text) for text in told]
     if num_eval_rows:
         findings.append(Finding("ok", "data", f"{dataset.eval_path}: {num_eval_rows} for evaluation."))
@@ -33,18 +34,19 @@ def check_counts(
     return findings
 
 
-def _idle(dataset: DatasetConfig, report: DataReport) -> Iterator[str]:
-    """Words each key that is written and chooses by columns of which no row has any; adapters and streams may."""
-    selects: dict[str, tuple[str, ...]] = getattr(dataset, "selects", {})
+def _idle(recipe: Recipe, report: DataReport) -> Iterator[str]:
+    """Words each key that only columns feel of which no row says anything; adapters and streams may."""
+    dataset, of_columns = recipe.dataset, rules_of(recipe.method).of_columns
     if getattr(dataset, "adapter", None) or getattr(dataset, "streaming", False):
         return
-    for key, columns in selects.items():
-        value = getattr(dataset, key)
-        unchanged = value == type(dataset).model_fields[key].default
-        if not unchanged and not report.filled & {*columns}:
-            shown = str(value).lower() if isinstance(value, bool) else value
-            named = " or ".join(f"`{column}`" for column in columns)
-            yield f"`dataset.{key}: {shown}` does nothing: no row of {report.file} has a column {named}."
+    of_dataset: dict[str, tuple[str, ...]] = getattr(dataset, "selects", {})
+    for place, block, keys in (("dataset.", dataset, of_dataset), ("", recipe.settings, of_columns)):
+        for key, columns in keys.items():
+            value = getattr(block, key)
+            if value != type(block).model_fields[key].default and not report.filled & {*columns}:
+                shown = str(value).lower() if isinstance(value, bool) else value
+                named = " or ".join(f"`{column}`" for column in columns)
+                yield f"`{place}{key}: {shown}` does nothing: no row of {report.file} says anything in {named}."
 
 
 def _left_out(report: DataReport, what: str) -> Finding:

@@ -24,7 +24,6 @@ from align.report.evaluation.view import Grid, Section
 from align.threads import use_threads
 from rewards.running.protocol import HIGHER
 
-_LISTED = 8  # wins and losses that are printed by id
 _MANY = {"win": "wins", "loss": "losses"}
 _LEAST = 1e-99  # of p-values, one of which may be too small for a float
 _MOST_ROWS = 12
@@ -125,15 +124,12 @@ def _sentence(paired: PairedAnswers, nouns: tuple[str, str]) -> str:
     others = f"{paired.num_both:,} both right, {paired.num_neither:,} neither"
     if reward or not paired.says_right:  # a value, or a share of several samples: none is just right or wrong
         others = f"{paired.num_both + paired.num_neither:,} equal"
-    counts, lists = [], []
-    for noun, ids in zip(nouns, (wins, losses), strict=True):
-        many = _MANY.get(noun, noun)
-        counts.append(f"{len(ids):,} {noun if len(ids) == 1 else many}")
-        more = f" and {len(ids) - _LISTED:,} more" if len(ids) > _LISTED else ""
-        lists += [f"  {many.capitalize()}: {', '.join(ids[:_LISTED])}{more}"] if ids else []
+    counts = [
+        f"{len(ids):,} {noun if len(ids) == 1 else _MANY.get(noun, noun)}"
+        for noun, ids in zip(nouns, (wins, losses), strict=True)
+    ]
     of_reward = f"{reward}: " if reward else ""
-    first = f"{of_reward}{paired.model} against {paired.baseline}: {', '.join(counts)}, {others}{p_value}."
-    return escape("\n".join([first, *lists]))
+    return escape(f"{of_reward}{paired.model} against {paired.baseline}: {', '.join(counts)}, {others}{p_value}.")
 
 
 def _print(section: Section) -> None:

@@ -74,7 +74,9 @@ def attack_rewards(subject: str, words: Sequence[str], as_json: bool, fail_on: S
     from rewards.attacks import VERDICTS
 
     if unknown := [kind for kind in fail_on if kind not in VERDICTS]:
-        raise UserError(f"`--fail_on` must name some of {', '.join(VERDICTS)}, got {unknown[0]!r}.")
+        raise UserError(
+            f"`--fail_on` must name some of {', '.join(VERDICTS)}, which are told beyond chance, got {unknown[0]!r}."
+        )
     findings = _found(lambda: attack_rewards(subject, words, how), "attack", as_json)
     return int(any(each.level == "error" or each.numbers.get("kind") in fail_on for each in findings))
 

@@ -12,6 +12,8 @@ Message = dict[str, Any]
 MESSAGES = '[{"role": "user", "content": ...}]'
 PART = '{"type": "text", "text": ...}'
 RESPONSE = '[{"role": "assistant", "content": ...}]'
+_SHAREGPT = {"from": "role", "value": "content"}
+_ROLES = {"human": "user", "gpt": "assistant"}  # of ShareGPT
 
 
 def check_prompt(prompt: object, *, images: bool = False) -> str | list[Message]:
@@ -24,9 +26,17 @@ def check_prompt(prompt: object, *, images: bool = False) -> str | list[Message]
 
 
 def check_messages(messages: Sequence[object], column: str, *, images: bool = False) -> list[Message]:
-    """Checks messages, writes content that is parts of text as one text, and leaves keys without a value out."""
+    """Checks messages, writes content that is parts of text as one text, and leaves keys without a value out.
+
+    Example:
+        >>> check_messages([{"from": "human", "value": "Why?"}], "prompt")
+        [{'role': 'user', 'content': 'Why?'}]
+    """
     checked = []
     for message in messages:
+        if isinstance(message, Mapping) and "from" in message:
+            message = {_SHAREGPT.get(key, key): value for key, value in message.items()}
+            message["role"] = _ROLES.get(str(message["role"]), message["role"])
         if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
             raise BadRow(column, message, "a message is not an object with a role", f"Write {MESSAGES}.")
         kept = {
@@ -104,6 +114,24 @@ def one_form(messages: list[Message]) -> list[Message]:
         [{'type': 'text', 'text': 'A cat.'}]
     """
     return put_images_in(messages, [{"type": "image"}] * places) if (places := count_places(messages)) else messages
+
+
+def in_one_column(values: Sequence[Any]) -> list[Any]:
+    """Writes all contents of messages as parts where one is: a column of a table has one type.
+
+    Example:
+        >>> parts = {"role": "user", "content": [{"type": "text", "text": "Why?"}]}
+        >>> in_one_column([[parts], [{"role": "user", "content": "So?"}]])[1]
+        [{'role': 'user', 'content': [{'type': 'text', 'text': 'So?'}]}]
+    """
+    messages = [each for value in values if isinstance(value, list) for each in value if isinstance(each, Mapping)]
+    if not any(isinstance(each.get("content"), list) for each in messages):
+        return list(values)
+
+    def in_parts(each: Any) -> Any:
+        return each | {"content": _as_parts(each["content"])} if isinstance(each, dict) and "content" in each else each
+
+    return [list(map(in_parts, value)) if isinstance(value, list) else value for value in values]
 
 
 def as_written(prompt: str | Sequence[Message]) -> str | list[Message]:

@@ -68,7 +68,7 @@ def load_demonstrations(
     """Loads demonstrations and checks every row.
 
     A row needs `messages`, or `prompt` and `completion`, both texts or both messages, or `text` alone; `conversations`
-    of `from` and `value` become messages. `tools`, `chat_template_kwargs`, `correct` and `id` (default: file name and
+    are messages. `tools`, `chat_template_kwargs`, `correct` and `id` (default: file name and
     row) may be there, and one of `image`, `images` and `video`, as in `load_questions`; rows are then messages. Other
     columns are not read. `adapter` is a name in `DEMONSTRATION_ADAPTERS`.
     """
@@ -107,9 +107,7 @@ def check_demonstration(row: Mapping[str, Any]) -> dict[str, Any]:
         >>> check_demonstration({"prompt": "1 + 1?", "completion": "2", "topic": "sums"})
         {'prompt': '1 + 1?', 'completion': '2'}
     """
-    messages = row.get("messages")
-    if messages is None and row.get("conversations") is not None:
-        messages = _from_conversations(row["conversations"])
+    messages = row.get("conversations") if row.get("messages") is None else row["messages"]
     asks = [name for name in ("prompt", "completion") if row.get(name) is not None]
     if messages is not None:
         if asks:
@@ -132,17 +130,6 @@ def check_correct(value: object, untyped: bool = False) -> bool | None:
     if value is None or isinstance(value, bool):
         return value
     raise BadRow("correct", value, "`correct` is neither true nor false", "Write true, false, or leave it out.")
-
-
-def _from_conversations(value: object) -> Any:
-    """Writes turns of `from` and `value` as messages, with TRL's reading of the names."""
-    if not isinstance(value, list | tuple):
-        return value
-    names = {"from": "role", "value": "content"}
-    return [
-        {names.get(key, key): said for key, said in turn.items()} if isinstance(turn, Mapping) else turn
-        for turn in value
-    ]
 
 
 def _check_conversation(value: object) -> list[Message]:

@@ -21,7 +21,6 @@ class Question:
     group: str | None  # what the question belongs to, such as a subject
     images: tuple[Any, ...]  # paths or images, the frames of a video included
     row: int  # line of a JSONL or CSV file, else number of the record
-    cell: tuple[str, str] | None = None  # class, and subgroup within it, where the row names both
     video: VideoMetadata | None = None  # where the images are its frames
     contrast_set: str | None = None  # questions all of which have to be right
 
@@ -40,16 +39,8 @@ def check_row(row: Mapping[str, Any], *, untyped: bool = False, number: int = 0,
         group=check_label("group", row.get("group")),
         images=(),
         row=number,
-        cell=_check_cell(row),
         contrast_set=check_label("contrast_set", row.get("contrast_set")),
     )
-
-
-def _check_cell(row: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Reads class and subgroup; a column of only one of these names may be about something else."""
-    if row.get("class") is None or row.get("subgroup") is None:
-        return None
-    return str(check_label("class", row["class"])), str(check_label("subgroup", row["subgroup"]))
 
 
 def _check_options(options: object) -> tuple[str, ...]:

@@ -66,37 +66,20 @@ def count_shared(*texts: Any) -> int:
 def check_values(row: Mapping[str, Any]) -> None:
     """Refuses what files, tokenizers and tables cannot hold: half a character, a NUL, long texts, deep lists."""
     for column, value in row.items():
-        kind = type(value)
-        if kind is str:
-            if "\0" in value or not value.isascii() or len(value) > LONGEST:
-                _check_text(column, value)
-        elif kind is list or kind is dict:
-            _check_nested(column, value, 1)
-    if not "".join(row).isascii():
-        for column in row:
-            _check_text(column, column)
+        _check(column, column, 0)
+        _check(column, value, 0)
 
 
-def _check_nested(column: str, value: Any, depth: int) -> None:
-    if depth > DEEPEST:
-        remedy = f"Write at most {DEEPEST} lists or objects in each other."
-        raise BadRow(column, None, "the value is nested too deeply", remedy)
-    if isinstance(value, dict):
-        for key, item in value.items():
-            if isinstance(key, str):
-                _check_text(column, key)
-            _check_item(column, item, depth)
-    else:
-        for item in value:
-            _check_item(column, item, depth)
-
-
-def _check_item(column: str, item: Any, depth: int) -> None:
-    if isinstance(item, str):
-        if "\0" in item or not item.isascii() or len(item) > LONGEST:
-            _check_text(column, item)
-    elif isinstance(item, list | tuple | dict):
-        _check_nested(column, item, depth + 1)
+def _check(column: str, value: Any, depth: int) -> None:
+    if isinstance(value, str):
+        if "\0" in value or not value.isascii() or len(value) > LONGEST:
+            _check_text(column, value)
+    elif isinstance(value, list | tuple | dict):
+        if depth >= DEEPEST:
+            remedy = f"Write at most {DEEPEST} lists or objects in each other."
+            raise BadRow(column, None, "the value is nested too deeply", remedy)
+        for item in (*value, *value.values()) if isinstance(value, dict) else value:
+            _check(column, item, depth + 1)
 
 
 def _check_text(column: str, text: str) -> None:
@@ -105,8 +88,6 @@ def _check_text(column: str, text: str) -> None:
     if len(text) > LONGEST:
         rule = f"a text has {len(text):,} characters, more than the {LONGEST:,} that are read"
         raise BadRow(column, text, rule, "Divide it into several rows, or leave it out.")
-    if text.isascii():
-        return
     try:
         text.encode()
     except UnicodeEncodeError as error:

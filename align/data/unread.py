@@ -14,6 +14,7 @@ from align.data.texts import count_shared
 ALIKE = 0.9  # as difflib counts it: two slips in a long name
 LEAST = 3  # letters of a name that may have a slip: `idx` is none of `id`
 MOST_SETS, MOST_NAMES = 100, 300  # sets of columns that are looked at, and columns of one
+SILENT = ("none", "false", "")
 AFFIX = re.compile(r"^(?:is|was)(?=...)|(?:ness|flag)$")  # `is_correct`, `correctness`
 SPANS = ("chosen_spans", "rejected_spans")
 # Other words for what rows may have: the columns that are read, none of which such a row has.
@@ -57,7 +58,7 @@ class Unread:
         self._also = also
         self._near: dict[tuple[str, ...], list[tuple[str, tuple[str, ...]]]] = {}
         self._counts: Counter[tuple[str, tuple[str, ...]]] = Counter()
-        self.filled: set[str] = set()  # columns that have a value in some row
+        self.filled: set[str] = set()  # columns that say something in some row
 
     def watch(self, row: Row) -> Row:
         """Returns the row, watched if none with its columns was yet."""
@@ -73,7 +74,7 @@ class Unread:
         for name, meant in self._near.get(names, ()):
             if row[name] is not None and all(row.get(each) is None for each in meant):
                 self._counts[name, meant] += 1
-        self.filled.update(name for name in names if name not in self.filled and row[name] is not None)
+        self.filled.update(name for name in names if name not in self.filled and str(row[name]).lower() not in SILENT)
 
     def join(self, other: "Unread") -> None:
         """Takes up what another one counted of rows behind these."""

@@ -31,7 +31,7 @@ from align.evaluation.prompting import (
 )
 from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, Record
 from align.evaluation.record.record import AskedModel, Source
-from align.evaluation.results import save_evaluation
+from align.evaluation.results import save_evaluation, warn_of_lacking
 from align.evaluation.suite import Suite
 from align.logs.naming import names_apart
 from align.models.answer_cache import AnswerCache
@@ -210,6 +210,7 @@ class Evaluation(ABC):
     def run(self) -> Any:
         """Asks all models the same, writes what they left and returns it; `EndOfPart` ends those that do not write."""
         record, rows = self.record(*self.ask())
+        record.warnings += warn_of_lacking(record.comparisons)
         self.save(Path(self.options.out), record, rows)
         return record
 

@@ -10,7 +10,7 @@ import numpy as np
 from align.evaluation.divided import end_of_part
 from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, Record, write_record
 from align.evaluation.record.file import writing
-from align.evaluation.record.record import Comparison, PairedAnswers
+from align.evaluation.record.record import Comparison, PairedAnswers, Warned
 from align.evaluation.statistics.glossary import Meaning, entry_of
 from align.evaluation.statistics.metrics import Values, mcnemar
 from align.evaluation.suite import Measured
@@ -18,6 +18,7 @@ from align.evaluation.suites import glossary
 from align.whole_files import whole_file
 
 MeasuredSuites = Mapping[str, Mapping[str, Measured]]  # by model, the one asked about first, then suite
+_SHOWN = 4  # metrics in a sentence
 VALUES = "reward/"  # how columns with the values of a reward begin
 
 
@@ -40,14 +41,31 @@ def arrange(
             for suite in measured[model]
         },
         "comparisons": [
-            Comparison(model=model, baseline=baseline, suite=suite, metric=metric, difference=difference)
+            Comparison(model=model, baseline=baseline, suite=suite, metric=metric, difference=difference).model_copy(
+                update={"lacking": counts} if (counts := own.means[metric].lacking(other.means[metric])) else {}
+            )
             for baseline in baselines
             for suite, own in measured[model].items()
-            if suite in measured[baseline]
-            for metric, difference in own.differences(measured[baseline][suite]).items()
+            if (other := measured[baseline].get(suite)) is not None
+            for metric, difference in own.differences(other).items()
         ],
         "glossary": {name: meaning for name, meaning in known.items() if name in used},
     }
+
+
+def warn_of_lacking(comparisons: Sequence[Comparison]) -> Iterator[Warned]:
+    """Says of how many items a model or its baseline has no value, where one alone has none."""
+    metrics: dict[tuple[str, str, tuple[int, ...]], list[str]] = {}
+    for each in comparisons:
+        if each.lacking and any(each.lacking[:2]):
+            metrics.setdefault((each.model, each.baseline, tuple(each.lacking)), []).append(each.metric)
+    for (model, baseline, (ours, theirs, both)), names in metrics.items():
+        more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+        text = (
+            f"{ours:,} items have no value of it alone, {theirs:,} of `{baseline}` alone and {both:,} of both, in "
+            f"{', '.join(names[:_SHOWN])}{more}. Differences hold whatever one alone lacks; what both lack is in none."
+        )
+        yield Warned(model=model, text=text)
 
 
 def pair_answers(
@@ -56,7 +74,7 @@ def pair_answers(
     """Lists the items on which the first model, and each baseline, has more; those without a value are left out.
 
     Values of items are by model, then metric. McNemar's exact test is there where each item is right or wrong, and
-    not a share of several samples, and where items are apart, one of a prompt.
+    not a share of several samples, where items are apart, one of a prompt, and where no model alone lacks a value.
     """
     model, *baselines = values
     for baseline in baselines:
@@ -68,6 +86,7 @@ def pair_answers(
             wins, losses = [name for name, a, b in rows if a > b], [name for name, a, b in rows if a < b]
             num_both = sum(bool(a == b and a > 0) for _, a, b in rows)
             is_whole = all(value in (0, 1) for _, *both in rows for value in both)
+            lacks = bool((np.isnan(ours) != np.isnan(theirs)).any())
             yield PairedAnswers(
                 model=model,
                 baseline=baseline,
@@ -76,7 +95,7 @@ def pair_answers(
                 losses=losses,
                 num_both=num_both,
                 num_neither=len(rows) - len(wins) - len(losses) - num_both,
-                mcnemar_p=mcnemar(len(wins), len(losses)) if is_whole and are_apart else None,
+                mcnemar_p=mcnemar(len(wins), len(losses)) if is_whole and are_apart and not lacks else None,
                 is_whole=is_whole,
             )
 

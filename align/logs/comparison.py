@@ -1,8 +1,11 @@
-"""Logs side by side: documents matched by what they say, and differences on the same ones with their intervals."""
+"""Logs side by side: documents matched by what they say, and differences on the same ones with their intervals.
+
+What one log lacks is an outcome of it: a document that the other log has, an answer to it, or a whole metric. Nobody
+can know whether it was left out because it went wrong, so no verdict gets stronger by it.
+"""
 
 import json
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +13,10 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from align.auditing.significance import adjust
 from align.errors import DataError, UserError
 from align.evaluation.record.file import without_nan
 from align.evaluation.record.parts import Line, Row, Tabled
+from align.evaluation.statistics.conditions import read_condition
 from align.evaluation.statistics.item_means import (
     Codes,
     around,
@@ -28,17 +31,13 @@ from align.logs.missing import ANYTHING, Missing, fillings, scales_differ
 from align.whole_files import write_whole
 
 COMPARISON_FILE = "comparison.json"
-ADJUSTED = ("holm", "bh")
 SHOWN = 20  # items of each list
 POWER = 0.8  # with which the items that are needed would tell the difference that was seen
 _Z_POWER = 0.8416212335729143  # the normal quantile of 0.8
-_CONDITION = re.compile(
-    r"\s*(?:(?P<task>[^:<>]+):)?(?P<metric>[^:<>]+?)(?:\.(?P<end>value|low|high))?\s*(?P<sign>[<>])\s*(?P<than>\S+)\s*"
-)
 
 
 class Difference(BaseModel):
-    """A metric of a task: a log minus the first, on the documents that both have."""
+    """A metric of a task: a log minus the first, on the documents that either has."""
 
     model_config = ConfigDict(strict=True)
 
@@ -68,10 +67,12 @@ class Difference(BaseModel):
 
 
 class Unscored(BaseModel):
-    """Documents of both logs that lack a score of a metric, in one of them or both."""
+    """Documents that lack a score of a metric in one of the logs or both."""
 
     first: int
     this: int
+    first_absent: int = 0  # of them, which the first log does not have
+    this_absent: int = 0
     first_there: Row  # what the first log has where this one lacks scores
     there: Row  # the other way round
     least: float  # the difference with this log at its worst there, and the first at its best; nan if nobody knows
@@ -101,10 +102,11 @@ class Comparison(Tabled, BaseModel):
     format: int = 1
     logs: dict[str, str]  # paths by name, the first is what others are compared with
     tools: dict[str, str]
-    adjustment: str
     missing: str = "bound"
+    only_common: bool = False
     matched: list[Matched]
     differences: list[Difference]
+    alone: int = 0  # metrics of tasks that only one log has, which count among all that were looked at
     sentences: list[str] = []
 
     def lines(self) -> Iterator[Line]:
@@ -121,40 +123,46 @@ class Comparison(Tabled, BaseModel):
         write_whole(folder / COMPARISON_FILE, text, errors="backslashreplace")  # half of a surrogate pair
 
 
-def compare_logs(logs: Mapping[str, Log], adjustment: str = "holm", missing: Missing = ANYTHING) -> Comparison:
-    """Compares logs, at least two by name, with the first one; p-values are adjusted by `holm` or `bh`."""
-    if adjustment not in ADJUSTED:
-        raise UserError(f"`adjust` must be one of {', '.join(ADJUSTED)}, got {adjustment!r}.")
+def compare_logs(logs: Mapping[str, Log], missing: Missing = ANYTHING) -> Comparison:
+    """Compares logs, at least two by name, with the first one; p-values are adjusted for all differences."""
     (name, first), *others = logs.items()
-    found, matched = [], []
+    found, matched, alone = list[Difference](), list[Matched](), 0
     sentences = [f"{path.path}: {sentence}" for path in logs.values() for sentence in path.sentences]
     for other, log in others:
-        pairs = list(_matching(first, log))
-        if not any(len(places) for *_, places in pairs):
+        if not first.tasks.keys() & log.tasks.keys() and len(first.tasks) == len(log.tasks) == 1:
+            log = log._replace(tasks=dict(zip(first.tasks, log.tasks.values(), strict=True)))  # under any names
+        pairs = [(task, ours, log.tasks[task]) for task, ours in first.tasks.items() if task in log.tasks]
+        if not any(ours.keys.keys() & theirs.keys.keys() for _, ours, theirs in pairs):
             raise DataError(_strangers(name, first, other, log))
-        for task, ours, theirs, places in pairs:
+        sides = [{(task, metric) for task, each in side.tasks.items() for metric in each.metrics}
+                 for side in (first, log)]  # fmt: skip
+        before = len(found)
+        for task, ours, theirs in pairs:
+            places = _places(ours, theirs)
             matched.append(_matched(task, other, ours, theirs, places))
             if len(places):
                 shared = [metric for metric in ours.metrics if metric in theirs.metrics]
+                if not missing.only_common:
+                    ours, theirs = ours.beside(theirs), theirs.beside(ours)
+                    places = _places(ours, theirs)
                 found += [_difference(task, metric, other, ours, theirs, places, missing) for metric in shared]
-        for task in sorted(log.tasks.keys() ^ first.tasks.keys()) if len(first.tasks) + len(log.tasks) > 2 else ():
+        alone += 0 if missing.only_common else len(sides[0] | sides[1]) - (len(found) - before)
+        for task in sorted(log.tasks.keys() ^ first.tasks.keys()):
             sentences.append(f"The task {task} is only in {log.path if task in log.tasks else first.path}.")
-        alone = {m for task in log.tasks.values() for m in task.metrics} ^ {
-            m for task in first.tasks.values() for m in task.metrics
-        }
-        if alone:
-            sentences.append(f"Metrics that only one of `{name}` and `{other}` has: {', '.join(sorted(alone))}.")
+        if of_one := {metric for _, metric in sides[0]} ^ {metric for _, metric in sides[1]}:
+            sentences.append(f"Metrics that only one of `{name}` and `{other}` has: {', '.join(sorted(of_one))}.")
     if not found:
         of = {n: ", ".join({m: 0 for task in log.tasks.values() for m in task.metrics}) for n, log in logs.items()}
         raise DataError(f"No metric is in all logs: {', '.join(f'{n}: {each}' for n, each in of.items())}.")
-    adjusted = _adjust(np.array([each.p_value for each in found]), adjustment)
+    adjusted = _adjust(np.array([*(each.p_value for each in found), *[1.0] * alone]))[: len(found)]
     return Comparison(
         logs={each: log.path for each, log in logs.items()},
         tools={each: log.tool for each, log in logs.items()},
-        adjustment=adjustment,
         missing=missing.how,
+        only_common=missing.only_common,
         matched=matched,
         differences=[each.model_copy(update={"adjusted": float(p)}) for each, p in zip(found, adjusted, strict=True)],
+        alone=alone,
         sentences=sentences,
     )
 
@@ -162,15 +170,10 @@ def compare_logs(logs: Mapping[str, Log], adjustment: str = "holm", missing: Mis
 Places = np.ndarray[Any, np.dtype[np.int64]]
 
 
-def _matching(first: Log, log: Log) -> Iterator[tuple[str, Task, Task, Places]]:
-    """Yields tasks of both with the `(M, 2)` places of shared documents; two lone tasks match under any names."""
-    names = [(task, task) for task in first.tasks if task in log.tasks]
-    if not names and len(first.tasks) == len(log.tasks) == 1:
-        names = [(next(iter(first.tasks)), next(iter(log.tasks)))]
-    for ours, theirs in names:
-        a, b = first.tasks[ours], log.tasks[theirs]
-        places = [(place, b.keys[key]) for key, place in a.keys.items() if key in b.keys]
-        yield ours, a, b, np.array(places, dtype=np.int64).reshape(-1, 2)
+def _places(ours: Task, theirs: Task) -> Places:
+    """Returns the `(M, 2)` places of documents that both have."""
+    places = [(place, theirs.keys[key]) for key, place in ours.keys.items() if key in theirs.keys]
+    return np.array(places, dtype=np.int64).reshape(-1, 2)
 
 
 def _strangers(name: str, first: Log, other: str, log: Log) -> str:
@@ -223,7 +226,7 @@ def _difference(
     is_one_way = len({float(np.sign(np.nanmean(b - a))) for a, b in pairs if not np.isnan(b - a).all()}) < 2
     groups = np.array([ours.groups[place] for place in places[:, 0]] if ours.groups else [], dtype=object)
     first, mean = (
-        around([mean_of_items(each, bounds, side.clusters) for each in values])
+        around([mean_of_items(np.where(side.answers, each, np.nan), bounds, side.clusters) for each in values])
         for side, values in zip(sides, zip(*means, strict=True), strict=True)
     )
     return Difference(
@@ -265,6 +268,8 @@ def _unscored(metric: str, ours: Task, theirs: Task, places: Places, pairs: Pair
     return Unscored(
         first=int(lacking[0].sum()),
         this=int(lacking[1].sum()),
+        first_absent=int((ours.answers == 0).sum()),
+        this_absent=int((theirs.answers == 0).sum()),
         first_there=mean_of_items(a[lacking[1]], bounds),
         there=mean_of_items(b[lacking[0]], bounds),
         least=ends[0],
@@ -318,10 +323,8 @@ def _needed(difference: float, deviation: float, units: int) -> int | None:
     return math.ceil(((student(max(units - 1, 1)) + _Z_POWER) * deviation / difference) ** 2)
 
 
-def _adjust(p_values: Values, adjustment: str) -> Values:
-    """Adjusts p-values by Holm (1979), or by Benjamini and Hochberg (1995)."""
-    if adjustment == "bh":
-        return adjust(p_values)
+def _adjust(p_values: Values) -> Values:
+    """Adjusts p-values by Holm (1979)."""
     order = np.argsort(p_values)
     steps = p_values[order] * np.arange(len(p_values), 0, -1)
     adjusted = np.empty_like(p_values)
@@ -329,13 +332,16 @@ def _adjust(p_values: Values, adjustment: str) -> Values:
     return adjusted
 
 
-def left_out(matched: Matched) -> str:
-    """Says how many documents only one log has; empty if none."""
+def left_out(matched: Matched, comparison: Comparison) -> str:
+    """Says how many documents only one log has, and what they count as; empty if none."""
     if not matched.only_first and not matched.only_this:
         return ""
+    count = "count as unscored in the other; `--only_common` compares the rest alone"
+    if comparison.only_common or comparison.missing == "drop":
+        count = "are in no difference"
     return (
         f"{matched.task}: {matched.both:,} documents are in both logs; {matched.only_first:,} are only in the first "
-        f"and {matched.only_this:,} only in `{matched.log}`, in no difference."
+        f"and {matched.only_this:,} only in `{matched.log}`, and {count}."
     )
 
 
@@ -362,10 +368,11 @@ def verdicts(comparison: Comparison) -> list[str]:
 def said_of(each: Difference, unscored: Unscored, first: str, missing: str) -> str:
     """Says how many documents lack a score, what the other log has there, and what they can make of the difference."""
     sides = [
-        f"`{one}` has no score on {lacks:,} documents, where `{two}` has {there}"
-        for lacks, one, two, there in (
-            (unscored.this, each.log, first, unscored.first_there),
-            (unscored.first, first, each.log, unscored.there),
+        f"`{one}` has no score on {lacks:,} documents{f' ({absent:,} are not in it)' * (absent > 0)}, where `{two}` "
+        f"has {there}"
+        for lacks, absent, one, two, there in (
+            (unscored.this, unscored.this_absent, each.log, first, unscored.first_there),
+            (unscored.first, unscored.first_absent, first, each.log, unscored.there),
         )
         if lacks
     ]
@@ -384,12 +391,17 @@ def _why(each: Difference, comparison: Comparison) -> str:
     if each.of_scales:
         return "; one log has shares and the other goes far beyond 1: bring both to one scale"
     if found.verdict():
-        name = {"holm": "Holm", "bh": "Benjamini and Hochberg"}[comparison.adjustment]
-        of = f"of {len(comparison.differences):,} differences"
-        return f"; {of} one may look so by chance (p {each.adjusted:.2f} by {name})"
+        of = f"of {len(comparison.differences) + comparison.alone:,} differences"
+        return f"; {of} one may look so by chance (p {each.adjusted:.2f} by Holm)"
     if each.unscored is not None or each.needed is None or each.needed <= found.n:
         return ""
     return f"; about {each.needed:,} would tell a difference of this size"
+
+
+_GATE = (
+    "`fail_on` must be like `accuracy < -0.01`, `task:accuracy < 0` or `accuracy.low < -0.02`, of the difference to "
+    "the first log"
+)
 
 
 def failed(comparison: Comparison, conditions: Sequence[str]) -> list[str]:
@@ -398,34 +410,17 @@ def failed(comparison: Comparison, conditions: Sequence[str]) -> list[str]:
     That is where the whole interval does; `accuracy.value`, `.low` and `.high` are looked at as they are.
     """
     met = []
-    for condition in conditions:
-        parsed = _CONDITION.fullmatch(condition)
-        try:
-            than = float(parsed["than"]) if parsed else math.nan
-        except ValueError:
-            than = math.nan
-        if parsed is None or not math.isfinite(than):
-            raise UserError(
-                f"`fail_on` must be like `accuracy < -0.01`, `task:accuracy < 0` or `accuracy.low < -0.02`, of the "
-                f"difference to the first log, got {condition!r}."
-            )
-        task, metric = parsed["task"], parsed["metric"].strip()
-        asked = [d for d in comparison.differences if d.metric == metric and task in (None, d.task)]
+    for text in conditions:
+        condition = read_condition(text, _GATE)
+        asked = [d for d in comparison.differences if condition.name in (d.metric, f"{d.task}:{d.metric}")]
         if not asked:
             known = sorted({f"{d.task}:{d.metric}" for d in comparison.differences})
-            raise UserError(f"`fail_on` {condition!r} names no metric that was compared. There is {', '.join(known)}.")
-        for each in asked:
-            if _meets(each, parsed["end"], parsed["sign"], than):
-                met.append(
-                    f"{each.log}, {each.task}: {each.metric} differs by {each.difference}, which is {condition}."
-                )
+            raise UserError(f"`fail_on` {text!r} names no metric that was compared. There is {', '.join(known)}.")
+        sign = -1 if condition.sign[0] == "<" else 1
+        says_apart = condition.end is None and sign * condition.than >= 0
+        met += [
+            f"{each.log}, {each.task}: {each.metric} differs by {each.difference}, which is {text}."
+            for each in asked
+            if condition.holds(each.difference) and (each.is_sure or not says_apart)
+        ]
     return met
-
-
-def _meets(each: Difference, end: str | None, sign: str, than: float) -> bool:
-    if end is not None:
-        value = getattr(each.difference, end)
-        return bool(value < than if sign == "<" else value > than)
-    side = "below" if sign == "<" else "above"
-    says_not_0 = than <= 0 if sign == "<" else than >= 0
-    return each.difference.verdict(than) == side and (each.is_sure or not says_not_0)

@@ -4,7 +4,7 @@ import hashlib
 import json
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -80,6 +80,7 @@ class Task:
     _ids: dict[bytes, str] = field(default_factory=dict)  # the first of each document
     _copies: dict[bytes, dict[str, int]] = field(default_factory=dict)  # the ids of those that have several
     _places: dict[str, array] = field(default_factory=dict)  # of each answer, by part
+    _due: dict[str, Values] = field(default_factory=dict)  # how many answers each document should have, by part
     scored: dict[str, Scored] = field(default_factory=dict)  # by metric
 
     @property
@@ -108,7 +109,29 @@ class Task:
     def lacking(self, metric: str) -> Values:
         """Returns how many scores each document lacks, `(N,)`."""
         found = self.scored[metric]
-        return np.maximum(self._count(self._places[found.part]), 1) - self._count(found.places)
+        due = np.maximum(self._count(self._places[found.part]), self._due.get(found.part, 1.0))
+        return due - self._count(found.places)
+
+    def beside(self, other: "Task") -> "Task":
+        """Returns this with what only the other log has, behind its own: documents and answers that lack scores here.
+
+        Of a document that both have, answers are lacking if it was asked less often than others, for the other log.
+        """
+        new = [place for key, place in other.keys.items() if key not in self.keys]
+        keys = {key: place for place, key in enumerate(self.keys | other.keys)}
+        here, due = np.array([keys[key] for key in other.keys]), {}
+        for part in self._places.keys() & other._places.keys():
+            asked = np.zeros(len(keys))
+            asked[here] = other._count(other._places[part])
+            due[part] = np.maximum(np.ceil(asked * self._count(self._places[part]).max() / asked.max()), 1.0)
+        return replace(
+            self,
+            keys=keys,
+            names=[*self.names, *(other.names[place] for place in new)],
+            prompts=[*self.prompts, *(other.prompts[place] for place in new)],
+            groups=[*self.groups, *(other.groups[place] for place in new)] if self.groups else [],
+            _due=due,
+        )
 
     def _count(self, places: array) -> Values:
         return np.bincount(np.asarray(places), minlength=len(self.keys)).astype(float)

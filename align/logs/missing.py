@@ -19,20 +19,21 @@ class Missing(NamedTuple):
 
     how: str = "bound"
     ends: tuple[float, float] | None = None  # of metrics that are not right or wrong, where all scores lie within
+    only_common: bool = False  # whether what one log does not have is left out, and does not lack its scores there
 
 
 ANYTHING = Missing()
 
 
-def read_missing(text: str) -> Missing:
+def read_missing(text: str, only_common: bool = False) -> Missing:
     """Reads `bound`, `wrong`, `drop`, or a range as `LOW:HIGH`.
 
     Example:
         >>> read_missing("-1:1")
-        Missing(how='bound', ends=(-1.0, 1.0))
+        Missing(how='bound', ends=(-1.0, 1.0), only_common=False)
     """
     if text in HOWS:
-        return Missing(text)
+        return Missing(text, only_common=only_common)
     try:
         low, high = map(float, text.split(":"))
     except ValueError:
@@ -41,7 +42,7 @@ def read_missing(text: str) -> Missing:
         raise UserError(
             f"`missing` must be {', '.join(HOWS)} or the range of the scores as LOW:HIGH, such as 0:1, got {text!r}."
         )
-    return Missing(ends=(low, high))
+    return Missing(ends=(low, high), only_common=only_common)
 
 
 def fillings(ours: Task, theirs: Task, metric: str, missing: Missing) -> list[tuple[Values, Values]] | None:

@@ -10,8 +10,8 @@ from align.models.model_files import ADAPTER_WEIGHTS, ModelFiles, weight_files
 def spoiled(source: str, weights: Iterable[tuple[str, Any]], called: str = "model") -> str:
     """Words that weights are not finite, of one that is sharded the part that is here; empty if all are.
 
-    Each is read once, by its least and greatest value (13 GB/s on a core), and none is copied. Packed integers and
-    types of one byte, which have no such order, are left to the loss.
+    Each is read once, by its least and greatest value (13 GB/s on a core); those of float8, which have no such order,
+    as bfloat16. Packed integers and float4 know neither NaN nor infinity.
     """
     found = {name: _is_finite(weight) for name, weight in weights}
     if all(found.values()):
@@ -43,8 +43,17 @@ def stored_weights(source: str) -> Iterator[tuple[str, Any]]:
 def _is_finite(weight: Any) -> bool:
     import torch
 
-    held = getattr(weight, "ds_tensor", weight)  # what ZeRO-3 leaves here
-    held = held.to_local() if hasattr(held, "to_local") else held  # and FSDP2
-    if held.is_meta or not held.numel() or not held.is_floating_point() or held.element_size() < 2:
+    held = _own_part(weight) if hasattr(weight, "ds_tensor") else weight
+    held = (held.to_local() if hasattr(held, "to_local") else held).detach()  # of FSDP2
+    if held.is_meta or not held.numel() or not held.is_floating_point() or "float4" in str(held.dtype):
         return True
-    return bool(torch.stack(held.detach().aminmax()).isfinite().all())
+    return bool(torch.stack((held.bfloat16() if held.element_size() == 1 else held).aminmax()).isfinite().all())
+
+
+def _own_part(weight: Any) -> Any:
+    """Cuts the part of a weight that ZeRO-3 leaves here to what is the weight's; parts are filled up to one size."""
+    from torch.distributed import get_rank
+
+    part = weight.ds_tensor
+    begin = get_rank(weight.ds_process_group) * part.numel()
+    return part[: max(weight.ds_numel - begin, 0)]

@@ -1,4 +1,4 @@
-"""Pairs of sequences that begin alike: what both begin with is read once, in one row with what follows it."""
+"""Sequences that begin alike: what several begin with is read once, in one row with all that follows it."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -11,26 +11,25 @@ from transformers import PreTrainedModel
 
 from align.models.rope_lengths import length_free
 from align.models.second_pass.shared_prompts import inference, pad_rows
-from align.models.second_pass.trial import CANNOT, MOST_TOKENS, NEAR, NEAR_ELSE, longest_window, tried_rows
+from align.models.second_pass.trial import CANNOT, MOST_TOKENS, longest_window, precision, same, tried_rows
 
 # A layer of a transformer has about 12 H^2 weights, and a token that looks at another takes 4 H operations of it: what
 # a layer does to one token it could spend on looking at so many times H others.
 _LOOKS_PER_WIDTH = 6
 _FEW_LOOKS = 2**20  # that need no memory to speak of
-_BOTH, _FIRST, _SECOND = 0, 1, 2  # parts of a pair: what both begin with, and the rest of either
 
 
 class Folded(NamedTuple):
-    """Pairs of sequences of up to T tokens in R rows of S, in which every token that they share stands once.
+    """B sequences of up to T tokens in R rows of S, in each of which what several begin with stands once.
 
-    A row begins with what all sequences begin with. Behind it stand pairs, one after the other: what both sequences
-    have in common, the rest of the first, the rest of the second.
+    The sequences of a row are a tree: a token stands behind the one before it in its sequences, next to others that
+    follow there.
     """
 
     ids: Tensor  # (R, S); what is behind the end of a row is no padding token, and nothing looks at it
-    positions: Tensor  # (R, S), of each token in its sequence
-    sees: Tensor  # (R, S, S), whether a token has another before it in its sequence or is it
-    places: Tensor  # (2B, T), which of the R * S tokens each token of the sequences is
+    positions: Tensor  # (R, S), of each token in its sequences
+    sees: Tensor  # (R, S, S), whether a token has another before it in its sequences or is it
+    places: Tensor  # (B, T), which of the R * S tokens each token of the sequences is
 
     def mask(self, body: PreTrainedModel) -> Tensor:
         """Writes `sees` as the attention of a model takes it, `(R, 1, S, S)`."""
@@ -41,7 +40,7 @@ class Folded(NamedTuple):
         return torch.zeros(sees.shape, dtype=body.dtype, device=sees.device).masked_fill(~sees, least)
 
     def unfold(self, hidden: Tensor) -> Tensor:
-        """Turns `(R, S, H)` hidden states of the rows into those of the sequences, `(2B, T, H)`."""
+        """Turns `(R, S, H)` hidden states of the rows into those of the sequences, `(B, T, H)`."""
         return hidden.flatten(0, 1)[self.places]
 
 
@@ -60,119 +59,122 @@ def begin_alike(ids: Tensor, mask: Tensor) -> Tensor:
 
 
 def fold(ids: Tensor, mask: Tensor, width: int, *, multiple: int = 1, most: float = math.inf) -> Folded | None:
-    """Puts pairs into rows; None where reading those would cost more than reading each sequence for itself.
+    """Puts sequences, `(B, T)`, into rows; None where reading those would cost more than reading each for itself.
 
-    All tokens of a row are compared with all others, also those of one response with those of the other: long
-    responses behind short prompts are cheaper apart. `ids` and `mask` are those of `begin_alike`, `width` is that of
-    the hidden states, H; rows have a `multiple` of tokens, at `most` so many.
+    All tokens of a row are compared with all others, also those of one sequence with those of another: long endings
+    behind short beginnings are cheaper apart. `mask` has padding on either side, `width` is that of the hidden states,
+    H; rows have a `multiple` of tokens, at `most` so many.
     """
-    num_pairs, length = len(ids) // 2, ids.shape[1]
-    of_all = ((ids == ids[:1]) & mask.bool()).all(0).cumprod(0)  # what all sequences begin with
-    shared, (first, second) = begin_alike(ids, mask).sum(1), mask.sum(1).chunk(2)
-    moved = first - shared  # how far behind its place in its sequence a token of the rest of the second stands
-    *sizes, head = torch.cat([second + moved, of_all.sum()[None]]).tolist()
+    number, length = ids.shape
+    if number < 2:
+        return None
+    column = torch.arange(length, device=ids.device)
+    left, lengths = mask.int().argmax(1, keepdim=True), mask.sum(1)
+    begun = ids.gather(1, (column + left) % length)  # with all padding on the right
+    there = column < lengths[:, None]
+    # Whether two sequences have the same first tokens, as far as each.
+    same = ((begun[:, None] == begun) & there).cumprod(-1, dtype=torch.uint8)  # (B, B, T)
+    alike = same.sum(-1).tolist()
     per_token = _LOOKS_PER_WIDTH * width
-    # Some attention holds a number for each two tokens of a row: at most twice as many as before, as one pair has.
-    looks = max(4 * num_pairs * length**2, _FEW_LOOKS)
-    options = _put_into_rows([size - head for size in sizes], head, multiple, most)
+    # Some attention holds a number for each two tokens of a row: at most twice as many as before.
+    looks = max(2 * number * length**2, _FEW_LOOKS)
+    options = _put_into_rows(begun.tolist(), lengths.tolist(), alike, multiple, most)
     fitting = (each for each in options if each.size <= most and each.number * each.size**2 <= looks)
     rows = min(fitting, key=lambda each: each.cost(per_token), default=None)
-    if rows is None or rows.cost(per_token) >= _apart(num_pairs, length, per_token):
+    if rows is None or rows.cost(per_token) >= _apart(number, length, per_token):
         return None
+    row, order = (torch.tensor(each, device=ids.device) for each in (rows.row, rows.order))
+    begun, there = begun[order], there[order]
+    # The first sequence of its row that has a token, in which the token is read.
+    owner = (same[order][:, order] * (row[:, None] == row)[..., None]).argmax(1)  # (B, T)
+    is_read = (owner == torch.arange(number, device=ids.device)[:, None]) & there
+    sequence, position = is_read.nonzero(as_tuple=True)  # row by row
+    before = is_read.sum(1).new_zeros(rows.number).index_add_(0, row, is_read.sum(1)).cumsum(0).roll(1)
+    before[0] = 0  # tokens of other rows
+    to = row[sequence] * rows.size + torch.arange(len(sequence), device=ids.device) - before[row[sequence]]
 
     def spread(values: Tensor, fill: int) -> Tensor:
-        whole = torch.full((rows.number * rows.size,), fill, device=ids.device)
+        whole = values.new_full((rows.number * rows.size,), fill)
         return whole.index_copy(0, to, values).view(rows.number, rows.size)
 
-    begins = torch.tensor(rows.of_pairs, device=ids.device) * rows.size  # of rows, among all tokens
-    starts = (
-        torch.tensor(rows.starts, device=ids.device) + begins - head
-    )  # of pairs, as if they had a head of their own
-    # Every token behind the head: whose it is, where among those of its pair, and where in its sequence.
-    lengths = second + moved - head
-    pair = torch.arange(num_pairs, device=ids.device).repeat_interleave(lengths)
-    token = torch.arange(len(pair), device=ids.device) - (lengths.cumsum(0) - lengths)[pair] + head
-    to = starts[pair] + token
-    is_second = token >= first[pair]
-    position = torch.where(is_second, token - moved[pair], token)
-    part = torch.where(is_second, _SECOND, torch.where(token >= shared[pair], _FIRST, _BOTH))
-    row_ids, positions = spread(ids[pair + num_pairs * is_second, position], 0), spread(position, 0)
-    owners, parts = spread(pair, -1), spread(part, _BOTH)
-    column = torch.arange(rows.size, device=ids.device)
-    row_ids[:, :head], positions[:, :head] = ids[0, :head], column[:head]
-    is_own = owners[:, :, None] == owners[:, None]
-    is_other = (parts[:, :, None] == _SECOND) & (parts[:, None] == _FIRST)
-    sees = (column[:, None] >= column) & ((column < head) | (is_own & ~is_other))
-    place = torch.arange(length, device=ids.device).expand(num_pairs, -1)
-    of_second = torch.where(place >= shared[:, None], place + moved[:, None], place)
-    in_row = [torch.where(place < head, 0, starts[:, None] - begins[:, None]) + each for each in (place, of_second)]
-    places = (torch.cat(in_row) + begins.repeat(2)[:, None]).clamp(max=row_ids.numel() - 1)  # of padding anywhere
-    return Folded(row_ids, positions, sees, places)
+    sequences, positions = spread(sequence, -1), spread(position, 0)
+    of_token = owner.to(torch.int16)[sequences[:, :, None], positions[:, None]]  # (R, S, S), the owner there
+    sees = of_token == sequences[:, None].to(torch.int16)
+    sees &= positions[:, None].int() <= positions[:, :, None].int()
+    sees |= torch.eye(rows.size, dtype=torch.bool, device=ids.device)  # a row of a mask without any gives NaN
+    stands = torch.zeros_like(begun).masked_scatter(is_read, to).gather(0, owner)
+    places = stands[order.argsort()].gather(1, (column - left).clamp(min=0))
+    return Folded(spread(begun[is_read], 0), positions, sees, places)
 
 
-def fold_neighbours(ids: Tensor, mask: Tensor, width: int, **limits: Any) -> Folded | None:
-    """Puts sequences, `(B, T)`, into rows as `fold` does, two neighbours as a pair; padding may be on both sides."""
-    if len(ids) < 2:
-        return None
-    left, column = mask.int().argmax(1, keepdim=True), torch.arange(ids.shape[1], device=ids.device)
-    row = torch.arange(len(ids), device=ids.device)
-    of_pairs = torch.cat([row[::2], row[1::2], row[-1:][: len(row) % 2]])  # the last is a pair with itself
-    begun = (column + left) % len(column)  # with all padding on the right
-    folded = fold(ids.gather(1, begun)[of_pairs], mask.gather(1, begun)[of_pairs], width, **limits)
-    if folded is None:
-        return None
-    places = folded.places[of_pairs[: len(row)].argsort()].gather(1, (column - left).clamp(min=0))
-    return folded._replace(places=places)
+def saves(shared: int, rest: int, number: int, width: int) -> bool:
+    """Tells whether some of so many sequences, that begin alike and have a rest each, are cheaper in one row."""
+    per_token = _LOOKS_PER_WIDTH * width
+    sizes = ((each, shared + each * rest) for each in range(2, number + 1))
+    return any(size * (per_token + size) < _apart(each, shared + rest, per_token) for each, size in sizes)
 
 
-def neighbours_save(shared: int, rest: int, width: int) -> bool:
-    """Tells whether two sequences with so many tokens in common, and so many more each, are cheaper in one row."""
-    in_one = _Rows(1, shared + 2 * rest, [], []).cost(_LOOKS_PER_WIDTH * width)
-    return in_one < _apart(1, shared + rest, _LOOKS_PER_WIDTH * width)
-
-
-def _apart(num_pairs: int, length: int, per_token: int) -> int:
+def _apart(number: int, length: int, per_token: int) -> int:
     """Counts as `_Rows.cost` what sequences of so many tokens cost each for itself.
 
     Kernels that know that tokens look back only compare half of the pairs of tokens, and need no mask of ours.
     """
-    return num_pairs * length * (2 * per_token + length)
+    return number * length * (2 * per_token + length) // 2
 
 
 class _Rows(NamedTuple):
-    """`number` rows of `size` tokens, the row of each pair, and where in it the pair starts."""
+    """`number` rows of `size` tokens, and row by row which sequences they hold."""
 
     number: int
     size: int
-    of_pairs: list[int]
-    starts: list[int]
+    row: list[int]  # of each sequence in that order
+    order: list[int]
 
     def cost(self, per_token: int) -> int:
         """Counts what reading them costs, in looks of one token at another; a token alone costs so many."""
         return self.number * self.size * (per_token + self.size)
 
 
-def _put_into_rows(rests: list[int], head: int, multiple: int, most: float) -> list[_Rows]:
+def _put_into_rows(
+    sequences: list[list[int]], lengths: list[int], alike: list[list[int]], multiple: int, most: float
+) -> list[_Rows]:
     """Tries rows of several lengths: long ones have little padding, and in short ones tokens look at fewer others."""
-    limit = head + max(rests)
+    order = sorted(range(len(sequences)), key=lambda i: sequences[i][: lengths[i]])
+    head = min(map(min, alike))  # what all begin with
+    limit = max(lengths)
     options: list[_Rows] = []
     while limit <= most and (not options or options[-1].number > 1):
-        options.append(_first_fit(rests, head, limit, multiple))
-        limit *= 2
+        options.append(_first_fit(order, lengths, alike, head, limit, multiple))
+        limit = -(-limit * 3 // 2)
     return options
 
 
-def _first_fit(rests: list[int], head: int, limit: int, multiple: int) -> _Rows:
-    """Puts each pair, the longest first, into the first row that has so many tokens left."""
+def _first_fit(
+    order: list[int], lengths: list[int], alike: list[list[int]], head: int, limit: int, multiple: int
+) -> _Rows:
+    """Puts sequences that begin alike, as many as fit, into the first row that has so many tokens left."""
+    units: list[list[int]] = []
+    sizes: list[int] = []  # without the head
+    for place, each in enumerate(order):
+        begun = alike[order[place - 1]][each] if place else head
+        if begun > head and sizes[-1] + lengths[each] - begun <= limit - head:
+            units[-1].append(each)
+            sizes[-1] += lengths[each] - begun
+        else:
+            units.append([each])
+            sizes.append(lengths[each] - head)
     filled: list[int] = []
-    of_pairs, starts = [0] * len(rests), [0] * len(rests)
-    for pair in sorted(range(len(rests)), key=lambda pair: -rests[pair]):
-        row = next((row for row, used in enumerate(filled) if used + rests[pair] <= limit), len(filled))
+    members: list[list[int]] = []
+    for unit in sorted(range(len(units)), key=lambda unit: -sizes[unit]):
+        row = next((row for row, used in enumerate(filled) if used + sizes[unit] <= limit), len(filled))
         if row == len(filled):
             filled.append(head)
-        of_pairs[pair], starts[pair] = row, filled[row]
-        filled[row] += rests[pair]
-    return _Rows(len(filled), -(-max(filled) // multiple) * multiple, of_pairs, starts)
+            members.append([])
+        filled[row] += sizes[unit]
+        members[row] += units[unit]
+    size = -(-max(filled) // multiple) * multiple
+    placed = [(row, each) for row, inside in enumerate(members) for each in inside]
+    return _Rows(len(filled), size, *map(list, zip(*placed, strict=True)))
 
 
 @contextmanager
@@ -216,15 +218,13 @@ def tokens_read_alike(model: Any, body: PreTrainedModel, read: Callable[[Tensor,
     window = longest_window(body)
     try:
         ids, mask = _tried_pairs(body, min(window, MOST_TOKENS))
-        with inference(model):
-            apart, _ = _hidden(body, lambda: read(ids, mask), None)
-            in_one, is_rough = _hidden(body, lambda: read(ids, mask), fold(ids, mask, MOST_TOKENS))  # so wide: it is
+        with inference(model), precision() as near:
+            apart = _hidden(body, lambda: read(ids, mask), None)
+            in_one = _hidden(body, lambda: read(ids, mask), fold(ids, mask, MOST_TOKENS))  # so wide: it is
     except CANNOT:
         return 0
     there = mask.bool()
-    far = (apart - in_one)[there].abs().mean(-1).max() / apart[there].abs().mean()
-    near = NEAR_ELSE if is_rough else NEAR[apart.dtype]
-    return (math.inf if window <= MOST_TOKENS else MOST_TOKENS) if far <= near else 0
+    return (math.inf if window <= MOST_TOKENS else MOST_TOKENS) if same(apart[there], in_one[there], near) else 0
 
 
 def _tried_pairs(body: PreTrainedModel, reach: int) -> tuple[Tensor, Tensor]:
@@ -234,13 +234,12 @@ def _tried_pairs(body: PreTrainedModel, reach: int) -> tuple[Tensor, Tensor]:
     return pad_rows([row.prompt_ids + row.prefix_ids for row in pairs], 0, "right", body.device)
 
 
-def _hidden(body: PreTrainedModel, read: Callable[[], object], folded: Folded | None) -> tuple[Tensor, bool]:
-    """Returns the hidden states that a body makes in a call, and whether they were computed in half precision."""
-    made: list[tuple[Tensor, bool]] = []
+def _hidden(body: PreTrainedModel, read: Callable[[], object], folded: Folded | None) -> Tensor:
+    """Returns the hidden states that a body makes in a call."""
+    made: list[Tensor] = []
 
     def keep(_: Any, __: Any, output: Any) -> None:
-        hidden = output.last_hidden_state
-        made.append((hidden, hidden.dtype not in NEAR or torch.is_autocast_enabled(hidden.device.type)))
+        made.append(output.last_hidden_state)
 
     with prefixes_read_once(body, lambda *_: folded):
         hook = body.register_forward_hook(keep)
@@ -248,5 +247,5 @@ def _hidden(body: PreTrainedModel, read: Callable[[], object], folded: Folded | 
             read()
         finally:
             hook.remove()
-    ((hidden, is_rough),) = made
-    return (hidden if hidden.dtype in NEAR else hidden.float()), is_rough
+    (hidden,) = made
+    return hidden

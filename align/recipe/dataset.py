@@ -398,7 +398,7 @@ class MultipleChoiceDatasetConfig(RowDatasetConfig, MediaSettings, ShuffledOptio
     """The `dataset` block of methods that ask multiple-choice questions."""
 
     rows_are = "questions"
-    read = ("question", "options", "answer", "id", "group", "class", "subgroup", "contrast_set", *MEDIA)
+    read = ("question", "options", "answer", "id", "group", "contrast_set", *MEDIA)
     schemas = (
         *("sciq", "arc", "openbookqa", "mmlu", "mmlu_pro"),
         *("video_r1", "mmvu", "mathvista", "mathverse", "mathvision", "video_mme", "mvbench", "tvbench", "mlvu"),

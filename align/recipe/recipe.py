@@ -315,7 +315,7 @@ def _check_together(recipe: Recipe) -> None:
     check_quantization(recipe.model, settings)
     try:
         check_blocks(recipe.method, settings)
-        check_written(settings)
+        check_written(recipe.method, settings)
         check_together(settings, recipe.model, evaluates=recipe.dataset.eval_path is not None)
         if len(on) > 1:
             first, second, *_ = (f"`{keys[0]}`" for keys in on)  # each is a trainer of its own

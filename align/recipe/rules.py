@@ -181,12 +181,28 @@ PARENT_CHOICES: dict[str, dict[str, tuple[str, ...]]] = {
 }
 
 
+READ_WITH: dict[tuple[str, ...], tuple[str, ...]] = {  # by what they need, of all methods
+    ("push_to_hub: true",): ("hub_model_id", "hub_strategy", "hub_always_push", "hub_revision"),
+    ("use_vllm: true",): (
+        "vllm_mode", "vllm_gpu_memory_utilization", "vllm_max_model_length", "vllm_tensor_parallel_size",
+        "vllm_server_base_url", "vllm_server_host", "vllm_server_port", "vllm_enable_sleep_mode", "vllm_model_impl",
+    ),
+    ("sync_ref_model: true",): ("ref_model_mixup_alpha", "ref_model_sync_steps"),
+    ("loss_type: sapo",): ("sapo_temperature_neg", "sapo_temperature_pos"),
+    ("loss_type: vespo",): ("vespo_k_pos", "vespo_k_neg", "vespo_lambda_pos", "vespo_lambda_neg"),
+    ("loss_type: discopop",): ("discopop_tau",),
+}  # fmt: skip
+
+
 class Rules(NamedTuple):
     """What the settings of a method may be."""
 
     choices: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 - never mutated
     ranges: dict[str, Range] = {}  # noqa: RUF012 - never mutated
     together: Callable[[Any], None] | None = None  # refuses what has no meaning together
+    # Settings that are read only where one of some others is written, and those that only rows with a column feel.
+    read_with: dict[tuple[str, ...], tuple[str, ...]] = {}  # noqa: RUF012 - never mutated
+    of_columns: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 - never mutated
 
 
 @cache
@@ -204,7 +220,9 @@ def rules_of(method: str) -> Rules:
         for check in filter(None, (each.together for each in rules)):
             check(settings)
 
-    return Rules(choices, ranges, check_together)
+    read_with = {names: lone for each in rules for names, lone in each.read_with.items()} | READ_WITH
+    of_columns = {name: columns for each in rules for name, columns in each.of_columns.items()}
+    return Rules(choices, ranges, check_together, read_with, of_columns)
 
 
 # TRL maps booleans to the first; YAML reads a bare `no` as false in the others.

@@ -63,18 +63,10 @@ UNREAD = {
     "`--resume PATH`.",
     **dict.fromkeys(OF_METRICS, "An evaluation within a run keeps no predictions; `align eval` does."),
 }
-READ_WITH = {  # by the switch that they need
-    "push_to_hub": ("hub_model_id", "hub_strategy", "hub_always_push", "hub_revision"),
-    "use_vllm": (
-        "vllm_mode", "vllm_gpu_memory_utilization", "vllm_max_model_length", "vllm_tensor_parallel_size",
-        "vllm_server_base_url", "vllm_server_host", "vllm_server_port", "vllm_enable_sleep_mode", "vllm_model_impl",
-    ),
-    "sync_ref_model": ("ref_model_mixup_alpha", "ref_model_sync_steps"),
-}  # fmt: skip
 BY_LENGTH = ("group_by_length", "batch_rebalance")
 
 
-def check_written(settings: Any) -> None:
+def check_written(method: str, settings: Any) -> None:
     """Refuses settings that, as they are written, would do nothing."""
     written = {name: getattr(settings, name) for name in sorted(settings.model_fields_set)}
     written = {name: value for name, value in written.items() if value is not None}
@@ -83,10 +75,12 @@ def check_written(settings: Any) -> None:
         if name in written and written[name] not in done.get(name, (type(settings).model_fields[name].default,)):
             value = str(written[name]).lower() if isinstance(written[name], bool) else shown(written[name])
             raise ValueError(f"`{name}: {value}` is read by no trainer. {said} Remove it.")
-    for switch, names in READ_WITH.items():
-        for lone in names:
-            if lone in written and switch not in written:  # which may turn it off
-                raise ValueError(f"`{lone}` is read only with `{switch}: true`. Set it, or remove `{lone}`.")
+    for switches, names in rules_of(method).read_with.items():
+        lone = next((name for name in names if name in written), None)
+        keys = {each.partition(":")[0] for each in switches}  # which may turn it off
+        if lone and keys.isdisjoint(settings.model_fields_set):
+            needed = " or ".join(f"`{each}`" for each in switches)
+            raise ValueError(f"`{lone}` is read only with {needed}. Set it, or remove `{lone}`.")
     if "eval_steps" in written and "eval_strategy" not in written:  # `--eval_strategy no` may turn evaluation off
         raise ValueError("`eval_steps` is read only with `eval_strategy: steps`. Set it, or remove `eval_steps`.")
     _check_sampling(settings)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from align.logs.comparison import Comparison, Difference, Matched, left_out, verdicts
+from align.logs.comparison import Comparison, Difference, left_out, verdicts
 from align.report.charts.drawing import Chart
 from align.report.charts.interval import Interval, draw_intervals
 from align.report.evaluation.view import Grid
@@ -22,7 +22,7 @@ def build_logs_page(comparison: Comparison, out: Path) -> Path:
         title=" vs ".join(comparison.logs),
         verdict=verdicts(comparison),
         findings=[
-            *_unmatched(comparison.matched),
+            *_unmatched(comparison),
             *_unscored(comparison.differences),
             *(Finding("Of a log", each) for each in comparison.sentences),
         ],
@@ -31,7 +31,6 @@ def build_logs_page(comparison: Comparison, out: Path) -> Path:
             (task, _table(comparison, task)) for task in dict.fromkeys(each.task for each in comparison.differences)
         ],
         tests=_tests(comparison.differences),
-        adjustment={"holm": "Holm", "bh": "Benjamini and Hochberg"}[comparison.adjustment],
         groups=_groups(comparison.differences),
         changes=[each for each in comparison.differences if each.wins or each.losses],
         logs=Grid(("log", "read as", "from"), [(n, comparison.tools[n], path) for n, path in comparison.logs.items()]),
@@ -39,10 +38,10 @@ def build_logs_page(comparison: Comparison, out: Path) -> Path:
     )
 
 
-def _unmatched(matched: Sequence[Matched]) -> list[Finding]:
+def _unmatched(comparison: Comparison) -> list[Finding]:
     found = []
-    for each in matched:
-        if sentence := left_out(each):
+    for each in comparison.matched:
+        if sentence := left_out(each, comparison):
             title, _, rest = sentence.partition("; ")
             names = [*each.not_in_this[:3], *each.not_in_first[:3]]
             found.append(Finding(title, f"{rest} Such as: {'; '.join(names)}."))

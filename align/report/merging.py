@@ -12,7 +12,7 @@ from align.evaluation.suites import explain, glossary
 from align.report.charts.curve import draw_curves
 from align.report.charts.drawing import Chart
 from align.report.evaluation.items import list_names
-from align.report.evaluation.measured import Words, compared, curve_of, in_percent
+from align.report.evaluation.measured import Words, compared, curve_of
 from align.report.evaluation.view import EvaluationView, Grid, Listing, Section
 from align.report.page import write_page
 from align.report.run.finding import Finding
@@ -76,15 +76,13 @@ def _verdict(merging: MergingRecord, words: Words) -> Iterator[str]:
     base, tuned = (next((each for each in merging.models if each.alpha == end), None) for end in (0, 1))
     label = words.label(merging.metric)
     if base is not None and tuned is not None and tuned.against_base is not None:
-        is_share = merging.metric in _SHARES
         told = compared(
             "the tuned model",
             tuned.metrics[merging.metric],
             "the base",
             base.metrics[merging.metric],
             tuned.against_base,
-            is_share=is_share,
-            show=in_percent if is_share else str,
+            is_share=merging.metric in _SHARES,
         )
         yield f"{label}: {told}."
     better = better_of(explain(merging.metric), merging.metric, merging.sides)

@@ -5,20 +5,20 @@ import functools
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from align.data.media.thumbnails import spread_places
 from align.errors import RunFolderError
 from align.evaluation.record import Record
-from align.evaluation.suites import explain
+from align.evaluation.suites import explain, glossary
 from align.logs.log import as_number
 from align.logs.rollouts import scores_of, verl_files
 from align.logs.rows import rows_of
 from align.report.charts.drawing import Chart
-from align.report.charts.interval import Interval, draw_intervals
 from align.report.charts.panel import Metrics
+from align.report.evaluation.measured import Words, arrange, collect, draw_metrics
 from align.report.run.completions import REWARD_METRIC, reward_weights
 from align.report.run.facts import find_problems, flat, run_facts
 from align.report.run.finding import Finding
@@ -27,7 +27,7 @@ from align.report.run.pairs import pick_pairs
 from align.report.run.parts import compared_panels, comparison_charts, parts_of, run_charts
 from align.report.run.reward_calls import read_reward_calls
 from align.report.run.samples import pick_samples
-from align.report.run.tables import Grid, differences, final_numbers, first_metric, headline, recipe_differences
+from align.report.run.tables import Grid, final_numbers, recipe_differences
 from align.report.thumbnails import PAGE_BYTES, Thumbnails
 from align.runs.progress import Progress, State, look_up
 from align.whole_files import write_whole
@@ -130,10 +130,7 @@ def _render(
         title=title,
         script=page_script(),
         version=version,
-        conclusions=conclusions(evaluation) if evaluation else [],
-        headline=headline(evaluation) if evaluation else None,
-        differences=differences(evaluation) if evaluation else None,
-        verdict_charts=verdict_charts(evaluation) if evaluation else [],
+        **_evaluated(evaluation),
         findings=findings,
         charts=charts,
         runs=runs,
@@ -166,41 +163,40 @@ def _environment(package: str) -> Any:
     )
 
 
-def conclusions(evaluation: Record) -> list[str]:
-    """Says of each paired difference in the first metric on which side of 0 its 95 % interval lies, if on one.
+def _evaluated(record: Record | None) -> dict[str, Any]:
+    """Arranges the evaluation in a run's folder: sentences and figure of what was compared first, and the table."""
+    if record is None:
+        return {"conclusions": [], "headline": None, "verdict_charts": []}
+    numbers = collect(record, Words(glossary()))
+    metrics = list(dict.fromkeys(metric for cells in numbers.values.values() for metric in cells))
+    first = [metric for metric in metrics if any(metric in cells for cells in numbers.differences.values())][:1]
+    cells = [each[metric] for each in numbers.values.values() for metric in first if each.get(metric) is not None]
+    shares = first if all(cell is not None and cell.low >= 0 and cell.high <= 1 for cell in cells) else []
+    labels = {metric: numbers.words.label(metric) for metric in first}
+    return {
+        "conclusions": list(conclusions(record, first)),
+        "headline": arrange(metrics, numbers) if metrics else None,
+        "verdict_charts": draw_metrics(
+            "".join(labels.values()), "With 95 % intervals.", first, numbers.values, labels, shares
+        ),
+    }
+
+
+def conclusions(record: Record, metrics: Sequence[str]) -> Iterator[str]:
+    """Says of each paired difference in some metrics on which side of 0 its 95 % interval lies, if on one.
 
     Example:
         >>> from align.evaluation.record import scores_record
         >>> from align.evaluation.statistics.metrics import Estimate
         >>> less = {"accuracy": Estimate(-0.18, -0.22, -0.14, 1000)}
-        >>> conclusions(scores_record({"before": {}, "after": {}}, {"after": {"before": less}}))
-        ['`after` is below `before` in accuracy: -0.18 [-0.22, -0.14] on 1,000 items.']
+        >>> next(conclusions(scores_record({"before": {}, "after": {}}, {"after": {"before": less}}), ["accuracy"]))
+        '`after` is below `before` in accuracy: -0.18 [-0.22, -0.14] on 1,000 items.'
     """
-    found = []
-    for (name, other), compared in evaluation.differences().items():
-        metric = first_metric(compared)
-        if metric is None:
-            continue
-        difference = compared[metric]
-        entry = explain(metric)
-        label = entry.label.lower() if entry else metric
-        side = difference.verdict() or "not told apart from"
-        found.append(f"`{name}` is {side} `{other}` in {label}: {difference} on {difference.n:,} {difference.unit}.")
-    return found
-
-
-def verdict_charts(evaluation: Record) -> list[Chart]:
-    """Draws the first metric that was compared, which the conclusions are about."""
-    compared = [metric for cells in evaluation.differences().values() if (metric := first_metric(cells)) is not None]
-    cells = {name: evaluation.summary(name).get(compared[0]) for name in evaluation.names} if compared else {}
-    drawn = [Interval(name, "", *cell[:3]) for name, cell in cells.items() if cell is not None]
-    if not drawn:
-        return []
-    entry = explain(compared[0])
-    title, meaning = (entry.label, entry.meaning) if entry else (compared[0], "")
-    is_share = all(each.low >= 0 and each.high <= 1 for each in drawn)
-    note = f"{meaning[:1].upper()}{meaning[1:]}. With 95 % intervals." if meaning else "With 95 % intervals."
-    return [draw_intervals(title, note, drawn, "share" if is_share else "value", share=is_share)]
+    for each in record.comparisons:
+        if each.metric in metrics:
+            found, entry = each.difference, explain(each.metric)
+            label, side = entry.label.lower() if entry else each.metric, found.verdict() or "not told apart from"
+            yield f"`{each.model}` is {side} `{each.baseline}` in {label}: {found} on {found.n:,} {found.unit}."
 
 
 def describe(progress: Progress, metrics: Metrics) -> str:

@@ -21,6 +21,8 @@ from align.auditing.traces import find_scores, write_traces
 from align.console import make_console
 from align.data.row_templates import template_of
 from align.errors import UserError
+from align.evaluation.statistics.conditions import Condition, read_condition
+from align.evaluation.statistics.metrics import wilson
 from align.options import Media, fill, listing, several
 from align.recipe.dataset import DatasetConfig, MadePrompts, MediaSettings, check_media
 from align.report.audit import build_audit_page, headline
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from align.auditing.traces import TraceData
     from align.models.checkpoint import Checkpoint
 
+_OTHERS = ("unusable", "cues", "mask")  # beside rows, and with no share of them
 COUNTERFACTUAL = "counterfactual"
 _COLUMNS = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
 _OF_TRACES = ("trace_column", "source_column", "correct_column")
@@ -114,9 +117,7 @@ def audit_data(
     """Audits rows whose options are in their groups."""
     if reading.kind not in ("", *KINDS):
         raise UserError(f"`kind` must be one of {', '.join(KINDS)}, got {reading.kind!r}.")
-    names = [*ROW_CHECKS, "unusable", "cues", "mask"]
-    if unknown := [name for name in fail_on if name not in names]:
-        raise UserError(f"`fail_on` must name some of {', '.join(names)}, got {unknown[0]!r}.")
+    asked = [_bound(text).name for text in fail_on]
     if reading.max_rows is not None and reading.max_rows < 1:
         raise UserError(f"`max_rows` must be at least 1, got {reading.max_rows}.")
     lists: dict[str, Any] = {name: tuple(several(getattr(named, name))) for name in ("confounders", "attributes")}
@@ -126,9 +127,9 @@ def audit_data(
     said = {name.removesuffix("_column"): value for name, value in (vars(named) | vars(scoring)).items()}
     columns = Named(**{name: said[name] for name in Named._fields})
     sources, held_out, kind = _sources(data, reading, columns, media)
-    needy = {name for name, check in ROW_CHECKS.items() if check.needs_eval}
-    if missing := [name for name in fail_on if name in needy and held_out is None]:
-        raise UserError(f"`fail_on: {missing[0]}` needs the rows for evaluation. Name them with `--eval`.")
+    needy = [name for name in asked if name in ROW_CHECKS and ROW_CHECKS[name].needs_eval]
+    if needy and held_out is None:
+        raise UserError(f"`fail_on: {needy[0]}` needs the rows for evaluation. Name them with `--eval`.")
     student = _find_student(scoring)
     counts = [estimate_rows(each) for each in [*sources, *([held_out] if held_out else [])]]
     with _bar("Rows read", counts) as advance:
@@ -141,6 +142,30 @@ def audit_data(
         return AuditResult(record, page)
     with _bar("Rows written", counts[: len(sources)]) as advance:
         return AuditResult(record, page, write_kept(audited, out, advance))
+
+
+def failed(record: AuditRecord, fail_on: Sequence[str]) -> list[str]:
+    """Lists what is there of what is named, and the shares of rows that are told to meet a bound."""
+    counts, shares = record.counts(), {each.name: wilson(each.count, each.of) for each in record.rows}
+    named = [f"{name} ({counts[name]:,})" for name in fail_on if counts.get(name)]
+    bounds = [bound for text in fail_on if not _is_name(text) and (bound := _bound(text)).name in shares]
+    return named + [f"{each.name}, a share of {shares[each.name]}" for each in bounds if each.holds(shares[each.name])]
+
+
+def _bound(text: str) -> Condition:
+    """Reads the name of a finding, or a bound of its share of rows."""
+    names = ", ".join((*ROW_CHECKS, *_OTHERS))
+    rule = f"`fail_on` must name some of {names}, or bound a share of rows, as `leaks > 0.01`"
+    bound = Condition(text, "value", ">", 0.0) if _is_name(text) else read_condition(text, rule)
+    if not _is_name(bound.name):
+        raise UserError(f"{rule}, got {bound.name!r}.")
+    if not _is_name(text) and (bound.name in _OTHERS or not ROW_CHECKS[bound.name].has_share):
+        raise UserError(f"`fail_on` {text!r} bounds a share of rows, and {bound.name} has none. Name it alone.")
+    return bound
+
+
+def _is_name(text: str) -> bool:
+    return text in ROW_CHECKS or text in _OTHERS
 
 
 def _rare_pairs(

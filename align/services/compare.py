@@ -7,7 +7,7 @@ from pathlib import Path
 from align.errors import UserError
 from align.logs.comparison import COMPARISON_FILE, Comparison, compare_logs, failed, left_out, verdicts
 from align.logs.log import How, Log
-from align.logs.missing import read_missing
+from align.logs.missing import Missing, read_missing
 from align.logs.naming import names_apart
 from align.logs.reading import read_log
 from align.options import several
@@ -21,11 +21,11 @@ def compare(
     match: str | Sequence[str] = (),
     scores: str | Sequence[str] = (),
     group: str | None = None,
-    adjust: str = "holm",
     average: bool = False,
     missing: str = "bound",
+    only_common: bool = False,
 ) -> Comparison:
-    """Compares logs with the first one on the documents that both have, as `align compare` does.
+    """Compares logs with the first one, document by document, as `align compare` does.
 
     Args:
         logs: At least two: what a tool wrote, or tables; `NAME=PATH` names one.
@@ -33,28 +33,27 @@ def compare(
         match: Fields of documents, or columns, that alone say which are the same.
         scores: Columns of tables.
         group: A field that names the group of a document.
-        adjust: How p-values count that there are many: `holm` or `bh`.
         average: Whether rows of a table with the same `id` are answers to one item.
         missing: What a score counts as that is missing or no number: `bound` (anything: a difference is told only if
             it is there whatever they are), `wrong`, `drop`, or the range of scores that are not right or wrong,
-            `LOW:HIGH`.
+            `LOW:HIGH`. A document, or an answer, that only one log has is missing in the other.
+        only_common: Whether documents and tasks that only one log has are left out instead.
 
     Raises:
         UserError: If a log cannot be read, or no document is in two of them.
     """
     how = How(several(match), several(scores), group, average)
-    return compare_paths([str(log) for log in logs], Path(out), how, adjust, missing=missing)[0]
+    return compare_paths([str(log) for log in logs], Path(out), how, read_missing(missing, only_common))[0]
 
 
 def compare_paths(
-    logs: Sequence[str], out: Path, how: How, adjust: str, fail_on: Sequence[str] = (), missing: str = "bound"
+    logs: Sequence[str], out: Path, how: How, missing: Missing, fail_on: Sequence[str] = ()
 ) -> tuple[Comparison, Path, list[str]]:
     """Compares logs, and returns the page too, and the differences that meet a condition."""
     if len(logs) < 2:
         raise UserError(f"At least two logs are compared, got {len(logs)}. Name the baseline first.")
     check_writable(out, "--out")
-    counted = read_missing(missing)  # before logs are read
-    comparison = compare_logs(_read(_names(logs), how), adjust, counted)
+    comparison = compare_logs(_read(_names(logs), how), missing)
     met = failed(comparison, fail_on)
     out.mkdir(parents=True, exist_ok=True)
     comparison.write(out)
@@ -76,10 +75,11 @@ def _read(named: Mapping[str, str], how: How) -> dict[str, Log]:
     return logs
 
 
-def run(logs: Sequence[str], out: Path, how: How, adjust: str, fail_on: Sequence[str], missing: str) -> int:
+def run(logs: Sequence[str], out: Path, how: How, missing: Missing, fail_on: Sequence[str]) -> int:
     """Compares logs for the command line; 1 if a difference meets a condition."""
-    record, page, met = compare_paths(logs, out, how, adjust, fail_on, missing)
-    for sentence in [*record.sentences, *filter(None, map(left_out, record.matched)), *verdicts(record)]:
+    record, page, met = compare_paths(logs, out, how, missing, fail_on)
+    apart = filter(None, (left_out(each, record) for each in record.matched))
+    for sentence in [*record.sentences, *apart, *verdicts(record)]:
         print(sentence)
     print(f"\nAll differences are in {out / COMPARISON_FILE}, and the page is {page}.")
     for sentence in met:

@@ -2,9 +2,7 @@
 
 import json
 import math
-import operator
 import os
-import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +16,7 @@ from align.evaluation.record import ITEMS_FILE, Record
 from align.evaluation.record.file import without_nan
 from align.evaluation.record.merging import MERGING_FILE, MergedModel, MergingRecord
 from align.evaluation.service import command_words, find_suite, run_suite
+from align.evaluation.statistics.conditions import Condition, read_condition
 from align.evaluation.statistics.glossary import better_of
 from align.evaluation.statistics.item_means import bounded_difference, bounds_of
 from align.evaluation.suites import ROW_SUITES, explain
@@ -32,13 +31,6 @@ from align.threads import use_threads
 from align.whole_files import write_whole
 
 _HALF = 0.5
-_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
-_CONDITION = re.compile(r"\s*(\S+)\s*(<=|>=|<|>)\s*(\S+)\s*")
 
 
 class Values(NamedTuple):
@@ -50,11 +42,11 @@ class Values(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """What to take: the best of a metric, where others lie within bounds."""
+    """What to take: the best of a metric, where others are told to lie within bounds."""
 
     text: str
     metric: str
-    bounds: tuple[tuple[str, str, float], ...]
+    bounds: tuple[Condition, ...]
 
 
 def main_metric(record: Record) -> str:
@@ -95,19 +87,12 @@ def read_rule(text: str) -> Rule:
     """Reads `METRIC`, or `METRIC where METRIC < NUMBER and ...`.
 
     Example:
-        >>> read_rule("accuracy where drift_kl < 0.1 and worst_group >= .5")[1:]
-        ('accuracy', (('drift_kl', '<', 0.1), ('worst_group', '>=', 0.5)))
+        >>> [tuple(bound) for bound in read_rule("accuracy where drift_kl < 0.1 and worst_group.value >= .5").bounds]
+        [('drift_kl', None, '<', 0.1), ('worst_group', 'value', '>=', 0.5)]
     """
     metric, _, rest = text.strip().partition(" where ")
-    bounds = []
-    for part in rest.split(" and ") if rest.strip() else ():
-        match = _CONDITION.fullmatch(part)
-        try:
-            bounds.append((match[1], match[2], float(match[3])))  # type: ignore[index]
-        except (TypeError, ValueError):
-            raise UserError(
-                f"`--pick` must read `METRIC where METRIC < NUMBER and ...`, got {part.strip()!r} in {text!r}."
-            ) from None
+    form = f"`--pick` must read `METRIC where METRIC < NUMBER and ...`, in {text!r}"
+    bounds = [read_condition(part, form) for part in rest.split(" and ") if rest.strip()]
     if not metric.strip() or " " in metric.strip():
         raise UserError(
             f"`--pick` must begin with one metric, such as `accuracy where worst_group > 0.5`, got {text!r}."
@@ -116,13 +101,13 @@ def read_rule(text: str) -> Rule:
 
 
 def pick(rule: Rule, models: Sequence[MergedModel], sides: Mapping[str, str] = {}) -> MergedModel | None:
-    """Returns the model with the best value of the rule's metric among those within its bounds; None if none is.
+    """Returns the model with the best value of the rule's metric among those told to be within its bounds, or None.
 
     Of equal values the one nearest to the base is taken, which changes least. A model without a value is none of them.
     `sides` says which values of a reward are better, by its name.
     """
     known = {name for model in models for name in model.metrics}
-    for name in (rule.metric, *(bound[0] for bound in rule.bounds)):
+    for name in (rule.metric, *(bound.name for bound in rule.bounds)):
         if name not in known:
             raise UserError(f"`--pick` names {name!r}, which was not measured. There are: {', '.join(sorted(known))}.")
     better = better_of(explain(rule.metric), rule.metric, sides)
@@ -137,10 +122,7 @@ def pick(rule: Rule, models: Sequence[MergedModel], sides: Mapping[str, str] = {
         for model in models
         if rule.metric in model.metrics
         and not math.isnan(model.metrics[rule.metric].value)
-        and all(
-            name in model.metrics and _COMPARE[how](model.metrics[name].value, bound)
-            for name, how, bound in rule.bounds
-        )
+        and all(bound.name in model.metrics and bound.holds(model.metrics[bound.name]) for bound in rule.bounds)
     ]
     return max(fits, key=lambda model: (sign * model.metrics[rule.metric].value, -model.alpha), default=None)
 

@@ -80,21 +80,14 @@ def in_worker(spec: str) -> Hosted:
     os.environ.setdefault("VF_LOG_LEVEL", "CRITICAL")  # it logs what rewards raise, row by row
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     with suppress(Exception):
-        importlib.import_module("verifiers.v1" if is_v1() else "verifiers.envs")
-        importlib.import_module("mcp.server.mcpserver")  # of 0.4
+        importlib.import_module("verifiers.v1")
+        importlib.import_module("mcp.server.mcpserver")
     return Hosted(spec)
 
 
-def is_v1() -> bool:
-    """Tells whether the library is 0.4 or newer, which has tasksets alone."""
-    return find_spec("verifiers") is not None and find_spec("verifiers.envs") is None
-
-
 def _load(name: str, settings: Mapping[str, Any]) -> Any:
-    if is_v1():
-        from align.tools.verifiers_tasks import Tasks
+    if find_spec("verifiers.envs") is not None:
+        raise UnusableError("needs verifiers 0.4, and an older one is here. Run `pip install 'verifiers>=0.4'`.")
+    from align.tools.verifiers_tasks import Tasks
 
-        return Tasks(name, settings)
-    from align.tools.verifiers_classic import Classic
-
-    return Classic(name, settings)
+    return Tasks(name, settings)

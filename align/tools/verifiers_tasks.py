@@ -217,8 +217,7 @@ def _taskset_class(name: str) -> Any:
             if found.origin and "load_environment" in Path(found.origin).read_text("utf-8"):
                 raise UnusableError(
                     "is written for verifiers 0.3 and older (`load_environment`), and "
-                    f"{version('verifiers')} is installed. Run `pip install 'verifiers<0.4'`; vLLM 0.31 needs mcp 2, "
-                    "and that mcp 1."
+                    f"tasksets of {version('verifiers')} are run. Look for a release of it with a `Taskset`."
                 ) from error
         raise UnusableError(f"is no taskset: {error}.") from error
 

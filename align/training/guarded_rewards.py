@@ -1,6 +1,7 @@
 """Trainers with reward functions, and how they are guarded: failures are counted, joined, and stop every rank."""
 
 import copy
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from accelerate.utils import gather_object
 from transformers import AutoTokenizer, PreTrainedModel
 
 from align.console import say
+from align.data.conversations import in_one_column
 from align.data.training_data import TrainingData
 from align.errors import RewardError
 from align.models.videos import as_frames
@@ -71,6 +73,9 @@ if TYPE_CHECKING:
     from trl import GRPOTrainer as Parent
 else:
     Parent = object
+
+
+EVALUATIONS = "evaluations"  # of a run's folder, where the tables of completions of its evaluations are
 
 
 @dataclass(frozen=True)
@@ -149,21 +154,23 @@ class GuardedRewards(Parent):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Logs as TRL does, without secrets; the images of the completions go to files, their paths to the table."""
         columns: Any = self._logs["extra"]
-        if self.log_completions and self.model.training and self.accelerator.is_main_process:
+        if self.log_completions and self.accelerator.is_main_process:
             for texts in (self._logs["prompt"], self._logs["completion"], *columns.values()):
-                shown = mask(list(texts))
+                shown = in_one_column(mask(list(texts)))
                 texts.clear()
                 texts.extend(shown)
             if IMAGES_COLUMN in columns:
                 write_copies(columns[IMAGES_COLUMN], self._media)
         if self.model.training:
             add_noise_shares(self._metrics["train"])
-        wanted = self.log_completions  # a table has one name for each step, so that of an evaluation is not written
-        self.log_completions = wanted and self.model.training
+        folder = str(self.args.output_dir)
+        if not self.model.training:  # TRL's tables have one name for each step
+            self.args.output_dir = os.path.join(folder, EVALUATIONS)
+            os.makedirs(os.path.join(self.args.output_dir, "completions"), exist_ok=True)
         try:
             super().log(logs, start_time)
         finally:
-            self.log_completions = wanted
+            self.args.output_dir = folder
 
     @property
     def _logs(self) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 MOST_NESTED, MOST_TERMS = 10, 300
 MOST_DIGITS = 10_000  # of an answer to a reference that has less than half as many
+MOST_OF_REFERENCE = 1_000_000  # digits, which sympy works out in half a second
 # What is still to be worked out and takes as long as it likes, from 1 to 10^9 or for ever.
 OPERATORS = re.compile(r"\\(?:int|sum|prod|lim|gcd|lcm|max|min)(?![A-Za-z])")
 _LARGE_BINOMIAL = re.compile(r"binom.*\d{5}|\d{5}.*binom", re.DOTALL)  # who reads it works it out
@@ -35,6 +36,25 @@ def digits_of(formula: Any) -> float:
         return math.inf
 
 
+def check_reference(reference: Any) -> None:
+    """Raises `ValueError` for a number that nobody can work out; many terms may be those of the answer, too."""
+    try:
+        digits = _size(reference)[0]
+    except _ManyTermsError:
+        return
+    except (OverflowError, RecursionError):
+        digits = math.inf
+    if digits > MOST_OF_REFERENCE:
+        raise ValueError(
+            f"Column `answer` holds a number of more than {MOST_OF_REFERENCE:,} digits, which nobody can compare with "
+            "another. Correct the row, or leave it out"
+        )
+
+
+class _ManyTermsError(OverflowError):
+    pass
+
+
 def _size(node: Any) -> tuple[float, int]:
     """Bounds the digits of a formula and the terms that it has when it is multiplied out."""
     if getattr(node, "is_Rational", False):
@@ -57,5 +77,5 @@ def _size(node: Any) -> tuple[float, int]:
         digits += base * times
         terms = math.comb(int(min(times, MOST_TERMS)) + terms - 1, terms - 1)
     if terms > MOST_TERMS:
-        raise OverflowError
+        raise _ManyTermsError
     return digits, terms

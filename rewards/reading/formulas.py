@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 from rewards.extras import library
-from rewards.reading.formula_sizes import MOST_DIGITS, OPERATORS, digits_of, is_too_deep
+from rewards.reading.formula_sizes import MOST_DIGITS, OPERATORS, check_reference, digits_of, is_too_deep
 from rewards.reading.responses import DEFAULT_FORMAT, ResponseFormat, parse_response
 
 MAX_CHARACTERS = 1000
@@ -107,13 +107,14 @@ class MathGrader:
             self(pair)
 
     def __call__(self, pair: tuple[str, str]) -> bool | None:
-        """Grades one pair of reference and answer, both LaTeX without `$`."""
+        """Grades one pair of reference and answer, both LaTeX without `$`; raises `ValueError` for a bad reference."""
         gold, answer = pair
         if "".join(gold.split()) == "".join(answer.split()):
             return True
         reference = self._parse(gold)
         if reference is None:
             return None
+        check_reference(reference)
         if any(sign in answer and sign not in gold for sign in (*LOSSY, *OPERATORS.findall(answer))):
             return False
         formula = self._parse(answer)

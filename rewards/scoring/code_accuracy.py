@@ -143,8 +143,8 @@ class CodeAccuracy:
     program and its value compared here, so that no program can find out, or patch, what it is compared with; or pairs
     of what a program reads and prints. Each program runs in Linux namespaces of its own: without network and keys,
     with the machine's Python read-only and an empty `/tmp`, and with limits. A program over a limit failed, also
-    behind its last value; one that the machine could not run is None. Their shares are logged as
-    `code_accuracy/limit_rate` and `code_accuracy/error_rate`.
+    behind its last value or line, where a second and a half must do for what is left; one that the machine could not
+    run is None. Their shares are logged as `code_accuracy/limit_rate` and `code_accuracy/error_rate`.
 
     What tests do not ask is not rewarded, and a value is compared by its `repr`: an object that is no literal equals
     nothing, and a number is compared exactly.
@@ -248,7 +248,7 @@ class CodeAccuracy:
 
 def _runs(program: str, tests: Sequence[Test]) -> list[ProgramRun]:
     calls = tuple(test.expression for test in tests if isinstance(test, CallTest))
-    prints = [ProgramRun(program, None, test.given) for test in tests if isinstance(test, PrintTest)]
+    prints = [ProgramRun(program, None, *test) for test in tests if isinstance(test, PrintTest)]
     return [*([ProgramRun(program, calls)] if calls else []), *prints]
 
 

@@ -2,8 +2,9 @@
 
 Each takes a `Version` whose `question` is the result as the model was shown it, and whose `answer` is the right answer
 of the row. Its columns are those of the row, and `tool`, `arguments` and `turn` of the call, `elsewhere`, the texts of
-the prompt and of the other results, and `others`, right answers of other rows. A version with the answer it had says
-that nothing may change; one with another says what is right now; one with `WITHHELD` that nobody can know any more.
+the prompt and of the other results, these alone as `results`, and `others`, right answers of other rows. A version
+with the answer it had says that nothing may change; one with another says what is right now; one with `WITHHELD` that
+nobody can know any more.
 """
 
 import json
@@ -22,7 +23,7 @@ from typing import Any
 from rewards.reading.abstention import OPPOSITES, abstains
 from rewards.reading.fields import Field, Path, fields_of, rewrite
 from rewards.reading.numbers import MAX_CHARACTERS
-from rewards.reading.values import fold, mentions, number_of, spelled_in
+from rewards.reading.values import fold, known_numbers, mentions, number_of, spelled_in
 from rewards.scoring.perturbations import Family, Version, distractor
 
 
@@ -62,14 +63,19 @@ def may_state(text: str, value: Any) -> bool:
 
 
 def change_value(
-    text: str, accepted: Any, rng: random.Random, elsewhere: Sequence[str] = (), others: Sequence[Any] = ()
+    text: str,
+    accepted: Any,
+    rng: random.Random,
+    elsewhere: Sequence[str] = (),
+    others: Sequence[Any] = (),
+    results: Sequence[str] = (),
 ) -> tuple[str, Any] | str:
     """Puts another value of the same type wherever a result states the right answer; or says why it cannot.
 
     Returns the changed result and what is accepted now, in the form of `accepted` (a value, or a list of which each is
     right). Numbers and dates keep their form and their rank beside others, ids their length and zeros; words become
     one of `others`. What may be read `elsewhere`, in texts that stay, or in a form that cannot be changed
-    alike, is left alone: an honest answer could go on from either.
+    alike, is left alone, and so is what other `results` add up to: an honest answer could go on from either.
 
     Example:
         >>> change_value('{"prices": [4, 17, 500]}', "17", random.Random(0))
@@ -86,7 +92,7 @@ def change_value(
     numbers = [number for gold in golds if (number := number_of(gold)) is not None]
     if numbers and spelled_in(text) - {fold(str(gold)) for gold in golds}:
         return "the result has numbers in words"
-    if any(_follows(text, number) for number in numbers):
+    if any(_follows(text, number, results) for number in numbers):
         return "it follows from other values of the result"
     if fold(str(stated[0])) in OPPOSITES and sum(len(_spans(field, stated)) for field in fields_of(text)) > 1:
         return "more than one field may state it"
@@ -102,8 +108,8 @@ def change_value(
 
 def other_value(version: Version, rng: random.Random) -> Version | None:
     """Puts another value where the result states the answer, as `change_value` does; None where it cannot."""
-    others, elsewhere = version.get("others") or (), version.get("elsewhere") or ()
-    found = change_value(version.question, version.answer, rng, elsewhere, others)
+    beside = [version.get(name) or () for name in ("elsewhere", "others", "results")]
+    found = change_value(version.question, version.answer, rng, *beside)
     return None if isinstance(found, str) else version._replace(question=found[0], answer=found[1])
 
 
@@ -278,11 +284,22 @@ def _name(field: Field) -> Path:
     return field.path[-2:] if field.path[-1:] == ("",) else field.path[-1:]
 
 
-def _follows(text: str, number: Fraction) -> bool:
+def worked_out(texts: Sequence[str], but: Fraction | None = None) -> set[Fraction]:
+    """Lists sums, differences and products of two numbers in texts, and sums of all; of none but others than one."""
+    found = [{n for n in known_numbers(text) if isinstance(n, Fraction) and n not in (but, 0)} for text in texts]
+    pairs = combinations(sorted(set().union(*found))[:_FEW], 2)
+    return {n for a, b in pairs for n in (a + b, a - b, b - a, a * b)} | {
+        sum(each, Fraction()) for each in found if len(each) > 1
+    }
+
+
+def _follows(text: str, number: Fraction, results: Sequence[str]) -> bool:
     """Tells whether a number of a result may count others, or be worked out from them: it cannot change alone."""
     columns, sizes = _columns(text), Counter(_name(field) for field in fields_of(text) if field.path)
-    if not sizes or (number > 1 and number in sizes.values()):
-        return bool(sizes)
+    if number in worked_out([*results, *([] if sizes else [text])], number):
+        return True
+    if number > 1 and number in sizes.values():
+        return True
     for column in columns if any(number in column for column in columns) else ():
         rest = [each for each in column if each not in (number, 0)]
         beside = [each for each in columns if len(each) == len(column) and number in column and each is not column]

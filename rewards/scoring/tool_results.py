@@ -3,13 +3,14 @@
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from rewards.reading.abstention import OPPOSITES, abstains
 from rewards.reading.values import fold
 from rewards.scoring.families import Family, FamilyError, as_family, call_family
 from rewards.scoring.perturbations import Version
-from rewards.scoring.result_families import WITHHELD, as_list, may_state
+from rewards.scoring.result_families import WITHHELD, as_list, may_state, worked_out
 from rewards.scoring.text_accuracy import normalise_text
 
 Effect = Literal["moved", "same", "withheld"]
@@ -106,9 +107,9 @@ def change_result(
     named = [as_family(family) for family in families]
     for family in rng.sample(named, len(named)):
         for result in rng.sample(results, len(results)):
-            elsewhere = [*prompt, *(text for place, text in texts.items() if place != result.place)]
+            beside = [text for place, text in texts.items() if place != result.place]
             of_call = {"tool": result.tool, "arguments": result.arguments, "turn": result.turn}
-            columns = {**row, **of_call, "elsewhere": elsewhere, "others": sample}
+            columns = {**row, **of_call, "elsewhere": [*prompt, *beside], "results": beside, "others": sample}
             original = Version(result.text, None, gold, columns=columns)
             found = _changed(family, original, rng, f"{row.get('id', prompt)!r:.100}")
             if found is not None and found[0] != result.text:
@@ -174,11 +175,12 @@ def follow(
     *,
     says: str = "",
     calls: bool = False,
+    others: Sequence[Any] = (),
 ) -> Followed:
     """Judges a second answer.
 
     It is right where a moved answer is right; where a first answer that was right stays so; and where the answer was
-    withheld and it states no value that it was not told.
+    withheld and it states no value that it was not told; None where those may be worked out from others.
 
     Args:
         change: What was changed.
@@ -188,6 +190,7 @@ def follow(
         gold: The right answer before, or a list of which each is right.
         says: The last message, which is judged where it has no answer.
         calls: Whether it calls a tool that there is, which needs no words.
+        others: Right answers of other rows.
     """
     (answer, was_right), (again, is_right) = first, second
     texts, called = told
@@ -195,7 +198,10 @@ def follow(
     stays = normalise_text(answer or "") == normalise_text(again or "") or bool(was_right and is_right)
     if change.effect == "withheld":
         said, goes_on = (says, calls) if again is None else (again, False)
-        right: bool | None = is_withheld_right(said, texts, gold, called, calls=goes_on)
+        judge = partial(is_withheld_right, said, accepted=gold, called=called, others=others, calls=goes_on)
+        right: bool | None = judge(texts)
+        if not right and judge([*texts, "; ".join(f"{float(each):.15g}" for each in worked_out(texts))]):
+            right = None
     elif change.effect == "same":
         right = None if is_right is None else bool(was_right and is_right)
     else:
@@ -204,12 +210,19 @@ def follow(
 
 
 def is_withheld_right(
-    answer: str, told: Sequence[str], accepted: Any, called: Sequence[str] = (), *, calls: bool = False
+    answer: str,
+    told: Sequence[str],
+    accepted: Any,
+    called: Sequence[str] = (),
+    *,
+    others: Sequence[Any] = (),
+    calls: bool = False,
 ) -> bool:
     """Judges an answer behind an error, or behind a result that no longer states the right one.
 
     It is right unless it states a value that stands nowhere: not in the texts that it was `told`, nor in those of its
-    calls, where what was `accepted` before does not count. Before a call (`calls`) it may say anything but that.
+    calls, where what was `accepted` before does not count; that it is right in `others`, which are other rows, shows
+    that a word is a value. Before a call (`calls`) it may say anything but what was accepted.
 
     Example:
         >>> told = ["What does the pear cost?", "{'error': 'internal error'}"]
@@ -218,7 +231,7 @@ def is_withheld_right(
     """
     said = answer.rpartition("</think>")[2].strip()
     golds = as_list(accepted)
-    return abstains(said, told, golds, called) or (calls and not any(may_state(said, gold) for gold in golds))
+    return abstains(said, told, golds, called, others) or (calls and not any(may_state(said, gold) for gold in golds))
 
 
 def following_metrics(followed: Sequence[Followed], tools: Sequence[str]) -> dict[str, list[float]]:

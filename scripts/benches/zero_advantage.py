@@ -32,7 +32,7 @@ from align.methods.acre.trainer import ACRETrainer
 from align.methods.grpo.config import GRPOConfig as OwnConfig
 from align.methods.grpo.trainer import GuardedGRPOTrainer
 from align.methods.rollouts.zero_advantage import Window
-from scripts.benches.acre import fixed_response, make_rows, render
+from scripts.benches.acre import WORDS, fixed_response, make_rows, render
 from scripts.benches.counted import Cost, cost_of
 from scripts.benches.device import CLOCKS, add_device, clock, on_device, ratios_of, weights
 from scripts.benches.random_model import ABOUT_MODEL, NAMES, SMOLLM2, model_there, random_model
@@ -85,7 +85,9 @@ def make_trainer(arm: str, arguments: argparse.Namespace, rows: list[dict[str, A
         "max_completion_length": arguments.completion_tokens,
         "generation_kwargs": {"min_new_tokens": arguments.completion_tokens},
         "gradient_checkpointing": False,
+        "beta": arguments.beta,
     } | on_device(arguments)
+    settings["bf16"] |= arguments.mixed
     own = {} if arm == "trl" else {"skip_without_advantage": "off" if arm == "off" else "auto"}
     parent, config = {"trl": (GRPOTrainer, GRPOConfig), "acre": (ACRETrainer, ACREConfig)}.get(
         arm, (GuardedGRPOTrainer, OwnConfig)
@@ -98,7 +100,7 @@ def make_trainer(arm: str, arguments: argparse.Namespace, rows: list[dict[str, A
         processing_class=AutoTokenizer.from_pretrained(arguments.model, padding_side="left"),
         **({"render_prompt": render} if arm == "acre" else {}),
     )
-    trainer.now, trainer.number = clock(arguments, arguments.clock), 0
+    trainer.now, trainer.number, trainer.generates = clock(arguments, arguments.clock), 0, arguments.rounds > 0
     trainer.train()
     return trainer
 
@@ -160,6 +162,7 @@ def measure(arguments: argparse.Namespace, rate: float) -> dict[str, Any]:
     rng = random.Random(f"rate/{rate}")
     rows = make_rows(arguments.prompts * max(1, arguments.rounds), rng)
     for row in rows:
+        row["prompt"] = " ".join(rng.choices(WORDS, k=arguments.more_words)) + row["prompt"]
         row["right"] = [float(rng.random() < rate) for _ in range(GENERATIONS)]
     trainers = {arm: make_trainer(arm, arguments, rows) for arm in arguments.arms}
     now = clock(arguments, arguments.clock)
@@ -197,6 +200,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--completion_tokens", type=int, default=128)
+    parser.add_argument("--more_words", type=int, default=0, help="in each prompt, which has some 120 tokens")
+    parser.add_argument("--beta", type=float, default=0.0, help="weight of the KL, which is over all completions")
+    parser.add_argument("--mixed", action="store_true", help="weights as they are, computing in bfloat16")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
     add_device(parser)

@@ -2,24 +2,21 @@ import re
 from pathlib import Path
 
 import pytest
+from in_time import whatever_the_speed
 
 from align.checks.rewards import Handling, spread, trial_findings, try_rewards
 from rewards.running.contract import Limits, RewardSpec, Settings
 
 FOLDER = Path(__file__).resolve().parents[1] / "rewards" / "broken_rewards"
-# What is found in rewards that take their process with them, and in one that is only slow.
+# What is found in rewards that take their process with them.
 FOUND = {
     "sleeps_for_ever": {"hangs": r"did not return within \d+ s on the wrong answer in answer tags"},
-    "hangs_on_an_empty_response": {"hangs_sometimes": "did not return within 2 s on an empty response"},
-    "expression_that_never_ends": {"hangs_sometimes": "within 2 s on 20 000 equal characters"},
+    "hangs_on_an_empty_response": {"hangs_sometimes": r"did not return within \d+ s on an empty response"},
+    "expression_that_never_ends": {"hangs_sometimes": r"within \d+ s on 20 000 equal characters"},
     "ends_the_process": {"dies": "ends its process on .*: its process ended with exit code 3"},
     "kills_itself": {"dies": "its process was ended by SIGKILL"},
     "exits": {"raises": "raised SystemExit: the judge is not configured"},
     "dead_server": {"raises": "raised URLError: .*refused"},
-    "takes_a_tenth_of_a_second": {
-        "few_samples": r"takes [\d.]+ s per completion and was tried on 4 of 48 responses only",
-        "slow": r"takes [\d.]+ s per completion: about \d+ s per step of 64 completions",
-    },
     "writes_past_python": {},
 }
 # What is found in rewards whose values are honest; all of them take turns in one process.
@@ -35,7 +32,7 @@ SHARED = {
     "aborts": {"dies": "its process was ended by SIGABRT"},
 }
 LOADING = {
-    "import time\ntime.sleep(60)\n": ("hangs", r"could not be loaded within \d+ s"),
+    "import time\ntime.sleep(3600)\n": ("hangs", r"could not be loaded within \d+ s"),
     "import os\nos._exit(5)\n": ("dies", "cannot be loaded: its process ended with exit code 5"),
     "def reward(:\n": ("not_found", "SyntaxError"),
     "other = 1\n": ("not_found", "has no 'reward'"),
@@ -44,19 +41,30 @@ LOADING = {
 
 
 @pytest.mark.slow
-def test_a_reward_that_takes_its_process_with_it_is_found_and_the_others_are_still_tried(tmp_path):
+@whatever_the_speed(2.0, 30.0)
+def test_a_reward_that_takes_its_process_with_it_is_found_and_the_others_are_still_tried(tmp_path, seconds):
     specs = [RewardSpec(f"{FOLDER / 'broken_processes.py'}:{name}") for name in FOUND]
     for index, source in enumerate(LOADING):
         (tmp_path / f"own{index}.py").write_text(source)
         specs.append(RewardSpec(f"own{index}.py:reward", base_dir=tmp_path))
-    limits = Limits(call=2.0, to_load=60.0)
-    found = try_rewards(specs, Settings(form="messages", max_seconds=0.5), Handling(limits))
+    limits = Limits(call=seconds, to_load=60.0)
+    found = try_rewards(specs, Settings(form="messages", max_seconds=60.0), Handling(limits))
     expected = [*FOUND.values(), *({kind: message} for kind, message in LOADING.values())]
     assert [[problem.kind for problem in each.problems] for each in found] == [list(each) for each in expected]
     for tried, messages in zip(found, expected, strict=True):
         for problem, message in zip(tried.problems, messages.values(), strict=True):
             with pytest.raises(ValueError, match=message):
                 raise ValueError(str(problem))
+
+
+@pytest.mark.slow
+def test_a_slow_reward_is_tried_on_few_responses():
+    spec = RewardSpec(f"{FOLDER / 'broken_processes.py'}:takes_a_tenth_of_a_second")
+    settings, limits = Settings(form="messages", max_seconds=0.5), Limits(call=600.0)
+    (tried,) = try_rewards([spec], settings, Handling(limits))
+    few, slow = map(str, tried.problems)
+    assert re.search(r"takes [\d.]+ s per completion and was tried on 4 of 48 responses only", few)
+    assert re.search(r"takes [\d.]+ s per completion: about \d+ s per step of 64 completions", slow)
 
 
 @pytest.mark.slow

@@ -82,6 +82,9 @@ def test_it_fails_on_what_is_named(rotten, tmp_path):
     done = audit(*words, "--fail_on", "duplicates,contradictions,leaks")
     assert done["code"] == 1
     assert "Failed on duplicates (60), contradictions (30), leaks (40)." in done["output"]
+    for bound, code in (("leaks > 0.01", 1), ("leaks > 0.9", 0), ("duplicates < 0.5", 1), ("leaks.low>0.9", 0)):
+        assert audit(*words, "--fail_on", bound)["code"] == code
+    assert "Failed on leaks, a share of 0." in audit(*words, "--fail_on", "leaks > 0.01")["output"]
 
 
 def test_without_the_extra_one_sentence_says_what_was_not_looked_for(rotten, tmp_path, monkeypatch):
@@ -144,6 +147,9 @@ def test_public_tables_of_outcomes_name_their_columns(tmp_path):
     [
         (["--kind", "songs"], "`kind` must be one of pairs, questions, prompts, sft, outcomes, got 'songs'."),
         (["FILE", "--fail_on", "rot"], "`fail_on` must name some of duplicates"),
+        (["FILE", "--fail_on", "rot > 1"], "or bound a share of rows, as `leaks > 0.01`, got 'rot'"),
+        (["FILE", "--fail_on", "cues > 1"], "cues has none. Name it alone"),
+        (["FILE", "--fail_on", "leaks > 0.5"], "needs the rows for evaluation"),
         (["FILE", "--fail_on", "leaks"], "needs the rows for evaluation. Name them with `--eval`."),
         ([], "There is nothing to audit."),
         (["none.jsonl"], "There is no file none.jsonl"),

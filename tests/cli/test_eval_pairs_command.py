@@ -87,7 +87,7 @@ def test_a_policy_is_compared_with_its_reference_and_by_a_judge(models, data, tm
     write_record(out / "again.json", read_record(out / "evaluation.json"))
     assert json.loads((out / "again.json").read_text()) == record
     (out / "again.json").write_text(json.dumps(record | {"about": record["about"] | {"with_marks": "x"}}))
-    with pytest.raises(RunFolderError, match=r"`about\.with_marks` must be a whole number; got 'x'"):
+    with pytest.raises(RunFolderError, match=r"`about\.with_marks`: Input should be a valid integer; got 'x'"):
         read_record(out / "again.json")
 
     assert run(*words) == 0

@@ -102,7 +102,7 @@ def test_rewards_of_every_kind_measure_two_policies(models, data, tmp_path, caps
     write_record(out / "again.json", read_record(out / "evaluation.json"))
     assert json.loads((out / "again.json").read_text()) == record
     (out / "again.json").write_text(json.dumps(record | {"about": record["about"] | {"rewards": [{"name": 3}]}}))
-    with pytest.raises(RunFolderError, match=r"`about\.rewards\.0\.name` must be a text; got 3"):
+    with pytest.raises(RunFolderError, match=r"`about\.rewards\.0\.name`: Input should be a valid string; got 3"):
         read_record(out / "again.json")
 
     before = record["suites"]

@@ -7,9 +7,12 @@ import pytest
 from trl import extract_prompt
 
 from align.data.conversations import put_images_in
+from align.data.demonstrations import check_demonstration
 from align.data.pairs.pair import split_pair
 from align.data.pairs.preferences import check_pair, load_preferences, pair_to_row, pairs_to_rows
 from align.data.pairs.reward_pairs import check_reward_pair, load_reward_pairs, reward_pairs_to_rows
+from align.data.problems import BadRow
+from align.data.prompt_rows import check_prompt_row
 
 TEXT = {"type": "text", "text": "Capital of France?"}
 USER, PARIS, ROME = ({"role": role, "content": text} for role, text in (
@@ -29,6 +32,18 @@ def call(city):
         "content": None,
         "tool_calls": [{"function": {"name": "look", "arguments": arguments}}],
     }
+
+
+def test_sharegpt_is_read_by_every_method():
+    names = {"user": "human", "assistant": "gpt"}
+    asked, *said = ({"from": names[x["role"]], "value": x["content"]} for x in (USER, PARIS, ROME))
+    row = {"prompt": [asked], "chosen": said[:1], "rejected": said[1:]}
+    assert split_pair(row) == split_pair({"prompt": [USER], "chosen": [PARIS], "rejected": [ROME]})
+    assert check_prompt_row({"prompt": [asked]})[0] == [USER]
+    for column in ("conversations", "messages"):
+        assert check_demonstration({column: [asked, said[0]]}) == {"messages": [USER, PARIS]}
+    with pytest.raises(BadRow, match="not an object with a role"):
+        check_prompt_row({"prompt": [{"from": ["human"], "value": "?"}]})
 
 
 def test_parts_of_text_are_read_as_the_text_they_hold():

@@ -188,23 +188,3 @@ def test_sets_of_questions_have_several_of_one_group(tmp_path):
     assert "Row 3 is not of a: give each set a name of its own." in str(error.value)
     with pytest.raises(DataError, match="4 of 4 rows"):
         load_questions(reused, on_bad_rows="skip")
-
-
-def test_a_class_and_a_subgroup_are_read_together(tmp_path):
-    rows = [
-        {"class": "cat", "subgroup": 3},
-        {"class": ["other"]},
-        {"subgroup": "x"},
-        {},
-        {"class": "cat", "subgroup": None},
-    ]
-    questions, _ = load_questions(write(tmp_path / "cells.jsonl", *(GOOD | row for row in rows)))
-    assert [question.cell for question in questions] == [("cat", "3"), None, None, None, None]
-    questions, problems = load_one(tmp_path, GOOD | {"class": "cat", "subgroup": ["x"]})
-    assert not questions
-    assert problems[0].column == "subgroup"
-    table = tmp_path / "cells.csv"
-    table.write_text(
-        'question,options,answer,class,subgroup\nWhich?,"[""a"", ""b""]",A,cat,\nWhy?,"[""a"", ""b""]",A,cat,red\n'
-    )
-    assert [question.cell for question in load_questions(table)[0]] == [None, ("cat", "red")]

@@ -41,7 +41,6 @@ def in_memory(load, path, monkeypatch):
 def questions(number):
     for i in range(number):
         more = {"group": f"g{i % 3}"} if i % 2 else {}
-        more |= {"class": "c", "subgroup": "s"} if i == 7 else {}
         options = ["iron", f"gold {i}", "zinc", "tin"][: 2 + i % 3]
         yield {"question": f"Ünd {i}?", "options": options, "answer": i % 2, **more}
 

@@ -9,7 +9,6 @@ from align.evaluation.statistics.group_metrics import (
     counter_drop,
     set_accuracy,
     spread_of_groups,
-    spread_of_subgroups,
     std_in_box,
 )
 from align.evaluation.statistics.item_means import ItemMean
@@ -107,45 +106,3 @@ def test_intervals_cover_the_true_spread_where_a_bootstrap_of_the_minimum_would_
         for name, estimate in spread_of_groups(groups, right).items():
             covered[name] += estimate.low <= expected[name] <= estimate.high
     assert min(covered.values()) >= 0.95 * 200
-
-
-def test_the_spread_over_subgroups_worked_by_hand():
-    cat = [("cat", "red")] * 4 + [("cat", "blue")] * 2  # 3/4 and 1/2 right, 2/3 of the class
-    fish = [("fish", "red"), ("fish", "blue")]  # 1 and 0
-    dog = [("dog", "red")] * 3  # one subgroup has no spread
-    right = np.array([1, 1, 1, 0, 1, 0, 1, 0, 1, 0, 0, 1, 1.0])
-    (found,) = spread_of_subgroups([*cat, *fish, *dog, None, None], right).values()
-    of_cat = np.sqrt(4 / 6 * (3 / 4 - 2 / 3) ** 2 + 2 / 6 * (1 / 2 - 2 / 3) ** 2)
-    assert found.value == pytest.approx((of_cat + 1 / 2) / 2) == pytest.approx(0.308926, abs=1e-6)
-    assert (found.n, found.low) == (8, 0)  # a cell of one item can lie anywhere
-    assert found.value < found.high <= 0.5
-    assert spread_of_subgroups(dog, np.ones(3)) == spread_of_subgroups([None], np.ones(1)) == {}
-    assert spread_of_subgroups([*fish, ("fish", "green")], np.array([np.nan, 0, np.nan])) == {}
-
-
-def test_the_spread_over_subgroups_is_that_of_the_class_and_not_of_the_classes():
-    cells = [(name, colour) for name in ("cat", "dog") for colour in ("red", "blue") for _ in range(10)]
-    right = np.repeat([1.0, 1.0, 0.0, 0.0], 10)  # classes lie apart, and each has none inside
-    assert spread_of_subgroups(cells, right)["subgroup_std"].value == 0
-    assert spread_of_groups([name for name, _ in cells], right)["group_std"].value == 1 / 2
-    weighted = std_in_box(np.array([0.0, 1.0]), np.array([0.0, 1.0]), [3, 1])
-    assert weighted == pytest.approx((np.sqrt(3) / 4, np.sqrt(3) / 4))  # exact where both are known
-
-
-def test_the_interval_of_the_spread_over_subgroups_covers_the_true_one():
-    rng = np.random.default_rng(2)
-    sizes = {("a", "x"): 60, ("a", "y"): 20, ("b", "x"): 40, ("b", "y"): 40, ("b", "z"): 10}
-    cells = [cell for cell, size in sizes.items() for _ in range(size)]
-    equal, unlike = np.full(5, 0.7), np.array([0.9, 0.5, 0.8, 0.6, 0.4])
-    for truth, least in ((equal, 0.0), (unlike, 0.1)):
-        expected = spread_of_subgroups(cells, np.repeat(truth, list(sizes.values())))["subgroup_std"].value
-        assert expected >= least
-        found = [
-            spread_of_subgroups(cells, (rng.random(170) < np.repeat(truth, list(sizes.values()))).astype(float))
-            for _ in range(100)
-        ]
-        covered = sum(
-            each["subgroup_std"].low <= expected + 1e-6 <= each["subgroup_std"].high + 1e-6 for each in found
-        )
-        assert covered >= 95
-        assert np.mean([each["subgroup_std"].high for each in found]) < 0.5  # the greatest that is possible

@@ -142,8 +142,11 @@ def test_values_that_one_model_lacks_make_no_difference_surer():
     assert mean_difference(lacking, theirs).verdict() == "above"
     theirs[:22] = 1
     assert bounded_difference(lacking, theirs).verdict() is None  # it may be wrong there
-    assert ItemMean((lacking,), may_lack=True).difference(ItemMean((theirs,))).verdict() is None
+    assert ItemMean((lacking,)).difference(ItemMean((theirs,))).verdict() is None
     assert bounded_difference(lacking, theirs, None)[3] == 0  # it may be anything
+    both = ItemMean((lacking, np.array([math.nan])), (0.5, 0.5))
+    assert both.lacking(ItemMean((theirs, np.array([math.nan])), (0.5, 0.5))) == [22, 0, 1]
+    assert ItemMean((theirs,)).lacking(ItemMean((theirs,))) is None
     both = np.where(np.isnan(lacking), math.nan, theirs)
     assert bounded_difference(lacking, both) == mean_difference(lacking, both)  # where neither has any
     rng = np.random.default_rng(0)

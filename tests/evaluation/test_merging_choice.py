@@ -102,10 +102,12 @@ MODELS = [model(0.0, 0.5, 0.0), model(0.5, 0.7, 0.2), model(1.0, 0.8, 0.9), mode
     ("rule", "alpha"),
     [
         ("accuracy", 1.0),
-        ("accuracy where drift_kl < 0.5", 0.5),  # of two equal ones that with the smaller weight
-        ("accuracy where drift_kl < 0.2", 0.7),
-        ("accuracy where drift_kl < 0.15 and drift_kl >= 0.1", 0.7),
-        ("accuracy where drift_kl < 0", None),
+        ("accuracy where drift_kl.value < 0.5", 0.5),  # of two equal ones that with the smaller weight
+        ("accuracy where drift_kl.value < 0.2", 0.7),
+        ("accuracy where drift_kl.value < 0.15 and drift_kl.value >= 0.1", 0.7),
+        ("accuracy where drift_kl.value < 0", None),
+        ("accuracy where drift_kl < 1", None),  # the interval reaches 1
+        ("accuracy where drift_kl <= 1 and drift_kl >= 0", 1.0),
     ],
 )
 def test_the_best_within_bounds_is_picked(rule, alpha):
@@ -131,13 +133,13 @@ def test_rules_that_say_nothing_are_refused(rule, said):
 
 
 def test_a_number_that_is_none_fits_no_bound():
-    assert pick(read_rule("accuracy where drift_kl < 1"), [model(0.5, 0.7, math.nan)]) is None
+    assert pick(read_rule("accuracy where drift_kl.value < 1"), [model(0.5, 0.7, math.nan)]) is None
 
 
 def test_a_model_without_a_value_is_not_picked():
     silent, speaks = model(0.0, math.nan, 0.0), model(1.0, 0.1, 0.9)
     assert pick(read_rule("accuracy"), [silent, speaks]) is speaks
-    assert pick(read_rule("accuracy where drift_kl < 1"), [speaks, silent]) is speaks
+    assert pick(read_rule("accuracy where drift_kl <= 1"), [speaks, silent]) is speaks
     assert pick(read_rule("accuracy"), [silent]) is None
 
 
@@ -151,8 +153,8 @@ def test_tasks_of_the_harness_that_name_a_metric_alike_can_both_bound_what_is_pi
     assert {name: each.value for name, each in found.items()} == {"lm-eval:arc/acc": 0.8, "lm-eval:wino/acc": 0.3}
     merged = model(0.5, 0.7, 0.1)
     merged.metrics |= found
-    assert pick(read_rule("accuracy where lm-eval:arc/acc > 0.5 and lm-eval:wino/acc < 0.5"), [merged]) is merged
-    assert pick(read_rule("accuracy where lm-eval:wino/acc > 0.5"), [merged]) is None
+    assert pick(read_rule("accuracy where lm-eval:arc/acc > 0 and lm-eval:wino/acc.value < 0.5"), [merged]) is merged
+    assert pick(read_rule("accuracy where lm-eval:wino/acc.value > 0.5"), [merged]) is None
 
 
 def test_an_unknown_suite_is_refused_before_anything_is_merged(tmp_path):

@@ -102,7 +102,7 @@ def a_slice(name, kind, also=()):
     cell = Estimate(0.0, 0.0, 0.0, 1)
     return SliceOfPairs(
         feature=describe(name, kind), favour=cell, only_chosen=cell, only_rejected=cell, adjusted_p_value=0.0,
-        opposite_signs=False, also=[], names=[(name, kind), *also],
+        also=[], names=[(name, kind), *also],
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from align.evaluation.statistics.metrics import (
     mean_of_differences,
     paired_interval,
 )
-from align.report.evaluation.measured import in_points
+from align.report.evaluation.measured import apart
 
 # Shares of items won and lost: equal policies, accuracies of 1.00 and 0.98, one far better, ...
 SHARES = [(0.0, 0.0), (0.02, 0.0), (0.01, 0.01), (0.1, 0.0), (0.1, 0.02), (0.05, 0.05), (0.3, 0.1)]
@@ -54,7 +54,7 @@ def test_where_it_holds_least_it_still_covers_92_percent(shares, n):
 def test_what_is_written_tells_what_the_interval_tells():
     for won, lost, n in [(6, 0, 20_000), (54, 29, 20_000), (9, 1, 4000), (0, 7, 10**6), (4, 0, 1000), (5, 0, 10)]:
         estimate = Estimate((won - lost) / n, *paired_interval(won, lost, n), n)
-        for text in (str(estimate), in_points(estimate)):
+        for text in (str(estimate), apart(estimate, is_share=True)):
             low, high = map(float, re.search(r"\[(.*), (.*)\]", text).groups())
             assert (low > 0 or high < 0) == (mcnemar(won, lost) < 0.05), text
 

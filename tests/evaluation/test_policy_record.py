@@ -76,10 +76,6 @@ def test_every_answer_is_on_disk(tmp_path):
     assert not items.correct.any()
     assert items.options.iloc[0].tolist() == list(QUESTIONS[0].options)
     assert json.loads((tmp_path / "evaluation.json").read_text()) == as_json(record)
-    assert "class" not in items
-    one = [replace(QUESTIONS[0], cell=("cat", "red")), *QUESTIONS[1:]]
-    rows = item_rows("liar", results["ConstantLiar"], one, ["prompt"] * 12, 1)
-    assert [(row["class"], row["subgroup"]) for row in rows[:2]] == [("cat", "red"), (None, None)]
 
 
 def test_a_folder_that_cannot_be_written_leaves_what_was_there(tmp_path):

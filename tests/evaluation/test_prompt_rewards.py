@@ -7,6 +7,7 @@ from awaited_rewards import in_turn
 from align.data.prompt_rows import PromptRow
 from align.errors import UserError
 from align.evaluation.asking import KeptAnswers, as_prompts, check_ks, complete_prompts
+from align.evaluation.results import arrange, pair_answers, warn_of_lacking
 from align.evaluation.suites.prompts.measured_rewards import call_reward, check_columns
 from align.evaluation.suites.prompts.suite import Scale, read_scale, reward_suite
 from align.models.answer_cache import AnswerCache
@@ -184,3 +185,10 @@ def test_prompts_without_a_reward_of_one_model_make_no_difference_surer():
             found = suites[0].differences(first)["reward/rm"]
             assert found.verdict() is None, (found, scale)
     assert suites[0].summary()["reward/rm"].n == 20
+    comparisons = arrange({"after": {"rm": suites[0]}, "before": {"rm": suites[1]}})["comparisons"]
+    (warned,) = warn_of_lacking(comparisons)
+    assert "20 items have no value of it alone, 0 of `before` alone and 0 of both, in reward/rm" in warned.text
+    rewards = {
+        name: {"reward/rm": each.means["reward/rm"].groups[0]} for name, each in zip("ab", suites, strict=False)
+    }
+    assert [each.mcnemar_p for each in pair_answers(rewards, list(map(str, range(40))))] == [None]

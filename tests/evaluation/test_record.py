@@ -209,12 +209,18 @@ def check_damaged(damaged, form, key):
         ('{"kind": "policy", "format": 9}', "has `format` 9"),
         ('{"kind": "policy", "format": {}}', "has `format` {}"),
         ('{"kind": "policy"}', "`about` is missing"),
-        ('{"a": 1}', "`a` must be an object; got 1"),
-        ('{"a": {"summary": {"accuracy": 0.5}}}', "`a.summary.accuracy` must have value, low, high and n; got 0.5"),
+        ('{"a": 1}', "`a`: Input should be a valid dictionary or instance of _Scores; got 1"),
+        ('{"a": {"summary": {"accuracy": 0.5}}}', "`a.summary.accuracy`: must have value, low, high and n; got 0.5"),
         ('{"a": {"summary": {"accuracy": [1, 2]}}}', "must have value, low, high and n"),
         ('{"a": {"summary": {"accuracy": [1, 0, Infinity, 4]}}}', "must hold finite numbers"),
-        ('{"a": {"summary": {"accuracy": ["1", 0, 1, 4]}}}', "`a.summary.accuracy.0` must be a number; got '1'"),
-        ('{"a": {"summary": {"accuracy": [1, 0, 1, 4.5]}}}', "`a.summary.accuracy.3` must be a whole number"),
+        (
+            '{"a": {"summary": {"accuracy": ["1", 0, 1, 4]}}}',
+            "`a.summary.accuracy.0`: Input should be a valid number; got '1'",
+        ),
+        (
+            '{"a": {"summary": {"accuracy": [1, 0, 1, 4.5]}}}',
+            "`a.summary.accuracy.3`: Input should be a valid integer",
+        ),
         ("[" * 100_000, "cannot be read"),
     ],
 )

@@ -40,9 +40,6 @@ def test_a_small_case_by_hand():
     p_value = 2 * norm.sf((100 - 50 - 0.5) / math.sqrt(10 * 10 * 21 / 12))
     assert zeal.adjusted_p_value == alfa.adjusted_p_value == pytest.approx(p_value)
     assert ("begins with", "zeal") in [(kind, name) for name, kind in zeal.names]
-    # accuracy is 1 where the chosen one has it, 0 where the rejected has it, and 1/2 where neither has: +1/2 and -1/2
-    assert zeal.opposite_signs
-    assert alfa.opposite_signs
 
 
 def test_margins_are_divided_by_the_scale():
@@ -123,13 +120,11 @@ def world(seed, planted, num_pairs=400, num_words=60):
 
 
 @pytest.mark.parametrize("worlds", [4, pytest.param(50, marks=pytest.mark.nightly)])
-def test_the_test_reports_no_innocent_word_where_opposite_signs_do(worlds):
+def test_the_test_reports_no_innocent_word(worlds):
     clean = [world(seed, planted=0.0) for seed in range(worlds)]
     planted = [world(seed, planted=1.0) for seed in range(worlds)]
     assert all(each.num_tested == 61 for each in clean)
     assert np.mean([len(each.found) for each in clean]) <= 0.15
-    # 26 of 61 in either direction; in favour of the word, half as many
-    assert 20 < np.mean([each.num_opposite_signs for each in clean]) < 32
     found = [{each.names[0][0]: each for each in world.found} for world in planted]
-    assert all("planted" in each and each["planted"].opposite_signs for each in found)
+    assert all("planted" in each for each in found)
     assert np.mean([len(each) - 1 for each in found]) <= 0.3  # beside a true one the rate allows more false ones

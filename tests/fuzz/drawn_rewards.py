@@ -79,7 +79,7 @@ DEEDS = ["pass", "print(text[:20])", "kwargs = {}", "text = text.lower()"]
 BROKEN_DEEDS = ["completions.clear()", "completions.pop()", "completions[0] = 'x'", "del completions[:2]"]
 # Deeds and scores that a process does not survive, or that change it.
 WILD = [
-    "time.sleep(60)", "os._exit(3)", "os.kill(os.getpid(), 9)", "os.fork()", "os.closerange(3, 64)",
+    "time.sleep(3600)", "os._exit(3)", "os.kill(os.getpid(), 9)", "os.fork()", "os.closerange(3, 64)",
     "sys.stdout = None",
     "sys.stdout.close()", "os.close(1)", "os.chdir('/')", "while True: pass", "signal.alarm(1)", "gc.disable()",
     "threading.Thread(target=time.sleep, args=(60,)).start()", "signal.signal(signal.SIGTERM, signal.SIG_IGN)",

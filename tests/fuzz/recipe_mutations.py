@@ -14,7 +14,7 @@ from align.recipe.fields import config_fields
 from align.recipe.keys import REWARD_KEYS
 from align.recipe.model import ModelSettings
 from align.recipe.rules import rules_of
-from align.recipe.together import READ_WITH, UNREAD
+from align.recipe.together import UNREAD
 
 SECRETS = ("hf_aBcDeFgHiJkLmNoPqRsTuVwXyZ012345", "correct-Horse-7-battery", "sk-proj-abcdefghijklmnop1234")
 SECRET_KEYS = ("hub_token", "api_key", "password", "client_secret", "Authorization")
@@ -90,7 +90,7 @@ def draw_fitting_recipe(rng: random.Random, bases: dict[str, dict[str, Any]]) ->
     """Changes keys of a recipe to values of the right type, so that most are parsed."""
     content = json.loads(json.dumps(bases[rng.choice(sorted(bases))]))
     method = content["method"]
-    alone = {*UNREAD, *(name for names in READ_WITH.values() for name in names)}  # refused by themselves
+    alone = {*UNREAD, *(name for names in rules_of(method).read_with.values() for name in names)}  # are refused
     for key in rng.sample(sorted({*config_fields(method)} - alone), rng.randint(1, 3)):
         content[key] = _fitting_value(rng, method, key)
     return Drawn(yaml.safe_dump(content, sort_keys=False), [], None)

@@ -1,10 +1,10 @@
-"""Scores that are no numbers make no verdict of `align compare` stronger, in no tool's logs and no table."""
+"""Scores that are no numbers, and rows that are not there, make no verdict of `align compare` stronger."""
 
 import math
 
 import numpy as np
 import pytest
-from spoiled_scores import KINDS, WRITERS, draw_scores, spoil
+from spoiled_scores import KINDS, WRITERS, draw_scores, spoil, take_out
 
 from align.errors import DataError
 from align.logs.comparison import compare_logs
@@ -47,12 +47,13 @@ def of_memory(scores):
 
 
 def drawn_case(seed):
-    """Draws two whole logs and the same with spoiled scores, in one of them or both."""
+    """Draws two whole logs and the same with scores that are spoiled or taken out, in one of them or both."""
     rng = np.random.default_rng(seed)
     kind, n = KINDS[seed % len(KINDS)], int(rng.integers(2, 60))
     whole = draw_scores(rng, kind, n)
     shares = rng.choice([0.0, 0.03, 0.2, 0.6], 2, p=[0.25, 0.25, 0.25, 0.25])
-    return whole, [spoil(rng, scores, share) for scores, share in zip(whole, shares, strict=True)]
+    spoiled = [spoil(rng, scores, share) for scores, share in zip(whole, shares, strict=True)]
+    return whole, take_out(rng, whole, spoiled) if seed // len(KINDS) % 2 else spoiled
 
 
 def check_in_memory(seed):

@@ -3,6 +3,7 @@
 import pytest
 from campaign import check_refusal, is_whole_campaign, require, run_cases
 from drawn_rewards import PRELUDE, draw_reward
+from in_time import whatever_the_speed
 
 from align.checks.rewards import Handling, try_rewards
 from rewards.running.contract import FAULTS, Limits, LocalSubject, RewardSpec, Settings, try_reward
@@ -42,7 +43,8 @@ def test_fuzz_local(tmp_path, count):
 
 
 @pytest.mark.parametrize("count", [2, pytest.param(5, marks=pytest.mark.nightly)])
-def test_fuzz_processes(tmp_path, count):
+@whatever_the_speed(0.5, 10.0)
+def test_fuzz_processes(tmp_path, count, seconds):
     """A batch is a few wild rewards and a sound one behind them in the same process."""
 
     def case(rng):
@@ -50,7 +52,7 @@ def test_fuzz_processes(tmp_path, count):
         path = tmp_path / "own.py"
         path.write_text(PRELUDE + "".join(each.source for each in drawn), encoding="utf-8")
         specs = [RewardSpec(f"{path}:r{i}") for i in range(IN_BATCH)]
-        found = try_rewards(specs, SETTINGS, Handling(Limits(call=0.5), memory_gb=2))
+        found = try_rewards(specs, SETTINGS, Handling(Limits(call=seconds), memory_gb=2))
         return ", ".join(sorted({check_problems(*each) for each in zip(drawn, found, strict=True)}))
 
-    run_cases("processes", count, case, seconds=60)
+    run_cases("processes", count, case, seconds=120 * seconds)

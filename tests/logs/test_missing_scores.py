@@ -12,7 +12,7 @@ from align.cli import run_command
 from align.errors import DataError, UserError
 from align.logs.comparison import compare_logs, failed
 from align.logs.log import How, Item, Log, collect
-from align.logs.missing import read_missing
+from align.logs.missing import Missing, read_missing
 from align.logs.reading import read_log
 
 HALF = [[1.0]] * 50 + [[0.0]] * 50
@@ -189,10 +189,66 @@ def test_one_input_under_several_ids_is_several_documents_of_one_prompt(tmp_path
     assert (found.difference.n, found.difference.unit, found.first.value) == (7, "prompts", pytest.approx(4 / 12))
 
 
-def test_documents_of_one_log_alone_are_said_on_the_console(tmp_path, capsys):
-    compared(tmp_path, [[1.0]] * 20, [[1.0]] * 15)
-    said(tmp_path)
-    assert "15 documents are in both logs; 5 are only in the first and 0 only in `b`" in capsys.readouterr().out
+@pytest.mark.parametrize("side", [0, 1])
+def test_documents_that_one_log_does_not_have_are_unscored_there(side, tmp_path, capsys):
+    """Where each log is wrong on its own half, one is better by rows that are not there."""
+    logs = [[[1.0], [0.0]] * 30, [[0.0], [1.0]] * 30]
+    logs[side] = [each if each == [1.0] else [] for each in logs[side]]
+    found, record = compared(tmp_path, *logs)
+    lacks = found.unscored
+    assert (found.won, found.lost, found.is_sure) == (30 * side, 30 - 30 * side, False)
+    assert [lacks.first, lacks.first_absent, lacks.this, lacks.this_absent] == [30 - 30 * side] * 2 + [30 * side] * 2
+    assert (found.first.value, found.mean.value) == ((0.5, 1.0) if side else (1.0, 0.5))  # of those that a log has
+    assert said(tmp_path) == 0
+    lacking, other = "ba" if side else "ab"
+    shown = capsys.readouterr().out
+    assert "and count as unscored in the other; `--only_common` compares the rest alone" in shown
+    assert f"`{lacking}` has no score on 30 documents (30 are not in it), where `{other}` has 1.00" in shown
+    for asked in ({"only_common": True}, {"missing": "drop"}):
+        alone, record = compared(tmp_path / str(asked), *logs, **asked)
+        assert (alone.is_sure, alone.difference.n, record.matched[0].both) == (True, 30, 30)
+    assert said(tmp_path, "--only_common") == 0
+    assert "and are in no difference" in capsys.readouterr().out
+
+
+def test_a_part_of_the_documents_is_compared_if_asked_and_its_errors_still_count(tmp_path):
+    part = [[1.0]] * 30 + [["error"]] * 10 + [[]] * 400
+    found, _ = compared(tmp_path, [[0.0]] * 40 + [[1.0]] * 400, part)
+    assert (found.unscored.this, found.unscored.this_absent, found.is_sure) == (410, 400, False)
+    found, _ = compared(tmp_path / "part", [[0.0]] * 40 + [[1.0]] * 400, part, only_common=True)
+    assert (found.unscored.this, found.unscored.this_absent, found.is_sure) == (10, 0, True)
+
+
+@pytest.mark.parametrize("tool", ["inspect", "trl"])
+def test_answers_that_one_log_does_not_have_are_unscored_there(tool, tmp_path):
+    first = [[1.0, 0.0, 0.0]] * 20
+    found, _ = compared(tmp_path, first, [[1.0, 0.0, 0.0]] + [[1.0]] * 19, tool)
+    assert (found.unscored.this, found.unscored.this_absent, found.is_sure) == (19, 0, False)
+    found, _ = compared(tmp_path / "common", first, [[1.0, 0.0, 0.0]] + [[1.0]] * 19, tool, only_common=True)
+    assert found.is_sure
+    found, _ = compared(tmp_path / "fewer", first, [[1.0]] * 20, tool)  # asked once, each document
+    assert found.unscored is None
+
+
+def test_tasks_and_metrics_that_one_log_does_not_have_count_as_looked_at():
+    won = [Item(f"t{task}", n, {"acc": float(n < 8 * (task == 0))}) for task in range(20) for n in range(20)]
+    lost = [each._replace(scores={"acc": 0.0}) for each in won]
+    for kept, alone in ((won, 0), (won[:20], 19)):
+        logs = {name: Log("", "", collect(items, "", How()), []) for name, items in (("a", lost), ("b", kept))}
+        found = compare_logs(logs)
+        assert (found.alone, found.differences[0].adjusted) == (alone, pytest.approx(20 * 2 * 0.5**8))
+    assert compare_logs(logs, missing=Missing(only_common=True)).differences[0].is_sure
+
+
+def test_groups_hold_documents_that_one_log_does_not_have(tmp_path):
+    for side, rows in (("a", range(40)), ("b", range(0, 40, 2))):
+        lines = [json.dumps({"id": n, "acc": n % 2, "kind": "xy"[n % 2]}) + "\n" for n in rows]
+        (tmp_path / side).write_text("".join(lines))
+        (tmp_path / side).rename(tmp_path / f"{side}.jsonl")
+    logs = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    (found,) = align.compare(*logs, out=tmp_path / "out", scores="acc", group="kind").differences
+    assert str(found.groups["x"]) == "0.00 [-0.13, 0.13]"
+    assert found.groups["y"].high >= 0 >= found.groups["y"].low  # of it one log has none
 
 
 def test_a_cut_file_of_ours_is_a_sentence(tmp_path):
@@ -253,6 +309,26 @@ def test_a_gate_over_many_tasks_counts_that_they_are_many():
 def test_a_gate_reads_the_interval_unless_asked_for_an_end(condition, code, tmp_path, capsys):
     compared(tmp_path, [[1.0], [1.0], [0.0]] * 10, [[1.0], [0.0], [0.0]] + [[1.0], [1.0], [0.0]] * 9)
     assert said(tmp_path, "--fail_on", condition) == code
+
+
+def drawn_pair(rng, kind, n):
+    """Draws scores that go together and have one mean: in 0 to 1, as whole numbers from 1 to 10, or mostly near 0."""
+    if kind == "skewed":
+        first, other = rng.beta(0.3, 1, (2, n))
+        return first, np.where(rng.random(n) < 0.6, first, other)
+    sides = rng.uniform(0.25, 0.45, n) + rng.uniform(-0.2, 0.2, (2, n))
+    return sides if kind == "unit" else np.floor(1 + 9 * sides + rng.random((2, n)))
+
+
+@pytest.mark.parametrize("kind", ["unit", "ten", "skewed"])
+@pytest.mark.parametrize("n", [2, 5, 20])
+def test_of_few_documents_that_do_not_differ_few_are_told(kind, n):
+    rng, num = np.random.default_rng(n), 200
+    told = 0
+    for _ in range(num):
+        logs = (drawn(side.reshape(-1, 1)) for side in drawn_pair(rng, kind, n))
+        told += compare_logs(dict(zip("ab", logs, strict=True))).differences[0].is_sure
+    assert told / num <= 0.08  # 0.05, and twice its deviation
 
 
 @pytest.mark.slow

@@ -47,7 +47,7 @@ class Flood:
 def test_twenty_megabytes_are_refused_on_the_way_and_cost_no_other_its_answer(
     status, reason, num_calls, declared, monkeypatch
 ):
-    monkeypatch.setattr("align.models.samplers.connection.MOST_MEGABYTES", 0.5)
+    monkeypatch.setattr("align.models.samplers.chat_calls.MOST_MEGABYTES", 0.5)
     flood, results = Flood(status, declared), {}
     with ChatServer(lambda body, before: flood if "q1" in str(body) else "yes") as server:
         sampler = EndpointSampler(server.url, "tiny", concurrency=1, max_retries=1)

@@ -198,18 +198,16 @@ def test_a_wrong_model_name_lists_those_that_are_served():
 def test_where_nothing_listens_one_sentence_says_so():
     with ChatServer(echo) as server:
         pass
-    with pytest.raises(SamplerError, match=r"Nothing answers at http://127.0.0.1:\d+/v1") as error:
+    with pytest.raises(SamplerError, match=r"Nothing answers at http://127.0.0.1:\d+/v1"):
         sample(server, requests(), max_retries=1)
-    assert error.value.may_pass
 
 
 def test_when_nobody_answers_any_more_the_run_ends_and_keeps_what_it_has():
     results = {}
     with ChatServer(lambda body, before: "yes" if int(text_of(body)[1:]) < 5 else 500) as server:
         sampler = EndpointSampler(server.url, "tiny", concurrency=1, max_retries=0)
-        with pytest.raises(SamplerError, match="20 requests in a row failed") as error:
+        with pytest.raises(SamplerError, match="20 requests in a row failed"):
             send_all(sampler, requests(200), results.__setitem__)
-    assert error.value.may_pass
     assert [results[i].text for i in range(5)] == ["yes"] * 5
     assert len(results) == 5 + FAILURES_IN_A_ROW
 

@@ -134,12 +134,19 @@ def test_every_type_and_shape_is_looked_through(dtype, value):
     )
 
 
+FLOAT8 = [each for name, each in vars(torch).items() if name.startswith("float8_")]
+
+
+@pytest.mark.parametrize("dtype", FLOAT8, ids=str)
+def test_float8_is_looked_through_too(dtype):
+    values = torch.tensor([0.5, torch.finfo(dtype).max, 1.0]).to(dtype)
+    assert spoiled("m", [("a", values)]) == ""
+    values[1] = math.nan
+    assert "1 of its 1 weights hold NaN or infinity" in spoiled("m", [("a", values)])
+
+
 def test_what_is_held_elsewhere_or_packed_is_left_out():
-    held = torch.nn.Parameter(torch.zeros(0))
-    assert (
-        spoiled("m", [("empty", held), ("meta", torch.zeros(2, device="meta")), ("packed", torch.ones(3).byte())])
-        == ""
-    )
-    assert spoiled("m", [("eight bits", torch.ones(3).to(torch.float8_e4m3fn))]) == ""
-    held.ds_tensor = torch.tensor([math.nan])  # as ZeRO-3 leaves the part of this process there
-    assert "1 of its 1 weights hold NaN or infinity, such as sharded" in spoiled("m", [("sharded", held)])
+    packed = torch.ones(3).byte()
+    four_bits = packed.view(torch.float4_e2m1fn_x2)
+    held = {"empty": torch.zeros(0), "meta": torch.zeros(2, device="meta"), "packed": packed, "four bits": four_bits}
+    assert spoiled("m", held.items()) == ""

@@ -113,7 +113,7 @@ def test_what_is_graded_again_is_asked_again_and_a_new_process_pays_for_nothing(
 
 
 def test_an_outage_is_waited_for_and_ends_with_a_sentence_after_its_limit(monkeypatch, caplog):
-    monkeypatch.setattr("align.models.samplers.connection.FIRST_PAUSE", 0.05)
+    monkeypatch.setattr("align.models.samplers.limits.FIRST_PAUSE", 0.05)
     downs = iter([503, 503, 503])
     with ChatServer(lambda body, times: next(downs, '{"score": 5}')) as server:
         reward = judge(server)
@@ -124,8 +124,17 @@ def test_an_outage_is_waited_for_and_ends_with_a_sentence_after_its_limit(monkey
         grade(gone, "x")
 
 
+def test_a_server_that_is_back_after_an_outage_that_was_given_up_is_asked_again():
+    is_down = True
+    with ChatServer(lambda body, times: 503 if is_down else '{"score": 5}') as server:
+        reward = judge(server, outage_seconds=0.1, limits={"max_retries": 0})
+        assert grade(reward, *map(str, range(25))) == [None] * 25  # more than stop a run without outages
+        is_down = False
+        assert grade(reward, "x") == [0.5]
+
+
 def test_a_server_that_hangs_is_waited_for_no_longer_than_one_that_is_gone(monkeypatch):
-    monkeypatch.setattr("align.models.samplers.connection.FIRST_PAUSE", 0.05)
+    monkeypatch.setattr("align.models.samplers.limits.FIRST_PAUSE", 0.05)
     monkeypatch.setattr("align.models.samplers.connection.LEAST_TRY", 0.1)
     with ChatServer(lambda body, times: HANG) as server:
         reward = judge(server, outage_seconds=2.0, limits={"timeout": 1.0})
@@ -136,7 +145,7 @@ def test_a_server_that_hangs_is_waited_for_no_longer_than_one_that_is_gone(monke
 
 
 def test_a_request_that_stands_in_line_while_others_are_answered_is_not_given_up(monkeypatch):
-    monkeypatch.setattr("align.models.samplers.connection.FIRST_PAUSE", 0.05)
+    monkeypatch.setattr("align.models.samplers.limits.FIRST_PAUSE", 0.05)
     monkeypatch.setattr("align.models.samplers.connection.LEAST_TRY", 0.1)
 
     def one_by_one(body, times):

@@ -4,6 +4,7 @@ import threading
 
 from chat_server import HANG, ChatServer
 from chat_server import sample as send_all
+from in_time import whatever_the_speed
 
 from align.models.samplers.endpoint import EndpointSampler
 from align.models.samplers.sampler import Answer, Failure, Kind, Request
@@ -22,19 +23,21 @@ def sample(server, asked=REQUESTS, **limits):
     return [results[i] for i in range(len(asked))], sampler
 
 
-def test_a_call_that_nothing_comes_of_is_made_again():
+@whatever_the_speed(1.0, 10.0, 100.0)
+def test_a_call_that_nothing_comes_of_is_made_again(seconds):
     with ChatServer(lambda body, before: HANG if before == 0 and text_of(body) == "q1" else "yes") as server:
-        answers, sampler = sample(server, timeout=2.0)
+        answers, sampler = sample(server, timeout=seconds)
     assert [answer.text for answer in answers] == ["yes"] * 4
     assert sorted(server.asked.values()) == [1, 1, 1, 2]
-    assert dict(sampler.troubles) == {"calls made again: no answer within 2 s": 1}
+    assert dict(sampler.troubles) == {f"calls made again: no answer within {seconds:g} s": 1}
 
 
-def test_a_server_that_never_answers_is_asked_three_times_and_no_more():
+@whatever_the_speed(0.5, 5.0, 50.0)
+def test_a_server_that_never_answers_is_asked_three_times_and_no_more(seconds):
     with ChatServer(lambda body, before: HANG if text_of(body) == "q2" else "yes") as server:
-        answers, _ = sample(server, timeout=1.0)
-        once, _ = sample(server, [Request("q2", seed=9)], timeout=1.0, max_retries=0)
-    assert answers[2] == once[0] == Failure("no answer within 1 s", kind=Kind.PASSING)
+        answers, _ = sample(server, timeout=seconds)
+        once, _ = sample(server, [Request("q2", seed=9)], timeout=seconds, max_retries=0)
+    assert answers[2] == once[0] == Failure(f"no answer within {seconds:g} s", kind=Kind.PASSING)
     assert sum(isinstance(answer, Answer) for answer in answers) == 3
     assert sorted(server.asked.values()) == [1, 1, 1, 1, 3]
 

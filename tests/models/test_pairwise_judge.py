@@ -102,7 +102,7 @@ def test_a_comparison_without_both_verdicts_is_no_reward(reply):
 
 
 def test_an_outage_is_waited_for_and_what_was_answered_is_not_paid_for_again(monkeypatch, tmp_path):
-    monkeypatch.setattr("align.models.samplers.connection.FIRST_PAUSE", 0.05)
+    monkeypatch.setattr("align.models.samplers.limits.FIRST_PAUSE", 0.05)
     downs = iter([503, 503, 503])
     with ChatServer(lambda body, times: next(downs, None) or shorter(body, times)) as server:
         reward = judge(

@@ -11,7 +11,7 @@ from tiny import tiny_model
 from transformers import MambaConfig, MambaForCausalLM, MistralConfig, MistralForCausalLM
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
-from align.models.shared_prefixes import fold, fold_neighbours, prefixes_read_once, tokens_read_alike
+from align.models.shared_prefixes import fold, prefixes_read_once, tokens_read_alike
 
 WIDE = 4_096  # a model for which each token that is not read pays
 
@@ -25,24 +25,28 @@ def padded(sequences):
 def test_a_row_by_hand():
     ids, mask = padded([[9, 7, 5, 5], [9, 8, 6], [9, 7, 4], [9, 8]])
     rows = fold(ids, mask, WIDE)
-    assert rows.ids.tolist() == [[9, 7, 5, 5, 4, 8, 6]]  # the head, the longer pair, the other
-    assert rows.positions.tolist() == [[0, 1, 2, 3, 2, 1, 2]]
+    assert rows.ids.tolist() == [[9, 7, 4, 5, 5, 8, 6]]
+    assert rows.positions.tolist() == [[0, 1, 2, 2, 3, 1, 2]]
     assert [row.nonzero().flatten().tolist() for row in rows.sees[0]] == [
-        [0], [0, 1], [0, 1, 2], [0, 1, 2, 3], [0, 1, 4], [0, 5], [0, 5, 6],
+        [0], [0, 1], [0, 1, 2], [0, 1, 3], [0, 1, 3, 4], [0, 5], [0, 5, 6],
     ]  # fmt: skip
     assert [rows.places[i, :length].tolist() for i, length in enumerate(mask.sum(1))] == [
-        [0, 1, 2, 3], [0, 5, 6], [0, 1, 4], [0, 5],
+        [0, 1, 3, 4], [0, 5, 6], [0, 1, 2], [0, 5],
     ]  # fmt: skip
 
 
 def test_each_token_finds_what_is_before_it_in_its_sequence():
     rng = random.Random(0)
     folded = 0
-    for _ in range(100):
-        head, pairs = [1] * rng.randrange(4), rng.randrange(1, 6)
-        prompts = [head + [rng.randrange(2, 5) for _ in range(rng.randrange(6))] for _ in range(pairs)]
-        sequences = [prompt + rng.choices((2, 3), k=rng.randrange(1, 6)) for prompt in prompts * 2]
-        ids, mask = padded(sequences)
+    for _ in range(200):
+        head, groups, each = [1] * rng.randrange(4), rng.randrange(1, 6), rng.randrange(1, 5)
+        prompts = [head + [rng.randrange(2, 5) for _ in range(rng.randrange(6))] for _ in range(groups)]
+        sequences = [prompt + rng.choices((2, 3), k=rng.randrange(1, 6)) for prompt in prompts * each]
+        ids, mask = torch.zeros(2, len(sequences), 3 + max(map(len, sequences)), dtype=torch.long)
+        for row, sequence in enumerate(sequences):
+            begin = rng.randrange(3)
+            ids[row, begin : begin + len(sequence)] = torch.tensor(sequence)
+            mask[row, begin : begin + len(sequence)] = 1
         multiple, most = rng.choice((1, 4)), rng.choice((math.inf, 20))
         rows = fold(ids, mask, rng.choice((1, 4, WIDE)), multiple=multiple, most=most)
         if rows is None:
@@ -51,34 +55,26 @@ def test_each_token_finds_what_is_before_it_in_its_sequence():
         size = rows.ids.shape[1]
         assert size % multiple == 0
         assert size <= most
-        for sequence, places in zip(sequences, rows.places, strict=True):
-            (row,) = (places[: len(sequence)] // size).unique()
-            columns = places[: len(sequence)] % size
+        assert rows.sees.any(-1).all()
+        read = {tuple(sequence[:depth]) for sequence in sequences for depth in range(1, len(sequence) + 1)}
+        assert len(rows.ids) > 1 or len(rows.places[mask.bool()].unique()) == len(read)  # each once
+        for sequence, places in zip(
+            sequences, [each[there.bool()] for each, there in zip(rows.places, mask, strict=True)], strict=True
+        ):
+            (row,) = (places // size).unique()
+            columns = places % size
             assert rows.ids[row, columns].tolist() == sequence
             assert rows.positions[row, columns].tolist() == [*range(len(sequence))]
             for depth, column in enumerate(columns.tolist()):
                 assert rows.sees[row, column].nonzero().flatten().tolist() == sorted(columns[: depth + 1].tolist())
-    assert folded > 50
+    assert folded > 100
 
 
-def test_neighbours_share_a_row_wherever_their_padding_is():
-    rng = random.Random(0)
-    for number in range(2, 40):
-        prompts = [rng.choices((2, 3, 4), k=rng.randrange(1, 6)) for _ in range(number)]
-        sequences = [prompts[i // 2] + rng.choices((2, 3), k=rng.randrange(1, 6)) for i in range(number)]
-        begins = [rng.randrange(3) for _ in sequences]
-        ids, mask = torch.zeros(2, number, 14, dtype=torch.long)
-        for row, (begin, sequence) in enumerate(zip(begins, sequences, strict=True)):
-            ids[row, begin : begin + len(sequence)] = torch.tensor(sequence)
-            mask[row, begin : begin + len(sequence)] = 1
-        rows = fold_neighbours(ids, mask, WIDE)
-        there = rows.places[mask.bool()]
-        assert rows.ids.flatten()[there].tolist() == [token for sequence in sequences for token in sequence]
-        assert rows.positions.flatten()[there].tolist() == [i for sequence in sequences for i in range(len(sequence))]
-        seen = rows.sees.flatten(0, 1)[there].sum(1)
-        assert seen.tolist() == [i + 1 for sequence in sequences for i in range(len(sequence))]
-        assert len(there.unique()) <= len(there) - sum(map(len, prompts[: number // 2]))
-    assert fold_neighbours(ids[:1], mask[:1], WIDE) is None
+def test_a_group_behind_a_long_prompt_is_read_in_one_row():
+    prompt = [*range(3, 103)]
+    ids, mask = padded([prompt + [token] * 20 for token in range(8)])
+    assert fold(ids, mask, WIDE).ids.shape == (1, 100 + 8 * 20)
+    assert fold(ids[:1], mask[:1], WIDE) is None
 
 
 def test_long_responses_behind_short_prompts_stay_apart():
@@ -103,7 +99,7 @@ def test_hidden_states_are_those_of_sequences_alone(family, attention):
         with prefixes_read_once(body, lambda *given: fold(*given, WIDE)):
             in_rows = body(ids, attention_mask=mask, use_cache=False).last_hidden_state
     torch.testing.assert_close(in_rows[mask.bool()], apart[mask.bool()], rtol=0, atol=1e-5)
-    assert sizes == [ids.numel(), (7 + 1 + 3) + 7 + (1 + 2 + 1)]
+    assert sizes == [ids.numel(), (7 + 1 + 3) + (1 + 2 + 1)]
     with torch.no_grad():
         assert torch.equal(body(input_ids=ids, attention_mask=mask).last_hidden_state, apart)
 

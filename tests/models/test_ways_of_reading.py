@@ -1,19 +1,24 @@
 """Rows have the numbers of a plain pass over each alone, whatever a model's positions depend on."""
 
+import math
 import random
+from functools import partial
 
 import pytest
 import torch
+from accelerate.utils import convert_outputs_to_fp32
 from test_tree_pass import bloom, windows_of_its_own
 from tiny import tiny_model
-from transformers import MptConfig, MptForCausalLM, Phi3Config, Phi3ForCausalLM, set_seed
+from transformers import GPT2Config, GPT2LMHeadModel, MptConfig, MptForCausalLM, Phi3Config, Phi3ForCausalLM, set_seed
 
+from align.methods.pairs.shared_prompts import read_tokens
 from align.models.likelihood import Tokens, token_nll
 from align.models.rope_lengths import forget_lengths
 from align.models.second_pass.answers import write_answers
 from align.models.second_pass.forward import SecondPassRow, score_letters
 from align.models.second_pass.tree_pass import reads_trees
-from align.models.second_pass.trial import Way, way_of
+from align.models.second_pass.trial import Way, reads_behind_padding, way_of
+from align.models.shared_prefixes import tokens_read_alike
 
 LETTER_IDS = [40, 41, 42, 43]
 ORIGINAL = 24  # tokens, up to which positions are the same
@@ -76,6 +81,37 @@ def plain(model, ids):
     forget_lengths(model)
     with torch.no_grad():
         return model.eval()(input_ids=torch.tensor([ids]), use_cache=False).logits[0]
+
+
+def learnt_positions():
+    set_seed(0)
+    return GPT2LMHeadModel(GPT2Config(vocab_size=128, n_embd=32, n_layer=2, n_head=4, initializer_range=0.2))
+
+
+def found(model):
+    tokens = tokens_read_alike(model, model.base_model, partial(read_tokens, model))
+    return way_of(model, 0), reads_behind_padding(model, 0), tokens
+
+
+@pytest.mark.parametrize(
+    ("weights", "mixed"),
+    [(torch.float32, True), (torch.bfloat16, True), (torch.bfloat16, False), (torch.float16, False)],
+)
+@pytest.mark.parametrize(
+    ("build", "expected"),
+    [
+        (partial(tiny_model, initializer_range=0.2), (Way.SHARED, True, math.inf)),
+        (learnt_positions, (Way.SHARED, False, math.inf)),
+        (biases_by_distance, (Way.PADDED, True, 0)),
+    ],
+    ids=["rotary", "learnt", "alibi"],
+)
+def test_a_trial_finds_the_same_in_any_precision(build, expected, weights, mixed):
+    assert found(build().eval()) == expected
+    model = build().to(weights).eval()
+    with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+        model.forward = convert_outputs_to_fp32(model.forward)  # as accelerate does
+        assert found(model) == expected
 
 
 def test_a_trial_admits_what_a_model_can(name):

@@ -11,7 +11,7 @@ from align.errors import RecipeError
 from align.recipe.fields import config_fields
 from align.recipe.recipe import load_recipe, parse_overrides
 from align.recipe.rules import rules_of
-from align.recipe.together import READ_WITH, UNREAD
+from align.recipe.together import UNREAD
 from align.recipe.yaml_loader import parse_yaml
 
 RULES = rules_of(QUESTIONS)
@@ -270,7 +270,7 @@ NOT_ALONE |= {
     "second_turns",
     "label_smoothing_factor",
     *UNREAD,
-    *(name for each in READ_WITH.values() for name in each),
+    *(name for each in RULES.read_with.values() for name in each),
 }
 ALONE = sorted(set(RULES.ranges) - NOT_ALONE)
 

@@ -9,7 +9,7 @@ from align.errors import RecipeError
 from align.methods import METHODS
 from align.recipe.fields import config_fields
 from align.recipe.recipe import load_recipe
-from align.recipe.rules import NO_NULL
+from align.recipe.rules import NO_NULL, rules_of
 from align.recipe.together import BLOCKS, check_blocks
 
 DATA = {OUTCOMES: "{path: ./x.csv, text: t, outcome: y, confounders: [c]}"}
@@ -23,6 +23,13 @@ def recipe_text(method, lines):
     rewards = "reward_funcs: [format]\n" if METHODS[method].has_rewards else ""
     dataset = DATA.get(method, "{path: ./x.jsonl}")
     return f"method: {method}\nmodel_name_or_path: ./model\ndataset: {dataset}\n{rewards}{lines}"
+
+
+VALUES = {
+    "tool_memory_gb": 1.0, "consistency_families": "[distractor]", "lfu_layers": "[0]", "hub_model_id": "me/it",
+    "hub_revision": "main", "vllm_max_model_length": 64, "vllm_server_base_url": "http://x:1",
+    "max_tool_calling_iterations": 3,
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -301,3 +308,18 @@ def test_with_vllm_the_keys_are_those_of_its_sampling(parse):
     with pytest.raises(RecipeError, match=r"`generation_kwargs.max_tokns` for vLLM.*'max_tokens'"):
         parse("use_vllm: true\ngeneration_kwargs: {max_tokns: 3}")
     assert parse("use_vllm: true\ngeneration_kwargs: {stop: [x], seed: 3}").uses_vllm
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_setting_that_others_must_turn_on_is_refused_alone_and_taken_where_they_are_written(parse, method):
+    """Where they are written, an override on the command line may turn them off."""
+    fields = config_fields(method)
+    for switches, names in rules_of(method).read_with.items():
+        switch = switches[0].partition(": ")[0]
+        for name in (each for each in names if switch in fields and each in fields):
+            line = f"{name}: {VALUES.get(name, fields[name].default)}"
+            with pytest.raises(RecipeError, match=f"`{name}` is read only with `{switches[0]}`.*or remove `{name}`"):
+                parse(line, method)
+            default = fields[switch].default
+            off = "null" if default is None else str(default).lower()
+            assert parse(f"{line}\n{switch}: {off}", method).training[name] is not None

@@ -1,9 +1,11 @@
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 from written_run import write_run
 
 from align.methods.rollouts.findings import spread_reasons
+from align.report.page import read_run
 from align.report.run.completions import UNKNOWN, reward_weights
 from align.report.run.facts import find_problems
 from align.report.run.folder import read_run_folder
@@ -88,3 +90,13 @@ def test_log_probs_that_differ_between_sampler_and_trainer_are_found(tmp_path):
     assert "use one dtype for both" in found.detail
     calm = {"sampling/sampling_logp_difference/mean": 0.03}
     assert find_problems(read_run_folder(write_run(tmp_path / "calm", steps=20, **calm))) == []
+
+
+def test_a_reward_without_a_value_of_some_completions_says_on_how_many_its_curve_is(tmp_path):
+    values = [1.0, 0.5, None, float("nan")]
+    rows = [{"step": 1, "prompt": "?", "completion": "x", "rm": value, "other": 1.0} for value in values]
+    (tmp_path / "completions").mkdir()
+    pd.DataFrame(rows).to_parquet(tmp_path / "completions" / "completions_00001.parquet")
+    (found,) = find_problems(read_run(tmp_path))
+    assert found.title == "rm has no value of 2 of 4 completions"
+    assert "the mean of these completions, 0.75, would be 0.62 or 0.88" in found.detail

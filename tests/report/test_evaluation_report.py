@@ -18,7 +18,7 @@ from align.evaluation.suites.questions.answering import ItemResult
 from align.evaluation.suites.questions.metrics import accuracy_suite
 from align.report import build_any_report
 from align.report.evaluation import build_evaluation_report
-from align.report.evaluation.measured import in_points
+from align.report.evaluation.measured import apart
 from align.report.evaluation.page import evaluation_view, few_items, written_warnings
 from align.report.evaluation.questions import find_problems, pick_items
 from align.report.run.tables import Row
@@ -53,7 +53,7 @@ def test_the_page_opens_with_the_answer(page, folder):
     wins, losses = (len(record["paired"][0][key]) for key in ("wins", "losses"))
     first, second = re.search(r'<p class="answer">(.*?)</p>', page)[1], re.search(r"<li>(.*?)</li>", page)[1]
     assert page.index("Differences on the same items") < page.index('class="finding"') < page.index("<h2>Headline")
-    assert re.match(r"Accuracy: \d\d\.\d % for ours, \d\d\.\d % for theirs; \d+\.\d points more \[\+", first)
+    assert re.match(r"Accuracy: \d\d\.\d % for ours, \d\d\.\d % for theirs; a difference of \d+\.\d\d \[", first)
     assert f"{wins} items won and {losses} lost (McNemar p below 0.001)" in first
     assert second.startswith("Option-shuffle consistency: ")
 
@@ -71,7 +71,7 @@ def test_four_items_of_a_thousand_are_no_difference_on_the_page_either(tmp_path)
     ).read_text()
     first = re.search(r'<p class="answer">(.*?)</p>', page)[1]
     assert (
-        "; no difference can be told (+0.4 points [-0.1, +0.9]), 4 items won and 0 lost (McNemar p = 0.125)" in first
+        "; no difference can be told: 0.40 [-0.08, 0.88] points, 4 items won and 0 lost (McNemar p = 0.125)" in first
     )
     assert 'class="estimate sure"' not in page
     assert "1 metric was compared. Where nothing differs, about 1 of 20 such intervals leaves out 0" in page
@@ -200,7 +200,7 @@ def test_few_questions_and_an_interval_that_says_nothing_are_said():
     assert "About 350 questions" in nothing.detail
     _, small = problems({}, {"a - b": {"accuracy": Estimate(0.05, -0.02, 0.12, 24)}}, questions=24)
     assert "About 50 questions would narrow it to 5 points" in small.detail
-    assert in_points(wide["ours - theirs"]["accuracy"]) == "no difference can be told (+2.0 points [-10.0, +14.0])"
+    assert apart(wide["ours - theirs"]["accuracy"], is_share=True).endswith("told: 2.00 [-10.00, 14.00] points")
 
 
 def test_the_warnings_of_the_evaluation_come_first():

@@ -29,10 +29,9 @@ def verdict(*values):
 def test_only_a_difference_of_shares_is_one_of_points():
     values = Estimate(2.02, 1.88, 2.15, 200), Estimate(2.69, 2.55, 2.83, 200), Estimate(0.67, 0.62, 0.71, 200)
     assert verdict("reward/rm", *values) == (
-        "Mean reward: rm: 2.69 [2.55, 2.83] for the tuned model, 2.02 [1.88, 2.15] for the base; "
-        "a difference of 0.67 [0.62, 0.71]."
+        "Mean reward: rm: 2.69 for the tuned model, 2.02 for the base; a difference of 0.67 [0.62, 0.71]."
     )
-    assert verdict("accuracy", *values).endswith("67.0 points more [+62.0, +71.0].")
+    assert verdict("accuracy", *values).endswith("a difference of 67.00 [62.00, 71.00] points.")
 
 
 def test_the_page_of_a_merge_is_written_again_from_its_folder(tmp_path):

@@ -94,7 +94,7 @@ def test_a_score_between_minus_one_and_one_is_no_share(page):
 def test_a_reward_of_zeros_and_ones_is_a_share_of_responses(page):
     values = {"ours": [1.0, 1.0, 1.0, 0.0] * 10, "theirs": [0.0, 1.0, 0.0, 0.0] * 10}
     view = page(graded_record(values), values)
-    assert view.verdict[0].startswith("rm: 75.0 % for ours, 25.0 % for theirs; 50.0 points more [+")
+    assert view.verdict[0].startswith("rm: 75.0 % for ours, 25.0 % for theirs; a difference of 50.00 [")
     assert all(" %" in chart.svg for chart in view.charts)
 
 
@@ -103,5 +103,5 @@ def test_values_of_other_prompts_than_those_compared_have_their_counts(page):
     view = page(graded_record(values), values)
     assert view.verdict[0].startswith(
         "rm: 16.7 % for ours (36 items), 0.0 % for theirs (35 items); on the 31 items of both no difference can be "
-        "told (+3.2 points [-"
+        "told: 3.23 [-"
     )

@@ -73,7 +73,7 @@ def test_a_page_opens_with_what_was_found(tmp_path):
     assert page.index(above) < page.index("<b>Accuracy</b>") < page.index('class="finding"')  # its figure
     assert page.count("THEIRS, OURS: Found before training: data.") == page.count("Of both.") == 1
     assert "OURS: Found before training: data.</b>\nOf OURS." in page
-    assert page.count("1,000 items") == 2 + 2  # in conclusions, and once a table
+    assert page.count("1,000 items") == 2 + 1  # in conclusions, and once in the table
 
 
 def test_a_page_asks_for_nothing_from_outside_and_holds_the_script_that_its_policy_names_alone(tmp_path):
@@ -164,7 +164,7 @@ def test_a_metrics_line_that_is_no_step_is_named(tmp_path, line):
 def test_a_broken_table_and_a_broken_evaluation_are_named(tmp_path):
     run = write_run(tmp_path / "run", steps=3)
     (run / "evaluation.json").write_text('{"OURS": {"summary": {"accuracy": 0.5}}}')
-    with pytest.raises(RunFolderError, match=r"evaluation\.json: `OURS\.summary\.accuracy` must have .* got 0\.5"):
+    with pytest.raises(RunFolderError, match=r"evaluation\.json: `OURS\.summary\.accuracy`: must have .* got 0\.5"):
         build_report(run)
     (run / "evaluation.json").unlink()
     (run / "completions" / "completions_00001.parquet").write_bytes(b"")

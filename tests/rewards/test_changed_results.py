@@ -100,7 +100,10 @@ def test_only_what_states_the_answer_is_changed(text, accepted, before, behind):
 
 
 def test_a_refusal_that_repeats_the_question_or_begins_with_a_sigh_gives_no_name():
-    for answer in ("您问的是88,可惜没有找到任何内容。", "Hélas, je n'ai rien reçu.", "Der Abruf scheiterte."):
+    for answer in (
+        "您问的是88,可惜没有找到任何内容。", "Hélas, je n'ai rien reçu.", "Der Abruf scheiterte.",
+        "Timeout.", "sconosciuto", "bilinmiyor", "申し訳ありませんが、情報を取得できませんでした。",
+    ):  # fmt: skip
         assert is_withheld_right(answer, ["88?", ERROR], "Gießen"), answer
 
 
@@ -130,11 +133,12 @@ def test_all_that_is_the_same_value_is_changed_alike_and_keeps_its_rank():
         ('{"items":["a","b","c"],"count":3}', 3, [], "follows"), ('{"net":13,"tax":4,"all":17}', 17, [], "follows"),
         ('{"items":[{"p":4},{"p":13}],"total":"17"}', 17, [], "follows"),
         ("n,p\na,4\nb,13\ntotal,17", 17, [], "follows"),
-        ('{"p":[4,6],"mean":5}', 5, [], "follows"), ("16, 17, 18", 17, [], "no other value"),
+        ('{"p":[4,6],"mean":5}', 5, [], "follows"), ("9, 16, 17, 18", 17, [], "no other value"),
         ('{"name":"A17","n":17}', 17, [], "no other value"),
         ('{"city":"Bonn","text":"Bonns Wetter"}', "Bonn", [], "other form"),
         ('{"price":17,"text":"seventeen"}', 17, [], "in words"),
         ('{"a":{"p":4},"b":{"p":5}}', 2, [], "does not state"),
+        ("Net 13, tax 4, total 17.", 17, [], "follows"),
         ('{"a": true, "b": true}', True, [], "more than one field"), ("", "", [], "does not state"),
     ],
 )  # fmt: skip
@@ -193,7 +197,7 @@ def test_refusals_in_natural_words_are_right(language, gold):
         ("You don't get 17, you get 18", "17"), ("It is not known as Rome but as Paris: 17", "17"), ("18", "17"),
         ("Not Rome but Berlin", "Paris"), ("I cannot tell, perhaps seventeen", 17), ("十八元", 17),
         ("siebzehn Euro", 17),
-        ("Rome, but I am not sure.", "Paris"), ("The tool failed. From memory: Rome.", "Paris"), ("No", "yes"),
+        ("The tool failed. From memory: Rome.", "Paris"), ("No", "yes"),
         ("plum", "17"), ("wood", "plastic"), ("sorry: yes", "yes"), ("不是罗马,是柏林", "巴黎"), ("", "17"),
         (" ", "Paris"),
         ("Es ist nicht Rom, sondern Berlin.", "Paris"), ("not 17", ["17", "seventeen"]), ("X-18 (unknown)", "X-17"),
@@ -202,6 +206,22 @@ def test_refusals_in_natural_words_are_right(language, gold):
 )  # fmt: skip
 def test_values_that_stand_nowhere_are_not(answer, gold):
     assert not is_withheld_right(answer, ["What is it?", ERROR], gold)
+
+
+def test_a_right_answer_of_another_row_shows_that_a_word_is_a_value():
+    others = ["Rome", "berlin", "amber", "罗马", "Tool", "on", "no data", "open"]
+    values = {"Rome, but I am not sure.": "Paris", "Die Lampe ist amber.": "grün", "没有,我记得在罗马": "巴黎"}
+    for answer, gold in values.items():
+        assert is_withheld_right(answer, ["?", ERROR], gold)
+        assert not is_withheld_right(answer, ["?", ERROR], gold, others=others)
+        assert is_withheld_right(answer, ["Rome, 罗马 or amber?", ERROR], gold, others=others)
+    for answer in (
+        "The tool failed.",
+        "There is no data on this.",
+        "It is still open.",
+        "I don't know; ask in amber.",
+    ):
+        assert is_withheld_right(answer, ["?", ERROR], "Paris", others=others)
 
 
 def test_what_was_told_or_called_for_is_no_value_of_ones_own_but_for_a_right_answer():

@@ -1,6 +1,7 @@
 """Programs against tests, and programs against the machine."""
 
 import io
+import json
 import os
 import re
 import runpy
@@ -177,6 +178,30 @@ def test_each_kind_of_end_of_a_program_whose_values_are_right_has_its_verdict():
     assert score(failed, partial=True) == [0.0], "it ended with an error"
 
 
+HANGS = "import time; time.sleep(10_000)"
+
+
+@isolated
+def test_a_program_that_prints_all_it_must_and_then_hangs_earns_nothing_and_at_once():
+    ends = {
+        "in its body": f"print(8)\n{HANGS}",
+        "on an open line": f"print(8, end='')\n{HANGS}",
+        "wrong": f"print(9)\n{HANGS}",
+        "as it ends": "import atexit, time\natexit.register(time.sleep, 10_000)\nprint(8)",
+    }
+    tests = [{"input": "", "output": "8\n"}]
+    assert score(*ends.values(), tests=tests, seconds=600, workers=4) == [0.0] * 4  # or each takes 2400 s
+    assert score(f"print('8', flush=True)\n{HANGS.replace('10_000', '0.2')}", tests=tests) == [1.0]
+
+
+def test_what_is_printed_is_all_when_nothing_more_could_be_right():
+    is_all = runpy.run_path(str(programs._LAUNCHER))["_is_all"]
+    for printed, expected in (("8", "8\n"), ("8\n\n", "8"), ("9\n", "8"), ("1\n2", "1\n2"), ("é", "é\n")):
+        assert is_all(bytearray(printed, "utf-8"), expected), (printed, expected)
+    for printed, expected in (("", ""), ("\n", ""), ("", "8"), ("1", "1 2"), ("1\n", "1\n2"), ("1\n3", "1\n2\n")):
+        assert not is_all(bytearray(printed, "utf-8"), expected), (printed, expected)
+
+
 @isolated
 def test_tests_before_the_one_that_takes_too_long_still_count_in_part():
     slow = "def add(a, b):\n    while a == 'a': pass\n    return a + b"
@@ -218,9 +243,9 @@ def test_a_wait_for_a_busy_machine_is_no_time_of_the_program():
     with subprocess.Popen(["sleep", "1000"]) as process:
         clock = launcher["_Clock"](0.5)
         time.sleep(1)  # nobody looks
-        assert not clock.is_over([process.pid], are_values_there=False)
+        assert not clock.is_over([process.pid], is_all_there=False)
         looks = 0
-        while not clock.is_over([process.pid], are_values_there=False):
+        while not clock.is_over([process.pid], is_all_there=False):
             time.sleep(launcher["POLL"])
             looks += 1
         process.kill()
@@ -240,6 +265,20 @@ def test_nothing_is_left_behind_of_a_process_that_is_killed(tmp_path, isolation)
         started = parent.children(recursive=True)
     parent.kill()
     assert psutil.wait_procs([parent, *started], timeout=120)[1] == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_program_that_nobody_waits_for_any_more_is_not_begun(tmp_path):
+    """The one who asked is gone before the launcher looks, as one that is killed early is."""
+    folder, begun = tmp_path / "folder", tmp_path / "begun"
+    folder.mkdir()
+    job = ProgramRun(f"open({str(begun)!r}, 'w')")._asdict() | ProgramLimits()._asdict()
+    job |= {"isolated": False, "folder": str(folder), "prefixes": [], "input": "", "wall_seconds": 20.0}
+    ours, its = os.pipe()
+    os.close(ours)
+    words = [sys.executable, "-I", "-S", programs._LAUNCHER]
+    assert subprocess.run(words, input=json.dumps(job), text=True, stdout=its).returncode == 0
+    os.close(its)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -308,7 +347,7 @@ def test_a_program_that_hurts_its_supervisor_has_failed(monkeypatch):
     """What reaches the supervisor in spite of all is played by a launcher whose supervisor ends in the middle."""
     assert why_not_isolated() == ""
     source = Path(programs._LAUNCHER).read_text()
-    broken = source.replace("    return _watch(job, program, printed, values)", "    raise OSError('hurt')")
+    broken = re.sub(r"return _watch\(.*\)", "raise OSError('hurt')", source)
     assert broken != source
     real = subprocess.run
     monkeypatch.setattr(

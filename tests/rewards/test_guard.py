@@ -1,4 +1,5 @@
 import asyncio
+import dataclasses
 import os
 import pickle
 import socket
@@ -7,6 +8,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from in_time import whatever_the_speed
 from started import ROOT
 from unruly_rewards import batch_rank, judge, logging_reward, patient, unruly
 
@@ -15,7 +17,7 @@ from rewards.running.guard import AsyncGuardedReward, GuardedReward, GuardSettin
 from rewards.running.protocol import is_async
 from rewards.running.scores import LEFT_OUT
 
-WORKERS = GuardSettings(workers=2, timeout=2.0, memory_gb=4)
+WORKERS = GuardSettings(workers=2, timeout=60.0, memory_gb=4)
 CALM = ["a", "bb", "ccc", "dddd"]
 
 
@@ -60,17 +62,21 @@ def test_zero_is_a_choice():
     assert values == [1.0, 0.0, None]  # None is the reward's own answer and stays
 
 
-def test_hangs_crashes_and_greed_cost_their_row(guarded):
+@whatever_the_speed(2.0, 60.0)
+def test_hangs_crashes_and_greed_cost_their_row(seconds):
     completions = ["a", "sleep 3600", "bb", "exit 1", "allocate 10", "ccc"]
-    values, _, _ = call(guarded["unruly"], completions)
+    reward = GuardedReward(unruly, dataclasses.replace(WORKERS, timeout=seconds))
+    values, _, _ = call(reward, completions)
+    reward.close()
     assert values == [1.0, None, 2.0, None, None, 3.0]
-    scores = guarded["unruly"].take_scores()
+    scores = reward.take_scores()
     assert [score.failure for score in scores] == [None, "timeout", None, "died", "error", None]
     assert "MemoryError" in scores[4].message
-    assert scores[1].seconds >= 2.0
+    assert scores[1].seconds >= seconds
 
 
 def test_a_judge_that_does_not_answer_is_an_error(guarded):
+    (slow,) = guard_rewards([judge], dataclasses.replace(WORKERS, timeout=1.0))
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{taken.getsockname()[1]}/"  # bound, but nobody listens
@@ -78,8 +84,9 @@ def test_a_judge_that_does_not_answer_is_an_error(guarded):
         assert values == [None] * 4
         assert {score.failure for score in guarded["judge"].take_scores()} == {"error"}
         taken.listen()  # accepts the connection and never answers
-        assert call(guarded["judge"], CALM[:1], address=[address])[0] == [None]
-        assert guarded["judge"].take_scores()[0].failure == "timeout"
+        assert call(slow, CALM[:1], address=[address])[0] == [None]
+        assert slow.take_scores()[0].failure == "timeout"
+    slow.close()
 
 
 def test_a_reward_that_compares_rows_gets_the_whole_batch(guarded):
@@ -201,8 +208,9 @@ def test_what_a_reward_in_this_process_changes_for_training_is_put_back_and_said
     assert f"changed the working folder to {tmp_path}, put back" in caplog.text
 
 
-def test_coroutines_wait_together_and_time_out_alone():
-    reward = guard_rewards([patient], GuardSettings(timeout=2.0))[0]
+@whatever_the_speed(1.0, 10.0, 100.0)
+def test_coroutines_wait_together_and_time_out_alone(seconds):
+    reward = guard_rewards([patient], GuardSettings(timeout=seconds))[0]
     assert type(reward) is AsyncGuardedReward
     values, _, _ = call(reward, ["a", "sleep 3600", "sleep 0.3", "raise x", *["sleep 0.3"] * 20])
     assert values == [1.0, None, 1.0, None, *[1.0] * 20]

@@ -2,6 +2,7 @@ import pickle
 import threading
 
 import pytest
+from in_time import whatever_the_speed
 from trl.rewards import accuracy_reward
 
 import rewards
@@ -125,7 +126,8 @@ def test_a_formula_that_is_not_worked_out_is_no_answer_where_a_number_is_asked_f
     assert MathAccuracy()(boxed(*answers), golds) == [1.0] * len(golds)
 
 
-HANGS = r"10^{10^{10}}"  # a reference that nobody can compare with another number
+HANGS = r"\sum_{n=1}^{10^{9}} \frac{1}{n}"  # a reference that nobody can compare with a number
+TOO_LARGE = (r"10^{10^{10}}", r"10^{10^{10^{10}}}", "9!!!!", r"\{1, 10^{10^{10}}\}", r"\frac{7}{10^{10^{7}}}")
 TOO_MUCH = [
     r"10^{10^{10^{10}}}", r"9^{9^{9^{9}}}", "100000000!", "9!!!!!", "((9!)!)!", r"2^{1000000000}", r"10^{-10^{10}}",
     r"\binom{10^9}{10^8}", r"\binom{1000000000}{100000000}", r"x^{10^{10^{10}}}", r"\left(\frac{1}{2}\right)^{10^9}",
@@ -158,8 +160,10 @@ def test_large_numbers_that_can_be_worked_out_are(grade, gold, answer):
 
 
 @pytest.mark.slow
-def test_a_comparison_that_hangs_is_none_also_off_the_main_thread(caplog):
-    reward, scores, logged = MathAccuracy(timeout=3.0), [], []
+@whatever_the_speed(3.0, 60.0)
+def test_a_comparison_that_hangs_is_none_also_off_the_main_thread(caplog, seconds):
+    caplog.clear()
+    reward, scores, logged = MathAccuracy(timeout=seconds), [], []
     columns = {
         "completions": boxed("5", "5", "7", "6", "5"),
         "answer": [r"\sqrt{25}", HANGS, HANGS, "5", r"\sqrt{25}"],
@@ -171,11 +175,21 @@ def test_a_comparison_that_hangs_is_none_also_off_the_main_thread(caplog):
     thread.join()
     assert scores == [1.0, None, None, 0.0, 1.0]
     assert logged == [("math_accuracy/timeout_rate", 0.4), ("math_accuracy/error_rate", 0.0)]
-    assert caplog.text.count("no result after 3 s. The row gets no reward.") == 2
+    assert caplog.text.count(f"no result after {seconds:g} s. The row gets no reward.") == 2
 
 
 def test_the_same_huge_formula_is_right_without_working_it_out(grade):
-    assert grade((HANGS, "10^{ 10^{10} }")) is True
+    assert grade((TOO_LARGE[0], "10^{ 10^{10} }")) is True
+
+
+def test_a_reference_that_nobody_can_work_out_is_told_by_its_column_and_not_tried(reward, caplog):
+    logged = {}
+    answers = [gold for gold in TOO_LARGE for _ in range(2)] + ["5"]
+    given = boxed(*(["7", r"10^{10^{9}}"] * len(TOO_LARGE)), "5")
+    assert reward(given, answers, log_metric=logged.__setitem__) == [None] * (len(given) - 1) + [1.0]
+    assert logged["math_accuracy/timeout_rate"] == 0.0
+    said = "the reference '10^{10^{10}}': ValueError: Column `answer` holds a number of more than 1,000,000 digits"
+    assert said in caplog.text
 
 
 def test_no_answer_is_wrong_and_no_reference_is_skipped(reward):
@@ -209,8 +223,9 @@ def test_where_trl_pays_for_two_answers_it_does_not(reward):
 
 
 @pytest.mark.slow
-def test_in_a_worker_of_the_guard_it_grades_there_and_the_guard_counts():
-    guarded = GuardedReward(MathAccuracy(), GuardSettings(workers=1, timeout=5.0))
+@whatever_the_speed(5.0, 60.0)
+def test_in_a_worker_of_the_guard_it_grades_there_and_the_guard_counts(seconds):
+    guarded = GuardedReward(MathAccuracy(), GuardSettings(workers=1, timeout=seconds))
     assert guarded(completions=boxed("5", "7", "6"), answer=["5", HANGS, "5"]) == [1.0, None, 0.0]
     assert [score.failure for score in guarded.take_scores()] == [None, "timeout", None]
     guarded.close()

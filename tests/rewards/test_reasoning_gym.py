@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from in_time import whatever_the_speed
 
 from rewards import ReasoningGym
 from rewards.reading.gym import EVALUATED, READ_AS_PYTHON, GymGrader, make_task, read_entry, read_spec, write_entry
@@ -95,8 +96,9 @@ def test_a_verifier_that_fails_at_its_own_answer_gives_no_reward_and_is_named(re
 
 
 @pytest.mark.slow
-def test_a_verifier_that_does_not_end_costs_its_row():
-    reward = ReasoningGym(evaluate_answers=True, timeout=5.0)
+@whatever_the_speed(5.0, 60.0)
+def test_a_verifier_that_does_not_end_costs_its_row(seconds):
+    reward = ReasoningGym(evaluate_answers=True, timeout=seconds)
     spec = "reasoning_gym:polynomial_multiplication"
     assert reward(**rows(spec, "9**9**9**9", item_of(spec)[2], "x")) == [None, 1.0, 0.0]
 

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from awaited_rewards import in_turn
+from in_time import whatever_the_speed
 from unruly_rewards import logging_reward, patient, unruly
 
 from align.training.reward_records import score_again
@@ -60,9 +61,10 @@ def test_another_worker_scores_a_row_again():
 
 
 @pytest.mark.slow
-def test_a_row_whose_other_worker_dies_is_scored_by_the_one_that_comes_after_it():
-    reward = GuardedReward(unruly, GuardSettings(workers=2, timeout=2.0))
-    given = arguments(["exit 1", "a", "sleep 9", "bb"])
+@whatever_the_speed(2.0, 20.0)
+def test_a_row_whose_other_worker_dies_is_scored_by_the_one_that_comes_after_it(seconds):
+    reward = GuardedReward(unruly, GuardSettings(workers=2, timeout=seconds))
+    given = arguments(["exit 1", "a", "sleep 999", "bb"])
     reward(**given)
     again = reward.score_again(given, [3, 2, 1, 0])
     assert [score.failure for score in again] == [None, "timeout", None, "died"]

@@ -6,6 +6,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from in_time import whatever_the_speed
 from started import modules_after
 from unruly_rewards import batch_rank, patient, unruly
 
@@ -21,13 +22,6 @@ def called(reward, completions, **more):
     given = {"prompts": ["q"] * len(completions), "completions": completions, "log_metric": metrics.__setitem__}
     found = reward(**given | {"trainer_state": SimpleNamespace(global_step=1)} | more)
     return (asyncio.run(found) if is_async(reward) else found), metrics
-
-
-@pytest.fixture(scope="module")
-def in_worker():
-    reward = align.guard(unruly, timeout=1.0)
-    yield reward
-    reward.close()
 
 
 @pytest.mark.parametrize("word", ["nan", "text", "raise x"])
@@ -57,17 +51,21 @@ def test_a_call_with_the_wrong_number_of_values_has_none(wrong, why, caplog):
     assert why in caplog.text
 
 
-def test_a_hang_and_a_death_cost_their_rows(in_worker):
-    assert in_worker.settings.workers == 1
-    values, _ = called(in_worker, ["a", "sleep 60", "exit 1", "bb"])
+@whatever_the_speed(1.0, 10.0, 100.0)
+def test_a_hang_and_a_death_cost_their_rows(seconds):
+    reward = align.guard(unruly, timeout=seconds)
+    assert reward.settings.workers == 1
+    values, _ = called(reward, ["a", "sleep 999", "exit 1", "bb"])
+    reward.close()
     assert values == [1.0, None, None, 2.0]
 
 
-def test_a_coroutine_function_is_awaited_with_its_limit():
-    reward = align.guard(patient, timeout=0.5)
+@whatever_the_speed(0.5, 5.0, 50.0)
+def test_a_coroutine_function_is_awaited_with_its_limit(seconds):
+    reward = align.guard(patient, timeout=seconds)
     assert is_async(reward)
     assert reward.settings.workers == 0
-    assert called(reward, ["a", "sleep 60", "bb"])[0] == [1.0, None, 2.0]
+    assert called(reward, ["a", "sleep 999", "bb"])[0] == [1.0, None, 2.0]
 
 
 def test_what_an_invalid_value_becomes_is_a_choice():

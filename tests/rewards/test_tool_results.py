@@ -216,6 +216,18 @@ def test_four_cases_are_judged_by_what_the_family_says():
     assert judged(error, None).right is False
 
 
+def test_an_honest_policy_that_works_a_value_out_is_not_judged():
+    row = {"prompt": "What do pear and plum cost together?", "answer": "21"}
+    messages, judged = talk(["4"], ["17"], ["21"]), []
+    assert change_result([other_value], row, messages, random.Random(0)) is None, "the new sum is not known"
+    change = change_result([error], row, messages, random.Random(0))
+    for answer in ("21", "They cost 4 and 17, so 21.", "No sum, but they differ by 13.", "I do not know.", "22"):
+        told = ["What do pear and plum cost together?", "4", "17", change.text], []
+        judged.append(follow(change, ("21", True), (answer, None), told, "21"))
+    assert [each.right for each in judged] == [None, None, None, True, False]
+    assert following_metrics(judged, ["price"])["tool_withheld"] == [1.0, 0.0]
+
+
 def test_metrics_are_told_by_tool_and_by_turn():
     found = [judged(other_value, "new"), judged(other_value, "17"), judged(paraphrase, "17"), judged(error, "17")]
     metrics = following_metrics(found, ["price"])

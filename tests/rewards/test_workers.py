@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from in_time import whatever_the_speed
 from started import ROOT, modules_after
 from unruly_rewards import act
 
@@ -29,8 +30,8 @@ def test_results_come_back_in_order(pool):
 @pytest.mark.parametrize(
     ("order", "failure", "message"),
     [
-        ("sleep 3600", "timeout", "no result after 2 s"),
-        ("backtrack", "timeout", "no result after 2 s"),
+        ("sleep 3600", "timeout", "no result after {:g} s"),
+        ("backtrack", "timeout", "no result after {:g} s"),
         ("raise five", "error", "ValueError: invalid literal for int() with base 10: 'five' (unruly_rewards.py, line"),
         ("sys.exit 0", "error", "SystemExit: 0"),
         ("exit 3", "died", "its process ended with exit code 3"),
@@ -46,13 +47,14 @@ def test_results_come_back_in_order(pool):
         ("garble", "died", "it was stopped"),
     ],
 )
-def test_a_failure_costs_one_call(pool, order, failure, message):
+@whatever_the_speed(2.0, 60.0)
+def test_a_failure_costs_one_call(pool, order, failure, message, seconds):
     orders = [f"echo {i}" for i in range(20)]
-    outcomes = pool.map([*orders[:7], order, *orders[7:]])
+    outcomes = pool.map([*orders[:7], order, *orders[7:]], timeout=seconds)
     failed = outcomes.pop(7)
     assert [outcome.value for outcome in outcomes] == [str(i) for i in range(20)]
     assert failed.failure == failure
-    assert message in failed.message
+    assert message.format(seconds) in failed.message
     assert failed.value is None
     assert failed.ended == (failure != "error" or "MemoryError" in message)
 
@@ -87,11 +89,12 @@ def test_a_worker_takes_the_processes_it_started_with_it(tmp_path, ending):
     wait_until(lambda: not is_running(pid))
 
 
-def test_the_clock_starts_when_the_call_starts():
-    with WorkerPool(act, timeout=4.0) as pool:
-        outcomes = pool.map(["sleep 0.4"] * 12)  # the last calls wait longer than the limit
+@whatever_the_speed(2.0, 20.0)
+def test_the_clock_starts_when_the_call_starts(seconds):
+    with WorkerPool(act, timeout=seconds) as pool:
+        outcomes = pool.map([f"sleep {seconds / 10}"] * 12)  # the last calls wait longer than the limit
     assert [outcome.failure for outcome in outcomes] == [None] * 12
-    assert all(0.39 < outcome.seconds < 4.0 for outcome in outcomes)
+    assert all(0.97 * seconds / 10 < outcome.seconds < seconds for outcome in outcomes)
 
 
 def test_an_end_that_is_sent_to_all_processes_of_a_job_costs_no_call(pool):

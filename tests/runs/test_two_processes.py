@@ -1,7 +1,7 @@
 """With every launch file for CPUs, a run that goes on between two logs ends like the one that was never stopped.
 
-Under DDP and ZeRO-3 the same launch trains with rewards that log, and fail, on one rank only: imports are the costly
-part.
+The same launches train with rewards that log, and fail, on one rank only, and meet NaN on one rank only: imports are
+the costly part.
 """
 
 import json
@@ -14,6 +14,7 @@ import fsdp_on_cpus
 import guarded_run
 import pandas as pd
 import pytest
+import spoiled_run
 from some_recipes import PAIRS, QUESTIONS, REWARD_PAIRS
 from started import WITHOUT_VLLM, launch, metrics_of
 from two_processes_run import EVALUATED, WORDS
@@ -25,8 +26,10 @@ RUN = Path(__file__).with_name("two_processes_run.py")
 NEEDS_DEEPSPEED = pytest.mark.skipif(find_spec("deepspeed") is None, reason="needs the extra `deepspeed`")
 FULL, LORA, SYNCED = (f"{PAIRS}/quickstart:{variant}" for variant in ("full", "lora", "synced"))
 GUARDED, FAILING = "guarded:train", "guarded:fail"
-DDP = ("ddp_cpu", (FULL, f"{QUESTIONS}/quickstart:full", GUARDED, FAILING))
-ZERO3 = ("zero3_cpu", (FULL, SYNCED, GUARDED))
+SPOILED = tuple(f"spoiled:{what}" for what in ("loss", "first", "second", "model"))
+DDP = ("ddp_cpu", (FULL, f"{QUESTIONS}/quickstart:full", GUARDED, FAILING, *SPOILED))
+ZERO3 = ("zero3_cpu", (FULL, SYNCED, GUARDED, *SPOILED))
+FSDP2 = ("fsdp2", (FULL, LORA, SYNCED, f"{QUESTIONS}/quickstart:full", *SPOILED))
 MORE = (SYNCED, f"{PAIRS}/quickstart:streamed", f"{REWARD_PAIRS}/quickstart:lora")
 LAUNCHES = [
     pytest.param(*DDP, id="ddp_cpu"),
@@ -34,7 +37,7 @@ LAUNCHES = [
     pytest.param("zero2_cpu", (FULL, LORA), marks=(NEEDS_DEEPSPEED, pytest.mark.nightly), id="zero2_cpu"),
     pytest.param(*ZERO3, marks=NEEDS_DEEPSPEED, id="zero3_cpu"),
     pytest.param("zero3_cpu", (LORA,), marks=(NEEDS_DEEPSPEED, pytest.mark.nightly), id="zero3_cpu-lora"),
-    pytest.param("fsdp2", (FULL, LORA, SYNCED, f"{QUESTIONS}/quickstart:full"), marks=pytest.mark.nightly, id="fsdp2"),
+    pytest.param(*FSDP2, marks=pytest.mark.nightly, id="fsdp2"),
 ]
 TIMES = ("time", "seconds", "second_pass_share", "runtime", "per_second")
 
@@ -63,6 +66,7 @@ def launched(tmp_path_factory):
     def train(config, cases):
         folder = tmp_path_factory.mktemp(config)
         guarded_run.save_models(folder)
+        spoiled_run.save_model(folder)
         result = launch(f"{config}.yaml", *fsdp_on_cpus.WORDS.get(config, ()), WITHOUT_VLLM, RUN, folder, *cases)
         assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
         return folder
@@ -79,7 +83,7 @@ def runs_of(folder, case):
 def test_a_launch_that_goes_on_ends_like_the_uninterrupted_one(launched, config, cases):
     folder = launched(config, cases)
     for case in cases:
-        if case.startswith("guarded"):
+        if case.startswith(("guarded", "spoiled")):
             continue
         whole, resumed = runs_of(folder, case)
         (weights,) = (path.name for path in whole.glob("*.safetensors"))
@@ -144,3 +148,27 @@ def test_a_reward_that_fails_on_one_rank_ends_training_on_both(launched):
     assert all(sentence in each for each in said)
     assert "ZeroDivisionError" in "".join(said)
     assert not (out / "facts.json").exists()
+
+
+@pytest.mark.parametrize(
+    "launch_of",
+    [DDP, pytest.param(ZERO3, marks=NEEDS_DEEPSPEED), pytest.param(FSDP2, marks=pytest.mark.nightly)],
+    ids=["ddp_cpu", "zero3_cpu", "fsdp2"],
+)
+def test_what_is_no_number_on_one_rank_ends_training_on_both(launched, launch_of):
+    folder, is_sharded = launched(*launch_of), launch_of[0] != "ddp_cpu"
+
+    def said(what):
+        first, second = ((folder / f"spoiled-{what}" / f"said-{rank}.txt").read_text() for rank in range(2))
+        assert first == second
+        return first, sorted(each.name for each in (folder / f"spoiled-{what}").glob("checkpoint-*"))
+
+    for what, words in (("loss", "the loss is"), ("first", "weights became"), ("second", "weights became")):
+        if what == "second" and is_sharded:  # there it is no part of the weight
+            assert said(what) == ("", [f"checkpoint-{step}" for step in range(1, 6)])
+            continue
+        text, kept = said(what)
+        assert text.startswith(f"Step 3: {words} NaN or infinite, so training ends here. The last good checkpoint is ")
+        assert f"{folder / f'spoiled-{what}' / 'checkpoint-2'}: `--resume auto` tries once more" in text
+        assert kept == ["checkpoint-1", "checkpoint-2"]
+    assert said("model")[0].startswith(f"The model {folder / 'nan'} cannot be used: 1 of its 21 weights hold NaN")

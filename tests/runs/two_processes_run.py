@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import guarded_run
+import spoiled_run
 from accelerate import PartialState
 from accelerate.state import AcceleratorState
 from fsdp_on_cpus import shard_on_cpus
@@ -68,6 +69,8 @@ if __name__ == "__main__":
         name, variant = case.split(":")
         if name == "guarded":
             guarded_run.run(Path(sys.argv[1]), variant)
+        elif name == "spoiled":
+            spoiled_run.run(Path(sys.argv[1]), variant)
         else:
             run(name, variant, Path(sys.argv[1]))
     PartialState().destroy_process_group()

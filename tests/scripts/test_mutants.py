@@ -72,11 +72,13 @@ def test_breaks_are_killed_survive_or_are_gone_and_a_second_run_repeats_nothing(
     assert (tmp_path / "tree" / "rewards" / "sums.py").read_text() == TREE["rewards/sums.py"]
 
 
-@pytest.mark.slow
-def test_the_list_has_breaks_enough_that_are_not_gone():
+def test_each_break_of_the_list_still_applies():
     script = load_script("checks.mutants")
     mutants, functions = script.read_list(), script.functions_of(ROOT)
-    here = [each for each in mutants if script.place(each, functions)]
-    assert len(here) >= 120
-    assert len({each.key for each in mutants}) == len(mutants)
-    assert {each.region for each in here} == {"losses", "scoring", "correction", "statistics", "runs", "pairs"}
+    places = {each: script.place(each, functions) for each in mutants}
+    assert [each.key for each, found in places.items() if found is None] == []
+    texts = {found.file: (ROOT / found.file).read_text() for found in places.values()}
+    assert all(script.broken(texts[found.file], found, each) is not None for each, found in places.items())
+    assert [test for each in mutants for test in each.tests if not (ROOT / test).exists()] == []
+    assert len({each.key for each in mutants}) == len(mutants) >= 120
+    assert {each.region for each in mutants} == {"losses", "scoring", "correction", "statistics", "runs", "pairs"}

@@ -13,7 +13,7 @@ def load(recipe):
 
 
 def check(recipe, data, rewards):
-    return check_counts(recipe.dataset, data.report, len(data.eval_rows)) + check_form(data.items)
+    return check_counts(recipe, data.report, len(data.eval_rows)) + check_form(data.items)
 
 
 def footprint(recipe):

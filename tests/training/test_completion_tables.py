@@ -4,7 +4,7 @@ import json
 
 import pandas as pd
 import pytest
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 from some_recipes import PROMPTS, trainer_class
 from tiny import tiny_model, tiny_tokenizer
 from trl import GRPOConfig
@@ -48,6 +48,10 @@ def test_tables_hold_what_was_trained_on(tmp_path, columns, num_iterations):
         assert len(table) == 8
         assert table["prompt"].str.startswith("t").all()
         assert "gold" not in table
+    apart = sorted((tmp_path / "evaluations" / "completions").iterdir())
+    assert [path.name for path in apart] == ["completions_00002.parquet", "completions_00004.parquet"]
+    for path in apart:
+        assert set(pd.read_parquet(path)["prompt"]) == {"e?"}
     evaluated = [entry["eval_rewards/by_length/mean"] for entry in trainer.state.log_history if "eval_loss" in entry]
     assert len(evaluated) == 2
 
@@ -65,3 +69,26 @@ def test_calls_of_a_run_that_goes_on_are_those_of_the_uninterrupted_one(tmp_path
     train(tmp_path, resume_from=str(tmp_path / "checkpoint-2"))
     assert {"goes_on_after": 2} in [json.loads(line) for line in file.read_text().splitlines()]
     assert read_reward_calls(tmp_path).counts[0]["completions"] == whole["completions"]
+
+
+def test_content_that_is_parts_stands_beside_texts_in_a_table(tmp_path):
+    asked = [[{"type": "text", "text": "b?"}], "t?"]
+    rows = [{"prompt": [{"role": "user", "content": content}], "extra": [1, 2]} for content in asked] * 4
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ m.content if m.content is string else m.content[0].text }}{% endfor %}"
+    )
+    trainer = trainer_class(PROMPTS)(
+        tiny_model(vocabulary=len(tokenizer)),
+        reward_funcs=[lambda completions, **kwargs: [float(len(str(each)) % 3) for each in completions]],
+        args=GRPOConfig(
+            output_dir=str(tmp_path), max_steps=1, per_device_train_batch_size=8, num_generations=4, bf16=False,
+            max_completion_length=3, logging_steps=1, use_cpu=True, report_to="none", save_strategy="no",
+            log_completions=True, num_completions_to_print=0,
+        ),
+        train_dataset=IterableDataset.from_generator(lambda: iter(rows)),
+        processing_class=tokenizer,
+    )  # fmt: skip
+    trainer.train()
+    table = pd.read_parquet(tmp_path / "completions" / "completions_00001.parquet")
+    assert {prompt[0]["content"][0]["text"] for prompt in table["prompt"]} == {"b?", "t?"}

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from awaited_rewards import in_turn
 from datasets import Dataset
+from in_time import whatever_the_speed
 from some_recipes import PROMPTS, trainer_class
 from tiny import tiny_model, tiny_tokenizer
 from trl import GRPOConfig, GRPOTrainer
@@ -126,17 +127,19 @@ def test_gates_and_limits_keep_the_raw_value_beside_what_counts(tmp_path):
     assert (log[0]["rewards/unruly/mean"], log[0]["rewards/unruly/raw_mean"]) == (2.25, 3.75)
 
 
-def test_what_went_wrong_is_counted_and_shown(tmp_path):
-    rewards = guard_rewards([unruly], GuardSettings(workers=2, timeout=2.0))
-    texts = ["aa", "sleep 9", "b", "nan", "raise x", "ccc", "exit 1", "none"]
+@whatever_the_speed(2.0, 60.0)
+def test_what_went_wrong_is_counted_and_shown(tmp_path_factory, seconds):
+    tmp_path = tmp_path_factory.mktemp("run")
+    rewards = guard_rewards([unruly], GuardSettings(workers=2, timeout=seconds))
+    texts = ["aa", "sleep 999", "b", "nan", "raise x", "ccc", "exit 1", "none"]
     trainer = train(tmp_path, rewards, texts=texts, max_steps=1)
     assert log_of(trainer)[0]["rewards/unruly/invalid_share"] == 0.5
     assert log_of(trainer)[0]["rewards/unruly/none_share"] == 0.125
     first = calls(tmp_path)[0]
     assert (first["step"], first["rows"], first["none"]) == (1, 8, 1)
     assert first["invalid"] == {"timeout": 1, "not finite": 1, "error": 1, "died": 1}
-    assert first["slowest"][0]["completion"] == "sleep 9"
-    assert first["seconds"]["max"] >= 2.0
+    assert first["slowest"][0]["completion"] == "sleep 999"
+    assert first["seconds"]["max"] >= seconds
     assert {row["failure"] for row in first["failed"]} < set(first["invalid"])
     rewards[0].close()
 

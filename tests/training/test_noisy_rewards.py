@@ -6,6 +6,7 @@ import random
 import numpy as np
 import pandas as pd
 import pytest
+from in_time import whatever_the_speed
 from test_guarded_rewards import log_of, table, train
 from trained import weights
 from unruly_rewards import batch_rank, patient, unruly
@@ -81,9 +82,11 @@ def test_what_is_logged_can_be_worked_out_from_the_calls(tmp_path):
     assert entry["rewards/scripted/noise_share"] == pytest.approx(within / np.mean(groups))
 
 
-def test_rows_that_fail_and_rows_without_a_value(tmp_path):
-    rewards = guard_rewards([unruly], GuardSettings(workers=2, timeout=2.0))
-    texts = ["aa", "sleep 9", "b", "nan", "raise x", "ccc", "exit 1", "none"]
+@whatever_the_speed(2.0, 60.0)
+def test_rows_that_fail_and_rows_without_a_value(tmp_path_factory, seconds):
+    tmp_path = tmp_path_factory.mktemp("run")
+    rewards = guard_rewards([unruly], GuardSettings(workers=2, timeout=seconds))
+    texts = ["aa", "sleep 999", "b", "nan", "raise x", "ccc", "exit 1", "none"]
     (entry,) = log_of(train(tmp_path, rewards, texts=texts, rules=RewardRules(repeats=1.0), max_steps=1))
     rewards[0].close()
     assert entry["rewards/unruly/invalid_share"] == 0.5, "failures of the second time are not counted"

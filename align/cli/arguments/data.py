@@ -104,7 +104,8 @@ def audit(
     fail_on: Annotated[
         list[str] | None,
         typer.Option(
-            "--fail_on", help="Exit with 1 if there are any of these: duplicates, contradictions, leaks, cues ..."
+            "--fail_on",
+            help="Exit with 1 on any of these: duplicates, contradictions, leaks, cues ...; or 'leaks > 0.01'.",
         ),
     ] = None,
 ) -> None:
@@ -119,7 +120,7 @@ def _audit(
     from align.auditing.kept import COUNTERFACTUAL_FILE, KEPT_FILE, LEFT_OUT_FILE
     from align.auditing.traces import TRACES_FILE
     from align.cli.audit_tables import show
-    from align.services.audit import audit_data
+    from align.services.audit import audit_data, failed
 
     reading, named, *others = groups
     lists = {name: list(words(getattr(named, name))) for name in ("confounders", "attributes")}
@@ -133,8 +134,6 @@ def _audit(
         if lists["attributes"]:
             print(f"{counterfactual:,} rows, each with a group, are in {out / COUNTERFACTUAL_FILE}.")
     print(f"The page is {found.page}.")
-    counts = found.record.counts()
-    failed = [f"{name} ({counts[name]:,})" for name in fail_on if counts.get(name)]
-    if failed:
-        print(f"Failed on {', '.join(failed)}.")
-    return int(bool(failed))
+    if met := failed(found.record, fail_on):
+        print(f"Failed on {', '.join(met)}.")
+    return int(bool(met))

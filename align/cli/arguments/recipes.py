@@ -189,7 +189,6 @@ def compare(
     group: Annotated[
         str | None, typer.Option(help="A field that names the group of a document, such as doc.subject.")
     ] = None,
-    adjust: Annotated[str, typer.Option(help="How p-values are adjusted for many differences: holm or bh.")] = "holm",
     average: Annotated[
         bool, typer.Option("--average", help="Rows of a table with the same id are answers to one item.")
     ] = False,
@@ -204,10 +203,14 @@ def compare(
         str,
         typer.Option(help="What a missing score counts as: bound (anything), wrong, drop; or LOW:HIGH."),
     ] = "bound",
+    only_common: Annotated[
+        bool, typer.Option("--only_common", help="Leave out documents and tasks that only one log has.")
+    ] = False,
 ) -> None:
     """Compare logs of evaluations, of any tool, on the same documents: differences, intervals, won and lost."""
     from align.logs.log import How
+    from align.logs.missing import read_missing
     from align.services.compare import run
 
     how = How(words(match), words(scores), group, average)
-    execute(lambda: run(logs, out, how, adjust, fail_on or (), missing))
+    execute(lambda: run(logs, out, how, read_missing(missing, only_common), fail_on or ()))

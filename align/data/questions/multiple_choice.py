@@ -39,7 +39,7 @@ def load_questions(
 
     A row needs `question`, `options` (2 to 26 different texts) and `answer`: an index from 0, a letter, or the text of
     an option. An answer that is one option's letter and another option's text is reported, not guessed. `id` (default:
-    file name and row), `group`, `class` with `subgroup`, `contrast_set` (two questions or more of one group, all of
+    file name and row), `group`, `contrast_set` (two questions or more of one group, all of
     which have to be right), and one of `image`, `images` and `video` may be there; other columns are not read. An
     image is a path, or `{"bytes": ...}`, which is kept in `frames_dir`; a video is a file, a folder with its frames or
     a list of them. Each of them is opened.

@@ -135,8 +135,7 @@ class SliceOfPairs(Part):
 
     `favour` is half of the mean margin where only the chosen response has it minus that where only the rejected has
     it: by how much the model raises, or if negative lowers, whatever has it. Mean margins are over prompts, with the
-    mean of each. `opposite_signs` says whether accuracy is above that of pairs that do not tell on one side, and below
-    it on the other: RaVL's rule. It decides nothing.
+    mean of each.
     """
 
     feature: str  # in words
@@ -144,7 +143,6 @@ class SliceOfPairs(Part):
     only_chosen: Row
     only_rejected: Row
     adjusted_p_value: float  # Benjamini-Hochberg, the larger one of the tests with and without the length
-    opposite_signs: bool
     also: list[str]  # features of the same pairs
     # names (words joined by spaces, or what is counted) and types of the feature and of those; not in the file
     names: list[tuple[str, str]] = Field(default_factory=list, exclude=True)
@@ -156,7 +154,6 @@ class SlicesOfPairs(Part):
     found: list[SliceOfPairs]  # that pass, the surest first
     num_tested: int
     num_by_length: int  # that pass alone and not at similar length
-    num_opposite_signs: int  # that RaVL's rule alone would name
     num_pairs: int  # with a margin
 
 

@@ -38,19 +38,6 @@ _NEEDED = {
     ),
 }
 _REMEDY = "Evaluate again into another folder, or leave this file out."
-_RULES = {
-    "arguments_type": "must be an object",
-    "bool_type": "must be true or false",
-    "dict_type": "must be an object",
-    "finite_number": "must be a finite number",
-    "float_type": "must be a number",
-    "int_type": "must be a whole number",
-    "list_type": "must be a list",
-    "model_type": "must be an object",
-    "named_tuple_type": "must be an object",
-    "string_type": "must be a text",
-    "too_short": "must not be empty",
-}
 
 
 class _Scores(OfScores):
@@ -201,5 +188,4 @@ def _sentence(error: ValidationError) -> str:
     key = ".".join(map(str, problem["loc"]))
     if problem["type"].startswith("missing"):  # older pydantic has its own word for the parts of an estimate
         return f"`{key}` is missing."
-    said = problem["msg"].removeprefix("Value error, ")
-    return f"`{key}` {_RULES.get(problem['type'], said)}; got {shown(problem['input'])}."
+    return f"`{key}`: {problem['msg'].removeprefix('Value error, ')}; got {shown(problem['input'])}."

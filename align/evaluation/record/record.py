@@ -113,6 +113,7 @@ class Comparison(Part):
     suite: str
     metric: Metric
     difference: Cell
+    lacking: list[int] | None = None  # items without a value: of the model alone, the baseline alone, and both
 
 
 class PairedAnswers(Part):

@@ -95,35 +95,8 @@ def spread_of_groups(
     }
 
 
-def spread_of_subgroups(cells: Sequence[tuple[str, str] | None], accuracy: Values) -> dict[str, Estimate]:
-    """Estimates `subgroup_std`, the mean over classes of the spread of accuracy over the subgroups of a class.
-
-    In the spread, a standard deviation, a subgroup weighs as much as its share of the items of the class. After
-    MacroStd of "Better May Not Be Fairer" (Chiu, Chen and Ma, arXiv 2212.08649): "a macro average on the weighted
-    standard deviations across different classes"; that weights are shares of items is our reading. The interval is
-    made as in `spread_of_groups`. Classes without two subgroups that have items do not count.
-    """
-    classes: dict[str, dict[str, list[float]]] = {}
-    for cell, value in zip(cells, accuracy, strict=True):
-        if cell is not None and not math.isnan(value):
-            classes.setdefault(cell[0], {}).setdefault(cell[1], []).append(float(value))
-    parts = [[np.array(each) for each in subgroups.values()] for subgroups in classes.values() if len(subgroups) > 1]
-    if not parts:
-        return {}
-    level = LEVEL ** (1 / sum(map(len, parts)))
-    spreads = []
-    for subgroups in parts:
-        means, weights = np.array([values.mean() for values in subgroups]), [len(values) for values in subgroups]
-        low, high = np.array([wilson_interval(values.mean(), len(values), level) for values in subgroups]).T
-        variance = np.average((means - np.average(means, weights=weights)) ** 2, weights=weights)
-        spreads.append((math.sqrt(variance), *std_in_box(low, high, weights)))
-    value, least, greatest = np.mean(spreads, axis=0)
-    n = sum(len(values) for subgroups in parts for values in subgroups)
-    return {"subgroup_std": Estimate(float(value), float(least), float(greatest), n)}
-
-
-def std_in_box(low: Values, high: Values, weights: Sequence[float] | None = None) -> tuple[float, float]:
-    """Bounds the standard deviation of G numbers that lie between `low` and `high` each, and count by their weights.
+def std_in_box(low: Values, high: Values) -> tuple[float, float]:
+    """Bounds the standard deviation of G numbers that lie between `low` and `high` each.
 
     It is the least root mean square distance from a point. The lower bound is reached; the upper one may lie a little
     above what is possible for more than two numbers.
@@ -135,10 +108,10 @@ def std_in_box(low: Values, high: Values, weights: Sequence[float] | None = None
     from scipy.optimize import minimize_scalar
 
     def nearest(point: float) -> float:
-        return float(np.average((np.clip(point, low, high) - point) ** 2, weights=weights))
+        return float(np.mean((np.clip(point, low, high) - point) ** 2))
 
     def farthest(point: float) -> float:
-        return float(np.average(np.maximum(point - low, high - point) ** 2, weights=weights))
+        return float(np.mean(np.maximum(point - low, high - point) ** 2))
 
     ends = (float(low.min()), float(high.max()))
     found = [

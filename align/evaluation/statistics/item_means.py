@@ -135,7 +135,6 @@ class ItemMean:
     # per group, what each item belongs to, such as its prompt; None if each stands alone
     clusters: tuple[Codes, ...] | None = None
     own_bounds: tuple[tuple[float, float], ...] = ()  # of each group, where they differ
-    may_lack: bool = False  # whether nan of one model alone is a value that is missing there, see `bounded_difference`
 
     def __post_init__(self) -> None:
         for values, bounds in zip(self.groups, self._bounds, strict=True):
@@ -147,10 +146,16 @@ class ItemMean:
         return weighted_mean(found, self.weights)
 
     def difference(self, other: "ItemMean") -> Estimate:
-        """Estimates by how much the metric is larger than another model's on the same items."""
-        differ = bounded_difference if self.may_lack else mean_difference
-        found = [differ(*each) for each in zip(self.groups, other.groups, self._bounds, self._codes, strict=True)]
+        """Estimates by how much the metric is larger than another model's on the same items, whatever one lacks."""
+        each = zip(self.groups, other.groups, self._bounds, self._codes, strict=True)
+        found = [bounded_difference(*of_group) for of_group in each]
         return weighted_mean(found, self.weights)
+
+    def lacking(self, other: "ItemMean") -> list[int] | None:
+        """Counts the items without a value of this alone, of the other alone, and of both; None if all have one."""
+        ours, theirs = (np.isnan(np.concatenate(each.groups)) for each in (self, other))
+        counts = [int(each.sum()) for each in (ours & ~theirs, theirs & ~ours, ours & theirs)]
+        return counts if any(counts) else None
 
     @property
     def _bounds(self) -> tuple[tuple[float, float] | None, ...]:

@@ -185,7 +185,10 @@ def check_sft(settings: Any) -> None:
         )
 
 
-OF_SFT, OF_GRPO, OF_ACRE = (Rules(CHOICES, RANGES, check) for check in (check_sft, check_grpo, check_acre))
+WITH: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("consistency_coef",): ("consistency_families", "consistency_divergence")
+}
+OF_SFT, OF_GRPO, OF_ACRE = (Rules(CHOICES, RANGES, check, WITH) for check in (check_sft, check_grpo, check_acre))
 
 
 @dataclass

@@ -47,4 +47,5 @@ def _check_head(knob: str, settings: Any) -> None:
 RULES = Rules(
     ranges=dict.fromkeys(("odin_coef", "disagreement_coef"), NOT_NEGATIVE) | {"num_heads": Range(1, 2)},
     together=check_together,
+    read_with={("num_heads",): ("disagreement_coef",)},
 )

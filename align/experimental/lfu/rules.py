@@ -83,4 +83,5 @@ RULES = Rules(
     choices={"lfu_mode": ("params", "aux_lora")},
     ranges={"lfu_coef": NOT_NEGATIVE, "lfu_alpha": NOT_NEGATIVE, "lfu_rank": COUNT},
     together=check_together,
+    read_with={("lfu_coef",): ("lfu_alpha", "lfu_mode", "lfu_layers", "lfu_rank")},
 )

@@ -192,7 +192,7 @@ def check(recipe: Recipe, data: TrainingData[Any], rewards: Sequence[Reward]) ->
     """Counts rows, tries every reward on some of them, and measures lengths."""
     if recipe.settings.families:
         return check_prompts(recipe, data, rewards)
-    findings = check_counts(recipe.dataset, data.report, len(data.eval_rows), data.eval_report)
+    findings = check_counts(recipe, data.report, len(data.eval_rows), data.eval_report)
     if rewards:
         findings += check_rewards(recipe, rewards, data.rows)
     images = check_images(recipe, data.rows)

@@ -2,23 +2,45 @@
 
 from collections.abc import Mapping
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
 
 from align.errors import DataError
 from align.methods.acre import ACRE
-from align.methods.rollouts.config import SKIPPING
+from align.methods.rollouts.config import OF_CALLS, SKIPPING
 from align.recipe.dataset import DatasetConfig, MultipleChoiceDatasetConfig, PromptDatasetConfig
 from align.recipe.rules import COUNT, NOT_NEGATIVE, POSITIVE, Rules
 from align.tools.named import specs_of
 from rewards.scoring.families import ON_PROMPTS, ON_RESULTS, check_specs
 
-OF_TEXTS = {"answer_reward": None, "gold_column": "answer", "second_answer_tokens": 16}
 NO_SECOND_TURNS = (
     "`second_turns` goes on from the middle of a transcript, and the environment of a finished one has gone on: its "
     "state there cannot be had again. Remove it: one message of `second_answer_tokens` needs no environment."
 )
-OF_TOOLS = {"second_turns": 0, "without_result": "first_only"}
-OF_LETTERS = {"exclude_identity": "a version that changes nothing never counts", "scrub_letters": "texts have none"}
+
+
+class About(NamedTuple):
+    """Settings that some answers alone have, with their defaults, and how such answers are had."""
+
+    answers: str
+    settings: dict[str, Any]
+    remedy: str
+
+
+LETTERS = About(
+    "letters of options",
+    {"exclude_identity": False, "scrub_letters": False},
+    "without `families`, in Python with `ACRETrainer`, answers are letters",
+)
+TEXTS = About(
+    "answers that are texts",
+    {"families": [], "answer_reward": None, "gold_column": "answer", "second_answer_tokens": 16},
+    "with `families`, in Python with `TextACRETrainer`, answers are texts",
+)
+BEHIND_TOOLS = About(
+    "answers behind the result of a tool",
+    {"second_turns": 0, "without_result": "first_only"},
+    "with `tools`, in Python with `ToolACRETrainer`, answers stand behind some",
+)
 
 
 def check_answers(settings: Any) -> None:
@@ -34,24 +56,17 @@ def check_answers(settings: Any) -> None:
             "`tools` and `environment_factory` need `families`, which say how a result is changed, such as "
             "`families: [other_value, paraphrase]`: questions with options are answered without tools."
         )
-    if not (tools or environments):
-        check_no_tools(settings, "a recipe without `tools`")
     if environments and settings.second_turns:
         raise ValueError(NO_SECOND_TURNS)
     if (tools or environments) and (experimental := ACRE.turned_on_by(settings)):
         (key, *_) = experimental[0].part("turned_on")(settings)
         raise ValueError(f"`{key}` and `tools` do not go together in `method: acre`. Remove one, or use `grpo`.")
+    if not (tools or environments):
+        check_about(settings, BEHIND_TOOLS)
     if not settings.families:
-        for name, default in OF_TEXTS.items():
-            if getattr(settings, name) != default:
-                raise ValueError(
-                    f"`{name}` is about answers that are texts, and without `families` answers are letters of "
-                    "options. Name `families` that change a prompt, or remove the key."
-                )
+        check_about(settings, TEXTS)
         return
-    for name, why in OF_LETTERS.items():
-        if getattr(settings, name):
-            raise ValueError(f"`{name}` is about letters of options, and with `families` answers are texts: {why}.")
+    check_about(settings, LETTERS)
     check_specs(settings.families, "`families`", ON_RESULTS if tools or environments else ON_PROMPTS)
     if settings.answer_reward is None:
         raise ValueError(
@@ -60,26 +75,14 @@ def check_answers(settings: Any) -> None:
         )
 
 
-def check_no_tools(settings: Any, what: str) -> None:
-    """Refuses settings that only second answers behind results of tools have."""
-    for name, default in OF_TOOLS.items():
-        if (value := getattr(settings, name)) != default:
-            raise ValueError(
-                f"`{name}` is about answers behind the result of a tool, and {what} has none; got {value!r}. Name "
-                "`tools`, or remove the key."
-            )
-
-
-def check_only_letters(settings: Any) -> None:
-    """Refuses settings that `ACRETrainer` does not read; in a recipe `families` choose the trainer."""
-    check_no_tools(settings, "`ACRETrainer`")
-    unread: dict[str, Any] = OF_TEXTS | {"families": []}
-    for name, default in unread.items():
-        if (value := getattr(settings, name)) != default:
-            raise ValueError(
-                f"`{name}` is about answers that are texts, and `ACRETrainer` asks for letters of options; got "
-                f"{value!r}. Use `TextACRETrainer(families=..., answer_reward=...)`, or leave it out."
-            )
+def check_about(settings: Any, *unread: About) -> None:
+    """Refuses settings that are about answers which there are none of; in a recipe `families` choose the trainer."""
+    for about in unread:
+        for name, default in about.settings.items():
+            if (value := getattr(settings, name)) != default:
+                raise ValueError(
+                    f"`{name}` is about {about.answers}, and here are none; got {value!r}. Remove {about.remedy}."
+                )
 
 
 def check_answer(row: Mapping[str, Any]) -> None:
@@ -91,16 +94,6 @@ def check_answer(row: Mapping[str, Any]) -> None:
             f"`answer` must be the index of the right option, from 0 to {len(options) - 1}; the row of "
             f"{row['question']!r} has {answer!r}. `align.data.questions_to_rows` makes rows of letters and texts."
         )
-
-
-def check_only_texts(settings: Any) -> None:
-    """Refuses settings that `TextACRETrainer` does not read, nor `ToolACRETrainer`."""
-    for name, why in OF_LETTERS.items():
-        if getattr(settings, name):
-            raise ValueError(
-                f"`{name}` is about letters of options, and answers of `TextACRETrainer` are texts: {why}. Leave it "
-                "out, or use `ACRETrainer`."
-            )
 
 
 def dataset_class(content: dict[str, Any]) -> type[DatasetConfig]:
@@ -126,4 +119,5 @@ RULES = Rules(
         "tool_memory_gb": POSITIVE,
     },
     together=check_answers,
+    read_with={("tools", "environment_factory"): OF_CALLS},
 )

@@ -11,7 +11,7 @@ from align.console import say
 from align.data.conversations import as_written
 from align.errors import DataError
 from align.methods.acre.outcomes import SecondText, TextRow, text_metrics, text_table
-from align.methods.acre.rules import check_no_tools, check_only_texts
+from align.methods.acre.rules import BEHIND_TOOLS, LETTERS, check_about
 from align.methods.acre.second_pass import SecondPassTrainer, Twice
 from align.methods.rollouts.asked_rows import RowsTogether
 from align.models.second_pass.answer_place import TextPlace, text_place
@@ -77,8 +77,7 @@ class TextACRETrainer(RowsTogether, SecondPassTrainer):
         self._check_evaluated(self.eval_dataset)
 
     def _check_settings(self) -> None:
-        check_only_texts(self.args)
-        check_no_tools(self.args, "`TextACRETrainer`")
+        check_about(self.args, LETTERS, BEHIND_TOOLS)
 
     def _check_columns(self, name: str, columns: Sequence[str]) -> None:
         gold = self.args.gold_column

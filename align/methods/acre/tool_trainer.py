@@ -11,7 +11,7 @@ from trl import GRPOTrainer
 from trl.chat_template_utils import parse_response as read_message
 
 from align.methods.acre.outcomes import SecondText, TextRow, text_metrics, text_table
-from align.methods.acre.rules import NO_SECOND_TURNS, check_only_texts
+from align.methods.acre.rules import LETTERS, NO_SECOND_TURNS, check_about
 from align.methods.acre.second_pass import Twice
 from align.methods.acre.text_trainer import TextACRETrainer
 from align.methods.rollouts.tool_rollouts import ToolRollouts
@@ -84,7 +84,7 @@ class ToolACRETrainer(TextACRETrainer, ToolRollouts, GRPOTrainer):
         self._others = _some_golds(self.train_dataset, self.args.gold_column)
 
     def _check_settings(self) -> None:
-        check_only_texts(self.args)
+        check_about(self.args, LETTERS)
         if not self.args.second_turns:
             return
         if self.environments is not None or self.environment_factories is not None:
@@ -168,6 +168,7 @@ class ToolACRETrainer(TextACRETrainer, ToolRollouts, GRPOTrainer):
                 row.gold,
                 says=completion_text(messages),
                 calls=self._calls(cut.row, messages[len(cut.messages) :]),
+                others=self._others,
             )
             followed[cut.row].append(found)
             shown = answer if answer is not None else completion_text(messages)

@@ -13,7 +13,7 @@ from align.data.media.rows import listed_images
 from align.data.questions.rows import show_anew
 from align.errors import DataError
 from align.methods.acre.outcomes import AnsweredRow, outcome_metrics, table_columns, take_letter
-from align.methods.acre.rules import check_answer, check_only_letters
+from align.methods.acre.rules import BEHIND_TOOLS, TEXTS, check_about, check_answer
 from align.methods.acre.second_pass import SecondPassTrainer, Twice
 from align.models.second_pass.answer_place import AnswerPlace, answer_place, retokenised_place
 from align.models.second_pass.forward import SecondPassRow, score_letters
@@ -56,7 +56,7 @@ class ACRETrainer(SecondPassTrainer):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, reward_rules=reward_rules, **kwargs)
-        check_only_letters(self.args)
+        check_about(self.args, BEHIND_TOOLS, TEXTS)
         self.render_prompt = render_prompt
         self.shuffle_seed = shuffle_seed
         self._check_rows()

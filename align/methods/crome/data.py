@@ -81,7 +81,7 @@ def sample_pairs(recipe: Recipe, data: TrainingData[RewardPair]) -> Rows:
 
 def check(recipe: Recipe, data: TrainingData[RewardPair], rewards: Sequence[Reward]) -> list[Finding]:
     """Counts pairs by source, looks for shortcuts in them, measures lengths, and picks pairs to show."""
-    findings = check_counts(recipe.dataset, data.report, len(data.eval_rows), data.eval_report)
+    findings = check_counts(recipe, data.report, len(data.eval_rows), data.eval_report)
     findings += _check_sources(recipe, data.items) + _check_precision(recipe) + _check_margins(recipe, data.items)
     findings += check_implicit(data.items)
     if mixed := check_form(data.items):
@@ -169,9 +169,6 @@ def _check_sources(recipe: Recipe, pairs: Sequence[RewardPair]) -> list[Finding]
     if num_ties == len(pairs):
         text = "All pairs are ties, and equal rewards for everything would fit them. Add pairs with an order."
         findings.append(Finding("error", "sources", text))
-    elif not num_ties and recipe.settings.tie_coef and "tie_coef" in recipe.settings.model_fields_set:
-        text = f"`tie_coef: {recipe.settings.tie_coef:g}` does nothing: no pair has `tie: true`. Remove it."
-        findings.append(Finding("warning", "sources", text))
     elif num_ties and recipe.settings.tie_coef == 0:
         text = f"`tie_coef: 0` ignores the {num_ties} ties, which still cost time. Raise it, or leave the ties out."
         findings.append(Finding("warning", "sources", text))

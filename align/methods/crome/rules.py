@@ -16,5 +16,8 @@ def check_crome(settings: Any) -> None:
 
 
 RULES = Rules(
-    choices={"model_type": ("scalar", "pairwise")} | SHARING, ranges={"tie_coef": NOT_NEGATIVE}, together=check_crome
+    choices={"model_type": ("scalar", "pairwise")} | SHARING,
+    ranges={"tie_coef": NOT_NEGATIVE},
+    together=check_crome,
+    of_columns={"tie_coef": ("tie",)},
 )

@@ -103,7 +103,7 @@ def roles_of(data: ObservationDatasetConfig) -> Roles:
 
 def check(recipe: Recipe, data: TrainingData[Any], rewards: Sequence[Reward]) -> list[Finding]:
     """Counts rows, words the correction and its warnings, and measures lengths."""
-    findings = check_counts(recipe.dataset, data.report, len(data.eval_rows), data.eval_report)
+    findings = check_counts(recipe, data.report, len(data.eval_rows), data.eval_report)
     corrected: Corrected = data.extra
     correction = corrected.correction
     for report in (cast(ObservationReport, data.report), cast(ObservationReport | None, data.eval_report)):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from align.methods.rollouts.config import SKIPPING
+from align.methods.rollouts.config import OF_CALLS, SKIPPING
 from align.recipe.rules import POSITIVE, Rules
 from align.tools.environments import check_name
 from align.tools.named import specs_of
@@ -17,4 +17,9 @@ def _check_named(settings: Any) -> None:
             raise ValueError("`environment` and `environment_factory` each hold a rollout's state. Keep one.")
 
 
-RULES = Rules(choices=SKIPPING, ranges={"tool_timeout": POSITIVE, "tool_memory_gb": POSITIVE}, together=_check_named)
+RULES = Rules(
+    choices=SKIPPING,
+    ranges={"tool_timeout": POSITIVE, "tool_memory_gb": POSITIVE},
+    together=_check_named,
+    read_with={("tools", "environment_factory", "environment"): OF_CALLS},
+)

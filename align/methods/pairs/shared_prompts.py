@@ -24,19 +24,17 @@ class SharedPrompts:
     """Has the models of a trainer read once what sequences begin with in common.
 
     Where that cannot be, each sequence is read whole, as TRL does, and the run says why. A batch makes one forward
-    pass in any case, so that ranks never wait for each other. `fold` puts the sequences of a batch into rows: by
-    default those of pairs, all first ones and then the second ones. `read(model, ids, mask)` calls a model of the
-    trainer, for a trial; `what` is the subject of the sentence that says why not.
+    pass in any case, so that ranks never wait for each other. `read(model, ids, mask)` calls a model of the trainer,
+    for a trial; `what` is the subject of the sentence that says why not.
     """
 
     def __init__(
         self,
         trainer: Any,
         read: Read = read_tokens,
-        fold: Callable[..., Folded | None] = fold,
         what: str = "What both responses of a pair begin with",
     ) -> None:
-        self._trainer, self._read, self._fold, self._what = trainer, read, fold, what
+        self._trainer, self._read, self._what = trainer, read, what
         self._tokens: WeakKeyDictionary[nn.Module, float] = WeakKeyDictionary()
         self._is_on = getattr(trainer.args, "share_prompts", "auto") == "auto"
 
@@ -61,7 +59,7 @@ class SharedPrompts:
         most, width = self._tokens[body], body.config.get_text_config().hidden_size
 
         def folded(ids: Tensor, mask: Tensor) -> Folded | None:
-            return self._fold(ids, mask, width, multiple=multiple or 1, most=most)
+            return fold(ids, mask, width, multiple=multiple or 1, most=most)
 
         return prefixes_read_once(body, folded)
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 SKIPPING: dict[str, tuple[str, ...]] = {"skip_without_advantage": ("auto", "off")}
+OF_CALLS = ("tool_timeout", "tool_memory_gb", "max_tool_calling_iterations")  # read only where there are tools
 
 
 @dataclass

@@ -54,7 +54,7 @@ def check(
     trial_columns: Mapping[str, Any] | None = None,
 ) -> list[Finding]:
     """Counts prompts, tries every reward on responses to some of them, and measures lengths."""
-    findings = check_counts(recipe.dataset, data.report, len(data.eval_rows), data.eval_report)
+    findings = check_counts(recipe, data.report, len(data.eval_rows), data.eval_report)
     findings += check_versions(recipe, data, rewards)
     forms = {isinstance(row["prompt"], str) for row in (*data.rows, *data.eval_rows)}
     if len(forms) > 1:

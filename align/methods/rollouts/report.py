@@ -69,7 +69,7 @@ ROLLOUT_PANELS = (
     Panel(
         "Entropy, nats",
         "Per token. Near 0 the policy no longer explores.",
-        {"entropy": "all completions", "trained/entropy": "completions with an advantage"},
+        {"entropy": "completions that were computed"},
         beside="reward",
     ),
 )

@@ -1,6 +1,6 @@
 """Completions whose advantage is 0 teach nothing: the update is computed for the others alone, in fewer batches."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from heapq import heapify, heappush, heapreplace
@@ -17,7 +17,7 @@ from align.console import say
 from align.methods.pairs.shared_prompts import SharedPrompts
 from align.models.rope_lengths import length_free
 from align.models.second_pass.trial import reads_behind_padding
-from align.models.shared_prefixes import fold_neighbours, neighbours_save
+from align.models.shared_prefixes import saves
 
 if TYPE_CHECKING:
     from trl import GRPOTrainer as Parent
@@ -31,6 +31,8 @@ _PER_TOKEN = (  # of a completion; a ratio of whole sequences has one column
     "sampling_per_token_logps", "importance_sampling_ratio",
 )  # fmt: skip
 _WORTH_A_PASS = 0.05  # of the tokens of a batch: padding that is saved by reading it in two
+_OF_KL = "`beta` is above 0, and the KL is over all"
+_LOSS, _KNOWN = {"_compute_loss", "compute_loss"}, ("align", "trl", "transformers")
 _SCALE, _IDLE = "zero_advantage_scale", "zero_advantage_idle"  # in a packed batch; TRL passes over them
 
 
@@ -39,21 +41,24 @@ class SkipZeroAdvantage(Parent):
 
     What is left of an update is packed anew, by length, into no more batches than TRL's, each with no more tokens, and
     into fewer where that costs no padding to speak of. Where prompts are long enough, completions of one prompt are
-    packed together, and two read it once. The gradient is that of TRL on the same completions, up to rounding: each
-    keeps the weight that it had in its batch. Ranks make as many forward passes as the one that has
-    most left. Where `reason_for_all` names a term of the loss that is over all completions, only padding is left out.
+    packed together and read it once, in updates and where old and reference log-probs are computed. The gradient is
+    that of TRL on the same completions, up to rounding: each keeps the weight that it had in its batch. Ranks make as
+    many forward passes as the one that has most left. With `beta` above 0 all completions are packed. Where
+    `reason_for_all` names another term of the loss that is over all, they stay in TRL's batches, without padding.
 
-    Entropy, shares of clipped tokens and whatever else TRL's loss logs are then of the completions that are left, and
-    have the prefix `trained/`. With `skip_without_advantage: off` the trainer is its parent, bit for bit.
+    Entropy, shares of clipped tokens and whatever else TRL's loss logs are then of the completions that are left. With
+    `skip_without_advantage: off` the trainer is its parent, bit for bit. A subclass with a loss of its own sets
+    `term_over_all` to what of it is over all completions, or to None.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._cuts = getattr(self.args, "skip_without_advantage", "off") == "auto"
+        self._cuts = getattr(self.args, "skip_without_advantage", "auto") == "auto"  # TRL's own config has it not
         reason = reason_for_all(self) if self._cuts else None
-        self._skips = self._cuts and reason is None
-        if reason and self.accelerator.is_main_process:
-            say(f"Completions without an advantage are computed, too: {reason}.")
+        self._packs = self._cuts and reason is None
+        self._skips = self._packs and self.beta == 0.0
+        if self._cuts and not self._skips and self.accelerator.is_main_process:
+            say(f"Completions without an advantage are computed, too: {reason or _OF_KL}.")
 
     @property
     def _buffered_inputs(self) -> Any:
@@ -63,16 +68,17 @@ class SkipZeroAdvantage(Parent):
     @_buffered_inputs.setter
     def _buffered_inputs(self, batches: Any) -> None:
         if batches is not None and self._cuts:
-            taught = self._only_taught(batches) if self._skips else batches
-            batches = [self._cut(batch) for batch in taught]
+            packed = self._pack(batches) if self._packs else batches
+            batches = [self._cut(batch) for batch in packed]
         self._batches = batches
 
-    def _only_taught(self, batches: Sequence[Batch]) -> list[Batch]:
+    def _pack(self, batches: Sequence[Batch]) -> list[Batch]:
         """Packs what is left of a generation; there are as many batches as before, of which some are empty."""
         together = gcd(len(batches), self.args.gradient_accumulation_steps)  # batches that are in one update
         width = self._shared_width  # which ranks find out together
         width = width if _is_text(batches[0]) else None
-        windows = [Window(batches[i : i + together], self.loss_type, width) for i in range(0, len(batches), together)]
+        parts = [batches[i : i + together] for i in range(0, len(batches), together)]
+        windows = [Window(part, self.loss_type, width, self._skips) for part in parts]
         totals = [sum(len(each.taught) for each in windows), sum(each.tokens for each in windows)]
         own = torch.tensor([*(len(each.packed) for each in windows), *totals], device=self.accelerator.device)
         ranks = self.accelerator.gather(own[None])  # (ranks, windows + 2)
@@ -93,15 +99,19 @@ class SkipZeroAdvantage(Parent):
     @cached_property
     def _cuts_left(self) -> bool:
         model: Any = self.model
-        return self._cuts_right and reads_behind_padding(model, self._tokenizer.pad_token_id)
+        cuts = self._cuts_right and reads_behind_padding(model, self._tokenizer.pad_token_id)
+        if not cuts and self.accelerator.is_main_process:
+            reason = "`pad_to_multiple_of` is set" if self.pad_to_multiple_of else "its positions count padding"
+            say(f"The update reads padding before prompts, and each prompt for each completion: {reason}.")
+        return cuts
 
     @cached_property
     def _shared(self) -> SharedPrompts:
-        return SharedPrompts(self, fold=fold_neighbours, what="The prompt of several completions")
+        return SharedPrompts(self, what="The prompt of several completions")
 
     @cached_property
     def _shared_width(self) -> int | None:
-        """Returns the width of the hidden states of a model that may read a prompt once for two completions."""
+        """Returns the width of the hidden states of a model that may read a prompt once for several completions."""
         model: Any = self.model
         may = self._cuts_left and self._shared.are_used(model)
         return int(model.config.get_text_config().hidden_size) if may else None
@@ -126,21 +136,24 @@ class SkipZeroAdvantage(Parent):
             return super()._compute_loss(model, inputs)
         metrics: Any = self._metrics["train"]
         logged = {name: len(values) for name, values in metrics.items()}
-        once = self._shared.reading(model) if self._shared_width and _is_text(inputs) else nullcontext()
-        with once, _rows_may_differ(self.accelerator):
+        with _rows_may_differ(self.accelerator):
             loss: Tensor = super()._compute_loss(model, inputs) * inputs[_SCALE]
-        for name, values in list(metrics.items()):
-            own = values[logged.get(name, 0) :]
+        for name, values in list(metrics.items()) if inputs[_IDLE] else ():
             del values[logged.get(name, 0) :]
-            if own and not inputs[_IDLE]:
-                metrics[f"trained/{name}"].extend(own)
             if not values:  # TRL divides by their number
                 del metrics[name]
         return loss
 
+    def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **fields: Any) -> Any:
+        """Reads prompts once, with the policy and its reference, in updates and before them."""
+        given = {name for name, value in fields.items() if value is not None}
+        shares = self._cuts and _is_text(given) and self._cuts_left
+        with self._shared.reading(model) if shares else nullcontext():
+            return super()._get_per_token_logps_and_entropies(model, *args, **fields)
 
-def _is_text(batch: Batch) -> bool:
-    return not {"num_images", "token_type_ids", "mm_token_type_ids"} & batch.keys()  # columns that belong to tokens
+
+def _is_text(names: Collection[str]) -> bool:
+    return {"num_images", "token_type_ids", "mm_token_type_ids"}.isdisjoint(names)  # columns that belong to tokens
 
 
 @contextmanager
@@ -158,11 +171,16 @@ def _rows_may_differ(accelerator: Any) -> Iterator[None]:
 def reason_for_all(trainer: Any) -> str | None:
     """Says which term of a trainer's loss is over all completions, whatever their advantage; None if none is."""
     terms = {
-        "`beta` is above 0, and the KL is over all": trainer.beta != 0.0,
+        _OF_KL: trainer.beta != 0.0 and trainer.loss_type == "bnpo",  # whose weights of rows are in their advantages
         "the bonus for entropy is over all": trainer._entropy_bonus_enabled,
         "`top_entropy_quantile` is below 1, and the quantile is over all": trainer.top_entropy_quantile < 1.0,
         "the loss of the router is over all": trainer.aux_loss_enabled,
     }
+    if not hasattr(trainer, "term_over_all"):
+        foreign = (kind for kind in type(trainer).__mro__ if kind.__module__.partition(".")[0] not in _KNOWN)
+        own = [kind.__name__ for kind in foreign if not _LOSS.isdisjoint(vars(kind))]
+        why = "has a loss of its own; `term_over_all = None` in it says that no term is over all"
+        terms[f"{', '.join(own)} {why}"] = bool(own)
     of_subclass: str | None = getattr(trainer, "term_over_all", None)
     return next((term for term, is_there in terms.items() if is_there), of_subclass)
 
@@ -170,18 +188,22 @@ def reason_for_all(trainer: Any) -> str | None:
 class Window:
     """The batches of one generation that are in one update, of `B` rows each, as `GRPOTrainer` buffers them.
 
-    `taught` are the rows that have an advantage and a token that counts, `tokens` their tokens with prompts, `packed`
-    these rows by batch. `shared_width` is that of the hidden states of a model that may read a prompt once for several
-    rows, or None.
+    `taught` are the rows that have a token that counts and, if the window skips others, an advantage; `tokens` are
+    their tokens with prompts, `packed` these rows by batch. `shared_width` is that of the hidden states of a model
+    that may read a prompt once for several rows, or None.
     """
 
-    def __init__(self, batches: Sequence[Batch], loss_type: str, shared_width: int | None = None) -> None:
+    def __init__(
+        self, batches: Sequence[Batch], loss_type: str, shared_width: int | None = None, skips: bool = True
+    ) -> None:
         split = [split_pixel_values_by_grid(batch) for batch in batches]
         self._rows = {name: _join([batch[name] for batch in split]) for name in split[0]}
         self._number, self._size, self._loss_type = len(batches), len(batches[0]["advantages"]), loss_type
         mask = self._rows["completion_mask"] * self._rows.get("tool_mask", 1)
         self._counted = mask.sum(1)  # tokens of each row that count
-        teaches = (self._rows["advantages"] != 0).view(len(mask), -1).any(1) & (self._counted > 0)
+        teaches = self._counted > 0
+        if skips:
+            teaches &= (self._rows["advantages"] != 0).view(len(mask), -1).any(1)
         # Rows without images are left where they are: together they would not be read by the images' part of a model.
         is_mixed = 0 in (self._rows.get("num_images") or ())
         self.taught: list[int] = (teaches | is_mixed).nonzero().flatten().tolist()
@@ -197,10 +219,10 @@ class Window:
         return [[*range(first, first + self._size)] for first in range(0, self._number * self._size, self._size)]
 
     def _saves(self, width: int) -> bool:
-        """Tells whether two of the rows, as long as they are on average, are cheaper with one prompt."""
+        """Tells whether some of the rows, as long as they are on average, are cheaper with one prompt."""
         lengths = [self._lengths[row] for row in self.taught] or [(0, 0)]
         prompt, completion = (sum(each) // len(lengths) for each in zip(*lengths, strict=True))
-        return neighbours_save(prompt, completion, width)
+        return saves(prompt, completion, self._size, width)
 
     def _by_prompt(self) -> list[list[int]]:
         """Puts rows with one prompt together, and no others where there are places enough."""

@@ -85,7 +85,7 @@ def sample_pairs(recipe: Recipe, data: TrainingData[PreferencePair]) -> Rows:
 
 def check(recipe: Recipe, data: TrainingData[PreferencePair], rewards: Sequence[Reward]) -> list[Finding]:
     """Counts pairs and what is left out, measures spans and lengths, and picks pairs to show."""
-    findings = check_counts(recipe.dataset, data.report, len(data.eval_rows), data.eval_report)
+    findings = check_counts(recipe, data.report, len(data.eval_rows), data.eval_report)
     pairs = usable_pairs(recipe, data.items)
     findings += check_implicit(data.items)
     if mixed := check_form(data.items):

@@ -50,7 +50,7 @@ def load(recipe: Recipe) -> TrainingData[Demonstration]:
 
 def check(recipe: Recipe, data: TrainingData[Demonstration], rewards: Sequence[Reward]) -> list[Finding]:
     """Counts demonstrations and incorrect ones, and measures lengths."""
-    findings = check_counts(recipe.dataset, data.report, len(data.eval_rows), data.eval_report)
+    findings = check_counts(recipe, data.report, len(data.eval_rows), data.eval_report)
     findings += _check_incorrect(recipe, data.items)
     forms = sorted({item.form for item in data.items})
     if len(forms) > 1:

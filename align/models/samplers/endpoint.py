@@ -1,45 +1,14 @@
 import os
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
+from align.models.samplers.chat_calls import Address
 from align.models.samplers.connection import Connection
 from align.models.samplers.limits import Limits, Waiting
 from align.models.samplers.sampler import SamplerError
 
 DEFAULT_KEY_VARIABLE = "OPENAI_API_KEY"
-LONGEST_WORD = 12  # such as EMPTY, which servers without keys are given
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where a model is served; the URL may hold secrets, and the key may be empty."""
-
-    url: str = field(repr=False)
-    model: str
-    key_variable: str
-    key: str = field(repr=False)
-
-    @property
-    def shown(self) -> str:
-        """The URL without what may hold a key: user and password, query, fragment."""
-        parts = urlsplit(self.url)
-        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
-
-    @property
-    def identity(self) -> dict[str, str]:
-        """The model and where it is served."""
-        return {"endpoint": self.shown, "model": self.model}
-
-    def hide_key(self, error: object) -> str:
-        """Writes an error on one line without the key, which a server may repeat."""
-        text = " ".join(str(error).split())
-        return (text.replace(self.key, "***") if self.key else text)[:200]
-
-    def hide_key_in_answer(self, text: str) -> str:
-        """Hides the key in an answer, which is kept; one as short as a word stays, being no secret."""
-        return text.replace(self.key, "***") if len(self.key) > LONGEST_WORD else text
 
 
 class EndpointSampler:
@@ -82,13 +51,7 @@ class EndpointSampler:
 
     def connect(self) -> Connection:
         """Opens a connection; as a context it raises a `SamplerError` at the end if it was stopped on the way."""
-        return Connection(
-            self._address,
-            self._limits,
-            concurrency=self.concurrency,
-            troubles=self.troubles,
-            waiting=self.waiting,
-        )
+        return Connection(self._address, self._limits, self.concurrency, self.troubles, self.waiting)
 
 
 def _find_key(api_key_env: str | None) -> tuple[str, str]:

@@ -63,8 +63,13 @@ class Trouble:
     wait: float | None = None  # seconds until the server wants to be asked again; None if it did not say
 
 
-def pause_before(trouble: Trouble, tries: int, max_retries: int) -> float | None:
-    """Returns the seconds until a call is made again that was made again `tries` times, None if it is not."""
+def pause_before(trouble: Trouble, tries: int, max_retries: int, left: float = 0.0) -> float | None:
+    """Returns the seconds until a call is made again that was made again `tries` times, None if it is not.
+
+    An outage is waited for while seconds are `left`, whatever the number of tries.
+    """
+    if left > 0:
+        return min(trouble.wait or FIRST_PAUSE * 2 ** min(tries, 9), LONGEST_PAUSE, left)
     most = {Why.NOTHING: 0, Why.KEY: TRIES_OF_KEY, Why.NO_ANSWER: min(MOST_REPEATS, max_retries)}
     if tries >= most.get(trouble.why, max_retries):
         return None

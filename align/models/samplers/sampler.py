@@ -57,11 +57,7 @@ def answer_key(identity: Mapping[str, Any], request: Request) -> str:
 
 
 class SamplerError(UserError):
-    """A model that cannot be reached or used at all, unless the same request `may_pass` later."""
-
-    def __init__(self, message: str, *, may_pass: bool = False) -> None:
-        super().__init__(message)
-        self.may_pass = may_pass
+    """A model that cannot be reached or used at all."""
 
 
 class Answer(NamedTuple):

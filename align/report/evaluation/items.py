@@ -1,6 +1,5 @@
 """Items of an evaluation as its page shows them: which ones, and what each model did with them."""
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -134,18 +133,4 @@ def read_items(
         rows: list[Any] = parquet.read_table(path, columns=wanted, filters=chosen).to_pylist()
     except (OSError, ValueError) as error:
         raise RunFolderError(f"{path} is not a readable parquet table: {error}") from None
-    return rows
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Reads JSON lines; none if there is no such file."""
-    rows: list[dict[str, Any]] = []
-    if not path.exists():
-        return rows
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
-        if line.strip():
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError as error:
-                raise RunFolderError(f"{path}, line {number}: not JSON ({error.msg}).") from None
     return rows

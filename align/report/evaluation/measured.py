@@ -8,7 +8,7 @@ from typing import NamedTuple
 from align.evaluation.record import Record
 from align.evaluation.record.record import PairedAnswers
 from align.evaluation.statistics.glossary import Meaning, better_of, entry_of
-from align.evaluation.statistics.metrics import Estimate, num_decimals
+from align.evaluation.statistics.metrics import Estimate, told
 from align.report.charts.curve import Curve
 from align.report.charts.drawing import Chart
 from align.report.charts.interval import Interval, draw_intervals
@@ -171,74 +171,40 @@ def verdicts(
             yield f"{label}: not measured."
             continue
         if not baselines:
-            shown = in_percent(ours) if is_share else ours
+            shown = told(ours, in_percent=is_share)
             yield f"{label}: {shown} for {model}; there is no baseline to compare with."
         for baseline in baselines:
             theirs = numbers.values[baseline].get(metric)
             difference = numbers.differences.get(f"{model} - {baseline}", {}).get(metric)
             if theirs is not None and difference is not None:
-                told = compared(model, ours, baseline, theirs, difference, is_share=is_share)
+                said = compared(model, ours, baseline, theirs, difference, is_share=is_share)
                 pairs = [each for each in paired if (each.baseline, each.metric) == (baseline, metric)]
-                yield f"{label}: {told}{''.join(map(more, pairs))}."
+                yield f"{label}: {said}{''.join(map(more, pairs))}."
 
 
 def main_charts(metrics: Sequence[str], numbers: Numbers, shares: Collection[str]) -> tuple[list[Chart], list[Chart]]:
     """Draws the main metrics, and their differences; see `draw_metrics`."""
     labels = {metric: numbers.words.label(metric) for metric in metrics}
     note = "Dots are estimates, bars their 95 % intervals."
-    told = f"{note} A bar that does not touch 0 is a difference that can be told."
+    told_note = f"{note} A bar that does not touch 0 is a difference that can be told."
     return (
         draw_metrics("Main metrics", note, metrics, numbers.values, labels, shares),
-        draw_metrics("Differences on the same items", told, metrics, numbers.differences, labels, shares),
+        draw_metrics("Differences on the same items", told_note, metrics, numbers.differences, labels, shares),
     )
 
 
-def in_percent(estimate: Estimate) -> str:
-    """Writes a share with its interval.
+def apart(difference: Estimate, *, is_share: bool) -> str:
+    """Says how far two values lie apart, shares in points, if that can be told.
 
     Example:
-        >>> in_percent(Estimate(0.62, 0.591, 0.649, 1000))
-        '62.0 % [59.1, 64.9]'
+        >>> apart(Estimate(0.18, 0.14, 0.22, 1000), is_share=True)
+        'a difference of 18.00 [14.00, 22.00] points'
+        >>> apart(Estimate(0.01, -0.02, 0.04, 1000), is_share=False)
+        'no difference can be told: 0.01 [-0.02, 0.04]'
     """
-    return f"{100 * estimate.value:.1f} % [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
-
-
-def in_points(difference: Estimate) -> str:
-    """Says how far two shares lie apart, if that can be told.
-
-    Example:
-        >>> in_points(Estimate(0.18, 0.14, 0.22, 1000))
-        '18.0 points more [+14.0, +22.0]'
-        >>> in_points(Estimate(0.01, -0.02, 0.04, 1000))
-        'no difference can be told (+1.0 points [-2.0, +4.0])'
-        >>> in_points(Estimate(0.0013, 0.0003, 0.0022, 20_000))
-        '0.13 points more [+0.03, +0.22]'
-    """
-    if difference.low != difference.low:
-        return (
-            f"{100 * difference.value:+.1f} points, the same on all items that were compared, so without an interval"
-        )
-    value, low, high = (100 * number for number in difference[:3])
-    digits = num_decimals(low, high, 1)
-    ends = f"[{low:+.{digits}f}, {high:+.{digits}f}]"
-    if side := difference.verdict():
-        return f"{abs(value):.{digits}f} points {'more' if side == 'above' else 'less'} {ends}"
-    return f"no difference can be told ({value:+.{digits}f} points {ends})"
-
-
-def in_values(difference: Estimate) -> str:
-    """Says how far two values lie apart that are no shares, if that can be told.
-
-    Example:
-        >>> in_values(Estimate(0.67, 0.62, 0.71, 200))
-        'a difference of 0.67 [0.62, 0.71]'
-        >>> in_values(Estimate(2.0, float("nan"), float("nan"), 200))
-        'a difference of 2.00, the same on all items that were compared, so without an interval'
-    """
-    written = f"{difference}"
-    if difference.low != difference.low:
-        written = f"{difference.value:.2f}, the same on all items that were compared, so without an interval"
-    return f"{'a difference of' if difference.verdict() else 'no difference can be told:'} {written}"
+    scaled = Estimate(*(100 * each for each in difference[:3]), *difference[3:]) if is_share else difference
+    said = "a difference of" if difference.verdict() else "no difference can be told:"
+    return f"{said} {scaled}{' points' * is_share}"
 
 
 def compared(
@@ -249,22 +215,21 @@ def compared(
     difference: Estimate,
     *,
     is_share: bool,
-    show: Callable[[Estimate], str] | None = None,
 ) -> str:
-    """Says what two models have, as `show` writes it, how far they lie apart, and of how many items if not the same.
+    """Says what two models have, how far they lie apart, and of how many items if not the same.
 
     Example:
         >>> difference = Estimate(0.2, 0.1, 0.3, 90)
         >>> compared("a", Estimate(0.7, 0.6, 0.8, 90), "b", Estimate(0.5, 0.4, 0.6, 90), difference, is_share=True)
-        '70.0 % for a, 50.0 % for b; 20.0 points more [+10.0, +30.0]'
-        >>> compared("a", Estimate(0.9, 0.8, 1.0, 95), "b", Estimate(0.5, 0.4, 0.6, 90), difference, is_share=True)
-        '90.0 % for a (95 items), 50.0 % for b (90 items); on the 90 items of both 20.0 points more [+10.0, +30.0]'
+        '70.0 % for a, 50.0 % for b; a difference of 20.00 [10.00, 30.00] points'
+        >>> compared("a", Estimate(0.9, 0.8, 1.0, 95), "b", Estimate(0.5, 0.4, 0.6, 90), difference, is_share=False)
+        '0.9 for a (95 items), 0.5 for b (90 items); on the 90 items of both a difference of 0.20 [0.10, 0.30]'
     """
-    written = show or ((lambda each: f"{100 * each.value:.1f} %") if is_share else (lambda each: f"{each.value:.3g}"))
-    told = in_points(difference) if is_share else in_values(difference)
+    gap_said = apart(difference, is_share=is_share)
+    own, other = (f"{100 * each.value:.1f} %" if is_share else f"{each.value:.3g}" for each in (ours, theirs))
     gap, size = ours.value - theirs.value, max(1.0, abs(ours.value), abs(theirs.value))
     if ours.n == theirs.n == difference.n or abs(gap - difference.value) < _ROUNDING * size:
-        return f"{written(ours)} for {model}, {written(theirs)} for {baseline}; {told}"
+        return f"{own} for {model}, {other} for {baseline}; {gap_said}"
     first, second, both = (f"{each.n:,} item{'' if each.n == 1 else 's'}" for each in (ours, theirs, difference))
-    values = f"{written(ours)} for {model} ({first}), {written(theirs)} for {baseline} ({second})"
-    return f"{values}; on the {both} of both {told}"
+    values = f"{own} for {model} ({first}), {other} for {baseline} ({second})"
+    return f"{values}; on the {both} of both {gap_said}"

@@ -7,7 +7,7 @@ from typing import Any
 from align.evaluation.record import Record
 from align.report.charts.axis import format_number
 from align.report.evaluation.items import Row, cut, note_items, pick_outcomes
-from align.report.evaluation.measured import Numbers, in_percent, verdicts
+from align.report.evaluation.measured import Numbers, verdicts
 from align.report.evaluation.shortcuts import heuristic_section
 from align.report.evaluation.view import EvaluationView, Item, Option, Side
 from align.report.run.finding import Finding, percent
@@ -44,7 +44,7 @@ def _verdict(numbers: Numbers) -> Iterator[str]:
     model, *baselines = numbers.names
     alone = numbers.of_first("implicit_reward_accuracy")
     if not baselines and alone is not None:
-        yield f"{model} prefers the chosen response more than its reference does in {in_percent(alone)} of pairs."
+        yield f"{model} prefers the chosen response more than its reference does in {percent(alone)} of pairs."
     changes = [numbers.of_first(f"logp_change/{side}") for side in ("chosen", "rejected")]
     if all(cell is not None and cell.verdict() == "below" for cell in changes):
         chosen, rejected = changes
@@ -59,7 +59,7 @@ def _verdict(numbers: Numbers) -> Iterator[str]:
         if metric.startswith("judged_win_rate/") and cell is not None:
             other = metric.partition("/")[2]
             told = "" if cell.verdict(than=0.5) else "; no preference can be told"
-            yield f"The judge prefers {model} to {other} in {in_percent(cell)} of pairs, ties half{told}."
+            yield f"The judge prefers {model} to {other} in {percent(cell)} of pairs, ties half{told}."
 
 
 def _of_judge(values: Mapping[str, Any]) -> Iterator[Finding]:

@@ -6,8 +6,9 @@ from pathlib import Path
 from align.evaluation.record import Record
 from align.evaluation.record.details import OfScores, Scored
 from align.evaluation.statistics.metrics import told
+from align.logs.rows import rows_of
 from align.report.charts.curve import draw_curves
-from align.report.evaluation.items import count, list_names, read_lines
+from align.report.evaluation.items import count, list_names
 from align.report.evaluation.measured import Cells, Numbers, arrange, curve_of, draw_metrics, families, verdicts
 from align.report.evaluation.shortcuts import find_shortcut_problems, shortcut_sections
 from align.report.evaluation.view import EvaluationView, Grid, Listing, Section
@@ -121,8 +122,9 @@ def _best_of_n(metrics: Sequence[str], numbers: Numbers) -> list[Section]:
 
 def _changes(folder: Path, names: Sequence[str]) -> list[Listing]:
     """Lists the pairs that only one of two models puts in the right order, of those that both scored."""
-    rows = read_lines(folder / "pairs.jsonl")
-    listings = []
+    if not (folder / "pairs.jsonl").exists():
+        return []
+    rows, listings = list(rows_of(folder / "pairs.jsonl")), []
     for baseline in names[1:]:
         margins = [(str(row["id"]), *(row["margin"].get(name) for name in (names[0], baseline))) for row in rows]
         right = [(id, own > 0, other > 0) for id, own, other in margins if own is not None and other is not None]
@@ -130,4 +132,4 @@ def _changes(folder: Path, names: Sequence[str]) -> list[Listing]:
             found = [id for id, is_right, is_theirs in right if is_right is ours and is_theirs is not ours]
             title = f"{names[0]} is {words}: {count(len(found), 'pair')}"
             listings.append(list_names(title, found))
-    return listings if rows else []
+    return listings

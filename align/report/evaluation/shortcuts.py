@@ -119,8 +119,7 @@ def _count_slices(slices: SlicesOfPairs) -> str:
     return (
         f"{tested} on {count(slices.num_pairs, 'pair')}. Found, those of the same pairs as one: "
         f"{len(slices.found):,}. Features that go with the margin alone and not at similar length: "
-        f"{slices.num_by_length:,}. RaVL's rule, opposite signs of the gaps in accuracy, which decides nothing here, "
-        f"would name {slices.num_opposite_signs:,}."
+        f"{slices.num_by_length:,}."
     )
 
 
@@ -139,7 +138,7 @@ def _count_mined(mined: MinedPhrases) -> str:
 def _slice_grid(slices: SlicesOfPairs) -> Grid:
     """Arranges slices, the surest first."""
     columns = ("feature", "favour", "chosen alone has it", "pairs", "rejected alone has it", "pairs", "adjusted p",
-               "RaVL's signs", "in the same pairs")  # fmt: skip
+               "in the same pairs")  # fmt: skip
     rows = [
         (
             each.feature,
@@ -149,7 +148,6 @@ def _slice_grid(slices: SlicesOfPairs) -> Grid:
             _text(each.only_rejected),
             f"{each.only_rejected.n:,}",
             word_p_value(each.adjusted_p_value),
-            "opposite" if each.opposite_signs else "not",
             ", ".join(each.also),
         )
         for each in slices.found[:_MOST_ROWS]

@@ -1,5 +1,6 @@
 """What the page of a run begins with: the settings that its reader looks for first, and what looks wrong."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 from align.methods import METHODS
 from align.methods.method import Saved
 from align.recipe.fields import own_fields
+from align.report.run.completions import is_raw, reward_weights, rewards_of
 from align.report.run.finding import Finding, look_at
 from align.report.run.folder import RunFolder
 from align.report.run.parts import parts_of
@@ -67,6 +69,7 @@ def _of_log(run: RunFolder) -> Iterator[Finding]:
             f"metrics.jsonl, line {lines}: not JSON. A process killed while it writes leaves such a line; its steps "
             "are missing from the curves. If the run did not finish, `--resume auto` continues it.",
         )
+    yield from _unscored(run)
     for key in ("loss", "grad_norm"):
         if key in run.metrics and not np.isfinite(run.metrics[key].values).all():
             step = run.metrics[key].steps[~np.isfinite(run.metrics[key].values)][0]
@@ -76,3 +79,22 @@ def _of_log(run: RunFolder) -> Iterator[Finding]:
                 "bf16 or fp32 if this was fp16.",
             )
             break
+
+
+def _unscored(run: RunFolder) -> Iterator[Finding]:
+    """Says on how many completions a reward's curve is, and what the mean could be with those without a value."""
+    weights = reward_weights(run.recipe, run.metrics)
+    by_name: dict[str, list[float]] = {}
+    for row in run.completions:
+        for name, value in rewards_of(row, weights).items():
+            if not is_raw(name, weights):
+                by_name.setdefault(name, []).append(math.nan if value is None else float(value))
+    for name, values in by_name.items():
+        known = np.array(values)[np.isfinite(values)]
+        if 0 < len(known) < len(values):
+            least, most = (np.where(np.isfinite(values), values, end).mean() for end in (known.min(), known.max()))
+            yield Finding(
+                f"{name} has no value of {len(values) - len(known):,} of {len(values):,} completions",
+                f"Its curve is the mean of the others. With the least or the greatest value that was given in their "
+                f"place, the mean of these completions, {known.mean():.2f}, would be {least:.2f} or {most:.2f}.",
+            )

@@ -3,25 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from align.evaluation.record import Record
 from align.evaluation.statistics.metrics import Estimate
-from align.evaluation.suites import explain
 from align.report.charts.axis import format_number
 from align.report.charts.panel import Metrics, Panel
 from align.report.run.facts import flat
 
-# Of several runs side by side, in this order.
-_METRICS = (
-    "accuracy",
-    "option_shuffle_consistency",
-    "option_shuffle_consistency_all",
-    "share_A",
-    "trace_answer_consistency",
-    "cr_wa",
-    "wr_ca",
-    "trace_stated",
-    "answered",
-)
 _OWN = {"output_dir", "run_name", "hub_token", "hub_model_id", "logging_dir"}  # differ, and change nothing
 _LONGEST = 200  # characters of a value
 NOT_WRITTEN = "(not written)"
@@ -53,36 +39,6 @@ class Table(NamedTuple):
         """What all cells are over, where it is the same; else each of them says it."""
         found = {f"{cell.n:,} {cell.unit}" for row in self.rows for cell in row.cells if cell is not None}
         return found.pop() if len(found) == 1 else ""
-
-
-def headline(evaluation: Record) -> Table | None:
-    """Arranges the summaries of an evaluation as a table, known metrics first."""
-    summaries = {name: evaluation.summary(name) for name in evaluation.names}
-    return _table(summaries, signed_from=len(summaries)) if any(summaries.values()) else None
-
-
-def differences(evaluation: Record) -> Table | None:
-    """Arranges the paired differences of an evaluation as a table with a column `A - B` per pair."""
-    pairs = {f"{name} - {other}": metrics for (name, other), metrics in evaluation.differences().items()}
-    return _table(pairs, signed_from=0) if pairs else None
-
-
-def _table(columns: Mapping[str, Mapping[str, Estimate]], signed_from: int) -> Table:
-    rows = []
-    for metric in _ordered({metric for cells in columns.values() for metric in cells}):
-        found = explain(metric)
-        label, meaning = (found.label, found.meaning) if found else (metric, "")
-        rows.append(Row(label, meaning, [cells.get(metric) for cells in columns.values()]))
-    return Table(list(columns), rows, signed_from)
-
-
-def first_metric(cells: Mapping[str, Estimate]) -> str | None:
-    """Names the metric that comes first in a table; None if there is none."""
-    return next(iter(_ordered(set(cells))), None)
-
-
-def _ordered(metrics: set[str]) -> list[str]:
-    return [metric for metric in _METRICS if metric in metrics] + sorted(metrics - set(_METRICS))
 
 
 class Grid(NamedTuple):

@@ -35,7 +35,7 @@ DIES_WITH_PARENT, DUMPABLE, SECCOMP, DROP_FROM_BOUND, NO_NEW_RIGHTS = 1, 4, 22, 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 DEVICES = ("/dev/null", "/dev/random", "/dev/urandom")  # mapping /dev/zero would give memory that nobody counts
 POLL = 0.02  # seconds
-GRACE = 1.5  # seconds of computing and of sleep for what is left when all values are there
+GRACE = 1.5  # seconds of computing and of sleep for what is left when all values, or all lines, are there
 WAITS = 10  # times as long by the clock, on a busy machine
 SUPERVISOR = 1  # the process id of the first process of a namespace
 ARCHITECTURES = ("x86_64", "aarch64")
@@ -304,7 +304,7 @@ def _become_program(job: Job, printed: int, values: int) -> None:
         hard = resource.getrlimit(what)[1]
         least = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
         resource.setrlimit(what, (least, least))
-    words = ["program.py"]
+    words = ["-u", "program.py"]  # what it prints is told at once
     if job["expressions"] is not None:
         os.set_inheritable(values, True)
         words = ["-c", EVALUATE.replace("REFUSED", str(REFUSED)), str(values)]
@@ -377,7 +377,10 @@ def _rule(number: int, code: int, conditions: list[Condition]) -> list[tuple[int
 
 
 def _watch(job: Job, program: int, printed: int, values: int, told: int) -> Job:
-    """Reads and counts until the program ends or must end; all its values are none if it then does not end well."""
+    """Reads and counts until the program ends or must end; all its values are none if it then does not end well.
+
+    A program that has written as many lines as it must print cannot get better, and has only a grace left.
+    """
     read: dict[int, bytearray] = {printed: bytearray(), values: bytearray()}
     open_ends = {printed, values}
     most, to_come = job["output_kb"] << 10, float("inf") if job["expressions"] is None else len(job["expressions"])
@@ -395,7 +398,7 @@ def _watch(job: Job, program: int, printed: int, values: int, told: int) -> Job:
             ended, code = "exit", os.waitstatus_to_exitcode(status)
         elif any(len(each) > most for each in read.values()):
             ended = "output"
-        elif clock.is_over(processes, are_values_there=read[values].count(b"\n") >= to_come):
+        elif clock.is_over(processes, read[values].count(b"\n") >= to_come or _is_all(read[printed], job["output"])):
             ended = "seconds"
         elif _is_read_by_nobody(told):  # who asked for it is gone
             ended = "launcher"
@@ -420,6 +423,11 @@ def _watch(job: Job, program: int, printed: int, values: int, told: int) -> Job:
     return {"ended": ended, "code": code} | {name: base64.b64encode(text).decode() for name, text in texts.items()}
 
 
+def _is_all(printed: bytearray, expected: str) -> bool:
+    text = expected.rstrip().encode(errors="replace")
+    return bool(text) and (printed.rstrip() == text or printed.count(b"\n") > text.count(b"\n"))
+
+
 def _is_read_by_nobody(pipe: int) -> bool:
     poll = select.poll()
     poll.register(pipe, 0)  # a pipe without a reader is an error, which is always told
@@ -433,8 +441,8 @@ class _Clock:
         self.limit, self.slept, self.since, self.in_grace = limit, 0.0, time.monotonic(), False
         self.deadline, self.seen = self.since + WAITS * limit, set[int]()
 
-    def is_over(self, processes: list[int], are_values_there: bool) -> bool:
-        """Looks at the processes; what is left when the values are there has a grace."""
+    def is_over(self, processes: list[int], is_all_there: bool) -> bool:
+        """Looks at the processes; what is left when all is there has a grace."""
         ticks, sleep, now = 0, True, time.monotonic()
         for process in processes:
             with contextlib.suppress(OSError):  # it ended meanwhile
@@ -445,7 +453,7 @@ class _Clock:
         self.seen.update(processes)
         self.slept += min(now - self.since, POLL) if sleep or is_new else 0.0
         used, self.since = ticks / os.sysconf("SC_CLK_TCK") + self.slept, now
-        if are_values_there and not self.in_grace:
+        if is_all_there and not self.in_grace:
             self.limit, self.in_grace = min(self.limit, used + GRACE), True
         return used > self.limit or now > self.deadline
 

@@ -32,6 +32,7 @@ class ProgramRun(NamedTuple):
     program: str
     expressions: tuple[str, ...] | None = None  # to evaluate after it; None runs it as a script
     given: str = ""  # what it reads from stdin
+    output: str = ""  # what it must print, as far as that is known; it never sees it
 
 
 class ProgramEnd(NamedTuple):

@@ -6,6 +6,7 @@ import re
 import pandas as pd
 import pytest
 from chat_server import ChatServer, kill_once_answered
+from in_time import whatever_the_speed
 from shop_policies import SHOP, save_eager_policy
 from some_recipes import PROMPTS
 
@@ -27,7 +28,7 @@ def price(item: str) -> int:
         item: What is asked for.
     """
     if item == "hang":
-        time.sleep(60)
+        time.sleep(3600)
     return TABLE[item]
 
 
@@ -129,12 +130,22 @@ def means(record, *names):
         (calling(lambda item: item_is("nothing")), [0, 2, 1, 1, 1, 0], ["error"]),
         (calling(lambda item: "{not json"), [0, 2, 0, 0, 0, 0], []),
         (lambda body, before: reply("<answer>11</answer>"), [0, 1, 0, 0, 0, 0], []),
-        (calling(lambda item: item_is("hang" if item == "pen" else item)), [0.75, 2, 1, 0.25, 1, 0.25], [None]),
     ],
-    ids=["rightly", "another item", "no such item", "no arguments", "never", "one hangs"],
+    ids=["rightly", "another item", "no such item", "no arguments", "never"],
 )
 def test_planted_policies_have_the_numbers_that_are_known(shop, policy, expected, failures):
-    record, items, server = evaluate(shop, policy, tool_timeout=1.0)
+    check_planted(shop, policy, expected, failures, tool_timeout=600.0)
+
+
+@whatever_the_speed(1.0, 10.0, 100.0)
+def test_a_tool_that_hangs_costs_its_row(shop, seconds):
+    policy = calling(lambda item: item_is("hang" if item == "pen" else item))
+    given = {"tool_timeout": seconds, "out": shop / f"out-{seconds:g}"}
+    check_planted(shop, policy, [0.75, 2, 1, 0.25, 1, 0.25], [None], **given)
+
+
+def check_planted(shop, policy, expected, failures, **options):
+    record, items, server = evaluate(shop, policy, **options)
     assert means(record, "success", "turns", "calls", "failed_calls", "called", "lost") == expected
     assert [call["failure"] for call in json.loads(items["tool_calls"][0])] == failures
     assert record.suites["number_accuracy"]["tiny"]["pass@1/number_accuracy"].value == pytest.approx(

@@ -12,7 +12,7 @@ from align.recipe.recipe import load_recipe
 
 
 def check_questions(recipe, data):
-    counts = check_counts(recipe.dataset, data.report, len(data.eval_rows), data.eval_report)
+    counts = check_counts(recipe, data.report, len(data.eval_rows), data.eval_report)
     return counts + [each for each in check_rows(recipe, data) if each.check == "letters"]
 
 

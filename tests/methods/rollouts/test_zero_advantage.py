@@ -1,3 +1,5 @@
+from contextlib import contextmanager
+
 import pytest
 import torch
 from datasets import Dataset
@@ -8,7 +10,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from align.methods.grpo.config import GRPOConfig
 from align.methods.grpo.trainer import GuardedGRPOTrainer
 from align.methods.rollouts.zero_advantage import Window
-from align.models.shared_prefixes import fold_neighbours, prefixes_read_once
+from align.models.shared_prefixes import fold, prefixes_read_once
 
 TOKENIZER = tiny_tokenizer()
 LOSSES = ("grpo", "bnpo", "dr_grpo", "dapo", "cispo", "sapo", "luspo", "vespo")
@@ -30,12 +32,21 @@ def make_rows():
     return [{"prompt": f"Ann has {'many ' * (i % 3)}{i}. Who?"} for i in range(16)]
 
 
-def make_trainer(folder, model=None, reward=some_teach, rows=None, tokenizer=TOKENIZER, peft_config=None, **settings):
+def make_trainer(
+    folder,
+    model=None,
+    reward=some_teach,
+    rows=None,
+    tokenizer=TOKENIZER,
+    peft_config=None,
+    kind=GuardedGRPOTrainer,
+    **settings,
+):
     config = GRPOConfig(
         **QUIET | SIZES | {"output_dir": str(folder), "max_completion_length": 6, "learning_rate": 0.1} | settings,
         optim="sgd", lr_scheduler_type="constant", logging_steps=1, max_grad_norm=0.0, gradient_checkpointing=False,
     )  # fmt: skip
-    return GuardedGRPOTrainer(
+    return kind(
         model or tiny_model(vocabulary=len(TOKENIZER)),
         reward_funcs=[reward],
         args=config,
@@ -50,10 +61,16 @@ def generated(trainer):
     torch.manual_seed(0)
     trainer.model.train()
     trainer.current_gradient_accumulation_steps = trainer.args.gradient_accumulation_steps
-    trainer._cuts, skips = False, trainer._cuts
-    trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
-    trainer._cuts = skips
+    with as_trl(trainer):
+        trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
     return trainer._buffered_inputs
+
+
+@contextmanager
+def as_trl(trainer):
+    trainer._cuts, cuts = False, trainer._cuts
+    yield
+    trainer._cuts = cuts
 
 
 def gradient(trainer, batches):
@@ -65,12 +82,14 @@ def gradient(trainer, batches):
 
 
 def packed(trainer, batches):
-    return [trainer._cut(batch) for batch in trainer._only_taught(batches)]
+    return [trainer._cut(batch) for batch in (trainer._pack(batches) if trainer._packs else batches)]
 
 
 def distance(trainer, batches):
     """Compares the gradients of TRL's batches and of the packed ones, as a share of the largest entry."""
-    expected, found = gradient(trainer, batches), gradient(trainer, packed(trainer, batches))
+    found = gradient(trainer, packed(trainer, batches))
+    with as_trl(trainer):
+        expected = gradient(trainer, batches)
     assert expected.abs().max() > 0
     return float((expected - found).abs().max() / expected.abs().max())
 
@@ -182,8 +201,7 @@ def test_steps_leave_the_weights_of_trl(tmp_path, tiny_model_folder, settings):
         weights.append(torch.cat([weight.detach().flatten() for weight in trainer.model.parameters()]))
         logs.append(trainer.state.log_history[0])
     assert (weights[0] - weights[1]).abs().max() < 1e-6
-    of_all = {"beta", "entropy_coef", "top_entropy_quantile"} & settings.keys()
-    assert ("entropy" in logs[1], "trained/entropy" in logs[1]) == (bool(of_all), not of_all)
+    assert "entropy" in logs[1]  # in TRL's name
     for name in ("frac_reward_zero_std", "completions/mean_length", "reward"):
         assert logs[0][name] == logs[1][name]
 
@@ -205,7 +223,7 @@ def all_teach(prompts, completions, **kwargs):
     ],
     ids=["a prompt a batch", "more prompts than batches", "odd groups"],
 )
-def test_two_completions_read_their_prompt_once(tmp_path, sizes):
+def test_completions_read_their_prompt_once(tmp_path, sizes):
     trainer = make_trainer(tmp_path, reward=all_teach, rows=long_prompts(), **sizes)
     batches = generated(trainer)
     read = []
@@ -217,11 +235,11 @@ def test_two_completions_read_their_prompt_once(tmp_path, sizes):
     assert max(map(len, prompts)) == (2 if sizes.get("per_device_train_batch_size") == 6 else 1)
     read.clear()  # of the trial
     gradient(trainer, found)
-    in_pairs = sum(read)
-    trainer._shared_width = None
+    together = sum(read)
+    trainer._shared._is_on = False
     gradient(trainer, found)
-    assert in_pairs < 0.75 * (sum(read) - in_pairs)
-    del trainer._shared_width
+    assert together < 0.65 * (sum(read) - together)
+    trainer._shared._is_on = True
     hook.remove()
     assert distance(trainer, batches) < 2e-6
 
@@ -232,9 +250,9 @@ def test_a_shared_prompt_gets_the_gradient_of_all_its_completions():
     ids[1:, :12] = ids[0, :12]
     mask = (torch.arange(20) < torch.tensor([20, 18, 15, 19, 13])[:, None]).int()
     found = []
-    for fold in (lambda *_: None, lambda *given: fold_neighbours(*given, 4_096)):
+    for folded in (lambda *_: None, lambda *given: fold(*given, 4_096)):
         body.zero_grad()
-        with prefixes_read_once(body, fold):
+        with prefixes_read_once(body, folded):
             hidden = body(input_ids=ids, attention_mask=mask).last_hidden_state
         (hidden[mask.bool()] ** 2 * torch.arange(1, hidden.shape[-1] + 1)).sum().backward()
         found.append(torch.cat([weight.grad.flatten() for weight in body.parameters()]))
@@ -280,7 +298,89 @@ def test_where_nothing_teaches_a_row_without_weight_is_read(tmp_path):
     first = trainer.state.log_history[0]
     assert first["rollouts/trained_share"] == 0
     assert first["rollouts/trained_tokens"] == 0
-    assert not any(name.startswith("trained/") for name in first)
+    assert "entropy" not in first  # of no completion
+
+
+def tokens_of_an_update(trainer, batches):
+    """Counts what the layers read of packed batches, and of TRL's without shared prompts."""
+    read = []
+    hook = trainer.model.base_model.layers[0].register_forward_pre_hook(
+        lambda _, args: read.append(args[0].shape[:2].numel())
+    )
+    found = packed(trainer, batches)
+    gradient(trainer, found)  # with its trials
+    read.clear()
+    gradient(trainer, found)
+    ours = sum(read)
+    with as_trl(trainer):
+        gradient(trainer, batches)
+    hook.remove()
+    return ours, sum(read) - ours
+
+
+@pytest.mark.parametrize(("beta", "most"), [(0.0, 0.35), (0.04, 0.35)])
+def test_groups_read_their_prompt_once_in_any_precision(tmp_path, tiny_model_folder, beta, most):
+    rows = [{"prompt": f"Ann has {'more and ' * 40}{i}. Who?"} for i in range(4)]
+    sizes = {"per_device_train_batch_size": 8, "num_generations": 8, "gradient_accumulation_steps": 2}
+    read = []
+    for mixed in (False, True):
+        settings = sizes | {"reward": all_teach, "rows": rows, "max_steps": 1, "bf16": mixed, "beta": beta}
+        trainer = make_trainer(tmp_path, str(tiny_model_folder), **settings)
+        read.append(tokens_of_an_update(trainer, generated(trainer)))
+    assert read[0] == read[1]
+    ours, trls = read[0]
+    assert ours < most * trls
+
+
+@pytest.mark.parametrize("loss_type", ["grpo", "dapo", "bnpo"])
+def test_with_a_kl_all_completions_keep_their_gradient(tmp_path, tiny_model_folder, loss_type):
+    settings = {"beta": 0.5, "loss_type": loss_type, "per_device_train_batch_size": 8}
+    trainer = make_trainer(tmp_path, str(tiny_model_folder), rows=long_prompts(), **settings)
+    with torch.no_grad():  # away from the reference
+        for weight in trainer.model.parameters():
+            weight += 0.02 * torch.randn_like(weight)
+    batches = generated(trainer)
+    assert all((batch["ref_per_token_logps"] != 0).any() for batch in batches)
+    assert trainer._packs == (loss_type != "bnpo")
+    assert distance(trainer, batches) < 2e-6
+
+
+def test_log_probs_before_the_update_are_those_of_sequences_alone(tmp_path):
+    trainer = make_trainer(tmp_path, rows=long_prompts(), reward=all_teach)
+    batch = generated(trainer)[0]
+    ids, mask = (
+        torch.cat([batch[f"{part}_{kind}"] for part in ("prompt", "completion")], 1) for kind in ("ids", "mask")
+    )
+    given = (trainer.model, ids, mask, batch["completion_ids"].shape[1])
+    with torch.no_grad(), as_trl(trainer):
+        expected = trainer._get_per_token_logps_and_entropies(*given, batch_size=2)[0]
+    with torch.no_grad():
+        found = trainer._get_per_token_logps_and_entropies(*given, batch_size=2)[0]
+    there = batch["completion_mask"].bool()
+    torch.testing.assert_close(found[there], expected[there], rtol=0, atol=2e-5)
+
+
+class WithATerm(GuardedGRPOTrainer):
+    def _compute_loss(self, model, inputs):
+        self.rows.append(len(inputs.get("advantages", ())))
+        return super()._compute_loss(model, inputs)
+
+
+@pytest.mark.parametrize(
+    ("says", "told"),
+    [
+        ({}, "WithATerm has a loss of its own"),
+        ({"term_over_all": "a bonus"}, "a bonus"),
+        ({"term_over_all": None}, ""),
+    ],
+    ids=["nothing", "a term", "no term"],
+)
+def test_a_loss_of_a_subclass_gets_all_completions_unless_it_says_that_it_need_not(tmp_path, capsys, says, told):
+    kind = type("Mine", (WithATerm,), {"rows": []} | says)
+    make_trainer(tmp_path, max_steps=1, kind=kind).train()
+    assert (sum(kind.rows) == 16) == bool(told)
+    assert ("Completions without an advantage are computed, too" in (said := capsys.readouterr().err)) == bool(told)
+    assert told in said
 
 
 def test_a_rank_with_less_left_reads_rows_without_weight(doubles, monkeypatch):

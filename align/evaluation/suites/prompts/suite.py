@@ -139,7 +139,7 @@ def reward_suite(
             means[f"pass@{k}/{name}"] = (passes, (0.0, 1.0))
             if k > 1 and scale.votes:  # of one sample the majority is that sample
                 means[f"maj@{k}/{name}"] = (_per_prompt(right, answers, k, maj_at_k), (0.0, 1.0))
-    metrics = {metric: ItemMean((each,), bounds=bounds, may_lack=True) for metric, (each, bounds) in means.items()}
+    metrics = {metric: ItemMean((each,), bounds=bounds) for metric, (each, bounds) in means.items()}
     spread = spread_of_groups(groups, means[f"pass@1/{name}"][0]) if f"pass@1/{name}" in means else {}
     worst = {f"worst_group/{name}": spread["worst_group"]} if spread else {}
     return Measured(metrics | by_group(metrics, groups), worst)

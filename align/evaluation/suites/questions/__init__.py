@@ -33,8 +33,6 @@ _MEANINGS = {
     "macro_accuracy": Meaning("Macro accuracy", "mean of the groups' accuracies, each group counts the same", HIGH),
     "set_accuracy": Meaning("Set accuracy", "contrast sets all of whose questions are right", HIGH),
     "set_accuracy/": Meaning("Set accuracy in a group", "of the sets of one group", HIGH),
-    "subgroup_std": Meaning("Subgroup spread", "standard deviation of accuracy over the subgroups of a class, each by "
-        "its share of the class, mean over classes", LOW),
     "counter_drop": Meaning("Counter-drop", "accuracy where a shortcut helps minus where it leads astray", LOW),
     "option_shuffle_consistency_one": Meaning("Option-shuffle consistency, one shuffle", "answers that stay, from the "
         "same trace, after one shuffle", HIGH),

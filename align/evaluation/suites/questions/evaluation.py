@@ -164,7 +164,7 @@ class QuestionEvaluation(Evaluation):
         options, settings = self.options, self.settings
         with_sets = any(each.contrast_set is not None for each in self.questions)
         content = [
-            [*question_key(each), each.answer, each.group, *(each.cell or ()), *([each.contrast_set] * with_sets)]
+            [*question_key(each), each.answer, each.group, *([each.contrast_set] * with_sets)]
             for each in self.questions
         ]
         letters = Counter(LETTERS[each.answer] for each in self.questions)
@@ -249,7 +249,6 @@ def item_rows(
 ) -> list[dict[str, Any]]:
     """Lists the answers of one model, one row per question and sample; an image that is no file is None."""
     with_images = any(question.images for question in questions)
-    with_cells = any(question.cell for question in questions)
     with_sets = any(question.contrast_set is not None for question in questions)
     rows = []
     for i, item in enumerate(result.items):
@@ -261,8 +260,6 @@ def item_rows(
         shown |= {"model": name, "sample": i % num_samples, "prompt": prompts[i // num_samples]}
         if with_images:
             shown["images"] = image_paths(question.images)
-        if with_cells:
-            shown["class"], shown["subgroup"] = question.cell or (None, None)
         if with_sets:
             shown["contrast_set"] = question.contrast_set
         rows.append(shown | answers | {column: values[i] for column, values in result.columns.items()})

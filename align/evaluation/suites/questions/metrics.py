@@ -14,7 +14,6 @@ from align.evaluation.statistics.group_metrics import (
     counter_drop,
     set_accuracy,
     spread_of_groups,
-    spread_of_subgroups,
 )
 from align.evaluation.statistics.item_means import ItemMean, shares_of, total_variation
 from align.evaluation.statistics.metrics import (
@@ -50,10 +49,9 @@ def accuracy_suite(
     num_samples: int = 1,
     *,
     pair: tuple[str, str] | None = None,
-    cells: Sequence[tuple[str, str] | None] = (),
     sets: Sequence[str | None] = (),
 ) -> Measured:
-    """Measures accuracy of `(N * S,)` results, over all questions, by group, and by `(N,)` cell and contrast set.
+    """Measures accuracy of `(N * S,)` results, over all questions, by group, and by `(N,)` contrast set.
 
     `pair` has the groups where a shortcut helps and where it leads astray; by default `common` and `counter`, if the
     questions have them.
@@ -66,8 +64,7 @@ def accuracy_suite(
     if pair is not None:
         means["counter_drop"] = counter_drop(groups, right, *pair)
     means |= set_accuracy(sets, groups, right)
-    others = spread_of_groups(groups, right)
-    return Measured(means, others | spread_of_subgroups(cells, right) if cells else others)
+    return Measured(means, spread_of_groups(groups, right))
 
 
 def consistency_suite(

@@ -114,7 +114,6 @@ def evaluate_suites(
                 items,
                 num_samples,
                 pair=settings.pair,
-                cells=[question.cell for question in questions],
                 sets=[question.contrast_set for question in questions],
             )
         elif suite == "consistency":

@@ -47,7 +47,7 @@ def accuracy_by_category(pairs: Sequence[BenchPair], accuracy: Values) -> dict[s
     mean. Code and mathematics count the same in the section on reasoning.
     """
     prompts = prompts_of(pairs)
-    metrics = {"accuracy": ItemMean((accuracy,), clusters=(prompts,), may_lack=True)}
+    metrics = {"accuracy": ItemMean((accuracy,), clusters=(prompts,))}
     for category in sorted({pair.category for pair in pairs if pair.category is not None}):
         metrics[f"accuracy/{category}"] = _category(pairs, accuracy, prompts, category)
     sections = [metrics.get(f"accuracy/{section}") for section in SECTIONS]
@@ -57,7 +57,6 @@ def accuracy_by_category(pairs: Sequence[BenchPair], accuracy: Values) -> dict[s
             tuple(group for section in known for group in section.groups),
             tuple(weight / len(SECTIONS) for section in known for weight in section.weights),
             clusters=tuple(codes for section in known for codes in section.clusters or ()),
-            may_lack=True,
         )
     return metrics
 
@@ -67,9 +66,9 @@ def _category(pairs: Sequence[BenchPair], accuracy: Values, prompts: Codes, cate
     mathematics = np.array([pair.subset == "math-prm" for pair in pairs])
     parts = [inside & mathematics, inside & ~mathematics]
     if category != "reasoning" or not all(part.any() for part in parts):
-        return ItemMean((accuracy[inside],), clusters=(prompts[inside],), may_lack=True)
+        return ItemMean((accuracy[inside],), clusters=(prompts[inside],))
     codes = tuple(prompts[part] for part in parts)
-    return ItemMean(tuple(accuracy[part] for part in parts), (0.5, 0.5), clusters=codes, may_lack=True)
+    return ItemMean(tuple(accuracy[part] for part in parts), (0.5, 0.5), clusters=codes)
 
 
 def rank_correlation(
@@ -177,13 +176,13 @@ def reward_bench_2_metrics(items: Sequence[BenchItem], scores: Sequence[Scores])
         groups[TIES] = np.array(ties)
     bounds = {subset: _TIES_BOUNDS if subset == TIES else (0.0, 1.0) for subset in groups}
     metrics = {
-        f"reward_bench_2/{subset}": ItemMean((values,), own_bounds=(bounds[subset],), may_lack=True)
+        f"reward_bench_2/{subset}": ItemMean((values,), own_bounds=(bounds[subset],))
         for subset, values in groups.items()
     }
     if set(SUBSETS) <= set(groups):
         parts = tuple(groups[subset] for subset in SUBSETS)
         own = tuple(bounds[subset] for subset in SUBSETS)
-        metrics["reward_bench_2"] = ItemMean(parts, (1 / len(parts),) * len(parts), own_bounds=own, may_lack=True)
+        metrics["reward_bench_2"] = ItemMean(parts, (1 / len(parts),) * len(parts), own_bounds=own)
     return metrics
 
 

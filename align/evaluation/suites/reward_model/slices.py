@@ -123,7 +123,7 @@ def find_slices(pairs: Sequence[BenchPair], margins: Values, *, scale: float = 1
     sides = Sides(np.repeat(np.arange(len(known)), 2), np.tile([True, False], len(known)), cluster, are_pairs=True)
     values = margins[known] / scale
     if len(known) < FEWEST_PAIRS:
-        return SlicesOfPairs(found=[], num_tested=0, num_by_length=0, num_opposite_signs=0, num_pairs=len(known))
+        return SlicesOfPairs(found=[], num_tested=0, num_by_length=0, num_pairs=len(known))
     tested = compare_margins(sides, texts.features(np.ones(len(texts), dtype=bool)), values)
     return arrange_slices(tested, values, cluster)
 
@@ -131,25 +131,19 @@ def find_slices(pairs: Sequence[BenchPair], margins: Values, *, scale: float = 1
 def arrange_slices(tested: Tested, margins: Values, prompts: Codes) -> SlicesOfPairs:
     """Keeps what passes, puts features of the same pairs under the surest one, and counts the rest."""
     adjusted, alone = adjust(tested.p_values), adjust(tested.p_raw)
-    opposite = [_opposite_signs(tested, number, margins) for number in range(len(tested.names))]
     passing = np.flatnonzero(adjusted <= FALSE_DISCOVERIES)
     leads = fold([tested], sorted((-abs(tested.z[i]), 0, int(i)) for i in passing))
-    found = [
-        _slice(tested, lead, margins, prompts, float(adjusted[lead.feature]), opposite[lead.feature]) for lead in leads
-    ]
+    found = [_slice(tested, lead, margins, prompts, float(adjusted[lead.feature])) for lead in leads]
     by_length = int(((alone <= FALSE_DISCOVERIES) & (adjusted > FALSE_DISCOVERIES)).sum())
     return SlicesOfPairs(
         found=found,
         num_tested=len(adjusted),
         num_by_length=by_length,
-        num_opposite_signs=sum(opposite),
         num_pairs=len(margins),
     )
 
 
-def _slice(
-    tested: Tested, lead: Lead, margins: Values, prompts: Codes, p_value: float, opposite: bool
-) -> SliceOfPairs:
+def _slice(tested: Tested, lead: Lead, margins: Values, prompts: Codes, p_value: float) -> SliceOfPairs:
     parts = pairs_with(tested, lead.feature)  # means of prompts are what the tests compare, too
     ours, theirs = (np.divide(*by_cluster(margins[each], prompts[each])) for each in parts)
     names = [(tested.names[i], tested.types[i]) for i in (lead.feature, *lead.also)]
@@ -159,22 +153,9 @@ def _slice(
         only_chosen=mean_over_seeds(ours)._replace(unit="items"),
         only_rejected=mean_over_seeds(theirs)._replace(unit="items"),
         adjusted_p_value=p_value,
-        opposite_signs=opposite,
         also=[describe(*other) for other in names[1 : 1 + MOST_ALSO]],
         names=names,
     )
-
-
-def _opposite_signs(tested: Tested, number: int, margins: Values) -> bool:
-    """Applies RaVL's rule: the gaps in accuracy to pairs without the feature have opposite signs for the two sides."""
-    right = margins > 0
-    ours, theirs = pairs_with(tested, number)
-    rest = np.ones(len(margins), dtype=bool)
-    rest[ours] = rest[theirs] = False
-    if not rest.any():
-        return False
-    gaps = [right[each].mean() - right[rest].mean() for each in (ours, theirs)]
-    return bool(gaps[0] * gaps[1] < 0)
 
 
 def _half_difference(ours: Values, theirs: Values) -> Estimate:

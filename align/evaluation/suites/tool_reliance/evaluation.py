@@ -3,6 +3,7 @@
 import json
 import random
 from dataclasses import asdict, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -84,15 +85,19 @@ class RelianceEvaluation(ToolEvaluation):
         kept.num_cached = before  # prompts are counted
         self.again[name] = list(zip(changes, map(Transcript.from_json, done), strict=True))
 
+    @cached_property
+    def _others(self) -> list[str]:
+        golds = (each.columns.get(self.options.gold_column) for each in self.prompts)
+        return [gold for gold in golds if isinstance(gold, str)]
+
     def _changes(self, row: dict[str, Any], transcript: Transcript) -> list[ChangedResult]:
         """Changes a result of a transcript by each family that can."""
         column, found = self.options.gold_column, []
-        others = [gold for each in self.prompts if isinstance(gold := each.columns.get(column), str)]
         for family in () if transcript.lost else self.families:
             rng = random.Random(f"{self.decoded.seed}/{row['id']}/{family.name}")
             asked = {**row, "prompt": transcript.prompt}
             try:
-                found.append(change_result([family], asked, transcript.completion, rng, column, others))
+                found.append(change_result([family], asked, transcript.completion, rng, column, self._others))
             except FamilyError as error:
                 raise UserError(str(error)) from error
         return [change for change in found if change is not None]
@@ -138,6 +143,7 @@ class RelianceEvaluation(ToolEvaluation):
             self.prompts[each.prompt].columns.get(self.options.gold_column),
             says=after.text,
             calls=any((call.get("function") or {}).get("name") in names for call in calls),
+            others=self._others,
         )
 
     def more(self, name: str) -> dict[str, Measured]:

@@ -97,8 +97,7 @@ class ToolEvaluation(PromptEvaluation):
             for turn in range(min(longest, _MOST_TURNS)):
                 known[f"tokens/turn_{turn + 1}"] = _table(transcripts, _tokens_in(turn)), (0.0, np.inf)
         means = {
-            f"tools/{what}": ItemMean((mean_of_known(each),), bounds=bounds, may_lack=what == "success")
-            for what, (each, bounds) in known.items()
+            f"tools/{what}": ItemMean((mean_of_known(each),), bounds=bounds) for what, (each, bounds) in known.items()
         }
         return {"tools": Measured(means | by_group(means, [group_of(row) for row in self.prompts]))}
 
