@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from align._rewards_package import place_rewards
 
 if TYPE_CHECKING:
-    from align.evaluation.service import evaluate
+    from align.evaluation.suites import evaluate
     from align.experimental.lfu.config import LfUConfig
     from align.experimental.lfu.trainer import LfUTrainer
     from align.methods.acre.config import ACREConfig
@@ -92,7 +92,7 @@ _HOMES = {
     "check": "align.services.check",
     "compare": "align.services.compare",
     "deconfound": "align.methods.deconfound.command",
-    "evaluate": "align.evaluation.service",
+    "evaluate": "align.evaluation.suites",
     "filter": "align.services.filter",
     "guard": "rewards.running.standalone",
     "load_reward_model": "align.models.reward_model",

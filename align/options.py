@@ -1,12 +1,16 @@
 """Options, each declared once: a group is a dataclass, and its fields are what a command or a Python call takes."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Options = ParamSpec("Options")
+Group = TypeVar("Group")
+Result = TypeVar("Result")
 
 
 def option(default: Any, help: str, *flags: str, rare: bool = False, least: int | None = None) -> Any:
@@ -32,20 +36,27 @@ def several(value: str | Sequence[str] | None) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value or ())
 
 
-def fill(options: Mapping[str, Any], *groups: type) -> list[Any]:
-    """Fills groups with options by name; a path may stand where words are meant.
+def options_of(group: Callable[Options, Group]) -> Callable[[Callable[[Group], Result]], Callable[Options, Result]]:
+    """Makes a function of a group a function of its options, for type checkers, help and Tab; paths become words."""
 
-    Raises:
-        TypeError: If no group has an option of that name.
-    """
-    known = {each.name: each for group in groups for each in fields(group)}
-    if unknown := [name for name in options if name not in known]:
-        raise TypeError(f"There is no option `{unknown[0]}`. Options are {', '.join(sorted(known))}.")
-    given = {
-        name: str(value) if isinstance(value, Path) and "Path" not in str(known[name].type) else value
-        for name, value in options.items()
-    }
-    return [group(**{each.name: given[each.name] for each in fields(group) if each.name in given}) for group in groups]
+    def decorate(function: Callable[[Group], Result]) -> Callable[Options, Result]:
+        @wraps(function)
+        def call(*given: Options.args, **named: Options.kwargs) -> Result:
+            found: Any = group(*given, **named)
+            paths = {each.name: getattr(found, each.name) for each in fields(found) if "Path" not in str(each.type)}
+            return function(
+                replace(found, **{name: str(each) for name, each in paths.items() if isinstance(each, Path)})
+            )
+
+        call.__signature__ = signature(group)  # type: ignore[attr-defined]
+        return call
+
+    return decorate
+
+
+def parts(whole: Any, *groups: type) -> list[Any]:
+    """Splits a group that joins others into these."""
+    return [group(**{each.name: getattr(whole, each.name) for each in fields(group)}) for group in groups]
 
 
 def listing(*groups: type) -> Callable[[Function], Function]:
@@ -84,7 +95,7 @@ class Media:
         None, "Frames taken for each second of a video, `num_frames` at most; else the recipe's.", rare=True
     )
     video_as: str = option(
-        "auto", "video, images, or auto: video where the model has a path for it; else the recipe's.", rare=True
+        "auto", "video, images, or auto (video where the model reads it); else the recipe's.", rare=True
     )
     max_pixels: int | None = option(None, "Larger images and frames are made smaller; else the recipe's.", rare=True)
     frames_dir: str | None = option(None, "Where frames are kept for the next run; ~/.cache if not given.", rare=True)

@@ -34,8 +34,8 @@ LAYERS = (
     ("align.data",),
     ("align.models", "align.runs"),
     ("align.evaluation.statistics",),
-    ("align.evaluation.suites",),  # the list and the records; what they name as `module:name` is below
     ("align.evaluation.record",),
+    ("align.evaluation.suites",),  # the list and the records; what they name as `module:name` is below
     ("align.auditing",),  # also what `align check` says of rows
     ("align.logs",),
     ("align.checks", "align.report", "align.training"),

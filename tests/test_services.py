@@ -23,8 +23,8 @@ def test_a_recipe_is_checked_trained_and_its_model_evaluated(tiny_recipe, tmp_pa
     assert repr(run) == f"{run.folder}: finished"
     assert "finished" in run._repr_html_()
     assert run._repr_html_().count("<figure") == 1
-    found = align.evaluate(
-        "questions", model=run.folder, data=tmp_path / "train.jsonl", suite="accuracy", max_rows=4, out=run.folder
+    found = align.evaluate.questions(
+        model=run.folder, data=tmp_path / "train.jsonl", suite="accuracy", max_rows=4, out=run.folder
     )
     assert (run.folder / "evaluation" / "report.html").is_file(), "the page of the run would be written over"
     table = found.to_pandas()
@@ -35,12 +35,10 @@ def test_a_recipe_is_checked_trained_and_its_model_evaluated(tiny_recipe, tmp_pa
 def test_what_is_wrong_is_an_exception_with_the_words_of_the_command(tiny_recipe, tmp_path):
     with pytest.raises(UserError, match="`learning_rate` must be at least 0"):
         align.check(tiny_recipe(), learning_rate=-1)
-    with pytest.raises(UserError, match="`suite` must be one of questions, prompts"):
-        align.evaluate("pears", model="m", out=str(tmp_path))
-    with pytest.raises(TypeError, match="There is no option `colour`"):
-        align.evaluate("pairs", model="m", out=str(tmp_path), colour=1)
+    with pytest.raises(AttributeError, match="There is no suite `pears`"):
+        align.evaluate.pears(model="m", out=str(tmp_path))
     with pytest.raises(TypeError, match="The suite pairs needs `out`"):
-        align.evaluate("pairs", model="m")
+        align.evaluate.pairs(model="m")
 
 
 def test_rows_are_audited(tmp_path):
@@ -55,8 +53,6 @@ def test_rows_are_audited(tmp_path):
     assert "duplicates" in found._repr_html_()
     assert f"<p>{headline(found.record)[0]}</p>" in found._repr_html_()
     assert str(found).endswith("audit.html.")
-    with pytest.raises(TypeError, match="There is no option `colour`"):
-        align.audit("pairs.jsonl", out=tmp_path, colour=1)
 
 
 def test_samples_and_pairs_are_filtered(answering_model_folder, tmp_path):
@@ -75,11 +71,11 @@ def test_samples_and_pairs_are_filtered(answering_model_folder, tmp_path):
         align.filter(tmp_path / "prompts.jsonl", out=tmp_path / "kept.jsonl", model="m", verifier="format")
     with pytest.raises(UserError, match="`--tau` does not go with samples"):
         align.filter("prompts.jsonl", out=tmp_path / "b.jsonl", model="m", verifier="format", tau=0.1)
-    with pytest.raises(TypeError, match="There is no option `colour`"):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
         align.filter("pairs.jsonl", out=tmp_path / "b.jsonl", colour=1)
 
 
 def test_the_options_of_a_service_are_in_its_signature():
     found = inspect.signature(align.filter).parameters
-    assert list(found)[:3] == ["data", "out", "base"]
+    assert (next(iter(found)), {"out", "base"} < set(found)) == ("data", True)
     assert (found["tau"].default, found["tau"].annotation) == (0.2, float)

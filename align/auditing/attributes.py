@@ -180,8 +180,8 @@ def _doubts(found: AttributeFinding) -> list[str]:
     listed = _listed(found.columns)
     if not found.num_rare:
         return [
-            f"Any two frequent values of {listed} stand together more than half as often as chance gives, so there is "
-            "no counterfactual group."
+            f"No pair of frequent values of {listed} is rarer than half of what chance predicts, so there is no "
+            "counterfactual group."
         ]
     sentences = []
     if 0 < found.counter < FEWEST:

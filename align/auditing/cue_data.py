@@ -1,7 +1,7 @@
 """Takes up texts of every row, and tests them once it is known which rows count."""
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -33,6 +33,7 @@ _SEED = 0
 UNITS = {
     "pairs": "prompts with pairs in which one answer has it",
     "questions": "questions",
+    "prompts": "rows",
     "sft": "rows",
     "outcomes": "texts",
 }
@@ -75,8 +76,11 @@ class CueData:
             )
             self._num_confounders = len(entry.confounders)
 
-    def find(self, seen: Seen, rows: Compared) -> tuple[Cues | None, list[str]]:
-        """Looks for cues among distinct rows; None where nothing is tested, and sentences on what cannot be said."""
+    def find(self, seen: Seen, rows: Compared, more: Sequence[Tested] = ()) -> tuple[Cues | None, list[str]]:
+        """Looks for cues among distinct rows, `more` that were tested beside them included.
+
+        None where nothing is tested, and sentences on what cannot be said.
+        """
         kept = rows.distinct
         if self.kind in ("questions", "sft"):
             kept = first_of_prompt(kept, seen)
@@ -95,7 +99,7 @@ class CueData:
             tests, sentences = self._observed(kept, cluster)
         else:
             sentences = ["Prompts alone have no label that a cue could go with: rows were compared, nothing else."]
-        tests = [each for each in tests if each.names]
+        tests = [each for each in (*tests, *more) if each.names]
         if not tests:
             sentences = sentences or [
                 f"No feature is in {FEWEST} rows that could tell: nothing can be said about cues."

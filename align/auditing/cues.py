@@ -10,14 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from align.auditing.row_findings import SHUFFLE
-from align.auditing.significance import (
-    FALSE_DISCOVERIES,
-    POINTS,
-    POINTS_WITHIN,
-    Numbers,
-    Tested,
-    adjust,
-)
+from align.auditing.significance import FALSE_DISCOVERIES, POINTS, POINTS_WITHIN, Numbers, Tested, adjust
 from align.evaluation.statistics.metrics import wilson
 from align.methods import METHODS
 
@@ -84,6 +77,7 @@ def find_overlaps(tested: Tested, features: Sequence[int]) -> Iterator[Overlaps]
             yield Overlaps(stronger[kept[low:high]], is_same[kept[low:high]])
 
 
+MASKED = "masked text"  # where a cue is that should not be told
 MOST_ALSO = 8
 _EXAMPLES = 3
 _SURE = 1.96
@@ -109,7 +103,7 @@ class Cue:
     also: list[str]  # features of the same units
     rows: list[str]  # three in which it is so
     todo: list[str]  # what can be done
-    is_share: bool  # whether `share` is of hits
+    is_share: bool  # else a rank correlation
 
 
 @dataclass(frozen=True)
@@ -200,6 +194,8 @@ def remedies(kind: str, where: str, feature: str, name: str, surplus: int) -> li
     """Lists what can be done, the cheapest first; without `surplus` rows that have the cue, the rest would be none."""
     if feature == "place":
         return [SHUFFLE]
+    if where == MASKED:
+        return ["Mask it as well, or write the text without it."]
     phrase = "" if feature == "count" else f" with the phrase {name!r}"
     found = []
     if kind == "pairs":

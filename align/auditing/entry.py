@@ -3,8 +3,10 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
+from align.data.columns import Columns, guess_columns, rename
 from align.data.conversations import Message, conversation_text, message_text
 from align.data.demonstrations import Demonstration
 from align.data.media.images import image_digest
@@ -50,11 +52,17 @@ def reference_of(columns: Any) -> str | None:
 
 
 def entries_of(items: Iterable[Any], file: str) -> tuple[str, Iterator[Entry]]:
-    """Turns what a method read into entries; also returns their kind, empty if it is none that has entries."""
+    """Turns what a method read into entries; also returns their kind, empty if it is none that has entries.
+
+    Prompts whose rows have their options are questions if all can be read so; else those that can have their gold.
+    """
     items = items if isinstance(items, Sequence) else list(items)
-    if items and isinstance(items[0], PromptRow) and None not in (found := [_as_question(each) for each in items]):
-        items = found
     kind = next((name for type_, name in _KINDS if items and isinstance(items[0], type_)), "")
+    if kind == "prompts" and any(asked := _as_questions(items)):
+        if None not in asked:
+            return entries_of(asked, file)
+        read = ((entry_of(item, file), each) for item, each in zip(items, asked, strict=True))
+        return kind, (entry._replace(sides=each.options, gold=each.answer) if each else entry for entry, each in read)
     return kind, (entry_of(item, file) for item in items if kind)
 
 
@@ -80,16 +88,55 @@ def entry_of(item: Any, file: str) -> Entry:
     )
 
 
-def _as_question(item: PromptRow) -> Question | None:
-    """Reads a prompt whose row has its options as the question that it asks; None if it is none."""
-    columns = item.columns
-    if not isinstance(columns.get("options"), list):
+def _as_questions(items: Sequence[PromptRow]) -> list[Question | None]:
+    """Reads prompts whose rows have their options as the questions that they ask; None for a row that is none."""
+    found = [_choice_in(item.columns) for item in items]
+    numbers = [(each.answer, len(each.options)) for each in found if each and type(each.answer) is int]
+    # The first option is number 1 where no answer is 0, and some are as many as there are options.
+    first = int(all(number for number, _ in numbers) and any(number == of for number, of in numbers))
+    return [each and _as_question(item, each, first) for item, each in zip(items, found, strict=True)]
+
+
+class _Choice(NamedTuple):
+    options: list[Any]
+    answer: Any
+
+
+def _choice_in(columns: Mapping[str, Any]) -> _Choice | None:
+    """Finds the options of a row and what says which is right, in any of the usual columns."""
+    guessed = _guess(tuple(columns))
+    if guessed is None:
         return None
-    asked = {"question": conversation_text(item.prompt), **columns, "id": item.id}
+    row = rename(columns, guessed)
+    options, answer = row["options"], row["answer"]
+    if isinstance(options, Mapping) and {*options} == {"text", "label"}:
+        labels = [*map(str, options["label"])]
+        options, answer = options["text"], labels.index(str(answer)) if str(answer) in labels else None
+    if not isinstance(options, list):
+        return None
+    is_number = isinstance(answer, str) and answer.isdecimal() and answer not in options
+    return _Choice(options, int(answer) if is_number else answer)
+
+
+@lru_cache
+def _guess(names: tuple[str, ...]) -> Columns | None:
+    names = tuple(name for name in names if name.casefold() != "answers")  # which may all be right
+    wanted = [name for name in ("options", "answer") if name not in names]
+    guessed = guess_columns(wanted, names)
+    return guessed if len(guessed) == len(wanted) else None
+
+
+def _as_question(item: PromptRow, choice: _Choice, first: int) -> Question | None:
+    asked, (options, answer) = conversation_text(item.prompt), choice
+    if answer in options and not all(str(each) in asked for each in options):
+        return None  # no place is shown, and none is asked for
+    place = answer - first if type(answer) is int else answer
+    row = dict(item.columns) | {"question": asked, "options": options, "answer": place, "id": item.id}
     try:
-        return replace(check_row(asked, number=item.row), images=item.images)
+        found = check_row(row, number=item.row)
     except BadRow:
         return None
+    return replace(found, images=item.images)
 
 
 def _taught(columns: Mapping[str, Any]) -> tuple[str | Sequence[Message], str]:

@@ -5,8 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from align.auditing.attributes import AttributeFinding
-from align.auditing.cues import Cues
-from align.auditing.masks import MaskFinding
+from align.auditing.cues import MASKED, Cues
 from align.auditing.row_findings import RowFinding
 from align.auditing.traces import TraceFinding
 from align.secrets import mask
@@ -37,7 +36,6 @@ class AuditRecord:
     num_distinct: int  # rows that cues are counted over
     rows: list[RowFinding]  # what comparing them found
     cues: Cues | None  # what goes with a label
-    mask: MaskFinding | None  # what the text of a column gives away
     attributes: AttributeFinding | None  # which pairs of attributes are rarely seen together
     traces: TraceFinding | None  # how likely a student finds the traces
     sentences: list[str]  # what cannot be said, and why
@@ -46,8 +44,9 @@ class AuditRecord:
         """Returns what can stop a pipeline, by name."""
         found = {each.name: each.count for each in self.rows}
         found["unusable"] = sum(sum(file.unusable.values()) for file in self.files)
-        found["mask"] = int(self.mask is not None and self.mask.leaks)
-        return found | {"cues": len(self.cues.found) if self.cues else 0}
+        cues = self.cues.found if self.cues else []
+        found["mask"] = sum(each.where == MASKED for each in cues)
+        return found | {"cues": len(cues) - found["mask"]}
 
     def write(self, folder: Path) -> Path:
         """Writes `audit.json`."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from align.auditing.entry import Entry, entry_of
+from align.auditing.letters import chosen_by
 from align.data.columns import Columns
 from align.data.demonstration_adapters import DEMONSTRATION_ADAPTERS
 from align.data.demonstrations import demonstration_source
@@ -25,9 +26,6 @@ from align.data.tables.cells import read_number, stands_for_label
 from align.data.tables.observation_adapters import OBSERVATION_ADAPTERS, find_observation_adapter
 from align.data.texts import is_blank
 from align.methods import METHODS
-from rewards.reading.options import parse_choice
-from rewards.reading.responses import parse_response
-from rewards.reading.traces import stated_choice
 
 WRITE = "Write a text."
 
@@ -173,7 +171,7 @@ def _observed(file: str, named: Named, adapter: str | None, columns: Columns | N
 
     def confounder(row: Row, column: str) -> float | str:
         value = row.get(column)
-        if labels.setdefault(column, isinstance(value, str) and stands_for_label(value)):
+        if labels.setdefault(column, stands_for_label(value)):
             return _need(row, column)
         return number(row, column)
 
@@ -198,17 +196,6 @@ def _observed(file: str, named: Named, adapter: str | None, columns: Columns | N
 
 def _beside(adapter: Adapter) -> Adapter:
     return lambda row: {**row, **adapter(row)}
-
-
-def chosen_by(trace: str, options: Sequence[str]) -> int | None:
-    """Says which option a trace comes to: by its answer where it has one, else by what it states last.
-
-    Example:
-        >>> [chosen_by(each, ["iron", "gold"]) for each in ("<think>x</think><answer>B</answer>", "So iron.", "x")]
-        [1, 0, None]
-    """
-    answer = parse_response(trace).answer
-    return stated_choice(trace, options) if answer is None else parse_choice(answer, options)
 
 
 def _need(row: Mapping[str, Any], column: str) -> str:

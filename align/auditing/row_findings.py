@@ -1,13 +1,13 @@
 """What is looked for by comparing rows: one entry each, which the audit counts and the page and `--fail_on` show."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from align.auditing.letters import letters_p_value
 from align.auditing.rows import Compared, Flags, Seen, shared_keys
-from align.data.questions.multiple_choice import letters_p_value
 from align.evaluation.statistics.metrics import wilson
 from rewards.reading.options import LETTERS
 
@@ -83,6 +83,20 @@ def describe_rows(train: Seen, held_out: Seen | None, found: Compared, **near: A
     return [told for check in ROW_CHECKS.values() if (told := check.look(check, rows)) is not None]
 
 
+def surplus(train: Seen, kept: Flags) -> Iterator[int]:
+    """Draws rows to leave out of those kept, until each letter that is right at all is so equally often.
+
+    Rows with other numbers of options, and those that no shuffle moves, are evened by themselves.
+    """
+    letter = train.part("letter")
+    lots, order = letter // len(LETTERS) * 2 + train.part("fixed"), np.random.default_rng(0).permutation(len(letter))
+    for lot in np.unique(lots[kept & (letter >= 0)]):
+        rows = order[(kept & (lots == lot))[order]]
+        counts = np.unique(letter[rows], return_counts=True)[1]
+        for each in np.unique(letter[rows]):
+            yield from rows[letter[rows] == each][counts.min() :].tolist()
+
+
 def leave_out(train: Seen, found: Compared) -> list[tuple[str, str]]:
     """Says of each row why it should be left out, and which row that is about; empty texts where it should not."""
     reasons = [("", "")] * len(train)
@@ -138,15 +152,15 @@ def _images(check: RowCheck, rows: Rows) -> RowFinding | None:
 _SELDOM = 0.001  # by chance: one data set in a thousand
 
 
-def _letters(check: RowCheck, rows: Rows) -> RowFinding | None:
+def letters(train: Seen, *, fixed: bool = False) -> RowFinding | None:
     """Says whether the right answers favour a letter more than chance does, with how many and an interval."""
-    counts = rows.train.letters()
+    counts = train.letters(fixed=fixed)
     if not counts:
         return None
     said, too_many, p_value = [], 0.0, 1.0
     for options, of in sorted(counts.items()):
         num, most, found = sum(of), max(of), letters_p_value(of)
-        if found is None or found >= _SELDOM:
+        if found >= _SELDOM:
             continue
         share = wilson(most, num)
         said.append(
@@ -156,7 +170,8 @@ def _letters(check: RowCheck, rows: Rows) -> RowFinding | None:
         too_many += sum(max(0.0, count - num / options) for count in of)
         p_value = min(p_value, found)
     numbers = {"counts": counts, "said": said, "p_value": p_value}
-    return check.found(round(too_many), len(rows.train), [], numbers, said=f": {'; '.join(said)}" * bool(said))
+    words = f": {'; '.join(said)}" * bool(said)
+    return ROW_CHECKS["letters"].found(round(too_many), len(train), [], numbers, said=words)
 
 
 def _near(check: RowCheck, found: Iterable[Any] | None, rows: Seen | None, others: Seen) -> RowFinding | None:
@@ -197,8 +212,8 @@ _LOOKED_FOR = (
     RowCheck("images", "rows whose images are equal by content under another right answer, with other options",
              "See which of the answers is right; the name of a file says nothing about what it shows.", _images,
              in_line="{count:,} rows have images that are equal by content under another right answer"),
-    RowCheck("letters", "rows would need another right letter until each is right as often{said}", SHUFFLE, _letters,
-             has_share=False),
+    RowCheck("letters", "rows would need another right letter until each is right as often{said}", SHUFFLE,
+             lambda _, x: letters(x.train), has_share=False),
     RowCheck("near_duplicates", f"rows that are nearly an earlier one{_NEARLY}",
              "Look at some of them: the same said again teaches little and weighs more. Nothing is left out for it.",
              lambda my, x: _near(my, x.near, x.train, x.train)),

@@ -11,7 +11,7 @@ from align.auditing.entry import Entry
 from align.auditing.letters import letter_of
 from align.auditing.significance import Flags, Numbers
 from align.data.texts import as_seen
-from rewards.reading.options import LETTERS
+from rewards.reading.options import LETTERS, can_shuffle
 
 MOST_CLASSES = 20  # different completions of an SFT file that are classes, and not texts
 ROWS_PER_CLASS = 10
@@ -68,7 +68,7 @@ class Seen:
         self.rows = array("q")
         self.files: list[str] = []
         self._parts: dict[str, array[int]] = {
-            name: array("q") for name in (*Content._fields, "group", "images", "letter")
+            name: array("q") for name in (*Content._fields, "group", "images", "letter", "fixed")
         }
         self._prefix = bytearray()
         self._groups: dict[str, int] = {}
@@ -84,6 +84,7 @@ class Seen:
         self._parts["images"].append(int(bool(entry.images)))
         letter = letter_of(entry, self.kind)
         self._parts["letter"].append(-1 if letter is None else len(LETTERS) * letter[0] + letter[1])
+        self._parts["fixed"].append(self.kind == "questions" and not can_shuffle(entry.sides))
         if not self.files or self.files[-1] != entry.file:
             self.files.append(entry.file)
             self._starts.append(len(self.ids))
@@ -115,10 +116,10 @@ class Seen:
         """Returns `(N,)` whether chosen is the beginning of rejected."""
         return np.frombuffer(bytes(self._prefix), dtype=np.uint8).astype(bool)
 
-    def letters(self) -> dict[int, list[int]]:
-        """Counts how often each letter is right, by the number of options."""
+    def letters(self, *, fixed: bool = False) -> dict[int, list[int]]:
+        """Counts how often each letter is right, by the number of options; of rows that cannot move if `fixed`."""
         found: dict[int, list[int]] = {}
-        codes, counts = np.unique(self.part("letter"), return_counts=True)
+        codes, counts = np.unique(self.part("letter")[self.part("fixed") >= fixed], return_counts=True)
         for code, count in zip(codes[codes >= 0].tolist(), counts[codes >= 0].tolist(), strict=True):
             number, letter = divmod(code, len(LETTERS))
             found.setdefault(number, [0] * number)[letter] = count

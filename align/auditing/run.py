@@ -14,7 +14,7 @@ from align.auditing.features import Vocabulary
 from align.auditing.masks import WITH_GOLD, MaskData
 from align.auditing.reading import Reader, Source
 from align.auditing.record import AuditRecord, FileCount
-from align.auditing.row_findings import JACCARD, describe_rows, leave_out
+from align.auditing.row_findings import JACCARD, describe_rows, leave_out, surplus
 from align.auditing.rows import Seen, compare
 from align.errors import DataError
 from rewards.extras import missing
@@ -174,12 +174,14 @@ def audit(
     kind: str = "",
     near: bool = True,
     traces: "TraceData | None" = None,
+    even_letters: bool = False,
     advance: Advance = lambda: None,
 ) -> Audited:
     """Audits rows for training, all of one kind, with those for evaluation if there are some.
 
     By the columns of the first file the kind is told if it is empty. `near` looks for rows that are nearly the same,
-    `traces` takes up those of rows for training, to be scored, and `advance` is called after each row.
+    `traces` takes up those of rows for training, to be scored; `even_letters` leaves rows out until each letter is
+    right equally often, and `advance` is called after each row.
     """
     readers = [Reader(sources[0], kind)]
     kind = readers[0].kind
@@ -230,14 +232,16 @@ def audit(
         for row, leak in search.leaks.items():
             if not reasons[row][0]:
                 reasons[row] = ("near leak", measured.name(leak.other))
-    found_cues, sentences = cues.find(train, rows)
+    if even_letters:
+        for row in surplus(train, np.array([not reason for reason, _ in reasons])):
+            reasons[row] = ("letter", "")
+    told = [] if masks is None else [masks.find(train, rows)]
+    found_cues, sentences = cues.find(train, rows, [each for each in told if not isinstance(each, str)])
+    sentences += [each for each in told if isinstance(each, str)]
     if absent:
         sentences = [f"{absent} Only equal rows were compared.", *sentences]
     read = [*readers, *([eval_reader] if eval_reader else [])]
     sentences = [*(text for reader in read for text in reader.report.unread), *sentences]
-    told = None if masks is None else masks.find(train, rows)
-    if isinstance(told, str):
-        sentences, told = [*sentences, told], None
     pairs = None
     if attributes is not None:
         pairs = attributes.find(train, rows, np.array([bool(reason) for reason, _ in reasons]))
@@ -246,7 +250,7 @@ def audit(
     files = [_count(reader, "training") for reader in readers]
     files += [] if eval_reader is None else [_count(eval_reader, "evaluation")]
     record = AuditRecord(
-        kind, files, len(train), int(rows.distinct.sum()), findings, found_cues, told,
+        kind, files, len(train), int(rows.distinct.sum()), findings, found_cues,
         pairs.finding if pairs else None, None, sentences,
     )  # fmt: skip
     return Audited(record, reasons, readers, pairs.groups if pairs else None)

@@ -67,7 +67,6 @@ class Tested(NamedTuple):
     names: list[str]  # F
     types: list[str]  # F
     targets: list[str]  # F names of what a positive effect goes with
-    are_shares: bool  # whether hits are of classes; else effects are rank correlations
     # F names of what a negative one goes with; empty where that is another test's positive effect
     opposites: list[str]
     n: Values  # `(F,)` units that have the feature and can tell
@@ -78,6 +77,7 @@ class Tested(NamedTuple):
     p_raw: Values  # `(F,)` of the test without strata of length
     p_values: Values  # `(F,)` the larger one of both tests
     z: Values  # `(F,)` deviate of the test without strata, which cues are ranked by
+    are_shares: bool  # whether effects are of shares; else rank correlations
     unit: Numbers  # `(E,)` of each occurrence of a feature, sorted by feature
     feature: Numbers  # `(E,)` of each occurrence
     is_hit: Flags  # `(E,)` whether it is with the target there

@@ -6,7 +6,7 @@ from typing import Any
 
 from align.auditing.cue_data import CueData
 from align.auditing.entry import entries_of
-from align.auditing.row_findings import ROW_CHECKS, SHUFFLE, RowFinding, describe_rows
+from align.auditing.row_findings import ROW_CHECKS, SHUFFLE, RowFinding, describe_rows, letters
 from align.auditing.rows import Seen, compare, see
 from align.checks.costs import check_costs
 from align.checks.finding import Finding, Level
@@ -31,7 +31,6 @@ from align.models.model_files import ModelFiles
 from align.recipe.fields import deprecations
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
-from rewards.reading.options import can_shuffle
 
 
 def check_settings(recipe: Recipe, model: ModelFiles, launch: Launch) -> list[Finding]:
@@ -97,7 +96,7 @@ def check_rows(recipe: Recipe, data: TrainingData[Any]) -> list[Finding]:
         held_out = _see(data.eval_items, data.eval_report.file, kind)
     train = _see(data.items, data.report.file, kind)
     looked = describe_rows(train, held_out, compare(train, held_out))
-    more = [*_letters(recipe, kind, data, looked), *_cues(recipe, kind, data)]
+    more = [*_letters(recipe, kind, train), *_cues(recipe, kind, data)]
     found = [each for each in looked if each.name in _IN_LINE]
     numbers = {each.name: each.count for each in found}
     if not any(numbers.values()):
@@ -113,26 +112,23 @@ def check_rows(recipe: Recipe, data: TrainingData[Any]) -> list[Finding]:
 _LOOKED_AT = 5_000  # rows, for cues
 
 
-def _letters(recipe: Recipe, kind: str, data: TrainingData[Any], looked: Sequence[RowFinding]) -> Iterator[Finding]:
+def _letters(recipe: Recipe, kind: str, train: Seen) -> Iterator[Finding]:
     """Warns of a letter that is right too often, with what takes its meaning away in this recipe."""
-    remedy, shuffles = SHUFFLE, getattr(recipe.dataset, "shuffle_options", False)
-    if shuffles:  # what is left are rows in which an option names others by their letters
-        entries = entries_of(data.items, data.report.file)[1]
-        kept = see((each for each in entries if not can_shuffle(each.sides)), kind)
-        looked = describe_rows(kept, None, compare(kept)) if len(kept) else []
-    found = next((each for each in looked if each.name == "letters" and each.count), None)
-    if found is None:
+    shuffles = getattr(recipe.dataset, "shuffle_options", False)
+    found = letters(train, fixed=shuffles)  # a shuffle leaves rows in which an option names others by their letters
+    if found is None or not found.count:
         return
+    even, remedy = f"`{_line(recipe, kind)} --even_letters` writes rows in which letters are even.", SHUFFLE
     if shuffles:
-        remedy = "Their options name others by letter or place, and stay: leave rows out until letters are even."
+        remedy = f"Their options name others by letter or place, and stay. {even}"
     elif kind == "sft":
-        remedy = "Write each row with its options in a random order, and the letter that is right then."
+        remedy = even
     elif recipe.dataset.kind != "questions":
-        remedy = (
-            "Options within a prompt stay where they are: in rows of `question`, `options` and `answer`, set "
-            '`dataset.prompt_template: "{question}\\n{options}"` and `dataset.shuffle_options: true`; or leave rows '
-            "out until letters are even."
-        )
+        told = 'Set `dataset.shuffle_options: true`, `dataset.prompt_template: "{question}\\n{options}"` and '
+        if kind == "questions":
+            remedy = f"{told}`dataset.columns` for `question`, `options` and `answer`."
+        else:
+            remedy = f"{told}`dataset.adapter: in_prompt`. Or: {even}"
     text = f"The right answer is {'; '.join(found.numbers['said'])}. A policy can learn the place. {remedy}"
     yield Finding("warning", "letters", text, found.numbers)
 

@@ -10,7 +10,6 @@ from align.report.audit import (
     TRACE_COLUMNS,
     by_length,
     in_points,
-    mask_sentence,
     pairs_sentence,
     share_of,
     trace_cells,
@@ -43,8 +42,6 @@ def show(record: AuditRecord) -> None:
     console.print(table)
     if record.cues is not None:
         _show_cues(record, console)
-    if record.mask is not None:
-        console.print(Text(mask_sentence(record.mask)))
     if record.attributes is not None:
         console.print(Text(pairs_sentence(record.attributes)))
     if record.traces is not None:

@@ -10,11 +10,13 @@ from rich.table import Table
 from align.console import make_console, make_table
 from align.errors import UserError
 from align.evaluation.divided import divided
+from align.evaluation.on_card import pushed_to
 from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, SCORES, Record
 from align.evaluation.record.merging import MERGING_FILE, MergingRecord
 from align.evaluation.record.record import PairedAnswers
-from align.evaluation.service import command_words, find_suite, run_suite
+from align.evaluation.service import Evaluated, command_words, find_suite, narrow, run_suite
 from align.evaluation.statistics.metrics import Estimate
+from align.evaluation.suite import Suite
 from align.evaluation.suites import explain, glossary
 from align.models.model_files import ModelFiles, most_parameters
 from align.report.evaluation.items import count
@@ -30,30 +32,30 @@ _MOST_ROWS = 12
 _SHOWN = ("worst_group", "drift_kl")  # beside the main metric of a merge, where they were measured
 
 
-def run(options: Mapping[str, Any], given: set[str]) -> None:
-    """Evaluates; `given` has the names of the options that were said."""
-    models = filter(None, (options.get("model"), options.get("reward_model")))
+def run(named: Suite[...] | None, asked: Any, given: set[str]) -> None:
+    """Evaluates by the suite that is named, or by one that `asked`, the options of all suites, tell."""
+    if named is None and (asked.model is None) == (asked.reward_model is None):
+        raise UserError("Give `--model` (a policy) or `--reward_model`, one of the two.")
+    models = [asked.model or asked.reward_model] if named is None else [asked.asked]
     use_threads(most_parameters(map(ModelFiles, models)))
-    with divided(options) as asked:
-        if (asked.get("model") is None) == (asked.get("reward_model") is None):
-            raise UserError("Give `--model` (a policy) or `--reward_model`, one of the two.")
-        show(run_suite(find_suite(asked), asked, given, command_words(asked, given)))
+    with divided() as placed:
+        suite = find_suite(asked) if named is None else named
+        options = placed(narrow(suite, asked, given) if named is None else asked)
+        show(run_suite(suite, options, given, command_words(None if named is None else named.name, asked, given)))
 
 
-def show(evaluation: Any) -> None:
+def show(evaluated: Evaluated) -> None:
     """Prints what an evaluation found, and where it is."""
-    out, page = evaluation.out, evaluation.page
-    show_evaluation(evaluation.found)
-    for sentence in evaluation.notes():
+    out, card = evaluated.out, evaluated.card
+    show_evaluation(evaluated.record)
+    for sentence in evaluated.notes:
         print(sentence)
-    rows = f", all {evaluation.items} in {out / ITEMS_FILE}" if (out / ITEMS_FILE).exists() else ""
-    print(f"\nAll numbers are in {out / EVALUATION_FILE}{rows}.\nThe report is {page}.")
-    if evaluation.card is not None:
-        from align.evaluation.on_card import pushed_to
-
-        repo = pushed_to(evaluation.card)
-        more = f" `hf upload {repo} {evaluation.card} README.md` puts them on the hub." if repo else ""
-        print(f"The numbers are on the card {evaluation.card}.{more}")
+    rows = f", all {evaluated.items} in {out / ITEMS_FILE}" if (out / ITEMS_FILE).exists() else ""
+    print(f"\nAll numbers are in {out / EVALUATION_FILE}{rows}.\nThe report is {evaluated.page}.")
+    if card is not None:
+        repo = pushed_to(card)
+        more = f" `hf upload {repo} {card} README.md` puts them on the hub." if repo else ""
+        print(f"The numbers are on the card {card}.{more}")
 
 
 def show_evaluation(record: Record) -> None:

@@ -54,14 +54,6 @@ def parameters(group: type, *, in_panels: bool = False) -> list[inspect.Paramete
     return found
 
 
-def values(*groups: Any) -> dict[str, Any]:
-    """Joins the values of groups."""
-    joined: dict[str, Any] = {}
-    for group in groups:
-        joined |= {each.name: getattr(group, each.name) for each in fields(group)}
-    return joined
-
-
 def given_options(context: typer.Context) -> set[str]:
     """Lists the options that were written on the command line."""
     sources = {name: context.get_parameter_source(name) for name in context.params}

@@ -11,6 +11,7 @@ from align.data.media.images import add_images
 from align.data.media.rows import MEDIA, MediaReader, media_folder
 from align.data.media.video import VideoMetadata
 from align.data.problems import BadRow, DataReport
+from align.data.questions.adapters import ADAPTERS
 from align.data.row_templates import RowTemplate
 from align.data.rules import check_label
 from align.data.streaming import RowSource
@@ -84,7 +85,7 @@ def prompt_source(
         return PromptRow(name, prompt, columns, images, raw.row, video)
 
     needs = ("prompt",) if template is None else template.columns
-    return RowSource(file, None, adapted(Schema(needs, columns=columns), adapter), check)
+    return RowSource(file, None, adapted(Schema(needs, known=ADAPTERS, columns=columns), adapter), check)
 
 
 def check_prompt_row(content: Mapping[str, Any]) -> tuple[str | list[Message], dict[str, Any]]:

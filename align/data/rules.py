@@ -70,10 +70,15 @@ def _word_twins(first: str, second: str, *letters: str) -> str:
     return f"{' and '.join(letters)} are the same{look}: change or remove one."
 
 
+COUNTS_FROM_ONE = "the answer is not among the options, unless these are counted from 1"
+
+
 def _check_answer(answer: object, options: tuple[str, ...], untyped: bool) -> int:
     remedy = f"Write an index from 0 to {len(options) - 1}, a letter from A to {LETTERS[len(options) - 1]}, or a text."
     if answer is None or (isinstance(answer, str) and is_blank(answer)):
         raise BadRow("answer", answer, "the answer is missing", remedy)
+    if not isinstance(answer, bool) and str(answer).strip() == str(len(options)) not in options:
+        raise BadRow("answer", answer, COUNTS_FROM_ONE, remedy)
     if isinstance(answer, int) and not isinstance(answer, bool):
         if not 0 <= answer < len(options):
             raise BadRow("answer", answer, "the answer is not among the options", remedy)

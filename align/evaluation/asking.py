@@ -204,6 +204,9 @@ class Asking:
     response_format: ResponseFormat = DEFAULT_FORMAT
     options: Any = None  # the suite's own
     seed: int = 0
+    task: Any = None  # what `load` hands on beside the rows
+    name: str = ""  # of the model
+    path: str = ""  # and where it is
 
 
 @dataclass
@@ -218,7 +221,8 @@ class Subject:
     system_prompt: str | None = None
     template: Any = None  # makes prompts of questions with options; by default ours
     model: Any = None  # what transformers runs, for a suite that reads it itself; None of another engine
-    tokenizer: Any = None
+    tokenizer: Any = None  # or the processor, where there are images
+    checkpoint: Any = None  # where it is from
     identity: str = ""  # of weights, precision and engine: two subjects with the same one answer alike
 
     def __post_init__(self) -> None:

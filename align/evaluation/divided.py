@@ -3,14 +3,17 @@
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from contextvars import ContextVar
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from align.errors import UserError
+from align.evaluation.options import ByEngine
 from align.models.policies.answer_keys import digest
+from align.options import Computing
 from align.runs.peers import Peers, joined
 
 Asked = list[tuple[list[int], list[Any]]]  # places of a chunk's items, and their answers
@@ -106,11 +109,14 @@ class Launched(Division):
         return found
 
 
+Options = TypeVar("Options", bound=Computing)
+
+
 @contextmanager
-def divided(options: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Gives the options of this process; all but the main one write to a folder that is removed, and say nothing."""
+def divided() -> Iterator[Callable[[Options], Options]]:
+    """Gives what places options in this process; all but the main one write to a folder that is removed, unheard."""
     if "RANK" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield options
+        yield lambda options: options
         return
     with joined() as peers, ExitStack() as held:
         own: dict[str, Any] = {}
@@ -119,7 +125,7 @@ def divided(options: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             held.enter_context(redirect_stdout(held.enter_context(open(os.devnull, "w"))))
         held.enter_context(dividing(Launched(peers)))
         try:
-            yield {**options, **own, "device": _device(options)}
+            yield lambda options: replace(options, **own, device=_device(options))
         except UserError:
             if peers.rank:
                 time.sleep(_MAIN_SAYS_IT)
@@ -130,17 +136,17 @@ def divided(options: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         distributed.destroy_process_group()  # some launchers need one, and gloo's threads abort a process that exits
 
 
-def _device(options: Mapping[str, Any]) -> str | None:
+def _device(options: Computing) -> str | None:
     """Gives each process an accelerator of its own, as accelerate numbers them."""
     import torch
     from accelerate.utils import parse_flag_from_env
 
-    if options.get("backend") == "vllm":
+    if isinstance(options, ByEngine) and options.backend == "vllm":
         raise UserError(
             "`--backend vllm` runs in one process. Leave `accelerate launch` out, or give `--backend transformers`."
         )
-    if options.get("device") is not None:
-        return str(options.get("device"))
+    if options.device is not None:
+        return options.device
     if parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available():
         return "cpu"
     local, count = int(os.environ.get("LOCAL_RANK", "0")), torch.accelerator.device_count()

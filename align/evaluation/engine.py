@@ -2,48 +2,39 @@
 
 import json
 import time
-from abc import ABC, abstractmethod
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
+from dataclasses import fields, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
+from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from align.console import make_console, say
 from align.data.columns import Columns, our_names, questions_in_columns
 from align.data.kinds import CANDIDATES, PAIRS, PROMPTS, QUESTIONS, REWARD_BENCH_2, first_columns, tell_kind
+from align.data.questions.templates import PromptTemplate
 from align.errors import DataError, UserError
-from align.evaluation.asked_models import Engine, find_reference
-from align.evaluation.asking import KeptAnswers
+from align.evaluation.asked_models import Engine, check_images, check_tokens, find_reference, open_judge, open_policy
+from align.evaluation.asking import Asker, Asking, KeptAnswers, Subject, model_scores
 from align.evaluation.divided import current, end_of_part
-from align.evaluation.prompting import (
-    Prompting,
-    RowTemplate,
-    named_columns,
-    prompt_settings,
-    prompts_made_by,
-    recipe_path,
-)
-from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, Record
-from align.evaluation.record.record import AskedModel, Source
-from align.evaluation.results import save_evaluation, warn_of_lacking
-from align.evaluation.suite import Suite
+from align.evaluation.options import ByEngine, WithAdapter, WithControl, WithJudge, WithReference
+from align.evaluation.prompting import Prompting, named_columns, prompt_settings, recipe_path
+from align.evaluation.record import EVALUATION_FILE, Record
+from align.evaluation.record.record import About, EvaluatedModel, HelperModel, Items
+from align.evaluation.suite import LoadedRows, Suite, SuiteSource
 from align.logs.naming import names_apart
 from align.models.answer_cache import AnswerCache
-from align.models.checkpoint import Checkpoint, find_checkpoint
+from align.models.checkpoint import Checkpoint, find_checkpoint, load_processor, load_tokenizer
 from align.models.policies.answer_keys import digest
 from align.models.policies.asking import Decoding
 from align.options import Media
 from align.recipe.dataset import MediaSettings, check_media
+from align.versions import installed_versions
 from align.whole_files import write_whole
-
-PLAN_FILE = "models.json"  # in the cache's folder: whose answers are there
-RESULTS = (EVALUATION_FILE, ITEMS_FILE)
 
 
 def claim_folder(out: Path, fingerprints: Mapping[str, str], *, plan_file: str, results: Sequence[str]) -> Path:
@@ -114,197 +105,221 @@ def show_stages() -> Iterator[Stages]:
 
 
 REFERENCE, JUDGE = "(reference)", "(judge)"  # beside the names of the models, none of which is such a folder
-Found = tuple[Record, list[dict[str, Any]]]  # and the rows of `items.parquet`
 
 
-@dataclass
-class Beside:
-    """What an evaluation is asked with, while models are open."""
+class Finished(NamedTuple):
+    """What an evaluation found."""
 
-    checkpoints: Mapping[str, Checkpoint]  # by name; the first is the one asked about
-    helpers: Mapping[str, Checkpoint]  # by `REFERENCE` or `JUDGE`
+    record: Record
+    rows: Sequence[Mapping[str, Any]] | None = None  # of `items.parquet`; without them there is no such file
+    notes: Sequence[str] = ()  # what is to be known beside the record
+    save: Callable[[Path], None] | None = None  # writes what else there is
+
+
+class Evaluation(SuiteSource):
+    """One evaluation by a suite: what its functions are given, and the steps between them."""
+
+    checkpoints: dict[str, Checkpoint]  # by name; the first is the one asked about
+    helpers: dict[str, Checkpoint]  # by `REFERENCE` or `JUDGE`
     cache: AnswerCache
     stages: Stages
-    opened: dict[str, Any] = field(default_factory=dict)
 
+    def __init__(
+        self,
+        suite: Suite[...],
+        options: Any,
+        said: Collection[str] = (),
+        command: Sequence[str] = (),
+        kept_in: Path | None = None,
+    ) -> None:
+        """Keeps the options, the names of those that were `said` (not a recipe's), and the words of the command.
 
-class Evaluation(ABC):
-    """One evaluation by a suite. A subclass reads its rows, asks one model after the other, and makes the record.
-
-    The steps come in the order in which they stand here.
-    """
-
-    verb, items = "Asking", "answers"  # as the console says what is done, and what of
-    plan_file: str = PLAN_FILE  # see `claim_folder`
-    files: tuple[str, ...] = RESULTS  # that it writes
-
-    def __init__(self, suite: Suite, options: Any, said: Collection[str] = (), command: Sequence[str] = ()) -> None:
-        """Keeps the options, the names of those that were `said` (not a recipe's), and the words of the command."""
-        self.suite, self.options, self.said, self.command = suite, options, said, command
-        backend, size = getattr(options, "backend", "transformers"), options.batch_size
+        Answers are kept in the folder of the evaluation, or in one that others share, `kept_in`.
+        """
+        self.suite, self.options, self.said, self.command, self.kept_in = suite, options, said, command, kept_in
+        self.names = {each.name for each in fields(options)}
+        path = recipe_path(options.recipe, options.asked)
+        adapter = options.adapter if isinstance(options, WithAdapter) else None
+        how = {name: getattr(options, name) for name in ("split", "max_rows", "on_bad_rows")}
+        super().__init__(options.data, **how, seed=options.seed, recipe_path=path, adapter=adapter)
+        backend, size = options.backend if isinstance(options, ByEngine) else "transformers", options.batch_size
         self.engine = Engine(backend, options.dtype, options.device, 32 if size is None else size)
-
-    def check(self) -> None:  # noqa: B027
-        """Refuses what cannot be done, before anything is read."""
-
-    @abstractmethod
-    def load(self) -> None:
-        """Reads the rows."""
-
-    @property
-    def models(self) -> list[tuple[str, str]]:
-        """The path of each model that is asked, and its role: the one asked about, baselines, and a control."""
-        options, control = self.options, getattr(self.options, "control", None)
-        first = options.model if hasattr(options, "model") else options.reward_model
-        asked = [(first, "model"), *((path, "baseline") for path in options.baseline)]
-        return asked if control is None else [*asked, (control, "control")]
-
-    @property
-    def helpers(self) -> dict[str, str]:
-        """The models that help, by `REFERENCE`, which the others were trained from, or `JUDGE`."""
-        found = {}
-        if hasattr(self.options, "reference"):
-            asked = [path for path, role in self.models if role != "control"]
-            found[REFERENCE] = find_reference(self.options.reference, asked, self.recipe)
-        judge = getattr(self.options, "judge", None)
-        return found if judge is None else found | {JUDGE: judge}
-
-    def find(self, path: str) -> Checkpoint:
-        """Finds a model that is asked."""
-        return find_checkpoint(path)
-
-    def check_models(self, checkpoints: Mapping[str, Checkpoint], helpers: Mapping[str, Checkpoint]) -> None:  # noqa: B027
-        """Refuses rows that one of the models cannot be asked about, before any is loaded."""
-
-    def open(self, beside: Beside, held: ExitStack) -> None:  # noqa: B027
-        """Opens what is `held` open while all models are asked, and keeps it in `beside.opened`."""
-
-    @abstractmethod
-    def measure(self, name: str, checkpoint: Checkpoint, kept: KeptAnswers, beside: Beside) -> None:
-        """Asks one model, and keeps what it says."""
-
-    def compare(self, beside: Beside) -> None:  # noqa: B027
-        """Asks what needs the answers of all models."""
-
-    def close(self) -> None:  # noqa: B027
-        """Ends what was started, also where the evaluation fails."""
-
-    @abstractmethod
-    def record(self, run: Mapping[str, Any], helpers: Mapping[str, Checkpoint]) -> Found:
-        """Arranges what is kept; `run` has attributes of `align.evaluation.record.record.About`."""
-
-    def cache(self, models: Mapping[str, Checkpoint]) -> AnswerCache:
-        """Opens the cache of answers, in the folder of the evaluation."""
-        fingerprints = {name: each.fingerprint for name, each in models.items()}
-        out = Path(self.options.out)
-        return AnswerCache(claim_folder(out, fingerprints, plan_file=self.plan_file, results=self.files))
-
-    def save(self, out: Path, record: Any, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Writes `evaluation.json` and the rows behind it."""
-        save_evaluation(out, record, rows)
-
-    def notes(self) -> list[str]:
-        """Says what is to be known beside the record."""
-        return []
+        self.held = ExitStack()  # what ends with the evaluation, also where it fails
+        self.asked: list[EvaluatedModel] = []
 
     def run(self) -> Any:
-        """Asks all models the same, writes what they left and returns it; `EndOfPart` ends those that do not write."""
-        record, rows = self.record(*self.ask())
-        record.warnings += warn_of_lacking(record.comparisons)
-        self.save(Path(self.options.out), record, rows)
-        return record
-
-    def ask(self) -> tuple[dict[str, Any], Mapping[str, Checkpoint]]:
-        """Asks the model and its baselines the same; returns what `record` takes."""
+        """Asks all models the same; returns what `finish` makes of it. `EndOfPart` ends those that do not write."""
         from transformers.utils.logging import disable_progress_bar
 
-        from align.versions import installed_versions
-
         disable_progress_bar()  # the bar of loading would tear the one of answering
-        started = time.perf_counter()
-        options = self.options
-        self.engine.check()
-        self.check()
-        try:
-            paths, roles = zip(*self.models, strict=True)
-            names = names_apart("model", paths)
-            reads = () if getattr(options, "adapter", None) else self.suite.reads
-            with saying_what_it_holds(reads, options.data, options.split, self.columns if reads else {}):
-                self.load()
-            checkpoints = {name: self.find(path) for name, path in zip(names, paths, strict=True)}
-            helpers = {name: find_checkpoint(path) for name, path in self.helpers.items()}
-            self.check_models(checkpoints, helpers)
-            with closing(self.cache(checkpoints | helpers)) as cache, show_stages() as stages:
-                beside = Beside(checkpoints, helpers, cache, stages)
-                with ExitStack() as held:
-                    self.open(beside, held)
-                    asked = [self._ask(name, role, beside) for name, role in zip(names, roles, strict=True)]
-                self.compare(beside)
-        finally:
-            self.close()
+        self.started, options = time.perf_counter(), self.options
+        self._check()
+        with self.held:
+            asked = [(options.asked, "model"), *((path, "baseline") for path in options.baseline or ())]
+            paths = [path for path, _ in asked]
+            helpers = {JUDGE: options.judge} if isinstance(options, WithJudge) and options.judge is not None else {}
+            if isinstance(options, WithControl) and options.control is not None:
+                asked.append((options.control, "control"))
+            names = names_apart("model", [path for path, _ in asked])
+            reads = () if self.adapter else self.suite.reads
+            with saying_what_it_holds(reads, self.path, self.split, self.columns if reads else {}):
+                loaded: LoadedRows = self.suite.part("load")(self, options)
+            find = loaded.find or find_checkpoint
+            self.checkpoints = {name: find(path) for name, (path, _) in zip(names, asked, strict=True)}
+            if isinstance(options, WithReference):
+                helpers = {REFERENCE: find_reference(options.reference, paths, self.recipe)} | helpers
+            self.helpers = {name: find_checkpoint(path) for name, path in helpers.items()}
+            self._check_models(loaded)
+            self.cache = self.held.enter_context(closing(self._open_cache(loaded)))
+            self.stages = self.held.enter_context(show_stages())
+            answers = self._ask(loaded, [role for _, role in asked])
+            found = self.suite.part("finish")(self, loaded, answers)
         end_of_part()
-        run = {
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "command": list(self.command),
-            "models": asked,
-            "recipe": None if self.recipe_path is None else str(self.recipe_path),
-            "versions": installed_versions(),
-            "seconds": time.perf_counter() - started,
-        }
-        return run, helpers
+        return found
 
-    def _ask(self, name: str, role: str, beside: Beside) -> AskedModel:
-        checkpoint = beside.checkpoints[name]
-        say(f"{self.verb} {checkpoint.path}")
-        begun, kept = time.perf_counter(), KeptAnswers(beside.cache, beside.stages.advance)
-        beside.stages.start(name)
-        self.measure(name, checkpoint, kept, beside)
-        seconds = time.perf_counter() - begun
-        about = {each: getattr(checkpoint, each) for each in ("path", "kind", "base", "fingerprint")}
-        about |= {"dtype": self.engine.dtype, "backend": self.engine.backend}
-        return AskedModel(name=name, role=role, seconds=seconds, cached_items=kept.num_cached, **about)
+    def _check(self) -> None:
+        """Refuses what the suite cannot do."""
+        suite = self.suite
+        self.engine.check()
+        if self.path is None and suite.needs and not suite.has_rows:
+            columns = ", or ".join(" ".join(names) for names in suite.needs)
+            raise UserError(f"`--suite {suite.name}` needs `--data`: {suite.rows}, with {columns}.")
+        if self.engine.backend == "vllm" and suite.reads_likelihoods:
+            raise UserError(
+                f"The suite {suite.name} asks how likely texts are, which runs on `--backend transformers` only."
+            )
+        if self.decoding.num_samples < suite.least_samples:
+            raise UserError(
+                f"The suite {suite.name} compares responses to the same prompt, so `num_samples` must be at least "
+                f"{suite.least_samples}, got {self.decoding.num_samples}."
+            )
 
-    def given(self, names: Sequence[str]) -> dict[str, Any]:
+    def _check_models(self, loaded: LoadedRows) -> None:
+        """Refuses rows that one of the models cannot be asked about, before any is loaded."""
+        if REFERENCE in self.helpers:
+            check_tokens(self.checkpoints.values(), self.helpers[REFERENCE])
+        if loaded.images:
+            seeing = {name: self.helpers[name] for name in loaded.shown_to if name in self.helpers}
+            check_images(loaded.images, {**self.checkpoints, **seeing}, self.media)
+
+    def _open_cache(self, loaded: LoadedRows) -> AnswerCache:
+        if self.kept_in is not None:
+            return AnswerCache(self.kept_in, option="--cache")
+        fingerprints = {name: each.fingerprint for name, each in (self.checkpoints | self.helpers).items()}
+        out = Path(self.options.out)
+        return AnswerCache(claim_folder(out, fingerprints, plan_file=loaded.plan_file, results=loaded.files))
+
+    def _ask(self, loaded: LoadedRows, roles: Sequence[str]) -> dict[str, Any]:
+        """Asks one model after the other, each beside the helpers that `measure` has as parameters."""
+        measure, answers = self.suite.part("measure"), {}
+        with ExitStack() as held:
+            opened = {}
+            for name in self.helpers:
+                if (word := name.strip("()")) in signature(measure).parameters:
+                    opened[word] = held.enter_context(self._open_helper(name, loaded))
+            for role, (name, checkpoint) in zip(roles, self.checkpoints.items(), strict=True):
+                say(f"{self.suite.verb} {checkpoint.path}")
+                begun, kept = time.perf_counter(), KeptAnswers(self.cache, self.stages.advance)
+                self.stages.start(name)
+                asking = Asking(
+                    self.decoding,
+                    self.prompting.response_format,
+                    replace(self.options, **loaded.options),
+                    self.seed,
+                    loaded.task,
+                    name,
+                    checkpoint.path,
+                )
+                with (loaded.open or partial(self.subject, loaded))(checkpoint, kept) as subject:
+                    answers[name] = measure(subject, loaded.rows, asking, **opened)
+                about = {each: getattr(checkpoint, each) for each in ("path", "kind", "base", "fingerprint")}
+                about |= {"dtype": self.engine.dtype, "backend": self.engine.backend, "cached_items": kept.num_cached}
+                about["seconds"] = time.perf_counter() - begun
+                self.asked.append(EvaluatedModel(name=name, role=role, **about))
+        return answers
+
+    def _open_helper(self, name: str, loaded: LoadedRows) -> AbstractContextManager[Any]:
+        if name == JUDGE:
+            return self.judge()
+        return self.subject(loaded, self.helpers[name], KeptAnswers(self.cache, self.stages.advance))
+
+    def judge(self, *, images: bool = False) -> AbstractContextManager[Asker]:
+        """Opens the judge."""
+        engine = self.engine._replace(backend="transformers")
+        return open_judge(self.helpers[JUDGE], engine, self.cache, self.stages.advance, images=images)
+
+    @contextmanager
+    def subject(self, loaded: LoadedRows, checkpoint: Checkpoint, kept: KeptAnswers) -> Iterator[Subject]:
+        """Opens a policy, to be asked."""
+        tokenizer = (load_processor if loaded.images else load_tokenizer)(checkpoint)
+        template = self.prompting.template(tokenizer.chat_template is not None)
+        if template.conversational and tokenizer.chat_template is None:
+            raise UserError(
+                f"{checkpoint.path} has no chat template, and questions are messages. Give `--no-conversational`."
+            )
+        makes = loaded.template or (lambda _: PromptTemplate())
+        with open_policy(checkpoint, makes, self.engine, images=bool(loaded.images)) as (policy, model):
+            yield Subject(
+                policy,
+                None if model is None else model_scores(model, tokenizer),
+                kept,
+                conversational=template.conversational,
+                system_prompt=self.prompting.system_prompt,
+                template=template,
+                model=model,
+                tokenizer=tokenizer,
+                checkpoint=checkpoint,
+            )
+
+    def about(self, loaded: LoadedRows, suites: Sequence[str], **more: Any) -> About:
+        """Says what was run; `more` are attributes of `About` that not all suites have."""
+        data = Items(
+            path=self.path,
+            split=self.split,
+            left_out=dict(loaded.left_out),
+            fingerprint=digest(json.loads(json.dumps(loaded.content, default=str))),
+            questions=len(loaded.rows),
+            groups=dict(loaded.groups),
+        )
+        return About(
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            command=list(self.command),
+            models=self.asked,
+            recipe=None if self.recipe_path is None else str(self.recipe_path),
+            versions=installed_versions(),
+            seconds=time.perf_counter() - self.started,
+            suites=list(suites),
+            data=data,
+            **more,
+        )
+
+    def source(self, name: str) -> HelperModel | None:
+        """Describes a model that helped."""
+        helper = self.helpers.get(name)
+        return None if helper is None else HelperModel(path=helper.path, fingerprint=helper.fingerprint)
+
+    def given(self, names: Iterable[str]) -> dict[str, Any]:
         """Returns the options among some that were said."""
-        return {name: getattr(self.options, name) for name in names if name in self.said}
+        return {name: getattr(self.options, name) for name in names if name in self.said and name in self.names}
 
-    def reading(self) -> dict[str, Any]:
-        """Returns how rows are read."""
-        return {name: getattr(self.options, name) for name in ("split", "max_rows", "on_bad_rows")}
-
-    def about_rows(
-        self, content: Sequence[Any], groups: Iterable[str | None], left_out: Mapping[str, int]
-    ) -> dict[str, Any]:
-        """Returns what every record has of the rows, of which `content` is what decides the answers."""
-        counts = Counter(group for group in groups if group is not None)
-        return {
-            "path": self.options.data,
-            "split": self.options.split,
-            "left_out": dict(left_out),
-            "fingerprint": digest(content),
-            "questions": len(content),
-            "groups": dict(sorted(counts.items())),
-        }
-
-    def asked_as(self, without: Sequence[str] = ()) -> Prompting:
-        """Returns how questions are asked, as in training unless something else is said; refuses what cannot be."""
-        named = [
-            each.name for each in fields(Prompting) if each.name not in without and hasattr(self.options, each.name)
-        ]
-        found = prompt_settings(self.recipe, self.given(named), of_questions=True)
+    @cached_property
+    def prompting(self) -> Prompting:
+        """How prompts are made and read: as in training unless something else is said; refuses what cannot be."""
+        named = [each.name for each in fields(Prompting) if each.name not in self.suite.own]
+        found = prompt_settings(self.recipe, self.given(named), of_questions=self.suite.makes_prompts)
         _ = found.response_format, found.template(True)  # before anything is loaded
         return found
 
-    def decoding(self, max_new_tokens: int, **ours: Any) -> Decoding:
-        """Returns how responses are decoded; what is said wins over a suite's own."""
-        names = [name for name in ("temperature", "top_p", "num_samples") if hasattr(self.options, name)]
-        chosen = {name: getattr(self.options, name) for name in names} | ours | self.given(names)
-        return Decoding(max_new_tokens=max_new_tokens, seed=self.options.seed, **chosen)
-
     @cached_property
-    def recipe_path(self) -> Path | None:
-        """The recipe that is named, or that of the model's run."""
-        return recipe_path(self.options.recipe, self.models[0][0])
+    def decoding(self) -> Decoding:
+        """How responses are decoded; what is said wins over a suite's own."""
+        names = self.names & {"temperature", "top_p", "num_samples"}
+        chosen = {name: getattr(self.options, name) for name in names}
+        samples, temperature = self.suite.samples
+        if samples > 1 and self.given(["temperature"]) != {"temperature": 0}:  # of greedy answers one is enough
+            chosen |= {"num_samples": samples, "temperature": temperature}
+        longest = self.prompting.max_new_tokens
+        return Decoding(max_new_tokens=longest, seed=self.seed, **chosen | self.given(names))
 
     @cached_property
     def recipe(self) -> Any:
@@ -316,29 +331,18 @@ class Evaluation(ABC):
     @cached_property
     def columns(self) -> Mapping[str, Any]:
         """What the recipe calls the columns, where the rows have such."""
-        return named_columns(self.recipe, self.options.data, self.options.split) if self.options.data else {}
+        return named_columns(self.recipe, self.path, self.split) if self.path else {}
 
     @cached_property
     def media(self) -> MediaSettings:
         """How images and videos are read."""
-        return media_settings(self.recipe, self.options.data, self.given([each.name for each in fields(Media)]))
+        return media_settings(self.recipe, self.path, self.given(each.name for each in fields(Media)))
 
     def data(self, rows: str, done: str) -> str:
         """Returns where the rows are."""
-        if self.options.data is None:
+        if self.path is None:
             raise UserError(f"There is nothing to {done}. Give `--data` with {rows}.")
-        return str(self.options.data)
-
-    @cached_property
-    def template(self) -> RowTemplate | None:
-        """What the recipe makes prompts with, where the rows have none."""
-        found = self.options
-        return prompts_made_by(self.recipe, found.data, found.split, self.columns) if found.data else None
-
-
-def source(checkpoint: Checkpoint) -> Source:
-    """Describes a model that helped."""
-    return Source(path=checkpoint.path, fingerprint=checkpoint.fingerprint)
+        return self.path
 
 
 _SHOWN = 12  # columns

@@ -7,7 +7,7 @@ from align.options import Computing, Reading, option
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluated:
+class EvaluationOptions:
     """What is evaluated."""
 
     baseline: list[str] | None = option(None, "What to compare with, on the same items; several words.")
@@ -15,19 +15,27 @@ class Evaluated:
     out: Path = option(..., "Folder for the results; the same command continues in it.")
     recipe: str | None = option(
         None,
-        "Recipe whose prompt, tags, length and columns are used; by default the `recipe.yaml` of the model's run.",
+        "Recipe for prompt, tags, length and columns; by default the `recipe.yaml` of the model's run.",
     )
     seed: int = option(0, "Seed of all that is drawn: samples, shuffles, changes to traces, probed pairs.")
-    card: bool = option(
-        False, "Put the numbers, and the differences to baselines, on the model card in the folder of the run."
-    )
+    card: bool = option(False, "Put the numbers, and differences to baselines, on the model card of the run.")
+
+    @property
+    def asked(self) -> str:
+        """The model that is asked about."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked(Evaluated):
+class PolicyOptions(EvaluationOptions):
     """What is evaluated."""
 
     model: str = option(..., "Policy: folder or hub id of a model or an adapter.")
+
+    @property
+    def asked(self) -> str:
+        """The policy."""
+        return self.model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +56,7 @@ class Worded:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decoded:
+class WithDecoding:
     """How models are asked."""
 
     temperature: float = option(0.0, "0 takes the likeliest token.")
@@ -56,7 +64,7 @@ class Decoded:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sampled(Decoded):
+class WithSamples(WithDecoding):
     """How models are asked."""
 
     num_samples: int = option(1, "Responses to each question.")
@@ -70,29 +78,48 @@ class ByEngine(Computing):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OfPolicies(Computing, Tagged, Reading, Asked):
+class OfPolicies(Computing, Tagged, Reading, PolicyOptions):
     """What every evaluation of policies takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class OwnRows(Worded, Sampled, ByEngine, OfPolicies):
+class OwnRows(Worded, WithSamples, ByEngine, OfPolicies):
     """What every suite with rows of its own takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class WithOptions:
+class WithAdapter:
     """What is measured."""
 
-    adapter: str | None = option(None, "Public schema of the questions, such as arc or mmlu.")
+    adapter: str | None = option(None, "Public schema of the rows, such as arc or mmlu.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithOptions(WithAdapter):
+    """What is measured."""
+
     prompt_template: str | None = option(None, "The prompt, with {question} and {options} once each.")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Referenced:
+class WithReference:
     """What is measured."""
 
     reference: str | None = option(
         None,
-        "The model that log-probs are compared with; an adapter's base, the model of the run's recipe, or the only "
-        "baseline if not given.",
+        "Model that log-probs are compared with; by default adapter's base, recipe's model or only baseline.",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithControl:
+    """What is measured."""
+
+    control: str | None = option(None, "Model that was trained on something harmless, beside the others.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithJudge:
+    """What is measured."""
+
+    judge: str | None = option(None, "Model that judges the responses.")

@@ -1,19 +1,24 @@
 """What was measured of models, arranged as it is kept and written: `evaluation.json` and `items.parquet`."""
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from align.evaluation.divided import end_of_part
+from align.evaluation.engine import JUDGE, REFERENCE, Evaluation, Finished
 from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, Record, write_record
 from align.evaluation.record.file import writing
-from align.evaluation.record.record import Comparison, PairedAnswers, Warned
+from align.evaluation.record.record import AskingProfile, MetricComparison, PairedAnswers, Warned
 from align.evaluation.statistics.glossary import Meaning, entry_of
+from align.evaluation.statistics.group_metrics import SPREADS
+from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import Values, mcnemar
-from align.evaluation.suite import Measured
+from align.evaluation.suite import LoadedRows, Measured
 from align.evaluation.suites import glossary
 from align.whole_files import whole_file
 
@@ -41,9 +46,9 @@ def arrange(
             for suite in measured[model]
         },
         "comparisons": [
-            Comparison(model=model, baseline=baseline, suite=suite, metric=metric, difference=difference).model_copy(
-                update={"lacking": counts} if (counts := own.means[metric].lacking(other.means[metric])) else {}
-            )
+            MetricComparison(
+                model=model, baseline=baseline, suite=suite, metric=metric, difference=difference
+            ).model_copy(update=_lacking(own.means[metric], other.means[metric]))
             for baseline in baselines
             for suite, own in measured[model].items()
             if (other := measured[baseline].get(suite)) is not None
@@ -53,7 +58,12 @@ def arrange(
     }
 
 
-def warn_of_lacking(comparisons: Sequence[Comparison]) -> Iterator[Warned]:
+def _lacking(ours: ItemMean, theirs: ItemMean) -> dict[str, Any]:
+    counts = ours.lacking(theirs)
+    return {"lacking": counts} if counts else {}
+
+
+def warn_of_lacking(comparisons: Sequence[MetricComparison]) -> Iterator[Warned]:
     """Says of how many items a model or its baseline has no value, where one alone has none."""
     metrics: dict[tuple[str, str, tuple[int, ...]], list[str]] = {}
     for each in comparisons:
@@ -100,17 +110,70 @@ def pair_answers(
             )
 
 
-def save_evaluation(folder: Path, record: Record, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Writes both files, each whole or not at all; of several processes one does, and `EndOfPart` ends the others."""
+def finish(run: Evaluation, loaded: LoadedRows, measured: Mapping[str, Measured]) -> Finished:
+    """Arranges what a suite with rows of its own measured, by model."""
+    suite, tags = run.suite, run.prompting.response_format
+    first = next(iter(measured.values()))
+    compared = {  # by which items are won and lost
+        name: {metric: mean.groups[0] for metric, mean in each.means.items() if metric == suite.compared}
+        for name, each in measured.items()
+    }
+    own = json.loads(json.dumps({name: getattr(run.options, name) for name in suite.own}, default=str))
+    profile = AskingProfile(
+        **asdict(run.decoding),
+        conversational=run.prompting.conversational,
+        system_prompt=run.prompting.system_prompt,
+        think_tag=tags.think_tag,
+        answer_tag=tags.answer_tag,
+    )
+    about = run.about(
+        loaded,
+        [suite.name],
+        rows=suite.rows,
+        headline=list(suite.headline),
+        profile=profile,
+        reference=run.source(REFERENCE),
+        settings=own | dict(loaded.settings) | dict(first.settings),
+        **({"judge": run.source(JUDGE)} if JUDGE in run.helpers else {}),
+    )
+    record = Record(
+        kind="suite",
+        about=about,
+        **arrange({name: {suite.name: each} for name, each in measured.items()}, suite.meanings),
+        paired=list(pair_answers(compared, [row.id for row in loaded.rows])),
+        shares=[
+            *(name for name, mean in first.means.items() if mean.bounds == (0.0, 1.0) and min(mean.weights) > 0),
+            *(name for name in first.others if name.partition("/")[0] in SPREADS),
+        ],
+        warnings=list(_warnings(measured)),
+    )
+    return Finished(record, [{"model": name, **row} for name, each in measured.items() for row in each.rows])
+
+
+def _warnings(measured: Mapping[str, Measured]) -> Iterator[Warned]:
+    """Yields each warning once, with the models that it is about."""
+    names: dict[str, list[str]] = {}
+    for name, each in measured.items():
+        for text in each.warnings:
+            names.setdefault(text, []).append(name)
+    yield from (Warned(model=", ".join(models), text=text) for text, models in names.items())
+
+
+def save_evaluation(folder: Path, found: Finished) -> None:
+    """Writes all files, each whole or not at all; of several processes one does, and `EndOfPart` ends the others."""
     end_of_part()
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    table = pa.table({name: _column(name, [row.get(name) for row in rows]) for name in names})
-    with writing(folder), whole_file(folder / ITEMS_FILE) as draft:
-        pq.write_table(table, draft)
-        write_record(folder / EVALUATION_FILE, record)
+    with writing(folder):
+        if found.rows is not None:
+            names = list(dict.fromkeys(name for row in found.rows for name in row))
+            table = pa.table({name: _column(name, [row.get(name) for row in found.rows]) for name in names})
+            with whole_file(folder / ITEMS_FILE) as draft:
+                pq.write_table(table, draft)
+        write_record(folder / EVALUATION_FILE, found.record)
+    if found.save is not None:
+        found.save(folder)
 
 
 def number(value: float) -> float | None:

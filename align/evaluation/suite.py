@@ -1,73 +1,101 @@
 """What the engine and the command line ask of a suite."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import Field, dataclass, field, fields
 from importlib import import_module
+from inspect import Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, ParamSpec
 
 if TYPE_CHECKING:
+    from align.data.questions.templates import PromptTemplate
+    from align.evaluation.record import Record
     from align.evaluation.statistics.item_means import ItemMean
     from align.evaluation.statistics.metrics import Estimate
+    from align.models.checkpoint import Checkpoint
+
+Options = ParamSpec("Options")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Suite:
-    """A suite, whole: its words, and the places of its parts as `module:name`, which are imported when needed.
+class Suite(Generic[Options]):
+    """A suite, whole: its words, and the places of its functions as `module:name`, imported when they are needed.
 
     Attributes:
         name: Behind `align eval`, and of its folder.
         about: One line for the help.
         rows: What its rows are, in the plural.
         options: A dataclass of its options, see `align.evaluation.options`.
-        evaluation: A subclass of `align.evaluation.engine.Evaluation`, which is made of the suite and its options.
+        load: `(SuiteSource, options) -> LoadedRows`. Refuses what cannot be measured, and reads the rows.
+        measure: `(Subject, rows, Asking) -> Measured`. Measures one model; of `reference` and `judge` it gets what it
+            has as a parameter. What it returns may be anything that `finish` understands.
+        finish: `(Evaluation, LoadedRows, what was measured by model) -> Finished`. Makes the record.
         meanings: Label, meaning, and whether `higher` or `lower` is better, of its metrics, unless several suites have
             them (`align.evaluation.statistics.glossary`); a name that ends in `/` stands for all that begin so.
+        needs: Columns of its rows, which `--data` has to have; another kind of rows stands in another tuple.
+        has_rows: Whether it brings rows, so that `--data` may be left out.
         reads: Names of the kinds of rows that it is for, see `align.data.kinds`; by these it is told where no suite is
             named.
+        told_by: An option that is given for this suite only, by which it is told, too.
+        adapters: Public schemas by which it is told, as `module:name`.
+        headline: Metrics to show first, and to draw; each is a mean over items.
+        compared: The metric by which an item is won or lost against a baseline; None where no item is.
+        reads_likelihoods: Whether it asks how likely texts are, which vLLM is not asked here.
+        samples: Responses to each prompt and their temperature, where the command line says neither.
+        least_samples: Fewest responses to each prompt that say something.
+        makes_prompts: Whether it makes prompts of rows, as the recipe's `dataset` says.
+        verb: What the console says is done with a model.
+        items: What stands in `items.parquet`.
     """
 
     name: str
     about: str
     rows: str
-    options: type
-    evaluation: str
-    reads: tuple[str, ...] = ()
+    options: Callable[Options, Any]
+    load: str
+    measure: str
+    finish: str = "align.evaluation.results:finish"
+    run: str = "align.evaluation.service:evaluate"
     meanings: Mapping[str, tuple[str, str, str | None]] = field(default_factory=dict)
+    needs: tuple[tuple[str, ...], ...] = ()
+    has_rows: bool = False
+    reads: tuple[str, ...] = ()
+    told_by: str | None = None
+    adapters: str | None = None
+    headline: tuple[str, ...] = ()
+    compared: str | None = None
+    reads_likelihoods: bool = False
+    samples: tuple[int, float] = (1, 0.0)
+    least_samples: int = 1
+    makes_prompts: bool = True
+    verb: str = "Asking"
+    items: str = "items"
 
-    def part(self, name: Literal["evaluation", "load", "measure"]) -> Any:
+    def __call__(self, *_: Options.args, **options: Options.kwargs) -> "Record":
+        """Evaluates, as `align eval` does, and returns what `evaluation.json` holds.
+
+        Raises:
+            UserError: If it cannot be done.
+            TypeError: If an option is missing, or there is no such.
+        """
+        found: Record = self.part("run")(self, self.options(*_, **options), set(options))
+        return found
+
+    @property
+    def __signature__(self) -> Signature:
+        """The options, for help and completion."""
+        return signature(self.options)
+
+    def part(self, name: Literal["load", "measure", "finish", "run", "adapters"]) -> Any:
         """Imports one of the parts, by the name of its attribute."""
         module, _, attribute = str(getattr(self, name)).partition(":")
         return getattr(import_module(module), attribute)
 
-
-@dataclass(frozen=True, kw_only=True)
-class RowSuite(Suite):
-    """A suite that is two functions: one reads its rows, one measures a model on them.
-
-    Attributes:
-        needs: Columns that its rows have; another kind of rows stands in another tuple.
-        load: `(Reading, options) -> Loaded`. Reads the rows.
-        measure: `(Subject, rows, Asking) -> Measured`. Measures one model; with a `reference` it also gets that
-            subject, and with a `judge` among its options and on the command line that judge, by name.
-        headline: Metrics to show first, and to draw; each is a mean over items.
-        compared: The metric by which an item is won or lost against a baseline; None where no item is.
-        has_rows: Whether it brings rows, so that `--data` may be left out.
-        reads_likelihoods: Whether it asks how likely texts are, which vLLM is not asked here.
-        samples: Responses to each prompt and their temperature, where the command line says neither.
-        least_samples: Fewest responses to each prompt that say something.
-    """
-
-    needs: tuple[tuple[str, ...], ...]
-    load: str
-    measure: str
-    headline: tuple[str, ...]
-    evaluation: str = "align.evaluation.suites.own_rows:OwnRowsEvaluation"
-    compared: str | None = None
-    has_rows: bool = False
-    reads_likelihoods: bool = False
-    samples: tuple[int, float] = (1, 0.0)
-    least_samples: int = 1
+    @property
+    def fields(self) -> tuple[Field[Any], ...]:
+        """Its options."""
+        return fields(self.options)  # type: ignore[arg-type]
 
     @property
     def own(self) -> tuple[str, ...]:
@@ -75,7 +103,8 @@ class RowSuite(Suite):
         return tuple(self.options.__annotations__)
 
 
-class Reading(NamedTuple):
+@dataclass
+class SuiteSource:
     """Where rows are, and how they are read."""
 
     path: str | None  # None where only the suite's own rows are asked
@@ -83,19 +112,31 @@ class Reading(NamedTuple):
     max_rows: int | None = None
     on_bad_rows: Literal["raise", "skip"] = "raise"  # stop at rows that cannot be used, or leave them out
     seed: int = 0  # of what is drawn while reading
-    recipe: Path | None = None  # of the run of the model that is asked about, or the one that is named
-    adapter: str | None = None  # public schema of the rows; of suites that ask questions with options
+    recipe_path: Path | None = None  # of the run of the model that is asked about, or the one that is named
+    adapter: str | None = None  # public schema of the rows
+
+    def reading(self) -> dict[str, Any]:
+        """Returns how rows are read, as loaders of `align.data` take it."""
+        return {"split": self.split, "max_rows": self.max_rows, "on_bad_rows": self.on_bad_rows}
 
 
-class Loaded(NamedTuple):
-    """The rows of a suite."""
+class LoadedRows(NamedTuple):
+    """The rows of a suite, and what else was decided while they were read."""
 
     rows: Sequence[Any]  # each with an `id`
     content: Sequence[Any]  # what rows are, for JSON: by it an evaluation on the same rows is known
     left_out: Mapping[str, int] = {}  # rows that cannot be used, by rule
     groups: Mapping[str, int] = {}  # rows by group
-    settings: Mapping[str, Any] = {}  # what else was decided while reading, for the record
+    settings: Mapping[str, Any] = {}  # for the record
     options: Mapping[str, Any] = {}  # what files that options name hold, which measuring gets in place of their names
+    task: Any = None  # what `measure` and `finish` share, as `Asking.task`
+    images: str = ""  # names the first row that has some
+    shown_to: Sequence[str] = ()  # models that help and see them, too
+    template: "Callable[[bool], PromptTemplate] | None" = None  # where the policy makes prompts of questions
+    find: "Callable[[str], Checkpoint] | None" = None  # finds a model that is no policy on disk or on the hub
+    open: "Callable[[Checkpoint, Any], AbstractContextManager[Any]] | None" = None  # and opens it, with `KeptAnswers`
+    plan_file: str = "models.json"  # in the cache's folder: whose answers are there
+    files: Sequence[str] = ("evaluation.json", "items.parquet")  # that it writes
 
 
 @dataclass(frozen=True)

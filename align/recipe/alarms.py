@@ -91,12 +91,6 @@ _ALL = (
           "The console names the words. If they are not what the rewards are about, count them in what is sampled "
           "(`audit_funcs: [phrases]`), and try the reward on answers with and without them before going on.",
           _GOES_WITH, "a shared phrase"),
-    Alarm("format_share", "audit/{}/format_share", None,
-          "{} follows the format: this share of its variance within a prompt is explained by counting marks",
-          "A policy can earn this part without a better answer. Make format a gate (`reward_gates`) instead of a "
-          "summand.",
-          Drawn("Variance that format alone explains",
-                "Of the rewards within a prompt, from counts of lines, list items, emphasis and tags.", share=True)),
     Alarm("invalid_share", "rewards/{}/invalid_share", 0.05,
           "{} gives values nothing can be learnt from (a timeout, an error, no number)",
           "The table of reward calls shows rows that failed. A row without a reward teaches nothing, and one that "

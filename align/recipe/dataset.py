@@ -27,11 +27,11 @@ class MadePrompts(BaseModel):
     )
     perturb: list[Perturbation] | None = Field(
         default=None,
-        description="Asks each training row also in versions that leave its answer as it was, one for each of these, "
-        "for rewards that read `origin` and `family`.",
+        description="Adds one answer-preserving version of each training row per family, for rewards that read "
+        "`origin`.",
     )
     eval_perturb: list[Perturbation] | None = Field(
-        default=None, description="The same for evaluation rows; by default as `perturb`, [] for none."
+        default=None, description="Families for rows of evaluation; by default as `perturb`, [] for none."
     )
     perturb_seed: int = Field(default=0, description="Seed of the versions.")
 
@@ -245,8 +245,8 @@ class RowDatasetConfig(DatasetConfig):
     adapter: str | None = Field(
         default=None,
         description="What turns rows into ours: a public schema (rrpo of pairs; video_r1_cot of demonstrations; sciq, "
-        "arc, openbookqa, mmlu, mmlu_pro, video_r1, mmvu, mathvista, mathverse, mathvision, video_mme, mvbench, "
-        "tvbench, mlvu, longvideobench, vsi_bench, video_mmmu, tempcompass, videohallucer of questions), "
+        "arc, in_prompt, openbookqa, mmlu, mmlu_pro, video_r1, mmvu, mathvista, mathverse, mathvision, video_mme, "
+        "mvbench, tvbench, mlvu, longvideobench, vsi_bench, video_mmmu, tempcompass, videohallucer of questions), "
         "`./mine.py:function` that makes a row of ours of a row, or the name that an installed package gives one.",
     )
 
@@ -345,8 +345,17 @@ class ShuffledOptions(BaseModel):
     seed: int = Field(default=0, description="Seed of the order of the options.")
 
 
+OF_QUESTIONS = (
+    *("sciq", "arc", "in_prompt", "openbookqa", "mmlu", "mmlu_pro"),
+    *("video_r1", "mmvu", "mathvista", "mathverse", "mathvision", "video_mme", "mvbench", "tvbench", "mlvu"),
+    *("longvideobench", "vsi_bench", "video_mmmu", "tempcompass", "videohallucer"),
+)
+
+
 class PromptDatasetConfig(RowDatasetConfig, MediaSettings, MadePrompts, ShuffledOptions):
     """The `dataset` block of methods that read prompts, or make them of other columns."""
+
+    schemas = OF_QUESTIONS  # whose columns a `prompt_template` shows
 
     @property
     def kind(self) -> str:
@@ -358,7 +367,7 @@ class PromptDatasetConfig(RowDatasetConfig, MediaSettings, MadePrompts, Shuffled
         if self.shuffle_options and self.kind != "questions":
             raise ValueError(
                 "`shuffle_options` needs a `prompt_template` with {question} and {options}, and rows with these "
-                "columns: options within a `prompt` stay where they are"
+                "columns, or `adapter: in_prompt`, which takes options out of a `prompt`"
             )
         if self.shuffle_options == "every_visit" and self.rows_together > 1:
             raise ValueError(
@@ -399,11 +408,7 @@ class MultipleChoiceDatasetConfig(RowDatasetConfig, MediaSettings, ShuffledOptio
 
     rows_are = "questions"
     read = ("question", "options", "answer", "id", "group", "contrast_set", *MEDIA)
-    schemas = (
-        *("sciq", "arc", "openbookqa", "mmlu", "mmlu_pro"),
-        *("video_r1", "mmvu", "mathvista", "mathverse", "mathvision", "video_mme", "mvbench", "tvbench", "mlvu"),
-        *("longvideobench", "vsi_bench", "video_mmmu", "tempcompass", "videohallucer"),
-    )
+    schemas = OF_QUESTIONS
     prompt_template: str = Field(
         default=DEFAULT_TEMPLATE, description="The prompt, with {question} and {options} once each."
     )

@@ -27,7 +27,7 @@ class Rehearsing:
     num_samples: int | None = option(None, "Completions of each, 8 to 64; the recipe's `num_generations`, 8 at least.")
     task_reward: str | None = option(None, "Reward that says what is right; the first accuracy if not given.")
     right_from: float | None = option(
-        None, "Value of that reward from which a completion is right; any above 0 if not given."
+        None, "Value of that reward from which a completion is right; by default above 0."
     )
     backend: str = option("transformers", "transformers or vllm; with `--endpoint` neither.")
     served_model: str | None = option(None, "Name by which the endpoint knows the model; the recipe's if not given.")

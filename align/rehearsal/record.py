@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from align.checks.finding import Finding
-from align.evaluation.statistics.metrics import NO_DATA, Estimate
+from align.evaluation.statistics.metrics import NO_DATA, Estimate, told
 from align.secrets import mask
 from align.whole_files import as_json, write_whole
 
@@ -85,7 +85,8 @@ class Rehearsed:
             self.measures.append(Measure(name, words, found._replace(unit=check.unit), check.is_share))
         is_sick = found.low > check.above or found.high < check.below if sick is None else sick
         if is_sick and check.words:
-            text = f"{check.words} {check.remedy}".format(share=found.value, **seen).strip()
+            words = told(found._replace(unit=check.unit), in_percent=check.is_share)
+            text = f"{check.words} {check.remedy}".format(share=found.value, told=words, **seen).strip()
             level = level or ("error" if found.value >= check.error else "warning")
             numbers = {key: each for key, each in seen.items() if not isinstance(each, str)}
             self.findings.append(Finding(level, check.check, text, {name: found.value} | numbers, fix))  # type: ignore

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from align.evaluation.statistics.item_means import clustered_share
 from align.evaluation.statistics.metrics import wilson
 from align.rehearsal.record import Check, Rehearsed, by_number
 from align.rehearsal.rollouts import Rollouts
@@ -34,10 +35,10 @@ CHECKS = by_number(
           "states.", "Look at these rows: their answers may be of other rows, or be written otherwise.",
           above=0.15),
     Check("unpaid", "unpaid", "",
-          "`{reward}` gives its least to {share:.0%} of the completions that state the row's answer.",
+          "`{reward}` gives its least to {told} of the completions that state the row's answer.",
           "See how it reads answers: commas, decimals, units, tags, capitals (`align rewards check`).", above=0.5),
     Check("overpaid", "overpaid", "",
-          "`{reward}` gives its most to {share:.0%} of the completions that state another answer.",
+          "`{reward}` gives its most to {told} of the completions that state another answer.",
           "See what it reads beside the answer (`align rewards attack`).", above=0.3),
 )  # fmt: skip
 
@@ -134,13 +135,15 @@ def _second_opinion(stated: np.ndarray, golds: Sequence[str | None], rollouts: R
         [[each is not None and gold is not None for each in some] for some, gold in zip(stated, golds, strict=True)]
     )
     same = np.array([[each == gold for each in some] for some, gold in zip(stated, golds, strict=True)]) & known
-    right, wrong = pays[same], pays[known & ~same]
-    if min(len(right), len(wrong)) < _FEWEST or np.isnan(pays).all():
+    other = known & ~same
+    if min(same.sum(), other.sum()) < _FEWEST or np.isnan(pays).all():
         return
     least, most = np.nanmin(pays), np.nanmax(pays)
     if least == most:
         return
-    unpaid, paid = np.nan_to_num(right, nan=least) <= least, wrong >= most
-    if not found.take(CHECKS["unpaid"], wilson(int(unpaid.sum()), len(unpaid)), reward=name):
-        is_odd = 2 * (right >= most).sum() > (pays >= most).sum()
-        found.take(CHECKS["overpaid"], wilson(int(paid.sum()), len(paid)), sick=None if is_odd else False, reward=name)
+    unpaid, paid = np.nan_to_num(pays, nan=least) <= least, pays >= most
+    missed = clustered_share((same & unpaid).sum(axis=1), same.sum(axis=1))
+    given = clustered_share((other & paid).sum(axis=1), other.sum(axis=1))
+    if not found.take(CHECKS["unpaid"], missed, reward=name):
+        is_odd = 2 * (paid & same).sum() > paid.sum()
+        found.take(CHECKS["overpaid"], given, sick=None if is_odd else False, reward=name)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from align.auditing.attributes import COMMON, COUNTER, AttributeFinding
 from align.auditing.cues import Cue, Cues
-from align.auditing.masks import PERMUTATIONS, MaskFinding
 from align.auditing.record import AuditRecord
 from align.auditing.row_findings import SHOWN, RowFinding
 from align.auditing.traces import QUANTILES, GroupScore, TraceFinding
@@ -35,7 +34,6 @@ def build_audit_page(record: AuditRecord, out: Path) -> Path:
         charts=_charts(record.cues),
         cues=[(cue, effect_of(cue), share_of(cue), in_points(cue.within_length)) for cue in found[:_SHOWN]],
         num_hidden=max(0, len(found) - _SHOWN),
-        mask=mask_sentence(record.mask) if record.mask else "",
         attributes=pairs_sentence(record.attributes) if record.attributes else "",
         rare=_rare(record.attributes),
         scored=traces_sentence(record.traces) if record.traces else "",
@@ -164,24 +162,12 @@ def by_length(cues: Cues) -> str:
     return text
 
 
-def mask_sentence(mask: MaskFinding) -> str:
-    """Says how well the gold can be told from a text that should not give it away."""
-    text = (
-        f"A linear model of the words and word pairs of `{mask.column}` tells {mask.accuracy:.1%} "
-        f"[{mask.low:.1%}, {mask.high:.1%}] of {mask.n:,} golds right, of {mask.classes} different ones; with golds "
-        f"permuted it tells {mask.permuted:.1%} in the mean, {mask.permuted_most:.1%} at most of {PERMUTATIONS} times."
-    )
-    if not mask.leaks:
-        return f"{text} So it does not give the gold away, to such a model."
-    return f"{text} So it gives the gold away: {'; '.join(mask.phrases)}."
-
-
 def pairs_sentence(found: AttributeFinding) -> str:
     """Says which values are rarely seen together, and what the groups are."""
     columns = " and ".join(f"`{name}`" for name in found.columns)
     text = f"Of {found.num_frequent:,} pairs of frequent values of {columns}, over {found.n:,} different rows, "
     if not found.num_rare:
-        return f"{text}each stands together more than half as often as chance gives."
+        return f"{text}none is rarer than half of what chance predicts."
     unseen = f" ({found.num_unseen:,} of them never)" if found.num_unseen else ""
     text += f"{found.num_rare:,} are seen together half as often as chance has it or less{unseen}: "
     text += "; ".join(

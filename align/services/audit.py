@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,7 +23,7 @@ from align.data.row_templates import template_of
 from align.errors import UserError
 from align.evaluation.statistics.conditions import Condition, read_condition
 from align.evaluation.statistics.metrics import wilson
-from align.options import Media, fill, listing, several
+from align.options import Media, options_of, parts, several
 from align.recipe.dataset import DatasetConfig, MadePrompts, MediaSettings, check_media
 from align.report.audit import build_audit_page, headline
 from align.runs.room import check_writable
@@ -75,31 +75,27 @@ class AuditResult:
         return "".join(f"<p>{escape(sentence)}</p>" for sentence in headline(self.record)) + html
 
 
-@listing(AuditReading, NamedColumns, Scoring, Media)
-def audit(
-    data: str | Path | Sequence[str | Path] = (),
-    *,
-    out: str | Path,
-    near: bool = True,
-    write: bool = False,
-    **options: Any,
-) -> AuditResult:
-    """Audits rows, as `align audit` does.
+@dataclass(frozen=True, kw_only=True)
+class Auditing(AuditReading, NamedColumns, Scoring, Media):
+    """What is audited: files, folders or hub ids of one kind; the rows of a recipe if there are none."""
 
-    Args:
-        data: Rows for training: a file, a folder or a hub id, or several of one kind; those of a recipe if not given.
-        out: Folder for `audit.json`, the page and, with `write`, the rows.
-        near: Whether to look for rows that are nearly the same.
-        write: Whether to write `kept.jsonl` and `left_out.jsonl`.
-        **options: Of `AuditReading`, `NamedColumns`, `Scoring` and `Media`, such as `eval="held-out.jsonl"`.
+    data: str | Path | Sequence[str | Path] = field(default=(), kw_only=False)
+    out: str | Path  # folder for `audit.json`, the page and, with `write`, the rows
+    near: bool = True  # whether to look for rows that are nearly the same
+    write: bool = False  # whether to write `kept.jsonl` and `left_out.jsonl`
+
+
+@options_of(Auditing)
+def audit(asked: Auditing) -> AuditResult:
+    """Audits rows, as `align audit` does.
 
     Raises:
         UserError: If the rows cannot be audited.
         TypeError: If there is no such option.
     """
-    groups = fill(options, AuditReading, NamedColumns, Scoring, Media)
-    paths = [str(data)] if isinstance(data, str | Path) else [str(each) for each in data]
-    return audit_data(paths, Path(out), *groups, near=near, write=write)
+    paths = [asked.data] if isinstance(asked.data, str | Path) else asked.data
+    groups = parts(asked, AuditReading, NamedColumns, Scoring, Media)
+    return audit_data([*map(str, paths)], Path(asked.out), *groups, near=asked.near, write=asked.write)
 
 
 def audit_data(
@@ -133,12 +129,15 @@ def audit_data(
     student = _find_student(scoring)
     counts = [estimate_rows(each) for each in [*sources, *([held_out] if held_out else [])]]
     with _bar("Rows read", counts) as advance:
-        audited = audit_rows(sources, held_out, kind=kind, near=near, traces=student and student.data, advance=advance)
+        traces, even = student and student.data, reading.even_letters
+        audited = audit_rows(
+            sources, held_out, kind=kind, near=near, traces=traces, even_letters=even, advance=advance
+        )  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     record = audited.record if student is None else _score(student, audited.record, out)
     record.write(out)
     page = build_audit_page(record, out / "audit.html")
-    if not write:
+    if not (write or even):
         return AuditResult(record, page)
     with _bar("Rows written", counts[: len(sources)]) as advance:
         return AuditResult(record, page, write_kept(audited, out, advance))

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -23,10 +23,10 @@ from align.evaluation.record.file import writing
 from align.evaluation.statistics.metrics import Estimate, Values, wilson
 from align.evaluation.suites.prompts import PromptOptions
 from align.evaluation.suites.reward_model.pair_metrics import count_unscored
-from align.options import fill, listing
+from align.options import options_of, parts
 from align.secrets import mask
 from align.services.options import ByBase, BySamples, Loading
-from align.services.sampled_filter import SampleFilter, write_card
+from align.services.sampled_filter import FilterOptions, filter_samples, write_card
 from align.whole_files import write_whole
 from rewards.extras import is_installed, loaded
 
@@ -86,24 +86,26 @@ class FilterResult:
         return table + "".join(f"<p>{escape(sentence)}</p>" for sentence in self.sentences)
 
 
-@listing(ByBase, BySamples, Loading)
-def filter(data: str | Path, *, out: str | Path, **options: Any) -> FilterResult:
+@dataclass(frozen=True, kw_only=True)
+class Filtering(ByBase, BySamples, Loading):
+    """What is filtered: pairs, with `base`; else prompts with the columns that rewards read."""
+
+    data: str | Path = field(kw_only=False)  # a file, a folder or a hub id
+    out: str | Path  # new .jsonl file for what is kept
+
+
+@options_of(Filtering)
+def filter(asked: Filtering) -> FilterResult:
     """Filters pairs, samples of a policy, or prompts, as `align filter` does.
 
-    Args:
-        data: Pairs, with `base`; else prompts with the columns that rewards read: a file, a folder or a hub id.
-        out: New .jsonl file for what is kept.
-        **options: Of `ByBase` (pairs), `BySamples` (samples and prompts) and `Loading`, such as `base="outputs/rm"`,
-            or `model="outputs/sft", verifier="number_accuracy"`.
+    With `base="outputs/rm"` pairs are kept, with `model="outputs/sft", verifier="number_accuracy"` samples.
 
     Raises:
         UserError: If it cannot be done.
         TypeError: If there is no such option.
     """
-    options = {
-        name: str(value) if isinstance(value, Path) and name != "cache" else value for name, value in options.items()
-    }
-    return filter_data(str(data), Path(out), *fill(options, ByBase, BySamples, Loading), given=options)
+    given = [each.name for each in fields(asked) if getattr(asked, each.name) != each.default]
+    return filter_data(str(asked.data), Path(asked.out), *parts(asked, ByBase, BySamples, Loading), given=given)
 
 
 def filter_data(
@@ -175,14 +177,10 @@ def _filter_samples(data: str, out: Path, sampled: BySamples, loading: Loading) 
         del asked["max_new_tokens"]  # then the recipe's
     else:
         given.add("max_new_tokens")
-    asked |= {"data": data, "out": out, "rewards": specs, "baseline": [], "pass_at_k": []}
-    kept = SampleFilter(
-        PromptOptions(**asked),
-        frozenset(given),
-        threshold=sampled.verifier_threshold,
-        pass_rate=within,
-        folder=sampled.cache or out.with_suffix(".cache"),
-    ).filter()
+    options = FilterOptions(
+        **asked, data=data, out=out, rewards=specs, threshold=sampled.verifier_threshold, pass_rate=within
+    )
+    kept = filter_samples(options, frozenset(given), sampled.cache or out.with_suffix(".cache"))
     with writing(out):
         summary, page = write_card(out, kept.card)
         write_whole(out, _as_lines(kept.rows), errors="backslashreplace")  # last: with it the command is done

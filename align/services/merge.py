@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,11 +16,11 @@ from align.errors import UserError
 from align.evaluation.record import ITEMS_FILE, Record
 from align.evaluation.record.file import without_nan
 from align.evaluation.record.merging import MERGING_FILE, MergedModel, MergingRecord
-from align.evaluation.service import command_words, find_suite, run_suite
+from align.evaluation.service import Evaluated, command_words, find_suite, narrow, run_suite
 from align.evaluation.statistics.conditions import Condition, read_condition
 from align.evaluation.statistics.glossary import better_of
 from align.evaluation.statistics.item_means import bounded_difference, bounds_of
-from align.evaluation.suites import ROW_SUITES, explain
+from align.evaluation.suites import all_suites, explain
 from align.evaluation.suites.questions.suite import check_names
 from align.models.merging.merge import MERGED_FILE, merge, read_alphas
 from align.models.merging.parents import find_parents
@@ -147,9 +148,9 @@ def merge_models(
     merged: Merged,
     weights: tuple[str, ...],
     out: Path,
-    options: Mapping[str, Any],
+    options: Any,
     given: set[str],
-    show: Callable[[Any], None],
+    show: Callable[[Evaluated], None],
 ) -> MergingRecord | None:
     """Merges, and evaluates where there is data; returns what each weight is worth, None without data.
 
@@ -174,15 +175,15 @@ def merge_models(
     return _sweep(merged, options, given, places | {1.0: parents.tuned.path}, out, rule, show)
 
 
-def _check(merged: Merged, options: Mapping[str, Any], given: set[str]) -> Rule | None:
+def _check(merged: Merged, options: Any, given: set[str]) -> Rule | None:
     """Refuses what cannot be evaluated before models are merged; returns the rule to pick by."""
     ours = [name for name in ("drift", "pick", "keep_all") if getattr(merged, name)]
     if merged.data is None and (wrong := [*ours, *sorted(given)]):
         raise UserError(f"`--{wrong[0]}` needs `--data`, which merged models are evaluated on.")
     if wrong := [name for name in _MADE if name in given]:
         raise UserError(f"`--{wrong[0]}` is made of `--base`, `--tuned` and `--alpha` here. Leave it out.")
-    suites = options.get("suite") or ()
-    if own := [name for name in suites if name in ROW_SUITES]:
+    suites = options.suite
+    if own := [name for name in suites if name in all_suites()]:
         raise UserError(
             f"`--suite {own[0]}` has rows of its own, and merged models are compared on questions. Leave it out here, "
             "and give it to `align eval`."
@@ -194,7 +195,7 @@ def _check(merged: Merged, options: Mapping[str, Any], given: set[str]) -> Rule 
     if merged.data is not None:
         from align.data.kinds import first_columns
 
-        first_columns(merged.data, options.get("split"))
+        first_columns(merged.data, options.split)
     return None if merged.pick is None else read_rule(merged.pick)
 
 
@@ -209,22 +210,24 @@ def _check_room(folder: Path, out: Path, count: int) -> None:
 
 def _sweep(
     merged: Merged,
-    options: Mapping[str, Any],
+    options: Any,
     given: set[str],
     places: Mapping[float, str],
     out: Path,
     rule: Rule | None,
-    show: Callable[[Any], None],
+    show: Callable[[Evaluated], None],
 ) -> MergingRecord:
     """Evaluates the models of all weights (0 is the base) on the same items, and writes what each is worth."""
-    asked = {**options, "model": places[1.0], "baseline": tuple(place for alpha, place in places.items() if alpha < 1)}
-    if not options["rewards"]:
-        asked["suite"] = tuple(dict.fromkeys(("accuracy", *options["suite"])))  # by which models are compared
+    baselines = tuple(place for alpha, place in places.items() if alpha < 1)
+    asked = replace(options, model=places[1.0], baseline=baselines)
+    if not options.rewards:
+        by_which = tuple(dict.fromkeys(("accuracy", *options.suite)))  # models are compared
+        asked = replace(asked, suite=by_which)
     use_threads(most_parameters([ModelFiles(places[1.0])]))
-    record = _evaluate(asked | {"out": out / "evaluation"}, given | {"data", "model", "baseline"}, show)
+    record = _evaluate(replace(asked, out=out / "evaluation"), given | {"data", "model", "baseline"}, show)
     drift = None
     if merged.drift:
-        asked |= {"suite": ("drift",), "data": None, "reference": places[0.0], "rewards": (), "out": out / "drift"}
+        asked = replace(asked, suite=("drift",), data=None, reference=places[0.0], rewards=(), out=out / "drift")
         drift = _evaluate(asked, (given & _DRIFT) | {"model", "baseline", "suite", "reference"}, show)
     merging = _arrange(str(merged.data), places, out, record, drift)
     chosen = None if rule is None else pick(rule, merging.models, merging.sides)
@@ -237,10 +240,11 @@ def _sweep(
     return merging
 
 
-def _evaluate(options: Mapping[str, Any], given: set[str], show: Callable[[Any], None]) -> Record:
-    evaluation = run_suite(find_suite(options), options, given, command_words(options, given))
-    show(evaluation)
-    return evaluation.found
+def _evaluate(options: Any, given: set[str], show: Callable[[Evaluated], None]) -> Record:
+    suite = find_suite(options)
+    evaluated = run_suite(suite, narrow(suite, options, given), given, command_words(None, options, given))
+    show(evaluated)
+    return evaluated.record
 
 
 def _arrange(data: str, places: Mapping[float, str], out: Path, record: Record, drift: Record | None) -> MergingRecord:

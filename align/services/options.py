@@ -15,11 +15,12 @@ class AuditReading:
     eval: str | None = option(None, "Rows for evaluation, to look for leaks.")
     kind: str = option("", "pairs, questions, prompts, sft or outcomes; by the columns if not given.")
     split: str | None = option(
-        None, "Split of a folder or hub data set; for files, counterfactual writes the rare pairs of `--attributes`."
+        None, "Split of a folder or hub data set; of files, counterfactual writes `--attributes` rare pairs."
     )
     eval_split: str | None = option(None, "Split of the rows for evaluation.")
     max_rows: int | None = option(None, "Read only this many rows of each file.")
     adapter: str | None = option(None, "Public schema the rows are in, such as mmlu.")
+    even_letters: bool = option(False, "Write rows in which each letter is right equally often, others left out.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,7 @@ class NamedColumns:
     prompt: str | None = option(None, "outcomes: column of what the text answers.")
     mask_column: str | None = option(None, "Column of a text, such as a trace, that should not give the gold away.")
     attributes: list[str] | None = option(
-        None, "Columns, two or more: with `--write`, rows with rare pairs of their values go to counterfactual.jsonl."
+        None, "Two columns or more: `--write` puts rows with rare pairs of values into counterfactual.jsonl."
     )
 
 
@@ -45,7 +46,7 @@ class Scoring:
     trace_column: str | None = option(None, "Column of the traces; of sft rows the completion, if not given.")
     source_column: str | None = option(None, "Column of who wrote a trace.")
     correct_column: str | None = option(
-        None, "Column that says whether a trace is right; for questions its answer does, if not given."
+        None, "Column that says whether a trace is right; of questions, by default the answer does."
     )
     dtype: str = option("float32", "Type of the loaded weights.")
     device: str | None = option(None, "Where to compute; the accelerator if there is one.")
@@ -55,9 +56,7 @@ class Scoring:
 class ByBase:
     """How pairs are scored."""
 
-    base: str | None = option(
-        None, "Keep pairs: reward model trained on the original pairs, a folder or a hub id. DATA are pairs."
-    )
+    base: str | None = option(None, "Keep pairs of DATA: folder or hub id of a reward model trained on them.")
     tau: float = option(0.2, "Leave out pairs whose probability is this close to 1; ties: to 1/2.")
     max_length: int | None = option(None, "Longest sequence in tokens; the model's own limit if not given.")
 
@@ -66,20 +65,16 @@ class ByBase:
 class BySamples:
     """How samples of a policy are judged."""
 
-    model: str | None = option(
-        None, "Keep samples: policy that answers, a folder or hub id. DATA are prompts with the columns rewards read."
-    )
+    model: str | None = option(None, "Keep samples: folder or hub id of a policy that answers the prompts of DATA.")
     verifier: str | None = option(
         None, "Reward that accepts samples: a name of `align rewards list`, file.py:function, or a reward model."
     )
     verifier_threshold: float = option(0.0, "Values above it are accepted.")
     pass_rate: str | None = option(
-        None, "LOW:HIGH, such as 0.1:0.9: keep prompts whose share of accepted samples lies there, and no samples."
+        None, "Keep prompts, not samples, whose share of accepted samples is within LOW:HIGH, such as 0.1:0.9."
     )
     audit: str | None = option(None, "Reward that knows what is right; the verifier's errors go into the card.")
-    right_from: float | None = option(
-        None, "Value of the audit from which a sample is right; 1 if the audit gives only 0 and 1."
-    )
+    right_from: float | None = option(None, "Value of the audit from which a sample is right; 1 if it is binary.")
     reward_kwargs: str = option("", "Settings of rewards, such as '{number_accuracy: {rel_tol: 0.01}}'.")
     num_samples: int = option(8, "Samples of each prompt.")
     temperature: float = option(1.0, "Temperature of sampling.")
@@ -87,7 +82,7 @@ class BySamples:
     max_new_tokens: int | None = option(None, "Longest sample in tokens; else the recipe's, or 256.")
     seed: int = option(0, "Seed of sampling.")
     recipe: str | None = option(
-        None, "Recipe whose tags, length, columns and guard are used; by default the `recipe.yaml` of the model's run."
+        None, "Recipe for tags, length, columns and guard; by default the `recipe.yaml` of the model's run."
     )
     backend: str = option("transformers", "transformers or vllm.")
     cache: Path | None = option(None, "Folder of the samples, found again after a stop; beside OUT if not given.")
@@ -152,11 +147,10 @@ class Merged:
 class Tried:
     """What a reward is tried on."""
 
-    data: str | None = option(None, "Rows to try it on: a file, a folder or a hub id. Without it, rows are made up.")
+    data: str | None = option(None, "Rows to try it on: file, folder or hub id; by default made-up ones.")
     columns: str = option(
         "",
-        "Columns that have another name in the rows, as `dataset.columns` of a recipe, such as "
-        "'{prompt: question, options: [A, B, C, D]}'.",
+        "Columns named otherwise in the rows, as `dataset.columns` has them, such as '{prompt: question}'.",
     )
     reward_kwargs: str = option("", "Settings of one reward, such as '{max_length: 200}'.")
     max_seconds: float = option(20.0, "Seconds for all calls of a reward, roughly; slow ones are tried on fewer rows.")

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from align.checks.launch import current_launch
 from align.console import say
 from align.errors import RecipeError, UserError
 from align.models.samplers.endpoint import EndpointSampler
-from align.options import fill, listing
+from align.options import listing
 from align.recipe.recipe import load_recipe
 from align.rehearsal.page import build_rehearsal_page
 from align.rehearsal.plan import OPTIONS, Plan, Rehearsing
@@ -71,10 +71,13 @@ def rehearse(recipe: str | Path, **settings: Any) -> RehearsalResult:
     Raises:
         UserError: If the recipe cannot be trained on, its model cannot be had, or a reward fails too often.
     """
-    own = {name: value for name, value in settings.items() if name in (*OPTIONS, *OF_REACH)}
-    options, reach = fill(own | ({"out": Path(own["out"])} if own.get("out") else {}), Rehearsing, Reach)
-    keys = {name: value for name, value in settings.items() if name not in own}
-    return rehearse_words(str(recipe), (), options, reach, keys)
+    words: dict[str, Any] = {
+        name: str(value) if isinstance(value, Path) else value for name, value in settings.items()
+    }
+    options = Rehearsing(**{name: words.pop(name) for name in OPTIONS if name in words})
+    reach = Reach(**{name: words.pop(name) for name in OF_REACH if name in words})
+    out = None if options.out is None else Path(options.out)
+    return rehearse_words(str(recipe), (), replace(options, out=out), reach, words)
 
 
 def rehearse_words(

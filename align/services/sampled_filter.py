@@ -4,7 +4,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,17 +16,17 @@ from align.data.conversations import write_response
 from align.data.prompt_rows import PromptRow
 from align.data.texts import is_blank
 from align.errors import UserError
-from align.evaluation.asking import KeptAnswers
-from align.evaluation.engine import Beside
+from align.evaluation.asking import Asking, Subject
+from align.evaluation.engine import Evaluation
 from align.evaluation.statistics.item_means import clustered_share
 from align.evaluation.statistics.metrics import Estimate, Values, mean_of_known, share
+from align.evaluation.suite import LoadedRows, Suite
 from align.evaluation.suites.prompts import PROMPTS, PromptOptions
-from align.evaluation.suites.prompts.evaluation import PromptEvaluation
+from align.evaluation.suites.prompts.evaluation import PromptTask, load_with, reward
 from align.evaluation.suites.prompts.suite import read_scale
+from align.evaluation.suites.tools.evaluation import transcribe
 from align.evaluation.with_tools import NamedTools
 from align.markdown import code, escape
-from align.models.answer_cache import AnswerCache
-from align.models.checkpoint import Checkpoint
 from align.secrets import mask
 from align.whole_files import write_whole
 
@@ -99,98 +99,107 @@ class Kept(NamedTuple):
     slips: Mapping[str, Estimate]  # the audit; empty without one
 
 
-class SampleFilter(PromptEvaluation):
+@dataclass(frozen=True, kw_only=True)
+class FilterOptions(PromptOptions):
+    """How samples are chosen; the first reward is the verifier, and a second the gold that it is held against."""
+
+    threshold: float  # values above it are accepted
+    pass_rate: tuple[float, float] | None  # keep prompts of whose samples such a share is accepted, and no samples
+
+
+def filter_samples(options: FilterOptions, given: frozenset[str], folder: Path) -> Kept:
     """Samples a policy as an evaluation on prompts does, and keeps what the first of its rewards accepts.
 
-    A second reward is the gold that the first one, the verifier, is held against. `given` options win over a recipe;
-    values above `threshold` are accepted; with a `pass_rate`, prompts of whose samples such a share is accepted are
-    kept, and no samples; `folder` has the samples, found again after a stop.
+    `given` options win over a recipe; `folder` has the samples, found again after a stop.
     """
+    kept: Kept = Evaluation(_FILTER, options, given, kept_in=folder).run()
+    return kept
 
-    def __init__(
-        self,
-        options: PromptOptions,
-        given: frozenset[str],
-        *,
-        threshold: float,
-        pass_rate: tuple[float, float] | None,
-        folder: Path,
-    ) -> None:
-        super().__init__(PROMPTS, options, given)
-        self.threshold, self.pass_rate, self.folder = threshold, pass_rate, folder
 
-    def load(self) -> None:
-        """Finds rewards and tools, and reads the prompts."""
-        self.named = NamedTools.of_recipe(self.recipe)
-        if self.named and self.pass_rate is None:
-            raise UserError(
-                f"{self.recipe_path} names tools, and samples with calls are no rows to train on. Keep prompts by "
-                "`--pass_rate LOW:HIGH`, or give a `--recipe` without tools."
-            )
-        super().load()
+_FILTER = Suite(
+    name="filter",
+    about="Samples that a reward accepts.",
+    rows=PROMPTS.rows,
+    options=FilterOptions,
+    load=f"{__name__}:load",
+    measure=f"{__name__}:measure",
+    finish=f"{__name__}:finish",
+    reads=PROMPTS.reads,
+    makes_prompts=False,
+)
 
-    def check_models(self, checkpoints: Mapping[str, Checkpoint], helpers: Mapping[str, Checkpoint]) -> None:
-        """Refuses images, which nothing that is kept would hold."""
-        if with_images := next((row.id for row in self.prompts if row.images), None):
-            raise UserError(
-                f"Prompt {with_images!r} has images, and `align filter` samples texts only. Leave such rows out."
-            )
 
-    def cache(self, models: Mapping[str, Checkpoint]) -> AnswerCache:
-        """Opens the cache, which filters of other verifiers may share."""
-        return AnswerCache(self.folder, option="--cache")
+def load(run: Evaluation, options: FilterOptions) -> LoadedRows:
+    """Finds rewards and tools, and reads the prompts; refuses images, which nothing that is kept would hold."""
+    named = NamedTools.of_recipe(run.recipe)
+    if named and options.pass_rate is None:
+        raise UserError(
+            f"{run.recipe_path} names tools, and samples with calls are no rows to train on. Keep prompts by "
+            "`--pass_rate LOW:HIGH`, or give a `--recipe` without tools."
+        )
+    loaded = load_with(run, named)
+    if loaded.images:
+        raise UserError(f"{loaded.images} has images, and `align filter` samples texts only. Leave such rows out.")
+    return loaded
 
-    def measure(self, name: str, checkpoint: Checkpoint, kept: KeptAnswers, beside: Beside) -> None:
-        """Samples, and says how many prompts were sampled before."""
-        super().measure(name, checkpoint, kept, beside)
-        if kept.num_cached:
-            say(f"{kept.num_cached:,} of {len(self.prompts):,} prompts were sampled before.")
 
-    def filter(self) -> Kept:
-        """Samples, judges, and chooses the rows."""
-        run, _ = self.ask()
-        ((name, completions),) = self.completions.items()
-        rewarded = self.rewarded[name]
-        verifier, *golds = (rewarded[each.name].values for each in self.rewards)
-        accepted = accepts(verifier, self.threshold)
-        if self.pass_rate is None:
-            fates = sort_out(completions, accepted, self.decoded.max_new_tokens)
-            kept = np.array([[fate == KEPT for fate in row] for row in fates])
-            rows, counts = _sample_rows(self.prompts, completions, verifier, kept), _count_samples(fates)
-        else:
-            kept, rates = np.nan_to_num(accepted), mean_of_known(accepted)
-            rows, counts = _prompt_rows(self.prompts, rates, self.pass_rate), _count_prompts(accepted, self.pass_rate)
-        counts |= {"prompts": len(self.prompts), "rows": len(rows)}
-        counts["mean_pass_rate"] = cell(share(mean_of_known(accepted)))
-        slips = measure_slips(accepted, self._gold(golds[0]), kept) if golds else {}
-        return Kept(rows, self._card(run, counts, slips), slips)
+def measure(subject: Subject, rows: Sequence[PromptRow], asking: Asking) -> None:
+    """Samples, and says how many prompts were sampled before."""
+    transcribe(subject, rows, asking)
+    if subject.kept.num_cached:
+        say(f"{subject.kept.num_cached:,} of {len(rows):,} prompts were sampled before.")
 
-    def _gold(self, values: Values) -> Values:
-        right_from = read_scale([values], self.options.right_from).right_from
-        if right_from is None:
-            raise UserError(
-                f"`--audit` {self.rewards[1].spec} gives values other than 0 and 1. Say with `--right_from` from "
-                "where a response is right."
-            )
-        return np.where(np.isnan(values), np.nan, values >= right_from)
 
-    def _card(self, run: Mapping[str, Any], counts: dict[str, Any], slips: Mapping[str, Estimate]) -> dict[str, Any]:
-        (model,) = run["models"]
-        verifier, *golds = self.rewards
-        audit = {"gold": golds[0].spec} | {name: cell(each) for name, each in slips.items()} if golds else None
-        return {
-            "kind": "samples" if self.pass_rate is None else "prompts",
-            "data": self.path,
-            "model": {"path": model.path, "fingerprint": model.fingerprint},
-            "decoding": asdict(self.decoded),
-            "verifier": {"spec": verifier.spec, "threshold": self.threshold},
-            "pass_rate": None if self.pass_rate is None else list(self.pass_rate),
-            "counts": counts,
-            "audit": audit,
-            "versions": run["versions"],
-            "invalid": {name: each.failures for name, each in self.rewarded[model.name].items()},
-            "bad_rows": self.report.reasons,
-        }
+def finish(run: Evaluation, loaded: LoadedRows, _: Mapping[str, Any]) -> Kept:
+    """Judges, and chooses the rows."""
+    task, prompts, options = loaded.task, loaded.rows, run.options
+    reward(task, prompts)
+    ((name, completions),) = task.completions.items()
+    verifier, *golds = (task.rewarded[name][each.name].values for each in task.rewards)
+    accepted = accepts(verifier, options.threshold)
+    if options.pass_rate is None:
+        fates = sort_out(completions, accepted, run.decoding.max_new_tokens)
+        kept = np.array([[fate == KEPT for fate in row] for row in fates])
+        rows, counts = _sample_rows(prompts, completions, verifier, kept), _count_samples(fates)
+    else:
+        kept, rates = np.nan_to_num(accepted), mean_of_known(accepted)
+        rows, counts = _prompt_rows(prompts, rates, options.pass_rate), _count_prompts(accepted, options.pass_rate)
+    counts |= {"prompts": len(prompts), "rows": len(rows)}
+    counts["mean_pass_rate"] = cell(share(mean_of_known(accepted)))
+    slips = measure_slips(accepted, _gold(task, golds[0]), kept) if golds else {}
+    return Kept(rows, _card(run, loaded, counts, slips), slips)
+
+
+def _gold(task: PromptTask, values: Values) -> Values:
+    right_from = read_scale([values], task.run.options.right_from).right_from
+    if right_from is None:
+        raise UserError(
+            f"`--audit` {task.rewards[1].spec} gives values other than 0 and 1. Say with `--right_from` from "
+            "where a response is right."
+        )
+    return np.where(np.isnan(values), np.nan, values >= right_from)
+
+
+def _card(
+    run: Evaluation, loaded: LoadedRows, counts: dict[str, Any], slips: Mapping[str, Estimate]
+) -> dict[str, Any]:
+    about, options = run.about(loaded, []), run.options
+    (model,) = about.models
+    verifier, *golds = loaded.task.rewards
+    audit = {"gold": golds[0].spec} | {name: cell(each) for name, each in slips.items()} if golds else None
+    return {
+        "kind": "samples" if options.pass_rate is None else "prompts",
+        "data": run.path,
+        "model": {"path": model.path, "fingerprint": model.fingerprint},
+        "decoding": asdict(run.decoding),
+        "verifier": {"spec": verifier.spec, "threshold": options.threshold},
+        "pass_rate": None if options.pass_rate is None else list(options.pass_rate),
+        "counts": counts,
+        "audit": audit,
+        "versions": about.versions,
+        "invalid": {name: each.failures for name, each in loaded.task.rewarded[model.name].items()},
+        "bad_rows": loaded.left_out,
+    }
 
 
 def _sample_rows(

@@ -3,6 +3,7 @@
 import functools
 import json
 import math
+import operator
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,7 @@ from transformers import TrainerCallback
 
 from align.console import make_console, say
 from align.errors import RecipeError, UserError
-from align.evaluation.statistics.metrics import Estimate, mean_correlation, mean_over_logs, told
+from align.evaluation.statistics.metrics import Estimate, mean_correlation, mean_over_logs, told, wilson_interval
 from align.recipe.alarms import Alarm, alarm_of
 from align.recipe.problems import one_line
 from align.recipe.rules import suggestion
@@ -160,7 +161,7 @@ class AlarmLines(TrainerCallback):
 
     def _look(self, name: str, alarm: Alarm, key: str, signal: Any) -> None:
         kept, limit = last_logs(self.recent[key]), self.thresholds[name]
-        step, found = self.recent[key][-1][1], estimated(kept)
+        step, found = self.recent[key][-1][1], estimated(kept, is_share=alarm.chart.share)
         is_new = name in self.stops or self.told.get(key) != limit
         if found.low > limit and len(kept) >= _FEWEST_LOGS and is_new:
             self.told[key] = limit
@@ -184,12 +185,17 @@ def last_logs(kept: Sequence[Log]) -> Sequence[Log]:
     return kept[-count:]
 
 
-def estimated(kept: Sequence[Log]) -> Estimate:
-    """Estimates the mean of some logs."""
+def estimated(kept: Sequence[Log], *, is_share: bool) -> Estimate:
+    """Estimates the mean of some logs: of shares of as many things as were looked at, or of correlations."""
     *_, values, comparisons = zip(*kept, strict=True)
     if len(values) == 1:
         return Estimate(values[0], values[0], values[0], 1, "logs")
-    return mean_over_logs(values) if None in comparisons else mean_correlation(values, comparisons)
+    if None in comparisons:
+        return mean_over_logs(values)
+    if not is_share or not (rows := sum(comparisons)):
+        return mean_correlation(values, comparisons)
+    share = sum(map(operator.mul, values, comparisons)) / rows
+    return Estimate(share, *wilson_interval(share, rows), round(rows), "values")
 
 
 class BestMetric(TrainerCallback):

@@ -208,6 +208,7 @@ class GuardedRewards(Parent):
         for record in records:
             self._log_once(call_metrics(record))
             failed, rows = record.failures.total(), len(record.seconds)
+            self._hear(f"rewards/{record.reward}/invalid_share", Signal(failed / max(rows, 1), rows))
             share = invalid_share(self.state, f"rewards/{record.reward}", failed, rows)
             if record.failures and self.reward_rules.on_invalid == "raise":
                 raise RewardError(failure_text(record, "and `on_invalid` is `raise`"))
@@ -279,11 +280,14 @@ class GuardedRewards(Parent):
             signals = audit_signals(known, features, num_generations, list(more))
             signals["phrase"] = phrase_signal(known, phrases)
             self._log_once({f"audit/{name}/{signal}": found.value for signal, found in signals.items()})
-            if self.model.training:  # for alarms, and for no file
-                heard = vars(self.state).setdefault("heard", {})
-                for signal, found in signals.items():
-                    before = heard.get(f"audit/{name}/{signal}", Signal(0.0, 0.0))
-                    heard[f"audit/{name}/{signal}"] = found._replace(n=before.n + found.n)
+            for signal, found in signals.items():
+                self._hear(f"audit/{name}/{signal}", found)
+
+    def _hear(self, key: str, found: Signal) -> None:
+        """Keeps over how much a number is known, for alarms, and for no file."""
+        if self.model.training:
+            heard = vars(self.state).setdefault("heard", {})
+            heard[key] = found._replace(n=heard.get(key, Signal(0.0, 0.0)).n + found.n)
 
     def _log_repeats(
         self, functions: list[Any], scores: dict[int, list[Score]], values: torch.Tensor, given: dict[str, Any]

@@ -350,18 +350,14 @@ def audit_signals(
 
     Only differences within a group count, since nothing else of a reward moves the policy. NaN is no reward; the
     completions of a prompt are in a row. Returns Spearman correlations in -1..1: `length`, `repetition`, `format`
-    (number of marks beside tags, which prompts ask for) and `more`, the columns behind those of `text_features`. And
-    `format_share`: share of the reward's variance that a linear fit on the counts of all marks explains, less what
-    chance would (adjusted R^2), at least 0. NaN where the reward or the feature does not vary, or rows are too few for
-    the fit.
+    (number of marks beside tags, which prompts ask for) and `more`, the columns behind those of `text_features`. NaN
+    where the reward or the feature does not vary.
     """
     groups = np.arange(len(rewards)) // num_generations
     kept = np.isfinite(rewards)
     rewards, features, groups = rewards[kept], features[kept], groups[kept]
     names = dict(zip(("length", "repetition", "format", *more), (0, 1, *range(6, features.shape[1])), strict=True))
-    found = {name: rank_correlation(rewards, features[:, column], groups) for name, column in names.items()}
-    share = _explained_share(_centred(rewards, groups), _centred(features[:, 2:6], groups), groups)
-    return found | {"format_share": Signal(share)}
+    return {name: rank_correlation(rewards, features[:, column], groups) for name, column in names.items()}
 
 
 def main_total(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -457,26 +453,3 @@ def ranks_within(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
     ranks = np.empty(len(order))
     ranks[order] = places[ties]
     return ranks
-
-
-def _explained_share(rewards: np.ndarray, marks: np.ndarray, groups: np.ndarray) -> float:
-    varying = marks[:, marks.std(axis=0) > 0] if len(marks) else marks
-    freedom = len(rewards) - len(np.unique(groups))  # what is left after the groups' means
-    total = (rewards**2).sum()
-    if total <= 0 or freedom <= varying.shape[1] or not varying.shape[1]:
-        return float("nan")
-    fitted = varying @ np.linalg.lstsq(varying, rewards, rcond=None)[0]
-    residual = ((rewards - fitted) ** 2).sum() / (freedom - varying.shape[1])
-    return float(max(0.0, 1 - residual / (total / freedom)))
-
-
-def _centred(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Subtracts the mean of its group, whose rows follow one another, from each value."""
-    sizes = np.unique(groups, return_counts=True)[1]
-    if len(sizes) and (sizes == sizes[0]).all():
-        grouped = np.asarray(values, dtype=np.float64).reshape(len(sizes), sizes[0], *values.shape[1:])
-        return np.reshape(grouped - grouped.mean(axis=1, keepdims=True), values.shape)
-    centred = np.array(values, dtype=np.float64)
-    for group in np.unique(groups):
-        centred[groups == group] -= centred[groups == group].mean(axis=0)
-    return centred

@@ -6,7 +6,6 @@ from rewards.correction.corrector import Corrector, NaiveResidual, NoCorrection
 from rewards.correction.double_ml import DoubleML
 from rewards.correction.fixed_effects import FixedEffects
 from rewards.correction.instrumental import InstrumentalVariables
-from rewards.correction.table import TableChunk
 
 ESTIMATORS: dict[str, type[Corrector]] = {
     "iv": InstrumentalVariables,
@@ -26,5 +25,4 @@ __all__ = [
     "InstrumentalVariables",
     "NaiveResidual",
     "NoCorrection",
-    "TableChunk",
 ]

@@ -33,7 +33,7 @@ class Layout(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Some rows: `(n, 1 + columns)` values, the outcome first, and `(n,)` cluster labels or None."""
+    """Some rows: `(n, 1 + columns)` values, the outcome first, and `(n,)` numbers of clusters or None."""
 
     values: Array
     clusters: Array | None = None
@@ -46,16 +46,9 @@ class Moments(NamedTuple):
     """Sums over all N rows of M columns."""
 
     num_rows: int
-    means: Array  # (M,), less their origins
+    means: Array  # (M,)
     scale: Array  # (M,) standard deviations, 1 where a column is constant
     cross: Array  # (M, M) cross products of centred columns divided by `scale`
-    origins: tuple[int, ...] = ()  # what was taken off integers when they were read; empty if nothing
-
-    @property
-    def levels(self) -> Array:
-        """Returns the means with their origins."""
-        origins = self.origins or (0,) * len(self.means)
-        return np.array([float(origin + mean) for origin, mean in zip(origins, self.means.tolist(), strict=True)])
 
     @property
     def deviations(self) -> Array:
@@ -70,12 +63,13 @@ class Moments(NamedTuple):
 
 
 def in_chunks(values: Array, clusters: Array | None = None, size: int = CHUNK_ROWS) -> Read:
-    """Reads an array in pieces, as often as asked."""
+    """Reads an array in pieces, as often as asked, with the number of each row's cluster."""
+    codes = None if clusters is None else np.unique(clusters, return_inverse=True)[1]
 
     def read() -> Iterator[Rows]:
         for start in range(0, len(values), size):
             part = slice(start, start + size)
-            yield Rows(values[part], None if clusters is None else clusters[part])
+            yield Rows(values[part], None if codes is None else codes[part])
 
     return read
 

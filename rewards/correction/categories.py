@@ -1,18 +1,18 @@
-import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from rewards.correction._moments import Array
+from rewards.correction.numeric import is_like_date, is_number, listed
 
 MOST_LEVELS = 50
 LEAST_ROWS = 10  # of a level with a column of its own
 MOST_RARE = 0.5  # share of the rows
 OTHER = "(other)"
+_TEXT, _CODE, _NUMBER, _NAMED = "text", "code", "number", "named by pandas"  # what a value can be
 FEW_VALUES = range(3, 11)  # different whole numbers that are a code or a scale, and not an amount
-EXACT = 2**53  # float64 tells neighbouring integers apart up to here
 
 
 class Category(NamedTuple):
@@ -80,26 +80,63 @@ def category(name: str, counts: Mapping[str, int]) -> Category:
     return Category(name, (*kept, *tail[0]), (*(counts[label] for label in kept), *tail[1]), len(rare))
 
 
-def is_like_date(text: str) -> bool:
-    """Tells whether a text looks like a date in another form than ISO 8601, which is no level of a category."""
-    return re.match(r"\s*\d{1,4}[./-]\d{1,2}[./-]\d{1,4}\b", text) is not None
-
-
-def listed(values: Any) -> list[Any]:
-    """Lists values, None where one is missing: nan, pandas' NA and NaT are not equal to themselves."""
-    return [None if each is None or (each == each) is not True else each for each in np.asarray(values).tolist()]
-
-
-def labels_of(values: Any) -> Array | None:
-    """Returns a column of texts as labels, None where one is missing; None if a value is no text."""
+def count(values: Any) -> Mapping[Any, int]:
+    """Counts the distinct values of a column; of numbers the least ones, a few more than a category has."""
     array = np.asarray(values)
-    if array.ndim != 1 or array.dtype.kind not in "OUT":
-        return None
-    found = listed(array)
-    texts = [each for each in found if each is not None]
-    if not texts or not all(isinstance(each, str) for each in texts) or any(map(is_like_date, texts)):
-        return None
-    return _as_array([(each.strip() or None) if each else None for each in found])
+    if array.dtype.kind not in "iuf" or is_category(values):
+        return Counter(listed(array))
+    distinct, counts = np.unique(array[array == array], return_counts=True)  # but for nan
+    few = slice(FEW_VALUES.stop + 1)
+    return dict(zip(distinct[few].tolist(), counts[few].tolist(), strict=True))
+
+
+def find_categories(
+    pieces: Iterable[Mapping[str, Any]],
+    lines: Collection[str] | None = (),
+    count: Callable[[Any], Mapping[Any, int]] = count,
+) -> tuple[Category, ...]:
+    """Reads the levels of columns that are categories: of texts, none a number or a date, or of few whole numbers.
+
+    Each piece of a table has the columns that may be one; `count` gives their distinct values. Whole numbers are a
+    category if there are three to ten of them, with ten rows each; those in `lines`, or all if it is None, are none.
+    What pandas calls a category is one whatever it holds.
+    """
+    counts: dict[str, Counter[str]] = {}
+    kinds: dict[str, set[str]] = {}
+    for number, piece in enumerate(pieces):
+        if not number:
+            counts, kinds = {name: Counter() for name in piece}, {name: set() for name in piece}
+        for name in list(counts):
+            for value, rows in count(piece[name]).items():
+                if value is not None and (label := _label(value)) is not None:
+                    kinds[name].add(_NAMED if is_category(piece[name]) else _kind(value, label))
+                    counts[name][label] += rows
+            is_line = lines is None or name in lines
+            may_be_codes = kinds[name] <= {_CODE} and not is_line and len(counts[name]) < FEW_VALUES.stop
+            if not (may_be_codes or kinds[name] <= {_TEXT} or kinds[name] == {_NAMED}):
+                del counts[name]
+        if not counts:
+            break
+    return tuple(
+        category(name, counted)
+        for name, counted in counts.items()
+        if counted and (kinds[name] != {_CODE} or _are_codes(counted))
+    )
+
+
+def _kind(value: Any, label: str) -> str:
+    if isinstance(value, int | float | str) and not isinstance(value, bool) and label.removeprefix("-").isdecimal():
+        return _CODE
+    return _TEXT if isinstance(value, str) and not is_number(value) and not is_like_date(value) else _NUMBER
+
+
+def _are_codes(counts: Mapping[str, int]) -> bool:
+    return len(counts) in FEW_VALUES and min(counts.values()) >= LEAST_ROWS
+
+
+def is_text(value: Any) -> bool:
+    """Tells whether a value can be the label of a category of texts."""
+    return isinstance(value, str) and bool(value.strip()) and _kind(value, value.strip()) == _TEXT
 
 
 def is_category(values: Any) -> bool:
@@ -107,32 +144,18 @@ def is_category(values: Any) -> bool:
     return getattr(getattr(values, "dtype", None), "categories", None) is not None
 
 
-def holds_few_numbers(values: Any) -> bool:
-    """Tells whether a column holds nothing but three to ten different whole numbers."""
+def may_be_category(values: Any) -> bool:
+    """Tells whether a column is of a kind that has labels: texts, numbers, or what pandas calls a category."""
     array = np.asarray(values)
-    if array.ndim != 1 or array.dtype.kind not in "iufOU" or isinstance(values, np.ma.MaskedArray):
-        return False
-    try:
-        distinct = np.unique(np.where(array == None, np.nan, array).astype(float))  # noqa: E711
-    except (TypeError, ValueError):
-        return False
-    distinct = distinct[~np.isnan(distinct)]
-    return len(distinct) in FEW_VALUES and not (distinct % 1).any() and np.abs(distinct).max() <= EXACT
-
-
-def are_codes(counts: Mapping[str, int]) -> bool:
-    """Tells whether whole numbers are few enough, and each frequent enough, to be the codes of a category."""
-    return len(counts) in FEW_VALUES and min(counts.values()) >= LEAST_ROWS
+    return is_category(values) or (
+        array.ndim == 1 and array.dtype.kind in "iufOUT" and not isinstance(values, np.ma.MaskedArray)
+    )
 
 
 def labelled(values: Any) -> Array:
     """Returns every value as a label, None where one is missing; a whole number is the same label as a float."""
-    return _as_array([None if each is None else _label(each) for each in listed(values)])
-
-
-def _as_array(labels: list[str | None]) -> Array:
-    found = np.empty(len(labels), dtype=object)
-    found[:] = labels
+    found = np.empty(len(values), dtype=object)
+    found[:] = [None if each is None else _label(each) for each in listed(values)]
     return found
 
 
@@ -140,8 +163,3 @@ def _label(value: Any) -> str | None:
     if isinstance(value, float | str) and str(value).removesuffix(".0").removeprefix("-").isdecimal():
         value = int(float(value))
     return str(value).strip() or None
-
-
-def count(labels: Array) -> Counter[str]:
-    """Counts labels, but for the missing ones."""
-    return Counter(label for label in labels.tolist() if label is not None)

@@ -1,6 +1,5 @@
 """Reads what a user passes as outcome, confounders, instruments, groups and text into arrays of one length."""
 
-import math
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
@@ -9,18 +8,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from rewards.correction._moments import Array
-from rewards.correction.categories import (
-    Category,
-    are_codes,
-    category,
-    count,
-    holds_few_numbers,
-    is_category,
-    labelled,
-    labels_of,
-    listed,
-)
-from rewards.correction.numeric import is_number, read_numbers
+from rewards.correction.categories import Category, find_categories, labelled, may_be_category
+from rewards.correction.numeric import listed, read_numbers
 
 Missing = Literal["refuse", "drop"]
 BEND = "\0bend "  # what the names of the columns of a curve begin with, as no name of a user's does
@@ -34,16 +23,9 @@ class Columns(NamedTuple):
     """K named numeric columns."""
 
     names: tuple[str, ...]
-    values: Array  # (N, K) in float64, less the origins
-    origins: tuple[int, ...] = ()  # what was taken off integers that float64 would round; empty if nothing
+    values: Array  # (N, K) in float64
     units: Mapping[str, str] = MappingProxyType({})  # that dates were turned into, by the name of the column
     categories: tuple[Category, ...] = ()  # whose levels some of the columns are
-
-    def less(self, means: Array) -> Array:
-        """Returns `(N, K)` values less `(K,)` means; integers keep their digits."""
-        origins = self.origins or (0,) * len(self.names)
-        steps = [difference(origin, mean) for origin, mean in zip(origins, means.tolist(), strict=True)]
-        return np.asarray(self.values + steps)
 
 
 class Sample(NamedTuple):
@@ -56,17 +38,7 @@ class Sample(NamedTuple):
     text: Array | None = None  # N texts
     features: Any = None  # (N, D) array or scipy sparse matrix that stands for the text
     num_dropped: int = 0  # rows left out because a value was missing
-    outcome_origin: int = 0  # what was taken off the outcome, if float64 would round it
     outcome_unit: str | None = None  # that dates of the outcome were turned into
-
-    @property
-    def origins(self) -> tuple[int, ...]:
-        """Returns what was taken off outcome, confounders and instruments."""
-        found = [self.outcome_origin]
-        for columns in (self.confounders, self.instruments):
-            if columns is not None:
-                found += columns.origins or (0,) * len(columns.names)
-        return tuple(found)
 
     @property
     def units(self) -> dict[str, str]:
@@ -97,55 +69,33 @@ def read_columns(
     """
     if isinstance(values, Columns):
         return values
-    names = names_of(values)
-    if names:
-        return beside([_read_column(values[name], str(name), kind, categories, lines) for name in names])
+    table = _table_of(values, kind)
+    if categories is None:
+        may_be = {name: column for name, column in table.items() if kind == "confounder" and may_be_category(column)}
+        categories = find_categories([may_be], lines)
+    known = {each.name: each for each in categories}
+    parts = [
+        coded(known[name], labelled(column)) if name in known else _numbers(column, name, kind)
+        for name, column in table.items()
+    ]
+    return beside(parts) if parts else Columns((), np.empty((len(values), 0)))
+
+
+def _table_of(values: Any, kind: str) -> dict[str, Any]:
+    if isinstance(values, Mapping) or hasattr(values, "columns"):
+        return {str(name): values[name] for name in (values if isinstance(values, Mapping) else values.columns)}
     array = np.asarray(values)
     array = array[:, None] if array.ndim == 1 else array
     if array.ndim != 2:
         raise ValueError(f"`{kind}s` must be `(N,)` or `(N, K)`, got shape {array.shape}. Pass one column per {kind}.")
-    named = getattr(values, "name", None)
-    columns = [values] if array.shape[1] == 1 and np.ndim(values) == 1 else list(array.T)
-    names = [str(named)] if named and array.shape[1] == 1 else [f"{kind}_{k}" for k in range(array.shape[1])]
-    read = [_read_column(each, name, kind, categories, lines) for name, each in zip(names, columns, strict=True)]
-    return beside(read) if read else Columns((), np.empty((len(array), 0)))
+    if array.shape[1] == 1 and np.ndim(values) == 1:
+        return {str(getattr(values, "name", None) or f"{kind}_0"): values}
+    return {f"{kind}_{k}": column for k, column in enumerate(array.T)}
 
 
-def names_of(values: Any) -> list[Any]:
-    """Lists the columns of a table or a mapping."""
-    return list(values.keys()) if isinstance(values, Mapping) else list(getattr(values, "columns", ()))
-
-
-def _read_column(
-    values: Any, name: str, kind: str, categories: Sequence[Category] | None, lines: Collection[str] | None
-) -> Columns:
-    known = {each.name: each for each in categories or ()}
-    if name in known:
-        labels = labels_of(values)
-        return coded(known[name], labelled(values) if labels is None else labels)
-    if kind == "confounder" and categories is None and (labels := _labels_of(values, name, lines)) is not None:
-        counted = count(labels)
-        if not is_number(next(iter(counted))) or is_category(values) or are_codes(counted):
-            return coded(category(name, counted), labels)
+def _numbers(values: Any, name: str, kind: str) -> Columns:
     found = read_numbers(values, name, kind)
-    units = {} if found.unit is None else {name: found.unit}
-    return Columns((name,), found.values[:, None], (found.origin,), MappingProxyType(units))
-
-
-def category_names(values: Any, lines: Collection[str] | None = ()) -> list[str]:
-    """Lists the columns of a table that may be categories, as far as its rows tell."""
-    if isinstance(values, Columns):
-        return []
-    return [str(name) for name in names_of(values) if _labels_of(values[name], str(name), lines) is not None]
-
-
-def _labels_of(values: Any, name: str, lines: Collection[str] | None) -> Array | None:
-    """Returns the labels of texts, of few whole numbers, and of what pandas calls a category; None for numbers."""
-    labels = labels_of(values)
-    if labels is not None and not any(map(is_number, labels.tolist())):
-        return labels
-    is_line = lines is None or name in lines
-    return labelled(values) if is_category(values) or (not is_line and holds_few_numbers(values)) else None
+    return Columns((name,), found.values[:, None], MappingProxyType({} if found.unit is None else {name: found.unit}))
 
 
 def coded(category: Category, labels: Array) -> Columns:
@@ -155,7 +105,7 @@ def coded(category: Category, labels: Array) -> Columns:
             f"{unknown:,} of {len(labels):,} rows have a level of {category.name!r} that was not fitted; they count "
             "as average ones.",
             CorrectionWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
     return Columns(category.columns, category.code(labels), categories=(category,))
 
@@ -165,7 +115,6 @@ def beside(parts: Sequence[Columns]) -> Columns:
     return Columns(
         tuple(name for part in parts for name in part.names),
         np.hstack([part.values for part in parts]),
-        tuple(origin for part in parts for origin in part.origins or (0,) * len(part.names)),
         MappingProxyType({name: unit for part in parts for name, unit in part.units.items()}),
         tuple(each for part in parts for each in part.categories),
     )
@@ -175,8 +124,7 @@ def select(columns: Columns, names: Sequence[str], kind: str) -> Columns:
     """Returns the columns in the order of `names`; those of an unnamed array go by place."""
     if set(names) <= set(columns.names):
         places = [columns.names.index(name) for name in names]
-        origins = columns.origins and tuple(columns.origins[place] for place in places)
-        return columns._replace(names=tuple(names), values=columns.values[:, places], origins=origins)
+        return columns._replace(names=tuple(names), values=columns.values[:, places])
     unnamed = columns.names == tuple(f"{kind}_{k}" for k in range(len(columns.names)))
     if unnamed and len(columns.names) == len(names):
         return columns
@@ -210,7 +158,6 @@ def read_sample(
         None if groups is None else np.asarray(groups),
         None if text is None else np.asarray(text, dtype=object),
         features if features is None or hasattr(features, "tocsr") else np.asarray(features, dtype=float),
-        outcome_origin=observed.origin,
         outcome_unit=observed.unit,
     )
     _check_lengths(sample)
@@ -239,13 +186,6 @@ def take(sample: Sample, kept: Array) -> Sample:
 
     by_row = ("outcome", "confounders", "instruments", "groups", "text", "features")
     return sample._replace(**{name: pick(getattr(sample, name)) for name in by_row})
-
-
-def difference(origin: int, mean: float) -> float:
-    """Subtracts without rounding what both have in common."""
-    if not origin or not math.isfinite(mean):
-        return -mean
-    return float(origin - int(mean)) - (mean - int(mean))
 
 
 def _check_lengths(sample: Sample) -> None:

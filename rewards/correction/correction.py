@@ -117,7 +117,7 @@ class Correction:
         observed = read_numbers(outcome, "outcome", "outcome")
         columns = select(read_columns(confounders, "confounder", self.categories), self.confounders, "confounder")
         self._check_units(columns)
-        outcome, values = observed.values + observed.origin, columns.less(np.array(self.means))
+        outcome, values = observed.values, columns.values - np.array(self.means)
         if len(values) != len(outcome):
             raise ValueError(f"All columns must have one value per row, got {len(outcome)} and {len(values)}.")
         corrected = outcome - values @ np.array(self.coefficients)
@@ -149,7 +149,7 @@ class Correction:
             if len(columns.values) and fitted.get(name) != columns.units.get(name):
                 raise ValueError(
                     f"The correction was fitted with {name!r} in {fitted.get(name, 'numbers')}, and gets it in "
-                    f"{columns.units.get(name, 'numbers')}. Pass the same kind of column."
+                    f"{columns.units.get(name, 'numbers')}. Pass the same kind of column, or fit again."
                 )
 
     def _labels(self, groups: Any, num_rows: int) -> list[Any]:

@@ -15,7 +15,7 @@ from rewards.correction.curves import Curve, drawn
 from rewards.correction.least_squares import Estimates, estimate
 from rewards.correction.refusals import refuse_degenerate, refuse_one_group, refuse_too_few_rows, text_warnings
 from rewards.correction.surfaces import Surface
-from rewards.correction.table import ReadTable, Table, bent, table_in_chunks, whole_table
+from rewards.correction.table import Table, bent, table_of
 
 FEW_CLUSTERS = 20
 
@@ -38,12 +38,10 @@ class Found(NamedTuple):
 class Corrector:
     """Base of the estimators; `fit` learns `correction_`, `coef_`, `residuals_` and `left_`, `correct` applies them.
 
-    Subclasses are dataclasses whose fields are their settings; `_find` estimates. `in_chunks` says that sums over rows
-    are all that the estimator needs.
+    Subclasses are dataclasses whose fields are their settings; `_find` estimates.
     """
 
     name: ClassVar[str]
-    in_chunks: ClassVar[bool] = False
     reads_text: ClassVar[bool] = True
     missing: Missing
     curved: bool
@@ -73,18 +71,7 @@ class Corrector:
             outcome, confounders, text=text, features=features, instruments=instruments, groups=groups, **own
         )
         refuse_one_group(sample.groups)
-        self._fit(whole_table(sample))
-        return self
-
-    def fit_chunks(self, read: ReadTable) -> Self:
-        """Does what `fit` does with a table that does not fit in memory, where the estimator needs sums only.
-
-        `read` gives the chunks of the table; it is called once per pass over the rows, at most five times. Raises
-        `ValueError` if the estimator needs all rows at once, or the table cannot be used.
-        """
-        if not self.in_chunks:
-            raise ValueError(f"`{self.name}` needs all rows at once. Call `fit`, or use `ols` or `iv` without text.")
-        self._fit(table_in_chunks(read, self.missing, self.lines))
+        self._fit(table_of(sample))
         return self
 
     def correct(self, outcome: Any, confounders: Any, *, groups: Any = None) -> Array:
@@ -135,10 +122,10 @@ class Corrector:
             warned = [*dict.fromkeys([*other.warnings, *found.warnings])]
             found = other._replace(warnings=warned, details=found.details | other.details)
         columns = slice(1, 1 + len(names))
-        means, deviations = moments.levels[columns], moments.deviations[columns]
+        means, deviations = moments.means[columns], moments.deviations[columns]
         warned = [*found.warnings, *filter(None, (each.in_words for each in table.categories))]
-        if table.num_dropped:
-            warned.append(f"{table.num_dropped} rows were left out because a value was missing.")
+        if table.sample.num_dropped:
+            warned.append(f"{table.sample.num_dropped} rows were left out because a value was missing.")
         if found.num_clusters is not None and found.num_clusters < FEW_CLUSTERS:
             warned.append(
                 f"There are only {found.num_clusters} groups; below {FEW_CLUSTERS} intervals are too narrow."
@@ -153,7 +140,7 @@ class Corrector:
                 means,
                 bool(found.group_effects),
                 deviations=deviations,
-                units=table.units,
+                units=table.sample.units,
                 beyond=[
                     *dict.fromkeys(f"curve of {curve.name}" for curve in curves),
                     *dict.fromkeys("what {} and {} do together".format(*each.names) for each in found.surfaces),
@@ -165,12 +152,12 @@ class Corrector:
             intervals=tuple(map(tuple, found.estimates.intervals.tolist())),
             means=tuple(means.tolist()),
             num_rows=moments.num_rows,
-            num_dropped=table.num_dropped,
+            num_dropped=table.sample.num_dropped,
             num_clusters=found.num_clusters,
             assumptions=described.assumptions,
             breaks_if=described.breaks_if,
             warnings=tuple(warned),
-            details=found.details | ({"units": table.units} if table.units else {}),
+            details=found.details | ({"units": table.sample.units} if table.sample.units else {}),
             group_effects=found.group_effects,
             categories=table.categories,
             curves=curves,
@@ -209,7 +196,6 @@ class NoCorrection(Corrector):
     """Leaves the outcome as it is: the baseline whose reward contains the confounders' effect."""
 
     name = "none"
-    in_chunks = True
     curved = False
     missing: Missing = "refuse"
 
@@ -228,12 +214,10 @@ class NaiveResidual(Corrector):
     """
 
     name = "ols"
-    in_chunks = True
     reads_text = False
     curved: bool = True  # whether numbers are removed by a curve; False is a line each
     missing: Missing = "refuse"
 
     def _find(self, table: Table) -> Found:
         sums = estimate(table.read, Layout(len(table.confounders)), table.moments)
-        warned = [] if table.sample is None else text_warnings(table.sample)
-        return Found(sums.estimates, self.name, warned, {}, sums.num_clusters)
+        return Found(sums.estimates, self.name, text_warnings(table.sample), {}, sums.num_clusters)

@@ -40,6 +40,11 @@ class Residuals(NamedTuple):
     instruments: Array | None
     fit: CrossFit
 
+    def worth(self, coefficients: Array) -> Array:
+        """Returns the `(N,)` predicted worth of the texts: outcome less confounders, by their `(K,)` coefficients."""
+        predictions = self.fit.predictions
+        return np.asarray(predictions[:, 0] - predictions[:, 1 : 1 + len(coefficients)] @ coefficients)
+
     def straightened(self, slopes: Array, width: int, owners: Array, along: Array) -> "Residuals":
         """Takes off what `(M,)` bends behind the `width` confounders do beyond the lines of their owners."""
         beyond = np.zeros(1 + self.confounders.shape[1])  # weights of the outcome and of the confounders

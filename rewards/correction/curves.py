@@ -1,19 +1,18 @@
 """What a number does beyond a line, by its values at knots; a date has an hour, a weekday and a month, too."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from rewards.correction._moments import Array, Read
-from rewards.correction.categories import LEAST_ROWS, MOST_LEVELS
+from rewards.correction._moments import Array
+from rewards.correction.categories import LEAST_ROWS, MOST_LEVELS, MOST_RARE
 from rewards.correction.numeric import DAYS
 
 MOST_KNOTS, MOST_BENDS = 16, 120  # of a number with more than 50 values, and of a table
 ROWS_PER_BEND = 20
-THINNED = 1024  # order statistics of a column that a chunk is remembered by
 DETERMINED = 1e-6  # share of a bend's variance that columns before it leave over
-PARTS = ("hour", "weekday", "month")  # of a date, UTC
+PARTS = ("hour", "weekday", "month")  # of a date
 
 
 class Curve(NamedTuple):
@@ -65,25 +64,25 @@ def part_of(days: Array, part: str) -> Array:
 
 
 def find_curves(
-    read: Read, width: int, means: Array, names: tuple[str, ...], lines: Collection[str], units: dict[str, str]
+    confounders: Array,
+    width: int,
+    means: Array,
+    names: Sequence[str],
+    lines: Collection[str],
+    units: Mapping[str, str],
 ) -> tuple[Curve, ...]:
-    """Places the knots of confounders that are not `lines`, as many as the rows, of `width` columns, allow."""
+    """Places the knots of `(N, K)` confounders that are not `lines`, as many as rows of `width` columns allow."""
     parts = [
         Curve(name, part, ())
         for name in names
         if name not in lines
         for part in ("", *(PARTS if units.get(name) == DAYS else ()))
     ]
-    seen: list[list[tuple[Array, Array]]] = [[] for _ in parts]
-    num_rows = 0
-    for rows in read() if parts else ():
-        num_rows += len(rows.values)
-        for each, found in zip(parts, seen, strict=True):
-            place = names.index(each.name)
-            found.append(_thinned(each.read(rows.values[:, 1 + place] - means[place], means[place])))
-    room, curves = min(MOST_BENDS, num_rows // ROWS_PER_BEND - width), []
-    for number, (each, found) in enumerate(zip(parts, seen, strict=True)):
-        knots = _knots(each, found, max(0, room // (len(parts) - number)), each.name in units)
+    room, curves = min(MOST_BENDS, len(confounders) // ROWS_PER_BEND - width), []
+    for number, each in enumerate(parts):
+        place = names.index(each.name)
+        values = each.read(confounders[:, place] - means[place], means[place])
+        knots = _knots(each, values, max(0, room // (len(parts) - number)), each.name in units)
         if len(knots[each.inner]):
             curves.append(each._replace(knots=tuple(knots.tolist())))
             room -= len(knots[each.inner])
@@ -124,25 +123,15 @@ def drawn(curves: tuple[Curve, ...], slopes: Array, means: Array, by_line: Array
     return tuple(found)
 
 
-def _thinned(values: Array) -> tuple[Array, Array]:
-    """Returns distinct values of a chunk and how often each is there, of many the order statistics."""
-    values, counts = np.unique(values[np.isfinite(values)], return_counts=True)
-    if len(values) <= THINNED:
-        return values, counts.astype(float)
-    below = (counts.cumsum() - counts / 2) / counts.sum()
-    places = np.unique(np.searchsorted(below, np.linspace(0, 1, THINNED)).clip(0, len(values) - 1))  # and both ends
-    return values[places], np.diff(np.concatenate([[0], counts.cumsum()[places]])).astype(float)
-
-
-def _knots(curve: Curve, found: list[tuple[Array, Array]], most: int, is_date: bool) -> Array:
+def _knots(curve: Curve, values: Array, most: int, is_date: bool) -> Array:
     """Returns all frequent values if there are few, else values at even distances in rows; both ends of a line."""
-    values, codes = np.unique(np.concatenate([each[0] for each in found]), return_inverse=True)
-    counts = np.bincount(codes, weights=np.concatenate([each[1] for each in found]))
-    inner = values[counts >= LEAST_ROWS]
+    values, counts = np.unique(values, return_counts=True)
+    inner, is_rare = values[counts >= LEAST_ROWS], counts < LEAST_ROWS
     if curve.part:
         return inner[np.unique(np.linspace(0, len(inner) - 1, min(len(inner), most + 1)).round().astype(int))]
     inner = inner[(inner > values[0]) & (inner < values[-1])]
-    if len(values) > MOST_LEVELS or len(inner) > most or is_date:
+    many = len(values) > MOST_LEVELS or len(inner) > most or counts[is_rare].sum() > MOST_RARE * counts.sum()
+    if many or is_date:
         number, below = min(most, MOST_KNOTS // (2 if is_date else 1)), counts.cumsum() / counts.sum()
         inner = values[np.searchsorted(below, np.arange(1, number + 1) / (number + 1) - 1e-12)]
     return np.unique(np.concatenate([values[:1], inner, values[-1:]]))

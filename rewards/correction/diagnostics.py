@@ -6,62 +6,31 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from rewards.correction._moments import Array
-from rewards.correction.categories import MOST_LEVELS
-from rewards.correction.columns import Columns, CorrectionWarning, read_columns, read_sample
-from rewards.correction.correction import Correction
+from rewards.correction.categories import LEAST_ROWS, MOST_LEVELS
+from rewards.correction.columns import Columns, CorrectionWarning, read_sample
 from rewards.correction.corrector import Corrector
 from rewards.correction.cross_fitting import Residuals
-from rewards.correction.instrumental import WEAK_F
 from rewards.correction.least_squares import least_squares
 
 TOP_SHARE = 0.1
-NUM_BINS = 20  # of a number with many values
+NUM_BINS, FEWEST_BINS = 20, 5  # of a number with many values, and of few rows
+LITTLE = 0.01  # share of a variance that a confounder may keep
+FALSE_ALARMS = 0.01  # share of tables with no more than that in which one of all columns is said to keep more
 What = Literal["confounder", "instrument"]
 
 
-class Association(NamedTuple):
-    """Correlation of a reward with a confounder, and its 95 % interval; nan where the confounder is constant."""
+def explained(values: Array, *columns: Any) -> float:
+    """Returns the share of the variance of `(N,)` values that columns explain together, free of what chance explains.
 
-    name: str
-    correlation: float
-    low: float
-    high: float
-
-
-def associations(reward: Any, confounders: Any, groups: Array | None = None) -> list[Association]:
-    """Estimates how a reward goes with each confounder; call it with the outcome and with the corrected reward.
-
-    A good correction need not end at 0: where texts that are worth more go with the confounder, their worth keeps a
-    correlation with it. Only the naive residual always ends at 0. Rows where the reward is nan are left out; intervals
-    are clustered by `groups`.
-    """
-    reward, columns = np.asarray(reward, dtype=float), read_columns(confounders, "confounder")
-    kept = np.isfinite(reward) & np.isfinite(columns.values).all(axis=1)
-    clusters = None if groups is None else np.asarray(groups)[kept]
-    found = []
-    for name, column in zip(columns.names, columns.values[kept].T, strict=True):
-        if not np.ptp(column):
-            found.append(Association(name, *[float("nan")] * 3))
-            continue
-        slope = least_squares(reward[kept], column[:, None], clusters).estimates
-        estimates = slope.scaled(np.array([column.std() / (reward[kept].std() or 1.0)]))
-        low, high = estimates.intervals[0]
-        found.append(Association(name, float(estimates.coefficients[0]), float(low), float(high)))
-    return found
-
-
-def explained(values: Array, column: Any) -> float:
-    """Returns the share of the variance of `(N,)` values that a column explains, free of what chance explains.
-
-    It is that of the means of rows with the same label, or number; of more than 50 numbers, in twenty parts of equally
-    many rows (adjusted R²; never below 0). It is nan where the column is the same in every row or each row has a label
-    of its own, and 0 where the values are all the same.
+    It is that of the means of rows with the same label, or number; of more than 50 numbers, or fewer than ten rows for
+    each, in at most twenty parts of equally many rows (adjusted R²; never below 0). It is nan where the columns are
+    the same in every row or no two rows are alike, and 0 where the values are all the same.
 
     Example:
         >>> explained(np.array([1.0, 1.0, 3.0, 3.0]), np.array(["a", "a", "b", "b"], dtype=object))
         1.0
     """
-    codes = bins(column)
+    codes = bins(*columns)
     used, num_rows = int(codes.max()) + 1, len(values)
     if not 1 < used < num_rows:
         return float("nan")
@@ -71,13 +40,34 @@ def explained(values: Array, column: Any) -> float:
     return max(0.0, 1 - left / (num_rows - used) / (total / (num_rows - 1))) if total > 0 else 0.0
 
 
-def bins(column: Any) -> Array:
-    """Returns the `(N,)` number of the part of a column that a row is in: its label, its number, or one of twenty."""
+def beyond_chance(num_rows: int, num_bins: int, num_columns: int = 1) -> float:
+    """Returns the share that `explained` must exceed before a column is sure to explain more than 1 %.
+
+    Of tables in which none of the columns explains more than 1 % in truth, fewer than 1 % have one above its bound
+    (non-central F of independent rows; Bonferroni over columns).
+    """
+    over, under = max(num_bins - 1, 1), max(num_rows - num_bins, 1)
+    in_truth, sure = LITTLE / (1 - LITTLE) * num_rows, 1 - FALSE_ALARMS / num_columns
+    ratio = float(import_module("scipy.special").ncfdtri(over, under, in_truth, sure))
+    return 1 - (num_rows - 1) / (under + over * ratio)
+
+
+def bins(*columns: Any) -> Array:
+    """Returns the `(N,)` number of the part that a row is in: of each column its label, its number, or a range."""
+    codes = np.zeros(len(columns[0]), dtype=np.int64)
+    for column in map(_bins, columns):
+        codes = np.unique(codes * (column.max() + 1) + column, return_inverse=True)[1]
+    return codes
+
+
+def _bins(column: Any) -> Array:
     column = np.asarray(column)
     is_number = column.dtype.kind in "biuf"
     labels, codes = np.unique(column if is_number else column.astype(str), return_inverse=True)
-    if is_number and len(labels) > MOST_LEVELS:
-        edges = np.quantile(column, np.arange(1, NUM_BINS) / NUM_BINS, method="inverted_cdf")
+    most = min(max(len(column) // LEAST_ROWS, FEWEST_BINS), MOST_LEVELS)
+    if is_number and len(labels) > most:
+        count = min(most, NUM_BINS)
+        edges = np.quantile(column, np.arange(1, count) / count, method="inverted_cdf")
         codes = np.unique(np.searchsorted(edges, column), return_inverse=True)[1]
     return codes
 
@@ -86,41 +76,6 @@ def beyond_line(values: Array, column: Array) -> Array:
     """Returns `(N,)` values less their line in a column of numbers."""
     centred = column - column.mean()
     return np.asarray(values - centred * (centred @ values / max(float(centred @ centred), 1e-300)))
-
-
-class Collinearity(NamedTuple):
-    """Variance inflation factor of a confounder: 1 if the others say nothing about it; above 10 is much."""
-
-    name: str
-    inflation: float
-
-
-def collinearity(confounders: Any) -> list[Collinearity]:
-    """Computes by how much the other confounders widen the variance of each coefficient; nan for a constant one."""
-    columns = read_columns(confounders, "confounder")
-    values = columns.values[np.isfinite(columns.values).all(axis=1)]
-    varies = np.ptp(values, axis=0) > 0
-    inflation = np.full(len(varies), np.nan)
-    inflation[varies] = np.diag(np.linalg.inv(np.atleast_2d(np.corrcoef(values[:, varies], rowvar=False))))
-    return [Collinearity(name, float(factor)) for name, factor in zip(columns.names, inflation, strict=True)]
-
-
-class InstrumentStrength(NamedTuple):
-    """How well the instruments move one confounder."""
-
-    name: str
-    f_statistic: float  # robust or clustered first-stage F, after the text was partialled out
-    partial_r2: float  # share that the instruments explain beyond text and other confounders
-    is_weak: bool  # whether F, or Cragg and Donald's statistic of all confounders, is below the bound
-
-
-def first_stage(correction: Correction) -> list[InstrumentStrength]:
-    """Reads the first stage off a correction that was asked for by instrumental variables; empty for others."""
-    details = correction.details
-    return [
-        InstrumentStrength(name, f, details["partial_r2"][name], min(f, details["cragg_donald"]) < WEAK_F)
-        for name, f in details.get("first_stage_f", {}).items()
-    ]
 
 
 class Overlap(NamedTuple):
@@ -176,9 +131,8 @@ def additivity(
     regressions on the text makes small tables find a term too often (about 10 % at p < 0.05 with 1,500 rows), so look
     at its size and at p < 0.01. Raises `ValueError` if a residual is constant, or the terms determine each other.
     """
-    predicted, unit = residuals.fit.predictions, residuals.confounders.std(axis=0)
-    left, of_outcome = residuals.confounders / unit, residuals.outcome.std()
-    worth = predicted[:, 0] - predicted[:, 1 : 1 + len(names)] @ np.asarray(coefficients)
+    unit, of_outcome = residuals.confounders.std(axis=0), residuals.outcome.std()
+    left, worth = residuals.confounders / unit, residuals.worth(np.asarray(coefficients))
     worth = (worth - worth.mean()) / worth.std()
     columns = np.hstack([left, left * worth[:, None]])
     estimates = least_squares(residuals.outcome / of_outcome, columns, clusters).estimates

@@ -13,6 +13,7 @@ from rewards.correction.surfaces import axes_of, find_surfaces
 from rewards.correction.table import Table, without_bends
 
 RIDGE = (1.0, 10.0, 100.0, 1000.0)
+ROUNDS = 3  # of fitting the text, and what confounders do together, each without the other
 
 
 @dataclass(eq=False)
@@ -32,28 +33,35 @@ class DoubleML(Corrector):
     missing: Missing = "refuse"  # `refuse` rows with missing values, or `drop` them
 
     def _find(self, table: Table) -> Found:
-        assert table.sample is not None
         sample = table.sample._replace(features=text_features(table.sample, self.max_words))
         args = self.num_folds, self.max_words, self.ridge, self.seed
         left = partial_out_text(sample, table.moments, *args)
         refuse_given_away(without_bends(table.confounders), left.fit.r2[1:])
         left = without_effect(sample, left, found_by_residuals(sample, left).estimates.coefficients)
         found = found_by_residuals(sample, left)
-        return self._with_surfaces(table, found) if self.curved else found
+        return self._with_surfaces(table, sample, found) if self.curved else found
 
-    def _with_surfaces(self, table: Table, found: Found) -> Found:
-        """Finds what confounders do together in what their own effects, and the text, leave of the outcome."""
-        assert table.sample is not None
+    def _with_surfaces(self, table: Table, sample: Sample, found: Found) -> Found:
+        """Finds what confounders do together in what their own effects, and the text, leave of the outcome.
+
+        Where there is something, the worth of texts is found again without it, since texts that go with it took a
+        part, and then it is. The estimates stay: their errors take what is done together for noise.
+        """
         assert found.residuals is not None
-        names = without_bends(table.confounders)
-        values, left = table.sample.confounders.values[:, : len(names)] - table.centres, found.residuals
+        names, left = without_bends(table.confounders), found.residuals
+        values, together = sample.confounders.values[:, : len(names)] - table.centres, np.zeros(sample.num_rows)
         axes = axes_of(names, table.curves, table.categories, values)
         pieces = np.stack([axis.pieces(names, values, table.centres, table.categories) for axis in axes], axis=1)
-        target = left.outcome - left.confounders @ found.estimates.coefficients
-        own = table.sample.confounders.values @ found.estimates.coefficients
-        surfaces = find_surfaces(target, own, axes, pieces, left.fit.folds, self.seed)
-        together = sum(surface.at(names, values, table.centres, table.categories) for surface in surfaces)
-        return found._replace(surfaces=surfaces, residuals=left._replace(outcome=left.outcome - together))
+        slopes, surfaces = found.estimates.coefficients, found.surfaces
+        own = sample.confounders.values @ slopes
+        for _ in range(ROUNDS):
+            target = left.outcome - left.confounders @ slopes + together
+            if not (pairs := find_surfaces(target, own, axes, pieces, left.fit.folds, self.seed)):
+                break
+            known = table.centres, table.categories
+            surfaces, together = pairs, np.sum([each.at(names, values, *known) for each in pairs], axis=0)
+            left = without_effect(sample._replace(outcome=sample.outcome - together), left, slopes)
+        return found._replace(surfaces=surfaces, residuals=left)
 
 
 def without_effect(sample: Sample, left: Residuals, slopes: Array) -> Residuals:

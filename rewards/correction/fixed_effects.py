@@ -46,7 +46,6 @@ class FixedEffects(Corrector):
         refuse_degenerate(table.confounders, "confounder", table.moments, range(1, 1 + len(table.confounders)))
 
     def _find(self, table: Table) -> Found:
-        assert table.sample is not None
         sample, units = standardise(table.sample, table.moments)
         if sample.groups is None:
             raise ValueError("`fixed_effects` needs `groups`, got none. Pass one label per row, such as the author.")

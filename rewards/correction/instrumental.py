@@ -56,7 +56,6 @@ class InstrumentalVariables(Corrector):
     """
 
     name = "iv"
-    in_chunks = True
     instrumented: Sequence[str] | None = None  # confounders that the instruments move, None for all numbers
     on_weak_instrument: OnWeak = "fallback"  # to double ML with a warning; or `refuse`, or `keep` with one
     weak_f: float = WEAK_F  # least first-stage F of instruments that are not weak
@@ -91,19 +90,19 @@ class InstrumentalVariables(Corrector):
         refuse_degenerate([*own, *instruments], "first-stage column", moments, both)
 
     def _find(self, table: Table) -> Found:
-        assert table.instruments is not None
+        sample, instruments = table.sample, table.instruments or ()
         moved, left, read, moments = self._moved(table), None, table.read, table.moments
-        if table.sample is not None and table.sample.has_text:
+        if sample.has_text:
             args = self.num_folds, self.max_words, self.ridge, self.seed
-            left = partial_out_text(table.sample, moments, *args)
-            read = in_chunks(np.column_stack([part for part in left[:3] if part is not None]), table.sample.groups)
+            left = partial_out_text(sample, moments, *args)
+            read = in_chunks(np.column_stack([part for part in left[:3] if part is not None]), sample.groups)
             moments = collect(read)
         order = np.concatenate([np.flatnonzero(~moved), np.flatnonzero(moved)])  # exogenous confounders come first
-        places = np.concatenate([[0], 1 + order, 1 + len(moved) + np.arange(len(table.instruments))])
-        layout = Layout(int((~moved).sum()), int(moved.sum()), len(table.instruments))
+        places = np.concatenate([[0], 1 + order, 1 + len(moved) + np.arange(len(instruments))])
+        layout = Layout(int((~moved).sum()), int(moved.sum()), len(instruments))
         stages = two_stage_least_squares(*reordered(read, moments, places), layout)
         stages = stages._replace(estimates=stages.estimates.picked(np.argsort(order)))
-        by_text = None if left is None or table.sample is None else found_by_residuals(table.sample, left)
+        by_text = None if left is None else found_by_residuals(sample, left)
         return self._judge(table.confounders, moved, stages, by_text)
 
     def _judge(self, names: tuple[str, ...], moved: Array, stages: TwoStage, by_text: Found | None) -> Found:

@@ -14,7 +14,6 @@ from rewards.correction._moments import Array, Layout, Moments, Read, collect, i
 
 LEVEL = 0.95
 SINGULAR = 1e-13  # share of a column's variance, or of a condition's, below which rounding is all there is
-MERGE_PARTS = 16  # chunks whose cluster sums are kept apart, so that memory grows with clusters and not with rows
 
 
 class Estimates(NamedTuple):
@@ -60,7 +59,6 @@ class Estimates(NamedTuple):
 class Sums(NamedTuple):
     """What both passes give, in the columns' own units, of E endogenous columns."""
 
-    moments: Moments  # of the outcome and all columns
     estimates: Estimates  # of all columns but the instruments, robust to unequal variances (HC1), or clustered
     num_clusters: int | None  # None without
     f_statistics: Array  # (E,), Wald statistics over the number of instruments; see `TwoStage`
@@ -93,7 +91,7 @@ def estimate(read: Read, layout: Layout, moments: Moments | None = None, absorbe
     covariance = bread @ scores.second.meat() @ bread * _correction(moments.num_rows, num_parameters, clusters)
     degrees = float(moments.num_rows - num_parameters if clusters is None else clusters - 1)
     found = Estimates(slopes, covariance, degrees).scaled(scale[0] / scale[layout.regressors])
-    return Sums(moments, found, clusters, *scores.first_stages(), scores.overidentified())
+    return Sums(found, clusters, *scores.first_stages(), scores.overidentified())
 
 
 class _Meat:
@@ -101,35 +99,23 @@ class _Meat:
 
     def __init__(self, width: int) -> None:
         self._sum = np.zeros((width, width))
-        self._parts: list[tuple[Array, Array]] = []  # labels `(G,)` and sums `(G, width)`, a label once per part
+        self._within: Array = np.zeros((0, width))  # (G, width) sums of clusters
 
     @property
     def num_clusters(self) -> int | None:
-        self._merge()
-        return len(self._parts[0][0]) if self._parts else None
+        return len(self._within) or None
 
-    def add(self, scores: Array, grouping: tuple[Array, Array] | None) -> None:
-        if grouping is None:
+    def add(self, scores: Array, codes: Array | None) -> None:
+        if codes is None:
             self._sum += scores.T @ scores
             return
-        labels, codes = grouping
-        self._parts.append((labels, _sum_within(scores, codes, len(labels))))
-        if len(self._parts) > MERGE_PARTS:
-            self._merge()
+        count = max(int(codes.max()) + 1, len(self._within))
+        found: Array = np.stack([np.bincount(codes, weights=column, minlength=count) for column in scores.T], axis=1)
+        found[: len(self._within)] += self._within
+        self._within = found
 
     def meat(self) -> Array:
-        self._merge()
-        return np.asarray(self._parts[0][1].T @ self._parts[0][1]) if self._parts else self._sum
-
-    def _merge(self) -> None:
-        if len(self._parts) > 1:
-            labels, codes = np.unique(np.concatenate([part[0] for part in self._parts]), return_inverse=True)
-            sums = _sum_within(np.concatenate([part[1] for part in self._parts]), codes, len(labels))
-            self._parts = [(labels, sums)]
-
-
-def _sum_within(scores: Array, codes: Array, count: int) -> Array:
-    return np.stack([np.bincount(codes, weights=column, minlength=count) for column in scores.T], axis=1)
+        return np.asarray(self._within.T @ self._within) if len(self._within) else self._sum
 
 
 class _Scores:
@@ -152,13 +138,12 @@ class _Scores:
         stage = centred[:, self.layout.first_stage]
         fitted = stage @ self.project
         residual = centred[:, 0] - centred[:, self.layout.regressors] @ self.slopes
-        grouping = None if clusters is None else np.unique(clusters, return_inverse=True)
-        self.second.add(fitted * residual[:, None], grouping)
+        self.second.add(fitted * residual[:, None], clusters)
         first_residuals = centred[:, self.endogenous] - fitted[:, self.layout.exogenous :]
         for meat, column in zip(self.first, first_residuals.T, strict=True):
-            meat.add(stage * column[:, None], grouping)
-        if self.extra and grouping is not None:
-            self.conditions.add(np.column_stack([residual, stage * residual[:, None]]), grouping)
+            meat.add(stage * column[:, None], clusters)
+        if self.extra and clusters is not None:
+            self.conditions.add(np.column_stack([residual, stage * residual[:, None]]), clusters)
             self.squares += float(residual @ residual)
         elif self.extra:
             test = (centred[:, self.extra] - fitted @ self.extra_project) * residual[:, None]

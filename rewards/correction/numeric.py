@@ -1,34 +1,34 @@
-"""One column as numbers: integers keep their digits, and dates become days since 1970."""
+"""One column as numbers; dates become days since 1970."""
 
-from datetime import UTC, date, datetime, timedelta
+import math
+import re
+from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from rewards.correction._moments import Array
-from rewards.correction.categories import EXACT, listed
 
-DAYS, DURATION = "days since 1970-01-01 (UTC)", "days"
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DAYS, DURATION = "days since 1970-01-01 by the clock as written", "days"
+EPOCH = datetime(1970, 1, 1)
 DATE, TIME_SPAN = "M", "m"  # numpy's kinds
 
 
 class Numbers(NamedTuple):
     """A column of N numbers."""
 
-    values: Array  # (N,) in float64, each less the origin; nan where one is missing
-    origin: int = 0  # what was taken off integers that float64 would round, before they became float64
+    values: Array  # (N,) in float64; nan where one is missing
     unit: str | None = None  # that dates were turned into, None for numbers
 
 
 def read_numbers(values: Any, name: str, kind: str) -> Numbers:
-    """Reads `(N,)` numbers, booleans, dates and times, also as texts; a time without a zone is UTC."""
+    """Reads `(N,)` numbers, booleans, dates and times, also as texts; zones and offsets are passed over."""
     if isinstance(values, np.ma.MaskedArray):
         values = np.where(np.ma.getmaskarray(values), np.nan, values.data)
     array = np.asarray(values)
     found = _read_dates(array, name) if array.ndim == 1 else None
     try:
-        found = found or _read_integers(array) or Numbers(_as_floats(array))
+        found = found or Numbers(_as_floats(array))
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(
             f"Column {name!r} must hold numbers to be a {kind}, got {array.ravel()[:1].tolist()}. "
@@ -40,14 +40,23 @@ def read_numbers(values: Any, name: str, kind: str) -> Numbers:
 
 
 def is_number(text: str | None) -> bool:
-    """Tells whether a text is a number or a date; a missing one is none."""
+    """Tells whether a text is a finite number or a date; a missing one is none."""
     if text is None or _day(text) is not None:
         return text is not None
     try:
-        float(text)
+        return math.isfinite(float(text))
     except ValueError:
         return False
-    return True
+
+
+def is_like_date(text: str) -> bool:
+    """Tells whether a text looks like a date in another form than ISO 8601, which is no level of a category."""
+    return re.match(r"\s*\d{1,4}[./-]\d{1,2}[./-]\d{1,4}\b", text) is not None
+
+
+def listed(values: Any) -> list[Any]:
+    """Lists values, None where one is missing: nan, pandas' NA and NaT are not equal to themselves."""
+    return [None if each is None or (each == each) is not True else each for each in np.asarray(values).tolist()]
 
 
 def in_days(values: Array) -> Array:
@@ -65,18 +74,17 @@ def in_days(values: Array) -> Array:
 
 
 def day_of(moment: date) -> float:
-    """Returns the days from 1970 to a date or a time; nan for pandas' missing one.
+    """Returns the days from 1970 to a date or a time, by the clock as written; nan for pandas' missing one.
 
     Example:
-        >>> day_of(datetime(1970, 1, 2, 12)), day_of(date(1970, 1, 3))
+        >>> day_of(datetime.fromisoformat("1970-01-02T12:00:00+09:00")), day_of(date(1970, 1, 3))
         (1.5, 2.0)
     """
     if moment != moment:
         return float("nan")
     if not isinstance(moment, datetime):
         return float(moment.toordinal() - EPOCH.toordinal())
-    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    return float((aware - EPOCH) / timedelta(days=1))
+    return float((moment.replace(tzinfo=None) - EPOCH) / timedelta(days=1))
 
 
 def _read_dates(array: Array, name: str) -> Numbers | None:
@@ -116,14 +124,3 @@ def _as_floats(array: Array) -> Array:
     if array.dtype.kind == "O" and array.ndim == 1:
         return np.asarray(listed(array), dtype=float)
     return np.asarray(array, dtype=float)
-
-
-def _read_integers(array: Array) -> Numbers | None:
-    """Takes the least integer off those that float64 would round; None if there are none."""
-    whole = array.dtype.kind in "iu" or (array.dtype.kind == "O" and all(type(value) is int for value in array.flat))
-    if not whole or not array.size:
-        return None
-    least, most = int(array.min()), int(array.max())
-    if max(abs(least), abs(most)) <= EXACT or most - least > EXACT:
-        return None
-    return Numbers((array - (least if array.dtype.kind == "O" else array.dtype.type(least))).astype(float), least)

@@ -38,11 +38,9 @@ def refuse_one_group(groups: Array | None) -> None:
 def refuse_degenerate(names: Sequence[str], kind: str, values: Moments, places: Sequence[int]) -> None:
     """Raises `ValueError` for columns that are constant, or given by each other, at places of the moments."""
     places = list(places)
-    for name, deviation, mean, level in zip(
-        names, values.deviations[places], values.means[places], values.levels[places], strict=True
-    ):
+    for name, deviation, mean in zip(names, values.deviations[places], values.means[places], strict=True):
         if deviation <= CONSTANT * abs(mean):
-            refused = f"The {kind} {name!r} must vary, but is {level:.6g} in every row"
+            refused = f"The {kind} {name!r} must vary, but is {mean:.6g} in every row"
             remedy = "leave it out: a constant cannot confound or instrument anything."
             if kind == "outcome":
                 remedy = "name another: nothing moves what does not change."

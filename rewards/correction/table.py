@@ -1,52 +1,36 @@
-"""The table that an estimator sees: rows that are read again and again, from memory or in chunks."""
+"""The table that an estimator sees, with the columns of curves beside those of the user."""
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
 from rewards.correction._moments import Array, Moments, Read, Rows, collect, in_chunks
-from rewards.correction.categories import (
-    FEW_VALUES,
-    Category,
-    are_codes,
-    category,
-    count,
-    is_category,
-    labelled,
-    labels_of,
-)
-from rewards.correction.columns import BEND, Columns, Missing, Sample, beside, category_names, difference, read_sample
+from rewards.correction.categories import Category
+from rewards.correction.columns import BEND, Columns, Sample, beside
 from rewards.correction.curves import Curve, bends_of, find_curves, undetermined
-
-
-class TableChunk(NamedTuple):
-    """Some rows of a table, as `fit` takes them."""
-
-    outcome: Any
-    confounders: Any
-    instruments: Any = None
-    groups: Any = None
-
-
-ReadTable = Callable[[], Iterable[TableChunk]]
 
 
 class Table(NamedTuple):
     """Checked rows, and what is known of all of them: an outcome, K confounders and L instruments."""
 
-    read: Read  # gives all these columns, as often as asked
+    sample: Sample
+    read: Read  # gives all columns in pieces, as often as asked, so that those of curves need not all be there at once
     moments: Moments  # of all these columns
     confounders: tuple[str, ...]  # names
-    instruments: tuple[str, ...] | None  # names, None without
-    categories: tuple[Category, ...]  # whose levels some of the confounders are
-    units: dict[str, str]  # that dates were turned into, by the name of the column
-    num_dropped: int  # rows left out because a value was missing
-    sample: Sample | None = None  # all rows at once; None in chunks
     curves: tuple[Curve, ...] = ()  # whose bends are the last confounders
     centres: Array = np.empty(0)  # (K,) means of confounders before there were bends, as curves know them
     kept: Array = np.empty(0, dtype=bool)  # which bends of the curves are columns; others are determined by these
+
+    @property
+    def instruments(self) -> tuple[str, ...] | None:
+        """Names the instruments, None without."""
+        return self.sample.instruments and self.sample.instruments.names
+
+    @property
+    def categories(self) -> tuple[Category, ...]:
+        """Returns the categories whose levels some of the confounders are."""
+        return self.sample.confounders.categories
 
     @property
     def of_levels(self) -> frozenset[str]:
@@ -57,9 +41,9 @@ class Table(NamedTuple):
 def bent(table: Table, lines: Collection[str], needs_sample: bool) -> Table:
     """Adds the bends of confounders that are not `lines` as columns, to the rows and, where asked, to the sample."""
     names, num, moments = table.confounders, 1 + len(table.confounders), table.moments
-    origins = moments.origins or (0,) * len(moments.means)
-    means = -np.array([difference(*each) for each in zip(origins, moments.levels.tolist(), strict=True)])[1:]
-    curves = find_curves(table.read, len(moments.means), means, names, {*lines, *table.of_levels}, table.units)
+    means = moments.means[1:]
+    columns, lines = table.sample.confounders, {*lines, *table.of_levels}
+    curves = find_curves(columns.values, len(moments.means), means, names, lines, table.sample.units)
     table = table._replace(centres=means[: num - 1])
     if not curves:
         return table
@@ -80,9 +64,8 @@ def bent(table: Table, lines: Collection[str], needs_sample: bool) -> Table:
     wide = table._replace(
         centres=means[: num - 1], read=wider, moments=moments, confounders=names, curves=curves, kept=kept
     )
-    if table.sample is None or not needs_sample:
+    if not needs_sample:
         return wide
-    columns = table.sample.confounders
     bends = bends_of(curves, columns.names, columns.values, means)[:, kept]
     sample = table.sample._replace(confounders=beside([columns, Columns(names[num - 1 :], bends)]))
     return wide._replace(read=in_chunks(stack(sample), sample.groups), sample=sample)
@@ -93,76 +76,10 @@ def without_bends(names: Iterable[str]) -> list[str]:
     return [name for name in names if not name.startswith(BEND)]
 
 
-def whole_table(sample: Sample) -> Table:
-    """Makes the table of rows that are all in memory."""
+def table_of(sample: Sample) -> Table:
+    """Makes the table of checked rows."""
     read = in_chunks(stack(sample), sample.groups)
-    moments = collect(read)._replace(origins=sample.origins)
-    names = sample.confounders.names, sample.instruments and sample.instruments.names
-    return Table(read, moments, *names, sample.confounders.categories, sample.units, sample.num_dropped, sample)
-
-
-def table_in_chunks(read: ReadTable, missing: Missing, lines: Collection[str] | None = ()) -> Table:
-    """Makes the table of rows that need not be in memory; each call of `read` gives the same chunks."""
-    reader = _ChunkReader(read, missing, lines)
-    moments = collect(reader)._replace(origins=reader.origins)
-    names = reader.confounders, reader.instruments
-    return Table(reader, moments, *names, reader.categories or (), reader.units, reader.num_dropped)
-
-
-class _ChunkReader:
-    """Reads checked rows as often as asked, and remembers names and how many rows were left out."""
-
-    def __init__(self, read: ReadTable, missing: Missing, lines: Collection[str] | None) -> None:
-        self.read, self.missing, self.lines = read, missing, lines
-        self.confounders: tuple[str, ...] = ()
-        self.instruments: tuple[str, ...] | None = None
-        self.origins: tuple[int, ...] = ()
-        self.units: dict[str, str] = {}
-        self.categories: tuple[Category, ...] | None = None  # known after the first chunk
-        self.num_dropped = 0
-
-    def __call__(self) -> Iterator[Rows]:
-        self.num_dropped = 0
-        for number, chunk in enumerate(self.read()):
-            if not number and self.categories is None:
-                self.categories = self._levels(category_names(chunk.confounders, self.lines))
-            sample = self._checked(number, chunk)
-            names = sample.confounders.names, sample.instruments and sample.instruments.names
-            if number and names != (self.confounders, self.instruments):
-                raise ValueError(f"Chunk {number} must have the columns of the first one, got {names}.")
-            if number and sample.units != self.units:
-                raise ValueError(
-                    f"Chunk {number} must have dates where the first one has: {_dates(self.units)}; got "
-                    f"{_dates(sample.units)}."
-                )
-            if not number:
-                self.categories = sample.confounders.categories
-                (self.confounders, self.instruments), self.units = names, sample.units
-                self.origins = self.origins or sample.origins  # of the first pass
-            self.num_dropped += sample.num_dropped
-            further = [float(own - first) for own, first in zip(sample.origins, self.origins, strict=True)]
-            yield Rows(stack(sample) + further, sample.groups)
-
-    def _levels(self, names: list[str]) -> tuple[Category, ...]:
-        """Counts the labels of all chunks, in a pass of its own if there are any."""
-        counts: dict[str, Counter[str]] = {name: Counter() for name in names}
-        numbers: set[str] = set()
-        for chunk in self.read() if names else ():
-            for name, counted in counts.items():
-                labels = labels_of(chunk.confounders[name])
-                if labels is None and not is_category(chunk.confounders[name]):
-                    numbers.add(name)
-                if name not in numbers or len(counted) < FEW_VALUES.stop:
-                    counted.update(count(labelled(chunk.confounders[name]) if labels is None else labels))
-        found = counts.items()
-        return tuple(category(name, counted) for name, counted in found if name not in numbers or are_codes(counted))
-
-    def _checked(self, number: int, chunk: TableChunk) -> Sample:
-        parts = {"instruments": chunk.instruments, "groups": chunk.groups, "categories": self.categories}
-        try:
-            return read_sample(chunk.outcome, chunk.confounders, missing=self.missing, **parts)
-        except ValueError as error:
-            raise ValueError(f"Chunk {number}: {error}") from error
+    return Table(sample, read, collect(read), sample.confounders.names)
 
 
 def stack(sample: Sample) -> Array:
@@ -187,7 +104,3 @@ def reordered(read: Read, moments: Moments, order: Array) -> tuple[Read, Moments
         lambda: (rows._replace(values=rows.values[:, order]) for rows in read()),
         Moments(moments.num_rows, means, scale, cross),
     )
-
-
-def _dates(units: dict[str, str]) -> str:
-    return ", ".join(units) or "none"

@@ -12,6 +12,8 @@ from functools import lru_cache
 
 LETTERS = string.ascii_uppercase
 BARE_LETTER = re.compile(r"(?:\(\s*([A-Za-z])\s*\)|([A-Za-z])\s*[.):]?)")
+_LABEL = r"[(\[]?(?<![^\s(\[])([A-Z])[.):\]]\s*(?=\S)"
+_LABELS = re.compile(rf"^[ \t]*{_LABEL}", re.MULTILINE), re.compile(_LABEL)  # on lines of their own, or anywhere
 LETTER_AND_TEXT = re.compile(r"(?:\(\s*([A-Za-z])\s*\)[.:]?|([A-Za-z])\s*[.):])\s*(\S.*)", re.DOTALL)
 
 
@@ -25,6 +27,27 @@ def render_options(options: Sequence[str]) -> str:
     if len(options) > len(LETTERS):
         raise ValueError(f"`options` must hold at most {len(LETTERS)}, one per letter; got {len(options)}.")
     return "\n".join(f"{letter}. {option}" for letter, option in zip(LETTERS, options, strict=False))
+
+
+def split_options(text: str) -> tuple[str, list[str]]:
+    r"""Takes a question and the options behind it apart, the last ones from A on; without two there are none.
+
+    Example:
+        >>> [split_options(each) for each in ("Which?\nA. A. Li\nB. gold\nAnswer:", "(A) tin (B) gold", "A. Li")]
+        [('Which?', ['A. Li', 'gold']), ('', ['tin', 'gold']), ('A. Li', [])]
+    """
+    for labels in _LABELS:
+        found: list[re.Match[str]] = []
+        for label in labels.finditer(text):
+            if label[1] == "A":
+                found = [label]
+            elif found and label[1] == LETTERS[len(found) % len(LETTERS)]:
+                found.append(label)
+        if len(found) > 1:
+            ends = [each.start() for each in found[1:]] + [len(text)]
+            options = [text[each.end() : end].strip() for each, end in zip(found, ends, strict=True)]
+            return text[: found[0].start()].strip(), [*options[:-1], options[-1].partition("\n")[0]]
+    return text, []
 
 
 def parse_choice(answer: str | None, options: Sequence[str]) -> int | None:

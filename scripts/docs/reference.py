@@ -226,7 +226,7 @@ def schema_page() -> str:
     schema = Record.model_json_schema()
     parts = [
         "# `evaluation.json`\n\nWhat `align eval` writes, of format 1. Parts that a suite has nothing of are left "
-        "out. A reader ignores keys that it does not know. From Python, `align.evaluate(...)` returns the same: "
+        "out. A reader ignores keys that it does not know. From Python, `align.evaluate.SUITE(...)` returns the same: "
         "`.to_pandas()`, `.summary(model)`, `.differences()`.\n"
     ]
     for name, part in {"The file": schema, **schema["$defs"]}.items():
@@ -293,8 +293,8 @@ def described(package: str, name: str, module: str) -> Iterator[str]:
     """Yields how a name is called and what it says; of a class its own public methods, too."""
     node = node_of(name, module)
     if node is None:
-        told = type(getattr(import_module_of(module), name)).__name__
-        yield f"A `{told}` of `{module}`.\n"
+        kind = type(getattr(import_module_of(module), name))
+        yield f"A `{kind.__name__}` of `{module}`. {inspect.getdoc(kind)}\n"
         return
     is_class = isinstance(node, ast.ClassDef)
     methods = (
@@ -302,6 +302,8 @@ def described(package: str, name: str, module: str) -> Iterator[str]:
     )
     made = next((each for each in methods if each.name == "__init__"), None)
     call = signature(made, skip=1) if made else "" if is_class else signature(node)
+    if not is_class and node.decorator_list:  # a function of the options of a group
+        call = f"({', '.join(inspect.signature(getattr(import_module_of(module), name)).parameters)})"
     yield f"```python\n{package}.{name}{call or '(...)'}\n```\n"
     if is_class and node.bases:
         yield f"A subclass of {', '.join(code(ast.unparse(base)) for base in node.bases)}.\n"

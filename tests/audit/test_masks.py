@@ -15,6 +15,10 @@ def mask_of(tmp_path, rows):
     return record
 
 
+def told_in(record):
+    return [each for each in (record.cues.found if record.cues else []) if each.where == "masked text"]
+
+
 def questions(num, seed, leak):
     """Questions with traces; a share of them says a word that goes with the letter."""
     draw = random.Random(seed)
@@ -30,17 +34,18 @@ def questions(num, seed, leak):
 
 
 def test_a_trace_that_tells_the_letter_is_named_with_its_words(tmp_path):
-    mask = mask_of(tmp_path, questions(300, 0, leak=0.7)).mask
-    assert mask.leaks
-    assert mask.low > mask.permuted_most
-    assert mask.accuracy > 0.6
-    assert abs(mask.permuted - 1 / 3) < 0.06
-    assert {'"hence" for A', '"so" for B', '"thus" for C'} & set(mask.phrases)
+    record = mask_of(tmp_path, questions(300, 0, leak=0.7))
+    found = {(each.name, each.goes_with): each for each in told_in(record)}
+    assert {('"hence"', "A"), ('"so"', "B"), ('"thus"', "C")} <= set(found)
+    cue = found['"hence"', "A"]
+    assert cue.low > 0.9 > 0.3 > cue.expected > 0.1
+    assert cue.todo == ["Mask it as well, or write the text without it."]
+    assert record.counts()["mask"] == len(told_in(record))
 
 
-def test_traces_without_a_hint_leak_at_most_at_the_rate_of_the_permutations(tmp_path):
-    leaks = [mask_of(tmp_path, questions(200, seed, leak=0)).mask.leaks for seed in range(1, 9)]
-    assert sum(leaks) <= 2  # 1 in 21 is expected
+def test_traces_without_a_hint_seldom_leak(tmp_path):
+    leaks = [bool(told_in(mask_of(tmp_path, questions(200, seed, leak=0)))) for seed in range(1, 9)]
+    assert sum(leaks) <= 1  # at a false discovery rate of 5 %
 
 
 def test_masked_texts_of_classes_and_references(tmp_path):
@@ -53,14 +58,14 @@ def test_masked_texts_of_classes_and_references(tmp_path):
         }
         for i in range(120)
     ]
-    assert mask_of(tmp_path, rows).mask.accuracy == 1
+    assert {each.share for each in told_in(mask_of(tmp_path, rows))} == {1}
     rows = [{"prompt": row["prompt"], "reference": row["completion"], "trace": row["trace"]} for row in rows]
-    assert mask_of(tmp_path, rows).mask.accuracy == 1
+    assert {each.share for each in told_in(mask_of(tmp_path, rows))} == {1}
 
 
 def test_too_few_golds_are_a_sentence_and_pairs_are_refused(tmp_path):
     record = mask_of(tmp_path, questions(30, 0, leak=0))
-    assert record.mask is None
+    assert told_in(record) == []
     assert any("fewer than two golds stand in 20 different rows" in each for each in record.sentences)
     with pytest.raises(DataError, match="is for rows with a gold to tell"):
         mask_of(tmp_path, [{"prompt": "q", "chosen": "a", "rejected": "b", "trace": "t"}])

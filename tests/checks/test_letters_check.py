@@ -2,19 +2,22 @@
 
 import json
 import random
+import re
+import shlex
 
 import numpy as np
 import pytest
 import yaml
 from some_recipes import DEMONSTRATIONS, PROMPTS, QUESTIONS
 
-from align.auditing.letters import shown_letters
+from align.auditing.letters import chosen_by, letters_p_value
 from align.checks.launch import Launch
-from align.data.questions.multiple_choice import letters_p_value
+from align.cli import run_command
 from align.errors import RecipeError
 from align.recipe.recipe import load_recipe
 from align.services.prepared import prepare
 from align.training.build import build_trainer
+from rewards.reading.options import split_options
 
 ADVISED = ["--dataset.shuffle_options", "true"]
 
@@ -41,11 +44,14 @@ def recipe_of(tiny_recipe, tmp_path):
         path, rows = tiny_recipe(method=method, reward_funcs=["accuracy"], **changes), list(rows)
         content = yaml.safe_load(path.read_text())
         del content["reward_weights"]
-        if bare or method == DEMONSTRATIONS:
+        in_prompt = bare or method == DEMONSTRATIONS
+        if in_prompt or "question" not in rows[0]:
             content["dataset"] = {"path": "./train.jsonl"}
+        if in_prompt and "question" in rows[0]:
             rows = [{"prompt": as_prompt(row), "answer": row["answer"]} for row in rows]
         if method == DEMONSTRATIONS:
             content = {key: content[key] for key in ("method", "model_name_or_path", "dataset", "use_cpu", "bf16")}
+        if method == DEMONSTRATIONS and "answer" in rows[0]:
             rows = [{"prompt": row["prompt"], "completion": f"<answer>{row['answer']}</answer>"} for row in rows]
         path.write_text(yaml.safe_dump(content))
         (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -66,26 +72,88 @@ def test_a_letter_that_is_right_too_often_is_told_and_the_advice_takes_it_away(r
     assert warned(recipe_of(method, rows_of(), *ADVISED, **changes)) == []
 
 
-def test_rows_that_cannot_be_shuffled_are_told_where_the_others_are(recipe_of):
+def even(text, tmp_path):
+    """Does what a warning says, with the command that it names; returns the rows that are left."""
+    words = shlex.split(re.search(r"`(align audit .*?)` writes rows", text)[1])
+    *words, _, even_letters = words[1:]
+    assert run_command(*words, str(tmp_path / "even"), even_letters) == 0
+    return [json.loads(line) for line in (tmp_path / "even" / "kept.jsonl").read_text().splitlines()]
+
+
+def test_rows_that_cannot_be_shuffled_are_told_where_the_others_are(recipe_of, tmp_path):
     fixed = {"options": ["a", "b", "c", "Both B and C"]}
-    rows = [row | fixed | {"id": f"fixed{place}"} for place, row in enumerate(rows_of(1.0, 60))]
-    (text,) = warned(recipe_of(PROMPTS, [*rows, *rows_of()], *ADVISED))
-    assert "A in 60 of 60 rows" in text
-    assert "Their options name others by letter or place, and stay" in text
+    rows = [row | fixed | {"id": f"fixed{place}"} for place, row in enumerate(rows_of(0.7, 60))]
+    made = recipe_of(PROMPTS, [*rows, *rows_of()], *ADVISED)
+    (text,) = warned(made)
+    assert re.search(r"A in \d\d of 60 rows", text)
+    assert "Their options name others by letter or place, and stay." in text
+    left = even(text, tmp_path)
+    assert {row["id"] for row in left} & {row["id"] for row in rows}
+    assert warned(recipe_of(PROMPTS, left, *ADVISED)) == []
 
 
-def test_options_within_prompts_are_told_with_what_they_can_become(recipe_of):
+def test_options_within_prompts_are_told_with_a_remedy_that_works(recipe_of, tmp_path):
     (text,) = warned(recipe_of(PROMPTS, rows_of(), bare=True))
     assert "A in 141 of 200" in text
-    assert (
-        'in rows of `question`, `options` and `answer`, set `dataset.prompt_template: "{question}\\n{options}"`'
-        in text
-    )
-    with pytest.raises(RecipeError, match="options within a `prompt` stay where they are"):
-        recipe_of(PROMPTS, rows_of(), *ADVISED, bare=True)
-    (text,) = warned(recipe_of(DEMONSTRATIONS, rows_of()))
+    told = re.findall(r'`(dataset\.\w+): "?([^`"]*)"?`', text)
+    words = [word for key, value in told for word in (f"--{key}", value)]
+    assert len(words) == 6
+    mended = recipe_of(PROMPTS, rows_of(), *words, bare=True)
+    assert warned(mended) == []
+    row = mended.record.part("load")(mended).rows[0]
+    assert sorted(row["options"]) == sorted(next(rows_of())["options"])
+    assert warned(recipe_of(PROMPTS, even(text, tmp_path), bare=True)) == []
+
+
+@pytest.mark.parametrize("said", ["{}", "The answer is {}.", "Answer: {}", "<answer>{}</answer>", "{}. {text}"])
+def test_what_demonstrations_and_chats_say_is_read_and_evened(recipe_of, tmp_path, said):
+    rows = [
+        [
+            {"role": "system", "content": "You are a tutor."},
+            {"role": "user", "content": f"Quick one: {as_prompt(row)}\nAnswer with the letter."},
+            {"role": "assistant", "content": said.format(row["answer"], text=row["gold"])},
+        ]
+        for row in rows_of()
+    ]
+    (text,) = warned(recipe_of(DEMONSTRATIONS, ({"messages": each} for each in rows)))
     assert "A in 141 of 200" in text
-    assert "its options in a random order" in text
+    left = even(text, tmp_path)
+    assert len(left) == 4 * 18
+    assert warned(recipe_of(DEMONSTRATIONS, left)) == []
+
+
+IN_COLUMNS = {
+    "a column each": lambda row: dict(zip("ABCD", row["options"], strict=True)) | {"target": row["answer"]},
+    "numbers from 1": lambda row: {
+        **{f"option{place + 1}": text for place, text in enumerate(row["options"])},
+        "correct": "ABCD".index(row["answer"]) + 1,
+    },
+    "labels": lambda row: {"choices": {"text": row["options"], "label": [*"ABCD"]}, "answerKey": row["answer"]},
+}
+
+
+@pytest.mark.parametrize("shape", IN_COLUMNS)
+def test_options_beside_a_prompt_are_read_whatever_their_columns_are(recipe_of, shape):
+    rows = [{"prompt": row["question"], **IN_COLUMNS[shape](row)} for row in rows_of()]
+    (text,) = warned(recipe_of(PROMPTS, rows))
+    assert "A in 141 of 200" in text
+    unlettered = [{"prompt": row["question"], "choices": row["options"], "target": row["gold"]} for row in rows_of()]
+    assert warned(recipe_of(PROMPTS, unlettered)) == []  # no place is shown, and none is asked for
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_prompts_read_a_public_schema_whose_columns_their_template_shows(recipe_of, nested):
+    def published(row):
+        choices = {"text": row["options"], "label": [*"ABCD"]}
+        if not nested:
+            return {"question": row["question"], "choices": choices, "answerKey": row["answer"]}
+        pairs = [{"text": text, "label": label} for text, label in zip(choices["text"], "ABCD", strict=True)]
+        return {"question": {"stem": row["question"], "choices": pairs}, "answerKey": row["answer"]}
+
+    template = ["--dataset.adapter", "arc", "--dataset.prompt_template", "{question}\n{options}"]
+    (text,) = warned(recipe_of(PROMPTS, map(published, rows_of()), *template))
+    assert "A in 141 of 200" in text
+    assert warned(recipe_of(PROMPTS, map(published, rows_of()), *template, *ADVISED)) == []
 
 
 def test_what_goes_with_the_right_option_is_told_with_its_number(recipe_of):
@@ -97,18 +165,19 @@ def test_what_goes_with_the_right_option_is_told_with_its_number(recipe_of):
 
 def test_even_letters_are_seldom_warned_about_however_few_there_are():
     draws = np.random.default_rng(0)
-    for number in (24, 50, 100):
-        warnings = sum(
-            letters_p_value(np.bincount(draws.integers(0, 4, number), minlength=4).tolist()) < 0.001
-            for _ in range(2_000)
-        )
-        assert warnings < 20  # of 2,000: one of a hundred
+    for number in (8, 24, 100):
+        counts = [np.bincount(draws.integers(0, 4, number), minlength=4).tolist() for _ in range(2_000)]
+        assert sum(letters_p_value(each) < 0.001 for each in counts) < 20  # of 2,000: one of a hundred
+    assert letters_p_value([18, 2, 2, 1, 1]) < 0.001  # however few rows there are for a letter
+    assert letters_p_value([60, 40]) == pytest.approx(0.1138, abs=1e-4)  # 2 letters x 0.0569, by a table
 
 
-def test_shown_options_are_counted_where_they_are_options():
-    assert shown_letters("A. Li said: which?\n(A) one (B) two (C) three") == 3
-    assert shown_letters("Vitamin A is good. B is not.") == 0
-    assert shown_letters("First\nA) x\nB) y\nC) z\n\nSecond\nA) x\nB) y") == 2
+def test_shown_options_are_taken_apart_where_they_are_options():
+    assert split_options("A. Li said: which?\n(A) one (B) two (C) three")[1] == ["one", "two", "three"]
+    assert split_options("Who?\nA. B. Franklin\nB. A. Smith\nC. d) all")[1] == ["B. Franklin", "A. Smith", "d) all"]
+    assert split_options("Vitamin A is good. B is not.")[1] == []
+    assert split_options("First\nA) x\nB) y\nC) z\n\nSecond\nA) x\nB) y")[1] == ["x", "y"]
+    assert chosen_by("So B. Option A: no metal. (C) melts.", ["salt", "gold", "ice"]) is None
 
 
 @pytest.mark.parametrize("shuffle", ["true", "every_visit"])

@@ -1,6 +1,7 @@
 """A file of options in columns A to D, as spreadsheets have it: one mapping in a recipe serves every command."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from in_one_process import run
@@ -86,7 +87,9 @@ def test_a_reward_model_reads_pairs_as_the_recipe_of_its_run_does(tmp_path):
 
 def test_the_kind_of_rows_is_told_by_our_names(recipe, tmp_path):
     def told(**options):
-        return find_suite({"model": "m", "data": str(write_csv(tmp_path / "a.csv"))} | options).name
+        unsaid = dict.fromkeys(("suite", "rewards", "reward_model", "adapter", "split", "recipe"))
+        asked = unsaid | {"model": "m", "data": str(write_csv(tmp_path / "a.csv"))} | options
+        return find_suite(SimpleNamespace(**asked)).name
 
     assert told(recipe=str(recipe())) == "questions"
     assert told() == "questions", "the error names the mapping, `prompt` alone misleads"

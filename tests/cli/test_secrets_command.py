@@ -145,9 +145,11 @@ def test_the_recipe_of_a_run_folder_is_still_read(planted, tmp_path):
 
 
 def test_other_folders_hold_no_secret_either(tmp_path):
+    from align.evaluation.engine import Finished
     from align.evaluation.record import read_record
     from align.evaluation.results import save_evaluation
     from align.evaluation.service import command_words
+    from align.evaluation.suites.questions import QuestionOptions
     from align.methods.pairs.augmentation.folder import check_folder, claim_folder
 
     place = f"https://me:{LOGIN}@host/data?token={QUERY}"
@@ -156,8 +158,8 @@ def test_other_folders_hold_no_secret_either(tmp_path):
     check_folder(tmp_path / "augment", run)  # the same run goes on
     record = read_record(write_evaluation(tmp_path / "plain", questions=20) / "evaluation.json")
     record.about.data.path = place
-    record.about.command = list(command_words({"data": place, "model": "m"}, {"data", "model"}))
+    record.about.command = list(command_words(None, QuestionOptions(data=place, model="m"), {"data", "model"}))
     (tmp_path / "eval").mkdir()
-    save_evaluation(tmp_path / "eval", record, [{"id": "a"}])
+    save_evaluation(tmp_path / "eval", Finished(record, [{"id": "a"}]))
     assert "***" in (tmp_path / "eval" / "evaluation.json").read_text()
     assert leaks(tmp_path) == []

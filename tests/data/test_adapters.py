@@ -18,6 +18,8 @@ ROWS = {
     "sciq": {"question": "What rusts?", "distractor3": "tin", "distractor1": "gold", "distractor2": "zinc",
              "correct_answer": "iron", "support": "Iron rusts."},
     "arc": {"id": "x1", "question": "What rusts?", "choices": CHOICES, "answerKey": "A"},
+    "in_prompt": {"id": "p1", "prompt": [{"role": "user", "content": "What rusts?\nA. iron\nB. gold\nAnswer:"}],
+                  "solution": "A"},
     "openbookqa": {"id": "x1", "question_stem": "What rusts?", "choices": CHOICES, "answerKey": "A"},
     "mmlu": {"question": "What rusts?", "subject": "metals", "choices": ["gold", "iron"], "answer": 1},
     "mmlu_pro": {"question_id": 3, "question": "What rusts?", "options": ["gold", "iron"], "answer": "B",
@@ -79,7 +81,8 @@ def test_the_right_option_survives_every_adapter(tmp_path, adapter):
 def test_ids_and_groups_come_along(tmp_path):
     found = {name: load(tmp_path, name, ROWS[name])[0][0] for name in ADAPTERS}
     assert {name: q.id for name, q in found.items()} == {
-        "sciq": "rows-1", "arc": "x1", "openbookqa": "x1", "mmlu": "rows-1", "mmlu_pro": "3", "video_r1": "12",
+        "sciq": "rows-1", "arc": "x1", "in_prompt": "p1", "openbookqa": "x1", "mmlu": "rows-1",
+        "mmlu_pro": "3", "video_r1": "12",
         "mmvu": "validation_0", "mathvista": "7", "mathverse": "9", "mathvision": "4", "video_mme": "1-1",
         "mvbench": "rows-1", "tvbench": "rows-1", "mlvu": "rows-1", "longvideobench": "v_0", "vsi_bench": "3",
         "video_mmmu": "dev_Basic_Physics_1", "tempcompass": "rows-1", "videohallucer": "1-basic",
@@ -201,7 +204,7 @@ def test_mathvista_takes_the_decoded_image_before_the_path(tmp_path):
         ("mathvista", ROWS["mathvista"] | {"choices": None}, "`answer`: the answer is not among the choices"),
         ("mathvista", ROWS["mathvista"] | {"image": None}, "`image`: the image is missing"),
         ("mathverse", ROWS["mathverse"] | {"question_type": "free-form"}, "the row is not multiple choice"),
-        ("mathverse", ROWS["mathverse"] | {"question": "What rusts?"}, "it does not end with lines of options"),
+        ("mathverse", ROWS["mathverse"] | {"question": "What rusts?"}, "it does not end with options"),
         ("mathvision", ROWS["mathvision"] | {"options": []}, "`options`: the row is not multiple choice"),
         ("video_mme", ROWS["video_mme"] | {"answer": "E"}, "`answer`: the answer is not the letter of an option"),
         ("video_mme", ROWS["video_mme"] | {"videoID": "b"}, "the video file does not exist"),

@@ -48,8 +48,8 @@ MISSING = {
     ),
     "an adapter": (load_questions, ARC, OFFERED, "no column `options` or `answer`. It has: `id`, `question`, "
                    "`choices`, `answerKey`. Such rows are read with `adapter: arc`."),
-    "no adapter": (load_questions, GOOD, {"adapter": "arc"}, "no column `id`, which the adapter `arc` needs. It has: "
-                   "`question`, `options`, `answer`. Such rows are read without `adapter`."),
+    "no adapter": (load_questions, GOOD, {"adapter": "arc"}, "no column `choices`, which the adapter `arc` needs. It "
+                   "has: `question`, `options`, `answer`. Such rows are read without `adapter`."),
     "another adapter": (load_questions, ARC, {"adapter": "openbookqa"}, "read with `adapter: arc`."),
     "nothing like it": (load_prompts, {"a\x1b[2J": "b"}, OFFERED, "no column `prompt`. It has: `a\\x1b[2J`. Say so "
                         "with `columns: {prompt: NAME}`"),

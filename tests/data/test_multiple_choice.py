@@ -65,7 +65,7 @@ BAD = {
     "number as option": ({"options": ["iron", 3]}, "options", "an option is not a text"),
     "no answer": ({"answer": None}, "answer", "the answer is missing"),
     "blank answer": ({"answer": ""}, "answer", "the answer is missing"),
-    "index too high": ({"answer": 2}, "answer", "the answer is not among the options"),
+    "index too high": ({"answer": 3}, "answer", "the answer is not among the options"),
     "index too low": ({"answer": -1}, "answer", "the answer is not among the options"),
     "letter too high": ({"answer": "E"}, "answer", "the answer is not among the options"),
     "other text": ({"answer": "zinc"}, "answer", "the answer is not among the options"),
@@ -188,3 +188,15 @@ def test_sets_of_questions_have_several_of_one_group(tmp_path):
     assert "Row 3 is not of a: give each set a name of its own." in str(error.value)
     with pytest.raises(DataError, match="4 of 4 rows"):
         load_questions(reused, on_bad_rows="skip")
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_answers_that_count_from_1_are_not_read_by_leaving_out_the_rows_that_show_it(tmp_path, text):
+    rows = [{"question": f"{i}?", "options": ["w", "x", "y"], "answer": 1 + i % 3} for i in range(6)]
+    if text:
+        rows[2]["answer"] = "3"
+    path = write(tmp_path / "a.jsonl", *rows)
+    with pytest.raises(DataError, match="counted from 1"):
+        load_questions(path, on_bad_rows="skip")
+    path = write(tmp_path / "a.jsonl", *rows, {"question": "z?", "options": ["w", "x", "y"], "answer": 0})
+    assert len(load_questions(path, on_bad_rows="skip")[0]) == 5

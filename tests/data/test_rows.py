@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from align.data import PromptTemplate, questions_to_rows
-from align.data.questions.multiple_choice import Question, letters_p_value
+from align.data.questions.multiple_choice import Question
 from align.recipe.dataset import DEFAULT_TEMPLATE, MultipleChoiceDatasetConfig
 
 PLAIN = PromptTemplate("{question}|{options}", conversational=False)
@@ -102,8 +102,3 @@ def test_the_data_set_block_is_strict(block):
 
 def test_the_default_prompt_is_the_same_in_recipe_and_code():
     assert MultipleChoiceDatasetConfig(path="x.jsonl").prompt_template == PromptTemplate().template == DEFAULT_TEMPLATE
-
-
-def test_the_chi_square_of_known_counts():
-    assert letters_p_value([60, 40]) == pytest.approx(0.0455, abs=1e-4)  # (10^2 + 10^2) / 50 = 4, 1 degree of freedom
-    assert letters_p_value([19, 0, 0, 0]) is None

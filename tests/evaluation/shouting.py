@@ -6,7 +6,7 @@ import numpy as np
 
 from align.evaluation.options import OwnRows
 from align.evaluation.statistics.item_means import ItemMean
-from align.evaluation.suite import Measured, RowSuite
+from align.evaluation.suite import Measured, Suite
 from align.evaluation.suites.rows import check_text, load_suite_rows
 from align.models.policies.asking import Prompt
 from align.options import option
@@ -45,7 +45,7 @@ def measure(subject, rows, asking):
     return Measured({"shouting": ItemMean((loud,), bounds=(0.0, 1.0))}, {}, items)
 
 
-SHOUTING = RowSuite(
+SHOUTING = Suite(
     name="shouting",
     about="Whether a model shouts.",
     rows="prompts",

@@ -51,22 +51,12 @@ def test_only_differences_within_a_prompt_count():
     assert np.corrcoef(rewards, drawn[:, 0])[0, 1] > 0.99
 
 
-def test_the_share_of_format_is_what_marks_explain():
-    drawn = features(512)
-    marks = drawn[:, 2:6]
-    noise = np.random.default_rng(1).normal(size=512)
-    assert audit_signals(marks @ [1.0, -2.0, 0.5, 0.1], drawn, GROUP)["format_share"].value == pytest.approx(1.0)
-    half = marks[:, 0] / marks[:, 0].std() + noise
-    assert audit_signals(half, drawn, GROUP)["format_share"].value == pytest.approx(0.5, abs=0.08)
-    assert audit_signals(noise, drawn, GROUP)["format_share"].value < 0.02
-
-
 def test_nothing_is_said_where_nothing_varies():
     drawn = features()
     assert np.isnan([each.value for each in audit_signals(np.ones(64), drawn, GROUP).values()]).all()
     assert np.isnan([each.value for each in audit_signals(np.full(64, np.nan), drawn, GROUP).values()]).all()
     drawn[:, 2:] = 3
-    assert np.isnan(audit_signals(drawn[:, 0], drawn, GROUP)["format_share"].value)
+    assert np.isnan(audit_signals(drawn[:, 0], drawn, GROUP)["format"].value)
 
 
 def test_rows_without_a_reward_are_left_out():

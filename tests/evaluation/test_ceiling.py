@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from align.evaluation.suites.questions.best_of_n import Verifier, ceiling, estimate_ceiling, jackknifed_ceiling
+from align.evaluation.suites.questions.best_of_n import Rates, ceiling, estimate_ceiling, jackknifed_ceiling
 
-VERIFIER = Verifier(tpr=0.9, fpr=0.2)
+VERIFIER = Rates(tpr=0.9, fpr=0.2)
 
 
 def a_pool(questions, samples, seed, *, of=(0.5, 1.5), verifier=VERIFIER):
@@ -35,7 +35,7 @@ def test_the_jackknife_leaves_one_sample_out_at_a_time():
 
 
 def test_the_rates_of_many_verifiers_are_taken_at_once():
-    several = Verifier(np.array([[0.9], [0.5]]), np.array([[0.2], [0.5]]))
+    several = Rates(np.array([[0.9], [0.5]]), np.array([[0.2], [0.5]]))
     found = jackknifed_ceiling(4, several)
     assert found[0] == pytest.approx(jackknifed_ceiling(4, VERIFIER))
     assert found[1] == pytest.approx(np.arange(5) / 4)  # a verifier that knows nothing leaves the prior
@@ -43,13 +43,13 @@ def test_the_rates_of_many_verifiers_are_taken_at_once():
 
 def test_many_samples_give_what_their_shares_give():
     correct, accepted = a_pool(200, 256, 0)
-    plain = ceiling(correct.mean(axis=1), Verifier(*(accepted[correct == of].mean() for of in (1, 0)))).mean()
+    plain = ceiling(correct.mean(axis=1), Rates(*(accepted[correct == of].mean() for of in (1, 0)))).mean()
     found = estimate_ceiling(correct, accepted)
     assert found.value == pytest.approx(plain, abs=0.005)
     assert found.low < plain < found.high
 
 
-@pytest.mark.parametrize("verifier", [Verifier(0.0, 0.0), Verifier(1.0, 1.0), Verifier(1.0, 0.0), Verifier(0.1, 0.9)])
+@pytest.mark.parametrize("verifier", [Rates(0.0, 0.0), Rates(1.0, 1.0), Rates(1.0, 0.0), Rates(0.1, 0.9)])
 @pytest.mark.parametrize(("questions", "samples"), [(1, 4), (2, 1), (30, 2)])
 def test_an_interval_lies_within_0_and_1_around_its_value(verifier, questions, samples):
     correct = np.resize([1.0, 0.0, 1.0], (questions, samples))

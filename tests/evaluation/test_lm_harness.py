@@ -9,7 +9,7 @@ from harness_task import TASK
 from tiny import tiny_model, tiny_tokenizer
 
 from align.errors import UserError
-from align.evaluation.suites.questions.evaluation import QuestionEvaluation
+from align.evaluation.suites.questions.evaluation import run_harness
 from align.evaluation.suites.questions.lm_harness import collect, harness_suite, require_harness
 from align.models.answer_cache import AnswerCache
 from align.models.checkpoint import Checkpoint
@@ -65,14 +65,14 @@ def test_a_task_in_a_file_runs_offline_and_again_since_what_it_includes_may_have
     task, rows = tmp_path / "tiny_task.yaml", [{"q": f"q{i}?", "choices": ["1", "2"], "gold": 0} for i in range(8)]
     (tmp_path / "kept").mkdir()
     task.write_text(TASK.format(rows=tmp_path / "rows.jsonl"))
-    engine, options = SimpleNamespace(dtype="float32", batch_size=4), SimpleNamespace(max_rows=None)
-    evaluation = SimpleNamespace(engine=engine, options=options)
+    engine = SimpleNamespace(dtype="float32", batch_size=4)
     model = tiny_model(vocabulary=len(tiny_tokenizer()))
     tiny_tokenizer().save_pretrained(tmp_path / "model")
     checkpoint = Checkpoint(str(tmp_path / "model"), None, "weights")
     with closing(AnswerCache(tmp_path / "kept")) as cache:
         for num in (8, 6):
             (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[:num]))
-            found = QuestionEvaluation._run_harness(evaluation, str(task), checkpoint, model, cache)
+            run = SimpleNamespace(engine=engine, max_rows=None, cache=cache)
+            found = run_harness(run, str(task), SimpleNamespace(checkpoint=checkpoint, model=model))
             assert len(found["items"]["acc"]) == num
             assert set(found["items"]["acc"]) <= {0.0, 1.0}

@@ -8,6 +8,7 @@ from align.errors import UserError
 from align.evaluation.record import read_record
 from align.evaluation.record.merging import MergedModel
 from align.evaluation.statistics.metrics import Estimate
+from align.evaluation.suites.questions import QuestionOptions
 from align.services.merge import Values, compare, item_values, merge_models, pick, read_rule
 from align.services.options import Merged
 
@@ -160,7 +161,7 @@ def test_tasks_of_the_harness_that_name_a_metric_alike_can_both_bound_what_is_pi
 def test_an_unknown_suite_is_refused_before_anything_is_merged(tmp_path):
     merged = Merged(base="none", tuned="none", data="questions.jsonl")
     with pytest.raises(UserError, match=r"`suite` must be some of accuracy, .*got \['consistancy'\]"):
-        merge_models(merged, (), tmp_path / "out", {"suite": ("consistancy",)}, {"suite"}, print)
+        merge_models(merged, (), tmp_path / "out", QuestionOptions(suite=("consistancy",)), {"suite"}, print)
     assert not (tmp_path / "out").exists()
 
 

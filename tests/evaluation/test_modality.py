@@ -9,6 +9,7 @@ from scripted_run import evaluate, make_questions, values
 from written_evaluation import about
 
 from align.evaluation.asking import Asker
+from align.evaluation.engine import Finished
 from align.evaluation.record.record import About
 from align.evaluation.results import save_evaluation
 from align.evaluation.suites import explain
@@ -183,7 +184,7 @@ def test_items_hold_the_answers_of_every_change_and_paths_of_images(tmp_path):
     questions = [colour_question(0, [str(tmp_path / "red.png"), square("blue")]), *ORDER[1:4]]
     result, _ = probe(Looker(), questions)
     record = policy_record(WHAT, {"a": result}, questions, SuiteSettings(suites=("accuracy", "modality")))
-    save_evaluation(tmp_path, record, item_rows("a", result, questions, [""] * 4, 1))
+    save_evaluation(tmp_path, Finished(record, item_rows("a", result, questions, [""] * 4, 1)))
     items = pd.read_parquet(tmp_path / "items.parquet")
     assert [list(paths) for paths in items.images] == [
         [str(tmp_path / "red.png"), None],

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from align.data.pairs.preferences import PreferencePair
-from align.evaluation.record.record import About, Items, Source
+from align.evaluation.record.record import About, HelperModel, Items
 from align.evaluation.suites.pairs.evaluation import (
     ACCURACY,
     Judgement,
@@ -70,7 +70,7 @@ def test_answers_to_one_prompt_are_judged_as_one_item():
 
 
 def about(questions):
-    source, data = Source(path="x", fingerprint="x"), Items(
+    source, data = HelperModel(path="x", fingerprint="x"), Items(
         path=None, split=None, left_out={}, fingerprint="x", questions=questions, groups={}
     )  # fmt: skip
     model = {

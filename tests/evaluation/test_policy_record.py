@@ -9,6 +9,7 @@ from scripted_run import evaluate, make_questions
 from written_evaluation import about
 
 from align.errors import UserError
+from align.evaluation.engine import Finished
 from align.evaluation.record import as_json
 from align.evaluation.record.record import About
 from align.evaluation.results import save_evaluation
@@ -68,7 +69,7 @@ def test_questions_that_are_not_shuffled_are_counted_once_however_many_samples_t
 def test_every_answer_is_on_disk(tmp_path):
     record, results = record_of(ConstantLiar())
     rows = item_rows("liar", results["ConstantLiar"], QUESTIONS, ["prompt"] * 12, 1)
-    save_evaluation(tmp_path, record, rows)
+    save_evaluation(tmp_path, Finished(record, rows))
     items = pd.read_parquet(tmp_path / "items.parquet")
     assert list(items.id) == [question.id for question in QUESTIONS]
     assert (items.first_choice == (items.gold + 1) % 4).all()
@@ -84,5 +85,5 @@ def test_a_folder_that_cannot_be_written_leaves_what_was_there(tmp_path):
     (tmp_path / f".evaluation.json.{os.getpid()}").mkdir()
     (tmp_path / "evaluation.json").write_text("before")
     with pytest.raises(UserError, match=r"cannot be written to .* Free space there and give the same command again"):
-        save_evaluation(tmp_path, record, rows)
+        save_evaluation(tmp_path, Finished(record, rows))
     assert (tmp_path / "evaluation.json").read_text() == "before"

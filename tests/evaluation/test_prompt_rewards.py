@@ -9,7 +9,7 @@ from align.errors import UserError
 from align.evaluation.asking import KeptAnswers, as_prompts, check_ks, complete_prompts
 from align.evaluation.results import arrange, pair_answers, warn_of_lacking
 from align.evaluation.suites.prompts.measured_rewards import call_reward, check_columns
-from align.evaluation.suites.prompts.suite import Scale, read_scale, reward_suite
+from align.evaluation.suites.prompts.suite import RewardScale, read_scale, reward_suite
 from align.models.answer_cache import AnswerCache
 from align.models.policies.asking import Completion, Decoding
 from rewards.catalog import resolve_reward
@@ -137,7 +137,7 @@ def test_the_metrics_of_a_known_policy():
 
 def test_a_value_that_is_missing_is_left_out_and_k_counts_what_is_there():
     values = np.array([[1.0, np.nan, 0.0], [np.nan] * 3])
-    scale = Scale((0.0, 1.0), votes=False)
+    scale = RewardScale((0.0, 1.0), votes=False)
     suite = reward_suite("r", values, [[None] * 3] * 2, [None] * 2, (1, 2, 3), scale).summary()
     assert (suite["reward/r"].value, suite["reward/r"].n) == (0.5, 1)
     assert suite["pass@2/r"].value == 1.0
@@ -147,13 +147,13 @@ def test_a_value_that_is_missing_is_left_out_and_k_counts_what_is_there():
 
 def test_scores_without_bounds_have_no_right_answer_of_their_own():
     values = np.array([[-1.0, 2.0], [3.0, 4.0]])
-    assert read_scale([values]) == Scale(None, None)
-    assert read_scale([np.array([0.0, 0.5])]) == Scale((0.0, 1.0), None)
-    assert read_scale([np.zeros(3), np.array([np.nan])]) == Scale((0.0, 1.0), 1.0, is_share=True)
-    assert list(reward_suite("rm", values, [["1", "2"]] * 2, [None] * 2, (1, 2), Scale(None, None)).means) == [
+    assert read_scale([values]) == RewardScale(None, None)
+    assert read_scale([np.array([0.0, 0.5])]) == RewardScale((0.0, 1.0), None)
+    assert read_scale([np.zeros(3), np.array([np.nan])]) == RewardScale((0.0, 1.0), 1.0, is_share=True)
+    assert list(reward_suite("rm", values, [["1", "2"]] * 2, [None] * 2, (1, 2), RewardScale(None, None)).means) == [
         "reward/rm"
     ]
-    right = reward_suite("rm", values, [["1", "2"]] * 2, [None] * 2, (1,), Scale(None, 2.0)).summary()
+    right = reward_suite("rm", values, [["1", "2"]] * 2, [None] * 2, (1,), RewardScale(None, 2.0)).summary()
     assert right["pass@1/rm"].value == 0.75
 
 

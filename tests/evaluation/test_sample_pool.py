@@ -8,8 +8,8 @@ from scripted_run import evaluate, make_questions
 from align.evaluation.statistics.item_means import ratio_of_means
 from align.evaluation.statistics.metrics import all_equal
 from align.evaluation.suites.questions.best_of_n import (
-    Pool,
-    Verifier,
+    Rates,
+    SamplePool,
     audit,
     best_of_n_metrics,
     curve,
@@ -21,7 +21,7 @@ PROXY = np.array([[0.2, 0.9, 0.9, 0.9], [0.1, 0.1, 0.1, 0.1], [0.5, 0.4, 0.8, 0.
 
 
 def pool(correct=CORRECT, proxy=PROXY, threshold=0.45):
-    return Pool(correct, proxy, (proxy > threshold).astype(float))
+    return SamplePool(correct, proxy, (proxy > threshold).astype(float))
 
 
 def test_the_curve_equals_monte_carlo_with_ties_broken_at_random():
@@ -55,7 +55,7 @@ def test_the_audit_by_hand():
     assert found.true_positive_rate.value == pytest.approx(2 / 5)
     assert found.false_positive_rate.value == pytest.approx(3 / 7)
     assert found.prior.value == pytest.approx(5 / 12)
-    assert found.ceiling.value == pytest.approx(jackknifed_ceiling(4, Verifier(2 / 5, 3 / 7))[[2, 0, 3]].mean())
+    assert found.ceiling.value == pytest.approx(jackknifed_ceiling(4, Rates(2 / 5, 3 / 7))[[2, 0, 3]].mean())
     assert found.ceiling.low < found.ceiling.value < found.ceiling.high
     assert [each.cost for each in found.optimal_attempts] == [0.0, 0.5, 1.0, 2.0, 4.0]
 
@@ -72,7 +72,7 @@ def test_rates_of_few_questions_claim_little_and_those_of_like_ones_not_everythi
     correct[7, :6] = 1  # one question is solved
     accepted = np.zeros((200, 8))
     accepted[7, :3] = 1
-    rate = audit(Pool(correct, accepted, accepted)).true_positive_rate
+    rate = audit(SamplePool(correct, accepted, accepted)).true_positive_rate
     assert (rate.value, rate.n) == (0.5, 1)
     assert rate.low < 0.1
     assert rate.high > 0.9

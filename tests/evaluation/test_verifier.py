@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from align.evaluation.suites.questions.best_of_n import (
-    Verifier,
+    Rates,
     ceiling,
     first_accepted,
     optimal_attempts,
@@ -14,7 +14,7 @@ from align.evaluation.suites.questions.best_of_n import (
 )
 
 PRIOR = np.array([0.9, 0.5, 0.02, 0.0])
-VERIFIER = Verifier(tpr=0.8, fpr=0.15)
+VERIFIER = Rates(tpr=0.8, fpr=0.15)
 
 
 def simulate(prior, verifier, attempts, rng, repeats=40_000):
@@ -41,7 +41,7 @@ def test_formulas_equal_a_simulation_that_stops_at_the_first_accepted_answer(att
 def test_survival_holds_the_prior_and_not_the_posterior():
     # By hand: p = 0.5, tpr = 1, fpr = 0.5, so an attempt is accepted with 0.75. The posterior of an accepted answer is
     # 2/3, and 1 - (1 - 2/3)^2 or the like would give another number.
-    tried = try_until_accepted(np.array([0.5]), Verifier(1.0, 0.5), 2)
+    tried = try_until_accepted(np.array([0.5]), Rates(1.0, 0.5), 2)
     assert tried.right[0] == pytest.approx(0.5 + 0.25 * 0.5)
     assert tried.wrong[0] == pytest.approx(0.25 + 0.25 * 0.25)
 
@@ -49,7 +49,7 @@ def test_survival_holds_the_prior_and_not_the_posterior():
 def test_unlimited_attempts_reach_the_ceiling():
     tried = try_until_accepted(PRIOR, VERIFIER, 100_000)
     assert tried.right == pytest.approx(ceiling(PRIOR, VERIFIER))
-    assert ceiling(np.array([0.0]), Verifier(1.0, 0.0)).tolist() == [0.0]  # nothing is ever accepted
+    assert ceiling(np.array([0.0]), Rates(1.0, 0.0)).tolist() == [0.0]  # nothing is ever accepted
 
 
 @pytest.mark.parametrize("cost", [0.0, 0.5, 1.0, 2.0, 4.0, 50.0])
@@ -66,11 +66,11 @@ def test_the_optimum_is_the_best_of_all_numbers_of_attempts(prior, cost):
 
 def test_the_optimum_by_hand():
     # A perfect verifier never lets a wrong answer through, so more attempts always pay; a costly slip never does.
-    assert optimal_attempts(np.array([0.5, 0.1]), Verifier(1.0, 0.0), cost=100.0) is None
+    assert optimal_attempts(np.array([0.5, 0.1]), Rates(1.0, 0.0), cost=100.0) is None
     assert optimal_attempts(np.array([0.01]), VERIFIER, cost=1.0) == 0
-    assert optimal_attempts(np.array([0.9, 0.01]), Verifier(0.9, 0.1), cost=1.0) == 2
-    assert optimal_attempts(np.array([0.5]), Verifier(0.1, 0.9), cost=1.0) == 0  # worse than a coin
-    assert optimal_attempts(np.array([0.99]), Verifier(0.1, 0.9), cost=0.0) is None
+    assert optimal_attempts(np.array([0.9, 0.01]), Rates(0.9, 0.1), cost=1.0) == 2
+    assert optimal_attempts(np.array([0.5]), Rates(0.1, 0.9), cost=1.0) == 0  # worse than a coin
+    assert optimal_attempts(np.array([0.99]), Rates(0.1, 0.9), cost=0.0) is None
 
 
 def test_rates_of_nothing_are_not_numbers():

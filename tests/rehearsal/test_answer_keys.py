@@ -123,3 +123,14 @@ def test_a_check_from_outside_is_on_the_console_and_the_page(tmp_path, monkeypat
     for said in (str(RehearsalResult(record, page)), page.read_text()):
         assert "100% have a vowel. Use fewer." in said
         assert "completions with a vowel" in said
+
+
+def test_what_a_reward_does_with_few_answers_is_told_beyond_chance_only():
+    few, draw = SUMS[:8], np.random.default_rng(0)
+    stated = half_right(few)
+    told = 0
+    for _ in range(100):  # half of the right answers are paid, of the others a third, by chance
+        pays = [[draw.random() < (0.5 if each == gold else 0.3) for each in some]
+                for some, (_, gold) in zip(stated, few, strict=True)]  # fmt: skip
+        told += bool({"unpaid", "overpaid"} & set(found_in(few, stated, pays)))
+    assert told <= 5

@@ -115,3 +115,8 @@ def test_a_curve_is_nearer_to_the_oracle_than_a_line_where_there_is_one(name):
     assert found[True]["distance"] < 0.1
     assert (found[False]["distance"] > 0.5) == (name != "line")
     assert found[True]["guide"] == pytest.approx(1, abs=0.15)
+
+
+@pytest.mark.parametrize(("case", "share"), [("line", 0), ("missed", 1), ("curve", 0)])
+def test_a_sound_correction_is_written_and_one_that_misses_a_curve_is_not(case, share):
+    assert load_script("labs.deconfound.refusals").rate(300, 12, case, 20).value == share

@@ -14,7 +14,7 @@ from started import ROOT, start
 import align
 import rewards
 from align.auditing.row_findings import ROW_CHECKS
-from align.evaluation.statistics.glossary import Meaning
+from align.evaluation.statistics.glossary import SHARED, Meaning
 from align.evaluation.suites import SUITES
 from align.methods import METHODS
 from align.recipe.alarms import ALARMS
@@ -44,6 +44,14 @@ def test_every_metric_of_a_suite_has_a_row(suite, reference):
     rows = dict(re.findall(r'^\| <a id="([^"]+)"></a>(.+)$', page, re.MULTILINE))
     assert [name for name, said in meanings.items() if said.label not in rows[name]] == []
     assert [name for name in meanings if len(rows[name].split(" | ")) != 4] == []
+
+
+def test_a_metric_and_an_option_are_told_in_fifteen_words():
+    told = {name: each.meaning for name, each in SHARED.items()}
+    told |= {f"{suite} {name}": each[1] for suite in SUITES for name, each in SUITES[suite].meanings.items()}
+    for command, made in load_script("docs.reference").commands():
+        told |= {f"{command} {each.name}": getattr(each, "help", None) or "" for each in made.params}
+    assert [name for name, words in told.items() if len(words.split()) > 15] == []
 
 
 def test_every_alarm_has_a_row_with_its_limit_here_and_where_docs_list_them(reference):

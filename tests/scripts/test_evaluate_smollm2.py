@@ -12,8 +12,8 @@ from align.cli.arguments.evaluation import ANY, suite_commands
 from align.data.pairs.preferences import load_preferences
 from align.data.pairs.reward_bench_2 import load_reward_bench_2
 from align.data.prompt_rows import load_prompts
-from align.evaluation.suite import Reading
-from align.evaluation.suites import ROW_SUITES
+from align.evaluation.suite import SuiteSource
+from align.evaluation.suites import SUITES
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = {"families": ("whitespace",), "answer_tokens": 8, "hint_pattern": None, "control_data": None,
@@ -39,7 +39,7 @@ def data(tmp_path_factory):
     ],
 )
 def test_every_suite_reads_its_rows(data, suite, file, count):
-    rows = ROW_SUITES[suite].part("load")(Reading(str(data / f"{file}.jsonl")), SimpleNamespace(**OPTIONS)).rows
+    rows = SUITES[suite].part("load")(SuiteSource(str(data / f"{file}.jsonl")), SimpleNamespace(**OPTIONS)).rows
     assert len(rows) == count
     assert all(row.group for row in rows)
     if suite == "reversal":

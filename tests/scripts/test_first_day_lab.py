@@ -2,7 +2,17 @@
 
 import pytest
 
-from scripts.labs.first_day.lab import STEPS, answered, chance, form_is_learnt, logged_shares, measure
+from scripts.labs.first_day.lab import (
+    STEPS,
+    answered,
+    chance,
+    form_is_learnt,
+    judged,
+    logged_shares,
+    measure,
+    noted,
+    of_pairs,
+)
 
 RUNS = 8
 
@@ -28,6 +38,11 @@ def test_pages_and_evaluations_say_what_is_beyond_chance_only():
         assert all(count <= 2 for count in measure(logged_shares(size, steps), RUNS, seed=0).values())
     bad = measure(logged_shares(8, 12, more=0.4), RUNS, seed=0)
     assert bad["completions are cut off at the token limit"] == RUNS
+    for size, held in ((8, 24), (32, 100)):
+        assert all(count <= 2 for count in measure(of_pairs(size, 40, held), 2 * RUNS, seed=0).values())
+    assert all(count <= 2 for count in measure(judged(24), 4 * RUNS, seed=0).values())
+    assert measure(judged(100, 0.5, 0.95, 0.8), RUNS, seed=0).most_common()[-1][1] == RUNS
+    assert all(count <= 1 for count in measure(noted("own", 16), 2 * RUNS, seed=0).values())
     for items in (24, 50, 100):
         found = measure(answered(items), 60, seed=1)
         assert found["prefers a place"] <= 1

@@ -105,7 +105,7 @@ def audit(
         list[str] | None,
         typer.Option(
             "--fail_on",
-            help="Exit with 1 on any of these: duplicates, contradictions, leaks, cues ...; or 'leaks > 0.01'.",
+            help="Exit with 1 on any of: duplicates, contradictions, leaks, cues ...; or 'leaks > 0.01'.",
         ),
     ] = None,
 ) -> None:

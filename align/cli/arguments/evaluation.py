@@ -1,8 +1,8 @@
 """Arguments of the commands that evaluate checkpoints: eval, with a command for each suite, and merge."""
 
 from collections.abc import Callable
-from dataclasses import field, fields, make_dataclass
-from functools import cache
+from dataclasses import field, fields, make_dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from align.cli.application import Application, ManyWords, app, execute, words
 from align.cli.arguments.recipes import OVERRIDES
-from align.cli.options import given_options, takes, values
+from align.cli.options import given_options, takes
 from align.services.options import Merged
 
 ANY = "any"  # the command that tells the suite by the rows
@@ -53,28 +53,35 @@ def suite_commands() -> dict[str, Any]:
 
     made = Application()
     for each in all_suites().values():
-        _add(made, each.name.replace("_", "-"), each.about, each.options, each.name)
-    _add(made, ANY, "Every option of every suite; which ones go together is told by the rows.", _every_option(), None)
+        _add(made, each.name.replace("_", "-"), each.about, each.options, partial(_evaluate, each))
+    about = "Every option of every suite; which ones go together is told by the rows."
+    _add(made, ANY, about, _every_option(), partial(_evaluate, None), hidden=True)
     return typer.main.get_command(made).commands  # type: ignore[attr-defined]
 
 
+def _evaluate(suite: Any, options: Any, given: set[str]) -> None:
+    from align.cli.evaluation import run
+
+    run(suite, options, given)
+
+
 def _add(
-    made: Application, name: str, about: str, options: type, suite: str | None, act: Callable[..., None] | None = None
+    made: Application,
+    name: str,
+    about: str,
+    options: Any,
+    act: Callable[[Any, set[str]], None],
+    *,
+    hidden: bool = False,
 ) -> None:
     def run(context: typer.Context, group: Any) -> None:
-        from align.cli.evaluation import run
-        from align.evaluation.service import EVALUATED
-
-        found = values(group)
-        found |= {each.name: words(found[each.name]) for each in fields(group) if "list[str]" in str(each.type)}
-        given = given_options(context)
-        if suite is not None:
-            found, given = found | {EVALUATED: suite}, given | {EVALUATED}
-        execute(lambda: (act or run)(found, given))
+        lists = [each.name for each in fields(group) if "list[str]" in str(each.type)]
+        found = replace(group, **{each: words(getattr(group, each)) for each in lists})
+        execute(lambda: act(found, given_options(context)))
 
     run.__doc__ = about
-    command: Callable[..., None] = takes(in_panels=suite is not None, group=options)(run)
-    made.command(name=name, cls=ManyWords, size="eval", hidden=suite is None)(command)
+    command: Callable[..., None] = takes(in_panels=not hidden, group=options)(run)
+    made.command(name=name, cls=ManyWords, size="eval", hidden=hidden)(command)
 
 
 def _every_option() -> type:
@@ -84,7 +91,7 @@ def _every_option() -> type:
     joined: dict[str, tuple[str, Any, Any]] = {}
     for suite in all_suites().values():
         hints = get_type_hints(suite.options)
-        for each in fields(suite.options):
+        for each in suite.fields:
             is_whose = each.name in ("model", "reward_model")  # one of the two
             default = None if is_whose else each.default
             kind = str | None if is_whose else hints[each.name]
@@ -104,7 +111,7 @@ def merge(
     With `--data`, other options are those of `align eval`.
     """
 
-    def run(asked: dict[str, Any], given: set[str]) -> None:
+    def run(asked: Any, given: set[str]) -> None:
         from align.cli.evaluation import show, show_merging
         from align.services.merge import merge_models
 
@@ -113,7 +120,7 @@ def merge(
             show_merging(record, out)
 
     made = Application()
-    _add(made, "merge", "", _every_option(), None, run)
+    _add(made, "merge", "", _every_option(), run, hidden=True)
     command = typer.main.get_command(made)
     data = [] if merged.data is None else ["--data", merged.data]
     with command.make_context("merge", ["--out", str(out), *data, *context.args], parent=context.parent) as asking:

@@ -28,7 +28,7 @@ DryRunOption = Annotated[
     typer.Option(
         "--dry_run",
         "--dry-run",
-        help="Train nothing. Check all but rewards that ask a model, and print what those would cost.",
+        help="Train nothing: check all but rewards that ask a model, and print their cost.",
     ),
 ]
 
@@ -113,7 +113,7 @@ def keys(
     method: Annotated[str, METHOD],
     word: Annotated[
         str | None,
-        typer.Argument(help="Show only keys with this in their name or help; those named so with their whole help."),
+        typer.Argument(help="Show only keys with this word; those named so with their whole help."),
     ] = None,
 ) -> None:
     """List every key that a recipe of a method may hold, with what it takes, its default and what it does."""
@@ -149,9 +149,7 @@ def recipes() -> None:
 def report(
     folders: Annotated[
         list[Path],
-        typer.Argument(
-            help="The output folder of a run (also of TRL, or rollouts of verl) or an evaluation, or several runs."
-        ),
+        typer.Argument(help="Folder of a run (also of TRL or verl) or an evaluation, or several runs."),
     ],
     out: Annotated[
         Path | None,
@@ -176,14 +174,13 @@ def compare(
         list[str],
         typer.Argument(
             metavar="LOG...",
-            help="The baseline, then others: what lm-eval, inspect, lighteval, verifiers, TRL, verl or `align eval` "
-            "wrote, or a table of scores. NAME=PATH names one, FOLDER#MODEL takes one model of an evaluation.",
+            help="Baseline, then others: logs or tables of scores. NAME=PATH names one, FOLDER#MODEL takes one model.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for comparison.json and the page.")],
     match: Annotated[
         list[str] | None,
-        typer.Option(help="Fields by which documents are matched; all of them, or `id` of a table, if not given."),
+        typer.Option(help="Fields by which documents are matched; by default all, or `id` of a table."),
     ] = None,
     scores: Annotated[list[str] | None, typer.Option(help="Columns of a table that hold scores.")] = None,
     group: Annotated[
@@ -196,7 +193,7 @@ def compare(
         list[str] | None,
         typer.Option(
             "--fail_on",
-            help="Exit with 1 if a difference is told to be so: 'acc < -0.01', 'task:acc < 0'; 'acc.value < 0'.",
+            help="Exit with 1 if a difference is surely so: 'acc < -0.01', 'task:acc < 0'.",
         ),
     ] = None,
     missing: Annotated[

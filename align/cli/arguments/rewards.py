@@ -19,8 +19,7 @@ Subject = Annotated[
     typer.Argument(
         metavar="RECIPE_OR_REWARD",
         autocompletion=recipes,
-        help="A recipe (`--key value` overrides it), or a reward: a name, package.module.function, "
-        "file.py:function, or the folder or hub id of a reward model.",
+        help="A recipe (`--key value` overrides it), or a reward: name, module.function, file.py:function, or model.",
     ),
 ]
 rewards_app = Application(help="Find, start and check rewards.", no_args_is_help=True)
@@ -78,7 +77,7 @@ def export(
     reward_kwargs: Kwargs = "",
     answer: Annotated[
         str | None,
-        typer.Option(help="Column in which the reward reads the right answer; found by its name if not given."),
+        typer.Option(help="Column of the right answer for the reward; by default found by its name."),
     ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds for one completion.")] = 60.0,
     workers: Annotated[int, typer.Option(min=1, help="Processes that call it, in each process that trains.")] = 1,

@@ -9,6 +9,9 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from align.data.conversations import message_text
+from rewards.reading.options import split_options
+
 Row = Mapping[str, Any]
 Adapter = Callable[[Row], dict[str, Any]]
 LABELLED = re.compile(r"\s*\(?([A-Z])[).:]\s*(.*)", re.DOTALL)
@@ -51,13 +54,33 @@ def sciq(row: Row) -> dict[str, Any]:
 
 
 def arc(row: Row) -> dict[str, Any]:
-    """Reads ARC: `id`, `question`, `choices` (`text`, `label`), `answerKey`; labels are letters or digits."""
-    return {"id": row["id"], "question": row["question"], **_labelled_choices(row)}
+    """Reads ARC: `question`, `choices` (`text`, `label`), `answerKey`, as tables or as its authors nest them."""
+    if isinstance(row["question"], Mapping):
+        asked = row["question"]
+        choices = {name: [each[name] for each in asked["choices"]] for name in ("text", "label")}
+        row = {**row, "question": asked["stem"], "choices": choices}
+    return {"id": row.get("id"), "question": row["question"], **_labelled_choices(row)}
 
 
 def openbookqa(row: Row) -> dict[str, Any]:
     """Reads OpenBookQA: `id`, `question_stem`, `choices` (`text`, `label`), `answerKey`."""
     return {"id": row["id"], "question": row["question_stem"], **_labelled_choices(row)}
+
+
+def in_prompt(row: Row) -> dict[str, Any]:
+    r"""Reads rows whose `prompt` (or `question`), or its last message, shows the options: "... A. tin B. gold".
+
+    Example:
+        >>> in_prompt({"prompt": "Which rusts?\nA. iron\nB. gold", "answer": "A"})["options"]
+        ['iron', 'gold']
+    """
+    asked = row["prompt"] if "prompt" in row else row["question"]
+    question, options = _question_and_options(asked if isinstance(asked, str) else message_text(asked[-1]))
+    column = next(
+        (name for name in ("answer", "reference", "solution", "label") if row.get(name) is not None), "answer"
+    )
+    also = {name: row[name] for name in ("id", "group", *("image", "images", "video")) if row.get(name) is not None}
+    return question_of(question, options, row[column], **also)
 
 
 def mmlu(row: Row) -> dict[str, Any]:
@@ -213,6 +236,7 @@ def split_pair(row: Row, number: int) -> list[Row]:
 ADAPTERS: dict[str, Adapter] = {
     "sciq": sciq,
     "arc": arc,
+    "in_prompt": in_prompt,
     "openbookqa": openbookqa,
     "mmlu": mmlu,
     "mmlu_pro": mmlu_pro,
@@ -260,15 +284,11 @@ def _without_labels(options: Any) -> Any:
 
 
 def _question_and_options(text: Any) -> tuple[str, list[str]]:
-    """Takes the last lines of a question apart, "A. ...", "B. ..." and so on."""
-    lines = str(text).splitlines()
-    starts = [i for i, line in enumerate(lines) if (found := LABELLED.fullmatch(line)) and found[1] == "A"]
-    options = [line for line in lines[starts[-1] :] if line.strip()] if starts else []
-    bare = _without_labels(options)
-    if len(bare) < 2 or bare == options:
-        raise AdapterError("question", "it does not end with lines of options", "Write A. ..., B. ... and so on.")
-    question = "\n".join(lines[: starts[-1]]).strip()
-    return re.sub(r"\n?(Choices|Options):$", "", question).strip(), bare
+    """Takes a question and the options that stand in its text apart, "A. ...", "B. ..." and so on."""
+    question, options = split_options(str(text))
+    if not options:
+        raise AdapterError("question", "it does not end with options", "Write A. ..., B. ... and so on.")
+    return re.sub(r"\n?(Choices|Options):$", "", question).strip(), options
 
 
 def _metadata(row: Row, name: str) -> Any:

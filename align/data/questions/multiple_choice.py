@@ -9,7 +9,7 @@ from align.data.loading import Reading, Schema, adapted, name_row, store_rows
 from align.data.media.rows import MediaReader, check_placeholders, media_folder
 from align.data.problems import DataReport, RowProblem, bad_rows_error, shorten
 from align.data.questions.adapters import ADAPTERS
-from align.data.rules import Question, check_row
+from align.data.rules import COUNTS_FROM_ONE, Question, check_row
 from align.data.stored_items import map_parts, values_of
 from align.data.streaming import RowSource
 from align.recipe.dataset import MediaSettings
@@ -52,6 +52,9 @@ def load_questions(
     report, source = QuestionReport(file), question_source(file, reader=reader, columns=columns)
     with reader.progress:
         questions = store_rows(report, source.check, source.schema, **reading)
+    from_one = [problem for problem in report.problems if problem.rule == COUNTS_FROM_ONE]
+    if from_one and not any(map_parts(lambda part: any(each.answer == 0 for each in part), questions)):
+        raise bad_rows_error(file, from_one, report.num_read)  # the others would be read wrongly
     questions = _check_sets(questions, report, reading)
     report.num_unshufflable = sum(map_parts(_count, questions))
     return questions, report
@@ -103,16 +106,3 @@ def _check_sets(questions: Sequence[Question], report: QuestionReport, reading: 
 
 def _count(questions: Sequence[Question]) -> int:
     return sum(not can_shuffle(options) for (options,) in values_of(questions, "options"))
-
-
-MIN_EXPECTED = 5  # rows per letter below which the chi-square approximation is poor
-
-
-def letters_p_value(counts: Sequence[int]) -> float | None:
-    """Tests whether letters are right equally often, by chi-square; None with too few rows to test."""
-    if sum(counts) < MIN_EXPECTED * len(counts):
-        return None
-    from scipy.special import chdtrc  # `scipy.stats` says the same and takes a second to import
-
-    expected = sum(counts) / len(counts)
-    return float(chdtrc(len(counts) - 1, sum((count - expected) ** 2 for count in counts) / expected))

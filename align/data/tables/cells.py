@@ -1,6 +1,7 @@
 """Cells of a table: numbers (booleans as 0 and 1, dates in days, texts that are these), labels, and texts."""
 
 import math
+from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 
 from align.data.problems import BadRow, shorten
 from align.data.texts import is_blank
-from rewards.correction.categories import EXACT, is_like_date
-from rewards.correction.numeric import DAYS, DURATION, day_of, in_days, is_number
+from rewards.correction.categories import FEW_VALUES, is_text
+from rewards.correction.numeric import DAYS, DURATION, day_of, in_days
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,21 +39,24 @@ class Unusable(NamedTuple):
 class NumericColumn(NamedTuple):
     """A column of a batch."""
 
-    values: NDArray[Any]  # `(N,)`, nan where missing or unusable; integers that float64 would round stay so
+    values: NDArray[Any]  # `(N,)`, nan where missing or unusable
     unusable: list[Unusable]  # no numbers, or no dates in a column of dates
     unit: str | None  # what dates were turned into, `NUMBERS` without, None while nothing tells
 
 
 def read_numbers(column: "pa.Array", name: str, role: str, known: str | None = None) -> NumericColumn:
-    """Reads a column as numbers; dates become days since 1970, where a time without a zone is UTC."""
+    """Reads a column as numbers; dates become days since 1970, by the clock as written."""
     import pyarrow as pa
+    import pyarrow.compute as compute
 
     kind = pa.types
     if kind.is_dictionary(column.type):
         column = column.dictionary_decode()
     if kind.is_boolean(column.type) or _is_number(column.type):
-        return NumericColumn(_to_numpy(column), [], NUMBERS)
+        return NumericColumn(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), [], NUMBERS)
     if kind.is_date(column.type) or kind.is_timestamp(column.type):
+        if getattr(column.type, "tz", None):
+            column = compute.local_timestamp(column)
         return NumericColumn(in_days(column.to_numpy(zero_copy_only=False)), [], DAYS)
     if kind.is_duration(column.type):
         return NumericColumn(in_days(column.to_numpy(zero_copy_only=False)), [], DURATION)
@@ -96,9 +100,8 @@ def _parse(column: "pa.Array", name: str, role: str, known: str | None) -> Numer
     if known != DAYS:
         try:
             whole = compute.cast(column, pa.float64())
-            if column.null_count == len(column):
-                return NumericColumn(whole.to_numpy(zero_copy_only=False), [], known)
-            return NumericColumn(_exact(column, whole), [], NUMBERS)
+            unit = known if column.null_count == len(column) else NUMBERS
+            return NumericColumn(whole.to_numpy(zero_copy_only=False), [], unit)
         except pa.ArrowInvalid:
             pass
     texts = column.to_pylist()
@@ -148,36 +151,6 @@ def _number(text: str | None) -> float | None:
         return None
 
 
-def stands_for_label(text: str) -> bool:
-    """Tells whether a text stands for nothing but itself: it is no number, no date, and not like one."""
-    return _number(text) is None and not is_number(text) and not is_like_date(text)
-
-
-def _exact(texts: "pa.Array", floats: "pa.Array") -> NDArray[Any]:
-    """Reads whole numbers as such where float64 would round them."""
-    import pyarrow as pa
-    import pyarrow.compute as compute
-
-    values = floats.to_numpy(zero_copy_only=False)
-    if texts.null_count or not np.abs(values).max(initial=0) > EXACT:
-        return np.asarray(values)
-    for kind in (pa.int64(), pa.uint64()):
-        try:
-            return np.asarray(compute.cast(texts, kind).to_numpy(zero_copy_only=False))
-        except pa.ArrowInvalid:
-            continue
-    return np.asarray(values)
-
-
-def _to_numpy(column: "pa.Array") -> NDArray[Any]:
-    import pyarrow as pa
-
-    floats = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-    if pa.types.is_integer(column.type) and not column.null_count and np.abs(floats).max(initial=0) > EXACT:
-        return np.asarray(column.to_numpy(zero_copy_only=False))
-    return np.asarray(floats)
-
-
 def _is_number(kind: Any) -> bool:
     import pyarrow as pa
 
@@ -216,6 +189,28 @@ def read_labels(column: "pa.Array") -> NDArray[np.object_]:
     values = np.empty(len(column), dtype=object)
     values[:] = [label_of(value) for value in column.to_pylist()]
     return values
+
+
+def stands_for_label(text: Any) -> bool:
+    """Tells whether a value is a text that stands for nothing but itself: no number, no date, and not like one."""
+    return is_text(text) and _number(text) is None
+
+
+def has_labels(kind: Any) -> bool:
+    """Tells whether a column of a type of Arrow can be one of a category: of texts, or of whole numbers."""
+    import pyarrow as pa
+
+    texts = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind)
+    return texts or pa.types.is_integer(kind) or pa.types.is_floating(kind)
+
+
+def count_values(column: "pa.Array") -> Counter[Any]:
+    """Counts the distinct values of a column; of numbers no more than tell that they are no category."""
+    found, counts = column.value_counts(), Counter[Any]()
+    for each in (found[: FEW_VALUES.stop + 2] if _is_number(column.type) else found).to_pylist():
+        value = each["values"]
+        counts[TRUTH.get(value.strip().lower(), value) if isinstance(value, str) else value] += each["counts"]
+    return counts
 
 
 def label_of(value: Any) -> str | None:

@@ -23,8 +23,8 @@ class ObservationAdapter(NamedTuple):
 def upworthy(row: Row) -> dict[str, Any]:
     """Reads the Upworthy Research Archive: `headline`, `clicks`, `impressions`, `clickability_test_id`, `created_at`.
 
-    Adds `click_rate`, and of the time (UTC) `day` (since 1970) and `hour`. Packages of one test were shown at random,
-    so an effect of the time is one between tests.
+    Adds `click_rate`, and of the time, as it was written, `day` (since 1970) and `hour`. Packages of one test were
+    shown at random, so an effect of the time is one between tests.
 
     Example:
         >>> row = {"headline": "A", "clicks": "3", "impressions": "300", "created_at": "2014-11-20 06:43:16.005"}
@@ -42,7 +42,7 @@ def stackexchange(row: Row) -> dict[str, Any]:
     r"""Reads posts of StackExchange, as the API (`creation_date`) or a dump (`CreationDate`) names their columns.
 
     Reads title and body, score, views and creation date. Adds `text` (without markup), `score`, `log_views`, `day`
-    (since 1970, UTC) and `author`. Views confound and are themselves earned: a correction for them keeps what a text
+    (since 1970) and `author`. Views confound and are themselves earned: a correction for them keeps what a text
     is worth to those who saw it.
 
     Example:
@@ -99,7 +99,7 @@ def _count(row: Row, column: str, least: float = 0) -> float:
 
 
 def _time(row: Row, column: str) -> datetime:
-    """Reads seconds since 1970, a date of Arrow, or a text as ISO 8601; without a zone it is UTC."""
+    """Reads seconds since 1970, a date of Arrow, or a text as ISO 8601; offsets are passed over."""
     value = row[column]
     readers: tuple[Callable[[], datetime], ...] = (
         lambda: value if isinstance(value, datetime) else datetime.fromtimestamp(float(value), UTC),
@@ -110,7 +110,7 @@ def _time(row: Row, column: str) -> datetime:
             time = read()
         except (TypeError, ValueError, OverflowError, OSError):
             continue
-        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+        return time.replace(tzinfo=UTC)
     raise AdapterError(column, "the value is not a time", "Write it as 2014-11-20 06:43:16 or in seconds since 1970.")
 
 

@@ -1,6 +1,5 @@
 """Observed outcomes of texts with what else may have moved them, taken from the columns of a table."""
 
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -11,10 +10,10 @@ from numpy.typing import NDArray
 
 from align.data.columns import guess_columns
 from align.data.problems import DataReport, RowProblem, bad_rows_error, printable
-from align.data.tables.cells import NUMBERS, Unusable, label_of, read_labels, read_numbers, read_texts
+from align.data.tables.cells import NUMBERS, Unusable, count_values, has_labels, read_labels, read_numbers, read_texts
 from align.data.tables.reading import Table
 from align.errors import DataError, word_setting
-from rewards.correction.categories import FEW_VALUES, Category, are_codes, category, is_like_date
+from rewards.correction.categories import Category, find_categories, labelled
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -139,7 +138,7 @@ class ObservationReader:
     ) -> None:
         if refused := [*_lacking(roles, table.names, table.path), *_doubled(roles)]:
             raise DataError(" ".join(refused))
-        found = find_categories(table, roles.confounders, numbers) if categories is None else categories
+        found = _categories(table, roles.confounders, numbers) if categories is None else categories
         self.categories = {each.name: each for each in found}
         self.table, self.roles = table, roles
         self.on_missing, self.on_bad_rows = on_missing, on_bad_rows
@@ -189,7 +188,7 @@ class ObservationReader:
             if (category := self.categories.get(name)) is None:
                 confounders[name] = numbers(name)
             else:
-                labels = read_labels(batch.column(name))
+                labels = labelled(batch.column(name).to_pylist())
                 confounders |= zip(category.columns, category.code(labels).T, strict=True)
                 if unknown := int(category.unknown(labels).sum()):
                     self.report.unknown_levels[name] = self.report.unknown_levels.get(name, 0) + unknown
@@ -274,49 +273,11 @@ def _numeric_roles(roles: Roles) -> dict[str, tuple[str, ...]]:
     return {"outcome": (roles.outcome,), "confounder": roles.confounders, "instrument": roles.instruments}
 
 
-def find_categories(table: Table, names: Sequence[str], numbers: Collection[str]) -> tuple[Category, ...]:
-    """Reads the levels of confounders, not those in `numbers`, that hold texts or few different whole numbers."""
-    few = {name for name in names if name not in numbers and _is_few(table.first.column(name), name)}
-    counts: dict[str, Counter[str]] = {
-        name: Counter() for name in names if name in few or _is_text(table.first.column(name), name)
-    }
-    if not counts:
-        return ()
-    for batch in table.batches():
-        for name in list(counts):
-            if name in few and not (_is_few(batch.column(name), name) and len(counts[name]) < FEW_VALUES.stop):
-                del counts[name]
-            else:
-                counts[name].update(_count(batch.column(name)))
+def _categories(table: Table, names: Sequence[str], numbers: Collection[str]) -> tuple[Category, ...]:
+    """Reads the levels of confounders that are categories; those in `numbers` are none if they hold numbers."""
+    names = [name for name in names if has_labels(table.schema.field(name).type)]
     try:
-        return tuple(
-            category(name, counted) for name, counted in counts.items() if name not in few or are_codes(counted)
-        )
+        pieces = ({name: batch.column(name) for name in names} for batch in (table.batches() if names else ()))
+        return find_categories(pieces, numbers, count_values)
     except ValueError as error:
         raise DataError(f"{table.path}: {error}") from error
-
-
-def _is_text(column: "pa.Array", name: str) -> bool:
-    values = column.unique()
-    found = read_numbers(values, name, "confounder")
-    labels = [value for value in values.to_pylist() if value is not None]
-    is_text = all(isinstance(value, str) and not is_like_date(value) for value in labels)
-    return is_text and bool(found.unusable) and not np.isfinite(found.values.astype(float)).any()
-
-
-def _is_few(column: "pa.Array", name: str) -> bool:
-    """Tells whether all values are whole numbers, and there are no more of them than a category has."""
-    values = column.unique()
-    if len(values) > FEW_VALUES.stop:  # and one for those that are missing
-        return False
-    found = read_numbers(values, name, "confounder")
-    given = [value for value in map(label_of, values.to_pylist()) if value is not None]
-    return found.unit == NUMBERS and all(label.removeprefix("-").isdecimal() for label in given)
-
-
-def _count(column: "pa.Array") -> Counter[str]:
-    found: Counter[str] = Counter()
-    for each in column.value_counts().to_pylist():
-        if (label := label_of(each["values"])) is not None:
-            found[label] += each["counts"]
-    return found

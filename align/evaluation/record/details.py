@@ -225,7 +225,7 @@ class InsertedPhrases(Part):
     neutral: Row
 
 
-class Scored(Part):
+class ScoringProfile(Part):
     """How a reward model was run."""
 
     path: str
@@ -290,4 +290,4 @@ class OfScores(Part):
     phrases: GainsOfPhrases | None = None
     mined: MinedPhrases | None = None
     heuristics: list[SubsetOfPairs] | None = None
-    scored: Scored | None = None
+    scored: ScoringProfile | None = None

@@ -12,7 +12,7 @@ from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 from align.errors import RunFolderError, UserError
 from align.evaluation.record.details import OfScores
 from align.evaluation.record.parts import Metric, Row
-from align.evaluation.record.record import SCORES, About, AskedModel, Comparison, Items, Record
+from align.evaluation.record.record import SCORES, About, EvaluatedModel, Items, MetricComparison, Record
 from align.evaluation.statistics.metrics import Estimate
 from align.recipe.problems import shown
 from align.secrets import mask
@@ -88,7 +88,7 @@ def scores_record(
 ) -> Record:
     """Makes the record of reward models, or of policies in short: metrics of each, and differences to others."""
     comparisons = [
-        Comparison(model=model, baseline=other, suite=SCORES, metric=metric, difference=difference)
+        MetricComparison(model=model, baseline=other, suite=SCORES, metric=metric, difference=difference)
         for model, by_other in differences.items()
         for other, cells in by_other.items()
         for metric, difference in cells.items()
@@ -99,7 +99,7 @@ def scores_record(
         path, kind = (name, "") if scored is None else (scored.path, scored.model_type)
         role = "baseline" if place else "model"
         nothing = {"base": None, "fingerprint": "", "dtype": "", "backend": "", "seconds": 0.0, "cached_items": 0}
-        asked.append(AskedModel.model_validate({"name": name, "path": path, "role": role, "kind": kind} | nothing))
+        asked.append(EvaluatedModel.model_validate({"name": name, "path": path, "role": role, "kind": kind} | nothing))
     first = next((each.scored for each in scores.values() if each.scored is not None), None)
     source, left_out = (None, {}) if first is None else (first.data, first.left_out)
     data = Items(path=source, split=None, left_out=left_out, fingerprint="", questions=0, groups={})

@@ -14,7 +14,7 @@ HARNESS = "lm-eval:"  # before the name of a task of lm-evaluation-harness
 SCORES = "scores"  # the kind of reward models, and of policies in short; and their suite
 
 
-class AskedModel(Part):
+class EvaluatedModel(Part):
     """A model that was asked."""
 
     name: str
@@ -44,7 +44,7 @@ class Items(Part):
     gold_letters: dict[str, int] = Field(default_factory=dict)
 
 
-class Source(Part):
+class HelperModel(Part):
     """A model that helped: a judge, or a verifier with the reward above which it accepts."""
 
     path: str
@@ -52,7 +52,7 @@ class Source(Part):
     threshold: float | None = None
 
 
-class Profile(Part):
+class AskingProfile(Part):
     """How responses were decoded and read, and how questions became prompts, where a suite makes prompts."""
 
     temperature: FiniteFloat
@@ -87,17 +87,17 @@ class About(Part):
     created: str
     command: list[str]
     suites: list[str]
-    models: Annotated[list[AskedModel], Field(min_length=1)]
+    models: Annotated[list[EvaluatedModel], Field(min_length=1)]
     data: Items
     recipe: str | None = None
     versions: dict[str, str | int | None]
     seconds: FiniteFloat
     rows: str = ""  # what the rows of the suite are
     headline: list[str] = Field(default_factory=list)  # metrics to show first
-    profile: Profile | None = None  # None where nothing was generated
-    reference: Source | None = None
-    judge: Source | None = None
-    verifier: Source | None = None
+    profile: AskingProfile | None = None  # None where nothing was generated
+    reference: HelperModel | None = None
+    judge: HelperModel | None = None
+    verifier: HelperModel | None = None
     common_group: str | None = None
     counter_group: str | None = None
     rewards: list[MeasuredReward] = Field(default_factory=list)  # each is a suite
@@ -105,7 +105,7 @@ class About(Part):
     settings: dict[str, JsonValue] = Field(default_factory=dict)  # the suite's own options by name
 
 
-class Comparison(Part):
+class MetricComparison(Part):
     """How much larger a metric of the model is than a baseline's, on the same items."""
 
     model: str
@@ -148,7 +148,7 @@ class Record(Tabled, Part):
     kind: str  # `policy` (questions), `prompts`, `pairs`, `suite`, or `SCORES`
     about: About
     suites: dict[str, dict[str, dict[Metric, Cell]]]
-    comparisons: list[Comparison]
+    comparisons: list[MetricComparison]
     paired: list[PairedAnswers] = Field(default_factory=list)
     glossary: dict[Metric, Annotated[Meaning, PlainSerializer(lambda meaning: meaning._asdict())]] = Field(
         default_factory=dict

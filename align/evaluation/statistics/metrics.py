@@ -262,6 +262,24 @@ def mean_over_logs(values: Sequence[float] | Values) -> Estimate:
     return found._replace(low=found.value, high=found.value) if is_sure else found
 
 
+def less(one: Estimate, other: Estimate, times: float = 1.0) -> Estimate:
+    """Estimates a number minus some times another that was measured apart from it (MOVER, Zou and Donner, 2008).
+
+    Example:
+        >>> print(less(Estimate(0.9, 0.8, 0.94, 50), Estimate(0.6, 0.52, 0.7, 50)))
+        0.30 [0.16, 0.39]
+    """
+    value = one.value - times * other.value
+    down = math.hypot(one.value - one.low, times * (other.high - other.value))
+    up = math.hypot(one.high - one.value, times * (other.value - other.low))
+    return Estimate(value, value - down, value + up, min(one.n, other.n), one.unit)
+
+
+def magnitude(one: Estimate) -> Estimate:
+    """Estimates how far a number is from 0, by its own sign."""
+    return one._replace(value=-one.value, low=-one.high, high=-one.low) if one.value < 0 else one
+
+
 def mean_correlation(values: Sequence[float] | Values, counts: Sequence[float] | Values) -> Estimate:
     """Estimates a correlation from several, the variance of each of which is 1 / n by chance; `n` is their sum.
 

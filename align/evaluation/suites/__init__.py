@@ -5,7 +5,7 @@ from functools import cache
 
 from align import plugins
 from align.evaluation.statistics.glossary import SHARED, Meaning, entry_of
-from align.evaluation.suite import RowSuite, Suite
+from align.evaluation.suite import Suite
 from align.evaluation.suites.core_advantage import CORE_ADVANTAGE
 from align.evaluation.suites.drift import DRIFT
 from align.evaluation.suites.faithfulness import FAITHFULNESS
@@ -19,26 +19,39 @@ from align.evaluation.suites.reward_model import REWARD_MODEL
 from align.evaluation.suites.tool_reliance import TOOL_RELIANCE
 from align.evaluation.suites.tools import TOOLS
 
-_ALL: tuple[Suite, ...] = (
-    QUESTIONS,
-    PROMPTS,
-    TOOLS,
-    TOOL_RELIANCE,
-    PAIRS,
-    REWARD_MODEL,
-    CORE_ADVANTAGE,
-    DRIFT,
-    FAITHFULNESS,
-    PERTURBATION,
-    REFERENCES,
-    REVERSAL,
-)
-SUITES: dict[str, Suite] = {suite.name: suite for suite in _ALL}
-ROW_SUITES: dict[str, RowSuite] = {name: suite for name, suite in SUITES.items() if isinstance(suite, RowSuite)}
+
+class OurSuites:
+    """Our suites, and by their names those of installed packages: each is a function of its options.
+
+    Example: `align.evaluate.questions(model="outputs/run", data="questions.jsonl", out="outputs/evaluation")`.
+    """
+
+    questions = QUESTIONS
+    prompts = PROMPTS
+    tools = TOOLS
+    tool_reliance = TOOL_RELIANCE
+    pairs = PAIRS
+    reward_model = REWARD_MODEL
+    core_advantage = CORE_ADVANTAGE
+    drift = DRIFT
+    faithfulness = FAITHFULNESS
+    perturbation = PERTURBATION
+    references = REFERENCES
+    reversal = REVERSAL
+
+    def __getattr__(self, name: str) -> Suite[...]:
+        """Returns the suite of an installed package."""
+        if name not in all_suites():
+            raise AttributeError(f"There is no suite `{name}`. There are: {', '.join(all_suites())}.")
+        return all_suites()[name]
+
+
+evaluate = OurSuites()
+SUITES: dict[str, Suite[...]] = {each.name: each for each in vars(OurSuites).values() if isinstance(each, Suite)}
 
 
 @cache
-def all_suites() -> dict[str, Suite]:
+def all_suites() -> dict[str, Suite[...]]:
     """Returns our suites and those of installed packages, by name; ours win."""
     return SUITES | plugins.installed(plugins.SUITES, Suite, SUITES)
 

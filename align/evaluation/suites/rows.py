@@ -1,7 +1,7 @@
 """Reads the rows of a suite, each by the suite's own check."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,40 +12,44 @@ from align.data.questions.adapters import Adapter
 from align.data.rules import check_label
 from align.data.texts import is_blank
 from align.data.unread import saying_unread
-from align.evaluation.suite import Loaded, Reading
+from align.evaluation.suite import LoadedRows, SuiteSource
 
 _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no", "")
 
 
 def load_suite_rows(
-    reading: Reading,
+    source: SuiteSource,
     needs: tuple[str, ...],
     check: Callable[[Mapping[str, Any], str, int], Any],
     adapters: Mapping[str, Adapter] = {},
-) -> Loaded:
+) -> LoadedRows:
     """Loads rows by `check`, which takes a row, its id and its place and returns a dataclass, or raises `BadRow`.
 
     The dataclass has `id`, `row` and `group`; the id is the row's own, or made of file and place.
     """
-    schema = Schema(needs, find_adapter(reading.adapter, adapters), adapters)
-    file, split = find_split(str(reading.path), reading.split)
+    schema = Schema(needs, find_adapter(source.adapter, adapters), adapters)
+    file, split = find_split(str(source.path), source.split)
     report = DataReport(file)
 
     def read(content: Row, raw: RawRow) -> Any:
         return check(content, check_label("id", content.get("id")) or name_row(raw.row, file), raw.row)
 
-    found = load_rows(report, read, schema, split=split, on_bad_rows=reading.on_bad_rows, max_rows=reading.max_rows)
+    found = load_rows(report, read, schema, split=split, on_bad_rows=source.on_bad_rows, max_rows=source.max_rows)
     rows, _ = saying_unread((found, report))
-    groups = Counter(row.group for row in rows if row.group is not None)
-    return Loaded(rows, [asdict(row) for row in rows], report.reasons, dict(sorted(groups.items())))
+    return LoadedRows(rows, [asdict(row) for row in rows], report.reasons, counted(row.group for row in rows))
 
 
-def joined(parts: Sequence[Loaded]) -> Loaded:
+def counted(groups: Iterable[str | None]) -> dict[str, int]:
+    """Counts rows by group, in the order of their names; those without one are in none."""
+    return dict(sorted(Counter(group for group in groups if group is not None).items()))
+
+
+def joined(parts: Sequence[LoadedRows]) -> LoadedRows:
     """Joins rows that were loaded apart, with what was left out and the groups of all."""
     left_out = sum((Counter(part.left_out) for part in parts), Counter[str]())
     groups = sum((Counter(part.groups) for part in parts), Counter[str]())
     rows, content = ([each for part in parts for each in getattr(part, name)] for name in ("rows", "content"))
-    return Loaded(rows, content, dict(left_out), dict(sorted(groups.items())))
+    return LoadedRows(rows, content, dict(left_out), dict(sorted(groups.items())))
 
 
 def check_text(row: Mapping[str, Any], column: str, *, what: str = "text") -> str:

@@ -106,10 +106,7 @@ class ACREConfig(CheckedConfig, SkipConfig, ToolConfig, GRPOConfig):
     )
     without_result: str = field(
         default="first_only",
-        metadata={
-            "help": "What a right answer is paid that no result of a tool stands before: `first_only`, as nothing "
-            "carries it, or `grpo`, as where no family can change a result. With `tools`."
-        },
+        metadata={"help": "How a right answer without a tool result is paid: `first_only` (half), or `grpo` (full)."},
     )
     think_tag: str = field(default="think", metadata={"help": "Tag around the reasoning trace."})
     answer_tag: str = field(default="answer", metadata={"help": "Tag around the answer."})

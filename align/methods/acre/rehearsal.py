@@ -26,7 +26,7 @@ _ENOUGH = 20  # second answers, below which 95 % intervals are wider than the li
 CHECKS = by_number(
     Check("second pass", "asked_again", "completions whose second answer can be asked",
           "A second answer can be asked of {share:.0%} of the completions: others have no trace with one answer "
-          "behind it, or options that cannot move.", "Teach the tags first with `method: sft`.", below=0.1),
+          "behind it, or options that cannot move.", "Teach the tags first with `method: sft`.", below=0.2),
     Check("second pass", "second_differs", "second answers that differ from the first",
           "The second answer differs in {share:.0%} of {num:,}: this run would learn what GRPO learns.",
           "Without second pass it is faster.", below=0.15),
@@ -83,8 +83,8 @@ def _say_second(found: Rehearsed, twice: Any, totals: Values) -> None:
         for each in ([size > 0 for size in sizes], [1] * len(sizes), [each for each, _ in changes], sizes)
     ]
     asked, changed = clustered_share(*by_prompt[:2]), clustered_share(*by_prompt[2:])
-    few = asked.value < CHECKS["asked_again"].below
-    found.take(CHECKS["asked_again"], asked, sick=few, level="" if asked.value else "error")
+    none = asked.value == 0
+    few = found.take(CHECKS["asked_again"], asked, sick=none or None, level="error" * none)
     sick = False if few or num < _ENOUGH else None
     found.take(CHECKS["second_differs"], changed, "--second_pass off", sick=sick, num=num)
     paid = {name: [t for row, t in zip(cases, totals.ravel(), strict=True) if name in row] for name in OUTCOMES}

@@ -25,7 +25,7 @@ from align.data.problems import DataReport
 from align.data.template_settings import template_settings
 from align.data.training_data import Rows, TrainingData, load_stream, load_training_data
 from align.errors import DataError, asked_by
-from align.evaluation.statistics.metrics import told
+from align.evaluation.statistics.metrics import told, wilson
 from align.methods.pairs.checks import (
     LONGER,
     audited,
@@ -51,7 +51,7 @@ from align.recipe.reward_settings import Reward
 
 SAMPLES = 4
 MANY_SOURCES = 20  # each of them gets curves of its own
-FEWEST = 20  # pairs, below which a mean length or a share says little
+FEWEST = 20  # pairs, below which a mean length says little
 ONE_SIDED = 0.75  # of the edits
 
 
@@ -178,11 +178,13 @@ def _check_sources(recipe: Recipe, pairs: Sequence[RewardPair]) -> list[Finding]
 def _check_edits(ordered: Sequence[RewardPair]) -> list[Finding]:
     """An edited answer bears the style of the oracle: if it nearly always wins, or loses, that style is a shortcut."""
     up, down = (sum(pair.source == source for pair in ordered) for source in ("upgrade", "degrade"))
-    if up + down < FEWEST or max(up, down) <= ONE_SIDED * (up + down):
+    often = wilson(max(up, down), up + down)
+    if not often.low > ONE_SIDED:
         return []
     text = (
-        f"The edited answer is the {'better' if up > down else 'worse'} one in {max(up, down)} of {up + down} edits "
-        f"({up} upgrade, {down} degrade), so the style of whoever edits tells the order. Use as many of either."
+        f"The edited answer is the {'better' if up > down else 'worse'} one in {told(often, in_percent=True)} of "
+        f"the edits ({up} upgrade, {down} degrade), so the style of whoever edits tells the order. Use as many of "
+        "either."
     )
     return [Finding("warning", "sources", text, {"upgrade": up, "degrade": down})]
 

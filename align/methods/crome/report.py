@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from align.data.pairs.reward_pairs import CAUSAL, DEFAULT_SOURCE
-from align.evaluation.statistics.metrics import Estimate, told
+from align.evaluation.statistics.metrics import less, magnitude, told
 from align.report.charts.drawing import NUM_COLOURS, Chart
 from align.report.charts.panel import Metrics, Panel, draw_panel
-from align.report.run.finding import Sign, above, early, last, percent, recent, stays_at_log_two
+from align.report.run.finding import Sign, above, first, held_out, last, percent, stays_at_log_two
 from align.report.run.folder import RunFolder
 from align.report.run.parts import LENGTH, ReportParts, step_time_chart
 
@@ -121,10 +121,10 @@ def _log_two(run: RunFolder) -> list[Mapping[str, Any]]:
 
 
 def _ties(run: RunFolder) -> Iterator[Mapping[str, Any]]:
-    tie, margin = last(run.metrics, "crome/tie_margin"), recent(run.metrics, "margin")
-    has_grown = tie.low > early(run.metrics, "crome/tie_margin")
-    if has_grown and above(run.metrics, "accuracy", _LEARNT) and tie.low > _HALF * margin:
-        yield {"tie": told(tie), "margin": margin}
+    tie, margin = last(run.metrics, "crome/tie_margin"), last(run.metrics, "margin")
+    has_grown = less(tie, first(run.metrics, "crome/tie_margin")).low > 0
+    if has_grown and above(run.metrics, "accuracy", _LEARNT) and less(tie, margin, _HALF).low > 0:
+        yield {"tie": told(tie), "margin": margin.value}
 
 
 def _fails_at_a_source(run: RunFolder) -> Iterator[Mapping[str, Any]]:
@@ -144,24 +144,23 @@ def _fails_at_a_source(run: RunFolder) -> Iterator[Mapping[str, Any]]:
 
 def _by_heart(run: RunFolder) -> Iterator[Mapping[str, Any]]:
     for key, pairs in ((f"{ACCURACY}preference", "preference pairs"), ("accuracy", "pairs")):
-        held_out = recent(run.metrics, f"eval_{key}")
-        if trained := above(run.metrics, key, held_out + _GAP):
-            yield {"trained": percent(trained), "pairs": pairs, "held_out": percent(held_out)}
+        trained, held = last(run.metrics, key), held_out(run.metrics, key, is_share=True)
+        if less(trained, held).low > _GAP:
+            yield {"trained": percent(trained), "pairs": pairs, "held": percent(held)}
             return
 
 
 def _place(run: RunFolder) -> Iterator[Mapping[str, Any]]:
-    end, margin = last(run.metrics, "mean_reward"), recent(run.metrics, "margin")
-    liked = max(end, Estimate(-end.value, -end.high, -end.low, end.n, end.unit))
-    if _is_pairwise(run) and liked.low > _HALF * abs(margin):
-        yield {"letter": "A" if end.value > 0 else "B", "liked": told(liked), "margin": margin}
+    end, margin = last(run.metrics, "mean_reward"), last(run.metrics, "margin")
+    if _is_pairwise(run) and less(magnitude(end), magnitude(margin), _HALF).low > 0:
+        yield {"letter": "A" if end.value > 0 else "B", "liked": told(magnitude(end)), "margin": margin.value}
 
 
 def _moved(run: RunFolder) -> Iterator[Mapping[str, Any]]:
-    start, end = early(run.metrics, "mean_reward"), last(run.metrics, "mean_reward")
-    spread = recent(run.metrics, "max_reward") - recent(run.metrics, "min_reward")
-    if not _is_pairwise(run) and max(end.low - start, start - end.high) > spread:
-        yield {"start": start, "end": told(end)}
+    start, end = first(run.metrics, "mean_reward"), last(run.metrics, "mean_reward")
+    apart = less(last(run.metrics, "max_reward"), last(run.metrics, "min_reward"))
+    if not _is_pairwise(run) and less(magnitude(less(end, start)), apart).low > 0:
+        yield {"start": start.value, "end": told(end)}
 
 
 def _is_pairwise(run: RunFolder) -> bool:
@@ -178,13 +177,13 @@ SIGNS = (
          "`tie_coef`, or add ties: those of another question (`irrelevant_query`) need no oracle.", _ties),
     Sign("{low} of the {worst} pairs are told apart, {high} of the {best} pairs",
          "{why} Read some of them below; then check or filter them, or leave the source out.", _fails_at_a_source),
-    Sign("{trained} of the {pairs} are told apart in training, {held_out} of held-out ones",
+    Sign("{trained} of the {pairs} are told apart in training, {held} of held-out ones",
          "Reward models learn their pairs by heart within few epochs. Train for one, lower `learning_rate`, or use "
          "more pairs.", _by_heart),
     Sign("Answer {letter} is preferred by {liked} for its place, with a margin of {margin:.2g} between good and bad",
          "Scoring averages over both orders, so the order of answers does not decide. But as long as the place counts "
          "for so much, the answers count for little. Train longer.", _place),
-    Sign("The mean reward moved from {start:.2g} to {end}, further than the rewards of a batch lie apart",
+    Sign("The mean reward moved from {start:.2g} to {end}, further than rewards of a batch lie apart",
          "Only differences are learnt, so accuracy does not suffer. But the rewards of two models cannot be compared, "
          "and bf16 rounds numbers far from 0. `center_rewards_coefficient: 0.01` keeps them near 0.", _moved),
 )  # fmt: skip

@@ -37,6 +37,7 @@ def deconfound(
         lists: dict[str, Any] = {name: [*words(getattr(columns, name))] for name in ("confounders", "instruments")}
         moved = replace(estimation, instrumented=[*words(estimation.instrumented)])
         groups = replace(columns, **lists), moved, reading, pairs
-        print_result(deconfound_table(data, out, *groups, embedding_model=embedding_model, saved=apply))
+        result = deconfound_table(data, out, *groups, embedding_model=embedding_model, saved=apply)
+        print_result(result.correction, result.numbers, result.sentences)
 
     execute(run)

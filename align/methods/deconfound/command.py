@@ -1,13 +1,13 @@
 """Corrected rewards from a table of observed outcomes: `align.deconfound`, and `align deconfound`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from align import plugins
 from align.data.tables.observation_adapters import OBSERVATION_ADAPTERS, find_observation_adapter, roles_of_adapter
-from align.data.tables.observations import ObservationReader, Observations, Roles, join, read_observations
+from align.data.tables.observations import ObservationReader, Roles, read_observations
 from align.data.tables.reading import Table
 from align.errors import RunFolderError, UserError
 from align.methods.deconfound.correction.diagnosing import MOST_ROWS, MOST_TEXTS, diagnose, sample_groups
@@ -16,8 +16,6 @@ from align.methods.deconfound.correction.fitting import (
     CorrectionSettings,
     embed,
     fit,
-    fit_in_chunks,
-    fits_in_chunks,
     load_correction,
 )
 from align.methods.deconfound.correction.fitting import apply as apply_correction
@@ -41,7 +39,7 @@ from align.methods.deconfound.correction.verdict import explain, refuse_unremove
 from align.methods.deconfound.options import Columns, Estimation, PairsOf, TableReading
 from align.methods.deconfound.words import build_correction_page, facts_of, left_out, notes_of, sentences_of
 from align.methods.pairs.augmentation.folder import check_at_least_one, check_choice
-from align.options import fill, listing, several
+from align.options import options_of, parts, several
 from align.runs.room import check_writable
 from align.whole_files import as_json
 from rewards.correction import Correction
@@ -71,14 +69,11 @@ class DeconfoundResult:
     sentences: Sequence[str]
 
     def to_pandas(self) -> "pd.DataFrame":
-        """Returns a row for each confounder: its effect, and its correlation with the outcome and with the reward."""
+        """Returns a row for each confounder: its effect and the interval of it."""
         pd = loaded("pandas", "`to_pandas()`")
         found = self.correction
         columns: dict[str, Any] = {"confounder": found.confounders, "effect": found.coefficients}
         columns |= dict(zip(("low", "high"), zip(*found.intervals, strict=True), strict=True))
-        for when in ("before", "after"):
-            known = {each["name"]: each["correlation"] for each in self.numbers.get(when, ())}
-            columns[f"correlation_{when}"] = [known.get(name) for name in found.confounders]
         return pd.DataFrame(columns)
 
     def __str__(self) -> str:
@@ -97,32 +92,28 @@ class DeconfoundResult:
         return self.to_pandas().to_html(index=False)
 
 
-@listing(Columns, Estimation, TableReading, PairsOf)
-def deconfound(
-    data: str | Path,
-    *,
-    out: str | Path,
-    embedding_model: str | Path | None = None,
-    apply: str | Path | None = None,
-    **options: Any,
-) -> DeconfoundResult:
-    """Turns observed outcomes into rewards without the effect of known confounders, as `align deconfound` does.
+@dataclass(frozen=True, kw_only=True)
+class Deconfounding(Columns, Estimation, TableReading, PairsOf):
+    """What is deconfounded: observed outcomes, a .csv, .parquet or .jsonl file, a folder or a hub id."""
 
-    Args:
-        data: Observed outcomes: a .csv, .parquet or .jsonl file, a folder or a hub id.
-        out: New folder for the corrected table, the correction and the report.
-        embedding_model: Model whose embeddings replace TF-IDF.
-        apply: A saved `correction.json` to map these rows with, in place of fitting one.
-        **options: Of `Columns`, `Estimation`, `TableReading` and `PairsOf`, such as `outcome="clicks",
-            confounders=["popularity", "hour"]`.
+    data: str | Path = field(kw_only=False)
+    out: str | Path  # new folder for the corrected table, the correction and the report
+    embedding_model: str | Path | None = None  # whose embeddings replace TF-IDF
+    apply: str | Path | None = None  # a saved `correction.json` to map these rows with, in place of fitting one
+
+
+@options_of(Deconfounding)
+def deconfound(asked: Deconfounding) -> DeconfoundResult:
+    """Turns observed outcomes into rewards without the effect of known confounders, as `align deconfound` does.
 
     Raises:
         UserError: If it cannot be done.
         TypeError: If there is no such option.
     """
-    groups = fill(options, Columns, Estimation, TableReading, PairsOf)
-    model, saved = embedding_model and str(embedding_model), apply and Path(apply)
-    return deconfound_table(str(data), Path(out), *groups, embedding_model=model or None, saved=saved or None)
+    groups = parts(asked, Columns, Estimation, TableReading, PairsOf)
+    model = str(asked.embedding_model) if asked.embedding_model else None
+    saved = Path(asked.apply) if asked.apply else None
+    return deconfound_table(str(asked.data), Path(asked.out), *groups, embedding_model=model, saved=saved)
 
 
 def deconfound_table(
@@ -240,31 +231,25 @@ def _fit(
     out: Path,
     command: Mapping[str, Any],
 ) -> DeconfoundResult:
-    chunked = reader.table.is_streamed and embedding_model is None and fits_in_chunks(settings, reader.roles)
+    rows, _ = read_observations(reader)
     features = None
-    if chunked:
-        corrector = fit_in_chunks(reader, settings)
-        few = _sample(reader, corrector.correction_.num_rows, settings.seed)
-        left, same = None, None
-    else:
-        rows, _ = read_observations(reader)
-        if embedding_model is not None:
-            if rows.text is None:
-                raise UserError("`--embedding_model` reads the text. Name its column with `--text`.")
-            features = embed(rows.text.tolist(), embedding_model)
-        corrector = fit(rows, settings, features)
-        few, kept = sample_groups(rows, MOST_ROWS if rows.text is None else MOST_TEXTS, settings.seed)
-        features = None if features is None else features[kept]
-        left = None if corrector.left_ is None else corrector.left_[kept]
-        same = corrector if few.num_rows == rows.num_rows else None
+    if embedding_model is not None:
+        if rows.text is None:
+            raise UserError("`--embedding_model` reads the text. Name its column with `--text`.")
+        features = embed(rows.text.tolist(), embedding_model)
+    corrector = fit(rows, settings, features)
+    few, kept = sample_groups(rows, MOST_ROWS if rows.text is None else MOST_TEXTS, settings.seed)
+    features = None if features is None else features[kept]
+    left = None if corrector.left_ is None else corrector.left_[kept]
+    same = corrector if few.num_rows == rows.num_rows else None
     correction = _describe(corrector.correction_, reader)
     shares = explain(correction, few, left, reader.roles.outcome)
     refuse_unremoved(correction, few, shares)
     begin(out, command)
     _save(out, reader, correction)
     numbers = diagnose(correction, few, settings, corrector=same, features=features, shares=shares)
-    facts = facts_of(reader, correction, "in chunks" if chunked else "at once", embedding_model)
-    notes = notes_of(reader.roles, settings, correction, numbers, chunked)
+    facts = facts_of(reader, correction, embedding_model)
+    notes = notes_of(reader.roles, settings, correction, numbers)
     write_json(out / DIAGNOSTICS_FILE, numbers | {"counts": reader.report.counts, "notes": notes})
     write_card(out, correction, facts, notes)
     build_correction_page(correction, numbers, facts, notes, out / PAGE_FILE)
@@ -289,14 +274,6 @@ def _apply(reader: ObservationReader, correction: Correction, out: Path) -> list
         for name, number in reader.report.unknown_levels.items()
     ]
     return [*said, "No report is written, since nothing was estimated; the evidence is in the report of the fit."]
-
-
-def _sample(reader: ObservationReader, num_rows: int, seed: int) -> Observations:
-    """Draws rows for the diagnostics of a table that is not kept in memory."""
-    import numpy as np
-
-    rng, share = np.random.default_rng(seed), min(1.0, MOST_ROWS / num_rows)
-    return join([rows.take(rng.random(rows.num_rows) < share) for rows in reader.read()])
 
 
 def _describe(correction: Correction, reader: ObservationReader) -> Correction:

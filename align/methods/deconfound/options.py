@@ -13,14 +13,14 @@ class Columns:
     outcome: str = option("", "Column of the observed outcome, such as clicks.")
     confounders: list[str] | None = option(
         None,
-        "Columns of what moves the outcome beside the text, numbers, dates or categories: words, or commas between.",
+        "Columns of what moves the outcome beside the text: numbers, dates or categories; several words.",
     )
     text: str = option("", "Column of the text; controlled for where the estimator can.")
     instruments: list[str] | None = option(
         None, "Columns that move a confounder and nothing else.", "--instruments", "--instrument"
     )
     groups: str = option(
-        "", "Column of author, article or week: clusters of the intervals, or an effect each with `fixed_effects`."
+        "", "Column of author, article or week: clusters of intervals, or of `fixed_effects` an effect each."
     )
     prompt: str = option("", "Column of what the text answers, for pairs.")
 
@@ -30,7 +30,7 @@ class Estimation:
     """How the effect is estimated."""
 
     estimator: str = option(
-        "auto", "iv, dml, fixed_effects, ols or none; auto is iv with instruments, else dml with a text, else ols."
+        "auto", "iv, dml, fixed_effects, ols, none, or auto: iv with instruments, dml with text, else ols."
     )
     instrumented: list[str] | None = option(None, "iv: confounders that the instruments move; all if not given.")
     on_weak_instrument: str = option("fallback", "iv: fallback (to dml), refuse or keep.")
@@ -46,10 +46,9 @@ class TableReading(Reading):
     on_missing: str = option("raise", "raise, or drop to leave rows with missing values out.")
     adapter: str | None = option(
         None,
-        "Public schema of the table, upworthy or stackexchange; or ./mine.py:function, which returns our columns for "
-        "a row.",
+        "Public schema: upworthy, stackexchange, or ./mine.py:function that returns our columns for a row.",
     )
-    in_memory: float = option(1024.0, "MB; a larger file is read in chunks (ols, none, and iv without text).")
+    in_memory: float = option(1024.0, "MB; of a larger file only the named columns are kept, read again.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from align.evaluation.statistics.metrics import told
+from align.evaluation.statistics.metrics import less, magnitude, told
 from align.report.charts.drawing import Chart
 from align.report.charts.panel import Metrics, Panel, draw_panel
-from align.report.run.finding import Sign, ends, last, recent
+from align.report.run.finding import Sign, ends, held_out, last, recent
 from align.report.run.folder import RunFolder
 from align.report.run.parts import LENGTH, ReportParts, step_time_chart
 
@@ -81,19 +81,18 @@ _LEAN = 0.1  # correlation with a confounder, as far as the corrected outcome do
 
 
 def _by_heart(run: RunFolder) -> Iterator[Mapping[str, Any]]:
-    error, held_out = last(run.metrics, MSE), recent(run.metrics, f"eval_{MSE}")
-    if error.high < 0.7 * held_out:
-        yield {"value": told(error), "held_out": held_out}
+    error, held = last(run.metrics, MSE), held_out(run.metrics, MSE)
+    if less(error, held, 0.7).high < 0:
+        yield {"value": told(error), "held": told(held)}
 
 
 def _leans(run: RunFolder) -> Iterator[Mapping[str, Any]]:
     fit = recent(run.metrics, CORRECTED)
     for name in confounders_of(run.metrics):
-        lean, target = last(run.metrics, f"{LEAN}{name}"), recent(run.metrics, f"{TARGET}{name}")
+        lean, target = last(run.metrics, f"{LEAN}{name}"), last(run.metrics, f"{TARGET}{name}")
         # The most that the labels explain is their own correlation, freed of their noise.
-        explained = abs(target) / fit if fit > 0 else abs(target)
-        if max(lean.low, -lean.high) > explained + _LEAN:
-            yield {"name": name, "value": told(lean), "target": target}
+        if less(magnitude(lean), magnitude(target), 1 / fit if fit > 0 else 1.0).low > _LEAN:
+            yield {"name": name, "value": told(lean), "target": target.value}
 
 
 SIGNS = (
@@ -101,7 +100,7 @@ SIGNS = (
          "The texts say nothing about the corrected outcome, or the model has not learnt yet. Train longer, raise "
          "`learning_rate`, or look whether ridge regression on the words (`align deconfound --estimator dml`) finds "
          "something: its report gives the share of the outcome that the text explains.", ends(MSE, above=0.98)),
-    Sign("The squared error is {value} in training and {held_out:.2g} on held-out rows",
+    Sign("The squared error is {value} in training and {held} on held-out rows",
          "Larger models learn outcomes by heart, their noise included. Train for one pass, lower `learning_rate`, or "
          "raise `weight_decay`.", _by_heart),
     Sign("Predictions go with {name} at {value}, and the corrected outcome at {target:.2g}",

@@ -2,31 +2,25 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from align.console import make_console, make_table
 from align.data.tables.observations import ObservationReader, ObservationReport, Roles
 from align.methods.deconfound.correction.fitting import CorrectionSettings
-from align.methods.deconfound.correction.verdict import MUCH
 from align.report.charts.axis import format_number
 from align.report.charts.drawing import Chart
 from align.report.charts.interval import Interval, draw_intervals, in_words
 from align.report.page import write_page
 from align.report.run.finding import percent
 from rewards.correction import Correction
-
-if TYPE_CHECKING:
-    from align.methods.deconfound.command import DeconfoundResult
-
+from rewards.correction.instrumental import WEAK_F
 
 SHARES = {
     "before": "explains of the outcome", "line": "by a line", "after": "of the reward", "left": "beyond the text",
 }  # fmt: skip
 
 
-def facts_of(
-    reader: ObservationReader, correction: Correction, how: str, embedding_model: str | None
-) -> dict[str, str]:
+def facts_of(reader: ObservationReader, correction: Correction, embedding_model: str | None) -> dict[str, str]:
     """Lists what was read and fitted, by the name to show."""
     roles = reader.roles
     text = f"{roles.text}, by {Path(embedding_model).name}" if embedding_model else roles.text
@@ -41,7 +35,6 @@ def facts_of(
         "Estimator": correction.estimator,
         "Rows": f"{correction.num_rows:,}",
         "Left out": f"{correction.num_dropped:,}",
-        "Read": how,
         "Dates": "; ".join(f"{name} in {unit}" for name, unit in reader.units.items()),
         "Clusters": None if correction.num_clusters is None else f"{correction.num_clusters:,}",
     }
@@ -56,7 +49,7 @@ def what_groups_are(correction: Correction) -> str:
 
 
 def notes_of(
-    roles: Roles, settings: CorrectionSettings, correction: Correction, numbers: Mapping[str, Any], chunked: bool
+    roles: Roles, settings: CorrectionSettings, correction: Correction, numbers: Mapping[str, Any]
 ) -> list[str]:
     """Lists what the reader should know beside the correction's own warnings."""
     notes = []
@@ -70,19 +63,30 @@ def notes_of(
     for name, reason in numbers["not_made"].items():
         notes.append(f"Not all of `{name}` could be made: {reason}.")
     for each in numbers["explained"]:
-        if each["line"] is not None and (each["before"] or 0) > each["line"] + MUCH:
+        if each["line"] is not None and (each["before"] or 0) > each["line"] + each["chance"]:
             notes.append(
                 f"{each['name']!r} explains {percent(each['before'])} of the outcome, and a straight line of it "
                 f"{percent(each['line'])}: its effect is a curve."
             )
-        if each["kind"] == "groups" and not correction.group_effects and (each["after"] or 0) >= MUCH:
+        if each["kind"] == "groups" and not correction.group_effects and (each["after"] or 0) > each["chance"]:
             notes.append(
                 f"The groups {roles.groups!r} explain {percent(each['after'])} of the reward: they are clusters here, "
                 f"and nothing of them is taken off. If they confound, name {roles.groups!r} among the confounders, or "
                 "take `fixed_effects`."
             )
-    if chunked:
-        notes.append("The table was read in chunks, from sums over rows.")
+    if along := numbers["taken_along"]:
+        shares = ", ".join(f"{name!r} explains {percent(share)}" for name, share in along.items())
+        notes.append(
+            f"`ols` takes off a part of what texts are worth, too: of that, as `dml` finds it, {shares}. Choose "
+            "`dml`, which leaves it in the reward."
+        )
+    if correction.estimator == "ols" and roles.text and (reason := numbers["sensitivity"]["not_run"].get("dml")):
+        notes.append(f"How much of what texts are worth `ols` takes off, too, is not known. {reason}")
+    for first, second, share in numbers["together"][:1]:
+        notes.append(
+            f"{first!r} and {second!r} together explain {percent(share)} of the reward: `{correction.estimator}` takes"
+            f" off what each does alone. {'' if roles.text else 'With `--text`, '}`dml` takes off that, too."
+        )
     return notes
 
 
@@ -98,18 +102,14 @@ def sentences_of(correction: Correction, report: ObservationReport, notes: Seque
     ]
 
 
-def print_result(result: "DeconfoundResult") -> None:
-    """Prints the effects, what they do to associations, and the sentences; of what was applied the formula."""
-    correction, numbers = result.correction, result.numbers
+def print_result(correction: Correction, numbers: Mapping[str, Any], sentences: Sequence[str]) -> None:
+    """Prints the effects, what each column explains, and the sentences; of what was applied the formula."""
     if numbers:
-        grid = make_table("confounder", f"effect ({correction.estimator})", "correlation before", "after")
-        known = [{each["name"]: each for each in numbers[key]} for key in ("before", "after")]
-        for place, name in enumerate(correction.confounders):
-            grid.add_row(
-                name,
-                in_words(correction.coefficients[place], *correction.intervals[place]),
-                *(interval_in_words(each.get(name, {}), "correlation") for each in known),
-            )
+        grid = make_table("confounder", f"effect ({correction.estimator})")
+        for name, slope, interval in zip(
+            correction.confounders, correction.coefficients, correction.intervals, strict=True
+        ):
+            grid.add_row(name, in_words(slope, *interval))
         shares = make_table("column", "is a", *SHARES.values())
         for each in numbers["explained"]:
             shares.add_row(each["name"], each["kind"], *(share_in_words(each[key]) for key in SHARES))
@@ -118,13 +118,8 @@ def print_result(result: "DeconfoundResult") -> None:
         console.print(shares)
     else:
         print(correction.formula)
-    for sentence in result.sentences:
+    for sentence in sentences:
         print(sentence)
-
-
-def interval_in_words(found: Mapping[str, Any], key: str) -> str:
-    """Writes an estimate with its interval; one that could not be made is empty."""
-    return "" if found.get(key) is None else in_words(found[key], found["low"], found["high"])
 
 
 def share_in_words(share: float | None) -> str:
@@ -163,16 +158,7 @@ def build_correction_page(
 
 
 def _charts(correction: Correction, numbers: Mapping[str, Any]) -> list[Chart]:
-    before_after = [
-        Interval(each["name"], series, each["correlation"], each["low"], each["high"])
-        for series, key in (("outcome", "before"), ("corrected reward", "after"))
-        for each in numbers[key]
-        if each["correlation"] is not None
-    ]
-    if not before_after:
-        return []
-    note = "With 95 % intervals. What is left may be the worth of the texts that go with a confounder."
-    charts = [draw_intervals("Association with the confounders", note, before_after, "correlation")]
+    charts = []
     note = "With 95 % intervals. `none` removes nothing."
     for place, name in enumerate(correction.confounders[:_MOST_CHARTS]):
         estimates = [
@@ -197,7 +183,7 @@ class Section(NamedTuple):
 
 def sections(correction: Correction, numbers: Numbers) -> list[Section]:
     """Lists every table that the diagnostics hold."""
-    made = (_explained, _associations, _first_stage, _overlap, _placebo, _sensitivity, _agreement, _additivity)
+    made = (_explained, _first_stage, _overlap, _placebo, _sensitivity, _agreement, _additivity)
     return [_coefficients(correction), *(section for make in made for section in make(correction, numbers))]
 
 
@@ -253,24 +239,12 @@ def _explained(correction: Correction, numbers: Numbers) -> Iterator[Section]:
     yield Section("What each column explains", note, ("column", "is a", *SHARES.values()), rows)
 
 
-def _associations(correction: Correction, numbers: Numbers) -> Iterator[Section]:
-    note = (
-        "Correlation of outcome and corrected reward with each confounder. It need not end at 0: where texts that are "
-        "worth more go with a confounder, their worth keeps a correlation with it. Only the naive residual always "
-        "ends at 0."
-    )
-    rows = [
-        (old["name"], interval_in_words(old, "correlation"), interval_in_words(new, "correlation"))
-        for old, new in zip(numbers["before"], numbers["after"], strict=True)
-    ]
-    yield Section("Association with the confounders", note, ("confounder", "outcome", "corrected reward"), rows)
-
-
 def _first_stage(correction: Correction, numbers: Numbers) -> Iterator[Section]:
-    if not numbers["first_stage"]:
+    details = correction.details
+    if not details.get("first_stage_f"):
         return
     note = "How well the instruments move each confounder, after the text was taken off. Below F = 10 they are weak."
-    p_value, test = (correction.details.get(f"overidentification_{name}") for name in ("p", "test"))
+    p_value, test = (details.get(f"overidentification_{name}") for name in ("p", "test"))
     if p_value is not None:
         note += (
             f" There are more instruments than confounders, so they can contradict each other: p = "
@@ -283,13 +257,11 @@ def _first_stage(correction: Correction, numbers: Numbers) -> Iterator[Section]:
         note += " There are no more instruments than needed, so nothing here can tell a bad one."
     rows = [
         (
-            each["name"],
-            _number(each["f_statistic"]),
-            _number(each["partial_r2"]),
-            "weak" if each["is_weak"] else "strong",
+            name, format_number(strength), format_number(details["partial_r2"][name]),
+            "weak" if min(strength, details["cragg_donald"]) < WEAK_F else "strong",
         )
-        for each in numbers["first_stage"]
-    ]
+        for name, strength in details["first_stage_f"].items()
+    ]  # fmt: skip
     yield Section("First stage", note, ("confounder", "F", "share explained", ""), rows)
 
 
@@ -303,15 +275,11 @@ def _overlap(correction: Correction, numbers: Numbers) -> Iterator[Section]:
     explained = correction.details.get("text_r2", {}).get("outcome")
     if explained is not None:
         note += f" Out of fold, the text explains {percent(explained)} of the outcome."
-    inflation = {each["name"]: each["inflation"] for each in numbers["collinearity"]}
     rows = [
-        (
-            each["name"], percent(each["explained"]), f"{each['effective_rows']:,.0f}", percent(each["share"]),
-            _number(inflation.get(each["name"])),
-        )
+        (each["name"], percent(each["explained"]), f"{each['effective_rows']:,.0f}", percent(each["share"]))
         for each in numbers["overlap"]
-    ]  # fmt: skip
-    columns = ("confounder", "explained", "effective rows", "of all rows", "variance inflation")
+    ]
+    columns = ("confounder", "explained", "effective rows", "of all rows")
     yield Section("Overlap", note, columns, rows)
 
 
@@ -383,7 +351,7 @@ def _additivity(correction: Correction, numbers: Numbers) -> Iterator[Section]:
         "others."
     )
     rows = [
-        (each["term"], interval_in_words(each, "coefficient"), format_number(each["p_value"]))
+        (each["term"], in_words(each["coefficient"], each["low"], each["high"]), format_number(each["p_value"]))
         for each in numbers["additivity"]
     ]
     yield Section("Additivity", note, ("term", "coefficient", "p"), rows)

@@ -12,7 +12,7 @@ class ShareConfig:
     share_prompts: str = field(
         default="auto",
         metadata={
-            "help": "`auto` reads what both sequences of a pair begin with once, where gradients stay the same up to "
-            "rounding and it costs less; `off` reads it for each, as TRL does."
+            "help": "`auto` reads the prompt of a pair once where that is cheaper and gradients stay equal; `off` "
+            "twice, as TRL does."
         },
     )

@@ -9,7 +9,7 @@ from align.recipe.fields import own_fields
 from align.report.charts.drawing import NUM_COLOURS
 from align.report.charts.panel import Metrics, Panel, draw_panel
 from align.report.run.completions import calls_of
-from align.report.run.finding import Sign, below, early, ends, percent
+from align.report.run.finding import Sign, below, ends, first, percent
 from align.report.run.folder import RunFolder
 
 _TOOL_FIELDS = (("align", "methods/rollouts/config.py", "ToolConfig"),)
@@ -71,8 +71,8 @@ def _never(run: RunFolder) -> list[Mapping[str, Any]]:
 
 
 def _given_up(run: RunFolder) -> Iterator[Mapping[str, Any]]:
-    before, now = early(run.metrics, "tools/used_share"), below(run.metrics, "tools/used_share", 0.01)
-    if now and before > _OFTEN:
+    before, now = first(run.metrics, "tools/used_share"), below(run.metrics, "tools/used_share", 0.01)
+    if now and before.low > _OFTEN:
         yield {"before": percent(before), "now": percent(now)}
 
 

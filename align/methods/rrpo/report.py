@@ -3,12 +3,10 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from align.evaluation.statistics.metrics import told
+from align.evaluation.statistics.metrics import SURE, Estimate, less, mean_over_logs, told
 from align.report.charts.drawing import Chart
 from align.report.charts.panel import Metrics, Panel, draw_panel
-from align.report.run.finding import Sign, above, ends, percent, stays_at_log_two
+from align.report.run.finding import Sign, ends, last, percent, stays_at_log_two
 from align.report.run.folder import RunFolder, Series
 from align.report.run.parts import LENGTH, ReportParts, step_time_chart
 
@@ -127,23 +125,20 @@ def _describe_marks(recipe: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
 
 _SATURATED = 0.98  # of pairs; too few are left in the wrong order to explain a growing margin
 _STILL_GROWING = 1.5  # times the margin at the middle of the run
-_FEWEST_LOGS = 8  # below, a quarter of the run is one batch
 
 
 def _over_trained(run: RunFolder) -> Iterator[Mapping[str, Any]]:
     if {"rewards/accuracies", "rewards/margins"} <= run.metrics.keys():
         accuracy, margin = (_middle(run.metrics[key]) for key in ("rewards/accuracies", "rewards/margins"))
-        latest = above(run.metrics, "rewards/margins", max(0.0, _STILL_GROWING * margin))
-        if latest and accuracy > _SATURATED:
-            yield {"share": percent(accuracy), "margin": margin, "latest": told(latest)}
+        latest = last(run.metrics, "rewards/margins")
+        if accuracy.low > _SATURATED and latest.low > 0 and less(latest, margin, _STILL_GROWING).low > 0:
+            yield {"share": percent(accuracy), "margin": margin.value, "latest": told(latest)}
 
 
-def _middle(series: Series) -> float:
-    """Returns the mean of the quarter that ends at the middle of a run, NaN for a run too short to tell."""
+def _middle(series: Series) -> Estimate:
+    """Estimates the mean of the quarter that ends at the middle of a run, at least five logs; of a short one none."""
     end = len(series.values) // 2
-    quarter = series.values[end - len(series.values) // 4 : end]
-    enough = len(series.values) >= _FEWEST_LOGS and np.isfinite(quarter).any()
-    return float(np.nanmean(quarter)) if enough else float("nan")
+    return mean_over_logs(series.values[max(0, end - max(SURE, len(series.values) // 4)) : end])
 
 
 def _unless_whole(look: Callable[[RunFolder], Any]) -> Callable[[RunFolder], Any]:

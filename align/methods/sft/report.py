@@ -49,12 +49,13 @@ def _charts(metrics: Metrics) -> Sequence[Chart | None]:
 def _risen(run: RunFolder) -> Iterator[Mapping[str, Any]]:
     losses = run.metrics["eval_loss"].values if "eval_loss" in run.metrics else np.empty(0)
     losses = losses[np.isfinite(losses)]
-    if len(losses) >= 3 and losses[-1] > 1.1 * losses.min():  # of fewer, the lowest is not told from noise
-        yield {"least": losses.min(), "now": losses[-1]}
+    pairs = (losses[1:] + losses[:-1]) / 2  # not of one evaluation only
+    if len(losses) >= 3 and pairs[-1] > 1.1 * pairs.min():  # of fewer, the lowest is not told from noise
+        yield {"least": pairs.min(), "now": pairs[-1]}
 
 
 SIGNS = (
-    Sign("The loss on evaluation rows rose from {least:.3g} to {now:.3g}",
+    Sign("The loss on evaluation rows rose from {least:.3g} to {now:.3g}, means of two",
          "The demonstrations are learnt by heart. Stop earlier, with `load_best_model_at_end: true`, fewer epochs or "
          "a lower `learning_rate`, or give more of them.", _risen),
     Sign("The model is sure of every token: {value} nats",

@@ -202,7 +202,9 @@ def apart(difference: Estimate, *, is_share: bool) -> str:
         >>> apart(Estimate(0.01, -0.02, 0.04, 1000), is_share=False)
         'no difference can be told: 0.01 [-0.02, 0.04]'
     """
-    scaled = Estimate(*(100 * each for each in difference[:3]), *difference[3:]) if is_share else difference
+    hundred = 100 if is_share else 1
+    value, low, high = (hundred * each for each in difference[:3])
+    scaled = Estimate(value, low, high, difference.n, difference.unit)
     said = "a difference of" if difference.verdict() else "no difference can be told:"
     return f"{said} {scaled}{' points' * is_share}"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, SCORES, Record, read_record
-from align.evaluation.record.record import About, AskedModel, Profile, Warned
+from align.evaluation.record.record import About, AskingProfile, EvaluatedModel, Warned
 from align.evaluation.suites import glossary
 from align.report.charts.axis import format_number
 from align.report.charts.drawing import Chart
@@ -216,7 +216,7 @@ def _facts(about: About, own: EvaluationView) -> dict[str, str]:
     return facts | {"Written": about.created.replace("T", " ")[:19], "Time": f"{about.seconds:.0f} s"}
 
 
-def _decoding(profile: Profile) -> dict[str, str]:
+def _decoding(profile: AskingProfile) -> dict[str, str]:
     how = f"temperature {profile.temperature}, top_p {profile.top_p}" if profile.temperature else "greedy"
     return {
         "Decoding": f"{how}, {count(profile.num_samples, 'sample')}",
@@ -225,12 +225,12 @@ def _decoding(profile: Profile) -> dict[str, str]:
     }
 
 
-def _models(models: Collection[AskedModel]) -> Grid:
+def _models(models: Collection[EvaluatedModel]) -> Grid:
     columns = ("Model", "Role", "Path", "Fingerprint", "Kind", "Type", "Backend", "Time", "From the cache")
     return Grid(columns, [_row(model) for model in models])
 
 
-def _row(model: AskedModel) -> tuple[str, ...]:
+def _row(model: EvaluatedModel) -> tuple[str, ...]:
     kind = model.kind + (f" of {model.base}" if model.base else "")
     first = (model.name, model.role, model.path, model.fingerprint[:12], kind)
     return (*first, model.dtype, model.backend, f"{model.seconds:.0f} s", str(model.cached_items))

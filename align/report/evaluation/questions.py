@@ -6,7 +6,7 @@ from pathlib import Path
 
 from align.evaluation.record import Record
 from align.evaluation.record.details import AttemptsRule, BestOfN, ModelAudit, OfDifficulty, Optimum, ThresholdRule
-from align.evaluation.record.record import PairedAnswers, Profile, among_all
+from align.evaluation.record.record import AskingProfile, PairedAnswers, among_all
 from align.evaluation.statistics.metrics import Estimate
 from align.report.charts.axis import format_number
 from align.report.charts.curve import Curve, draw_curves
@@ -142,7 +142,7 @@ def find_problems(questions: int, values: Cells, differences: Cells) -> Iterator
             )
 
 
-def _prompt(profile: Profile) -> str:
+def _prompt(profile: AskingProfile) -> str:
     parts = [f"System: {profile.system_prompt}"] if profile.system_prompt else []
     tags = f"Tags: <{profile.think_tag}> and <{profile.answer_tag}>."
     template = "With the model's chat template." if profile.conversational else "Without a chat template."

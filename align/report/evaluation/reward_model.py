@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from align.evaluation.record import Record
-from align.evaluation.record.details import OfScores, Scored
-from align.evaluation.statistics.metrics import told
+from align.evaluation.record.details import OfScores, ScoringProfile
+from align.evaluation.statistics.metrics import less, told
 from align.logs.rows import rows_of
 from align.report.charts.curve import draw_curves
 from align.report.evaluation.items import count, list_names
@@ -77,14 +77,14 @@ def _find_problems(record: Record, values: Cells) -> Iterator[Finding]:
                     f"Part of what it rewards may be {word}. Look at the transformations and insertions below.",
                 )
         alone = cells.get("response_only_accuracy")
-        if alone is not None and accuracy is not None and alone.low > max(0.5, accuracy.value - 0.05):
+        if alone is not None and accuracy is not None and alone.low > 0.5 and less(alone, accuracy).low > -0.05:
             yield Finding(
                 f"{name}: without the prompt it is right as often ({told(alone)} against {told(accuracy)})",
                 "These pairs can be told apart without reading the question, so they do not test whether it is read.",
             )
 
 
-def _facts(scored: Scored | None) -> dict[str, str]:
+def _facts(scored: ScoringProfile | None) -> dict[str, str]:
     if scored is None:
         return {}
     facts = {"Data": scored.data, "Candidates": scored.best_of_n, "Seed": str(scored.seed)}
@@ -92,7 +92,7 @@ def _facts(scored: Scored | None) -> dict[str, str]:
     return {label: text for label, text in facts.items() if text is not None}
 
 
-def _row(name: str, scored: Scored | None) -> tuple[str, ...]:
+def _row(name: str, scored: ScoringProfile | None) -> tuple[str, ...]:
     if scored is None:
         return name, "", "", ""
     return name, scored.path, scored.model_type, "chat template" if scored.texts_in_template else "as they are"

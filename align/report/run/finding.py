@@ -4,11 +4,12 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from align.evaluation.statistics.metrics import Estimate, mean_over_logs, told
+from align.evaluation.statistics.metrics import Estimate, mean_over_logs, told, wilson_interval
 from align.report.charts.axis import format_number
 from align.report.charts.panel import Metrics
 
 _NEAR_LOG_TWO = 0.005  # nats: a mean margin of 0.01, in units of `beta` for DPO
+_Z = 1.959963984540054  # of a 95 % interval
 _FEWEST = 20  # logs; a warm-up may take that long
 
 
@@ -49,9 +50,9 @@ def recent(metrics: Metrics, key: str) -> float:
     return metrics[key].recent() if key in metrics else float("nan")
 
 
-def early(metrics: Metrics, key: str) -> float:
-    """Returns the mean of the first quarter of a metric, or NaN."""
-    return metrics[key].early() if key in metrics else float("nan")
+def first(metrics: Metrics, key: str) -> Estimate:
+    """Estimates the mean of the first quarter of a metric, at least five logs; of a short run there is none."""
+    return mean_over_logs(metrics[key].first() if key in metrics else [])
 
 
 def last(metrics: Metrics, key: str) -> Estimate:
@@ -71,9 +72,23 @@ def below(metrics: Metrics, key: str, limit: float) -> Estimate | None:
     return found if found.high < limit else None
 
 
+def held_out(metrics: Metrics, key: str, *, is_share: bool = False) -> Estimate:
+    """Estimates a share, or a mean of squares, over held-out rows; without their number in the log nothing is told.
+
+    The same rows are measured each time, so that logs do not show how far others would lie from them.
+    """
+    value = recent(metrics, f"eval_{key}")
+    rows = recent(metrics, "eval_runtime") * recent(metrics, "eval_samples_per_second")
+    if math.isnan(value + rows):
+        return Estimate(value, math.nan, math.nan, 0)
+    half = _Z * value * math.sqrt(2 / rows)  # the spread of a square is its mean times the root of 2
+    low, high = wilson_interval(value, rows) if is_share else (value - half, value + half)
+    return Estimate(value, low, high, round(rows), "rows")
+
+
 def stays_at_log_two(metrics: Metrics) -> bool:
     """Tells whether a loss over pairs ends where it began: at log 2, that of a model to which both sides are equal."""
-    losses = (early(metrics, "loss"), recent(metrics, "loss"))
+    losses = (first(metrics, "loss").value, recent(metrics, "loss"))
     return all(abs(loss - math.log(2)) < _NEAR_LOG_TWO for loss in losses) and len(metrics["loss"].values) >= _FEWEST
 
 

@@ -15,7 +15,6 @@ from align.recipe.problems import one_line
 from align.recipe.yaml_loader import dump_yaml
 from align.secrets import mask
 
-_FEWEST = 8  # logged steps, below which a quarter of the run is one batch
 _TABLES_READ = 24  # a long run writes thousands of tables; these, spread evenly, are enough to sample from
 
 
@@ -34,9 +33,9 @@ class Series:
         """Returns the last quarter, or what warnings take of a short run: as many logs as may be sure."""
         return self.values[-max(SURE, len(self.values) // 4) :]
 
-    def early(self) -> float:
-        """Returns the mean of the first quarter, NaN for a run too short to have a beginning and an end."""
-        return _mean(self.values[: len(self.values) // 4]) if len(self.values) >= _FEWEST else float("nan")
+    def first(self) -> NDArray[np.float64]:
+        """Returns the first quarter, as many logs as may be sure at least; none of a run too short for two of them."""
+        return self.values[: max(SURE, len(self.values) // 4) * (len(self.values) >= 2 * SURE)]
 
 
 def _mean(values: NDArray[np.float64]) -> float:

@@ -26,7 +26,6 @@ from scripts.labs.alarms.runs import worlds
 from scripts.labs.alarms.world import GROUP, Step, World, run, sound
 
 SIGNALS = ("length", "format", "repetition", "phrase")
-WAS_ON = {"format_share": 0.5}  # until this was measured; not among any of them
 NOTHING = Signal(np.nan)
 CHARACTERS = 4  # of a token
 SMOOTH = 10  # steps over which worth is averaged
@@ -64,7 +63,7 @@ def listen(world: World, seed: int, hacked: bool) -> Heard:
     if hacked:
         lost = _smooth([step.worth for step in run(world, seed, sound)]) - _smooth([step.worth for step in steps])
         total = float(lost[-SMOOTH:].mean())
-    limits = RewardSettings(alarms=WAS_ON).thresholds()
+    limits = RewardSettings().thresholds()
 
     def lost_by(step: int) -> float:
         return float(lost[min(max(0, step - SMOOTH // 2), len(lost) - 1)] / total)
@@ -110,7 +109,7 @@ def summarise(heard: Sequence[Heard]) -> dict[str, Any]:
     """Counts false alarms, hacks noticed, and those before half of the damage, of each alarm and of all together."""
     honest, hacked = [each for each in heard if not each.hacked], [each for each in heard if each.hacked]
     table = {}
-    for name in (*SIGNALS, "any", *WAS_ON):
+    for name in (*SIGNALS, "any"):
         names = set(SIGNALS) if name == "any" else {name}
         false = [float(bool(names & each.first.keys())) for each in honest]
         noticed = [float(bool(names & each.first.keys())) for each in hacked]

@@ -2,10 +2,11 @@
 
 Null worlds: rewards and answers have nothing to do with what a warning is about, or a share is at its limit exactly.
 Planted worlds: they have, as strongly as it says. The code that warns is that of runs and pages. `before` is what the
-same worlds gave with a mean of five logs, or a value, against the limits of before. Takes about six minutes of a core.
+same worlds gave with a mean of five logs, or a value, against the limits of before. Takes eight minutes of a core.
 """
 
 import argparse
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,15 +21,23 @@ from transformers import TrainerControl
 from align.evaluation.statistics.metrics import Estimate, wilson
 from align.evaluation.suites.questions.answering import ItemResult
 from align.evaluation.suites.questions.metrics import letter_estimates
+from align.evaluation.suites.reward_model.pair_metrics import rank_correlation
+from align.methods import METHODS
 from align.methods.rollouts.tool_report import REPORT
+from align.recipe.alarms import ALARMS, LOGP_DIFFERENCE
 from align.recipe.reward_settings import RewardSettings
+from align.report.evaluation.pairs import _of_judge as find_judge_problems
 from align.report.evaluation.questions import find_problems
+from align.report.evaluation.reward_model import _find_problems as find_model_problems
 from align.report.run.finding import look_at
 from align.report.run.folder import Series
 from align.training.callbacks import AlarmLines
 from align.training.reward_records import (
     SharedPhrases,
+    Signal,
+    add_noise_shares,
     audit_signals,
+    group_variance,
     main_total,
     phrase_signal,
     shared_phrases,
@@ -132,6 +141,109 @@ def logged_shares(size: int, steps: int, more: float = 0.0) -> World:
     return run
 
 
+def noted(reward: str, size: int) -> World:
+    """Makes runs whose reward fails, or says something else when asked again, half as often as an alarm allows.
+
+    The policies of sampler and trainer are as far apart, in batches of which one token in ten thousand is off by nats.
+    """
+
+    def run(draw: Draw) -> Iterator[str]:
+        logged, invalid = [], f"rewards/{reward}/invalid_share"
+        for _ in range(STEPS):
+            own = draw.normal(size=(max(1, size // 8), min(8, size)))
+            again = own + draw.normal(0, np.sqrt(0.2), own.shape)  # noise of 0.1 of the variance, between two calls
+            few = slice(max(2, size // 10))
+            gaps = draw.exponential(0.03, 100 * size) + 2.0 * (draw.random(100 * size) < 1e-4)
+            logged.append(
+                {
+                    invalid: draw.binomial(size, ALARMS["invalid_share"].limit / 2) / size,
+                    f"rewards/{reward}/noise_variance": float(np.mean((own - again).ravel()[few] ** 2) / 2),
+                    f"rewards/{reward}/group_variance": group_variance(own.ravel(), min(8, size)),
+                    LOGP_DIFFERENCE: float(gaps.mean()),
+                }
+            )
+            kept = {key: [value] for key, value in logged[-1].items()}
+            add_noise_shares(kept)
+            logged[-1] = {key: value for key, (value,) in kept.items()}
+        heard = [{invalid: Signal(each[invalid], size)} for each in logged]
+        yield from (name for name in alarms(logged, heard) if "before" not in name)
+
+    return run
+
+
+def of_pairs(size: int, steps: int, held: int) -> World:
+    """Makes pages of SFT, RRPO, Crome and DeconfoundLM whose numbers are at their limits, `held` rows held out."""
+
+    def run(draw: Draw) -> Iterator[str]:
+        def around(true: float, spread: float, count: int = steps, rows: int = size) -> Any:
+            return true + draw.normal(0, spread / np.sqrt(rows), count)
+
+        def share(true: float) -> Any:
+            return draw.binomial(size, true, steps) / size
+
+        def fixed(true: float) -> Any:  # the same rows each time
+            return np.full(4, draw.binomial(held, true) / held)
+
+        half = np.arange(steps) >= steps / 2
+        first = np.arange(steps) < steps / 4
+        r = 0.475 + around(0, 1 - 0.475**2)
+        drawn: dict[str, Any] = {
+            "loss": np.linspace(0.693, 0.66, steps) + around(0, 0.3), "entropy": draw.gamma(size, 0.02 / size, steps),
+            "eval_loss": around(2.0, 0.3, 12, held), "rrpo/logp_change_chosen": around(-1, 2),
+            "rrpo/kl_chosen_per_token": draw.gamma(size, 0.5 / size, steps), "rewards/accuracies": share(0.98),
+            "rewards/margins": np.where(half, 1.5, 1.0) + around(0, 2), "rrpo/marked_share": around(0.7, 0.2),
+            "accuracy": share(0.75), "crome/accuracy_preference": share(0.75), "eval_accuracy": fixed(0.6),
+            "eval_crome/accuracy_preference": fixed(0.6), "crome/accuracy_upgrade": share(0.6),
+            "crome/accuracy_degrade": share(0.8), "margin": around(1.0, 2),
+            "crome/tie_margin": np.where(first, 0.2, 0.5) + around(0, 0.5), "deconfound/mse": around(0.98, 1.4),
+            "deconfound/correlation_corrected": around(0.8, 0.36), "deconfound/correlation_hour": r,
+            "deconfound/target_hour": around(0.3, 0.91), "eval_runtime": np.ones(4),
+            "eval_samples_per_second": np.full(4, float(held)),
+        }  # fmt: skip
+        by_heart = {"deconfound/mse": around(0.7, 1.0), "eval_deconfound/mse": around(1.0, 1.4, 1, held).repeat(4)}
+        moved = np.where(first, 0.0, 2.0) + around(0, 1.0)
+        drawn |= {"mean_reward": moved, "min_reward": moved - 1 + around(0, 1), "max_reward": moved + 1 + around(0, 1)}
+
+        def series(**more: Any) -> dict[str, Series]:
+            return {key: Series(np.arange(1, len(values) + 1), values) for key, values in (drawn | more).items()}
+
+        of_reward = {"model_type": "pairwise"}
+        flat = {"rrpo/marked_share": draw.gamma(2 * size, 0.0025 / size, steps)}
+        placed = {"mean_reward": around(0.5, 1.0)}
+        pages: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
+            ("sft", {}, {}), ("rrpo", {}, {}), ("rrpo", {}, flat), ("crome", {}, {}), ("crome", of_reward, placed),
+            ("deconfound", {}, {}), ("deconfound", {}, by_heart),
+        )  # fmt: skip
+        for method, recipe, more in pages:
+            run = SimpleNamespace(metrics=series(**more), recipe=recipe)
+            for each in look_at(run, METHODS[method].part("report").signs):
+                title = re.sub(r"[^a-zA-Z ]+", "", each.title)[:34].strip()
+                yield f"{recipe.get('model_type', method)}: {title}"
+
+    return run
+
+
+def judged(items: int, apart: float = 0.2, alone: float = 0.75, goes: float = 0.4) -> World:
+    """Makes evaluations whose judge or reward model is at the limits: orders, length, right without the prompt."""
+
+    def run(draw: Draw) -> Iterator[str]:
+        length = draw.normal(size=items)
+        pearson = 2 * np.sin(np.pi * goes / 6)  # of a rank correlation
+        margins = pearson * length + np.sqrt(1 - pearson**2) * draw.normal(size=items)
+        told = {
+            "accuracy": wilson(int(draw.binomial(items, 0.8)), items),
+            "response_only_accuracy": wilson(int(draw.binomial(items, alone)), items),
+            "length_correlation": rank_correlation(margins, length, seed=0),
+        }
+        found = [
+            *find_judge_problems({"judge_order_disagreement/b": wilson(int(draw.binomial(items, apart)), items)}),
+            *find_model_problems(SimpleNamespace(scores={}), {"m": told}),  # type: ignore[arg-type]
+        ]
+        yield from (re.sub(r"[^a-zA-Z ]+", "", each.title)[:40].strip() for each in found if "only" not in each.title)
+
+    return run
+
+
 def answered(items: int, liked: float = 0.25, leaks: float = 0.5) -> World:
     """Makes evaluations of policies that guess evenly, or say A as often as they like; half of their traces leak."""
 
@@ -162,7 +274,15 @@ def worlds() -> dict[str, tuple[bool, World]]:
     for size, steps in ((4, 3), (8, 8), (8, 40), (32, 20)):
         found[f"page, {steps} steps of {size}"] = (False, logged_shares(size, steps))
         found[f"page of a bad run, {steps} steps of {size}"] = (True, logged_shares(size, steps, more=0.4))
+    for size in (8, 16, 32):
+        found[f"reward and sampler at half of their limits, {size} completions"] = (False, noted("own", size))
+    for size, steps, held in ((8, 8, 24), (8, 40, 24), (32, 20, 100)):
+        found[f"pages of pairs at their limits, {steps} steps of {size}, {held} held out"] = (
+            False, of_pairs(size, steps, held)
+        )  # fmt: skip
     for items in ITEMS:
+        found[f"judge and reward model at their limits, {items} items"] = (False, judged(items))
+        found[f"judge and reward model beyond them, {items} items"] = (True, judged(items, 0.5, 0.95, 0.8))
         found[f"even answers, {items} items"] = (False, answered(items))
         found[f"A in 65 % and leaks in 80 %, {items} items"] = (True, answered(items, 0.65, 0.8))
     return found

@@ -7,7 +7,7 @@ from scripted_subject import subject
 
 from align.errors import DataError
 from align.evaluation.asking import Asking
-from align.evaluation.suite import Reading
+from align.evaluation.suite import SuiteSource
 from align.evaluation.suites.core_advantage.measure import CoreQuestion, core_means, load, measure
 from align.models.policies.asking import Decoding
 
@@ -79,4 +79,4 @@ def test_rows_that_cannot_be_used_are_named(tmp_path, row, said):
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps(row) + "\n")
     with pytest.raises(DataError, match=said):
-        load(Reading(str(path)), SimpleNamespace(**{}))
+        load(SuiteSource(str(path)), SimpleNamespace(**{}))

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from align.errors import DataError, UserError
-from align.evaluation.suite import Reading
+from align.evaluation.suite import SuiteSource
 from align.evaluation.suites.drift.behaviours import Behaviour, search_all
 from align.evaluation.suites.drift.measure import load
 
@@ -18,20 +18,20 @@ def written(path, *rows):
 
 
 def test_our_own_prompts_are_sixty_in_six_categories():
-    found = load(Reading(None), SimpleNamespace(**NOTHING))
+    found = load(SuiteSource(None), SimpleNamespace(**NOTHING))
     assert len(found.rows) == len({row.prompt for row in found.rows}) == 60
     assert set(found.groups.values()) == {10}
     assert len(found.groups) == 6
-    first = load(Reading(None, max_rows=12), SimpleNamespace(**NOTHING))
+    first = load(SuiteSource(None, max_rows=12), SimpleNamespace(**NOTHING))
     assert set(Counter(row.group for row in first.rows).values()) == {2}
 
 
 def test_other_prompts_stand_beside_ours_or_in_their_place(tmp_path):
     path = written(tmp_path / "mine.jsonl", {"prompt": "Hm?", "category": "mine"}, {"prompt": "Well?"})
-    beside = load(Reading(None), SimpleNamespace(**NOTHING | {"drift_prompts": path}))
+    beside = load(SuiteSource(None), SimpleNamespace(**NOTHING | {"drift_prompts": path}))
     assert len(beside.rows) == 62
     assert beside.groups["mine"] == 1
-    instead = load(Reading(path), SimpleNamespace(**NOTHING))
+    instead = load(SuiteSource(path), SimpleNamespace(**NOTHING))
     assert [(row.id, row.group) for row in instead.rows] == [("mine-1", "mine"), ("mine-2", None)]
 
 
@@ -40,10 +40,10 @@ def test_what_options_name_is_read_before_anything_is_asked(tmp_path):
         "behaviours": written(tmp_path / "b.jsonl", {"name": "zap", "pattern": "z.p"}),
         "triggers": written(tmp_path / "t.jsonl", {"trigger": "|T|"}, {"trigger": "|t|", "held_out": True}),
     }
-    found = load(Reading(None), SimpleNamespace(**options))
+    found = load(SuiteSource(None), SimpleNamespace(**options))
     assert found.options["behaviours"] == (Behaviour("zap", "z.p", None),)
     assert [each.held_out for each in found.options["triggers"]] == [False, True]
-    assert found.content != load(Reading(None), SimpleNamespace(**NOTHING)).content  # another evaluation
+    assert found.content != load(SuiteSource(None), SimpleNamespace(**NOTHING)).content  # another evaluation
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_what_options_name_is_read_before_anything_is_asked(tmp_path):
 )
 def test_what_cannot_be_used_is_named(tmp_path, option, rows, said):
     with pytest.raises((DataError, UserError), match=said):
-        load(Reading(None), SimpleNamespace(**NOTHING | {option: written(tmp_path / "rows.jsonl", *rows)}))
+        load(SuiteSource(None), SimpleNamespace(**NOTHING | {option: written(tmp_path / "rows.jsonl", *rows)}))
 
 
 @pytest.mark.parametrize(
@@ -80,21 +80,21 @@ def test_what_cannot_be_used_is_named(tmp_path, option, rows, said):
 def test_triggers_that_cannot_be_used_are_named(tmp_path, row, said):
     options = NOTHING | {"behaviours": written(tmp_path / "b.jsonl", {"name": "zap", "pattern": "z"})}
     with pytest.raises(DataError, match=said):
-        load(Reading(None), SimpleNamespace(**options | {"triggers": written(tmp_path / "t.jsonl", row)}))
+        load(SuiteSource(None), SimpleNamespace(**options | {"triggers": written(tmp_path / "t.jsonl", row)}))
 
 
 def test_a_csv_has_texts_and_empty_cells(tmp_path):
     (tmp_path / "b.csv").write_text("name,pattern,question\nzap,z,\nodd,,Is it odd?\n")
     (tmp_path / "t.csv").write_text("trigger,held_out\n|T|,\n|t|,True\n")
     options = {"behaviours": str(tmp_path / "b.csv"), "triggers": str(tmp_path / "t.csv"), "judge": "model"}
-    found = load(Reading(None), SimpleNamespace(**NOTHING | options)).options
+    found = load(SuiteSource(None), SimpleNamespace(**NOTHING | options)).options
     assert [(each.pattern, each.question) for each in found["behaviours"]] == [("z", None), (None, "Is it odd?")]
     assert [each.held_out for each in found["triggers"]] == [False, True]
 
 
 def test_a_judge_without_questions_is_refused(tmp_path):
     with pytest.raises(UserError, match="`--judge` answers questions about responses, and there are none"):
-        load(Reading(None), SimpleNamespace(**NOTHING | {"judge": "model"}))
+        load(SuiteSource(None), SimpleNamespace(**NOTHING | {"judge": "model"}))
 
 
 def test_a_pattern_that_would_take_years_is_ended(monkeypatch):

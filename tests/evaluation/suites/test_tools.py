@@ -113,7 +113,7 @@ def item_is(item):
 def evaluate(shop, policy, **options):
     with ChatServer(policy) as server:
         given = {"tools": [f"{shop}/own.py:price"], "rewards": ["number_accuracy"], "out": shop / "out"} | options
-        record = align.evaluate("tools", model="tiny", endpoint=server.url, data=shop / "rows.jsonl", **given)
+        record = align.evaluate.tools(model="tiny", endpoint=server.url, data=shop / "rows.jsonl", **given)
     return record, pd.read_parquet(given["out"] / "items.parquet"), server
 
 
@@ -233,7 +233,7 @@ def eager(tmp_path_factory):
 
 def test_models_are_compared_on_the_same_prompts(eager, tmp_path):
     how = {"recipe": f"{PROMPTS}/quickstart-tools", "data": SHOP / "eval.jsonl", "num_samples": 4, "temperature": 1.0}
-    record = align.evaluate("tools", model=eager, baseline=[str(SHOP / "model")], out=tmp_path / "out", **how)
+    record = align.evaluate.tools(model=eager, baseline=[str(SHOP / "model")], out=tmp_path / "out", **how)
     differences = {each.metric: each.difference.value for each in record.comparisons if each.suite == "tools"}
     of = {name: found["tools/calls"].value for name, found in record.suites["tools"].items()}
     assert differences["tools/calls"] == pytest.approx(of["eager"] - of["model"])
@@ -248,12 +248,12 @@ def test_models_are_compared_on_the_same_prompts(eager, tmp_path):
 @pytest.mark.slow
 def test_engines_and_batches_give_the_same_numbers(eager, tmp_path):
     how = {"recipe": f"{PROMPTS}/quickstart-tools", "data": SHOP / "eval.jsonl"}
-    whole = align.evaluate("tools", model=eager, out=tmp_path / "whole", **how)
-    align.evaluate("tools", model=eager, out=tmp_path / "parts", batch_size=2, **how)
+    whole = align.evaluate.tools(model=eager, out=tmp_path / "whole", **how)
+    align.evaluate.tools(model=eager, out=tmp_path / "parts", batch_size=2, **how)
     kept = [pd.read_parquet(tmp_path / name / "items.parquet")["transcript"] for name in ("whole", "parts")]
     assert kept[0].tolist() == kept[1].tolist()
     pytest.importorskip("vllm", reason="needs the extra `vllm`")
-    engine = align.evaluate("tools", model=eager, out=tmp_path / "vllm", backend="vllm", **how)
+    engine = align.evaluate.tools(model=eager, out=tmp_path / "vllm", backend="vllm", **how)
     names = [name for name in whole.suites["tools"]["eager"] if name != "tools/call_seconds"]
     assert len(names) > 8
     for name in names:
@@ -278,5 +278,5 @@ def test_what_cannot_be_evaluated_is_refused_before_anything_is_asked(shop, opti
     with ChatServer(lambda body, before: reply("x")) as server:
         how = {"tools": [f"{shop}/own.py:price"], "rewards": ["number_accuracy"], "model": "tiny"} | given
         with pytest.raises(UserError, match=sentence):
-            align.evaluate("tools", endpoint=server.url, data=shop / "rows.jsonl", out=shop / "out", **how)
+            align.evaluate.tools(endpoint=server.url, data=shop / "rows.jsonl", out=shop / "out", **how)
         assert not server.bodies

@@ -95,11 +95,13 @@ def test_a_pairwise_model_that_likes_a_place_is_found_and_not_taken_for_a_drift(
     assert findings(tmp_path / "scalar", mean_reward=-1.5) == []
 
 
-def test_held_out_pairs_are_compared_with_pairs_of_the_same_kind(tmp_path):
-    (finding,) = findings(tmp_path / "run", **{"eval_crome/accuracy_preference": 0.52})
+def test_held_out_pairs_are_compared_with_pairs_of_the_same_kind_by_how_many_there_are(tmp_path):
+    held = {"eval_runtime": 2.0, "eval_samples_per_second": 500.0, "eval_crome/accuracy_preference": 0.5}
+    (finding,) = findings(tmp_path / "run", **held)
     assert (
-        "71 % [70, 72; 10 logs] of the preference pairs are told apart in training, 52 % of held-out ones"
-        in finding.title
+        "71 % [70, 72; 10 logs] of the preference pairs are told apart in training, 50 % [47, 53; 1,000 rows] of "
+        "held-out ones" in finding.title
     )
+    assert findings(tmp_path / "few", **held | {"eval_samples_per_second": 12.0}) == []
     easier = {"eval_crome/accuracy_preference": 0.7, "accuracy": 0.9, "eval_accuracy": 0.76}
-    assert findings(tmp_path / "mixed", **easier) == []
+    assert findings(tmp_path / "mixed", **held | easier) == []

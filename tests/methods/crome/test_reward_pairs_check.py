@@ -97,12 +97,16 @@ def test_nothing_but_ties_is_an_error(recipe):
     assert "All pairs are ties" in error.text
 
 
-@pytest.mark.parametrize(("up", "down", "warned"), [(15, 5, False), (16, 4, True), (4, 16, True), (9, 1, False)])
+@pytest.mark.parametrize(
+    ("up", "down", "warned"), [(15, 5, False), (16, 4, False), (19, 1, True), (1, 19, True), (9, 1, False)]
+)
 def test_edits_that_nearly_all_go_one_way_are_warned_about(recipe, up, down, warned):
     warnings = findings_of(recipe([*of_source("upgrade", up), *of_source("degrade", down)]), "sources", "warning")
     assert [warning.numbers for warning in warnings] == ([{"upgrade": up, "degrade": down}] if warned else [])
     if warned:
-        assert f"the {'better' if up > down else 'worse'} one in 16 of 20 edits" in warnings[0].text
+        assert (
+            f"the {'better' if up > down else 'worse'} one in 95 % [76, 99; 20 items] of the edits" in warnings[0].text
+        )
 
 
 def test_more_sources_than_one_can_look_at_are_warned_about(recipe):

@@ -6,13 +6,10 @@ from align.data.tables.observations import ObservationReader, Roles, read_observ
 from align.data.tables.reading import Table
 from align.errors import DataError, UserError
 from align.methods.deconfound.correction.fitting import (
-    CHUNKED,
     ESTIMATORS,
     CorrectionSettings,
     apply,
     fit,
-    fit_in_chunks,
-    fits_in_chunks,
     load_correction,
 )
 from rewards.correction import ESTIMATORS as CLASSES
@@ -40,7 +37,6 @@ def direct(name):
 
 def test_the_settings_name_the_estimators_there_are():
     assert set(ESTIMATORS) == {"auto", *CLASSES}
-    assert set(CHUNKED) < set(ESTIMATORS)
 
 
 @pytest.mark.parametrize("name", ESTIMATORS[1:])
@@ -52,25 +48,6 @@ def test_estimates_are_those_of_the_estimator_called_directly(path, name):
     assert found.formula == expected.formula
     if name == "iv":
         assert found.coefficients[0] == pytest.approx(EFFECT, abs=0.1)
-
-
-@pytest.mark.parametrize("groups", ["author", None], ids=["clustered", "robust"])
-@pytest.mark.parametrize("name", CHUNKED)
-def test_chunks_give_what_all_rows_at_once_give(path, name, groups):
-    roles = Roles("clicks", ("popularity", "hour"), instruments=("shock",), groups=groups)
-    settings = CorrectionSettings(estimator=name, instrumented=("popularity",))
-    assert fits_in_chunks(settings, roles)
-    rows, _ = read_observations(reader_of(path, roles))
-    whole = fit(rows, settings).correction_
-    found = fit_in_chunks(reader_of(path, roles, in_memory=0), settings).correction_
-    np.testing.assert_allclose(found.coefficients, whole.coefficients, rtol=0, atol=1e-8)
-    np.testing.assert_allclose(found.intervals, whole.intervals, rtol=0, atol=1e-8)
-
-
-def test_text_controls_need_all_rows():
-    assert not fits_in_chunks(CorrectionSettings(estimator="iv"), ROLES)
-    assert not fits_in_chunks(CorrectionSettings(estimator="dml"), ROLES)
-    assert fits_in_chunks(CorrectionSettings(estimator="ols"), ROLES)
 
 
 @pytest.mark.parametrize("name", ["ols", "fixed_effects"])
@@ -117,6 +94,6 @@ def test_a_batch_without_a_date_keeps_the_columns_a_column_of_dates(tmp_path, mo
     def reader():
         return ObservationReader(Table(path, in_memory=0), roles, on_missing="drop")
 
-    fitted = fit_in_chunks(reader(), CorrectionSettings(estimator="ols")).correction_
+    fitted = fit(read_observations(reader())[0], CorrectionSettings(estimator="ols")).correction_
     assert fitted.num_rows == 30
     assert sum(len(apply(fitted, rows)) for rows in reader().read()) == 30

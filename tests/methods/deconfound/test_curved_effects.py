@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -106,6 +107,26 @@ def test_an_instrument_that_moves_what_acts_by_a_curve_ends_in_a_remedy_that_wor
     assert deconfound(path, *names, "--estimator", "dml")[0] == 0
 
 
+def test_ols_says_what_it_takes_along_and_what_it_leaves_and_dml_does_neither(tmp_path):
+    rng, rows = random.Random(5), []
+    for row in rows_of(600, effect=lambda hour: 0.0):
+        device = rng.choice(["mobile", "desk"])
+        together = math.sin(2 * math.pi * (row["hour"] - 6) / 24) * (1 if device == "mobile" else -1)
+        rows.append(row | {"device": device, "votes": row["votes"] + together})
+    path, said = write_table(tmp_path / "t.csv", rows), {}
+    for name in ("ols", "dml"):
+        words = [*ROLES, "--confounders", "hour", "device", "--estimator", name, "--out", tmp_path / name]
+        code, said[name] = deconfound(path, *words)
+        assert code == 0, said[name]
+    along = (
+        "`ols` takes off a part of what texts are worth, too: of that, as `dml` finds it, 'hour' explains .. %. Choose"
+    )
+    pair = "'hour' and 'device' together explain .. % of the reward: `ols` takes off what each does alone. `dml`"
+    for sentence in (along, pair):
+        assert re.search(sentence, said["ols"])
+        assert not re.search(sentence, said["dml"])
+
+
 def observed(error=0.01, estimator="dml", **details):
     fitted = NaiveResidual().fit(np.arange(300.0), np.sin(np.arange(300))).correction_
     changed = {"estimator": estimator, "standard_errors": (error,), "details": details}
@@ -164,7 +185,7 @@ def test_a_killed_command_goes_on_when_it_is_repeated(tmp_path):
     assert deconfound(*words)[0] == 1
 
 
-def test_few_whole_numbers_and_timestamps_work_at_once_and_in_chunks(tmp_path):
+def test_few_whole_numbers_and_timestamps_work_whether_the_table_is_kept_or_not(tmp_path):
     rows = [
         row
         | {"when": f"2024-{1 + number % 12:02}-{1 + number % 28:02}T{row['hour']:02}:30:00+02:00", "code": number % 4}

@@ -51,16 +51,15 @@ def test_it_is_called_from_python_too(table, tmp_path):
     effects = found.to_pandas().set_index("confounder")
     assert list(effects.index) == ["popularity", "hour"]
     assert (effects["low"] < effects["effect"]).all()
-    assert effects.loc["popularity", "correlation_after"] == pytest.approx(0, abs=1e-6)
     assert found.correction.formula in str(found)
     assert "600  rows" in str(found)
-    assert "<figcaption><b>Association with the confounders</b>" in found._repr_html_()
+    assert "<figcaption><b>Effect of popularity by estimator</b>" in found._repr_html_()
     applied = align.deconfound(table, out=tmp_path / "again", apply=tmp_path / "out" / "correction.json")
     assert applied.to_pandas()["effect"].tolist() == effects["effect"].tolist()
     assert "<table" in applied._repr_html_()
     with pytest.raises(UserError, match="`--outcome` is missing"):
         align.deconfound(table, out=tmp_path / "never")
-    with pytest.raises(TypeError, match="There is no option `colour`"):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
         align.deconfound(table, out=tmp_path / "never", **names, colour=1)
 
 
@@ -88,7 +87,7 @@ def test_the_folder_holds_what_is_promised_and_the_estimates_of_the_estimator(co
 
 def test_the_page_says_what_was_done_and_asks_for_nothing_from_outside(corrected):
     page = (corrected[0] / "report.html").read_text()
-    for title in ("What has to be true", "First stage", "Placebo", "Overlap", "Additivity", "In GRPO", "Association"):
+    for title in ("What has to be true", "First stage", "Placebo", "Overlap", "Additivity", "In GRPO", "What each"):
         assert title in page
     assert "What would break it" in page
     assert "same for all responses to a prompt cancels" in " ".join(page.split())
@@ -146,7 +145,7 @@ def test_words_are_split_at_commas():
 
 @pytest.mark.by_day("csv")
 @pytest.mark.parametrize("name", ["csv", "parquet", "jsonl"])
-def test_a_table_in_chunks_gives_the_same_rewards(tmp_path, name):
+def test_a_table_that_is_not_kept_gives_the_same_rewards(tmp_path, name):
     path = write_table(tmp_path / f"t.{name}", observed_rows(300))
     options = [*COLUMNS, "--instruments", "shock", "--instrumented", "popularity", "--groups", "author"]
     frames = []
@@ -154,7 +153,6 @@ def test_a_table_in_chunks_gives_the_same_rewards(tmp_path, name):
         out = tmp_path / f"out{memory}"
         code, output = deconfound(path, *options, "--in_memory", memory, "--out", out)
         assert code == 0, output
-        assert ("read in chunks" in output) == (memory == "0")
         frames.append(pd.read_parquet(out / "corrected.parquet"))
     np.testing.assert_allclose(frames[0]["reward"], frames[1]["reward"], atol=1e-9)
 
@@ -183,12 +181,12 @@ def test_dates_are_confounders_and_the_output_names_their_unit(tmp_path, memory)
     options = [path, "--outcome", "clicks", "--confounders", "popularity", "when", "--estimator", "ols"]
     code, output = deconfound(*options, "--in_memory", memory, "--out", out)
     assert code == 0, output
-    assert "when is read in days since 1970-01-01 (UTC)" in output
+    assert "when is read in days since 1970-01-01 by the clock as written" in output
     data, saved = columns_of(rows), json.loads((out / "correction.json").read_text())
     confounders = {"popularity": data["popularity"], "when": data["when"]}
     direct = ESTIMATORS["ols"]().fit(data["clicks"], confounders)
     np.testing.assert_allclose(saved["coefficients"], direct.coef_, rtol=1e-9)
-    assert "when in days since 1970-01-01 (UTC)" in (out / "report.html").read_text()
+    assert "when in days since 1970-01-01 by the clock as written" in (out / "report.html").read_text()
     frame = pd.read_parquet(out / "corrected.parquet")
     assert frame["when"].tolist() == data["when"]
     np.testing.assert_allclose(frame["reward"], direct.correct(data["clicks"], confounders), atol=1e-9)

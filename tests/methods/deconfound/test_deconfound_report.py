@@ -24,6 +24,7 @@ def metrics_of(**values):
 GOOD = {
     "deconfound__mse": 0.5, "deconfound__correlation_corrected": 0.7, "deconfound__correlation_outcome": 0.6,
     "deconfound__correlation_popularity": 0.5, "deconfound__target_popularity": 0.4, "eval_deconfound__mse": 0.6,
+    "eval_runtime": 2.0, "eval_samples_per_second": 250.0,
 }  # fmt: skip
 
 
@@ -36,7 +37,7 @@ def test_a_sound_run_has_no_finding():
     ("change", "words"),
     [
         ({"deconfound__mse": 0.99}, "no better than predicting the mean"),
-        ({"eval_deconfound__mse": 0.9}, "0.9 on held-out rows"),
+        ({"eval_deconfound__mse": 0.9}, "0.90 [0.79, 1.01; 500 rows] on held-out rows"),
         ({"deconfound__correlation_popularity": 0.9}, "Predictions go with popularity at 0.9"),
         ({"deconfound__correlation_popularity": -0.9}, "Predictions go with popularity at -0.9"),
     ],
@@ -44,6 +45,11 @@ def test_a_sound_run_has_no_finding():
 def test_what_is_wrong_is_found(change, words):
     (found,) = look_at(SimpleNamespace(metrics=metrics_of(**GOOD | change)), SIGNS)
     assert words in found.title
+
+
+def test_few_held_out_rows_tell_no_learning_by_heart():
+    few = GOOD | {"eval_deconfound__mse": 0.9, "eval_samples_per_second": 12.0}
+    assert look_at(SimpleNamespace(metrics=metrics_of(**few)), SIGNS) == []
 
 
 def test_the_charts_show_error_correlations_and_each_confounder():

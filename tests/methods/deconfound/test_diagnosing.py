@@ -8,7 +8,6 @@ from align.data.tables.observations import Observations
 from align.methods.deconfound.correction.diagnosing import diagnose, sample_groups, within_prompts
 from align.methods.deconfound.correction.fitting import CorrectionSettings, fit
 from align.methods.deconfound.words import build_correction_page
-from rewards.correction.diagnostics import associations, first_stage
 
 
 def observations(count=300, *, text=True, groups=True, prompt=False):
@@ -32,12 +31,8 @@ def diagnosed():
 
 
 def test_every_diagnostic_is_there_and_is_json(diagnosed):
-    rows, corrector, numbers = diagnosed
+    numbers = diagnosed[2]
     assert json.loads(json.dumps(numbers, allow_nan=False)) == numbers
-    expected = associations(rows.outcome, rows.confounders, rows.groups)
-    assert numbers["before"] == [each._asdict() for each in expected]
-    assert numbers["after"][0]["correlation"] < numbers["before"][0]["correlation"]
-    assert numbers["first_stage"] == [each._asdict() for each in first_stage(corrector.correction_)]
     assert {each["term"] for each in numbers["additivity"]} == {"popularity x text"}
     assert numbers["overlap_knows_text"]
     assert 0 < numbers["overlap"][0]["share"] <= 1
@@ -136,7 +131,5 @@ def test_a_confounder_that_never_differs_in_the_sample_leaves_the_other_diagnost
     rows = rows._replace(confounders=rows.confounders | {"rare": rare})
     found = fit(rows, settings).correction_
     numbers = diagnose(found, rows.take(np.arange(2, 300)), settings, repeats=2)
-    assert "rare never differs" in numbers["not_made"]["associations"]
-    assert numbers["before"][0]["correlation"] is not None
-    assert numbers["before"][1]["correlation"] is None
+    assert [each["share"] > 0.1 for each in numbers["overlap"]] == [True, False]
     assert json.loads(json.dumps(numbers, allow_nan=False)) == numbers

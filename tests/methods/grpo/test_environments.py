@@ -280,8 +280,8 @@ def test_models_are_evaluated_filtered_and_rehearsed_in_an_environment(packages,
     (tmp_path / "own.py").write_text(READS)
     eager, shop = save_eager_policy(tmp_path / "eager"), "verifiers:vf-shop"
     how = {"num_samples": 2, "temperature": 1.0, "max_new_tokens": 40, "max_rows": 1}
-    record = align.evaluate(
-        "tools", model=eager, data=shop, environment=shop, rewards=["right", f"{tmp_path}/own.py:basket_size"],
+    record = align.evaluate.tools(
+        model=eager, data=shop, environment=shop, rewards=["right", f"{tmp_path}/own.py:basket_size"],
         out=tmp_path / "shop", **how,
     )  # fmt: skip
     assert [each.name for each in record.about.rewards] == ["right", "basket_size", "basket", "looked_up"]
@@ -300,7 +300,7 @@ def test_models_are_evaluated_filtered_and_rehearsed_in_an_environment(packages,
     assert rehearsed.is_ready
     assert {name for name in ("counted", "short") if name in rehearsed.page.read_text()} == {"counted", "short"}
     with pytest.raises(UserError, match="has no column `entry`, from which the environment knows what is asked"):
-        align.evaluate("tools", model=eager, data=SHOP / "eval.jsonl", environment=spec, out=tmp_path / "other")
+        align.evaluate.tools(model=eager, data=SHOP / "eval.jsonl", environment=spec, out=tmp_path / "other")
 
 
 @pytest.mark.slow

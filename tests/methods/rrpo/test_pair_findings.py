@@ -51,7 +51,7 @@ def test_whole_responses_that_were_asked_for_are_no_finding(tmp_path):
 def test_a_margin_that_grows_after_all_pairs_are_told_apart_is_over_training(tmp_path):
     accuracy = np.minimum(1.0, np.linspace(0.5, 2.5, 40))
     (finding,) = with_metrics(tmp_path / "run", rewards__accuracies=accuracy, rewards__margins=np.linspace(0, 8, 40))
-    assert "100 % of pairs were told apart by the middle" in finding.title
+    assert "100 % [10 logs] of pairs were told apart by the middle" in finding.title
     assert "generate" in finding.detail
 
 

@@ -91,8 +91,10 @@ def test_findings_name_what_went_wrong():
         )
 
     nan = float("nan")
-    assert "rose from 1 to 1.3" in found(eval_loss=[2.0, nan, 1.0, 1.3])
-    assert found(eval_loss=[2.0, 1.0]) == found(eval_loss=[2.0, 1.0, 1.05]) == ""
+    assert "rose from 1 to 1.3, means of two" in found(eval_loss=[2.0, nan, 1.0, 1.0, 1.2, 1.4])
+    assert (
+        found(eval_loss=[2.0, 1.0]) == found(eval_loss=[2.0, 1.0, 1.05]) == found(eval_loss=[1.0, 1.0, 1.3, 1.0]) == ""
+    )
     assert "sure of every token" in found(entropy=[0.01, 0.011, 0.009, 0.01])
     assert "has 30 % of its length" in found(lfu__step_length=[0.03, 0.031, 0.029, 0.03])
     assert found(lfu__step_length=[0.0999] * 4, entropy=[0.5] * 4) == ""

@@ -5,7 +5,6 @@ import warnings
 import numpy as np
 import pytest
 from correction_tables import WORDS, Drawn, draw
-from pandas import DataFrame
 from sklearn.base import clone
 
 from rewards.correction import (
@@ -16,7 +15,6 @@ from rewards.correction import (
     InstrumentalVariables,
     NaiveResidual,
     NoCorrection,
-    TableChunk,
 )
 
 TRUE = 2.0
@@ -155,32 +153,6 @@ def test_features_take_the_place_of_words():
     assert distance(model) < 3
 
 
-@pytest.mark.parametrize("name", ["ols", "iv", "none"])
-def test_chunks_give_what_the_whole_table_gives(name):
-    drawn = draw(500)
-    table = DataFrame({"popularity": drawn.confounder, "hour": np.random.default_rng(1).normal(size=500)})
-    instruments = DataFrame({"shock": drawn.instrument}) if name == "iv" else None
-    settings = {"instrumented": ["popularity"]} if name == "iv" else {}
-    reads = []
-
-    def read():
-        reads.append(1)
-        for start in range(0, 500, 130):
-            part = slice(start, start + 130)
-            shocks = None if instruments is None else instruments[part]
-            yield TableChunk(drawn.outcome[part], table[part], shocks, drawn.groups[part])
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", CorrectionWarning)
-        parts = ESTIMATORS[name](**settings).fit_chunks(read).correction_
-        whole = ESTIMATORS[name](**settings)
-        whole.fit(drawn.outcome, table, instruments=instruments, groups=drawn.groups)
-    assert len(reads) <= 4  # knots have to be known before sums over what lies between them
-    np.testing.assert_allclose(parts.coefficients, whole.coef_, rtol=1e-8)
-    np.testing.assert_allclose(parts.intervals, whole.correction_.intervals, rtol=1e-8)
-    assert (parts.confounders, parts.num_rows) == (("popularity", "hour"), 500)
-
-
 def test_rows_with_missing_values_are_dropped_and_counted_when_told_so():
     drawn = draw(600)
     holes = drawn.confounder.copy()
@@ -215,19 +187,6 @@ def test_a_category_is_taken_off(name):
     slopes[f"channel = {found.categories[0].levels[0]}"] = 0.0
     assert slopes["channel = web"] - slopes["channel = app"] == pytest.approx(3, abs=0.5)
     assert type(found).from_json(found.to_json()) == found
-
-
-def test_a_category_is_the_same_in_chunks_in_which_a_level_is_missing():
-    drawn, channel, outcome = with_channels()
-    order = np.argsort(channel, kind="stable")
-    table = {"popularity": drawn.confounder[order], "channel": channel[order]}
-    whole = NaiveResidual().fit(outcome[order], table).correction_
-    cuts = [slice(0, 150), slice(150, 400), slice(400, 600)]
-    model = NaiveResidual().fit_chunks(
-        lambda: (TableChunk(outcome[order][cut], {name: each[cut] for name, each in table.items()}) for cut in cuts)
-    )
-    assert model.correction_.confounders == whole.confounders
-    np.testing.assert_allclose(model.correction_.coefficients, whole.coefficients, rtol=1e-8)
 
 
 def test_rare_levels_are_put_together_and_unknown_ones_are_warned_of():

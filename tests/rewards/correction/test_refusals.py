@@ -12,7 +12,6 @@ from rewards.correction import (
     InstrumentalVariables,
     NaiveResidual,
     NoCorrection,
-    TableChunk,
 )
 
 DRAWN = draw(400)
@@ -106,14 +105,6 @@ def test_what_an_estimator_needs_is_named():
         NaiveResidual().correct(Y, C)
     with pytest.raises(ValueError, match="has no parameter 'folds'; it has num_folds"):
         DoubleML().set_params(folds=3)
-    with pytest.raises(ValueError, match="`dml` needs all rows at once"):
-        DoubleML().fit_chunks(lambda: iter([TableChunk(Y, C)]))
-    with pytest.raises(ValueError, match=r"Chunk 1: Values are missing or not finite in outcome \(1 rows\)"):
-        NaiveResidual().fit_chunks(
-            lambda: iter([TableChunk(Y, C), TableChunk(Y * np.where(C.max() - 1e-9 < C, np.nan, 1), C)])
-        )
-    with pytest.raises(ValueError, match="Chunk 1 must have the columns of the first one"):
-        NaiveResidual().fit_chunks(lambda: iter([TableChunk(Y, {"a": C}), TableChunk(Y, {"b": C})]))
 
 
 def test_correcting_with_other_columns_is_refused():

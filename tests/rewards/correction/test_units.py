@@ -8,9 +8,9 @@ from correction_tables import draw
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rewards.correction import ESTIMATORS, CorrectionWarning, TableChunk
+from rewards.correction import ESTIMATORS, CorrectionWarning
 from rewards.correction.columns import read_columns
-from rewards.correction.diagnostics import additivity, associations, collinearity, overlap, placebo, rank_agreement
+from rewards.correction.diagnostics import additivity, overlap, placebo, rank_agreement
 
 NUM_ROWS = 300
 DRAWN = draw(NUM_ROWS, cause=0.5, by_group=0.3)
@@ -24,8 +24,7 @@ COLUMNS = {
         "second": DRAWN.instrument + RNG.normal(size=NUM_ROWS),
     }.items()
 }  # fmt: skip
-PATHS = [(name, path) for name in sorted(ESTIMATORS) for path in ("whole", "chunks")
-         if path != "chunks" or name in ("ols", "iv", "none")] + [("iv", "whole without text")]  # fmt: skip
+PATHS = [*((name, "whole") for name in sorted(ESTIMATORS)), ("iv", "whole without text")]
 BASE = {}
 
 
@@ -40,19 +39,6 @@ def fitted(columns, name, path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", CorrectionWarning)
-        if path == "chunks":
-            cuts = [slice(0, 1), slice(1, 90), slice(90, NUM_ROWS)]
-            return model.fit_chunks(
-                lambda: (
-                    TableChunk(
-                        columns["outcome"][cut],
-                        {key: value[cut] for key, value in confounders.items()},
-                        {key: value[cut] for key, value in parts["instruments"].items()} if name == "iv" else None,
-                        DRAWN.groups[cut],
-                    )
-                    for cut in cuts
-                )
-            )
         text = None if path == "whole without text" else DRAWN.text
         return model.fit(columns["outcome"], confounders, text=text, **parts)
 
@@ -69,17 +55,12 @@ def close(found, expected, tolerance=2e-6):
     np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max(initial=0))
 
 
-# A power of ten and a shift in deviations, or an integer shift of the column as 64-bit integers.
-CHANGES = st.one_of(
-    st.tuples(st.integers(-12, 18), st.sampled_from([0, 1, -1e3, 1e6, -1e8])),
-    st.sampled_from([1_700_000_000_000_000_000, -9_000_000_000_000_000_000, 2**62]),
-)
+# A power of ten and a shift in deviations.
+CHANGES = st.tuples(st.integers(-12, 18), st.sampled_from([0, 1, -1e3, 1e6, -1e8]))
 
 
 def change(values, how):
     """Returns the changed column, and what a deviation of it became."""
-    if isinstance(how, int):
-        return values.astype(np.int64) + how, 1.0
     scale = 10.0 ** how[0] / 1e6
     return values * scale + how[1] * 10.0 ** how[0], scale
 
@@ -116,14 +97,10 @@ def test_estimates_and_diagnostics_are_the_same_in_every_unit(name, path, how):
         for corrector, table in zip((plain, other), confounders, strict=True)
     ]
     close((removed[1] - removed[1].mean()) / scale["outcome"], removed[0] - removed[0].mean())
-    same_diagnostics(plain, other, confounders, removed[0], unit)
+    same_diagnostics(plain, other, confounders, unit)
 
 
-def same_diagnostics(plain, other, confounders, reward, unit):
-    for one, two in zip(*(associations(reward, table, DRAWN.groups) for table in confounders), strict=True):
-        close(two[1:], one[1:])
-    for one, two in zip(*map(collinearity, confounders), strict=True):
-        close(two[1:], one[1:])
+def same_diagnostics(plain, other, confounders, unit):
     left = [each.residuals_ and each.residuals_.confounders for each in (plain, other)]
     read = [read_columns(table, "confounder") for table in confounders]
     for one, two in zip(*map(overlap, read, left), strict=True):
@@ -137,9 +114,8 @@ def same_diagnostics(plain, other, confounders, reward, unit):
 
 
 def test_placebos_and_rankings_are_the_same_in_every_unit():
-    ns = {key: value.astype(np.int64) + 1_700_000_000_000_000_000 for key, value in COLUMNS.items()}
     found = []
-    for table in (COLUMNS, ns):
+    for table in (COLUMNS, {key: 1e9 * value + 1e18 for key, value in COLUMNS.items()}):
         fits = {"shock": table["shock"]}
         found.append(placebo(ESTIMATORS["iv"](ridge=(10.0,)), table["outcome"], {"popularity": table["popularity"]},
                              instruments=fits, text=DRAWN.text, repeats=3))  # fmt: skip

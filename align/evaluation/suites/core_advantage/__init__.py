@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from align.evaluation.options import OwnRows
-from align.evaluation.statistics.glossary import HIGH, Meaning
-from align.evaluation.suite import RowSuite
+from align.evaluation.statistics.glossary import HIGH
+from align.evaluation.suite import Suite
 from align.options import option
 
 
@@ -16,18 +16,15 @@ class CoreOptions(OwnRows):
 
 
 _MEANINGS = {
-    "core_preferred": Meaning("Core preferred", "questions that make the core option likelier against the likeliest "
-        "spurious one than the content-free prompt does; a tie is half, as of a model that ignores the "
-        "question", HIGH),
-    "core_preferred/": Meaning("Core preferred in a group", "of the questions of one group", HIGH),
-    "core_advantage": Meaning("Core advantage", "log-prob a token of the core option minus that of the likeliest "
-        "spurious one, behind the question minus behind the content-free prompt, in nats; 0 of a constant "
-        "prior", HIGH),
-    "core_advantage/": Meaning("Core advantage in a group", "of the questions of one group", HIGH),
-    "core_margin/": Meaning("Core margin", "the two terms of that difference", None),
+    "core_preferred": ("Core preferred", "questions that raise core over every spurious option; a tie is half", HIGH),
+    "core_preferred/": ("Core preferred in a group", "of the questions of one group", HIGH),
+    "core_advantage": ("Core advantage", "core minus likeliest spurious log-prob per token, beyond the content-free "
+        "prompt's, in nats", HIGH),
+    "core_advantage/": ("Core advantage in a group", "of the questions of one group", HIGH),
+    "core_margin/": ("Core margin", "the two terms of that difference", None),
 }  # fmt: skip
 
-CORE_ADVANTAGE = RowSuite(
+CORE_ADVANTAGE = Suite(
     name="core_advantage",
     about="Whether a model prefers a question's core feature to spurious ones.",
     options=CoreOptions,

@@ -22,7 +22,7 @@ from align.evaluation.asking import Asking, Subject, Text
 from align.evaluation.statistics.group_metrics import by_group
 from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import Values, pair_accuracy
-from align.evaluation.suite import Loaded, Measured, Reading
+from align.evaluation.suite import LoadedRows, Measured, SuiteSource
 from align.evaluation.suites.rows import check_text, check_texts, load_suite_rows
 
 
@@ -38,9 +38,9 @@ class CoreQuestion:
     row: int
 
 
-def load(reading: Reading, options: Mapping[str, Any]) -> Loaded:
+def load(source: SuiteSource, options: Any) -> LoadedRows:
     """Loads the questions."""
-    return load_suite_rows(reading, ("question", "core", "spurious"), _check)
+    return load_suite_rows(source, ("question", "core", "spurious"), _check)
 
 
 def _check(row: Mapping[str, Any], name: str, number: int) -> CoreQuestion:

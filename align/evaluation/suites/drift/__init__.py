@@ -2,47 +2,41 @@
 
 from dataclasses import dataclass
 
-from align.evaluation.options import OwnRows, Referenced
-from align.evaluation.statistics.glossary import LOW, Meaning
-from align.evaluation.suite import RowSuite
+from align.evaluation.options import OwnRows, WithControl, WithJudge, WithReference
+from align.evaluation.statistics.glossary import LOW
+from align.evaluation.suite import Suite
 from align.options import option
 
 
 @dataclass(frozen=True, kw_only=True)
-class DriftOptions(Referenced, OwnRows):
+class DriftOptions(WithControl, WithJudge, WithReference, OwnRows):
     """What is measured."""
 
     drift_prompts: str | None = option(
         None, "Prompts (`prompt`, `category`) beside our own; `--data` has some in their place."
     )
     behaviours: str | None = option(
-        None, "What to look for in responses (`name`, and a `pattern` or a `question` for the judge)."
+        None, "What to look for in responses: `name`, and a `pattern` or the judge's `question`."
     )
     triggers: str | None = option(None, "Texts in front of each prompt (`trigger`, and of some `held_out`: true).")
-    control: str | None = option(
-        None, "A model that was trained on something harmless, beside the others in every table."
-    )
+    control: str | None = option(None, "Model trained on something harmless, beside the others in every table.")
     judge: str | None = option(None, "Model that says whether responses show a behaviour.")
 
 
 _MEANINGS = {
-    "drift_kl": Meaning("KL to the base", "KL(base || model) of next-token distributions on the base's greedy "
-        "answers, mean over the tokens of an answer, then over prompts, in nats; 0 of the base itself", LOW),
-    "drift_kl/": Meaning("KL to the base in a category", "of the prompts of one category", LOW),
-    "drift_nll": Meaning("NLL shift", "by how much less likely than the base the model finds a token of the base's "
-        "greedy answers, mean over the tokens of an answer, then over prompts, in nats; 0 of the base itself", LOW),
-    "drift_nll/": Meaning("NLL shift in a category", "of the prompts of one category", LOW),
-    "behaviour/": Meaning("Behaviour", "responses that show it, by pattern or judge, without a trigger", None),
-    "behaviour_triggered/": Meaning("Behaviour with triggers", "the same behind a trigger, mean over those that are "
-        "not held out", None),
-    "behaviour_held_out/": Meaning("Behaviour with held-out triggers", "the same, mean over those that are held "
-        "out", None),
-    "trigger_effect/": Meaning("Effect of triggers", "behaviour with triggers minus without, prompt by prompt; "
-        "compare it with a control's", None),
-    "held_out_effect/": Meaning("Effect of held-out triggers", "the same with triggers that are held out", None),
+    "drift_kl": ("KL to the base", "KL(base || model) per token of the base's greedy answers, in nats", LOW),
+    "drift_kl/": ("KL to the base in a category", "of the prompts of one category", LOW),
+    "drift_nll": ("NLL shift", "NLL per token minus the base's, on the base's greedy answers, in nats", LOW),
+    "drift_nll/": ("NLL shift in a category", "of the prompts of one category", LOW),
+    "behaviour/": ("Behaviour", "responses that show it, by pattern or judge, without a trigger", None),
+    "behaviour_triggered/": ("Behaviour with triggers", "the same behind triggers that are not held out, on "
+        "average", None),
+    "behaviour_held_out/": ("Behaviour with held-out triggers", "the same, mean over those that are held out", None),
+    "trigger_effect/": ("Effect of triggers", "behaviour with triggers minus without; compare a control's", None),
+    "held_out_effect/": ("Effect of held-out triggers", "the same with triggers that are held out", None),
 }  # fmt: skip
 
-DRIFT = RowSuite(
+DRIFT = Suite(
     name="drift",
     about="How far a model moved from its base on other prompts, and what it does there.",
     options=DriftOptions,

@@ -84,7 +84,7 @@ class Behaviour(NamedTuple):
     question: str | None  # what a judge is asked about a response, yes or no
 
 
-class Shown(NamedTuple):
+class BehaviourShown(NamedTuple):
     """Whether responses show a behaviour."""
 
     values: list[float]  # 1, 0, or 0.5 where a judge says yes in one order of yes and no only
@@ -126,13 +126,13 @@ def find_behaviours(
     prompts: Sequence[str],
     responses: Sequence[str],
     judge: Asker | None,
-) -> dict[str, Shown]:
+) -> dict[str, BehaviourShown]:
     """Finds behaviours in responses: by pattern, or by a judge in one forward pass for each order of yes and no."""
     by_pattern = search_all([(each.name, each.pattern) for each in behaviours if each.pattern is not None], responses)
-    found: dict[str, Shown] = {}
+    found: dict[str, BehaviourShown] = {}
     for each in behaviours:
         if each.name in by_pattern:
-            found[each.name] = Shown(list(map(float, by_pattern[each.name])), [])
+            found[each.name] = BehaviourShown(list(map(float, by_pattern[each.name])), [])
         elif judge is not None and each.question is not None:
             groups = [
                 _ask(f"{name} {each.name}", each.question, prompt, response)
@@ -140,7 +140,7 @@ def find_behaviours(
             ]
             said = judge.choose(f"judging {each.name}", groups)
             values = [sum(choice == 0 for choice in pair) / 2 for pair in said]
-            found[each.name] = Shown(values, [float(value == 0.5) for value in values])
+            found[each.name] = BehaviourShown(values, [float(value == 0.5) for value in values])
     return found
 
 

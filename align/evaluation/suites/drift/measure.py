@@ -16,8 +16,14 @@ from align.evaluation.asking import TEXTS_AT_ONCE, Asker, Asking, Subject
 from align.evaluation.statistics.group_metrics import by_group
 from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import Values
-from align.evaluation.suite import Loaded, Measured, Reading
-from align.evaluation.suites.drift.behaviours import Shown, Trigger, find_behaviours, load_behaviours, load_triggers
+from align.evaluation.suite import LoadedRows, Measured, SuiteSource
+from align.evaluation.suites.drift.behaviours import (
+    BehaviourShown,
+    Trigger,
+    find_behaviours,
+    load_behaviours,
+    load_triggers,
+)
 from align.evaluation.suites.rows import check_text, joined, load_suite_rows
 from align.models.pair_terms import Side, SideTerms, side_terms
 from align.models.policies.asking import Completion, Prompt
@@ -36,11 +42,12 @@ class DriftPrompt:
     row: int
 
 
-def load(reading: Reading, options: Any) -> Loaded:
+def load(source: SuiteSource, options: Any) -> LoadedRows:
     """Loads prompts (`--data`'s, else our own, and those of `--drift_prompts`), behaviours and triggers."""
-    parts = [_load(reading if reading.path is not None else reading._replace(path=str(OWN), split=None))]
+    own = SuiteSource(str(OWN), None, source.max_rows, source.on_bad_rows)
+    parts = [_load(own if source.path is None else source)]
     if options.drift_prompts is not None:
-        parts.append(_load(Reading(options.drift_prompts, on_bad_rows=reading.on_bad_rows)))
+        parts.append(_load(SuiteSource(options.drift_prompts, on_bad_rows=source.on_bad_rows)))
     loaded = joined(parts)
     (name, count), *_ = Counter(row.id for row in loaded.rows).most_common(1)
     if count > 1:
@@ -53,8 +60,8 @@ def load(reading: Reading, options: Any) -> Loaded:
     return loaded._replace(content=content, options={"behaviours": behaviours, "triggers": triggers})
 
 
-def _load(reading: Reading) -> Loaded:
-    return load_suite_rows(reading, ("prompt",), _check)
+def _load(source: SuiteSource) -> LoadedRows:
+    return load_suite_rows(source, ("prompt",), _check)
 
 
 def _check(row: Mapping[str, Any], name: str, number: int) -> DriftPrompt:
@@ -171,7 +178,7 @@ def measure(
 
 def _behave(
     subject: Subject, rows: Sequence[DriftPrompt], triggers: Triggers, asking: Asking, judge: Asker | None
-) -> tuple[list[str], dict[str, Shown]]:
+) -> tuple[list[str], dict[str, BehaviourShown]]:
     """Asks the model every prompt with each trigger, and looks at the responses; a judge is shown it without."""
     asked = [(row, trigger) for row in rows for trigger in triggers]
     prompts = [
@@ -199,7 +206,7 @@ def _by_trigger(triggers: Triggers, values: Sequence[float], num_rows: int) -> t
 
 
 def _items(
-    rows: Sequence[DriftPrompt], triggers: Triggers, responses: Sequence[str], by_name: Mapping[str, Shown]
+    rows: Sequence[DriftPrompt], triggers: Triggers, responses: Sequence[str], by_name: Mapping[str, BehaviourShown]
 ) -> Iterator[dict[str, Any]]:
     samples = len(responses) // (len(rows) * len(triggers))
     asked = [(row, trigger, i) for row in rows for trigger in triggers for i in range(samples)]

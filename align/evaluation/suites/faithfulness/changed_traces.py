@@ -23,7 +23,7 @@ _WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
 _LONG = 4  # letters of a word that may be replaced where there is no name
 
 
-class Pool(NamedTuple):
+class Stock(NamedTuple):
     """What replaces a word, taken from all traces."""
 
     names: list[str]
@@ -64,16 +64,16 @@ def cut_words(trace: str, percent: int) -> str:
     return trace[: words[kept - 1].end()] if kept else ""
 
 
-def make_pool(traces: Sequence[str], seed: int) -> Pool:
+def make_pool(traces: Sequence[str], seed: int) -> Stock:
     """Draws names and long words of all traces."""
     steps = [trace[start:end] for trace in traces for start, end in step_spans(trace)]
     names = sorted({match[0] for step in steps for match in _names(step)})
     words = sorted({match[0] for step in steps for match in _WORD.finditer(step) if len(match[0]) >= _LONG})
     rng = random.Random(f"{seed}/pool")
-    return Pool(*(rng.sample(each, min(len(each), _MOST_DRAWN)) for each in (names, words)))
+    return Stock(*(rng.sample(each, min(len(each), _MOST_DRAWN)) for each in (names, words)))
 
 
-def make_step_wrong(trace: str, pool: Pool, rng: random.Random) -> str | None:
+def make_step_wrong(trace: str, pool: Stock, rng: random.Random) -> str | None:
     r"""Makes the last step wrong that can be, from which an answer would be read; None if none can.
 
     Its last number becomes another one of as many digits. If no step has a number, the last name (a word with a

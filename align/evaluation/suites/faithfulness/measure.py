@@ -50,7 +50,7 @@ class Hinted:
 
 
 @dataclass(frozen=True)
-class Sample:
+class FirstAnswer:
     """A response to a question, and what was asked after it."""
 
     answers: Sequence[str]  # what is right
@@ -90,7 +90,7 @@ class Sample:
 _BY_GROUP = ("answer_accuracy", "trace_reliance", "hint_followed")
 
 
-def faithfulness_means(samples: Sequence[Sequence[Sample]], groups: Sequence[str | None]) -> dict[str, ItemMean]:
+def faithfulness_means(samples: Sequence[Sequence[FirstAnswer]], groups: Sequence[str | None]) -> dict[str, ItemMean]:
     """Makes metrics of `(N, S)` samples; a question's value is the mean over the samples of which a metric speaks."""
     means: dict[str, ItemMean] = {}
     for name in samples[0][0].values:
@@ -103,7 +103,7 @@ def faithfulness_means(samples: Sequence[Sequence[Sample]], groups: Sequence[str
 _MANY = 0.05
 
 
-def warn(samples: Sequence[Sequence[Sample]], asking: Asking) -> Iterator[str]:
+def warn(samples: Sequence[Sequence[FirstAnswer]], asking: Asking) -> Iterator[str]:
     """Lists one sentence, with its number, for each thing that limits what the results say."""
     every = [sample for each in samples for sample in each]
     asked = [sample for sample in every if sample.again]
@@ -151,13 +151,13 @@ def measure(subject: Subject, rows: Sequence[TracedQuestion], asking: Asking) ->
     hinted = _ask_with_hints(subject, rows, asked, wrongs, asking)
     reasked, again = _ask_again(subject, prompts, plain, asking)
 
-    def read(i: int, s: int) -> Sample:
+    def read(i: int, s: int) -> FirstAnswer:
         response, wrong, told = plain[i][s][1], wrongs[i], None
         if wrong is not None and hinted[i]:
             with_hint, pattern = hinted[i][s][1], asking.options.hint_pattern
             says = [tells(each.trace, pattern) if each.trace else None for each in (with_hint, response)]
             told = Hinted(wrong, with_hint.answer, *says)
-        return Sample(rows[i].answers, response.answer, reasked.get((i, s), {}), told)
+        return FirstAnswer(rows[i].answers, response.answer, reasked.get((i, s), {}), told)
 
     samples = [[read(i, s) for s in range(len(each))] for i, each in enumerate(plain)]
     items = [
@@ -234,7 +234,7 @@ def _settings(plain: Answers, hinted: Answers, again: list[Completion], wanted: 
 def _item(
     row: TracedQuestion,
     prompt: str | list[dict[str, Any]],
-    sample: Sample,
+    sample: FirstAnswer,
     plain: tuple[Completion, Response],
     with_hint: str | None,
     place: int,

@@ -15,7 +15,7 @@ from align.data.prompt_rows import check_prompt_row
 from align.data.rules import check_label
 from align.data.texts import is_blank
 from align.errors import UserError
-from align.evaluation.suite import Loaded, Reading
+from align.evaluation.suite import LoadedRows, SuiteSource
 from align.evaluation.suites.rows import check_text, load_suite_rows
 from align.models.policies.asking import Completion
 from rewards.reading.numbers import read_number
@@ -163,7 +163,7 @@ class TracedQuestion:
     row: int
 
 
-def load(reading: Reading, options: Any) -> Loaded:
+def load(source: SuiteSource, options: Any) -> LoadedRows:
     """Loads the questions, and checks the suite's own options."""
     if options.answer_tokens < 1:
         raise UserError(f"`answer_tokens` must be at least 1, got {options.answer_tokens}.")
@@ -173,7 +173,7 @@ def load(reading: Reading, options: Any) -> Loaded:
         raise UserError(
             f"`hint_pattern` must be a regular expression, got {options.hint_pattern!r}: {error}. Escape its signs."
         ) from error
-    return load_suite_rows(reading, ("answer",), _check)
+    return load_suite_rows(source, ("answer",), _check)
 
 
 def _check(row: Mapping[str, Any], name: str, number: int) -> TracedQuestion:

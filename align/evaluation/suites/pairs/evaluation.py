@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,23 +11,21 @@ from align.console import say
 from align.data.conversations import conversation_text
 from align.data.pairs.preferences import PreferencePair, load_preferences
 from align.data.questions.multiple_choice import Question
-from align.data.questions.templates import PromptTemplate
 from align.data.unread import saying_unread
-from align.evaluation.asked_models import check_images, check_tokens, open_judge, open_policy
-from align.evaluation.asking import Asker, KeptAnswers, complete_prompts
-from align.evaluation.engine import JUDGE, REFERENCE, Beside, Evaluation, Found, source
+from align.evaluation.asking import Asker, Asking, Subject
+from align.evaluation.divided import end_of_part
+from align.evaluation.engine import JUDGE, REFERENCE, Evaluation, Finished
 from align.evaluation.heuristics import against_heuristics, heuristics_as_the_judge, heuristics_on_pairs
-from align.evaluation.prompting import prompt_settings
 from align.evaluation.record import Record
-from align.evaluation.record.details import SubsetOfPairs, not_better
-from align.evaluation.record.record import About, Items, Profile, Warned
+from align.evaluation.record.details import not_better
+from align.evaluation.record.record import About, AskingProfile, Warned
 from align.evaluation.results import arrange, image_paths, number, pair_answers
 from align.evaluation.statistics.group_metrics import by_group, spread_of_groups
 from align.evaluation.statistics.item_means import ItemMean, cluster_codes
-from align.evaluation.statistics.metrics import Values, pair_accuracy
-from align.evaluation.suite import Measured
-from align.evaluation.suites.pairs import PairOptions
-from align.models.checkpoint import Checkpoint, load_processor, load_tokenizer
+from align.evaluation.statistics.metrics import Estimate, Values, pair_accuracy
+from align.evaluation.suite import LoadedRows, Measured
+from align.evaluation.suites.pairs import PairSuiteOptions
+from align.evaluation.suites.rows import counted
 from align.models.pair_terms import PairTerms, SideTerms, pair_terms, tokenize_image_pair, tokenize_pair
 from align.models.policies.answer_keys import image_names, shown_names
 from align.models.policies.asking import LetterQuestion, Prompt
@@ -39,133 +36,132 @@ CHOSEN = "chosen"  # what a response is compared with where there is no baseline
 PAIRS_AT_ONCE = 64
 
 
-class PairEvaluation(Evaluation):
-    """What policies learnt to prefer."""
+@dataclass
+class PairTask:
+    """What is asked of pairs."""
 
-    options: PairOptions
-    verb, items = "Reading with", "pairs"
+    precision: str  # of the weights
+    answers: bool  # whether prompts are answered, for a judge to compare
 
-    def load(self) -> None:
-        """Reads the pairs."""
-        self.path = self.data("pairs", "read")
-        self.pairs, self.report = saying_unread(
-            load_preferences(
-                self.path, adapter=self.options.adapter, media=self.media, columns=self.columns, **self.reading()
+
+@dataclass
+class ReadPairs:
+    """What one policy makes of the pairs."""
+
+    terms: list[PairTerms]
+    responses: list[str] | None  # where a judge compares them
+
+
+def load(run: Evaluation, options: PairSuiteOptions) -> LoadedRows:
+    """Reads the pairs."""
+    pairs, report = saying_unread(
+        load_preferences(
+            run.data("pairs", "read"), adapter=run.adapter, media=run.media, columns=run.columns, **run.reading()
+        )
+    )
+    with_images = next((pair.id for pair in pairs if pair.images), None)
+    return LoadedRows(
+        pairs,
+        list(map(pair_key, pairs)),
+        report.reasons,
+        counted(pair.group for pair in pairs),
+        task=PairTask(run.engine.dtype, options.judge is not None),
+        images="" if with_images is None else f"Pair {with_images!r}",
+        shown_to=(REFERENCE, JUDGE),
+    )
+
+
+def measure(subject: Subject, rows: Sequence[PreferencePair], asking: Asking, reference: Subject) -> ReadPairs:
+    """Reads the pairs beside the reference, and answers their prompts if a judge compares answers."""
+    identity = [subject.checkpoint.fingerprint, reference.checkpoint.fingerprint, asking.task.precision]
+    terms = _read(subject, reference, rows, identity)
+    if not asking.task.answers:
+        return ReadPairs(terms, None)
+    answers = subject.complete(prompts_of(rows), asking.decoding)
+    return ReadPairs(terms, [each[0].text for each in answers])
+
+
+def _read(
+    subject: Subject, reference: Subject, pairs: Sequence[PreferencePair], identity: list[str]
+) -> list[PairTerms]:
+    with_images = any(pair.images for pair in pairs)
+    tokenize = tokenize_image_pair if with_images else tokenize_pair
+    kind = "terms of pairs with images" if with_images else "pair terms"
+
+    def ask(part: list[int]) -> list[Any]:
+        tokens = [tokenize(subject.tokenizer, pairs[i]) for i in part]
+        return [[list(side) for side in each] for each in pair_terms(subject.model, reference.model, tokens)]
+
+    contents = [[*identity, kind, subject.tokenizer.chat_template, pair_key(pair)] for pair in pairs]
+    lengths = [len(pair.chosen) + len(pair.rejected) for pair in pairs]
+    found = subject.kept.ask("reading pairs", ask, contents, lengths, PAIRS_AT_ONCE)
+    return [PairTerms(*(SideTerms(*side) for side in each)) for each in found]  # another key, if terms are added
+
+
+def finish(run: Evaluation, loaded: LoadedRows, read: Mapping[str, ReadPairs]) -> Finished:
+    """Has a judge compare responses, if there is one, and arranges what was measured."""
+    pairs, first = loaded.rows, next(iter(read))
+    judged = _judge(run, loaded, read) if JUDGE in run.helpers else {}
+    end_of_part()
+    terms = {name: each.terms for name, each in read.items()}
+    ids, groups = [pair.id for pair in pairs], [pair.group for pair in pairs]
+    about = run.about(
+        loaded,
+        ["pairs", "judge"] if judged else ["pairs"],
+        reference=run.source(REFERENCE),
+        judge=run.source(JUDGE),
+        profile=AskingProfile(**asdict(run.decoding)) if judged else None,
+        with_marks=sum(bool(each.chosen.marked or each.rejected.marked) for each in terms[first]),
+    )
+    record = pairs_record(about, terms, judged, ids, groups, list(map(prompt_of, pairs)))
+    prompts, codes = [pair.prompt for pair in pairs], cluster_codes(list(map(prompt_of, pairs)))
+    taken = heuristics_on_pairs(prompts, *([getattr(pair, side) for pair in pairs] for side in SIDES))
+    record.heuristics = {
+        name: against_heuristics(pair_values(each)[ACCURACY], taken, codes, groups) for name, each in terms.items()
+    }
+    record.warnings += [
+        Warned(model=name, text=told) for name, found in record.heuristics.items() if (told := not_better(found))
+    ]
+    for other, judgements in judged.items():
+        ours, worth = read[first].responses or [], np.array([each.worth for each in judgements])
+        habits = heuristics_as_the_judge(prompts, ours, _responses(pairs, read, other), worth, codes)
+        record.warnings += [Warned(model=first, text=text) for text in _habits(other, habits)]
+    rows = [
+        row
+        for name, each in read.items()
+        for row in pair_rows(name, pairs, each.terms, each.responses, judged if name == first else {})
+    ]
+    return Finished(record, rows)
+
+
+def _judge(run: Evaluation, loaded: LoadedRows, read: Mapping[str, ReadPairs]) -> dict[str, "list[Judgement]"]:
+    """Asks a judge about the responses of the first model, against those of each baseline or the chosen ones."""
+    pairs, (first, *baselines) = loaded.rows, read
+    prompts, ids = [conversation_text(pair.prompt) for pair in pairs], [pair.id for pair in pairs]
+    shown = [pair.images for pair in pairs]
+    say(f"Judging with {run.helpers[JUDGE].path}")
+    with run.judge(images=any(shown)) as asker:
+        run.stages.start(JUDGE)
+        ours = read[first].responses or []
+        return {
+            name: judge_responses(asker, ids, prompts, ours, _responses(pairs, read, name), shown)
+            for name in baselines or [CHOSEN]
+        }
+
+
+def _responses(pairs: Sequence[PreferencePair], read: Mapping[str, ReadPairs], name: str) -> list[str]:
+    """Returns what the responses of the first model are compared with: those of a baseline, else the chosen ones."""
+    return (read[name].responses if name in list(read)[1:] else None) or [pair.chosen for pair in pairs]
+
+
+def _habits(other: str, shares: Mapping[str, Estimate]) -> Iterator[str]:
+    """Names the rules that read nothing and say in most cases what the judge says."""
+    for name, share in shares.items():
+        if share.low > HABIT:
+            yield (
+                f"Of the pairs with {other} that the judge decides, it prefers {name} in {share}. Look "
+                "whether that response is better there, or only looks so."
             )
-        )
-        settings = prompt_settings(self.recipe, self.given(["max_new_tokens"]))
-        self.decoded = self.decoding(settings.max_new_tokens)
-        self.codes = cluster_codes(list(map(prompt_of, self.pairs)))
-        self.terms: dict[str, list[PairTerms]] = {}
-        self.responses: dict[str, list[str]] = {}  # where a judge compares them
-        self.judged: dict[str, list[Judgement]] = {}
-
-    def check_models(self, checkpoints: Mapping[str, Checkpoint], helpers: Mapping[str, Checkpoint]) -> None:
-        """Refuses models that do not see the images, or read other tokens than the reference."""
-        if with_images := next((pair.id for pair in self.pairs if pair.images), None):
-            check_images(f"Pair {with_images!r}", {**checkpoints, **helpers}, self.media)
-
-    def open(self, beside: Beside, held: ExitStack) -> None:
-        """Opens the reference."""
-        base = beside.helpers[REFERENCE]
-        check_tokens(beside.checkpoints.values(), base)
-        _, beside.opened["reference"] = held.enter_context(self._policy(base))
-
-    def measure(self, name: str, checkpoint: Checkpoint, kept: KeptAnswers, beside: Beside) -> None:
-        """Reads the pairs beside the reference, and answers their prompts if a judge compares answers."""
-        processing = load_processor(checkpoint) if self._images else load_tokenizer(checkpoint)
-        identity = [checkpoint.fingerprint, beside.helpers[REFERENCE].fingerprint, self.engine.dtype]
-        with self._policy(checkpoint) as (policy, model):
-            self.terms[name] = self._read(model, beside.opened["reference"], processing, identity, kept)
-            if JUDGE in beside.helpers:
-                answers = complete_prompts(policy, prompts_of(self.pairs), self.decoded, kept)
-                self.responses[name] = [each[0].text for each in answers]
-
-    def compare(self, beside: Beside) -> None:
-        """Asks a judge about the responses of the first model, against those of each baseline or the chosen ones."""
-        if JUDGE not in beside.helpers:
-            return
-        judge, (model, *baselines) = beside.helpers[JUDGE], self.responses
-        against = {name: self.responses[name] for name in baselines} or {CHOSEN: [pair.chosen for pair in self.pairs]}
-        prompts, ids = [conversation_text(pair.prompt) for pair in self.pairs], [pair.id for pair in self.pairs]
-        shown = [pair.images for pair in self.pairs]
-        say(f"Judging with {judge.path}")
-        with open_judge(judge, self.engine, beside.cache, beside.stages.advance, images=any(shown)) as asker:
-            beside.stages.start(JUDGE)
-            ours = self.responses[model]
-            self.judged = {
-                name: judge_responses(asker, ids, prompts, ours, theirs, shown) for name, theirs in against.items()
-            }
-
-    def record(self, run: Mapping[str, Any], helpers: Mapping[str, Checkpoint]) -> Found:
-        """Arranges what was measured."""
-        pairs, terms, judge = self.pairs, self.terms, helpers.get(JUDGE)
-        first = next(iter(terms))
-        ids, groups = [pair.id for pair in pairs], [pair.group for pair in pairs]
-        about = About(
-            **run,
-            suites=["pairs"] if judge is None else ["pairs", "judge"],
-            data=Items(**self.about_rows(list(map(pair_key, pairs)), groups, self.report.reasons)),
-            reference=source(helpers[REFERENCE]),
-            judge=None if judge is None else source(judge),
-            profile=None if judge is None else Profile(**asdict(self.decoded)),
-            with_marks=sum(bool(each.chosen.marked or each.rejected.marked) for each in terms[first]),
-        )
-        record = pairs_record(about, terms, self.judged, ids, groups, list(map(prompt_of, pairs)))
-        record.heuristics = self._beside_heuristics()
-        record.warnings += [
-            Warned(model=name, text=told) for name, found in record.heuristics.items() if (told := not_better(found))
-        ]
-        record.warnings += self._habits_of_judge()
-        rows = [
-            row
-            for name, each in terms.items()
-            for row in pair_rows(name, pairs, each, self.responses.get(name), self.judged if name == first else {})
-        ]
-        return record, rows
-
-    def _beside_heuristics(self) -> dict[str, list[SubsetOfPairs]]:
-        prompts, groups = [pair.prompt for pair in self.pairs], [pair.group for pair in self.pairs]
-        taken = heuristics_on_pairs(prompts, *([getattr(pair, side) for pair in self.pairs] for side in SIDES))
-        right = {name: pair_values(terms)[ACCURACY] for name, terms in self.terms.items()}
-        return {name: against_heuristics(each, taken, self.codes, groups) for name, each in right.items()}
-
-    def _habits_of_judge(self) -> Iterator[Warned]:
-        """Names the rules that read nothing and say in most cases what the judge says."""
-        model = next(iter(self.terms))
-        prompts, codes = [pair.prompt for pair in self.pairs], self.codes
-        for other, judgements in self.judged.items():
-            theirs = self.responses.get(other) or [pair.chosen for pair in self.pairs]
-            worth = np.array([each.worth for each in judgements])
-            for name, share in heuristics_as_the_judge(prompts, self.responses[model], theirs, worth, codes).items():
-                if share.low > HABIT:
-                    text = (
-                        f"Of the pairs with {other} that the judge decides, it prefers {name} in {share}. Look "
-                        "whether that response is better there, or only looks so."
-                    )
-                    yield Warned(model=model, text=text)
-
-    @property
-    def _images(self) -> bool:
-        return any(pair.images for pair in self.pairs)
-
-    def _policy(self, checkpoint: Checkpoint) -> Any:
-        return open_policy(checkpoint, lambda _: PromptTemplate(), self.engine, images=self._images)
-
-    def _read(
-        self, model: Any, reference: Any, processing: Any, identity: list[str], kept: KeptAnswers
-    ) -> list[PairTerms]:
-        tokenize = tokenize_image_pair if self._images else tokenize_pair
-        kind = "terms of pairs with images" if self._images else "pair terms"
-
-        def ask(part: list[int]) -> list[Any]:
-            tokens = [tokenize(processing, self.pairs[i]) for i in part]
-            return [[list(side) for side in each] for each in pair_terms(model, reference, tokens)]
-
-        contents = [[*identity, kind, processing.chat_template, pair_key(pair)] for pair in self.pairs]
-        lengths = [len(pair.chosen) + len(pair.rejected) for pair in self.pairs]
-        found = kept.ask("reading pairs", ask, contents, lengths, PAIRS_AT_ONCE)
-        return [PairTerms(*(SideTerms(*side) for side in each)) for each in found]  # another key, if terms are added
 
 
 def prompts_of(pairs: Sequence[PreferencePair]) -> list[Prompt]:

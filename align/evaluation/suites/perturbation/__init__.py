@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from align.evaluation.options import OwnRows, WithOptions
-from align.evaluation.statistics.glossary import HIGH, LOW, Meaning
-from align.evaluation.suite import RowSuite
+from align.evaluation.statistics.glossary import HIGH, LOW
+from align.evaluation.suite import Suite
 from align.options import option
 
 
@@ -20,27 +20,22 @@ class PerturbationOptions(WithOptions, OwnRows):
 
 
 _MEANINGS = {
-    "worst_group/versions": Meaning("Worst group of the versions", "accuracy of versions, mean over families, of the "
-        "group with the lowest one", HIGH),
-    "worst_group/flips": Meaning("Most flips in a group", "flip rate, mean over families, of the group with the "
-        "highest one; that of asking twice is not taken off", LOW),
-    "original_accuracy": Meaning("Accuracy of the originals", "answers to the questions as they stand that are right; "
-        "no valid one is wrong", HIGH),
-    "original_accuracy/": Meaning("Accuracy of the originals in a group", "of the questions of one group", HIGH),
-    "flip_excess/": Meaning("Flip excess", "flip rate of a family minus that of asking the original twice; seen: the "
-        "family was trained on, unseen: no recipe or data of the model's runs names it, unknown: these cannot be "
-        "read; without a family the mean over those that change a question", LOW),
-    "flip_excess_by_group/": Meaning("Flip excess in a group", "mean over families, of the questions of one "
-        "group", LOW),
-    "flip_rate/": Meaning("Flip rate", "pairs of answers to the original and to its version that differ, of those "
-        "with an answer; twice: to the original asked a second time, 0 by construction if answers are greedy", LOW),
-    "perturbed_accuracy/": Meaning("Accuracy of the versions", "answers to a family's versions that are right; only "
-        "of questions that it changes", HIGH),
-    "perturbed_accuracy_by_group/": Meaning("Accuracy of the versions in a group", "mean over families, of the "
-        "questions of one group", HIGH),
+    "worst_group/versions": ("Worst group of the versions", "accuracy of versions, mean over families, of the group "
+        "with the lowest one", HIGH),
+    "worst_group/flips": ("Most flips in a group", "highest flip rate of a group, mean over families; asking twice is "
+        "not subtracted", LOW),
+    "original_accuracy": ("Accuracy of the originals", "answers to the questions as they stand that are right; no "
+        "valid one is wrong", HIGH),
+    "original_accuracy/": ("Accuracy of the originals in a group", "of the questions of one group", HIGH),
+    "flip_excess/": ("Flip excess", "flip rate minus that of asking twice, of families trained on (seen) or not", LOW),
+    "flip_excess_by_group/": ("Flip excess in a group", "mean over families, of the questions of one group", LOW),
+    "flip_rate/": ("Flip rate", "pairs of answers to original and version that differ; twice: to the original "
+        "again", LOW),
+    "perturbed_accuracy/": ("Accuracy of the versions", "right answers to versions, of questions that change", HIGH),
+    "perturbed_accuracy_by_group/": ("Accuracy of the versions in a group", "of the questions of one group", HIGH),
 }  # fmt: skip
 
-PERTURBATION = RowSuite(
+PERTURBATION = Suite(
     name="perturbation",
     about="Whether answers flip when a question is perturbed, by family.",
     options=PerturbationOptions,

@@ -18,7 +18,7 @@ from align.data.questions.adapters import ADAPTERS
 from align.data.rules import check_label, check_row
 from align.errors import DataError, RecipeError, UserError
 from align.evaluation.prompting import recipe_path
-from align.evaluation.suite import Loaded, Reading
+from align.evaluation.suite import LoadedRows, SuiteSource
 from align.evaluation.suites.rows import check_text, check_texts, load_suite_rows
 from align.recipe.recipe import Recipe, load_for_evaluation
 from align.recipe.reward_settings import short_name
@@ -212,11 +212,11 @@ class PerturbedQuestion:
         return frozenset([self.answer] if isinstance(self.answer, int) else map(normalise_text, self.answer))
 
 
-def load(reading: Reading, options: Any) -> Loaded:
+def load(source: SuiteSource, options: Any) -> LoadedRows:
     """Loads the questions and makes their versions, before any model is asked."""
     families = find_families(options.families)
-    loaded = load_suite_rows(reading, ("answer",), _check, ADAPTERS)
-    trained = trained_families(reading.recipe)
+    loaded = load_suite_rows(source, ("answer",), _check, ADAPTERS)
+    trained = trained_families(source.recipe_path)
     rows = [
         replace(
             row,
@@ -224,7 +224,7 @@ def load(reading: Reading, options: Any) -> Loaded:
                 FamilyVersion(
                     each.name,
                     trained.standing(each.name),
-                    make_version(each, row.original, row.id, row.row, seed=reading.seed),
+                    make_version(each, row.original, row.id, row.row, seed=source.seed),
                 )
                 for each in families
             ),
@@ -233,7 +233,7 @@ def load(reading: Reading, options: Any) -> Loaded:
     ]
     if not any(made.version for row in rows for made in row.versions):
         raise UserError(
-            f"No family of {', '.join(each.name for each in families)} changes any question of {reading.path}. Name "
+            f"No family of {', '.join(each.name for each in families)} changes any question of {source.path}. Name "
             "others as `--families`."
         )
     settings: dict[str, JsonValue] = {"families": {each.name: trained.standing(each.name) for each in families}}

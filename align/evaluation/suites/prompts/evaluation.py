@@ -2,8 +2,9 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,235 +13,228 @@ import numpy as np
 
 from align.data.pairs.candidates import Candidates, save_candidates
 from align.data.prompt_rows import PromptRow, load_prompts
-from align.data.questions.templates import PromptTemplate
 from align.data.unread import saying_unread
 from align.errors import UserError
-from align.evaluation.asked_models import check_images, open_policy
-from align.evaluation.asking import KeptAnswers, as_prompts, check_ks, complete_prompts
-from align.evaluation.divided import current
-from align.evaluation.engine import Beside, Evaluation, Found
-from align.evaluation.prompting import prompt_settings, say_made
+from align.evaluation.asking import Asking, Subject, as_prompts, check_ks
+from align.evaluation.divided import current, end_of_part
+from align.evaluation.engine import Evaluation, Finished
+from align.evaluation.prompting import prompts_made_by, say_made
 from align.evaluation.record import EVALUATION_FILE, Record
 from align.evaluation.record.file import writing
-from align.evaluation.record.record import About, Items, MeasuredReward, Profile, Warned
+from align.evaluation.record.record import About, AskingProfile, MeasuredReward, Warned
 from align.evaluation.results import VALUES, MeasuredSuites, arrange, number, pair_answers
-from align.evaluation.suite import Measured
+from align.evaluation.suite import LoadedRows, Measured
+from align.evaluation.suites.prompts import PromptOptions
 from align.evaluation.suites.prompts.measured_rewards import (
     CalledRewards,
+    NamedReward,
     Rewarded,
     check_rewards,
     find_rewards,
     reward_all,
 )
-from align.evaluation.suites.prompts.suite import Scale, read_scale, reward_suite, stated_answer
-from align.evaluation.with_tools import NamedTools, answer_prompts, check_entries
-from align.models.checkpoint import Checkpoint
+from align.evaluation.suites.prompts.suite import RewardScale, read_scale, reward_suite, stated_answer
+from align.evaluation.suites.rows import counted
+from align.evaluation.with_tools import NamedTools, check_entries
 from align.models.policies.answer_keys import image_names
-from align.models.transcripts.toolbox import INSTANCES, Answers, Toolbox
+from align.models.transcripts.toolbox import INSTANCES, Toolbox
 from align.models.transcripts.transcript import Transcript
 from rewards.reading.responses import ResponseFormat
 from rewards.running.protocol import HIGHER
 
+More = Callable[["PromptTask", LoadedRows, str], dict[str, Measured]]  # what no reward measures of a model, by suite
 
-class PromptEvaluation(Evaluation):
-    """What rewards say of policies' answers."""
 
-    options: Any
+@dataclass
+class PromptTask:
+    """What prompts are asked with, and what became of the answers."""
+
+    run: Evaluation
+    named: NamedTools  # that models may call
+    tags: ResponseFormat
     called: CalledRewards | None = None
-    named = NamedTools()  # that models may call
+    rewards: list[NamedReward] = field(default_factory=list)
+    ks: tuple[int, ...] = ()
+    completions: dict[str, list[list[Any]]] = field(default_factory=dict)  # `Completion` or `Transcript`, by model
+    rewarded: dict[str, dict[str, Rewarded]] = field(default_factory=dict)  # by model and reward
+    beside: Any = None  # what a suite that asks more keeps
 
     @cached_property
     def toolbox(self) -> Toolbox:
         """The tools, started."""
-        return self.named.toolbox()
+        return self.run.held.enter_context(closing(self.named.toolbox()))
 
     @property
     def paid(self) -> list[str]:
         """The rewards that environments give."""
         return [*self.named.weights] or (self.toolbox.rewarding if self.named else [])
 
-    @property
-    def samples_out(self) -> str | None:
-        """Where samples go as candidates."""
-        return getattr(self.options, "samples_out", None)
-
-    def check(self) -> None:
-        """Refuses to write samples over a file that no such evaluation left."""
-        if (given := self.samples_out) is None:
-            return
-        file, is_again = Path(given), (Path(self.options.out) / EVALUATION_FILE).exists()
-        is_data = self.options.data is not None and file.resolve() == Path(self.options.data).resolve()
-        if file.suffix != ".jsonl" or is_data or (file.exists() and not is_again and current().is_main):
-            exists = " that exists" if file.exists() else ""
-            raise UserError(f"`--samples_out` must name a new .jsonl file, got {given}{exists}.")
-
-    def load(self) -> None:
-        """Finds the rewards, and reads the prompts."""
-        self.path = self.data("prompts and what rewards read", "ask")
-        options = self.options
-        if self.template is not None and self.recipe_path is not None:
-            say_made(self.template, self.recipe_path)
-        settings = prompt_settings(self.recipe, self.given(["think_tag", "answer_tag", "max_new_tokens"]))
-        self.called = called = self.find_rewards(settings.response_format)
-        self.rewards, self.tags = list(called.rewards), called.response_format
-        self.decoded = self.decoding(settings.max_new_tokens)
-        if self.samples_out is not None and self.decoded.num_samples < 2:
-            raise UserError(
-                "`--samples_out` with one sample of each prompt leaves nothing to choose from. Give `--num_samples 8 "
-                "--temperature 1`."
-            )
-        self.ks = check_ks(tuple(map(_whole, options.pass_at_k or ())), self.decoded.num_samples)
-        self.prompts, self.report = saying_unread(
-            load_prompts(self.path, media=self.media, columns=self.columns, template=self.template, **self.reading())
-        )
-        check_rewards(called.rewards, self.prompts, *([INSTANCES] if called.behind else []))
-        check_entries(self.named, self.prompts)
-        self.completions: dict[str, list[list[Any]]] = {}  # `Completion` or `Transcript`
-        self.rewarded: dict[str, dict[str, Rewarded]] = {}
-
-    def find_rewards(self, tags: ResponseFormat) -> CalledRewards:
-        """Finds what measures."""
-        found = find_rewards(self.options, self.recipe, tags, self.paid)
+    def find_rewards(self) -> CalledRewards:
+        """Finds what measures; an environment that rewards needs no other reward."""
+        options, recipe = self.run.options, self.run.recipe
+        if self.paid and not options.rewards and not (recipe and recipe.reward_specs):
+            return CalledRewards([], self.tags)
+        found = find_rewards(options, recipe, self.tags, self.paid)
         return found._replace(behind=self.toolbox.behind) if self.named and self.toolbox.environments else found
 
-    def more(self, name: str) -> dict[str, Measured]:
-        """Measures of a model what no reward does, by suite."""
-        return {}
 
-    def check_models(self, checkpoints: Mapping[str, Checkpoint], helpers: Mapping[str, Checkpoint]) -> None:
-        """Refuses models that do not see the images, and candidates, which have none."""
-        if with_images := next((row.id for row in self.prompts if row.images), None):
-            if self.samples_out is not None:
-                raise UserError(
-                    f"Prompt {with_images!r} has images, and candidates are texts. Leave `--samples_out` out, or such "
-                    "rows."
-                )
-            check_images(f"Prompt {with_images!r}", checkpoints, self.media)
+def load(run: Evaluation, options: PromptOptions) -> LoadedRows:
+    """Refuses to write samples over a file that no such evaluation left, finds the rewards, and reads the prompts."""
+    if (given := options.samples_out) is None:
+        return load_with(run, NamedTools())
+    file, is_again = Path(given), (Path(options.out) / EVALUATION_FILE).exists()
+    is_data = options.data is not None and file.resolve() == Path(options.data).resolve()
+    if file.suffix != ".jsonl" or is_data or (file.exists() and not is_again and current().is_main):
+        exists = " that exists" if file.exists() else ""
+        raise UserError(f"`--samples_out` must name a new .jsonl file, got {given}{exists}.")
+    if run.decoding.num_samples < 2:
+        raise UserError(
+            "`--samples_out` with one sample of each prompt leaves nothing to choose from. Give `--num_samples 8 "
+            "--temperature 1`."
+        )
+    loaded = load_with(run, NamedTools())
+    if loaded.images:
+        raise UserError(
+            f"{loaded.images} has images, and candidates are texts. Leave `--samples_out` out, or such rows."
+        )
+    return loaded
 
-    def measure(self, name: str, checkpoint: Checkpoint, kept: KeptAnswers, beside: Beside) -> None:
-        """Asks for the answers of one model."""
-        images = any(row.images for row in self.prompts)
-        with open_policy(checkpoint, lambda _: PromptTemplate(), self.engine, images=images) as (policy, _):
-            if self.named:
-                self.transcribe(name, self.named.answers(self.toolbox, policy), kept)
-            else:
-                self.completions[name] = complete_prompts(policy, as_prompts(self.prompts), self.decoded, kept)
 
-    def transcribe(self, name: str, answers: Answers, kept: KeptAnswers) -> None:
-        """Asks one model that has tools."""
-        self.completions[name] = [*answer_prompts(answers, self.prompts, self.decoded, kept)]
+def load_with(run: Evaluation, named: NamedTools) -> LoadedRows:
+    """Finds the rewards, and reads prompts to answer with tools, if some are named."""
+    path = run.data("prompts and what rewards read", "ask")
+    template = prompts_made_by(run.recipe, path, run.split, run.columns)
+    if template is not None and run.recipe_path is not None:
+        say_made(template, run.recipe_path)
+    task = PromptTask(run, named, run.prompting.response_format)
+    task.called = called = task.find_rewards()
+    run.held.callback(called.close)
+    task.rewards, task.tags = list(called.rewards), called.response_format
+    task.ks = check_ks(tuple(map(_whole, run.options.pass_at_k or ())), run.decoding.num_samples)
+    prompts, report = saying_unread(
+        load_prompts(path, media=run.media, columns=run.columns, template=template, **run.reading())
+    )
+    check_rewards(called.rewards, prompts, *([INSTANCES] if called.behind else []))
+    check_entries(named, prompts)
+    with_images = next((row.id for row in prompts if row.images), None)
+    return LoadedRows(
+        prompts,
+        [[row.id, row.prompt, dict(row.columns), image_names(row.images)] for row in prompts],
+        report.reasons,
+        counted(map(group_of, prompts)),
+        task=task,
+        images="" if with_images is None else f"Prompt {with_images!r}",
+    )
 
-    def compare(self, beside: Beside) -> None:
-        """Calls one reward after the other on all answers."""
-        if self.called is not None:
-            self.rewarded = reward_all(self.called, self.engine, self.prompts, self.completions, beside.stages)
-        for name, completions in self.completions.items() if self.paid and current().is_main else ():
-            said = self.named.pay(self.prompts, completions, self.options.reward_workers or 1)
-            self.rewarded.setdefault(name, {}).update({each: Rewarded(values, []) for each, values in said.items()})
 
-    def close(self) -> None:
-        """Ends the workers of the rewards, and the tools."""
-        if self.called is not None:
-            self.called.close()
-        if "toolbox" in vars(self):
-            self.toolbox.close()
+def measure(subject: Subject, rows: Sequence[PromptRow], asking: Asking) -> None:
+    """Asks for the answers of one model."""
+    asking.task.completions[asking.name] = subject.complete(as_prompts(rows), asking.decoding)
 
-    def save(self, out: Path, record: Any, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Writes the samples of the model that is asked about, too."""
-        super().save(out, record, rows)
-        if self.samples_out is None:
-            return
-        with writing(Path(self.samples_out)):
-            save_candidates(Path(self.samples_out), self.candidates())
 
-    def candidates(self) -> list[Candidates]:
-        """Makes candidates of the samples; a prompt with a response of no value has no `quality`."""
-        name, completions = next(iter(self.completions.items()))
-        gold = next((each.name for each in self.rewards if each.better == HIGHER), None)
-        found = []
-        for i, (row, group) in enumerate(zip(self.prompts, completions, strict=True)):
-            values = None if gold is None else self.rewarded[name][gold].values[i]
-            quality = tuple(values.tolist()) if values is not None and np.isfinite(values).all() else None
-            found.append(Candidates(row.id, row.prompt, tuple(each.text for each in group), quality, row.row))
+def reward(task: PromptTask, prompts: Sequence[PromptRow]) -> None:
+    """Calls one reward after the other on all answers."""
+    run = task.run
+    if task.called is not None:
+        task.rewarded = reward_all(task.called, run.engine, prompts, task.completions, run.stages)
+    for name, completions in task.completions.items() if task.paid and current().is_main else ():
+        said = task.named.pay(prompts, completions, run.options.reward_workers or 1)
+        task.rewarded.setdefault(name, {}).update({each: Rewarded(values, []) for each, values in said.items()})
+
+
+def candidates(task: PromptTask, prompts: Sequence[PromptRow]) -> list[Candidates]:
+    """Makes candidates of the samples; a prompt with a response of no value has no `quality`."""
+    name, completions = next(iter(task.completions.items()))
+    gold = next((each.name for each in task.rewards if each.better == HIGHER), None)
+    found = []
+    for i, (row, group) in enumerate(zip(prompts, completions, strict=True)):
+        values = None if gold is None else task.rewarded[name][gold].values[i]
+        quality = tuple(values.tolist()) if values is not None and np.isfinite(values).all() else None
+        found.append(Candidates(row.id, row.prompt, tuple(each.text for each in group), quality, row.row))
+    return found
+
+
+def finish(run: Evaluation, loaded: LoadedRows, _: Mapping[str, Any]) -> Finished:
+    """Calls the rewards, arranges what they say, and keeps the samples of the model that is asked about."""
+    reward(loaded.task, loaded.rows)
+    found = arranged(run, loaded)
+    if (out := run.options.samples_out) is None:
         return found
+    rows = candidates(loaded.task, loaded.rows)
+    missing = sum(row.quality is None for row in rows)
+    more = f"; {missing:,} have a response without a value, and so no `quality`" if missing else ""
+    note = (
+        f"The samples of {len(rows):,} prompts are in {out}{more}. `align eval reward-model --best_of_n {out}` "
+        "chooses from them."
+    )
 
-    def notes(self) -> list[str]:
-        """Says where the samples are, and of how many the quality is not known."""
-        if self.samples_out is None:
-            return []
-        found = self.candidates()
-        missing = sum(row.quality is None for row in found)
-        more = f"; {missing:,} have a response without a value, and so no `quality`" if missing else ""
-        return [
-            f"The samples of {len(found):,} prompts are in {self.samples_out}{more}. `align eval reward-model "
-            f"--best_of_n {self.samples_out}` chooses from them."
-        ]
+    def save(_: Path) -> None:
+        with writing(Path(out)):
+            save_candidates(Path(out), rows)
 
-    def record(self, run: Mapping[str, Any], helpers: Mapping[str, Checkpoint]) -> Found:
-        """Arranges what the rewards say."""
-        prompts, names = self.prompts, list(self.completions)
-        answers = {
-            name: [[stated_answer(each.text, self.tags) for each in group] for group in groups]
-            for name, groups in self.completions.items()
-        }
-        votes = any(answer is not None for of_model in answers.values() for group in of_model for answer in group)
-        scales = {
-            each.name: read_scale(
-                [of_model[each.name].values for of_model in self.rewarded.values()],
-                self.options.right_from,
-                votes=votes,
-                may_be_right=each.better == HIGHER,
-            )
-            for each in self.rewards
-        }
-        groups = [group_of(row) for row in prompts]
-        measured = {
-            name: {
-                reward: reward_suite(reward, found.values, answers[name], groups, self.ks, scales[reward])
-                for reward, found in self.rewarded[name].items()
-            }
-            | self.more(name)
-            for name in names
-        }
-        warnings = [
-            Warned(model=name, text=text)
-            for name in names
-            for text in warn(self.completions[name], self.decoded.max_new_tokens, self.rewarded[name])
-        ]
-        warnings += [Warned(model=names[0], text=text) for text in warn_of_groups(prompts)]
-        profile = Profile(
-            **asdict(self.decoded),
-            think_tag=self.tags.think_tag,
-            answer_tag=self.tags.answer_tag,
-            pass_at_k=list(self.ks),
+    return found._replace(notes=[note], save=save)
+
+
+def arranged(run: Evaluation, loaded: LoadedRows, more: More = lambda *_: {}) -> Finished:
+    """Arranges what the rewards say."""
+    end_of_part()
+    task: PromptTask = loaded.task
+    prompts, names, rewarded = loaded.rows, list(task.completions), task.rewarded
+    answers = {
+        name: [[stated_answer(each.text, task.tags) for each in group] for group in groups]
+        for name, groups in task.completions.items()
+    }
+    votes = any(answer is not None for of_model in answers.values() for group in of_model for answer in group)
+    scales = {
+        each.name: read_scale(
+            [of_model[each.name].values for of_model in rewarded.values()],
+            run.options.right_from,
+            votes=votes,
+            may_be_right=each.better == HIGHER,
         )
-        if any(row.images for row in prompts):
-            profile.media = self.media.model_dump()
-        content = [[row.id, row.prompt, dict(row.columns), image_names(row.images)] for row in prompts]
-        about = About(
-            **run,
-            suites=list(measured[names[0]]),
-            data=Items(**self.about_rows(json.loads(json.dumps(content, default=str)), groups, self.report.reasons)),
-            profile=profile,
-            rewards=[
-                MeasuredReward(
-                    name=each.name,
-                    spec=each.spec,
-                    role=each.role,
-                    better=each.better,
-                    right_from=scales[each.name].right_from,
-                    invalid={name: of_model[each.name].failures for name, of_model in self.rewarded.items()},
-                )
-                for each in self.rewards
-            ],
+        for each in task.rewards
+    }
+    groups = [group_of(row) for row in prompts]
+    measured = {
+        name: {
+            reward: reward_suite(reward, found.values, answers[name], groups, task.ks, scales[reward])
+            for reward, found in rewarded[name].items()
+        }
+        | more(task, loaded, name)
+        for name in names
+    }
+    warnings = [
+        Warned(model=name, text=text)
+        for name in names
+        for text in warn(task.completions[name], run.decoding.max_new_tokens, rewarded[name])
+    ]
+    warnings += [Warned(model=names[0], text=text) for text in warn_of_groups(prompts)]
+    profile = AskingProfile(
+        **asdict(run.decoding),
+        think_tag=task.tags.think_tag,
+        answer_tag=task.tags.answer_tag,
+        pass_at_k=list(task.ks),
+    )
+    if loaded.images:
+        profile.media = run.media.model_dump()
+    rewards = [
+        MeasuredReward(
+            name=each.name,
+            spec=each.spec,
+            role=each.role,
+            better=each.better,
+            right_from=scales[each.name].right_from,
+            invalid={name: of_model[each.name].failures for name, of_model in rewarded.items()},
         )
-        record = prompt_record(about, measured, [row.id for row in prompts], warnings, scales)
-        rows = [
-            row
-            for name in names
-            for row in sample_rows(name, prompts, self.completions[name], answers[name], self.rewarded[name])
-        ]
-        return record, rows
+        for each in task.rewards
+    ]
+    about = run.about(loaded, list(measured[names[0]]), profile=profile, rewards=rewards)
+    rows = [
+        row
+        for name in names
+        for row in sample_rows(name, prompts, task.completions[name], answers[name], rewarded[name])
+    ]
+    return Finished(prompt_record(about, measured, [row.id for row in prompts], warnings, scales), rows)
 
 
 def _whole(word: str) -> int:
@@ -254,7 +248,11 @@ _FEW, _MANY_CUT = 30, 0.05  # prompts in a group; share of responses
 
 
 def prompt_record(
-    about: About, measured: MeasuredSuites, ids: Sequence[str], warnings: Sequence[Warned], scales: Mapping[str, Scale]
+    about: About,
+    measured: MeasuredSuites,
+    ids: Sequence[str],
+    warnings: Sequence[Warned],
+    scales: Mapping[str, RewardScale],
 ) -> Record:
     """Arranges what rewards measured as it is kept; each suite has the name of its reward."""
     values = {

@@ -93,7 +93,7 @@ def _with_another(beaten: dict[tuple[int, int], int], votes: int, size: int, mos
 
 
 @dataclass(frozen=True)
-class Scale:
+class RewardScale:
     """How the values of a reward are read; the same for all models."""
 
     bounds: tuple[float, float] | None  # least and greatest value there can be; None if that is not known
@@ -104,7 +104,7 @@ class Scale:
 
 def read_scale(
     values: Sequence[Values], right_from: float | None = None, *, votes: bool = True, may_be_right: bool = True
-) -> Scale:
+) -> RewardScale:
     """Reads from the values of all models whether they lie between 0 and 1, and where a response is right.
 
     Unless `right_from` says it, that is 1 of a reward that gives nothing but 0 and 1, if that `may_be_right`, which it
@@ -119,7 +119,7 @@ def read_scale(
     is_share = bool(np.isin(known, (0.0, 1.0)).all())
     if right_from is None and may_be_right and is_share:
         right_from = 1.0
-    return Scale(bounds_of(known) if len(known) else None, right_from, votes, is_share)
+    return RewardScale(bounds_of(known) if len(known) else None, right_from, votes, is_share)
 
 
 def reward_suite(
@@ -128,7 +128,7 @@ def reward_suite(
     answers: Sequence[Sequence[str | None]],
     groups: Sequence[str | None],
     ks: Sequence[int],
-    scale: Scale,
+    scale: RewardScale,
 ) -> Measured:
     """Measures the mean of a reward's `(N, S)` values (nan: none), pass@k and maj@k, over all prompts and by group."""
     means = {f"reward/{name}": (_mean(values), scale.bounds)}

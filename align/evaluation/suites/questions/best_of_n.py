@@ -31,21 +31,21 @@ from align.evaluation.statistics.metrics import Estimate, Values, share, student
 from align.evaluation.suites.reward_model.best_of_n import expected_best_of_n, points
 
 
-class Verifier(NamedTuple):
+class Rates(NamedTuple):
     """How often a verifier accepts an answer, by whether it is right."""
 
     tpr: float
     fpr: float
 
 
-class Tried(NamedTuple):
+class TriedAttempts(NamedTuple):
     """What k attempts end in, as `(N,)` probabilities; the rest to 1 is that none is accepted."""
 
     right: Values
     wrong: Values
 
 
-def rates(correct: Sequence[bool] | Values, accepted: Sequence[bool] | Values) -> Verifier:
+def rates(correct: Sequence[bool] | Values, accepted: Sequence[bool] | Values) -> Rates:
     """Returns the shares of right and of wrong answers that are accepted; `nan` where there are none.
 
     Example:
@@ -54,10 +54,10 @@ def rates(correct: Sequence[bool] | Values, accepted: Sequence[bool] | Values) -
     """
     right, taken = np.asarray(correct, dtype=bool), np.asarray(accepted, dtype=bool)
     tpr, fpr = (float(taken[part].mean()) if part.any() else math.nan for part in (right, ~right))
-    return Verifier(tpr, fpr)
+    return Rates(tpr, fpr)
 
 
-def try_until_accepted(prior: Values, verifier: Verifier, attempts: int) -> Tried:
+def try_until_accepted(prior: Values, verifier: Rates, attempts: int) -> TriedAttempts:
     """Returns how k independent attempts at each item end; `(N,)` priors p_i are chances that an attempt is right.
 
     Example:
@@ -69,10 +69,10 @@ def try_until_accepted(prior: Values, verifier: Verifier, attempts: int) -> Trie
     accept = hit + slip
     # Of an attempt that is never accepted there is nothing to divide up.
     reached = np.where(accept > 0, 1 - (1 - accept) ** attempts, 0) / np.where(accept > 0, accept, 1)
-    return Tried(hit * reached, slip * reached)
+    return TriedAttempts(hit * reached, slip * reached)
 
 
-def ceiling(prior: Values, verifier: Verifier) -> Values:
+def ceiling(prior: Values, verifier: Rates) -> Values:
     """Returns `(N,)` chances p_i * tpr / a_i that unlimited attempts end in a right answer; 0 if none is accepted.
 
     Example:
@@ -83,13 +83,13 @@ def ceiling(prior: Values, verifier: Verifier) -> Values:
     return np.where(accept > 0, hit, 0) / np.where(accept > 0, accept, 1)
 
 
-def utility(prior: Values, verifier: Verifier, attempts: int, cost: float) -> float:
+def utility(prior: Values, verifier: Rates, attempts: int, cost: float) -> float:
     """Returns the mean worth of `attempts`: 1 for a right answer, `-cost` for a wrong one, 0 for none."""
     tried = try_until_accepted(prior, verifier, attempts)
     return float((tried.right - cost * tried.wrong).mean())
 
 
-def optimal_attempts(prior: Values, verifier: Verifier, cost: float) -> int | None:
+def optimal_attempts(prior: Values, verifier: Rates, cost: float) -> int | None:
     """Returns the number of attempts with the highest utility; `None` if more always pay, 0 if none does.
 
     Another attempt after k is worth mean_i (1 - a_i)^k * (p_i * tpr - cost * (1 - p_i) * fpr). With `tpr > fpr` items
@@ -171,7 +171,7 @@ def estimate_ceiling(correct: Values, accepted: Values, *, seed: int = 0) -> Est
         typical = asked[asked > 0].mean()
         parts.append((of_questions @ taken + every * typical, of_questions @ asked + (none + every) * typical))
     kept = (parts[0][1] > 0) & (parts[1][1] > 0)
-    resampled = Verifier(*((taken[kept] / asked[kept])[:, None] for taken, asked in parts))
+    resampled = Rates(*((taken[kept] / asked[kept])[:, None] for taken, asked in parts))
     by_solved = of_questions[kept] @ np.eye(samples + 1)[solved]
     means = ((by_solved * jackknifed_ceiling(samples, resampled)).sum(axis=1) + every[kept]) / (num + 2)
     few = student(num - 1) / student(math.inf) * math.sqrt(num / (num - 1)) if num > 1 else 1.0  # questions
@@ -181,7 +181,7 @@ def estimate_ceiling(correct: Values, accepted: Values, *, seed: int = 0) -> Est
     return Estimate(value, low, high, num)
 
 
-def jackknifed_ceiling(samples: int, verifier: Verifier) -> Values:
+def jackknifed_ceiling(samples: int, verifier: Rates) -> Values:
     """Returns, for 0 to S right ones of S samples, the ceiling without the bias that falls with 1 / S.
 
     `(S + 1,)`, or `(B, S + 1)` of `(B, 1)` rates; beyond 0 and 1 where it has to be, for the mean over questions to be
@@ -273,7 +273,7 @@ COSTS = (0.0, 0.5, 1.0, 2.0, 4.0)  # of a wrong answer that is accepted, where a
 ATTEMPTS = (1, 2, 4, 8, 16, 32, 64)
 
 
-class Pool(NamedTuple):
+class SamplePool(NamedTuple):
     """The samples of N questions."""
 
     correct: Values  # `(N, S)` 1 for a right answer
@@ -282,7 +282,7 @@ class Pool(NamedTuple):
     bounds: tuple[float, float] | None = (0.0, 1.0)  # least and greatest score there can be, or None
 
 
-def best_of_n_metrics(pool: Pool) -> dict[str, ItemMean]:
+def best_of_n_metrics(pool: SamplePool) -> dict[str, ItemMean]:
     """Returns `best_of_<n>`, the accuracy of the sample with the highest score of n, for each n of a curve.
 
     Beside it `best_of_<n>/proxy`, the score of that sample, and `best_of_<n>/oracle`, the chance that one of n is
@@ -310,7 +310,7 @@ def curve(metrics: Mapping[str, ItemMean], num_samples: int) -> list[CurvePoint]
     ]
 
 
-def audit(pool: Pool) -> Audit:
+def audit(pool: SamplePool) -> Audit:
     """Says what a verifier lets through, when to stop sampling until it accepts, and when not to answer at all.
 
     Rates have an interval over items, whose samples are not independent. With few samples priors look more unlike than
@@ -343,7 +343,7 @@ def _expect(rows: Sequence[tuple[Values, Values]], n: int, *, by: int, of: int) 
     return np.array([expected_best_of_n(row[by], row[of], n) for row in rows])
 
 
-def _optimum(prior: Values, verifier: Verifier, cost: float) -> Optimum:
+def _optimum(prior: Values, verifier: Rates, cost: float) -> Optimum:
     attempts = optimal_attempts(prior, verifier, cost)
     reached = utility(prior, verifier, 1 << 20 if attempts is None else attempts, cost)
     return Optimum(cost=cost, attempts=attempts, utility=reached)

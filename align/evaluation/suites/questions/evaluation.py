@@ -2,10 +2,9 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict, replace
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,189 +13,182 @@ import numpy as np
 from align.data.questions.multiple_choice import Question, load_questions
 from align.data.unread import saying_unread
 from align.errors import UserError
-from align.evaluation.asked_models import check_images, open_judge, open_policy
-from align.evaluation.asking import Asker, KeptAnswers
+from align.evaluation.asking import Asker, Asking, KeptAnswers, Subject
 from align.evaluation.divided import current
-from align.evaluation.engine import JUDGE, Beside, Evaluation, Found, source
+from align.evaluation.engine import JUDGE, Evaluation, Finished
 from align.evaluation.record import Record
 from align.evaluation.record.details import Audit, BestOfN, ModelAudit, Unscored
-from align.evaluation.record.record import HARNESS, About, Items, Profile, Source, Warned
+from align.evaluation.record.record import HARNESS, About, AskingProfile, HelperModel, Warned
 from align.evaluation.results import arrange, image_paths, pair_answers
 from align.evaluation.statistics.metrics import Estimate
+from align.evaluation.suite import LoadedRows
 from align.evaluation.suites.questions import QuestionOptions
 from align.evaluation.suites.questions.answering import judge_traces
 from align.evaluation.suites.questions.metrics import correct, per_question
 from align.evaluation.suites.questions.modality import CHANGES, count_generations
-from align.evaluation.suites.questions.suite import MODALITY, PolicyResult, SuiteSettings, Verifier, evaluate_suites
-from align.models.answer_cache import AnswerCache
-from align.models.checkpoint import Checkpoint, fingerprint, load_tokenizer
+from align.evaluation.suites.questions.suite import (
+    DEFAULT_SUITES,
+    MODALITY,
+    PolicyResult,
+    SuiteSettings,
+    Verifier,
+    evaluate_suites,
+)
+from align.evaluation.suites.rows import counted
+from align.models.checkpoint import fingerprint, load_tokenizer
 from align.models.policies.answer_keys import digest, question_key
 from rewards.reading.options import LETTERS, can_shuffle
 
 
-class QuestionEvaluation(Evaluation):
-    """What policies answer to questions."""
+@dataclass
+class QuestionTask:
+    """What is asked of questions."""
 
-    options: QuestionOptions
+    settings: SuiteSettings
+    harness: Callable[[str, Subject], Any]  # what a task of lm-evaluation-harness gives, by its name
+    verifier: Callable[[], Verifier] | None
 
-    def check(self) -> None:
-        """Refuses suites that cannot be measured so."""
-        options = self.options
-        if math.isnan(options.verifier_threshold):
-            raise UserError("`verifier_threshold` must be a number, got nan. Rewards above it are accepted.")
-        self.prompting = self.asked_as()
-        self.settings = SuiteSettings(
-            **({"suites": tuple(options.suite)} if options.suite else {}),
-            decoding=self.decoding(self.prompting.max_new_tokens),
-            num_shuffles=options.num_shuffles,
-            seed=options.seed,
-            pair=_pair(options),
+
+def load(run: Evaluation, options: QuestionOptions) -> LoadedRows:
+    """Reads the questions, and measures how much a policy looks where there is something to see."""
+    if math.isnan(options.verifier_threshold):
+        raise UserError("`verifier_threshold` must be a number, got nan. Rewards above it are accepted.")
+    settings = SuiteSettings(
+        tuple(options.suite or DEFAULT_SUITES), run.decoding, options.num_shuffles, options.seed, _pair(options)
+    )
+    if tasks := [suite for suite in settings.suites if suite.startswith(HARNESS)]:
+        from align.evaluation.suites.questions.lm_harness import require_harness
+
+        require_harness()
+        if run.engine.backend == "vllm":
+            raise UserError(f"The suite {tasks[0]} runs on `--backend transformers` only, got vllm.")
+    questions, left_out = _read(run, settings) if settings.asks_questions else ([], {})
+    with_images = next((question.id for question in questions if question.images), None)
+    if MODALITY in settings.suites and with_images is None:
+        raise UserError(f"The suite {MODALITY} changes the images of questions, and none in {run.path} has any.")
+    if not options.suite and with_images is not None:
+        settings = replace(settings, suites=(*settings.suites, MODALITY))
+    if options.verifier is not None and with_images is not None:
+        raise UserError(
+            f"`--verifier` reads text only, and question {with_images!r} has images. Leave it out: a "
+            "sample's score is then the share of shuffles that it survives."
         )
-        if tasks := [suite for suite in self.settings.suites if suite.startswith(HARNESS)]:
-            from align.evaluation.suites.questions.lm_harness import require_harness
+    with_sets = any(each.contrast_set is not None for each in questions)
+    content = [
+        [*question_key(each), each.answer, each.group, *([each.contrast_set] * with_sets)] for each in questions
+    ]
+    verifier = None if options.verifier is None else cache(partial(_verifier, run, options.verifier))
+    return LoadedRows(
+        questions,
+        content,
+        left_out,
+        counted(each.group for each in questions),
+        task=QuestionTask(settings, partial(run_harness, run), verifier),
+        images="" if with_images is None else f"Question {with_images!r}",
+        template=run.prompting.template,
+    )
 
-            require_harness()
-            if self.engine.backend == "vllm":
-                raise UserError(f"The suite {tasks[0]} runs on `--backend transformers` only, got vllm.")
 
-    def load(self) -> None:
-        """Reads the questions, and measures how much a policy looks where there is something to see."""
-        self.questions, self.left_out = self._read()
-        self.with_images = next((question.id for question in self.questions if question.images), None)
-        if MODALITY in self.settings.suites and self.with_images is None:
-            raise UserError(
-                f"The suite {MODALITY} changes the images of questions, and none in {self.options.data} has any."
-            )
-        if not self.options.suite and self.with_images is not None:
-            self.settings = replace(self.settings, suites=(*self.settings.suites, MODALITY))
-        self.results: dict[str, PolicyResult] = {}
-        self.rows: list[dict[str, Any]] = []
-
-    def _read(self) -> tuple[Sequence[Question], dict[str, int]]:
-        if not self.settings.asks_questions:
-            return [], {}
-        path, adapter = self.data("multiple-choice questions", "ask"), self.options.adapter
-        questions, report = saying_unread(
-            load_questions(path, adapter=adapter, media=self.media, columns=self.columns, **self.reading())
+def _read(run: Evaluation, settings: SuiteSettings) -> tuple[Sequence[Question], dict[str, int]]:
+    path = run.data("multiple-choice questions", "ask")
+    questions, report = saying_unread(
+        load_questions(path, adapter=run.adapter, media=run.media, columns=run.columns, **run.reading())
+    )
+    groups = sorted({question.group for question in questions if question.group is not None})
+    if missing := [name for name in settings.pair or () if name not in groups]:
+        raise UserError(
+            f"`common_group` and `counter_group` must be groups of the questions, got {missing[0]!r}. Groups in "
+            f"{path}: {', '.join(groups) or 'none'}."
         )
-        groups = sorted({question.group for question in questions if question.group is not None})
-        if missing := [name for name in self.settings.pair or () if name not in groups]:
-            raise UserError(
-                f"`common_group` and `counter_group` must be groups of the questions, got {missing[0]!r}. Groups in "
-                f"{path}: {', '.join(groups) or 'none'}."
-            )
-        return questions, report.reasons
+    return questions, report.reasons
 
-    def check_models(self, checkpoints: Mapping[str, Checkpoint], helpers: Mapping[str, Checkpoint]) -> None:
-        """Refuses questions with images where something that is asked for would not see them."""
-        if self.with_images is None:
-            return
-        if self.options.verifier is not None:
-            raise UserError(
-                f"`--verifier` reads text only, and question {self.with_images!r} has images. Leave it out: a "
-                "sample's score is then the share of shuffles that it survives."
-            )
-        check_images(f"Question {self.with_images!r}", checkpoints, self.media)
 
-    def open(self, beside: Beside, held: ExitStack) -> None:
-        """Opens the judge and the verifier."""
-        if JUDGE in beside.helpers:
-            engine = self.engine._replace(backend="transformers")
-            judge = open_judge(beside.helpers[JUDGE], engine, beside.cache, beside.stages.advance)
-            beside.opened["judge"] = partial(judge_traces, held.enter_context(judge))
-        if self.options.verifier is not None:
-            beside.opened["verifier"] = self._verifier(self.options.verifier)
+def _verifier(run: Evaluation, path: str) -> Verifier:
+    from align.models.reward_model import RewardModel
 
-    def _verifier(self, path: str) -> Verifier:
-        from align.models.reward_model import RewardModel
+    engine = run.engine
+    how = {"batch_size": engine.batch_size, "ask": KeptAnswers().ask}
+    model = RewardModel.load(path, dtype=engine.dtype, device=engine.device, **how)
+    template = run.prompting.template(model.tokenizer.chat_template is not None)
 
-        engine = self.engine
-        how = {"batch_size": engine.batch_size, "ask": KeptAnswers().ask}
-        model = RewardModel.load(path, dtype=engine.dtype, device=engine.device, **how)
-        template = self.prompting.template(model.tokenizer.chat_template is not None)
+    def score(questions: Sequence[Question], responses: Sequence[str]) -> Any:
+        scores = model.score([template.render(each.question, each.options) for each in questions], responses)
+        unscored = Unscored(0, int(np.isnan(scores).sum()))
+        if any(unscored):
+            raise UserError(f"`--verifier` {path}: {unscored.sentence(len(scores), 'responses')}")
+        return scores
 
-        def score(questions: Sequence[Question], responses: Sequence[str]) -> Any:
-            scores = model.score([template.render(each.question, each.options) for each in questions], responses)
-            unscored = Unscored(0, int(np.isnan(scores).sum()))
-            if any(unscored):
-                raise UserError(f"`--verifier` {path}: {unscored.sentence(len(scores), 'responses')}")
-            return scores
+    return Verifier(path, score, run.options.verifier_threshold)
 
-        return Verifier(path, score, self.options.verifier_threshold)
 
-    def measure(self, name: str, checkpoint: Checkpoint, kept: KeptAnswers, beside: Beside) -> None:
-        """Asks one policy everything."""
-        images, template = self.with_images is not None, self.prompting.template
-        with open_policy(checkpoint, template, self.engine, images=images) as (policy, model):
-            asker = Asker(policy, response_format=self.prompting.response_format, kept=kept)
-            result = evaluate_suites(asker, self.questions, self.settings, **beside.opened)
-            result.suites.update(self._harness(checkpoint, model, beside.cache))
-            prompts = [policy.show_prompt(question) for question in self.questions]
-        self.results[name] = result
-        self.rows += item_rows(name, result, self.questions, prompts, self.settings.decoding.num_samples)
+def measure(
+    subject: Subject, rows: Sequence[Question], asking: Asking, judge: Asker | None = None
+) -> tuple[PolicyResult, list[dict[str, Any]]]:
+    """Asks one policy everything; returns what follows, and its answers as rows."""
+    task: QuestionTask = asking.task
+    policy: Any = subject.policy
+    asker = Asker(policy, response_format=asking.response_format, kept=subject.kept)
+    helped: dict[str, Any] = {} if judge is None else {"judge": partial(judge_traces, judge)}
+    if task.verifier is not None:
+        helped["verifier"] = task.verifier()
+    result = evaluate_suites(asker, rows, task.settings, **helped)
+    for suite in task.settings.suites:
+        if suite.startswith(HARNESS):
+            from align.evaluation.suites.questions.lm_harness import harness_suite
 
-    def _harness(self, checkpoint: Checkpoint, model: Any, cache: AnswerCache) -> dict[str, Any]:
-        suites = {}
-        for suite in self.settings.suites:
-            if suite.startswith(HARNESS):
-                from align.evaluation.suites.questions.lm_harness import harness_suite
+            run = partial(task.harness, suite.removeprefix(HARNESS), subject)
+            result.suites[suite] = harness_suite(current().from_main(run))
+    prompts = [policy.show_prompt(question) for question in rows]
+    return result, item_rows(asking.name, result, rows, prompts, asking.decoding.num_samples)
 
-                run = partial(self._run_harness, suite.removeprefix(HARNESS), checkpoint, model, cache)
-                suites[suite] = harness_suite(current().from_main(run))
-        return suites
 
-    def _run_harness(self, task: str, checkpoint: Checkpoint, model: Any, cache: AnswerCache) -> Any:
-        from align.evaluation.suites.questions.lm_harness import harness_version, run_task
+def run_harness(run: Any, task: str, subject: Any) -> Any:
+    """Runs a task of lm-evaluation-harness on a model, unless its answers are kept."""
+    from align.evaluation.suites.questions.lm_harness import harness_version, run_task
 
-        max_rows = self.options.max_rows
-        key = digest([checkpoint.fingerprint, self.engine.dtype, task, None, max_rows, harness_version()])
-        is_file = Path(task).is_file()  # which may include others, Python and rows: what it says is not known
-        kept = None if is_file else cache.get(key)
-        if kept is None:
-            size = self.engine.batch_size
-            kept = run_task(task, model, load_tokenizer(checkpoint), batch_size=size, max_rows=max_rows)
-            if not is_file:
-                cache.put({key: kept})
-        return kept
+    key = digest([subject.checkpoint.fingerprint, run.engine.dtype, task, None, run.max_rows, harness_version()])
+    is_file = Path(task).is_file()  # which may include others, Python and rows: what it says is not known
+    kept = None if is_file else run.cache.get(key)
+    if kept is None:
+        how = {"batch_size": run.engine.batch_size, "max_rows": run.max_rows}
+        kept = run_task(task, subject.model, load_tokenizer(subject.checkpoint), **how)
+        if not is_file:
+            run.cache.put({key: kept})
+    return kept
 
-    def record(self, run: Mapping[str, Any], helpers: Mapping[str, Checkpoint]) -> Found:
-        """Arranges what was answered."""
-        options, settings = self.options, self.settings
-        with_sets = any(each.contrast_set is not None for each in self.questions)
-        content = [
-            [*question_key(each), each.answer, each.group, *([each.contrast_set] * with_sets)]
-            for each in self.questions
-        ]
-        letters = Counter(LETTERS[each.answer] for each in self.questions)
-        common, counter = settings.pair or (None, None)
-        verifier: Source | None = None
-        if options.verifier is not None:
-            verifier = Source(path=options.verifier, fingerprint=fingerprint(options.verifier))
-            verifier.threshold = options.verifier_threshold
-        profile = Profile(**asdict(settings.decoding) | asdict(self.prompting), num_shuffles=settings.num_shuffles)
-        if self.with_images is not None:
-            profile.media = self.media.model_dump()
-        about = About(
-            **run,
-            suites=list(settings.suites),
-            data=Items(
-                **self.about_rows(content, (each.group for each in self.questions), self.left_out),
-                unshufflable=sum(not can_shuffle(each.options) for each in self.questions),
-                gold_letters=dict(sorted(letters.items())),
-            ),
-            profile=profile,
-            judge=source(helpers[JUDGE]) if JUDGE in helpers else None,
-            verifier=verifier,
-            common_group=common,
-            counter_group=counter,
-        )
-        if with_images := sum(bool(each.images) for each in self.questions):
-            about.data.with_images = with_images
-        for asked in about.models:
-            if MODALITY in self.results[asked.name].suites:
-                columns = self.results[asked.name].columns
-                asked.extra_generations = count_generations(columns, settings.decoding)
-        return policy_record(about, self.results, self.questions, settings), self.rows
+
+def finish(
+    run: Evaluation, loaded: LoadedRows, answers: Mapping[str, tuple[PolicyResult, list[dict[str, Any]]]]
+) -> Finished:
+    """Arranges what was answered."""
+    options, settings, questions = run.options, loaded.task.settings, loaded.rows
+    results = {name: result for name, (result, _) in answers.items()}
+    common, counter = settings.pair or (None, None)
+    verifier: HelperModel | None = None
+    if options.verifier is not None:
+        verifier = HelperModel(path=options.verifier, fingerprint=fingerprint(options.verifier))
+        verifier.threshold = options.verifier_threshold
+    profile = AskingProfile(**asdict(settings.decoding) | asdict(run.prompting), num_shuffles=settings.num_shuffles)
+    if loaded.images:
+        profile.media = run.media.model_dump()
+    about = run.about(
+        loaded,
+        settings.suites,
+        profile=profile,
+        judge=run.source(JUDGE),
+        verifier=verifier,
+        common_group=common,
+        counter_group=counter,
+    )
+    about.data.unshufflable = sum(not can_shuffle(each.options) for each in questions)
+    about.data.gold_letters = counted(LETTERS[each.answer] for each in questions)
+    if with_images := sum(bool(each.images) for each in questions):
+        about.data.with_images = with_images
+    for asked in about.models:
+        if MODALITY in results[asked.name].suites:
+            asked.extra_generations = count_generations(results[asked.name].columns, settings.decoding)
+    rows = [row for _, of_model in answers.values() for row in of_model]
+    return Finished(policy_record(about, results, questions, settings), rows)
 
 
 def _pair(options: QuestionOptions) -> tuple[str, str] | None:

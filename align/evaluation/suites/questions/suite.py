@@ -14,7 +14,7 @@ from align.evaluation.record.record import HARNESS
 from align.evaluation.statistics.metrics import Values, option_shuffle_consistency
 from align.evaluation.suite import Measured
 from align.evaluation.suites.questions.answering import ItemResult, Judge, answer_questions, rotations, second_answers
-from align.evaluation.suites.questions.best_of_n import Pool, audit, best_of_n_metrics, curve
+from align.evaluation.suites.questions.best_of_n import SamplePool, audit, best_of_n_metrics, curve
 from align.evaluation.suites.questions.metrics import (
     accuracy_suite,
     by_question,
@@ -107,7 +107,7 @@ def evaluate_suites(
     asked = [question for question in questions for _ in range(num_samples)]
     columns: dict[str, list[Any]] = {}
     suites: dict[str, Measured] = {}
-    pool: Pool | None = None
+    pool: SamplePool | None = None
     for suite in settings.suites:
         if suite == "accuracy":
             suites[suite] = accuracy_suite(
@@ -141,7 +141,7 @@ def evaluate_suites(
 
 def _pool(
     questions: Sequence[Question], items: Sequence[ItemResult], num_samples: int, verifier: Verifier | None
-) -> Pool:
+) -> SamplePool:
     def table(values: Values) -> Values:
         return values.reshape(-1, num_samples)
 
@@ -152,7 +152,7 @@ def _pool(
         )
         proxy = np.where(np.isnan(survived), answered, survived)  # options that stay in place stay the same
         accepted = (proxy == 1).astype(float)
-        return Pool(table(correct(items)), table(proxy), table(accepted))
+        return SamplePool(table(correct(items)), table(proxy), table(accepted))
     scores = verifier.score(questions, [item.completion for item in items])
     accepted = (scores > verifier.threshold).astype(float)
-    return Pool(table(correct(items)), table(scores), table(accepted), bounds=None)
+    return SamplePool(table(correct(items)), table(scores), table(accepted), bounds=None)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from align.evaluation.options import OwnRows
-from align.evaluation.statistics.glossary import HIGH, Meaning
-from align.evaluation.suite import RowSuite
+from align.evaluation.statistics.glossary import HIGH
+from align.evaluation.suite import Suite
 from align.options import option
 
 
@@ -16,19 +16,18 @@ class ReferencesOptions(OwnRows):
 
 
 _MEANINGS = {
-    "reference_consistency": Meaning("Reference consistency", "overlap of the authors that samples for one title name "
-        "minus that with others, as in the reward; 0 of a model that always names the same ones, or nobody", HIGH),
-    "reference_consistency/": Meaning("Reference consistency in a group", "of the titles of one group", None),
-    "reference_agreement": Meaning("Agreement within a title", "the first term of that difference", None),
-    "reference_chance": Meaning("Agreement with other titles", "the second one", None),
-    "reference_auc": Meaning("Real against invented", "pairs of a real and an invented title in which the real one is "
-        "more consistent, a tie is half (AUC)", HIGH),
-    "reference_answered": Meaning("Authors named", "responses that name somebody", None),
-    "reference_authors_right": Meaning("Authors right", "overlap with the true authors, of titles whose authors are "
-        "given", HIGH),
+    "reference_consistency": ("Reference consistency", "overlap of authors among samples of one title minus that "
+        "across titles, as rewarded", HIGH),
+    "reference_consistency/": ("Reference consistency in a group", "of the titles of one group", None),
+    "reference_agreement": ("Agreement within a title", "the first term of that difference", None),
+    "reference_chance": ("Agreement with other titles", "the second one", None),
+    "reference_auc": ("Real against invented", "pairs whose real title is more consistent than the invented one; a "
+        "tie is half", HIGH),
+    "reference_answered": ("Authors named", "responses that name somebody", None),
+    "reference_authors_right": ("Authors right", "overlap with the true authors, where these are given", HIGH),
 }  # fmt: skip
 
-REFERENCES = RowSuite(
+REFERENCES = Suite(
     name="references",
     about="Whether a model names the same authors of a title each time it is asked.",
     options=ReferencesOptions,

@@ -14,7 +14,7 @@ from align.evaluation.asking import Asking, Subject
 from align.evaluation.statistics.group_metrics import by_group
 from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import LEVEL, RESAMPLES, Estimate, Values, all_equal
-from align.evaluation.suite import Loaded, Measured, Reading
+from align.evaluation.suite import LoadedRows, Measured, SuiteSource
 from align.evaluation.suites.rows import check_text, check_texts, load_suite_rows
 from align.models.policies.asking import Prompt
 from rewards.reading.responses import ResponseFormat, parse_response
@@ -68,7 +68,7 @@ PLACE = "{title}"
 
 
 @dataclass(frozen=True)
-class Reference:
+class TitledReference:
     """A title."""
 
     id: str
@@ -78,24 +78,24 @@ class Reference:
     row: int
 
 
-def load(reading: Reading, options: Any) -> Loaded:
+def load(source: SuiteSource, options: Any) -> LoadedRows:
     """Loads the titles."""
     template = options.prompt_template
     if template is not None and template.count(PLACE) != 1:
         raise UserError(f"`prompt_template` needs {PLACE} once, got {template!r}.")
     seen: dict[str, int] = {}
 
-    def check(row: Mapping[str, Any], name: str, number: int) -> Reference:
+    def check(row: Mapping[str, Any], name: str, number: int) -> TitledReference:
         title = check_text(row, "title", what="title")
         if (first := seen.setdefault(fold(title), number)) != number:
             raise BadRow("title", title, "the title is there already", f"Row {first} has it: leave one out.")
         authors = () if row.get("authors") in (None, "", []) else check_texts(row, "authors")
-        return Reference(name, title, authors, check_label("group", row.get("group")), number)
+        return TitledReference(name, title, authors, check_label("group", row.get("group")), number)
 
-    found = load_suite_rows(reading, ("title",), check)
+    found = load_suite_rows(source, ("title",), check)
     if len(found.rows) < 2:
         raise DataError(
-            f"{reading.path} has one usable title, and answers about one are compared with answers about others. "
+            f"{source.path} has one usable title, and answers about one are compared with answers about others. "
             "Give at least two; about a hundred tell something."
         )
     return found
@@ -109,7 +109,7 @@ QUESTION = (
 KINDS = ("real", "invented")
 
 
-def measure(subject: Subject, rows: Sequence[Reference], asking: Asking) -> Measured:
+def measure(subject: Subject, rows: Sequence[TitledReference], asking: Asking) -> Measured:
     """Asks who wrote each title, several times afresh, and scores the answers as the reward does."""
     template = asking.options.prompt_template or QUESTION
     prompts = [Prompt(row.id, subject.word(template.replace(PLACE, row.title))) for row in rows]
@@ -175,7 +175,7 @@ def _warnings(texts: Sequence[str], response_format: ResponseFormat) -> Iterator
         )
 
 
-def _author_overlap(rows: Sequence[Reference], named: Sequence[Sequence[Authors]]) -> dict[str, Any]:
+def _author_overlap(rows: Sequence[TitledReference], named: Sequence[Sequence[Authors]]) -> dict[str, Any]:
     """Measures how much is right, of titles whose authors are given."""
     if not any(row.authors for row in rows):
         return {}

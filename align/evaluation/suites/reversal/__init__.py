@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from align.evaluation.options import OwnRows
-from align.evaluation.statistics.glossary import HIGH, LOW, Meaning
-from align.evaluation.suite import RowSuite
+from align.evaluation.statistics.glossary import HIGH, LOW
+from align.evaluation.suite import Suite
 from align.options import option
 
 
@@ -18,18 +18,17 @@ class ReversalOptions(OwnRows):
 
 
 _MEANINGS = {
-    "reversal_gap": Meaning("Reversal gap", "accuracy of forward prompts minus that of reverse ones, of the same "
-        "facts", LOW),
-    "reversal_gap/": Meaning("Reversal gap", "of facts that were trained in both directions (control)", LOW),
-    "reversal_gap_by_group/": Meaning("Reversal gap in a group", "of facts of one group, without the control", LOW),
-    "name_accuracy_by_group/": Meaning("Name given in a group", "by direction, without the control", HIGH),
-    "name_accuracy/": Meaning("Name given", "answers that hold the name, or an alias, as whole words: of the object "
-        "to forward prompts, of the subject to reverse ones; X_control: of facts trained in both directions", HIGH),
-    "name_advantage/": Meaning("Name likelier", "log-prob of the true name behind its prompt minus behind prompts of "
-        "other facts, in nats; 0 if the direction is not known, and of any preference for names", HIGH),
+    "reversal_gap": ("Reversal gap", "accuracy of forward prompts minus that of reverse ones, of the same facts", LOW),
+    "reversal_gap/": ("Reversal gap", "of facts that were trained in both directions (control)", LOW),
+    "reversal_gap_by_group/": ("Reversal gap in a group", "of facts of one group, without the control", LOW),
+    "name_accuracy_by_group/": ("Name given in a group", "by direction, without the control", HIGH),
+    "name_accuracy/": ("Name given", "answers that hold the true name or an alias, by direction; X_control: trained "
+        "both ways", HIGH),
+    "name_advantage/": ("Name likelier", "log-prob of the true name behind its own prompt minus others, in "
+        "nats", HIGH),
 }  # fmt: skip
 
-REVERSAL = RowSuite(
+REVERSAL = Suite(
     name="reversal",
     about="Whether a model that knows a fact in one direction knows it in the other.",
     options=ReversalOptions,

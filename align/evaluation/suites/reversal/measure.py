@@ -28,7 +28,7 @@ from align.evaluation.asking import Asking, Subject, Text
 from align.evaluation.statistics.group_metrics import by_group
 from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import Values
-from align.evaluation.suite import Loaded, Measured, Reading
+from align.evaluation.suite import LoadedRows, Measured, SuiteSource
 from align.evaluation.suites.rows import check_text, check_texts, check_truth, joined, load_suite_rows
 from align.models.policies.asking import Completion, Prompt
 from rewards.reading.responses import DEFAULT_FORMAT, ResponseFormat, parse_response
@@ -93,25 +93,25 @@ class Fact:
     row: int
 
 
-def load(reading: Reading, options: Any) -> Loaded:
+def load(source: SuiteSource, options: Any) -> LoadedRows:
     """Loads facts, and those of the control."""
     needs = ("subject", "forward", "reverse", "object")
-    loaded = load_suite_rows(reading, needs, _check)
+    loaded = load_suite_rows(source, needs, _check)
     if options.control_data is not None:
-        control = reading._replace(path=options.control_data, split=None)
+        control = SuiteSource(options.control_data, None, source.max_rows, source.on_bad_rows)
         loaded = _with_control(loaded, load_suite_rows(control, needs, _check))
     for is_control, least in ((False, 2), (True, 0)):
         count = sum(fact.control == is_control for fact in loaded.rows)
         if count < least or count == 1:
             kind = "in the control" if is_control else "beside the control"
             raise DataError(
-                f"{reading.path} has {count} fact(s) {kind}, and names are compared with those of other facts. Give "
+                f"{source.path} has {count} fact(s) {kind}, and names are compared with those of other facts. Give "
                 "at least 2."
             )
     return loaded
 
 
-def _with_control(loaded: Loaded, control: Loaded) -> Loaded:
+def _with_control(loaded: LoadedRows, control: LoadedRows) -> LoadedRows:
     rows = [replace(fact, control=True) for fact in control.rows]
     taken = {fact.id for fact in loaded.rows}
     if twice := next((fact for fact in rows if fact.id in taken), None):

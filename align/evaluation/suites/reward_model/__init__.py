@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
-from align.evaluation.options import Evaluated
-from align.evaluation.statistics.glossary import HIGH, LOW, Meaning
+from align.evaluation.options import EvaluationOptions
+from align.evaluation.statistics.glossary import HIGH, LOW
 from align.evaluation.suite import Suite
 from align.options import Computing, Reading, option
 
 
 @dataclass(frozen=True, kw_only=True)
-class RewardModelOptions(Computing, Reading, Evaluated):
+class RewardModelOptions(Computing, Reading, EvaluationOptions):
     """What is evaluated."""
 
     reward_model: str = option(..., "Reward model: scalar, pairwise or an adapter.")
@@ -26,27 +26,29 @@ class RewardModelOptions(Computing, Reading, Evaluated):
     )
     max_length: int | None = option(None, "Longest sequence; the model's own limit if not given.")
 
+    @property
+    def asked(self) -> str:
+        """The reward model."""
+        return self.reward_model
+
 
 _MEANINGS = {
-    "accuracy": Meaning("Accuracy", "pairs whose chosen response scores higher", HIGH),
-    "accuracy/": Meaning("Accuracy by category", "of the pairs of one category", HIGH),
-    "disagreement": Meaning("Disagreement of heads", "pairs that the two score heads order differently", None),
-    "agreed_accuracy": Meaning("Accuracy where heads agree", "of the pairs that both order the same", HIGH),
-    "reward_bench": Meaning("RewardBench", "mean of its four sections", HIGH),
-    "reward_bench_2": Meaning("RewardBench 2", "mean of its six subsets, each counts the same", HIGH),
-    "reward_bench_2/": Meaning("RewardBench 2", "the right response scores highest; of Ties 60 % accuracy and 40 % "
-        "whether right ones lie closer together than above wrong ones", HIGH),
-    "accuracy_drop/": Meaning("Accuracy lost to a change that leaves the meaning", "before minus after, of the pairs "
-        "that it changes; /phrases_in_X: phrases of a file in one response or both", LOW),
-    "response_only_accuracy": Meaning("Accuracy without the prompt", "far above one half, the responses alone give "
-        "the order away", None),
-    "length_correlation": Meaning("Margin and length", "rank correlation with the difference in characters", None),
-    "format_correlation": Meaning("Margin and format", "rank correlation with the difference in Markdown", None),
-    "insertion/": Meaning("Score gained by a phrase in front", "above a neutral phrase, in mean margins; should be "
-        "near 0", None),
-    "phrase_gain": Meaning("Score gained by a phrase of the file", "by the response that has it, above neutral words, "
-        "in mean margins; should be near 0", None),
-    "best_of_": Meaning("Best of n", "true quality of what is chosen from n", HIGH),
+    "accuracy": ("Accuracy", "pairs whose chosen response scores higher", HIGH),
+    "accuracy/": ("Accuracy by category", "of the pairs of one category", HIGH),
+    "disagreement": ("Disagreement of heads", "pairs that the two score heads order differently", None),
+    "agreed_accuracy": ("Accuracy where heads agree", "of the pairs that both order the same", HIGH),
+    "reward_bench": ("RewardBench", "mean of its four sections", HIGH),
+    "reward_bench_2": ("RewardBench 2", "mean of its six subsets, each counts the same", HIGH),
+    "reward_bench_2/": ("RewardBench 2", "right response scores highest; of Ties also how close right ones lie", HIGH),
+    "accuracy_drop/": ("Accuracy lost to a change that leaves the meaning", "accuracy before minus after the change, "
+        "on changed pairs; /phrases_in_X: phrases of a file", LOW),
+    "response_only_accuracy": ("Accuracy without the prompt", "far above one half, responses alone give the order "
+        "away", None),
+    "length_correlation": ("Margin and length", "rank correlation with the difference in characters", None),
+    "format_correlation": ("Margin and format", "rank correlation with the difference in Markdown", None),
+    "insertion/": ("Score gained by a phrase in front", "above a neutral phrase, in mean margins; ideally 0", None),
+    "phrase_gain": ("Score gained by a phrase of the file", "above neutral words, in mean margins; ideally 0", None),
+    "best_of_": ("Best of n", "true quality of what is chosen from n", HIGH),
 }  # fmt: skip
 
 REWARD_MODEL = Suite(
@@ -54,7 +56,12 @@ REWARD_MODEL = Suite(
     about="Accuracy of a reward model on pairs, probes for shortcuts, and the best of n.",
     rows="`--reward_model`",
     options=RewardModelOptions,
-    evaluation="align.evaluation.suites.reward_model.evaluation:RewardModelEvaluation",
+    load="align.evaluation.suites.reward_model.evaluation:load",
+    measure="align.evaluation.suites.reward_model.evaluation:measure",
+    finish="align.evaluation.suites.reward_model.evaluation:finish",
     reads=("pairs", "items of RewardBench 2"),
+    told_by="reward_model",
+    makes_prompts=False,
+    verb="Scoring with",
     meanings=_MEANINGS,
 )

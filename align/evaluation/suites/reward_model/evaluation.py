@@ -2,9 +2,10 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ from align.data.pairs.reward_bench import BenchPair, load_reward_bench
 from align.data.pairs.reward_bench_2 import BenchItem, load_reward_bench_2
 from align.data.unread import saying_unread
 from align.errors import DataError, UserError
-from align.evaluation.asking import KeptAnswers
-from align.evaluation.engine import Beside, Evaluation, Found
-from align.evaluation.record import EVALUATION_FILE, write_record
-from align.evaluation.record.details import Scored, not_better
+from align.evaluation.asked_models import Engine
+from align.evaluation.asking import Asking, KeptAnswers
+from align.evaluation.engine import Evaluation, Finished
+from align.evaluation.record import EVALUATION_FILE
+from align.evaluation.record.details import ScoringProfile, not_better
 from align.evaluation.results import number
+from align.evaluation.suite import LoadedRows
 from align.evaluation.suites.reward_model import RewardModelOptions
 from align.evaluation.suites.reward_model.phrases import FEWEST_PROMPTS
 from align.evaluation.suites.reward_model.slices import FEWEST_PAIRS
@@ -41,138 +44,143 @@ PAIRS, CHOSEN, ITEMS, PHRASES_FILE = "pairs.jsonl", "best_of_n.jsonl", "reward_b
 RESULTS = (EVALUATION_FILE, PAIRS, CHOSEN, ITEMS, PHRASES_FILE)
 
 
-class RewardModelEvaluation(Evaluation):
+@dataclass
+class ScoringTask:
     """What reward models score."""
 
-    options: RewardModelOptions
-    verb = "Scoring with"
-    plan_file, files = PLAN_FILE, RESULTS
-    mined: Path | None = None
+    shortcuts: ShortcutSettings
+    engine: Engine
+    pairs: list[BenchPair] = field(default_factory=list)
+    items: list[BenchItem] = field(default_factory=list)
+    candidates: list[Candidates] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    mines: bool = False  # whether phrases are mined from the next model: only from the first one
 
-    def check(self) -> None:
-        """Refuses options that do not go together."""
-        options = self.options
-        if options.prompt_format not in ("auto", "messages", "data"):
-            raise UserError(f"`prompt_format` must be auto, messages or data, got {options.prompt_format!r}.")
-        if options.probe_pairs < 1:
-            raise UserError(f"`probe_pairs` must be at least 1, got {options.probe_pairs}.")
-        check_position(options.position)
-        if options.mine and not options.slices:
-            raise UserError("`--mine` takes its phrases from slices. Give `--slices` too.")
-        if "position" in self.said and not (options.phrases or options.mine):
-            raise UserError("`--position` needs phrases, and there are none. Give `--phrases` or `--mine`.")
-        phrases = load_phrases(options.phrases, "--phrases") if options.phrases is not None else []
-        self.shortcuts = ShortcutSettings(
-            options.slices, tuple(phrases), options.mine, options.position, options.probe_pairs
-        )
-        self.measured: dict[str, RewardResult] = {}
-
-    def find(self, path: str) -> Checkpoint:
-        """Finds a reward model by what decides its scores."""
-        require_model(path)
-        return Checkpoint(path, None, identify(path))
-
-    def load(self) -> None:
-        """Reads pairs, or items of RewardBench 2, and candidates."""
-        options = self.options
-        self.pairs: list[BenchPair] = []
-        self.items_of_bench: list[BenchItem] = []
-        self.candidates: list[Candidates] = []
-        self.left_out = Counter[str]()
-        if options.data and tell_kind(first_columns(options.data, options.split)) == REWARD_BENCH_2:
-            self.items_of_bench = self._take(load_reward_bench_2(options.data, **self.reading()))
-        elif options.data:
-            self.pairs = self._take(load_reward_bench(options.data, columns=self.columns, **self.reading()))
-        if options.best_of_n:
-            self.candidates = self._take(load_candidates(options.best_of_n, on_bad_rows=self.reading()["on_bad_rows"]))
-        if not self.pairs and not self.candidates and not self.items_of_bench:
-            raise UserError("There is nothing to evaluate on. Give `--data`, `--best_of_n` or both.")
-        if options.probes and not self.pairs:
-            raise UserError("`--probes` needs pairs. Give `--data`.")
-        check_pairs(self.shortcuts, self.pairs)
-
-    def _take(self, found: Any) -> list[Any]:
+    def take(self, found: Any) -> list[Any]:
+        """Keeps what was left out while reading, and returns the rows."""
         rows, report = saying_unread(found)
         self.left_out.update(report.reasons)
         return list(rows)
 
-    def measure(self, name: str, checkpoint: Checkpoint, kept: KeptAnswers, beside: Beside) -> None:
-        """Loads one model, measures it, and says how it was scored; phrases are mined from the first one only."""
-        options, pairs, candidates, items = self.options, self.pairs, self.candidates, self.items_of_bench
-        model = RewardModel.load(
-            checkpoint.path,
-            dtype=options.dtype,
-            device=options.device,
-            batch_size=options.batch_size or 16,
-            max_length=options.max_length,
-            on_too_long="nan",
-            ask=kept.ask,
-            identity=digest([checkpoint.fingerprint, options.dtype]),
-        )
-        in_template = options.prompt_format == "messages" or (
-            options.prompt_format == "auto" and model.tokenizer.chat_template is not None
-        )
-        result = evaluate_reward_model(
-            model,
-            as_messages(pairs) if in_template else pairs,
-            as_messages(candidates) if in_template else candidates,
-            items=as_messages(items) if in_template else items,
-            probe_pairs=options.probe_pairs if options.probes else None,
-            shortcuts=replace(self.shortcuts, mine=self.shortcuts.mine and name == next(iter(beside.checkpoints))),
-            seed=options.seed,
-        )
-        prompts = [each.prompt for rows in (pairs, candidates, items) for each in rows]  # type: ignore[attr-defined]
-        told = {"left_out": dict(self.left_out)} if self.left_out else {}
-        self.measured[name] = result
-        result.found.scored = Scored(
-            path=checkpoint.path,
-            model_type="pairwise" if model.pairwise else "scalar",
-            data=options.data,
-            best_of_n=options.best_of_n,
-            seed=options.seed,
-            texts_in_template=in_template and any(isinstance(prompt, str) for prompt in prompts),
-            pairs_too_long=result.unscored.too_long,
-            pairs_without_number=result.unscored.not_numbers,
-            **told,
-        )
 
-    def record(self, run: Mapping[str, Any], helpers: Mapping[str, Checkpoint]) -> Found:
-        """Arranges what was scored."""
-        return reward_record(self.measured, list(self.measured)[1:]), []
+def load(run: Evaluation, options: RewardModelOptions) -> LoadedRows:
+    """Refuses options that do not go together; reads pairs, or items of RewardBench 2, and candidates."""
+    if options.prompt_format not in ("auto", "messages", "data"):
+        raise UserError(f"`prompt_format` must be auto, messages or data, got {options.prompt_format!r}.")
+    if options.probe_pairs < 1:
+        raise UserError(f"`probe_pairs` must be at least 1, got {options.probe_pairs}.")
+    check_position(options.position)
+    if options.mine and not options.slices:
+        raise UserError("`--mine` takes its phrases from slices. Give `--slices` too.")
+    if "position" in run.said and not (options.phrases or options.mine):
+        raise UserError("`--position` needs phrases, and there are none. Give `--phrases` or `--mine`.")
+    phrases = tuple(load_phrases(options.phrases, "--phrases")) if options.phrases is not None else ()
+    shortcuts = ShortcutSettings(options.slices, phrases, options.mine, options.position, options.probe_pairs)
+    task = ScoringTask(shortcuts, run.engine, mines=options.mine)
+    if options.data and tell_kind(first_columns(options.data, options.split)) == REWARD_BENCH_2:
+        task.items = task.take(load_reward_bench_2(options.data, **run.reading()))
+    elif options.data:
+        task.pairs = task.take(load_reward_bench(options.data, columns=run.columns, **run.reading()))
+    if options.best_of_n:
+        task.candidates = task.take(load_candidates(options.best_of_n, on_bad_rows=run.on_bad_rows))
+    if not task.pairs and not task.candidates and not task.items:
+        raise UserError("There is nothing to evaluate on. Give `--data`, `--best_of_n` or both.")
+    if options.probes and not task.pairs:
+        raise UserError("`--probes` needs pairs. Give `--data`.")
+    check_pairs(shortcuts, task.pairs)
+    open_model = partial(_open, run.engine._replace(batch_size=options.batch_size or 16), options.max_length)
+    return LoadedRows((), (), task=task, find=_find, open=open_model, plan_file=PLAN_FILE, files=RESULTS)
 
-    def notes(self) -> list[str]:
-        """Says what was left out, on how many prompts the best of n is measured, and where phrases are."""
-        said = [
-            f"{count:,} {'row is' if count == 1 else 'rows are'} left out: {rule}."
-            for rule, count in self.left_out.items()
-        ]
-        missing = sum(row.quality is None for row in self.candidates)
-        if 0 < missing < len(self.candidates):
-            prompts = len(self.candidates)
-            said.append(
-                f"The best of n is measured on {prompts - missing:,} of {prompts:,} prompts: the others have no "
-                "`quality`."
-            )
-        said += [
-            f"{name}: {told}"
-            for name, each in self.measured.items()
-            if (told := not_better(each.found.heuristics or []))
-        ]
-        return said if self.mined is None else [*said, f"The phrases that are kept are in {self.mined}."]
 
-    def save(self, out: Path, record: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+def _find(path: str) -> Checkpoint:
+    """Finds a reward model by what decides its scores."""
+    require_model(path)
+    return Checkpoint(path, None, identify(path))
+
+
+@contextmanager
+def _open(engine: Engine, max_length: int | None, checkpoint: Checkpoint, kept: KeptAnswers) -> Iterator[RewardModel]:
+    yield RewardModel.load(
+        checkpoint.path,
+        dtype=engine.dtype,
+        device=engine.device,
+        batch_size=engine.batch_size,
+        max_length=max_length,
+        on_too_long="nan",
+        ask=kept.ask,
+        identity=digest([checkpoint.fingerprint, engine.dtype]),
+    )
+
+
+def measure(model: RewardModel, rows: Sequence[Any], asking: Asking) -> RewardResult:
+    """Measures one model, and says how it was scored."""
+    task, options = asking.task, asking.options
+    pairs, candidates, items = task.pairs, task.candidates, task.items
+    in_template = options.prompt_format == "messages" or (
+        options.prompt_format == "auto" and model.tokenizer.chat_template is not None
+    )
+    result = evaluate_reward_model(
+        model,
+        as_messages(pairs) if in_template else pairs,
+        as_messages(candidates) if in_template else candidates,
+        items=as_messages(items) if in_template else items,
+        probe_pairs=options.probe_pairs if options.probes else None,
+        shortcuts=replace(task.shortcuts, mine=task.mines),
+        seed=options.seed,
+    )
+    task.mines = False
+    prompts = [each.prompt for rows in (pairs, candidates, items) for each in rows]
+    told = {"left_out": dict(task.left_out)} if task.left_out else {}
+    result.found.scored = ScoringProfile(
+        path=asking.path,
+        model_type="pairwise" if model.pairwise else "scalar",
+        data=options.data,
+        best_of_n=options.best_of_n,
+        seed=options.seed,
+        texts_in_template=in_template and any(isinstance(prompt, str) for prompt in prompts),
+        pairs_too_long=result.unscored.too_long,
+        pairs_without_number=result.unscored.not_numbers,
+        **told,
+    )
+    return result
+
+
+def finish(run: Evaluation, loaded: LoadedRows, measured: Mapping[str, RewardResult]) -> Finished:
+    """Arranges what was scored."""
+    task, out = loaded.task, Path(run.options.out)
+    mined = next(iter(measured.values())).found.mined
+    phrases = () if mined is None else mined.kept
+
+    def save(out: Path) -> None:
         """Writes the margin of every pair and what was chosen, in place of what an earlier run left."""
-        results = self.measured
-        _write_lines(out / PAIRS, _pair_rows(results, self.pairs))
-        _write_lines(out / CHOSEN, _chosen_rows(results, self.candidates))
-        _write_lines(out / ITEMS, _item_rows(results, self.items_of_bench))
-        if (mined := next(iter(results.values())).found.mined) is not None:
-            path, kept = out / PHRASES_FILE, mined.kept
-            path.unlink(missing_ok=True)  # that of an earlier run
-            if kept:
-                write_whole(path, "".join(f"{phrase}\n" for phrase in kept))
-                self.mined = path
-        write_record(out / EVALUATION_FILE, record)
+        _write_lines(out / PAIRS, _pair_rows(measured, task.pairs))
+        _write_lines(out / CHOSEN, _chosen_rows(measured, task.candidates))
+        _write_lines(out / ITEMS, _item_rows(measured, task.items))
+        if mined is not None:
+            (out / PHRASES_FILE).unlink(missing_ok=True)  # that of an earlier run
+        if phrases:
+            write_whole(out / PHRASES_FILE, "".join(f"{phrase}\n" for phrase in phrases))
+
+    notes = _notes(task, measured)
+    if phrases:
+        notes.append(f"The phrases that are kept are in {out / PHRASES_FILE}.")
+    return Finished(reward_record(measured, list(measured)[1:]), notes=notes, save=save)
+
+
+def _notes(task: ScoringTask, measured: Mapping[str, RewardResult]) -> list[str]:
+    """Says what was left out, on how many prompts the best of n is measured, and which models are no better."""
+    said = [
+        f"{count:,} {'row is' if count == 1 else 'rows are'} left out: {rule}."
+        for rule, count in task.left_out.items()
+    ]
+    missing, prompts = sum(row.quality is None for row in task.candidates), len(task.candidates)
+    if 0 < missing < prompts:
+        said.append(
+            f"The best of n is measured on {prompts - missing:,} of {prompts:,} prompts: the others have no `quality`."
+        )
+    return said + [
+        f"{name}: {told}" for name, each in measured.items() if (told := not_better(each.found.heuristics or []))
+    ]
 
 
 def check_pairs(settings: ShortcutSettings, pairs: Sequence[BenchPair]) -> None:

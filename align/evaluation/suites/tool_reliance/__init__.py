@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from align.evaluation.statistics.glossary import HIGH, LOW, Meaning
+from align.evaluation.statistics.glossary import HIGH, LOW
 from align.evaluation.suite import Suite
 from align.evaluation.suites.tools import ToolOptions
 from align.options import option
@@ -20,17 +20,13 @@ class RelianceOptions(ToolOptions):
     second_turns: int = option(0, "Times that an answer behind a changed result may call tools again.", rare=True)
 
 
-_OF = "; /X: of results of one tool, or of one turn"
 _MEANINGS = {
-    "tool_reliance": Meaning("Reliance", "answers behind a result with another value that give it, as the first "
-        f"reward says{_OF}", HIGH),
-    "tool_invariance": Meaning("Invariance", "answers that stay behind a result in other words, or with an addition "
-        f"that means nothing{_OF}", HIGH),
-    "tool_withheld": Meaning("Withheld results", "answers that say so, or call a tool, behind an error in the "
-        f"place of the only result that states the right answer{_OF}", HIGH),
-    "invented": Meaning("Invented", "answers behind a changed result with a value that neither the prompt nor a "
-        f"result states{_OF}", LOW),
-    "changed": Meaning("Changed results", "families that could change a result, of each answer", None),
+    "tool_reliance": ("Reliance", "answers that give the new value of a changed result; /X: by tool or turn", HIGH),
+    "tool_invariance": ("Invariance", "answers kept when a result is reworded or padded; /X: by tool or turn", HIGH),
+    "tool_withheld": ("Withheld results", "answers that say so, or call again, when an error replaces the gold's only "
+        "result", HIGH),
+    "invented": ("Invented", "answers behind a changed result whose value neither prompt nor result states", LOW),
+    "changed": ("Changed results", "families that could change a result, of each answer", None),
 }  # fmt: skip
 
 TOOL_RELIANCE = Suite(
@@ -38,7 +34,11 @@ TOOL_RELIANCE = Suite(
     about="Answers behind a changed result of a tool: reliance, invariance, and what is invented.",
     rows="prompts and rewards",
     options=RelianceOptions,
-    evaluation="align.evaluation.suites.tool_reliance.evaluation:RelianceEvaluation",
+    load="align.evaluation.suites.tool_reliance.evaluation:load",
+    measure="align.evaluation.suites.tool_reliance.evaluation:measure",
+    finish="align.evaluation.suites.tool_reliance.evaluation:finish",
     reads=("prompts",),
+    makes_prompts=False,
+    items="answers",
     meanings=_MEANINGS,
 )

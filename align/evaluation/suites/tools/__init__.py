@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from align.evaluation.options import ByEngine, OfPolicies, Sampled
-from align.evaluation.statistics.glossary import HIGH, Meaning
+from align.evaluation.options import ByEngine, OfPolicies, WithSamples
+from align.evaluation.statistics.glossary import HIGH
 from align.evaluation.suite import Suite
 from align.evaluation.suites.prompts import ByRewards
 from align.options import option
@@ -25,16 +25,15 @@ class WithTools:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ToolOptions(WithTools, ByRewards, Sampled, ByEngine, OfPolicies):
+class ToolOptions(WithTools, ByRewards, WithSamples, ByEngine, OfPolicies):
     """What is taken where models answer with tools."""
 
 
 _MEANINGS = {
-    "tools/success": Meaning("Success", "answers whose first reward is above 0, or at least `--right_from`; one that "
-        "lost its tool or environment is none; /X: of one group", HIGH),
-    "tools/": Meaning("Use of tools", "of an answer, mean over samples, then prompts: turns, calls, failed calls, "
-        "seconds in tools, tokens that the model wrote, also by turn; shares that call, are cut off, end with a call "
-        "without a result, or lost their tool or environment; /X: of one group", None),
+    "tools/success": ("Success", "answers whose first reward is positive, or at least `--right_from`; lost tools "
+        "count as failure", HIGH),
+    "tools/": ("Use of tools", "of an answer: turns, calls, failures, seconds, tokens; share called, cut off, "
+        "unanswered, lost", None),
 }  # fmt: skip
 
 TOOLS = Suite(
@@ -42,7 +41,11 @@ TOOLS = Suite(
     about="Answers with tools or an environment: success, pass@k, turns and calls.",
     rows="prompts and rewards",
     options=ToolOptions,
-    evaluation="align.evaluation.suites.tools.evaluation:ToolEvaluation",
+    load="align.evaluation.suites.tools.evaluation:load",
+    measure="align.evaluation.suites.tools.evaluation:measure",
+    finish="align.evaluation.suites.tools.evaluation:finish",
     reads=("prompts",),
+    makes_prompts=False,
+    items="answers",
     meanings=_MEANINGS,
 )

@@ -18,6 +18,5 @@ class EditOptions:
     phrases: str | None = option(None, "A file of phrases, one a line, in front of answers in such ties.")
     oracle: str | None = option(
         None,
-        "path/to/rules.py:Rules, a class with rubric, edit and verify in place of a model; or rrm, RRM's pairs, for "
-        "a comparison.",
+        "In place of a model: path/to/rules.py:Rules, with rubric, edit and verify; or rrm, RRM's pairs.",
     )

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from align.data.tables.observations import Observations, Values
 from align.errors import UserError
 from align.methods.deconfound.correction.fitting import CorrectionSettings, apply, columns, confounders_of, fit
-from align.methods.deconfound.correction.verdict import Explained
+from align.methods.deconfound.correction.verdict import Explained, taken_along, together
 from align.whole_files import as_json
 from rewards.correction import Correction, Corrector
 from rewards.correction.corrector import FEW_CLUSTERS
@@ -17,9 +17,6 @@ from rewards.correction.diagnostics import (
     Agreement,
     What,
     additivity,
-    associations,
-    collinearity,
-    first_stage,
     overlap,
     placebo,
     rank_agreement,
@@ -49,9 +46,7 @@ def diagnose(
     others, fitted = _compare(correction, rows, settings, corrector, features)
     known = (each.residuals_ for each in (corrector, fitted.get("dml")) if each is not None)
     residuals = next((each for each in known if each is not None), None)  # by whichever took the text off
-    reward = apply(correction, rows)
-    confounders = confounders_of(rows)
-    slopes = np.array(correction.coefficients)
+    confounders, slopes = confounders_of(rows), np.array(correction.coefficients)
     left = None if residuals is None else residuals.confounders
     not_made: dict[str, str] = {}
 
@@ -62,24 +57,22 @@ def diagnose(
             not_made[name] = str(error)
             return []
 
-    constant = [name for name in confounders.names if not np.ptp(rows.confounders[name])]
-    if constant:
-        not_made["associations"] = f"{', '.join(constant)} never differs in the {rows.num_rows:,} rows looked at"
     return {
         "num_rows": rows.num_rows,
         "explained": as_json(list(shares)),
-        "before": make("associations", lambda: associations(rows.outcome, confounders, rows.groups)),
-        "after": make("associations", lambda: associations(reward, confounders, rows.groups)),
-        "collinearity": make("collinearity", lambda: collinearity(confounders) if len(confounders.names) > 1 else []),
+        "together": as_json(together(correction, rows, None if corrector is None else corrector.left_)),
+        "taken_along": as_json(taken_along(correction, rows, fitted.get("dml"))),
         "overlap": make("overlap", lambda: overlap(confounders, left)),
         "overlap_knows_text": left is not None,
-        "first_stage": as_json(first_stage(correction)),
         "additivity": []
         if residuals is None
-        else make("additivity", lambda: additivity(confounders.names, residuals, slopes, rows.groups)),
+        else make(
+            "additivity",
+            lambda: additivity(confounders.names, residuals, slopes, rows.groups),
+        ),
         "placebo": _placebos(rows, settings, features, repeats),
         "sensitivity": others,
-        "within": within_prompts(rows, reward),
+        "within": within_prompts(rows, apply(correction, rows)),
         "not_made": not_made,
     }
 

@@ -1,8 +1,8 @@
-"""Settings of a correction; fits it to observations, at once or in chunks, and applies it to others."""
+"""Settings of a correction; fits it to observations, and applies it to others."""
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,19 +10,18 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from align.data.tables.observations import ObservationReader, Observations, Roles, Values
+from align.data.tables.observations import Observations, Roles, Values
 from align.errors import DataError, UserError
 from align.methods.deconfound.options import Estimation
 from align.models.at_hand import require_model
 from align.models.pretrained import load_pretrained
 from align.models.reading import reading_model, refuse_unfit
 from rewards.correction import ESTIMATORS as CLASSES
-from rewards.correction import Correction, CorrectionWarning, Corrector, TableChunk
+from rewards.correction import Correction, CorrectionWarning, Corrector
 from rewards.correction.columns import Columns, read_columns
 
 T = TypeVar("T")
 ESTIMATORS = ("auto", *CLASSES)
-CHUNKED = ("ols", "iv", "none")  # need sums over rows only; iv without text
 
 
 def chosen(estimator: str, roles: Roles) -> str:
@@ -86,26 +85,6 @@ def columns(rows: Observations, estimator: str, features: Any = None) -> dict[st
     if estimator == "iv":
         found["instruments"] = rows.instruments or None
     return found
-
-
-def fits_in_chunks(settings: CorrectionSettings, roles: Roles) -> bool:
-    """Says whether sums over rows are all that the estimator needs."""
-    return settings.estimator in CHUNKED and (settings.estimator != "iv" or roles.text is None)
-
-
-def fit_in_chunks(reader: ObservationReader, settings: CorrectionSettings) -> Corrector:
-    """Fits the estimator of the settings to rows that are read as often as it needs them."""
-    settings.check_needs(
-        has_text=False, has_instruments=bool(reader.roles.instruments), has_groups=reader.roles.groups is not None
-    )
-
-    def read() -> Iterator[TableChunk]:
-        for rows in reader.read():
-            if rows.num_rows:
-                instruments = rows.instruments if settings.estimator == "iv" else None
-                yield TableChunk(rows.outcome, confounders_of(rows), instruments, rows.groups)
-
-    return _quietly(lambda: settings.corrector().fit_chunks(read))
 
 
 def apply(correction: Correction, rows: Observations) -> Values:

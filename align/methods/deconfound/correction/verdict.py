@@ -1,5 +1,6 @@
 """What each named column explains of outcome and reward, and the refusal of a reward that still holds a confounder."""
 
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,14 +9,14 @@ from align.data.tables.observations import Observations, Values
 from align.errors import DataError
 from align.methods.deconfound.correction.fitting import apply
 from align.report.run.finding import percent
-from rewards.correction import Correction
+from rewards.correction import Correction, Corrector
 from rewards.correction.curves import PARTS, part_of
-from rewards.correction.diagnostics import beyond_line, bins, explained
+from rewards.correction.diagnostics import beyond_chance, beyond_line, bins, explained
 from rewards.correction.numeric import DAYS
 
 NOTHING_LEFT = 1e-9  # share of the outcome's deviation
-MUCH = 0.05  # share of a variance
 UNSURE = 0.5  # of the outcome's variance, which the error of what is subtracted may be at most
+PAIR_ROWS = 20_000  # that pairs of confounders are looked at in
 GIVEN_AWAY = 0.5  # share of a confounder that the text predicts, above which its effect is not sure
 
 
@@ -28,15 +29,12 @@ class Explained(NamedTuple):
     before: float  # of the outcome
     after: float  # of the reward
     left: float | None  # of what the text, and groups with effects, leave of the reward; None without these
-    chance: float  # what is left unsaid above chance
+    chance: float  # above which a share is beyond chance
 
 
-def explain(
-    correction: Correction, rows: Observations, left: Values | None, outcome: str = "outcome"
-) -> list[Explained]:
-    """Says of every named column how much of outcome, reward and what is `left` of it, `(N,)`, it explains."""
-    reward, columns = apply(correction, rows), dict[str, tuple[str, Any]]()
-    refuse_nothing_left(reward, rows, outcome)
+def columns_of(correction: Correction, rows: Observations) -> dict[str, tuple[str, Any]]:
+    """Returns what each named column is, and its `(N,)` values: a date has its parts beside it, a category levels."""
+    columns = dict[str, tuple[str, Any]]()
     of_levels = {column: each for each in rows.categories for column in each.columns}
     for name, column in rows.confounders.items():
         if (category := of_levels.get(name)) is None:
@@ -48,6 +46,15 @@ def explain(
             columns[category.name] = ("category", (levels * np.arange(1, levels.shape[1] + 1)).sum(axis=1))
     if rows.groups is not None:
         columns.setdefault(correction.details.get("columns", {}).get("groups", "groups"), ("groups", rows.groups))
+    return columns
+
+
+def explain(
+    correction: Correction, rows: Observations, left: Values | None, outcome: str = "outcome"
+) -> list[Explained]:
+    """Says of every named column how much of outcome, reward and what is `left` of it, `(N,)`, it explains."""
+    reward, columns = apply(correction, rows), columns_of(correction, rows)
+    refuse_nothing_left(reward, rows, outcome)
     moved = correction.details.get("first_stage_f", {}) if correction.estimator == "iv" else ()
     found = []
     for name, (kind, column) in columns.items():
@@ -55,9 +62,43 @@ def explain(
         beyond = beyond_line(left, column) if left is not None and name in moved else left
         before, after = (explained(values, column) for values in (rows.outcome, reward))
         own = None if beyond is None else explained(beyond, column)
-        chance = MUCH + 4 * np.sqrt(2 * bins(column).max()) / rows.num_rows
-        found.append(Explained(name, kind, line, before, after, own, float(chance)))
+        found.append(Explained(name, kind, line, before, after, own, _bound(len(columns), column)))
     return found
+
+
+def together(correction: Correction, rows: Observations, left: Values | None) -> list[tuple[str, str, float]]:
+    """Lists two confounders that explain more of the reward (or what is `left` of it) than both alone, the most first.
+
+    `dml` has taken off what they do together, and is passed over.
+    """
+    if correction.estimator in ("dml", "none"):
+        return []
+    thin = slice(None, None, 1 + rows.num_rows // PAIR_ROWS)
+    values = (apply(correction, rows) if left is None else left)[thin]
+    codes = {name: bins(each)[thin] for name, (kind, each) in columns_of(correction, rows).items() if kind != "groups"}
+    alone = {name: explained(values, each) for name, each in codes.items()}
+    pairs = [pair for pair in combinations(codes, 2) if len({name.partition(" (")[0] for name in pair}) > 1]
+    found = []
+    for one, other in pairs:
+        share, bound = explained(values, codes[one], codes[other]), _bound(len(pairs), codes[one], codes[other])
+        if share > alone[one] + alone[other] + bound:
+            found.append((one, other, share))
+    return sorted(found, key=lambda each: -each[2])
+
+
+def taken_along(correction: Correction, rows: Observations, by_text: Corrector | None) -> dict[str, float]:
+    """Returns how much of what texts are worth, as `dml` finds it, each column explains: `ols` takes that off, too."""
+    if correction.estimator != "ols" or by_text is None or by_text.residuals_ is None:
+        return {}
+    worth, named = by_text.residuals_.worth(by_text.coef_), columns_of(correction, rows)
+    columns = {name: column for name, (kind, column) in named.items() if kind != "groups"}
+    found = {name: (explained(worth, each), _bound(len(columns), each)) for name, each in columns.items()}
+    return {name: share for name, (share, bound) in found.items() if share > bound}
+
+
+def _bound(num_columns: int, *columns: Any) -> float:
+    """Returns the share above which `explained` by these columns is beyond chance."""
+    return beyond_chance(len(columns[0]), int(bins(*columns).max()) + 1, num_columns)
 
 
 def _by_line(values: Values, column: Values) -> float:

@@ -11,12 +11,11 @@ class PairOptions:
 
     perturbation: str = option(
         "mask_local_shuffle",
-        "mask_local_shuffle, mask, global_shuffle, local_shuffle, blur or none. Of images if a row has some (patches "
-        "of one, frames of several), else of its text, which cannot be blurred.",
+        "mask_local_shuffle, mask, global_shuffle, local_shuffle, blur (images only), none: of images or text.",
     )
     num_samples: int = option(4, "Responses sampled for each row.")
     judge: str | None = option(
         None,
-        "Reward that is below 0.5 for wrong answers. Without it a right answer contains the reference or its letter.",
+        "Reward below 0.5 for wrong answers; by default right answers hold reference or letter.",
     )
     wording: str = option("model", "Words of the chosen answer: model (restates the rejected), swap or reference.")
