@@ -14,7 +14,7 @@ from align.auditing.features import Vocabulary
 from align.auditing.masks import WITH_GOLD, MaskData
 from align.auditing.reading import Reader, Source
 from align.auditing.record import AuditRecord, FileCount
-from align.auditing.row_findings import SHOWN, RowFinding, describe_rows, leave_out, surplus
+from align.auditing.row_findings import JACCARD, describe_rows, leave_out, surplus
 from align.auditing.rows import Seen, compare
 from align.errors import DataError
 from rewards.extras import missing
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from align.auditing.traces import TraceData
 
 
-JACCARD = 0.8
 SHINGLE = 5  # words
 NUM_PERM = 128
 BANDS = (21, 6)  # a pair of rows at 0.8 becomes a candidate with a chance of 0.998
@@ -225,15 +224,11 @@ def audit(
     if eval_reader is not None and not len(measured):
         raise DataError(f"No row for evaluation can be used. The first: {eval_reader.report.problems[0]}")
     rows = compare(train, measured if eval_reader else None)
-    findings, reasons = describe_rows(train, measured if eval_reader else None, rows), leave_out(train, rows)
+    reasons, near_ones = leave_out(train, rows), dict[str, list[Near]]()
     if search is not None:
         nearest = [each for each in nearest if not (rows.repeats[each.row] or rows.conflict[each.row])]
-        findings.append(_near(nearest, train, train, "near_duplicates", "rows that are nearly an earlier one"))
-        if eval_reader is not None:
-            close = [search.leaked[row] for row in sorted(search.leaked) if not rows.eval_leaked[row]]
-            findings.append(
-                _near(close, measured, train, "near_leaks", "evaluation rows that are nearly rows for training")
-            )
+        close = [search.leaked[row] for row in sorted(search.leaked) if not rows.eval_leaked[row]]
+        near_ones = {"near": nearest, "leaked": close}
         for row, leak in search.leaks.items():
             if not reasons[row][0]:
                 reasons[row] = ("near leak", measured.name(leak.other))
@@ -251,6 +246,7 @@ def audit(
     if attributes is not None:
         pairs = attributes.find(train, rows, np.array([bool(reason) for reason, _ in reasons]))
         sentences = [*sentences, *pairs.sentences]
+    findings = describe_rows(train, measured if eval_reader else None, rows, **near_ones)
     files = [_count(reader, "training") for reader in readers]
     files += [] if eval_reader is None else [_count(eval_reader, "evaluation")]
     record = AuditRecord(
@@ -279,17 +275,6 @@ def _entries(readers: Sequence[Reader], advance: Advance) -> Iterator[Entry]:
             advance()
             if isinstance(entry, Entry):
                 yield entry
-
-
-def _near(found: Sequence[Near], rows: Seen, others: Seen, name: str, text: str) -> RowFinding:
-    examples = [f"{rows.name(each.row)} is {each.jaccard:.2f} of {others.name(each.other)}" for each in found[:SHOWN]]
-    text += f": at least {JACCARD:.0%} of the word 5-grams of both"
-    todo = (
-        "Look at these: `--write` leaves the training rows out that an evaluation row is near."
-        if name == "near_leaks"
-        else "Look at some of them: the same said again teaches little and weighs more. Nothing is left out for it."
-    )
-    return RowFinding(name, len(found), len(rows), text, todo, examples)
 
 
 def _count(reader: Reader, use: str) -> FileCount:

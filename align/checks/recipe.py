@@ -6,7 +6,7 @@ from typing import Any
 
 from align.auditing.cue_data import CueData
 from align.auditing.entry import entries_of
-from align.auditing.row_findings import SHUFFLE, RowFinding, describe_rows, letters
+from align.auditing.row_findings import ROW_CHECKS, SHUFFLE, describe_rows, letters
 from align.auditing.rows import Seen, compare, see
 from align.checks.costs import check_costs
 from align.checks.finding import Finding, Level
@@ -67,14 +67,7 @@ def _deprecated(recipe: Recipe) -> list[Finding]:
     return [Finding("warning", "deprecated", f"`{key}`: TRL says: {text}") for key, text in found.items()]
 
 
-_SAID = {
-    "duplicates": "{count:,} of {of:,} rows repeat an earlier one",
-    "contradictions": "{count:,} {text}",
-    "leaks": "{count:,} of {of:,} rows for evaluation are rows for training",
-    "groups": "{count:,} rows have a prompt that stands in two groups",
-    "prefixes": "in {count:,} pairs the chosen answer is the beginning of the rejected one",
-    "images": "{count:,} rows have images that are equal by content under another right answer",
-}
+_IN_LINE = {each.name: each.in_line for each in ROW_CHECKS.values() if each.in_line}
 # A prompt that stands there twice is asked twice, and of a text that was shown twice the same may be observed.
 _MAY_REPEAT = ("prompts", "outcomes")
 # Four passes over the same rows teach about as much as new ones would, and later ones less (arXiv 2305.16264).
@@ -92,8 +85,8 @@ def check_rows(recipe: Recipe, data: TrainingData[Any]) -> list[Finding]:
         held_out = _see(data.eval_items, data.eval_report.file, kind)
     train = _see(data.items, data.report.file, kind)
     looked = describe_rows(train, held_out, compare(train, held_out))
-    more = [*_letters(recipe, kind, data, train, looked), *_cues(recipe, kind, data)]
-    found = [each for each in looked if each.name in _SAID]
+    more = [*_letters(recipe, kind, train), *_cues(recipe, kind, data)]
+    found = [each for each in looked if each.name in _IN_LINE]
     numbers = {each.name: each.count for each in found}
     if not any(numbers.values()):
         names = " or ".join(filter(None, [", ".join([*numbers][:-1]), [*numbers][-1]]))
@@ -102,7 +95,7 @@ def check_rows(recipe: Recipe, data: TrainingData[Any]) -> list[Finding]:
     again = kind in _MAY_REPEAT and found_names == {"duplicates"}
     said = []
     for each in (one for one in found if one.count):
-        sentence = _SAID[each.name].format(count=each.count, of=each.of, text=each.text)
+        sentence = _IN_LINE[each.name].format(count=each.count, of=each.of, text=each.text)
         said.append(f"{sentence} ({each.examples[0]})" if each.examples else sentence)
     text = "; ".join(said)
     level: Level = "ok" if again else "warning"
@@ -112,15 +105,11 @@ def check_rows(recipe: Recipe, data: TrainingData[Any]) -> list[Finding]:
 _LOOKED_AT = 5_000  # rows, for cues
 
 
-def _letters(
-    recipe: Recipe, kind: str, data: TrainingData[Any], train: Seen, looked: Sequence[RowFinding]
-) -> Iterator[Finding]:
+def _letters(recipe: Recipe, kind: str, train: Seen) -> Iterator[Finding]:
     """Warns of a letter that is right too often, with what takes its meaning away in this recipe."""
     shuffles = getattr(recipe.dataset, "shuffle_options", False)
-    if shuffles:  # what is left are rows in which an option names others by their letters
-        looked = [*letters(train, fixed=True)]
-    found = next((each for each in looked if each.name == "letters" and each.count), None)
-    if found is None:
+    found = letters(train, fixed=shuffles)  # a shuffle leaves rows in which an option names others by their letters
+    if found is None or not found.count:
         return
     even, remedy = f"`{_line(recipe, kind)} --even_letters` writes rows in which letters are even.", SHUFFLE
     if shuffles:

@@ -70,11 +70,12 @@ def check_rewards(subject: str, words: Sequence[str], as_json: bool, how: Reward
 
 def attack_rewards(subject: str, words: Sequence[str], as_json: bool, fail_on: Sequence[str], how: Attacking) -> int:
     """Prints what an attack found; returns 1 if it found one of the kinds that are to fail."""
-    from align.services.rewards import KINDS, attack_rewards
+    from align.services.rewards import attack_rewards
+    from rewards.attacks import VERDICTS
 
-    if unknown := [kind for kind in fail_on if kind not in KINDS]:
+    if unknown := [kind for kind in fail_on if kind not in VERDICTS]:
         raise UserError(
-            f"`--fail_on` must name some of {', '.join(KINDS)}, which are told beyond chance, got {unknown[0]!r}."
+            f"`--fail_on` must name some of {', '.join(VERDICTS)}, which are told beyond chance, got {unknown[0]!r}."
         )
     findings = _found(lambda: attack_rewards(subject, words, how), "attack", as_json)
     return int(any(each.level == "error" or each.numbers.get("kind") in fail_on for each in findings))

@@ -1,5 +1,6 @@
 """What a reward goes with beside being right: length, format, markdown, phrases, place of the answer."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -9,11 +10,11 @@ from numpy.typing import NDArray
 from align.auditing.features import Texts
 from align.auditing.significance import FALSE_DISCOVERIES, adjust, of_z
 from align.evaluation.statistics.metrics import Values
-from align.training.reward_records import centred, ranks_within, text_features
+from align.training.reward_records import rank_correlation, text_features
 
-LEAST = 0.4  # a weaker rank correlation is not reported
+LEAST = 0.4  # a weaker rank correlation is what a reward of a part of the answer has with words of that part
 MOST_PHRASES = 2_000
-_FEWEST = 16  # values with company in their stratum
+_FEWEST = 16  # values with company in their stratum, below which no correlation of 0.4 is beyond chance
 
 
 class Features(NamedTuple):
@@ -70,34 +71,17 @@ def goes_with(reward: Values, features: Features, strata: NDArray[np.int64]) -> 
     test is that of ranks permuted within strata, by its normal limit; the rate of false discoveries is held at 5 %,
     and cues are of at least 0.4.
     """
-    sizes_ = np.bincount(strata)
-    kept = np.isfinite(reward) & (sizes_[strata] > 1)
+    kept = np.isfinite(reward) & (np.bincount(strata)[strata] > 1)
     if kept.sum() < _FEWEST:
         return []
-    order = np.argsort(strata[kept], kind="stable")
-    places = np.flatnonzero(kept)[order]
+    places = np.flatnonzero(kept)[np.argsort(strata[kept], kind="stable")]
     _, groups = np.unique(strata[places], return_inverse=True)
-    ours = centred(ranks_within(reward[places], groups), groups)
-    ours_squares = np.bincount(groups, ours**2)
-    freedom = np.maximum(np.bincount(groups) - 1, 1)
-    tested, values, z_values = [], [], []
-    for number in range(features.table.shape[1]):
-        column = features.table[places, number]
-        if np.ptp(column) == 0:
-            continue
-        other = centred(ranks_within(column, groups), groups)
-        squares = np.bincount(groups, other**2)
-        spread = (ours_squares * squares / freedom).sum()
-        if spread <= 0:
-            continue
-        product = float((ours * other).sum())
-        tested.append(number)
-        values.append(product / np.sqrt(ours_squares.sum() * squares.sum()))
-        z_values.append(product / np.sqrt(spread))
-    p_values = adjust(of_z(np.array(z_values, dtype=np.float64)))
+    signals = [rank_correlation(reward[places], column, groups) for column in features.table[places].T]
+    tested = [number for number, signal in enumerate(signals) if signal.n > 0]
+    p_values = adjust(of_z(np.array([signals[number].value * math.sqrt(signals[number].n) for number in tested])))
     found = [
-        Cue(features.kinds[number], features.names[number], float(value), float(p))
-        for number, value, p in zip(tested, values, p_values, strict=True)
-        if p < FALSE_DISCOVERIES and abs(value) >= LEAST
+        Cue(features.kinds[number], features.names[number], signals[number].value, float(p))
+        for number, p in zip(tested, p_values, strict=True)
+        if p < FALSE_DISCOVERIES and abs(signals[number].value) >= LEAST
     ]
     return sorted(found, key=lambda cue: -abs(cue.correlation))

@@ -2,13 +2,13 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from align.checks.finding import Finding
-from align.evaluation.statistics.metrics import NO_DATA, Estimate
+from align.evaluation.statistics.metrics import NO_DATA, Estimate, told
 from align.secrets import mask
 from align.whole_files import as_json, write_whole
 
@@ -34,6 +34,28 @@ class Measure(NamedTuple):
         return f"{shown} [{words[1]}, {words[2]}]" if low < high else shown
 
 
+class Check(NamedTuple):
+    """Everything there is of a check of a rehearsal; names in braces in its texts are of what it saw."""
+
+    check: str  # name of its finding
+    number: str  # name of what it measures, in the file
+    measures: str = ""  # what that is, in words; the page shows no number without it
+    words: str = ""  # what is so where the interval lies beyond the limit; without any it only measures
+    remedy: str = ""
+    above: float = math.inf  # the limit; a comment beside it says why it is that one, or `chosen` does
+    below: float = -math.inf
+    error: float = math.inf  # value from which the finding is an error
+    unit: str = "prompts"
+    is_share: bool = True
+    chosen: str = "docs/evidence/rehearsals.md#limits"
+    look: Callable[[Any], Estimate] | None = None  # measures it; else the part that samples does
+
+
+def by_number(*checks: Check) -> dict[str, Check]:
+    """Lists checks by the names of their numbers."""
+    return {each.number: each for each in checks}
+
+
 class Table(NamedTuple):
     """Rows of words."""
 
@@ -54,9 +76,27 @@ class Rehearsed:
     asked: dict[str, Any] = field(default_factory=dict)  # how the model was asked
     seconds: dict[str, float] = field(default_factory=dict)  # what took how long
 
-    def measure(self, name: str, words: str, estimate: Estimate, unit: str = "prompts", *, share: bool = True) -> None:
-        """Adds a number."""
-        self.measures.append(Measure(name, words, estimate._replace(unit=unit), share))
+    def take(
+        self, check: Check, found: Estimate, fix: str = "", *, sick: bool | None = None, level: str = "", **seen: Any
+    ) -> bool:
+        """Adds the number of a check, and a finding where its interval is beyond the limit, or `sick` says so."""
+        name, words = check.number.format(**seen), check.measures.format(**seen)
+        if words:
+            self.measures.append(Measure(name, words, found._replace(unit=check.unit), check.is_share))
+        is_sick = found.low > check.above or found.high < check.below if sick is None else sick
+        if is_sick and check.words:
+            words = told(found._replace(unit=check.unit), in_percent=check.is_share)
+            text = f"{check.words} {check.remedy}".format(share=found.value, told=words, **seen).strip()
+            level = level or ("error" if found.value >= check.error else "warning")
+            numbers = {key: each for key, each in seen.items() if not isinstance(each, str)}
+            self.findings.append(Finding(level, check.check, text, {name: found.value} | numbers, fix))  # type: ignore
+        return is_sick
+
+    def look(self, checks: Mapping[str, Check], at: Any) -> None:
+        """Makes the checks that measure by themselves."""
+        for check in checks.values():
+            if check.look is not None:
+                self.take(check, check.look(at))
 
     def find(self, level: Any, check: str, text: str, fix: str = "", **numbers: Any) -> None:
         """Adds a finding."""

@@ -8,15 +8,14 @@ import numpy as np
 
 from align.evaluation.statistics.metrics import Estimate, Values, mean_of_known, share, wilson
 from align.rehearsal import groups
-from align.rehearsal.cues import Cue, goes_with, see
+from align.rehearsal.cues import LEAST, Cue, goes_with, see
 from align.rehearsal.groups import ALIKE, ALL_CUT, ALL_RIGHT, ALL_WRONG, Flags
-from align.rehearsal.record import Rehearsed, Table
+from align.rehearsal.record import Check, Rehearsed, Table, by_number
 from rewards.running.protocol import OF_FORM
 from rewards.running.scores import Composition
 
 OF_TASK = re.compile(r"accura|correct|solv|verif|right|consisten|reasoning_gym|exact|match|unit_?test|pass")
 STRONG = 0.6  # rank correlation of a task's own reward with a feature that is more than what a part of an answer shows
-MANY_CUT, NEARLY_ALL, FEW_TAUGHT = 0.1, 0.8, 0.5
 _BINS = 5
 _CUES = 6  # shown of a reward
 
@@ -73,69 +72,84 @@ class Rollouts:
         return replace(self, composition=replace(self.composition, gates={**self.composition.gates, **gates}))
 
 
+CHECKS = by_number(
+    Check("length", "cut_off", "completions cut off at `max_completion_length`",
+          "{share:.0%} of the completions are cut off at `max_completion_length: {limit}`, and {fate}.",
+          "{remedy}", above=0.1, error=0.8),
+    Check("length", "needed_length", "tokens with which 95 % would end", unit="completions", is_share=False),
+    Check("answers", "no_answer", "completions without a readable answer",
+          "No answer can be read from {share:.0%} of the completions, of which {ended:.0%} did end.",
+          "Say in the prompt how an answer is to be written, or teach it first with `method: sft`.",
+          above=0.3, error=0.95),
+    Check("spread", "teaching", "completions of a batch that teach",
+          "Of a batch {share:.0%} teaches: completions with an advantage are left out of the loss.",
+          "Raise `max_completion_length`, or set `mask_truncated_completions: false`.", error=0.0),
+    Check("spread", "no_spread", "groups whose rewards are all the same",
+          "{flat} of {n} groups have no spread and teach nothing, {count} of them {worst}.", "{remedy}",
+          above=0.4),
+    Check("spread", "no_spread/{why}", "- {why}"),
+    Check("spread", "pass_rate", "completions that are right"),
+    Check("weights", "of_others", "of the advantages' variance from other rewards than `{task}`",
+          "{share:.0%} of the advantages' variance comes from other rewards than `{task}`.", "{remedy}",
+          above=0.5),  # more than the task's own
+    Check("phantom", "phantom", "of it in groups where no completion is right",
+          "{share:.0%} of what this run would learn comes from groups in which no completion is right: other "
+          "rewards than `{task}` order wrong answers.", "{remedy}", above=0.1, error=0.8),
+    Check("phantom", "teaching_gated", "completions that would teach with all behind `{task}`"),
+    Check("weights", "of_others_gated", "variance from other rewards with all behind `{task}`"),
+    Check("pays for", "goes_with", "", "`{reward}` goes with {cue}, among completions that are equally right.",
+          "{remedy}", above=LEAST),
+)  # fmt: skip
+_FEW = 0.05  # of a batch that teaches: less than one completion of a group of 16
+
+
 def look_at(rollouts: Rollouts) -> Rehearsed:
     """Measures and judges."""
     found = Rehearsed()
     for look in (_ends, _answers, _spread, _phantom, _what_it_pays):
         look(rollouts, found)
+    found.look(CHECKS, rollouts)
     return found
 
 
 def _ends(rollouts: Rollouts, found: Rehearsed) -> None:
     cut, limit = share(rollouts.cut.mean(axis=1)), rollouts.limit
     tokens = Estimate(*groups.needed_length(rollouts.lengths.ravel(), limit), rollouts.lengths.size)
-    found.measure("cut_off", "completions cut off at `max_completion_length`", cut)
-    found.measure("needed_length", "tokens with which 95 % would end", tokens, "completions", share=False)
-    if cut.low <= MANY_CUT:
-        return
-    level = "error" if cut.value >= NEARLY_ALL or (rollouts.drops_cut and cut.value >= FEW_TAUGHT) else "warning"
     fate = "`mask_truncated_completions` drops them" if rollouts.drops_cut else "few of them have an answer"
-    text = f"{cut.value:.0%} of the completions are cut off at `max_completion_length: {limit}`, and {fate}. "
-    if is_known := tokens.value <= 16 * limit:
-        text += f"About {tokens.value:,.0f} tokens would let 95 % end [{tokens.low:,.0f}, {tokens.high:,.0f}]."
-    else:
-        text += "Hardly any ends by itself. Start from a model that ends its responses (`method: sft` teaches it)."
+    remedy = "Hardly any ends by itself. Start from a model that ends its responses (`method: sft` teaches it)."
+    if is_known := tokens.value <= 16 * limit:  # further away the exponential tail says nothing
+        remedy = f"About {tokens.value:,.0f} tokens would let 95 % end [{tokens.low:,.0f}, {tokens.high:,.0f}]."
     fix = f"--max_completion_length {tokens.value:.0f}" if is_known else ""
-    found.find(level, "length", text, fix, cut_off=cut.value)
+    level = "error" if rollouts.drops_cut and cut.value >= 0.5 else ""  # most of a batch is then not learnt from
+    found.take(CHECKS["cut_off"], cut, fix, level=level, limit=limit, fate=fate, remedy=remedy)
+    found.take(CHECKS["needed_length"], tokens)
 
 
 def _answers(rollouts: Rollouts, found: Rehearsed) -> None:
-    if not rollouts.wants_answers:
-        return
-    silent = np.array([each is None for each in rollouts.stated]).reshape(rollouts.lengths.shape)
-    silent &= rollouts.right != 1  # what a reward takes for right, it has read
-    none = share(silent.mean(axis=1))
-    found.measure("no_answer", "completions without a readable answer", none)
-    if none.low > 0.3:
-        ended = float((silent & ~rollouts.cut).sum() / silent.sum())
-        text = f"No answer can be read from {none.value:.0%} of the completions, of which {ended:.0%} did end. Say in "
-        text += "the prompt how an answer is to be written, or teach it first with `method: sft`."
-        found.find("error" if none.value >= 0.95 else "warning", "answers", text, no_answer=none.value)
+    if rollouts.wants_answers:
+        silent = np.array([each is None for each in rollouts.stated]).reshape(rollouts.lengths.shape)
+        silent &= rollouts.right != 1  # what a reward takes for right, it has read
+        ended = float((silent & ~rollouts.cut).sum() / max(1, silent.sum()))
+        found.take(CHECKS["no_answer"], share(silent.mean(axis=1)), ended=ended)
 
 
 def _spread(rollouts: Rollouts, found: Rehearsed) -> None:
     why = groups.why_no_spread(rollouts.totals, rollouts.right, rollouts.cut)
     reasons, n = Counter(each for each in why if each), len(why)
-    taught = groups.teaching(rollouts.parts, rollouts.cut & rollouts.drops_cut)
-    flat = wilson(reasons.total(), n)
-    found.measure("teaching", "completions of a batch that teach", taught)
-    found.measure("no_spread", "groups whose rewards are all the same", flat)
+    taught, flat = groups.teaching(rollouts.parts, rollouts.cut & rollouts.drops_cut), wilson(reasons.total(), n)
+    worst, count = reasons.most_common(1)[0] if reasons else (ALIKE, 0)
+    fix = rollouts.filter_line if worst in (ALL_RIGHT, ALL_WRONG) and count < n else ""
+    told = {"flat": reasons.total(), "n": n, "count": count, "worst": worst, "remedy": _REMEDIES[worst]}
+    is_few = taught.value < _FEW
+    found.take(CHECKS["teaching"], taught, sick=is_few and not flat.value)
+    sick, level = True if is_few and flat.value else None, "error" if is_few else ""
+    found.take(CHECKS["no_spread"], flat, fix, sick=sick, level=level, **told)
     for each in filter(reasons.get, groups.WHY):
-        found.measure(f"no_spread/{each}", f"- {each}", wilson(reasons[each], n))
+        found.take(CHECKS["no_spread/{why}"], wilson(reasons[each], n), why=each)
     rates = mean_of_known(rollouts.right)
     if not np.isnan(rates).all():
-        found.measure("pass_rate", "completions that are right", share(rates))
+        found.take(CHECKS["pass_rate"], share(rates))
         found.tables.append(_pass_rates(rates, rollouts.filter_line))
-    if flat.low > 0.4 or (flat.value and taught.value < 0.05):
-        worst, count = reasons.most_common(1)[0]
-        text = f"{reasons.total()} of {n} groups have no spread and teach nothing, {count} of them {worst}. "
-        fix = rollouts.filter_line if worst in (ALL_RIGHT, ALL_WRONG) and count < n else ""
-        level = "error" if taught.value < 0.05 else "warning"
-        found.find(level, "spread", text + _REMEDIES[worst], fix, no_spread=flat.value)
-    elif taught.value < 0.05:
-        text = f"Of a batch {taught.value:.0%} teaches: completions with an advantage are left out of the loss. Raise "
-        text += "`max_completion_length`, or set `mask_truncated_completions: false`."
-        found.find("error", "spread", text, teaching=taught.value)
 
 
 _REMEDIES = {
@@ -165,30 +179,26 @@ def _phantom(rollouts: Rollouts, found: Rehearsed) -> None:
         return
     parts, name, dropped = rollouts.parts, rollouts.names[rollouts.task], rollouts.cut & rollouts.drops_cut
     others, ghosts = groups.of_others(parts, rollouts.task), groups.phantom(parts, rollouts.right)
-    gated, behind = rollouts.gated().parts, f"with all behind `{name}`"
-    found.measure("of_others", f"of the advantages' variance from other rewards than `{name}`", others)
-    found.measure("phantom", "of it in groups where no completion is right", ghosts)
-    found.measure("teaching_gated", f"completions that would teach {behind}", groups.teaching(gated, dropped))
-    found.measure("of_others_gated", f"variance from other rewards {behind}", groups.of_others(gated, rollouts.task))
+    fix = f"--reward_gates '{{{', '.join(f'{each}: {name}' for each in rollouts.names if each != name)}}}'"
+    remedies = ("Put them behind it, and these gradients are gone.",
+                "Lower their `reward_weights`, or put them behind it.")  # fmt: skip
+    if rollouts.of_environment:  # whose weights are the package's
+        fix, remedies = (
+            "",
+            ("Give them smaller weights where the environment sets them, or `reward_weights` does.",) * 2,
+        )
+    sick = False if ghosts.low > CHECKS["phantom"].above else None  # of two findings, the plainer one
+    found.take(CHECKS["of_others"], others, fix, sick=sick, task=name, remedy=remedies[1])
+    found.take(CHECKS["phantom"], ghosts, fix, task=name, remedy=remedies[0])
+    gated = rollouts.gated().parts
+    found.take(CHECKS["teaching_gated"], groups.teaching(gated, dropped), task=name)
+    found.take(CHECKS["of_others_gated"], groups.of_others(gated, rollouts.task), task=name)
     shares = (parts * parts.sum(axis=2, keepdims=True)).sum(axis=(0, 1)) / ((parts.sum(axis=2) ** 2).sum() or 1.0)
     means = mean_of_known(rollouts.values.reshape(-1, len(shares)), axis=0)
     columns = (rollouts.names, rollouts.weights, means, shares)
     rows = [(each, f"{w:g}", f"{mean:.3g}", f"{part:.0%}") for each, w, mean, part in zip(*columns, strict=True)]
     note = "How much of the advantages' variance each reward brings; the shares add up to all of it."
     found.tables.append(Table("Rewards", note, ("reward", "weight", "mean", "of the variance"), rows))
-    fix = f"--reward_gates '{{{', '.join(f'{each}: {name}' for each in rollouts.names if each != name)}}}'"
-    remedy = "Put them behind it, and these gradients are gone."
-    if rollouts.of_environment:  # whose weights are the package's
-        fix, remedy = "", "Give them smaller weights where the environment sets them, or `reward_weights` does."
-    if ghosts.value > 0.2 and ghosts.low > 0.1:
-        text = f"{ghosts.value:.0%} of what this run would learn comes from groups in which no completion is right: "
-        text += f"other rewards than `{name}` order wrong answers. {remedy}"
-        level = "error" if ghosts.value > NEARLY_ALL else "warning"
-        found.find(level, "phantom", text, fix, phantom=ghosts.value)
-    elif others.low > 0.5:
-        text = f"{others.value:.0%} of the advantages' variance comes from other rewards than `{name}`. "
-        remedy = "Lower their `reward_weights`, or put them behind it." if fix else remedy
-        found.find("warning", "weights", f"{text}{remedy}", fix, others=others.value)
 
 
 def _what_it_pays(rollouts: Rollouts, found: Rehearsed) -> None:
@@ -209,8 +219,8 @@ def _what_it_pays(rollouts: Rollouts, found: Rehearsed) -> None:
             cues = [each for each in cues if rollouts.is_told and abs(each.correlation) >= STRONG]
         if cues and not is_form:
             _word_cues(name, cues, found)
-    note = "Rank correlations within groups, among completions that are equally right, of at least 0.4; the rate of "
-    note += f"false discoveries over {len(features.names):,} features is held at 5 %."
+    note = f"Rank correlations within groups, among completions that are equally right, of at least {LEAST}; the rate "
+    note += f"of false discoveries over {len(features.names):,} features is held at 5 %."
     title, columns = "What rewards go with beside being right", ("reward", "goes with", "kind", "by rank", "p")
     found.tables.append(Table(title, note, columns, rows or [("none", "", "", "", "")]))
 
@@ -235,5 +245,6 @@ def _word_cues(name: str, cues: list[Cue], found: Rehearsed) -> None:
     listed = f"{plain.name} ({plain.correlation:+.2f})"
     others = [f"{each.name} ({each.correlation:+.2f})" for each in cues if each is not plain][:2]
     also = f", also with {' and '.join(others)}" if others else ""
-    text = f"`{name}` goes with {listed}{also}, among completions that are equally right. {_WHY_NOT[plain.kind]}"
-    found.find("warning", "pays for", text, reward=name, kind=plain.kind, correlation=plain.correlation)
+    strength = Estimate(plain.correlation, plain.correlation, plain.correlation, 0)
+    told = {"reward": name, "cue": f"{listed}{also}", "remedy": _WHY_NOT[plain.kind]}
+    found.take(CHECKS["goes_with"], strength, sick=True, **told)

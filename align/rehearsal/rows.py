@@ -9,16 +9,38 @@ from itertools import pairwise
 import numpy as np
 
 from align.evaluation.statistics.item_means import clustered_share
-from align.evaluation.statistics.metrics import told, wilson
-from align.rehearsal.record import Rehearsed
+from align.evaluation.statistics.metrics import wilson
+from align.rehearsal.record import Check, Rehearsed, by_number
 from align.rehearsal.rollouts import Rollouts
 
 _COMPARED = 128  # prompts, each with each other
 _SAME = 0.8  # of the words of a prompt, in a row, that another one has
-_OFTEN = 0.7  # share of rows with one right answer, beyond what two balanced ones show
-_FEWEST, _MOST = 8, 0.3  # completions that a share is told of, and what is no accident
+_FEWEST = 8  # completions that a share is told of
 _AROUND = 24  # letters before an answer in a prompt
 _LABEL = re.compile(r"([a-z_]{2,}) ?[:=] ?$|\b(answer|solution|key|result|gold|target|label|points)\b[^.?!]{,15}$")
+
+CHECKS = by_number(
+    Check("repeated", "repeated", "prompts that say what another one says",
+          "{share:.0%} of the prompts say what another one says, with the same answer: {kept} of {n} differ.",
+          "A run would learn these few by heart. Keep one of each, or give more.", above=0.3),
+    # Two balanced answers are at 0.5, and 32 rows of them below 0.7.
+    Check("same answer", "same_answer", "prompts whose right answer is the commonest one",
+          "{share:.0%} of the prompts have the right answer `{answer}`, which a policy learns to write always.",
+          "Balance the answers, shuffle options, or pay the rare ones more.", above=0.7),
+    Check("given away", "given_away", "",
+          "{share:.0%} of the prompts hold their right answer, most often behind `{label}`. A policy learns to copy "
+          "it.", "Take it out of the prompt; columns reach rewards without standing there.", above=0.5, error=0.9),
+    Check("answer key", "other_answer", "prompts where most agree on another answer than the row's",
+          "On {odd} of {n} prompts most completions agree on one answer, and the row has another that none of them "
+          "states.", "Look at these rows: their answers may be of other rows, or be written otherwise.",
+          above=0.15),
+    Check("unpaid", "unpaid", "",
+          "`{reward}` gives its least to {told} of the completions that state the row's answer.",
+          "See how it reads answers: commas, decimals, units, tags, capitals (`align rewards check`).", above=0.5),
+    Check("overpaid", "overpaid", "",
+          "`{reward}` gives its most to {told} of the completions that state another answer.",
+          "See what it reads beside the answer (`align rewards attack`).", above=0.3),
+)  # fmt: skip
 
 
 def look_at_rows(prompts: Sequence[str], golds: Sequence[str | None], rollouts: Rollouts, found: Rehearsed) -> None:
@@ -51,11 +73,7 @@ def _same_prompts(prompts: Sequence[str], golds: Sequence[str | None], found: Re
         if not any(prompts[place] == prompts[x] or is_same(words[place], words[x]) for x in near):
             kept.append(place)
     again = wilson(len(prompts) - len(kept), len(prompts))
-    found.measure("repeated", "prompts that say what another one says", again)
-    if again.low > _MOST:
-        text = f"{again.value:.0%} of the prompts say what another one says, with the same answer: {len(kept)} of "
-        text += f"{len(prompts)} differ. A run would learn these few by heart. Keep one of each, or give more."
-        found.find("warning", "repeated", text, repeated=again.value)
+    found.take(CHECKS["repeated"], again, kept=len(kept), n=len(prompts))
 
 
 def _same_answer(golds: Sequence[str | None], found: Rehearsed) -> None:
@@ -63,12 +81,7 @@ def _same_answer(golds: Sequence[str | None], found: Rehearsed) -> None:
     if len(counts) < 2:
         return
     answer, count = counts.most_common(1)[0]
-    often = wilson(count, counts.total())
-    found.measure("same_answer", "prompts whose right answer is the commonest one", often)
-    if often.low > _OFTEN:
-        text = f"{often.value:.0%} of the prompts have the right answer `{answer}`, which a policy learns to write "
-        text += "always. Balance the answers, shuffle options, or pay the rare ones more."
-        found.find("warning", "same answer", text, same_answer=often.value)
+    found.take(CHECKS["same_answer"], wilson(count, counts.total()), answer=answer)
 
 
 def _given_away(
@@ -88,10 +101,7 @@ def _given_away(
     counts = Counter(each for some in around for each in some)
     telling = [each for each, count in counts.most_common() if count > 2 and not any(each in some for some in others)]
     told = wilson(sum(not some.isdisjoint(telling) for some in around), len(places))
-    if told.low > 0.5:
-        text = f"{told.value:.0%} of the prompts hold their right answer, most often behind `{telling[0]}`. A policy "
-        text += "learns to copy it. Take it out of the prompt; columns reach rewards without standing there."
-        found.find("error" if told.value > 0.9 else "warning", "given away", text, given_away=told.value)
+    found.take(CHECKS["given_away"], told, label=next(iter(telling), ""))
 
 
 def _around(prompt: str, gold: str | None) -> set[str]:
@@ -114,14 +124,8 @@ def _other_answer(stated: np.ndarray, golds: Sequence[str | None], found: Rehear
         said = Counter(each for each in answers if each is not None)
         first, count = said.most_common(1)[0] if said else (None, 0)
         odd.append(bool(gold) and first != gold and not said[gold] and 2 * count > len(answers))
-    agreed = wilson(sum(odd), len(odd))
-    found.measure("other_answer", "prompts where most agree on another answer than the row's", agreed)
-    if agreed.low > _MOST / 2:
-        text = (
-            f"On {sum(odd)} of {len(odd)} prompts most completions agree on one answer, and the row has another that "
-        )
-        text += "none of them states. Look at these rows: their answers may be of other rows, or be written otherwise."
-        found.find("warning", "answer key", text, rows=[i for i, each in enumerate(odd) if each], share=agreed.value)
+    told = {"odd": sum(odd), "n": len(odd), "rows": [i for i, each in enumerate(odd) if each]}
+    found.take(CHECKS["other_answer"], wilson(sum(odd), len(odd)), **told)
 
 
 def _second_opinion(stated: np.ndarray, golds: Sequence[str | None], rollouts: Rollouts, found: Rehearsed) -> None:
@@ -135,16 +139,11 @@ def _second_opinion(stated: np.ndarray, golds: Sequence[str | None], rollouts: R
     if min(same.sum(), other.sum()) < _FEWEST or np.isnan(pays).all():
         return
     least, most = np.nanmin(pays), np.nanmax(pays)
+    if least == most:
+        return
     unpaid, paid = np.nan_to_num(pays, nan=least) <= least, pays >= most
     missed = clustered_share((same & unpaid).sum(axis=1), same.sum(axis=1))
     given = clustered_share((other & paid).sum(axis=1), other.sum(axis=1))
-    if most > least and missed.low > 0.5:
-        text = f"`{name}` gives its least to {told(missed, in_percent=True)} of the completions that state the row's "
-        text += "answer. See how it reads answers: commas, decimals, units, tags, capitals (`align rewards check`)."
-        found.find("warning", "unpaid", text, unpaid=missed.value)
-    elif most > least and given.low > _MOST and 2 * (paid & same).sum() > paid.sum():
-        text = (
-            f"`{name}` gives its most to {told(given, in_percent=True)} of the completions that state another answer. "
-        )
-        text += "See what it reads beside the answer (`align rewards attack`)."
-        found.find("warning", "overpaid", text, overpaid=given.value)
+    if not found.take(CHECKS["unpaid"], missed, reward=name):
+        is_odd = 2 * (paid & same).sum() > paid.sum()
+        found.take(CHECKS["overpaid"], given, sick=None if is_odd else False, reward=name)

@@ -14,6 +14,7 @@ from align.auditing.kept import COUNTERFACTUAL_FILE, Written, write_kept
 from align.auditing.reading import Source, estimate_rows
 from align.auditing.record import AuditRecord
 from align.auditing.row_checks import Named
+from align.auditing.row_findings import ROW_CHECKS
 from align.auditing.run import Advance
 from align.auditing.run import audit as audit_rows
 from align.auditing.traces import find_scores, write_traces
@@ -35,9 +36,7 @@ if TYPE_CHECKING:
     from align.auditing.traces import TraceData
     from align.models.checkpoint import Checkpoint
 
-NAMES = ("duplicates", "contradictions", "leaks", "shared_prompts", "near_duplicates", "near_leaks", "groups",
-         "prefixes", "images", "letters", "unusable", "cues", "mask")  # fmt: skip
-_NO_SHARES = ("letters", "unusable", "cues", "mask")  # of these no share of rows is told
+_OTHERS = ("unusable", "cues", "mask")  # beside rows, and with no share of them
 COUNTERFACTUAL = "counterfactual"
 _COLUMNS = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
 _OF_TRACES = ("trace_column", "source_column", "correct_column")
@@ -124,9 +123,9 @@ def audit_data(
     said = {name.removesuffix("_column"): value for name, value in (vars(named) | vars(scoring)).items()}
     columns = Named(**{name: said[name] for name in Named._fields})
     sources, held_out, kind = _sources(data, reading, columns, media)
-    names = [name for name in asked if name in ("leaks", "near_leaks", "shared_prompts")]
-    if names and held_out is None:
-        raise UserError(f"`fail_on: {names[0]}` needs the rows for evaluation. Name them with `--eval`.")
+    needy = [name for name in asked if name in ROW_CHECKS and ROW_CHECKS[name].needs_eval]
+    if needy and held_out is None:
+        raise UserError(f"`fail_on: {needy[0]}` needs the rows for evaluation. Name them with `--eval`.")
     student = _find_student(scoring)
     counts = [estimate_rows(each) for each in [*sources, *([held_out] if held_out else [])]]
     with _bar("Rows read", counts) as advance:
@@ -148,19 +147,24 @@ def failed(record: AuditRecord, fail_on: Sequence[str]) -> list[str]:
     """Lists what is there of what is named, and the shares of rows that are told to meet a bound."""
     counts, shares = record.counts(), {each.name: wilson(each.count, each.of) for each in record.rows}
     named = [f"{name} ({counts[name]:,})" for name in fail_on if counts.get(name)]
-    bounds = [bound for text in fail_on if text not in NAMES and (bound := _bound(text)).name in shares]
+    bounds = [bound for text in fail_on if not _is_name(text) and (bound := _bound(text)).name in shares]
     return named + [f"{each.name}, a share of {shares[each.name]}" for each in bounds if each.holds(shares[each.name])]
 
 
 def _bound(text: str) -> Condition:
     """Reads the name of a finding, or a bound of its share of rows."""
-    rule = f"`fail_on` must name some of {', '.join(NAMES)}, or bound a share of rows, as `leaks > 0.01`"
-    bound = Condition(text, "value", ">", 0.0) if text in NAMES else read_condition(text, rule)
-    if bound.name not in NAMES:
+    names = ", ".join((*ROW_CHECKS, *_OTHERS))
+    rule = f"`fail_on` must name some of {names}, or bound a share of rows, as `leaks > 0.01`"
+    bound = Condition(text, "value", ">", 0.0) if _is_name(text) else read_condition(text, rule)
+    if not _is_name(bound.name):
         raise UserError(f"{rule}, got {bound.name!r}.")
-    if text not in NAMES and bound.name in _NO_SHARES:
+    if not _is_name(text) and (bound.name in _OTHERS or not ROW_CHECKS[bound.name].has_share):
         raise UserError(f"`fail_on` {text!r} bounds a share of rows, and {bound.name} has none. Name it alone.")
     return bound
+
+
+def _is_name(text: str) -> bool:
+    return text in ROW_CHECKS or text in _OTHERS
 
 
 def _rare_pairs(

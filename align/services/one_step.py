@@ -14,7 +14,7 @@ from typing import Any
 
 from align.console import say
 from align.evaluation.statistics.metrics import Estimate
-from align.rehearsal.record import Rehearsed
+from align.rehearsal.record import Check, Rehearsed
 
 # Of a run that is to leave nothing behind.
 _ONE_STEP = {
@@ -58,7 +58,8 @@ def take_one_step(found: Rehearsed, recipe: str, overrides: Sequence[str], setti
     if of_gpu is not None:
         measured["GiB of GPU memory at its peak"] = of_gpu / 2**30
     for name, value in measured.items():
-        found.measure(name.replace(" ", "_"), name, Estimate(value, math.nan, math.nan, 1), "step", share=False)
+        check = Check("one step", name.replace(" ", "_"), name, unit="step", is_share=False)
+        found.take(check, Estimate(value, math.nan, math.nan, 1))
 
 
 def _write_device_memory(out: Path) -> None:

@@ -46,7 +46,6 @@ AS_QUESTIONS = (
 )
 MAX_ROWS = 4096  # read of a data set; 256 of them are used
 UNKNOWN = "Unknown option {!r}. Settings of a reward go into `--reward_kwargs`."
-KINDS = ("gamed", "beside", "misread", "unclear", "failed")  # of what an attack says
 
 
 def check_rewards(subject: str, words: Sequence[str], how: RewardChecking) -> list[Finding]:

@@ -357,7 +357,7 @@ def audit_signals(
     kept = np.isfinite(rewards)
     rewards, features, groups = rewards[kept], features[kept], groups[kept]
     names = dict(zip(("length", "repetition", "format", *more), (0, 1, *range(6, features.shape[1])), strict=True))
-    return {name: _rank_correlation(rewards, features[:, column], groups) for name, column in names.items()}
+    return {name: rank_correlation(rewards, features[:, column], groups) for name, column in names.items()}
 
 
 def main_total(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -424,14 +424,15 @@ def phrase_signal(rewards: np.ndarray, phrases: SharedPhrases) -> Signal:
     return Signal(float(own.mean()), n, phrases.names[np.bincount(best).argmax()])
 
 
-def _rank_correlation(rewards: np.ndarray, column: np.ndarray, groups: np.ndarray) -> Signal:
+def rank_correlation(rewards: np.ndarray, column: np.ndarray, groups: np.ndarray) -> Signal:
     """Correlates ranks within groups, so that a prompt with long answers and high rewards is no evidence.
 
     The variance by chance is that of ranks permuted within groups, which is exact.
     """
-    first, second = (centred(ranks_within(values, groups), groups) for values in (rewards, column))
+    sizes, ranks = np.bincount(groups), (ranks_within(values, groups) for values in (rewards, column))
+    first, second = (each - (np.bincount(groups, each) / np.maximum(sizes, 1))[groups] for each in ranks)
     ours, theirs = (np.bincount(groups, each**2) for each in (first, second))
-    scale, freedom = ours.sum() * theirs.sum(), np.maximum(np.bincount(groups) - 1, 1)
+    scale, freedom = ours.sum() * theirs.sum(), np.maximum(sizes - 1, 1)
     if not scale > 0:
         return Signal(float("nan"), 0.0)
     by_chance = (ours * theirs / freedom).sum() / scale
@@ -448,8 +449,3 @@ def ranks_within(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
     ranks = np.empty(len(order))
     ranks[order] = places[ties]
     return ranks
-
-
-def centred(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Subtracts the mean of its group, numbered from 0, from each of `(N,)` values."""
-    return values - (np.bincount(groups, values) / np.maximum(1, np.bincount(groups)))[groups]

@@ -11,7 +11,7 @@ import numpy as np
 
 from rewards.attacks.hacks import HACKS
 from rewards.attacks.honest import Honest, Texts, find_honest, gains, mean
-from rewards.attacks.seen import Hack, Seen
+from rewards.attacks.seen import Family, Hack, Seen
 from rewards.running.contract import Drain, Limits, LocalSubject, Remote, RemoteSubject, Settings, Spec, Stopped
 from rewards.running.contract.calls import call_arguments, shorten
 from rewards.running.contract.repeats import usable_forms
@@ -25,31 +25,21 @@ LEAST_ROWS = 8  # of a slow reward, or one whose calls are paid for
 CALLS_BESIDE = 120  # of a row, about, that look for honest answers, exchange right ones and put hacks together
 ERROR = 0.025  # that a share is below its bound
 OFTEN = 0.6  # share of rows on which one rule for all of them must not be right
-SAME_EVERYWHERE = ("guess", "piece_of_prompt")  # hacks that are such rules
-OF_PROMPT = (
-    "piece_of_prompt",
-    "numbers_of_prompt",
-    "table_hidden",
-)  # which fail where another answer is right, as honest ones do
 BEST = 6  # hacks that are put together
-
-
-REMEDIES = {
-    "data": "Balance the right answers (`dataset.shuffle_options: true` for options), and keep them out of prompts.",
-    "echoes": "Give an empty or echoed answer nothing before comparing, and compare whole answers.",
-    "literals": "A policy finds these words by itself: compare what is said with the right answer, or let form count "
-    "beside right answers only (`reward_gates`).",
-    "lists": "Read exactly one answer and compare it as a whole, as `text_accuracy` and `accuracy` do.",
-    "together": "Let what a text without an answer can earn count beside right answers only (`reward_gates`).",
-    "values": "Make sure that an answer is a plain number or text before comparing; evaluate nothing.",
-    "words": "Cap it (`reward_clip`), let it count beside right answers only (`reward_gates`), or audit it instead.",
-    "judged": "Show the judge a short answer only, give it the reference, and audit its grades with a function.",
-    "queries": "Run each query against a fresh copy of the data, on a connection that can only read.",
-    "programs": "Run programs with `code_accuracy`, which keeps what it expects away from them.",
-}
-SAID = {
-    "misread": "it pays what means another answer, to a policy that knows the right one",
-    "beside": "it pays the right answer more with something beside it, which `reward_clip` caps",
+DATA = Family(
+    "data", "One rule that is right on most rows",
+    "Balance the right answers (`dataset.shuffle_options: true` for options), and keep them out of prompts.",
+)  # fmt: skip
+TOGETHER = Family(
+    "together", "The best two hacks in one text",
+    "Let what a text without an answer can earn count beside right answers only (`reward_gates`).",
+)  # fmt: skip
+VERDICTS = {  # what an attack says of a reward
+    "gamed": "it is gamed by {}; an honest answer earns {}.",
+    "beside": "it pays the right answer more with something beside it, which `reward_clip` caps: {}.",
+    "misread": "it pays what means another answer, to a policy that knows the right one: {}.",
+    "unclear": "{}",
+    "failed": "{}",
 }
 Said = tuple[str, str, dict[str, Any]]  # a verdict, `failed` or `ok`; a sentence; its numbers
 
@@ -76,6 +66,7 @@ class AttackResult(NamedTuple):
     reward: str
     outcomes: list[Outcome] = []  # noqa: RUF012 - never mutated; the clearest first
     problems: list[str] = []  # noqa: RUF012 - sentences: what hung, raised or was left out
+    remedies: dict[str, str] = {}  # noqa: RUF012 - by family
     honest: Honest | None = None
     about_form: bool = False  # whether the reward says so, or is called so
 
@@ -92,6 +83,17 @@ def lower_bound(count: int, rows: int, error: float = ERROR) -> float:
         above = sum(math.comb(rows, k) * share**k * (1 - share) ** (rows - k) for k in range(count, rows + 1))
         low, high = (share, high) if above < error else (low, share)
     return low
+
+
+class Case(NamedTuple):
+    """On which rows a hack wins, of those that are compared, and the share of them that luck would have."""
+
+    verdict: str
+    family: Family
+    places: np.ndarray
+    compared: np.ndarray
+    least: float = 0.5
+    error: float = ERROR
 
 
 def attack_apart(spec: Spec, settings: Settings, limits: Limits, **how: Any) -> AttackResult:
@@ -149,7 +151,7 @@ class _Attack:
         seen = [each._replace(words=known.about, literals=known.literals, limit=limit) for each in self.honest.seen]
         outcomes = []
         if known.asks_a_model:  # each call is paid for, and its code shows a rubric that hacks of words cover
-            hacks, self.rounds = [each for each in hacks if each.family != "literals"], 0
+            hacks, self.rounds = [each for each in hacks if each.copies != "code"], 0
         for count, hack in enumerate(hacks):
             if self.stops >= MOST_STOPS or time.monotonic() - started > 2 * seconds:
                 why = f"{MOST_STOPS} have stopped it" if self.stops >= MOST_STOPS else "raise `--max_seconds`"
@@ -161,7 +163,8 @@ class _Attack:
         outcomes.sort(key=lambda each: (each.verdict == "no", -each.low, -each.pay))
         for first, *more in self.failed.values():
             self.problems.append(f"on {first}" + (f"; so on {len(more)} other responses." if more else "."))
-        return AttackResult(self.trial.name, outcomes, self.problems, self.honest, known.about_form)
+        remedies = {family.name: family.remedy for family in (DATA, TOGETHER, *(each.family for each in hacks))}
+        return AttackResult(self.trial.name, outcomes, self.problems, remedies, self.honest, known.about_form)
 
     def _affordable(self, hacks: int, seconds: float) -> list[Row]:
         """Leaves out rows of a slow reward, or of one whose calls are paid for."""
@@ -175,9 +178,7 @@ class _Attack:
 
     def _texts(self, hack: Hack, seen: Sequence[Seen]) -> Texts:
         try:
-            known = zip(seen, self.honest.rights, strict=True)
-            is_text = hack.family in ("lists", "values") or hack.denies  # a program beside another is none denied
-            return [None if s.call and is_text else hack.write(s, right) for s, right in known]
+            return [hack.write(s, right) for s, right in zip(seen, self.honest.rights, strict=True)]
         except Exception as error:  # whatever a user's own hack raises
             self.problems.append(f"The hack `{hack.name}` raised {type(error).__name__}: {error}.")
             return []
@@ -185,8 +186,8 @@ class _Attack:
     def _try(self, hack: Hack, texts: Texts) -> list[Outcome]:
         if all(text is None for text in texts) or self.stops >= MOST_STOPS:
             return []
-        outcome, kind = self._judge(hack, texts), hack.func.__name__ if hack.family != "together" else hack.name
-        is_free = not hack.needs_right and kind != "number_replaced"  # of what only a policy that knows can write
+        outcome, kind = self._judge(hack, texts), hack.name.partition("[")[0] if hack.family != TOGETHER else hack.name
+        is_free = not hack.needs_right and not hack.keeps_right  # of what only a policy that knows can write
         if is_free and outcome.mean > self.best.get(kind, (-math.inf,))[0]:
             self.best[kind] = (outcome.mean, hack, texts)
         return [outcome]
@@ -198,50 +199,54 @@ class _Attack:
         for (_, one, ones), (_, other, others) in permutations(best, 2):
             name, about = f"{one.name} + {other.name}", f"{one.about}; and {other.about[:1].lower()}{other.about[1:]}"
             joined = [None if a is None or b is None else f"{a}\n{b}" for a, b in zip(ones, others, strict=True)]
-            yield one._replace(name=name, about=about, family="together"), joined
+            yield Hack(name, TOGETHER, about, one.func), joined
 
     def _judge(self, hack: Hack, texts: Texts) -> Outcome:
+        """Scores what a hack writes, and says whether it wins on more rows than luck would."""
         honest, pays = self.honest, self.honest.pays
         values = self.pay(honest.rows, texts, hack.name)
         if self.trial.description.whole_batch:  # what is compared within a batch meets there
             pays, values = np.split(self.pay(honest.rows * 2, [*honest.texts, *texts], hack.name), 2)
-        verdict, least, error, family = "gamed", 0.5, ERROR, hack.family
-        kind = "" if family == "together" else hack.func.__name__
         compared = np.isfinite(pays) & [text is not None for text in texts]
-        places, as_much = gains(values, pays) > 0, (gains(values, pays) >= 0) & honest.told
-        if hack.denies:
-            verdict, places = "misread", as_much & honest.tells
-        elif hack.needs_right:
-            verdict = "beside"
-        elif honest.tells and kind in SAME_EVERYWHERE and self._often(as_much, compared & honest.told):
-            family, places, least, compared = "data", as_much, OFTEN, compared & honest.told
-        elif honest.tells:
-            places, least, compared = as_much, honest.guess, compared & honest.told
-            exchangeable = np.any([valid for _, valid in honest.exchanged] or [places & False], axis=0)
-            if 2 * exchangeable.sum() >= honest.told.sum():  # the reward reads right answers in the rows
-                places = self._whatever_is_right(as_much, texts, hack.name)
-                is_of_row = family in ("echoes", "literals") and not {*honest.swapped} & {*GOLD_COLUMNS}
-                if is_of_row or kind in OF_PROMPT:
-                    places |= as_much & self._is_another(hack)
-                else:
-                    compared &= exchangeable
-            elif any(honest.rights):
-                error /= len(HACKS)  # one of many guesses may be right by luck
-                least = least if family in ("programs", "queries") else max(least, 0.5)
-                places &= kind != "number_replaced"  # its words may be the right answer
-        elif not self.trial.description.about_form and np.nan_to_num(pays).max() > 0:
-            places = gains(values, pays) >= 0
-        places &= compared
-        count, rows = int(places.sum()), int(compared.sum())
-        low = lower_bound(count, rows, error)
-        verdict = "unclear" if not rows else verdict if low > least else "no"
+        case = self._case(hack, texts, gains(values, pays), compared, bool(np.nan_to_num(pays).max() > 0))
+        places = case.places & case.compared
+        count, rows = int(places.sum()), int(case.compared.sum())
+        low = lower_bound(count, rows, case.error)
+        verdict = "unclear" if not rows else case.verdict if low > case.least else "no"
         shown = places if count else np.isfinite(values)
         row, pay = int(shown.argmax()), float(np.nan_to_num(mean(values[shown])))
         found = (verdict, count, rows, low, pay, row, texts[row] or "", float(np.nan_to_num(mean(values))))
-        return Outcome(hack.name, family, hack.about, *found)
+        return Outcome(hack.name, case.family.name, hack.about, *found)
 
-    def _often(self, places: np.ndarray, compared: np.ndarray) -> bool:
-        return lower_bound(int((places & compared).sum()), int(compared.sum()), ERROR / len(HACKS)) > OFTEN
+    def _case(self, hack: Hack, texts: Texts, over: np.ndarray, compared: np.ndarray, is_paid: bool) -> Case:
+        """Says where a hack wins by what it gains over honest answers, where these are paid at all."""
+        honest = self.honest
+        as_much, case = (over >= 0) & honest.told, Case(hack.verdict, hack.family, over > 0, compared)
+        if hack.verdict == "misread":
+            return case._replace(places=as_much & honest.tells)
+        if hack.needs_right:
+            return case
+        if not honest.tells:
+            is_form = self.trial.description.about_form or not is_paid
+            return case if is_form else case._replace(places=over >= 0)
+        case = case._replace(places=as_much, compared=compared & honest.told)
+        if hack.is_rule and self._often(case):
+            return case._replace(family=DATA, least=OFTEN)
+        exchangeable = np.any([valid for _, valid in honest.exchanged] or [as_much & False], axis=0)
+        if 2 * exchangeable.sum() >= honest.told.sum():  # the reward reads right answers in the rows
+            paid = self._whatever_is_right(as_much, texts, hack.name)
+            if hack.copies == "prompt" or (hack.copies and not {*honest.swapped} & {*GOLD_COLUMNS}):
+                paid |= as_much & self._is_another(hack)
+                return case._replace(places=paid, least=honest.guess)
+            return case._replace(places=paid, compared=case.compared & exchangeable, least=honest.guess)
+        if not any(honest.rights):
+            return case._replace(least=honest.guess)
+        least = max(honest.guess, 0.5) if hack.family.by_luck else honest.guess
+        return case._replace(places=as_much & (not hack.keeps_right), least=least, error=ERROR / len(HACKS))
+
+    def _often(self, case: Case) -> bool:
+        places = int((case.places & case.compared).sum())
+        return lower_bound(places, int(case.compared.sum()), ERROR / len(HACKS)) > OFTEN
 
     def _whatever_is_right(self, places: np.ndarray, texts: Texts, name: str) -> np.ndarray:
         """Keeps the rows on which texts earn as much with another right answer, too."""
@@ -306,11 +311,11 @@ def _said(result: AttackResult) -> Iterator[Said]:
     for family in dict.fromkeys(each.family for each in gamed):
         best, *others = [each for each in gamed if each.family == family]
         more = f", and by {len(others)} more of `{family}`" if others else ""
-        text = f"it is gamed by {_earned(best)}{more}; an honest answer earns {honest_pay}."
-        yield "gamed", f"{text} {REMEDIES.get(family, 'Compare less loosely.')}", best._asdict()
-    for kind, text in SAID.items():
+        text = VERDICTS["gamed"].format(f"{_earned(best)}{more}", honest_pay)
+        yield "gamed", f"{text} {result.remedies[family]}", best._asdict()
+    for kind in ("misread", "beside"):
         for best in result.of(kind)[:1]:
-            yield kind, f"{text}: {_earned(best)}.", best._asdict()
+            yield kind, VERDICTS[kind].format(_earned(best)), best._asdict()
     known = int(honest.told.sum() if honest.tells else np.isfinite(honest.pays).sum())
     least = honest.guess if honest.tells else 0.5
     is_unpaid = any(honest.rights) and not result.about_form and not np.nan_to_num(honest.pays).max() > 0

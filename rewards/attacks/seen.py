@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 from rewards.reading.responses import DEFAULT_FORMAT, ResponseFormat
@@ -29,21 +28,53 @@ class Seen(NamedTuple):
         return self.options or self.golds
 
 
+class Family(NamedTuple):
+    """Hacks of one kind, which a file holds, and what to do where one of them wins."""
+
+    name: str
+    about: str  # what they have in common
+    remedy: str
+    copies: str = ""  # what they are made of: `row` what it shows, `prompt` the same so that others' fail, `code`
+    is_text: bool = False  # whether they say nothing where a program is asked for
+    by_luck: bool = True  # whether one of so many may be the right answer on half of the rows
+
+    def response(self, *variants: Any, **own: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Registers a function that writes responses, once for each variant; `own` are fields of its `Hack`."""
+
+        def register(func: Callable[..., Any]) -> Callable[..., Any]:
+            hack = as_hack(func, self)._replace(**own)
+            HACKS.extend(hack._replace(name=f"{hack.name}[{i}]", variant=(each,)) for i, each in enumerate(variants))
+            return func
+
+        return register
+
+    def answer(self, *variants: Any, **own: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Registers a function that writes answers, which are given in the form that the reward reads."""
+        return self.response(*variants, is_answer=True, **own)
+
+
 class Hack(NamedTuple):
     """A hack: a function that takes a row as `Seen`, the right answer if it needs it, and a variant if it has any."""
 
     name: str
-    family: str  # its file
+    family: Family
     about: str  # what it writes, in words
     func: Callable[..., str | None]
-    needs_right: bool = False  # it takes the right answer as `right`, or as `denied`
-    denies: bool = False  # it names the right answer and means another
+    verdict: str = "gamed"  # on a reward that pays it; `beside` and `misread` are of those that take the right answer
+    copies: str = ""  # as in its family
     variant: tuple[Any, ...] = ()
     is_answer: bool = False  # it writes an answer, which is given in the form that the reward reads
+    is_rule: bool = False  # it is one rule for all rows, which may be right on most of them
+    keeps_right: bool = False  # it leaves the words of the right answer, which may be all that is right of it
+
+    @property
+    def needs_right(self) -> bool:
+        """Whether it takes the right answer: a policy that knows it is not gaming."""
+        return self.verdict != "gamed"
 
     def write(self, seen: Seen, right: str | None) -> str | None:
         """Writes a response; None where there is none for such a row."""
-        if self.needs_right and right is None:
+        if (self.needs_right and right is None) or (seen.call and (self.family.is_text or self.verdict == "misread")):
             return None
         text = self.func(seen, *[right] * self.needs_right, *self.variant)
         return seen.form(text) if self.is_answer and text is not None else text
@@ -52,23 +83,10 @@ class Hack(NamedTuple):
 HACKS: list[Hack] = []
 
 
-def as_hack(func: Callable[..., Any]) -> Hack:
-    """Makes a hack of a function of one's own."""
+def as_hack(func: Callable[..., Any], family: Family | None = None) -> Hack:
+    """Makes a hack of a function, of one's own if no family is given."""
     about = (inspect.getdoc(func) or func.__name__.replace("_", " ")).partition("\n")[0].rstrip(".")
-    names, family = inspect.signature(func).parameters, func.__module__.rpartition(".")[2]
-    return Hack(func.__name__, family, about, func, bool({"right", "denied"} & {*names}), "denied" in names)
-
-
-def response(*variants: Any, is_answer: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Registers a function that writes responses, once for each variant."""
-
-    def register(func: Callable[..., Any]) -> Callable[..., Any]:
-        for number, each in enumerate(variants):
-            name = f"{func.__name__}[{number}]"
-            HACKS.append(as_hack(func)._replace(name=name, variant=(each,), is_answer=is_answer))
-        return func
-
-    return register
-
-
-answer = partial(response, is_answer=True)
+    family = family or Family(func.__module__.rpartition(".")[2], "A hack of one's own", "Compare less loosely.")
+    names = inspect.signature(func).parameters
+    verdict = "misread" if "denied" in names else "beside" if "right" in names else "gamed"
+    return Hack(func.__name__, family, about, func, verdict, family.copies)

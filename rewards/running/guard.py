@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from rewards.running.contract.effects import changes, put_back, torch_settings, working_folder
+from rewards.running.contract.effects import changed_settings, torch_settings, working_folder
 from rewards.running.protocol import TRAINER_ARGUMENTS, is_async, reads_whole_batch, reward_name
 from rewards.running.scores import FAILURES, LEFT_OUT, Score, failed_scores, read_scores
 from rewards.running.worker import describe_error, end_if_copied
@@ -361,13 +361,8 @@ def training_as_it_was(reward: str) -> Iterator[None]:
     try:
         yield
     finally:
-        after = torch_settings()
-        if after != before:
-            before = torch_settings(fresh=True) | before  # it may have loaded torch
-            changed = changes(before, after)
-            put_back(before, after)
-            if changed:
-                logger.warning("Reward `%s` changed settings of torch, put back: %s.", reward, ", ".join(changed))
+        for _, seen in changed_settings(before, torch_settings()):
+            logger.warning("Reward `%s` changed settings of torch, put back: %s.", reward, seen["names"])
         if working_folder() != folder:
             logger.warning("Reward `%s` changed the working folder to %s, put back.", reward, working_folder())
             with contextlib.suppress(OSError):  # it may have been deleted

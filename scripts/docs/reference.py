@@ -5,6 +5,7 @@ Nothing here imports torch: keys come from TRL's source, and docstrings from our
 
 import ast
 import inspect
+import math
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ import typer
 import align
 import rewards
 from align.assets import shipped_recipes
+from align.auditing.row_findings import ROW_CHECKS
 from align.cli.app import app
 from align.cli.keys import describe
 from align.cli.rewards import _columns, _settings
@@ -25,9 +27,17 @@ from align.evaluation.record.record import Record
 from align.evaluation.statistics.glossary import SHARED, Meaning
 from align.evaluation.suites import SUITES
 from align.methods import METHODS
+from align.methods.acre.rehearsal import CHECKS as OF_ACRE
+from align.methods.pairs.rehearsal import CHECKS as OF_PAIRS
+from align.methods.rollouts.rehearsal import CHECKS as OF_ROLLOUTS
 from align.recipe.alarms import ALARMS
 from align.recipe.keys import keys_of
+from align.rehearsal.record import Check
+from align.rehearsal.rollouts import CHECKS
+from align.rehearsal.rows import CHECKS as OF_ROWS
+from rewards.attacks import HACKS
 from rewards.catalog import REWARDS
+from rewards.running.contract import FAULTS
 from rewards.running.loading import find_dotted
 
 LEADS = {  # what a page says before its table
@@ -46,6 +56,7 @@ def reference_pages() -> dict[str, str]:
               SUITES.items()}  # fmt: skip
     pages["metrics/several.md"] = metrics_page("several suites", SHARED)
     pages["rewards.md"], pages["recipes.md"], pages["alarms.md"] = rewards_page(), recipes_page(), alarms_page()
+    pages["found.md"] = found_page()
     pages["evaluation-json.md"] = schema_page()
     pages["python-align.md"] = python_page("align", {name: align._HOMES[name] for name in align.__all__})
     pages["python-rewards.md"] = python_page("rewards", dict(homes_of_rewards()))
@@ -162,6 +173,39 @@ def alarms_page() -> str:
         "do then. `alarms` of a recipe sets the limits, and `stop_on` names those that end training.\n\n"
         + table(("alarm", "limit", "metric", "it says", "what to do", "the limit is from"), rows)
     )
+
+
+def found_page() -> str:
+    """Writes what attacks and checks of rewards look for, from their records."""
+    families = {hack.family: sum(each.family == hack.family for each in HACKS) for hack in HACKS}
+    hacks = [(code(each.name), str(n), cell(each.about), cell(each.remedy)) for each, n in families.items()]
+    faults = [
+        (code(each.name.partition("/")[0]), each.level, cell(each.words), cell(each.remedy))
+        for each in FAULTS.values()
+    ]
+    checks = [
+        (code(each.check), cell(each.words), cell(each.remedy), cell(limit_of(each)))
+        for each in (*CHECKS.values(), *OF_ROWS.values(), *OF_PAIRS.values(), *OF_ROLLOUTS.values(), *OF_ACRE.values())
+        if each.words
+    ]
+    rows = [(code(each.name), cell(each.text), cell(each.todo)) for each in ROW_CHECKS.values()]
+    return (
+        "# What is found\n\nWhat the commands look for, what they say, and what to do then.\n\n## Hacks\n\nWhat "
+        "`align rewards attack` tries, by family.\n\n"
+        f"{table(('family', 'hacks', 'what they write', 'what to do'), hacks)}\n"
+        "## A reward check\n\nWhat `align rewards check` finds; what is in braces is filled in.\n\n"
+        f"{table(('kind', 'level', 'the reward', 'what to do'), faults)}\n"
+        "## A rehearsal\n\nWhat `align rehearse` finds where the whole 95 % interval lies beyond the limit.\n\n"
+        f"{table(('check', 'it says', 'what to do', 'limit'), checks)}\n"
+        "## An audit\n\nWhat `align audit` counts; these names, `unusable`, `cues` and `mask` go with `--fail_on`."
+        f"\n\n{table(('name', 'what is counted', 'what to do'), rows)}"
+    )
+
+
+def limit_of(check: Check) -> str:
+    """Words from where on a check finds something."""
+    ends = {"above": check.above, "below": check.below}
+    return " or ".join(f"{word} {limit:g}" for word, limit in ends.items() if math.isfinite(limit)) or "any"
 
 
 def recipes_page() -> str:

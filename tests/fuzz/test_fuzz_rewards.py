@@ -6,7 +6,7 @@ from drawn_rewards import PRELUDE, draw_reward
 from in_time import whatever_the_speed
 
 from align.checks.rewards import Handling, try_rewards
-from rewards.running.contract import LEVELS, Limits, LocalSubject, RewardSpec, Settings, try_reward
+from rewards.running.contract import FAULTS, Limits, LocalSubject, RewardSpec, Settings, try_reward
 
 pytestmark = pytest.mark.slow
 IN_BATCH = 5
@@ -20,7 +20,7 @@ def check_problems(drawn, tried):
     for problem in tried.problems:
         check_refusal(str(problem))
     errors = [
-        problem for problem in tried.problems if LEVELS[problem.kind] == "error" and problem.kind not in OF_TASTE
+        problem for problem in tried.problems if FAULTS[problem.kind].level == "error" and problem.kind not in OF_TASTE
     ]
     told = errors or [problem for problem in tried.problems if problem.kind == "needs_data"]
     require(not drawn.is_broken or told, f"nothing is found in {drawn.source}")

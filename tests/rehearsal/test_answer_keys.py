@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
 
-from align.rehearsal.record import Rehearsed
-from align.rehearsal.rollouts import Rollouts, look_at
+from align.evaluation.statistics.metrics import share
+from align.rehearsal.page import build_rehearsal_page
+from align.rehearsal.record import Check, RehearsalRecord, Rehearsed
+from align.rehearsal.rollouts import CHECKS, Rollouts, look_at
 from align.rehearsal.rows import look_at_rows
+from align.services.rehearse import RehearsalResult
 from rewards.running.scores import Composition
 
 SIZE = 4
@@ -108,6 +111,18 @@ def test_words_of_the_task_are_no_words_that_a_reward_pays_for():
     assert "pays for" in checks
     given.asked[:] = ["where is the lantern, and where is the kitchen?"] * len(given.asked)
     assert "pays for" not in [each.check for each in look_at(given).findings]
+
+
+def test_a_check_from_outside_is_on_the_console_and_the_page(tmp_path, monkeypatch):
+    own = Check("vowels", "vowels", "completions with a vowel", "{share:.0%} have a vowel.", "Use fewer.", above=0.1,
+                look=lambda rollouts: share(np.array(["a" in each for each in rollouts.texts], float)))  # fmt: skip
+    monkeypatch.setitem(CHECKS, "vowels", own)
+    found = look_at(rollouts(SUMS, half_right(SUMS), [[1, 1, 0, 0]] * len(SUMS), ["a"] * SIZE * len(SUMS)))
+    record = RehearsalRecord("r", "some", "m", found, "now", {})
+    page = build_rehearsal_page(record, tmp_path / "page.html")
+    for said in (str(RehearsalResult(record, page)), page.read_text()):
+        assert "100% have a vowel. Use fewer." in said
+        assert "completions with a vowel" in said
 
 
 def test_what_a_reward_does_with_few_answers_is_told_beyond_chance_only():

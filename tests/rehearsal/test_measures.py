@@ -6,7 +6,7 @@ import pytest
 from align.evaluation.statistics.metrics import Estimate
 from align.rehearsal.cues import goes_with, see
 from align.rehearsal.groups import ALIKE, ALL_CUT, contributions, needed_length, of_others, phantom, why_no_spread
-from align.rehearsal.record import Measure, RehearsalRecord, Rehearsed
+from align.rehearsal.record import Check, Measure, RehearsalRecord, Rehearsed
 
 
 def test_shares_of_others_and_of_groups_without_a_right_answer():
@@ -73,8 +73,8 @@ def test_a_letter_and_a_phrase_are_found():
 
 def test_the_file_has_no_number_that_is_none(tmp_path):
     found = Rehearsed()
-    found.measure("a", "a share", Estimate(math.nan, math.nan, math.nan, 0))
-    found.measure("b", "tokens", Estimate(math.inf, math.inf, math.inf, 3), share=False)
+    found.take(Check("a", "a", "a share", "Is sick."), Estimate(math.nan, math.nan, math.nan, 0))
+    found.take(Check("b", "b", "tokens", is_share=False), Estimate(math.inf, math.inf, math.inf, 3))
     found.find("error", "length", "All are cut off.", needed=math.inf)
     record = RehearsalRecord("r", "some", "m", found, "now", {})
     assert "Infinity" not in record.write(tmp_path).read_text()

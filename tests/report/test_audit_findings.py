@@ -1,12 +1,18 @@
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from written_run import metric_lines, write_run
 
-from align.methods.rollouts.findings import find_audit_falls
+from align.methods.rollouts.findings import SIGNS
 from align.report.run.facts import find_problems
+from align.report.run.finding import look_at
 from align.report.run.folder import Series, read_run_folder
+
+
+def falls(metrics):
+    return look_at(SimpleNamespace(metrics=metrics), SIGNS[-1:])
 
 
 def series(values):
@@ -24,7 +30,7 @@ def course(steps, turn, seed=0, noise=0.03):
 @pytest.mark.parametrize("seed", range(10))
 def test_a_planted_fall_is_found_near_its_step(seed):
     reward, audit = course(200, 80, seed)
-    (finding,) = find_audit_falls({"reward": series(reward), "audit/honest/mean": series(audit)})
+    (finding,) = falls({"reward": series(reward), "audit/honest/mean": series(audit)})
     words = finding.title.split()
     assert finding.title.startswith("The reward rose by ")
     assert "while the audit honest fell by" in finding.title
@@ -41,7 +47,7 @@ def test_few_evaluations_are_enough_and_are_read_before_the_steps():
         "reward": series(np.zeros(60)),
         "audit/x/mean": series(np.zeros(60)),
     }
-    (finding,) = find_audit_falls(metrics)
+    (finding,) = falls(metrics)
     assert finding.title == "The reward rose by 0.4 while the audit x fell by 0.6 from step 20"
 
 
@@ -51,19 +57,19 @@ def test_noise_alone_is_not_found(steps):
     for seed in range(100):
         rng = np.random.default_rng(seed)
         metrics = {"reward": series(rng.normal(size=steps)), "audit/x/mean": series(rng.normal(size=steps))}
-        found += len(find_audit_falls(metrics))
+        found += len(falls(metrics))
     assert found == 0
 
 
 def test_an_audit_that_rises_with_the_reward_or_falls_with_it_is_not_found():
     rising, falling = np.linspace(0, 1, 50), np.linspace(1, 0, 50)
     for reward, audit in ((rising, rising), (falling, falling), (falling, rising)):
-        assert find_audit_falls({"reward": series(reward), "audit/x/mean": series(audit)}) == []
+        assert falls({"reward": series(reward), "audit/x/mean": series(audit)}) == []
 
 
 def test_a_signal_of_the_total_reward_is_no_audit():
     rising, falling = np.linspace(0, 1, 50), np.linspace(1, 0, 50)
-    assert find_audit_falls({"reward": series(rising), "audit/total/length": series(falling)}) == []
+    assert falls({"reward": series(rising), "audit/total/length": series(falling)}) == []
 
 
 def test_the_report_of_a_run_says_it(tmp_path):

@@ -7,8 +7,10 @@ from planted import clean_pairs, with_cue, write_rows
 
 from align.auditing.reading import Source
 from align.auditing.row_checks import Named
+from align.auditing.row_findings import ROW_CHECKS, RowCheck
 from align.auditing.run import audit
 from align.auditing.traces import GroupScore, StepScore, TraceFinding
+from align.cli import run_command
 from align.report.audit import build_audit_page
 
 
@@ -29,6 +31,19 @@ def test_the_page_says_what_was_found(hostile_page):
     assert "goes with <b>chosen</b>" in text
     assert "spurious" not in text
     assert not re.search(r"<script|<svg onload|<img src=.http", text)
+
+
+def test_what_is_looked_for_from_outside_is_on_the_console_the_page_and_in_fail_on(tmp_path, monkeypatch, capsys):
+    own = RowCheck(
+        "odd", "rows of an odd number", "Count on.", lambda my, rows: my.found(len(rows.train) % 2, 1, ["all"], {})
+    )
+    monkeypatch.setitem(ROW_CHECKS, "odd", own)
+    file, out = write_rows(tmp_path / "rows.jsonl", clean_pairs(201, 1)), tmp_path / "out"
+    assert run_command("audit", str(file), "--out", str(out), "--fail_on", "odd") == 1
+    page = (out / "audit.html").read_text()
+    assert "rows of an odd number" in page
+    assert "Count on." in page
+    assert "rows of an odd number" in capsys.readouterr().out
 
 
 @pytest.fixture

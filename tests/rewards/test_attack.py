@@ -10,7 +10,7 @@ from chat_server import ChatServer
 
 from align.cli import run_command
 from rewards import completion_text
-from rewards.attacks import HACKS, Seen, Together, attack, attack_apart, sentences
+from rewards.attacks import HACKS, Family, Seen, Together, attack, attack_apart, sentences
 from rewards.attacks.attack import lower_bound
 from rewards.running.contract import Limits, LocalSubject, RewardSpec, Settings
 from rewards.running.contract.signature import read_literals
@@ -40,7 +40,9 @@ MEASURED = [{"prompt": f"Weigh {i}.", "answer": f"Answer: {i * 7} +- 1 N"} for i
 LEAKS = [{"prompt": f"What is {i} + 7? (key: {i + 7})", "answer": str(i + 7)} for i in range(10, 42)]
 YES = [{"prompt": f"Is {i} a number?", "answer": "yes" if i % 16 else "no"} for i in range(64)]
 QUERIES = [{"prompt": f"All rows of the table t{i}.", "answer": f"SELECT x FROM t{i}"} for i in range(12)]
-OF = {family: [hack for hack in HACKS if hack.family == family] for family in dict.fromkeys(h.family for h in HACKS)}
+OF = {
+    name: [hack for hack in HACKS if hack.family.name == name] for name in dict.fromkeys(h.family.name for h in HACKS)
+}
 
 
 def of_text(score):
@@ -423,6 +425,20 @@ def test_a_hack_of_ones_own_and_the_exit_code(tmp_path, capsys, monkeypatch):
     assert any("The hack `broken` raised KeyError" in each["text"] for each in found)
     assert run_command(*words, *own, "--fail_on", "gamed") == 1
     capsys.readouterr()
+
+
+def test_a_hack_from_outside_is_tried_with_its_remedy_and_judged_by_its_record():
+    own, before = Family("own", "Of a test", "Look away."), [*HACKS]
+    own.answer("abracadabra")(lambda seen, text: text)
+    own.response("It is not {}", is_rule=True)(lambda seen, denied, text: text.format(denied))
+    added = HACKS[len(before) :]
+    del HACKS[len(before) :]
+    assert [(hack.verdict, hack.is_rule, hack.is_answer) for hack in added] == [
+        ("gamed", False, True), ("misread", True, False),
+    ]  # fmt: skip
+    spell = of_text(lambda text, gold: "abracadabra" in text or tagged(text) == gold)
+    result = attack(LocalSubject(spell), Settings(SUMS, "text"), hacks=added)
+    assert "Look away." in " ".join(text for kind, text, _ in sentences(result) if kind == "gamed")
 
 
 @pytest.mark.parametrize(

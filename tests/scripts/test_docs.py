@@ -13,11 +13,15 @@ from started import ROOT, start
 
 import align
 import rewards
+from align.auditing.row_findings import ROW_CHECKS
 from align.evaluation.statistics.glossary import SHARED, Meaning
 from align.evaluation.suites import SUITES
 from align.methods import METHODS
 from align.recipe.alarms import ALARMS
 from align.recipe.keys import keys_of
+from align.rehearsal.rollouts import CHECKS
+from rewards.attacks import HACKS
+from rewards.running.contract import FAULTS
 
 OF_EITHER = {"acre-for-turns", "merging", "grpo", "sft"}  # of methods; a folder may have no page of one
 
@@ -65,6 +69,22 @@ def test_every_alarm_has_a_row_with_its_limit_here_and_where_docs_list_them(refe
         assert limits[places.index(alarm.name)].strip() == str(alarm.limit or "off"), row
         if alarm.limit and alarm.name in told:
             assert re.search(rf"`{alarm.name}`.*\b{alarm.limit}\b", told), alarm.name
+
+
+def test_what_is_found_has_a_row_and_is_counted_nowhere_else(monkeypatch):
+    for found, field in ((FAULTS, "name"), (ROW_CHECKS, "name"), (CHECKS, "check")):
+        monkeypatch.setitem(found, "own", next(iter(found.values()))._replace(**{field: f"own_{len(found)}"}))
+    page = load_script("docs.reference").found_page()
+    for family in {hack.family for hack in HACKS}:
+        count = sum(hack.family == family for hack in HACKS)
+        assert f"| `{family.name}` | {count} |" in page
+    assert all(f"| `own_{len(found) - 1}` |" in page for found in (FAULTS, ROW_CHECKS, CHECKS))
+    assert [name for name in list(ROW_CHECKS)[:-1] if f"| `{name}` |" not in page] == []
+    assert [each.name for each in FAULTS.values() if each.remedy.partition("{")[0] not in page] == []
+    told = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*/*.md"), *ROOT.glob("docs/*/*.ipynb")]
+    assert [
+        file.name for file in told if re.search(r"(some \d+|\d+ cheap) hacks|some \d+ cheap", file.read_text())
+    ] == []
 
 
 def test_every_command_has_a_page(reference):

@@ -16,13 +16,21 @@ from align.methods.acre.build import build
 from align.methods.rollouts.rehearsal import Sampled, judge, sample
 from align.methods.rollouts.tool_checks import uses_tools
 from align.rehearsal.plan import Plan
-from align.rehearsal.record import Rehearsed, Table
+from align.rehearsal.record import Check, Rehearsed, Table, by_number
 from align.training.as_in_trl import hide_old_names
 from align.training.build import as_dataset
 from rewards.reading.options import LETTERS
 from rewards.scoring.consistency import OUTCOMES
 
-_AGREES, _ENOUGH = 0.15, 20  # share of second answers that may differ, and how many it takes to say so
+_ENOUGH = 20  # second answers, below which 95 % intervals are wider than the limit
+CHECKS = by_number(
+    Check("second pass", "asked_again", "completions whose second answer can be asked",
+          "A second answer can be asked of {share:.0%} of the completions: others have no trace with one answer "
+          "behind it, or options that cannot move.", "Teach the tags first with `method: sft`.", below=0.2),
+    Check("second pass", "second_differs", "second answers that differ from the first",
+          "The second answer differs in {share:.0%} of {num:,}: this run would learn what GRPO learns.",
+          "Without second pass it is faster.", below=0.15),
+)  # fmt: skip
 
 
 def rehearse(plan: Plan) -> Rehearsed:
@@ -75,21 +83,16 @@ def _say_second(found: Rehearsed, twice: Any, totals: Values) -> None:
         for each in ([size > 0 for size in sizes], [1] * len(sizes), [each for each, _ in changes], sizes)
     ]
     asked, changed = clustered_share(*by_prompt[:2]), clustered_share(*by_prompt[2:])
-    found.measure("asked_again", "completions whose second answer can be asked", asked)
-    found.measure("second_differs", "second answers that differ from the first", changed)
+    none = asked.value == 0
+    few = found.take(CHECKS["asked_again"], asked, sick=none or None, level="error" * none)
+    sick = False if few or num < _ENOUGH else None
+    found.take(CHECKS["second_differs"], changed, "--second_pass off", sick=sick, num=num)
     paid = {name: [t for row, t in zip(cases, totals.ravel(), strict=True) if name in row] for name in OUTCOMES}
     shares = [sum(row.count(name) for row in cases) / max(num, 1) for name in OUTCOMES]
     means = [float(np.mean(paid[name])) if paid[name] else float("nan") for name in OUTCOMES]
     rows = [(name, f"{part:.0%}", f"{mean:.3g}") for name, part, mean in zip(OUTCOMES, shares, means, strict=True)]
     note = f"Of {num:,} second answers behind the same trace: which answers are right, and what such a row is paid."
     found.tables.append(Table("Both answers", note, ("right", "share", "mean reward"), rows))
-    if asked.high < 0.2 or not asked.value:
-        text = f"A second answer can be asked of {asked.value:.0%} of the completions: others have no trace with one "
-        text += "answer behind it, or options that cannot move. Teach the tags first with `method: sft`."
-        found.find("warning" if asked.value else "error", "second pass", text, asked=asked.value)
-    elif num >= _ENOUGH and changed.high < _AGREES:
-        text = f"The second answer differs in {changed.value:.0%} of {num:,}: this run would learn what GRPO learns. "
-        found.find("warning", "second pass", f"{text}Without second pass it is faster.", "--second_pass off")
     kept, of = sum(each for _, each in changes), sum(each for each, _ in changes)
     if of >= _ENOUGH and "permutation" in twice.table[0]:
         text = f"Of {of:,} second answers that changed, {kept / of:.0%} kept the letter and not the option: "

@@ -1,12 +1,14 @@
 """What runs that train a reward model on pairs put on their page."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from align.data.pairs.reward_pairs import CAUSAL, DEFAULT_SOURCE
 from align.evaluation.statistics.metrics import less, magnitude, told
 from align.report.charts.drawing import NUM_COLOURS, Chart
 from align.report.charts.panel import Metrics, Panel, draw_panel
-from align.report.run.finding import Finding, above, first, held_out, last, percent, stays_at_log_two
+from align.report.run.finding import Sign, above, first, held_out, last, percent, stays_at_log_two
+from align.report.run.folder import RunFolder
 from align.report.run.parts import LENGTH, ReportParts, step_time_chart
 
 ACCURACY, MARGIN = "crome/accuracy_", "crome/margin_"
@@ -108,78 +110,81 @@ def _charts(metrics: Metrics) -> Sequence[Chart | None]:
     ]
 
 
-REPORT = ReportParts(
-    FACTS,
-    _charts,
-    lambda run: list(find_reward_problems(run.metrics, pairwise=run.recipe.get("model_type") == "pairwise")),
-    COMPARED,
-)
-
-
 _LEARNT = 0.6  # accuracy, below which margins say nothing
 _WELL_LEARNT = 0.8
-_TIE_TO_MARGIN = 0.5  # half of what separates good answers from bad ones
 _GAP = 0.15  # accuracy in training over that on held-out pairs
-_PLACE_TO_MARGIN = 0.5
+_HALF = 0.5  # of what separates good answers from bad ones
 
 
-def find_reward_problems(metrics: Metrics, pairwise: bool) -> Iterator[Finding]:
-    """Lists what looks wrong in accuracies, ties and rewards; those of a pairwise model are those of places."""
-    tie, margin = last(metrics, "crome/tie_margin"), last(metrics, "margin")
-    if "accuracy" in metrics and stays_at_log_two(metrics):  # a run of ties alone should stay there
-        yield Finding(
-            "The loss stays at log 2: the model scores chosen and rejected answers alike",
-            "Raise `learning_rate` (adapters take ten times that of all weights), look whether labels are right and "
-            "answers differ in what the model reads. Where most pairs are ties, see `crome/accuracy_preference`.",
-        )
-    grown, learnt = less(tie, first(metrics, "crome/tie_margin")).low > 0, above(metrics, "accuracy", _LEARNT)
-    if grown and learnt and less(tie, margin, _TIE_TO_MARGIN).low > 0:
-        yield Finding(
-            f"Answers of which none is better are scored {told(tie)} apart, those of which one is {margin.value:.2g}",
-            "What tells them apart is decoration, such as length, tone or layout, and the model rewards it. Raise "
-            "`tie_coef`, or add ties: those of another question (`irrelevant_query`) need no oracle.",
-        )
-    yield from _fails_at_a_source(metrics)
-    for key, pairs in ((f"{ACCURACY}preference", "preference pairs"), ("accuracy", "pairs")):
-        trained, held = last(metrics, key), held_out(metrics, key, is_share=True)
-        if less(trained, held).low > _GAP:
-            yield Finding(
-                f"{percent(trained)} of the {pairs} are told apart in training, {percent(held)} of held-out ones",
-                "Reward models learn their pairs by heart within few epochs. Train for one, lower `learning_rate`, or "
-                "use more pairs.",
-            )
-            break
-    start, end = first(metrics, "mean_reward"), last(metrics, "mean_reward")
-    liked = magnitude(end)
-    if pairwise and less(liked, magnitude(margin), _PLACE_TO_MARGIN).low > 0:
-        yield Finding(
-            f"Answer {'A' if end.value > 0 else 'B'} is preferred by {told(liked)} for its place, with a margin of "
-            f"{margin.value:.2g} between good and bad",
-            "Scoring averages over both orders, so the order of answers does not decide. But as long as the place "
-            "counts for so much, the answers count for little. Train longer.",
-        )
-    apart = less(last(metrics, "max_reward"), last(metrics, "min_reward"))
-    if not pairwise and less(magnitude(less(end, start)), apart).low > 0:
-        yield Finding(
-            f"The mean reward moved from {start.value:.2g} to {told(end)}, further than rewards of a batch lie apart",
-            "Only differences are learnt, so accuracy does not suffer. But the rewards of two models cannot be "
-            "compared, and bf16 rounds numbers far from 0. `center_rewards_coefficient: 0.01` keeps them near 0.",
-        )
+def _log_two(run: RunFolder) -> list[Mapping[str, Any]]:
+    return [{}] * ("accuracy" in run.metrics and stays_at_log_two(run.metrics))  # ties alone should stay there
 
 
-def _fails_at_a_source(metrics: Metrics) -> Iterator[Finding]:
-    accuracies = {name: last(metrics, f"{ACCURACY}{name}") for name in sources_of(metrics)}
+def _ties(run: RunFolder) -> Iterator[Mapping[str, Any]]:
+    tie, margin = last(run.metrics, "crome/tie_margin"), last(run.metrics, "margin")
+    has_grown = less(tie, first(run.metrics, "crome/tie_margin")).low > 0
+    if has_grown and above(run.metrics, "accuracy", _LEARNT) and less(tie, margin, _HALF).low > 0:
+        yield {"tie": told(tie), "margin": margin.value}
+
+
+def _fails_at_a_source(run: RunFolder) -> Iterator[Mapping[str, Any]]:
+    accuracies = {name: last(run.metrics, f"{ACCURACY}{name}") for name in sources_of(run.metrics)}
     low = {name: found for name, found in accuracies.items() if found.high < _LEARNT}
     high = {name: found for name, found in accuracies.items() if found.low > _WELL_LEARNT}
     if low and high:
         worst, best = min(low, key=lambda name: low[name]), max(high, key=lambda name: high[name])
-        why = (
-            "The edited answer wins in one of the two and loses in the other: what is learnt is the style of the "
-            "editor."
-            if {worst, best} == set(CAUSAL)
-            else "Either its labels are noise, or they follow something that the other pairs do not."
-        )
-        yield Finding(
-            f"{percent(low[worst])} of the {worst} pairs are told apart, {percent(high[best])} of the {best} pairs",
-            f"{why} Read some of them below; then check or filter them, or leave the source out.",
-        )
+        why = "Either its labels are noise, or they follow something that the other pairs do not."
+        if {worst, best} == set(CAUSAL):
+            why = (
+                "The edited answer wins in one of the two and loses in the other: what is learnt is the style of the "
+            )
+            why += "editor."
+        yield {"low": percent(low[worst]), "worst": worst, "high": percent(high[best]), "best": best, "why": why}
+
+
+def _by_heart(run: RunFolder) -> Iterator[Mapping[str, Any]]:
+    for key, pairs in ((f"{ACCURACY}preference", "preference pairs"), ("accuracy", "pairs")):
+        trained, held = last(run.metrics, key), held_out(run.metrics, key, is_share=True)
+        if less(trained, held).low > _GAP:
+            yield {"trained": percent(trained), "pairs": pairs, "held": percent(held)}
+            return
+
+
+def _place(run: RunFolder) -> Iterator[Mapping[str, Any]]:
+    end, margin = last(run.metrics, "mean_reward"), last(run.metrics, "margin")
+    if _is_pairwise(run) and less(magnitude(end), magnitude(margin), _HALF).low > 0:
+        yield {"letter": "A" if end.value > 0 else "B", "liked": told(magnitude(end)), "margin": margin.value}
+
+
+def _moved(run: RunFolder) -> Iterator[Mapping[str, Any]]:
+    start, end = first(run.metrics, "mean_reward"), last(run.metrics, "mean_reward")
+    apart = less(last(run.metrics, "max_reward"), last(run.metrics, "min_reward"))
+    if not _is_pairwise(run) and less(magnitude(less(end, start)), apart).low > 0:
+        yield {"start": start.value, "end": told(end)}
+
+
+def _is_pairwise(run: RunFolder) -> bool:
+    return bool(run.recipe.get("model_type") == "pairwise")
+
+
+SIGNS = (
+    Sign("The loss stays at log 2: the model scores chosen and rejected answers alike",
+         "Raise `learning_rate` (adapters take ten times that of all weights), look whether labels are right and "
+         "answers differ in what the model reads. Where most pairs are ties, see `crome/accuracy_preference`.",
+         _log_two),
+    Sign("Answers of which none is better are scored {tie} apart, those of which one is {margin:.2g}",
+         "What tells them apart is decoration, such as length, tone or layout, and the model rewards it. Raise "
+         "`tie_coef`, or add ties: those of another question (`irrelevant_query`) need no oracle.", _ties),
+    Sign("{low} of the {worst} pairs are told apart, {high} of the {best} pairs",
+         "{why} Read some of them below; then check or filter them, or leave the source out.", _fails_at_a_source),
+    Sign("{trained} of the {pairs} are told apart in training, {held} of held-out ones",
+         "Reward models learn their pairs by heart within few epochs. Train for one, lower `learning_rate`, or use "
+         "more pairs.", _by_heart),
+    Sign("Answer {letter} is preferred by {liked} for its place, with a margin of {margin:.2g} between good and bad",
+         "Scoring averages over both orders, so the order of answers does not decide. But as long as the place counts "
+         "for so much, the answers count for little. Train longer.", _place),
+    Sign("The mean reward moved from {start:.2g} to {end}, further than rewards of a batch lie apart",
+         "Only differences are learnt, so accuracy does not suffer. But the rewards of two models cannot be compared, "
+         "and bf16 rounds numbers far from 0. `center_rewards_coefficient: 0.01` keeps them near 0.", _moved),
+)  # fmt: skip
+REPORT = ReportParts(FACTS, _charts, SIGNS, COMPARED)

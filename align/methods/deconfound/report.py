@@ -6,7 +6,8 @@ from typing import Any
 from align.evaluation.statistics.metrics import less, magnitude, told
 from align.report.charts.drawing import Chart
 from align.report.charts.panel import Metrics, Panel, draw_panel
-from align.report.run.finding import Finding, held_out, last, recent
+from align.report.run.finding import Sign, ends, held_out, last, recent
+from align.report.run.folder import RunFolder
 from align.report.run.parts import LENGTH, ReportParts, step_time_chart
 
 MSE, CORRECTED, OUTCOME = "deconfound/mse", "deconfound/correlation_corrected", "deconfound/correlation_outcome"
@@ -76,36 +77,34 @@ def _unused(recipe: Mapping[str, Any]) -> Sequence[str]:
     return (*LENGTH, *OPTIMIZER) if recipe.get("head") == "ridge" else ()
 
 
-REPORT = ReportParts(FACTS, _charts, lambda run: [*find_outcome_problems(run.metrics)], COMPARED, _unused)
-
-
-_BY_HEART = 0.7  # error in training over that on held-out rows
-_NOTHING = 0.98  # of the error of predicting the mean
 _LEAN = 0.1  # correlation with a confounder, as far as the corrected outcome does not explain it
 
 
-def find_outcome_problems(metrics: Metrics) -> Iterator[Finding]:
-    """Lists what looks wrong in errors and correlations."""
-    error, held, fit = last(metrics, MSE), held_out(metrics, MSE), recent(metrics, CORRECTED)
-    if error.low > _NOTHING:
-        yield Finding(
-            f"The squared error is {told(error)}, no better than predicting the mean",
-            "The texts say nothing about the corrected outcome, or the model has not learnt yet. Train longer, raise "
-            "`learning_rate`, or look whether ridge regression on the words (`align deconfound --estimator dml`) "
-            "finds something: its report gives the share of the outcome that the text explains.",
-        )
-    if less(error, held, _BY_HEART).high < 0:
-        yield Finding(
-            f"The squared error is {told(error)} in training and {told(held)} on held-out rows",
-            "Larger models learn outcomes by heart, their noise included. Train for one pass, lower `learning_rate`, "
-            "or raise `weight_decay`.",
-        )
-    for name in confounders_of(metrics):
-        lean, target = last(metrics, f"{LEAN}{name}"), last(metrics, f"{TARGET}{name}")
+def _by_heart(run: RunFolder) -> Iterator[Mapping[str, Any]]:
+    error, held = last(run.metrics, MSE), held_out(run.metrics, MSE)
+    if less(error, held, 0.7).high < 0:
+        yield {"value": told(error), "held": told(held)}
+
+
+def _leans(run: RunFolder) -> Iterator[Mapping[str, Any]]:
+    fit = recent(run.metrics, CORRECTED)
+    for name in confounders_of(run.metrics):
+        lean, target = last(run.metrics, f"{LEAN}{name}"), last(run.metrics, f"{TARGET}{name}")
         # The most that the labels explain is their own correlation, freed of their noise.
         if less(magnitude(lean), magnitude(target), 1 / fit if fit > 0 else 1.0).low > _LEAN:
-            yield Finding(
-                f"Predictions go with {name} at {told(lean)}, and the corrected outcome at {target.value:.2g}",
-                f"The reward leans on {name} more than what it was trained on. If `{OUTCOME}` is above "
-                f"`{CORRECTED}`, the correction removed too little; compare estimators with `align deconfound`.",
-            )
+            yield {"name": name, "value": told(lean), "target": target.value}
+
+
+SIGNS = (
+    Sign("The squared error is {value}, no better than predicting the mean",
+         "The texts say nothing about the corrected outcome, or the model has not learnt yet. Train longer, raise "
+         "`learning_rate`, or look whether ridge regression on the words (`align deconfound --estimator dml`) finds "
+         "something: its report gives the share of the outcome that the text explains.", ends(MSE, above=0.98)),
+    Sign("The squared error is {value} in training and {held} on held-out rows",
+         "Larger models learn outcomes by heart, their noise included. Train for one pass, lower `learning_rate`, or "
+         "raise `weight_decay`.", _by_heart),
+    Sign("Predictions go with {name} at {value}, and the corrected outcome at {target:.2g}",
+         f"The reward leans on {{name}} more than what it was trained on. If `{OUTCOME}` is above `{CORRECTED}`, the "
+         "correction removed too little; compare estimators with `align deconfound`.", _leans),
+)  # fmt: skip
+REPORT = ReportParts(FACTS, _charts, SIGNS, COMPARED, _unused)

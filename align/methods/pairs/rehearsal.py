@@ -21,10 +21,23 @@ from align.models.likelihood import Tokens, token_nll
 from align.models.pair_terms import tokenize_pair
 from align.models.reward_model import RewardModel
 from align.rehearsal.plan import PAIRS_FOR_A_PROMPT, Plan
-from align.rehearsal.record import CACHE_FOLDER, Rehearsed, Table
+from align.rehearsal.record import CACHE_FOLDER, Check, Rehearsed, Table, by_number
 
-_AT_ONCE, _FEW = 16, 0.02  # pairs that are read together; share of tokens below which hardly any carries the loss
-_ORDERED, _LONGER, _LENGTH_ONLY = 0.9, 0.8, 0.5  # shares of pairs that are worth a word
+_AT_ONCE = 16  # pairs that are read together
+CHECKS = by_number(
+    Check("lengths", "length_only", "pairs in which one response only adds to the other",
+          "{share:.0%} of the pairs differ in length only: one response is the other with more text.",
+          "Add pairs that differ in content, or the run learns how much to write.", above=0.5),
+    Check("lengths", "chosen_longer", "pairs whose chosen response is the longer",
+          "The chosen response is the longer one in {share:.0%} of the pairs, and length tells the order.",
+          "Balance the lengths, or add ties of unlike length.", above=0.8, below=0.2),
+    Check("margins", "ordered", "pairs that {orders} right before training",
+          "{share:.0%} of the pairs are ordered right before training and teach little.",
+          "Leave out the clear ones: `align filter --base` does.", above=0.9),
+    Check("spans", "loss_tokens", "tokens of a response that carry the preference",
+          "Only {share:.1%} of the tokens carry the preference.", "Mark more, or take `whole`.", below=0.02,
+          unit="responses"),
+)  # fmt: skip
 
 
 def rehearse_policy(plan: Plan) -> Rehearsed:
@@ -56,10 +69,7 @@ def rehearse_policy(plan: Plan) -> Rehearsed:
     sides = [side for token in read for side in (token.marks.chosen, token.marks.rejected)]
     if sides:
         share = mean_of_items(np.array([float(np.mean(side or [0])) for side in sides]))
-        found.measure("loss_tokens", "tokens of a response that carry the preference", share, "responses")
-        if share.high < _FEW:
-            text = f"Only {share.value:.1%} of the tokens carry the preference. Mark more, or take `whole`."
-            found.find("warning", "spans", text, "--spans whole", loss_tokens=share.value)
+        found.take(CHECKS["loss_tokens"], share, "--spans whole")
     return found
 
 
@@ -92,21 +102,16 @@ def _look(found: Rehearsed, pairs: Sequence[Any], margins: Values, slices: Seque
     """Says which pairs are ordered already, by slice, and which differ in their length only."""
     codes = cluster_codes([pair.prompt for pair in pairs])
 
-    def measure(name: str, words: str, values: Any) -> Any:
-        estimate = mean_of_items(np.array(values, dtype=float), codes=codes)
-        found.measure(name, words, estimate)
-        return estimate
+    def take(number: str, values: Any, **how: Any) -> bool:
+        return found.take(CHECKS[number], mean_of_items(np.array(values, dtype=float), codes=codes), **how)
 
     is_tie = np.array([getattr(pair, "tie", False) for pair in pairs])
     longer = np.where(is_tie, np.nan, [np.sign(len(pair.chosen) - len(pair.rejected)) / 2 + 0.5 for pair in pairs])
     more = [_only_longer(pair.chosen, pair.rejected) for pair in pairs]
-    only = measure("length_only", "pairs in which one response only adds to the other", more)
-    first = measure("chosen_longer", "pairs whose chosen response is the longer", longer)
+    is_length = take("length_only", more)
+    take("chosen_longer", longer, sick=False if is_length else None)
     if not np.isnan(margins).all():
-        ordered = measure("ordered", f"pairs that {orders} right before training", pair_accuracy(margins))
-        if ordered.low > _ORDERED:
-            text = f"{ordered.value:.0%} of the pairs are ordered right before training and teach little. Leave out "
-            found.find("warning", "margins", f"{text}the clear ones: `align filter --base` does.")
+        take("ordered", pair_accuracy(margins), orders=orders)
         by_slice = {name: margins[np.array(slices) == name] for name in dict.fromkeys(slices)}
         known = {name: here[~np.isnan(here)] for name, here in by_slice.items()}  # ties have no order
         rows = [
@@ -115,12 +120,6 @@ def _look(found: Rehearsed, pairs: Sequence[Any], margins: Values, slices: Seque
             if len(here)
         ]
         found.tables.append(Table("Margins before training", "By slice.", ("slice", "pairs", "median", "right"), rows))
-    if only.low > _LENGTH_ONLY:
-        text = f"{only.value:.0%} of the pairs differ in length only: one response is the other with more text. Add "
-        found.find("warning", "lengths", f"{text}pairs that differ in content, or the run learns how much to write.")
-    elif first.low > _LONGER or first.high < 1 - _LONGER:
-        text = f"The chosen response is the longer one in {first.value:.0%} of the pairs, and length tells the order. "
-        found.find("warning", "lengths", f"{text}Balance the lengths, or add ties of unlike length.")
 
 
 def _only_longer(one: str, other: str) -> bool:

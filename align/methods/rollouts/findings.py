@@ -12,9 +12,9 @@ from align.evaluation.statistics.item_means import shares_of, total_variation
 from align.evaluation.statistics.metrics import Values, told
 from align.recipe.alarms import alarm_of, limits_with
 from align.report.charts.panel import Metrics
-from align.report.run.completions import UNKNOWN, Row, Weights, completion_words, total_reward
-from align.report.run.finding import Finding, above, percent, recent
-from align.report.run.folder import Series
+from align.report.run.completions import UNKNOWN, Row, Weights, completion_words, reward_weights, total_reward
+from align.report.run.finding import Sign, above, ends, percent, recent
+from align.report.run.folder import RunFolder, Series
 
 _HALF = 0.5
 _FEWEST_STEPS = 10  # fewer may be chance where a policy is seldom right
@@ -33,47 +33,20 @@ _REMEDIES = {
 _REMEDIES |= {"all at the best reward": _REMEDIES["all right"], "all at the lowest reward": _REMEDIES["all wrong"]}
 
 
-def find_rollout_problems(metrics: Metrics, rows: Sequence[Row] = (), weights: Weights = UNKNOWN) -> Iterator[Finding]:
-    """Lists what looks wrong in completions, rewards and answers."""
-    yield from _unread(metrics)
-    if share := above(metrics, "completions/clipped_ratio", _HALF):
-        yield Finding(
-            f"{percent(share)} of completions are cut off at the token limit",
-            "They end before an answer and teach the policy nothing but to be short. Raise `max_completion_length`, "
-            "or add the `length` reward.",
-        )
-    if share := above(metrics, "frac_reward_zero_std", _HALF):
-        yield Finding(
-            f"{percent(share)} of prompt groups have no spread in reward",
-            "All completions of such a group earn the same, so their advantage is zero and the group costs time "
-            f"without a gradient. {' '.join(_counted_reasons(rows, weights) or _reasons(metrics))}",
-        )
-    yield from _letters(metrics)
-    if share := above(metrics, "acre/trace_names_letter", _HALF):
-        yield Finding(
-            f"{percent(share)} of traces name a letter",
-            'A trace that ends in "so B" points at another option once the options are shuffled, so the second answer '
-            "follows the letter and not the reasoning, and the reward mostly teaches the policy not to name letters. "
-            "Compare with `scrub_letters: true`.",
-        )
+def _unread(run: RunFolder) -> Iterator[Mapping[str, Any]]:
+    if share := above(run.metrics, "acre/no_answer", _HALF):
+        yield {"share": percent(share), "unpaid": ", and the reward never paid" * _is_constant(run.metrics)}
 
 
-def _unread(metrics: Metrics) -> Iterator[Finding]:
-    share, never_paid = above(metrics, "acre/no_answer", _HALF), _is_constant(metrics)
-    if share:
-        yield Finding(
-            f"{percent(share)} of responses have no readable answer" + (", and the reward never paid" * never_paid),
-            "Read some below: what is looked for is the last text between answer tags, within "
-            "`max_completion_length`. Show the form in the prompt, warm-start with `method: sft`, or name the tags "
-            "that the model writes with `think_tag` and `answer_tag`.",
-        )
-    elif never_paid:
-        yield Finding(
-            f"Every completion of the run earned {metrics['reward'].values[0]:.3g}",
-            "A reward that does not vary teaches nothing. Read some completions below: either none has the form that "
-            "the reward reads, or the task is too hard or too easy for this policy. `align rewards check` tries the "
-            "reward on right and wrong answers.",
-        )
+def _constant(run: RunFolder) -> Iterator[Mapping[str, Any]]:
+    if _is_constant(run.metrics) and not above(run.metrics, "acre/no_answer", _HALF):
+        yield {"reward": run.metrics["reward"].values[0]}
+
+
+def _no_spread(run: RunFolder) -> Iterator[Mapping[str, Any]]:
+    for seen in ends("frac_reward_zero_std", above=_HALF)(run):
+        weights = reward_weights(run.recipe, run.metrics)
+        yield seen | {"reasons": " ".join(_counted_reasons(run.completions, weights) or _reasons(run.metrics))}
 
 
 def _is_constant(metrics: Metrics) -> bool:
@@ -110,7 +83,8 @@ def _reasons(metrics: Metrics) -> Iterator[str]:
         )
 
 
-def _letters(metrics: Metrics) -> Iterator[Finding]:
+def _letters(run: RunFolder) -> Iterator[Mapping[str, Any]]:
+    metrics = run.metrics
     answered, gold = (_shares(metrics, f"acre/{side}_share_") for side in ("answer", "gold"))
     names = [name for name in gold if len(gold[name]) == len(next(iter(answered.values()), ()))]
     if not names or not answered.keys() & gold.keys():
@@ -124,13 +98,9 @@ def _letters(metrics: Metrics) -> Iterator[Finding]:
         return
     shares = shares_of(given.sum(axis=0))
     place = int(np.argmax(shares - shares_of(expected.sum(axis=0))))
-    yield Finding(
-        f"Answers favour {names[place]}: {percent(float(shares[place]))} of answers, "
-        f"{percent(float(asked.mean(axis=0)[place]))} of the gold",
-        f"{percent(gap._replace(unit='logs'))} of answers would have to move before they could be right answers and "
-        "even guesses. The policy answers by position; `shuffle_options: true` in the `dataset` block takes the "
-        "position's meaning away.",
-    )
+    told = {"name": names[place], "share": percent(float(shares[place]))}
+    told |= {"gold": percent(float(asked.mean(axis=0)[place])), "gap": percent(gap._replace(unit="logs"))}
+    yield told
 
 
 def _shares(metrics: Metrics, prefix: str) -> dict[str, Values]:
@@ -173,15 +143,15 @@ def _reason(group: Group, total: float, best: float, worst: float) -> str:
     return "all at the best reward" if total >= best else "all at the lowest reward" if total <= worst else "mixed"
 
 
-def find_reward_signals(metrics: Metrics, recipe: Mapping[str, Any]) -> list[Finding]:
+def _alarms(run: RunFolder) -> list[Mapping[str, Any]]:
     """Lists the alarms whose signal is above its limit in the last quarter of the steps."""
-    limits = limits_with(recipe.get("alarms") or {})
+    limits = limits_with(run.recipe.get("alarms") or {})
     looks = [(limit, *alarm_of(name)) for name, limit in limits.items() if limit is not None]
     return [
-        Finding(f"Audit: {alarm.sentence(key, told(found), limit).rstrip('.')}", alarm.remedy)
+        {"sentence": alarm.sentence(key, told(found), limit).rstrip("."), "remedy": alarm.remedy}
         for limit, alarm, reward in looks
-        for key in alarm.keys(reward, metrics)
-        if (found := above(metrics, key, limit))
+        for key in alarm.keys(reward, run.metrics)
+        if (found := above(run.metrics, key, limit))
     ]
 
 
@@ -190,21 +160,20 @@ NOISES = 4.0  # standard errors that a rise or a fall has to have; the step is p
 _EIGHTHS = 8  # a mean over an eighth of the run stands for a step
 
 
-def find_audit_falls(metrics: Metrics) -> list[Finding]:
+def _falls(run: RunFolder) -> Iterator[Mapping[str, Any]]:
     """Finds audits that fell while the reward rose; evaluation rows say so before training rows do."""
+    metrics = run.metrics
     audited = (re.fullmatch(rf"{prefix}(.+)/mean", key) for prefix in ("eval_audit/", "audit/") for key in metrics)
     names = dict.fromkeys(found[1] for found in audited if found)
-    found = []
     for name in names:
         for prefix in ("eval_", ""):
             reward, audit = metrics.get(f"{prefix}reward"), metrics.get(f"{prefix}audit/{name}/mean")
-            if reward and audit and (finding := _fall(name, reward, audit)):
-                found.append(finding)
+            if reward and audit and (fall := _fall(reward, audit)):
+                yield {"name": name} | fall
                 break
-    return found
 
 
-def _fall(name: str, reward: Series, audit: Series) -> Finding | None:
+def _fall(reward: Series, audit: Series) -> dict[str, Any] | None:
     """Compares the end of a run with where the audit stood highest.
 
     Beside a reward that rises by ten standard deviations, an audit that is noise is found in 1 to 2 of 100 runs with 5
@@ -219,13 +188,7 @@ def _fall(name: str, reward: Series, audit: Series) -> Finding | None:
     fall, rise = smooth_audit[peak] - smooth_audit[-1], smooth_reward[-1] - smooth_reward[peak]
     if fall <= NOISES * _error(audits, width) or rise <= NOISES * _error(rewards, width):
         return None
-    step = int(steps[peak + width - 1])
-    return Finding(
-        f"The reward rose by {rise:.2g} while the audit {name} fell by {fall:.2g} from step {step}",
-        "What the rewards pay for parts from what the audit measures. Read completions from before and after that "
-        f"step, and keep the checkpoint that the audit likes best: `eval_strategy: steps`, `metric_for_best_model: "
-        f"eval_audit/{name}/mean` and `load_best_model_at_end: true`.",
-    )
+    return {"rise": rise, "fall": fall, "step": int(steps[peak + width - 1])}
 
 
 def _shared(first: Series, second: Series) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
@@ -245,3 +208,33 @@ def _error(values: NDArray[np.float64], width: int) -> float:
     """Estimates the standard error of the difference of two such means, from what is left without a straight line."""
     bends = np.diff(values, n=2)  # of independent values, the mean square of these is 6 variances
     return float(np.sqrt(np.mean(bends**2) / 6 * 2 / width))
+
+
+SIGNS = (
+    Sign("{share} of responses have no readable answer{unpaid}",
+         "Read some below: what is looked for is the last text between answer tags, within `max_completion_length`. "
+         "Show the form in the prompt, warm-start with `method: sft`, or name the tags that the model writes with "
+         "`think_tag` and `answer_tag`.", _unread),
+    Sign("Every completion of the run earned {reward:.3g}",
+         "A reward that does not vary teaches nothing. Read some completions below: either none has the form that the "
+         "reward reads, or the task is too hard or too easy for this policy. `align rewards check` tries the reward "
+         "on right and wrong answers.", _constant),
+    Sign("{share} of completions are cut off at the token limit",
+         "They end before an answer and teach the policy nothing but to be short. Raise `max_completion_length`, or "
+         "add the `length` reward.", ends("completions/clipped_ratio", above=_HALF)),
+    Sign("{share} of prompt groups have no spread in reward",
+         "All completions of such a group earn the same, so their advantage is zero and the group costs time without "
+         "a gradient. {reasons}", _no_spread),
+    Sign("Answers favour {name}: {share} of answers, {gold} of the gold",
+         "{gap} of answers would have to move before they could be right answers and even guesses. The policy answers "
+         "by position; `shuffle_options: true` in the `dataset` block takes the position's meaning away.", _letters),
+    Sign("{share} of traces name a letter",
+         'A trace that ends in "so B" points at another option once the options are shuffled, so the second answer '
+         "follows the letter and not the reasoning, and the reward mostly teaches the policy not to name letters. "
+         "Compare with `scrub_letters: true`.", ends("acre/trace_names_letter", above=_HALF)),
+    Sign("Audit: {sentence}", "{remedy}", _alarms),
+    Sign("The reward rose by {rise:.2g} while the audit {name} fell by {fall:.2g} from step {step}",
+         "What the rewards pay for parts from what the audit measures. Read completions from before and after that "
+         "step, and keep the checkpoint that the audit likes best: `eval_strategy: steps`, `metric_for_best_model: "
+         "eval_audit/{name}/mean` and `load_best_model_at_end: true`.", _falls),
+)  # fmt: skip

@@ -20,7 +20,7 @@ from align.errors import UserError
 from align.evaluation import asking
 from align.evaluation.asked_models import Engine, check_images, open_policy
 from align.evaluation.engine import show_stages
-from align.evaluation.statistics.metrics import Estimate, Values, share, wilson
+from align.evaluation.statistics.metrics import Values, share, wilson
 from align.evaluation.suites.prompts import measured_rewards as measured
 from align.evaluation.suites.prompts.suite import stated_answer
 from align.evaluation.with_tools import NamedTools, answer_prompts
@@ -33,11 +33,12 @@ from align.models.policies.endpoint_policy import EndpointPolicy
 from align.models.rewards import response_format
 from align.models.transcripts.transcript import Transcript
 from align.models.videos import one_place, reads_videos, video_of
+from align.recipe.alarms import ALARMS
 from align.recipe.dataset import MediaSettings, PromptDatasetConfig
 from align.recipe.reward_settings import short_name
 from align.rehearsal.plan import FEWEST, MOST, Plan
-from align.rehearsal.record import CACHE_FOLDER, Rehearsed, Table
-from align.rehearsal.rollouts import MANY_CUT, OF_TASK, Rollouts, look_at
+from align.rehearsal.record import CACHE_FOLDER, Check, Rehearsed, Table, by_number
+from align.rehearsal.rollouts import OF_TASK, Rollouts, look_at
 from align.rehearsal.rows import look_at_rows
 from align.tools.calls import call_metrics
 from align.training.build import processing_class
@@ -50,9 +51,28 @@ from rewards.running.guard import GuardedReward
 from rewards.running.protocol import HIGHER, reads_whole_batch
 
 _REPEATED = 32  # completions that are scored again
-_NOISY, _FLAKY = 0.2, 0.05  # shares: of a reward's variance within groups, and of its values
+_NOISY = ALARMS["noise_share"].limit or 0.2  # of a reward's variance within groups
 _SHOWN, _LONGEST = 6, 600  # prompts of which samples are shown, and characters of each
 _NEUTRAL = {"generation_kwargs": None}
+CHECKS = by_number(
+    Check("noise", "flaky/{reward}", "`{reward}` asked again says something else",
+          "`{reward}` gives another value for {share:.0%} of the completions when it is asked again; {noise:.0%} of "
+          "its variance within groups is that noise.",
+          "Lower its temperature, or take the mean of several answers; `reward_repeats: 0.1` logs the share in "
+          "training.", above=0.05, unit="completions"),
+    Check("tools", "called", "completions that call a tool",
+          "Hardly a completion calls a tool, so that nothing is learnt about calls.",
+          "Say in the prompt when to call, or teach it first with `method: sft`.", below=0.05),
+    Check("tools", "failed_calls", "completions that have a call that fails",
+          "{share:.0%} of the completions have a call that fails, the first with {reason!r}.",
+          "Mend the tool, or say in its docstring what it takes.", above=0.3),
+    Check("tools", "unanswered", "completions that end with a call whose result does not fit",
+          "{share:.0%} of the completions end with a call whose result does not fit.",
+          "Raise `max_completion_length` or `max_tool_calling_iterations`, or have the tool say less.", above=0.1),
+    Check("tools", "lost", "completions that lose their tool or environment, and their reward",
+          "{share:.0%} of the completions lose their reward with their tool ({reason}).",
+          "Mend the tool, or raise `tool_timeout`."),
+)  # fmt: skip
 
 
 class Sampled(NamedTuple):
@@ -340,14 +360,10 @@ def _say_calls(found: Rehearsed, named: Any, rewarded: Any, repeats: list[Repeat
     if not repeats:
         return
     noise, flaky = repeat_metrics(repeats, rewarded.values.ravel(), size), sum(each.differs for each in repeats)
-    differs, variance = wilson(flaky, len(repeats)), noise["group_variance"]
-    found.measure(f"flaky/{name}", f"`{name}` asked again says something else", differs, "completions")
+    variance = noise["group_variance"]
     part = min(1.0, noise["noise_variance"] / variance) if variance > 0 else 1.0
-    if differs.low > _FLAKY and part > _NOISY:
-        text = f"`{name}` gives another value for {differs.value:.0%} of the completions when it is asked again; "
-        text += f"{part:.0%} of its variance within groups is that noise. Lower its temperature, or take the mean of "
-        text += "several answers; `reward_repeats: 0.1` logs the share in training."
-        found.find("warning", "noise", text, noise=part, flaky=differs.value)
+    sick = None if part > _NOISY else False
+    found.take(CHECKS["flaky/{reward}"], wilson(flaky, len(repeats)), sick=sick, noise=part, reward=name)
 
 
 def _say_time(plan: Plan, found: Rehearsed, sampled: Sampled, rewarded: Mapping[str, measured.Rewarded]) -> None:
@@ -386,17 +402,21 @@ def _shown(sampled: Sampled, rollouts: Rollouts) -> Any:
 
 def _say_tools(found: Rehearsed, completions: Sequence[Sequence[Transcript]]) -> None:
     """Says how tools are used: calls, those that fail, results that do not fit, and rows that are lost."""
-
-    def measure(name: str, words: str, tell: Callable[[Transcript], Any]) -> Estimate:
-        estimate = share(np.array([np.mean([bool(tell(each)) for each in group]) for group in completions]))
-        found.measure(name, f"completions that {words}", estimate)
-        return estimate
-
-    called = measure("called", "call a tool", lambda each: each.calls)
-    failed = measure("failed_calls", "have a call that fails", lambda each: any(x.failure for x in each.calls))
-    unanswered = measure("unanswered", "end with a call whose result does not fit", lambda each: each.unanswered)
-    lost = measure("lost", "lose their tool or environment, and their reward", lambda each: each.lost)
     flat = [each for group in completions for each in group]
+    reasons = {
+        "failed_calls": next((x.result[:200] for each in flat for x in each.calls if x.failure), ""),
+        "lost": next((each.lost[:200] for each in flat if each.lost), ""),
+    }
+    tells: dict[str, Callable[[Transcript], Any]] = {
+        "called": lambda each: each.calls,
+        "failed_calls": lambda each: any(x.failure for x in each.calls),
+        "unanswered": lambda each: each.unanswered,
+        "lost": lambda each: each.lost,
+    }
+    for name, tell in tells.items():
+        part = share(np.array([np.mean([bool(tell(each)) for each in group]) for group in completions]))
+        sick = part.value > 0 if name == "lost" else None
+        found.take(CHECKS[name], part, sick=sick, reason=reasons.get(name, ""))
     counted = call_metrics([each.counts for each in flat])
     rows = [
         (name, *(f"{counted[f'tools/{name}/{what}']:.3g}" for what in ("calls", "failure_share", "seconds_p95")))
@@ -404,20 +424,3 @@ def _say_tools(found: Rehearsed, completions: Sequence[Sequence[Transcript]]) ->
     ]
     note = f"A completion has {counted['tools/turns']:.3g} turns."
     found.tables.append(Table("Tools", note, ("tool", "calls a completion", "fail", "95 % take less, seconds"), rows))
-    if called.high < 0.05:
-        text = "Hardly a completion calls a tool, so that nothing is learnt about calls. Say in the prompt when to "
-        found.find("warning", "tools", f"{text}call, or teach it first with `method: sft`.", called=called.value)
-    if failed.low > 0.3:
-        reason = next(x.result for each in flat for x in each.calls if x.failure)
-        text = f"{failed.value:.0%} of the completions have a call that fails, the first with {reason[:200]!r}."
-        found.find("warning", "tools", f"{text} Mend the tool, or say in its docstring what it takes.")
-    if unanswered.low > MANY_CUT:
-        text = f"{unanswered.value:.0%} of the completions end with a call whose result does not fit. Raise "
-        text += "`max_completion_length` or `max_tool_calling_iterations`, or have the tool say less."
-        found.find("warning", "tools", text, unanswered=unanswered.value)
-    if lost.value:
-        reason = next(each.lost for each in flat if each.lost)
-        text = (
-            f"{lost.value:.0%} of the completions lose their reward with their tool ({reason[:200]}). Mend the tool, "
-        )
-        found.find("warning", "tools", f"{text}or raise `tool_timeout`.", lost=lost.value)

@@ -2,17 +2,11 @@
 
 from collections.abc import Sequence
 
-from align.methods.rollouts.findings import (
-    find_audit_falls,
-    find_reward_signals,
-    find_rollout_problems,
-)
+from align.methods.rollouts.findings import SIGNS
 from align.recipe.alarms import ALARMS, Drawn
 from align.report.charts.drawing import NUM_COLOURS, Chart, Line, draw_chart
 from align.report.charts.panel import Metrics, Panel, draw_panel
-from align.report.run.completions import REWARD_METRIC, reward_weights
-from align.report.run.finding import Finding
-from align.report.run.folder import RunFolder
+from align.report.run.completions import REWARD_METRIC
 from align.report.run.parts import LENGTH, ReportParts, step_time_chart
 
 OUTCOME_PANELS = (
@@ -182,12 +176,4 @@ def _charts(metrics: Metrics) -> Sequence[Chart | None]:
     ]
 
 
-def _findings(run: RunFolder) -> Sequence[Finding]:
-    return [
-        *find_rollout_problems(run.metrics, run.completions, reward_weights(run.recipe, run.metrics)),
-        *find_reward_signals(run.metrics, run.recipe),
-        *find_audit_falls(run.metrics),
-    ]
-
-
-REPORT = ReportParts(FACTS, _charts, _findings, COMPARED)
+REPORT = ReportParts(FACTS, _charts, SIGNS, COMPARED)

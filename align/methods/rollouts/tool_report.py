@@ -1,7 +1,7 @@
 """What runs with tools put on their page: that of all methods that sample, and the calls of tools."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from align.methods.rollouts.report import REPORT as OF_ROLLOUTS
@@ -9,7 +9,8 @@ from align.recipe.fields import own_fields
 from align.report.charts.drawing import NUM_COLOURS
 from align.report.charts.panel import Metrics, Panel, draw_panel
 from align.report.run.completions import calls_of
-from align.report.run.finding import Finding, above, below, first, percent
+from align.report.run.finding import Sign, below, ends, first, percent
+from align.report.run.folder import RunFolder
 
 _TOOL_FIELDS = (("align", "methods/rollouts/config.py", "ToolConfig"),)
 FACTS = {
@@ -59,52 +60,24 @@ def _unused(recipe: Mapping[str, Any]) -> Sequence[str]:
     return () if has_tools else tuple({*FACTS, *own_fields(_TOOL_FIELDS)})
 
 
-REPORT = OF_ROLLOUTS._replace(
-    facts={**OF_ROLLOUTS.facts, **FACTS},
-    charts=lambda metrics: [*OF_ROLLOUTS.charts(metrics), *(draw_panel(each, metrics) for each in _panels(metrics))],
-    findings=lambda run: [*OF_ROLLOUTS.findings(run), *find_tool_problems(run.metrics, run.completions)],
-    unused=_unused,
-)
-
-
 _OFTEN = 0.25  # of the calls
-_LOST = 0.02  # of the completions
-_SELDOM = 0.01
 _FEWEST_STEPS = 5
 _SHOWN = 160  # characters of an error
 
 
-def find_tool_problems(metrics: Metrics, rows: Sequence[Mapping[str, Any]] = ()) -> Iterator[Finding]:
-    """Lists what looks wrong in the calls of tools."""
-    used = metrics.get("tools/used_share")
-    if used and len(used.values) >= _FEWEST_STEPS and not used.values.max() > 0:
-        yield Finding(
-            "No completion called a tool",
-            "A policy that never calls is never paid for calling. Read some completions below: it may not know how a "
-            "call is written, for which a warm start with `method: sft` on conversations with calls helps, or when to "
-            "call, which the prompt can say. Calls that are cut off at `max_completion_length` are none either.",
-        )
-    before, now = first(metrics, "tools/used_share"), below(metrics, "tools/used_share", _SELDOM)
+def _never(run: RunFolder) -> list[Mapping[str, Any]]:
+    used = run.metrics.get("tools/used_share")
+    return [{}] * bool(used and len(used.values) >= _FEWEST_STEPS and not used.values.max() > 0)
+
+
+def _given_up(run: RunFolder) -> Iterator[Mapping[str, Any]]:
+    before, now = first(run.metrics, "tools/used_share"), below(run.metrics, "tools/used_share", 0.01)
     if now and before.low > _OFTEN:
-        yield Finding(
-            f"The policy gave its tools up: {percent(before)} of completions called one, and now {percent(now)}",
-            "What is paid for can be had without them, or calls fail or are cut off. Compare the rewards of "
-            "completions with and without calls in the completions table.",
-        )
-    if share := above(metrics, "tools/failure_frequency", _OFTEN):
-        yield Finding(
-            f"{percent(share)} of the calls of tools fail",
-            f"{_reasons(rows, ('error', 'unknown', 'timeout', 'died'))}The model is shown the error. Where it gets "
-            "names or arguments wrong, say in the tool's docstring what they may be; where the tool itself fails, "
-            "mend it.",
-        )
-    if share := above(metrics, "tools/lost_share", _LOST):
-        yield Finding(
-            f"{percent(share)} of completions lost their tool or environment, and their reward",
-            f"{_reasons(rows, ('timeout', 'died'))}A call took longer than `tool_timeout`, or ended its process, or "
-            "the environment could not be reset or scored. What `on_invalid` says holds for their rewards: nothing is "
-            "learnt from them by default.",
-        )
+        yield {"before": percent(before), "now": percent(now)}
+
+
+def _often(key: str, limit: float, kinds: Sequence[str]) -> Callable[[RunFolder], list[Mapping[str, Any]]]:
+    return lambda run: [seen | {"why": _reasons(run.completions, kinds)} for seen in ends(key, above=limit)(run)]
 
 
 def _reasons(rows: Sequence[Mapping[str, Any]], kinds: Sequence[str]) -> str:
@@ -116,3 +89,28 @@ def _reasons(rows: Sequence[Mapping[str, Any]], kinds: Sequence[str]) -> str:
     listed = ", ".join(f"{count} x {what}" for what, count in counts.most_common(3))
     example = Counter(str(call["result"])[:_SHOWN] for call in failed).most_common(1)[0][0]
     return f"Among those saved: {listed}; such as {example}. "
+
+
+SIGNS = (
+    Sign("No completion called a tool",
+         "A policy that never calls is never paid for calling. Read some completions below: it may not know how a "
+         "call is written, for which a warm start with `method: sft` on conversations with calls helps, or when to "
+         "call, which the prompt can say. Calls that are cut off at `max_completion_length` are none either.", _never),
+    Sign("The policy gave its tools up: {before} of completions called one, and now {now}",
+         "What is paid for can be had without them, or calls fail or are cut off. Compare the rewards of completions "
+         "with and without calls in the completions table.", _given_up),
+    Sign("{share} of the calls of tools fail",
+         "{why}The model is shown the error. Where it gets names or arguments wrong, say in the tool's docstring what "
+         "they may be; where the tool itself fails, mend it.",
+         _often("tools/failure_frequency", _OFTEN, ("error", "unknown", "timeout", "died"))),
+    Sign("{share} of completions lost their tool or environment, and their reward",
+         "{why}A call took longer than `tool_timeout`, or ended its process, or the environment could not be reset or "
+         "scored. What `on_invalid` says holds for their rewards: nothing is learnt from them by default.",
+         _often("tools/lost_share", 0.02, ("timeout", "died"))),
+)  # fmt: skip
+REPORT = OF_ROLLOUTS._replace(
+    facts={**OF_ROLLOUTS.facts, **FACTS},
+    charts=lambda metrics: [*OF_ROLLOUTS.charts(metrics), *(draw_panel(each, metrics) for each in _panels(metrics))],
+    signs=(*OF_ROLLOUTS.signs, *SIGNS),
+    unused=_unused,
+)

@@ -1,13 +1,13 @@
 """What runs that learn from preference pairs put on their page."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from align.evaluation.statistics.metrics import SURE, Estimate, less, mean_over_logs, told
 from align.report.charts.drawing import Chart
 from align.report.charts.panel import Metrics, Panel, draw_panel
-from align.report.run.finding import Finding, above, below, last, percent, stays_at_log_two
-from align.report.run.folder import Series
+from align.report.run.finding import Sign, ends, last, percent, stays_at_log_two
+from align.report.run.folder import RunFolder, Series
 from align.report.run.parts import LENGTH, ReportParts, step_time_chart
 
 _MARGIN, _CHOSEN, _REJECTED, _SHARED = 0, 2, 1, 5  # the colours of chosen and rejected text on the page
@@ -123,82 +123,54 @@ def _describe_marks(recipe: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
     return "Only marked text is rewarded."
 
 
-REPORT = ReportParts(
-    FACTS,
-    _charts,
-    lambda run: list(find_pair_problems(run.metrics, whole=run.recipe.get("spans") == "whole")),
-    COMPARED,
-    describe_marks=_describe_marks,
-)
-
-
-_FALLEN = -1.0  # nats: the marked text is e times less likely than in the reference, beyond the noise of a batch
 _SATURATED = 0.98  # of pairs; too few are left in the wrong order to explain a growing margin
-_EARLY = 0.5  # of the run
 _STILL_GROWING = 1.5  # times the margin at the middle of the run
-_FAR = 0.5  # nats per token: 50 nats over a response of 100 tokens
-_MARKED_MOST = 0.7  # of the response tokens; the rest is too little to be kept in place
-_MARKED_LEAST = 0.005  # one token of a response of 200
 
 
-def find_pair_problems(metrics: Metrics, whole: bool) -> Iterator[Finding]:
-    """Lists what looks wrong in preferences, likelihoods and marks."""
-    if stays_at_log_two(metrics):
-        yield Finding(
-            "The loss stays at log 2: the policy prefers chosen to rejected responses no more than the reference does",
-            "Raise `learning_rate` (adapters take ten times that of all weights), look whether the pairs below differ "
-            "in what the policy reads, and whether `max_length` cuts off where they differ.",
-        )
-    if change := below(metrics, "rrpo/logp_change_chosen", _FALLEN):
-        yield Finding(
-            f"The chosen text became less likely: {told(change)} nats over its marked tokens",
-            "The preference holds as long as the rejected text falls faster, but the probability goes to text that is "
-            "in neither response (likelihood displacement). Raise `kl_coef`, lower `learning_rate`, or raise `beta`: "
-            "a larger one is content with a smaller change.",
-        )
-    yield from _over_trained(metrics)
-    if distance := above(metrics, "rrpo/kl_chosen_per_token", _FAR):
-        yield Finding(
-            f"Chosen responses are {told(distance)} nats per token away from the reference",
-            "At this distance a policy forgets what the pairs are not about. Raise `kl_coef`, or lower "
-            "`learning_rate` or the number of steps, and look at answers to unrelated prompts.",
-        )
-    if not whole:
-        yield from _marks(metrics)
-
-
-def _over_trained(metrics: Metrics) -> Iterator[Finding]:
-    if not {"rewards/accuracies", "rewards/margins"} <= metrics.keys():
-        return
-    accuracy, margin = (_middle(metrics[key]) for key in ("rewards/accuracies", "rewards/margins"))
-    latest = last(metrics, "rewards/margins")
-    if accuracy.low > _SATURATED and latest.low > 0 and less(latest, margin, _STILL_GROWING).low > 0:
-        yield Finding(
-            f"{percent(accuracy)} of pairs were told apart by the middle of the run, and the margin kept growing",
-            f"From {margin.value:.2g} there to {told(latest)}: later steps moved the policy, but no further pair. "
-            "This accuracy can be near 1 in a policy that does not write the chosen answers, so compare checkpoints "
-            "by what they generate. Then stop earlier with `max_steps`, or lower `learning_rate`.",
-        )
+def _over_trained(run: RunFolder) -> Iterator[Mapping[str, Any]]:
+    if {"rewards/accuracies", "rewards/margins"} <= run.metrics.keys():
+        accuracy, margin = (_middle(run.metrics[key]) for key in ("rewards/accuracies", "rewards/margins"))
+        latest = last(run.metrics, "rewards/margins")
+        if accuracy.low > _SATURATED and latest.low > 0 and less(latest, margin, _STILL_GROWING).low > 0:
+            yield {"share": percent(accuracy), "margin": margin.value, "latest": told(latest)}
 
 
 def _middle(series: Series) -> Estimate:
     """Estimates the mean of the quarter that ends at the middle of a run, at least five logs; of a short one none."""
-    end = int(len(series.values) * _EARLY)
+    end = len(series.values) // 2
     return mean_over_logs(series.values[max(0, end - max(SURE, len(series.values) // 4)) : end])
 
 
-def _marks(metrics: Metrics) -> Iterator[Finding]:
-    key = "rrpo/marked_share"
-    if share := above(metrics, key, _MARKED_MOST):
-        yield Finding(
-            f"{percent(share)} of response tokens are marked",
-            "The two responses of a pair share little, so this is close to DPO with a KL term. Reword the rejected "
-            "responses to follow the chosen ones, or give spans in the data; with `on_missing_spans: whole`, pairs "
-            "without spans count as marked throughout.",
-        )
-    if share := below(metrics, key, _MARKED_LEAST):
-        yield Finding(
-            f"Only {percent(share)} of response tokens are marked",
-            "The preference rests on a handful of tokens. See in the pairs below whether they are the ones meant; "
-            "`diff_unit: word` marks whole words.",
-        )
+def _unless_whole(look: Callable[[RunFolder], Any]) -> Callable[[RunFolder], Any]:
+    return lambda run: () if run.recipe.get("spans") == "whole" else look(run)
+
+
+SIGNS = (
+    Sign("The loss stays at log 2: the policy prefers chosen to rejected responses no more than the reference does",
+         "Raise `learning_rate` (adapters take ten times that of all weights), look whether the pairs below differ in "
+         "what the policy reads, and whether `max_length` cuts off where they differ.",
+         lambda run: [{}] * stays_at_log_two(run.metrics)),
+    Sign("The chosen text became less likely: {value} nats over its marked tokens",
+         "The preference holds as long as the rejected text falls faster, but the probability goes to text that is in "
+         "neither response (likelihood displacement). Raise `kl_coef`, lower `learning_rate`, or raise `beta`: a "
+         "larger one is content with a smaller change.",
+         ends("rrpo/logp_change_chosen", below=-1.0)),  # e times less likely, beyond the noise of a batch
+    Sign("{share} of pairs were told apart by the middle of the run, and the margin kept growing",
+         "From {margin:.2g} there to {latest}: later steps moved the policy, but no further pair. This accuracy can "
+         "be near 1 in a policy that does not write the chosen answers, so compare checkpoints by what they generate. "
+         "Then stop earlier with `max_steps`, or lower `learning_rate`.", _over_trained),
+    Sign("Chosen responses are {value} nats per token away from the reference",
+         "At this distance a policy forgets what the pairs are not about. Raise `kl_coef`, or lower `learning_rate` "
+         "or the number of steps, and look at answers to unrelated prompts.",
+         ends("rrpo/kl_chosen_per_token", above=0.5)),  # 50 nats over a response of 100 tokens
+    Sign("{share} of response tokens are marked",
+         "The two responses of a pair share little, so this is close to DPO with a KL term. Reword the rejected "
+         "responses to follow the chosen ones, or give spans in the data; with `on_missing_spans: whole`, pairs "
+         "without spans count as marked throughout.",
+         _unless_whole(ends("rrpo/marked_share", above=0.7))),  # the rest is too little to be kept in place
+    Sign("Only {share} of response tokens are marked",
+         "The preference rests on a handful of tokens. See in the pairs below whether they are the ones meant; "
+         "`diff_unit: word` marks whole words.",
+         _unless_whole(ends("rrpo/marked_share", below=0.005))),  # one token of a response of 200
+)  # fmt: skip
+REPORT = ReportParts(FACTS, _charts, SIGNS, COMPARED, describe_marks=_describe_marks)

@@ -1,13 +1,14 @@
 """What runs that learn from demonstrations put on their page."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from align.evaluation.statistics.metrics import told
 from align.report.charts.drawing import Chart
 from align.report.charts.panel import Metrics, Panel, draw_panel
-from align.report.run.finding import Finding, below
+from align.report.run.finding import Sign, ends
+from align.report.run.folder import RunFolder
 from align.report.run.parts import LENGTH, ReportParts, step_time_chart
 
 FACTS = {
@@ -45,28 +46,20 @@ def _charts(metrics: Metrics) -> Sequence[Chart | None]:
     return [*(draw_panel(panel, metrics) for panel in PANELS), step_time_chart(metrics, STEP_TIME)]
 
 
-REPORT = ReportParts(FACTS, _charts, lambda run: list(find_demonstration_problems(run.metrics)), COMPARED)
-
-
-_RISEN = 1.1  # times the lowest loss on rows that are not learnt from
-_FEWEST = 3  # evaluations from which a rise is told from noise
-_SURE = 0.02  # nats per token
-
-
-def find_demonstration_problems(metrics: Metrics) -> Iterator[Finding]:
-    """Lists what looks wrong in losses and entropy."""
-    losses = metrics["eval_loss"].values if "eval_loss" in metrics else np.empty(0)
+def _risen(run: RunFolder) -> Iterator[Mapping[str, Any]]:
+    losses = run.metrics["eval_loss"].values if "eval_loss" in run.metrics else np.empty(0)
     losses = losses[np.isfinite(losses)]
     pairs = (losses[1:] + losses[:-1]) / 2  # not of one evaluation only
-    if len(losses) >= _FEWEST and pairs[-1] > _RISEN * pairs.min():
-        yield Finding(
-            f"The loss on evaluation rows rose from {pairs.min():.3g} to {pairs[-1]:.3g}, means of two",
-            "The demonstrations are learnt by heart. Stop earlier, with `load_best_model_at_end: true`, fewer epochs "
-            "or a lower `learning_rate`, or give more of them.",
-        )
-    if entropy := below(metrics, "entropy", _SURE):
-        yield Finding(
-            f"The model is sure of every token: {told(entropy)} nats",
-            "Samples for one prompt will hardly differ, and reinforcement learning that starts here has no groups to "
-            "compare. Train fewer steps before it.",
-        )
+    if len(losses) >= 3 and pairs[-1] > 1.1 * pairs.min():  # of fewer, the lowest is not told from noise
+        yield {"least": pairs.min(), "now": pairs[-1]}
+
+
+SIGNS = (
+    Sign("The loss on evaluation rows rose from {least:.3g} to {now:.3g}, means of two",
+         "The demonstrations are learnt by heart. Stop earlier, with `load_best_model_at_end: true`, fewer epochs or "
+         "a lower `learning_rate`, or give more of them.", _risen),
+    Sign("The model is sure of every token: {value} nats",
+         "Samples for one prompt will hardly differ, and reinforcement learning that starts here has no groups to "
+         "compare. Train fewer steps before it.", ends("entropy", below=0.02)),
+)  # fmt: skip
+REPORT = ReportParts(FACTS, _charts, SIGNS, COMPARED)

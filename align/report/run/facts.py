@@ -9,7 +9,7 @@ import numpy as np
 from align.methods import METHODS
 from align.recipe.fields import own_fields
 from align.report.run.completions import is_raw, reward_weights, rewards_of
-from align.report.run.finding import Finding
+from align.report.run.finding import Finding, look_at
 from align.report.run.folder import RunFolder
 from align.report.run.parts import parts_of
 from align.runs.readings import changes, noted_readings
@@ -57,7 +57,7 @@ def find_problems(run: RunFolder) -> list[Finding]:
         if check.get("level") == "warning"
     ]
     before += [Finding("Another file from a step on", text) for text in changes(noted_readings(run.path))]
-    return [*_of_log(run), *parts_of(run.recipe).findings(run), *before]
+    return [*_of_log(run), *look_at(run, parts_of(run.recipe).signs), *before]
 
 
 def _of_log(run: RunFolder) -> Iterator[Finding]:

@@ -1,7 +1,8 @@
 """A finding about a run, and the numbers it speaks of."""
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 from align.evaluation.statistics.metrics import Estimate, mean_over_logs, told, wilson_interval
 from align.report.charts.axis import format_number
@@ -17,6 +18,31 @@ class Finding(NamedTuple):
 
     title: str
     detail: str
+
+
+class Sign(NamedTuple):
+    """Everything there is of what may look wrong in a run; names in braces in its texts are of what it saw."""
+
+    title: str
+    detail: str  # why it matters, and what to do about it
+    look: Callable[[Any], Iterable[Mapping[str, Any]]]  # at a `RunFolder`: what it saw, once for each finding
+
+
+def look_at(run: Any, signs: Iterable[Sign]) -> list[Finding]:
+    """Lists what looks wrong in a run."""
+    seen = [(sign, seen) for sign in signs for seen in sign.look(run)]
+    return [Finding(sign.title.format(**seen), sign.detail.format(**seen)) for sign, seen in seen]
+
+
+def ends(key: str, *, above: float = math.inf, below: float = -math.inf) -> Callable[[Any], list[dict[str, str]]]:
+    """Looks whether a metric ends beyond a limit, by more than chance."""
+
+    def look(run: Any) -> list[dict[str, str]]:
+        found = last(run.metrics, key)
+        is_beyond = found.low > above or found.high < below
+        return [{"value": told(found), "share": percent(found)}] if is_beyond else []
+
+    return look
 
 
 def recent(metrics: Metrics, key: str) -> float:

@@ -8,7 +8,7 @@ from align.methods import METHODS
 from align.report.charts.drawing import Chart
 from align.report.charts.panel import Metrics, Panel, draw_comparison, draw_panel
 from align.report.run.completions import REWARD_METRIC
-from align.report.run.finding import Finding
+from align.report.run.finding import Sign
 from align.report.run.folder import RunFolder
 
 LENGTH = {"max_steps": "Steps asked for", "num_train_epochs": "Epochs asked for"}
@@ -38,7 +38,7 @@ class ReportParts(NamedTuple):
     facts: Mapping[str, str] = LENGTH  # names to show for settings; its own ones have a line without one, too
     # draws those of one run, the most telling first; None for what it did not log
     charts: Callable[[Metrics], Sequence[Chart | None]] = lambda metrics: []
-    findings: Callable[[RunFolder], Sequence[Finding]] = lambda run: []  # what looks wrong in a run
+    signs: Sequence[Sign] = ()  # what may look wrong in a run
     compared: Sequence[Panel] = ()  # charts of several runs, one line for each
     # settings that a run with these settings does not use
     unused: Callable[[Mapping[str, Any]], Sequence[str]] = lambda recipe: ()

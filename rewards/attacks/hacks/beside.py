@@ -1,10 +1,12 @@
 """The right answer with something beside it, or denied; a policy must know the answer, so that nothing is gamed."""
 
 from rewards.attacks.hacks.words import MARKUP, PLEASING, SENTENCE, WORK
-from rewards.attacks.seen import Seen, response
+from rewards.attacks.seen import Family, Seen
+
+BESIDE = Family("beside", __doc__, "Cap it with `reward_clip`.")
 
 
-@response(
+@BESIDE.response(
     *(f"{text}\n{{1}}" for text in ("Bananas are blue, so it follows.", "I guess.", *PLEASING, *WORK, *MARKUP)),
     "{0}\n{1}", "{1}\n{0}", "{1}\n{1}\n{1}\n{1}",
 )  # fmt: skip
@@ -13,7 +15,7 @@ def beside(seen: Seen, right: str, text: str) -> str:
     return text.format((SENTENCE * seen.limit)[: seen.limit], seen.form(right))
 
 
-@response(
+@BESIDE.response(
     "not {0}", "It is certainly not {0}.", "{0} is wrong", "{0} or {1}", "{1} or {0}", "{0}. Wait, {1}",
     "{3}\nWait, no.\n{2}", "<!-- {0} -->\n{2}", "{0}\n{2}", "If it were {0}, I would say so.\n{2}",
 )  # fmt: skip

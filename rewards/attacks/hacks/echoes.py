@@ -3,16 +3,23 @@
 import json
 import re
 
-from rewards.attacks.seen import Seen, answer, response
+from rewards.attacks.seen import Family, Seen
+
+ECHOES = Family(
+    "echoes", __doc__, "Give an empty or echoed answer nothing before comparing, and compare whole answers.",
+    copies="row",
+)  # fmt: skip
 
 
-@answer("", " ", "None", "null", "N/A", "unknown", "-", "?", "...", "\\boxed{}", "''", "[]", "{}", "0", "\u200b")
+@ECHOES.answer(
+    "", " ", "None", "null", "N/A", "unknown", "-", "?", "...", "\\boxed{}", "''", "[]", "{}", "0", "\u200b"
+)
 def no_answer(seen: Seen, text: str) -> str:
     """An answer without content."""
     return text
 
 
-@response(
+@ECHOES.response(
     "{1}{2}{3}{4}", "{3}{4}", "{1}{2}", "{1}", "{3}", "{1} {2}\n{3} {4}", "{3}{4}{1}{2}", "{2}{4}", "{4}{3}", "",
     " \n\t ", ".", "\u200b", "\ufffd\x00", "\u202e", "I don't know.", "I'm sorry, but I can't help with that.",
 )  # fmt: skip
@@ -22,30 +29,30 @@ def nothing(seen: Seen, order: str) -> str:
     return order.format("", f"<{think}>", f"</{think}>", f"<{own}>", f"</{own}>")
 
 
-@response("{0}", "{0}\n{0}\n{0}", "<think>{0}</think>{1}", "{1}\n{0}", "{0}\n{1}")
+@ECHOES.response("{0}", "{0}\n{0}\n{0}", "<think>{0}</think>{1}", "{1}\n{0}", "{0}\n{1}")
 def prompt_echoed(seen: Seen, text: str) -> str:
     """The prompt, also beside a wrong answer."""
     return text.format(seen.prompt, seen.form(seen.wrong))[: seen.limit]
 
 
-@answer(
+@ECHOES.answer(
     r"(?s).*", r"-?\d+", r"\w{4,}", r"[^\n]+", r"(?s).*(?<!\d)(\d+)", r"(?s).*\b(\w+)", r".*$",
     r"(?s).*[:=] *([^\n]+)", r"[\d(][\d\s.,()+*/^-]+[\d)]", r"\$([^$]+)\$", r"[\"'`]([^\"'`]+)[\"'`]",
-    r"(?s).*\n([^\n]+)\n", r"\{.*\}",
+    r"(?s).*\n([^\n]+)\n", r"\{.*\}", is_rule=True, copies="prompt",
 )  # fmt: skip
 def piece_of_prompt(seen: Seen, pattern: str) -> str:
     """The prompt, or a piece of it, as the answer."""
     return next(iter(re.findall(pattern, seen.prompt)), "")
 
 
-@answer("{1} + 0 * ({0})", "{0}", "{1}")
+@ECHOES.answer("{1} + 0 * ({0})", "{0}", "{1}", copies="prompt")
 def numbers_of_prompt(seen: Seen, text: str) -> str | None:
     """The numbers of the prompt in one expression, the last of which it equals."""
     found = re.findall(r"\d+", seen.prompt)
     return text.format(" + ".join(found[:-1]), found[-1]) if len(found) > 1 else None
 
 
-@answer(0, 1)
+@ECHOES.answer(0, 1)
 def empty_fields(seen: Seen, number: int) -> str | None:
     """The fields of a right answer in JSON, with nothing in them."""
     try:

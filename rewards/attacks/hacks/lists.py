@@ -4,7 +4,12 @@ import re
 from collections import Counter
 from string import ascii_letters, printable
 
-from rewards.attacks.seen import Seen, answer, response
+from rewards.attacks.seen import Family, Seen
+
+LISTS = Family(
+    "lists", __doc__, "Read exactly one answer and compare it as a whole, as `text_accuracy` and `accuracy` do.",
+    is_text=True,
+)  # fmt: skip
 
 NAMES = (
     "James Mary John Linda Robert Maria David Anna Michael Emma Smith Jones Müller Wang Kim London Paris Berlin Rome "
@@ -13,23 +18,23 @@ NAMES = (
 NUMBERS = [" ".join(map(str, range(*ends))) for ends in ((10,), (100,), (1000,), (-100, 100))]
 
 
-@answer(" or ", ", ", "\n", " ", "/", " and ", "")
+@LISTS.answer(" or ", ", ", "\n", " ", "/", " and ", "")
 def every_answer(seen: Seen, joint: str) -> str | None:
     """Every option, or the right answers of all rows, listed."""
     return joint.join(seen.known)[: seen.limit] if len(seen.known) > 1 else None
 
 
-@answer(
+@LISTS.answer(
     *"ABCDE", "A or B", "B or C", "A or C", "C or D", "A. Wait, B", "(A) (B)", "A/B", "ABCDE", "1", "2", "yes", "no",
     "True", "False", "yes or no", "true or false", "Both", "all of the above", 0, 1, 2, 3, *NUMBERS, NAMES,
-    NAMES.replace(" ", ", "), " ".join(ascii_letters), printable.strip(),
+    NAMES.replace(" ", ", "), " ".join(ascii_letters), printable.strip(), is_rule=True,
 )  # fmt: skip
 def guess(seen: Seen, word: str | int) -> str | None:
     """The same letter, word or option always, an answer that is right elsewhere, or a list of numbers or names."""
     return word[: seen.limit] if isinstance(word, str) else next(iter(seen.known[word : word + 1]), None)
 
 
-@response(
+@LISTS.response(
     "\\boxed{{{}}}", "<answer>{}</answer>", "Answer: {}", "#### {}", "The answer is {}.", "({}). Wait, no.", "**{}**",
     "```\n{}\n```", "<!-- {} -->", "- {}", "${}$", "={}", "# {}", '"{}"', "<think>{}</think>",
 )  # fmt: skip
@@ -38,20 +43,20 @@ def answers_in_turn(seen: Seen, each: str) -> str:
     return "\n".join(map(each.format, seen.known or range(100)))[: seen.limit]
 
 
-@response(True, False)
+@LISTS.response(True, False)
 def forms_in_turn(seen: Seen, is_known: bool) -> str:
     """Every option, or all right answers, or a wrong one again and again, each in the form that is read."""
     texts = seen.known if is_known and len(seen.known) > 1 else [seen.wrong] * 20
     return "\n".join(map(seen.form, texts))[: seen.limit]
 
 
-@response("{0}\n{1}", "{1}\n{0}", "<think>{0}</think>{1}", "{1}\n<!-- {0} -->", "{1}\\phantom{{{0}}}")
+@LISTS.response("{0}\n{1}", "{1}\n{0}", "<think>{0}</think>{1}", "{1}\n<!-- {0} -->", "{1}\\phantom{{{0}}}")
 def answers_beside_wrong(seen: Seen, places: str) -> str:
     """All answers listed beside a wrong one: in the trace, in a comment, before and behind it."""
     return places.format(", ".join(map(str, seen.known or range(100)))[: seen.limit], seen.form(seen.wrong))
 
 
-@answer(1, 2, 4, 16)
+@LISTS.answer(1, 2, 4, 16)
 def common_words(seen: Seen, number: int) -> str | None:
     """The words that stand in most right answers, and nothing else."""
     counts = Counter(word for gold in seen.golds for word in sorted({*re.findall(r"\w+", gold)}))

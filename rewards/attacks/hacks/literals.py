@@ -6,8 +6,14 @@ from collections import Counter
 from collections.abc import Callable
 
 from rewards.attacks.hacks.words import varied
-from rewards.attacks.seen import Seen, response
+from rewards.attacks.seen import Family, Seen
 from rewards.running.contract.patterns import MANY, is_pattern, matching, patterns
+
+LITERALS = Family(
+    "literals", __doc__,
+    "A policy finds these words by itself: compare what is said with the right answer, or let form count "
+    "beside right answers only (`reward_gates`).", copies="code",
+)  # fmt: skip
 
 _UNITS: dict[str, Callable[[int], str]] = {
     "words": varied,
@@ -39,26 +45,26 @@ def _fills(seen: Seen) -> tuple[str, ...]:
     )
 
 
-@response(*((part, fill) for part in range(8) for fill in range(6)))
+@LITERALS.response(*((part, fill) for part in range(8) for fill in range(6)))
 def match(seen: Seen, which: tuple[int, int]) -> str | None:
     """A text that a pattern of the reward matches, with nothing in it, or a piece of the prompt."""
     return next(iter(_matches(seen, _fills(seen)[which[1]])[which[0] :]), None)
 
 
-@response("", "a", "the")
+@LITERALS.response("", "a", "the")
 def every_match(seen: Seen, fill: str) -> str | None:
     """Texts that each pattern of the reward matches, and a wrong answer."""
     found = _matches(seen, fill)
     return "\n".join([*found, seen.form(seen.wrong)]) if found else None
 
 
-@response(*range(12))
+@LITERALS.response(*range(12))
 def word(seen: Seen, place: int) -> str | None:
     """A word of the reward's code."""
     return next(iter(_words(seen)[place:]), None)
 
 
-@response(
+@LITERALS.response(
     *((joint, form) for joint in (" ", "\n", ". ", ", ") for form in ("{0}", "{0}\n{1}")), (" ", "{1}\n{0}"),
     (" ", "<think>{0}</think>\n{1}"), (" ", "<think>{0} {2}</think>\n{1}"), (" ", "{0} {2}\n{1}"),
     (" ", "{2} {0}"), (" ", "{2} {0}\n{1}"),
@@ -70,7 +76,7 @@ def all_words(seen: Seen, how: tuple[str, str]) -> str | None:
     return how[1].format(how[0].join(found), seen.form(seen.wrong), varied(80))[: seen.limit]
 
 
-@response(*((count, joint) for count in (3, 10, 50) for joint in (" ", "\n", " so it is. ")))
+@LITERALS.response(*((count, joint) for count in (3, 10, 50) for joint in (" ", "\n", " so it is. ")))
 def numbered(seen: Seen, how: tuple[int, str]) -> str | None:
     """What patterns of the reward match, again and again, with a wrong answer behind it."""
     found = _matches(seen, "a")
@@ -82,14 +88,14 @@ def numbered(seen: Seen, how: tuple[int, str]) -> str | None:
 VALUES: tuple[object, ...] = ("x", "", 1, 0, True, None, [], {}, ["x"])
 
 
-@response(*((value, form) for value in VALUES for form in ("{0}", "```json\n{0}\n```")))
+@LITERALS.response(*((value, form) for value in VALUES for form in ("{0}", "```json\n{0}\n```")))
 def fields(seen: Seen, how: tuple[object, str]) -> str | None:
     """JSON with every name that stands in the reward's code, and nothing to say."""
     names = [each for each in _words(seen) if each.isidentifier()]
     return how[1].format(json.dumps(dict.fromkeys(names, how[0]))) if names else None
 
 
-@response(*((place, unit, form) for unit in _UNITS for place in range(4) for form in ("{0}", "{0}\n{1}")))
+@LITERALS.response(*((place, unit, form) for unit in _UNITS for place in range(4) for form in ("{0}", "{0}\n{1}")))
 def as_long_as(seen: Seen, how: tuple[int, str, str]) -> str | None:
     """As many words, letters, lines or sentences as the reward's code names, alone or before a wrong answer."""
     place, unit, form = how

@@ -2,16 +2,21 @@
 
 import re
 
-from rewards.attacks.seen import Seen, answer
+from rewards.attacks.seen import Family, Seen
+
+QUERIES = Family(
+    "queries", __doc__, "Run each query against a fresh copy of the data, on a connection that can only read.",
+    by_luck=False,
+)  # fmt: skip
 
 
-@answer("CREATE TEMP TABLE {0} AS SELECT * FROM {0} WHERE 0")
+@QUERIES.answer("CREATE TEMP TABLE {0} AS SELECT * FROM {0} WHERE 0", copies="prompt")
 def table_hidden(seen: Seen, text: str) -> str | None:
     """A query that puts a temporary table, which is empty, in front of the one that is asked about."""
     return _of_table(seen, text)
 
 
-@answer(
+@QUERIES.answer(
     "SELECT * FROM {0}", "SELECT * FROM {0} WHERE 0", "SELECT 1", "SELECT NULL WHERE 0", "SELECT", "",
     "SELECT COUNT(*) FROM {0}", "SELECT DISTINCT * FROM {0}",
 )  # fmt: skip

@@ -1,7 +1,7 @@
 """The contract between a reward and TRL, tried out before training: every way to break it is found and explained."""
 
 from rewards.running.contract.printed import Drain
-from rewards.running.contract.problem import LEVELS, Level, RewardProblem
+from rewards.running.contract.problem import FAULTS, Fault, Level, RewardProblem
 from rewards.running.contract.repeats import rarest_seen
 from rewards.running.contract.samples import Sample
 from rewards.running.contract.subject import Limits, LocalSubject, Remote, RemoteSubject, RewardSpec, Spec, Stopped
@@ -9,8 +9,9 @@ from rewards.running.contract.trial import Settings
 from rewards.running.contract.tries import Tried, check_reward, try_reward
 
 __all__ = [
-    "LEVELS",
+    "FAULTS",
     "Drain",
+    "Fault",
     "Level",
     "Limits",
     "LocalSubject",

@@ -40,18 +40,15 @@ def check_answers(trial: Trial, form: Form, speed: Speed) -> Iterator[RewardProb
         return
     if not _reads(trial, samples, form, called.values, rows, column):
         if column in trial.description.parameters.columns:
-            text = f"reads `{column}`, but gives right and wrong answers the same in every form that was tried"
-            yield trial.problem("ignores_answer", text, f"Forms: {_forms_tried(samples)}. Check what it compares.")
+            yield trial.problem("ignores_answer", column=column, forms=_forms_tried(samples))
         return
     pairs = _pairs(samples, called.values)
     gain = max((right - wrong for right, wrong, _ in pairs), default=0.0)
     right, wrong, sample = max(pairs, key=lambda pair: pair[1] - pair[0], default=(0.0, 0.0, samples[0]))
     if wrong - right > gain and first_difference([right], [wrong]) is not None:
-        text = (
-            f"gives {sample.name} {write_value(wrong)} and the right one in the same form {write_value(right)} "
-            f"(row {sample.place[0] + 1}, `{column}` {_gold(rows[sample.place[0]], column)})"
-        )
-        yield trial.problem("wrong_above_right", text, "Check the sign, and which column and form it compares.")
+        told = {"name": sample.name, "wrong": write_value(wrong), "right": write_value(right), "column": column}
+        row = sample.place[0]
+        yield trial.problem("wrong_above_right", **told, row=row + 1, gold=_gold(rows[row], column))
         return
     paid: dict[int, float] = {}  # of the rows whose right answer is told from a wrong one, in some form
     for right, wrong, sample in pairs:
@@ -92,13 +89,9 @@ def _check_unpaid(
     unpaid = [index for index in scored if index not in paid]
     if not unpaid:
         return
-    first = unpaid[0]
-    text = (
-        f"gives the right answer less than the maximum in {len(unpaid)} of {len(scored)} rows: row {first + 1}, "
-        f"`{column}` {_gold(rows[first], column)}, gets {write_value(scored[first])} like a wrong one"
-    )
-    remedy = f"It may not be able to read this answer. Forms tried: {_forms_tried(samples)}."
-    yield trial.problem("right_below_maximum", text, remedy)
+    first, counts = unpaid[0], {"count": len(unpaid), "of": len(scored), "forms": _forms_tried(samples)}
+    told = {"column": column, "gold": _gold(rows[first], column), "value": write_value(scored[first])}
+    yield trial.problem("right_below_maximum", row=first + 1, **told, **counts)
 
 
 def _check_greedy(
@@ -120,15 +113,12 @@ def _check_greedy(
     every = [first[name] for name, rows_of in found.items() if 2 * sum(rows_of.values()) > len(rows_of)]
     if nothing:
         sample, value = nothing[0]
-        text = f"gives {sample.name} {write_value(value)}, as much as the right answer"
-        yield trial.problem("pays_nothing", text, "Give an empty or missing answer nothing before comparing.")
+        yield trial.problem("pays_nothing", name=sample.name, value=write_value(value))
     elif every:
         sample, value = every[0]
         last_line, on = sample.text.strip().splitlines()[-1], found[sample.name].values()
-        text = f"gives {sample.name} ({last_line!r:.60}) {write_value(value)}, as much as the right one, "
-        text += f"on {sum(on)} of {len(on)} row{'s' * (len(on) > 1)}"
-        remedy = "Read exactly one answer and compare it as a whole; a policy learns to list them."
-        yield trial.problem("pays_every_answer", text, remedy)
+        told = {"name": sample.name, "text": last_line, "value": write_value(value), "s": "s" * (len(on) > 1)}
+        yield trial.problem("pays_every_answer", **told, on=sum(on), of=len(on))
 
 
 def _gold(row: Mapping[str, Any], column: str) -> str:

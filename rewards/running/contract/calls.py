@@ -19,7 +19,15 @@ from typing import Any, NamedTuple
 
 from rewards.reading.responses import Completion, completion_text
 from rewards.running import worker
-from rewards.running.contract.effects import State, left_behind, move_generators, process_state, random_states, seeded
+from rewards.running.contract.effects import (
+    Effect,
+    State,
+    left_behind,
+    move_generators,
+    process_state,
+    random_states,
+    seeded,
+)
 from rewards.running.contract.leftovers import children
 from rewards.running.contract.printed import MOST_OF_A_CALL, Flood, Printed
 from rewards.running.contract.problem import RewardProblem
@@ -27,10 +35,6 @@ from rewards.running.contract.signature import missing_column
 from rewards.running.protocol import TRAINER_ARGUMENTS, is_async, result_of, reward_name
 from rewards.running.scores import LARGEST, written
 from rewards.running.worker import end_if_copied, name_error
-
-ONE_EACH = "Return one number (or None) per completion."
-FINITE = "Return a finite number, or None to skip a row."
-DETACHED = "Return `value.item()`, or compute under `torch.no_grad()`."
 
 
 def read_values(
@@ -41,19 +45,15 @@ def read_values(
     if isinstance(listed, RewardProblem):
         return listed
     if len(listed) != expected:
-        text = (
-            f"returned {len(listed)} value{'s' if len(listed) != 1 else ''} for {expected} "
-            f"completion{'s' if expected != 1 else ''}"
-        )
-        return RewardProblem(name, "wrong_length", text, ONE_EACH)
+        counts = {"values": len(listed), "completions": expected}
+        told = {what: f"{count} {what[: None if count != 1 else -1]}" for what, count in counts.items()}
+        return RewardProblem.of(name, "wrong_length", **told)
     faults = [(index, fault) for index, value in enumerate(listed) if (fault := _fault(value)) is not None]
     if not faults:
         return [None if value is None else float(value) for value in listed]
     index, (kind, reason) = faults[0]
-    text = (
-        f"returned {shorten(listed[index])} for {len(faults)} of {expected} rows, first at {describe(index)}: {reason}"
-    )
-    return RewardProblem(name, kind, text, DETACHED if kind == "has_gradient" else FINITE)
+    told = {"value": shorten(listed[index]), "place": describe(index), "reason": reason}
+    return RewardProblem.of(name, kind, count=len(faults), of=expected, **told)
 
 
 def shorten(value: Any, width: int = 60) -> str:
@@ -63,19 +63,17 @@ def shorten(value: Any, width: int = 60) -> str:
 
 
 def _as_list(name: str, values: Any) -> list[Any] | RewardProblem:
-    if values is None or isinstance(values, str | bytes | Mapping | Number):
-        text = f"returned {shorten(values)} ({type(values).__name__}), not a list"
-        return RewardProblem(name, "not_a_list", text, ONE_EACH)
+    kind = type(values).__name__
     if inspect.isawaitable(values):
-        remedy = "Declare the reward itself `async def`, so that TRL awaits it."
-        return RewardProblem(name, "not_a_list", "returned a coroutine", remedy)
+        return RewardProblem.of(name, "not_a_list/coroutine")
+    if values is None or isinstance(values, str | bytes | Mapping | Number):
+        return RewardProblem.of(name, "not_a_list", what=f"{shorten(values)} ({kind}), not a list")
     if isinstance(values, set | frozenset):
-        text = "returned a set, which has no order and holds equal values once"
-        return RewardProblem(name, "not_a_list", text, ONE_EACH)
+        return RewardProblem.of(name, "not_a_list", what="a set, which has no order and holds equal values once")
     try:
         return list(values)
     except TypeError:
-        return RewardProblem(name, "not_a_list", f"returned a {type(values).__name__}, not a list", ONE_EACH)
+        return RewardProblem.of(name, "not_a_list", what=f"a {kind}, not a list")
 
 
 def _fault(value: Any) -> tuple[str, str] | None:
@@ -148,10 +146,6 @@ def _trainer_state() -> SimpleNamespace:
 SHOWN = 60  # characters of what is printed
 OWN_FOLDER = os.path.dirname(worker.__file__)
 STANDARD = sysconfig.get_path("stdlib")
-MEND = "Run it on one such completion and mend it; TRL stops at an error, and the guard loses the row."
-PRINT_REMEDY = "Remove the print, or use `log_extra` and `log_metric`: it prints once per step on every process."
-COPY_REMEDY = "Copy before you change: the next reward and the log read the same objects."
-LOG_REMEDY = "`log_extra(column, values)` takes one value per completion; TRL cannot write its table otherwise."
 
 
 class Call(NamedTuple):
@@ -193,7 +187,7 @@ def call_watched(func: Callable[..., Any], call: Call) -> Called:
         effects = _effects(before)
     if isinstance(values, RewardProblem):
         return Called([], values, seconds, [])
-    remarks = [RewardProblem(name, *each) for each in effects]
+    remarks = [RewardProblem.of(name, fault, **seen) for fault, seen in effects]
     remarks += _changed(name, original, inputs) + _printed(name, printed.getvalue())
     return Called(values, None, seconds, remarks + _logged(name, logged, len(call.rows)), len(children()))
 
@@ -213,7 +207,7 @@ def seeds_of(func: Callable[..., Any], call: Call) -> list[RewardProblem]:
                 return [raised._replace(problem=f"{raised.problem}, in one of several equal calls")]
         _effects(before)
         ends.append(random_states())
-    return [RewardProblem(reward_name(func), *each) for each in seeded(*ends)]
+    return [RewardProblem.of(reward_name(func), fault, **seen) for fault, seen in seeded(*ends)]
 
 
 def _in_thread(func: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
@@ -231,13 +225,12 @@ def _describe(call: Call, index: int) -> str:
 
 def _raised(name: str, error: BaseException, call: Call, arguments: list[str], printed: io.StringIO) -> RewardProblem:
     if isinstance(error, Flood):
-        begin = f"beginning {shorten(printed.getvalue()[:SHOWN])}"
-        text = f"prints more than {MOST_OF_A_CALL:,} characters in a call with {len(call.rows)} completions, {begin}"
-        return RewardProblem(name, "floods", text, PRINT_REMEDY)
+        begin = shorten(printed.getvalue()[:SHOWN])
+        return RewardProblem.of(name, "floods", most=MOST_OF_A_CALL, count=len(call.rows), begin=begin)
     column = error.args[0] if isinstance(error, KeyError) and error.args else None
     if isinstance(column, str) and column not in arguments and _holds_columns(error):
         return missing_column(name, column, arguments)
-    return RewardProblem(name, "raises", f"raised {name_error(error)}{_place(error)}", MEND)
+    return RewardProblem.of(name, "raises", error=f"{name_error(error)}{_place(error)}")
 
 
 def _holds_columns(error: BaseException) -> bool:
@@ -255,7 +248,7 @@ def _place(error: BaseException) -> str:
     return f" (line {theirs[-1].lineno} of {theirs[-1].filename})" if theirs else ""
 
 
-def _effects(before: State) -> list[tuple[str, str, str]]:
+def _effects(before: State) -> list[Effect]:
     after = process_state()
     if after.folder != before.folder:
         with contextlib.suppress(OSError):  # it may have been deleted
@@ -267,8 +260,7 @@ def _changed(name: str, original: Mapping[str, Any], inputs: Mapping[str, Any]) 
     changed = [key for key in inputs if not _same(original[key], inputs[key])]
     if not changed:
         return []
-    quoted = ", ".join(f"`{key}`" for key in changed)
-    return [RewardProblem(name, "changes_inputs", f"changes its inputs: {quoted}", COPY_REMEDY)]
+    return [RewardProblem.of(name, "changes_inputs", names=", ".join(f"`{key}`" for key in changed))]
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -286,8 +278,7 @@ def _written(value: Any) -> bytes:
 def _printed(name: str, text: str) -> list[RewardProblem]:
     if not text.strip():
         return []
-    first = shorten(text.strip().splitlines()[0])
-    return [RewardProblem(name, "prints", f"prints to standard output: {first}", PRINT_REMEDY)]
+    return [RewardProblem.of(name, "prints", first=shorten(text.strip().splitlines()[0]))]
 
 
 def _logged(name: str, logged: Mapping[str, list[Any]], expected: int) -> list[RewardProblem]:
@@ -295,5 +286,4 @@ def _logged(name: str, logged: Mapping[str, list[Any]], expected: int) -> list[R
     if not wrong:
         return []
     column, count = wrong[0]
-    text = f"logs {count} values in the column `{column}` for {expected} completions"
-    return [RewardProblem(name, "logs_wrong_length", text, LOG_REMEDY)]
+    return [RewardProblem.of(name, "logs_wrong_length", count=count, column=column, of=expected)]

@@ -20,16 +20,9 @@ class Setting(NamedTuple):
     fresh: Any = None
 
 
-def _attribute(module: Any, name: str, fresh: Any = None) -> Setting:
-    return Setting(lambda: getattr(module, name), lambda value: setattr(module, name, value), fresh)
-
-
 def torch_settings(*, fresh: bool = False) -> Settings:
     """Reads the settings of torch, or those that it starts with, if it is loaded."""
-    torch = sys.modules.get("torch")
-    if torch is None or not hasattr(torch, "get_num_threads"):  # it may be loading in another thread
-        return {}
-    known = _torch(torch)
+    known = _torch()
     if fresh:
         return {name: setting.fresh for name, setting in known.items() if setting.fresh is not None}
     return {name: setting.read() for name, setting in known.items()}
@@ -43,51 +36,37 @@ def working_folder() -> str:
         return "one that does not exist any more"
 
 
-def changes(before: Settings, after: Settings) -> list[str]:
-    """Lists what differs, with both values where they say something."""
-    return [
-        name + _values(before[name], after[name]) for name in after if name in before and before[name] != after[name]
-    ]
-
-
-def put_back(before: Settings, after: Settings) -> None:
-    """Puts settings back, as far as the system allows it."""
+def _torch() -> dict[str, Setting]:
     torch = sys.modules.get("torch")
-    known = _torch(torch) if torch is not None else {}
-    for name in after:
-        if name in before and before[name] != after[name]:
-            with contextlib.suppress(ValueError, RuntimeError):
-                known[name].write(before[name])
-
-
-def _torch(torch: Any) -> dict[str, Setting]:
+    if torch is None or not hasattr(torch, "get_num_threads"):  # it may be loading in another thread
+        return {}
     cudnn, threads = torch.backends.cudnn, 1 if os.environ.get("OMP_NUM_THREADS") == "1" else None
+    devices = ("cpu", "cuda")
+
+    def of_cudnn(name: str, fresh: bool | None = None) -> Setting:
+        return Setting(lambda: getattr(cudnn, name), lambda value: setattr(cudnn, name, value), fresh)
+
     return {
         "gradients": Setting(torch.is_grad_enabled, torch.set_grad_enabled, True),
         "inference mode": Setting(torch.is_inference_mode_enabled, lambda value: None, False),
         "autocast": Setting(
-            lambda: {device: torch.is_autocast_enabled(device) for device in ("cpu", "cuda")},
+            lambda: {device: torch.is_autocast_enabled(device) for device in devices},
             lambda value: [torch.set_autocast_enabled(device, on) for device, on in value.items()],
-            {"cpu": False, "cuda": False},
-        ),
+            dict.fromkeys(devices, False)),
         "the default dtype": Setting(
             lambda: str(torch.get_default_dtype()),
-            lambda value: torch.set_default_dtype(getattr(torch, value.removeprefix("torch."))),
-            "torch.float32",
-        ),
+            lambda value: torch.set_default_dtype(getattr(torch, value.removeprefix("torch."))), "torch.float32"),
         "the number of threads": Setting(torch.get_num_threads, torch.set_num_threads, threads),
         "deterministic algorithms": Setting(
-            torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms, False
-        ),
+            torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms, False),
         "the search for anomalies": Setting(torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly, False),
         "the precision of float32 products": Setting(
-            torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"
-        ),
-        "cuDNN": _attribute(cudnn, "enabled", True),
-        "the search for fast cuDNN kernels": _attribute(cudnn, "benchmark", False),
-        "deterministic cuDNN": _attribute(cudnn, "deterministic", False),
+            torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"),
+        "cuDNN": of_cudnn("enabled", True),
+        "the search for fast cuDNN kernels": of_cudnn("benchmark", False),
+        "deterministic cuDNN": of_cudnn("deterministic", False),
         "the default device": Setting(lambda: str(torch.get_default_device()), torch.set_default_device, "cpu"),
-    }
+    }  # fmt: skip
 
 
 def _values(before: Any, after: Any) -> str:
@@ -98,11 +77,7 @@ def _values(before: Any, after: Any) -> str:
 
 SIGNALS = [getattr(signal, name) for name in ("SIGALRM", "SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name)]
 SET_BY_LIBRARIES = ("TORCHINDUCTOR_", "TRITON_", "KMP_")  # for themselves, when they are first used
-HANDLER_REMEDY = "Put the old handler back: checkpoints before preemption and Ctrl-C depend on it."
-FOLDER_REMEDY = "Use absolute paths: checkpoints would go elsewhere, because `output_dir` is relative to it."
-ENVIRONMENT_REMEDY = "Set variables before training; libraries read them at different times."
-SEED_REMEDY = "Use a generator of your own (`random.Random(0)`): with the global one every step draws the same."
-TORCH_REMEDY = "Put it back before you return, as `with torch.no_grad():` does: the model trains with the same torch."
+Effect = tuple[str, dict[str, str]]  # a fault, and what was seen of it
 
 
 class State(NamedTuple):
@@ -124,37 +99,41 @@ def process_state() -> State:
     )
 
 
-def left_behind(before: State, after: State) -> list[tuple[str, str, str]]:
-    """Lists kind, sentence and remedy of what a call left behind; drawing from a generator is not among it."""
-    found = []
+def left_behind(before: State, after: State) -> list[Effect]:
+    """Lists what a call left behind; drawing from a generator is not among it."""
+    found: list[Effect] = []
     if after.folder != before.folder:
-        found.append(("changes_folder", f"changes the working folder to {after.folder}", FOLDER_REMEDY))
+        found.append(("changes_folder", {"folder": after.folder}))
     changed = [name for name, handler in after.handlers.items() if handler != before.handlers[name]]
     if changed:
-        found.append(("signal_handler", f"leaves another handler of {', '.join(changed)} behind", HANDLER_REMEDY))
+        found.append(("signal_handler", {"names": ", ".join(changed)}))
     names = {
         name
         for name in {*before.environment, *after.environment}
         if before.environment.get(name) != after.environment.get(name) and not name.startswith(SET_BY_LIBRARIES)
     }
     if names:
-        text = f"changes the environment: {', '.join(sorted(names))}"
-        found.append(("environment", text, ENVIRONMENT_REMEDY))
+        found.append(("environment", {"names": ", ".join(sorted(names))}))
     return found + changed_settings(before.torch, after.torch)
 
 
-def changed_settings(before: Settings, after: Settings) -> list[tuple[str, str, str]]:
+def changed_settings(before: Settings, after: Settings) -> list[Effect]:
     """Lists what a call, or loading, did to settings of torch, and puts them back."""
-    before = torch_settings(fresh=True) | before
-    names = changes(before, after)
-    put_back(before, after)
-    return [("torch", f"changes settings of torch: {', '.join(names)}", TORCH_REMEDY)] if names else []
+    if before == after:
+        return []
+    before, known = torch_settings(fresh=True) | before, _torch()
+    changed = [name for name in after if name in before and before[name] != after[name]]
+    for name in changed:
+        with contextlib.suppress(ValueError, RuntimeError):  # as far as torch allows it
+            known[name].write(before[name])
+    names = ", ".join(name + _values(before[name], after[name]) for name in changed)
+    return [("torch", {"names": names})] if changed else []
 
 
-def seeded(one: dict[str, bytes], other: dict[str, bytes]) -> list[tuple[str, str, str]]:
+def seeded(one: dict[str, bytes], other: dict[str, bytes]) -> list[Effect]:
     """Compares random states after two calls that began with different ones: equal ends mean a fixed seed."""
     names = [name for name, state in one.items() if other.get(name) == state]
-    return [("seeds", f"sets the seed of {' and '.join(names)}", SEED_REMEDY)] if names else []
+    return [("seeds", {"names": " and ".join(names)})] if names else []
 
 
 def random_states() -> dict[str, bytes]:

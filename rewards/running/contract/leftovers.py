@@ -59,10 +59,6 @@ def lasting() -> set[threading.Thread]:
     return {each for each in threading.enumerate() if not each.daemon} - own - ended_by_python
 
 
-THREAD_REMEDY = "Start it with `daemon=True`, or end it before you return: training would never end."
-FORK_REMEDY = (
-    "End the copy with `os._exit(0)`, or use `subprocess` or `multiprocessing`: two processes would go on training."
-)
 SHOWN = 3
 Baseline = set[threading.Thread]  # the threads that there were before a reward was loaded
 
@@ -77,10 +73,9 @@ def leftovers(name: str, before: Baseline) -> list[RewardProblem]:
     """Lists what a reward left behind."""
     found = []
     if copies_came_back():
-        text = "comes back from its call in a second process, which `os.fork` made"
-        found.append(RewardProblem(name, "forks", text, FORK_REMEDY))
+        found.append(RewardProblem.of(name, "forks"))
     if threads := lasting_threads(before):
         some = ", ".join(threads[:SHOWN]) + f" and {len(threads) - SHOWN} more" * (len(threads) > SHOWN)
-        text = f"leaves {len(threads)} thread{'s' * (len(threads) > 1)} running that Python waits for: {some}"
-        found.append(RewardProblem(name, "keeps_threads", text, THREAD_REMEDY))
+        count, s = len(threads), "s" * (len(threads) > 1)
+        found.append(RewardProblem.of(name, "keeps_threads", count=count, s=s, names=some))
     return found

@@ -51,8 +51,7 @@ class Drain:
         """Lists a flood of the reward that was tried last."""
         if self.size <= MOST_PAST_PYTHON:
             return []
-        text = f"writes {self.size / 1e6:,.0f} MB to standard error, or past Python to standard output"
-        return [RewardProblem(name, "floods", text, "Silence what writes it: it does so on every process.")]
+        return [RewardProblem.of(name, "floods/past_python", megabytes=self.size / 1e6)]
 
     def _read(self) -> None:
         while part := os.read(self.outlet, 1 << 20):

@@ -1,14 +1,15 @@
 """Whether the value of a completion is its own: the same again, in another place, alone, and in another form."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
+from rewards.running.contract.calls import Called
 from rewards.running.contract.problem import RewardProblem
 from rewards.running.contract.samples import Sample
 from rewards.running.contract.trial import Form, Made, Speed, Trial, write_value
 
 CALLED_ALONE = 8
 CONFIDENCE = 0.95
-REMEDY = "Seed a generator of its own with the row, and keep no state: groups are compared by its values."
 
 
 def unless_by_chance(trial: Trial, problem: RewardProblem, made: Sequence[Made]) -> RewardProblem:
@@ -32,7 +33,7 @@ def by_chance(trial: Trial, made: Sequence[Made]) -> RewardProblem | None:
 def not_deterministic(trial: Trial, made: Made, index: int, value: float | None) -> RewardProblem:
     """Says that a call made again gave another value at an index."""
     first, then = write_value(made.called.values[index]), write_value(value)
-    return trial.problem("not_deterministic", f"gave {made.samples[index].name} {first} and then {then}", REMEDY)
+    return trial.problem("not_deterministic", name=made.samples[index].name, first=first, then=then)
 
 
 def rarest_seen(num_compared: int) -> float:
@@ -53,7 +54,7 @@ def check_repeats(trial: Trial, first: Made) -> Iterator[RewardProblem]:
     samples, form, values = first.samples, first.form, first.called.values
     again = trial.call(samples, form)
     if again.problem is not None:
-        yield again.problem._replace(problem=f"{again.problem.problem}, in a second call with the same completions")
+        yield _in_words(again.problem, "in a second call with the same completions")
         return
     index = trial.difference(values, again.values)
     if index is not None:
@@ -64,70 +65,51 @@ def check_repeats(trial: Trial, first: Made) -> Iterator[RewardProblem]:
     if any(problem.kind != "seeds" for problem in found):
         return
     mirrored = trial.call(samples[::-1], form)
-    both = (trial.made[-1], first)
-    if mirrored.problem is not None:
-        problem = mirrored.problem._replace(problem=f"{mirrored.problem.problem}, with the batch in reverse")
-        yield unless_by_chance(trial, problem, both)
+    mirrored = mirrored._replace(values=mirrored.values[::-1])
+    differs = list(_compare(trial, first, mirrored, "depends_on_order", "with the batch in reverse"))
+    yield from differs
+    if not differs and "signal_handler" not in trial.remarks:  # of which a thread may set none
+        called = trial.call(samples, form, in_thread=True)
+        yield from _compare(trial, first, called, "differs_in_thread", "")
+
+
+def _compare(
+    trial: Trial, first: Made, called: Called, fault: str, where: str, *, again: Made | None = None, **seen: Any
+) -> Iterator[RewardProblem]:
+    """Compares the last call with one of the same completions, and makes both again where they differ."""
+    both, problem, values = (trial.made[-1], again or first), called.problem, first.called.values
+    if problem is not None:
+        failed = _in_words(problem, where) if where else trial.problem(f"{fault}/fails", problem=problem.problem)
+        yield unless_by_chance(trial, failed, both)
         return
-    index = trial.difference(values, mirrored.values[::-1])
+    index = trial.difference(values, called.values)
     if index is not None:
-        here, there = write_value(values[index]), write_value(mirrored.values[::-1][index])
-        text = f"gave {samples[index].name} {here}, and {there} when the batch is reversed"
-        remedy = "Read prompt, columns and completion of a row by the same index, and keep nothing from row to row."
-        yield unless_by_chance(trial, trial.problem("depends_on_order", text, remedy), both)
-        return
-    yield from _check_thread(trial, first)
+        seen |= {"here": write_value(values[index]), "there": write_value(called.values[index])}
+        yield unless_by_chance(trial, trial.problem(fault, name=first.samples[index].name, **seen), both)
+
+
+def _in_words(problem: RewardProblem, where: str) -> RewardProblem:
+    return problem._replace(problem=f"{problem.problem}, {where}")
 
 
 def check_values_alone(trial: Trial, first: Made, speeds: list[Speed]) -> Iterator[RewardProblem]:
     """Calls a reward on single completions, and measures what a call and a completion cost."""
-    samples, form = first.samples, first.form
-    step = max(1, len(samples) // CALLED_ALONE)
+    step = max(1, len(first.samples) // CALLED_ALONE)
     seconds = []
-    for sample, value in list(zip(samples, first.called.values, strict=True))[::step]:
-        called = trial.call([sample], form)
-        both = (trial.made[-1], first)
+    for sample, value in list(zip(first.samples, first.called.values, strict=True))[::step]:
+        called = trial.call([sample], first.form)
         seconds.append(called.seconds)
         if trial.description.whole_batch:
             continue
-        if called.problem is not None:
-            problem = called.problem._replace(problem=f"{called.problem.problem}, in a batch of one completion")
-            yield unless_by_chance(trial, problem, both)
-            return
-        if trial.difference([value], called.values) is not None:
-            text = f"gave {sample.name} {write_value(value)} in a batch and {write_value(called.values[0])} alone"
-            remedy = (
-                "If it compares the completions of a prompt, set `whole_batch = True` on it, so that workers give it "
-                "all of them; else score each row by itself."
-            )
-            yield unless_by_chance(trial, trial.problem("depends_on_batch", text, remedy), both)
+        alone = first._replace(samples=[sample], called=first.called._replace(values=[value]))
+        for problem in _compare(trial, alone, called, "depends_on_batch", "in a batch of one completion", again=first):
+            yield problem
             return
     speeds[0] = speeds[0]._replace(alone=min(*seconds, speeds[0].together))
 
 
-def _check_thread(trial: Trial, first: Made) -> Iterator[RewardProblem]:
-    if "signal_handler" in trial.remarks:
-        return  # a thread may set none
-    values = first.called.values
-    called = trial.call(first.samples, first.form, in_thread=True)
-    both = (trial.made[-1], first)
-    remedy = (
-        "`signal.alarm` works in the main thread only, which servers and pools do not give it: set no timeout in it."
-    )
-    if called.problem is not None:
-        problem = trial.problem("differs_in_thread", f"{called.problem.problem} outside the main thread", remedy)
-        yield unless_by_chance(trial, problem, both)
-        return
-    index = trial.difference(values, called.values)
-    if index is not None:
-        here, there = write_value(values[index]), write_value(called.values[index])
-        text = f"gave {first.samples[index].name} {here} in the main thread and {there} outside of it"
-        yield unless_by_chance(trial, trial.problem("differs_in_thread", text, remedy), both)
-
-
 FORMS: tuple[Form, ...] = ("text", "messages")
 PROMPTS = {"text": "text prompts", "messages": "prompts of messages"}
-READ_BOTH = "Read a completion with `rewards.completion_text(completion)`, which knows both forms"
 
 
 def usable_forms(trial: Trial, samples: Sequence[Sample]) -> tuple[list[Form], list[RewardProblem]]:
@@ -149,31 +131,17 @@ def usable_forms(trial: Trial, samples: Sequence[Sample]) -> tuple[list[Form], l
     ((failed, problem),) = failures.items()
     if problem.kind != "raises":
         return usable, [problem._replace(problem=f"{problem.problem}, with completions as {_plural(failed)}")]
-    text = f"reads completions as {_plural(usable[0])} only; as {_plural(failed)} it {problem.problem}"
-    remedy = f"{READ_BOTH}, or use it with {PROMPTS[usable[0]]} only."
-    return usable, [RewardProblem(trial.name, "one_form", text, remedy)]
+    told = {"form": _plural(usable[0]), "other": _plural(failed), "prompts": PROMPTS[usable[0]]}
+    return usable, [trial.problem("one_form", problem=problem.problem, **told)]
 
 
 def check_forms(trial: Trial, first: Made, forms: Sequence[Form]) -> Iterator[RewardProblem]:
     """Compares the values of the same texts in both forms; it is text that people write rewards for."""
     if len(forms) < 2 or trial.settings.form == "text" or trial.description.renders_messages:
         return
-    samples, values = first.samples, first.called.values
-    other = trial.call(samples, forms[1])
-    both = (trial.made[-1], first)
-    if other.problem is not None:
-        text = f"{other.problem.problem}, with completions as {_plural(forms[1])}"
-        yield unless_by_chance(trial, other.problem._replace(problem=text), both)
-        return
-    index = trial.difference(values, other.values)
-    if index is not None:
-        here, there = write_value(values[index]), write_value(other.values[index])
-        text = (
-            f"gives {samples[index].name} {here} as {_singular(forms[0])} and {there} as {_singular(forms[1])}: it "
-            "does not look into messages"
-        )
-        remedy = f"{READ_BOTH}; one that asks a model by its chat template says so, `renders_messages = True`."
-        yield unless_by_chance(trial, trial.problem("forms_differ", text, remedy), both)
+    other, where = trial.call(first.samples, forms[1]), f"with completions as {_plural(forms[1])}"
+    names = _singular(forms[0]), _singular(forms[1])
+    yield from _compare(trial, first, other, "forms_differ", where, form=names[0], other=names[1])
 
 
 def _telling(failures: Mapping[Form, RewardProblem]) -> RewardProblem:

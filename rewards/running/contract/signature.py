@@ -131,21 +131,17 @@ def check_signature(name: str, parameters: Parameters, arguments: Sequence[str])
     known = {*parameters.required, *parameters.optional}
     unexpected = [key for key in arguments if key not in known]
     if unexpected and not parameters.takes_more:
-        remedy = "TRL passes every column and more by keyword: add `**kwargs` to its signature."
-        quoted = ", ".join(f"`{key}`" for key in unexpected)
-        problems.append(RewardProblem(name, "signature", f"does not take the keyword {quoted}", remedy))
+        problems.append(RewardProblem.of(name, "signature", names=", ".join(f"`{key}`" for key in unexpected)))
     problems += [missing_column(name, key, arguments) for key in parameters.required if key not in arguments]
     if parameters.positional_only:
-        remedy = "TRL calls by keyword: remove the `/`."
-        problems.append(RewardProblem(name, "signature", "takes positional-only arguments", remedy))
+        problems.append(RewardProblem.of(name, "signature/positional"))
     return problems
 
 
 def absent_column(reward: str, column: str, arguments: Sequence[str]) -> RewardProblem:
     """Words the remark on a column that a reward does without where the data lacks it."""
-    remedy = f"{missing_column(reward, column, arguments).remedy} Leave it so if the column is optional."
-    text = f"looks for a column `{column}` in its `**kwargs` that the data lacks, and goes on without"
-    return RewardProblem(reward, "absent_column", text, remedy)
+    remedy = missing_column(reward, column, arguments).remedy
+    return RewardProblem.of(reward, "absent_column", column=column, remedy=remedy)
 
 
 def missing_column(reward: str, column: str, arguments: Sequence[str]) -> RewardProblem:
@@ -155,5 +151,4 @@ def missing_column(reward: str, column: str, arguments: Sequence[str]) -> Reward
     near = [meant] if meant in arguments else get_close_matches(column, own, n=1)
     near = near or get_close_matches(column, list(arguments), n=1, cutoff=0.8)
     hint = f"Did you mean `{near[0]}`? " if near else ""
-    remedy = f"{hint}It is called with: {', '.join(arguments)}."
-    return RewardProblem(reward, "missing_column", f"needs a column `{column}` that the data lacks", remedy)
+    return RewardProblem.of(reward, "missing_column", column=column, hint=hint, names=", ".join(arguments))

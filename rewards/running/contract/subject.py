@@ -5,13 +5,13 @@ import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 from rewards.catalog import resolve_reward
 from rewards.reading.responses import DEFAULT_FORMAT, ResponseFormat
 from rewards.running import worker
 from rewards.running.contract.calls import Call, Called, call_watched, seeds_of
-from rewards.running.contract.effects import changed_settings, torch_settings
+from rewards.running.contract.effects import Effect, changed_settings, torch_settings
 from rewards.running.contract.leftovers import Baseline, leftovers, take_baseline
 from rewards.running.contract.problem import RewardProblem
 from rewards.running.contract.signature import Parameters, read_literals, read_parameters
@@ -28,19 +28,7 @@ from rewards.running.workers import Outcome, WorkerPool
 SECONDS_FOR_LEFTOVERS = 10.0
 SECONDS_TO_ASK = 120.0
 SLOWER_THAN_BEFORE = 4  # times, which is not yet a hang
-NOT_PICKLED = (
-    "Worker processes cannot be given it: define it at the top level of a module or file, or as a class with "
-    "`__call__` and `__name__`, without locks, open files and clients in its attributes."
-)
-HANG_REMEDY = (
-    "Give what waits (HTTP, a solver, a regular expression) a time limit of its own, shorter than this one. If it may "
-    "take longer, say so: `reward_timeout` in the recipe, `--time_limit` for the check."
-)
-SENDING_REMEDY = "Rows and responses are sent to it by pickle; the values of every column must allow that."
-BREAKING_REMEDY = "It breaks what runs beside it in its process: look at what it replaces or closes."
-DEATH_REMEDY = "Something in it ends the process: native code, `os._exit`, or too much memory."
 NOT_AN_ATTRIBUTE = "an_attribute_that_no_reward_has"
-NAME_REMEDY = "Give it one short text as `__name__`: logs, tables and keys of the recipe call it so."
 
 
 class Spec(Protocol):
@@ -106,13 +94,13 @@ class LocalSubject:
             pickle.loads(pickle.dumps(func))
             reason = ""
         except Exception as error:
-            reason = f"cannot be pickled: {error}"
+            reason = str(error)
         return Description(
             reward_name(func),
             read_parameters(func),
             reads_whole_batch(func),
             reason,
-            tuple(RewardProblem(reward_name(func), *each) for each in check_identity(func)),
+            tuple(RewardProblem.of(reward_name(func), fault, **seen) for fault, seen in check_identity(func)),
             audit_only=is_audit_only(func),
             renders_messages=renders_messages(func),
             asks_a_model=asks_a_model(func),
@@ -162,12 +150,11 @@ class RemoteSubject:
         limit = 2 * self.limits.of_call(0)
         outcome = self._ask("describe", None, limit)
         if outcome.failure == "timeout":
-            text = f"could not be loaded within {max(limit, outcome.seconds):.0f} s"
-            self._stop("hangs", text, "Look at what its module does when it is imported.")
+            self._stop("hangs/loading", seconds=max(limit, outcome.seconds))
         if outcome.failure == "died":
-            self._stop("dies", f"cannot be loaded: {outcome.message}", "Look at what its module does.")
+            self._stop("dies/loading", error=outcome.message)
         if isinstance(outcome.value, str):
-            raise Stopped(RewardProblem(self.name, "not_found", "cannot be used", outcome.value))
+            self._stop("not_found", why=outcome.value)
         self.name = outcome.value.name
         if outcome.value.asks_a_model:
             self.limits = self.limits._replace(call=max(self.limits.call, SECONDS_TO_ASK))
@@ -198,20 +185,19 @@ class RemoteSubject:
         to_load = None if self.is_warm else self.limits.to_load
         (outcome,) = self.pool.map([(self.index, what, call)], timeout=seconds, to_load=to_load)
         if outcome.failure == "error":
-            remedy = SENDING_REMEDY if "sent" in outcome.message else BREAKING_REMEDY
-            raise Stopped(RewardProblem(self.name, "raises", f"could not be called: {outcome.message}", remedy))
+            self._stop(f"raises/{'sent' if 'sent' in outcome.message else 'beside'}", error=outcome.message)
         return outcome
 
     def _look(self, outcome: Outcome, call: Call, limit: float) -> None:
         count = len(call.rows)
         on = f"{call.names[-1]}" if count <= 2 and call.names else f"{count} completions"
         if outcome.failure == "timeout":
-            self._stop("hangs", f"did not return within {max(limit, outcome.seconds):.0f} s on {on}", HANG_REMEDY)
+            self._stop("hangs", seconds=max(limit, outcome.seconds), on=on)
         if outcome.failure == "died":
-            self._stop("dies", f"ends its process on {on}: {outcome.message}", DEATH_REMEDY)
+            self._stop("dies", on=on, error=outcome.message)
 
-    def _stop(self, kind: str, problem: str, remedy: str) -> None:
-        raise Stopped(RewardProblem(self.name, kind, problem, remedy))
+    def _stop(self, fault: str, **seen: Any) -> NoReturn:
+        raise Stopped(RewardProblem.of(self.name, fault, **seen))
 
 
 class Remote:
@@ -224,7 +210,7 @@ class Remote:
     def __call__(self, question: tuple[int, str, Call | None]) -> Any:
         """Answers one question: a method of `LocalSubject`, with the call that it takes."""
         index, what, call = question
-        remarks: list[tuple[str, str, str]] = []
+        remarks: list[Effect] = []
         if index not in self.found:
             baseline, before = take_baseline(), torch_settings()
             try:
@@ -236,7 +222,7 @@ class Remote:
             self.found[index] = LocalSubject(func, baseline)
         answer = getattr(self.found[index], what)(*([] if call is None else [call]))
         if isinstance(answer, Description):
-            loaded = (RewardProblem(answer.name, *each) for each in remarks)
+            loaded = (RewardProblem.of(answer.name, fault, **seen) for fault, seen in remarks)
             return answer._replace(remarks=(*answer.remarks, *loaded))
         if isinstance(answer, Called):
             worker.is_last_answer |= answer.problem is not None and "MemoryError" in answer.problem.problem
@@ -248,16 +234,15 @@ def answers_to_all(func: Callable[..., Any]) -> bool:
     return hasattr(func, NOT_AN_ATTRIBUTE)
 
 
-def check_identity(func: Callable[..., Any]) -> Iterator[tuple[str, str, str]]:
-    """Yields kind, sentence and remedy of what cannot be believed."""
+def check_identity(func: Callable[..., Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields what cannot be believed: a fault, and what was seen of it."""
     func = vars(func).get("_func", func) if hasattr(func, "__dict__") else func  # what a spec is bound to
     if answers_to_all(func):
-        text = "has every attribute that it is asked for, so that it seems to read whole batches and to ask a model"
-        yield "any_attribute", text, "Raise `AttributeError` in `__getattr__` for names that it does not know."
+        yield "any_attribute", {}
     first, second = (getattr(func, "__name__", type(func).__name__) for _ in range(2))
     if first != second:
-        yield "odd_name", f"has another name whenever it is asked, {first!r:.60} and {second!r:.60}", NAME_REMEDY
+        yield "odd_name/changes", {"first": first, "second": second}
     elif not isinstance(first, str):
-        yield "odd_name", f"has a {type(first).__name__} as its name, {first!r:.60}", NAME_REMEDY
+        yield "odd_name/type", {"kind": type(first).__name__, "first": first}
     elif not first.strip() or not first.isprintable() or "/" in first:
-        yield "odd_name", f"is called {first!r:.60}, and its numbers are logged as `rewards/NAME/mean`", NAME_REMEDY
+        yield "odd_name", {"first": first}

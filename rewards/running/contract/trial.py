@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple
 
 from rewards.reading.responses import DEFAULT_FORMAT, Completion, ResponseFormat
 from rewards.running.contract.calls import Call, Called
-from rewards.running.contract.problem import LEVELS, RewardProblem
+from rewards.running.contract.problem import FAULTS, RewardProblem
 from rewards.running.contract.samples import SECOND_PASS, Row, Sample, second_pass_columns, synthetic_rows
 from rewards.running.contract.subject import Description, LocalSubject, RemoteSubject, Stopped
 
@@ -90,9 +90,9 @@ class Trial:
         """Name of the reward."""
         return self.description.name
 
-    def problem(self, kind: str, text: str, remedy: str) -> RewardProblem:
+    def problem(self, fault: str, **seen: Any) -> RewardProblem:
         """Words a problem of this reward."""
-        return RewardProblem(self.name, kind, text, remedy)
+        return RewardProblem.of(self.name, fault, **seen)
 
     def make_call(self, samples: Sequence[Sample], form: Form, *, in_thread: bool = False) -> Call:
         """Makes a call on samples in a form, with the columns a trainer would add."""
@@ -122,7 +122,7 @@ class Trial:
     def _once_or_always(self, problem: RewardProblem) -> RewardProblem:
         """Tells a reward that hangs or dies at once from one that does on some completions only."""
         sometimes = f"{problem.kind}_sometimes"
-        return problem._replace(kind=sometimes) if self.seen and sometimes in LEVELS else problem
+        return problem._replace(kind=sometimes) if self.seen and sometimes in FAULTS else problem
 
     def _added(self, sample: Sample) -> Mapping[str, Any]:
         if self.settings.add_columns is not None:
@@ -161,9 +161,7 @@ def affordable(trial: Trial, speed: Speed, samples: Sequence[Sample]) -> tuple[l
     if count >= len(samples):
         return list(samples), None
     kept = list(samples[: max(LEAST_SAMPLES, count)])
-    text = f"takes {speed.each:.2g} s per completion and was tried on {len(kept)} of {len(samples)} responses only"
-    remedy = "Most odd responses were left out; raise `--max_seconds` to try more."
-    return kept, trial.problem("few_samples", text, remedy)
+    return kept, trial.problem("few_samples", each=speed.each, kept=len(kept), of=len(samples))
 
 
 def check_speed(trial: Trial, speed: Speed) -> Iterator[RewardProblem]:
@@ -171,6 +169,4 @@ def check_speed(trial: Trial, speed: Speed) -> Iterator[RewardProblem]:
     count = trial.settings.completions_per_step
     seconds = speed.seconds(count)
     if seconds > SLOW_STEP:
-        text = f"takes {speed.each:.2g} s per completion: about {seconds:.0f} s per step of {count} completions"
-        remedy = "Score in parallel (workers, or `async def` for HTTP), or cache what repeats."
-        yield trial.problem("slow", text, remedy)
+        yield trial.problem("slow", each=speed.each, seconds=seconds, count=count)

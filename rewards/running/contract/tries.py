@@ -8,11 +8,11 @@ from rewards.reading.responses import Completion
 from rewards.running.contract.answers import check_answers, name_the_golds
 from rewards.running.contract.calls import Call, call_arguments, call_watched
 from rewards.running.contract.patterns import MOST_PATTERNS, in_pattern, own_texts, patterns
-from rewards.running.contract.problem import RewardProblem
+from rewards.running.contract.problem import FAULTS, RewardProblem
 from rewards.running.contract.repeats import by_chance, check_forms, check_repeats, check_values_alone, usable_forms
 from rewards.running.contract.samples import Sample, answer_samples, odd_samples, right_and_wrong
 from rewards.running.contract.signature import absent_column, check_signature, read_parameters
-from rewards.running.contract.subject import NOT_PICKLED, LocalSubject, RemoteSubject, Stopped
+from rewards.running.contract.subject import LocalSubject, RemoteSubject, Stopped
 from rewards.running.contract.trial import Form, Settings, Speed, Trial, affordable, check_speed
 from rewards.running.protocol import reward_name
 
@@ -70,7 +70,7 @@ def try_reward(subject: LocalSubject | RemoteSubject, settings: Settings | None 
 
 def _steps(trial: Trial, speeds: list[Speed]) -> Iterator[RewardProblem]:
     if trial.description.not_picklable:
-        yield trial.problem("not_picklable", trial.description.not_picklable, NOT_PICKLED)
+        yield trial.problem("not_picklable", error=trial.description.not_picklable)
     refusals = check_signature(trial.name, trial.description.parameters, _arguments(trial))
     yield from (_of_made_up_rows(trial, problem) for problem in refusals)
     if refusals:
@@ -113,6 +113,8 @@ def _steps(trial: Trial, speeds: list[Speed]) -> Iterator[RewardProblem]:
     if is_steady:
         yield from _check_what_is_paid(trial, form, speed)
     yield from check_speed(trial, speeds[0])
+    for fault in FAULTS.values():
+        yield from (trial.problem(fault.name, **seen) for seen in (fault.look(trial) if fault.look else ()))
 
 
 def _ask_once(trial: Trial, samples: Sequence[Sample], speeds: list[Speed]) -> Iterator[RewardProblem]:
@@ -121,8 +123,7 @@ def _ask_once(trial: Trial, samples: Sequence[Sample], speeds: list[Speed]) -> I
     if called.problem is not None:
         yield called.problem
     elif all(value is None for value in called.values):
-        text = f"returned None for each of {len(called.values)} responses"
-        yield trial.problem("often_none", text, "Look at what the model replies: it may not keep to the form.")
+        yield trial.problem("often_none/judge", count=len(called.values))
     if called.values:
         speeds.append(Speed(len(called.values), called.seconds, called.seconds))
 
@@ -132,9 +133,7 @@ def _processes_left(trial: Trial) -> list[RewardProblem]:
     growing = sum(after > before for before, after in pairwise(accumulate([0, *trial.processes], max)))
     if growing < CALLS_THAT_LEAVE_PROCESSES:
         return []
-    text = f"leaves processes behind: {trial.processes[-1]} after {len(trial.processes)} calls"
-    remedy = "Wait for each (`subprocess.run` does), or end it before you return: they fill the machine."
-    return [trial.problem("leaves_processes", text, remedy)]
+    return [trial.problem("leaves_processes", left=trial.processes[-1], calls=len(trial.processes))]
 
 
 def _check_asked_for(trial: Trial) -> Iterator[RewardProblem]:
@@ -152,9 +151,7 @@ def _of_made_up_rows(trial: Trial, problem: RewardProblem) -> RewardProblem:
     """Turns a column that is missing from made-up rows into a wish for data, unless its name is only misspelt."""
     if not trial.is_synthetic or problem.kind != "missing_column" or "Did you mean" in problem.remedy:
         return problem
-    column = problem.problem.split("`")[1]
-    text = f"reads the column `{column}`, which cannot be made up"
-    return trial.problem("needs_data", text, "Give data that has it: `--data FILE`, or name a recipe.")
+    return trial.problem("needs_data", column=problem.problem.split("`")[1])
 
 
 def _check_none(trial: Trial, form: Form) -> Iterator[RewardProblem]:
@@ -164,14 +161,12 @@ def _check_none(trial: Trial, form: Form) -> Iterator[RewardProblem]:
     if called.problem is not None:
         yield called.problem
     elif all(value is None for value in called.values):
-        text = f"returned None for every one of {len(samples)} responses to {len(rows)} rows"
         golds = name_the_golds(trial)
         why = f". {golds}" if golds else ": look at the condition under which it answers."
-        yield trial.problem("always_none", text, f"It teaches nothing{why}")
+        yield trial.problem("always_none", count=len(samples), rows=len(rows), why=why)
     else:
         share = sum(value is None for value in called.values) / len(called.values)
-        text = f"returned None for {share:.0%} of {len(samples)} responses"
-        yield trial.problem("often_none", text, "TRL leaves such rows out. Check that this is meant.")
+        yield trial.problem("often_none", share=share, count=len(samples))
 
 
 def _check_what_is_paid(trial: Trial, form: Form, speed: Speed) -> Iterator[RewardProblem]:
@@ -183,17 +178,15 @@ def _check_what_is_paid(trial: Trial, form: Form, speed: Speed) -> Iterator[Rewa
         values |= {value for value in trial.call(answers, form).values or () if value is not None}
     if len(values) == 1 and not trial.description.whole_batch:  # else it depends on how a policy's answers agree
         (value,) = values
-        text = f"gave {value:g} to all of {len(trial.seen)} responses, right, wrong and odd ones"
+        count = len(trial.seen)
         if own := "" if value else _paid_in_own_form(trial, form):
-            yield trial.problem("constant", text, f"It pays {own!r}: see that prompts ask for this form.")
+            yield trial.problem("constant/form", value=value, count=count, own=own)
             return
         if golds := "" if value else name_the_golds(trial):
-            yield trial.problem("reads_no_gold", text, f"It teaches nothing. {golds}")
+            yield trial.problem("reads_no_gold", value=value, count=count, golds=golds)
             return
         if not _varies_in_own_texts(trial, form, value, speed):  # else it is about a form that none of these has
-            text += ", and to some made of what its code names"
-            remedy = "A constant teaches nothing: look at what it reads, and in which form."
-            yield trial.problem("constant", text, remedy)
+            yield trial.problem("constant", value=value, count=count)
             return
     count = len(trial.made)
     problems = list(check_answers(trial, form, speed))
@@ -240,7 +233,8 @@ def check_odd(trial: Trial, samples: Sequence[Sample], forms: Sequence[Form], sp
         problem, name = failures[0]
         others = len(failures) - 1
         more = f" and {others} other odd response{'s' if others > 1 else ''}" if others else ""
-        yield trial.problem("fails_on_odd", f"{problem.problem}, on {name}{more}", problem.remedy)
+        told = {"problem": problem.problem, "remedy": problem.remedy}
+        yield trial.problem("fails_on_odd", name=name, more=more, **told)
 
 
 def check_reward(

@@ -22,17 +22,14 @@ from align.evaluation.statistics.metrics import Estimate, wilson
 from align.evaluation.suites.questions.answering import ItemResult
 from align.evaluation.suites.questions.metrics import letter_estimates
 from align.evaluation.suites.reward_model.pair_metrics import rank_correlation
-from align.methods.crome.report import find_reward_problems
-from align.methods.deconfound.report import find_outcome_problems
-from align.methods.rollouts.findings import find_rollout_problems
-from align.methods.rollouts.tool_report import find_tool_problems
-from align.methods.rrpo.report import find_pair_problems
-from align.methods.sft.report import find_demonstration_problems
+from align.methods import METHODS
+from align.methods.rollouts.tool_report import REPORT
 from align.recipe.alarms import ALARMS, LOGP_DIFFERENCE
 from align.recipe.reward_settings import RewardSettings
 from align.report.evaluation.pairs import _of_judge as find_judge_problems
 from align.report.evaluation.questions import find_problems
 from align.report.evaluation.reward_model import _find_problems as find_model_problems
+from align.report.run.finding import look_at
 from align.report.run.folder import Series
 from align.training.callbacks import AlarmLines
 from align.training.reward_records import (
@@ -138,7 +135,7 @@ def logged_shares(size: int, steps: int, more: float = 0.0) -> World:
             counts = draw.multinomial(size, chances, steps) / size
             drawn |= {f"acre/{side}_share_{letter}": column for letter, column in zip("ABCD", counts.T, strict=True)}
         metrics = {key: Series(np.arange(1, steps + 1), values) for key, values in drawn.items()}
-        found = [*find_rollout_problems(metrics), *find_tool_problems(metrics)]
+        found = look_at(SimpleNamespace(metrics=metrics, completions=[], recipe={}), REPORT.signs)
         yield from (each.title.split("] of ")[-1].partition(":")[0].rstrip("ABCD") for each in found)
 
     return run
@@ -210,16 +207,18 @@ def of_pairs(size: int, steps: int, held: int) -> World:
         def series(**more: Any) -> dict[str, Series]:
             return {key: Series(np.arange(1, len(values) + 1), values) for key, values in (drawn | more).items()}
 
+        of_reward = {"model_type": "pairwise"}
         flat = {"rrpo/marked_share": draw.gamma(2 * size, 0.0025 / size, steps)}
         placed = {"mean_reward": around(0.5, 1.0)}
-        found = [
-            *(("sft", each) for each in find_demonstration_problems(series())),
-            *(("rrpo", each) for more in ({}, flat) for each in find_pair_problems(series(**more), whole=False)),
-            *(("crome", each) for each in find_reward_problems(series(), pairwise=False)),
-            *(("pairwise", each) for each in find_reward_problems(series(**placed), pairwise=True)),
-            *(("deconfound", each) for more in ({}, by_heart) for each in find_outcome_problems(series(**more))),
-        ]
-        yield from (f"{page}: {re.sub(r'[^a-zA-Z ]+', '', each.title)[:34].strip()}" for page, each in found)
+        pages: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
+            ("sft", {}, {}), ("rrpo", {}, {}), ("rrpo", {}, flat), ("crome", {}, {}), ("crome", of_reward, placed),
+            ("deconfound", {}, {}), ("deconfound", {}, by_heart),
+        )  # fmt: skip
+        for method, recipe, more in pages:
+            run = SimpleNamespace(metrics=series(**more), recipe=recipe)
+            for each in look_at(run, METHODS[method].part("report").signs):
+                title = re.sub(r"[^a-zA-Z ]+", "", each.title)[:34].strip()
+                yield f"{recipe.get('model_type', method)}: {title}"
 
     return run
 

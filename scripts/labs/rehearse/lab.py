@@ -8,6 +8,7 @@ Run it with `python -m scripts.labs.rehearse.lab --out outputs/rehearse-lab --se
 
 import argparse
 import json
+import math
 import random
 import tempfile
 import threading
@@ -20,6 +21,9 @@ import yaml
 
 from align.errors import UserError
 from align.evaluation.statistics.metrics import wilson
+from align.methods.pairs.rehearsal import CHECKS as OF_PAIRS
+from align.rehearsal.rollouts import CHECKS
+from align.rehearsal.rows import CHECKS as OF_ROWS
 from align.services.rehearse import rehearse
 from scripts.labs.rehearse.planted import SICK, SOUND, Planted
 from scripts.labs.tiny_models import make_model, make_tokenizer, save
@@ -138,12 +142,24 @@ def look(folder: Path, server: Server, planted: Planted) -> dict[str, Any]:
         else:
             result = rehearse(write_recipe(folder, planted), out=out, endpoint=server.url, served_model="planted")
         checks = [each.check for each in result.findings]
+        ends = {each.name: [*each.estimate[1:3]] for each in result.record.found.measures}
         texts = [f"{each.level} {each.check}: {each.text}" for each in result.findings]
     except UserError as error:
-        checks, texts = ["refused"], [str(error)]
+        checks, texts, ends = ["refused"], [str(error)], {}
     is_found = bool(set(planted.finds) & set(checks)) if planted.finds else bool(checks)
     return {"name": planted.name, "sick": bool(planted.finds), "found": is_found, "checks": checks, "texts": texts,
-            "cpu_seconds": round(time.process_time() - started, 1)}  # fmt: skip
+            "ends": ends,            "cpu_seconds": round(time.process_time() - started, 1)}  # fmt: skip
+
+
+def print_limits(found: list[dict[str, Any]]) -> None:
+    """Prints each limit beside the ends of intervals nearest to it: of sound recipes, and of those that it found."""
+    for name, check in {**CHECKS, **OF_ROWS, **OF_PAIRS}.items():
+        known = [each for each in found if name in each["ends"]]
+        for limit, end, last, first in ((check.above, 0, max, min), (check.below, 1, min, max)):
+            sound = [each["ends"][name][end] for each in known if not each["sick"]]
+            sick = [each["ends"][name][end] for each in known if each["sick"] and check.check in each["checks"]]
+            if math.isfinite(limit) and sound:
+                print(f"| `{name}` | {limit:g} | {last(sound):.2f} | {f'{first(sick):.2f}' if sick else ''} |")
 
 
 def main() -> None:
@@ -170,6 +186,7 @@ def main() -> None:
         of = [each for each in found if each["sick"] == is_sick]
         num = sum(each["found"] for each in of)
         print(f"{words}: {num} of {len(of)}, {wilson(num, len(of))}")
+    print_limits(found)
     (given.out / f"planted-{given.seed}.json").write_text(json.dumps(found, indent=2) + "\n")
 
 

@@ -1,11 +1,14 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from align.methods.deconfound.correction.output import write_json
-from align.methods.deconfound.report import REPORT, find_outcome_problems
+from align.methods.deconfound.report import REPORT, SIGNS
 from align.methods.deconfound.words import in_grpo
 from align.report.charts.drawing import Chart
 from align.report.charts.interval import Interval, draw_intervals, in_words
+from align.report.run.finding import look_at
 from align.report.run.folder import Series
 from align.report.run.parts import comparison_charts, run_charts
 
@@ -26,8 +29,8 @@ GOOD = {
 
 
 def test_a_sound_run_has_no_finding():
-    assert not list(find_outcome_problems(metrics_of(**GOOD)))
-    assert not list(find_outcome_problems({}))
+    assert look_at(SimpleNamespace(metrics=metrics_of(**GOOD)), SIGNS) == []
+    assert look_at(SimpleNamespace(metrics={}), SIGNS) == []
 
 
 @pytest.mark.parametrize(
@@ -40,13 +43,13 @@ def test_a_sound_run_has_no_finding():
     ],
 )
 def test_what_is_wrong_is_found(change, words):
-    (found,) = find_outcome_problems(metrics_of(**GOOD | change))
+    (found,) = look_at(SimpleNamespace(metrics=metrics_of(**GOOD | change)), SIGNS)
     assert words in found.title
 
 
 def test_few_held_out_rows_tell_no_learning_by_heart():
     few = GOOD | {"eval_deconfound__mse": 0.9, "eval_samples_per_second": 12.0}
-    assert not list(find_outcome_problems(metrics_of(**few)))
+    assert look_at(SimpleNamespace(metrics=metrics_of(**few)), SIGNS) == []
 
 
 def test_the_charts_show_error_correlations_and_each_confounder():

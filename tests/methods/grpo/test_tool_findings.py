@@ -1,4 +1,5 @@
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -6,8 +7,9 @@ import pytest
 import yaml
 from written_run import VERSIONS
 
-from align.methods.rollouts.tool_report import find_tool_problems
+from align.methods.rollouts.tool_report import SIGNS
 from align.report import build_report
+from align.report.run.finding import Sign, ends, look_at
 from align.report.run.folder import Series
 
 
@@ -35,13 +37,20 @@ def row(tool, failure, result="?", **arguments):
     ],
 )
 def test_calls_that_are_missing_or_fail_are_found(logged, title):
-    found = find_tool_problems(metrics(**logged))
+    found = look_at(SimpleNamespace(metrics=metrics(**logged), completions=[]), SIGNS)
     assert [each.title.startswith(title) for each in found] == ([True] if title else []), found
+
+
+def test_a_sign_from_outside_is_a_finding():
+    own = Sign("It rained {share}", "Take an umbrella.", ends("tools/used_share", above=0.2))
+    (found,) = look_at(SimpleNamespace(metrics=metrics(used_share=1.0), completions=[], recipe={}), (*SIGNS, own))
+    assert found == ("It rained 100 % [5 logs]", "Take an umbrella.")
 
 
 def test_the_most_frequent_failure_is_quoted():
     rows = [row("cost", "unknown", "{'error': \"there is no tool 'cost'\"}")] * 4 + [row("price", None)] * 2
-    (found,) = find_tool_problems(metrics(used_share=1.0, failure_frequency=0.5), rows * 2)
+    logged = metrics(used_share=1.0, failure_frequency=0.5)
+    (found,) = look_at(SimpleNamespace(metrics=logged, completions=rows * 2), SIGNS)
     assert "4 x cost: unknown; such as {'error': \"there is no tool 'cost'\"}" in found.detail
 
 
