@@ -258,7 +258,7 @@ def test_confounders_are_the_numbers_that_a_correction_sees(tmp_path, suffix):
     corrected, _ = read_observations(ObservationReader(Table(file), Roles("clicks", names, text="text")))
     found = entries(file, named=Named(text="text", outcome="clicks", confounders=names))
     assert [each.confounders for each in found] == list(zip(*corrected.confounders.values(), strict=True))
-    assert found[0].confounders == (19723.0, 20240105.0, 1.0, 19723 + 10 / 24)
+    assert found[0].confounders == (19723.0, 20240105.0, 1.0, 19723 + 12 / 24)
 
 
 @pytest.mark.parametrize(

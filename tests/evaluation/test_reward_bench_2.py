@@ -145,5 +145,7 @@ def test_a_bad_row_of_the_benchmark_is_named_alone(tmp_path, capsys):
 def test_the_page_of_one_subset_says_that_it_is_not_the_benchmark(tmp_path):
     part = {"reward_bench_2/Math": Estimate(0.5, 0.4, 0.6, 32)}
     page = evaluation_view(tmp_path, scores_record({"ours": part}, {}))
-    assert page.verdict == ["RewardBench 2, Math: 50.0 % [40.0, 60.0] for ours; there is no baseline to compare with."]
+    assert page.verdict == [
+        "RewardBench 2, Math: 50 % [40, 60; 32 items] for ours; there is no baseline to compare with."
+    ]
     assert page.findings[0].title == "ours: no score of RewardBench 2, only of Math (32)"

@@ -111,7 +111,7 @@ def test_an_outage_is_waited_for_and_what_was_answered_is_not_paid_for_again(mon
         assert compare(reward, "1", "22") == [1.0, 0.0]
         spent = reward.take_spending()
         assert spent["requests"] == 2
-        assert spent["waited_seconds"] > 0.05
+        assert spent["waited_seconds"] > 0.02  # the server asks for 0.01, three times
         assert spent["cost"] == pytest.approx((2 * 7 * 10 + 2 * 3 * 20) / 1e6)
         anew = pickle.loads(pickle.dumps(reward))  # as in a process that goes on
         assert compare(anew, "1", "22") == [1.0, 0.0]

@@ -74,14 +74,14 @@ def test_accuracy_by_section_with_a_baseline(script, models, data, tmp_path, cap
 
 def test_the_report_can_show_what_was_written(script, models, data, tmp_path):
     from align.evaluation.record import read_record
-    from align.report.run.tables import differences, headline
+    from align.report.evaluation.page import evaluation_view
 
     out = tmp_path / "out"
     words = ["--reward_model", models / "a", "--baseline", models / "b", "--data", data, "--out", out]
     script.main([*map(str, words)])
-    record = read_record(out / "evaluation.json")
-    assert headline(record).columns == ["a", "b"]
-    assert differences(record).columns == ["a - b"]
+    view = evaluation_view(out, read_record(out / "evaluation.json"))
+    assert "for a" in view.verdict[0]
+    assert "b" in view.verdict[0]
 
 
 def test_prompts_stay_texts_if_asked(script, models, data, tmp_path):

@@ -12,6 +12,7 @@ from trl import GRPOConfig, GRPOTrainer
 from unruly_rewards import logging_reward, patient, unruly
 
 from align.errors import RewardError
+from align.methods.grpo.config import GRPOConfig as OwnConfig
 from align.training.guarded_rewards import RewardRules
 from rewards import check_reward
 from rewards.running.guard import GuardedReward, GuardSettings, guard_rewards
@@ -23,6 +24,9 @@ TOKENIZER = tiny_tokenizer()
 
 def by_length(completions, **kwargs):
     return [float(len(text) % 3) for text in completions]
+
+
+AS_TRL = {"skip_without_advantage": "off"}  # bit for bit
 
 
 def long_enough(completions, **kwargs):
@@ -40,7 +44,7 @@ def train(tmp_path, rewards, *, trainer=GUARDED, texts=None, rules=None, resume_
     built = trainer(
         tiny_model(vocabulary=len(TOKENIZER)),
         reward_funcs=rewards,
-        args=GRPOConfig(**base | settings),
+        args=GRPOConfig(**base | settings) if trainer is GRPOTrainer else OwnConfig(**base | settings | AS_TRL),
         train_dataset=Dataset.from_list([{"prompt": f"q{i}?", "gold": i} for i in range(24)]),
         processing_class=TOKENIZER,
         **({} if trainer is GRPOTrainer else {"reward_rules": rules}),

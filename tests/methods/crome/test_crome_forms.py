@@ -87,8 +87,9 @@ def test_margins_that_some_rows_of_a_stream_have_are_read(tmp_path):
 def test_ties_and_margins_of_rows_in_memory_are_read_by_the_rules_of_a_stream(tmp_path):
     rows = [row | {"margin": None if row["tie"] else 3.0} for row in sourced(talk())]
     assert logged(trained(tmp_path, rows)) == logged(trained(tmp_path, stream(rows)))
-    for column, value, rule in (("tie", "false", "neither true nor false"), ("margin", float("nan"), "not a finite")):
-        with pytest.raises(DataError, match=f"row 1, column `{column}`: the {column} is {rule}"):
+    told = (("tie", "false", "`tie` is neither true nor false"), ("margin", float("nan"), "the margin is not a finite"))
+    for column, value, rule in told:
+        with pytest.raises(DataError, match=f"row 1, column `{column}`: {rule}"):
             trained(tmp_path, [row | {column: value} for row in sourced(talk())])
 
 
