@@ -3,11 +3,12 @@
 import ast
 import re
 from functools import cache
+from graphlib import TopologicalSorter
 
 import pytest
 from some_recipes import DEMONSTRATIONS, PROMPTS, QUESTIONS, TRAINER, trainer_class
 from started import least_seconds, modules_after
-from tree import ALIGN, NAMES, REWARDS, Module
+from tree import ALIGN, MODULES, NAMES, REWARDS, Module, imports
 
 from align.evaluation.suites import SUITES
 from align.methods import METHODS
@@ -215,3 +216,13 @@ def test_public_names_are_those_of_their_modules():
     assert getattr(align, TRAINER) is trainer_class(QUESTIONS)
     assert {name: hasattr(align, name) for name in align.__all__} == dict.fromkeys(align.__all__, True)
     assert not hasattr(align, TRAINER.replace("ai", "ia"))
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    graph = {}
+    for module in MODULES:
+        types = [node for each in module.tree.body if isinstance(each, ast.If) for node in each.body]
+        named = module.top | imports(types)
+        homes = {name if name in NAMES else name.rpartition(".")[0] for name in named}
+        graph[module.name] = (homes & NAMES) - {module.name}
+    TopologicalSorter(graph).prepare()
