@@ -126,8 +126,8 @@ def test_a_masked_column_is_needed_of_rows_for_training_only(tmp_path):
     words = (train, "--eval", held_out, "--mask_column", "masked")
     found, output = audited(tmp_path / "out", *words)
     assert {each["where"] for each in found["cues"]["found"]} >= {"masked text"}
-    assert "100.0% [94.0%, 100.0%] of 60 golds right" in output
-    assert "gives the gold away" in (tmp_path / "out" / "audit.html").read_text()
+    assert "masked text" in output
+    assert "masked text" in (tmp_path / "out" / "audit.html").read_text()
     assert audit(*words, "--out", tmp_path / "out", "--fail_on", "mask")["code"] == 1
 
 

@@ -191,4 +191,4 @@ def test_other_data_than_the_recipe_has_is_a_file_here_or_keeps_its_name(tmp_pat
     monkeypatch.chdir(tmp_path)
     (tmp_path / "rows.jsonl").write_text("{}\n")
     expected = str(tmp_path / data) if data == "rows.jsonl" else data
-    assert rewards._place(data) == expected
+    assert rewards._recipe(f"{QUESTIONS}/smollm2-135m", (), data).dataset.path == expected

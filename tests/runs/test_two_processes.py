@@ -92,7 +92,7 @@ def test_a_launch_that_goes_on_ends_like_the_uninterrupted_one(launched, config,
         assert bool(evaluated(whole)) == case.startswith(PAIRS)
         expected, found = metrics_of(whole), metrics_of(resumed)
         assert sorted(found) == [3]
-        assert mean_loss(resumed) == mean_loss(whole), case
+        assert mean_loss(resumed) == pytest.approx(mean_loss(whole), rel=1e-6), case  # single precision, in two parts
         assert {step: without_times(line) for step, line in found.items()} == {
             step: without_times(line) for step, line in expected.items()
         }, case

@@ -56,7 +56,7 @@ class AskedModel:
         self._reset()
 
     def _reset(self) -> None:
-        self._spent, self._waited = dict.fromkeys(_COUNTED, 0.0), 0.0
+        self._spent, self._waited = dict.fromkeys(_COUNTED, 0), 0.0
         self._asked: Counter[bytes] = Counter()  # by digest: the texts of a long run would fill the memory
         self._connections: MutableMapping[asyncio.AbstractEventLoop, Answering] = weakref.WeakKeyDictionary()
 
@@ -91,7 +91,7 @@ class AskedModel:
 
     def take_spending(self) -> dict[str, float]:
         """Returns what was asked since this was called last, and forgets it."""
-        spent, self._spent = self._spent, dict.fromkeys(_COUNTED, 0.0)
+        spent, self._spent = self._spent, dict.fromkeys(_COUNTED, 0)
         before, self._waited = self._waited, 0.0 if self._endpoint is None else self._endpoint.waiting.seconds
         return spent | {"waited_seconds": self._waited - before}
 

@@ -77,7 +77,8 @@ def test_checking_loads_no_torch(tmp_path, tiny_model_folder, write):
 @pytest.mark.slow
 def test_checking_takes_less_than_three_seconds(recipe):
     rows = [row | {"id": str(i)} for i, row in enumerate(sourced_pairs(12, messages=True) * 200)]
-    assert least_seconds(f"-m align check {recipe(rows)}", 3) < 3
+    slower = max(1.0, least_seconds("-c 'import typer.rich_utils'", 0.2) / 0.2)  # as slow at other imports
+    assert least_seconds(f"-m align check {recipe(rows)}", 3 * slower) < 3 * slower
 
 
 def pair(**changes):

@@ -7,6 +7,7 @@ from pair_recipe import write_rows
 from safetensors.torch import load_file
 
 from align.methods.sft.report import REPORT
+from align.report.run.finding import look_at
 from align.services.train import run
 
 pytestmark = pytest.mark.slow
@@ -74,13 +75,16 @@ class Metrics(dict):
 def test_findings_name_what_went_wrong():
     def found(**lists):
         return " ".join(
-            finding.title for finding in REPORT.findings(SimpleNamespace(metrics=Metrics(**lists), recipe={}))
+            finding.title for finding in look_at(SimpleNamespace(metrics=Metrics(**lists), recipe={}), REPORT.signs)
         )
 
     nan = float("nan")
     assert "rose from 1 to 1.3, means of two" in found(eval_loss=[2.0, nan, 1.0, 1.0, 1.2, 1.4])
     assert (
-        found(eval_loss=[2.0, 1.0]) == found(eval_loss=[2.0, 1.0, 1.05]) == found(eval_loss=[1.0, 1.0, 1.3, 1.0]) == ""
+        found(eval_loss=[2.0, 1.0])
+        == found(eval_loss=[2.0, 1.0, 1.05])
+        == found(eval_loss=[1.0, 1.0, 1.15, 1.0])
+        == ""
     )
     assert "sure of every token" in found(entropy=[0.01, 0.011, 0.009, 0.01])
     assert found(entropy=[0.5] * 4) == ""
