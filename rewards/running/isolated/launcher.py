@@ -62,33 +62,6 @@ SIZE_OF_PIPE, SIZE_TO_SEND = 1031, 7  # of fcntl and setsockopt
 NEW_ROOT = "/tmp"  # where the root is built; every Linux has the folder, and what is in it gets out of sight
 
 REFUSED = 98  # status of a program that ended as it got no more memory, or no process
-# What runs in the program's own process. It is not believed: it may have been changed by the program.
-EVALUATE = """
-import json, os, sys, types
-place_of_values, itself = int(sys.argv.pop()), os.getpid()
-with open("program.py", encoding="utf-8") as file:
-    source = file.read()
-with open("expressions.json", encoding="utf-8") as file:
-    expressions = json.load(file)
-def refused(kind, rest, place="atexit"):
-    if issubclass(kind, (MemoryError, BlockingIOError)) and "atexit" in place:  # where Python itself goes on
-        os._exit(REFUSED)
-sys.excepthook = lambda kind, *rest: refused(kind, rest)
-sys.unraisablehook = lambda error: refused(error.exc_type, error, str(error.err_msg))
-program = sys.modules["program"] = types.ModuleType("program")  # dataclasses look names up in it
-names = program.__dict__
-exec(compile(source, "program.py", "exec"), names)
-if os.getpid() != itself:  # a copy that came back
-    os._exit(0)
-for place, expression in enumerate(expressions):
-    try:
-        value = repr(eval(expression, names))[:100000]
-    except Exception:  # it has no value, which fails its test
-        value = None
-    os.write(place_of_values, json.dumps([place, value]).encode() + b"\\n")
-if "threading" in sys.modules:
-    sys.modules["threading"].excepthook = lambda error: refused(error.exc_type, error)
-"""
 
 libc = ctypes.CDLL(None, use_errno=True)
 Job = dict[str, Any]
@@ -307,7 +280,7 @@ def _become_program(job: Job, printed: int, values: int) -> None:
     words = ["-u", "program.py"]  # what it prints is told at once
     if job["expressions"] is not None:
         os.set_inheritable(values, True)
-        words = ["-c", EVALUATE.replace("REFUSED", str(REFUSED)), str(values)]
+        words = ["-c", job["evaluate"].replace("REFUSED", str(REFUSED)), str(values)]
     if job["isolated"]:
         _refuse_calls()
     home = os.getcwd()

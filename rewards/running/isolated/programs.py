@@ -14,6 +14,34 @@ from typing import Any, NamedTuple
 _LAUNCHER = Path(__file__).with_name("launcher.py")
 _WALL = 4.0  # times the seconds of computing
 _SPARE = 12.0  # times as long until a launcher itself is given up, which is later than it gives up its program
+# What runs in the program's own process. It is not believed: it may have been changed by the
+# program. `REFUSED` is the launcher's to fill in.
+_EVALUATE = """
+import json, os, sys, types
+place_of_values, itself = int(sys.argv.pop()), os.getpid()
+with open("program.py", encoding="utf-8") as file:
+    source = file.read()
+with open("expressions.json", encoding="utf-8") as file:
+    expressions = json.load(file)
+def refused(kind, rest, place="atexit"):
+    if issubclass(kind, (MemoryError, BlockingIOError)) and "atexit" in place:  # where Python itself goes on
+        os._exit(REFUSED)
+sys.excepthook = lambda kind, *rest: refused(kind, rest)
+sys.unraisablehook = lambda error: refused(error.exc_type, error, str(error.err_msg))
+program = sys.modules["program"] = types.ModuleType("program")  # dataclasses look names up in it
+names = program.__dict__
+exec(compile(source, "program.py", "exec"), names)
+if os.getpid() != itself:  # a copy that came back
+    os._exit(0)
+for place, expression in enumerate(expressions):
+    try:
+        value = repr(eval(expression, names))[:100000]
+    except Exception:  # it has no value, which fails its test
+        value = None
+    os.write(place_of_values, json.dumps([place, value]).encode() + b"\\n")
+if "threading" in sys.modules:
+    sys.modules["threading"].excepthook = lambda error: refused(error.exc_type, error)
+"""
 
 
 class ProgramLimits(NamedTuple):
@@ -90,7 +118,7 @@ def _run(run: ProgramRun, limits: ProgramLimits, isolated: bool) -> ProgramEnd:
     with nullcontext("") if isolated else tempfile.TemporaryDirectory(prefix="truealign-program-") as folder:
         job = run._asdict() | limits._asdict() | {
             "input": run.given, "isolated": isolated, "folder": folder, "prefixes": _prefixes(),
-            "wall_seconds": _WALL * limits.seconds,
+            "wall_seconds": _WALL * limits.seconds, "evaluate": _EVALUATE,
         }  # fmt: skip
         try:
             done = subprocess.run(
