@@ -44,7 +44,9 @@ class Unlogged(TrainerCallback):
         kept = state.stateful_callbacks.get(_KEPT)
         if kept is None:  # a new run, or a checkpoint of an older version
             return
-        self._trainer._tr_loss += kept["loss"]
+        losses = kept["loss"] if isinstance(kept["loss"], list) else [kept["loss"]]  # one number in older versions
+        is_same = len(losses) == args.world_size  # else no process has the rows of one of those
+        self._trainer._tr_loss += losses[args.process_index] if is_same else sum(losses) / len(losses)
         self._trainer._total_loss_scalar = kept["logged_loss"]
         self._trainer._globalstep_last_logged = kept["last_logged"]
         for name, values in kept["metrics"].items():
@@ -65,14 +67,12 @@ class Unlogged(TrainerCallback):
             self._note(args, state, is_logged=control.should_log)
 
     def _note(self, args: Any, state: Any, *, is_logged: bool) -> None:
-        loss = self._trainer._tr_loss.detach().clone()
-        if args.world_size > 1:  # each process has the losses of its own rows
-            torch.distributed.all_reduce(loss)
-            loss /= args.world_size
+        losses = self._trainer.accelerator.gather(self._trainer._tr_loss.detach()[None])  # each of its own rows
         logged, metrics = self._trainer._total_loss_scalar, getattr(self._trainer, "_metrics", {}).get("train", {})
-        kept = {"loss": loss.item(), "logged_loss": logged, "last_logged": self._trainer._globalstep_last_logged}
+        own, last = losses.tolist(), self._trainer._globalstep_last_logged
         if is_logged:
-            kept, metrics = {"loss": 0.0, "logged_loss": logged + loss.item(), "last_logged": state.global_step}, {}
+            own, last, logged, metrics = [0.0], state.global_step, logged + losses.mean().item(), {}
+        kept = {"loss": own, "logged_loss": logged, "last_logged": last}
         state.stateful_callbacks[_KEPT] = kept | {"metrics": {name: list(each) for name, each in metrics.items()}}
 
 
