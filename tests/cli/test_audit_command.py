@@ -125,7 +125,8 @@ def test_a_masked_column_is_needed_of_rows_for_training_only(tmp_path):
     ])  # fmt: skip
     words = (train, "--eval", held_out, "--mask_column", "masked")
     found, output = audited(tmp_path / "out", *words)
-    assert {each["where"] for each in found["cues"]["found"]} >= {"masked text"}
+    given = [each for each in found["cues"]["found"] if each["where"] == "masked text"]
+    assert (given[0]["share"], given[0]["n"], round(given[0]["low"], 2)) == (1.0, 30, 0.89)
     assert "masked text" in output
     assert "masked text" in (tmp_path / "out" / "audit.html").read_text()
     assert audit(*words, "--out", tmp_path / "out", "--fail_on", "mask")["code"] == 1

@@ -80,8 +80,8 @@ def test_the_report_can_show_what_was_written(script, models, data, tmp_path):
     words = ["--reward_model", models / "a", "--baseline", models / "b", "--data", data, "--out", out]
     script.main([*map(str, words)])
     view = evaluation_view(out, read_record(out / "evaluation.json"))
-    assert "for a" in view.verdict[0]
-    assert "b" in view.verdict[0]
+    assert [row[:2] for row in view.models.rows] == [(name, str(models / name)) for name in ("a", "b")]
+    assert " of a " in view.verdict[0] or " for a" in view.verdict[0]
 
 
 def test_prompts_stay_texts_if_asked(script, models, data, tmp_path):

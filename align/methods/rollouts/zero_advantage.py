@@ -147,8 +147,8 @@ class SkipZeroAdvantage(Parent):
     def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **fields: Any) -> Any:
         """Reads prompts once, with the policy and its reference, in updates and before them."""
         given = {name for name, value in fields.items() if value is not None}
-        shares = self._cuts and _is_text(given) and self._cuts_left
-        with self._shared.reading(model) if shares else nullcontext():
+        may = self._cuts and self._cuts_left and self._shared.are_used(model)  # which ranks find out together
+        with self._shared.reading(model) if may and _is_text(given) else nullcontext():
             return super()._get_per_token_logps_and_entropies(model, *args, **fields)
 
 
