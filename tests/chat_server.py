@@ -39,7 +39,7 @@ class ChatServer:
         self.now, self.most_at_once = 0, 0
         self.lock = threading.Lock()
         self.release = threading.Event()
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"chat": self}))
+        self._http = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"chat": self}))
         self._http.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}/v1"
 
@@ -93,6 +93,10 @@ def sample(sampler: Any, requests: Sequence[Any], on_result: Callable[[int, Any]
             await gather_all(map(answer, range(len(requests))))
 
     asyncio.run(send())
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # of 5 that wait, the next one's connection is reset
 
 
 class _Handler(BaseHTTPRequestHandler):

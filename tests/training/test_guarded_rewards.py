@@ -11,8 +11,8 @@ from tiny import tiny_model, tiny_tokenizer
 from trl import GRPOConfig, GRPOTrainer
 from unruly_rewards import logging_reward, patient, unruly
 
+from align import GRPOConfig as OwnConfig
 from align.errors import RewardError
-from align.methods.grpo.config import GRPOConfig as OwnConfig
 from align.training.guarded_rewards import RewardRules
 from rewards import check_reward
 from rewards.running.guard import GuardedReward, GuardSettings, guard_rewards

@@ -112,7 +112,7 @@ def read_scale(
 
     Example:
         >>> read_scale([np.array([0.0, 1.0, np.nan]), np.array([0.5])])
-        Scale(bounds=(0.0, 1.0), right_from=None, votes=True, is_share=False)
+        RewardScale(bounds=(0.0, 1.0), right_from=None, votes=True, is_share=False)
     """
     found = np.concatenate([each.ravel() for each in values])
     known = found[~np.isnan(found)]

@@ -50,7 +50,7 @@ def rates(correct: Sequence[bool] | Values, accepted: Sequence[bool] | Values) -
 
     Example:
         >>> rates([True, True, False, False], [True, False, False, False])
-        Verifier(tpr=0.5, fpr=0.0)
+        Rates(tpr=0.5, fpr=0.0)
     """
     right, taken = np.asarray(correct, dtype=bool), np.asarray(accepted, dtype=bool)
     tpr, fpr = (float(taken[part].mean()) if part.any() else math.nan for part in (right, ~right))
@@ -61,7 +61,7 @@ def try_until_accepted(prior: Values, verifier: Rates, attempts: int) -> TriedAt
     """Returns how k independent attempts at each item end; `(N,)` priors p_i are chances that an attempt is right.
 
     Example:
-        >>> tried = try_until_accepted(np.array([0.5]), Verifier(1.0, 0.5), 2)
+        >>> tried = try_until_accepted(np.array([0.5]), Rates(1.0, 0.5), 2)
         >>> tried.right, tried.wrong  # 0.5 + 0.25 * 0.5 and half of that
         (array([0.625]), array([0.3125]))
     """
@@ -76,7 +76,7 @@ def ceiling(prior: Values, verifier: Rates) -> Values:
     """Returns `(N,)` chances p_i * tpr / a_i that unlimited attempts end in a right answer; 0 if none is accepted.
 
     Example:
-        >>> ceiling(np.array([0.5, 0.0]), Verifier(1.0, 0.5))
+        >>> ceiling(np.array([0.5, 0.0]), Rates(1.0, 0.5))
         array([0.66666667, 0.        ])
     """
     hit, accept = prior * verifier.tpr, prior * verifier.tpr + (1 - prior) * verifier.fpr
@@ -96,7 +96,7 @@ def optimal_attempts(prior: Values, verifier: Rates, cost: float) -> int | None:
     that pay are accepted sooner than those that do not, so this changes its sign at most once, from gain to loss.
 
     Example:
-        >>> optimal_attempts(np.array([0.9, 0.01]), Verifier(0.9, 0.1), cost=1.0)
+        >>> optimal_attempts(np.array([0.9, 0.01]), Rates(0.9, 0.1), cost=1.0)
         2
     """
     hit, slip = prior * verifier.tpr, (1 - prior) * verifier.fpr
@@ -188,7 +188,7 @@ def jackknifed_ceiling(samples: int, verifier: Rates) -> Values:
     right. Of one sample there is nothing to leave out.
 
     Example:
-        >>> jackknifed_ceiling(2, Verifier(1.0, 0.5)).round(3)
+        >>> jackknifed_ceiling(2, Rates(1.0, 0.5)).round(3)
         array([0.   , 0.833, 1.   ])
     """
     right = np.arange(samples + 1)
