@@ -80,9 +80,9 @@ def make_step_wrong(trace: str, pool: Stock, rng: random.Random) -> str | None:
     capital that does not begin the step) becomes one of another trace; without names, the last word of four letters.
 
     Example:
-        >>> make_step_wrong("1. 2 + 3 = 5.\n2. So it is 5.", Pool([], []), random.Random(0))
+        >>> make_step_wrong("1. 2 + 3 = 5.\n2. So it is 5.", Stock([], []), random.Random(0))
         '1. 2 + 3 = 5.\n2. So it is 7.'
-        >>> make_step_wrong("It is in Italy. So Rome.", Pool(["Rome", "Paris"], []), random.Random(0))
+        >>> make_step_wrong("It is in Italy. So Rome.", Stock(["Rome", "Paris"], []), random.Random(0))
         'It is in Italy. So Paris.'
     """
     own = {match[0] for match in _WORD.finditer(trace)}
