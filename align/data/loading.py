@@ -14,7 +14,7 @@ from align.data.stored_items import ItemKeeper
 from align.data.text_lines import Span
 from align.data.texts import check_values
 from align.data.unread import Unread
-from align.errors import DataError
+from align.errors import DataError, MissingColumnsError
 from rewards.running.loading import find_in_file
 
 
@@ -184,7 +184,7 @@ def _close(
         account.never.check()
     if report.problems and (reading.get("on_bad_rows", "raise") == "raise" or not report.num_kept):
         if 2 * account.lacking.count > report.num_read:
-            raise DataError(_describe(account.lacking, schema, check, report.num_read))
+            raise _lacking_error(account.lacking, schema, check, report.num_read)
         raise bad_rows_error(report.file, report.problems, report.num_read)
     return report
 
@@ -261,7 +261,9 @@ def _convert(row: Row, name: str, adapter: Adapter) -> dict[str, Any]:
         raise BadRow("", dict(row), f"the adapter `{name}` cannot read the row", remedy) from error
 
 
-def _describe(lacking: Lacking, schema: Schema, check: Callable[[Row, RawRow], Item], num_read: int) -> str:
+def _lacking_error(
+    lacking: Lacking, schema: Schema, check: Callable[[Row, RawRow], Item], num_read: int
+) -> MissingColumnsError:
     """Words which columns are missing, and proposes an adapter that can read the rows."""
     raw, fits = lacking.example, []
     for adapter in (None, *schema.known.items()):
@@ -271,4 +273,4 @@ def _describe(lacking: Lacking, schema: Schema, check: Callable[[Row, RawRow], I
         part = next(in_parts([raw], other))
         if not isinstance(read_row(part, "", check, other), RowProblem):
             fits.append("" if adapter is None else adapter[0])
-    return lacking.describe(num_read, None if schema.adapter is None else schema.adapter[0], schema.columns, fits)
+    return lacking.error(num_read, None if schema.adapter is None else schema.adapter[0], schema.columns, fits)

@@ -172,7 +172,7 @@ SIGNS = (
          "Raise `learning_rate` (adapters take ten times that of all weights), look whether labels are right and "
          "answers differ in what the model reads. Where most pairs are ties, see `crome/accuracy_preference`.",
          _log_two),
-    Sign("Answers of which none is better are scored {tie} apart, those of which one is {margin:.2g}",
+    Sign("Tied pairs get a margin of {tie}, ordered pairs {margin:.2g}: the model separates ties more than it should",
          "What tells them apart is decoration, such as length, tone or layout, and the model rewards it. Raise "
          "`tie_coef`, or add ties: those of another question (`irrelevant_query`) need no oracle.", _ties),
     Sign("{low} of the {worst} pairs are told apart, {high} of the {best} pairs",

@@ -30,9 +30,9 @@ def test_a_healthy_run_has_no_findings(tmp_path, model_type):
 
 def test_a_margin_of_ties_that_grows_with_the_other_is_decoration_that_is_rewarded(tmp_path):
     (finding,) = findings(tmp_path / "run", tie_margin=1.5)
-    assert (
-        finding.title
-        == "Answers of which none is better are scored 1.592 [1.589, 1.595; 10 logs] apart, those of which one is 1.7"
+    assert finding.title == (
+        "Tied pairs get a margin of 1.592 [1.589, 1.595; 10 logs], ordered pairs 1.7: the model separates ties more "
+        "than it should"
     )
     assert "Raise `tie_coef`" in finding.detail
 
