@@ -91,7 +91,7 @@ class Account(Generic[T]):
         return RowProblem(self.file, row, "id", shorten(name), "the id is taken", remedy)
 
 
-class Reading(TypedDict, total=False):
+class RowOptions(TypedDict, total=False):
     """How rows are read, whatever they are."""
 
     split: str | None  # of a folder or hub data set; the only one, or `train`, if not given
@@ -105,7 +105,7 @@ def load_rows(
     check: Callable[[Row, RawRow], T],
     schema: Schema,
     kind: type[Report] = DataReport,  # type: ignore[assignment]
-    **reading: Unpack[Reading],
+    **reading: Unpack[RowOptions],
 ) -> tuple[list[T], Report]:
     """Reads a data set and returns its items with a report; `check` makes an item of a row, or raises `BadRow`."""
     file, split = find_split(str(path), reading.get("split"))
@@ -121,7 +121,7 @@ def store_rows(
     check: Callable[[Row, RawRow], T],
     schema: Schema,
     kind: type[Report] = DataReport,  # type: ignore[assignment]
-    **reading: Unpack[Reading],
+    **reading: Unpack[RowOptions],
 ) -> tuple[Sequence[T], Report]:
     """Does as `load_rows`, but keeps many items in a file rather than in memory, and reads JSONL on all cores."""
     file, split = find_split(str(path), reading.get("split"))
@@ -173,7 +173,7 @@ def _read_lines(
 
 
 def _close(
-    account: Account[T], report: Report, check: Callable[[Row, RawRow], T], schema: Schema, reading: Reading
+    account: Account[T], report: Report, check: Callable[[Row, RawRow], T], schema: Schema, reading: RowOptions
 ) -> Report:
     report.num_read, report.num_kept, report.problems = account.num_read, len(account.taken), account.problems
     report.unread, report.filled = account.unread.sentences(report.file, schema.columns), account.unread.filled

@@ -18,7 +18,7 @@ from align.logs.rollouts import scores_of, verl_files
 from align.logs.rows import rows_of
 from align.report.charts.drawing import Chart
 from align.report.charts.panel import Metrics
-from align.report.evaluation.measured import Words, arrange, collect, draw_metrics
+from align.report.evaluation.measured import MetricWords, arrange, collect, draw_metrics
 from align.report.run.completions import REWARD_METRIC, reward_weights
 from align.report.run.facts import find_problems, flat, run_facts
 from align.report.run.finding import Finding
@@ -167,7 +167,7 @@ def _evaluated(record: Record | None) -> dict[str, Any]:
     """Arranges the evaluation in a run's folder: sentences and figure of what was compared first, and the table."""
     if record is None:
         return {"conclusions": [], "headline": None, "verdict_charts": []}
-    numbers = collect(record, Words(glossary()))
+    numbers = collect(record, MetricWords(glossary()))
     metrics = list(dict.fromkeys(metric for cells in numbers.values.values() for metric in cells))
     first = [metric for metric in metrics if any(metric in cells for cells in numbers.differences.values())][:1]
     cells = [each[metric] for each in numbers.values.values() for metric in first if each.get(metric) is not None]

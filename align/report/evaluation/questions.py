@@ -15,7 +15,7 @@ from align.report.evaluation.items import count, cut, note_items, pick_outcomes
 from align.report.evaluation.measured import Cells, Numbers, curve_of, known, verdicts
 from align.report.evaluation.view import SUITES, EvaluationView, Grid, Item, Option, Section, Side
 from align.report.run.finding import Finding, percent
-from align.report.run.tables import Row, Table
+from align.report.run.tables import MetricTable, Row
 
 # The headline: is it better, and for the right reason? Where a suite was not run its rows are missing.
 _HEADLINE = (
@@ -235,7 +235,7 @@ def _of_audits(
         [label, *(each.get(label, "") for each in said)] for label in dict.fromkeys(k for each in said for k in each)
     ]
     grids = [Grid([counted, *columns], lines)] if lines else []
-    return [Section(title, note, [], Table(columns, rows, len(columns)), grids)]
+    return [Section(title, note, [], MetricTable(columns, rows, len(columns)), grids)]
 
 
 def audit_sections(audits: Sequence[ModelAudit]) -> list[Section]:
