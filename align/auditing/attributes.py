@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from align.auditing.entry import Entry
 from align.auditing.features import FEWEST
-from align.auditing.rows import Compared, Seen
+from align.auditing.repeats import Compared, Seen
 from align.auditing.significance import Flags, Numbers, Values
 from align.evaluation.statistics.group_metrics import NAMED_GROUPS
 

@@ -13,7 +13,7 @@ from align.data.media.images import image_digest
 from align.data.pairs.pair import Pair
 from align.data.problems import BadRow
 from align.data.prompt_rows import PromptRow
-from align.data.rules import Question, check_row
+from align.data.question_checks import Question, check_row
 from align.data.tables.outcome_rows import ObservedText
 
 _KINDS = ((Pair, "pairs"), (Question, "questions"), (PromptRow, "prompts"), (Demonstration, "sft"),

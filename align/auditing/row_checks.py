@@ -16,10 +16,10 @@ from align.data.pairs.preferences import preference_source
 from align.data.pairs.reward_pairs import reward_pair_source
 from align.data.problems import BadRow
 from align.data.prompt_rows import prompt_source
+from align.data.question_checks import check_id
 from align.data.questions.adapters import ADAPTERS, Adapter
 from align.data.questions.multiple_choice import question_source
 from align.data.row_templates import RowTemplate
-from align.data.rules import check_id
 from align.data.streaming import RowSource
 from align.data.tables.cells import read_number, stands_for_label
 from align.data.tables.observation_adapters import OBSERVATION_ADAPTERS, find_observation_adapter

@@ -14,8 +14,8 @@ from align.auditing.features import Vocabulary
 from align.auditing.masks import WITH_GOLD, MaskData
 from align.auditing.reading import Reader, Source
 from align.auditing.record import AuditRecord, FileCount
+from align.auditing.repeats import Seen, compare
 from align.auditing.row_findings import JACCARD, describe_rows, leave_out, surplus
-from align.auditing.rows import Seen, compare
 from align.errors import DataError
 from rewards.extras import missing
 

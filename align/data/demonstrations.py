@@ -23,7 +23,7 @@ from align.data.loading import RowOptions, Schema, adapted, load_rows
 from align.data.media.rows import MediaReader, check_placeholders, media_folder
 from align.data.media.video import VideoMetadata
 from align.data.problems import BadRow, DataReport, shorten
-from align.data.rules import check_id, check_truth
+from align.data.question_checks import check_id, check_truth
 from align.data.streaming import RowSource
 from align.data.template_settings import check_template_columns
 from align.data.texts import is_blank

@@ -11,9 +11,9 @@ from align.data.media.images import add_images
 from align.data.media.rows import MEDIA, MediaReader, media_folder
 from align.data.media.video import VideoMetadata
 from align.data.problems import BadRow, DataReport
+from align.data.question_checks import check_id
 from align.data.questions.adapters import ADAPTERS
 from align.data.row_templates import RowTemplate
-from align.data.rules import check_id
 from align.data.streaming import RowSource
 from align.recipe.dataset import MediaSettings
 

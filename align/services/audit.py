@@ -25,7 +25,7 @@ from align.evaluation.statistics.metrics import wilson
 from align.options import Media, options_of, parts, several
 from align.recipe.dataset import DatasetConfig, MadePrompts, MediaSettings, check_media
 from align.report.audit import build_audit_page, headline
-from align.runs.room import check_writable
+from align.runs.disk_space import check_writable
 from align.services.options import AuditReading, NamedColumns
 from rewards.extras import is_installed, loaded
 

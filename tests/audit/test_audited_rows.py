@@ -14,9 +14,9 @@ import align
 from align.auditing.entry import Entry
 from align.auditing.kept import write_kept
 from align.auditing.reading import Reader, Source
+from align.auditing.repeats import compare, see, shared_keys
 from align.auditing.row_checks import Named
 from align.auditing.row_findings import describe_rows, leave_out
-from align.auditing.rows import compare, see, shared_keys
 from align.auditing.run import audit
 from align.data import load_preferences, load_questions, load_reward_pairs
 from align.data.demonstrations import load_demonstrations

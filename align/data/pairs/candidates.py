@@ -9,7 +9,7 @@ from align.data.conversations import Message, check_prompt
 from align.data.files import RawRow
 from align.data.loading import RowOptions, Schema, load_rows
 from align.data.problems import BadRow, DataReport
-from align.data.rules import check_id, check_number, check_responses
+from align.data.question_checks import check_id, check_number, check_responses
 from align.whole_files import write_whole
 
 UNREADABLE = re.compile("[\0\ud800-\udfff]")  # which a model may write, see `check_values`

@@ -8,7 +8,7 @@ from align.data.files import RawRow
 from align.data.loading import RowOptions, Schema, load_rows
 from align.data.pairs.pair import NEEDS, Pair, check_texts, split_pair
 from align.data.problems import DataReport, RowProblem
-from align.data.rules import check_label, check_truth
+from align.data.question_checks import check_label, check_truth
 from align.errors import DataError
 
 # The four sections of RewardBench (arXiv 2403.13787) and their subsets.

@@ -8,7 +8,7 @@ from align.data.files import RawRow
 from align.data.loading import RowOptions, Schema, load_rows
 from align.data.pairs.pair import NEEDS
 from align.data.problems import BadRow, DataReport
-from align.data.rules import check_id, check_label, check_responses
+from align.data.question_checks import check_id, check_label, check_responses
 from align.errors import DataError
 
 TIES = "Ties"

@@ -12,7 +12,7 @@ from align.data.loading import RowOptions, Schema, adapted, load_rows
 from align.data.media.rows import MEDIA
 from align.data.pairs.pair import NEEDS, Pair, check_differ, check_unread, split_pair
 from align.data.problems import BadRow, DataReport
-from align.data.rules import check_label, check_number, check_truth
+from align.data.question_checks import check_label, check_number, check_truth
 from align.data.streaming import RowSource
 from align.data.template_settings import add_template_columns
 

@@ -8,8 +8,8 @@ from align.data.files import RawRow, Row, find_split
 from align.data.loading import RowOptions, Schema, adapted, store_rows
 from align.data.media.rows import MediaReader, check_placeholders, media_folder
 from align.data.problems import DataReport, RowProblem, bad_rows_error, shorten
+from align.data.question_checks import COUNTS_FROM_ONE, Question, check_row
 from align.data.questions.adapters import ADAPTERS
-from align.data.rules import COUNTS_FROM_ONE, Question, check_row
 from align.data.stored_items import map_parts, values_of
 from align.data.streaming import RowSource
 from align.recipe.dataset import MediaSettings

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from pydantic import Field, FiniteFloat
 
-from align.evaluation.record.parts import Cell, Part, Row
+from align.evaluation.record.cells import Cell, Part, Row
 
 
 class CurvePoint(Part):

@@ -9,7 +9,7 @@ from align.report.charts.drawing import NUM_COLOURS, Chart
 from align.report.charts.panel import Metrics, Panel, draw_panel
 from align.report.run.finding import Sign, above, first, held_out, last, percent, stays_at_log_two
 from align.report.run.folder import RunFolder
-from align.report.run.parts import LENGTH, ReportParts, step_time_chart
+from align.report.run.method_parts import LENGTH, ReportParts, step_time_chart
 
 ACCURACY, MARGIN = "crome/accuracy_", "crome/margin_"
 _ALL = NUM_COLOURS - 1  # the grey one

@@ -40,7 +40,7 @@ from align.methods.deconfound.options import Columns, Estimation, PairsOf, Table
 from align.methods.deconfound.words import build_correction_page, facts_of, left_out, notes_of, sentences_of
 from align.methods.pairs.augmentation.folder import check_at_least_one, check_choice
 from align.options import options_of, parts, several
-from align.runs.room import check_writable
+from align.runs.disk_space import check_writable
 from align.whole_files import as_json
 from rewards.correction import Correction
 from rewards.extras import is_installed, loaded, missing

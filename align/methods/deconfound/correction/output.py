@@ -11,7 +11,7 @@ from align.data.tables.observations import ObservationReader, Observations, Valu
 from align.errors import DataError, RunFolderError, UserError
 from align.markdown import render
 from align.methods.deconfound.correction.fitting import apply
-from align.runs.room import check_writable
+from align.runs.disk_space import check_writable
 from align.secrets import mask
 from align.whole_files import object_in, whole_file, write_whole
 from rewards.correction import Correction

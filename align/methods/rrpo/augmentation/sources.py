@@ -12,7 +12,7 @@ from align.data.loading import RowOptions, Schema, load_rows
 from align.data.media.images import ImageLike
 from align.data.media.rows import MediaReader, check_placeholders, media_folder
 from align.data.problems import BadRow, DataReport
-from align.data.rules import check_label
+from align.data.question_checks import check_label
 from align.data.texts import fold, is_blank
 from align.models.samplers.input_images import InputImage
 from align.models.samplers.sampler import Prompt
