@@ -1,6 +1,6 @@
 """Errors that a user can mend; the command line prints their sentence and exits with code 1."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -39,6 +39,14 @@ class RecipeError(UserError):
 
 class DataError(UserError):
     """A data set that cannot be read or used."""
+
+
+class MissingColumnsError(DataError):
+    """Rows that lack columns (`missing`, by our names), and have others (`names`)."""
+
+    def __init__(self, text: str, missing: Collection[str], names: Collection[str]) -> None:
+        super().__init__(text)
+        self.missing, self.names = missing, names
 
 
 class RunFolderError(UserError):

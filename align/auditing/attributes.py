@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from align.auditing.entry import Entry
 from align.auditing.features import FEWEST
-from align.auditing.rows import Compared, Seen
+from align.auditing.repeats import Compared, Seen
 from align.auditing.significance import Flags, Numbers, Values
 from align.evaluation.statistics.group_metrics import NAMED_GROUPS
 
@@ -59,7 +59,7 @@ class Grouped(NamedTuple):
     sentences: list[str]
 
 
-class _Table(NamedTuple):
+class _PairCounts(NamedTuple):
     """How often the values of two columns meet."""
 
     at: Numbers  # `(N,)` cell of each row
@@ -124,7 +124,7 @@ class AttributeData:
         )  # fmt: skip
         return Grouped(finding, groups, _doubts(finding))
 
-    def _name(self, table: _Table, cell: int, one: int, other: int) -> RarePair:
+    def _name(self, table: _PairCounts, cell: int, one: int, other: int) -> RarePair:
         first, second = (
             f"{self.columns[column]}={list(self._numbers[column])[numbers[cell]]}"
             for column, numbers in zip((one, other), table.values, strict=True)
@@ -146,7 +146,7 @@ def pmi(n: Values, expected: Values) -> Values:
         return np.log2(n / expected)
 
 
-def _count(one: Numbers, other: Numbers) -> _Table:
+def _count(one: Numbers, other: Numbers) -> _PairCounts:
     first, first_at = np.unique(one, return_inverse=True)
     second, second_at = np.unique(other, return_inverse=True)
     # Of values that few rows have no cell is frequent: ids as attributes then make no table of their square.
@@ -164,7 +164,7 @@ def _count(one: Numbers, other: Numbers) -> _Table:
         np.r_[-1, known[count >= FEWEST]][where]
         for known, count, where in ((first, n_first, cell // columns), (second, n_second, cell % columns))
     )
-    return _Table(at, pmi(n, expected), is_frequent, n, expected, (of_first, of_second), (names[0], names[1]))
+    return _PairCounts(at, pmi(n, expected), is_frequent, n, expected, (of_first, of_second), (names[0], names[1]))
 
 
 def _shared(seen: Seen, has_group: Flags, left_out: Flags) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 from align.auditing.cues import Cues, find_cues
 from align.auditing.entry import Entry
 from align.auditing.features import COUNTS, FEWEST, Features, Texts, is_length
-from align.auditing.rows import Compared, Seen, first_of_prompt
+from align.auditing.repeats import Compared, Seen, first_of_prompt
 from align.auditing.sides import Sides, compare_choices
 from align.auditing.significance import (
     FALSE_DISCOVERIES,

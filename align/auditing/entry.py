@@ -13,13 +13,12 @@ from align.data.media.images import image_digest
 from align.data.pairs.pair import Pair
 from align.data.problems import BadRow
 from align.data.prompt_rows import PromptRow
-from align.data.rules import Question, check_row
+from align.data.question_checks import Question, check_row
 from align.data.tables.outcome_rows import ObservedText
 
 _KINDS = ((Pair, "pairs"), (Question, "questions"), (PromptRow, "prompts"), (Demonstration, "sft"),
           (ObservedText, "outcomes"))  # fmt: skip
 KINDS = tuple(kind for _, kind in _KINDS)
-WITH_TRACE = ("questions", "prompts", "sft")
 REFERENCES = ("answer", "reference", "solution", "label")  # what a reward compares a response to a prompt with
 
 
@@ -39,10 +38,6 @@ class Entry(NamedTuple):
     confounders: tuple[float | str, ...] = ()  # numbers or labels, in the order in which they were named
     masked: str | None = None  # text that should not give the gold away
     attributes: tuple[str, ...] = ()  # values of the columns whose pairs are looked at
-    asked: str | Sequence[Message] | None = None  # the prompt as it stands there, where it may be messages
-    trace: str | None = None  # how the answer was reached
-    source: str | None = None  # who wrote the trace
-    correct: bool | None = None  # whether the trace is right
 
 
 def reference_of(columns: Any) -> str | None:
@@ -78,14 +73,12 @@ def entry_of(item: Any, file: str) -> Entry:
         return found._replace(prompt=item.question, sides=item.options, gold=item.answer, group=item.group)
     if isinstance(item, Demonstration):
         asked, taught = _taught(item.columns)
-        return found._replace(prompt=conversation_text(asked), sides=(taught,), asked=asked)
+        return found._replace(prompt=conversation_text(asked), sides=(taught,))
     found = found._replace(prompt=conversation_text(item.prompt))
     if isinstance(item, Pair):
         return found._replace(sides=(item.chosen, item.rejected), gold=None if getattr(item, "tie", False) else 0)
     group = item.columns.get("group")
-    return found._replace(
-        label=reference_of(item.columns), group=None if group is None else str(group), asked=item.prompt
-    )
+    return found._replace(label=reference_of(item.columns), group=None if group is None else str(group))
 
 
 def _as_questions(items: Sequence[PromptRow]) -> list[Question | None]:

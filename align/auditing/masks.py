@@ -8,7 +8,7 @@ from align.auditing.cue_data import compare_labels
 from align.auditing.cues import MASKED
 from align.auditing.entry import Entry
 from align.auditing.features import FEWEST, Texts
-from align.auditing.rows import Compared, Seen, first_of_prompt
+from align.auditing.repeats import Compared, Seen, first_of_prompt
 from align.auditing.significance import Tested
 from rewards.reading.options import LETTERS
 

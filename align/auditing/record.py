@@ -7,7 +7,6 @@ from pathlib import Path
 from align.auditing.attributes import AttributeFinding
 from align.auditing.cues import MASKED, Cues
 from align.auditing.row_findings import RowFinding
-from align.auditing.traces import TraceFinding
 from align.secrets import mask
 from align.whole_files import write_whole
 
@@ -37,7 +36,6 @@ class AuditRecord:
     rows: list[RowFinding]  # what comparing them found
     cues: Cues | None  # what goes with a label
     attributes: AttributeFinding | None  # which pairs of attributes are rarely seen together
-    traces: TraceFinding | None  # how likely a student finds the traces
     sentences: list[str]  # what cannot be said, and why
 
     def counts(self) -> dict[str, int]:

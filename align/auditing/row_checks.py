@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from align.auditing.entry import Entry, entry_of
-from align.auditing.letters import chosen_by
 from align.data.columns import Columns
 from align.data.demonstration_adapters import DEMONSTRATION_ADAPTERS
 from align.data.demonstrations import demonstration_source
@@ -17,10 +16,10 @@ from align.data.pairs.preferences import preference_source
 from align.data.pairs.reward_pairs import reward_pair_source
 from align.data.problems import BadRow
 from align.data.prompt_rows import prompt_source
+from align.data.question_checks import check_id
 from align.data.questions.adapters import ADAPTERS, Adapter
 from align.data.questions.multiple_choice import question_source
 from align.data.row_templates import RowTemplate
-from align.data.rules import CSV_TRUTH, check_id
 from align.data.streaming import RowSource
 from align.data.tables.cells import read_number, stands_for_label
 from align.data.tables.observation_adapters import OBSERVATION_ADAPTERS, find_observation_adapter
@@ -40,9 +39,6 @@ class Named(NamedTuple):
     prompt: str | None = None  # what the text answers
     mask: str | None = None  # text that should not give the gold away
     attributes: tuple[str, ...] = ()  # what pairs are looked at of
-    trace: str | None = None  # how the answer was reached
-    source: str | None = None  # who wrote the trace
-    correct: str | None = None  # whether the trace is right
 
 
 def guess_kind(names: Sequence[str], named: Named) -> str:
@@ -139,23 +135,13 @@ def _read_in_training(kind: str) -> tuple[str, ...]:
 
 
 def _with_named(found: Entry, kind: str, row: Row, named: Named) -> Entry:
-    """Adds what stands in the columns that the user named; the trace of a demonstration is what it teaches."""
+    """Adds what stands in the columns that the user named."""
     group = found.group or row.get("group")
-    trace = found.sides[0] if kind == "sft" else None
-    if named.trace is not None:
-        trace = _need(row, named.trace)
-    correct = None if named.correct is None else _truth(row, named.correct)
-    if kind == "questions" and trace is not None and named.correct is None:
-        told = chosen_by(trace, found.sides)
-        correct = None if told is None else told == found.gold
     return found._replace(
         label=_need(row, named.label) if kind == "sft" and named.label is not None else found.label,
         group=str(group) if isinstance(group, str | int) and str(group).strip() else None,
         masked=None if named.mask is None else _need(row, named.mask),
         attributes=tuple(_attribute(row, column) for column in named.attributes),
-        trace=trace,
-        source=None if named.source is None else _attribute(row, named.source),
-        correct=correct,
     )
 
 
@@ -210,11 +196,3 @@ def _attribute(row: Mapping[str, Any], column: str) -> str:
     if value is None or isinstance(value, list | tuple | dict) or is_blank(str(value)):
         raise BadRow(column, value, "the attribute is missing, empty or a list", "Write a short text or a number.")
     return str(value)
-
-
-def _truth(row: Mapping[str, Any], column: str) -> bool:
-    value = row.get(column)
-    found = CSV_TRUTH.get(value.strip().lower()) if isinstance(value, str) else value
-    if found not in (True, False):
-        raise BadRow(column, value, "the value is neither true nor false", "Write true or false.")
-    return bool(found)

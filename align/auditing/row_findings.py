@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from align.auditing.letters import letters_p_value
-from align.auditing.rows import Compared, Flags, Seen, shared_keys
+from align.auditing.repeats import Compared, Flags, Seen, shared_keys
 from align.evaluation.statistics.metrics import wilson
 from rewards.reading.options import LETTERS
 

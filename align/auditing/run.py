@@ -2,26 +2,22 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from align.auditing.attributes import AttributeData
 from align.auditing.cue_data import CueData
-from align.auditing.entry import WITH_TRACE, Entry
+from align.auditing.entry import Entry
 from align.auditing.features import Vocabulary
 from align.auditing.masks import WITH_GOLD, MaskData
 from align.auditing.reading import Reader, Source
 from align.auditing.record import AuditRecord, FileCount
+from align.auditing.repeats import Seen, compare
 from align.auditing.row_findings import JACCARD, describe_rows, leave_out, surplus
-from align.auditing.rows import Seen, compare
 from align.errors import DataError
 from rewards.extras import missing
-
-if TYPE_CHECKING:
-    from align.auditing.traces import TraceData
-
 
 SHINGLE = 5  # words
 NUM_PERM = 128
@@ -173,30 +169,25 @@ def audit(
     *,
     kind: str = "",
     near: bool = True,
-    traces: "TraceData | None" = None,
     even_letters: bool = False,
     advance: Advance = lambda: None,
 ) -> Audited:
     """Audits rows for training, all of one kind, with those for evaluation if there are some.
 
     By the columns of the first file the kind is told if it is empty. `near` looks for rows that are nearly the same,
-    `traces` takes up those of rows for training, to be scored; `even_letters` leaves rows out until each letter is
-    right equally often, and `advance` is called after each row.
+    `even_letters` leaves rows out until each letter is right equally often, and `advance` is called after each row.
     """
     readers = [Reader(sources[0], kind)]
     kind = readers[0].kind
     readers += [Reader(each, kind) for each in sources[1:]]
     if held_out is not None:  # what is told is told of rows for training
-        held_out = replace(
-            held_out, named=held_out.named._replace(mask=None, attributes=(), trace=None, source=None, correct=None)
-        )
+        held_out = replace(held_out, named=held_out.named._replace(mask=None, attributes=()))
     eval_reader = None if held_out is None else Reader(held_out, kind)
     column = sources[0].named.mask
     if column is not None and kind not in WITH_GOLD:
         raise DataError(
             f"`mask_column` is for rows with a gold to tell ({', '.join(WITH_GOLD)}), got {kind}. Leave it out."
         )
-    _check_traces(traces, kind, sources[0].named.trace)
     masks = None if column is None else MaskData(column)
     attributes = AttributeData(sources[0].named.attributes) if sources[0].named.attributes else None
     absent = why_not() if near else "It was asked not to look for rows that are nearly the same (`--no-near`)."
@@ -216,8 +207,6 @@ def audit(
             masks.add(entry)
         if attributes is not None:
             attributes.add(entry)
-        if traces is not None:
-            traces.add(entry)
     if not len(train):
         first = "; ".join(str(reader.report.problems[0]) for reader in readers)
         raise DataError(f"No row can be used. The first of each file: {first}")
@@ -251,22 +240,9 @@ def audit(
     files += [] if eval_reader is None else [_count(eval_reader, "evaluation")]
     record = AuditRecord(
         kind, files, len(train), int(rows.distinct.sum()), findings, found_cues,
-        pairs.finding if pairs else None, None, sentences,
+        pairs.finding if pairs else None, sentences,
     )  # fmt: skip
     return Audited(record, reasons, readers, pairs.groups if pairs else None)
-
-
-def _check_traces(traces: "TraceData | None", kind: str, column: str | None) -> None:
-    if traces is None:
-        return
-    if kind not in WITH_TRACE:
-        raise DataError(
-            f"`score_with` is for rows with a trace ({', '.join(WITH_TRACE)}), got {kind}. Leave it out."
-        )  # fmt: skip
-    if column is None and kind != "sft":  # whose completion is one
-        raise DataError(
-            f"`score_with` scores traces, and no column of the {kind} is named as one. Name it with `--trace_column`."
-        )
 
 
 def _entries(readers: Sequence[Reader], advance: Advance) -> Iterator[Entry]:

@@ -16,7 +16,7 @@ from align.checks.finding import Finding
 from align.checks.packages import check_packages
 from align.models.vllm_server import ask_server
 from align.recipe.fields import chain_fields
-from align.runs.room import existing
+from align.runs.disk_space import existing
 from align.versions import installed_version
 from rewards.extras import pip_line, too_small
 

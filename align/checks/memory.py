@@ -9,8 +9,8 @@ from align.checks.finding import Finding, Level
 from align.checks.launch import Launch
 from align.models.model_files import ModelFiles, Size
 from align.recipe.recipe import Recipe
+from align.runs.disk_space import existing, free_bytes, no_room, words
 from align.runs.owner import holder_of
-from align.runs.room import existing, free_bytes, no_room, words
 
 
 class Footprint(NamedTuple):

@@ -19,10 +19,10 @@ from align.checks.packages import outside_bounds
 from align.errors import RecipeError
 from align.models.hub import account, full_repository, is_pushed, refusal, repository
 from align.models.vllm_engine import supported_vllm
+from align.recipe.combinations import optimizer_function
 from align.recipe.deepspeed import check_deepspeed_config
 from align.recipe.recipe import Recipe
 from align.recipe.rules import REPORTERS
-from align.recipe.together import optimizer_function
 from align.secrets import masked_keys
 from align.versions import installed_version
 from rewards.extras import EXTRAS, absent, missing, missing_package, pip_line

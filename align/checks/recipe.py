@@ -6,8 +6,8 @@ from typing import Any
 
 from align.auditing.cue_data import CueData
 from align.auditing.entry import entries_of
+from align.auditing.repeats import Seen, compare, see
 from align.auditing.row_findings import ROW_CHECKS, SHUFFLE, describe_rows, letters
-from align.auditing.rows import Seen, compare, see
 from align.checks.costs import check_costs
 from align.checks.finding import Finding, Level
 from align.checks.launch import Launch, check_processes, check_quantized, check_sharded

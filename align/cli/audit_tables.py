@@ -6,15 +6,7 @@ from rich.text import Text
 
 from align.auditing.record import AuditRecord
 from align.console import make_console, make_table
-from align.report.audit import (
-    TRACE_COLUMNS,
-    by_length,
-    in_points,
-    pairs_sentence,
-    share_of,
-    trace_cells,
-    traces_sentence,
-)
+from align.report.audit import by_length, in_points, pairs_sentence, share_of
 
 _SHOWN_CUES = 20
 
@@ -44,14 +36,6 @@ def show(record: AuditRecord) -> None:
         _show_cues(record, console)
     if record.attributes is not None:
         console.print(Text(pairs_sentence(record.attributes)))
-    if record.traces is not None:
-        console.print(Text(traces_sentence(record.traces)))
-        table = make_table()
-        for name in TRACE_COLUMNS:
-            table.add_column(name, overflow="fold")
-        for group in record.traces.groups:
-            table.add_row(*map(Text, trace_cells(group)))
-        console.print(table)
     for sentence in record.sentences:
         console.print(Text(sentence))
 

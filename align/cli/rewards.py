@@ -13,7 +13,7 @@ from rich.text import Text
 from align.console import make_console, make_table
 from align.errors import UserError
 from align.recipe.yaml_loader import read_yaml_option
-from align.runs.room import check_writable
+from align.runs.disk_space import check_writable
 from align.services.export import export_reward as write_export
 from rewards.catalog import REWARDS
 from rewards.running.loading import find_dotted, package_of, shipped_rewards

@@ -4,7 +4,7 @@ from typing import Any
 from align.data.columns import Columns
 from align.data.csv_rows import parse_cell
 from align.data.problems import Row
-from align.data.rules import CSV_TRUTH
+from align.data.question_checks import CSV_TRUTH
 
 TRUTHS = ("tie", "correct")
 READ = {"pairs": ("tie", "margin"), "sft": ("correct",), "questions": ("answer",)}

@@ -8,7 +8,7 @@ from typing import Any
 
 from align.data.csv_rows import parse_cell
 from align.data.problems import BadRow, RawRow, Row, RowProblem, printable
-from align.errors import DataError
+from align.errors import DataError, MissingColumnsError
 
 Columns = Mapping[str, str | list[str]]
 MISSING = "the column is missing"
@@ -171,7 +171,9 @@ class Lacking:
         self._names |= other._names
         self.example = self.example or other.example
 
-    def describe(self, num_read: int, adapter: str | None, columns: Columns | None, fits: Sequence[str]) -> str:
+    def error(
+        self, num_read: int, adapter: str | None, columns: Columns | None, fits: Sequence[str]
+    ) -> MissingColumnsError:
         """Words what is missing, what there is, and what is probably meant; an empty name in `fits` is no adapter."""
         names, missing = list(self._names), list(self._columns)
         if adapter is None:
@@ -185,7 +187,8 @@ class Lacking:
         guessed = guess_columns(missing, names, self._needs)
         remedy = _word_entry(guessed, missing[0], columns or {}, names) if adapter is None else ""
         remedy = remedy or _word_remedy(guessed, missing, adapter, columns, fits)
-        return f"{self._file} has no column {absent}{rows}{need}. It has: {shown}{more}. {remedy}"
+        text = f"{self._file} has no column {absent}{rows}{need}. It has: {shown}{more}. {remedy}"
+        return MissingColumnsError(text, missing, names)
 
 
 def _word_entry(guessed: Columns, missing: str, columns: Columns, names: Sequence[str]) -> str:

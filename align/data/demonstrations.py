@@ -19,11 +19,11 @@ from align.data.conversations import (
 )
 from align.data.demonstration_adapters import DEMONSTRATION_ADAPTERS
 from align.data.files import RawRow, Row, find_split
-from align.data.loading import Reading, Schema, adapted, load_rows
+from align.data.loading import RowOptions, Schema, adapted, load_rows
 from align.data.media.rows import MediaReader, check_placeholders, media_folder
 from align.data.media.video import VideoMetadata
 from align.data.problems import BadRow, DataReport, shorten
-from align.data.rules import check_id, check_truth
+from align.data.question_checks import check_id, check_truth
 from align.data.streaming import RowSource
 from align.data.template_settings import check_template_columns
 from align.data.texts import is_blank
@@ -62,7 +62,7 @@ def load_demonstrations(
     *,
     media: MediaSettings | None = None,
     columns: Columns | None = None,
-    **reading: Unpack[Reading],
+    **reading: Unpack[RowOptions],
 ) -> tuple[list[Demonstration], DataReport]:
     """Loads demonstrations and checks every row.
 

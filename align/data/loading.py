@@ -14,7 +14,7 @@ from align.data.stored_items import ItemKeeper
 from align.data.text_lines import Span
 from align.data.texts import check_values
 from align.data.unread import Unread
-from align.errors import DataError
+from align.errors import DataError, MissingColumnsError
 from rewards.running.loading import find_in_file
 
 
@@ -91,7 +91,7 @@ class Account(Generic[T]):
         return RowProblem(self.file, row, "id", shorten(name), "the id is taken", remedy)
 
 
-class Reading(TypedDict, total=False):
+class RowOptions(TypedDict, total=False):
     """How rows are read, whatever they are."""
 
     split: str | None  # of a folder or hub data set; the only one, or `train`, if not given
@@ -105,7 +105,7 @@ def load_rows(
     check: Callable[[Row, RawRow], T],
     schema: Schema,
     kind: type[Report] = DataReport,  # type: ignore[assignment]
-    **reading: Unpack[Reading],
+    **reading: Unpack[RowOptions],
 ) -> tuple[list[T], Report]:
     """Reads a data set and returns its items with a report; `check` makes an item of a row, or raises `BadRow`."""
     file, split = find_split(str(path), reading.get("split"))
@@ -121,7 +121,7 @@ def store_rows(
     check: Callable[[Row, RawRow], T],
     schema: Schema,
     kind: type[Report] = DataReport,  # type: ignore[assignment]
-    **reading: Unpack[Reading],
+    **reading: Unpack[RowOptions],
 ) -> tuple[Sequence[T], Report]:
     """Does as `load_rows`, but keeps many items in a file rather than in memory, and reads JSONL on all cores."""
     file, split = find_split(str(path), reading.get("split"))
@@ -173,7 +173,7 @@ def _read_lines(
 
 
 def _close(
-    account: Account[T], report: Report, check: Callable[[Row, RawRow], T], schema: Schema, reading: Reading
+    account: Account[T], report: Report, check: Callable[[Row, RawRow], T], schema: Schema, reading: RowOptions
 ) -> Report:
     report.num_read, report.num_kept, report.problems = account.num_read, len(account.taken), account.problems
     report.unread, report.filled = account.unread.sentences(report.file, schema.columns), account.unread.filled
@@ -184,7 +184,7 @@ def _close(
         account.never.check()
     if report.problems and (reading.get("on_bad_rows", "raise") == "raise" or not report.num_kept):
         if 2 * account.lacking.count > report.num_read:
-            raise DataError(_describe(account.lacking, schema, check, report.num_read))
+            raise _lacking_error(account.lacking, schema, check, report.num_read)
         raise bad_rows_error(report.file, report.problems, report.num_read)
     return report
 
@@ -261,7 +261,9 @@ def _convert(row: Row, name: str, adapter: Adapter) -> dict[str, Any]:
         raise BadRow("", dict(row), f"the adapter `{name}` cannot read the row", remedy) from error
 
 
-def _describe(lacking: Lacking, schema: Schema, check: Callable[[Row, RawRow], Item], num_read: int) -> str:
+def _lacking_error(
+    lacking: Lacking, schema: Schema, check: Callable[[Row, RawRow], Item], num_read: int
+) -> MissingColumnsError:
     """Words which columns are missing, and proposes an adapter that can read the rows."""
     raw, fits = lacking.example, []
     for adapter in (None, *schema.known.items()):
@@ -271,4 +273,4 @@ def _describe(lacking: Lacking, schema: Schema, check: Callable[[Row, RawRow], I
         part = next(in_parts([raw], other))
         if not isinstance(read_row(part, "", check, other), RowProblem):
             fits.append("" if adapter is None else adapter[0])
-    return lacking.describe(num_read, None if schema.adapter is None else schema.adapter[0], schema.columns, fits)
+    return lacking.error(num_read, None if schema.adapter is None else schema.adapter[0], schema.columns, fits)

@@ -6,14 +6,14 @@ from typing import Any, Unpack
 from align.data.columns import Columns
 from align.data.conversations import Message, check_prompt
 from align.data.files import RawRow, Row, find_split
-from align.data.loading import Reading, Schema, adapted, load_rows
+from align.data.loading import RowOptions, Schema, adapted, load_rows
 from align.data.media.images import add_images
 from align.data.media.rows import MEDIA, MediaReader, media_folder
 from align.data.media.video import VideoMetadata
 from align.data.problems import BadRow, DataReport
+from align.data.question_checks import check_id
 from align.data.questions.adapters import ADAPTERS
 from align.data.row_templates import RowTemplate
-from align.data.rules import check_id
 from align.data.streaming import RowSource
 from align.recipe.dataset import MediaSettings
 
@@ -51,7 +51,7 @@ def load_prompts(
     media: MediaSettings | None = None,
     columns: Columns | None = None,
     template: RowTemplate | None = None,
-    **reading: Unpack[Reading],
+    **reading: Unpack[RowOptions],
 ) -> tuple[list[PromptRow], PromptReport]:
     """Loads prompts and checks every row.
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from align.data.problems import BadRow
-from align.data.rules import check_row
+from align.data.question_checks import check_row
 from align.recipe.dataset import PLACE, MadePrompts, places_of
 from rewards.reading.options import render_options
 

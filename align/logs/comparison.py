@@ -14,8 +14,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from align.errors import DataError, UserError
+from align.evaluation.record.cells import Line, Row, Tabled
 from align.evaluation.record.file import without_nan
-from align.evaluation.record.parts import Line, Row, Tabled
 from align.evaluation.statistics.conditions import read_condition
 from align.evaluation.statistics.item_means import (
     Codes,

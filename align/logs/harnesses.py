@@ -11,7 +11,7 @@ from typing import Any
 
 from align.errors import DataError
 from align.logs.log import Item
-from align.logs.rows import first_row, only, rows_of
+from align.logs.log_rows import first_row, only, rows_of
 
 _DATE = r"_(\d{4}-\d\d-\d\dT[\d.-]+)"
 _SAMPLES = re.compile(rf"samples_(.+){_DATE}\.jsonl")

@@ -16,8 +16,8 @@ from align.logs.harnesses import (
     read_lm_eval,
 )
 from align.logs.log import How, Item, Log, as_number, collect
+from align.logs.log_rows import only, rows_of
 from align.logs.rollouts import read_trl, read_verifiers, read_verl, trl_files, verifiers_files, verl_files
-from align.logs.rows import only, rows_of
 
 
 class Tool(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Any
 
 from align.logs.harnesses import refuse_several
 from align.logs.log import Item, as_number
-from align.logs.rows import first_row, only, rows_of
+from align.logs.log_rows import first_row, only, rows_of
 
 _STEP = re.compile(r"(\d+)\.jsonl")
 _NOT_SCORES = {"step", "advantage", "advantages", "images", "idx", "index", "example_id", "request_id", "uid"}

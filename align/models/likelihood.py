@@ -23,12 +23,10 @@ def token_nll(
     *,
     pad_token_id: int,
     most_tokens: int = MOST_TOKENS,
-    advance: Callable[[int], None] = lambda num: None,
 ) -> list[list[float]]:
     """Computes the negative log-likelihood of each token of the texts, in nats, as float32.
 
-    The model is in evaluation mode. A pass has `most_tokens`, padding included; a longer row is read alone. `advance`
-    is called with the number of rows after each pass.
+    The model is in evaluation mode. A pass has `most_tokens`, padding included; a longer row is read alone.
     """
     found: list[list[float]] = [[] for _ in rows]
     lengths = [len(row.prompt) + len(row.text) for row in rows]
@@ -41,7 +39,6 @@ def token_nll(
             start, end = len(rows[i].prompt), len(rows[i].prompt) + len(rows[i].text)
             scored = logits[place, start - 1 : end - 1].float()
             found[i] = cross_entropy(scored, ids[place, start:end], reduction="none").tolist()
-        advance(len(batch))
     return found
 
 

@@ -22,6 +22,17 @@ from align.models.rope_lengths import forget_lengths, read_together
 from align.models.second_pass.shared_prompts import pad_rows
 
 
+class NotARewardModelError(UserError):
+    """A model without a head that learnt to score."""
+
+    def __init__(self, source: str, reason: str) -> None:
+        super().__init__(
+            f"{source} is not a reward model: {reason}. Give one saved by `align train` with `method: crome` or by "
+            "TRL's `RewardTrainer`: a sequence classification model with one label, or a pairwise model with "
+            f"`truealign_pairwise: true` in its `config.json`, or with `{ADAPTER_MARK}` beside its adapter."
+        )
+
+
 @contextmanager
 def loading(source: str) -> Iterator[None]:
     """Names the model in errors, and keeps transformers from warning about a head that the adapter brings."""
@@ -40,13 +51,13 @@ def load_whole(source: str, dtype: str) -> tuple[Any, bool]:
     pairwise = bool(getattr(config, "truealign_pairwise", False))
     names = ", ".join(config.architectures or ["nothing"])
     if not pairwise and not names.endswith("ForSequenceClassification"):
-        raise _not_a_reward_model(source, f"its `config.json` names {names}")
+        raise NotARewardModelError(source, f"its `config.json` names {names}")
     if not pairwise and config.num_labels != 1:
-        raise _not_a_reward_model(source, f"it has `num_labels` = {config.num_labels}")
+        raise NotARewardModelError(source, f"it has `num_labels` = {config.num_labels}")
     model_class = AutoModelForCausalLM if pairwise else AutoModelForSequenceClassification
     model, info = load_pretrained(model_class, source, dtype=dtype, output_loading_info=True)
     if missing := info["missing_keys"]:
-        raise _not_a_reward_model(source, f"its weights lack {', '.join(sorted(missing))}")
+        raise NotARewardModelError(source, f"its weights lack {', '.join(sorted(missing))}")
     return model, pairwise
 
 
@@ -58,7 +69,7 @@ def load_adapter_model(source: str, dtype: str, num_tokens: int) -> tuple[Any, b
     adapter = PeftConfig.from_pretrained(source)
     pairwise = cached_file(source, ADAPTER_MARK, _raise_exceptions_for_missing_entries=False) is not None
     if not pairwise and adapter.task_type != TaskType.SEQ_CLS:
-        raise _not_a_reward_model(source, f"its `task_type` is {adapter.task_type}, so no head was saved with it")
+        raise NotARewardModelError(source, f"its `task_type` is {adapter.task_type}, so no head was saved with it")
     base_class = AutoModelForCausalLM if pairwise else AutoModelForSequenceClassification
     labels = {} if pairwise else {"num_labels": 1}
     of_base = str(adapter.base_model_name_or_path)
@@ -66,18 +77,10 @@ def load_adapter_model(source: str, dtype: str, num_tokens: int) -> tuple[Any, b
     saved = set(adapter.modules_to_save or ())
     lost = {name for name in info["missing_keys"] if not set(name.split(".")) & saved}
     if lost:
-        raise _not_a_reward_model(source, f"neither it nor its base holds {', '.join(sorted(lost))}")
+        raise NotARewardModelError(source, f"neither it nor its base holds {', '.join(sorted(lost))}")
     if num_tokens > base.get_input_embeddings().num_embeddings:
         base.resize_token_embeddings(num_tokens)
     return load_adapter(base, source), pairwise
-
-
-def _not_a_reward_model(source: str, reason: str) -> UserError:
-    return UserError(
-        f"{source} is not a reward model: {reason}. Give one saved by `align train` with `method: crome` or by TRL's "
-        "`RewardTrainer`: a sequence classification model with one label, or a pairwise model with "
-        f"`truealign_pairwise: true` in its `config.json`, or with `{ADAPTER_MARK}` beside its adapter."
-    )
 
 
 Text = str | Sequence[Mapping[str, Any]]  # a text, or messages

@@ -71,7 +71,7 @@ def find_definition(source: Source, name: str) -> Any:
     for part in name.split("."):
         node = next((child for child in node.body if getattr(child, "name", None) == part), None)
         if node is None:
-            raise LookupError(f"{'/'.join(source)} defines no {name}; update align/recipe/together.py.")
+            raise LookupError(f"{'/'.join(source)} defines no {name}; update align/recipe/combinations.py.")
     return node
 
 
@@ -124,7 +124,7 @@ def assigned(source: Source, name: str) -> Any:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         if any(isinstance(target, ast.Name) and target.id == name for target in targets):
             return node.value  # type: ignore[attr-defined]
-    raise LookupError(f"{'/'.join(source)} sets no {name}; update align/recipe/together.py.")
+    raise LookupError(f"{'/'.join(source)} sets no {name}; update align/recipe/combinations.py.")
 
 
 @cache

@@ -9,11 +9,11 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from align.methods import METHODS
+from align.recipe.combinations import IN_LAUNCH_FILE
 from align.recipe.fields import OUR_DEFAULTS, OUR_FOLDER, config_fields
 from align.recipe.model import ModelSettings
 from align.recipe.reward_settings import RewardSettings
 from align.recipe.rules import BOOLEAN_NAMES, NO_NULL, SEVERAL_WORDS, Range, rules_of
-from align.recipe.together import IN_LAUNCH_FILE
 
 REWARD_KEYS = ("reward_funcs", "reward_kwargs", "reward_weights", *RewardSettings.model_fields)
 EVERY_RECIPE, DATA, REWARDS = "Every recipe", "The data", "Rewards"

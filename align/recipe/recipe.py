@@ -10,13 +10,13 @@ from pydantic import BaseModel, ValidationError
 
 from align.errors import RecipeError
 from align.methods import METHODS, Method
+from align.recipe.combinations import check_blocks, check_together, check_written
 from align.recipe.dataset import DatasetConfig, MixedSet
 from align.recipe.fields import OUR_FOLDER, settings_class
 from align.recipe.model import ModelSettings, check_quantization
 from align.recipe.problems import first_problem, shown
 from align.recipe.reward_settings import RewardSettings, check_reward_settings
 from align.recipe.rules import rules_of, suggestion
-from align.recipe.together import check_blocks, check_together, check_written
 from align.recipe.unknown_keys import check_keys
 from align.recipe.yaml_loader import load_yaml, merge, parse_overrides, parse_word, resolve_paths
 from align.secrets import remember_secrets

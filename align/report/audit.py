@@ -7,14 +7,12 @@ from align.auditing.attributes import COMMON, COUNTER, AttributeFinding
 from align.auditing.cues import Cue, Cues
 from align.auditing.record import AuditRecord
 from align.auditing.row_findings import SHOWN, RowFinding
-from align.auditing.traces import QUANTILES, GroupScore, TraceFinding
 from align.report.charts.drawing import Chart
 from align.report.charts.interval import Interval, draw_intervals
 from align.report.evaluation.view import Grid
 from align.report.page import write_page
 from align.report.run.finding import Finding
 
-TRACE_COLUMNS = ("traces", "n", "mean NLL", *(f"{each} %" for each in QUANTILES), "least likely step, 50 %")
 _DRAWN = 16
 _SHOWN = 60
 
@@ -36,9 +34,6 @@ def build_audit_page(record: AuditRecord, out: Path) -> Path:
         num_hidden=max(0, len(found) - _SHOWN),
         attributes=pairs_sentence(record.attributes) if record.attributes else "",
         rare=_rare(record.attributes),
-        scored=traces_sentence(record.traces) if record.traces else "",
-        scores=Grid(TRACE_COLUMNS, list(map(trace_cells, record.traces.groups))) if record.traces else None,
-        steps=_steps(record.traces),
         tested=by_length(record.cues) if record.cues else "",
     )
 
@@ -99,15 +94,6 @@ def _rare(found: AttributeFinding | None) -> Grid | None:
         for each in found.rare
     ]  # fmt: skip
     return Grid(("value", "rows", "with", "rows", "together", "by chance", "PMI, bits"), rows)
-
-
-def _steps(found: TraceFinding | None) -> Grid | None:
-    if found is None or len(found.steps) < 2:
-        return None
-    return Grid(
-        ("step", "traces that have it", "mean NLL"),
-        [(str(each.step), f"{each.n:,}", f"{each.mean:.2f}") for each in found.steps],
-    )
 
 
 def headline(record: AuditRecord) -> list[str]:
@@ -181,20 +167,3 @@ def pairs_sentence(found: AttributeFinding) -> str:
     if found.num_unseen:
         text += " For pairs that no row has, write rows and their answers: a label of another row would be a guess."
     return text
-
-
-def traces_sentence(found: TraceFinding) -> str:
-    """Says what was scored."""
-    return (
-        f"`{found.model}` read {found.n:,} traces of {found.num_tokens:,} tokens. NLL is the negative log-likelihood "
-        "of a token in nats, in the mean over a trace: the lower, the more it is what the model would write itself. "
-        "Nothing is left out for it."
-    )
-
-
-def trace_cells(group: GroupScore) -> tuple[str, ...]:
-    """Writes a row of the table of traces."""
-    interval = "" if group.low is None else f" [{group.low:.2f}, {group.high:.2f}]"
-    middle = group.worst_step[QUANTILES.index(50)]
-    quantiles = (f"{each:.2f}" for each in group.quantiles)
-    return group.group, f"{group.n:,}", f"{group.mean:.2f}{interval}", *quantiles, f"{middle:.2f}"

@@ -9,7 +9,7 @@ from align.report.charts.interval import Interval, draw_intervals
 from align.report.evaluation.view import Grid
 from align.report.page import write_page
 from align.report.run.finding import Finding
-from align.report.run.tables import Row, Table
+from align.report.run.tables import MetricTable, Row
 
 _DRAWN = 24  # differences of a chart
 
@@ -70,7 +70,7 @@ def _charts(comparison: Comparison) -> list[Chart]:
     return [draw_intervals("Difference on the same documents", note, intervals, "difference")]
 
 
-def _table(comparison: Comparison, task: str) -> Table:
+def _table(comparison: Comparison, task: str) -> MetricTable:
     names = list(comparison.logs)
     columns = [*names, *(f"{name} - {names[0]}" for name in names[1:])]
     rows = []
@@ -81,7 +81,7 @@ def _table(comparison: Comparison, task: str) -> Table:
         means = [one.first, *(by_log[name].mean if name in by_log else None for name in names[1:])]
         apart = [by_log[name].difference if name in by_log else None for name in names[1:]]
         rows.append(Row(metric, "", [*means, *apart]))
-    return Table(columns, rows, len(names))
+    return MetricTable(columns, rows, len(names))
 
 
 def _tests(differences: Sequence[Difference]) -> Grid:

@@ -12,7 +12,7 @@ from align.evaluation.suites import explain, glossary
 from align.report.charts.curve import draw_curves
 from align.report.charts.drawing import Chart
 from align.report.evaluation.items import list_names
-from align.report.evaluation.measured import Words, compared, curve_of
+from align.report.evaluation.measured import MetricWords, compared, curve_of
 from align.report.evaluation.view import EvaluationView, Grid, Listing, Section
 from align.report.page import write_page
 from align.report.run.finding import Finding
@@ -37,7 +37,7 @@ def build_merging_report(folder: Path, out: Path | None = None) -> Path:
 
 def merging_view(merging: MergingRecord) -> EvaluationView:
     """Arranges the record of a merge."""
-    words = Words(glossary())
+    words = MetricWords(glossary())
     metrics = [merging.metric, *(name for name in _CHARTED if any(name in each.metrics for each in merging.models))]
     charts = [_chart(merging, metric, words.label(metric)) for metric in metrics]
     columns = ("alpha", *map(words.label, metrics), "minus base", "minus tuned", "gained", "lost", "kept in")
@@ -71,7 +71,7 @@ def _row(model: MergedModel, metrics: list[str]) -> list[str]:
     return [f"{model.alpha:g}", *shown, *counts, model.path or "not kept"]
 
 
-def _verdict(merging: MergingRecord, words: Words) -> Iterator[str]:
+def _verdict(merging: MergingRecord, words: MetricWords) -> Iterator[str]:
     inner = [model for model in merging.models if 0 < model.alpha < 1]
     base, tuned = (next((each for each in merging.models if each.alpha == end), None) for end in (0, 1))
     label = words.label(merging.metric)

@@ -14,17 +14,17 @@ from align.errors import RunFolderError
 from align.evaluation.record import Record
 from align.evaluation.suites import explain, glossary
 from align.logs.log import as_number
+from align.logs.log_rows import rows_of
 from align.logs.rollouts import scores_of, verl_files
-from align.logs.rows import rows_of
 from align.report.charts.drawing import Chart
 from align.report.charts.panel import Metrics
-from align.report.evaluation.measured import Words, arrange, collect, draw_metrics
+from align.report.evaluation.measured import MetricWords, arrange, collect, draw_metrics
 from align.report.run.completions import REWARD_METRIC, reward_weights
 from align.report.run.facts import find_problems, flat, run_facts
 from align.report.run.finding import Finding
 from align.report.run.folder import RunFolder, Series, as_series, read_completions, read_run_folder
+from align.report.run.method_parts import compared_panels, comparison_charts, parts_of, run_charts
 from align.report.run.pairs import pick_pairs
-from align.report.run.parts import compared_panels, comparison_charts, parts_of, run_charts
 from align.report.run.reward_calls import read_reward_calls
 from align.report.run.samples import pick_samples
 from align.report.run.tables import Grid, final_numbers, recipe_differences
@@ -167,7 +167,7 @@ def _evaluated(record: Record | None) -> dict[str, Any]:
     """Arranges the evaluation in a run's folder: sentences and figure of what was compared first, and the table."""
     if record is None:
         return {"conclusions": [], "headline": None, "verdict_charts": []}
-    numbers = collect(record, Words(glossary()))
+    numbers = collect(record, MetricWords(glossary()))
     metrics = list(dict.fromkeys(metric for cells in numbers.values.values() for metric in cells))
     first = [metric for metric in metrics if any(metric in cells for cells in numbers.differences.values())][:1]
     cells = [each[metric] for each in numbers.values.values() for metric in first if each.get(metric) is not None]

@@ -19,19 +19,19 @@ _WEIGHTS = (".safetensors", ".bin")
 _SAMPLES, _BYTES = 16, 4096  # of a file of weights, which is too long to be hashed
 
 
-class Reading(NamedTuple):
+class ReadDigests(NamedTuple):
     """Digests by name of what was read, and the number of steps that were made before it was."""
 
     step: int
     digests: dict[str, str]
 
 
-def read_now(stage: Stage) -> Reading:
+def read_now(stage: Stage) -> ReadDigests:
     """Digests what a recipe names, as it is now, from the step on that the run goes on from."""
-    return Reading(stage.step, {name: _digest(path) for name, path in _named(stage.recipe).items()})
+    return ReadDigests(stage.step, {name: _digest(path) for name, path in _named(stage.recipe).items()})
 
 
-def read_before(stage: Stage) -> list[Reading]:
+def read_before(stage: Stage) -> list[ReadDigests]:
     """Lists what was read up to a checkpoint; empty for the beginning, and where the run noted nothing."""
     if stage.checkpoint is None:
         return []
@@ -39,9 +39,11 @@ def read_before(stage: Stage) -> list[Reading]:
     return [each for each in noted_readings(stage.checkpoint.resolve().parent) if each.step < stage.step]
 
 
-def noted_readings(folder: Path) -> list[Reading]:
+def noted_readings(folder: Path) -> list[ReadDigests]:
     """Reads the note of a run folder; empty where there is none."""
-    found = noted(folder, ENTRY, lambda entry: [Reading(int(each["step"]), dict(each["digests"])) for each in entry])
+    found = noted(
+        folder, ENTRY, lambda entry: [ReadDigests(int(each["step"]), dict(each["digests"])) for each in entry]
+    )
     return found or []
 
 
@@ -53,7 +55,7 @@ def readings_note(stage: Stage, data: Mapping[str, str]) -> dict[str, Any]:
     return {ENTRY: [each._asdict() for each in readings]}
 
 
-def changes(readings: Sequence[Reading]) -> Iterator[str]:
+def changes(readings: Sequence[ReadDigests]) -> Iterator[str]:
     """Words which file or model is another one from a step on."""
     for before, after in pairwise(readings):
         for name in _differing(before, after):
@@ -63,7 +65,7 @@ def changes(readings: Sequence[Reading]) -> Iterator[str]:
             )
 
 
-def check_same_base(stage: Stage, before: Reading, now: Reading, *, allow_changed: bool) -> None:
+def check_same_base(stage: Stage, before: ReadDigests, now: ReadDigests, *, allow_changed: bool) -> None:
     """Refuses to go on with another base model where what a checkpoint holds depends on it."""
     base, depends, checkpoint = _base(stage.recipe), _depends_on_base(stage.recipe), stage.checkpoint
     name = next((name for name, path in _named(stage.recipe).items() if path == base), None)
@@ -91,7 +93,7 @@ def _depends_on_base(recipe: Recipe) -> str | None:
     return "the reference" if keeps or is_set("precompute_ref_log_probs") else None
 
 
-def _differing(before: Reading, after: Reading) -> list[str]:
+def _differing(before: ReadDigests, after: ReadDigests) -> list[str]:
     """Lists what is known of both; the names may be others where another version of the software finds more."""
     both = before.digests.keys() & after.digests.keys()
     return sorted(name for name in both if before.digests[name] != after.digests[name])

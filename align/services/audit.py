@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -17,7 +17,6 @@ from align.auditing.row_checks import Named
 from align.auditing.row_findings import ROW_CHECKS
 from align.auditing.run import Advance
 from align.auditing.run import audit as audit_rows
-from align.auditing.traces import find_scores, write_traces
 from align.console import make_console
 from align.data.row_templates import template_of
 from align.errors import UserError
@@ -26,20 +25,16 @@ from align.evaluation.statistics.metrics import wilson
 from align.options import Media, options_of, parts, several
 from align.recipe.dataset import DatasetConfig, MadePrompts, MediaSettings, check_media
 from align.report.audit import build_audit_page, headline
-from align.runs.room import check_writable
-from align.services.options import AuditReading, NamedColumns, Scoring
+from align.runs.disk_space import check_writable
+from align.services.options import AuditReading, NamedColumns
 from rewards.extras import is_installed, loaded
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from align.auditing.traces import TraceData
-    from align.models.checkpoint import Checkpoint
-
 _OTHERS = ("unusable", "cues", "mask")  # beside rows, and with no share of them
 COUNTERFACTUAL = "counterfactual"
 _COLUMNS = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-_OF_TRACES = ("trace_column", "source_column", "correct_column")
 
 
 @dataclass(frozen=True, repr=False)
@@ -76,7 +71,7 @@ class AuditResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Auditing(AuditReading, NamedColumns, Scoring, Media):
+class Auditing(AuditReading, NamedColumns, Media):
     """What is audited: files, folders or hub ids of one kind; the rows of a recipe if there are none."""
 
     data: str | Path | Sequence[str | Path] = field(default=(), kw_only=False)
@@ -94,7 +89,7 @@ def audit(asked: Auditing) -> AuditResult:
         TypeError: If there is no such option.
     """
     paths = [asked.data] if isinstance(asked.data, str | Path) else asked.data
-    groups = parts(asked, AuditReading, NamedColumns, Scoring, Media)
+    groups = parts(asked, AuditReading, NamedColumns, Media)
     return audit_data([*map(str, paths)], Path(asked.out), *groups, near=asked.near, write=asked.write)
 
 
@@ -103,7 +98,6 @@ def audit_data(
     out: Path,
     reading: AuditReading,
     named: NamedColumns,
-    scoring: Scoring,
     media: Media,
     *,
     near: bool = True,
@@ -120,21 +114,18 @@ def audit_data(
     named = replace(named, **lists)
     reading, write = _rare_pairs(data, reading, named, write=write)
     check_writable(out, "--out")
-    said = {name.removesuffix("_column"): value for name, value in (vars(named) | vars(scoring)).items()}
+    said = {name.removesuffix("_column"): value for name, value in vars(named).items()}
     columns = Named(**{name: said[name] for name in Named._fields})
     sources, held_out, kind = _sources(data, reading, columns, media)
     needy = [name for name in asked if name in ROW_CHECKS and ROW_CHECKS[name].needs_eval]
     if needy and held_out is None:
         raise UserError(f"`fail_on: {needy[0]}` needs the rows for evaluation. Name them with `--eval`.")
-    student = _find_student(scoring)
     counts = [estimate_rows(each) for each in [*sources, *([held_out] if held_out else [])]]
     with _bar("Rows read", counts) as advance:
-        traces, even = student and student.data, reading.even_letters
-        audited = audit_rows(
-            sources, held_out, kind=kind, near=near, traces=traces, even_letters=even, advance=advance
-        )  # fmt: skip
+        even = reading.even_letters
+        audited = audit_rows(sources, held_out, kind=kind, near=near, even_letters=even, advance=advance)
     out.mkdir(parents=True, exist_ok=True)
-    record = audited.record if student is None else _score(student, audited.record, out)
+    record = audited.record
     record.write(out)
     page = build_audit_page(record, out / "audit.html")
     if not (write or even):
@@ -239,40 +230,6 @@ def _of_recipe(dataset: DatasetConfig, common: Mapping[str, Any]) -> dict[str, A
         "named": Named(**merged),
         "template": template_of(dataset) if isinstance(dataset, MadePrompts) else None,
     }
-
-
-class Student(NamedTuple):
-    """A model that is to score traces, not loaded yet, and the traces in its tokens."""
-
-    checkpoint: "Checkpoint"
-    data: "TraceData"  # what it will read
-    how: dict[str, Any]  # `dtype` and `device`
-
-
-def _find_student(scoring: Scoring) -> Student | None:
-    """Finds the model and loads its tokenizer; None if no model is named."""
-    if scoring.score_with is None:
-        if named := [name for name in _OF_TRACES if getattr(scoring, name) is not None]:
-            raise UserError(f"`{named[0]}` needs a model that scores traces. Name one with `--score_with`.")
-        return None
-    from align.auditing.traces import TraceData
-    from align.models.checkpoint import find_checkpoint, load_tokenizer
-
-    checkpoint = find_checkpoint(scoring.score_with)
-    data = TraceData(load_tokenizer(checkpoint), checkpoint.window())
-    return Student(checkpoint, data, {"dtype": scoring.dtype, "device": scoring.device})
-
-
-def _score(student: Student, record: AuditRecord, out: Path) -> AuditRecord:
-    from align.models.checkpoint import load_model
-
-    model, _ = load_model(student.checkpoint, **student.how)
-    with Progress(*_COLUMNS, console=make_console(stderr=True), transient=True) as progress:
-        task = progress.add_task("Traces scored", total=len(student.data))
-        scored = student.data.score(model, lambda num: progress.advance(task, num))
-    found, sentences = find_scores(student.data, scored, student.checkpoint.path)
-    write_traces(scored, out)
-    return replace(record, traces=found, sentences=[*record.sentences, *sentences])
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from align.logs.naming import names_apart
 from align.logs.reading import read_log
 from align.options import several
 from align.report.logs import build_logs_page
-from align.runs.room import check_writable
+from align.runs.disk_space import check_writable
 
 
 def compare(

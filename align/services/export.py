@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from align.errors import UserError
 from align.recipe.rules import suggestion
-from align.runs.room import check_writable
+from align.runs.disk_space import check_writable
 from align.whole_files import write_whole
 from rewards.catalog import resolve_reward
 from rewards.running.protocol import CALL_ARGUMENTS, TRAINER_ARGUMENTS, is_async, reads_whole_batch, reward_name

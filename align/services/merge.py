@@ -25,7 +25,7 @@ from align.evaluation.suites.questions.suite import check_names
 from align.models.merging.merge import MERGED_FILE, merge, read_alphas
 from align.models.merging.parents import find_parents
 from align.models.model_files import ModelFiles, most_parameters
-from align.runs.room import free_bytes, size_of, words
+from align.runs.disk_space import free_bytes, size_of, words
 from align.secrets import mask
 from align.services.options import Merged
 from align.threads import use_threads

@@ -29,10 +29,10 @@ from align.recipe.problems import one_line
 from align.recipe.recipe import Recipe
 from align.recipe.yaml_loader import RecipeDumper
 from align.runs.checkpoints import copy_model, damage, whole_checkpoints
+from align.runs.disk_space import at_limit, free_bytes, no_room, size_of
 from align.runs.folder import record_end, record_run, set_log_aside
 from align.runs.progress import record_start
 from align.runs.readings import changes, noted_readings, readings_note
-from align.runs.room import at_limit, free_bytes, no_room, size_of
 from align.runs.stages import Stage, ToDo
 from align.secrets import mask, mask_words
 from align.services.prepared import Prepared

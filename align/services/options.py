@@ -39,20 +39,6 @@ class NamedColumns:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scoring:
-    """How traces are scored by a student; nothing is left out for it."""
-
-    score_with: str | None = option(None, "Model, as a folder or hub id, that says how likely each trace is.")
-    trace_column: str | None = option(None, "Column of the traces; of sft rows the completion, if not given.")
-    source_column: str | None = option(None, "Column of who wrote a trace.")
-    correct_column: str | None = option(
-        None, "Column that says whether a trace is right; of questions, by default the answer does."
-    )
-    dtype: str = option("float32", "Type of the loaded weights.")
-    device: str | None = option(None, "Where to compute; the accelerator if there is one.")
-
-
-@dataclass(frozen=True, kw_only=True)
 class ByBase:
     """How pairs are scored."""
 

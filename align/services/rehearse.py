@@ -19,7 +19,7 @@ from align.recipe.recipe import load_recipe
 from align.rehearsal.page import build_rehearsal_page
 from align.rehearsal.plan import OPTIONS, Plan, Rehearsing
 from align.rehearsal.record import PAGE_FILE, RehearsalRecord
-from align.runs.room import check_writable
+from align.runs.disk_space import check_writable
 from align.services.one_step import take_one_step
 from align.services.options import Reach
 from align.services.prepared import prepare

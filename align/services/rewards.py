@@ -23,10 +23,10 @@ from align.data.conversations import conversation_text
 from align.data.kinds import first_columns
 from align.data.problems import BadRow, printable
 from align.data.prompt_rows import load_prompts, prompts_to_rows
+from align.data.question_checks import check_row
 from align.data.questions.multiple_choice import NEEDS, load_questions
 from align.data.questions.rows import questions_to_rows
 from align.data.questions.templates import PromptTemplate
-from align.data.rules import check_row
 from align.errors import DataError, RecipeError, UserError
 from align.models.rewards import ModelSpec, find_reward_model, named_rewards, resolve_rewards
 from align.recipe.dataset import DEFAULT_TEMPLATE, RowDatasetConfig

@@ -25,7 +25,7 @@ _PLACES, _TOLERANCE = 3, 1e-4  # of logits up to 40
 _OTHER_FAMILY = "Train a model of another family."
 
 
-class Reading(NamedTuple):
+class LogitFormula(NamedTuple):
     """How logits come about: `softcap(scale * head(factor * transform(hidden)))`."""
 
     scale: float
@@ -58,7 +58,7 @@ class Reading(NamedTuple):
         return Head(head.weight, head.bias, self.scale, self.softcap)
 
 
-def read_output_head(model: PreTrainedModel) -> Reading:
+def read_output_head(model: PreTrainedModel) -> LogitFormula:
     """Finds out what a model does between its last hidden states and its logits.
 
     The model's own `forward` is run with stand-ins for its body and for its output head, which answer with known
@@ -72,7 +72,7 @@ def read_output_head(model: PreTrainedModel) -> Reading:
     config = model.config.get_text_config()
     caps = [float(cap) for name in _SOFTCAPS if (cap := getattr(config, name, None))]
     for scale, softcap in product(dict.fromkeys((_logit_scale(config), 1.0)), dict.fromkeys((*caps, None))):
-        reading = Reading(scale, softcap, factor, transform)
+        reading = LogitFormula(scale, softcap, factor, transform)
         expected = reading.finish(given)
         if made.shape == expected.shape and torch.allclose(made, expected, atol=_TOLERANCE, rtol=_TOLERANCE):
             return reading
@@ -85,7 +85,7 @@ def check_fused_head(model: Any, remedy: str = _OTHER_FAMILY) -> None:
     reading, config = read_output_head(base), base.config.get_text_config()
     if reading.factor != 1.0 and base.get_output_embeddings().bias is None:  # before the head or behind it is the same
         reading = reading._replace(scale=reading.scale * reading.factor, factor=1.0)
-    known = Reading(_logit_scale(config), getattr(config, "final_logit_softcapping", None))
+    known = LogitFormula(_logit_scale(config), getattr(config, "final_logit_softcapping", None))
     if not math.isclose(reading.scale, known.scale, rel_tol=1e-5) or reading[1:] != known[1:]:
         raise _unreadable(base, f"TRL does not know that they are {reading.formula}", remedy)
 
@@ -245,7 +245,7 @@ class Reference:
         self.head = head
 
 
-def add_token_head(model: PreTrainedModel) -> Reading:
+def add_token_head(model: PreTrainedModel) -> LogitFormula:
     """Patches a model's forward, as TRL's fused head does, so that wrappers such as DDP and DeepSpeed see the call.
 
     `model(..., scored=tokens)` returns what the output head is given of these tokens, `(N, H)`; `model(...,

@@ -23,7 +23,7 @@ from transformers.trainer_utils import IntervalStrategy, SaveStrategy, rotate_ch
 
 from align.console import say
 from align.runs.checkpoints import MANIFEST, REFERENCE, whole_checkpoints, write_manifest
-from align.runs.room import no_room, size_of
+from align.runs.disk_space import no_room, size_of
 from align.runs.stages import lacks_evaluation
 
 _KEPT = "unlogged"  # in the state of the trainer, which a checkpoint has

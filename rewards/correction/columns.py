@@ -28,7 +28,7 @@ class Columns(NamedTuple):
     categories: tuple[Category, ...] = ()  # whose levels some of the columns are
 
 
-class Sample(NamedTuple):
+class Observations(NamedTuple):
     """The N rows that an estimator sees; what was not given is None."""
 
     outcome: Array
@@ -146,12 +146,12 @@ def read_sample(
     missing: Missing = "refuse",
     categories: Sequence[Category] | None = None,
     lines: Collection[str] | None = (),
-) -> Sample:
+) -> Observations:
     """Reads the parts of a table, checks that they have one length, and treats missing values as told."""
     if missing not in ("refuse", "drop"):
         raise ValueError(f"`missing` must be `refuse` or `drop`, got {missing!r}.")
     observed = read_numbers(outcome, "outcome", "outcome")
-    sample = Sample(
+    sample = Observations(
         observed.values,
         read_columns(confounders, "confounder", categories, lines),
         None if instruments is None else read_columns(instruments, "instrument"),
@@ -176,7 +176,7 @@ def read_sample(
     return take(sample, ~gone)._replace(num_dropped=int(gone.sum()))
 
 
-def take(sample: Sample, kept: Array) -> Sample:
+def take(sample: Observations, kept: Array) -> Observations:
     """Returns the rows of a sample that a mask or an order of indices picks."""
 
     def pick(values: Any) -> Any:
@@ -188,7 +188,7 @@ def take(sample: Sample, kept: Array) -> Sample:
     return sample._replace(**{name: pick(getattr(sample, name)) for name in by_row})
 
 
-def _check_lengths(sample: Sample) -> None:
+def _check_lengths(sample: Observations) -> None:
     lengths = {"outcome": len(sample.outcome), "confounders": len(sample.confounders.values)}
     if sample.instruments is not None:
         lengths["instruments"] = len(sample.instruments.values)
@@ -205,7 +205,7 @@ def _check_lengths(sample: Sample) -> None:
         raise ValueError(f"Confounders must have distinct names, got {', '.join(names)}.")
 
 
-def _missing(sample: Sample) -> dict[str, Array]:
+def _missing(sample: Observations) -> dict[str, Array]:
     found: dict[str, Array] = {"outcome": ~np.isfinite(sample.outcome)}
     for columns in (sample.confounders, sample.instruments):
         if columns is not None:

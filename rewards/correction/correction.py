@@ -22,7 +22,7 @@ from rewards.correction.surfaces import Axis, Surface
 FORMAT = "truealign.correction/1"
 
 
-class Words(NamedTuple):
+class EstimatorWords(NamedTuple):
     """What an estimator takes for granted, and what would break it, as a report can print it."""
 
     assumptions: tuple[str, ...]
@@ -34,7 +34,7 @@ _ADDITIVE = (
 )
 
 WORDS = {
-    "iv": Words(
+    "iv": EstimatorWords(
         (
             _ADDITIVE,
             "Each instrument moves the confounder.",
@@ -45,7 +45,7 @@ WORDS = {
         "The instrument changes the outcome by another way than the confounder, or hardly moves the confounder; or an "
         "unobserved cause moves the confounder and the outcome while the text reacts to the confounder.",
     ),
-    "dml": Words(
+    "dml": EstimatorWords(
         (
             _ADDITIVE,
             "Given the text, nothing unobserved moves both the confounder and the outcome.",
@@ -55,7 +55,7 @@ WORDS = {
         ),
         "An unobserved cause moves the confounder and the outcome, or the confounder is measured with error.",
     ),
-    "fixed_effects": Words(
+    "fixed_effects": EstimatorWords(
         (
             _ADDITIVE,
             "Whatever else confounds is the same for all rows of a group and adds to their outcome.",
@@ -65,12 +65,12 @@ WORDS = {
         "Something that confounds changes within a group, or no text is given, so that a group's effect contains what "
         "its texts are worth.",
     ),
-    "ols": Words(
+    "ols": EstimatorWords(
         (_ADDITIVE, "The worth of a text is unrelated to the confounders, and so is everything else unobserved."),
         "Texts that are worth more appear where the confounder is high or low: the residual then takes away a part of "
         "what the text is worth.",
     ),
-    "none": Words(
+    "none": EstimatorWords(
         ("The confounders do not move the outcome, or are unrelated to the text.",),
         "A confounder moves the outcome and goes with some texts: the reward then pays those texts for it.",
     ),

@@ -15,7 +15,7 @@ from rewards.correction.curves import Curve, drawn
 from rewards.correction.least_squares import Estimates, estimate
 from rewards.correction.refusals import refuse_degenerate, refuse_one_group, refuse_too_few_rows, text_warnings
 from rewards.correction.surfaces import Surface
-from rewards.correction.table import Table, bent, table_of
+from rewards.correction.table import DesignTable, bent, table_of
 
 FEW_CLUSTERS = 20
 
@@ -98,22 +98,22 @@ class Corrector:
         """Names the confounders that stay numbers and lines, None for all."""
         return ()
 
-    def _check(self, table: Table) -> None:
+    def _check(self, table: DesignTable) -> None:
         if not table.confounders:
             raise ValueError("`confounders` must have at least one column, got none. Name what moves the outcome.")
         refuse_too_few_rows(table.moments.num_rows, len(table.confounders) + 1)
         refuse_degenerate(("outcome",), "outcome", table.moments, [0])
         refuse_degenerate(table.confounders, "confounder", table.moments, range(1, 1 + len(table.confounders)))
 
-    def _find(self, table: Table) -> Found:
+    def _find(self, table: DesignTable) -> Found:
         raise NotImplementedError
 
-    def _found(self, table: Table) -> tuple[Found, tuple[Curve, ...]]:
+    def _found(self, table: DesignTable) -> tuple[Found, tuple[Curve, ...]]:
         lines = self.lines
         wider = bent(table, lines, needs_sample=self.reads_text) if self.curved and lines is not None else table
         return _collapsed(self._find(wider), wider, len(table.confounders))
 
-    def _fit(self, table: Table) -> None:
+    def _fit(self, table: DesignTable) -> None:
         self._check(table)
         names, moments = table.confounders, table.moments
         found, curves = self._found(table)
@@ -170,7 +170,7 @@ class Corrector:
             warnings.warn(sentence, CorrectionWarning, stacklevel=3)
 
 
-def _collapsed(found: Found, table: Table, width: int) -> tuple[Found, tuple[Curve, ...]]:
+def _collapsed(found: Found, table: DesignTable, width: int) -> tuple[Found, tuple[Curve, ...]]:
     """Turns the slopes of bends into curves, and those of lines into the best line through each effect."""
     if not table.curves:
         return found, ()
@@ -199,7 +199,7 @@ class NoCorrection(Corrector):
     curved = False
     missing: Missing = "refuse"
 
-    def _find(self, table: Table) -> Found:
+    def _find(self, table: DesignTable) -> Found:
         width = len(table.confounders)
         nothing = Estimates(np.zeros(width), np.zeros((width, width)), float(table.moments.num_rows))
         return Found(nothing, self.name, [], {})
@@ -218,6 +218,6 @@ class NaiveResidual(Corrector):
     curved: bool = True  # whether numbers are removed by a curve; False is a line each
     missing: Missing = "refuse"
 
-    def _find(self, table: Table) -> Found:
+    def _find(self, table: DesignTable) -> Found:
         sums = estimate(table.read, Layout(len(table.confounders)), table.moments)
         return Found(sums.estimates, self.name, text_warnings(table.sample), {}, sums.num_clusters)

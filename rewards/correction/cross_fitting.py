@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rewards.correction._moments import Array, Moments
-from rewards.correction.columns import Sample
+from rewards.correction.columns import Observations
 from rewards.correction.table import stack, standardise
 from rewards.extras import library
 
@@ -58,7 +58,7 @@ class Residuals(NamedTuple):
 
 
 def partial_out_text(
-    sample: Sample, moments: Moments, num_folds: int, max_words: int, ridge: Sequence[float], seed: int
+    sample: Observations, moments: Moments, num_folds: int, max_words: int, ridge: Sequence[float], seed: int
 ) -> Residuals:
     """Removes what the text predicts, out of fold, from outcome, confounders and instruments; none is constant."""
     features, (standard, units) = text_features(sample, max_words), standardise(sample, moments)
@@ -69,7 +69,7 @@ def partial_out_text(
     return Residuals(left[:, 0], left[:, 1:width], instruments, fit._replace(predictions=fit.predictions * units))
 
 
-def text_features(sample: Sample, max_words: int) -> Any:
+def text_features(sample: Observations, max_words: int) -> Any:
     """Returns the given features, or TF-IDF of the words of the text as an `(N, D)` sparse matrix.
 
     TF-IDF is not scaled to unit length: what words are worth adds up, and scaling would leave a part of it that no
@@ -87,7 +87,7 @@ def text_features(sample: Sample, max_words: int) -> Any:
     return make(analyzer=words, max_features=max_words, norm=None).fit_transform(sample.text)
 
 
-def fold_keys(sample: Sample) -> Array:
+def fold_keys(sample: Observations) -> Array:
     """Returns what must not cross folds: the group, else the text itself, else the row of features."""
     if sample.groups is not None:
         return sample.groups

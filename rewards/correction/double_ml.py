@@ -4,13 +4,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from rewards.correction._moments import Array
-from rewards.correction.columns import Missing, Sample
+from rewards.correction.columns import Missing, Observations
 from rewards.correction.corrector import Corrector, Found
 from rewards.correction.cross_fitting import Residuals, cross_fit, partial_out_text, text_features
 from rewards.correction.least_squares import least_squares
 from rewards.correction.refusals import refuse_given_away, text_warnings
 from rewards.correction.surfaces import axes_of, find_surfaces
-from rewards.correction.table import Table, without_bends
+from rewards.correction.table import DesignTable, without_bends
 
 RIDGE = (1.0, 10.0, 100.0, 1000.0)
 ROUNDS = 3  # of fitting the text, and what confounders do together, each without the other
@@ -32,7 +32,7 @@ class DoubleML(Corrector):
     curved: bool = True  # whether numbers are removed by a curve; False is a line each
     missing: Missing = "refuse"  # `refuse` rows with missing values, or `drop` them
 
-    def _find(self, table: Table) -> Found:
+    def _find(self, table: DesignTable) -> Found:
         sample = table.sample._replace(features=text_features(table.sample, self.max_words))
         args = self.num_folds, self.max_words, self.ridge, self.seed
         left = partial_out_text(sample, table.moments, *args)
@@ -41,7 +41,7 @@ class DoubleML(Corrector):
         found = found_by_residuals(sample, left)
         return self._with_surfaces(table, sample, found) if self.curved else found
 
-    def _with_surfaces(self, table: Table, sample: Sample, found: Found) -> Found:
+    def _with_surfaces(self, table: DesignTable, sample: Observations, found: Found) -> Found:
         """Finds what confounders do together in what their own effects, and the text, leave of the outcome.
 
         Where there is something, the worth of texts is found again without it, since texts that go with it took a
@@ -64,7 +64,7 @@ class DoubleML(Corrector):
         return found._replace(surfaces=surfaces, residuals=left)
 
 
-def without_effect(sample: Sample, left: Residuals, slopes: Array) -> Residuals:
+def without_effect(sample: Observations, left: Residuals, slopes: Array) -> Residuals:
     """Predicts the outcome from the text anew, without an effect `(M,)` of the confounders that hides the text's.
 
     What the text is worth is then found with less noise, and less of it is left to go with the confounders.
@@ -77,7 +77,7 @@ def without_effect(sample: Sample, left: Residuals, slopes: Array) -> Residuals:
     return left._replace(outcome=outcome, fit=left.fit._replace(predictions=predictions))
 
 
-def found_by_residuals(sample: Sample, left: Residuals) -> Found:
+def found_by_residuals(sample: Observations, left: Residuals) -> Found:
     """Estimates by least squares on what the text leaves of outcome and confounders."""
     sums = least_squares(left.outcome, left.confounders, sample.groups)
     warned = text_warnings(sample, left.fit.r2[1 : 1 + left.confounders.shape[1]])

@@ -3,14 +3,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from rewards.correction._moments import Array, Layout, collect, in_chunks
-from rewards.correction.columns import Missing, Sample
+from rewards.correction.columns import Missing, Observations
 from rewards.correction.correction import as_label
 from rewards.correction.corrector import Corrector, Found
 from rewards.correction.cross_fitting import NEEDED_BY, text_features
 from rewards.correction.curves import undetermined
 from rewards.correction.least_squares import Estimates, estimate
 from rewards.correction.refusals import ROWS_PER_COEFFICIENT, refuse_degenerate, refuse_too_few_rows, text_warnings
-from rewards.correction.table import Table, standardise, without_bends
+from rewards.correction.table import DesignTable, standardise, without_bends
 from rewards.extras import library
 
 CONSTANT_WITHIN = 1e-9  # share of a column's variance that must be left within groups
@@ -41,11 +41,11 @@ class FixedEffects(Corrector):
     curved: bool = True  # whether numbers are removed by a curve; False is a line each
     missing: Missing = "refuse"  # `refuse` rows with missing values, or `drop` them
 
-    def _check(self, table: Table) -> None:
+    def _check(self, table: DesignTable) -> None:
         refuse_degenerate(("outcome",), "outcome", table.moments, [0])
         refuse_degenerate(table.confounders, "confounder", table.moments, range(1, 1 + len(table.confounders)))
 
-    def _find(self, table: Table) -> Found:
+    def _find(self, table: DesignTable) -> Found:
         sample, units = standardise(table.sample, table.moments)
         if sample.groups is None:
             raise ValueError("`fixed_effects` needs `groups`, got none. Pass one label per row, such as the author.")
@@ -78,7 +78,7 @@ class FixedEffects(Corrector):
         named = tuple(zip(map(as_label, labels.tolist()), effects.tolist(), strict=True))
         return Found(estimates, self.name, warned, details, len(labels), named, left=left)
 
-    def _refuse_degenerate_within(self, sample: Sample, codes: Array, base: int) -> None:
+    def _refuse_degenerate_within(self, sample: Observations, codes: Array, base: int) -> None:
         names, values = sample.confounders.names[:base], sample.confounders.values[:, :base]
         inner = deviations(values, codes)
         for name, left, whole in zip(names, inner.var(axis=0), values.var(axis=0), strict=True):
@@ -89,7 +89,7 @@ class FixedEffects(Corrector):
                 )
         refuse_degenerate(names, "within-group confounder", collect(in_chunks(inner)), range(len(names)))
 
-    def _text_columns(self, sample: Sample, confounders: Array, codes: Array) -> Array:
+    def _text_columns(self, sample: Observations, confounders: Array, codes: Array) -> Array:
         """Returns the features as `(N, D)` columns that vary within groups and do not determine each other."""
         if not sample.has_text:
             return np.empty((sample.num_rows, 0))

@@ -12,7 +12,7 @@ from rewards.correction.cross_fitting import partial_out_text
 from rewards.correction.double_ml import RIDGE, DoubleML, found_by_residuals
 from rewards.correction.least_squares import Estimates, estimate
 from rewards.correction.refusals import refuse_degenerate, refuse_instruments, refuse_too_few_rows
-from rewards.correction.table import Table, reordered, without_bends
+from rewards.correction.table import DesignTable, reordered, without_bends
 
 WEAK_F = 10.0  # Staiger and Stock (1997)
 CONTRADICTION_P = 0.01
@@ -71,7 +71,7 @@ class InstrumentalVariables(Corrector):
         """Names the confounders that the instruments move."""
         return self.instrumented
 
-    def _check(self, table: Table) -> None:
+    def _check(self, table: DesignTable) -> None:
         confounders, instruments, moments = table.confounders, table.instruments, table.moments
         if self.on_weak_instrument not in get_args(OnWeak):
             raise ValueError(
@@ -89,7 +89,7 @@ class InstrumentalVariables(Corrector):
         both = [*(1 + np.flatnonzero(~moved)).tolist(), *places.tolist()]
         refuse_degenerate([*own, *instruments], "first-stage column", moments, both)
 
-    def _find(self, table: Table) -> Found:
+    def _find(self, table: DesignTable) -> Found:
         sample, instruments = table.sample, table.instruments or ()
         moved, left, read, moments = self._moved(table), None, table.read, table.moments
         if sample.has_text:
@@ -133,7 +133,7 @@ class InstrumentalVariables(Corrector):
         own = {name: value for name, value in self.get_params().items() if name in DoubleML().get_params()}
         return found._replace(instead=DoubleML(**own))
 
-    def _moved(self, table: Table) -> Array:
+    def _moved(self, table: DesignTable) -> Array:
         numbers = tuple(each for each in without_bends(table.confounders) if each not in table.of_levels)
         moved = numbers if self.instrumented is None else tuple(self.instrumented)
         unknown = [name for name in moved if name not in numbers]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from rewards.correction._moments import Array, Moments
-from rewards.correction.columns import BEND, Sample
+from rewards.correction.columns import BEND, Observations
 
 ROWS_PER_COEFFICIENT = 10
 CONSTANT = 1e-13  # standard deviation per mean, some hundred steps of float64
@@ -97,7 +97,7 @@ def refuse_given_away(names: Sequence[str], r2: Array) -> None:
             )
 
 
-def text_warnings(sample: Sample, r2: Array | None = None) -> list[str]:
+def text_warnings(sample: Observations, r2: Array | None = None) -> list[str]:
     """Lists warnings about confounders that look computed from the text; `r2` is the `(K,)` share that it predicts."""
     found = []
     for number, (name, column) in enumerate(zip(sample.confounders.names, sample.confounders.values.T, strict=True)):
@@ -124,7 +124,7 @@ def correlations(cross: Array) -> Array:
     return np.asarray(cross / np.outer(spread, spread))
 
 
-def _length_measure(sample: Sample, column: Array) -> str | None:
+def _length_measure(sample: Observations, column: Array) -> str | None:
     if sample.text is None or np.ptp(column) == 0:
         return None
     measures = {

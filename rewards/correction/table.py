@@ -7,14 +7,14 @@ import numpy as np
 
 from rewards.correction._moments import Array, Moments, Read, Rows, collect, in_chunks
 from rewards.correction.categories import Category
-from rewards.correction.columns import BEND, Columns, Sample, beside
+from rewards.correction.columns import BEND, Columns, Observations, beside
 from rewards.correction.curves import Curve, bends_of, find_curves, undetermined
 
 
-class Table(NamedTuple):
+class DesignTable(NamedTuple):
     """Checked rows, and what is known of all of them: an outcome, K confounders and L instruments."""
 
-    sample: Sample
+    sample: Observations
     read: Read  # gives all columns in pieces, as often as asked, so that those of curves need not all be there at once
     moments: Moments  # of all these columns
     confounders: tuple[str, ...]  # names
@@ -38,7 +38,7 @@ class Table(NamedTuple):
         return frozenset(name for each in self.categories for name in each.columns)
 
 
-def bent(table: Table, lines: Collection[str], needs_sample: bool) -> Table:
+def bent(table: DesignTable, lines: Collection[str], needs_sample: bool) -> DesignTable:
     """Adds the bends of confounders that are not `lines` as columns, to the rows and, where asked, to the sample."""
     names, num, moments = table.confounders, 1 + len(table.confounders), table.moments
     means = moments.means[1:]
@@ -76,19 +76,19 @@ def without_bends(names: Iterable[str]) -> list[str]:
     return [name for name in names if not name.startswith(BEND)]
 
 
-def table_of(sample: Sample) -> Table:
+def table_of(sample: Observations) -> DesignTable:
     """Makes the table of checked rows."""
     read = in_chunks(stack(sample), sample.groups)
-    return Table(sample, read, collect(read), sample.confounders.names)
+    return DesignTable(sample, read, collect(read), sample.confounders.names)
 
 
-def stack(sample: Sample) -> Array:
+def stack(sample: Observations) -> Array:
     """Puts outcome, confounders and instruments side by side: `(N, 1 + K + L)`."""
     instruments = [] if sample.instruments is None else [sample.instruments.values]
     return np.hstack([sample.outcome[:, None], sample.confounders.values, *instruments])
 
 
-def standardise(sample: Sample, moments: Moments) -> tuple[Sample, Array]:
+def standardise(sample: Observations, moments: Moments) -> tuple[Observations, Array]:
     """Centres all columns and divides by the `(1 + K + L,)` deviations, so that penalties do not depend on units."""
     deviations = np.where(moments.deviations > 0, moments.deviations, 1.0)
     parts = np.split((stack(sample) - moments.means) / deviations, [1, 1 + len(sample.confounders.names)], axis=1)

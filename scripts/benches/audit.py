@@ -17,8 +17,8 @@ from typing import Any
 
 from align.auditing.cue_data import CueData
 from align.auditing.reading import Reader, Source
+from align.auditing.repeats import Seen, compare
 from align.auditing.row_findings import describe_rows
-from align.auditing.rows import Seen, compare
 from align.auditing.run import NearRows
 from scripts.harness import Options
 

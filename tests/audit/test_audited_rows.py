@@ -14,15 +14,15 @@ import align
 from align.auditing.entry import Entry
 from align.auditing.kept import write_kept
 from align.auditing.reading import Reader, Source
+from align.auditing.repeats import compare, see, shared_keys
 from align.auditing.row_checks import Named
 from align.auditing.row_findings import describe_rows, leave_out
-from align.auditing.rows import compare, see, shared_keys
 from align.auditing.run import audit
 from align.data import load_preferences, load_questions, load_reward_pairs
 from align.data.demonstrations import load_demonstrations
 from align.data.prompt_rows import load_prompts
 from align.data.tables.observations import ObservationReader, Roles, read_observations
-from align.data.tables.reading import Table
+from align.data.tables.reading import TableFile
 from align.errors import DataError
 
 
@@ -255,7 +255,7 @@ def test_confounders_are_the_numbers_that_a_correction_sees(tmp_path, suffix):
     else:
         file.write_text("".join(json.dumps(row, default=str) + "\n" for row in rows))
     names = ("day", "seen", "new", "hour")
-    corrected, _ = read_observations(ObservationReader(Table(file), Roles("clicks", names, text="text")))
+    corrected, _ = read_observations(ObservationReader(TableFile(file), Roles("clicks", names, text="text")))
     found = entries(file, named=Named(text="text", outcome="clicks", confounders=names))
     assert [each.confounders for each in found] == list(zip(*corrected.confounders.values(), strict=True))
     assert found[0].confounders == (19723.0, 20240105.0, 1.0, 19723 + 12 / 24)

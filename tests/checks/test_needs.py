@@ -5,9 +5,9 @@ from some_recipes import OUTCOMES, PAIRS, QUESTIONS
 
 from align.checks.needs import OPTIMIZERS, check_needs
 from align.methods import METHODS
+from align.recipe.combinations import optimizer_function
 from align.recipe.fields import config_fields
 from align.recipe.recipe import load_recipe
-from align.recipe.together import optimizer_function
 
 # `report_to`, and others, of packages that no extra of ours brings.
 MISSING = [

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from align.auditing.entry import entries_of
-from align.auditing.rows import see
+from align.auditing.repeats import see
 from align.checks.recipe import _see
 from align.data import files, load_preferences, load_questions, many_cores, stored_items
 from align.data.many_cores import core_count, map_in_order

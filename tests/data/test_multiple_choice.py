@@ -95,7 +95,7 @@ def test_a_bad_row_is_reported_with_its_place_and_a_remedy(tmp_path, change, col
 
 def test_an_answer_with_two_readings_names_both():
     from align.data.problems import BadRow
-    from align.data.rules import check_row
+    from align.data.question_checks import check_row
 
     with pytest.raises(BadRow) as bad:
         check_row({"question": "?", "options": LETTERS, "answer": "C"})

@@ -4,7 +4,7 @@ from observed_table import UPWORTHY, write_table
 from align.data.problems import BadRow
 from align.data.tables.observation_adapters import OBSERVATION_ADAPTERS, stackexchange, upworthy
 from align.data.tables.observations import ObservationReader, read_observations
-from align.data.tables.reading import Table
+from align.data.tables.reading import TableFile
 from align.errors import DataError
 
 POST = {"Id": "4", "Title": "Why?", "Body": "<p>So &amp; so.</p>", "Score": "7", "ViewCount": "99",
@@ -17,7 +17,7 @@ API_POST = {"title": "Why?", "body": "So", "score": -1, "view_count": 0, "creati
 def test_an_upworthy_table_becomes_observations(tmp_path, suffix):
     rows = [UPWORTHY, UPWORTHY | {"clicks": 30, "headline": "No"}]
     adapter = OBSERVATION_ADAPTERS["upworthy"]
-    table = Table(write_table(tmp_path / f"t.{suffix}", rows), adapter=("upworthy", adapter.add))
+    table = TableFile(write_table(tmp_path / f"t.{suffix}", rows), adapter=("upworthy", adapter.add))
     found, _ = read_observations(ObservationReader(table, adapter.roles))
     assert found.outcome.tolist() == [150 / 3052, 30 / 3052]
     assert found.text.tolist() == ["They Thought It Was Over", "No"]
@@ -28,7 +28,7 @@ def test_an_upworthy_table_becomes_observations(tmp_path, suffix):
 @pytest.mark.parametrize("row", [POST, API_POST], ids=["dump", "api"])
 def test_both_spellings_of_a_stackexchange_post_are_read(tmp_path, row):
     adapter = OBSERVATION_ADAPTERS["stackexchange"]
-    table = Table(write_table(tmp_path / "t.jsonl", [row]), adapter=("stackexchange", adapter.add))
+    table = TableFile(write_table(tmp_path / "t.jsonl", [row]), adapter=("stackexchange", adapter.add))
     found, _ = read_observations(ObservationReader(table, adapter.roles))
     assert found.outcome.tolist() == [float(row.get("Score", -1))]
     assert found.confounders["day"][0] == pytest.approx(14091.9, abs=0.1)
@@ -60,4 +60,4 @@ def test_a_row_that_is_not_of_the_schema_is_refused(read, row, column):
 def test_a_missing_column_is_named(tmp_path):
     row = {name: value for name, value in UPWORTHY.items() if name != "impressions"}
     with pytest.raises(DataError, match=r"row 1, column `impressions`: the adapter `upworthy` needs this column"):
-        Table(write_table(tmp_path / "t.jsonl", [row]), adapter=("upworthy", upworthy))
+        TableFile(write_table(tmp_path / "t.jsonl", [row]), adapter=("upworthy", upworthy))

@@ -8,7 +8,7 @@ from observed_table import observed_rows, write_table
 
 from align.data.files import first_rows
 from align.data.tables.observations import ObservationReader, Roles, read_observations
-from align.data.tables.reading import Table
+from align.data.tables.reading import TableFile
 from align.errors import DataError
 from rewards.correction.columns import read_columns
 
@@ -16,7 +16,7 @@ ROLES = Roles("clicks", ("popularity", "hour"), text="headline", instruments=("s
 
 
 def read(path, rows, roles=ROLES, **policy):
-    return read_observations(ObservationReader(Table(write_table(path, rows)), roles, **policy))
+    return read_observations(ObservationReader(TableFile(write_table(path, rows)), roles, **policy))
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
@@ -85,7 +85,7 @@ def test_lines_and_values_that_cannot_be_used_are_counted_with_their_places(tmp_
     for number in (20, 120, 200):
         lines[number] = json.dumps(observed_rows(1)[0] | {"clicks": "many"})
     (tmp_path / "t.jsonl").write_text("\n".join(lines))
-    table = Table(tmp_path / "t.jsonl", on_bad_rows="skip", in_memory=in_memory)
+    table = TableFile(tmp_path / "t.jsonl", on_bad_rows="skip", in_memory=in_memory)
     reader = ObservationReader(table, ROLES, on_bad_rows="skip")
     for _ in range(2):
         report = read_observations(reader)[1]
@@ -116,7 +116,7 @@ def test_dates_are_read_in_days_since_1970(tmp_path, case):
     rows = [{"y": 1.0, "when": value} for value in DATES[case]]
     suffix = "parquet" if case.startswith("arrow") else "csv"
     reader = ObservationReader(
-        Table(write_table(tmp_path / f"t.{suffix}", rows)), Roles("y", ("when",)), on_missing="drop"
+        TableFile(write_table(tmp_path / f"t.{suffix}", rows)), Roles("y", ("when",)), on_missing="drop"
     )
     found, _ = read_observations(reader)
     expected = [pd.Timestamp(value) for value in DATES[case] if value is not None]
@@ -142,8 +142,8 @@ def test_a_value_that_is_no_date_is_named_with_its_row(tmp_path, case, in_memory
     rows = [{"y": 1.0, "when": each} for each in ("", "2024-01-31", value, "2024-02-01")]
     path, roles = write_table(tmp_path / "t.csv", rows), Roles("y", ("when",))
     with pytest.raises(DataError, match=words):
-        list(ObservationReader(Table(path, in_memory=in_memory), roles, on_missing="drop").read())
-    skipping = ObservationReader(Table(path, in_memory=in_memory), roles, on_missing="drop", on_bad_rows="skip")
+        list(ObservationReader(TableFile(path, in_memory=in_memory), roles, on_missing="drop").read())
+    skipping = ObservationReader(TableFile(path, in_memory=in_memory), roles, on_missing="drop", on_bad_rows="skip")
     assert sum(len(rows.outcome) for rows in skipping.read()) == 2
     assert len(skipping.report.problems) == 1
 
@@ -238,7 +238,7 @@ COLUMNS_OF_ONE_RULE = {
 def test_a_file_and_python_have_the_same_categories(tmp_path, case, suffix):
     values = COLUMNS_OF_ONE_RULE[case]
     path = write_table(tmp_path / f"t.{suffix}", [{"y": 1.0, "c": value} for value in values])
-    reader = ObservationReader(Table(path), Roles("y", ("c",)), on_missing="drop")
+    reader = ObservationReader(TableFile(path), Roles("y", ("c",)), on_missing="drop")
     direct = read_columns({"c": np.array(values, dtype=object)}, "confounder").categories
     assert tuple(reader.categories.values()) == direct
     assert len(direct) == (case in [*COLUMNS_OF_ONE_RULE][:6])

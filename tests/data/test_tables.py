@@ -1,7 +1,7 @@
 import pytest
 from observed_table import observed_rows, write_table
 
-from align.data.tables.reading import Table
+from align.data.tables.reading import TableFile
 from align.errors import DataError
 
 FORMATS = ["csv", "jsonl", "parquet"]
@@ -15,7 +15,7 @@ def rows_of(table):
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_every_format_gives_the_same_rows_each_time_it_is_read(tmp_path, suffix, in_memory):
     rows = observed_rows(30)
-    table = Table(write_table(tmp_path / f"t.{suffix}", rows), in_memory=in_memory)
+    table = TableFile(write_table(tmp_path / f"t.{suffix}", rows), in_memory=in_memory)
     assert table.is_streamed == (in_memory == 0)
     expected = [{name: str(value) for name, value in row.items()} for row in rows] if suffix == "csv" else rows
     assert rows_of(table) == expected == rows_of(table)
@@ -23,42 +23,42 @@ def test_every_format_gives_the_same_rows_each_time_it_is_read(tmp_path, suffix,
 
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_max_rows_is_a_limit_over_batches(tmp_path, suffix):
-    table = Table(write_table(tmp_path / f"t.{suffix}", observed_rows(30)), max_rows=7)
+    table = TableFile(write_table(tmp_path / f"t.{suffix}", observed_rows(30)), max_rows=7)
     assert len(rows_of(table)) == 7
 
 
 def test_a_large_table_comes_in_batches(tmp_path, monkeypatch):
     monkeypatch.setattr("align.data.tables.reading.BATCH_ROWS", 1_000)
     rows = [{"a": number} for number in range(1_005)]
-    table = Table(write_table(tmp_path / "t.jsonl", rows), in_memory=0)
+    table = TableFile(write_table(tmp_path / "t.jsonl", rows), in_memory=0)
     assert [len(batch) for batch in table.batches()] == [1_000, 5]
 
 
 @pytest.mark.parametrize(("suffix", "place"), [("csv", 6), ("jsonl", 3), ("parquet", 3)])
 def test_a_place_is_a_line_or_a_record(tmp_path, suffix, place):
     rows = [{"a": "one\ntwo"}, {"a": "three\nfour"}, {"a": "five"}]
-    assert Table(write_table(tmp_path / f"t.{suffix}", rows)).place(2) == place
+    assert TableFile(write_table(tmp_path / f"t.{suffix}", rows)).place(2) == place
 
 
 def test_columns_of_several_types_become_texts(tmp_path):
     rows = [{"a": 1, "b": {"x": 1}}, {"a": "x", "b": "y"}, {"a": None, "c": True}]
-    found = rows_of(Table(write_table(tmp_path / "t.jsonl", rows)))
+    found = rows_of(TableFile(write_table(tmp_path / "t.jsonl", rows)))
     assert found == [{"a": "1", "b": '{"x": 1}', "c": None}, {"a": "x", "b": "y", "c": None},
                      {"a": None, "b": None, "c": True}]  # fmt: skip
 
 
 def test_whole_numbers_beyond_a_float_are_read_beside_fractions(tmp_path, monkeypatch):
     monkeypatch.setattr("align.data.tables.reading.BATCH_ROWS", 1)
-    found = rows_of(Table(write_table(tmp_path / "t.jsonl", [{"a": 2**60 + 1}, {"a": 0.5}, {"a": None}])))
+    found = rows_of(TableFile(write_table(tmp_path / "t.jsonl", [{"a": 2**60 + 1}, {"a": 0.5}, {"a": None}])))
     assert found == [{"a": 2.0**60}, {"a": 0.5}, {"a": None}]
     numbers = [{"a": 2**63}, {"a": -1}]
-    assert rows_of(Table(write_table(tmp_path / "u.jsonl", numbers))) == [{"a": str(row["a"])} for row in numbers]
+    assert rows_of(TableFile(write_table(tmp_path / "u.jsonl", numbers))) == [{"a": str(row["a"])} for row in numbers]
 
 
 def test_all_rows_that_cannot_be_read_are_told(tmp_path):
     (tmp_path / "t.jsonl").write_bytes(b'{"a": 1}\n{"a": "\xff"}\n{"a"\n{"a": 1e999}\n')
     with pytest.raises(DataError, match=r"3 of 4 rows.*\n.*row 2: .*UTF-8.*\n.*row 3: .*valid JSON.*\n.*row 4: "):
-        Table(tmp_path / "t.jsonl")
+        TableFile(tmp_path / "t.jsonl")
 
 
 def test_texts_of_a_parquet_file_that_are_not_utf8_are_refused(tmp_path):
@@ -67,13 +67,13 @@ def test_texts_of_a_parquet_file_that_are_not_utf8_are_refused(tmp_path):
 
     parquet.write_table(pa.table({"a": pa.array([b"x", b"\xff"]).view(pa.string())}), tmp_path / "t.parquet")
     with pytest.raises(DataError, match="UTF8"):
-        Table(tmp_path / "t.parquet")
+        TableFile(tmp_path / "t.parquet")
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t"])
 def test_columns_may_be_separated_by_something_else(tmp_path, delimiter):
     (tmp_path / "t.csv").write_text(f"a{delimiter}b\n1,5{delimiter}x\n")
-    assert rows_of(Table(tmp_path / "t.csv")) == [{"a": "1,5", "b": "x"}]
+    assert rows_of(TableFile(tmp_path / "t.csv")) == [{"a": "1,5", "b": "x"}]
 
 
 BROKEN = {
@@ -97,13 +97,13 @@ def test_a_broken_file_is_refused_with_its_place(tmp_path, case):
     if content is not None:
         (tmp_path / name).write_text(content)
     with pytest.raises(DataError, match=words):
-        Table(tmp_path / name)
+        TableFile(tmp_path / name)
 
 
 @pytest.mark.parametrize("in_memory", [0, 2**30], ids=["streamed", "kept"])
 def test_quotes_that_are_closed_are_read(tmp_path, in_memory):
     (tmp_path / "t.csv").write_text('\ufeff"a",b\n"1, one","x\ny"\n\n2,"say ""z"""\n3,5" wide\n4,"stray\n')
-    table = Table(tmp_path / "t.csv", max_rows=3, in_memory=in_memory)
+    table = TableFile(tmp_path / "t.csv", max_rows=3, in_memory=in_memory)
     expected = [{"a": "1, one", "b": "x\ny"}, {"a": "2", "b": 'say "z"'}, {"a": "3", "b": '5" wide'}]
     assert rows_of(table) == expected == rows_of(table)
 
@@ -111,6 +111,6 @@ def test_quotes_that_are_closed_are_read(tmp_path, in_memory):
 @pytest.mark.parametrize(("name", "content"), [(n, c) for n, c, _ in (BROKEN["long row"], BROKEN["no JSON"])])
 def test_rows_that_cannot_be_read_can_be_skipped_and_are_counted(tmp_path, name, content):
     (tmp_path / name).write_text(content)
-    table = Table(tmp_path / name, on_bad_rows="skip")
+    table = TableFile(tmp_path / name, on_bad_rows="skip")
     assert len(rows_of(table)) == 1
     assert len(table.problems) == 1

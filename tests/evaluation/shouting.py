@@ -7,7 +7,7 @@ import numpy as np
 from align.evaluation.options import OwnRows
 from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.suite import Measured, Suite
-from align.evaluation.suites.rows import check_text, load_suite_rows
+from align.evaluation.suites.suite_rows import check_text, load_suite_rows
 from align.models.policies.asking import Prompt
 from align.options import option
 

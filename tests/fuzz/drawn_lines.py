@@ -35,7 +35,7 @@ LINES = (
     "filter {t} --model {m} --verifier format --num_samples 2 --out {o}.jsonl",
     "filter {t} --model {g} --verifier {r} --num_samples 2 --out {o}.jsonl",
     "audit {p} --out {o}",
-    "audit {s} --score_with {m} --out {o}",
+    "audit {s} --out {o}",
     f"augment {{t}} --method {METHOD_OF_PAIRS_DATA} --model {{m}} --out {{o}}",
     f"{OUTCOMES_COMMAND} {{y}} --outcome y --confounders c --text t --embedding_model {{m}} --out {{o}} "
     "--estimator dml",

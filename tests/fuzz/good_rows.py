@@ -13,7 +13,7 @@ from align.data.problems import DataReport
 from align.data.prompt_rows import load_prompts
 from align.data.tables.observation_adapters import OBSERVATION_ADAPTERS
 from align.data.tables.observations import ObservationReader, Roles, read_observations
-from align.data.tables.reading import Table
+from align.data.tables.reading import TableFile
 
 load_originals, load_sources = originals_and_sources()
 Loader = Callable[..., tuple[list[Any], DataReport]]
@@ -40,19 +40,19 @@ def _mapped(path: str, **options: Any) -> tuple[list[Any], DataReport]:
 
 
 def _observations(path: str, on_bad_rows: str) -> tuple[list[Any], DataReport]:
-    return _read(Table(path, on_bad_rows=on_bad_rows), Roles("y", ("c",), text="t", groups="g"), on_bad_rows)
+    return _read(TableFile(path, on_bad_rows=on_bad_rows), Roles("y", ("c",), text="t", groups="g"), on_bad_rows)
 
 
 def _streamed(path: str, on_bad_rows: str) -> tuple[list[Any], DataReport]:
-    return _read(Table(path, on_bad_rows=on_bad_rows, in_memory=0), Roles("y", ("c",), text="t"), on_bad_rows)
+    return _read(TableFile(path, on_bad_rows=on_bad_rows, in_memory=0), Roles("y", ("c",), text="t"), on_bad_rows)
 
 
 def _upworthy(path: str, on_bad_rows: str) -> tuple[list[Any], DataReport]:
     add, roles = OBSERVATION_ADAPTERS["upworthy"]
-    return _read(Table(path, adapter=("upworthy", add), on_bad_rows=on_bad_rows), roles, on_bad_rows)
+    return _read(TableFile(path, adapter=("upworthy", add), on_bad_rows=on_bad_rows), roles, on_bad_rows)
 
 
-def _read(table: Table, roles: Roles, on_bad_rows: str) -> tuple[list[Any], DataReport]:
+def _read(table: TableFile, roles: Roles, on_bad_rows: str) -> tuple[list[Any], DataReport]:
     """Reads observations as a list with one tuple of values per row."""
     rows, report = read_observations(ObservationReader(table, roles, on_missing="drop", on_bad_rows=on_bad_rows))
     columns = [rows.outcome, *rows.confounders.values(), rows.text]

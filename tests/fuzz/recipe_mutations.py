@@ -10,11 +10,11 @@ from odd_values import ATOMS, nested, odd_value
 from some_recipes import OUTCOMES, QUESTIONS
 
 from align.methods import METHODS
+from align.recipe.combinations import UNREAD
 from align.recipe.fields import config_fields
 from align.recipe.keys import REWARD_KEYS
 from align.recipe.model import ModelSettings
 from align.recipe.rules import rules_of
-from align.recipe.together import UNREAD
 
 SECRETS = ("hf_aBcDeFgHiJkLmNoPqRsTuVwXyZ012345", "correct-Horse-7-battery", "sk-proj-abcdefghijklmnop1234")
 SECRET_KEYS = ("hub_token", "api_key", "password", "client_secret", "Authorization")

@@ -10,9 +10,9 @@ from some_recipes import DEMONSTRATIONS, OUTCOMES, PAIRS, PROMPTS, QUESTIONS, RE
 from tree import ALIGN
 
 from align.methods import METHODS
+from align.recipe.combinations import OF_METRICS, UNREAD
 from align.recipe.fields import config_fields, settings_class
 from align.recipe.rules import BOOLEAN_NAMES, NO_NULL, rules_of
-from align.recipe.together import OF_METRICS, UNREAD
 
 RANGES = {method: rules_of(method).ranges for method in METHODS}
 UPDATE = "TRL or transformers changed its configs: update the chains in align/methods/method.py, then rules.py"

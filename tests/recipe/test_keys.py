@@ -10,11 +10,11 @@ from typer.testing import CliRunner
 from align.cli.app import app
 from align.cli.keys import describe
 from align.methods import METHODS
+from align.recipe.combinations import IN_LAUNCH_FILE
 from align.recipe.fields import config_fields
 from align.recipe.keys import keys_of
 from align.recipe.model import ModelSettings
 from align.recipe.reward_settings import RewardSettings
-from align.recipe.together import IN_LAUNCH_FILE
 
 
 def key(method, name):

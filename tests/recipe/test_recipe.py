@@ -8,10 +8,10 @@ from minimal_recipe import BASE
 from some_recipes import QUESTIONS
 
 from align.errors import RecipeError
+from align.recipe.combinations import UNREAD
 from align.recipe.fields import config_fields
 from align.recipe.recipe import load_recipe, parse_overrides
 from align.recipe.rules import rules_of
-from align.recipe.together import UNREAD
 from align.recipe.yaml_loader import parse_yaml
 
 RULES = rules_of(QUESTIONS)

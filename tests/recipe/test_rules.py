@@ -7,10 +7,10 @@ from some_recipes import DEMONSTRATIONS, OUTCOMES, PAIRS, PROMPTS, QUESTIONS, RE
 
 from align.errors import RecipeError
 from align.methods import METHODS
+from align.recipe.combinations import BLOCKS, check_blocks
 from align.recipe.fields import config_fields
 from align.recipe.recipe import load_recipe
 from align.recipe.rules import NO_NULL, rules_of
-from align.recipe.together import BLOCKS, check_blocks
 
 DATA = {OUTCOMES: "{path: ./x.csv, text: t, outcome: y, confounders: [c]}"}
 DIVERGENCE = "f_divergence_type: js_divergence"

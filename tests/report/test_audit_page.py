@@ -1,5 +1,4 @@
 import re
-from dataclasses import replace
 
 import pytest
 from browser import HOSTILE, needs_chromium, without_policy
@@ -9,7 +8,6 @@ from align.auditing.reading import Source
 from align.auditing.row_checks import Named
 from align.auditing.row_findings import ROW_CHECKS, RowCheck
 from align.auditing.run import audit
-from align.auditing.traces import GroupScore, StepScore, TraceFinding
 from align.cli import run_command
 from align.report.audit import build_audit_page
 
@@ -47,8 +45,8 @@ def test_what_is_looked_for_from_outside_is_on_the_console_the_page_and_in_fail_
 
 
 @pytest.fixture
-def scored_page(tmp_path):
-    """A page whose attributes and sources, and the name of the model, are hostile."""
+def attributes_page(tmp_path):
+    """A page whose attributes are hostile."""
     parts = [("a", "x", 60), ("a", HOSTILE, 4), (HOSTILE, "x", 4), (HOSTILE, HOSTILE, 60)]
     rows = [
         {"prompt": f"question {one} {other} {i}", "reference": "1", "first": one, "second": other}
@@ -58,22 +56,18 @@ def scored_page(tmp_path):
     named = Named(attributes=("first", "second"))
     record = audit([Source(str(write_rows(tmp_path / "rows.jsonl", rows)), named=named)], near=False).record
     assert record.attributes.num_rare == 2
-    group = GroupScore(f"source {HOSTILE}", 20, 1.5, 1.0, 2.0, [1.0] * 5, [2.0] * 5)
-    traces = TraceFinding(HOSTILE, 20, 99, [group], [StepScore(1, 20, 1.0), StepScore(2, 20, 2.0)])
-    return build_audit_page(replace(record, traces=traces), tmp_path / "audit.html")
+    return build_audit_page(record, tmp_path / "audit.html")
 
 
-def test_attributes_and_traces_are_escaped(scored_page):
-    text = scored_page.read_text()
+def test_attributes_are_escaped(attributes_page):
+    text = attributes_page.read_text()
     assert "Attributes that are rarely seen together" in text
-    assert "How likely a student finds the traces" in text
-    assert "1.50 [1.00, 2.00]" in text
     assert not re.search(r"<script|<svg onload|<img src=.http", text)
 
 
 @needs_chromium
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["scored_page", "hostile_page"])
+@pytest.mark.parametrize("name", ["attributes_page", "hostile_page"])
 def test_a_browser_runs_nothing_of_the_data_and_a_phone_does_not_scroll_sideways(browser, name, request):
     page = request.getfixturevalue(name)
     without_policy(page)

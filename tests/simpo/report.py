@@ -1,6 +1,6 @@
 from align.report.charts.panel import Panel, draw_panel
 from align.report.run.finding import Sign, recent
-from align.report.run.parts import LENGTH, ReportParts
+from align.report.run.method_parts import LENGTH, ReportParts
 from align.training.model_card import Card
 
 MARGIN = Panel("Margin of means", "Mean log-probability of chosen minus rejected.", {"simpo/margin": "margin"})

@@ -19,7 +19,6 @@ from align.services.options import (
     NamedColumns,
     Reach,
     Sampling,
-    Scoring,
 )
 
 if TYPE_CHECKING:
@@ -86,12 +85,11 @@ def _show(found: "FilterResult") -> None:
 
 
 @app.command(cls=ManyWords)
-@takes(in_panels=True, reading=AuditReading, named=NamedColumns, scoring=Scoring, media=Media)
+@takes(in_panels=True, reading=AuditReading, named=NamedColumns, media=Media)
 def audit(
     out: Annotated[Path, typer.Option(help="Folder for audit.json, audit.html and, with `--write`, the rows.")],
     reading: AuditReading,
     named: NamedColumns,
-    scoring: Scoring,
     media: Media,
     data: Annotated[
         list[str] | None,
@@ -110,7 +108,7 @@ def audit(
     ] = None,
 ) -> None:
     """Say what a data set would teach that nobody meant: repeats, contradictions, leaks, and cues to the label."""
-    execute(lambda: _audit(data or [], out, (reading, named, scoring, media), near, write, words(fail_on)))
+    execute(lambda: _audit(data or [], out, (reading, named, media), near, write, words(fail_on)))
 
 
 def _audit(
@@ -118,7 +116,6 @@ def _audit(
 ) -> int:
     """Prints what was found; returns 1 if something is found that it should fail on."""
     from align.auditing.kept import COUNTERFACTUAL_FILE, KEPT_FILE, LEFT_OUT_FILE
-    from align.auditing.traces import TRACES_FILE
     from align.cli.audit_tables import show
     from align.services.audit import audit_data, failed
 
@@ -126,8 +123,6 @@ def _audit(
     lists = {name: list(words(getattr(named, name))) for name in ("confounders", "attributes")}
     found = audit_data(data, out, reading, replace(named, **lists), *others, near=near, write=write, fail_on=fail_on)
     show(found.record)
-    if found.record.traces is not None:
-        print(f"The score of each trace is in {out / TRACES_FILE}.")
     if found.written is not None:
         kept, left_out, counterfactual = found.written
         print(f"{kept:,} rows are in {out / KEPT_FILE}, {left_out:,} with reasons in {out / LEFT_OUT_FILE}.")

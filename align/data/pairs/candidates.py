@@ -7,9 +7,9 @@ from typing import Any, Unpack
 
 from align.data.conversations import Message, check_prompt
 from align.data.files import RawRow
-from align.data.loading import Reading, Schema, load_rows
+from align.data.loading import RowOptions, Schema, load_rows
 from align.data.problems import BadRow, DataReport
-from align.data.rules import check_id, check_number, check_responses
+from align.data.question_checks import check_id, check_number, check_responses
 from align.whole_files import write_whole
 
 UNREADABLE = re.compile("[\0\ud800-\udfff]")  # which a model may write, see `check_values`
@@ -26,7 +26,7 @@ class Candidates:
     row: int  # line of a JSONL or CSV file, else number of the record
 
 
-def load_candidates(path: str | Path, **reading: Unpack[Reading]) -> tuple[list[Candidates], DataReport]:
+def load_candidates(path: str | Path, **reading: Unpack[RowOptions]) -> tuple[list[Candidates], DataReport]:
     """Loads prompts with their candidates and checks every row.
 
     A row needs `prompt` (a text, or messages) and `responses` (a list of texts). `quality` (a number per response) and

@@ -18,7 +18,7 @@ from align.data.conversations import (
     write_response,
 )
 from align.data.problems import BadRow
-from align.data.rules import check_label
+from align.data.question_checks import check_label
 from align.data.template_settings import check_template_columns
 from align.data.texts import as_seen, count_shared, is_blank
 

@@ -5,7 +5,7 @@ from typing import Any, Unpack
 
 from align.data.columns import Columns
 from align.data.files import RawRow, Row, find_split
-from align.data.loading import Reading, Schema, find_adapter, store_rows
+from align.data.loading import RowOptions, Schema, find_adapter, store_rows
 from align.data.media.images import add_images
 from align.data.media.rows import MediaReader, listed_images, media_folder
 from align.data.media.video import VideoMetadata
@@ -69,7 +69,11 @@ def check_pair(row: Mapping[str, Any], *, number: int = 0, name: str = "") -> Pr
 
 
 def load_preferences(
-    path: str | Path, *, media: MediaSettings | None = None, columns: Columns | None = None, **reading: Unpack[Reading]
+    path: str | Path,
+    *,
+    media: MediaSettings | None = None,
+    columns: Columns | None = None,
+    **reading: Unpack[RowOptions],
 ) -> tuple[Sequence[PreferencePair], DataReport]:
     """Loads preference pairs and checks every row.
 

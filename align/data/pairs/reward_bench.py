@@ -5,10 +5,10 @@ from typing import Any, Unpack
 
 from align.data.columns import Columns
 from align.data.files import RawRow
-from align.data.loading import Reading, Schema, load_rows
+from align.data.loading import RowOptions, Schema, load_rows
 from align.data.pairs.pair import NEEDS, Pair, check_texts, split_pair
 from align.data.problems import DataReport, RowProblem
-from align.data.rules import check_label, check_truth
+from align.data.question_checks import check_label, check_truth
 from align.errors import DataError
 
 # The four sections of RewardBench (arXiv 2403.13787) and their subsets.
@@ -34,7 +34,7 @@ class BenchPair(Pair):
 
 
 def load_reward_bench(
-    path: str | Path, *, columns: Columns | None = None, **reading: Unpack[Reading]
+    path: str | Path, *, columns: Columns | None = None, **reading: Unpack[RowOptions]
 ) -> tuple[list[BenchPair], DataReport]:
     """Loads pairs in RewardBench's format and checks every row.
 

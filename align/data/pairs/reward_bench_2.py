@@ -5,10 +5,10 @@ from typing import Any, Unpack
 
 from align.data.conversations import Message, check_prompt
 from align.data.files import RawRow
-from align.data.loading import Reading, Schema, load_rows
+from align.data.loading import RowOptions, Schema, load_rows
 from align.data.pairs.pair import NEEDS
 from align.data.problems import BadRow, DataReport
-from align.data.rules import check_id, check_label, check_responses
+from align.data.question_checks import check_id, check_label, check_responses
 from align.errors import DataError
 
 TIES = "Ties"
@@ -28,7 +28,7 @@ class BenchItem:
     row: int  # line of a JSONL or CSV file, else number of the record
 
 
-def load_reward_bench_2(path: str | Path, **reading: Unpack[Reading]) -> tuple[list[BenchItem], DataReport]:
+def load_reward_bench_2(path: str | Path, **reading: Unpack[RowOptions]) -> tuple[list[BenchItem], DataReport]:
     """Loads items and checks every row.
 
     A row needs `prompt`, `chosen` and `rejected`, the latter two lists of texts, and `subset`; a row of the subset

@@ -8,11 +8,11 @@ from typing import Any, Unpack
 
 from align.data.columns import Columns
 from align.data.files import RawRow, Row, find_split
-from align.data.loading import Reading, Schema, adapted, load_rows
+from align.data.loading import RowOptions, Schema, adapted, load_rows
 from align.data.media.rows import MEDIA
 from align.data.pairs.pair import NEEDS, Pair, check_differ, check_unread, split_pair
 from align.data.problems import BadRow, DataReport
-from align.data.rules import check_label, check_number, check_truth
+from align.data.question_checks import check_label, check_number, check_truth
 from align.data.streaming import RowSource
 from align.data.template_settings import add_template_columns
 
@@ -83,7 +83,7 @@ def check_margin(margin: object, tie: bool, *, untyped: bool = False) -> float |
 
 
 def load_reward_pairs(
-    path: str | Path, *, columns: Columns | None = None, **reading: Unpack[Reading]
+    path: str | Path, *, columns: Columns | None = None, **reading: Unpack[RowOptions]
 ) -> tuple[list[RewardPair], DataReport]:
     """Loads pairs for a reward model and checks every row.
 

@@ -5,11 +5,11 @@ from typing import Unpack
 
 from align.data.columns import Columns
 from align.data.files import RawRow, Row, find_split
-from align.data.loading import Reading, Schema, adapted, store_rows
+from align.data.loading import RowOptions, Schema, adapted, store_rows
 from align.data.media.rows import MediaReader, check_placeholders, media_folder
 from align.data.problems import DataReport, RowProblem, bad_rows_error, shorten
+from align.data.question_checks import COUNTS_FROM_ONE, Question, check_row
 from align.data.questions.adapters import ADAPTERS
-from align.data.rules import COUNTS_FROM_ONE, Question, check_row
 from align.data.stored_items import map_parts, values_of
 from align.data.streaming import RowSource
 from align.recipe.dataset import MediaSettings
@@ -33,7 +33,11 @@ class QuestionReport(DataReport):
 
 
 def load_questions(
-    path: str | Path, *, media: MediaSettings | None = None, columns: Columns | None = None, **reading: Unpack[Reading]
+    path: str | Path,
+    *,
+    media: MediaSettings | None = None,
+    columns: Columns | None = None,
+    **reading: Unpack[RowOptions],
 ) -> tuple[Sequence[Question], QuestionReport]:
     """Loads questions and checks every row.
 
@@ -78,7 +82,7 @@ def question_source(
     return RowSource(file, None, adapted(Schema(NEEDS, known=ADAPTERS, columns=columns), adapter), check)
 
 
-def _check_sets(questions: Sequence[Question], report: QuestionReport, reading: Reading) -> Sequence[Question]:
+def _check_sets(questions: Sequence[Question], report: QuestionReport, reading: RowOptions) -> Sequence[Question]:
     """Raises for sets that contrast nothing, or leaves their questions out; the last of `max_rows` may be cut off."""
     sets: dict[str, list[tuple[int, str | None]]] = {}  # row and group of each question
     for name, row, group in values_of(questions, "contrast_set", "row", "group"):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from align.data.columns import guess_columns
 from align.data.problems import DataReport, RowProblem, bad_rows_error, printable
 from align.data.tables.cells import NUMBERS, count_values, has_labels, read_labels, read_numbers, read_texts
-from align.data.tables.reading import Table
+from align.data.tables.reading import TableFile
 from align.errors import DataError, word_setting
 from rewards.correction.categories import Category, find_categories, labelled
 
@@ -122,7 +122,7 @@ class ObservationReader:
 
     def __init__(
         self,
-        table: Table,
+        table: TableFile,
         roles: Roles,
         *,
         on_missing: str = "raise",
@@ -272,7 +272,7 @@ def _numeric_roles(roles: Roles) -> dict[str, tuple[str, ...]]:
     return {"outcome": (roles.outcome,), "confounder": roles.confounders, "instrument": roles.instruments}
 
 
-def _categories(table: Table, names: Sequence[str], numbers: Collection[str]) -> tuple[Category, ...]:
+def _categories(table: TableFile, names: Sequence[str], numbers: Collection[str]) -> tuple[Category, ...]:
     """Reads the levels of confounders that are categories; those in `numbers` are none if they hold numbers."""
     names = [name for name in names if has_labels(table.schema.field(name).type)]
     try:

@@ -116,7 +116,7 @@ def _as_text(value: Any) -> str | None:
 IN_MEMORY = 2**30  # bytes of a file that is kept
 
 
-class Table:
+class TableFile:
     """A table whose batches can be read as often as asked.
 
     CSV and Parquet are read by Arrow; everything else that `align.data.files` knows, and every file with an adapter,

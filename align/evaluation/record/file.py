@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
 from align.errors import RunFolderError, UserError
+from align.evaluation.record.cells import Metric, Row
 from align.evaluation.record.details import OfScores
-from align.evaluation.record.parts import Metric, Row
 from align.evaluation.record.record import SCORES, About, EvaluatedModel, Items, MetricComparison, Record
 from align.evaluation.statistics.metrics import Estimate
 from align.recipe.problems import shown

@@ -2,7 +2,7 @@
 
 from pydantic import Field, FiniteFloat
 
-from align.evaluation.record.parts import Cell, Metric, Part
+from align.evaluation.record.cells import Cell, Metric, Part
 
 MERGING_FILE = "merging.json"
 

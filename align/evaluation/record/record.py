@@ -5,8 +5,8 @@ from typing import Annotated
 
 from pydantic import Field, FiniteFloat, JsonValue, PlainSerializer
 
+from align.evaluation.record.cells import Cell, Line, Metric, Part, Tabled
 from align.evaluation.record.details import BestOfN, ModelAudit, OfScores, SubsetOfPairs
-from align.evaluation.record.parts import Cell, Line, Metric, Part, Tabled
 from align.evaluation.statistics.glossary import Meaning
 from align.evaluation.statistics.metrics import Estimate
 

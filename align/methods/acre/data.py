@@ -17,7 +17,7 @@ from align.data.questions.rows import question_rows
 from align.data.questions.templates import PromptTemplate
 from align.data.stored_items import MadeRows
 from align.data.training_data import Rows, TrainingData, load_training_data
-from align.errors import DataError
+from align.errors import DataError, MissingColumnsError
 from align.methods.rollouts import environment_checks, prompt_data
 from align.methods.rollouts.tool_checks import uses_tools
 from align.models.model_files import ModelFiles
@@ -37,8 +37,8 @@ def load_prompts(recipe: Recipe) -> TrainingData[PromptRow]:
     families = find_families(recipe.settings.families, known=known, base_dir=recipe.path.parent)
     try:
         data = prompt_data.load(recipe)
-    except DataError as error:
-        if "`prompt`" not in str(error) or "question" not in str(error):
+    except MissingColumnsError as error:
+        if "prompt" not in error.missing or "question" not in error.names:
             raise
         raise DataError(
             f"{error} With `families` the rows are prompts; questions with options are read without the key."
@@ -212,8 +212,8 @@ def load(recipe: Recipe) -> TrainingData[Any]:
 
     try:
         return load_training_data(data, read, to_rows, to_eval_rows=to_eval_rows, extra=template)
-    except DataError as error:
-        if "`question`" in str(error) and "prompt" in str(error) and "for `options`" not in str(error):
+    except MissingColumnsError as error:
+        if {"question", "options"} <= {*error.missing} and "prompt" in error.names:
             raise DataError(f"{error} Prompts without options need `families` and `answer_reward`.") from error
         raise
 

@@ -36,7 +36,7 @@ from rewards.scoring.tool_results import (
 Message = dict[str, Any]
 
 
-class Sampled(NamedTuple):
+class SampledTranscripts(NamedTuple):
     """Transcripts as TRL sampled them."""
 
     prompts: list[list[Message]]  # with what environments observed
@@ -73,7 +73,7 @@ class ToolACRETrainer(TextACRETrainer, ToolRollouts, GRPOTrainer):
     _known: tuple[str, ...] = ON_RESULTS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._sampled = Sampled([], [], [], [])
+        self._sampled = SampledTranscripts([], [], [], [])
         self._others: list[Any] = []
         super().__init__(*args, **kwargs)
         if not self.tools:
@@ -100,7 +100,7 @@ class ToolACRETrainer(TextACRETrainer, ToolRollouts, GRPOTrainer):
 
     def _generate(self, prompts: list[Any]) -> Any:
         output = super()._generate(prompts)
-        self._sampled = Sampled(list(prompts), *output[:3])
+        self._sampled = SampledTranscripts(list(prompts), *output[:3])
         return output
 
     def _answer_twice(

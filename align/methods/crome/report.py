@@ -9,7 +9,7 @@ from align.report.charts.drawing import NUM_COLOURS, Chart
 from align.report.charts.panel import Metrics, Panel, draw_panel
 from align.report.run.finding import Sign, above, first, held_out, last, percent, stays_at_log_two
 from align.report.run.folder import RunFolder
-from align.report.run.parts import LENGTH, ReportParts, step_time_chart
+from align.report.run.method_parts import LENGTH, ReportParts, step_time_chart
 
 ACCURACY, MARGIN = "crome/accuracy_", "crome/margin_"
 _ALL = NUM_COLOURS - 1  # the grey one
@@ -172,7 +172,7 @@ SIGNS = (
          "Raise `learning_rate` (adapters take ten times that of all weights), look whether labels are right and "
          "answers differ in what the model reads. Where most pairs are ties, see `crome/accuracy_preference`.",
          _log_two),
-    Sign("Answers of which none is better are scored {tie} apart, those of which one is {margin:.2g}",
+    Sign("Tied pairs get a margin of {tie}, ordered pairs {margin:.2g}: the model separates ties more than it should",
          "What tells them apart is decoration, such as length, tone or layout, and the model rewards it. Raise "
          "`tie_coef`, or add ties: those of another question (`irrelevant_query`) need no oracle.", _ties),
     Sign("{low} of the {worst} pairs are told apart, {high} of the {best} pairs",

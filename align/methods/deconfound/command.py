@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from align import plugins
 from align.data.tables.observation_adapters import OBSERVATION_ADAPTERS, find_observation_adapter, roles_of_adapter
 from align.data.tables.observations import ObservationReader, Roles, read_observations
-from align.data.tables.reading import Table
+from align.data.tables.reading import TableFile
 from align.errors import RunFolderError, UserError
 from align.methods.deconfound.correction.diagnosing import MOST_ROWS, MOST_TEXTS, diagnose, sample_groups
 from align.methods.deconfound.correction.fitting import (
@@ -40,7 +40,7 @@ from align.methods.deconfound.options import Columns, Estimation, PairsOf, Table
 from align.methods.deconfound.words import build_correction_page, facts_of, left_out, notes_of, sentences_of
 from align.methods.pairs.augmentation.folder import check_at_least_one, check_choice
 from align.options import options_of, parts, several
-from align.runs.room import check_writable
+from align.runs.disk_space import check_writable
 from align.whole_files import as_json
 from rewards.correction import Correction
 from rewards.extras import is_installed, loaded, missing
@@ -141,7 +141,7 @@ def deconfound_table(
     if pairs.pairs is not None and not (chosen.text and (chosen.prompt or chosen.groups)):
         raise UserError(PAIRS_NEED)
     bad: Any = reading.on_bad_rows
-    table = Table(
+    table = TableFile(
         data,
         adapter=find_observation_adapter(reading.adapter),
         split=reading.split,

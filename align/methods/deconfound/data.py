@@ -24,7 +24,7 @@ from align.data.tables.observations import (
     read_observations,
 )
 from align.data.tables.outcome_rows import ObservedText, Scale, confounder_prefix, observed_texts, outcome_rows
-from align.data.tables.reading import Table
+from align.data.tables.reading import TableFile
 from align.data.training_data import Rows, TrainingData, fingerprints
 from align.errors import DataError, asked_by
 from align.methods.deconfound.correction.fitting import (
@@ -141,7 +141,9 @@ def _read(
     data: ObservationDatasetConfig, categories: tuple[Category, ...] | None = None
 ) -> tuple[Observations, ObservationReport]:
     adapter = find_observation_adapter(data.adapter)
-    table = Table(data.path, adapter=adapter, split=data.split, max_rows=data.max_rows, on_bad_rows=data.on_bad_rows)
+    table = TableFile(
+        data.path, adapter=adapter, split=data.split, max_rows=data.max_rows, on_bad_rows=data.on_bad_rows
+    )
     policy = {"raise": "raise", "skip": "drop"}[data.on_bad_rows]
     roles = roles_of(data)
     reader = ObservationReader(

@@ -8,7 +8,7 @@ from align.report.charts.drawing import Chart
 from align.report.charts.panel import Metrics, Panel, draw_panel
 from align.report.run.finding import Sign, ends, held_out, last, recent
 from align.report.run.folder import RunFolder
-from align.report.run.parts import LENGTH, ReportParts, step_time_chart
+from align.report.run.method_parts import LENGTH, ReportParts, step_time_chart
 
 MSE, CORRECTED, OUTCOME = "deconfound/mse", "deconfound/correlation_corrected", "deconfound/correlation_outcome"
 LEAN, TARGET = "deconfound/correlation_", "deconfound/target_"

@@ -268,8 +268,8 @@ def find_head(model: nn.Module) -> nn.Linear:
     heads = [part for part in model.modules() if isinstance(part, nn.Linear) and part.out_features == 1]
     if len(heads) != 1:
         raise ValueError(
-            f"`head: ridge` solves for one linear layer with one output, and {type(model).__name__} has {len(heads)}. "
-            "Use `head: trained`."
+            f"{type(model).__name__} has {len(heads)} linear layers with one output, and `head: ridge` needs exactly "
+            "one. Use `head: trained`."
         )
     return heads[0]
 

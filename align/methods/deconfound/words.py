@@ -227,9 +227,8 @@ def _coefficients(correction: Correction) -> Section:
 
 def _explained(correction: Correction, numbers: Numbers) -> Iterator[Section]:
     note = (
-        "Share of the variance that each named column explains by itself, by the means of rows with its label, its "
-        "value or, of many values, in its twentieth part, less what chance explains. What is left in the reward may "
-        "be what texts are worth; beyond the text nothing may be left."
+        "Variance explained by each named column alone (adjusted R²; group means for labels and parts of numbers). "
+        "What is left in the reward may be what texts are worth; beyond the text nothing may be left."
     )
     if any(each["kind"] == "groups" for each in numbers["explained"]):
         note += f" `groups` are {what_groups_are(correction)}."

@@ -19,7 +19,7 @@ from align.models.at_hand import require_model
 from align.models.checkpoint import find_checkpoint, load_model
 from align.models.likelihood import Tokens, token_nll
 from align.models.pair_terms import tokenize_pair
-from align.models.reward_model import RewardModel
+from align.models.reward_model import NotARewardModelError, RewardModel
 from align.rehearsal.plan import PAIRS_FOR_A_PROMPT, Plan
 from align.rehearsal.record import CACHE_FOLDER, Check, Rehearsed, Table, by_number
 
@@ -83,9 +83,7 @@ def rehearse_reward_model(plan: Plan) -> Rehearsed:
             how: dict[str, Any] = {"ask": KeptAnswers(cache, stages.advance).ask, "on_too_long": "nan"}
             model = RewardModel.load(path, device=plan.options.device, identity=identify(path), **how)
             margins = model.margins(*zip(*((p.prompt, p.chosen, p.rejected) for p in pairs), strict=True))
-    except UserError as error:
-        if "is not a reward model" not in str(error):
-            raise
+    except NotARewardModelError:
         found.find("ok", "margins", "The head that scores is new and has learnt nothing: no margin was measured.")
     margins[[pair.tie for pair in pairs]] = np.nan
     _look(found, pairs, margins, [pair.source for pair in pairs], "it orders")

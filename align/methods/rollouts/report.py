@@ -7,7 +7,7 @@ from align.recipe.alarms import ALARMS, Drawn
 from align.report.charts.drawing import NUM_COLOURS, Chart, Line, draw_chart
 from align.report.charts.panel import Metrics, Panel, draw_panel
 from align.report.run.completions import REWARD_METRIC
-from align.report.run.parts import LENGTH, ReportParts, step_time_chart
+from align.report.run.method_parts import LENGTH, ReportParts, step_time_chart
 
 OUTCOME_PANELS = (
     Panel(

@@ -8,7 +8,7 @@ from align.report.charts.drawing import Chart
 from align.report.charts.panel import Metrics, Panel, draw_panel
 from align.report.run.finding import Sign, ends, last, percent, stays_at_log_two
 from align.report.run.folder import RunFolder, Series
-from align.report.run.parts import LENGTH, ReportParts, step_time_chart
+from align.report.run.method_parts import LENGTH, ReportParts, step_time_chart
 
 _MARGIN, _CHOSEN, _REJECTED, _SHARED = 0, 2, 1, 5  # the colours of chosen and rejected text on the page
 

@@ -12,7 +12,7 @@ from align.evaluation.statistics.metrics import Estimate, told
 from align.report.charts.curve import Curve
 from align.report.charts.drawing import Chart
 from align.report.charts.interval import Interval, draw_intervals
-from align.report.run.tables import Row, Table
+from align.report.run.tables import MetricTable, Row
 
 Cells = Mapping[str, Mapping[str, Estimate | None]]  # by column, then metric
 _MOST_LABELS = 24  # of a chart
@@ -20,7 +20,7 @@ _ROUNDING = 1e-9  # of differences of values of the same items
 
 
 @dataclass(frozen=True)
-class Words:
+class MetricWords:
     """Labels and meanings of metrics; an entry that ends in `/`, `_` or `@` is of all metrics that begin so."""
 
     glossary: Mapping[str, Meaning]
@@ -56,7 +56,7 @@ class Words:
         return (None, "") if found is None else (self.glossary[found], metric.removeprefix(found))
 
 
-def arrange(metrics: Sequence[str], numbers: "Numbers") -> Table:
+def arrange(metrics: Sequence[str], numbers: "Numbers") -> MetricTable:
     """Arranges metrics as rows, by model and by difference; a family's meaning is written in its first row only."""
     rows, seen = [], set()
     for metric in metrics:
@@ -64,7 +64,7 @@ def arrange(metrics: Sequence[str], numbers: "Numbers") -> Table:
         row = numbers.words.row(metric, [column.get(metric) for column in columns])
         rows.append(row if row.meaning not in seen else row._replace(meaning=""))
         seen.add(row.meaning)
-    return Table([*numbers.values, *numbers.differences], rows, signed_from=len(numbers.values))
+    return MetricTable([*numbers.values, *numbers.differences], rows, signed_from=len(numbers.values))
 
 
 def count_compared(differences: Cells) -> str:
@@ -143,14 +143,14 @@ class Numbers(NamedTuple):
     names: list[str]  # of the models, the one asked about first; the others are its baselines
     values: Cells  # by model and metric
     differences: Cells  # by pair of models, as `a - b`, and metric
-    words: Words
+    words: MetricWords
 
     def of_first(self, metric: str) -> Estimate | None:
         """Returns what the model asked about has."""
         return self.values[self.names[0]].get(metric)
 
 
-def collect(record: Record, words: Words) -> Numbers:
+def collect(record: Record, words: MetricWords) -> Numbers:
     """Arranges what was measured."""
     differences = {f"{model} - {other}": all_known(cells) for (model, other), cells in record.differences().items()}
     return Numbers(record.names, {name: all_known(record.summary(name)) for name in record.names}, differences, words)

@@ -13,8 +13,8 @@ from align.report.charts.axis import format_number
 from align.report.charts.drawing import Chart
 from align.report.evaluation.items import Row, count, cut, list_changes, note_items, pick_outcomes
 from align.report.evaluation.measured import (
+    MetricWords,
     Numbers,
-    Words,
     all_known,
     arrange,
     collect,
@@ -120,7 +120,7 @@ def build_evaluation_report(folder: Path, out: Path | None = None) -> Path:
 def evaluation_view(folder: Path, record: Record) -> EvaluationView:
     """Arranges what a folder holds."""
     about = record.about
-    words = Words(glossary("reward_model") if record.kind == SCORES else record.glossary, record.sides)
+    words = MetricWords(glossary("reward_model") if record.kind == SCORES else record.glossary, record.sides)
     numbers = collect(record, words)
     own = _PARTS[record.kind](folder / ITEMS_FILE, record, numbers)
     names = [f"{each.name} (control)" if each.role == "control" else each.name for each in about.models]
@@ -164,7 +164,7 @@ def few_items(count: int, noun: str) -> Iterator[Finding]:
         )
 
 
-def suite_sections(record: Record, words: Words, shares: Collection[str]) -> Iterator[Section]:
+def suite_sections(record: Record, words: MetricWords, shares: Collection[str]) -> Iterator[Section]:
     """Yields a section for each suite: a chart for each family of its metrics, and all of them as a table."""
     for name, suite in record.suites.items():
         metrics = list(dict.fromkeys(metric for cells in suite.values() for metric in cells))

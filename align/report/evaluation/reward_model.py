@@ -6,7 +6,7 @@ from pathlib import Path
 from align.evaluation.record import Record
 from align.evaluation.record.details import OfScores, ScoringProfile
 from align.evaluation.statistics.metrics import less, told
-from align.logs.rows import rows_of
+from align.logs.log_rows import rows_of
 from align.report.charts.curve import draw_curves
 from align.report.evaluation.items import count, list_names
 from align.report.evaluation.measured import Cells, Numbers, arrange, curve_of, draw_metrics, families, verdicts

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from align.report.charts.drawing import Chart
 from align.report.run.finding import Finding
-from align.report.run.tables import Grid, Table
+from align.report.run.tables import Grid, MetricTable
 from align.report.thumbnails import Filmstrip
 
 SUITES = {  # and the titles of their sections
@@ -27,7 +27,7 @@ class Section(NamedTuple):
     title: str
     note: str = ""
     charts: Sequence[Chart] = ()
-    table: Table | None = None
+    table: MetricTable | None = None
     grids: Sequence[Grid] = ()
 
 
@@ -80,7 +80,7 @@ class EvaluationView:
     verdict: Iterable[str] = ()  # what to take away, one sentence each
     figure: Sequence[Chart] = ()  # the one that shows it, if there is one
     findings: Iterable[Finding] = ()  # what its reader should know before believing it
-    headline: Table | None = None  # main metrics by model, with differences to the baselines
+    headline: MetricTable | None = None  # main metrics by model, with differences to the baselines
     compared: str = ""  # how many metrics were compared; empty without a baseline
     charts: Sequence[Chart] = ()  # the rest of the headline as charts
     facts: Mapping[str, str] = field(default_factory=dict)  # what was run, by the name to show

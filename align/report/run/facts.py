@@ -11,7 +11,7 @@ from align.recipe.fields import own_fields
 from align.report.run.completions import is_raw, reward_weights, rewards_of
 from align.report.run.finding import Finding, look_at
 from align.report.run.folder import RunFolder
-from align.report.run.parts import parts_of
+from align.report.run.method_parts import parts_of
 from align.runs.readings import changes, noted_readings
 
 _START = {"method": "Method", "model_name_or_path": "Model", "dataset": "Data"}

@@ -33,7 +33,7 @@ _ORDER = ("disagreeing", "best", "worst", "last", "first")
 ANSWERS_DIFFER, REWARDS_DIFFER = "answers disagree", "rewards disagree"
 
 
-class Sample(NamedTuple):
+class ShownCompletion(NamedTuple):
     """One completion as the report shows it."""
 
     key: str  # tells it from all others of its run, also when the page is written anew
@@ -56,7 +56,7 @@ class Sample(NamedTuple):
 
 def pick_samples(
     rows: Sequence[Row], limit: int = 40, thumbnails: Thumbnails | None = None, weights: Weights = UNKNOWN
-) -> list[Sample]:
+) -> list[ShownCompletion]:
     """Picks a bounded sample of completions: disagreeing ones, the best, the worst, the last and the first.
 
     Disagreeing rows are those whose second answer is not the first, by descending advantage (what the update pushed
@@ -140,13 +140,13 @@ def _keys(rows: Sequence[Row]) -> list[str]:
 
 def _sample(
     row: Row, weights: Weights, key: str, why: str, total: float | None, differs: list[str], images: Filmstrip
-) -> Sample:
+) -> ShownCompletion:
     answers = {label: _short(row[name]) for name, label in ANSWERS.items() if name in row}
     if "correct" in answers:
         answers["correct"] = outcome_of(row) or "none"
     gold = gold_of(row)
     numbers = rewards_of(row, weights) | ({"advantage": row["advantage"]} if "advantage" in row else {})
-    return Sample(
+    return ShownCompletion(
         key=key,
         why=why,
         step=int(row.get("step", 0)),

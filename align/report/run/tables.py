@@ -27,7 +27,7 @@ class Row(NamedTuple):
         return "" if side is None else "better" if (side == "above") == (self.better == "higher") else "worse"
 
 
-class Table(NamedTuple):
+class MetricTable(NamedTuple):
     """Estimates by metric and column; columns from `signed_from` on are differences."""
 
     columns: list[str]

@@ -3,7 +3,7 @@ import pytest
 from observed_table import EFFECT, columns_of, observed_rows, write_table
 
 from align.data.tables.observations import ObservationReader, Roles, read_observations
-from align.data.tables.reading import Table
+from align.data.tables.reading import TableFile
 from align.errors import DataError, UserError
 from align.methods.deconfound.correction.fitting import (
     ESTIMATORS,
@@ -23,7 +23,7 @@ def path(tmp_path_factory):
 
 
 def reader_of(path, roles=ROLES, **reading):
-    return ObservationReader(Table(path, **reading), roles)
+    return ObservationReader(TableFile(path, **reading), roles)
 
 
 def direct(name):
@@ -92,7 +92,7 @@ def test_a_batch_without_a_date_keeps_the_columns_a_column_of_dates(tmp_path, mo
     path, roles = write_table(tmp_path / "t.csv", rows), Roles("clicks", ("popularity", "when"))
 
     def reader():
-        return ObservationReader(Table(path, in_memory=0), roles, on_missing="drop")
+        return ObservationReader(TableFile(path, in_memory=0), roles, on_missing="drop")
 
     fitted = fit(read_observations(reader())[0], CorrectionSettings(estimator="ols")).correction_
     assert fitted.num_rows == 30

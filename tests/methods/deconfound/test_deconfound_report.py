@@ -10,7 +10,7 @@ from align.report.charts.drawing import Chart
 from align.report.charts.interval import Interval, draw_intervals, in_words
 from align.report.run.finding import look_at
 from align.report.run.folder import Series
-from align.report.run.parts import comparison_charts, run_charts
+from align.report.run.method_parts import comparison_charts, run_charts
 
 
 def metrics_of(**values):

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 
 from align.data.problems import BadRow
-from align.data.rules import check_label
+from align.data.question_checks import check_label
 from align.data.texts import fold
 from align.evaluation.asking import Asking, Subject, Text
 from align.evaluation.statistics.group_metrics import by_group
 from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import Values, pair_accuracy
 from align.evaluation.suite import LoadedRows, Measured, SuiteSource
-from align.evaluation.suites.rows import check_text, check_texts, load_suite_rows
+from align.evaluation.suites.suite_rows import check_text, check_texts, load_suite_rows
 
 
 @dataclass(frozen=True)

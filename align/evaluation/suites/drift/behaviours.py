@@ -7,12 +7,12 @@ from typing import Any, NamedTuple, TypeVar
 from align.data.files import RawRow, Row
 from align.data.loading import Schema, load_rows
 from align.data.problems import BadRow
+from align.data.question_checks import check_label
 from align.data.questions.multiple_choice import Question
-from align.data.rules import check_label
 from align.data.texts import is_blank
 from align.errors import UserError
 from align.evaluation.asking import Asker
-from align.evaluation.suites.rows import check_text, check_truth
+from align.evaluation.suites.suite_rows import check_text, check_truth
 from align.models.policies.asking import LetterQuestion
 from rewards.running.workers import WorkerPool
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from align.data.question_checks import check_label
 from align.data.questions.templates import PromptTemplate
-from align.data.rules import check_label
 from align.errors import DataError
 from align.evaluation.asking import TEXTS_AT_ONCE, Asker, Asking, Subject
 from align.evaluation.statistics.group_metrics import by_group
@@ -24,7 +24,7 @@ from align.evaluation.suites.drift.behaviours import (
     load_behaviours,
     load_triggers,
 )
-from align.evaluation.suites.rows import check_text, joined, load_suite_rows
+from align.evaluation.suites.suite_rows import check_text, joined, load_suite_rows
 from align.models.pair_terms import Side, SideTerms, side_terms
 from align.models.policies.asking import Completion, Prompt
 from align.models.policies.token_policy import TokenPrompts

@@ -12,11 +12,11 @@ from align.data.conversations import Message, message_text
 from align.data.media.rows import MEDIA
 from align.data.problems import BadRow
 from align.data.prompt_rows import check_prompt_row
-from align.data.rules import check_label
+from align.data.question_checks import check_label
 from align.data.texts import is_blank
 from align.errors import UserError
 from align.evaluation.suite import LoadedRows, SuiteSource
-from align.evaluation.suites.rows import check_text, load_suite_rows
+from align.evaluation.suites.suite_rows import check_text, load_suite_rows
 from align.models.policies.asking import Completion
 from rewards.reading.numbers import read_number
 from rewards.scoring.number_accuracy import number_accuracy

@@ -25,7 +25,7 @@ from align.evaluation.statistics.item_means import ItemMean, cluster_codes
 from align.evaluation.statistics.metrics import Estimate, Values, pair_accuracy
 from align.evaluation.suite import LoadedRows, Measured
 from align.evaluation.suites.pairs import PairSuiteOptions
-from align.evaluation.suites.rows import counted
+from align.evaluation.suites.suite_rows import counted
 from align.models.pair_terms import PairTerms, SideTerms, pair_terms, tokenize_image_pair, tokenize_pair
 from align.models.policies.answer_keys import image_names, shown_names
 from align.models.policies.asking import LetterQuestion, Prompt

@@ -14,12 +14,12 @@ from align.data.files import find_split, read_rows
 from align.data.kinds import first_columns
 from align.data.media.rows import MEDIA
 from align.data.problems import BadRow, RowProblem
+from align.data.question_checks import check_label, check_row
 from align.data.questions.adapters import ADAPTERS
-from align.data.rules import check_label, check_row
 from align.errors import DataError, RecipeError, UserError
 from align.evaluation.prompting import recipe_path
 from align.evaluation.suite import LoadedRows, SuiteSource
-from align.evaluation.suites.rows import check_text, check_texts, load_suite_rows
+from align.evaluation.suites.suite_rows import check_text, check_texts, load_suite_rows
 from align.recipe.recipe import Recipe, load_for_evaluation
 from align.recipe.reward_settings import short_name
 from rewards.reading.options import permute, to_shown

@@ -34,7 +34,7 @@ from align.evaluation.suites.prompts.measured_rewards import (
     reward_all,
 )
 from align.evaluation.suites.prompts.suite import RewardScale, read_scale, reward_suite, stated_answer
-from align.evaluation.suites.rows import counted
+from align.evaluation.suites.suite_rows import counted
 from align.evaluation.with_tools import NamedTools, check_entries
 from align.models.policies.answer_keys import image_names
 from align.models.transcripts.toolbox import INSTANCES, Toolbox

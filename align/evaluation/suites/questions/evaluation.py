@@ -34,7 +34,7 @@ from align.evaluation.suites.questions.suite import (
     Verifier,
     evaluate_suites,
 )
-from align.evaluation.suites.rows import counted
+from align.evaluation.suites.suite_rows import counted
 from align.models.checkpoint import fingerprint, load_tokenizer
 from align.models.policies.answer_keys import digest, question_key
 from rewards.reading.options import LETTERS, can_shuffle

@@ -22,14 +22,14 @@ from typing import Any
 import numpy as np
 
 from align.data.problems import BadRow
-from align.data.rules import check_label
+from align.data.question_checks import check_label
 from align.errors import DataError
 from align.evaluation.asking import Asking, Subject, Text
 from align.evaluation.statistics.group_metrics import by_group
 from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import Values
 from align.evaluation.suite import LoadedRows, Measured, SuiteSource
-from align.evaluation.suites.rows import check_text, check_texts, check_truth, joined, load_suite_rows
+from align.evaluation.suites.suite_rows import check_text, check_texts, check_truth, joined, load_suite_rows
 from align.models.policies.asking import Completion, Prompt
 from rewards.reading.responses import DEFAULT_FORMAT, ResponseFormat, parse_response
 from rewards.scoring.text_accuracy import normalise_text

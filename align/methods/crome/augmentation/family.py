@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Unpack
 
 from align.data.conversations import Message, conversation_text, write_response
 from align.data.files import RawRow, Row
-from align.data.loading import Reading, load_rows
+from align.data.loading import RowOptions, load_rows
 from align.data.pairs.pair import check_texts
 from align.data.pairs.phrases import FRONT, insert_phrase
 from align.data.pairs.reward_pairs import CAUSAL, NEUTRAL, RewardPair, check_reward_pair, reward_pair_source
@@ -18,7 +18,7 @@ from align.methods.crome.augmentation.oracle import NUM_ATTRIBUTES, Case, Profil
 from align.methods.pairs.augmentation.folder import SamplingSettings, check_choice
 
 
-def load_originals(path: str, **reading: Unpack[Reading]) -> tuple[list[RewardPair], DataReport]:
+def load_originals(path: str, **reading: Unpack[RowOptions]) -> tuple[list[RewardPair], DataReport]:
     """Loads pairs as `load_reward_pairs` does, and takes only those with an order that no augmentation made."""
     source = reward_pair_source(path, split=reading.get("split"))
 

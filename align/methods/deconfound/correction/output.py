@@ -11,7 +11,7 @@ from align.data.tables.observations import ObservationReader, Observations, Valu
 from align.errors import DataError, RunFolderError, UserError
 from align.markdown import render
 from align.methods.deconfound.correction.fitting import apply
-from align.runs.room import check_writable
+from align.runs.disk_space import check_writable
 from align.secrets import mask
 from align.whole_files import object_in, whole_file, write_whole
 from rewards.correction import Correction
@@ -118,7 +118,7 @@ MOST_TEXTS = 200  # of a prompt, that pairs are drawn from
 
 
 @dataclass(frozen=True)
-class Sampled:
+class DrawnPairs:
     """Pairs, and what happened to the prompts."""
 
     pairs: list[dict[str, Any]]
@@ -132,7 +132,7 @@ PAIRS_NEED = "`--pairs` needs the texts and what they answer: name `--text`, and
 
 def sample_pairs(
     rows: Observations, reward: Values, margin: float, *, per_prompt: int = PER_PROMPT, seed: int = 0
-) -> Sampled:
+) -> DrawnPairs:
     """Draws pairs of texts whose rewards `(N,)` differ by a margin, within prompts or, without prompts, groups.
 
     The draw of a prompt depends on the seed and the prompt alone. A text that was observed several times counts once,
@@ -155,7 +155,7 @@ def sample_pairs(
         pairs += [{"id": f"pair-{len(pairs) + number}"} | pair for number, pair in enumerate(found)]
         num_alone += len(means) == 1
         num_close += len(means) > 1 and not found
-    return Sampled(pairs, len(worth), num_alone, num_close)
+    return DrawnPairs(pairs, len(worth), num_alone, num_close)
 
 
 def _pairs_of(

@@ -22,7 +22,7 @@ from align.methods.rrpo.augmentation.options import PairOptions
 from align.methods.rrpo.augmentation.pairs import (
     Outcome,
     PairSettings,
-    Sample,
+    PerturbedAnswer,
     draw_samples,
     make_pairs,
     rows_without_pairs,
@@ -50,7 +50,7 @@ def describe_run(settings: PairSettings, generator: str, report: DataReport) -> 
 
 
 def finish(
-    folder: Path, outcome: Outcome, samples: Sequence[Sample], report: DataReport, run: Mapping[str, Any]
+    folder: Path, outcome: Outcome, samples: Sequence[PerturbedAnswer], report: DataReport, run: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Writes the files of a finished run and returns its card; all pairs have `images` if any has some."""
     sources = {sample.source.id: sample.source for sample in samples}

@@ -51,7 +51,7 @@ class PairSettings(PairOptions, SamplingSettings):
             )
 
 
-class Sample(NamedTuple):
+class PerturbedAnswer(NamedTuple):
     """One response of the model to a perturbed input."""
 
     source: Source
@@ -84,7 +84,7 @@ class Outcome:
     answers: list[Answer] = field(default_factory=list)  # those that were used, for counting tokens
 
 
-def draw_samples(sources: Sequence[Source], settings: PairSettings) -> list[Sample]:
+def draw_samples(sources: Sequence[Source], settings: PairSettings) -> list[PerturbedAnswer]:
     """Perturbs each source once and plans its samples; a source's draw does not depend on the other sources."""
     samples = []
     for source in sources:
@@ -98,12 +98,12 @@ def draw_samples(sources: Sequence[Source], settings: PairSettings) -> list[Samp
                 max_new_tokens=settings.max_new_tokens,
                 images=perturbed.images,
             )
-            samples.append(Sample(source, number, perturbed, request))
+            samples.append(PerturbedAnswer(source, number, perturbed, request))
     return samples
 
 
 def make_pairs(
-    samples: Sequence[Sample], sampler: Sampler, check: Check, cache: SampledAnswers, settings: PairSettings
+    samples: Sequence[PerturbedAnswer], sampler: Sampler, check: Check, cache: SampledAnswers, settings: PairSettings
 ) -> Outcome:
     """Samples the model and makes the pairs; where it cannot be reached, what was answered is in the cache."""
     answers = ask(sampler, [sample.request for sample in samples], cache, "sampling")
@@ -126,7 +126,7 @@ def make_pairs(
 
 
 def _reasons(
-    samples: Sequence[Sample], answers: Sequence[Answer | Failure], responses: Sequence[str], check: Check
+    samples: Sequence[PerturbedAnswer], answers: Sequence[Answer | Failure], responses: Sequence[str], check: Check
 ) -> list[str]:
     """Says for each sample why it cannot be a rejected answer; empty for the wrong ones."""
     asked = [i for i, response in enumerate(responses) if response]
@@ -187,7 +187,7 @@ def _checked(sources: Sequence[Source], swapped: Sequence[Wording], check: Check
 
 
 def _pair(
-    sample: Sample, chosen: str, rejected: str, sampler: Sampler, check: Check, settings: PairSettings
+    sample: PerturbedAnswer, chosen: str, rejected: str, sampler: Sampler, check: Check, settings: PairSettings
 ) -> dict[str, Any]:
     """Makes the row of a pair: what a trainer reads, and where it is from."""
     prompt: Any = sample.source.given.rendered
@@ -213,7 +213,7 @@ def _pair(
     }
 
 
-def _image_columns(sample: Sample) -> dict[str, Any]:
+def _image_columns(sample: PerturbedAnswer) -> dict[str, Any]:
     """Lists the images as they are and what the model saw: which of them, in its order, and what was done to each."""
     images = [image.source for image in sample.source.given.images]
     if not images:

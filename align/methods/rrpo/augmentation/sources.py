@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from align.data.conversations import check_prompt, last_text, message_text
 from align.data.files import RawRow, Row, find_split
-from align.data.loading import Reading, Schema, load_rows
+from align.data.loading import RowOptions, Schema, load_rows
 from align.data.media.images import ImageLike
 from align.data.media.rows import MediaReader, check_placeholders, media_folder
 from align.data.problems import BadRow, DataReport
-from align.data.rules import check_label
+from align.data.question_checks import check_label
 from align.data.texts import fold, is_blank
 from align.models.samplers.input_images import InputImage
 from align.models.samplers.sampler import Prompt
@@ -219,7 +219,7 @@ class Source:
 
 
 def load_sources(
-    path: str, *, media: MediaSettings | None = None, **reading: Unpack[Reading]
+    path: str, *, media: MediaSettings | None = None, **reading: Unpack[RowOptions]
 ) -> tuple[list[Source], DataReport]:
     """Loads rows to make pairs from.
 

@@ -8,8 +8,8 @@ from typing import Any
 from align.data.files import RawRow, Row
 from align.data.loading import Schema, find_adapter, load_rows
 from align.data.problems import BadRow
+from align.data.question_checks import check_id
 from align.data.questions.adapters import Adapter
-from align.data.rules import check_id
 from align.data.texts import is_blank
 from align.data.unread import saying_unread
 from align.evaluation.suite import LoadedRows, SuiteSource
