@@ -34,6 +34,10 @@ JSON_FILES = (
     ADAPTER_CONFIG, "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
     "processor_config.json", "preprocessor_config.json",
 )  # fmt: skip
+NO_TOKENIZER = (
+    "The folder {0} holds no tokenizer. Save that of the model into it: "
+    "`AutoTokenizer.from_pretrained(MODEL).save_pretrained({1!r})`."
+)
 AGAIN = "Copy the model again"
 # Where configurations of language models say their sizes, and weights tell them.
 WIDTH, LAYERS = ("hidden_size", "n_embd", "d_model"), ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
@@ -240,15 +244,6 @@ def file_problems(folder: Path, *, runs_code: bool = False, writes_text: bool = 
     return damages(folder, runs_code=runs_code, writes_text=writes_text)
 
 
-def _tokenizer_problem(folder: Path) -> str:
-    if any(any(folder.glob(pattern)) for pattern in TOKENIZERS):
-        return ""
-    return (
-        f"The folder {folder} holds no tokenizer. Save that of the model into it: "
-        f"`AutoTokenizer.from_pretrained(MODEL).save_pretrained({str(folder)!r})`."
-    )
-
-
 def damages(folder: Path, *, runs_code: bool = True, writes_text: bool = False) -> list[str]:
     """Words which files of a model or adapter that is on this machine are not whole, those of its base among them."""
     config, found = folder / "config.json", list[str]()
@@ -256,7 +251,9 @@ def damages(folder: Path, *, runs_code: bool = True, writes_text: bool = False) 
         found += [
             _config_problem(config, runs_code, writes_text),
             _weights_problem(folder),
-            _tokenizer_problem(folder),
+            ""
+            if any(any(folder.glob(pattern)) for pattern in TOKENIZERS)
+            else NO_TOKENIZER.format(folder, str(folder)),
         ]
     found += [_json_problem(folder / name) for name in JSON_FILES if (folder / name).exists()]
     if (folder / ADAPTER_CONFIG).is_file():
