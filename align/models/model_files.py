@@ -80,11 +80,6 @@ class ModelFiles:
         return is_hub_id(self.name)
 
     @cached_property
-    def pickled(self) -> str:
-        """What is wrong with a folder whose weights are pickled; empty if nothing is."""
-        return pickled_weights(self.name)
-
-    @cached_property
     def folder(self) -> Path | None:
         """Its folder, or its snapshot in the hub's cache; None if it is not on this machine."""
         if (folder := Path(self.name)).is_dir():
@@ -293,11 +288,8 @@ def _config_problem(path: Path, runs_code: bool, writes_text: bool) -> str:
             return f"{path}: transformers, as it is installed, knows no `model_type` {shown(kind)}.{hint}"
         if not runs_code:
             return f"{path}: the model needs code of its own. If you trust it, `trust_remote_code: true` runs it."
-    own_class = runs_code and "auto_map" in config  # which may be named as it likes
-    return _head_problem(path, config) if writes_text and not own_class else ""
-
-
-def _head_problem(path: Path, config: dict[str, Any]) -> str:
+    if not writes_text or (runs_code and "auto_map" in config):  # a class of its own may be named as it likes
+        return ""
     classes = config.get("architectures")
     name = str(classes[0]) if isinstance(classes, list) and classes else ""
     if name.endswith(OTHER_HEADS) and "LMHead" not in name:

@@ -124,7 +124,7 @@ class WorkerProcess:
                 start = end
                 messages.append(pickle.loads(self.buffer[begin:end]))
         except Exception:  # somebody else wrote into the pipe; nothing that comes after can be trusted
-            self.has_ended = True
+            self.has_ended, start = True, len(self.buffer)
         del self.buffer[:start]
         if messages:
             self.since = time.monotonic()
