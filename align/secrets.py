@@ -237,13 +237,10 @@ def _secret_texts(value: Any, is_secret: bool = False) -> Iterator[str]:
 
 def _findable_secrets() -> list[str]:
     """Lists the values that are looked for in texts, a longer one before its parts."""
-    return sorted({*_known, *_from_environment()}, key=len, reverse=True)
-
-
-def _from_environment() -> list[str]:
-    """Lists the values of secret variables; `PWD` of every shell is the folder it is in, and no password."""
-    found = [text for name, text in os.environ.items() if name != "PWD" and is_secret_name(name)]
-    return [text for text in found if _is_findable(text) and not os.path.exists(text)]
+    # `PWD` of every shell is the folder it is in, and no password.
+    held = [text for name, text in os.environ.items() if name != "PWD" and is_secret_name(name)]
+    found = [text for text in held if _is_findable(text) and not os.path.exists(text)]
+    return sorted({*_known, *found}, key=len, reverse=True)
 
 
 def _is_findable(text: str) -> bool:

@@ -1,5 +1,8 @@
 """Rewards with TRL's call signature, and what they are made of; `trl.GRPOTrainer(reward_funcs=[rewards.accuracy])`."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from rewards.catalog import REWARDS, resolve_reward
 from rewards.reading.options import (
     LETTERS,
@@ -16,27 +19,29 @@ from rewards.reading.responses import Response, ResponseFormat, completion_text,
 from rewards.reading.traces import names_letter, quotes_answer, scrub_letters, stated_choice
 from rewards.running.contract import RewardProblem, check_reward
 from rewards.running.protocol import RewardFunction
-from rewards.scoring.accuracy import Accuracy, accuracy
-from rewards.scoring.code_accuracy import CodeAccuracy, code_accuracy
-from rewards.scoring.consistency import OUTCOMES, AnswerConsistency, answer_consistency, outcome
-from rewards.scoring.format import Format, format
-from rewards.scoring.length import Length
-from rewards.scoring.manipulation import Manipulation, manipulation
-from rewards.scoring.math_accuracy import MathAccuracy, math_accuracy
-from rewards.scoring.number_accuracy import NumberAccuracy, number_accuracy
-from rewards.scoring.perturbation_consistency import (
-    PerturbationConsistency,
-    UnseenPerturbationConsistency,
-    perturbation_consistency,
-    unseen_perturbation_consistency,
-)
 from rewards.scoring.perturbations import FAMILIES, SEEN_FAMILIES, UNSEEN_FAMILIES, perturbed_rows
-from rewards.scoring.phrases import Phrases
-from rewards.scoring.reasoning_gym import ReasoningGym, reasoning_gym
-from rewards.scoring.reference_consistency import ReferenceConsistency, reference_consistency
-from rewards.scoring.repetition import Repetition, repetition
 from rewards.scoring.result_families import RESULT_FAMILIES, WITHHELD
-from rewards.scoring.text_accuracy import TextAccuracy, text_accuracy
+
+if TYPE_CHECKING:
+    from rewards.scoring.accuracy import Accuracy, accuracy
+    from rewards.scoring.code_accuracy import CodeAccuracy, code_accuracy
+    from rewards.scoring.consistency import OUTCOMES, AnswerConsistency, answer_consistency, outcome
+    from rewards.scoring.format import Format, format
+    from rewards.scoring.length import Length
+    from rewards.scoring.manipulation import Manipulation, manipulation
+    from rewards.scoring.math_accuracy import MathAccuracy, math_accuracy
+    from rewards.scoring.number_accuracy import NumberAccuracy, number_accuracy
+    from rewards.scoring.perturbation_consistency import (
+        PerturbationConsistency,
+        UnseenPerturbationConsistency,
+        perturbation_consistency,
+        unseen_perturbation_consistency,
+    )
+    from rewards.scoring.phrases import Phrases
+    from rewards.scoring.reasoning_gym import ReasoningGym, reasoning_gym
+    from rewards.scoring.reference_consistency import ReferenceConsistency, reference_consistency
+    from rewards.scoring.repetition import Repetition, repetition
+    from rewards.scoring.text_accuracy import TextAccuracy, text_accuracy
 
 __all__ = [
     "FAMILIES",
@@ -98,3 +103,15 @@ __all__ = [
     "to_shown",
     "unseen_perturbation_consistency",
 ]
+
+_HOMES = dict.fromkeys(("OUTCOMES", "outcome"), "rewards.scoring.consistency")
+for _name, _place in REWARDS.items():
+    _home, _, _class = _place.rpartition(".")
+    _HOMES |= {_name: _home, _class: _home}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a reward when it is first used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'rewards' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

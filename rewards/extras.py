@@ -77,16 +77,13 @@ def too_old(package: str, what: str) -> str:
     except PackageNotFoundError:
         return ""
     least = next((found[1] for found in lines if found), "0")
-    if _numbers(installed) >= _numbers(least):
+    ours, needed = ([int(number) for number in re.findall(r"\d+", each)[:3]] for each in (installed, least))
+    if ours >= needed:
         return ""
     return (
         f"{what} needs {SIZES['train'][package]} {least} or newer, and {installed} is installed. {remedy('train')} In "
         "an environment of its own, where another trainer needs that one."
     )
-
-
-def _numbers(version: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", version)[:3]]
 
 
 def require(extra: str, what: str) -> None:

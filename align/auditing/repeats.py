@@ -174,7 +174,9 @@ def see(entries: Iterable[Entry], kind: str) -> Seen:
 def compare(train: Seen, held_out: Seen | None = None) -> Compared:
     """Compares the rows of a data set with each other, and with those for evaluation."""
     key, gold, prompt, group = (train.part(name) for name in ("key", "gold", "prompt", "group"))
-    has_classes = _has_classes(train.kind, gold)
+    num = len(np.unique(gold)) if train.kind == "sft" else 0
+    are_labels = train.kind == "sft" and num <= MOST_CLASSES and len(gold) >= ROWS_PER_CLASS * num
+    has_classes = are_labels or train.kind in ("pairs", "questions", "prompts")
     whole = mix(key, gold)
     conflict = _disagree(key, gold) if has_classes else np.zeros(len(key), dtype=bool)
     images = np.zeros(len(key), dtype=bool)
@@ -230,13 +232,6 @@ def first_of_prompt(kept: Flags, seen: Seen) -> Flags:
     once = np.zeros(len(kept), dtype=bool)
     once[rows[first]] = True
     return once
-
-
-def _has_classes(kind: str, gold: Numbers) -> bool:
-    if kind in ("pairs", "questions", "prompts"):
-        return True
-    num = len(np.unique(gold))
-    return kind == "sft" and num <= MOST_CLASSES and len(gold) >= ROWS_PER_CLASS * num
 
 
 def _disagree(values: Numbers, labels: Numbers) -> Flags:

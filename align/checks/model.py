@@ -11,7 +11,7 @@ from jinja2 import TemplateError, TemplateSyntaxError
 
 from align.checks.finding import Finding
 from align.models.at_hand import file_problem
-from align.models.model_files import ModelFiles, file_problems
+from align.models.model_files import ModelFiles, file_problems, pickled_weights
 from align.models.prompt_tokenizer import ChatTemplate, PromptTokenizer
 from align.recipe.fields import Source, class_fields, keys_read, parameters, source_tree
 from align.recipe.recipe import Recipe
@@ -26,8 +26,8 @@ def check_model(recipe: Recipe, model: ModelFiles) -> list[Finding]:
     if given.get("use_safetensors", True) is not True:
         text = "`model_init_kwargs.use_safetensors` is always true here: pickled weights can run code. Remove the key."
         return [Finding("error", "model", text)]
-    if model.pickled:
-        return [Finding("error", "model", f"`model_name_or_path`: {model.pickled}")]
+    if problem := pickled_weights(model.name):
+        return [Finding("error", "model", f"`model_name_or_path`: {problem}")]
     if Path(model.name).is_dir():
         found = [] if model.folder is None else _check_folder(recipe, model.folder, given)
         if not found:

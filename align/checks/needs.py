@@ -51,23 +51,21 @@ NO_GRADIENT_ON_CPUS = "flex_attention"  # torch 2.13, `_validate_device`
 
 def check_needs(recipe: Recipe) -> list[Finding]:
     """Finds packages that are asked for and missing, with the line that installs each, and what a CPU cannot do."""
-    found, file = [*_missing(recipe), *_on_cpu(recipe)], recipe.settings.deepspeed
+    found = []
+    for setting, packages in _needed(recipe):
+        if not any(installed_version(package) for package in packages):
+            extra = next((name for name, brought in EXTRAS.items() if packages[0] in brought.values()), None)
+            text = missing(extra, setting) if extra else missing_package(setting, packages[0])
+            fix = pip_line(extra) if extra else f'pip install "{packages[0]}"'
+            found.append(Finding("error", "extras", text, fix=fix))
+    found += _on_cpu(recipe)
+    file = recipe.settings.deepspeed
     if isinstance(file, str) and not file.startswith("{") and installed_version("deepspeed") is not None:
         try:
             check_deepspeed_config(Path(file))  # as that of a launch is
         except RecipeError as error:
             found.append(Finding("error", "versions", f"`deepspeed`: {error}"))
     return found
-
-
-def _missing(recipe: Recipe) -> Iterator[Finding]:
-    for setting, packages in _needed(recipe):
-        if any(installed_version(package) for package in packages):
-            continue
-        extra = next((name for name, brought in EXTRAS.items() if packages[0] in brought.values()), None)
-        text = missing(extra, setting) if extra else missing_package(setting, packages[0])
-        fix = pip_line(extra) if extra else f'pip install "{packages[0]}"'
-        yield Finding("error", "extras", text, fix=fix)
 
 
 def _needed(recipe: Recipe) -> Iterator[tuple[str, tuple[str, ...]]]:

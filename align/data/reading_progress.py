@@ -1,11 +1,12 @@
 import os
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
 
-class ReadingProgress:
+class ReadingProgress(AbstractContextManager["ReadingProgress"]):
     """Shows a count in a line of the first process; one that `stays` is left there, and shown without a terminal."""
 
     def __init__(self, done: str = "Read", things: str = "rows", *, stays: bool = False) -> None:
@@ -17,9 +18,6 @@ class ReadingProgress:
         if self._progress is None:
             self._progress = _start(self._text, self._stays)
         self._progress.advance(self._progress.task_ids[0], count)
-
-    def __enter__(self) -> "ReadingProgress":
-        return self
 
     def __exit__(self, *error: object) -> None:
         self.stop()

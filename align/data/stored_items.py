@@ -5,7 +5,7 @@ import pickle
 import tempfile
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import pairwise
 from mmap import ACCESS_READ, mmap
 from operator import attrgetter
@@ -23,7 +23,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class ItemKeeper(Generic[T]):
+class ItemKeeper(Generic[T], AbstractContextManager["ItemKeeper[T]"]):
     """Takes items up, dataclasses of one kind: a list of them, and from `IN_MEMORY` on a file."""
 
     def __init__(self) -> None:
@@ -64,9 +64,6 @@ class ItemKeeper(Generic[T]):
             self._file.flush()
         content = mmap(self._file.fileno(), 0, access=ACCESS_READ)
         return StoredItems(self._kind, self._names, content, self._ends)
-
-    def __enter__(self) -> "ItemKeeper[T]":
-        return self
 
     def __exit__(self, *error: object) -> None:
         self._progress.stop()

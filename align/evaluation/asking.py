@@ -98,8 +98,8 @@ class Asker:
             return self.policy.generate([questions[i] for i in part], decoding)
 
         lengths = [_length(question) for question in questions]
-        profile = asdict(decoding)
-        contents = [self._content("responses", [*question_key(each), profile]) for each in questions]
+        whose, profile = [self.policy.fingerprint, "responses"], asdict(decoding)
+        contents = [[*whose, [*question_key(each), profile]] for each in questions]
         found = self._kept.ask(stage, ask, contents, lengths, self.policy.chunk_size)
         return [
             [read(question, _completion(each), self.response_format) for each in responses]
@@ -114,16 +114,13 @@ class Asker:
             return [[next(scores) for _ in groups[i]] for i in part]
 
         lengths = [_length(rows[0].question) if rows else 0 for rows in groups]
-        contents = [self._content("letters", _letter_keys(rows)) for rows in groups]
+        contents = [[self.policy.fingerprint, "letters", _letter_keys(rows)] for rows in groups]
         widest = max((len(rows) for rows in groups), default=1) or 1
         found = self._kept.ask(stage, ask, contents, lengths, max(1, 4 * self.policy.chunk_size // widest))
         return [
             [row.order[scores.index(max(scores))] for row, scores in zip(rows, answers, strict=True)]
             for rows, answers in zip(groups, found, strict=True)
         ]
-
-    def _content(self, kind: str, content: Any) -> list[Any]:
-        return [self.policy.fingerprint, kind, content]
 
 
 def _completion(kept: Sequence[Any]) -> Completion:

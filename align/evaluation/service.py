@@ -81,7 +81,10 @@ def run_suite(suite: Suite[...], options: Any, given: Collection[str], command: 
         raise TypeError(f"The suite {suite.name} needs `{missing[0]}`.")
     if options.on_bad_rows not in ("raise", "skip"):
         raise UserError(f"`on_bad_rows` must be raise or skip, got {options.on_bad_rows!r}.")
-    out = _place(options.out)
+    out = options.out
+    if (out / LOG).is_file():  # not over the run: both have a `report.html`
+        say(f"{out} is the folder of a run, so the evaluation goes to {out / BELOW}.")
+        out = out / BELOW
     evaluation = Evaluation(suite, replace(options, out=out), given, command)
     card = find_card(options.asked) if options.card else None  # before anything is asked
     found = evaluation.run()
@@ -117,14 +120,6 @@ def command_words(suite: str | None, options: Any, given: Collection[str]) -> tu
         else:
             found += [f"--{name}", *(value if isinstance(value, list | tuple) else [str(value)])]
     return tuple(mask_words(found))
-
-
-def _place(out: Path) -> Path:
-    """Puts an evaluation below a run folder and not over it: both have a `report.html`."""
-    if not (out / LOG).is_file():
-        return out
-    say(f"{out} is the folder of a run, so the evaluation goes to {out / BELOW}.")
-    return out / BELOW
 
 
 def _tell(asked: Any, suites: Sequence[Suite[...]]) -> Suite[...]:

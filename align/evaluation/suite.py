@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import Field, dataclass, field, fields
-from importlib import import_module
 from inspect import Signature, signature
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, ParamSpec
 
 if TYPE_CHECKING:
@@ -89,18 +89,12 @@ class Suite(Generic[Options]):
 
     def part(self, name: Literal["load", "measure", "finish", "run", "adapters"]) -> Any:
         """Imports one of the parts, by the name of its attribute."""
-        module, _, attribute = str(getattr(self, name)).partition(":")
-        return getattr(import_module(module), attribute)
+        return resolve_name(str(getattr(self, name)))
 
     @property
     def fields(self) -> tuple[Field[Any], ...]:
         """Its options."""
         return fields(self.options)  # type: ignore[arg-type]
-
-    @property
-    def own(self) -> tuple[str, ...]:
-        """The options that no other suite has, or that mean something of its own here."""
-        return tuple(self.options.__annotations__)
 
 
 @dataclass

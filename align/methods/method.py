@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
 # The classes whose fields make up a config, nearest first. The contract test compares with the real dataclass, so that
@@ -76,14 +76,9 @@ class Method:
     def part(self, name: str) -> Any:
         """Imports one of the parts, by the name of its attribute; None where the method has none."""
         place = getattr(self, name)
-        return None if place is None else _named(place)
+        return None if place is None else resolve_name(place)
 
     def config_class(self) -> Any:
         """Imports the class of its training settings."""
         package, file, name = self.config_chain[0]
-        return _named(f"{package}.{file.removesuffix('.py').replace('/', '.')}:{name}")
-
-
-def _named(place: str) -> Any:
-    module, _, attribute = place.partition(":")
-    return getattr(import_module(module), attribute)
+        return resolve_name(f"{package}.{file.removesuffix('.py').replace('/', '.')}:{name}")

@@ -34,6 +34,10 @@ JSON_FILES = (
     ADAPTER_CONFIG, "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
     "processor_config.json", "preprocessor_config.json",
 )  # fmt: skip
+NO_TOKENIZER = (
+    "The folder {0} holds no tokenizer. Save that of the model into it: "
+    "`AutoTokenizer.from_pretrained(MODEL).save_pretrained({1!r})`."
+)
 AGAIN = "Copy the model again"
 # Where configurations of language models say their sizes, and weights tell them.
 WIDTH, LAYERS = ("hidden_size", "n_embd", "d_model"), ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
@@ -74,11 +78,6 @@ class ModelFiles:
     def is_hub_id(self) -> bool:
         """Whether the name has the form of a hub id."""
         return is_hub_id(self.name)
-
-    @cached_property
-    def pickled(self) -> str:
-        """What is wrong with a folder whose weights are pickled; empty if nothing is."""
-        return pickled_weights(self.name)
 
     @cached_property
     def folder(self) -> Path | None:
@@ -240,15 +239,6 @@ def file_problems(folder: Path, *, runs_code: bool = False, writes_text: bool = 
     return damages(folder, runs_code=runs_code, writes_text=writes_text)
 
 
-def _tokenizer_problem(folder: Path) -> str:
-    if any(any(folder.glob(pattern)) for pattern in TOKENIZERS):
-        return ""
-    return (
-        f"The folder {folder} holds no tokenizer. Save that of the model into it: "
-        f"`AutoTokenizer.from_pretrained(MODEL).save_pretrained({str(folder)!r})`."
-    )
-
-
 def damages(folder: Path, *, runs_code: bool = True, writes_text: bool = False) -> list[str]:
     """Words which files of a model or adapter that is on this machine are not whole, those of its base among them."""
     config, found = folder / "config.json", list[str]()
@@ -256,7 +246,9 @@ def damages(folder: Path, *, runs_code: bool = True, writes_text: bool = False) 
         found += [
             _config_problem(config, runs_code, writes_text),
             _weights_problem(folder),
-            _tokenizer_problem(folder),
+            ""
+            if any(any(folder.glob(pattern)) for pattern in TOKENIZERS)
+            else NO_TOKENIZER.format(folder, str(folder)),
         ]
     found += [_json_problem(folder / name) for name in JSON_FILES if (folder / name).exists()]
     if (folder / ADAPTER_CONFIG).is_file():
@@ -296,11 +288,8 @@ def _config_problem(path: Path, runs_code: bool, writes_text: bool) -> str:
             return f"{path}: transformers, as it is installed, knows no `model_type` {shown(kind)}.{hint}"
         if not runs_code:
             return f"{path}: the model needs code of its own. If you trust it, `trust_remote_code: true` runs it."
-    own_class = runs_code and "auto_map" in config  # which may be named as it likes
-    return _head_problem(path, config) if writes_text and not own_class else ""
-
-
-def _head_problem(path: Path, config: dict[str, Any]) -> str:
+    if not writes_text or (runs_code and "auto_map" in config):  # a class of its own may be named as it likes
+        return ""
     classes = config.get("architectures")
     name = str(classes[0]) if isinstance(classes, list) and classes else ""
     if name.endswith(OTHER_HEADS) and "LMHead" not in name:

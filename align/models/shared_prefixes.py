@@ -39,10 +39,6 @@ class Folded(NamedTuple):
         least = torch.finfo(body.dtype).min
         return torch.zeros(sees.shape, dtype=body.dtype, device=sees.device).masked_fill(~sees, least)
 
-    def unfold(self, hidden: Tensor) -> Tensor:
-        """Turns `(R, S, H)` hidden states of the rows into those of the sequences, `(B, T, H)`."""
-        return hidden.flatten(0, 1)[self.places]
-
 
 def begin_alike(ids: Tensor, mask: Tensor) -> Tensor:
     """Marks, `(B, T)`, the tokens that both sequences of a pair begin with.
@@ -197,7 +193,7 @@ def prefixes_read_once(body: PreTrainedModel, folded: Callable[[Tensor, Tensor],
     def after(_: Any, __: Any, output: Any) -> None:
         rows = read.pop()
         if rows is not None:
-            output.last_hidden_state = rows.unfold(output.last_hidden_state)
+            output.last_hidden_state = output.last_hidden_state.flatten(0, 1)[rows.places]  # (B, T, H) again
 
     hooks = (body.register_forward_pre_hook(before, with_kwargs=True), body.register_forward_hook(after))
     try:

@@ -96,9 +96,10 @@ def vllm_rollouts(args: GRPOConfig) -> Iterator[None]:
     is lost is replaced by the next one; see `ServerGeneration`. A trainer wraps its parent's constructor: `with
     vllm_rollouts(args): super().__init__(..., args=args)`.
     """
+    generation = None
     if args.use_vllm:
         require_vllm()
-    generation = _generation(args)
+        generation = _generation(args)
     if generation is None:
         yield
         return
@@ -110,8 +111,6 @@ def vllm_rollouts(args: GRPOConfig) -> Iterator[None]:
 
 def _generation(args: GRPOConfig) -> type[VLLMGeneration] | None:
     """Returns what takes the place of TRL's engine, None where that is fine as it is."""
-    if not args.use_vllm:
-        return None
     if args.vllm_mode == "server":
         from align.models.vllm_rejoin import ServerGeneration
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,7 @@ from align.runs.stages import Stage, ToDo, plan_stage
 
 def own_folder(peers: Peers, recipe: Recipe, held: ExitStack) -> bool:
     """Holds the folder of the run, on each host its own, and says whether all processes look into the same one."""
-
-    def own() -> str:
-        return held.enter_context(owned(recipe.folder))
-
+    own = partial(held.enter_context, owned(recipe.folder))
     token = peers.from_main("owner", own)
     is_shared = all(peers.gather("shared", token_in(recipe.folder) == token))
     if not is_shared and peers.is_local_main and peers.rank:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.utils import is_peft_model, parse_flag_from_env
+from datasets import IterableDataset
 from torch import Tensor
 from transformers import Trainer, TrainingArguments
 from trl.trainer.utils import get_config_model_id
@@ -21,7 +22,6 @@ from trl.trainer.utils import get_config_model_id
 from align.recipe.recipe import Recipe
 from align.recipe.rules import check_choice, check_numbers
 from align.recipe.saved_arguments import SavedWithoutSecrets
-from align.training.streams import check_max_steps
 
 
 def with_args(
@@ -51,7 +51,9 @@ def with_args(
         if wanted == got:  # one of TRL's in place of ours
             wanted, got = f"{wanted} of {kind.__module__}", f"that of {type(config).__module__}"
         raise TypeError(f"`args` must be {'an' if wanted[0] in 'AEIORS' else 'a'} {wanted}, got {got}.")
-    check_max_steps(bound.arguments.get("train_dataset"), bound.arguments["args"])
+    rows, args = bound.arguments.get("train_dataset"), bound.arguments["args"]
+    if isinstance(rows, IterableDataset) and args.max_steps <= 0:  # said before a model is loaded
+        raise ValueError("A streamed `train_dataset` has no length that epochs could be counted by. Set `max_steps`.")
     return bound.args[1:], bound.kwargs
 
 

@@ -31,7 +31,9 @@ def cached(rows: Rows) -> Dataset:
     reads them. Of rows that are made when they are read, none is made for a second start. Where nothing can be written
     the rows stay in memory, and each start makes all of it again.
     """
-    content = _digest(rows)
+    content = None  # what rows are made of, and how; not known where they must be made for that
+    if isinstance(rows, MadeRows) and (items := content_digest(rows.items)) is not None:
+        content = f"{items} {Hasher.hash(rows.make)}"
     if content is not None and (found := _read(*_place(content))) is not None:
         return found
     dataset = typed_dataset(rows)
@@ -51,13 +53,6 @@ def cached(rows: Rows) -> Dataset:
         )
     except OSError:
         return dataset
-
-
-def _digest(rows: Rows) -> str | None:
-    """Names rows by what they are made of, and how; None where they must be made for that."""
-    if not isinstance(rows, MadeRows) or (items := content_digest(rows.items)) is None:
-        return None
-    return f"{items} {Hasher.hash(rows.make)}"
 
 
 def _place(content: str) -> tuple[str, Path]:

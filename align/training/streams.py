@@ -138,12 +138,6 @@ class StreamCounts(TrainerCallback):
             say(sentence)
 
 
-def check_max_steps(dataset: Any, args: Any) -> None:
-    """Checks, before a model is loaded, that the length of a training on a stream is given."""
-    if isinstance(dataset, IterableDataset) and args.max_steps <= 0:
-        raise ValueError("A streamed `train_dataset` has no length that epochs could be counted by. Set `max_steps`.")
-
-
 def usable_rows(stream: IterableDataset, change: Callable[..., dict[str, Any]], count: StreamCount) -> IterableDataset:
     """Changes every row, counts it, and leaves out those of which `change(row, index)` raises a `DataError`."""
     changed = stream.map(partial(count.change, change), with_indices=True)

@@ -144,7 +144,9 @@ def to_shown(content: int, perm: Sequence[int]) -> int:
 
 @lru_cache(maxsize=4096)  # asked again for every shuffle of the same options
 def _can_shuffle(options: tuple[str, ...]) -> bool:
-    if stand_alone(options):
+    text = "\n".join(options).lower()
+    speaks_of_others = not text.isascii() or any(word in text for word in TELLING) or LONE_LETTER.search(text)
+    if not speaks_of_others:  # no option has a word by which one does, which is quickly seen
         return len(options) >= 2
     return sum(not fixed for fixed in anchored(options)) >= 2 and not refers_to_letters(options)
 
@@ -203,14 +205,6 @@ LONE_LETTER = re.compile(r"\b[a-z]\b")
 def is_anchored(option: str) -> bool:
     """Tells whether an option speaks of the others as a whole, such as "none of the above" or "all of these"."""
     return ANCHOR.fullmatch(_trim(option)) is not None
-
-
-def stand_alone(options: Sequence[str]) -> bool:
-    """Tells whether no option has a word by which one speaks of others, which is quickly seen."""
-    text = "\n".join(options).lower()
-    if not text.isascii() or any(word in text for word in TELLING):
-        return False
-    return LONE_LETTER.search(text) is None
 
 
 def refers_to_letters(options: Sequence[str]) -> bool:

@@ -86,7 +86,9 @@ def parse_response(text: str, response_format: ResponseFormat = DEFAULT_FORMAT) 
     else:
         answer = _plain_answer(text, body_start)
     if answer is not None and not opened and not closed:
-        trace = _text_before(text, text.index(answer_open) if tagged else text.rfind("\n", 0, answer.start) + 1)
+        end = text.index(answer_open) if tagged else text.rfind("\n", 0, answer.start) + 1
+        before = _strip(text, _Span(0, end))
+        trace = before if before.start < before.end else None
     complete = tagged and bool(closed) and trace is not None and answer is not None and trace.start < trace.end
     return Response(
         trace=None if trace is None else text[slice(*trace)],
@@ -164,11 +166,6 @@ def _plain_answer(text: str, body_start: int) -> _Span | None:
     answer = matches[0][1].rstrip(" \t\r")
     start = body_start + matches[0].start(1)
     return _Span(start, start + len(answer)) if answer else None
-
-
-def _text_before(text: str, end: int) -> _Span | None:
-    span = _strip(text, _Span(0, end))
-    return span if span.start < span.end else None
 
 
 def _nothing_else(text: str, response_format: ResponseFormat) -> bool:

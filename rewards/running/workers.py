@@ -15,6 +15,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -61,21 +62,24 @@ class WorkerProcess:
         lifeline, held = os.pipe()
         self.pipes = [self.jobs, self.results, held]
         os.set_blocking(self.results, False)
-        _widen(self.jobs)
+        if hasattr(fcntl, "F_SETPIPE_SZ"):  # the writer of a message would wait for the reader in between
+            with contextlib.suppress(OSError):  # above what a user may have
+                fcntl.fcntl(self.jobs, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         numbers = [str(number) for number in (jobs, results, lifeline, self.memory_bytes)]
-        self.family = f"{FAMILY}={os.urandom(16).hex()}"
+        family = os.urandom(16).hex()
+        self.family = f"{FAMILY}={family}"
         self.process = subprocess.Popen(
             [sys.executable, "-c", START, json.dumps([HOME, *sys.path]), *numbers],
             stdin=subprocess.DEVNULL,
             stdout=self.output,
             stderr=self.output,
-            env=_environment(self.family),
+            env=_environment() | {FAMILY: family},
             pass_fds=(jobs, results, lifeline),
             start_new_session=True,  # its own children go with it, and Ctrl-C is this process's to handle
         )
         for end in (jobs, results, lifeline):
             os.close(end)
-        self._write(self.function)
+        self.send(self.function, [])
 
     @property
     def ended(self) -> bool:
@@ -94,7 +98,10 @@ class WorkerProcess:
         """Hands over calls, by their places in the batch."""
         self.sent.extend(indices)
         self.since = time.monotonic()
-        self._write(message)
+        try:
+            write_message(self.jobs, message)
+        except BrokenPipeError:
+            self.has_ended = True
 
     def receive(self) -> list[tuple[Any, ...]]:
         """Reads what has arrived; the clock of the next call starts with the last result."""
@@ -107,12 +114,18 @@ class WorkerProcess:
                 self.has_ended = True
         except BlockingIOError:
             pass
-        messages = []
+        messages, start = [], 0
         try:
-            for message in self._take_messages():
-                messages.append(pickle.loads(message))
+            while start + LENGTH.size <= len(self.buffer):
+                begin = start + LENGTH.size
+                end = begin + LENGTH.unpack_from(self.buffer, start)[0]
+                if end > len(self.buffer):
+                    break
+                start = end
+                messages.append(pickle.loads(self.buffer[begin:end]))
         except Exception:  # somebody else wrote into the pipe; nothing that comes after can be trusted
-            self.has_ended = True
+            self.has_ended, start = True, len(self.buffer)
+        del self.buffer[:start]
         if messages:
             self.since = time.monotonic()
         if messages and not self.is_ready:
@@ -123,18 +136,6 @@ class WorkerProcess:
                 )
             self.is_ready = True
             messages = messages[1:]
-        return messages
-
-    def _take_messages(self) -> list[bytes]:
-        messages, start = [], 0
-        while start + LENGTH.size <= len(self.buffer):
-            (size,) = LENGTH.unpack_from(self.buffer, start)
-            end = start + LENGTH.size + size
-            if end > len(self.buffer):
-                break
-            messages.append(bytes(self.buffer[start + LENGTH.size : end]))
-            start = end
-        del self.buffer[:start]
         return messages
 
     def stop(self) -> str:
@@ -156,19 +157,6 @@ class WorkerProcess:
             return f"its process was ended by {signal.Signals(-code).name}"
         return f"its process ended with exit code {code}" if code is not None else "it was stopped"
 
-    def _write(self, message: bytes) -> None:
-        try:
-            write_message(self.jobs, message)
-        except BrokenPipeError:
-            self.has_ended = True
-
-
-def _widen(pipe: int) -> None:
-    """Lets a pipe hold a whole message, where the system can: the writer would wait for the reader in between."""
-    if hasattr(fcntl, "F_SETPIPE_SZ"):
-        with contextlib.suppress(OSError):  # above what a user may have
-            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-
 
 def family_members(family: str) -> list[int]:
     """Finds the processes whose environment holds a variable; none where there is no `/proc`."""
@@ -181,16 +169,15 @@ def family_members(family: str) -> list[int]:
     return found
 
 
-def _environment(family: str) -> dict[str, str]:
+def _environment() -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
         if name not in NOT_INHERITED and not name.startswith(NOT_INHERITED_PREFIXES)
     }
     own = os.environ.get("PYTHONHASHSEED", "")
-    name, _, value = family.partition("=")
-    fixed = {name: value, "PYTHONHASHSEED": own if own.isdigit() else HASH_SEED}
-    return {"OMP_NUM_THREADS": "1"} | kept | fixed  # the workers are what runs in parallel
+    hashed = {"PYTHONHASHSEED": own if own.isdigit() else HASH_SEED}
+    return {"OMP_NUM_THREADS": "1"} | kept | hashed  # the workers are what runs in parallel
 
 
 Failure = Literal["error", "timeout", "died"]
@@ -210,7 +197,7 @@ class Outcome(NamedTuple):
     ended: bool = False  # whether its process is gone with it: it died, was stopped, or has no memory left
 
 
-class WorkerPool:
+class WorkerPool(contextlib.AbstractContextManager["WorkerPool"]):
     """Calls a function in worker processes, each call within a time limit.
 
     Workers are fresh interpreters, so threads, CUDA and open sockets of this process are none of their business; they
@@ -258,13 +245,13 @@ class WorkerPool:
         self._mean_seconds = SECONDS_PER_MESSAGE
         memory_bytes = int((memory_gb or 0) * 2**30)
         self._workers = [WorkerProcess(message, memory_bytes, output) for _ in range(workers)]
-        self._finalizer = weakref.finalize(self, _close, self._workers)
-
-    def __enter__(self) -> "WorkerPool":
-        return self
+        ending = contextlib.ExitStack()
+        for worker in self._workers:
+            ending.callback(worker.stop)
+        self._finalizer = weakref.finalize(self, ending.close)
 
     def __exit__(self, *exception: object) -> None:
-        self.close()
+        self._finalizer()
 
     def close(self) -> None:
         """Ends the workers at once; the pool cannot be used afterwards."""
@@ -332,9 +319,12 @@ class _Round:
         """Sends a part of what is left: large parts first, which saves messages, then small ones, which share out."""
         part = max(1, self.least_size, len(self.waiting) // (2 * len(self.workers)))
         size = min(len(self.waiting), self.most, part)
-        indices = self._take(self.workers.index(worker), size)
+        number = self.workers.index(worker)
+        indices = list(islice((i for i in self.waiting if not self.not_by or self.not_by[i] != number), size))
         if not indices:
             return
+        for index in indices:
+            self.waiting.remove(index)
         try:
             message = pickle.dumps([self.calls[i] for i in indices], protocol=pickle.HIGHEST_PROTOCOL)
         except Exception as error:  # whatever a column's own pickling raises
@@ -345,14 +335,6 @@ class _Round:
             self.outcomes[indices[0]] = Outcome(None, "error", f"The call cannot be sent to a worker: {error}")
             return
         worker.send(message, indices)
-
-    def _take(self, worker: int, size: int) -> list[int]:
-        if not self.not_by:
-            return [self.waiting.popleft() for _ in range(size)]
-        indices = [index for index in self.waiting if self.not_by[index] != worker][:size]
-        for index in indices:
-            self.waiting.remove(index)
-        return indices
 
     def _seconds_to_wait(self) -> float:
         if self.timeout is None:
@@ -418,8 +400,3 @@ class _Round:
         self.selector.unregister(worker.results)
         worker.start()
         self.selector.register(worker.results, selectors.EVENT_READ, worker)
-
-
-def _close(workers: list[WorkerProcess]) -> None:
-    for worker in workers:
-        worker.stop()

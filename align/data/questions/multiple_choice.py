@@ -60,7 +60,8 @@ def load_questions(
     if from_one and not any(map_parts(lambda part: any(each.answer == 0 for each in part), questions)):
         raise bad_rows_error(file, from_one, report.num_read)  # the others would be read wrongly
     questions = _check_sets(questions, report, reading)
-    report.num_unshufflable = sum(map_parts(_count, questions))
+    fixed = map_parts(lambda some: sum(not can_shuffle(each) for (each,) in values_of(some, "options")), questions)
+    report.num_unshufflable = sum(fixed)
     return questions, report
 
 
@@ -106,7 +107,3 @@ def _check_sets(questions: Sequence[Question], report: QuestionReport, reading: 
     report.problems += problems
     report.num_kept -= len(problems)
     return [each for each in questions if each.row not in bad] if bad else questions
-
-
-def _count(questions: Sequence[Question]) -> int:
-    return sum(not can_shuffle(options) for (options,) in values_of(questions, "options"))

@@ -85,17 +85,18 @@ class SecondPassTrainer(GuardedRewards, SkipZeroAdvantage, GRPOTrainer):
     def _check_columns(self, name: str, columns: Sequence[str]) -> None:
         """Refuses a data set that lacks what a second answer needs."""
 
-    def _first_row(self) -> dict[str, Any]:
+    def _check_data(self) -> dict[str, Any]:
+        """Checks the columns of the first training row, which it returns, and of what is to be evaluated on."""
         row: dict[str, Any] | None = next(iter(self.train_dataset), None)  # type: ignore[arg-type]
         if row is None:
             raise ValueError("The train dataset has no rows. Give it some, or look at what filtered them.")
-        return row
-
-    def _check_evaluated(self, data: Any) -> None:
-        """Checks the columns of what is to be evaluated on: a data set, those of a dictionary, or none."""
-        for name, rows in (data if isinstance(data, dict) else {"eval": data}).items():
+        self.has_images = "images" in row or "image" in row
+        self._check_columns("train", list(row))
+        evaluated: Any = self.eval_dataset  # a data set, several by name, or none
+        for name, rows in (evaluated if isinstance(evaluated, dict) else {"eval": evaluated}).items():
             if rows is not None and not isinstance(rows, str):
                 self._check_columns(name, list(rows.column_names or next(iter(rows), ())))
+        return row
 
     def _as_asked(self, inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Returns rows as they are asked this time."""

@@ -72,9 +72,7 @@ class TextACRETrainer(RowsTogether, SecondPassTrainer):
         self._check_settings()
         self.answer_reward = answer_reward
         self._failed_families: set[str] = set()
-        row = self._first_row()
-        self._check_columns("train", list(row))
-        self._check_evaluated(self.eval_dataset)
+        self._check_data()
 
     def _check_settings(self) -> None:
         check_about(self.args, LETTERS, BEHIND_TOOLS)

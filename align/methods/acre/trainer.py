@@ -63,10 +63,7 @@ class ACRETrainer(SecondPassTrainer):
 
     def _check_rows(self) -> None:
         """Checks the columns once, on the first training row, rather than after the first generation."""
-        row = self._first_row()
-        self.has_images = "images" in row or "image" in row
-        self._check_columns("train", list(row))
-        self._check_evaluated(self.eval_dataset)
+        row = self._check_data()
         if self.has_images and self.args.second_pass == "vllm":
             raise ValueError("`second_pass: vllm` reads text only, and the rows have images. Set `second_pass: auto`.")
         check_answer(row)

@@ -53,6 +53,7 @@ class SkipZeroAdvantage(Parent):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._shared = SharedPrompts(self, what="The prompt of several completions")
         self._cuts = getattr(self.args, "skip_without_advantage", "auto") == "auto"  # TRL's own config has it not
         reason = reason_for_all(self) if self._cuts else None
         self._packs = self._cuts and reason is None
@@ -104,10 +105,6 @@ class SkipZeroAdvantage(Parent):
             reason = "`pad_to_multiple_of` is set" if self.pad_to_multiple_of else "its positions count padding"
             say(f"The update reads padding before prompts, and each prompt for each completion: {reason}.")
         return cuts
-
-    @cached_property
-    def _shared(self) -> SharedPrompts:
-        return SharedPrompts(self, what="The prompt of several completions")
 
     @cached_property
     def _shared_width(self) -> int | None:

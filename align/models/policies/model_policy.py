@@ -51,7 +51,10 @@ class ModelPolicy:
         self.fingerprint = digest([fingerprint, "transformers", str(model.dtype), repr(template)])
         self._prompts = TokenPrompts(tokenizer, template)
         if model.device.type == "cpu":
-            _keep_freed_memory()
+            # Frees one large block, after which glibc keeps freed blocks of up to its size for the next ones. Until
+            # then it hands the memory of every large tensor back and takes it anew page by page, which was 40 to 60 %
+            # of the time of a small model's second pass. It adapts to blocks below 32 MiB.
+            torch.empty(31 << 20, dtype=torch.uint8)
 
     def show_prompt(self, question: Question) -> str:
         """Returns the prompt as text, chat template included."""
@@ -191,15 +194,6 @@ def _share(rows: Sequence[SecondPassRow]) -> list[SecondPassRow]:
 def _tokens_read(rows: Sequence[SecondPassRow]) -> int:
     prompts = {tuple(row.prompt_ids) for row in rows}
     return sum(map(len, prompts)) + sum(len(row.prefix_ids) for row in rows)
-
-
-def _keep_freed_memory() -> None:
-    """Frees one large block, after which glibc keeps freed blocks of up to its size for the next ones.
-
-    Until then it hands the memory of every large tensor back and takes it anew page by page, which was 40 to 60 % of
-    the time of a small model's second pass.
-    """
-    torch.empty(31 << 20, dtype=torch.uint8)  # glibc adapts to blocks below 32 MiB
 
 
 class VisionPolicy(ModelPolicy):

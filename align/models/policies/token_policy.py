@@ -56,7 +56,9 @@ class TokenPrompts:
             )
             for prompt in prompts
         ]
-        return [row + self._begun(prompt) for row, prompt in zip(rows, prompts, strict=True)]
+        how = {"add_special_tokens": False}
+        begun = [self.tokenizer(each.prefix, **how)["input_ids"] if each.prefix else () for each in prompts]
+        return [[*row, *ids] for row, ids in zip(rows, begun, strict=True)]
 
     def media(self, prompt: Prompt) -> dict[str, Any]:
         """Returns what vLLM takes beside the tokens of a prompt: nothing for a text."""
@@ -77,10 +79,6 @@ class TokenPrompts:
                 places[key] = self._place(row)
             found.append(prompt._replace(**places[key]._asdict()))
         return found
-
-    def _begun(self, prompt: Prompt) -> list[int]:
-        """Tokenises how the response to a prompt begins."""
-        return list(self.tokenizer(prompt.prefix, add_special_tokens=False)["input_ids"]) if prompt.prefix else []
 
     def _place(self, row: LetterQuestion) -> AnswerPlace:
         try:

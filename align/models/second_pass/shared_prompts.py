@@ -59,7 +59,8 @@ def inference(model: PreTrainedModel) -> Iterator[None]:
 
 def read_shared(model: PreTrainedModel, rows: Sequence[SecondPassRow], pad_token_id: int) -> Read:
     """Reads each distinct prompt once, then the prefixes of its rows, which stand next to each other."""
-    prompts, counts = distinct_prompts(rows)
+    runs = [(prompt, len(list(run))) for prompt, run in groupby(rows, key=lambda row: row.prompt_ids)]
+    prompts, counts = [prompt for prompt, _ in runs], [count for _, count in runs]
     prompt_ids, prompt_mask = pad_rows(prompts, pad_token_id, "left", model.device)  # (P, T)
     cache = DynamicCache(config=model.config)
     last_logits(model, prompt_ids, prompt_mask, positions(prompt_mask), **given_cache(model, cache))
@@ -84,13 +85,6 @@ def given_cache(model: Any, cache: DynamicCache) -> dict[str, Any]:
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     named = inspect.signature(type(inner).forward).parameters
     return {"cache" if "cache" in named else "past_key_values": cache, "use_cache": True}
-
-
-def distinct_prompts(rows: Sequence[SecondPassRow]) -> tuple[list[list[int]], list[int]]:
-    """Lists the prompts of rows that stand next to each other by prompt, and how many rows each has."""
-    runs: Iterator[tuple[list[int], Iterator[SecondPassRow]]] = groupby(rows, key=lambda row: row.prompt_ids)
-    pairs = [(prompt, len(list(run))) for prompt, run in runs]
-    return [prompt for prompt, _ in pairs], [count for _, count in pairs]
 
 
 def last_logits(model: PreTrainedModel, ids: Tensor, mask: Tensor, positions: Tensor | None, **more: Any) -> Tensor:

@@ -100,6 +100,12 @@ def _fault(value: Any) -> tuple[str, str] | None:
 
 # TRL takes these out of the columns before it calls a reward.
 NOT_COLUMNS = ("prompt", "completion", "completion_ids")
+TRAINER_STATE: dict[str, Any] = {
+    **{"global_step": 0, "max_steps": 100, "num_train_epochs": 1, "num_input_tokens_seen": 0, "total_flos": 0},
+    **{"logging_steps": 10, "eval_steps": 500, "save_steps": 500, "train_batch_size": 8, "epoch": 0.0},
+    **dict.fromkeys(("best_metric", "best_global_step", "best_model_checkpoint")),
+    **dict.fromkeys(("is_local_process_zero", "is_world_process_zero"), True),
+}
 
 
 def call_arguments(
@@ -112,7 +118,7 @@ def call_arguments(
         "completions": list(completions),
         "completion_ids": [list(completion_text(completion).encode("utf-8", "replace")) for completion in completions],
         **{key: [row[key] for row in rows] for key in rows[0] if key not in NOT_COLUMNS},
-        "trainer_state": _trainer_state(),
+        "trainer_state": SimpleNamespace(**TRAINER_STATE, log_history=[]),
         "log_extra": lambda column, values: columns.setdefault(column, []).extend(values),
         "log_metric": lambda name, value: None,
     }
@@ -133,14 +139,6 @@ def call_reward(func: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
         return result_of(func(**arguments)) if is_async(func) else func(**arguments)
     finally:
         end_if_copied(owner)
-
-
-def _trainer_state() -> SimpleNamespace:
-    counts = {"global_step": 0, "max_steps": 100, "num_train_epochs": 1, "num_input_tokens_seen": 0, "total_flos": 0}
-    steps = {"logging_steps": 10, "eval_steps": 500, "save_steps": 500, "train_batch_size": 8}
-    best: dict[str, Any] = {"best_metric": None, "best_global_step": None, "best_model_checkpoint": None}
-    ranks = {"is_local_process_zero": True, "is_world_process_zero": True}
-    return SimpleNamespace(epoch=0.0, log_history=[], **counts, **steps, **best, **ranks)
 
 
 SHOWN = 60  # characters of what is printed

@@ -57,7 +57,12 @@ def greedy_samples(rows: Sequence[Row], tags: ResponseFormat = DEFAULT_FORMAT) -
 
 def odd_samples(rows: Sequence[Row], tags: ResponseFormat = DEFAULT_FORMAT) -> list[Sample]:
     """Makes responses that a policy writes sooner or later, the likeliest first."""
-    named = [*_odd_texts(tags), *_odd_answers(tags)]
+    answers = [
+        (f"{name} {form_name}", write(answer))
+        for form_name, write in answer_forms(tags)
+        for name, answer in ODD_ANSWERS.items()
+    ]
+    named = [*_odd_texts(tags), *answers]
     return [Sample(rows[i % len(rows)], text, "odd", name, (i % len(rows), 0)) for i, (name, text) in enumerate(named)]
 
 
@@ -183,21 +188,15 @@ def _odd_texts(tags: ResponseFormat) -> Iterator[tuple[str, str]]:
     yield "20 000 spaces before a word", " " * 20_000 + "x"
 
 
-def _odd_answers(tags: ResponseFormat) -> Iterator[tuple[str, str]]:
-    answers = {
-        "an empty answer": "",
-        "words for an answer": "one half, I think",
-        "a division by zero for an answer": "1/0",
-        "`nan` for an answer": "nan",
-        "`1e999` for an answer": "1e999",
-        "5 000 digits for an answer": "9" * 5000,
-        "a minus sign for an answer": "-",
-    }
-    for form_name, write in answer_forms(tags):
-        for name, answer in answers.items():
-            yield f"{name} {form_name}", write(answer)
-
-
+ODD_ANSWERS = {
+    "an empty answer": "",
+    "words for an answer": "one half, I think",
+    "a division by zero for an answer": "1/0",
+    "`nan` for an answer": "nan",
+    "`1e999` for an answer": "1e999",
+    "5 000 digits for an answer": "9" * 5000,
+    "a minus sign for an answer": "-",
+}
 QUESTIONS = (
     ("Which metal rusts?", ("gold", "iron", "tin", "lead"), 1),
     ("Which is a gas?", ("helium", "salt", "sand", "oil"), 0),

@@ -164,7 +164,6 @@ class RemoteSubject:
         """Calls it; raises `Stopped` if the call hangs or ends the process."""
         limit = self.limits.of_call(len(call.rows), self.seconds_each) * (1 if self.is_warm else 2)
         called = self._ask("call", call, limit)
-        self._look(called, call, limit)
         self.is_warm = True
         self.seconds_each = max(self.seconds_each, called.seconds / len(call.rows))
         return called.value  # type: ignore[no-any-return]
@@ -172,9 +171,7 @@ class RemoteSubject:
     def seeds(self, call: Call) -> list[RewardProblem]:
         """Says which global seeds it sets; raises `Stopped` as `call` does."""
         limit = 2 * self.limits.of_call(len(call.rows), self.seconds_each)
-        called = self._ask("seeds", call, limit)
-        self._look(called, call, limit)
-        return called.value  # type: ignore[no-any-return]
+        return self._ask("seeds", call, limit).value  # type: ignore[no-any-return]
 
     def leftovers(self) -> list[RewardProblem]:
         """Says what is left of it in its process after all calls."""
@@ -186,15 +183,14 @@ class RemoteSubject:
         (outcome,) = self.pool.map([(self.index, what, call)], timeout=seconds, to_load=to_load)
         if outcome.failure == "error":
             self._stop(f"raises/{'sent' if 'sent' in outcome.message else 'beside'}", error=outcome.message)
+        if call is not None:
+            count = len(call.rows)
+            on = f"{call.names[-1]}" if count <= 2 and call.names else f"{count} completions"
+            if outcome.failure == "timeout":
+                self._stop("hangs", seconds=max(seconds, outcome.seconds), on=on)
+            if outcome.failure == "died":
+                self._stop("dies", on=on, error=outcome.message)
         return outcome
-
-    def _look(self, outcome: Outcome, call: Call, limit: float) -> None:
-        count = len(call.rows)
-        on = f"{call.names[-1]}" if count <= 2 and call.names else f"{count} completions"
-        if outcome.failure == "timeout":
-            self._stop("hangs", seconds=max(limit, outcome.seconds), on=on)
-        if outcome.failure == "died":
-            self._stop("dies", on=on, error=outcome.message)
 
     def _stop(self, fault: str, **seen: Any) -> NoReturn:
         raise Stopped(RewardProblem.of(self.name, fault, **seen))

@@ -1,9 +1,10 @@
 """A reward under test: what is known of it and of the data, every call of it, and how long they take."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
-from rewards.reading.responses import DEFAULT_FORMAT, Completion, ResponseFormat
+from rewards.reading.responses import DEFAULT_FORMAT, ResponseFormat
 from rewards.running.contract.calls import Call, Called
 from rewards.running.contract.problem import FAULTS, RewardProblem
 from rewards.running.contract.samples import SECOND_PASS, Row, Sample, second_pass_columns, synthetic_rows
@@ -11,11 +12,6 @@ from rewards.running.contract.subject import Description, LocalSubject, RemoteSu
 
 Form = Literal["text", "messages"]
 TOLERANCE = 1e-4
-
-
-def as_completion(text: str, form: Form) -> Completion:
-    """Writes a response as TRL hands it over."""
-    return text if form == "text" else [{"role": "assistant", "content": text}]
 
 
 def row_in_form(row: Mapping[str, Any], form: Form) -> dict[str, Any]:
@@ -81,14 +77,10 @@ class Trial:
         self.remarks: dict[str, RewardProblem] = {}
         self.processes: list[int] = []
         self.description: Description = subject.describe()
+        self.name = self.description.name
         self.remarks |= {remark.kind: remark for remark in self.description.remarks}
         self.is_synthetic = not settings.rows
         self.rows = list(settings.rows) or synthetic_rows(self.description.parameters)
-
-    @property
-    def name(self) -> str:
-        """Name of the reward."""
-        return self.description.name
 
     def problem(self, fault: str, **seen: Any) -> RewardProblem:
         """Words a problem of this reward."""
@@ -96,16 +88,23 @@ class Trial:
 
     def make_call(self, samples: Sequence[Sample], form: Form, *, in_thread: bool = False) -> Call:
         """Makes a call on samples in a form, with the columns a trainer would add."""
-        rows = [{**sample.row, **self._added(sample)} for sample in samples]
-        completions = [as_completion(sample.text, form) for sample in samples]
-        return Call([row_in_form(row, form) for row in rows], completions, [s.name for s in samples], in_thread)
+        add, tags = self.settings.add_columns, self.settings.response_format
+        if add is None and self.is_synthetic and set(SECOND_PASS) & set(self.description.parameters.columns):
+            add = partial(second_pass_columns, tags=tags)
+        rows = [row_in_form({**sample.row, **(add(sample) if add else {})}, form) for sample in samples]
+        texts = [sample.text for sample in samples]
+        completions = texts if form == "text" else [[{"role": "assistant", "content": text}] for text in texts]
+        return Call(rows, completions, [sample.name for sample in samples], in_thread)
 
     def call(self, samples: Sequence[Sample], form: Form, *, in_thread: bool = False) -> Called:
         """Calls the reward on samples."""
         try:
             called = self.subject.call(self.make_call(samples, form, in_thread=in_thread))
         except Stopped as stopped:
-            raise Stopped(self._once_or_always(stopped.problem)) from stopped
+            problem, sometimes = stopped.problem, f"{stopped.problem.kind}_sometimes"
+            if self.seen and sometimes in FAULTS:  # not one that hangs or dies at once
+                problem = problem._replace(kind=sometimes)
+            raise Stopped(problem) from stopped
         self.made.append(Made(samples, form, in_thread, called))
         self.num_completions += len(samples)
         self.seen += called.values
@@ -119,20 +118,7 @@ class Trial:
         self.num_compared += len(other)
         return first_difference(one, other)
 
-    def _once_or_always(self, problem: RewardProblem) -> RewardProblem:
-        """Tells a reward that hangs or dies at once from one that does on some completions only."""
-        sometimes = f"{problem.kind}_sometimes"
-        return problem._replace(kind=sometimes) if self.seen and sometimes in FAULTS else problem
 
-    def _added(self, sample: Sample) -> Mapping[str, Any]:
-        if self.settings.add_columns is not None:
-            return self.settings.add_columns(sample)
-        made_up = self.is_synthetic and set(SECOND_PASS) & set(self.description.parameters.columns)
-        return second_pass_columns(sample, self.settings.response_format) if made_up else {}
-
-
-SLOW_STEP = 5.0
-"""Seconds per step from which a reward is called slow."""
 SCORED_PER_SAMPLE = 8  # how often a trial scores each of its responses, about
 LEAST_SAMPLES = 4
 
@@ -162,11 +148,3 @@ def affordable(trial: Trial, speed: Speed, samples: Sequence[Sample]) -> tuple[l
         return list(samples), None
     kept = list(samples[: max(LEAST_SAMPLES, count)])
     return kept, trial.problem("few_samples", each=speed.each, kept=len(kept), of=len(samples))
-
-
-def check_speed(trial: Trial, speed: Speed) -> Iterator[RewardProblem]:
-    """Says how long a step will wait for a reward, if that is long."""
-    count = trial.settings.completions_per_step
-    seconds = speed.seconds(count)
-    if seconds > SLOW_STEP:
-        yield trial.problem("slow", each=speed.each, seconds=seconds, count=count)

@@ -13,13 +13,14 @@ from rewards.running.contract.repeats import by_chance, check_forms, check_repea
 from rewards.running.contract.samples import Sample, answer_samples, odd_samples, right_and_wrong
 from rewards.running.contract.signature import absent_column, check_signature, read_parameters
 from rewards.running.contract.subject import LocalSubject, RemoteSubject, Stopped
-from rewards.running.contract.trial import Form, Settings, Speed, Trial, affordable, check_speed
+from rewards.running.contract.trial import Form, Settings, Speed, Trial, affordable
 from rewards.running.protocol import reward_name
 
 ROWS_IN_BATCH = 4
 CALLS_THAT_LEAVE_PROCESSES = 5
 ROWS_FOR_NONE = 256  # asked before it is said that a reward never has anything to say
 SHARE_OF_TIME = 0.3
+SLOW_STEP = 5.0  # seconds per step from which a reward is called slow
 LEAST_ODD = 3
 
 
@@ -58,7 +59,10 @@ def try_reward(subject: LocalSubject | RemoteSubject, settings: Settings | None 
             problems.append(problem)
         left = subject.leftovers()
         problems += left
-        problems += _processes_left(trial) if all(problem.kind != "forks" for problem in left) else []
+        growing = sum(after > before for before, after in pairwise(accumulate([0, *trial.processes], max)))
+        # Those that pile up, unlike those of a pool that is started once.
+        if growing >= CALLS_THAT_LEAVE_PROCESSES and all(problem.kind != "forks" for problem in left):
+            problems.append(trial.problem("leaves_processes", left=trial.processes[-1], calls=len(trial.processes)))
     except Stopped as stopped:
         problems.append(stopped.problem)
     if trial is None:
@@ -71,11 +75,15 @@ def try_reward(subject: LocalSubject | RemoteSubject, settings: Settings | None 
 def _steps(trial: Trial, speeds: list[Speed]) -> Iterator[RewardProblem]:
     if trial.description.not_picklable:
         yield trial.problem("not_picklable", error=trial.description.not_picklable)
-    refusals = check_signature(trial.name, trial.description.parameters, _arguments(trial))
+    call = trial.make_call(answer_samples(trial.rows[:1])[:1], trial.settings.form or "text")
+    arguments, parameters = list(call_arguments(call.rows, call.completions)), trial.description.parameters
+    refusals = check_signature(trial.name, parameters, arguments)
     yield from (_of_made_up_rows(trial, problem) for problem in refusals)
     if refusals:
         return
-    yield from _check_asked_for(trial)
+    if not trial.is_synthetic:
+        absent = [name for name in parameters.asked_for if name not in arguments]
+        yield from (absent_column(trial.name, name, arguments) for name in absent)
     samples = answer_samples(trial.rows[:ROWS_IN_BATCH], trial.settings.response_format)
     if trial.description.asks_a_model:
         yield from _ask_once(trial, samples, speeds)
@@ -112,7 +120,9 @@ def _steps(trial: Trial, speeds: list[Speed]) -> Iterator[RewardProblem]:
     yield from check_odd(trial, samples, forms, speed)
     if is_steady:
         yield from _check_what_is_paid(trial, form, speed)
-    yield from check_speed(trial, speeds[0])
+    seconds = speeds[0].seconds(trial.settings.completions_per_step)
+    if seconds > SLOW_STEP:
+        yield trial.problem("slow", each=speeds[0].each, seconds=seconds, count=trial.settings.completions_per_step)
     for fault in FAULTS.values():
         yield from (trial.problem(fault.name, **seen) for seen in (fault.look(trial) if fault.look else ()))
 
@@ -126,25 +136,6 @@ def _ask_once(trial: Trial, samples: Sequence[Sample], speeds: list[Speed]) -> I
         yield trial.problem("often_none/judge", count=len(called.values))
     if called.values:
         speeds.append(Speed(len(called.values), called.seconds, called.seconds))
-
-
-def _processes_left(trial: Trial) -> list[RewardProblem]:
-    """Tells processes that pile up from those of a pool that is started once."""
-    growing = sum(after > before for before, after in pairwise(accumulate([0, *trial.processes], max)))
-    if growing < CALLS_THAT_LEAVE_PROCESSES:
-        return []
-    return [trial.problem("leaves_processes", left=trial.processes[-1], calls=len(trial.processes))]
-
-
-def _check_asked_for(trial: Trial) -> Iterator[RewardProblem]:
-    arguments = [] if trial.is_synthetic else _arguments(trial)
-    absent = [name for name in trial.description.parameters.asked_for if name not in arguments]
-    yield from (absent_column(trial.name, name, arguments) for name in absent if arguments)
-
-
-def _arguments(trial: Trial) -> list[str]:
-    call = trial.make_call(answer_samples(trial.rows[:1])[:1], trial.settings.form or "text")
-    return list(call_arguments(call.rows, call.completions))
 
 
 def _of_made_up_rows(trial: Trial, problem: RewardProblem) -> RewardProblem:

@@ -74,11 +74,6 @@ class SuiteSettings:
         """Whether a suite other than the harness's tasks is measured."""
         return any(suite in SUITES for suite in self.suites)
 
-    @property
-    def shuffles_needed(self) -> int:
-        """M, or 0 if no suite asks for a second answer after a shuffle."""
-        return self.num_shuffles if {"consistency", "reliance", "best_of_n"} & set(self.suites) else 0
-
 
 @dataclass(frozen=True)
 class PolicyResult:
@@ -101,8 +96,9 @@ def evaluate_suites(
 ) -> PolicyResult:
     """Measures one policy; without a verifier a sample's score is the share of shuffles that it survives."""
     num_samples = settings.decoding.num_samples
+    asks_again = not {"consistency", "reliance", "best_of_n"}.isdisjoint(settings.suites)
     items, firsts = answer_questions(
-        asker, questions, settings.decoding, num_shuffles=settings.shuffles_needed, seed=settings.seed
+        asker, questions, settings.decoding, num_shuffles=settings.num_shuffles * asks_again, seed=settings.seed
     )
     asked = [question for question in questions for _ in range(num_samples)]
     columns: dict[str, list[Any]] = {}
