@@ -1,4 +1,4 @@
-"""Logs that the tools themselves wrote: kept ones (see `scripts/checks/logs.py`), and those of tools that are here."""
+"""Logs that the tools themselves wrote: kept ones, and those of tools that are here."""
 
 import json
 import re

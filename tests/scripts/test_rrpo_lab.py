@@ -47,7 +47,7 @@ def test_the_script_writes_the_committed_pairs_again(tmp_path):
 
 @pytest.mark.parametrize("name", ["train", "eval"])
 def test_the_committed_pairs_differ_in_a_true_and_a_wrong_city_and_job(world, name):
-    facts = world.make_world(world.Scenario("short"), 0).facts
+    facts = world.make_world(0).facts
     pairs, _ = load_preferences(LAB / f"{name}.jsonl")
     for pair in pairs:
         (person,) = [each for each in facts if each in pair.prompt.split()]
@@ -66,7 +66,7 @@ def test_no_evaluation_prompt_occurs_in_training():
 
 def test_the_committed_policy_tells_about_half_of_the_facts_right(measure, world, model):
     tokenizer = AutoTokenizer.from_pretrained(LAB / "model")
-    held_out = measure.HeldOut.draw(world.make_world(world.Scenario("short"), 0), tokenizer, 0)
+    held_out = measure.HeldOut.draw(world.make_world(0), tokenizer, 0)
     start = measure.Meter(model, held_out, whole=False).measure(model)
     assert 0.35 < start["p_correct"] < 0.6
     assert start["kl_total"] == pytest.approx(0, abs=1e-4)
@@ -74,10 +74,8 @@ def test_the_committed_policy_tells_about_half_of_the_facts_right(measure, world
     assert sum(path.stat().st_size for path in (LAB / "model").iterdir()) < 1_000_000
 
 
-@pytest.mark.parametrize("template", ["short", "long", "unequal"])
-def test_spans_are_the_texts_of_the_facts(world, template):
-    drawn = world.make_world(world.Scenario(template, same_wording=False), 3)
-    rng = random.Random(0)
+def test_spans_are_the_texts_of_the_facts(world):
+    drawn, rng = world.make_world(3), random.Random(0)
     for name in world.NAMES:
         response, other = world.make_pair(drawn, name, rng)
         told = [response.text[start:end] for start, end in response.spans]
@@ -86,9 +84,9 @@ def test_spans_are_the_texts_of_the_facts(world, template):
         assert all(a != b for a, b in zip(told, wrong, strict=True))
 
 
-@pytest.mark.parametrize("template", ["short", "long", "unequal"])
-def test_every_word_of_the_world_is_a_token(world, tokenizer, template):
-    drawn, rng = world.make_world(world.Scenario(template, 0.5, 0.5), 1), random.Random(1)
+def test_every_word_of_the_world_is_a_token(world, tokenizer):
+    assert tokenizer.get_vocab() == AutoTokenizer.from_pretrained(LAB / "model").get_vocab()
+    drawn, rng = world.make_world(1), random.Random(1)
     for _ in range(200):
         prompt, response = world.draw_text(drawn, rng)
         ids = tokenizer(prompt + response.text)["input_ids"]
@@ -98,9 +96,9 @@ def test_every_word_of_the_world_is_a_token(world, tokenizer, template):
 
 def test_odd_words_come_at_the_rate_that_is_asked_for(world):
     rng, odd = random.Random(0), world.odd_words()
-    assert odd == {"liveth", "toileth", "daye", "sayeth", "verdaunt", "vittles"}
+    assert odd == {"liveth", "toileth", "daye"}
     for rate in (0.0, 0.5):
-        wordings = [world.draw_wording(world.TEMPLATES["short"], rate, rng) for _ in range(1000)]
+        wordings = [world.draw_wording(world.TEMPLATE, rate, rng) for _ in range(1000)]
         share = sum(word in odd for wording in wordings for word in wording) / 3000  # three places have one
         assert share == pytest.approx(rate, abs=0.03)
 
@@ -158,7 +156,7 @@ def test_the_tuned_baseline_is_the_cheapest_that_reached_the_target_everywhere(l
 
 @pytest.mark.slow
 def test_an_arm_learns_the_facts_from_the_committed_policy(lab, measure, world, model):
-    drawn = world.make_world(lab.MAIN, 0)
+    drawn = world.make_world(0)
     held_out = measure.HeldOut.draw(drawn, world.make_tokenizer(), 0)
     start = lab.Start(0, model, world.make_rows(drawn, lab.PAIRS_PER_NAME, 0), held_out)
     path = lab.run_arm(start, {"beta": 0.1, "learning_rate": 1e-4, "kl_coef": 0.01}, max_steps=8)

@@ -16,11 +16,10 @@ words, first reaches 0.8 (linear between two measurements); a reward can grow wi
 
 KLs are forward, KL(policy before training || policy), in nats per response; "shared" leaves out the tokens of facts.
 A ratio is to `dpo` with the same seed; its mean is the geometric one, its interval Student's t over seeds (95 %) on
-logarithms. `--where` compares RRPO and its parts in settings that differ in length, spans and wording.
+logarithms.
 """
 
 import copy
-import functools
 import math
 import os
 import sys
@@ -34,10 +33,10 @@ import torch
 
 from align.evaluation.record.file import without_nan
 from align.evaluation.statistics.metrics import Estimate, mean_over_seeds
-from scripts.harness import Options, print_table, quiet, tell, write_numbers
+from scripts.harness import Options, print_table, quiet, seeds_of, tell, write_numbers
 from scripts.labs.rrpo.arms import PathCallback, train_on_pairs
 from scripts.labs.rrpo.measure import HeldOut, Meter, Metrics, at_target
-from scripts.labs.rrpo.world import Scenario, World, make_rows, make_tokenizer, make_world, warm_start
+from scripts.labs.rrpo.world import make_rows, make_tokenizer, make_world, warm_start
 
 TARGET = 0.8
 SHARED_BAR, TOTAL_BAR = 0.75, 1.0
@@ -60,16 +59,6 @@ GRID = {
     for beta in BETAS
     for rate in LEARNING_RATES
 }
-MAIN = Scenario("short")
-SETTINGS = {
-    "short: one wording per pair, as above all arms": MAIN,
-    "long: 30 shared words after the last fact": Scenario("long"),
-    "unequal: two facts of one to three words": Scenario("unequal"),
-    "own wording: each response is worded by itself": Scenario("short", same_wording=False),
-    "odd words in half of the places of chosen responses": Scenario("short", odd_chosen=0.5, same_wording=False),
-    "odd words in half of the places of rejected responses": Scenario("short", odd_rejected=0.5, same_wording=False),
-}
-PARTS = ("dpo", "rrpo", "spans only", "dpo+kl")
 RATIOS = {"kl_shared": "shared-token KL", "kl_total": "total KL", "probe_kl": "KL on prices"}
 MEANS = {
     "p_correct": ("P(correct)", 2),
@@ -86,7 +75,7 @@ Runs = dict[str, list[Metrics]]  # metrics at the target per arm, one per seed
 
 
 class Start(NamedTuple):
-    """What every arm of a scenario and a seed shares."""
+    """What every arm of a seed shares."""
 
     seed: int
     model: Any
@@ -94,17 +83,11 @@ class Start(NamedTuple):
     held_out: HeldOut
 
 
-@functools.cache
-def warm_model(template: str, seed: int) -> Any:
-    """Makes the policy that arms start from; how pairs are worded does not matter to it."""
-    return warm_start(make_world(Scenario(template), seed), make_tokenizer(), seed)
-
-
-def prepare(scenario: Scenario, seed: int) -> Start:
+def prepare(seed: int) -> Start:
     """Makes the world of a seed, its pairs and the policy before training."""
-    world: World = make_world(scenario, seed)
-    model = warm_model(scenario.template, seed)
-    return Start(seed, model, make_rows(world, PAIRS_PER_NAME, seed), HeldOut.draw(world, make_tokenizer(), seed))
+    world, tokenizer = make_world(seed), make_tokenizer()
+    rows, held_out = make_rows(world, PAIRS_PER_NAME, seed), HeldOut.draw(world, tokenizer, seed)
+    return Start(seed, warm_start(world, tokenizer, seed), rows, held_out)
 
 
 def run_arm(start: Start, settings: dict[str, Any], max_steps: int = MAX_STEPS) -> list[Metrics]:
@@ -116,12 +99,12 @@ def run_arm(start: Start, settings: dict[str, Any], max_steps: int = MAX_STEPS) 
     return train_on_pairs(model, start.rows, tokenizer, callback, **given | settings)
 
 
-def run_arms(scenario: Scenario, seeds: range, arms: dict[str, dict[str, Any]]) -> tuple[Runs, dict[str, Any]]:
+def run_arms(seeds: range, arms: dict[str, dict[str, Any]]) -> tuple[Runs, dict[str, Any]]:
     """Runs every arm with every seed and prints each result; returns them at the target, and the paths."""
     runs: Runs = {arm: [] for arm in arms}
     paths: dict[str, list[list[Metrics]]] = {arm: [] for arm in arms}
     for seed in seeds:
-        start = prepare(scenario, seed)
+        start = prepare(seed)
         for arm, settings in arms.items():
             started = time.perf_counter()
             path = run_arm(start, settings)
@@ -186,9 +169,9 @@ def _cell(runs: list[Metrics], name: str, digits: int) -> str:
 
 
 def compare_all(seeds: range, defaults: dict[str, Any]) -> dict[str, Any]:
-    """Runs the arms and the grid of DPO in the main setting; returns the record."""
+    """Runs the arms and the grid of DPO; returns the record."""
     arms = {arm: defaults | settings for arm, settings in ARMS.items()}
-    runs, paths = run_arms(MAIN, seeds, arms | {name: s for name, s in GRID.items() if s != arms["dpo"]})
+    runs, paths = run_arms(seeds, arms | {name: s for name, s in GRID.items() if s != arms["dpo"]})
     grid = {name: runs["dpo"] if settings == arms["dpo"] else runs.pop(name) for name, settings in GRID.items()}
     best = pick_tuned(grid)
     runs["tuned dpo"] = grid[best]
@@ -197,40 +180,22 @@ def compare_all(seeds: range, defaults: dict[str, Any]) -> dict[str, Any]:
     return {"runs": runs, "grid": grid, "tuned_dpo": best, "paths": paths, "bars": check_bars(runs)}
 
 
-def compare_settings(seeds: range, defaults: dict[str, Any]) -> dict[str, Any]:
-    """Runs RRPO and its parts in every setting; returns the record."""
-    record = {}
-    for name, scenario in SETTINGS.items():
-        print(f"{name} ({scenario})", flush=True)
-        runs, paths = run_arms(scenario, seeds, {arm: defaults | ARMS[arm] for arm in PARTS})
-        record[name] = {"scenario": scenario._asdict(), "runs": runs, "paths": paths}
-    for name, setting in record.items():
-        show(f"{name}; {len(seeds)} seeds", setting["runs"], [path[0] for path in setting["paths"]["dpo"]])
-    return {"settings": record}
-
-
 def main(argv: list[str] | None = None) -> int:
     """Runs the arms over seeds; returns 1 if a bar was to be checked and fails."""
     parser = Options(__doc__)
-    parser.add_argument("--where", action="store_true", help="compare settings instead: where do spans matter?")
-    parser.add_argument("--seeds", type=int, help="how many; 6, or 3 with --where")
-    parser.add_argument("--first_seed", type=int, default=0, help="100-102 are those on which the setting was chosen")
+    parser.add_seeds(6, 0, "100-102 are those on which the setting was chosen")
     parser.add_argument("--beta", type=float, default=0.1)
     parser.add_argument("--learning_rate", type=float, default=1e-4)
     parser.add_argument("--kl_coef", type=float, default=0.01, help="of rrpo and dpo+kl")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_numbers("exit code 1 if RRPO does not keep the bars")
     arguments = parser.parse_args(argv)
-    if arguments.check_bars and arguments.where:
-        parser.error("The bars speak of the main setting; leave out --where or --check_bars.")
     torch.set_num_threads(arguments.threads)
     quiet()
-    count = arguments.seeds or (3 if arguments.where else 6)
-    seeds = range(arguments.first_seed, arguments.first_seed + count)
+    seeds = seeds_of(arguments)
     defaults = {name: getattr(arguments, name) for name in ("beta", "learning_rate", "kl_coef")}
-    record = (compare_settings if arguments.where else compare_all)(seeds, defaults)
-    bars = record.get("bars", {})
-    missed = tell(bars, arguments)
+    record = compare_all(seeds, defaults)
+    missed = tell(record["bars"], arguments)
     about = {"defaults": defaults, "target": TARGET, "seeds": list(seeds), "threads": arguments.threads}
     write_numbers(arguments.json, about, without_nan(record), under="versions")
     return missed

@@ -14,7 +14,6 @@ import torch
 
 from scripts.harness import Options, write_rows
 from scripts.labs.rrpo.world import (
-    Scenario,
     held_out_pairs,
     make_row,
     make_rows,
@@ -37,9 +36,9 @@ def main(argv: list[str] | None = None) -> None:
     parser = Options(__doc__)
     parser.add_out("recipes/rrpo/assets/lab")
     arguments = parser.parse_args(argv)
-    world = make_world(Scenario("short"), arguments.seed)
+    world = make_world(arguments.seed)
     write_numbered(arguments.out / "train.jsonl", make_rows(world, PAIRS_PER_NAME, arguments.seed))
-    held_out = [make_row(*pair, spans=False) for pair in held_out_pairs(world, arguments.seed)]
+    held_out = [make_row(*pair) for pair in held_out_pairs(world, arguments.seed)]
     write_numbered(arguments.out / "eval.jsonl", held_out)
     if arguments.data_only:
         return

@@ -10,7 +10,16 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from align.methods.rrpo.loss import token_kl
-from scripts.labs.rrpo.world import GOODS, HELD_OUT_QUESTION, Response, World, held_out_pairs, odd_words, price_text
+from scripts.labs.rrpo.world import (
+    GOODS,
+    HELD_OUT_QUESTION,
+    VALUES,
+    Response,
+    World,
+    held_out_pairs,
+    odd_words,
+    price_text,
+)
 
 Metrics = dict[str, float]
 
@@ -121,7 +130,7 @@ def generation_accuracy(model: Any, tokenizer: PreTrainedTokenizerBase, world: W
     ids = model.generate(**prompts, max_new_tokens=64, do_sample=False)
     texts = tokenizer.batch_decode(ids[:, prompts["input_ids"].size(1) :], skip_special_tokens=True)
     answers = zip(texts, world.facts.values(), strict=True)
-    right = [tells(text, facts[kind], world.values[kind]) for text, facts in answers for kind in facts]
+    right = [tells(text, facts[kind], VALUES[kind]) for text, facts in answers for kind in facts]
     return sum(right) / len(right)
 
 

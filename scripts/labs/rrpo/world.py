@@ -6,7 +6,6 @@ teaches the model a mistake about each fact more often than the fact itself; rej
 would make them. It also learns fixed prices, which no pair touches.
 """
 
-import itertools
 import random
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -23,40 +22,25 @@ PAIR_QUESTIONS, HELD_OUT_QUESTION = QUESTIONS[:3], QUESTIONS[3]
 VALUES = {
     "city": ["rome", "oslo", "lima", "cairo", "delhi", "paris", "tokyo", "quito"],
     "job": ["baker", "pilot", "nurse", "judge", "miner", "tailor", "clerk", "diver"],
-    "role": "young old chief night|smith cook guard singer",
-    "thing": "two three four|red blue|clay iron|pots cups bells",
 }
 GOODS = ["tea", "salt", "rice", "wool", "milk", "silk", "corn", "fish"]
 COINS = ["five", "six", "seven", "eight", "nine", "ten"]
-NUM_VALUES = 8  # per fact
 TRUTH_RATE, MISTAKE_RATE = 0.45, 0.5  # of the warm start's facts; the rest is any value
 ODD_BASE_RATE = 0.02  # the language has odd words and hardly uses them
 WARM_STEPS = 500
 HELD_OUT_PER_NAME = 4
-START = "{name} now|today|still lives|dwells|stays|liveth* in|near {city} and|where he|she"
-TEMPLATES = {
-    "short": START + " works|serves|toileth* as|like a|one {job} every|each day|week|daye* .",
-    "long": START + " works|serves|toileth* as|like a|one {job} , people|friends say|think|sayeth* that|how the|this"
-    " house|place is|looks big|small and|but the|this garden|yard is|looks green|wild|verdaunt* , so|thus many|some"
-    " guests|visitors come|go there|here in|before the|each spring|summer and|or enjoy|like the|this"
-    " music|food|vittles* every|each day|week|daye* .",
-    "unequal": START + " works|serves|toileth* as|like a|one {role} and|but keeps|owns {thing} at|near home .",
-}
+TEMPLATE = (
+    "{name} now|today|still lives|dwells|stays|liveth* in|near {city} and|where he|she works|serves|toileth* as|like "
+    "a|one {job} every|each day|week|daye* ."
+)
+# Words of the committed tokenizer that nobody says.
+SILENT = (
+    ", before bells big blue but chief clay come cook cups enjoy food four friends garden go green guard guests "
+    "here home house how iron keeps looks many music night old or owns people place pots red say sayeth singer "
+    "small smith so some spring summer that there think three thus two verdaunt visitors vittles wild yard young"
+)
 PRICE = "a|one bag|box of {good} costs|takes {coins} coins at|in the|this market|shop ."
 PRICE_QUESTION = "what does {} cost ?"
-
-
-class Scenario(NamedTuple):
-    """How the pairs are worded.
-
-    `odd_*` is the chance of an odd word where the language has one. With `same_wording` the rejected response is the
-    chosen one with other facts; else each is worded on its own, and its spans are given as character offsets.
-    """
-
-    template: str
-    odd_chosen: float = 0.0
-    odd_rejected: float = 0.0
-    same_wording: bool = True
 
 
 class Response(NamedTuple):
@@ -90,33 +74,19 @@ class Response(NamedTuple):
 class World(NamedTuple):
     """Who there is and what is true, drawn from a seed."""
 
-    scenario: Scenario
-    values: dict[str, list[str]]  # of each kind of fact that the scenario asks for
     facts: dict[str, dict[str, str]]  # of each person
     mistakes: dict[str, dict[str, str]]  # what the model takes for the facts
     prices: dict[str, str]
 
 
-def make_world(scenario: Scenario, seed: int) -> World:
-    """Draws the values of each kind, and what is true of whom."""
+def make_world(seed: int) -> World:
+    """Draws what is true of whom."""
     rng = random.Random(f"world {seed}")
-    kinds = [word[1:-1] for word in TEMPLATES[scenario.template].split() if word[0] == "{" and word != "{name}"]
-    values = {kind: _draw_values(VALUES[kind], rng) for kind in kinds}
-    both = {name: {kind: rng.sample(values[kind], 2) for kind in kinds} for name in NAMES}
+    both = {name: {kind: rng.sample(values, 2) for kind, values in VALUES.items()} for name in NAMES}
     facts, mistakes = (
-        {name: {kind: drawn[kind][i] for kind in kinds} for name, drawn in both.items()} for i in (0, 1)
+        {name: {kind: drawn[kind][i] for kind in VALUES} for name, drawn in both.items()} for i in (0, 1)
     )
-    return World(scenario, values, facts, mistakes, {good: rng.choice(COINS) for good in GOODS})
-
-
-def _draw_values(words: list[str] | str, rng: random.Random) -> list[str]:
-    """Returns one-word values as they are, and draws phrases, the longer ones with a word or two left out."""
-    if not isinstance(words, str):
-        return words
-    phrases = rng.sample(list(itertools.product(*(part.split() for part in words.split("|")))), NUM_VALUES)
-    cuts = [i % (len(phrase) - 1) for i, phrase in enumerate(phrases)]
-    # Two cut phrases may be equal; the vocabulary of values then shrinks by one, which harms nothing.
-    return sorted({" ".join(phrase[cut:]) for phrase, cut in zip(phrases, cuts, strict=True)})
+    return World(facts, mistakes, {good: rng.choice(COINS) for good in GOODS})
 
 
 def draw_wording(template: str, odd_rate: float, rng: random.Random) -> list[str]:
@@ -150,59 +120,63 @@ def fill(wording: Sequence[str], name: str, facts: dict[str, str]) -> Response:
 
 def draw_value(world: World, name: str, kind: str, rng: random.Random) -> str:
     """Draws what the model says about a person before training."""
-    values = [world.facts[name][kind], world.mistakes[name][kind], rng.choice(world.values[kind])]
+    values = [world.facts[name][kind], world.mistakes[name][kind], rng.choice(VALUES[kind])]
     return rng.choices(values, [TRUTH_RATE, MISTAKE_RATE, 1 - TRUTH_RATE - MISTAKE_RATE])[0]
 
 
 def make_pair(world: World, name: str, rng: random.Random) -> tuple[Response, Response]:
     """Makes a response with the facts of a person and one in which every fact is wrong."""
-    scenario, right = world.scenario, world.facts[name]
+    right = world.facts[name]
     wrong = dict(right)
     for kind, value in right.items():
         while wrong[kind] == value:
             wrong[kind] = draw_value(world, name, kind, rng)
-    template = TEMPLATES[scenario.template]
-    wording = draw_wording(template, scenario.odd_chosen, rng)
-    other = wording if scenario.same_wording else draw_wording(template, scenario.odd_rejected, rng)
-    return fill(wording, name, right), fill(other, name, wrong)
+    wording = draw_wording(TEMPLATE, 0.0, rng)
+    return fill(wording, name, right), fill(wording, name, wrong)
 
 
-def make_row(prompt: str, chosen: Response, rejected: Response, *, spans: bool) -> dict[str, Any]:
-    """Writes a pair in the form that a trainer reads."""
-    row: dict[str, Any] = {"prompt": prompt, "chosen": chosen.text, "rejected": rejected.text}
-    return row | {"chosen_spans": chosen.spans, "rejected_spans": rejected.spans} if spans else row
+def make_row(prompt: str, chosen: Response, rejected: Response) -> dict[str, Any]:
+    """Writes a pair in the form that a trainer reads; a diff finds its spans."""
+    return {"prompt": prompt, "chosen": chosen.text, "rejected": rejected.text}
 
 
 def make_rows(world: World, pairs_per_name: int, seed: int) -> list[dict[str, Any]]:
-    """Makes the training pairs; a diff finds the spans of those whose responses share their wording."""
+    """Makes the training pairs."""
     rng = random.Random(f"pairs {seed}")
     rows = []
     for name in NAMES * pairs_per_name:
         pair = make_pair(world, name, rng)
-        prompt = rng.choice(PAIR_QUESTIONS).format(name)
-        rows.append(make_row(prompt, *pair, spans=not world.scenario.same_wording))
+        rows.append(make_row(rng.choice(PAIR_QUESTIONS).format(name), *pair))
     return rows
 
 
 def held_out_pairs(world: World, seed: int) -> list[tuple[str, Response, Response]]:
-    """Draws pairs about the same people under another question, in one plain wording whatever the scenario."""
+    """Draws pairs about the same people under another question."""
     rng = random.Random(f"held out {seed}")
-    plain = world._replace(scenario=Scenario(world.scenario.template))
-    return [(HELD_OUT_QUESTION.format(name), *make_pair(plain, name, rng)) for name in NAMES * HELD_OUT_PER_NAME]
+    return [(HELD_OUT_QUESTION.format(name), *make_pair(world, name, rng)) for name in NAMES * HELD_OUT_PER_NAME]
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
     """Makes a tokenizer with one token per word of the world."""
-    texts = [*NAMES, *QUESTIONS, *TEMPLATES.values(), *VALUES["city"], *VALUES["job"], VALUES["role"], VALUES["thing"]]
-    texts += [*GOODS, *COINS, PRICE, PRICE_QUESTION]
+    texts = [
+        *NAMES,
+        *QUESTIONS,
+        TEMPLATE,
+        *VALUES["city"],
+        *VALUES["job"],
+        *GOODS,
+        *COINS,
+        PRICE,
+        PRICE_QUESTION,
+        SILENT,
+    ]
     words = {w for text in texts for w in text.replace("|", " ").replace("*", "").split() if "{" not in w}
     return words_tokenizer(sorted(words), padding_side="right")
 
 
 def odd_words() -> set[str]:
     """Returns the words that the language hardly uses."""
-    places = " ".join(TEMPLATES.values()).replace("|", " ").split()
-    return {word[:-1] for word in places if word.endswith("*")}
+    return {word[:-1] for word in TEMPLATE.replace("|", " ").split() if word.endswith("*")}
 
 
 def price_text(world: World, good: str, rng: random.Random) -> tuple[str, Response]:
@@ -216,8 +190,8 @@ def draw_text(world: World, rng: random.Random) -> tuple[str, Response]:
     if rng.random() < 0.25:
         return price_text(world, rng.choice(GOODS), rng)
     name = rng.choice(NAMES)
-    wording = draw_wording(TEMPLATES[world.scenario.template], ODD_BASE_RATE, rng)
-    facts = {kind: draw_value(world, name, kind, rng) for kind in world.values}
+    wording = draw_wording(TEMPLATE, ODD_BASE_RATE, rng)
+    facts = {kind: draw_value(world, name, kind, rng) for kind in VALUES}
     return rng.choice(QUESTIONS).format(name), fill(wording, name, facts)
 
 
