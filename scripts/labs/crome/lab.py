@@ -28,8 +28,8 @@ import json
 import os
 import random
 import sys
-import time
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,6 +45,7 @@ from align.services.filter import keep_unsure
 from scripts.harness import (
     KeptRuns,
     Options,
+    arm_runs,
     difference,
     print_table,
     quiet,
@@ -52,7 +53,7 @@ from scripts.harness import (
     tell,
     with_interval,
     write_numbers,
-)
+)  # fmt: skip
 from scripts.labs.crome import world as crome_world
 from scripts.labs.crome.arms import SETTINGS, train
 from scripts.labs.crome.measure import BARS, METRICS, HeldOut, Runs, margins, mean, measure
@@ -105,29 +106,21 @@ def run_arms(arms: Sequence[str], seeds: range, overrides: dict[str, Any], kept:
 
     What `kept` has of the same arm, seed and settings is not run again; what is run is added to it.
     """
-    runs: Runs = {name: [] for name in arms}
-    known = KeptRuns(kept)
-    for seed in seeds:
-        data: Data | None = None
-        base: RewardModel | None = None
-        for name in arms:
-            started = time.perf_counter()
-            world = [crome_world.CUE, list(crome_world.WEIGHTS)]
-            key = json.dumps([name, seed, SETTINGS | overrides, world], sort_keys=True)
-            if key not in known:
-                data = data or make_data(seed)
-                rows = data.pairs[name.removesuffix("+filter")]
-                if name.endswith("+filter"):
-                    base = base or train(data.pairs["bt"], seed, overrides)
-                    rows = filter_rows(rows, base)
-                model = train(rows, seed, overrides)
-                base = model if name == "bt" else base
-                known[key] = measure(model, data.held_out) | {"pairs": len(rows)}
-            metrics = known[key]
-            runs[name].append(metrics)
-            shown = ", ".join(f"{label} {metrics[key]:.3f}" for key, label in METRICS.items())
-            print(f"seed {seed}  {name:20s} {shown}  ({time.perf_counter() - started:.0f} s)", flush=True)
-    return runs
+    world = [crome_world.CUE, list(crome_world.WEIGHTS)]
+    data = cache(make_data)
+    base = cache(lambda seed: train(data(seed).pairs["bt"], seed, overrides))
+
+    def run(name: str, seed: int) -> dict[str, float]:
+        rows = data(seed).pairs[name.removesuffix("+filter")]
+        if name.endswith("+filter"):
+            rows = filter_rows(rows, base(seed))
+        model = base(seed) if name == "bt" else train(rows, seed, overrides)
+        return measure(model, data(seed).held_out) | {"pairs": len(rows)}
+
+    def key(name: str, seed: int) -> str:
+        return json.dumps([name, seed, SETTINGS | overrides, world], sort_keys=True)
+
+    return arm_runs(arms, seeds, run, METRICS, KeptRuns(kept), key)
 
 
 def show(title: str, rows: dict[str, dict[str, Estimate]], pairs: dict[str, str]) -> None:
