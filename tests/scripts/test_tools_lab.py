@@ -31,9 +31,10 @@ def test_right_answers_are_paid_behind_a_call_only():
 
 
 @pytest.mark.slow
-def test_each_arm_trains_and_is_asked_again_after_the_move(recipe, monkeypatch):
+@pytest.mark.by_day("sft", "grpo+shuffled", "acre")
+@pytest.mark.parametrize("arm", lab.ARMS)
+def test_an_arm_trains_and_is_asked_again_after_the_move(recipe, monkeypatch, arm):
     monkeypatch.setattr(lab, "TEACHING_STEPS", 2)
-    for arm in lab.ARMS:
-        found = lab.run_arm(arm, 0, recipe)
-        assert 0 <= found["known"] <= 1
-        assert ("trained" in found) == (arm != "sft")
+    found = lab.run_arm(arm, 0, recipe)
+    assert 0 <= found["known"] <= 1
+    assert ("trained" in found) == (arm != "sft")
