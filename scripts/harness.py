@@ -3,7 +3,8 @@
 import argparse
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,72 @@ def difference(runs: Mapping[str, Sequence[Mapping[str, float]]], arm: str, othe
 
     pairs = zip(runs[arm], runs[other], strict=True)
     return mean_over_seeds([one[name] - two[name] for one, two in pairs])
+
+
+def arm_runs(
+    arms: Sequence[str],
+    seeds: Iterable[int],
+    run: Callable[[str, int], dict[str, float]],
+    labels: Mapping[str, str],
+    kept: "KeptRuns | None" = None,
+    key: Callable[[str, int], str] = "{}/{}".format,
+    once: Sequence[str] = (),
+) -> dict[str, list[Any]]:
+    """Runs every arm with every seed and prints each result; returns the metrics of each arm.
+
+    Args:
+        arms: Their names.
+        seeds: Those asked for.
+        run: `(arm, seed)` to metrics.
+        labels: The metrics that are printed, and how they are called.
+        kept: Results that are not run again; what is run is added.
+        key: `(arm, seed)` to the name of a result.
+        once: Arms that are alike for every seed.
+    """
+    kept = KeptRuns(None) if kept is None else kept
+    runs: dict[str, list[Any]] = {arm: [] for arm in arms}
+    for number, seed in enumerate(seeds):
+        for arm in arms if not number else [arm for arm in arms if arm not in once]:
+            name, began = key(arm, seed), time.process_time()
+            if name not in kept:
+                kept[name] = run(arm, seed)
+            runs[arm].append(kept[name])
+            told = ", ".join(f"{label} {kept[name][each]:.3f}" for each, label in labels.items() if each in kept[name])
+            print(f"seed {seed}  {arm:20s} {told}  ({time.process_time() - began:.0f} CPU s)", flush=True)
+    return runs
+
+
+def differences(
+    runs: Mapping[str, Sequence[Mapping[str, float]]], baseline: str, names: Iterable[str]
+) -> dict[str, list[dict[str, float]]]:
+    """Subtracts the baseline's metrics seed by seed from those of the others; an arm run once is paired with all."""
+    base, names = runs.get(baseline, ()), list(names)
+    return {
+        arm: [
+            {name: one[name] - two[name] for name in names}
+            for one, two in zip(list(found) * (len(base) if len(found) == 1 else 1), base, strict=True)
+        ]
+        for arm, found in runs.items()
+        if arm != baseline and base
+    }
+
+
+def show_arms(title: str, runs: Mapping[str, Sequence[Mapping[str, float]]], labels: Mapping[str, str]) -> None:
+    """Prints one line per arm: means over the seeds that say something, with half their intervals."""
+    seeds = max(map(len, runs.values()), default=0)
+    cells = {arm: [cell([run.get(name, math.nan) for run in found], seeds) for name in labels]
+             for arm, found in runs.items()}  # fmt: skip
+    print_table(title, labels.values(), cells)
+
+
+def cell(values: Iterable[float], seeds: int) -> str:
+    """Writes a mean over seeds +- half the interval, and over how many where some say nothing."""
+    from align.evaluation.statistics.metrics import mean_over_seeds
+
+    estimate = mean_over_seeds([value for value in values if not math.isnan(value)])
+    if estimate.n == 0:
+        return "no data"
+    return with_half(estimate) + (f" (n={estimate.n})" if 1 < estimate.n < seeds else "")
 
 
 def share(truths: Iterable[bool]) -> float:

@@ -7,12 +7,11 @@
 
 Both trainers really generate 64 tokens for each of 8 completions; what was generated is then replaced by one fixed,
 well-formed response per row, so that both take the same step and every row has a second answer to give. The arms are
-`grpo` (TRL's trainer), `acre` (one shuffle per prompt group, the prompt read once), `acre-rows` (one shuffle per row,
-so that nothing is shared) and `acre-text` (another prompt for the group, and an answer of 8 tokens written again
-behind every trace). `acre-tools` is ACRE for turns: 64 tokens that end in a
-call, a result, and an answer, which is written again behind another result; its ratio is to `grpo-tools`, the same
-turns by TRL's trainer. Reported is the median over rounds of the ratio to the step of TRL's trainer in the same round;
-on a busy machine, `--clock cpu` with one thread counts the process's own time.
+`grpo` (TRL's trainer), `acre` (one shuffle per prompt group, the prompt read once) and `acre-text` (another prompt for
+the group, and an answer of 8 tokens written again behind every trace). `acre-tools` is ACRE for turns: 64 tokens that
+end in a call, a result, and an answer, which is written again behind another result; its ratio is to `grpo-tools`, the
+same turns by TRL's trainer. Reported is the median over rounds of the ratio to the step of TRL's trainer in the same
+round; on a busy machine, `--clock cpu` with one thread counts the process's own time.
 
 Then one more step of each arm is counted, which no machine changes: operations, tokens read, and the most bytes at
 once. The floor of second answers by letters is every shuffled prompt read once, and every trace behind it.
@@ -21,9 +20,6 @@ once. The floor of second answers by letters is every shuffled prompt read once,
 import argparse
 import random
 import re
-import statistics
-import tempfile
-from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -40,13 +36,13 @@ from align.methods.acre.trainer import ACRETrainer
 from rewards import answer_consistency, number_accuracy, render_options
 from rewards.reading.options import LETTERS
 from scripts.benches.counted import Cost, cost_of, counting
-from scripts.benches.device import CLOCKS, add_device, clock, on_device, ratios_of, weights
-from scripts.benches.random_model import ABOUT_MODEL, NAMES, SMOLLM2, WORDS, model_there, random_model
+from scripts.benches.device import add_turns, clock, in_turns, model_of, on_device, told_costs, told_ratio, weights
+from scripts.benches.random_model import ABOUT_MODEL, SMOLLM2, WORDS, model_there
 from scripts.harness import Options, write_numbers
 from scripts.labs.tools.make import RESPONSE, TEMPLATE
 
 ANSWER_TOKENS = 8
-ARMS = ("acre", "acre-rows", "acre-text", "acre-tools")
+ARMS = ("acre", "acre-text", "acre-tools")
 BESIDE = {"acre-tools": "grpo-tools"}  # what an arm is held against, where that is not `grpo`
 AS_TRL = {"skip_without_advantage": "off"}  # what is measured is the second pass
 CALL, RESULT = '<tool_call>{"name": "price", "arguments": {"item": "river"}}</tool_call>', "tool: "
@@ -168,7 +164,7 @@ def make_trainer(arm: str, arguments: argparse.Namespace, rows: list[dict[str, A
         "num_generations": 8,
         "max_completion_length": length,
         "generation_kwargs": {"min_new_tokens": length},
-        "gradient_checkpointing": arguments.gradient_checkpointing,
+        "gradient_checkpointing": False,
     } | on_device(arguments)
     data = Dataset.from_list(rows)
     trainer: Any
@@ -198,8 +194,7 @@ def make_trainer(arm: str, arguments: argparse.Namespace, rows: list[dict[str, A
         own = {"families": [ask_first], "answer_reward": text_is_short}
         trainer = FixedText(model, [answer_consistency], args, data, processing_class=tokenizer, **own)
     else:
-        scope = "row" if arm == "acre-rows" else "group"
-        args = ACREConfig(**settings, **AS_TRL, permutation_scope=scope)
+        args = ACREConfig(**settings, **AS_TRL)
         trainer = FixedACRE(model, [answer_consistency], args, data, processing_class=tokenizer, render_prompt=render)
     trainer.train()
     return trainer
@@ -216,13 +211,6 @@ def take_step(trainer: GRPOTrainer, batch: list[dict[str, Any]]) -> None:
     trainer.training_step(trainer.model, batch, None)
     trainer.optimizer.step()
     trainer.optimizer.zero_grad()
-
-
-def step_seconds(trainer: GRPOTrainer, batch: list[dict[str, Any]], clock: Callable[[], float]) -> float:
-    """Times a step."""
-    started = clock()
-    take_step(trainer, batch)
-    return clock() - started
 
 
 def count_letters(trainer: ACRETrainer, batch: list[dict[str, Any]]) -> dict[str, Any]:
@@ -253,23 +241,11 @@ def count(trainers: dict[str, GRPOTrainer], row: dict[str, Any], device: str) ->
         arm: cost_of(trainer.model, partial(take_step, trainer, batch_of(arm, row)), device)
         for arm, trainer in trainers.items()
     }
-    found: dict[str, Any] = {}
-    for arm, cost in costs.items():
-        base = costs[BESIDE.get(arm, next(iter(costs)))]
-        found[arm] = asdict(cost) | {
-            "flops_ratio": cost.flops / base.flops,
-            "peak_ratio": cost.peak_bytes / base.peak_bytes,
-        }
-        print(
-            f"{arm:10s} {cost.flops:.3e} FLOPs ({found[arm]['flops_ratio']:.3f} of grpo), "
-            f"{cost.peak_bytes / 1e9:.3f} GB ({found[arm]['peak_ratio']:.3f})"
-        )
-        if arm in ("acre", "acre-rows"):
-            found[arm]["second"] = second = count_letters(trainers[arm], batch_of(arm, row))
-            print(
-                f"{'':10s} second answers: {second['tokens_over_floor']:.3f} of the tokens of prompts and traces "
-                f"(bar {LETTERS_BAR})"
-            )
+    found = told_costs(costs, lambda arm: BESIDE.get(arm, next(iter(costs))))
+    if "acre" in found:
+        found["acre"]["second"] = second = count_letters(trainers["acre"], batch_of("acre", row))
+        over = second["tokens_over_floor"]
+        print(f"second answers: {over:.3f} of the tokens of prompts and traces (bar {LETTERS_BAR})")
     return found
 
 
@@ -277,41 +253,30 @@ def main(argv: list[str] | None = None) -> None:
     """Runs the benchmark."""
     parser = Options(__doc__)
     parser.add_argument("--model", type=model_there, default=SMOLLM2, help=ABOUT_MODEL)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--arms", nargs="+", choices=ARMS, default=["acre", "acre-rows"])
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=["acre"])
     parser.add_argument("--completion_tokens", type=int, default=64)
-    parser.add_argument("--gradient_checkpointing", action="store_true", help="TRL's default; makes every step longer")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--clock", choices=CLOCKS, default="wall")
-    add_device(parser)
+    add_turns(parser, 7)
     parser.add_numbers()
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
-    if arguments.model in NAMES:
-        # A vocabulary as real models have, which no tokenizer of a few words fills.
-        vocabulary = 32_000 if arguments.model == "random-large" else 0
-        arguments.model = random_model(tempfile.mkdtemp(), arguments.model, vocabulary)
+    # A vocabulary as real models have, which no tokenizer of a few words fills.
+    arguments.model = model_of(arguments, 32_000 if arguments.model == "random-large" else 0)
     rows = make_rows(64, random.Random(0))
     arms = list(dict.fromkeys(each for arm in arguments.arms for each in (BESIDE.get(arm, "grpo"), arm)))
     trainers = {arm: make_trainer(arm, arguments, rows) for arm in arms}
-    seconds: dict[str, list[float]] = {arm: [] for arm in arms}
-    for number in range(arguments.rounds):
-        row = rows[number % len(rows)]
-        for arm in arms if number % 2 else reversed(arms):
-            seconds[arm].append(step_seconds(trainers[arm], batch_of(arm, row), clock(arguments, arguments.clock)))
-        print(f"round {number}: " + ", ".join(f"{arm} {seconds[arm][-1]:.2f} s" for arm in arms), flush=True)
+    now = clock(arguments, arguments.clock)
+
+    def take(arm: str, number: int) -> float:
+        started = now()
+        take_step(trainers[arm], batch_of(arm, rows[number % len(rows)]))
+        return now() - started
+
+    seconds = in_turns(arms, arguments.rounds, take)
     tokens = len(trainers[arms[0]]._tokenizer(rows[0]["prompt"])["input_ids"])
-    given = ("device", "dtype", "rounds", "gradient_checkpointing")
-    result: dict[str, Any] = {name: getattr(arguments, name) for name in given} | {"prompt_tokens": tokens}
     print(f"{tokens} prompt tokens, 8 completions of {arguments.completion_tokens}, {arguments.rounds} rounds")
-    for arm in arms:
-        middle, low, high = ratios_of(seconds[arm], seconds[BESIDE.get(arm, arms[0])])
-        median = statistics.median(seconds[arm])
-        result[arm] = {"median_seconds": median, "median_ratio": middle}
-        result[arm] |= {"ratio_quartiles": [low, middle, high], "seconds": seconds[arm]}
-        print(f"{arm:10s} {median:6.2f} s  ratio {middle:.3f} (quartiles {low:.3f}-{high:.3f})")
-    result["counted"] = count(trainers, rows[0], arguments.device)
-    write_numbers(arguments.json, result)
+    told = {arm: told_ratio(arm, seconds[arm], seconds[BESIDE.get(arm, arms[0])]) for arm in arms}
+    about = {name: getattr(arguments, name) for name in ("device", "dtype", "rounds")} | {"prompt_tokens": tokens}
+    write_numbers(arguments.json, about, told, {"counted": count(trainers, rows[0], arguments.device)})
 
 
 if __name__ == "__main__":

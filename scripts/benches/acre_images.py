@@ -5,23 +5,17 @@
 The model is a small Qwen2.5-VL with random weights and characters for tokens. Per image token its vision tower does
 0.6 of the work of its language model (0.4 in the 7B), and its output head does little. All arms generate for real;
 what was generated is then replaced by one fixed, well-formed response per row, so that every arm takes the same step.
-The arms are `grpo` (TRL's trainer), `group` and `row` (ACRE with one shuffle per prompt group, the default, and with
-one per row), `row-forget` (the same without the memory of image features; a group has one prompt and needs none) and
-`plain` (one whole forward pass per row, nothing shared). Reported are CPU seconds, which other programs hardly
-disturb (those of the wall on a GPU), and the median over rounds of the ratio to the `grpo` step of the same round;
-then operations and the most bytes at once of one more step.
+The arms are `grpo` (TRL's trainer) and `group` (ACRE, one shuffle per prompt group). Reported are CPU seconds, which
+other programs hardly disturb (those of the wall on a GPU), and the median over rounds of the ratio to the `grpo` step
+of the same round; then operations and the most bytes at once of one more step.
 """
 
 import argparse
 import random
-import statistics
 import string
-from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from importlib.resources import files
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import torch
@@ -41,21 +35,14 @@ from trl import GRPOConfig, GRPOTrainer
 
 from align.data.questions.templates import PromptTemplate
 from align.methods.acre.config import ACREConfig
-from align.models.second_pass.forward import score_letters
 from rewards import answer_consistency
 from scripts.benches.acre import AS_TRL, FixedACRE, FixedGRPO, constant, take_step
 from scripts.benches.counted import cost_of
-from scripts.benches.device import add_device, clock, on_device, ratios_of
+from scripts.benches.device import add_turns, clock, in_turns, on_device, told_costs, told_ratio
 from scripts.benches.random_model import WORDS
 from scripts.harness import Options, write_numbers
 
-ARMS = {
-    "grpo": {},
-    "group": {},
-    "row": {},
-    "row-forget": {"remember_images": False},
-    "plain": {"remember_images": False, "share_prompts": False},
-}
+ARMS = ("grpo", "group")
 # Of the language model and the vision tower. `large` is for GPUs; a head is 32 wide in the others, 64 there.
 SIZES: dict[str, tuple[dict[str, int], dict[str, int]]] = {
     "tiny": (
@@ -141,79 +128,43 @@ def make_trainer(arm: str, arguments: argparse.Namespace, rows: list[dict[str, A
     if arm == "grpo":
         trainer = FixedGRPO(model, [constant], GRPOConfig(**settings), data, processing_class=processor)
     else:
-        args = ACREConfig(**settings, **AS_TRL, permutation_scope="row" if arm.startswith("row") else "group")
+        args = ACREConfig(**settings, **AS_TRL)
         how = {"processing_class": processor, "render_prompt": TEMPLATE.render}
         trainer = FixedACRE(model, [answer_consistency], args, data, **how)
     trainer.train()
     return trainer
 
 
-def step_seconds(
-    trainer: GRPOTrainer, arm: str, batch: list[dict[str, Any]], clock: Callable[[], float]
-) -> tuple[float, float]:
-    """Times one whole step (generation to optimizer), and the forward passes for second answers in it."""
-    scoring = 0.0
-
-    def timed(*given: Any, **named: Any) -> Any:
-        nonlocal scoring
-        started = clock()
-        scores = score_letters(*given, **named, **ARMS[arm])
-        scoring += clock() - started
-        return scores
-
-    with mock.patch("align.methods.acre.trainer.score_letters", timed):
-        started = clock()
-        take_step(trainer, batch)
-        return clock() - started, scoring
-
-
-def count(trainers: dict[str, GRPOTrainer], batch: list[dict[str, Any]], device: str) -> dict[str, Any]:
-    """Counts a step of TRL's trainer and one of ACRE as it is by default."""
-    grpo, acre = (
-        cost_of(trainers[arm].model, partial(take_step, trainers[arm], batch), device) for arm in ("grpo", "group")
-    )
-    ratios = {"flops_ratio": acre.flops / grpo.flops, "peak_ratio": acre.peak_bytes / grpo.peak_bytes}
-    print(f"group over grpo: {ratios['flops_ratio']:.3f} of the FLOPs, {ratios['peak_ratio']:.3f} of the peak bytes")
-    return {"grpo": asdict(grpo), "group": asdict(acre)} | ratios
-
-
 def main(argv: list[str] | None = None) -> None:
     """Runs the benchmark."""
     parser = Options(__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--arms", nargs="+", choices=list(ARMS)[1:], default=list(ARMS)[1:], help="beside `grpo`")
     parser.add_argument("--num_images", type=int, default=4)
     parser.add_argument("--image_side", type=int, default=224, help="Pixels; 224 makes 64 tokens.")
     parser.add_argument("--completion_tokens", type=int, default=64)
     parser.add_argument("--size", choices=SIZES, default="small")
-    add_device(parser)
+    add_turns(parser, 5, threads=1, clock=None)
     parser.add_numbers()
     arguments = parser.parse_args(argv)
-    torch.set_num_threads(1)
+    torch.set_num_threads(arguments.threads)
     rows = make_rows(arguments.rounds, arguments.num_images, arguments.image_side)
-    arms = ["grpo", *arguments.arms]
-    trainers = {arm: make_trainer(arm, arguments, rows) for arm in arms}
-    times: dict[str, list[tuple[float, float]]] = {arm: [] for arm in arms}
-    ticks = clock(arguments, "cpu")
-    for number, row in enumerate(rows):
-        for arm in arms if number % 2 else reversed(arms):
-            times[arm].append(step_seconds(trainers[arm], arm, [row] * 8, ticks))
-        print(f"round {number}: " + ", ".join(f"{arm} {times[arm][-1][0]:.2f} s" for arm in arms), flush=True)
+    trainers = {arm: make_trainer(arm, arguments, rows) for arm in ARMS}
+    now = clock(arguments, "cpu")
+
+    def take(arm: str, number: int) -> float:
+        started = now()
+        take_step(trainers[arm], [rows[number]] * 8)
+        return now() - started
+
+    seconds = in_turns(ARMS, arguments.rounds, take)
     tokens = len(trainers["grpo"]._tokenize_prompts([_message(rows[0])])[0][0])
     print(f"{tokens} prompt tokens, 8 completions of {arguments.completion_tokens}, {arguments.rounds} rounds")
-    result: dict[str, Any] = vars(arguments) | {"json": None, "prompt_tokens": tokens}
-    for arm in arms:
-        steps, scoring = zip(*times[arm], strict=True)
-        median, low, high = ratios_of(steps, [each for each, _ in times["grpo"]])
-        result[arm] = {"step_seconds": steps, "scoring_seconds": scoring}
-        result[arm] |= {"median_ratio": median, "ratio_quartiles": [low, high]}
-        print(
-            f"{arm:11s} {statistics.median(steps):6.2f} CPU s, {statistics.median(scoring):5.2f} for second "
-            f"answers  ratio {median:.3f} (quartiles {low:.3f}-{high:.3f})"
-        )
-    if "group" in arms:
-        result["counted"] = count(trainers, [rows[0]] * 8, arguments.device)
-    write_numbers(arguments.json, result)
+    told: dict[str, Any] = {arm: told_ratio(arm, seconds[arm], seconds["grpo"]) for arm in ARMS}
+    costs = {arm: cost_of(each.model, partial(take_step, each, [rows[0]] * 8), arguments.device)
+             for arm, each in trainers.items()}  # fmt: skip
+    counted = told_costs(costs, lambda arm: "grpo")
+    write_numbers(
+        arguments.json, vars(arguments) | {"json": None, "prompt_tokens": tokens}, told, {"counted": counted}
+    )
 
 
 def _message(row: dict[str, Any]) -> list[dict[str, Any]]:

@@ -13,10 +13,7 @@ or of 0.3 billion with `--model random-large`.
 import argparse
 import json
 import os
-import statistics
 import sys
-from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +29,7 @@ from trl import RewardConfig, RewardTrainer
 from align.methods.crome.config import CromeConfig
 from align.methods.crome.trainer import CromeTrainer
 from scripts.benches.counted import cost_of
-from scripts.benches.device import add_device, clock, on_device, ratios_of
+from scripts.benches.device import add_turns, clock, in_turns, on_device, told_costs, told_ratio
 from scripts.benches.random_model import size_of
 from scripts.harness import Options, quiet, tell, write_numbers
 
@@ -79,57 +76,34 @@ def make_trainer(
     return trainer
 
 
-def run_step(trainer: RewardTrainer, numbers: list[int], clock: Callable[[], float]) -> float:
-    """Takes one step on the rows with these numbers and returns its seconds."""
-    rows = [trainer.train_dataset[number] for number in numbers]
+def run_step(trainer: RewardTrainer, first: int, pairs: int) -> None:
+    """Takes one step on some pairs."""
+    rows = [trainer.train_dataset[number] for number in range(first, first + pairs)]
     trainer.model.zero_grad()
-    started = clock()
     trainer.training_step(trainer.model, trainer.data_collator(rows))
-    return clock() - started
-
-
-def count(trainers: dict[str, RewardTrainer], numbers: list[int], device: str) -> dict[str, Any]:
-    """Counts a step of TRL's trainer, which is the floor, and one of Crome."""
-    trl, crome = (
-        cost_of(trainers[arm].model, partial(run_step, trainers[arm], numbers, float), device)
-        for arm in ("trl", "crome")
-    )
-    ratios = {"flops_ratio": crome.flops / trl.flops, "peak_ratio": crome.peak_bytes / trl.peak_bytes}
-    print(
-        f"crome / trl: {ratios['flops_ratio']:.3f} of the FLOPs (bar {FLOPS_BAR}), "
-        f"{ratios['peak_ratio']:.3f} of the peak bytes"
-    )
-    return {"trl": asdict(trl), "crome": asdict(crome)} | ratios
 
 
 def compare(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Times all arms in turn and prints what came out."""
+    """Times all arms in turn, counts them, and prints what came out."""
     model, tokenizer, name = load_model(arguments.model)
-    model, ticks = model.to(getattr(torch, arguments.dtype)), clock(arguments, "wall")
+    model, now = model.to(getattr(torch, arguments.dtype)), clock(arguments, "wall")
     size = sum(weight.numel() for weight in model.parameters()) / 1e6
     lines = (LAB / "augmented.jsonl").read_text(encoding="utf-8").splitlines()[: arguments.pairs * arguments.rounds]
     rows = [{column: json.loads(line)[column] for column in COLUMNS} for line in lines]
     trainers = {arm: make_trainer(arm, model, tokenizer, rows, arguments) for arm in ARMS}
     print(f"{name} model of {size:.1f} M weights, {arguments.pairs} pairs a step, {arguments.rounds} rounds")
-    seconds: dict[str, list[float]] = {arm: [] for arm in ARMS}
-    for number in range(arguments.rounds):
-        numbers = list(range(number * arguments.pairs, (number + 1) * arguments.pairs))
-        for arm in ARMS if number % 2 else reversed(ARMS):
-            seconds[arm].append(run_step(trainers[arm], numbers, ticks))
-    for arm in ARMS:
-        print(f"{arm:16s} {1000 * statistics.median(seconds[arm]) / arguments.pairs:9.2f} ms per pair")
-    ratio, low, high = ratios_of(seconds["crome"], seconds["trl"])
-    print(f"crome / trl: {ratio:.3f} (quartiles {low:.3f}-{high:.3f})")
-    counted = count(trainers, list(range(arguments.pairs)), arguments.device)
-    return {
-        "counted": counted,
-        "model": name,
-        "million_weights": size,
-        "ties": sum(row["tie"] for row in rows),
-        "seconds": seconds,
-        "time_ratio": ratio,
-        "time_ratio_quartiles": (low, high),
-    }
+
+    def take(arm: str, number: int) -> float:
+        started = now()
+        run_step(trainers[arm], number * arguments.pairs, arguments.pairs)
+        return now() - started
+
+    seconds = in_turns(ARMS, arguments.rounds, take)
+    told: dict[str, Any] = {arm: told_ratio(arm, seconds[arm], seconds["trl"]) for arm in ARMS}
+    costs = {arm: cost_of(each.model, partial(run_step, each, 0, arguments.pairs), arguments.device)
+             for arm, each in trainers.items()}  # fmt: skip
+    about = {"model": name, "million_weights": size, "ties": sum(row["tie"] for row in rows)}
+    return about | told | {"counted": told_costs(costs, lambda arm: "trl")}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -137,15 +111,14 @@ def main(argv: list[str] | None = None) -> int:
     parser = Options(__doc__)
     parser.add_argument("--model", type=Path, default=Path("models/smollm2-135m"))
     parser.add_argument("--pairs", type=int, default=4, help="of a step")
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--threads", type=int, default=1)
-    add_device(parser)
+    add_turns(parser, 15, threads=1, clock=None)
     parser.add_numbers(f"exit code 1 if a ratio is above {TIME_BAR}, {FLOPS_BAR} of FLOPs")
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
     quiet()
     record = compare(arguments)
-    held = record["time_ratio"] <= TIME_BAR and round(record["counted"]["flops_ratio"], 4) <= FLOPS_BAR
+    flops = record["counted"]["crome"]["flops_ratio"]
+    held = record["crome"]["median_ratio"] <= TIME_BAR and round(flops, 4) <= FLOPS_BAR
     write_numbers(arguments.json, {name: getattr(arguments, name) for name in ("pairs", "rounds", "threads")}, record)
     return tell({f"median ratio <= {TIME_BAR}, FLOPs <= {FLOPS_BAR}": held}, arguments)
 

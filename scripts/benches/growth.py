@@ -122,7 +122,7 @@ def write_model(folder: str) -> None:
 
 def write_report(folder: str, num: str) -> None:
     """Writes the folder of a run with so many completions."""
-    from scripts.benches.report import write_run
+    from scripts.benches.long_run import write_run
 
     write_run(Path(folder), max(1, int(num) // 5), int(num))
 

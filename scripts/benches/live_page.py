@@ -20,7 +20,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 from align.report.page import run_page
 from align.services.train import run
 from align.training import callbacks
-from scripts.benches.report import write_run
+from scripts.benches.long_run import write_run
 from scripts.harness import Options, tell, write_numbers
 
 BAR = callbacks.SHARE

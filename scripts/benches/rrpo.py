@@ -13,9 +13,6 @@ a CPU and of the allocator on a GPU. The floor of RRPO is what policy and refere
 """
 
 import argparse
-import statistics
-import tempfile
-from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -28,13 +25,12 @@ from trl.kernels.chunked_logprob import _use_triton
 from align.methods.rrpo.config import RRPOConfig
 from align.methods.rrpo.trainer import RRPOTrainer
 from scripts.benches.counted import Cost, cost_of, counting
-from scripts.benches.device import add_device, clock, on_device, ratios_of, weights
-from scripts.benches.random_model import ABOUT_MODEL, NAMES, SMOLLM2, model_there, random_model
+from scripts.benches.device import add_turns, clock, in_turns, model_of, on_device, told_costs, told_ratio, weights
+from scripts.benches.random_model import ABOUT_MODEL, SMOLLM2, model_there
 from scripts.harness import Options, write_numbers
 
 ARMS = ("dpo", "rrpo")
 PAIRS, PROMPT_SHARE, MARKED_EVERY = 2, 4, 10
-GB = 1e9
 FLOOR_BAR = 1.05
 
 
@@ -43,7 +39,7 @@ def make_trainer(arm: str, arguments: argparse.Namespace) -> DPOTrainer:
     settings: dict[str, Any] = {
         "max_steps": 1,
         "per_device_train_batch_size": 1,
-        "gradient_checkpointing": arguments.gradient_checkpointing,
+        "gradient_checkpointing": False,
     } | on_device(arguments)
     policy, reference = (AutoModelForCausalLM.from_pretrained(arguments.model, **weights(arguments)) for _ in ARMS)
     trainer_class, config = (DPOTrainer, DPOConfig) if arm == "dpo" else (RRPOTrainer, RRPOConfig)
@@ -110,48 +106,28 @@ def count(trainers: dict[str, DPOTrainer], batch: dict[str, torch.Tensor], devic
         trainer.optimizer = trainer.lr_scheduler = None  # the step of the warm-up left its moments
         trainer.model.zero_grad(set_to_none=True)
     costs = {arm: cost_of(each.model, partial(run_pass, each, batch), device) for arm, each in trainers.items()}
-    rrpo, dpo = costs["rrpo"], costs["dpo"]
-    rrpo.floor_flops = floor_flops(trainers["rrpo"], batch)
-    return {arm: asdict(cost) for arm, cost in costs.items()} | {
-        "flops_ratio": rrpo.flops / dpo.flops,
-        "peak_ratio": rrpo.peak_bytes / dpo.peak_bytes,
-        "flops_over_floor": rrpo.flops / rrpo.floor_flops,
-    }
-
-
-def timed(
-    trainers: dict[str, DPOTrainer], arguments: argparse.Namespace, num_tokens: int, vocabulary: int
-) -> dict[str, Any]:
-    """Times both arms in turn."""
-    ticks = clock(arguments, "cpu")
-    seconds: dict[str, list[float]] = {arm: [] for arm in ARMS}
-    for number in range(arguments.rounds):
-        batch = make_batch(num_tokens, vocabulary, number)
-        for arm in ARMS if number % 2 else reversed(ARMS):
-            started = ticks()
-            run_pass(trainers[arm], batch)
-            seconds[arm].append(ticks() - started)
-    middle, low, high = ratios_of(seconds["rrpo"], seconds["dpo"])
-    medians = ", ".join(f"{arm} {statistics.median(each):.3f} s" for arm, each in seconds.items())
-    print(f"{num_tokens:5d} tokens  {medians}, ratio {middle:.3f} (quartiles {low:.3f}-{high:.3f})", flush=True)
-    return {"seconds": seconds, "time_ratio": middle, "time_ratio_quartiles": [low, middle, high]}
+    costs["rrpo"].floor_flops = floor_flops(trainers["rrpo"], batch)
+    found: dict[str, Any] = told_costs(costs, lambda arm: "dpo")
+    over = costs["rrpo"].flops / costs["rrpo"].floor_flops
+    print(f"rrpo: {over:.3f} of the floor's FLOPs (bar {FLOOR_BAR})", flush=True)
+    return found | {"flops_over_floor": over}
 
 
 def compare(arguments: argparse.Namespace, num_tokens: int) -> dict[str, Any]:
     """Compares both arms at one length and prints what came out."""
-    trainers = {arm: make_trainer(arm, arguments) for arm in ARMS}
+    print(f"{num_tokens} tokens")
+    trainers, now = {arm: make_trainer(arm, arguments) for arm in ARMS}, clock(arguments, "cpu")
     vocabulary = len(trainers["dpo"].processing_class)
-    found = timed(trainers, arguments, num_tokens, vocabulary) if arguments.rounds else {}
-    counted = count(trainers, make_batch(num_tokens, vocabulary, 0), arguments.device)
-    for arm in ARMS:
-        flops, peak = (counted[arm][name] for name in ("flops", "peak_bytes"))
-        print(f"{num_tokens:5d} tokens  {arm:5s} {flops:.3e} FLOPs  {peak / GB:6.2f} GB above the models")
-    print(
-        f"{num_tokens:5d} tokens  rrpo / dpo: {counted['flops_ratio']:.3f} of the FLOPs, {counted['peak_ratio']:.3f} "
-        f"of the peak; {counted['flops_over_floor']:.3f} of the floor's FLOPs (bar {FLOOR_BAR})",
-        flush=True,
-    )
-    return found | {"counted": counted}
+
+    def take(arm: str, number: int) -> float:
+        batch = make_batch(num_tokens, vocabulary, number)
+        started = now()
+        run_pass(trainers[arm], batch)
+        return now() - started
+
+    seconds = in_turns(ARMS, arguments.rounds, take)
+    told = {arm: told_ratio(arm, seconds[arm], seconds["dpo"]) for arm in ARMS if arguments.rounds}
+    return told | {"counted": count(trainers, make_batch(num_tokens, vocabulary, 0), arguments.device)}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -159,17 +135,13 @@ def main(argv: list[str] | None = None) -> None:
     parser = Options(__doc__)
     parser.add_argument("--model", type=model_there, default=SMOLLM2, help=ABOUT_MODEL)
     parser.add_argument("--tokens", type=int, nargs="+", default=[512, 1024], help="Length of a sequence.")
-    parser.add_argument("--rounds", type=int, default=5, help="0 counts only")
-    parser.add_argument("--gradient_checkpointing", action="store_true", help="TRL's default.")
-    parser.add_argument("--threads", type=int, default=1)
-    add_device(parser)
+    add_turns(parser, 5, threads=1, clock=None)
     parser.add_numbers()
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
-    if arguments.model in NAMES:  # with a vocabulary as real models have: the loss is about it
-        arguments.model = random_model(tempfile.mkdtemp(), arguments.model, vocabulary=32_000)
+    arguments.model = model_of(arguments, vocabulary=32_000)  # as real models have: the loss is about it
     results = {num_tokens: compare(arguments, num_tokens) for num_tokens in arguments.tokens}
-    about = {name: getattr(arguments, name) for name in ("rounds", "device", "dtype", "gradient_checkpointing")}
+    about = {name: getattr(arguments, name) for name in ("rounds", "device", "dtype")}
     about["triton"] = int(_use_triton(torch.device(arguments.device)))  # what TRL asks itself
     write_numbers(arguments.json, about, {"tokens": results})
 

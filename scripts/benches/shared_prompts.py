@@ -15,8 +15,6 @@ once.
 
 import argparse
 import json
-import statistics
-import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,8 +31,8 @@ from align.methods.rrpo.config import RRPOConfig
 from align.methods.rrpo.trainer import RRPOTrainer
 from align.models.shared_prefixes import begin_alike
 from scripts.benches.counted import Cost, cost_of, least
-from scripts.benches.device import CLOCKS, add_device, clock, on_device, ratios_of, weights
-from scripts.benches.random_model import ABOUT_MODEL, NAMES, SMOLLM2, model_there, random_model
+from scripts.benches.device import add_turns, clock, in_turns, model_of, on_device, told_costs, told_ratio, weights
+from scripts.benches.random_model import ABOUT_MODEL, SMOLLM2, model_there
 from scripts.harness import Options, quiet, write_numbers
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
@@ -122,25 +120,12 @@ def count(trainers: dict[str, Any], arguments: argparse.Namespace) -> dict[str, 
         costs[arm] = cost_of(trainer.model, partial(take_step, trainer, batch), arguments.device)
         trainer.model.zero_grad(set_to_none=True)
     floor_flops, floor_tokens = floor_of(trainers[last], collate(trainers[last], 0, arguments.pairs))
-    found: dict[str, Any] = {"floor_flops": floor_flops, "floor_tokens": floor_tokens}
+    found: dict[str, Any] = told_costs(costs, lambda arm: "trl")
     for arm, cost in costs.items():
-        found[arm] = {
-            "flops": cost.flops,
-            "flops_over_trl": cost.flops / costs["trl"].flops,
-            "flops_over_floor": cost.flops / floor_flops,
-            "tokens": cost.tokens,
-            "tokens_over_floor": cost.tokens / floor_tokens,
-            "peak_bytes": cost.peak_bytes,
-            "peak_over_trl": cost.peak_bytes / costs["trl"].peak_bytes,
-        }
-        of = found[arm]
-        print(
-            f"  {arm:5s} {cost.flops:.3e} FLOPs, {of['flops_over_trl']:.3f} of trl, {of['flops_over_floor']:.3f} of "
-            f"the floor; {cost.tokens:,} tokens, {of['tokens_over_floor']:.3f} of the floor; peak "
-            f"{of['peak_over_trl']:.3f} of trl",
-            flush=True,
-        )
-    return found
+        over = {"flops_over_floor": cost.flops / floor_flops, "tokens_over_floor": cost.tokens / floor_tokens}
+        found[arm] |= over
+        print(f"{arm:11s} over the floor: " + ", ".join(f"{name} {value:.3f}" for name, value in over.items()))
+    return found | {"floor_flops": floor_flops, "floor_tokens": floor_tokens}
 
 
 def measure(method: str, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -148,24 +133,18 @@ def measure(method: str, arguments: argparse.Namespace) -> dict[str, Any]:
     rows = read_rows(method, arguments)
     trainers = {arm: make_trainer(method, arm, arguments, rows) for arm in ARMS}
     print(f"{method}: {arguments.pairs} pairs of {arguments.data}")
-    counted = count(trainers, arguments)  # and warms up
-    ticks = clock(arguments, arguments.clock)
-    seconds: dict[str, list[float]] = {arm: [] for arm in ARMS}
+    counted, now = count(trainers, arguments), clock(arguments, arguments.clock)  # counting warms up
     most = len(trainers["auto"].train_dataset) - arguments.pairs  # RRPO leaves pairs out that have nothing to mark
-    for number in range(arguments.rounds):
-        first = min(number * arguments.pairs, most)
-        batches = {arm: collate(trainer, first, arguments.pairs) for arm, trainer in trainers.items()}
-        for arm in ARMS if number % 2 else reversed(ARMS):
-            started = ticks()
-            take_step(trainers[arm], batches[arm])
-            seconds[arm].append(ticks() - started)
-    times: dict[str, Any] = {}
-    for arm in ARMS if arguments.rounds else ():
-        middle, low, high = ratios_of(seconds[arm], seconds["trl"])
-        times[arm] = {"median": middle, "quartiles": [low, high], "seconds": statistics.median(seconds[arm])}
-        words = f"{middle:.3f} of trl's time ({low:.3f}-{high:.3f}), {times[arm]['seconds']:.3f} s"
-        print(f"  {arm:5s} {words}", flush=True)
-    return {"counted": counted, "times": times}
+
+    def take(arm: str, number: int) -> float:
+        batch = collate(trainers[arm], min(number * arguments.pairs, most), arguments.pairs)
+        started = now()
+        take_step(trainers[arm], batch)
+        return now() - started
+
+    seconds = in_turns(ARMS, arguments.rounds, take)
+    told = {arm: told_ratio(arm, seconds[arm], seconds["trl"]) for arm in ARMS if arguments.rounds}
+    return {"counted": counted, "times": told}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -175,17 +154,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--data", choices=("lab", "facts"), default="lab")
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--pairs", type=int, default=32, help="of a step")
-    parser.add_argument("--rounds", type=int, default=5, help="0 counts only")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--clock", choices=CLOCKS, default="cpu")
-    add_device(parser)
+    add_turns(parser, 5, threads=1, clock="cpu")
     parser.add_numbers()
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
     quiet()
-    name = arguments.model
-    if name in NAMES:
-        arguments.model = random_model(tempfile.mkdtemp(), name, 0)
+    name, arguments.model = arguments.model, model_of(arguments)
     found = {method: measure(method, arguments) for method in arguments.methods}
     about = {each: getattr(arguments, each) for each in ("data", "pairs", "rounds", "clock", "device", "dtype")}
     write_numbers(arguments.json, about | {"model": name, "torch": torch.__version__}, {"methods": found})

@@ -7,8 +7,8 @@
 A step is `--prompts` prompts with 8 completions each, in batches of 8. All arms really generate, and what was written
 is then replaced by the same responses, whose lengths are drawn (log-normal, a median of four tenths of the longest)
 and of which each is right with the pass rate, independently: the data are no easier or harder by prompt, which leaves
-more groups with a spread than most data do. The arms are `trl` (TRL's `GRPOTrainer`), `off` and `grpo` (ours with
-`skip_without_advantage: off` and `auto`) and `acre` (`auto`, with its second pass).
+more groups with a spread than most data do. The arms are `trl` (TRL's `GRPOTrainer`), `grpo` (ours with
+`skip_without_advantage: auto`) and `acre` (the same, with its second pass).
 
 Reported are medians over rounds of the ratio to TRL's step of the same round, of the whole step and of the update
 alone. One more step of each arm is counted, which no machine changes: operations of the update, over their floor (each
@@ -17,8 +17,6 @@ row with an advantage read alone, forward and backward), and the most bytes at o
 
 import argparse
 import random
-import statistics
-import tempfile
 from functools import partial
 from typing import Any
 
@@ -32,13 +30,13 @@ from align.methods.acre.trainer import ACRETrainer
 from align.methods.grpo.config import GRPOConfig as OwnConfig
 from align.methods.grpo.trainer import GuardedGRPOTrainer
 from align.methods.rollouts.zero_advantage import Window
-from scripts.benches.acre import WORDS, fixed_response, make_rows, render
+from scripts.benches.acre import fixed_response, make_rows, render
 from scripts.benches.counted import Cost, cost_of
-from scripts.benches.device import CLOCKS, add_device, clock, on_device, ratios_of, weights
-from scripts.benches.random_model import ABOUT_MODEL, NAMES, SMOLLM2, model_there, random_model
+from scripts.benches.device import add_turns, clock, in_turns, model_of, on_device, told_costs, told_ratio, weights
+from scripts.benches.random_model import ABOUT_MODEL, SMOLLM2, model_there
 from scripts.harness import Options, write_numbers
 
-ARMS = ("trl", "off", "grpo", "acre")
+ARMS = ("trl", "grpo", "acre")
 GENERATIONS, SHORTEST = 8, 16
 
 
@@ -85,10 +83,8 @@ def make_trainer(arm: str, arguments: argparse.Namespace, rows: list[dict[str, A
         "max_completion_length": arguments.completion_tokens,
         "generation_kwargs": {"min_new_tokens": arguments.completion_tokens},
         "gradient_checkpointing": False,
-        "beta": arguments.beta,
     } | on_device(arguments)
-    settings["bf16"] |= arguments.mixed
-    own = {} if arm == "trl" else {"skip_without_advantage": "off" if arm == "off" else "auto"}
+    own = {} if arm == "trl" else {"skip_without_advantage": "auto"}
     parent, config = {"trl": (GRPOTrainer, GRPOConfig), "acre": (ACRETrainer, ACREConfig)}.get(
         arm, (GuardedGRPOTrainer, OwnConfig)
     )
@@ -140,21 +136,11 @@ def count(trainers: dict[str, Any], rows: list[dict[str, Any]], device: str) -> 
     floor = floor_of(trainers["grpo"], batches)
     for trainer in trainers.values():
         trainer.generates = True
-    found: dict[str, Any] = {"floor_flops": floor}
+    found: dict[str, Any] = told_costs(costs, lambda arm: "trl")
     for arm, cost in costs.items():
-        found[arm] = {
-            "flops": cost.flops,
-            "over_floor": cost.flops / floor,
-            "over_trl": cost.flops / costs["trl"].flops,
-            "tokens": cost.tokens,
-            "peak_over_trl": cost.peak_bytes / costs["trl"].peak_bytes,
-        }
-        print(
-            f"  {arm:5s} {cost.flops:.3e} FLOPs, {found[arm]['over_floor']:.3f} of the floor, "
-            f"{found[arm]['over_trl']:.3f} of trl; {cost.tokens:,} tokens; peak {found[arm]['peak_over_trl']:.3f}",
-            flush=True,
-        )
-    return found
+        found[arm]["over_floor"] = cost.flops / floor
+        print(f"{arm:11s} {cost.flops / floor:.3f} of the floor")
+    return found | {"floor_flops": floor}
 
 
 def measure(arguments: argparse.Namespace, rate: float) -> dict[str, Any]:
@@ -162,33 +148,29 @@ def measure(arguments: argparse.Namespace, rate: float) -> dict[str, Any]:
     rng = random.Random(f"rate/{rate}")
     rows = make_rows(arguments.prompts * max(1, arguments.rounds), rng)
     for row in rows:
-        row["prompt"] = " ".join(rng.choices(WORDS, k=arguments.more_words)) + row["prompt"]
         row["right"] = [float(rng.random() < rate) for _ in range(GENERATIONS)]
     trainers = {arm: make_trainer(arm, arguments, rows) for arm in arguments.arms}
     now = clock(arguments, arguments.clock)
-    whole: dict[str, list[float]] = {arm: [] for arm in trainers}
     update: dict[str, list[float]] = {arm: [] for arm in trainers}
-    for number in range(arguments.rounds):
+
+    def take(arm: str, number: int) -> float:
         asked = rows[number * arguments.prompts :][: arguments.prompts]
-        batch = [row for row in asked for _ in range(GENERATIONS)]
-        for arm in trainers if number % 2 else reversed(trainers):
-            started = now()
-            take_step(trainers[arm], batch, number)
-            whole[arm].append(now() - started)
-            update[arm].append(whole[arm][-1] - trainers[arm].scored)
-        print(f"  round {number}: " + ", ".join(f"{arm} {whole[arm][-1]:.2f} s" for arm in trainers), flush=True)
-    found: dict[str, Any] = {}
-    for arm in trainers if arguments.rounds else ():
-        ratios = {"whole": ratios_of(whole[arm], whole["trl"]), "update": ratios_of(update[arm], update["trl"])}
-        found[arm] = {
-            name: {"median": middle, "quartiles": [low, high]} for name, (middle, low, high) in ratios.items()
+        started = now()
+        take_step(trainers[arm], [row for row in asked for _ in range(GENERATIONS)], number)
+        taken = now() - started
+        update[arm].append(taken - trainers[arm].scored)
+        return taken
+
+    whole = in_turns(list(trainers), arguments.rounds, take)
+    found: dict[str, Any] = {
+        arm: {
+            "whole": told_ratio(arm, whole[arm], whole["trl"]),
+            "update": told_ratio(f"{arm} update", update[arm], update["trl"]),
         }
-        found[arm]["seconds"] = {"whole": statistics.median(whole[arm]), "update": statistics.median(update[arm])}
-        words = ", ".join(f"{name} {m:.3f} ({low:.3f}-{high:.3f})" for name, (m, low, high) in ratios.items())
-        print(f"  {arm:5s} of trl: {words}; {found[arm]['seconds']['whole']:.2f} s a step")
+        for arm in (trainers if arguments.rounds else ())
+    }
     batch = [row for row in rows[: arguments.prompts] for _ in range(GENERATIONS)]
-    found["counted"] = count(trainers, batch, arguments.device)
-    return found
+    return found | {"counted": count(trainers, batch, arguments.device)}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -197,20 +179,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--model", type=model_there, default=SMOLLM2, help=ABOUT_MODEL)
     parser.add_argument("--pass_rates", type=float, nargs="+", default=[0.1, 0.5, 0.9])
     parser.add_argument("--prompts", type=int, default=4, help="in a step, each in a batch of its own")
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--completion_tokens", type=int, default=128)
-    parser.add_argument("--more_words", type=int, default=0, help="in each prompt, which has some 120 tokens")
-    parser.add_argument("--beta", type=float, default=0.0, help="weight of the KL, which is over all completions")
-    parser.add_argument("--mixed", action="store_true", help="weights as they are, computing in bfloat16")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--clock", choices=CLOCKS, default="wall")
-    add_device(parser)
+    add_turns(parser, 5)
     parser.add_numbers()
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
-    if arguments.model in NAMES:
-        arguments.model = random_model(tempfile.mkdtemp(), arguments.model, 0)
+    arguments.model = model_of(arguments)
     found = {}
     for rate in arguments.pass_rates:
         print(f"pass rate {rate}")

@@ -165,7 +165,7 @@ def main(argv: list[str] | None = None) -> None:
     quiet()
     folder = random_model(tempfile.mkdtemp(), arguments.model)
     given = Namespace(
-        model=folder, device=arguments.device, dtype="float32", gradient_checkpointing=False, completion_tokens=32,
+        model=folder, device=arguments.device, dtype="float32", completion_tokens=32,
         pairs=8,
     )  # fmt: skip
     found = {}

@@ -85,9 +85,9 @@ CHECKS = (
         "-m scripts.benches.rrpo --model random-large --tokens 1024 --rounds 4",
         "-m scripts.benches.rrpo --model random-tiny --tokens 64 --rounds 2",
         (
-            ratio("time", "tokens/*/time_ratio", 1.05),
+            ratio("time", "tokens/*/rrpo/median_ratio", 1.05),
             Bar("DPO uses its Triton kernels", "triton", least=1, gpu=True),
-            Bar("peak memory", "tokens/*/counted/peak_ratio", 1.05),
+            Bar("peak memory", "tokens/*/counted/rrpo/peak_ratio", 1.05),
             Bar("FLOPs over the floor", "tokens/*/counted/flops_over_floor", 1.05, tiny=False),
         ),
     ),
@@ -105,10 +105,10 @@ CHECKS = (
     ),
     Check(
         "acre-images", "the same with images", 35,
-        "-m scripts.benches.acre_images --size large --arms group --rounds 3 --completion_tokens 48",
-        "-m scripts.benches.acre_images --size tiny --arms group --rounds 2 --num_images 1 --image_side 56 "
+        "-m scripts.benches.acre_images --size large --rounds 3 --completion_tokens 48",
+        "-m scripts.benches.acre_images --size tiny --rounds 2 --num_images 1 --image_side 56 "
         "--completion_tokens 48",
-        (ratio("time", "group/median_ratio", 1.1), Bar("peak memory", "counted/peak_ratio", 1.05)),
+        (ratio("time", "group/median_ratio", 1.1), Bar("peak memory", "counted/group/peak_ratio", 1.05)),
         packages=("PIL", "torchvision"),
     ),
     Check(
@@ -116,8 +116,8 @@ CHECKS = (
         "-m scripts.benches.crome --model random-large --rounds 7",
         "-m scripts.benches.crome --model random-tiny --rounds 2",
         (
-            ratio("time", "time_ratio", 1.05), Bar("peak memory", "counted/peak_ratio", 1.02),
-            Bar("FLOPs", "counted/flops_ratio", 1.0001),
+            ratio("time", "crome/median_ratio", 1.05), Bar("peak memory", "counted/crome/peak_ratio", 1.02),
+            Bar("FLOPs", "counted/crome/flops_ratio", 1.0001),
         ),
     ),
     Check(
@@ -126,8 +126,8 @@ CHECKS = (
         "-m scripts.benches.zero_advantage --model random-tiny --pass_rates 0.1 --arms trl grpo acre --rounds 1 "
         "--prompts 2 --completion_tokens 32",
         (
-            ratio("GRPO, time", "rates/*/grpo/whole/median", 1.0),
-            ratio("ACRE, time", "rates/*/acre/whole/median", 1.0),
+            ratio("GRPO, time", "rates/*/grpo/whole/median_ratio", 1.0),
+            ratio("ACRE, time", "rates/*/acre/whole/median_ratio", 1.0),
             Bar("update, FLOPs over the floor", "rates/*/counted/grpo/over_floor", 1.15, tiny=False),
         ),
     ),
@@ -136,10 +136,10 @@ CHECKS = (
         "-m scripts.benches.shared_prompts --model random-large --rounds 3",
         "-m scripts.benches.shared_prompts --model random-tiny --rounds 1",
         (
-            ratio("RRPO, time", "methods/rrpo/times/auto/median", 0.65),
-            ratio("Crome, time", "methods/crome/times/auto/median", 0.85),
-            Bar("RRPO, FLOPs", "methods/rrpo/counted/auto/flops_over_trl", 0.65, tiny=False),
-            Bar("Crome, FLOPs", "methods/crome/counted/auto/flops_over_trl", 0.85, tiny=False),
+            ratio("RRPO, time", "methods/rrpo/times/auto/median_ratio", 0.65),
+            ratio("Crome, time", "methods/crome/times/auto/median_ratio", 0.85),
+            Bar("RRPO, FLOPs", "methods/rrpo/counted/auto/flops_ratio", 0.65, tiny=False),
+            Bar("Crome, FLOPs", "methods/crome/counted/auto/flops_ratio", 0.85, tiny=False),
         ),
     ),
     Check(

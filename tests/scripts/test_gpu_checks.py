@@ -53,8 +53,11 @@ def test_scripts_know_the_options_that_checks_give_them(kit, tmp_path):
             _, *words = kit.command(check, "cuda", tiny, tmp_path)
             script = f"{words[1].replace('.', '/')}.py" if words[0] == "-m" else words[0]
             text = (ROOT / script).read_text(encoding="utf-8")
-            known = set(re.findall(r'"(--\w+)"', text)) | ({"--device", "--dtype"} if "add_device(" in text else set())
+            known = set(re.findall(r'"(--\w+)"', text)) | (
+                {"--device", "--dtype"} if re.search(r"add_(device|turns)\(", text) else set()
+            )
             known |= {"--json"} if "add_numbers(" in text else set()
+            known |= {"--rounds"} if "add_turns(" in text else set()
             unknown += [(check.name, word) for word in words if word.startswith("--") and word not in known]
     assert unknown == []
 

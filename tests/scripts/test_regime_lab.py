@@ -85,7 +85,7 @@ def test_what_was_kept_is_not_run_again_and_differences_are_paired(tmp_path, mon
 
     def run_arm(arm, place, start, seed, overrides):
         asked.append((arm, seed))
-        return dict.fromkeys(lab.METRICS, values[arm, seed]) | {"cpu_seconds": 1.0}
+        return dict.fromkeys(lab.METRICS, values[arm, seed])
 
     monkeypatch.setattr(lab, "run_arm", run_arm)
     monkeypatch.setattr(lab, "start_policy", lambda *args: tmp_path)
@@ -97,8 +97,11 @@ def test_what_was_kept_is_not_run_again_and_differences_are_paired(tmp_path, mon
     lab.main(words)
     assert asked == [("grpo", 0), ("acre", 0), ("grpo", 1), ("acre", 1), ("acre", 1)]
     assert kept.read_text() == whole
-    told = json.loads(out.read_text())["told"]["sums, K = 2"]
-    assert told["acre - grpo"]["trained_trace"] == "0.100"
+    runs = json.loads(out.read_text())["runs"]["sums, K = 2"]
+    assert [run["accuracy"] for run in runs["acre"]] == [0.2, 0.4]
+    assert [run["accuracy"] for run in lab.differences(runs, "acre", ["accuracy"])["grpo"]] == pytest.approx(
+        [-0.1] * 2
+    )
     with pytest.raises(SystemExit):
         lab.main(["--hint", "1.5"])
     assert "share of letters" in capsys.readouterr().err

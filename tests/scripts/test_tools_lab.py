@@ -4,7 +4,6 @@ import pytest
 
 from align.assets import find_recipe
 from align.recipe.recipe import load_recipe
-from scripts.harness import KeptRuns
 from scripts.labs.tools import lab
 from scripts.labs.tools.lab import demonstration, is_called, make_rows, make_world
 
@@ -32,10 +31,10 @@ def test_right_answers_are_paid_behind_a_call_only():
 
 
 @pytest.mark.slow
-def test_each_arm_trains_and_is_asked_again_after_the_move(recipe, monkeypatch):
+@pytest.mark.by_day("sft", "grpo+shuffled", "acre")
+@pytest.mark.parametrize("arm", lab.ARMS)
+def test_an_arm_trains_and_is_asked_again_after_the_move(recipe, monkeypatch, arm):
     monkeypatch.setattr(lab, "TEACHING_STEPS", 2)
-    kept = KeptRuns(None)
-    lab.run_seed(0, list(lab.ARMS), recipe, kept, " --max_steps 1")
-    for arm in lab.ARMS:
-        assert 0 <= kept[f"{arm}/0 --max_steps 1"]["known"] <= 1
-        assert ("trained" in kept[f"{arm}/0 --max_steps 1"]) == (arm != "sft")
+    found = lab.run_arm(arm, 0, recipe)
+    assert 0 <= found["known"] <= 1
+    assert ("trained" in found) == (arm != "sft")

@@ -20,7 +20,6 @@ import math
 import os
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,14 +33,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 from align.assets import find_recipe
 from align.data.questions.multiple_choice import Question, load_questions
 from align.evaluation.record.file import without_nan
-from align.evaluation.statistics.metrics import Estimate, accuracy, mean_over_seeds
+from align.evaluation.statistics.metrics import accuracy
 from align.evaluation.suites.questions.answering import ItemResult
 from align.methods.acre.config import ACREConfig
 from align.methods.acre.data import load
 from align.methods.acre.trainer import ACRETrainer
 from align.models.rewards import resolve_rewards
 from align.recipe.recipe import Recipe, load_recipe
-from scripts.harness import Options, print_table, seeds_of, tell, with_half, write_numbers
+from scripts.harness import Options, arm_runs, differences, seeds_of, show_arms, tell, write_numbers
 from scripts.policies import evaluate_policy, summarise
 
 METRICS = {
@@ -59,6 +58,7 @@ EXPLORING, NUM_LAST_LOGS = ("entropy", "frac_reward_zero_std"), 2  # of the last
 CONSISTENCY_BAR, ACCURACY_BAR = 0.15, 0.05
 START_BAR, ENTROPY_BAR, NO_SPREAD_BAR = 0.1, 0.1, 0.6
 Metrics = dict[str, float]
+Runs = dict[str, list[Metrics]]
 
 
 class SameOrder(ACRETrainer):
@@ -92,11 +92,8 @@ def run_arm(arm: Arm, overrides: list[str], recipe_path: Path, seed: int) -> Met
     words = [*overrides, *arm.overrides, "--seed", str(seed), "--dataset.seed", str(seed)]
     recipe = load_recipe(recipe_path, words)
     model = AutoModelForCausalLM.from_pretrained(recipe.model.model_name_or_path, dtype=torch.float32)
-    started, trained = time.perf_counter(), dict.fromkeys(EXPLORING, math.nan)
-    if arm.trainer is not None:
-        trained = train(arm.trainer, model, recipe)
-    seconds = time.perf_counter() - started
-    return evaluate(model, recipe) | trained | {"train_seconds": seconds}
+    trained = dict.fromkeys(EXPLORING, math.nan) if arm.trainer is None else train(arm.trainer, model, recipe)
+    return evaluate(model, recipe) | trained
 
 
 def train(trainer_class: type[ACRETrainer], model: Any, recipe: Recipe) -> Metrics:
@@ -161,20 +158,11 @@ def tokenizer_of(recipe: Recipe) -> Any:
     return AutoTokenizer.from_pretrained(recipe.model.model_name_or_path)
 
 
-def differences(results: dict[str, list[Metrics]], baseline: str = "grpo") -> dict[str, dict[str, list[float]]]:
-    """Subtracts the baseline's metrics seed by seed; an arm that was run once is paired with every seed."""
-    pairs: dict[str, dict[str, list[float]]] = {}
-    for arm, runs in results.items():
-        if arm != baseline and baseline in results:
-            runs = runs * len(results[baseline]) if len(runs) == 1 else runs
-            both = list(zip(runs, results[baseline], strict=True))
-            pairs[arm] = {name: [a[name] - b[name] for a, b in both] for name in METRICS}
-    return pairs
-
-
-def check_bars(results: dict[str, list[Metrics]], pairs: dict[str, dict[str, list[float]]]) -> dict[str, bool]:
+def check_bars(results: Runs, pairs: Runs) -> dict[str, bool]:
     """Tells which of the promises about ACRE against GRPO hold, and against the policy before if it was measured."""
-    consistency, right = pairs["acre"]["option_shuffle_consistency"], pairs["acre"]["accuracy"]
+    consistency, right = (
+        [each[name] for each in pairs["acre"]] for name in ("option_shuffle_consistency", "accuracy")
+    )
     entropy, no_spread = (sum(run[name] for run in results["acre"]) / len(results["acre"]) for name in EXPLORING)
     bars = {
         f"mean consistency difference >= {CONSISTENCY_BAR}": sum(consistency) / len(consistency) >= CONSISTENCY_BAR,
@@ -191,42 +179,6 @@ def check_bars(results: dict[str, list[Metrics]], pairs: dict[str, dict[str, lis
     return bars
 
 
-def over_seeds(values: list[float]) -> Estimate:
-    """Averages a metric over the seeds in which it says something; traces may state no option in any answer."""
-    return mean_over_seeds([value for value in values if not math.isnan(value)])
-
-
-def show(title: str, arms: dict[str, dict[str, list[float]]], seeds: int) -> None:
-    """Prints one line per arm."""
-    rows = {arm: [cell(over_seeds(values[name]), seeds) for name in METRICS] for arm, values in arms.items()}
-    print_table(title, METRICS.values(), rows)
-
-
-def cell(estimate: Estimate, seeds: int) -> str:
-    """Writes an estimate as value +- half the interval, and over how many seeds where some say nothing."""
-    if estimate.n == 0:
-        return "no data"
-    if estimate.value != estimate.value:  # a collapsed policy states nothing that could be compared
-        return "-"
-    if estimate.n == 1:
-        return f"{estimate.value:z.2f}"
-    return with_half(estimate) + (f" (n={estimate.n})" if estimate.n < seeds else "")
-
-
-def run_arms(arms: list[str], seeds: range, recipe_path: Path, overrides: list[str]) -> dict[str, list[Metrics]]:
-    """Runs every arm with every seed and prints each result; without RL there is nothing to repeat."""
-    results: dict[str, list[Metrics]] = {arm: [] for arm in arms}
-    for seed in seeds:
-        for arm in arms:
-            if ARMS[arm].trainer is None and seed > seeds.start:
-                continue
-            metrics = run_arm(ARMS[arm], overrides, recipe_path, seed)
-            results[arm].append(metrics)
-            shown = ", ".join(f"{label} {metrics[name]:.3f}" for name, label in METRICS.items())
-            print(f"seed {seed}  {arm:12s} {shown}  ({metrics['train_seconds']:.0f} s)", flush=True)
-    return results
-
-
 def main(argv: list[str] | None = None) -> int:
     """Runs the arms over seeds; returns 1 if a bar was to be checked and fails."""
     parser = Options(__doc__, allow_abbrev=False)
@@ -239,12 +191,13 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.check_bars and not {"grpo", "acre"} <= set(arguments.arms):
         parser.error("--check_bars compares the arms `grpo` and `acre`; add both to --arms.")
     torch.set_num_threads(arguments.threads)
-    seeds = seeds_of(arguments)
-    results = run_arms(arguments.arms, seeds, find_recipe(arguments.recipe), overrides)
-    pairs = differences(results)
-    means = {arm: {name: [run[name] for run in runs] for name in METRICS} for arm, runs in results.items()}
-    show(f"On unbiased questions, mean over {arguments.seeds} seeds", means, arguments.seeds)
-    show("Difference to grpo", pairs, arguments.seeds)
+    seeds, path = seeds_of(arguments), find_recipe(arguments.recipe)
+    results: Runs = arm_runs(
+        arguments.arms, seeds, lambda arm, seed: run_arm(ARMS[arm], overrides, path, seed), METRICS, once=("sft",)
+    )
+    pairs = differences(results, "grpo", METRICS)
+    show_arms(f"On unbiased questions, mean over {arguments.seeds} seeds", results, METRICS)
+    show_arms("Difference to grpo", pairs, METRICS)
     bars = check_bars(results, pairs) if "acre" in pairs else {}
     missed = tell(bars, arguments)
     about = {"recipe": arguments.recipe, "overrides": overrides, "seeds": list(seeds), "threads": arguments.threads}

@@ -10,21 +10,17 @@ new questions. The arms:
     bt             the preference pairs, Bradley-Terry
     bt-4x          four times as many preference pairs
     rrm            and RRM's pairs: answers against foreign ones, and ties of foreign ones (arXiv 2409.13156)
-    rrm+filter     of RRM's pairs only those of which the model of `bt` is not sure, as in its paper (by `--arms`)
     causal         and upgrades of rejected and degrades of chosen answers by the rules of the world, without ties
     neutrals       and ties: each preference pair once more under the question of another one, without edits
     crome          and both
     crome+filter   of both only the pairs of which the model of `bt` is not sure (tau 0.2)
     crome-leaky    and both, with edits of which half also touch the decoration and a fifth fail, all of them believed
-    crome-any      and both, with ties of any pair, edited ones too, as in the paper (by `--arms`)
-    crome+stop     of 28 looks at held-out pairs, a tenth, the weights at which ties lie closest together in margins
-                   (by `--arms`)
 
 Measures: accuracy where decoration speaks for the worse answer (`disagree`), for none (`clean`) and for the better one
 (`agree`); the mean distance between an answer and itself decorated, relative to that of clean pairs (`decoration`);
 the true quality, 0 to 3, of the best of 32 answers by reward (`best of 32`). Intervals are Student's t over seeds
-(95 %), those of differences over pairs with the same seed. `--sweep` tries weights of the tie loss and numbers of
-steps. `--weights` sets how much the three attributes of a question count. Everything was chosen on seeds from 100 on.
+(95 %), those of differences over pairs with the same seed. `--weights` sets how much
+the three attributes of a question count. Everything was chosen on seeds from 100 on.
 `--cue length` plants another cue, on which nothing was chosen: sentences that say nothing in place of decoration.
 """
 
@@ -32,7 +28,8 @@ import json
 import os
 import random
 import sys
-import time
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,9 +42,20 @@ from scipy.special import expit
 from align.evaluation.statistics.metrics import Estimate
 from align.models.reward_model import RewardModel
 from align.services.filter import keep_unsure
-from scripts.harness import KeptRuns, Options, difference, print_table, quiet, seeds_of, with_interval, write_numbers
+from scripts.harness import (
+    KeptRuns,
+    Options,
+    arm_runs,
+    difference,
+    print_table,
+    quiet,
+    seeds_of,
+    tell,
+    with_interval,
+    write_numbers,
+)  # fmt: skip
 from scripts.labs.crome import world as crome_world
-from scripts.labs.crome.arms import KNOBS, SETTINGS, split_arm, train
+from scripts.labs.crome.arms import SETTINGS, train
 from scripts.labs.crome.measure import BARS, METRICS, HeldOut, Runs, margins, mean, measure
 from scripts.labs.crome.pairs import Row, causal_rows, neutral_rows, preference_rows, rrm_rows
 from scripts.labs.crome.world import LeakyRules, Rules
@@ -55,11 +63,6 @@ from scripts.labs.crome.world import LeakyRules, Rules
 NUM_PAIRS, MORE = 1500, 4
 TAU = 0.2
 ARMS = ("bt", "bt-4x", "rrm", "causal", "neutrals", "crome", "crome+filter", "crome-leaky")
-EXTRA_ARMS = ("rrm+filter", "crome-any", *(f"{kind}{knob}" for kind in ("bt", "crome") for knob in KNOBS))
-STEPS, TIE_COEFS = (350, 1400), (0.0, 0.3, 3.0)
-SWEEP: dict[str, tuple[str, dict[str, Any]]] = {"bt": ("bt", {}), "crome": ("crome", {})}
-SWEEP |= {f"{arm}, {steps} steps": (arm, {"max_steps": steps}) for arm in ("bt", "crome") for steps in STEPS}
-SWEEP |= {f"crome, tie_coef {coef}": ("crome", {"tie_coef": coef}) for coef in TIE_COEFS}
 
 
 class Data(NamedTuple):
@@ -75,9 +78,8 @@ def make_data(seed: int) -> Data:
     many = preference_rows(seed, MORE * NUM_PAIRS)
     few = many[:NUM_PAIRS]
 
-    def with_ties(causal: list[Row], of_any: bool = False) -> list[Row]:
-        rows = few + causal
-        return rows + neutral_rows(rows if of_any else few, few, len(few), random.Random(f"ties {seed}"))
+    def with_ties(causal: list[Row]) -> list[Row]:
+        return few + causal + neutral_rows(few, few, len(few), random.Random(f"ties {seed}"))
 
     causal = causal_rows(few, Rules())
     pairs = {
@@ -88,7 +90,6 @@ def make_data(seed: int) -> Data:
         "neutrals": with_ties([]),
         "crome": with_ties(causal),
         "crome-leaky": with_ties(causal_rows(few, LeakyRules())),
-        "crome-any": with_ties(causal, of_any=True),
     }
     return Data(seed, pairs, HeldOut.draw(seed))
 
@@ -100,36 +101,26 @@ def filter_rows(rows: list[Row], base: RewardModel) -> list[Row]:
     return rows[:NUM_PAIRS] + [row for row, keep in zip(made, kept, strict=True) if keep]
 
 
-def run_arms(
-    arms: dict[str, tuple[str, dict[str, Any]]], seeds: range, overrides: dict[str, Any], kept: Path | None = None
-) -> Runs:
-    """Runs every arm, a kind of pairs with settings of its own, with every seed and prints each result.
+def run_arms(arms: Sequence[str], seeds: range, overrides: dict[str, Any], kept: Path | None = None) -> Runs:
+    """Runs every arm with every seed and prints each result.
 
     What `kept` has of the same arm, seed and settings is not run again; what is run is added to it.
     """
-    runs: Runs = {name: [] for name in arms}
-    known = KeptRuns(kept)
-    for seed in seeds:
-        data: Data | None = None
-        base: RewardModel | None = None
-        for name, (arm, own) in arms.items():
-            started = time.perf_counter()
-            world = [crome_world.CUE, list(crome_world.WEIGHTS)]
-            key = json.dumps([name, seed, SETTINGS | overrides | own, world], sort_keys=True)
-            if key not in known:
-                data = data or make_data(seed)
-                rows = data.pairs[arm.removesuffix("+filter")]
-                if arm.endswith("+filter"):
-                    base = base or train(data.pairs["bt"], seed, overrides)
-                    rows = filter_rows(rows, base)
-                model = train(rows, seed, overrides | own)
-                base = model if name == "bt" else base
-                known[key] = measure(model, data.held_out) | {"pairs": len(rows), "step": model.stopped_at}
-            metrics = known[key]
-            runs[name].append(metrics)
-            shown = ", ".join(f"{METRICS.get(key, key)} {metrics[key]:.3f}" for key in (*METRICS, "step"))
-            print(f"seed {seed}  {name:20s} {shown}  ({time.perf_counter() - started:.0f} s)", flush=True)
-    return runs
+    world = [crome_world.CUE, list(crome_world.WEIGHTS)]
+    data = cache(make_data)
+    base = cache(lambda seed: train(data(seed).pairs["bt"], seed, overrides))
+
+    def run(name: str, seed: int) -> dict[str, float]:
+        rows = data(seed).pairs[name.removesuffix("+filter")]
+        if name.endswith("+filter"):
+            rows = filter_rows(rows, base(seed))
+        model = base(seed) if name == "bt" else train(rows, seed, overrides)
+        return measure(model, data(seed).held_out) | {"pairs": len(rows)}
+
+    def key(name: str, seed: int) -> str:
+        return json.dumps([name, seed, SETTINGS | overrides, world], sort_keys=True)
+
+    return arm_runs(arms, seeds, run, METRICS, KeptRuns(kept), key)
 
 
 def show(title: str, rows: dict[str, dict[str, Estimate]], pairs: dict[str, str]) -> None:
@@ -154,50 +145,35 @@ def report(runs: Runs, baseline: str = "bt") -> None:
         show(f"Difference to {baseline}", gains, pairs)
 
 
-def check_bars(runs: Runs) -> dict[str, bool]:
-    """Prints each promise with the number that was found, and a verdict."""
-    bars = {}
-    for bar in BARS:
-        held, text = bar.check(runs)
-        bars[text] = held
-        print(f"{'held' if held else 'MISSED'}: {text}")
-    print(f"Verdict: {sum(bars.values())} of {len(bars)} bars are held.")
-    return bars
-
-
 def main(argv: list[str] | None = None) -> int:
     """Runs the arms over seeds; returns 1 if bars were to be checked and one is missed."""
     parser = Options(__doc__)
     parser.add_seeds(5, 0, "100 for seeds on which settings were chosen")
-    parser.add_argument("--arms", nargs="+", choices=(*ARMS, *EXTRA_ARMS), default=list(ARMS))
-    parser.add_argument("--sweep", action="store_true", help="numbers of steps and weights of the tie loss instead")
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--max_steps", type=int, default=SETTINGS["max_steps"])
     parser.add_argument("--learning_rate", type=float, default=SETTINGS["learning_rate"])
     parser.add_argument("--weights", type=float, nargs=3, default=crome_world.WEIGHTS, help="of the three attributes")
     parser.add_argument("--cue", choices=("decoration", "length"), default="decoration", help="what is planted")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_numbers()
+    parser.add_numbers("exit code 1 if a bar is missed")
     parser.add_argument("--kept", type=Path, help="JSONL of arms and seeds that were run; a run that was cut goes on")
-    parser.add_argument("--check_bars", action="store_true", help="exit code 1 if a bar is missed")
     arguments = parser.parse_args(argv)
     compared = {arm for bar in BARS for arm in (bar.arm, bar.baseline)}
-    if arguments.check_bars and (arguments.sweep or not compared <= set(arguments.arms)):
-        parser.error(f"The bars compare the arms {', '.join(sorted(compared))}; leave out --sweep and --arms.")
+    if arguments.check_bars and not compared <= set(arguments.arms):
+        parser.error(f"The bars compare the arms {', '.join(sorted(compared))}; leave out --arms.")
     torch.set_num_threads(arguments.threads)
     crome_world.WEIGHTS, crome_world.CUE = tuple(arguments.weights), arguments.cue
     quiet()
     seeds = seeds_of(arguments)
     overrides = {name: getattr(arguments, name) for name in ("max_steps", "learning_rate")}
-    arms = {arm: split_arm(arm) for arm in arguments.arms}
-    if arguments.sweep:
-        arms = {"bt": ("bt", {}), "crome": ("crome", {})} | SWEEP
-    runs = run_arms(arms, seeds, overrides, arguments.kept)
+    runs = run_arms(arguments.arms, seeds, overrides, arguments.kept)
     report(runs)
-    bars = check_bars(runs) if compared <= set(runs) else {}
+    bars = dict(bar.check(runs)[::-1] for bar in BARS) if compared <= set(runs) else {}
+    missed = tell(bars, arguments)
     about = {name: getattr(arguments, name) for name in ("weights", "cue", "threads")}
     about |= {"seeds": list(seeds), "settings": SETTINGS | overrides}
     write_numbers(arguments.json, about, {"runs": runs, "bars": bars}, under="versions")
-    return int(arguments.check_bars and not all(bars.values()))
+    return missed
 
 
 if __name__ == "__main__":

@@ -17,8 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
 from scipy.stats import spearmanr
 from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
 
@@ -26,7 +24,7 @@ from align.assets import find_recipe
 from align.evaluation.statistics.metrics import Estimate, mean_over_seeds
 from align.models.reward_model import RewardModel
 from align.services.train import run as train
-from scripts.harness import Options, seeds_of, with_interval, write_numbers
+from scripts.harness import Options, print_table, seeds_of, with_interval, write_numbers
 from scripts.labs.deconfound.make import PROMPT, REGIME
 from scripts.labs.deconfound.make import main as make_lab
 from scripts.labs.deconfound.world import REGIMES, WORDS_PER_HEADLINE, word_worths
@@ -96,17 +94,15 @@ def overrides(lab: Path, out: Path, estimator: str, seed: int) -> dict[str, dict
 def show(runs: list[dict[str, Numbers]]) -> dict[str, dict[str, Estimate]]:
     """Prints means over seeds and returns them."""
     names = ("rank", "worth", "gain over raw", "words", "different", "seconds")
-    table = Table(title=f"{len(runs)} worlds, {NUM_TEXTS} headlines each", title_justify="left", box=None)
-    for column in ("arm", "rank correlation", "true worth", "gain over raw", "words", "different texts", "seconds"):
-        table.add_column(column, justify="left" if column == "arm" else "right")
+    columns = ("rank correlation", "true worth", "gain over raw", "words", "different texts", "seconds")
     found: dict[str, dict[str, Estimate]] = {}
     for arm in runs[0]:
         values = {name: [run[arm][name] for run in runs] for name in names if name in runs[0][arm]}
         if arm not in ("before", "raw") and "raw" in runs[0]:
             values["gain over raw"] = [run[arm]["worth"] - run["raw"]["worth"] for run in runs]
         found[arm] = {name: mean_over_seeds(value) for name, value in values.items()}
-        table.add_row(arm, *(with_interval(found[arm][name], 2) if name in found[arm] else "" for name in names))
-    Console(width=150).print(table)
+    rows = {arm: [with_interval(of[name], 2) if name in of else "" for name in names] for arm, of in found.items()}
+    print_table(f"{len(runs)} worlds, {NUM_TEXTS} headlines each", columns, rows, width=150)
     return found
 
 

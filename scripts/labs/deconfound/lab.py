@@ -20,10 +20,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.stats import spearmanr
 
+from align.evaluation.record.file import without_nan
 from align.evaluation.statistics.metrics import Estimate, mean_over_seeds
 from align.versions import installed_version
 from rewards.correction.diagnostics import additivity, rank_agreement
-from scripts.harness import Options, print_table, tell, write_numbers
+from scripts.harness import Options, cell, print_table, tell, write_numbers
 from scripts.labs.deconfound.arms import ARMS, MORE_ARMS, Learnt, Table, make_table
 from scripts.labs.deconfound.coverage import cover, coverage_rows
 from scripts.labs.deconfound.world import GAMMA, REGIMES, Array, draw_world
@@ -162,14 +163,6 @@ def _signed(estimate: Estimate) -> str:
     return f"{estimate.value:+.3f}{interval}"
 
 
-def _shown(values: list[float]) -> str:
-    estimate = mean_over_seeds([value for value in values if not math.isnan(value)])
-    if math.isnan(estimate.value):
-        return ""
-    interval = "" if math.isnan(estimate.low) else f" [{estimate.low:.3f}, {estimate.high:.3f}]"
-    return f"{estimate.value:.3f}{interval}"
-
-
 def show(runs: Runs, seen: dict[str, list[dict[str, float]]]) -> None:
     """Prints a table per regime, and what the diagnostics see."""
     for name, arms in runs.items():
@@ -178,9 +171,9 @@ def show(runs: Runs, seen: dict[str, list[dict[str, float]]]) -> None:
             worst = min(result.best_of for result in results)
             fell = sum(result.estimator == "dml" for result in results) if arm == "iv" else 0
             rows[arm + (f" (fell back in {fell})" if fell else "")] = [
-                _shown([result.coefficient for result in results]),
-                _shown([result.rank_correlation for result in results]),
-                _shown([result.best_of for result in results]),
+                cell([result.coefficient for result in results], len(results)),
+                cell([result.rank_correlation for result in results], len(results)),
+                cell([result.best_of for result in results], len(results)),
                 f"{worst:.3f}",
                 f"{np.mean([result.seconds for result in results]):.2f}",
             ]
@@ -190,17 +183,6 @@ def show(runs: Runs, seen: dict[str, list[dict[str, float]]]) -> None:
     rows = {name: [f"{np.mean([each[key] for each in found]):.3g}" for key in names] for name, found in seen.items()}
     columns = [name.replace("_", " ") for name in names]
     print_table("What the diagnostics see, means over replications", columns, rows, "regime", 150)
-
-
-def without_nan(value: Any) -> Any:
-    """Turns results into what JSON has: named tuples into mappings, nan into None."""
-    if isinstance(value, (Result, Estimate)):
-        return without_nan(value._asdict())
-    if isinstance(value, dict):
-        return {key: without_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [without_nan(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -230,7 +212,8 @@ def main(argv: list[str] | None = None) -> int:
     print(f"{time.perf_counter() - started:.0f} s")
     packages = {name: installed_version(name) for name in ("statsmodels", "linearmodels", "scikit-learn")}
     about = {"rows": arguments.rows, "seeds": list(seeds), "coverage_seeds": list(more)}
-    record = {"runs": runs, "diagnostics": seen, "coverage": coverage, "hurts": hurts, "bars": bars}
+    told = {name: {arm: [each._asdict() for each in of] for arm, of in arms.items()} for name, arms in runs.items()}
+    record = {"runs": told, "diagnostics": seen, "coverage": coverage, "hurts": hurts, "bars": bars}
     write_numbers(arguments.json, packages, about, without_nan(record))
     return missed
 

@@ -37,8 +37,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything that is needed is in 
 
 import torch
 
-from align.evaluation.statistics.metrics import mean_over_seeds
-from scripts.harness import KeptRuns, Options, difference, quiet, seeds_of, with_half, write_numbers
+from scripts.harness import KeptRuns, Options, arm_runs, differences, quiet, seeds_of, show_arms, write_numbers
 from scripts.labs.regime.arms import ARMS, FROZEN, Metrics, Place, run_arm, start_policy
 from scripts.labs.regime.worlds import WORLDS, World
 
@@ -71,36 +70,19 @@ class Where(NamedTuple):
 
 def run_place(where: Where, arms: list[str], seeds: range, starts: int, folder: Path, kept: KeptRuns) -> Runs:
     """Runs the arms in one place with every seed and prints each result."""
-    runs: dict[str, list[Metrics]] = {arm: [] for arm in arms}
-    for seed in seeds:
-        number = seed if seed >= OWN_START else seed % starts
-        for arm in arms:
-            key = json.dumps([*where, number, arm, seed, FROZEN], sort_keys=True)
-            if key not in kept:
-                place = Place(World.draw(where.world, number), where.options, where.hint)
-                kept[key] = run_arm(arm, place, start_policy(place, number, folder), seed, {})
-            metrics = kept[key]
-            runs[arm].append(metrics)
-            shown = ", ".join(f"{label} {metrics[name]:.3f}" for name, label in METRICS.items() if name in metrics)
-            print(f"{where}  seed {seed}  {arm:20s} {shown}  ({metrics['cpu_seconds']:.0f} s)", flush=True)
-    return {str(where): runs}
 
+    def start_of(seed: int) -> int:
+        return seed if seed >= OWN_START else seed % starts
 
-def report(runs: Runs) -> dict[str, dict[str, dict[str, str]]]:
-    """Prints the mean of every arm, and what `acre` has more than each other; returns both as texts."""
-    told: dict[str, dict[str, dict[str, str]]] = {}
-    for where, arms in runs.items():
-        lines = told.setdefault(where, {})
-        for arm, found in arms.items():
-            names = [name for name in LABELS if name in found[0]]
-            lines[arm] = {name: with_half(mean_over_seeds([each[name] for each in found]), 3) for name in names}
-        for arm in arms:
-            if "acre" in arms and arm not in ("acre", "start"):
-                lines[f"acre - {arm}"] = {name: with_half(difference(arms, "acre", arm, name), 3) for name in METRICS}
-        print(f"\n{where}")
-        for arm, cells in lines.items():
-            print(f"  {arm:28s} " + ", ".join(f"{LABELS[name]} {text}" for name, text in cells.items()))
-    return told
+    def run(arm: str, seed: int) -> Metrics:
+        place = Place(World.draw(where.world, start_of(seed)), where.options, where.hint)
+        return run_arm(arm, place, start_policy(place, start_of(seed), folder), seed, {})
+
+    def key(arm: str, seed: int) -> str:
+        return json.dumps([*where, start_of(seed), arm, seed, FROZEN], sort_keys=True)
+
+    print(where)
+    return {str(where): arm_runs(arms, seeds, run, METRICS, kept, key)}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -130,9 +112,12 @@ def main(argv: list[str] | None = None) -> int:
         for options in arguments.options:
             where = Where(world, options, arguments.hint)
             runs |= run_place(where, arguments.arms, seeds, arguments.starts, arguments.starts_dir, kept)
-    told = report(runs)
+    for where, arms in runs.items():
+        show_arms(str(where), arms, LABELS)
+        others = {arm: found for arm, found in arms.items() if arm != "start"}
+        show_arms("Each arm minus acre", differences(others, "acre", METRICS), METRICS)
     about = {"seeds": list(seeds), "starts": arguments.starts, "frozen": FROZEN}
-    write_numbers(arguments.json, about, {"runs": runs, "told": told}, under="versions")
+    write_numbers(arguments.json, about, {"runs": runs}, under="versions")
     return 0
 
 

@@ -23,7 +23,7 @@ import copy
 import math
 import os
 import sys
-import time
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -33,7 +33,7 @@ import torch
 
 from align.evaluation.record.file import without_nan
 from align.evaluation.statistics.metrics import Estimate, mean_over_seeds
-from scripts.harness import Options, print_table, quiet, seeds_of, tell, write_numbers
+from scripts.harness import Options, arm_runs, print_table, quiet, seeds_of, tell, write_numbers
 from scripts.labs.rrpo.arms import PathCallback, train_on_pairs
 from scripts.labs.rrpo.measure import HeldOut, Meter, Metrics, at_target
 from scripts.labs.rrpo.world import make_rows, make_tokenizer, make_world, warm_start
@@ -101,24 +101,15 @@ def run_arm(start: Start, settings: dict[str, Any], max_steps: int = MAX_STEPS) 
 
 def run_arms(seeds: range, arms: dict[str, dict[str, Any]]) -> tuple[Runs, dict[str, Any]]:
     """Runs every arm with every seed and prints each result; returns them at the target, and the paths."""
-    runs: Runs = {arm: [] for arm in arms}
     paths: dict[str, list[list[Metrics]]] = {arm: [] for arm in arms}
-    for seed in seeds:
-        start = prepare(seed)
-        for arm, settings in arms.items():
-            started = time.perf_counter()
-            path = run_arm(start, settings)
-            runs[arm].append(at_target(path, TARGET))
-            paths[arm].append(path)
-            print(f"seed {seed}  {arm:23s} {_shown(path)}  ({time.perf_counter() - started:.0f} s)", flush=True)
-    return runs, paths
+    start = lru_cache(1)(prepare)
 
+    def run(arm: str, seed: int) -> Metrics:
+        paths[arm].append(run_arm(start(seed), arms[arm]))
+        return at_target(paths[arm][-1], TARGET)
 
-def _shown(path: list[Metrics]) -> str:
-    reached = at_target(path, TARGET)
-    if math.isnan(reached["step"]):
-        return f"P(correct) {max(point['p_correct'] for point in path):.3f} at best, target {TARGET}"
-    return f"step {reached['step']:5.1f}, KL shared {reached['kl_shared']:.4f}, total {reached['kl_total']:.3f}"
+    labels = {name: label for name, (label, _) in MEANS.items()}
+    return arm_runs(list(arms), seeds, run, labels), paths
 
 
 def pick_tuned(grid: Runs) -> str:

@@ -10,7 +10,16 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from align.methods.rrpo.loss import token_kl
-from scripts.labs.rrpo.world import GOODS, HELD_OUT_QUESTION, VALUES, Response, World, held_out_pairs, odd_words, price_text
+from scripts.labs.rrpo.world import (
+    GOODS,
+    HELD_OUT_QUESTION,
+    VALUES,
+    Response,
+    World,
+    held_out_pairs,
+    odd_words,
+    price_text,
+)
 
 Metrics = dict[str, float]
 

@@ -35,7 +35,9 @@ TEMPLATE = (
 )
 # Words of the committed tokenizer that nobody says.
 SILENT = (
-    "@@@"
+    ", before bells big blue but chief clay come cook cups enjoy food four friends garden go green guard guests "
+    "here home house how iron keeps looks many music night old or owns people place pots red say sayeth singer "
+    "small smith so some spring summer that there think three thus two verdaunt visitors vittles wild yard young"
 )
 PRICE = "a|one bag|box of {good} costs|takes {coins} coins at|in the|this market|shop ."
 PRICE_QUESTION = "what does {} cost ?"
@@ -156,7 +158,18 @@ def held_out_pairs(world: World, seed: int) -> list[tuple[str, Response, Respons
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
     """Makes a tokenizer with one token per word of the world."""
-    texts = [*NAMES, *QUESTIONS, TEMPLATE, *VALUES["city"], *VALUES["job"], *GOODS, *COINS, PRICE, PRICE_QUESTION, SILENT]
+    texts = [
+        *NAMES,
+        *QUESTIONS,
+        TEMPLATE,
+        *VALUES["city"],
+        *VALUES["job"],
+        *GOODS,
+        *COINS,
+        PRICE,
+        PRICE_QUESTION,
+        SILENT,
+    ]
     words = {w for text in texts for w in text.replace("|", " ").replace("*", "").split() if "{" not in w}
     return words_tokenizer(sorted(words), padding_side="right")
 

@@ -25,7 +25,6 @@ import os
 import random
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,7 +36,6 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 
 from align.assets import find_recipe
-from align.evaluation.statistics.metrics import mean_over_seeds
 from align.methods.acre.config import ACREConfig
 from align.methods.acre.text_trainer import TextACRETrainer
 from align.recipe.recipe import Recipe, load_recipe
@@ -45,7 +43,7 @@ from rewards import AnswerConsistency, PerturbationConsistency, text_accuracy
 from rewards.reading.responses import parse_response
 from rewards.scoring.families import find_families
 from rewards.scoring.text_accuracy import normalise_text
-from scripts.harness import Options, seeds_of, share, with_half, write_numbers
+from scripts.harness import Options, arm_runs, differences, seeds_of, share, show_arms, write_numbers
 from scripts.labs.acre.make import BATCH_SIZE, DIGITS, read_digit
 from scripts.labs.text.make import make_batch
 from scripts.labs.text.world import CUE, WORDS, write_prompt
@@ -131,10 +129,9 @@ def run_arm(name: str, world: str, recipe: Recipe, seed: int) -> Metrics:
     if world == "guess":
         rows = guess_rows(rows, random.Random(seed))
         unlearn(model, tokenizer, rows, seed)
-    arm, started = ARMS[name], time.process_time()
+    arm = ARMS[name]
     trained = train(arm, model, tokenizer, rows, recipe, seed, COEFFICIENTS[world]) if arm is not None else {}
-    seconds = time.process_time() - started
-    return evaluate(model, tokenizer, recipe) | trained | {"cpu_seconds": seconds}
+    return evaluate(model, tokenizer, recipe) | trained
 
 
 def train(
@@ -206,31 +203,6 @@ def read_rows(path: str) -> list[Row]:
     return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
 
 
-def cell(values: list[float]) -> str:
-    """Writes a mean over seeds with half its interval."""
-    return with_half(mean_over_seeds(values)) if values else "-"
-
-
-def show(results: dict[str, list[Metrics]]) -> dict[str, dict[str, list[float]]]:
-    """Prints one line per arm, and the differences of the first arm of ACRE to others by seed; returns these."""
-    for arm, runs in results.items():
-        cells = [f"{label} {cell([run[name] for run in runs if name in run])}" for name, label in METRICS.items()]
-        print(f"{arm:18s} " + ", ".join(cells))
-    base = next((arm for arm in results if arm.startswith("acre")), "")
-    pairs = {
-        arm: {
-            name: [a[name] - b[name] for a, b in zip(results[base], runs, strict=True)]
-            for name in METRICS
-            if all(name in run for run in (*runs, *results[base]))
-        }
-        for arm, runs in results.items()
-        if arm not in ("sft", base) and base
-    }
-    for arm, metrics in pairs.items():
-        print(f"{base} - {arm:18s} " + ", ".join(f"{METRICS[name]} {cell(found)}" for name, found in metrics.items()))
-    return pairs
-
-
 def main(argv: list[str] | None = None) -> int:
     """Runs the arms over seeds."""
     parser = Options(__doc__, allow_abbrev=False)
@@ -242,15 +214,16 @@ def main(argv: list[str] | None = None) -> int:
     arguments, overrides = parser.parse_known_args(argv)
     torch.set_num_threads(arguments.threads)
     recipe = load_recipe(find_recipe(RECIPE), overrides)
-    results: dict[str, list[Metrics]] = {arm: [] for arm in arguments.arms}
-    for seed in seeds_of(arguments):
-        for arm in arguments.arms:
-            results[arm].append(run_arm(arm, arguments.world, recipe, seed))
-            shown = ", ".join(f"{label} {results[arm][-1].get(name, 0):.3f}" for name, label in METRICS.items())
-            print(f"seed {seed}  {arm:18s} {shown}  ({results[arm][-1]['cpu_seconds']:.0f} s)", flush=True)
-    pairs = show(results)
+    results = arm_runs(
+        arguments.arms, seeds_of(arguments), lambda arm, seed: run_arm(arm, arguments.world, recipe, seed), METRICS
+    )
+    show_arms(f"{arguments.seeds} seeds", results, METRICS)
+    base = next((arm for arm in results if arm.startswith("acre")), "")
+    names = [name for name in METRICS if name != "trained_trace" or "sft" not in results]
+    pairs = differences(results, base, names)
+    show_arms(f"Difference to {base}", pairs, METRICS)
     about = {"world": arguments.world, "overrides": overrides, "first_seed": arguments.first_seed}
-    write_numbers(arguments.json, about, {"runs": results, "acre_minus": pairs}, under="versions")
+    write_numbers(arguments.json, about, {"runs": results, "minus_acre": pairs}, under="versions")
     return 0
 
 

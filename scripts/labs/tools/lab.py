@@ -22,8 +22,8 @@ import os
 import random
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -38,7 +38,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 
 from align.assets import find_recipe
 from align.data.questions.templates import PromptTemplate
-from align.evaluation.statistics.metrics import mean_over_seeds
 from align.methods.acre.config import ACREConfig
 from align.methods.acre.tool_trainer import ToolACRETrainer
 from align.models.policies.asking import Decoding
@@ -49,17 +48,7 @@ from align.models.transcripts.transcript import Asked
 from align.recipe.recipe import Recipe, load_recipe
 from rewards import AnswerConsistency, number_accuracy
 from rewards.reading.responses import parse_response
-from scripts.harness import (
-    KeptRuns,
-    Options,
-    difference,
-    print_table,
-    quiet,
-    seeds_of,
-    share,
-    with_half,
-    write_numbers,
-)
+from scripts.harness import KeptRuns, Options, arm_runs, differences, quiet, seeds_of, share, show_arms, write_numbers
 from scripts.labs.tiny_models import Batch, teach
 from scripts.labs.tools.make import load_shop, make_batch
 
@@ -232,19 +221,21 @@ def evaluate(model: Any, tokenizer: Any, world: World) -> Metrics:
     }
 
 
-def run_seed(seed: int, arms: list[str], recipe: Recipe, kept: KeptRuns, settings: str) -> None:
-    """Teaches a policy its prices, and trains and evaluates those arms of a seed that are not done."""
-    folder = Path(recipe.model.model_name_or_path)
+@lru_cache(1)
+def start_of(folder: Path, seed: int) -> tuple[Any, Any, World]:
+    """Makes the world of a seed and teaches a policy its prices."""
     tokenizer, world = AutoTokenizer.from_pretrained(folder), make_world(folder.parent, seed)
-    start = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    teach_prices(start, tokenizer, world, seed)
-    for name in arms:
-        arm, model, started = ARMS[name], copy.deepcopy(start), time.process_time()
-        trained = train(arm, model, tokenizer, world, recipe, seed) if arm is not None else {}
-        found = evaluate(model, tokenizer, world) | trained | {"cpu_seconds": time.process_time() - started}
-        kept[f"{name}/{seed}{settings}"] = found
-        told = ", ".join(f"{label} {found.get(key, 0):.2f}" for key, label in METRICS.items())
-        print(f"seed {seed}  {name:14s} {told}  ({found['cpu_seconds']:.0f} s)", flush=True)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    teach_prices(model, tokenizer, world, seed)
+    return model, tokenizer, world
+
+
+def run_arm(name: str, seed: int, recipe: Recipe) -> Metrics:
+    """Trains a policy that knows its prices, and evaluates it."""
+    model, tokenizer, world = start_of(Path(recipe.model.model_name_or_path), seed)
+    arm, model = ARMS[name], copy.deepcopy(model)
+    trained = train(arm, model, tokenizer, world, recipe, seed) if arm is not None else {}
+    return evaluate(model, tokenizer, world) | trained
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -258,26 +249,13 @@ def main(argv: list[str] | None = None) -> int:
     torch.set_num_threads(1)
     quiet()
     recipe = load_recipe(find_recipe(RECIPE), overrides)
-    kept, settings = KeptRuns(arguments.kept), "".join(f" {word}" for word in overrides)
-    for seed in seeds_of(arguments):
-        if left := [arm for arm in arguments.arms if f"{arm}/{seed}{settings}" not in kept]:
-            run_seed(seed, left, recipe, kept, settings)
-    results = {arm: [kept[f"{arm}/{seed}{settings}"] for seed in seeds_of(arguments)] for arm in arguments.arms}
-    rows = {
-        arm: [
-            with_half(mean_over_seeds([run[name] for run in runs])) if all(name in run for run in runs) else "-"
-            for name in METRICS
-        ]
-        for arm, runs in results.items()
-    }
-    print_table(f"{len(seeds_of(arguments))} seeds", METRICS.values(), rows)
-    if "acre" in results:
-        pairs = {
-            f"acre - {arm}": [with_half(difference(results, "acre", arm, name)) for name in ("known", "unknown")]
-            for arm in results
-            if arm != "acre"
-        }
-        print_table("differences by seed", [METRICS["known"], METRICS["unknown"]], pairs)
+    settings = "".join(f" {word}" for word in overrides)
+    results = arm_runs(
+        arguments.arms, seeds_of(arguments), lambda arm, seed: run_arm(arm, seed, recipe), METRICS,
+        KeptRuns(arguments.kept), lambda arm, seed: f"{arm}/{seed}{settings}",
+    )  # fmt: skip
+    show_arms(f"{arguments.seeds} seeds", results, METRICS)
+    show_arms("Each arm minus acre", differences(results, "acre", ("known", "unknown")), METRICS)
     about = {"overrides": overrides, "first_seed": arguments.first_seed}
     write_numbers(arguments.json, about, {"runs": results}, under="versions")
     return 0

@@ -3,7 +3,6 @@
 import math
 import random
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +44,7 @@ ANSWER_ARMS: dict[str, list[str] | None] = {
     "blind": GRPO,
 }
 CAPTION_ARMS: dict[str, dict[str, Any]] = {"dpo": {"spans": "whole", "kl_coef": 0.0}, "rrpo": {}}
+CAPTION_SETTINGS = {"beta": 0.1, "learning_rate": 1e-4, "kl_coef": 0.01}
 TARGET = 0.7
 NUM_PAIRS, PAIR_BATCH, MEASURE_EVERY, MAX_STEPS = 640, 32, 4, 40
 
@@ -65,7 +65,6 @@ def run_answers(arm: str, recipe_path: Path, overrides: list[str], seed: int) ->
     recipe = load_recipe(recipe_path, [*overrides, *(words or []), "--seed", str(seed)])
     data = load(recipe)
     model, processor = load_policy(recipe, blind=arm == "blind")
-    started = time.perf_counter()
     if words is not None:
         with tempfile.TemporaryDirectory() as folder:
             quiet = {"output_dir": folder, "save_strategy": "no", "log_completions": False, "disable_tqdm": True}
@@ -80,14 +79,14 @@ def run_answers(arm: str, recipe_path: Path, overrides: list[str], seed: int) ->
             )
             trainer.remove_callback(PrinterCallback)
             trainer.train()
-    trained = {"train_seconds": time.perf_counter() - started} | dict.fromkeys(EXPLORING, math.nan)
+    trained = dict.fromkeys(EXPLORING, math.nan)
     if words is not None:
         trained |= exploring(trainer)
     asked = load_questions(str(recipe.dataset.eval_path))[0]
     return measure_answers(model, processor, asked, data.extra) | trained
 
 
-def run_captions(arm: str, recipe: Recipe, settings: dict[str, Any], seed: int) -> list[Metrics]:
+def run_captions(arm: str, recipe: Recipe, seed: int) -> list[Metrics]:
     """Trains one arm on pairs of captions with one seed until it is at the target; returns its path."""
     model, processor = load_policy(recipe)
     rng = random.Random(f"pairs {seed}")
@@ -95,4 +94,4 @@ def run_captions(arm: str, recipe: Recipe, settings: dict[str, Any], seed: int) 
     meter = CaptionMeter(model, processor, seed, whole=arm == "dpo")
     callback = PathCallback(meter, MEASURE_EVERY, TARGET)
     given = {"per_device_train_batch_size": PAIR_BATCH, "max_steps": MAX_STEPS, "max_length": None, "seed": seed}
-    return train_on_pairs(model, rows, processor, callback, **given | settings | CAPTION_ARMS[arm])
+    return train_on_pairs(model, rows, processor, callback, **given | CAPTION_SETTINGS | CAPTION_ARMS[arm])

@@ -38,9 +38,10 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything that is needed is in 
 import torch
 
 from align.assets import find_recipe
+from align.evaluation.record.file import without_nan
 from align.recipe.recipe import load_recipe
-from scripts.harness import Options, print_table, quiet, seeds_of, tell, write_numbers
-from scripts.labs.acre.lab import ENTROPY_BAR, NO_SPREAD_BAR, START_BAR, cell, over_seeds, without_nan
+from scripts.harness import Options, arm_runs, differences, quiet, seeds_of, show_arms, tell, write_numbers
+from scripts.labs.acre.lab import ENTROPY_BAR, NO_SPREAD_BAR, START_BAR
 from scripts.labs.rrpo.lab import ratio
 from scripts.labs.rrpo.measure import Metrics, at_target
 from scripts.labs.vision.arms import ANSWER_ARMS, CAPTION_ARMS, TARGET, WORLDS, run_answers, run_captions
@@ -76,20 +77,6 @@ SEES_BAR, CONSISTENCY_BAR, ACCURACY_BAR, SHARED_BAR = 0.5, 0.15, 0.05, 0.75
 Runs = dict[str, list[Metrics]]
 
 
-def answer_runs(arguments: argparse.Namespace, seeds: range, overrides: list[str]) -> Runs:
-    """Runs every arm on questions with every seed and prints each result; `sft` is run once."""
-    runs: Runs = {arm: [] for arm in arguments.arms}
-    for seed in seeds:
-        for arm in arguments.arms:
-            if ANSWER_ARMS[arm] is None and seed > seeds.start:
-                continue
-            metrics = run_answers(arm, find_recipe(arguments.recipe), overrides, seed)
-            runs[arm].append(metrics)
-            shown = ", ".join(f"{label} {metrics[name]:.3f}" for name, label in ANSWERS.items() if name in metrics)
-            print(f"seed {seed}  {arm:12s} {shown}  ({metrics['train_seconds']:.0f} s)", flush=True)
-    return runs
-
-
 def caption_runs(arguments: argparse.Namespace, seeds: range) -> tuple[Runs, Runs]:
     """Runs both arms on captions with every seed and prints each result at the target.
 
@@ -97,39 +84,14 @@ def caption_runs(arguments: argparse.Namespace, seeds: range) -> tuple[Runs, Run
         The metrics at the target, and before training.
     """
     recipe = load_recipe(find_recipe(arguments.recipe), WORLDS["notes"])  # the policy that sees
-    settings = {name: getattr(arguments, f"caption_{name}") for name in ("beta", "learning_rate", "kl_coef")}
-    runs: Runs = {arm: [] for arm in CAPTION_ARMS}
-    before: Runs = {"sft": []}
-    for seed in seeds:
-        for arm in CAPTION_ARMS:
-            started = time.perf_counter()
-            path = run_captions(arm, recipe, settings, seed)
-            runs[arm].append(at_target(path, TARGET))
-            best = max(point["p_correct"] for point in path)
-            shown = ", ".join(f"{label} {runs[arm][-1][name]:.3f}" for name, label in CAPTIONS.items())
-            print(f"seed {seed}  {arm:12s} P {best:.3f}, {shown}  ({time.perf_counter() - started:.0f} s)", flush=True)
-        no_reward_yet = {f"reward_accuracy/{group}": math.nan for group in GROUPS}
-        before["sft"].append(path[0] | no_reward_yet)
-    return runs, before
+    paths: dict[str, list[list[Metrics]]] = {arm: [] for arm in CAPTION_ARMS}
 
+    def run(arm: str, seed: int) -> Metrics:
+        paths[arm].append(run_captions(arm, recipe, seed))
+        return at_target(paths[arm][-1], TARGET)
 
-def differences(runs: Runs, baseline: str, names: dict[str, str]) -> Runs:
-    """Subtracts the baseline's metrics seed by seed from those of the arms that ran with every seed."""
-    return {
-        arm: [
-            {name: run[name] - base[name] for name in names} for run, base in zip(of_arm, runs[baseline], strict=True)
-        ]
-        for arm, of_arm in runs.items()
-        if arm != baseline and len(of_arm) == len(runs[baseline])
-    }
-
-
-def show(title: str, runs: Runs, names: dict[str, str], seeds: int) -> None:
-    """Prints one line per arm, mean +- half the interval."""
-    cells = {
-        arm: [cell(over_seeds([run[name] for run in found]), seeds) for name in names] for arm, found in runs.items()
-    }
-    print_table(title, names.values(), cells)
+    runs: Runs = arm_runs(list(CAPTION_ARMS), seeds, run, CAPTIONS)
+    return runs, {"sft": [path[0] for path in paths["rrpo"]]}
 
 
 def check_answers(runs: Runs, *, learnable: bool = False) -> dict[str, bool]:
@@ -191,19 +153,18 @@ def report_answers(runs: Runs, seeds: int, *, learnable: bool) -> dict[str, bool
     measured = next(iter(runs.values()))[0].keys()
     answers = {name: label for name, label in ANSWERS.items() if name in measured}
     changes = {name: label for name, label in CHANGES.items() if name in measured}
-    show(f"Questions about images, mean over {seeds} seeds", runs, answers, seeds)
-    show("Accuracy lost with other images, blank ones, none", runs, changes, seeds)
+    show_arms(f"Questions about images, mean over {seeds} seeds", runs, answers)
+    show_arms("Accuracy lost with other images, blank ones, none", runs, changes)
     if "grpo" in runs:
-        show("Difference to grpo", differences(runs, "grpo", answers), answers, seeds)
+        show_arms("Difference to grpo", differences(runs, "grpo", answers), answers)
     return check_answers(runs, learnable=learnable)
 
 
 def report_captions(runs: Runs, before: Runs, seeds: int) -> dict[str, bool]:
     """Prints the tables of the captions and returns the bars."""
-    show(f"Captions at P(attribute) {TARGET}, mean over {seeds} seeds", before | runs, CAPTIONS, seeds)
+    show_arms(f"Captions at P(attribute) {TARGET}, mean over {seeds} seeds", before | runs, CAPTIONS)
     for name in ("kl_shared", "kl_total"):
-        means = ", ".join(f"{arm} {over_seeds([run[name] for run in runs[arm]]).value:.4f}" for arm in runs)
-        print(f"{CAPTIONS[name]} in nats: {means}; rrpo / dpo {ratio(runs['rrpo'], runs['dpo'], name)}")
+        print(f"{CAPTIONS[name]}: rrpo / dpo {ratio(runs['rrpo'], runs['dpo'], name)}")
     return check_captions(runs)
 
 
@@ -215,9 +176,6 @@ def read_arguments(argv: list[str] | None) -> tuple[argparse.Namespace, list[str
     parser.add_argument("--only", choices=("questions", "captions"), help="leave out the other half")
     parser.add_argument("--arms", nargs="+", choices=ANSWER_ARMS, default=list(ANSWER_ARMS), help="on questions")
     parser.add_seeds(3, 0, "settings were chosen on 100")
-    parser.add_argument("--caption_beta", type=float, default=0.1, help="of dpo and rrpo")
-    parser.add_argument("--caption_learning_rate", type=float, default=1e-4, help="of dpo and rrpo")
-    parser.add_argument("--caption_kl_coef", type=float, default=0.01, help="of rrpo")
     parser.add_argument("--threads", type=int, default=1, help="more do not help a model this small")
     parser.add_numbers("exit code 1 if a bar is missed")
     return parser.parse_known_args(argv)
@@ -233,7 +191,10 @@ def main(argv: list[str] | None = None) -> int:
     record: dict[str, Any] = {}
     bars: dict[str, bool] = {}
     if arguments.only != "captions":
-        runs = answer_runs(arguments, seeds, [*WORLDS[arguments.world], *overrides])
+        path, words = find_recipe(arguments.recipe), [*WORLDS[arguments.world], *overrides]
+        runs: Runs = arm_runs(
+            arguments.arms, seeds, lambda arm, seed: run_answers(arm, path, words, seed), ANSWERS, once=("sft",)
+        )
         record["questions"] = runs
         bars |= report_answers(runs, len(seeds), learnable=arguments.world == "place")
     if arguments.only != "questions":
