@@ -1,16 +1,20 @@
+import importlib.util
 import json
 
 import pytest
+from started import ROOT, start
 from tiny import tiny_model, tiny_reward_model, tiny_tokenizer
 
-from align.cli.app import app
-
+SCRIPT = ROOT / "scripts" / "evaluate.py"
 SECTION = {"alpacaeval-easy": "chat", "llmbar-natural": "chat-hard", "donotanswer": "safety", "hep-go": "reasoning"}
 
 
-def evaluate(words):
-    """Runs `align eval` in this process."""
-    return int(app(["eval", *map(str, words)], standalone_mode=False) or 0)
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("evaluate", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +53,10 @@ def read_lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_accuracy_by_section_with_a_baseline(models, data, tmp_path, capsys):
+def test_accuracy_by_section_with_a_baseline(script, models, data, tmp_path, capsys):
     out = tmp_path / "out"
     words = ["--reward_model", models / "a", "--baseline", models / "b", "--data", data, "--out", out]
-    assert evaluate(words) == 0
+    assert script.main([*map(str, words)]) == 0
     record = json.loads((out / "evaluation.json").read_text())
     assert list(record) == ["a", "b", "format"]
     summary = record["a"]["summary"]
@@ -68,33 +72,33 @@ def test_accuracy_by_section_with_a_baseline(models, data, tmp_path, capsys):
         assert text in printed
 
 
-def test_the_report_can_show_what_was_written(models, data, tmp_path):
+def test_the_report_can_show_what_was_written(script, models, data, tmp_path):
     from align.evaluation.record import read_record
     from align.report.evaluation.page import evaluation_view
 
     out = tmp_path / "out"
     words = ["--reward_model", models / "a", "--baseline", models / "b", "--data", data, "--out", out]
-    evaluate(words)
+    script.main([*map(str, words)])
     view = evaluation_view(out, read_record(out / "evaluation.json"))
     assert [row[:2] for row in view.models.rows] == [(name, str(models / name)) for name in ("a", "b")]
     assert " of a " in view.verdict[0] or " for a" in view.verdict[0]
 
 
-def test_prompts_stay_texts_if_asked(models, data, tmp_path):
+def test_prompts_stay_texts_if_asked(script, models, data, tmp_path):
     margins = {}
     for form in ("auto", "data", "messages"):
         out = tmp_path / form
         words = ["--reward_model", models / "a", "--data", data, "--prompt_format", form, "--out", out]
-        assert evaluate(words) == 0
+        assert script.main([*map(str, words)]) == 0
         margins[form] = [line["margin"]["a"] for line in read_lines(out / "pairs.jsonl")]
     assert margins["auto"] == margins["messages"] != margins["data"]
 
 
 @pytest.mark.parametrize("name", ["a", "p"])
-def test_best_of_n_writes_what_is_chosen(models, candidates, tmp_path, name):
+def test_best_of_n_writes_what_is_chosen(script, models, candidates, tmp_path, name):
     out = tmp_path / "out"
     words = ["--reward_model", models / name, "--best_of_n", candidates, "--out", out]
-    assert evaluate(words) == 0
+    assert script.main([*map(str, words)]) == 0
     chosen = read_lines(out / "best_of_n.jsonl")
     assert [row["id"] for row in chosen] == [f"c{i}" for i in range(5)]
     for row in chosen:
@@ -119,27 +123,28 @@ def test_best_of_n_writes_what_is_chosen(models, candidates, tmp_path, name):
         (["--data", "{data}", "--max_length", "3"], "All 24 pairs are too long"),
     ],
 )
-def test_what_cannot_be_done_is_one_sentence(models, data, candidates, tmp_path, capsys, words, message):
+def test_what_cannot_be_done_is_one_sentence(script, models, data, candidates, tmp_path, capsys, words, message):
     names = {"data": data, "candidates": candidates, "model": models / "a"}
     words = [word.format(**names) for word in words]
-    assert evaluate(["--reward_model", models / "a", "--out", tmp_path / "out", *words]) == 1
+    assert script.main(["--reward_model", str(models / "a"), "--out", str(tmp_path / "out"), *words]) == 1
     error = capsys.readouterr().err
     assert f"Error: {message}" in error
     assert not (tmp_path / "out" / "evaluation.json").exists()
 
 
-def test_a_quality_that_some_prompts_lack_is_told(models, candidates, tmp_path, capsys):
+def test_a_quality_that_some_prompts_lack_is_told(script, models, candidates, tmp_path, capsys):
     with candidates.open("a") as file:
         file.write(json.dumps({"id": "z", "prompt": "q?", "responses": ["a", "b"]}) + "\n")
     words = ["--reward_model", models / "a", "--best_of_n", candidates, "--out", tmp_path / "out"]
-    assert evaluate(words) == 0
+    assert script.main([*map(str, words)]) == 0
     assert "is measured on 5 of 6 prompts: the others have no `quality`." in capsys.readouterr().out
     record = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert [cell[3] for name, cell in record["a"]["summary"].items() if name.startswith("best_of_")] == [5, 5, 5]
 
 
-@pytest.mark.nightly
-def test_pairs_are_probed_beside_candidates(models, data, candidates, tmp_path, capsys):
+@pytest.mark.slow
+@pytest.mark.nightly  # the others call its `main`
+def test_the_command_line_as_a_user_types_it(models, data, candidates, tmp_path):
     out = tmp_path / "out"
     words = [
         "--reward_model",
@@ -152,10 +157,10 @@ def test_pairs_are_probed_beside_candidates(models, data, candidates, tmp_path, 
         "--probe_pairs",
         8,
     ]
-    assert evaluate([*words, "--best_of_n", candidates, "--out", out]) == 0
-    printed = capsys.readouterr().out
+    result = start(str(SCRIPT), *map(str, [*words, "--best_of_n", candidates, "--out", out]))
+    assert result.returncode == 0, result.stderr
     for text in ("accuracy lost to a change", "closing_sentence", "response_only_accuracy", "adjusted p: flattery"):
-        assert text in printed
+        assert text in result.stdout
     written = {"evaluation.json", "pairs.jsonl", "best_of_n.jsonl", "report.html", "cache"}
     assert {path.name for path in out.iterdir()} == written
     record = json.loads((out / "evaluation.json").read_text())
