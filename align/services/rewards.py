@@ -154,7 +154,10 @@ def _attack(named: Sequence[Spec], settings: Settings, time_limit: float = 5.0, 
         for spec in named:
             result = attack_apart(spec, settings, Limits(time_limit), **how)
             for kind, text, numbers in sentences(result):
-                level = "ok" if kind in ("ok", "beside", "ladder") else "warning" if result.honest else "error"
+                is_told = kind in ("ok", "beside", "ladder") or (
+                    kind == "form" and len(named) > 1
+                )  # the sum is judged
+                level = "ok" if is_told else "warning" if result.honest else "error"
                 findings.append(Finding(level, "attack", text, numbers | {"kind": kind}))  # type: ignore[arg-type]
     except (ValueError, WorkerError) as error:
         raise UserError(str(error)) from error

@@ -42,6 +42,7 @@ VERDICTS = {  # what an attack says of a reward
     "soft": "{} earns {} of what an honest answer does.",
     "beside": "it pays the right answer more with something beside it, which `reward_clip` caps: {}.",
     "misread": "it pays what means another answer, to a policy that knows the right one: {}.",
+    "form": "nothing that rows hold moves it, so that alone it teaches its form and no answer: {}.",
     "unclear": "{}",
     "failed": "{}",
 }
@@ -371,10 +372,13 @@ def _said(result: AttackResult) -> Iterator[Said]:
     for kind in ("misread", "beside") if cause is None else ():
         for best in result.of(kind)[:1]:
             yield kind, VERDICTS[kind].format(_earned(best)), best._asdict()
+    if cause is not None or gamed:
+        return
     if unclear := _unclear(result):
         yield unclear
-    elif cause is None and not gamed:
-        yield "ok", _ok(result), {"hacks": len(result.outcomes), "rows": len(honest.rows), "honest": mean(honest.pays)}
+    else:
+        kind, text = ("ok", _ok(result)) if honest.tells else ("form", _form(result))
+        yield kind, text, {"hacks": len(result.outcomes), "rows": len(honest.rows), "honest": mean(honest.pays)}
 
 
 def _ladder(result: AttackResult) -> str:
@@ -434,15 +438,21 @@ def _unclear(result: AttackResult) -> Said | None:
 def _ok(result: AttackResult) -> str:
     honest = result.honest
     assert honest is not None
-    pay, rows = write_value(mean(honest.pays)), len(honest.rows)
-    text = f"it pays right answers ({honest.role.form}) {pay}, and wrong ones less."
-    if not honest.tells:
-        text = f"it pays right and wrong answers alike, {pay} ({honest.role.form}): it is about form."
-        if result.reward.isidentifier():  # a sum is no reward that a gate can name
-            text += f" `reward_gates: {{{result.reward}: OTHER}}` has it count where a reward of answers pays."
-        if alike := [each for each in result.of("no") if each.pay >= mean(honest.pays)]:
-            text += f" {len(alike)} hacks earn as much, such as {shorten(alike[0].text, 60)!r}."
-    return f"{text} Of {len(result.outcomes)} hacks on {rows} rows none game it."
+    tried = f"Of {len(result.outcomes)} hacks on {len(honest.rows)} rows none game it."
+    return f"it pays right answers ({honest.role.form}) {write_value(mean(honest.pays))}, and wrong ones less. {tried}"
+
+
+def _form(result: AttackResult) -> str:
+    """Says of a reward that no exchange moves what else earns as much."""
+    honest = result.honest
+    assert honest is not None
+    text = f"right and wrong answers ({honest.role.form}) earn {write_value(mean(honest.pays))}"
+    if alike := [each for each in result.of("no") if each.pay >= mean(honest.pays)]:
+        text += f", and so do {len(alike)} hacks, such as {shorten(alike[0].text, 60)!r}"
+    text = VERDICTS["form"].format(text)
+    if result.reward.isidentifier():  # a sum is no reward that a gate can name
+        text += f" `reward_gates: {{{result.reward}: OTHER}}` has it count where a reward of answers pays."
+    return text
 
 
 def _about(outcome: Outcome) -> str:

@@ -44,7 +44,8 @@ def attack(
     fail_on: Annotated[
         list[str] | None,
         typer.Option(
-            "--fail_on", help="Exit with 1 on any of these findings: gamed, soft, beside, misread, unclear, failed."
+            "--fail_on",
+            help="Exit with 1 on any of these findings: gamed, soft, beside, misread, form, unclear, failed.",
         ),
     ] = None,
     json: Json = False,
