@@ -22,7 +22,11 @@ Texts = Sequence[str | None]
 Pay = Callable[[Sequence[Row], Texts, str], np.ndarray]
 Write = Callable[[str], str]
 ROWS_TO_SCREEN, ROWS_FOR_FORM = 4, 16  # on which all forms of all places are tried, and the best of them again
-MOST_PLACES, TRIED_AGAIN = 16, 8
+MOST_PLACES, TRIED_AGAIN = 32, 8
+MOST_LABELS, MOST_JOINTS = (
+    12,
+    4,
+)  # runs of words in a reward's code that whole numbers may stand for; signs that join lists
 OF_A_MODEL = 3  # places, and forms, of a reward whose calls are paid for
 DECOYS = 3  # other right answers that a row is given
 MOST = 0.5  # share of rows on which an exchange has to move the pay
@@ -38,7 +42,9 @@ class Place(NamedTuple):
     path: tuple[str | int, ...]
     options: str = ""  # column of the options of which it names one
     is_letter: bool = False  # whether an option is given by its letter
-    is_whole: bool = False  # whether a list or a mapping is written out, as JSON
+    is_whole: bool = False  # whether a list or a mapping is written out, as JSON, or joined by
+    joint: str = ""
+    labels: tuple[str, ...] = ()  # words of the reward's code, of which it is the number of one
 
     def __str__(self) -> str:
         """Writes it as an option takes it."""
@@ -46,16 +52,24 @@ class Place(NamedTuple):
 
     def text(self, row: Row) -> str | None:
         """Reads the right answer of a row; what follows `####`, or stands in a fence, where it does."""
+        value = self.value(row)
+        if self.options or self.labels:
+            known = row.get(self.options) if self.options else list(self.labels)
+            number = index_of(value, known)
+            return None if number is None else LETTERS[number] if self.is_letter else options_of(known)[number]
+        if self.joint and isinstance(value, list | tuple):
+            return self.joint.join(map(str, value))
+        return json.dumps(value, ensure_ascii=False, default=str) if self.is_whole else _written(value)
+
+    def value(self, row: Row) -> Any:
+        """Returns what stands there; None where nothing does."""
         value: Any = row
         for step in self.path:
             try:
                 value = value[step]
             except (KeyError, IndexError, TypeError):
                 return None
-        if self.options:
-            options, number = options_of(row.get(self.options)), index_of(value, row.get(self.options))
-            return None if number is None else LETTERS[number] if self.is_letter else options[number]
-        return json.dumps(value, ensure_ascii=False, default=str) if self.is_whole else _written(value)
+        return value
 
 
 class Role(NamedTuple):
@@ -113,42 +127,45 @@ def _within(value: Any, path: tuple[str | int, ...]) -> Iterator[Place]:
         yield Place(path, is_whole=True)
 
 
-def places(rows: Sequence[Row], read: Sequence[str], gold: str = "") -> list[Place]:
+def places(rows: Sequence[Row], read: Sequence[str], literals: Sequence[object] = (), gold: str = "") -> list[Place]:
     """Lists where right answers may stand: in what a reward reads first, and there by the names that are usual."""
     first: dict[str, Any] = {}
     for row in rows[:ROWS_FOR_FORM]:
         for name, value in row.items():
             if first.get(name) is None:
                 first[name] = value
+    words = [each for each in literals if isinstance(each, str)]
+    signs = [
+        ", ",
+        *(f"{pad}{each}{pad}" for each in words if len(each) < 4 and not re.search(r"\w", each) for pad in (" ", "")),
+    ]
     lists = [name for name, value in first.items() if options_of(value)]
     usual = [name for name in GOLD_COLUMNS if name in first]
     order = [name for name in dict.fromkeys([*usual, *first]) if name not in NOT_DATA]
     found = []
     for name in sorted(order, key=lambda each: each not in read):
         for place in _within(first[name], (name,)):
-            choices = [
-                each for each in lists if each != name and index_of(place_value(rows, place), first[each]) is not None
-            ]
+            value = next((each for row in rows if (each := place.value(row)) is not None), None)
+            choices = [each for each in lists if each != name and index_of(value, first[each]) is not None]
             found += [Place(place.path, each, is_letter) for each in choices for is_letter in (True, False)]
             found.append(place)
+            if place.is_whole and isinstance(value, list | tuple) and not isinstance(value[0], Mapping | list):
+                found += [place._replace(joint=each) for each in dict.fromkeys(signs[: 1 + MOST_JOINTS])]
+            if name in read and isinstance(value, int) and not isinstance(value, bool):
+                found += [place._replace(labels=each) for each in _labels([place.value(row) for row in rows], words)]
     if gold:
         found = [each for each in found if str(each) == gold or str(each).startswith(f"{gold}.")]
     return found[: None if gold else MOST_PLACES]
 
 
-def place_value(rows: Sequence[Row], place: Place) -> Any:
-    """Reads the first value that stands in a place."""
-    for row in rows:
-        value: Any = row
-        for step in place.path:
-            try:
-                value = value[step]
-            except (KeyError, IndexError, TypeError):
-                value = None
-                break
-        if value is not None:
-            return value
-    return None
+def _labels(values: Sequence[Any], words: Sequence[str]) -> list[tuple[str, ...]]:
+    """Lists runs of words of some code of which whole numbers from 0 on may be the places."""
+    known = {value for value in values if isinstance(value, int)}
+    count = max(known, default=0) + 1
+    if min(known, default=0) < 0 or not 1 < count <= len(LETTERS):
+        return []
+    runs = [tuple(words[i : i + count]) for i in range(len(words) - count + 1)]
+    return [run for run in dict.fromkeys(runs) if len({*run}) == count][:MOST_LABELS]
 
 
 def shape(text: str) -> str:
@@ -240,7 +257,7 @@ def find_role(
     read = [name for name in (*parameters.columns, *parameters.asked_for) if name in rows[0] and name not in NOT_DATA]
     tries = [_Try(None, texts, "of samples", str) for texts in _by_place(samples, len(rows))]
     if not tries:
-        tries = _all_tries(rows, places(rows, read, gold), trial)
+        tries = _all_tries(rows, places(rows, read, trial.description.literals, gold), trial)
     nothing = _Seen(False, 0.0, False, 0), _Try(None, [None] * len(rows), "", str)
     seen, best = max(_see(pay, rows, _screen(pay, rows, tries)), key=lambda each: each[0], default=nothing)
     donors = others_of(best.texts)
@@ -267,7 +284,7 @@ def _all_tries(rows: Sequence[Row], known: Sequence[Place], trial: Trial) -> lis
     asks, tries = trial.description.asks_a_model, []
     for place in known[: OF_A_MODEL if asks else None]:
         texts = [place.text(row) for row in rows]
-        fenced = FENCE.match(str(place_value(rows, place)))
+        fenced = FENCE.match(str(next(filter(None, map(place.value, rows)), "")))
         forms = forms_of(trial.settings.response_format, trial.description.literals, *([fenced[1]] if fenced else []))
         tries += [_Try(place, texts, name, write) for name, write in forms[: OF_A_MODEL if asks else None]]
     return tries

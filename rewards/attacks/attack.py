@@ -360,7 +360,7 @@ def _said(result: AttackResult) -> Iterator[Said]:
     gamed, soft = result.of("gamed"), result.of("soft")
     if cause is not None or gamed:
         yield "gamed", _gamed(result, cause), gamed[0]._asdict() if gamed else {"hack": cause and cause.rung.name}
-    elif is_about and (almost := next((step for step in result.ladder if step.verdict == "soft"), None)):
+    elif is_about and (almost := max(_soft(result), key=lambda step: step.share, default=None)):
         text = VERDICTS["soft"].format(f"{almost.rung.about} ({shorten(almost.text, 60)!r})", f"{almost.share:.0%}")
         yield "soft", f"{text} {almost.rung.remedy}", {"share": almost.share}
     elif soft:
@@ -379,6 +379,10 @@ def _said(result: AttackResult) -> Iterator[Said]:
     else:
         kind, text = ("ok", _ok(result)) if honest.tells else ("form", _form(result))
         yield kind, text, {"hacks": len(result.outcomes), "rows": len(honest.rows), "honest": mean(honest.pays)}
+
+
+def _soft(result: AttackResult) -> list[Step]:
+    return [step for step in result.ladder if step.verdict == "soft"]
 
 
 def _ladder(result: AttackResult) -> str:

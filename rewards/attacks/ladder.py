@@ -53,13 +53,14 @@ class Step(NamedTuple):
 
 
 def climb(honest: Honest, pay: Pay) -> list[Step]:
-    """Measures the rungs on the rows of honest answers; the lowest pay that is seen, or 0, is 0 %."""
+    """Measures the rungs on rows of honest answers; 0 % is a pay of 0, or the lowest where honest ones earn none."""
     tried = {rung.name: [(texts, pay(honest.rows, texts, rung.about)) for texts in _texts(rung.name, honest)]
              for rung in RUNGS if rung.name != "another"}  # fmt: skip
     wrong = write_all(honest.role.write, [each.wrong for each in honest.seen])
     tried["another"] = [(wrong, honest.others)]
     pays = [values for each in tried.values() for _, values in each]
-    floor = min([0.0, *(mean(each) for each in pays if np.isfinite(each).any())])
+    lowest = [mean(each) for each in pays if np.isfinite(each).any()]
+    floor = 0.0 if mean(honest.pays) > 0 else min([0.0, *lowest])
     steps = []
     for rung in RUNGS:
         count = max(1, len(tried[rung.name]))
