@@ -263,7 +263,7 @@ def find_role(
     donors = others_of(best.texts)
     role = Role(best.place, best.form, best.write, best.texts, [_texts_of(best.texts, each) for each in donors])
     ways = _ways(role, read, rows, reads_all=parameters.takes_more and not parameters.asked_for)
-    role = role._replace(columns=ways[0] if ways else ())
+    role = role._replace(columns=tuple(read))
     if not seen.told or "def " in "".join(filter(None, best.texts[:4])):  # a program is for its own tests only
         return role
     own = pay(rows, write_all(role.write, role.rights), "an honest answer")
@@ -325,7 +325,7 @@ def _see(pay: Pay, rows: Sequence[Row], tries: Sequence[_Try]) -> Iterator[tuple
             least = np.fmin(least, pay(shown, wrong, "a wrong answer"))
         known, told = np.isfinite(own).sum(), (gains(own, least) > 0).sum()
         in_prompt = [
-            bool(text) and text in str(row.get("prompt")) for row, text in zip(shown, each.texts, strict=False)
+            text is not None and text in str(row.get("prompt")) for row, text in zip(shown, each.texts, strict=False)
         ]
         worth = round(float(np.nan_to_num(mean(own), nan=-np.inf)), 6)
         yield (

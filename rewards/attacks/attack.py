@@ -131,16 +131,24 @@ def attack(
     neither luck nor knowledge. A reward that is not about answers, as of form or length, is gamed by a hack that earns
     more than honest answers on most rows. `limit` is in characters of a response.
     """
+    calls, problem = opened(subject, settings)
+    if calls is None:
+        return problem
+    return calls.run(hacks, samples, gold, limit)
+
+
+def opened(subject: LocalSubject | RemoteSubject, settings: Settings) -> "tuple[_Attack | None, AttackResult]":
+    """Finds in which form a reward takes completions; None, and why, where it takes none."""
     try:
         trial = Trial(subject, settings)
         first = answer_samples(trial.rows[:1], trial.settings.response_format)
         arguments = call_arguments(trial.make_call(first[:1], settings.form or "text").rows, ["yes"])
         if problems := check_signature(trial.name, trial.description.parameters, list(arguments)):
-            return AttackResult(trial.name, problems=list(map(str, problems)))
+            return None, AttackResult(trial.name, problems=list(map(str, problems)))
         forms, _ = usable_forms(trial, first)
     except Stopped as stopped:
-        return AttackResult(stopped.problem.reward, problems=[str(stopped.problem)])
-    return _Attack(trial, next(iter(forms), settings.form or "text")).run(hacks, samples, gold, limit)
+        return None, AttackResult(stopped.problem.reward, problems=[str(stopped.problem)])
+    return _Attack(trial, next(iter(forms), settings.form or "text")), AttackResult(trial.name)
 
 
 class _Attack:
