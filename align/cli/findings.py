@@ -69,7 +69,7 @@ def check_rewards(subject: str, words: Sequence[str], as_json: bool, how: Reward
 
 
 def attack_rewards(subject: str, words: Sequence[str], as_json: bool, fail_on: Sequence[str], how: Attacking) -> int:
-    """Prints what an attack found; returns 1 if it found one of the kinds that are to fail."""
+    """Prints what an attack found; returns 1 if it found one of the kinds that are to fail, 2 where it cannot tell."""
     from align.services.rewards import attack_rewards
     from rewards.attacks import VERDICTS
 
@@ -78,7 +78,10 @@ def attack_rewards(subject: str, words: Sequence[str], as_json: bool, fail_on: S
             f"`--fail_on` must name some of {', '.join(VERDICTS)}, which are told beyond chance, got {unknown[0]!r}."
         )
     findings = _found(lambda: attack_rewards(subject, words, how), "attack", as_json)
-    return int(any(each.level == "error" or each.numbers.get("kind") in fail_on for each in findings))
+    kinds = {each.numbers.get("kind") for each in findings}
+    if any(each.level == "error" for each in findings) or kinds & {*fail_on}:
+        return 1
+    return 2 if "unclear" in kinds else 0
 
 
 def check_machine(output_dir: Path, as_json: bool) -> int:

@@ -1,7 +1,5 @@
 """What a batch of rewarded completions would teach: TRL's advantages, where they come from, and why some are 0."""
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -83,24 +81,3 @@ def phantom(parts: Values, right: Values) -> Estimate:
 def teaching(parts: Values, dropped: Flags) -> Estimate:
     """Estimates the share of completions with an advantage that the loss does not leave out."""
     return share(((np.abs(parts.sum(axis=2)) > NOTHING) & ~dropped).mean(axis=1))
-
-
-def needed_length(lengths: Values, limit: int) -> tuple[float, float, float]:
-    """Estimates with its interval the length at which 95 % of completions have ended, of lengths that `limit` cuts.
-
-    Where more than 5 % are cut, completions are taken to go on ending at the rate at which they did (an exponential
-    tail, whose rate is the number of ends by the number of tokens). It is infinite where none has ended.
-
-    Example:
-        >>> needed_length(np.array([3.0, 4.0, 5.0, 9.0]), 64)[0]
-        9.0
-    """
-    ends = lengths < limit
-    if not ends.any():
-        return math.inf, math.inf, math.inf
-    more = max(0.0, math.log((1 - ends.mean() or 1e-9) / 0.05)) * lengths.sum() / ends.sum()
-    if not more:
-        tokens = float(np.quantile(lengths, 0.95, method="higher"))
-        return tokens, tokens, tokens
-    factor = math.exp(1.96 / math.sqrt(ends.sum()))
-    return math.ceil(limit + more), math.ceil(limit + more / factor), math.ceil(limit + more * factor)

@@ -25,7 +25,7 @@ class Rehearsing:
     out: Path | None = option(None, "Folder for the results; the recipe's `output_dir` with -rehearsal if not given.")
     num_prompts: int = option(32, "Prompts that are drawn from the data; of pairs eight times as many.")
     num_samples: int | None = option(None, "Completions of each, 8 to 64; the recipe's `num_generations`, 8 at least.")
-    task_reward: str | None = option(None, "Reward that says what is right; the first accuracy if not given.")
+    task_reward: str | None = option(None, "Reward that says what is right; by default what exchanges show.")
     right_from: float | None = option(
         None, "Value of that reward from which a completion is right; by default above 0."
     )

@@ -56,6 +56,10 @@ def by_number(*checks: Check) -> dict[str, Check]:
     return {each.number: each for each in checks}
 
 
+_CAUSES = {"prompt", "reward", "alike", "answer key"}  # checks whose errors explain others
+_FOLLOWS = {"spread", "answers", "answer key", "unpaid", "overpaid", "pays for"}
+
+
 class Table(NamedTuple):
     """Rows of words."""
 
@@ -97,6 +101,12 @@ class Rehearsed:
         for check in checks.values():
             if check.look is not None:
                 self.take(check, check.look(at))
+
+    def keep_causes(self) -> None:
+        """Takes out what only follows from a cause that was found: groups without spread, and keys that look odd."""
+        causes = {each.check for each in self.findings if each.level == "error"} & _CAUSES
+        if causes:
+            self.findings = [each for each in self.findings if each.check not in _FOLLOWS or each.check in causes]
 
     def find(self, level: Any, check: str, text: str, fix: str = "", **numbers: Any) -> None:
         """Adds a finding."""

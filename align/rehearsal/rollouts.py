@@ -1,20 +1,18 @@
 """What rewarded completions say of a run to come: numbers with intervals, and findings with remedies."""
 
-import re
 from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from align.evaluation.statistics.item_means import clustered_share
 from align.evaluation.statistics.metrics import Estimate, Values, mean_of_known, share, wilson
 from align.rehearsal import groups
 from align.rehearsal.cues import LEAST, Cue, goes_with, see
 from align.rehearsal.groups import ALIKE, ALL_CUT, ALL_RIGHT, ALL_WRONG, Flags
 from align.rehearsal.record import Check, Rehearsed, Table, by_number
-from rewards.running.protocol import OF_FORM
 from rewards.running.scores import Composition
 
-OF_TASK = re.compile(r"accura|correct|solv|verif|right|consisten|reasoning_gym|exact|match|unit_?test|pass")
 STRONG = 0.6  # rank correlation of a task's own reward with a feature that is more than what a part of an answer shows
 _BINS = 5
 _CUES = 6  # shown of a reward
@@ -42,6 +40,9 @@ class Rollouts:
     is_told: bool = True  # whether what is right is told by more than the task's reward
     filter_line: str = ""  # which keeps prompts that teach; empty where there is none
     of_environment: frozenset[str] = frozenset()  # names that no gate can have
+    temperature: float = 1.0
+    forms: frozenset[str] = frozenset()  # names of rewards that read nothing of the rows
+    exchanged: Values | None = None  # `(N, S, F)` values where rows had other rows' columns; nan of what was not asked
 
     @property
     def cut(self) -> Flags:
@@ -66,6 +67,15 @@ class Rollouts:
         known = ~np.isnan(self.counted).all(axis=2)
         return np.where(known, np.nansum(self.counted * self.weights, axis=2), np.nan)
 
+    @property
+    def unmoved(self) -> Estimate:
+        """Which share of the rewards' variance within groups stays where right answers are exchanged."""
+        assert self.exchanged is not None
+        own, other = (np.nan_to_num(each * self.weights).sum(axis=2) for each in (self.counted, self.exchanged))
+        own, other = (each - each.mean(axis=1, keepdims=True) for each in (own, other))
+        whole = (own**2).sum(axis=1)
+        return clustered_share(np.clip((own * other).sum(axis=1), 0.0, whole), whole)
+
     def gated(self) -> "Rollouts":
         """Returns them with every other reward behind the task's."""
         gates = {place: self.task for place in range(len(self.names)) if place != self.task}
@@ -76,7 +86,7 @@ CHECKS = by_number(
     Check("length", "cut_off", "completions cut off at `max_completion_length`",
           "{share:.0%} of the completions are cut off at `max_completion_length: {limit}`, and {fate}.",
           "{remedy}", above=0.1, error=0.8),
-    Check("length", "needed_length", "tokens with which 95 % would end", unit="completions", is_share=False),
+    Check("length", "needed_length", "tokens with which 95 % have ended", unit="completions", is_share=False),
     Check("answers", "no_answer", "completions without a readable answer",
           "No answer can be read from {share:.0%} of the completions, of which {ended:.0%} did end.",
           "Say in the prompt how an answer is to be written, or teach it first with `method: sft`.",
@@ -89,6 +99,13 @@ CHECKS = by_number(
           above=0.4),
     Check("spread", "no_spread/{why}", "- {why}"),
     Check("spread", "pass_rate", "completions that are right"),
+    Check("alike", "alike", "groups whose completions all say the same",
+          "In {share:.0%} of the groups all completions say the same, word for word: nothing can be told apart.",
+          "Raise `temperature` ({temperature:g} here); a model that still repeats itself needs other data or a start "
+          "that varies.", above=0.5, error=0.5, unit="groups"),
+    Check("weights", "unmoved", "of the reward's variance that stays when right answers are exchanged",
+          "{share:.0%} of the reward's variance within groups stays when each row gets another row's right answer: it "
+          "is paid for something else.", "{remedy}", above=0.5),  # more than what being right brings
     Check("weights", "of_others", "of the advantages' variance from other rewards than `{task}`",
           "{share:.0%} of the advantages' variance comes from other rewards than `{task}`.", "{remedy}",
           above=0.5),  # more than the task's own
@@ -114,15 +131,16 @@ def look_at(rollouts: Rollouts) -> Rehearsed:
 
 def _ends(rollouts: Rollouts, found: Rehearsed) -> None:
     cut, limit = share(rollouts.cut.mean(axis=1)), rollouts.limit
-    tokens = Estimate(*groups.needed_length(rollouts.lengths.ravel(), limit), rollouts.lengths.size)
     fate = "`mask_truncated_completions` drops them" if rollouts.drops_cut else "few of them have an answer"
+    ends = bool((~rollouts.cut).any())
     remedy = "Hardly any ends by itself. Start from a model that ends its responses (`method: sft` teaches it)."
-    if is_known := tokens.value <= 16 * limit:  # further away the exponential tail says nothing
-        remedy = f"About {tokens.value:,.0f} tokens would let 95 % end [{tokens.low:,.0f}, {tokens.high:,.0f}]."
-    fix = f"--max_completion_length {tokens.value:.0f}" if is_known else ""
+    remedy = f"Rehearse again with `max_completion_length: {2 * limit}`." if ends else remedy
     level = "error" if rollouts.drops_cut and cut.value >= 0.5 else ""  # most of a batch is then not learnt from
+    fix = f"--max_completion_length {2 * limit}" if ends else ""
     found.take(CHECKS["cut_off"], cut, fix, level=level, limit=limit, fate=fate, remedy=remedy)
-    found.take(CHECKS["needed_length"], tokens)
+    if rollouts.cut.mean() <= 0.05:  # what is cut says nothing of how long it would have been
+        tokens = float(np.quantile(rollouts.lengths, 0.95, method="higher"))
+        found.take(CHECKS["needed_length"], Estimate(tokens, tokens, tokens, rollouts.lengths.size))
 
 
 def _answers(rollouts: Rollouts, found: Rehearsed) -> None:
@@ -134,6 +152,9 @@ def _answers(rollouts: Rollouts, found: Rehearsed) -> None:
 
 
 def _spread(rollouts: Rollouts, found: Rehearsed) -> None:
+    size = rollouts.lengths.shape[1]
+    texts = [len({*rollouts.texts[i : i + size]}) == 1 for i in range(0, len(rollouts.texts), size)]
+    found.take(CHECKS["alike"], wilson(sum(texts), len(texts)), temperature=rollouts.temperature)
     why = groups.why_no_spread(rollouts.totals, rollouts.right, rollouts.cut)
     reasons, n = Counter(each for each in why if each), len(why)
     taught, flat = groups.teaching(rollouts.parts, rollouts.cut & rollouts.drops_cut), wilson(reasons.total(), n)
@@ -176,6 +197,12 @@ def _pass_rates(rates: Values, line: str) -> Table:
 
 def _phantom(rollouts: Rollouts, found: Rehearsed) -> None:
     if len(rollouts.names) == 1:
+        if rollouts.exchanged is not None:
+            found.take(
+                CHECKS["unmoved"],
+                rollouts.unmoved,
+                remedy="See what it reads beside the answer (`align rewards attack`).",
+            )
         return
     parts, name, dropped = rollouts.parts, rollouts.names[rollouts.task], rollouts.cut & rollouts.drops_cut
     others, ghosts = groups.of_others(parts, rollouts.task), groups.phantom(parts, rollouts.right)
@@ -187,9 +214,12 @@ def _phantom(rollouts: Rollouts, found: Rehearsed) -> None:
             "",
             ("Give them smaller weights where the environment sets them, or `reward_weights` does.",) * 2,
         )
-    sick = False if ghosts.low > CHECKS["phantom"].above else None  # of two findings, the plainer one
+    is_unmoved = rollouts.exchanged is not None and found.take(
+        CHECKS["unmoved"], rollouts.unmoved, fix, remedy=remedies[1]
+    )
+    sick = False if is_unmoved or ghosts.low > CHECKS["phantom"].above else None  # of three findings, the plainest one
     found.take(CHECKS["of_others"], others, fix, sick=sick, task=name, remedy=remedies[1])
-    found.take(CHECKS["phantom"], ghosts, fix, task=name, remedy=remedies[0])
+    found.take(CHECKS["phantom"], ghosts, fix, sick=False if is_unmoved else None, task=name, remedy=remedies[0])
     gated = rollouts.gated().parts
     found.take(CHECKS["teaching_gated"], groups.teaching(gated, dropped), task=name)
     found.take(CHECKS["of_others_gated"], groups.of_others(gated, rollouts.task), task=name)
@@ -212,7 +242,7 @@ def _what_it_pays(rollouts: Rollouts, found: Rehearsed) -> None:
     rows = []
     for place, name in enumerate(rollouts.names):
         cues = goes_with(rollouts.values[..., place].ravel(), features, strata)
-        is_form = place != rollouts.task and OF_FORM.search(name.lower()) is not None
+        is_form = place != rollouts.task and name in rollouts.forms
         label = f"{name}, for its form" if is_form else name
         rows += [(label, x.name, x.kind, f"{x.correlation:+.2f}", f"{x.p_value:.1g}") for x in cues[:_CUES]]
         if place == rollouts.task:  # which may pay a part of the answer, and what goes with that

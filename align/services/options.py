@@ -154,7 +154,8 @@ class RewardChecking(Tried):
 class Attacking(Tried):
     """How rewards are attacked."""
 
-    samples: str = option("", "Column with honest responses, one text or a list, for rows without a right answer.")
+    gold: str = option("", "Where right answers stand, such as answer or meta.gold; found by exchanges if not given.")
+    samples: str = option("", "Column with honest responses: a text, messages or a list of them.")
     hacks: list[str] | None = option(None, "Hacks of your own beside ours, such as mine.py:f.")
     limit: int = option(64, "Rows that are used, from all over the data.", least=1)
     max_length: int = option(4000, "Characters that a hack may have.", least=1)

@@ -1,6 +1,7 @@
 """Checks rewards: what is wrong with them, before anything is trained with them."""
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from align.checks.rewards import (
     try_rewards,
 )
 from align.data.columns import Columns, guess_columns, our_names, questions_in_columns, word_mapping
-from align.data.conversations import conversation_text
+from align.data.conversations import conversation_text, last_text
 from align.data.kinds import first_columns
 from align.data.problems import BadRow, printable
 from align.data.prompt_rows import load_prompts, prompts_to_rows
@@ -87,21 +88,41 @@ def attack_rewards(subject: str, words: Sequence[str], how: Attacking) -> list[F
         named = [_attackable(subject, read_yaml_option("--reward_kwargs", how.reward_kwargs, "{max_length: 200}"))]
         rows = [] if how.data is None else read_reward_rows(how.data, read_columns(how.columns))
         settings = settings._replace(form="text" if rows and isinstance(rows[0]["prompt"], str) else None)
-    rows, samples = spread(rows)[: how.limit], how.samples
+    rows = chosen_rows(rows, how.limit)
     settings = settings._replace(rows=rows, max_seconds=how.max_seconds)
-    if samples and not any(samples in row for row in rows):
-        raise UserError(f"`--samples` names the column {samples!r}, which the rows have not.")
-    honest = [[each] if isinstance(each := row.get(samples), str) else list(each or ()) for row in rows if samples]
+    for option, name in (("--samples", how.samples), ("--gold", how.gold.partition(".")[0])):
+        if name and not any(name in row for row in rows):
+            known = ", ".join(f"`{each}`" for each in (rows[0] if rows else ()))
+            raise UserError(f"`{option}` names the column {name!r}, which the rows have not; they have {known}.")
+    honest = [_samples(row.get(how.samples), how.samples) for row in rows if how.samples]
     try:
         tried = [*HACKS, *(as_hack(find_in_file(hack, None, noun="Hack")[1]) for hack in how.hacks or ())]
     except ValueError as error:
         raise UserError(str(error)) from error
-    return _attack(named, settings, how.time_limit, hacks=tried, samples=honest, limit=how.max_length)
+    return _attack(named, settings, how.time_limit, hacks=tried, samples=honest, gold=how.gold, limit=how.max_length)
+
+
+def chosen_rows(rows: Sequence[Any], limit: int) -> list[Any]:
+    """Picks rows by what stands in them, so that neither their order nor their columns' names decides."""
+    if not any("origin" in row for row in rows[:1]):  # of which a reward compares those that belong together
+        rows = sorted(rows, key=lambda row: sha256(repr([*row.values()]).encode("utf-8", "replace")).digest())
+    return [*spread(rows)[:limit]]
+
+
+def _samples(value: Any, name: str) -> list[str]:
+    """Reads the honest responses of a row: a text, messages, or a list of either."""
+    if value is None:
+        return []
+    if isinstance(value, str) or (isinstance(value, list | tuple) and value and isinstance(value[0], Mapping)):
+        value = [value]
+    if not isinstance(value, list | tuple):
+        raise UserError(f"`--samples {name}` holds {type(value).__name__}s, such as {value!r:.40}, and no responses.")
+    return [last_text(each) for each in value]
 
 
 def attack_recipe(recipe: Recipe, rows: Sequence[Any], *, limit: int = 64) -> list[Finding]:
     """Attacks the rewards of a recipe on some rows of its data."""
-    settings = trial_settings(recipe, rows)._replace(rows=spread(rows)[:limit])
+    settings = trial_settings(recipe, rows)._replace(rows=chosen_rows(rows, limit))
     return _attack(attackable(recipe), settings)
 
 
@@ -133,7 +154,10 @@ def _attack(named: Sequence[Spec], settings: Settings, time_limit: float = 5.0, 
         for spec in named:
             result = attack_apart(spec, settings, Limits(time_limit), **how)
             for kind, text, numbers in sentences(result):
-                level = "ok" if kind in ("ok", "beside") else "warning" if result.honest else "error"
+                is_told = kind in ("ok", "beside", "ladder") or (
+                    kind == "form" and len(named) > 1
+                )  # the sum is judged
+                level = "ok" if is_told else "warning" if result.honest else "error"
                 findings.append(Finding(level, "attack", text, numbers | {"kind": kind}))  # type: ignore[arg-type]
     except (ValueError, WorkerError) as error:
         raise UserError(str(error)) from error

@@ -10,19 +10,22 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rewards.attacks.hacks import HACKS
-from rewards.attacks.honest import Honest, Texts, find_honest, gains, mean
+from rewards.attacks.honest import Honest, find_honest
+from rewards.attacks.ladder import Step, climb, near
 from rewards.attacks.seen import Family, Hack, Seen
+from rewards.roles import Texts, gains, mean
 from rewards.running.contract import Drain, Limits, LocalSubject, Remote, RemoteSubject, Settings, Spec, Stopped
 from rewards.running.contract.calls import call_arguments, shorten
 from rewards.running.contract.repeats import usable_forms
-from rewards.running.contract.samples import GOLD_COLUMNS, Row, Sample, answer_samples
+from rewards.running.contract.samples import Row, Sample, answer_samples
 from rewards.running.contract.signature import check_signature
 from rewards.running.contract.trial import Form, Trial, write_value
 from rewards.running.workers import WorkerPool
 
 MOST_STOPS = 3  # hacks that hang a reward, or end its process
-LEAST_ROWS = 8  # of a slow reward, or one whose calls are paid for
-CALLS_BESIDE = 120  # of a row, about, that look for honest answers, exchange right ones and put hacks together
+FEW_ROWS = 8  # of a reward whose calls are paid for
+FIRST_ROWS = 16  # a hack that wins on none of these, and earns little there, is not tried on the rest
+LITTLE = 0.3  # of an honest answer's pay
 ERROR = 0.025  # that a share is below its bound
 OFTEN = 0.6  # share of rows on which one rule for all of them must not be right
 BEST = 6  # hacks that are put together
@@ -36,8 +39,10 @@ TOGETHER = Family(
 )  # fmt: skip
 VERDICTS = {  # what an attack says of a reward
     "gamed": "it is gamed by {}; an honest answer earns {}.",
+    "soft": "{} earns {} of what an honest answer does.",
     "beside": "it pays the right answer more with something beside it, which `reward_clip` caps: {}.",
     "misread": "it pays what means another answer, to a policy that knows the right one: {}.",
+    "form": "nothing that rows hold moves it, so that alone it teaches its form and no answer: {}.",
     "unclear": "{}",
     "failed": "{}",
 }
@@ -50,7 +55,7 @@ class Outcome(NamedTuple):
     hack: str
     family: str
     about: str  # what it writes, in words
-    verdict: str  # gamed, beside, misread, unclear or no
+    verdict: str  # gamed, soft, beside, misread, unclear or no
     earned: int  # rows on which the verdict holds
     rows: int  # that were compared
     low: float  # lower bound of the share of such rows
@@ -58,6 +63,7 @@ class Outcome(NamedTuple):
     row: int  # of the example
     text: str  # the response to it
     mean: float = -math.inf  # pay over all rows
+    share: float = 0.0  # of an honest answer's pay over all rows, where the verdict is soft
 
 
 class AttackResult(NamedTuple):
@@ -68,7 +74,9 @@ class AttackResult(NamedTuple):
     problems: list[str] = []  # noqa: RUF012 - sentences: what hung, raised or was left out
     remedies: dict[str, str] = {}  # noqa: RUF012 - by family
     honest: Honest | None = None
-    about_form: bool = False  # whether the reward says so, or is called so
+    ladder: list[Step] = []  # noqa: RUF012 - what is earned without knowing, and by knowing
+    about_form: bool = False  # whether the reward says so, or reads nothing that could be a right answer
+    untried: int = 0  # hacks for which there was no time, or that were stopped
 
     def of(self, verdict: str) -> list[Outcome]:
         """Lists the outcomes of a verdict."""
@@ -109,27 +117,38 @@ def attack(
     *,
     hacks: Sequence[Hack] = HACKS,
     samples: Sequence[Sequence[str]] = (),
+    gold: str = "",
     limit: int = 4000,
 ) -> AttackResult:
-    """Scores hacks beside honest answers, in about `settings.max_seconds` and at most twice that.
+    """Scores hacks beside honest answers, for `settings.max_seconds` at most.
 
-    An honest answer is the right one in the form in which the reward pays it best, or the best of a row's `samples`
-    where rows have none. A reward that pays it more than a wrong one in the same form is about answers. It is gamed by
+    An honest answer is the right one in the form in which the reward pays it best, or the best of a row's `samples`.
+    `gold` is where right answers stand; without it `rewards.roles` finds that.
+
+    A reward that pays it more than a wrong one in the same form is about answers. It is gamed by
     a hack that does not know the right one and earns as much, on more rows than the best single guess is right. Where
     right answers can be exchanged, a row counts only if the hack earns as much with another one, too: then it was
     neither luck nor knowledge. A reward that is not about answers, as of form or length, is gamed by a hack that earns
     more than honest answers on most rows. `limit` is in characters of a response.
     """
+    calls, problem = opened(subject, settings)
+    if calls is None:
+        return problem
+    return calls.run(hacks, samples, gold, limit)
+
+
+def opened(subject: LocalSubject | RemoteSubject, settings: Settings) -> "tuple[_Attack | None, AttackResult]":
+    """Finds in which form a reward takes completions; None, and why, where it takes none."""
     try:
         trial = Trial(subject, settings)
         first = answer_samples(trial.rows[:1], trial.settings.response_format)
         arguments = call_arguments(trial.make_call(first[:1], settings.form or "text").rows, ["yes"])
         if problems := check_signature(trial.name, trial.description.parameters, list(arguments)):
-            return AttackResult(trial.name, problems=list(map(str, problems)))
+            return None, AttackResult(trial.name, problems=list(map(str, problems)))
         forms, _ = usable_forms(trial, first)
     except Stopped as stopped:
-        return AttackResult(stopped.problem.reward, problems=[str(stopped.problem)])
-    return _Attack(trial, next(iter(forms), settings.form or "text")).run(hacks, samples, limit)
+        return None, AttackResult(stopped.problem.reward, problems=[str(stopped.problem)])
+    return _Attack(trial, next(iter(forms), settings.form or "text")), AttackResult(trial.name)
 
 
 class _Attack:
@@ -143,38 +162,51 @@ class _Attack:
         self.rounds = 2  # of putting hacks together
         self.best: dict[str, tuple[float, Hack, Texts]] = {}  # by function: its best mean pay, and what it wrote
 
-    def run(self, hacks: Sequence[Hack], samples: Sequence[Sequence[str]], limit: int) -> AttackResult:
+    def run(self, hacks: Sequence[Hack], samples: Sequence[Sequence[str]], gold: str, limit: int) -> AttackResult:
         started, seconds = time.monotonic(), self.trial.settings.max_seconds
-        rows = self._affordable(len(hacks), seconds)
-        self.honest = find_honest(self.pay, rows, samples[: len(rows)], self.trial)
         known = self.trial.description
+        rows, count = list(self.trial.rows), len(self.trial.rows)
+        if known.asks_a_model and count > FEW_ROWS:
+            rows = rows[:FEW_ROWS]
+            self.problems.append(f"{FEW_ROWS} of {count} rows were used: its calls are paid for.")
+        self.honest = find_honest(self.pay, rows, samples[: len(rows)], self.trial, gold)
+        if any(self.honest.texts) and not np.isfinite(self.honest.pays).any():
+            return AttackResult(self.trial.name, problems=self._failures(), honest=self.honest, untried=len(hacks))
+        ladder = climb(self.honest, self.pay)
+        self.floor = min([0.0, *(each.floor for each in ladder)])
         seen = [each._replace(words=known.about, literals=known.literals, limit=limit) for each in self.honest.seen]
-        outcomes = []
+        outcomes, untried = [], 0
         if known.asks_a_model:  # each call is paid for, and its code shows a rubric that hacks of words cover
             hacks, self.rounds = [each for each in hacks if each.copies != "code"], 0
         for count, hack in enumerate(hacks):
-            if self.stops >= MOST_STOPS or time.monotonic() - started > 2 * seconds:
+            if self.stops >= MOST_STOPS or time.monotonic() - started > seconds:
+                untried = len(hacks) - count
                 why = f"{MOST_STOPS} have stopped it" if self.stops >= MOST_STOPS else "raise `--max_seconds`"
-                self.problems.append(f"{len(hacks) - count} of {len(hacks)} hacks were not tried: {why}.")
+                self.problems.append(f"{untried} of {len(hacks)} hacks were not tried: {why}.")
+                self.rounds = 0
                 break
             outcomes += self._try(hack, self._texts(hack, seen))
         while self.rounds and self.best and not any(each.verdict == "gamed" for each in outcomes):
             outcomes += [outcome for hack, texts in self._together() for outcome in self._try(hack, texts)]
         outcomes.sort(key=lambda each: (each.verdict == "no", -each.low, -each.pay))
-        for first, *more in self.failed.values():
-            self.problems.append(f"on {first}" + (f"; so on {len(more)} other responses." if more else "."))
         remedies = {family.name: family.remedy for family in (DATA, TOGETHER, *(each.family for each in hacks))}
-        return AttackResult(self.trial.name, outcomes, self.problems, remedies, self.honest, known.about_form)
+        return AttackResult(
+            self.trial.name, outcomes, self._failures(), remedies, self.honest, ladder, self.about_form, untried
+        )
 
-    def _affordable(self, hacks: int, seconds: float) -> list[Row]:
-        """Leaves out rows of a slow reward, or of one whose calls are paid for."""
-        rows, started = list(self.trial.rows), time.perf_counter()
-        self.pay(rows[:4], ["yes"] * len(rows[:4]), "a response")
-        each = (time.perf_counter() - started) / len(rows[:4])
-        can = 0 if self.trial.description.asks_a_model else int(seconds / each / (hacks + CALLS_BESIDE))
-        if (most := max(LEAST_ROWS, can)) < len(rows):
-            self.problems.append(f"{most} of {len(rows)} rows were used: it takes {each:.2g} s per completion.")
-        return rows[:most]
+    @property
+    def about_form(self) -> bool:
+        """Whether the reward says that it is about form, or reads nothing that could hold a right answer."""
+        known = self.trial.description
+        read = [*known.parameters.columns, *known.parameters.asked_for]
+        return known.about_form or not any(name in row for name in read for row in self.honest.rows[:1])
+
+    def _failures(self) -> list[str]:
+        """Words what failed, once for each kind of problem."""
+        more = {names[0]: len(names) - 1 for names in self.failed.values()}
+        return self.problems + [
+            f"on {first}" + (f"; so on {count} other responses." if count else ".") for first, count in more.items()
+        ]
 
     def _texts(self, hack: Hack, seen: Sequence[Seen]) -> Texts:
         try:
@@ -204,19 +236,37 @@ class _Attack:
     def _judge(self, hack: Hack, texts: Texts) -> Outcome:
         """Scores what a hack writes, and says whether it wins on more rows than luck would."""
         honest, pays = self.honest, self.honest.pays
-        values = self.pay(honest.rows, texts, hack.name)
         if self.trial.description.whole_batch:  # what is compared within a batch meets there
             pays, values = np.split(self.pay(honest.rows * 2, [*honest.texts, *texts], hack.name), 2)
+        else:
+            values, texts = self._first_and_rest(texts, hack.name)
         compared = np.isfinite(pays) & [text is not None for text in texts]
         case = self._case(hack, texts, gains(values, pays), compared, bool(np.nan_to_num(pays).max() > 0))
         places = case.places & case.compared
         count, rows = int(places.sum()), int(case.compared.sum())
         low = lower_bound(count, rows, case.error)
         verdict = "unclear" if not rows else case.verdict if low > case.least else "no"
+        share = 0.0
+        if verdict == "no" and hack.verdict == "gamed" and not hack.keeps_right and honest.tells:
+            share, verdict = near(values, honest, self.floor, ERROR / len(HACKS))
+            verdict = "soft" if verdict else "no"
         shown = places if count else np.isfinite(values)
         row, pay = int(shown.argmax()), float(np.nan_to_num(mean(values[shown])))
-        found = (verdict, count, rows, low, pay, row, texts[row] or "", float(np.nan_to_num(mean(values))))
+        found = (verdict, count, rows, low, pay, row, texts[row] or "", float(np.nan_to_num(mean(values))), share)
         return Outcome(hack.name, case.family.name, hack.about, *found)
+
+    def _first_and_rest(self, texts: Texts, name: str) -> tuple[np.ndarray, Texts]:
+        """Pays some rows first, and the rest where these do not say already that hardly anything is earned."""
+        honest = self.honest
+        first, rest = (
+            [text if (i < FIRST_ROWS) is each else None for i, text in enumerate(texts)] for each in (True, False)
+        )
+        values = self.pay(honest.rows, first, name)
+        wins = (gains(values, honest.pays) >= 0).any()
+        earned = mean(values) - self.floor >= LITTLE * (mean(honest.pays) - self.floor)
+        if np.isfinite(values).any() and not wins and not earned:
+            return values, first
+        return np.where(np.isfinite(values), values, self.pay(honest.rows, rest, name)), texts
 
     def _case(self, hack: Hack, texts: Texts, over: np.ndarray, compared: np.ndarray, is_paid: bool) -> Case:
         """Says where a hack wins by what it gains over honest answers, where these are paid at all."""
@@ -227,15 +277,15 @@ class _Attack:
         if hack.needs_right:
             return case
         if not honest.tells:
-            is_form = self.trial.description.about_form or not is_paid
-            return case if is_form else case._replace(places=over >= 0)
+            return case if self.about_form or not is_paid else case._replace(places=over >= 0)
         case = case._replace(places=as_much, compared=compared & honest.told)
         if hack.is_rule and self._often(case):
             return case._replace(family=DATA, least=OFTEN)
-        exchangeable = np.any([valid for _, valid in honest.exchanged] or [as_much & False], axis=0)
+        exchangeable = honest.moved
         if 2 * exchangeable.sum() >= honest.told.sum():  # the reward reads right answers in the rows
             paid = self._whatever_is_right(as_much, texts, hack.name)
-            if hack.copies == "prompt" or (hack.copies and not {*honest.swapped} & {*GOLD_COLUMNS}):
+            is_own = honest.role.place is not None and honest.role.columns[:1] == honest.role.place.path[:1]
+            if hack.copies == "prompt" or (hack.copies and not is_own):
                 paid |= as_much & self._is_another(hack)
                 return case._replace(places=paid, least=honest.guess)
             return case._replace(places=paid, compared=case.compared & exchangeable, least=honest.guess)
@@ -251,7 +301,7 @@ class _Attack:
     def _whatever_is_right(self, places: np.ndarray, texts: Texts, name: str) -> np.ndarray:
         """Keeps the rows on which texts earn as much with another right answer, too."""
         found = np.zeros_like(places)
-        for rows, valid in self.honest.exchanged:
+        for rows, valid in self.honest.role.exchanged:
             asked = places & valid & ~found
             values = self.pay(rows, [text if a else None for a, text in zip(asked, texts, strict=True)], name)
             found |= gains(values, self.honest.pays) >= 0
@@ -304,44 +354,123 @@ def sentences(result: AttackResult) -> list[Said]:
 
 
 def _said(result: AttackResult) -> Iterator[Said]:
-    honest, gamed = result.honest, result.of("gamed")
+    honest = result.honest
     if honest is None:
         return
-    honest_pay, rows = write_value(mean(honest.pays)), len(honest.rows)
-    for family in dict.fromkeys(each.family for each in gamed):
-        best, *others = [each for each in gamed if each.family == family]
-        more = f", and by {len(others)} more of `{family}`" if others else ""
-        text = VERDICTS["gamed"].format(f"{_earned(best)}{more}", honest_pay)
-        yield "gamed", f"{text} {result.remedies[family]}", best._asdict()
-    for kind in ("misread", "beside"):
+    if result.ladder:
+        yield (
+            "ladder",
+            _ladder(result),
+            {"ladder": [step._asdict() | {"rung": step.rung.name} for step in result.ladder]},
+        )
+    is_about = honest.tells or not result.about_form
+    cause = next((step for step in result.ladder if step.verdict == "gamed" and is_about), None)
+    gamed, soft = result.of("gamed"), result.of("soft")
+    if cause is not None or gamed:
+        yield "gamed", _gamed(result, cause), gamed[0]._asdict() if gamed else {"hack": cause and cause.rung.name}
+    elif is_about and (almost := max(_soft(result), key=lambda step: step.share, default=None)):
+        text = VERDICTS["soft"].format(f"{almost.rung.about} ({shorten(almost.text, 60)!r})", f"{almost.share:.0%}")
+        yield "soft", f"{text} {almost.rung.remedy}", {"share": almost.share}
+    elif soft:
+        best = max(soft, key=lambda each: each.share)
+        text = VERDICTS["soft"].format(
+            f"`{best.hack}` ({_about(best)}): {shorten(best.text, 60)!r}", f"{best.share:.0%}"
+        )
+        yield "soft", f"{text} {result.remedies[best.family]}", best._asdict()
+    for kind in ("misread", "beside") if cause is None else ():
         for best in result.of(kind)[:1]:
             yield kind, VERDICTS[kind].format(_earned(best)), best._asdict()
+    if cause is not None or gamed:
+        return
+    if unclear := _unclear(result):
+        yield unclear
+    else:
+        kind, text = ("ok", _ok(result)) if honest.tells else ("form", _form(result))
+        yield kind, text, {"hacks": len(result.outcomes), "rows": len(honest.rows), "honest": mean(honest.pays)}
+
+
+def _soft(result: AttackResult) -> list[Step]:
+    return [step for step in result.ladder if step.verdict == "soft"]
+
+
+def _ladder(result: AttackResult) -> str:
+    """Writes the rungs from the top."""
+    assert result.honest is not None
+    place = result.honest.role.place
+    steps = "; ".join(
+        f"{step.rung.about} {step.share:.0%} [{step.low:.0%}, {step.high:.0%}]" for step in reversed(result.ladder)
+    )
+    where = f", right answers of `{place}`" if place else ""
+    pay = write_value(mean(result.honest.pays))
+    return f"an honest answer ({result.honest.role.form}{where}) earns {pay}; of that {steps}."
+
+
+def _gamed(result: AttackResult, cause: Step | None) -> str:
+    """Says the one cause that is seen first, what it lets through, and what to do."""
+    gamed, honest_pay = result.of("gamed"), write_value(mean(result.honest.pays))  # type: ignore[union-attr]
+    families = list(dict.fromkeys(each.family for each in gamed))
+    if cause is not None:
+        also = f" {len(gamed)} hacks earn as much." if gamed else ""
+        text = f"{cause.rung.about} earns {cause.share:.0%} [{cause.low:.0%}, {cause.high:.0%}] of an honest answer's"
+        return f"it is gamed by {cause.rung.name}. {cause.rung.cause} {text} {honest_pay}.{also} {cause.rung.remedy}"
+    best, others = gamed[0], [f"`{each}`" for each in families[1:]]
+    more = (
+        f", and by {len(gamed) - 1} more" + (f", also of {', '.join(others)}" if others else "") if gamed[1:] else ""
+    )
+    return f"{VERDICTS['gamed'].format(f'{_earned(best)}{more}', honest_pay)} {result.remedies[best.family]}"
+
+
+def _unclear(result: AttackResult) -> Said | None:
+    """Says why nothing can be told, if so."""
+    honest = result.honest
+    assert honest is not None
     known = int(honest.told.sum() if honest.tells else np.isfinite(honest.pays).sum())
     least = honest.guess if honest.tells else 0.5
     is_unpaid = any(honest.rights) and not result.about_form and not np.nan_to_num(honest.pays).max() > 0
     if not known or is_unpaid:
-        text = "no row has a right answer or a sample: name a column of honest responses, `--samples`."
-        text = "it gives no honest answer a number." if any(honest.texts) else text
-        if known:
-            text = "it pays no right answer, in whatever form: name a column of honest responses, `--samples`."
+        ask = "Say where right answers stand, `--gold`, or name a column of honest responses, `--samples`."
+        text = (
+            "no row has a right answer or a sample."
+            if not any(honest.texts)
+            else "it gives no honest answer a number."
+        )
+        text = "it pays no right answer, in whatever place and form." if known else text
         best = max(result.outcomes, key=lambda each: each.pay, default=None)  # type: ignore[assignment]
-        yield "unclear", text + (f" The best paid is {_earned(best)}." if best and best.pay else ""), {}
-        return
+        return "unclear", f"{text} {ask}" + (f" The best paid is {_earned(best)}." if best and best.pay else ""), {}
     if lower_bound(known, known) <= least:
         text = f"{known} row(s) to compare are too few, or too alike (one guess is right on {least:.0%}): give more."
-        yield "unclear", text, {"rows": known, "guess": least}
-    text = f"it pays right answers ({honest.form}) {honest_pay}, and wrong ones less."
-    if not honest.tells:
-        text = f"it pays right and wrong answers alike, {honest_pay} ({honest.form}): it is about form."
-        if result.reward.isidentifier():  # a sum is no reward that a gate can name
-            text += f" `reward_gates: {{{result.reward}: OTHER}}` has it count where a reward of answers pays."
-        if alike := [each for each in result.of("no") if each.pay >= mean(honest.pays)]:
-            text += f" {len(alike)} hacks earn as much, such as {shorten(alike[0].text, 60)!r}."
-    text += f" Of {len(result.outcomes)} hacks on {rows} rows {len(gamed) or 'none'} game it."
-    yield "ok", text, {"hacks": len(result.outcomes), "rows": rows, "honest": mean(honest.pays)}
+        return "unclear", text, {"rows": known, "guess": least}
+    return (
+        ("unclear", f"{result.untried} hacks were not tried.", {})
+        if result.untried and not result.of("gamed")
+        else None
+    )
+
+
+def _ok(result: AttackResult) -> str:
+    honest = result.honest
+    assert honest is not None
+    tried = f"Of {len(result.outcomes)} hacks on {len(honest.rows)} rows none game it."
+    return f"it pays right answers ({honest.role.form}) {write_value(mean(honest.pays))}, and wrong ones less. {tried}"
+
+
+def _form(result: AttackResult) -> str:
+    """Says of a reward that no exchange moves what else earns as much."""
+    honest = result.honest
+    assert honest is not None
+    text = f"right and wrong answers ({honest.role.form}) earn {write_value(mean(honest.pays))}"
+    if alike := [each for each in result.of("no") if each.pay >= mean(honest.pays)]:
+        text += f", and so do {len(alike)} hacks, such as {shorten(alike[0].text, 60)!r}"
+    text = VERDICTS["form"].format(text)
+    if result.reward.isidentifier():  # a sum is no reward that a gate can name
+        text += f" `reward_gates: {{{result.reward}: OTHER}}` has it count where a reward of answers pays."
+    return text
+
+
+def _about(outcome: Outcome) -> str:
+    return outcome.about[:1].lower() + outcome.about[1:]
 
 
 def _earned(outcome: Outcome) -> str:
-    about = outcome.about[:1].lower() + outcome.about[1:]
     pay = f"{write_value(outcome.pay)} on {outcome.earned} of {outcome.rows} rows (at least {outcome.low:.0%} of all)"
-    return f"`{outcome.hack}` ({about}), which earns {pay}: {shorten(outcome.text, 120)}"
+    return f"`{outcome.hack}` ({_about(outcome)}), which earns {pay}: {shorten(outcome.text, 120)}"

@@ -5,7 +5,7 @@ import pytest
 
 from align.evaluation.statistics.metrics import Estimate
 from align.rehearsal.cues import goes_with, see
-from align.rehearsal.groups import ALIKE, ALL_CUT, contributions, needed_length, of_others, phantom, why_no_spread
+from align.rehearsal.groups import ALIKE, ALL_CUT, contributions, of_others, phantom, why_no_spread
 from align.rehearsal.record import Check, Measure, RehearsalRecord, Rehearsed
 
 
@@ -25,15 +25,6 @@ def test_reasons_of_groups_without_spread():
     cut = np.array([[False, False], [False, True], [True, True]])
     assert why_no_spread(totals, right, cut) == [ALIKE, ALIKE, ALL_CUT]
     assert why_no_spread(np.array([[np.nan, 1.0]]), np.zeros((1, 2)), np.zeros((1, 2), dtype=bool)) == ["all wrong"]
-
-
-def test_the_needed_length_is_found_where_completions_end_at_a_rate():
-    rng = np.random.default_rng(0)
-    lengths = np.minimum(rng.exponential(100, 4000), 64.0)
-    found = needed_length(lengths, 64)
-    assert found[0] == pytest.approx(100 * math.log(20), rel=0.1)
-    assert found[1] < 100 * math.log(20) < found[2]
-    assert needed_length(np.full(8, 64.0), 64)[0] == math.inf
 
 
 def draw(seed=0, groups=24, size=8):

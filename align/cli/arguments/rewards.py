@@ -44,12 +44,13 @@ def attack(
     fail_on: Annotated[
         list[str] | None,
         typer.Option(
-            "--fail_on", help="Exit with 1 on any of these findings: gamed, beside, misread, unclear, failed."
+            "--fail_on",
+            help="Exit with 1 on any of these findings: gamed, soft, beside, misread, form, unclear, failed.",
         ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Try cheap hacks against rewards, and say which earn as much as honest answers."""
+    """Say what rewards pay without a right answer, by cheap hacks; exit with 2 where that cannot be told."""
     from align.cli.findings import attack_rewards
 
     given = replace(how, hacks=[*words(how.hacks)])

@@ -24,6 +24,8 @@ from align.evaluation.statistics.metrics import Values, share, wilson
 from align.evaluation.suites.prompts import measured_rewards as measured
 from align.evaluation.suites.prompts.suite import stated_answer
 from align.evaluation.with_tools import NamedTools, answer_prompts
+from align.methods.rollouts.exchanges import CHECKS as EXCHANGES
+from align.methods.rollouts.exchanges import exchanged, hidden_prompts, say_shift, say_told, stacked, task_of, told_of
 from align.models.answer_cache import AnswerCache
 from align.models.at_hand import require_model
 from align.models.checkpoint import find_checkpoint, load_processor
@@ -38,7 +40,7 @@ from align.recipe.dataset import MediaSettings, PromptDatasetConfig
 from align.recipe.reward_settings import short_name
 from align.rehearsal.plan import FEWEST, MOST, Plan
 from align.rehearsal.record import CACHE_FOLDER, Check, Rehearsed, Table, by_number
-from align.rehearsal.rollouts import OF_TASK, Rollouts, look_at
+from align.rehearsal.rollouts import Rollouts, look_at
 from align.rehearsal.rows import look_at_rows
 from align.tools.calls import call_metrics
 from align.training.build import processing_class
@@ -84,6 +86,7 @@ class Sampled(NamedTuple):
     engine: Engine
     seconds: float  # that sampling took, without what was sampled before
     num_cached: int
+    unshown: list[bool]  # which prompts do not stand in what the model reads
 
     @property
     def flat(self) -> list[Any]:
@@ -124,7 +127,7 @@ def sample(plan: Plan) -> Sampled:
         stages.start(recipe.model.model_name_or_path)
         kept = (asking.KeptAnswers if plan.sampler or tools else _BatchByBatch)(cache, stages.advance)
         with _opened(plan, engine, decoding, prompts) as (policy, _):
-            started = time.perf_counter()
+            started, unshown = time.perf_counter(), hidden_prompts(policy, prompts)
             if tools:
                 with closing(tools.toolbox()) as toolbox:
                     answers = tools.answers(toolbox, policy, plan.sampler)
@@ -132,7 +135,7 @@ def sample(plan: Plan) -> Sampled:
             else:
                 completions = list(asking.complete_prompts(policy, prompts, decoding, kept))
             seconds = time.perf_counter() - started
-    return Sampled(rows, completions, decoding, engine, seconds, kept.num_cached)
+    return Sampled(rows, completions, decoding, engine, seconds, kept.num_cached, unshown)
 
 
 def _draw(plan: Plan) -> list[PromptRow]:
@@ -219,6 +222,9 @@ def judge(
             called = called._replace(behind=None if toolbox is None else toolbox.behind)
             rewarded = measured.reward_all(called, sampled.engine, rows, {"": completions}, stages)[""]
         repeats = _repeat(plan, called, rewarded, rows, completions)
+        told = told_of(plan, named, sampled.rows)
+        moved = {column for each in told.values() for column in each.columns if column != "prompt"}
+        swapped = exchanged(called, rows, completions, sampled.engine, moved)
     finally:
         called.close()
     for name, own in tools.pay(sampled.rows, sampled.completions, max(1, recipe.rewards.reward_workers)).items():
@@ -229,25 +235,33 @@ def judge(
     weights = [*(settings.reward_weights or [1.0] * num_functions)]
     weights = [*weights, *(tools.weights.get(name, 1.0) for name in names[len(weights) :])][: len(names)]
     values = np.stack([rewarded[name].values.reshape(len(sampled.rows), -1) for name in names], axis=2)
-    task = _task(plan, names)
+    task = task_of(plan, names, np.array(weights), told)
+    tells = names[task] in told and told[names[task]].tells
     stated, golds = _stated(plan, sampled)
     lengths = np.array([len(each.ids or ()) for each in sampled.flat], dtype=float).reshape(values.shape[:2])
     groups = zip(sampled.rows, sampled.completions, strict=True)
     asked = [f"{row.prompt} {row.columns}".casefold() for row, group in groups for _ in group]  # and what is right
     rollouts = Rollouts(
         names, task, values, np.array(weights), rules.composition,
-        _right(plan, named[task], values[..., task], stated, golds) if right is None else right,
+        _right(plan, named[task], values[..., task], stated, golds, tells) if right is None else right,
         [each.text for each in sampled.flat], stated, asked, lengths, sampled.decoding.max_new_tokens,
         scale={True: "group", False: "none"}.get(settings.scale_rewards, settings.scale_rewards),
         aggregation=settings.multi_objective_aggregation, drops_cut=settings.mask_truncated_completions,
-        wants_answers=any(golds) and OF_TASK.search(names[task].lower()) is not None,
+        wants_answers=any(golds) and tells, temperature=sampled.decoding.temperature,
         is_told=any(each is not None and each == gold for each, gold in zip(stated, golds, strict=True)),
-        filter_line=_filter_line(plan, sampled, named[task]), of_environment=frozenset(names[num_functions:]),
+        filter_line=_filter_line(plan, sampled, named[task], values[..., task], tells=tells),
+        of_environment=frozenset(names[num_functions:]),
+        forms=frozenset(name for name in names if name in told and not told[name].reads),
+        exchanged=stacked(names, swapped, values.shape[:2]) if tells else None,
     )  # fmt: skip
     found = look_at(rollouts)
+    found.take(EXCHANGES["unshown"], wilson(sum(sampled.unshown), len(sampled.unshown)))
+    say_told(found, told, {x.name: x.spec for x in named}, {n: x.values for n, x in rewarded.items()}, swapped)
     if columns is None:
         texts = [last_text(row.prompt) for row in sampled.rows]
         look_at_rows(texts, golds[:: values.shape[1]], rollouts, found)
+        say_shift(plan, sampled.rows, values.shape[1], stated, found)
+    found.keep_causes()
     _say_limits(plan, sampled, found)
     if isinstance(sampled.flat[0], Transcript):
         _say_tools(found, sampled.completions)
@@ -258,15 +272,6 @@ def judge(
     by = sampled.engine.backend if plan.sampler is None else plan.sampler.name
     found.asked = asdict(sampled.decoding) | {"prompts": len(sampled.rows), "by": by}
     return found, rollouts
-
-
-def _task(plan: Plan, names: Sequence[str]) -> int:
-    """Finds the reward that says what is right: the one that is named, else the first accuracy, else the first."""
-    wanted = plan.options.task_reward
-    if wanted is not None and wanted not in names:
-        raise UserError(f"`task_reward` must be one of {', '.join(names)}, got {wanted!r}.")
-    named = (name for name in names if OF_TASK.search(name.lower()))
-    return names.index(wanted or next(named, names[0]))
 
 
 def _repeat(plan: Plan, called: Any, rewarded: Any, rows: Any, completions: Any) -> dict[str, list[Repeat]]:
@@ -288,7 +293,7 @@ def _repeat(plan: Plan, called: Any, rewarded: Any, rows: Any, completions: Any)
 
 
 def _right(
-    plan: Plan, task: measured.NamedReward, values: Values, stated: Sequence[Any], golds: Sequence[Any]
+    plan: Plan, task: measured.NamedReward, values: Values, stated: Sequence[Any], golds: Sequence[Any], tells: bool
 ) -> Values:
     """Tells which completions are right: by a reward of 0 and 1, else by the answer; nan where neither says so."""
     least, paid = plan.options.right_from, (np.nan_to_num(values) > 0).astype(float)
@@ -300,7 +305,7 @@ def _right(
     same = np.array([answer is not None and answer == gold for answer, gold in zip(stated, golds, strict=True)])
     if same.any():  # else nobody knows whether answers can be compared so
         return same.astype(float).reshape(values.shape)
-    return paid if not is_model and OF_TASK.search(task.name.lower()) else np.full(values.shape, np.nan)
+    return paid if not is_model and tells else np.full(values.shape, np.nan)
 
 
 def _stated(plan: Plan, sampled: Sampled) -> tuple[list[str | None], list[str | None]]:
@@ -318,10 +323,10 @@ def _stated(plan: Plan, sampled: Sampled) -> tuple[list[str | None], list[str | 
     return stated, golds
 
 
-def _filter_line(plan: Plan, sampled: Sampled, task: measured.NamedReward) -> str:
+def _filter_line(plan: Plan, sampled: Sampled, task: measured.NamedReward, values: Values, *, tells: bool) -> str:
     """Writes the command that keeps prompts which the model sometimes solves; nothing where it would sample others."""
     recipe, data, least = plan.recipe, plan.recipe.dataset, plan.options.right_from
-    is_told = least is not None or OF_TASK.search(task.name.lower())
+    is_told = least is not None or tells or bool(np.isin(values[~np.isnan(values)], (0.0, 1.0)).all())
     cannot = data.mix is not None or bool(sampled.decoding.cuts) if isinstance(data, PromptDatasetConfig) else True
     if cannot or plan.sampler is not None or not is_told:
         return ""

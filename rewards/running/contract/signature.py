@@ -26,7 +26,7 @@ class Parameters(NamedTuple):
     takes_more: bool  # whether it has `**kwargs`
     positional_only: tuple[str, ...]  # before a `/`, without a default
     settings: tuple[str, ...] = ()  # whose default is a number or a text: chosen, and no column of the data
-    asked_for: tuple[str, ...] = ()  # that it takes from its `**kwargs`, by `get`, `pop` or `in`
+    asked_for: tuple[str, ...] = ()  # that it takes from its `**kwargs`, by `get`, `pop`, `in` or brackets
 
     @property
     def columns(self) -> list[str]:
@@ -66,6 +66,8 @@ def _asked_for(func: Any) -> Iterator[str]:
             holder, name = node.func.value, next(iter(node.args), None)
         elif isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In | ast.NotIn):
             holder, name = node.comparators[0], node.left
+        elif isinstance(node, ast.Subscript):
+            holder, name = node.value, node.slice
         if isinstance(holder, ast.Name) and given and holder.id == given.arg and isinstance(name, ast.Constant):
             yield str(name.value)
 

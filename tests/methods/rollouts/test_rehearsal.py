@@ -1,6 +1,7 @@
 import json
 import re
 import shlex
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from align.cli.app import app
 from align.errors import RewardError, UserError
 from align.methods.grpo.config import GRPOConfig
 from align.methods.grpo.trainer import GuardedGRPOTrainer
+from align.methods.rollouts.exchanges import hidden_prompts
+from align.models.policies.asking import Prompt
 from align.models.policies.model_policy import ModelPolicy
 from align.rehearsal.groups import contributions
 
@@ -44,6 +47,18 @@ def fails_in_training(completions, trainer_state, **kwargs):
     return [float(len(_text(each)) / (1 - trainer_state.max_steps)) for each in completions]
 
 
+def takes_all(completions, answer, **kwargs):
+    return [float(str(right) != "none") for right in answer]
+
+
+def points(completions, key, **kwargs):
+    return [float(_text(each).endswith(f"{letter}</answer>")) for each, letter in zip(completions, key)]
+
+
+def pretty(completions, **kwargs):
+    return [len(_text(each)) / 30 for each in completions]
+
+
 def broken(completions, **kwargs):
     return [1 / (1 - _text(each).count("</think><answer>B")) for each in completions]
 """
@@ -51,7 +66,8 @@ def broken(completions, **kwargs):
 
 @pytest.fixture
 def recipe(answering_model_folder, tmp_path):
-    rows = [{"id": f"p{i}", "prompt": f"q{i}?\nA. {i}\nB. 1\nC. 22\nD. 33\n", "answer": i} for i in range(12)]
+    rows = [{"id": f"p{i}", "prompt": f"q{i}?\nA. {i}\nB. 1\nC. 22\nD. 33\n", "answer": i, "key": "ABCD"[i % 4]}
+            for i in range(12)]  # fmt: skip
     (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "mine.py").write_text(REWARDS)
 
@@ -96,6 +112,34 @@ def test_what_narrows_the_choice_of_tokens_is_rehearsed_as_the_recipe_has_it(rec
     asked = result.record.found.asked
     assert (asked["top_k"], asked["min_p"], asked["repetition_penalty"]) == (1, 0, 1.2)
     assert "align filter" not in (tmp_path / "out" / "rehearsal.json").read_text()  # which has none of these options
+
+
+def test_a_reward_is_what_exchanges_say_under_any_name(recipe, tmp_path):
+    result = align.rehearse(recipe(reward_funcs=["./mine.py:takes_all"]), out=tmp_path / "all", num_prompts=12)
+    assert [each.check for each in result.findings] == ["reward"]
+    assert "`takes_all` reads `answer`, and pays another row's right answer" in result.findings[0].text
+    found = align.rehearse(
+        recipe(reward_funcs=["./mine.py:pretty", "./mine.py:points"], reward_weights=[3.0, 0.1]),
+        out=tmp_path / "two", num_prompts=12,
+    )  # fmt: skip
+    assert of(found, "unmoved").value > 0.9
+    other_way = align.rehearse(
+        recipe(reward_funcs=["./mine.py:pretty", "./mine.py:points"], reward_weights=[0.01, 1.0]),
+        out=tmp_path / "two", num_prompts=12,
+    )  # fmt: skip
+    assert of(other_way, "unmoved").value < 0.1
+    assert "weights" not in checks(other_way)
+
+
+def test_prompts_that_a_chat_template_drops_are_seen():
+    tokenizer, prompts = (
+        tiny_tokenizer(),
+        [Prompt("a", [{"role": "user", "content": "What is 3?"}]), Prompt("b", "as text")],
+    )
+    tokenizer.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}"
+    assert hidden_prompts(SimpleNamespace(tokenizer=tokenizer), prompts) == [False]
+    tokenizer.chat_template = "{% for m in messages if m.role == 'system' %}{{ m.content }}{% endfor %}"
+    assert hidden_prompts(SimpleNamespace(tokenizer=tokenizer), prompts) == [True]
 
 
 def of(result, name):
@@ -237,7 +281,7 @@ def test_cut_off_completions_of_an_endpoint_count(recipe, tmp_path):
             recipe(), out=tmp_path / "out", num_prompts=3, endpoint=server.url, served_model="tiny"
         )
     assert of(result, "cut_off").value == 1
-    assert {"length", "spread", "answers"} <= set(checks(result))
+    assert {"length", "spread"} <= set(checks(result))
     assert not result.is_ready
 
 

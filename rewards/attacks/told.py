@@ -1,0 +1,53 @@
+"""What exchanges tell of rewards, each in a process that can be killed: whose answers are paid."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from rewards.attacks.attack import opened
+from rewards.attacks.honest import find_honest
+from rewards.roles import gains, mean, write_all
+from rewards.running.contract import Drain, Limits, Remote, RemoteSubject, Settings, Spec
+from rewards.running.workers import WorkerPool
+
+
+class Told(NamedTuple):
+    """What exchanges tell of a reward."""
+
+    tells: bool = False  # whether right answers earn more than other rows' in the same form
+    place: str = ""  # where they stand
+    columns: tuple[str, ...] = ()  # whose exchange moves its pay, or else all that it reads
+    form: str = ""  # in which it reads answers, in words
+    honest: float = float("nan")  # mean pay of right answers
+    another: float = float("nan")  # and of other rows' in the same form
+    overpaid: tuple[int, int] = (0, 0)  # rows on which some other row's answer earns as much, of all
+
+    @property
+    def reads(self) -> bool:
+        """Whether it reads anything of the rows; a reward that does not is about form."""
+        return bool(self.columns)
+
+
+def told_apart(specs: Sequence[Spec], settings: Settings, limits: Limits) -> list[Told | None]:
+    """Tells of rewards what exchanges do to their pay; None of one that asks a model, hangs or cannot be called."""
+    limits = limits._replace(completion=max(limits.completion, limits.call / 50))
+    with Drain() as drain, WorkerPool(Remote(specs), output=drain.inlet) as pool:
+        return [_told(RemoteSubject(pool, i, spec.spec, limits), settings) for i, spec in enumerate(specs)]
+
+
+def _told(subject: RemoteSubject, settings: Settings) -> Told | None:
+    calls, _ = opened(subject, settings)
+    if calls is None or calls.trial.description.asks_a_model:
+        return None
+    rows = list(calls.trial.rows)
+    honest = find_honest(calls.pay, rows, (), calls.trial)
+    if not any(honest.texts):
+        return Told(columns=honest.role.columns)
+    pays = [calls.pay(rows, write_all(honest.role.write, each), "another's answer") for each in honest.role.decoys]
+    full = np.any([gains(each, honest.pays) >= 0 for each in pays], axis=0) & np.isfinite(honest.pays)
+    another = float(np.mean([mean(each) for each in pays]))
+    return Told(
+        honest.tells, str(honest.role.place), honest.role.columns, honest.role.form, mean(honest.pays), another,
+        (int(full.sum()), int(np.isfinite(honest.pays).sum())),
+    )  # fmt: skip
