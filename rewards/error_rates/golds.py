@@ -7,7 +7,6 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from rewards.reading.numbers import MINUS, NUMBER, read_number
-from rewards.reading.options import LETTERS
 from rewards.running.contract.samples import is_choice
 from rewards.running.contract.trial import row_in_form
 
@@ -30,9 +29,13 @@ class Number(NamedTuple):
     behind: str  # a unit, with the space before it
     unit: str  # as `write_unit` writes it
 
-    def as_written(self, body: str, sign: str | None = None) -> str:
-        """Writes another number in its place."""
-        return f"{self.sign if sign is None else sign}{self.before}{body}{self.behind}"
+    def with_body(self, body: str | None) -> str | None:
+        """Writes another number in its place; None of None."""
+        return None if body is None else f"{self.sign}{self.before}{body}{self.behind}"
+
+    def with_sign(self, sign: str) -> str | None:
+        """Writes it with another sign."""
+        return self._replace(sign=sign).with_body(self.body)
 
     @property
     def is_plain(self) -> bool:
@@ -72,6 +75,7 @@ def read_golds(rows: Sequence[Mapping[str, Any]], rights: Sequence[str | None], 
 def _read(row: Mapping[str, Any], text: str, other: str | None, synonyms: Any, has_versions: bool) -> Gold:
     listed = [synonyms] if isinstance(synonyms, str) else synonyms if isinstance(synonyms, list | tuple) else []
     same = tuple(each for each in listed if isinstance(each, str) and each.strip())
+    other = None if other and any(may_be_same(other, each) for each in same) else other
     gold = Gold(text, str(row_in_form(row, "text").get("prompt")), other, synonyms=same)
     if is_choice(row):
         return gold._replace(options=tuple(map(str, row["options"])), place=row["answer"], other=None)
@@ -143,8 +147,3 @@ def may_be_same(one: str, other: str) -> bool:
         return bool(sizes[0] & sizes[1])
     a, b = (re.sub(r"\W+", "", each.casefold()) or each for each in (one, other))
     return a in b or b in a or any({a, b} <= words for words in SAME)
-
-
-def letter(gold: Gold) -> str:
-    """The letter of a right option."""
-    return LETTERS[gold.place]

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 LEVEL = 0.95
+FEW = 30  # rows
 Z = 1.959964  # half of a normal 95 % interval, in standard errors
 
 
@@ -35,7 +36,8 @@ def rate_of(hits: Sequence[bool] | np.ndarray, clusters: Sequence[Any] | np.ndar
     """Estimates the share of hits among texts `(N,)`, of which those with equal `clusters` are one row.
 
     The interval is Clopper and Pearson's with as many texts as their clustered variance is worth (Korn and Graubard,
-    1998), with one degree of freedom less than rows. If all texts or none are hits, each row counts as one text.
+    1998), with one degree of freedom less than rows. Below 30 rows, and if all texts or none are hits, those of a row
+    count as one text: so few do not tell how alike they are.
 
     Example:
         >>> print(rate_of([True, False] * 20), rate_of([False] * 20, clusters=[0, 1, 2, 3, 4] * 4), sep=" and ")
@@ -48,8 +50,8 @@ def rate_of(hits: Sequence[bool] | np.ndarray, clusters: Sequence[Any] | np.ndar
         return Rate(math.nan, 0.0, 1.0)
     _, codes = np.unique(np.arange(len(hit)) if clusters is None else np.asarray(clusters), return_inverse=True)
     sizes, share, rows = np.bincount(codes), float(hit.mean()), int(codes.max()) + 1
-    worth = float(rows)
-    if 0 < share < 1 and rows > 1:
+    worth = float(sizes.sum() ** 2 / (sizes**2).sum())
+    if 0 < share < 1 and rows >= FEW:
         added = (np.bincount(codes, hit) - share * sizes) / sizes.mean()
         variance = float(added @ added) / (rows * (rows - 1))
         narrower = (Z / float(stdtrit(rows - 1, (1 + LEVEL) / 2))) ** 2
