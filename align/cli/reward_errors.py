@@ -20,14 +20,11 @@ UNCLEAR = 2  # exit code where a rate cannot be told
 def measure_reward(subject: str, as_json: bool, how: MeasuringErrors) -> int:
     """Prints both error rates; returns 1 if one is told to be as bad as `fail_on` says, and 2 if none can be told."""
     result = measured(subject, how)
-    found, unclear = result.found, result.found.unclear or result.unclear
     if as_json:
         print(json.dumps(mask(_plain(result)), indent=2))
     else:
         _show(result)
-    if result.met:
-        return 1
-    return UNCLEAR if unclear and (result.unclear or not found.labelled) else 0
+    return 1 if result.met else UNCLEAR if result.found.unclear or result.unclear else 0
 
 
 def _show(result: MeasuredErrors) -> None:
@@ -64,7 +61,8 @@ def _table(errors: Errors) -> Any:
 
 
 def _end(kind: Kind) -> str:
-    return kind.text if len(kind.text) <= 40 else f"...{kind.text[-40:]}"
+    text = " ".join(kind.text.split())
+    return text if len(text) <= 40 else f"...{text[-37:]}"
 
 
 def _plain(result: MeasuredErrors) -> Any:

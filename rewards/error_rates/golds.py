@@ -14,7 +14,7 @@ LONGEST = 200  # characters of an answer that is written otherwise; a longer one
 DIGITS = 15  # of a number; a longer one is a code
 NOT_A_SUM = re.compile(r"0\d")  # 02139 and 007 are codes
 VERSION = re.compile(r"\d+\.\d+\.\d+")
-WORDS = re.compile(r"[A-Z]?[a-z]+(?:[ '-][A-Za-z][a-z]*)*")  # no formula, unit or abbreviation, whose case tells
+WORDS = re.compile(r"[^\W\d_]+(?:[ '-][^\W\d_]+)*")
 ITEMS = re.compile(r"([\[({]?)([^\[\](){}]+)([\])}]?)")
 SAME = ({"yes", "true", "correct", "right"}, {"no", "false", "incorrect", "wrong"})
 
@@ -83,9 +83,8 @@ def _read(row: Mapping[str, Any], text: str, other: str | None, synonyms: Any, h
         return gold._replace(value=_json(text))
     number = None if has_versions else read_as_number(text)
     value = None if number else _json(text)
-    is_words = bool(WORDS.fullmatch(text)) and len(text) > 3 and sum(map(text.casefold().__contains__, "aeiouy")) > 0
     items = None if number or isinstance(value, dict) else _items(text)
-    return gold._replace(number=number, value=value, items=items, is_words=is_words)
+    return gold._replace(number=number, value=value, items=items, is_words=_is_words(text))
 
 
 def read_as_number(text: str) -> Number | None:
@@ -107,6 +106,12 @@ def read_as_number(text: str) -> Number | None:
     sign = plain[: max(0, match.end("sign"))].strip()
     before = plain[max(0, match.end("sign")) : max(0, start)]
     return Number(abs(read.value), sign, before, body, plain[max(0, start) + len(body) :], read.unit)
+
+
+def _is_words(text: str) -> bool:
+    """Tells words from a formula, a unit or an abbreviation, whose case tells."""
+    is_small = all(word[1:] == word[1:].lower() for word in re.split("[ '-]", text))
+    return bool(WORDS.fullmatch(text)) and is_small and len(text) > 3
 
 
 def _json(text: str) -> Any:

@@ -116,17 +116,13 @@ def measure(
     with `{}` for the answer.
     """
     paying = Paying(*begin(subject, settings))
-    found, typical = Measured(paying.trial.name), right_from
-    if gold or not labelled or _has_gold(paying.trial.rows):
-        found, typical = _made(paying, gold, form, synonyms, right_from)
-    judged = _labelled(paying, labelled, typical) if labelled else None
-    if isinstance(judged, str):
-        return found._replace(problems=paying.said(), unclear=judged)
-    return found._replace(problems=paying.said(), labelled=judged)
-
-
-def _has_gold(rows: Sequence[Row]) -> bool:
-    return any(name in rows[0] for name in GOLD_COLUMNS)
+    found, typical = _made(paying, gold, form, synonyms, right_from)
+    if labelled:
+        judged = _labelled(paying, labelled, typical)
+        is_all = isinstance(judged, Errors) and not gold  # that was asked for
+        unclear = judged if isinstance(judged, str) else "" if is_all else found.unclear
+        found = found._replace(labelled=judged if isinstance(judged, Errors) else None, unclear=unclear)
+    return found._replace(problems=paying.said())
 
 
 def find_plain(paying: Paying, rows: Sequence[Row], gold: str, form: str) -> Plain:

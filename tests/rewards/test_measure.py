@@ -42,8 +42,8 @@ def hangs(completions, highlights, **kwargs):
     return exact(completions, highlights)
 """
 ODD = (  # apart by |
-    "|0|-0|00|1/0|0/5|-1/2|\u22123|+4|.5|5.|1e400|1,23|$|%|50%|½|1½|٣|NaN|inf|[|[]|{}|[1, 2|a,b|a,,b|(1, 2)|yes|No|\x00"
-    "|\ud83d|a\nb|\\frac{1}{2}|\\boxed{3}|%s|not 3|The The|A|日本|İstanbul|1.2.3|3 km|5kg|$-3|€5|12 €|02139|1 000 000"
+    "|0|-0|00|1/0|0/5|-1/2|\u22123|+4|.5|5.|1e400|1,23|$|%|50%|½|1½|٣|NaN|inf|[|[]|{}|[1, 2|a,b|a,,b|(1, 2)|yes|No"
+    "|\x00|\ud83d|a\nb|\\frac{1}{2}|\\boxed{3}|%s|not 3|The The|A|日本|İstanbul|1.2.3|3 km|5kg|$-3|€5|12 €|02139|1 000 000"
     '|2001|100%|0.10|3 x 10^3|#### 5|C++|{"a":{"b":[1]}}'
 )
 
@@ -79,6 +79,7 @@ def written(text, prompt="?", **row):
         ('{"a": 1, "b": 2}', {"json_order": '{"b": 2, "a": 1}'}, {"json_missing": '{"a": 1}'}),
         ("[1, 2]", {"list_spaces": "[1,2]"}, {"item_missing": "[1]"}),
         ("yes", {}, {"yes_or_no": "no"}),
+        ("München", {"capitals": "MÜNCHEN", "full_stop": "München."}, {"denied": "not München"}),
     ],
 )
 def test_an_answer_is_written_in_other_ways(gold, right, wrong):
@@ -208,6 +209,15 @@ def test_what_gets_no_number_is_counted_and_said():
     assert "1 of 24 rows were left out" in " ".join(found.problems)
     assert found.made.no_number >= 23 * 3  # two with "or", "I do not know", and those that raise
     assert (shares(found.made)["one_or_other"], shares(found.made)["bold"]) == (0.0, 1.0)
+
+
+def test_what_is_compared_within_a_batch_meets_plain_answers_there():
+    def best_of_batch(completions, answer, **kwargs):
+        same = exact(completions, answer)
+        return [value if sum(same) else 0.3 for value in same]
+
+    best_of_batch.whole_batch = True
+    assert shares(measured(best_of_batch, SUMS).made)["nothing"] == 0.0
 
 
 def test_rows_are_cut_by_seconds_and_copies_of_a_row_are_one():
