@@ -149,9 +149,8 @@ def _made(
         return Measured(name, unclear=NO_GOLD.format(", ".join(f"`{each}`" for each in rows[0]))), right_from
     texts = [None if right is None else plain.write(right) for right in plain.rights]
     pays = paying.pay(rows, texts, "the right answer")
-    below = paying.pay(
-        rows, [t and plain.write(w) for t, w in zip(texts, plain.wrongs, strict=True)], "a wrong answer"
-    )
+    others = [text and plain.write(wrong) for text, wrong in zip(texts, plain.wrongs, strict=True)]
+    below = _beside(paying, rows, texts, others, "a wrong answer")
     gained = gains(pays, np.nan_to_num(below))
     told, less = gained > 0, int((gained < 0).sum())
     if rate_of(np.arange(told.sum() + less) < told.sum()).low <= 0.5:  # as many rows as by chance
@@ -184,6 +183,15 @@ def _score(paying: Paying, plain: Plain, asked: Sequence[tuple[Row, Gold, float]
     return scored
 
 
+def _beside(
+    paying: Paying, rows: list[Row], plains: Sequence[str | None], texts: Sequence[str | None], name: str
+) -> np.ndarray:
+    """Scores texts, beside the plain answers where a reward compares what is in a batch."""
+    if not paying.trial.description.whole_batch:
+        return paying.pay(rows, texts, name)
+    return paying.pay([*rows, *rows], [*plains, *texts], name)[len(rows) :]
+
+
 def _score_block(paying: Paying, plain: Plain, asked: Sequence[tuple[Row, Gold, float]]) -> list[Scored]:
     rows, scored = [row for row, _, _ in asked], list[Scored]()
     written: list[set[str]] = [set() for _ in asked]  # so that no text of a row counts twice
@@ -197,11 +205,7 @@ def _score_block(paying: Paying, plain: Plain, asked: Sequence[tuple[Row, Gold, 
             before |= {text} if text is not None else set()
         if all(text is None for text in texts):
             continue
-        if paying.trial.description.whole_batch:  # what is compared within a batch meets the plain answers there
-            plains = [plain.write(gold.text) for _, gold, _ in asked]
-            values = paying.pay([*rows, *rows], [*plains, *texts], writing.name)[len(rows) :]
-        else:
-            values = paying.pay(rows, texts, writing.name)
+        values = _beside(paying, rows, [plain.write(gold.text) for _, gold, _ in asked], texts, writing.name)
         for (row, gold, least), text, pay in zip(asked, texts, values, strict=True):
             if text is not None:
                 known = (writing.name, writing.words, writing.is_right, _cluster(row), gold.text, text)
