@@ -75,7 +75,9 @@ def read_golds(rows: Sequence[Mapping[str, Any]], rights: Sequence[str | None], 
 def _read(row: Mapping[str, Any], text: str, other: str | None, synonyms: Any, has_versions: bool) -> Gold:
     listed = [synonyms] if isinstance(synonyms, str) else synonyms if isinstance(synonyms, list | tuple) else []
     same = tuple(each for each in listed if isinstance(each, str) and each.strip())
-    other = None if other and any(may_be_same(other, each) for each in same) else other
+    beside = [each for value in row.values() if isinstance(value, list | tuple) and text in value for each in value]
+    if other and any(may_be_same(other, each) for each in (*same, *beside) if isinstance(each, str)):
+        other = None
     gold = Gold(text, str(row_in_form(row, "text").get("prompt")), other, synonyms=same)
     if is_choice(row):
         return gold._replace(options=tuple(map(str, row["options"])), place=row["answer"], other=None)

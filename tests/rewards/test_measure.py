@@ -112,6 +112,7 @@ def test_a_prompt_that_asks_for_a_form_gets_no_other():
     right, wrong = written("Paris", same=["City of Light", "777"])
     assert right["synonym"] == "City of Light"
     assert "another" not in wrong  # the other row's answer is a synonym here
+    assert "another" not in written("Paris", answer=["Paris", "777"])[1]  # or stands in a list with the right one
 
 
 def test_numbers_stay_equal_in_right_writings_and_in_no_wrong_one():
