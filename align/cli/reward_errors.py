@@ -11,7 +11,7 @@ from align.secrets import mask
 from align.services.options import MeasuringErrors
 from align.services.reward_errors import MeasuredErrors
 from align.services.reward_errors import measure_reward as measured
-from rewards.error_rates import Errors, Kind, Rate
+from rewards.error_rates import Errors, Rate
 from rewards.running.contract.calls import shorten
 
 UNCLEAR = 2  # exit code where a rate cannot be told
@@ -53,16 +53,13 @@ def _rate(what: str, name: str, rate: Rate) -> Text:
 
 def _table(errors: Errors) -> Any:
     table = make_table("", "kind", "what it writes", "n", "taken wrongly", "answer", "completion", "pay")
-    for kind in errors.kinds:
-        side, pay = "right" if kind.is_right else "wrong", "none" if math.isnan(kind.pay) else f"{kind.pay:.4g}"
-        shown = shorten(kind.gold, 24) if kind.gold else "", shorten(_end(kind))
-        table.add_row(*map(Text, (side, kind.name, kind.words, str(kind.rate.of), str(kind.rate), *shown, pay)))
+    for rate, shown in errors.kinds:
+        side, pay = "right" if shown.is_right else "wrong", "none" if math.isnan(shown.pay) else f"{shown.pay:.4g}"
+        text = " ".join(shown.text.split())
+        text = shorten(text if len(text) <= 40 else f"...{text[-37:]}")
+        gold = shorten(shown.gold, 24) if shown.gold else ""
+        table.add_row(*map(Text, (side, shown.kind, shown.words, str(rate.of), str(rate), gold, text, pay)))
     return table
-
-
-def _end(kind: Kind) -> str:
-    text = " ".join(kind.text.split())
-    return text if len(text) <= 40 else f"...{text[-37:]}"
 
 
 def _plain(result: MeasuredErrors) -> Any:

@@ -31,10 +31,10 @@ ALL_ALIKE = "it pays all labelled completions alike, {pay:.4g}: say from which p
 class Scored(NamedTuple):
     """A text whose answer is known to be right or wrong, and what the reward made of it."""
 
-    kind: str
-    words: str
+    kind: str  # the name of the writing
+    words: str  # what it writes
     is_right: bool
-    cluster: str  # of the row
+    cluster: str  # the row's prompt
     gold: str
     text: str
     pay: float  # NaN where the reward gives no number, which is no pay
@@ -50,15 +50,10 @@ class Labelled(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """How often one kind of writing is taken wrongly, with an example: one of these, if there are any."""
+    """How often one kind of writing is taken wrongly: right ones refused, wrong ones paid."""
 
-    name: str
-    words: str
-    is_right: bool
-    rate: Rate  # refused of right ones, paid of wrong ones
-    gold: str
-    text: str
-    pay: float
+    rate: Rate
+    example: Scored  # one that is taken wrongly, if there is any
 
 
 class Errors(NamedTuple):
@@ -243,8 +238,8 @@ def _errors(scored: Sequence[Scored], right_from: float) -> Errors:
         for name in dict.fromkeys(each.kind for each in texts):
             own = [each for each in texts if each.kind == name]
             shown = next((each for each in own if each.is_paid is not side), own[0])
-            kinds.append(Kind(name, shown.words, side, _rate(own), shown.gold, shown.text, shown.pay))
-    kinds.sort(key=lambda each: (not each.is_right, -each.rate.share, -each.rate.low))
+            kinds.append(Kind(_rate(own), shown))
+    kinds.sort(key=lambda each: (not each.example.is_right, -each.rate.share, -each.rate.low))
     no_number = sum(math.isnan(each.pay) for each in scored)
     return Errors(_rate(sides[True]), _rate(sides[False]), kinds, right_from, no_number)
 

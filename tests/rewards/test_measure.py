@@ -58,7 +58,7 @@ def measured(reward, rows, **how):
 
 
 def shares(errors):
-    return {kind.name: kind.rate.share for kind in errors.kinds}
+    return {kind.example.kind: kind.rate.share for kind in errors.kinds}
 
 
 def written(text, prompt="?", **row):
@@ -147,7 +147,7 @@ def test_an_exact_match_refuses_what_means_the_same():
     found = measured(exact, FRACTIONS).made
     assert (found.fpr.share, shares(found)["plain"], shares(found)["decimal"]) == (0.0, 0.0, 1.0)
     worst = found.kinds[0]
-    assert (worst.is_right, worst.rate.share, worst.pay) == (True, 1.0, 0.0)
+    assert (worst.example.is_right, worst.rate.share, worst.example.pay) == (True, 1.0, 0.0)
     assert found.fnr.low < found.fnr.share < found.fnr.high
     lenient = shares(measured(number_accuracy, FRACTIONS).made)
     assert [lenient[name] for name in ("decimal", "percent", "spaces", "latex_fraction")] == [0.0] * 4

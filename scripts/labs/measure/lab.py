@@ -95,8 +95,8 @@ def show_fractions(rewards: Mapping[str, Reward]) -> None:
     for name, func in rewards.items():
         found = measure(LocalSubject(func), Settings(rows, "text", max_seconds=600.0)).made
         for kind in found.kinds if found else ():
-            if kind.is_right:
-                table.setdefault(kind.name, ["-"] * len(rewards))[[*rewards].index(name)] = str(kind.rate)
+            if kind.example.is_right:
+                table.setdefault(kind.example.kind, ["-"] * len(rewards))[[*rewards].index(name)] = str(kind.rate)
     print_table("Right writings of 1/2, 2/3, ... refused", rewards, table, "writing", 170)
 
 
