@@ -74,7 +74,9 @@ def corrected(passed: Rate, fpr: Rate, fnr: Rate) -> Rate:
         43 % [28, 58]
     """
     told = 1 - fpr.share - fnr.share
-    if not told > 0:
+    if math.isnan(told):
+        raise ValueError("A pass rate is corrected for both error rates: give right texts and wrong ones, too.")
+    if told <= 0:
         raise ValueError(
             f"A pass rate can be corrected where `fpr` + `fnr` is below 1, got {fpr.share:.3g} + {fnr.share:.3g}: "
             "this reward passes wrong answers as often as right ones, so that what it passes says nothing of them."
