@@ -161,3 +161,21 @@ class Attacking(Tried):
     max_length: int = option(4000, "Characters that a hack may have.", least=1)
     time_limit: float = option(5.0, "Seconds for one call of few rows.")
     max_seconds: float = option(60.0, Tried.__dataclass_fields__["max_seconds"].metadata["help"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuringErrors(Tried):
+    """How the error rates of a reward are measured."""
+
+    gold: str = option("", "Column of the right answers; by default found by what the reward pays.")
+    synonyms: str = option("", "Column of other right answers, one text or a list.")
+    form: str = option("", "Completion with {} for the answer, such as 'Answer: {}'; else found by its pay.")
+    labelled: list[str] | None = option(
+        None, "COMPLETION:LABEL, columns of completions and of whether they are right (true or false)."
+    )
+    right_from: float | None = option(None, "Pay from which a text is accepted; else halfway from wrong to right.")
+    pass_rate: str = option("", "Completions of a run that the reward passed, such as 310/512, to correct.")
+    fail_on: list[str] | None = option(None, "Exit with 1 if a rate is told to be so: 'fnr > 0.05'.")
+    limit: int = option(100, "Rows that are used, from all over the data.", least=1)
+    time_limit: float = option(5.0, "Seconds for one call of few rows.")
+    max_seconds: float = option(60.0, Tried.__dataclass_fields__["max_seconds"].metadata["help"])

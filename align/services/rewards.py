@@ -85,7 +85,9 @@ def attack_rewards(subject: str, words: Sequence[str], how: Attacking) -> list[F
     else:
         if words:
             raise UserError(UNKNOWN.format(words[0]))
-        named = [_attackable(subject, read_yaml_option("--reward_kwargs", how.reward_kwargs, "{max_length: 200}"))]
+        named = [
+            attackable_reward(subject, read_yaml_option("--reward_kwargs", how.reward_kwargs, "{max_length: 200}"))
+        ]
         rows = [] if how.data is None else read_reward_rows(how.data, read_columns(how.columns))
         settings = settings._replace(form="text" if rows and isinstance(rows[0]["prompt"], str) else None)
     rows = chosen_rows(rows, how.limit)
@@ -139,7 +141,8 @@ def attackable(recipe: Recipe) -> list[Spec]:
     return named
 
 
-def _attackable(subject: str, kwargs: dict[str, Any]) -> Spec:
+def attackable_reward(subject: str, kwargs: dict[str, Any]) -> Spec:
+    """Finds how another process finds one reward; raises `UserError` of a reward model that gives no scores."""
     model = find_reward_model(named_model(subject)[1], Path.cwd())
     if model is None:
         return RewardSpec(subject, kwargs)

@@ -2,7 +2,6 @@
 
 import math
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import permutations
 from typing import Any, NamedTuple
@@ -12,17 +11,14 @@ import numpy as np
 from rewards.attacks.hacks import HACKS
 from rewards.attacks.honest import Honest, find_honest
 from rewards.attacks.ladder import Step, climb, near
+from rewards.attacks.paying import MOST_STOPS, Paying, Unusable, begin
 from rewards.attacks.seen import Family, Hack, Seen
 from rewards.roles import Texts, gains, mean
-from rewards.running.contract import Drain, Limits, LocalSubject, Remote, RemoteSubject, Settings, Spec, Stopped
-from rewards.running.contract.calls import call_arguments, shorten
-from rewards.running.contract.repeats import usable_forms
-from rewards.running.contract.samples import Row, Sample, answer_samples
-from rewards.running.contract.signature import check_signature
+from rewards.running.contract import Drain, Limits, LocalSubject, Remote, RemoteSubject, Settings, Spec
+from rewards.running.contract.calls import shorten
 from rewards.running.contract.trial import Form, Trial, write_value
 from rewards.running.workers import WorkerPool
 
-MOST_STOPS = 3  # hacks that hang a reward, or end its process
 FEW_ROWS = 8  # of a reward whose calls are paid for
 FIRST_ROWS = 16  # a hack that wins on none of these, and earns little there, is not tried on the rest
 LITTLE = 0.3  # of an honest answer's pay
@@ -131,34 +127,17 @@ def attack(
     neither luck nor knowledge. A reward that is not about answers, as of form or length, is gamed by a hack that earns
     more than honest answers on most rows. `limit` is in characters of a response.
     """
-    calls, problem = opened(subject, settings)
-    if calls is None:
-        return problem
-    return calls.run(hacks, samples, gold, limit)
-
-
-def opened(subject: LocalSubject | RemoteSubject, settings: Settings) -> "tuple[_Attack | None, AttackResult]":
-    """Finds in which form a reward takes completions; None, and why, where it takes none."""
     try:
-        trial = Trial(subject, settings)
-        first = answer_samples(trial.rows[:1], trial.settings.response_format)
-        arguments = call_arguments(trial.make_call(first[:1], settings.form or "text").rows, ["yes"])
-        if problems := check_signature(trial.name, trial.description.parameters, list(arguments)):
-            return None, AttackResult(trial.name, problems=list(map(str, problems)))
-        forms, _ = usable_forms(trial, first)
-    except Stopped as stopped:
-        return None, AttackResult(stopped.problem.reward, problems=[str(stopped.problem)])
-    return _Attack(trial, next(iter(forms), settings.form or "text")), AttackResult(trial.name)
+        return _Attack(*begin(subject, settings)).run(hacks, samples, gold, limit)
+    except Unusable as unusable:
+        return AttackResult(unusable.reward, problems=unusable.problems)
 
 
-class _Attack:
+class _Attack(Paying):
     """The calls of one attack, and what failed in them."""
 
     def __init__(self, trial: Trial, form: Form) -> None:
-        self.trial, self.form = trial, form
-        self.stops = 0
-        self.failed: dict[str, list[str]] = defaultdict(list)  # responses by the kind of problem
-        self.problems: list[str] = []
+        super().__init__(trial, form)
         self.rounds = 2  # of putting hacks together
         self.best: dict[str, tuple[float, Hack, Texts]] = {}  # by function: its best mean pay, and what it wrote
 
@@ -171,7 +150,7 @@ class _Attack:
             self.problems.append(f"{FEW_ROWS} of {count} rows were used: its calls are paid for.")
         self.honest = find_honest(self.pay, rows, samples[: len(rows)], self.trial, gold)
         if any(self.honest.texts) and not np.isfinite(self.honest.pays).any():
-            return AttackResult(self.trial.name, problems=self._failures(), honest=self.honest, untried=len(hacks))
+            return AttackResult(self.trial.name, problems=self.said(), honest=self.honest, untried=len(hacks))
         ladder = climb(self.honest, self.pay)
         self.floor = min([0.0, *(each.floor for each in ladder)])
         seen = [each._replace(words=known.about, literals=known.literals, limit=limit) for each in self.honest.seen]
@@ -191,7 +170,7 @@ class _Attack:
         outcomes.sort(key=lambda each: (each.verdict == "no", -each.low, -each.pay))
         remedies = {family.name: family.remedy for family in (DATA, TOGETHER, *(each.family for each in hacks))}
         return AttackResult(
-            self.trial.name, outcomes, self._failures(), remedies, self.honest, ladder, self.about_form, untried
+            self.trial.name, outcomes, self.said(), remedies, self.honest, ladder, self.about_form, untried
         )
 
     @property
@@ -200,13 +179,6 @@ class _Attack:
         known = self.trial.description
         read = [*known.parameters.columns, *known.parameters.asked_for]
         return known.about_form or not any(name in row for name in read for row in self.honest.rows[:1])
-
-    def _failures(self) -> list[str]:
-        """Words what failed, once for each kind of problem."""
-        more = {names[0]: len(names) - 1 for names in self.failed.values()}
-        return self.problems + [
-            f"on {first}" + (f"; so on {count} other responses." if count else ".") for first, count in more.items()
-        ]
 
     def _texts(self, hack: Hack, seen: Sequence[Seen]) -> Texts:
         try:
@@ -312,39 +284,6 @@ class _Attack:
         answers = [hack.func(seen, *hack.variant) for seen in self.honest.seen]
         pairs = zip(answers, self.honest.rights, strict=True)
         return np.array([bool(a and r and a not in r and r not in a) for a, r in pairs])
-
-    def pay(self, rows: Sequence[Row], texts: Texts, name: str) -> np.ndarray:
-        """Calls the reward on all rows at once, and row by row if that fails; what has no text or fails is NaN."""
-        samples = [Sample(r, t, "odd", name) for r, t in zip(rows, texts, strict=True) if t is not None]
-        found = np.full(len(rows), np.nan)
-        found[[text is not None for text in texts]] = self._values(samples)
-        return found
-
-    def _values(self, samples: Sequence[Sample]) -> list[float | None]:
-        nothing: list[float | None] = [None] * len(samples)
-        if not samples or self.stops >= MOST_STOPS:
-            return nothing
-        try:
-            called = self.trial.call(samples, self.form)
-        except Stopped as stopped:
-            self.stops += 1
-            self._fail(stopped.problem.problem.partition(" on ")[0], samples[0].name)
-            if isinstance(self.trial.subject, RemoteSubject):
-                self.trial.subject.is_warm = False  # a new process loads it again
-            return nothing
-        if called.problem is None:
-            return called.values
-        if len(samples) == 1 or self.trial.description.whole_batch:
-            self._fail(called.problem.problem, samples[0].name)
-            return nothing
-        alone = [self._values([sample])[0] for sample in samples[:3]]
-        rest = samples[3:] if any(value is not None for value in alone) else []
-        return [*alone, *(self._values([sample])[0] for sample in rest), *nothing[len(alone) + len(rest) :]]
-
-    def _fail(self, problem: str, name: str) -> None:
-        problem = problem.partition(" (line")[0].partition(" for 1 of 1 rows")[0]
-        names = self.failed[problem.partition(":")[0]]  # values differ from response to response
-        names += [] if any(each.startswith(f"`{name}`") for each in names) else [f"`{name}`: {problem}"]
 
 
 def sentences(result: AttackResult) -> list[Said]:

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rewards.attacks.attack import opened
 from rewards.attacks.honest import find_honest
+from rewards.attacks.paying import Paying, Unusable, begin
 from rewards.roles import gains, mean, write_all
 from rewards.running.contract import Drain, Limits, Remote, RemoteSubject, Settings, Spec
 from rewards.running.workers import WorkerPool
@@ -37,8 +37,11 @@ def told_apart(specs: Sequence[Spec], settings: Settings, limits: Limits) -> lis
 
 
 def _told(subject: RemoteSubject, settings: Settings) -> Told | None:
-    calls, _ = opened(subject, settings)
-    if calls is None or calls.trial.description.asks_a_model:
+    try:
+        calls = Paying(*begin(subject, settings))
+    except Unusable:
+        return None
+    if calls.trial.description.asks_a_model:
         return None
     rows = list(calls.trial.rows)
     honest = find_honest(calls.pay, rows, (), calls.trial)
