@@ -318,8 +318,12 @@ GIVEN = ("--data", "rows.jsonl", "--gold", "highlights")
         (("mine.py:exact", *GIVEN, "--fail_on", "fnr > 0.05"), 1, "which is fnr > 0.05."),
         (("mine.py:exact", *GIVEN, "--fail_on", "fpr > 0.05"), 0, "right answers refused"),
         (("mine.py:exact", *GIVEN, "--pass_rate", "31/512"), 0, "So the true pass rate is"),
-        (("mine.py:exact", "--data", "rows.jsonl"), 0, "wrong answers paid: 0 % [0, 14] (false positives;"),  # by exchanges
-        (("mine.py:exact", "--data", "bare.jsonl"), 2, "name it with `--gold COLUMN` (the rows have"),
+        (
+            ("mine.py:exact", "--data", "rows.jsonl"),
+            0,
+            "wrong answers paid: 0 % [0, 14] (false positives;",
+        ),  # by exchanges
+        (("mine.py:length", "--data", "bare.jsonl"), 2, "name it with `--gold COLUMN` (the rows have"),
         (("mine.py:length", *GIVEN), 2, "--labelled COMPLETION:LABEL"),
         (
             ("mine.py:exact", "--data", "judged.jsonl", "--labelled", "completion:ok"),
