@@ -187,7 +187,8 @@ def others_of(texts: Texts) -> list[list[int | None]]:
         near = alike[shapes[text]] if text is not None else []
         ring = near if len(near) > DECOYS else order
         start = ring.index(text) if text is not None else 0
-        donors = [known[ring[(start + k) % len(ring)]] for k in range(1, min(DECOYS, len(ring) - 1) + 1)]
+        steps = dict.fromkeys(step % len(ring) for step in (1, -1, len(ring) // 2) if step % len(ring)) if ring else ()
+        donors = [known[ring[(start + step) % len(ring)]] for step in steps]
         for k in range(DECOYS):
             found[k].append(donors[k % len(donors)] if text is not None and donors else None)
     return found

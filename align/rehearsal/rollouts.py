@@ -41,6 +41,9 @@ class Rollouts:
     filter_line: str = ""  # which keeps prompts that teach; empty where there is none
     of_environment: frozenset[str] = frozenset()  # names that no gate can have
     temperature: float = 1.0
+    tells: bool = False  # whether the task's reward was seen to pay right answers more than other rows'
+    reads: bool = False  # whether it reads anything of the rows
+    bare: bool = False  # whether it reads an answer in any form, also alone
     forms: frozenset[str] = frozenset()  # names of rewards that read nothing of the rows
     exchanged: Values | None = None  # `(N, S, F)` values where rows had other rows' columns; nan of what was not asked
 
@@ -147,6 +150,8 @@ def _answers(rollouts: Rollouts, found: Rehearsed) -> None:
     if rollouts.wants_answers:
         silent = np.array([each is None for each in rollouts.stated]).reshape(rollouts.lengths.shape)
         silent &= rollouts.right != 1  # what a reward takes for right, it has read
+        if rollouts.bare and not silent.all() and (rollouts.right == 1).any():
+            return  # it reads more than we do
         ended = float((silent & ~rollouts.cut).sum() / max(1, silent.sum()))
         found.take(CHECKS["no_answer"], share(silent.mean(axis=1)), ended=ended)
 

@@ -47,7 +47,7 @@ def look_at_rows(prompts: Sequence[str], golds: Sequence[str | None], rollouts: 
     """Compares N prompts, their right answers and what was stated to them."""
     stated = np.array(rollouts.stated, dtype=object).reshape(rollouts.lengths.shape)
     _same_prompts(prompts, golds, found)
-    _same_answer(golds, found)
+    _same_answer(golds, rollouts, found)
     _given_away(prompts, golds, stated, rollouts, found)
     if any(golds) and rollouts.wants_answers:
         _other_answer(stated, golds, found)
@@ -76,9 +76,9 @@ def _same_prompts(prompts: Sequence[str], golds: Sequence[str | None], found: Re
     found.take(CHECKS["repeated"], again, kept=len(kept), n=len(prompts))
 
 
-def _same_answer(golds: Sequence[str | None], found: Rehearsed) -> None:
+def _same_answer(golds: Sequence[str | None], rollouts: Rollouts, found: Rehearsed) -> None:
     counts = Counter(each for each in golds if each is not None)
-    if len(counts) < 2:
+    if not counts or (len(counts) == 1 and not rollouts.reads):
         return
     answer, count = counts.most_common(1)[0]
     found.take(CHECKS["same_answer"], wilson(count, counts.total()), answer=answer)
@@ -94,7 +94,7 @@ def _given_away(
     is_answer = np.array([[each == golds[i] for each in stated[i]] for i in places])
     pays = rollouts.values[..., rollouts.task]
     is_paid = pays[places] >= np.nanmax(pays)
-    if (is_paid & ~is_answer).sum() > (is_paid & is_answer).sum():
+    if not rollouts.tells and (is_paid & ~is_answer).sum() > (is_paid & is_answer).sum():
         return  # what the column holds is no answer, but say a target
     around = [_around(prompts[i], golds[i]) for i in places]
     others = [_around(prompts[i], golds[j]) for i, j in pairwise(places) if golds[i] != golds[j]]

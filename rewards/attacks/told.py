@@ -21,6 +21,7 @@ class Told(NamedTuple):
     form: str = ""  # in which it reads answers, in words
     honest: float = float("nan")  # mean pay of right answers
     another: float = float("nan")  # and of other rows' in the same form
+    bare: bool = False  # whether a right answer alone, in no form, earns as much
     overpaid: tuple[int, int] = (0, 0)  # rows on which some other row's answer earns as much, of all
 
     @property
@@ -30,7 +31,7 @@ class Told(NamedTuple):
 
 
 def told_apart(specs: Sequence[Spec], settings: Settings, limits: Limits) -> list[Told | None]:
-    """Tells of rewards what exchanges do to their pay; None of one that asks a model, hangs or cannot be called."""
+    """Tells of rewards what exchanges do to their pay; None of one that asks a model, hangs or differs from itself."""
     limits = limits._replace(completion=max(limits.completion, limits.call / 50))
     with Drain() as drain, WorkerPool(Remote(specs), output=drain.inlet) as pool:
         return [_told(RemoteSubject(pool, i, spec.spec, limits), settings) for i, spec in enumerate(specs)]
@@ -47,10 +48,14 @@ def _told(subject: RemoteSubject, settings: Settings) -> Told | None:
     honest = find_honest(calls.pay, rows, (), calls.trial)
     if not any(honest.texts):
         return Told(columns=honest.role.columns)
+    again = calls.pay(rows, honest.texts, "an honest answer")
+    if not np.allclose(np.nan_to_num(again), np.nan_to_num(honest.pays)):
+        return None
+    bare = mean(calls.pay(rows, honest.rights, "the right answer alone")) >= mean(honest.pays)
     pays = [calls.pay(rows, write_all(honest.role.write, each), "another's answer") for each in honest.role.decoys]
     full = np.any([gains(each, honest.pays) >= 0 for each in pays], axis=0) & np.isfinite(honest.pays)
     another = float(np.mean([mean(each) for each in pays]))
     return Told(
-        honest.tells, str(honest.role.place), honest.role.columns, honest.role.form, mean(honest.pays), another,
+        honest.tells, str(honest.role.place), honest.role.columns, honest.role.form, mean(honest.pays), another, bare,
         (int(full.sum()), int(np.isfinite(honest.pays).sum())),
     )  # fmt: skip

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,6 @@ from align.evaluation.suites.prompts import measured_rewards as measured
 from align.models.rewards import named_rewards
 from align.rehearsal.plan import Plan
 from align.rehearsal.record import Check, Rehearsed, by_number
-from align.training.shown_rows import right_answers
 from rewards.attacks import Told, told_apart
 from rewards.roles import exchange, others_of
 from rewards.running.contract import Limits, RewardSpec
@@ -26,7 +25,8 @@ from rewards.running.protocol import asks_a_model
 
 NOT_READ = ("id", "prompt", "images")
 SAME = 0.99  # of a right answer's pay
-LEAST_SHIFT = 0.1  # more of the stated answers that are right for another row than for their own
+LEAST_SHIFT = 0.1  # more of a reward's pay beside other right answers
+SELDOM, MOST_COLUMNS = 0.5, 6  # share of its pay above which a reward reads the right place; columns that are tried
 CHECKS = by_number(
     Check("prompt", "unshown", "prompts whose text is not in what the model reads",
           "{share:.0%} of the prompts do not stand in what the model reads: its chat template leaves the user's text "
@@ -41,11 +41,15 @@ CHECKS = by_number(
           "`{reward}` pays some other row's answer as much as the right one on {share:.0%} of the rows.",
           "Compare whole answers ({line}).", above=0.5),
     Check("reward", "never/{reward}", "",
-          "`{reward}` pays {pay} for an answer {form}, and none of the completions earns anything from it.",
+          "`{reward}` pays {pay} for {place} {form}, and none of the completions earns anything from it.",
           "Ask for that form in the prompt, or read the one that the model writes ({line})."),
-    Check("answer key", "shifted", "",
-          "Stated answers are right for the row {way} theirs in {share:.0%} of the completions, and for their own in "
-          "{own:.0%}: right answers stand a row off.", "Move the column back by one row.", above=0.0, error=0.0),
+    Check("answer key", "elsewhere/{reward}", "",
+          "`{reward}` pays {share:.0%} of what it could beside {way}, and {own:.0%} beside what it reads.",
+          "Right answers stand a row off, or in that column: mend the data, or what the reward reads.",
+          above=0.0, error=0.0),
+    Check("reward", "constant/{reward}", "",
+          "`{reward}` reads nothing of the rows and gives all completions {value:g}: it tells nothing apart.",
+          "Have it compare with something, or leave it out.", above=0.0, error=0.0),
 )  # fmt: skip
 
 
@@ -80,21 +84,48 @@ def task_of(plan: Plan, names: Sequence[str], weights: Values, told: Mapping[str
     raise UserError("The recipe names no rewards.")
 
 
-def exchanged(
-    called: Any, rows: Sequence[PromptRow], completions: Any, engine: Any, columns: set[str]
-) -> dict[str, Values]:
-    """Rewards the same completions beside other rows' right answers; functions only, whose calls cost little."""
-    if not columns or called.behind is not None:
-        return {}
-    functions = [
-        each for each in called.rewards if isinstance(each.reward, GuardedReward) and not asks_a_model(each.reward)
-    ]
-    told = [json.dumps({name: row.columns.get(name) for name in sorted(columns)}, default=str) for row in rows]
-    given = exchange([row.columns for row in rows], others_of(told)[0], columns)
-    swapped = [replace(row, columns=dict(own)) for row, own in zip(rows, given, strict=True)]
-    with show_stages() as stages:
-        again = measured.reward_all(called._replace(rewards=functions), engine, swapped, {"": completions}, stages)[""]
-    return {name: each.values for name, each in again.items()}
+class Asking(NamedTuple):
+    """Completions that are paid once more, beside other values of the columns of their rows."""
+
+    called: Any
+    rows: Sequence[PromptRow]
+    completions: Any
+    engine: Any
+
+    def beside(self, given: Sequence[Mapping[str, Any]]) -> dict[str, Values]:
+        """Pays all completions beside other columns; functions only, whose calls cost little."""
+        functions = [
+            x for x in self.called.rewards if isinstance(x.reward, GuardedReward) and not asks_a_model(x.reward)
+        ]
+        rows = [replace(row, columns=dict(own)) for row, own in zip(self.rows, given, strict=True)]
+        with show_stages() as stages:
+            called = self.called._replace(rewards=functions, on_invalid="skip", max_invalid_share=1.0)
+            how = called, self.engine, rows, {"": self.completions}, stages
+            return {name: each.values for name, each in measured.reward_all(*how)[""].items()}
+
+    def exchanged(self, columns: set[str]) -> dict[str, Values]:
+        """Pays them beside other rows' right answers; nothing where no reward reads any, or environments are read."""
+        if not columns or self.called.behind is not None:
+            return {}
+        own = [row.columns for row in self.rows]
+        told = [json.dumps({name: each.get(name) for name in sorted(columns)}, default=str) for each in own]
+        return self.beside(exchange(own, others_of(told)[0], columns))
+
+    def elsewhere(self, data: Sequence[Mapping[str, Any]], read: Sequence[str]) -> dict[str, dict[str, Values]]:
+        """Pays them beside right answers of the rows behind and before, and other columns in the place of those."""
+        found, own = {}, [row.columns for row in self.rows]
+        for step, way in ((1, "the right answers of the rows behind"), (-1, "the right answers of the rows before")):
+            near = [data[(row.row + step) % len(data)] for row in self.rows]
+            given = [
+                {**each, **{n: other[n] for n in read if n in other}} for each, other in zip(own, near, strict=True)
+            ]
+            found[way] = self.beside(given)
+        names = [
+            name for name, value in own[0].items() if name not in (*read, *NOT_READ) and isinstance(value, str | int)
+        ]
+        for name in names[:MOST_COLUMNS] if len(read) == 1 else ():
+            found[f"`{name}` in the place of `{read[0]}`"] = self.beside([{**x, read[0]: x.get(name)} for x in own])
+        return found
 
 
 def stacked(names: Sequence[str], values: Mapping[str, Values], shape: tuple[int, ...]) -> Values | None:
@@ -119,12 +150,25 @@ def hidden_prompts(policy: Any, prompts: Sequence[Any]) -> list[bool]:
 
 def say_told(
     found: Rehearsed, told: Mapping[str, Told], specs: Mapping[str, str], values: Mapping[str, Values],
-    swapped: Mapping[str, Values],
+    swapped: Mapping[str, Values], task: str,
 ) -> None:  # fmt: skip
     """Says which rewards do not look at the right answers that they read, pay others as much, or are never earned."""
     for name, each in told.items():
-        seen = {"reward": name, "columns": ", ".join(f"`{x}`" for x in each.columns), "form": each.form}
-        seen |= {"line": f"align rewards attack {specs[name]}", "pay": f"{each.honest:.3g}"}
+        seen: dict[str, Any] = {
+            "reward": name,
+            "columns": ", ".join(f"`{x}`" for x in each.columns),
+            "form": each.form,
+        }
+        seen |= {
+            "line": f"align rewards attack {specs[name]}",
+            "pay": f"{each.honest:.3g}",
+            "place": f"`{each.place}`",
+        }
+        known = values[name][np.isfinite(values[name])]
+        if not each.reads and name == task and known.size and np.ptp(known) == 0:
+            seen["value"] = float(known[0])
+            take(found, "constant/{reward}", Estimate(1.0, 1.0, 1.0, known.size), seen, sick=True)
+            continue
         stays = name in swapped and np.allclose(values[name], swapped[name], equal_nan=True)
         if each.reads and not each.tells and stays:
             kind = "pays_all/{reward}" if each.another >= SAME * each.honest > 0 else "pays_none/{reward}"
@@ -142,22 +186,25 @@ def take(found: Rehearsed, number: str, estimate: Estimate, seen: Mapping[str, A
     found.take(CHECKS[number], estimate, sick=sick, **seen)
 
 
-def say_shift(
-    plan: Plan, rows: Sequence[PromptRow], size: int, stated: Sequence[str | None], found: Rehearsed
+def say_elsewhere(
+    plan: Plan,
+    asking: Asking,
+    told: Mapping[str, Told],
+    values: Mapping[str, Values],
+    num_prompts: int,
+    found: Rehearsed,
 ) -> None:
-    """Compares stated answers with the right ones of the rows before and behind."""
-    data = plan.data.rows
-
-    def fits(step: int) -> tuple[Values, Values]:
-        near = [data[row.row + step] if 0 <= row.row + step < len(data) else None for row in rows]
-        columns = [row.columns if own is None else {**row.columns, **own} for row, own in zip(rows, near, strict=True)]
-        golds = right_answers([{k: v for k, v in own.items() if k not in NOT_READ} for own in columns])
-        golds = golds or [None] * len(columns)
-        hits = np.array([x is not None and x == golds[i // size] for i, x in enumerate(stated)], float)
-        return hits.reshape(-1, size), np.array([own is not None for own in near])
-
-    own, _ = fits(0)
-    for step, way in ((1, "behind"), (-1, "before")):
-        there, known = fits(step)
-        if known.any() and 2 * share((there - own + 1).mean(axis=1)[known] / 2).low - 1 > LEAST_SHIFT:
-            found.take(CHECKS["shifted"], share(there.mean(axis=1)), sick=True, way=way, own=float(own.mean()))
+    """Says where right answers stand of a reward that hardly pays any, if others beside the completions are paid."""
+    for name, each in told.items():
+        columns = [column for column in each.columns if column != "prompt"]
+        if not each.tells or not columns or asking.called.behind is not None:
+            continue
+        own = np.clip(np.nan_to_num(values[name]).reshape(num_prompts, -1) / each.honest, 0, 1)
+        if own.mean() > SELDOM:
+            continue
+        for way, paid in asking.elsewhere(plan.data.rows, columns).items():
+            there = np.clip(np.nan_to_num(paid[name]).reshape(num_prompts, -1) / each.honest, 0, 1)
+            if 2 * share((there - own + 1).mean(axis=1) / 2).low - 1 > LEAST_SHIFT:
+                told_of = {"reward": name, "way": way, "own": float(own.mean())}
+                found.take(CHECKS["elsewhere/{reward}"], share(there.mean(axis=1)), sick=True, **told_of)
+                break

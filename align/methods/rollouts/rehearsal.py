@@ -25,7 +25,7 @@ from align.evaluation.suites.prompts import measured_rewards as measured
 from align.evaluation.suites.prompts.suite import stated_answer
 from align.evaluation.with_tools import NamedTools, answer_prompts
 from align.methods.rollouts.exchanges import CHECKS as EXCHANGES
-from align.methods.rollouts.exchanges import exchanged, hidden_prompts, say_shift, say_told, stacked, task_of, told_of
+from align.methods.rollouts.exchanges import Asking, hidden_prompts, say_elsewhere, say_told, stacked, task_of, told_of
 from align.models.answer_cache import AnswerCache
 from align.models.at_hand import require_model
 from align.models.checkpoint import find_checkpoint, load_processor
@@ -224,7 +224,9 @@ def judge(
         repeats = _repeat(plan, called, rewarded, rows, completions)
         told = told_of(plan, named, sampled.rows)
         moved = {column for each in told.values() for column in each.columns if column != "prompt"}
-        swapped = exchanged(called, rows, completions, sampled.engine, moved)
+        asking = Asking(called, rows, completions, sampled.engine)
+        swapped, said = asking.exchanged(moved), Rehearsed()
+        say_elsewhere(plan, asking, told, {n: x.values for n, x in rewarded.items()}, len(sampled.rows), said)
     finally:
         called.close()
     for name, own in tools.pay(sampled.rows, sampled.completions, max(1, recipe.rewards.reward_workers)).items():
@@ -247,7 +249,8 @@ def judge(
         [each.text for each in sampled.flat], stated, asked, lengths, sampled.decoding.max_new_tokens,
         scale={True: "group", False: "none"}.get(settings.scale_rewards, settings.scale_rewards),
         aggregation=settings.multi_objective_aggregation, drops_cut=settings.mask_truncated_completions,
-        wants_answers=any(golds) and tells, temperature=sampled.decoding.temperature,
+        wants_answers=any(golds) and tells, temperature=sampled.decoding.temperature, tells=tells,
+        reads=names[task] in told and told[names[task]].reads, bare=names[task] in told and told[names[task]].bare,
         is_told=any(each is not None and each == gold for each, gold in zip(stated, golds, strict=True)),
         filter_line=_filter_line(plan, sampled, named[task], values[..., task], tells=tells),
         of_environment=frozenset(names[num_functions:]),
@@ -256,11 +259,13 @@ def judge(
     )  # fmt: skip
     found = look_at(rollouts)
     found.take(EXCHANGES["unshown"], wilson(sum(sampled.unshown), len(sampled.unshown)))
-    say_told(found, told, {x.name: x.spec for x in named}, {n: x.values for n, x in rewarded.items()}, swapped)
+    say_told(
+        found, told, {x.name: x.spec for x in named}, {n: x.values for n, x in rewarded.items()}, swapped, names[task]
+    )
+    found.findings += said.findings
     if columns is None:
         texts = [last_text(row.prompt) for row in sampled.rows]
         look_at_rows(texts, golds[:: values.shape[1]], rollouts, found)
-        say_shift(plan, sampled.rows, values.shape[1], stated, found)
     found.keep_causes()
     _say_limits(plan, sampled, found)
     if isinstance(sampled.flat[0], Transcript):
