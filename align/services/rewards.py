@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from align.assets import find_recipe, shipped_recipes
 from align.checks.finding import Finding
@@ -34,10 +34,12 @@ from align.recipe.dataset import DEFAULT_TEMPLATE, RowDatasetConfig
 from align.recipe.recipe import Recipe, load_recipe, read_block
 from align.recipe.reward_settings import named_model, short_name
 from align.recipe.yaml_loader import read_yaml_option
+from align.services.attacked import Attacked, best_of, changes
 from align.services.options import Attacking, RewardChecking
 from rewards.attacks import HACKS, Together, as_hack, attack_apart, sentences
 from rewards.running.contract import Limits, RewardSpec, Settings, Spec
-from rewards.running.loading import find_in_file
+from rewards.running.loading import find_file, find_in_file
+from rewards.running.sources import public_rewards
 from rewards.running.workers import WorkerError
 
 # Of rows with a prompt and options, which methods of prompts read as they stand and others as questions.
@@ -75,17 +77,44 @@ def check_rewards(subject: str, words: Sequence[str], how: RewardChecking) -> li
     return findings
 
 
-def attack_rewards(subject: str, words: Sequence[str], how: Attacking) -> list[Finding]:
-    """Attacks the rewards of a recipe, or one."""
-    settings, rows = Settings(), []
+class Asked(NamedTuple):
+    """The rewards that a command names, and what they are attacked with."""
+
+    specs: list[Spec]
+    settings: Settings
+    handling: Handling
+    how: dict[str, Any]  # of `attack_apart`
+    data: str  # what its rows are called
+
+
+def attack_rewards(subject: str, words: Sequence[str], how: Attacking, beside: str = "") -> list[Finding]:
+    """Attacks the rewards of a recipe, those that words name, or one beside an older version of it."""
+    asked = ask(subject, words, how)
+    attacked = _attack(asked.specs, asked.settings, how.time_limit, **asked.how)
+    findings = [each for one in attacked for each in one.findings]
+    if not beside:
+        return findings
+    if is_recipe(subject) or len(attacked) > 1:
+        raise UserError("`--beside` goes with one reward, in the place of its older version. Name one.")
+    older = ask(beside, [], how)
+    (before,) = _attack(older.specs, asked.settings, how.time_limit, **asked.how)
+    old = [each._replace(numbers=each.numbers | {"before": True}) for each in before.findings]
+    return [*findings, *old, *changes(attacked[0], before)]
+
+
+def ask(subject: str, words: Sequence[str], how: Attacking) -> Asked:
+    """Finds the rewards that are to be attacked, and reads their rows."""
+    settings, rows, handling = Settings(), [], Handling()
     if is_recipe(subject):
         recipe = _recipe(subject, words, how.data)
         named, rows = attackable(recipe), recipe.record.part("load")(recipe).rows
-        settings = trial_settings(recipe, rows)
+        settings, handling = trial_settings(recipe, rows), handling_of(recipe)
     else:
-        if words:
-            raise UserError(UNKNOWN.format(words[0]))
-        named = [_attackable(subject, read_yaml_option("--reward_kwargs", how.reward_kwargs, "{max_length: 200}"))]
+        specs = [each for word in (subject, *words) for each in _named_by(word)]
+        kwargs = read_yaml_option("--reward_kwargs", how.reward_kwargs, "{max_length: 200}")
+        if kwargs and len(specs) > 1:
+            raise UserError(f"`--reward_kwargs` are of one reward, and {len(specs)} are named. Name one.")
+        named = [_attackable(each, kwargs) for each in specs]
         rows = [] if how.data is None else read_reward_rows(how.data, read_columns(how.columns))
         settings = settings._replace(form="text" if rows and isinstance(rows[0]["prompt"], str) else None)
     rows = chosen_rows(rows, how.limit)
@@ -99,7 +128,25 @@ def attack_rewards(subject: str, words: Sequence[str], how: Attacking) -> list[F
         tried = [*HACKS, *(as_hack(find_in_file(hack, None, noun="Hack")[1]) for hack in how.hacks or ())]
     except ValueError as error:
         raise UserError(str(error)) from error
-    return _attack(named, settings, how.time_limit, hacks=tried, samples=honest, gold=how.gold, limit=how.max_length)
+    of_attack = {"hacks": tried, "samples": honest, "gold": how.gold, "limit": how.max_length}
+    return Asked(named, settings, handling, of_attack, how.data or (subject if is_recipe(subject) else ""))
+
+
+def _named_by(word: str) -> list[str]:
+    """Lists the rewards that a word names: itself, or with `file.py:*` the public ones of a file."""
+    if word.startswith("--"):
+        raise UserError(UNKNOWN.format(word))
+    if is_recipe(word):
+        raise UserError(f"{word} is a recipe, and stands alone. Name rewards, or attack it by itself.")
+    if not word.endswith(".py:*"):
+        return [word]
+    try:
+        found = public_rewards(find_file(word, None)[0])
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    if not found:
+        raise UserError(f"{word}: no public function of the file takes `completions`. Name one, as `file.py:function`.")
+    return [word[:-1] + name for name in found]
 
 
 def chosen_rows(rows: Sequence[Any], limit: int) -> list[Any]:
@@ -123,7 +170,7 @@ def _samples(value: Any, name: str) -> list[str]:
 def attack_recipe(recipe: Recipe, rows: Sequence[Any], *, limit: int = 64) -> list[Finding]:
     """Attacks the rewards of a recipe on some rows of its data."""
     settings = trial_settings(recipe, rows)._replace(rows=chosen_rows(rows, limit))
-    return _attack(attackable(recipe), settings)
+    return [each for one in _attack(attackable(recipe), settings) for each in one.findings]
 
 
 def attackable(recipe: Recipe) -> list[Spec]:
@@ -148,20 +195,23 @@ def _attackable(subject: str, kwargs: dict[str, Any]) -> Spec:
     return ModelSpec(short_name(subject), model)
 
 
-def _attack(named: Sequence[Spec], settings: Settings, time_limit: float = 5.0, **how: Any) -> list[Finding]:
-    findings = []
+def _attack(named: Sequence[Spec], settings: Settings, time_limit: float = 5.0, **how: Any) -> list[Attacked]:
+    attacked = []
     try:
         for spec in named:
             result = attack_apart(spec, settings, Limits(time_limit), **how)
+            findings = []
             for kind, text, numbers in sentences(result):
                 is_told = kind in ("ok", "beside", "ladder") or (
-                    kind == "form" and len(named) > 1
+                    kind == "form" and len(named) > 1 and isinstance(named[-1], Together)
                 )  # the sum is judged
                 level = "ok" if is_told else "warning" if result.honest else "error"
-                findings.append(Finding(level, "attack", text, numbers | {"kind": kind}))  # type: ignore[arg-type]
+                more = {"kind": kind, "spec": spec.spec, **({"best": best_of(result)} if kind == "ladder" else {})}
+                findings.append(Finding(level, "attack", text, numbers | more))  # type: ignore[arg-type]
+            attacked.append(Attacked(findings, result))
     except (ValueError, WorkerError) as error:
         raise UserError(str(error)) from error
-    return findings
+    return attacked
 
 
 def is_recipe(subject: str) -> bool:
@@ -195,9 +245,14 @@ def check_one(
         return check_reward_model(spec, model, [row["prompt"] for row in rows])
     if rows:
         settings = settings._replace(rows=rows, form="text" if isinstance(rows[0]["prompt"], str) else "messages")
-    (tried,) = try_rewards([RewardSpec(spec, kwargs)], settings, handling)
-    found = trial_findings(spec, tried, settings.completions_per_step)
-    return [name_column(each, rows, "`--columns '{}'`", {}) for each in found]
+    return try_one(RewardSpec(spec, kwargs), settings, handling)
+
+
+def try_one(spec: RewardSpec, settings: Settings, handling: Handling) -> list[Finding]:
+    """Tries one reward on rows of the settings."""
+    (tried,) = try_rewards([spec], settings, handling)
+    found = trial_findings(spec.spec, tried, settings.completions_per_step, handling.bearable)
+    return [name_column(each, settings.rows, "`--columns '{}'`", {}) for each in found]
 
 
 def _recipe(subject: str, words: Sequence[str], data: str | None) -> Recipe:
