@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import shlex
 import sysconfig
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
@@ -10,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from align.checks.finding import Finding
+from align.checks.finding import Finding, Level
 from align.data.columns import Columns, guess_columns, word_mapping
 from align.data.conversations import last_text
 from align.data.stored_items import MadeRows
@@ -20,7 +21,10 @@ from align.errors import UserError
 from align.models.model_files import damages, pickled_weights
 from align.models.rewards import named_rewards, response_format
 from align.recipe.recipe import Recipe
-from align.recipe.reward_settings import Reward
+from align.recipe.reward_settings import Reward, short_name
+from align.secrets import mask
+from align.whole_files import as_json
+from rewards.catalog import REWARDS
 from rewards.running.contract import (
     Drain,
     Limits,
@@ -34,9 +38,13 @@ from rewards.running.contract import (
     rarest_seen,
     try_reward,
 )
+from rewards.running.loading import code_of
 from rewards.running.protocol import asks_a_model
+from rewards.running.sources import Code, hash_files
 from rewards.running.workers import WorkerError, WorkerPool
 
+CARD = "card.json"
+DOUBTED = ("gamed", "soft", "misread", "unclear", "failed")  # verdicts on it that a run is warned of
 ROWS = 256
 FIRST_ROWS = 16  # most calls are made with these
 SLOW = ("hangs", "hangs_sometimes", "few_samples", "slow")  # what a flood of output explains
@@ -183,7 +191,65 @@ def check_rewards(recipe: Recipe, rewards: Sequence[Reward], rows: Sequence[dict
 def check_together(recipe: Recipe, rewards: Sequence[Reward]) -> list[Finding]:
     """Says what the method has against its rewards."""
     check = recipe.record.part("check_rewards")
-    return check(recipe, rewards) if check else []
+    return [*(check(recipe, rewards) if check else []), *check_cards(recipe)]
+
+
+def code_of_reward(named: str | RewardSpec) -> Code:
+    """Hashes the code of a reward function, or the files of a reward model's folder."""
+    if isinstance(named, RewardSpec):
+        return code_of(named.spec, named.base_dir, REWARDS)
+    files = [each for each in Path(named).rglob("*") if each.is_file()]
+    if not files:
+        raise ValueError(f"Reward {named!r} is a model that is not on this machine. Download it, and name its folder.")
+    return hash_files(files, Path(named))
+
+
+def check_cards(recipe: Recipe) -> list[Finding]:
+    """Says which rewards have no card in the folder `require_cards`, or other code or settings than on it."""
+    folder = recipe.rewards.require_cards
+    if folder is None:
+        return []
+    cards = [_read_card(each) for each in sorted([*Path(folder).glob(CARD), *Path(folder).glob(f"*/{CARD}")])]
+    fix, named = shlex.join(["align", "rewards", "certify", str(recipe.path), "--out", folder]), named_rewards(recipe)
+    findings = []
+    for spec in recipe.reward_funcs:
+        name, code = short_name(spec), code_of_reward(named[spec])
+        own = [card for card in cards if card["reward"] == name]
+        settings = as_json(mask(dict(getattr(named[spec], "kwargs", {}))))
+        fits = [card for card in own if card["code"]["sha256"] == code.sha256 and card["settings"] == settings]
+        if fits:
+            level: Level = "warning" if fits[0]["verdict"] in DOUBTED else "ok"
+            text = f"`{name}` has a card of {fits[0]['made'][:10]}: {fits[0]['verdict']}."
+            findings.append(Finding(level, "cards", text, {"reward": name}))
+            continue
+        why = (
+            _outdated(own[0], code, settings)
+            if own
+            else f"no card in {folder}; its code has the SHA-256 {code.sha256}"
+        )
+        text = f"`require_cards`: reward `{name}` has {why}. Make its card anew, with the overrides of this command:"
+        findings.append(Finding("error", "cards", f"{text} {fix}", {"reward": name, "sha256": code.sha256}, fix))
+    return findings
+
+
+def _outdated(card: Mapping[str, Any], code: Code, settings: Mapping[str, Any]) -> str:
+    """Says what differs from a card."""
+    before, files = card["code"], {**card["code"]["files"], **code.files}
+    changed = [file for file in files if before["files"].get(file) != code.files.get(file)]
+    if changed:
+        hashes = f"its SHA-256 is {code.sha256}, and {before['sha256']} on the card"
+        return f"other code than on its card, in {', '.join(changed)}; {hashes}"
+    return f"other settings than on its card: {settings}, and {card['settings']} on the card"
+
+
+def _read_card(file: Path) -> dict[str, Any]:
+    try:
+        card: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        if {*card} >= {"reward", "settings", "verdict", "made"} and {*card["code"]} >= {"sha256", "files"}:
+            return card
+    except (ValueError, TypeError, KeyError):  # no JSON, or no card
+        pass
+    raise ValueError(f"`require_cards`: {file} is no card of `align rewards certify`. Remove it, or make it anew.")
 
 
 def check_specs(

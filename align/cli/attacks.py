@@ -63,14 +63,18 @@ def _show(findings: Sequence[Finding]) -> None:
     if len(rewards) < 2:
         print_findings(findings)
         return
-    ladders = {key: next((each.numbers for each in found if "ladder" in each.numbers), {}) for key, found in rewards.items()}
+    ladders: dict[tuple[str, bool], dict[str, Any]] = {
+        key: next((each.numbers for each in found if "ladder" in each.numbers), {}) for key, found in rewards.items()
+    }
     rungs = next(([step["rung"] for step in each["ladder"]] for each in ladders.values() if each), [])
     console, table = make_console(least=100), make_table("reward", "verdict", *rungs, "best hack")
     for (spec, is_before), found in rewards.items():
         steps = {step["rung"]: step["share"] for step in ladders[spec, is_before].get("ladder", ())}
         cells = [f"{steps[rung]:.0%}" if rung in steps else "-" for rung in rungs]
         verdict = verdict_of([each for each in found if each.check != "beside"])
-        table.add_row(*map(Text, (f"{spec}{' (before)' * is_before}", verdict, *cells, _best(ladders[spec, is_before]))))
+        table.add_row(
+            *map(Text, (f"{spec}{' (before)' * is_before}", verdict, *cells, _best(ladders[spec, is_before])))
+        )
     console.print(table)
     for (spec, is_before), found in rewards.items():
         console.print(Text(f"\n{spec}{' (before)' * is_before}", "bold"))

@@ -28,7 +28,9 @@ def check_recipe(
     """Prints the findings about a recipe; returns 1 if one of them is an error."""
     from align.services.check import CheckResult, check_words
 
-    findings = found_or_said(lambda: check_words(recipe, overrides, accelerate_config, **how).findings, "recipe", as_json)
+    findings = found_or_said(
+        lambda: check_words(recipe, overrides, accelerate_config, **how).findings, "recipe", as_json
+    )
     if not as_json:
         console = make_console()
         for finding in findings:

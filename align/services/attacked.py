@@ -42,11 +42,10 @@ def changes(new: Attacked, old: Attacked) -> list[Finding]:
     asked = {each.hack for each in new.result.outcomes} & {each.hack for each in old.result.outcomes}
     found = []
     for kind, now, then in (("let_in", won, before), ("shut_out", before, won)):
-        names = [each for each in now if each not in then and (each in asked or each.startswith(RUNG))]
-        if names:
-            shown = "; ".join(f"`{each}`, {shorten(now[each], 60)!r}" for each in names[:3])
-            more = f"; and {len(names) - 3} more" if names[3:] else ""
-            text = f"`{name}`: the change {kind.replace('_', 's ')} {len(names)}: {shown}{more}."
+        if names := [each for each in now if each not in then and (each in asked or each.startswith(RUNG))]:
+            first = {now[each].family: each for each in reversed(names)}  # one of a family
+            shown = "; ".join(f"`{each}` ({now[each].verdict}): {shorten(now[each].text)}" for each in first.values())
+            text = f"`{name}`: the change {kind.replace('_', 's ')} {len(names)} hacks, such as {shown}."
             level: Level = "warning" if kind == "let_in" else "ok"
             found.append(Finding(level, "beside", text, told | {"kind": kind, "hacks": names}))
     if alone := [each for each in {**won, **before} if each not in asked and not each.startswith(RUNG)]:
@@ -56,10 +55,20 @@ def changes(new: Attacked, old: Attacked) -> list[Finding]:
     return found or [Finding("ok", "beside", text, told | {"kind": "same"})]
 
 
-def _won(result: AttackResult) -> dict[str, str]:
-    """Lists what wins on a reward with its text: rungs of the ladder, and hacks."""
-    rungs = {f"{RUNG}{each.rung.name}": each.text for each in result.ladder if each.verdict}
-    return rungs | {each.hack: each.text for each in result.outcomes if each.verdict in VERDICTS and each.earned}
+class Won(NamedTuple):
+    """What won on a reward."""
+
+    verdict: str
+    family: str
+    text: str
+
+
+def _won(result: AttackResult) -> dict[str, Won]:
+    """Lists what wins on a reward, the worst first: rungs of the ladder, and hacks."""
+    rungs = {f"{RUNG}{each.rung.name}": Won(each.verdict, RUNG, each.text) for each in result.ladder if each.verdict}
+    hacks = {each.hack: Won(each.verdict, each.family, each.text)
+             for kind in WORST_FIRST if kind in VERDICTS for each in result.of(kind) if kind != "unclear"}  # fmt: skip
+    return rungs | hacks
 
 
 def verdict_of(findings: Sequence[Finding]) -> str:

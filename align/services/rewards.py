@@ -102,6 +102,11 @@ def attack_rewards(subject: str, words: Sequence[str], how: Attacking, beside: s
     return [*findings, *old, *changes(attacked[0], before)]
 
 
+def attack_one(spec: Spec, asked: Asked, how: Attacking) -> list[Finding]:
+    """Attacks one of the rewards that a command names."""
+    return _attack([spec], asked.settings, how.time_limit, **asked.how)[0].findings
+
+
 def ask(subject: str, words: Sequence[str], how: Attacking) -> Asked:
     """Finds the rewards that are to be attacked, and reads their rows."""
     settings, rows, handling = Settings(), [], Handling()
@@ -145,7 +150,9 @@ def _named_by(word: str) -> list[str]:
     except ValueError as error:
         raise UserError(str(error)) from error
     if not found:
-        raise UserError(f"{word}: no public function of the file takes `completions`. Name one, as `file.py:function`.")
+        raise UserError(
+            f"{word}: no public function of the file takes `completions`. Name one, as `file.py:function`."
+        )
     return [word[:-1] + name for name in found]
 
 

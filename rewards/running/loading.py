@@ -53,10 +53,10 @@ def code_of(spec: str, base_dir: Path | str | None, built_in: Mapping[str, str])
     if spec not in built_in and (":" in spec or spec.endswith(".py")):
         file = find_file(spec, base_dir)[0]
         return hash_files(source_files(file), file.parent)
-    shipped = built_in.get(spec) or (spec if "." in spec else shipped_rewards()[spec][0].value.replace(":", "."))
-    module = shipped.rpartition(".")[0]
+    shipped = [each.value.replace(":", ".") for each in shipped_rewards().get(spec, ())]
+    module = built_in.get(spec, spec if "." in spec else "".join(shipped[:1])).rpartition(".")[0]
     _see_current_folder()
-    found = importlib.util.find_spec(module)
+    found = importlib.util.find_spec(module) if module else None
     if found is None or found.origin is None:
         raise ValueError(f"Reward {spec!r}: there is no module {module!r}.")
     file = Path(found.origin)

@@ -57,10 +57,13 @@ def _imported(file: Path, package: str) -> Iterator[str]:
 
 def public_rewards(file: Path) -> list[str]:
     """Lists the public functions, and classes that are called, of a file that take `completions`, as they come."""
-    return [node.name for node in _parse(file).body if not getattr(node, "name", "_").startswith("_") and _takes(node)]
+    named = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    return [
+        each.name for each in _parse(file).body if isinstance(each, named) and each.name[0] != "_" and _takes(each)
+    ]
 
 
-def _takes(node: ast.AST) -> bool:
+def _takes(node: ast.stmt) -> bool:
     if isinstance(node, ast.ClassDef):
         return any(getattr(each, "name", "") == "__call__" and _takes(each) for each in node.body)
     if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
