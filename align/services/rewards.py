@@ -215,6 +215,9 @@ def _attack(named: Sequence[Spec], settings: Settings, time_limit: float = 5.0, 
                 level = "ok" if is_told else "warning" if result.honest else "error"
                 more = {"kind": kind, "spec": spec.spec, **({"best": best_of(result)} if kind == "ladder" else {})}
                 findings.append(Finding(level, "attack", text, numbers | more))  # type: ignore[arg-type]
+            if not settings.rows:
+                text = f"`{result.reward}`: this was said of made-up rows. Name rows of yours with `--data`."
+                findings.append(Finding("warning", "attack", text, {"kind": "unclear", "spec": spec.spec}))
             attacked.append(Attacked(findings, result))
     except (ValueError, WorkerError) as error:
         raise UserError(str(error)) from error
