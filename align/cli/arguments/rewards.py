@@ -45,7 +45,7 @@ def attack(
         list[str] | None,
         typer.Option(
             "--fail_on",
-            help="Exit with 1 on any of these findings: gamed, soft, beside, misread, form, unclear, failed; let_in.",
+            help="Exit with 1 on any of: gamed, soft, beside, misread, form, unclear, failed, let_in.",
         ),
     ] = None,
     beside: Annotated[
