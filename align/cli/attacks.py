@@ -56,32 +56,27 @@ def exit_code(findings: Sequence[Finding], fail_on: Sequence[str] = ()) -> int:
 def _show(findings: Sequence[Finding]) -> None:
     """Prints the findings, of several rewards under a table with a line for each."""
     from align.services.attacked import verdict_of
+    from rewards.attacks.ladder import RUNGS
 
-    rewards: dict[tuple[str, bool], list[Finding]] = {}
+    rewards: dict[str, list[Finding]] = {}
     for each in findings:
-        rewards.setdefault((each.numbers.get("spec", ""), each.numbers.get("before", False)), []).append(each)
+        label = f"{each.numbers.get('spec', '')}{' (before)' * each.numbers.get('before', False)}"
+        rewards.setdefault(label, []).append(each)
     if len(rewards) < 2:
         print_findings(findings)
         return
-    ladders: dict[tuple[str, bool], dict[str, Any]] = {
-        key: next((each.numbers for each in found if "ladder" in each.numbers), {}) for key, found in rewards.items()
-    }
-    rungs = next(([step["rung"] for step in each["ladder"]] for each in ladders.values() if each), [])
-    console, table = make_console(least=100), make_table("reward", "verdict", *rungs, "best hack")
-    for (spec, is_before), found in rewards.items():
-        steps = {step["rung"]: step["share"] for step in ladders[spec, is_before].get("ladder", ())}
-        cells = [f"{steps[rung]:.0%}" if rung in steps else "-" for rung in rungs]
-        verdict = verdict_of([each for each in found if each.check != "beside"])
-        table.add_row(
-            *map(Text, (f"{spec}{' (before)' * is_before}", verdict, *cells, _best(ladders[spec, is_before])))
-        )
+    console, table = (
+        make_console(least=100),
+        make_table("reward", "verdict", *(each.name for each in RUNGS), "best hack"),
+    )
+    for label, found in rewards.items():
+        numbers: dict[str, Any] = next((each.numbers for each in found if "ladder" in each.numbers), {})
+        steps = {step["rung"]: f"{step['share']:.0%}" for step in numbers.get("ladder", ())}
+        best = {"hack": "-", "share": None} | numbers.get("best", {})
+        share = "" if best["share"] is None else f" {best['share']:.0%}"
+        cells = (label, verdict_of(found), *(steps.get(each.name, "-") for each in RUNGS), f"{best['hack']}{share}")
+        table.add_row(*map(Text, cells))
     console.print(table)
-    for (spec, is_before), found in rewards.items():
-        console.print(Text(f"\n{spec}{' (before)' * is_before}", "bold"))
+    for label, found in rewards.items():
+        console.print(Text(f"\n{label}", "bold"))
         print_findings(found)
-
-
-def _best(numbers: dict[str, Any]) -> str:
-    best = numbers.get("best") or {}
-    share = "" if best.get("share") is None else f" {best['share']:.0%}"
-    return f"{best.get('hack', '-')}{share}"

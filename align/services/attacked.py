@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from align.checks.finding import Finding, Level
-from rewards.attacks import HACKS, VERDICTS, AttackResult
+from rewards.attacks import HACKS, AttackResult
 from rewards.roles import mean
 from rewards.running.contract.calls import shorten
 
@@ -43,8 +43,8 @@ def changes(new: Attacked, old: Attacked) -> list[Finding]:
     found = []
     for kind, now, then in (("let_in", won, before), ("shut_out", before, won)):
         if names := [each for each in now if each not in then and (each in asked or each.startswith(RUNG))]:
-            first = {now[each].family: each for each in reversed(names)}  # one of a family
-            shown = "; ".join(f"`{each}` ({now[each].verdict}): {shorten(now[each].text)}" for each in first.values())
+            first = {now[each][1]: each for each in reversed(names)}  # one of a family
+            shown = "; ".join(f"`{each}` ({now[each][0]}): {shorten(now[each][2])}" for each in first.values())
             text = f"`{name}`: the change {kind.replace('_', 's ')} {len(names)} hacks, such as {shown}."
             level: Level = "warning" if kind == "let_in" else "ok"
             found.append(Finding(level, "beside", text, told | {"kind": kind, "hacks": names}))
@@ -55,23 +55,15 @@ def changes(new: Attacked, old: Attacked) -> list[Finding]:
     return found or [Finding("ok", "beside", text, told | {"kind": "same"})]
 
 
-class Won(NamedTuple):
-    """What won on a reward."""
-
-    verdict: str
-    family: str
-    text: str
-
-
-def _won(result: AttackResult) -> dict[str, Won]:
-    """Lists what wins on a reward, the worst first: rungs of the ladder, and hacks."""
-    rungs = {f"{RUNG}{each.rung.name}": Won(each.verdict, RUNG, each.text) for each in result.ladder if each.verdict}
-    hacks = {each.hack: Won(each.verdict, each.family, each.text)
-             for kind in WORST_FIRST if kind in VERDICTS for each in result.of(kind) if kind != "unclear"}  # fmt: skip
-    return rungs | hacks
+def _won(result: AttackResult) -> dict[str, tuple[str, str, str]]:
+    """Lists what wins, rungs and hacks, the worst first: verdict, family and text by name."""
+    won = {f"{RUNG}{each.rung.name}": (each.verdict, RUNG, each.text) for each in result.ladder if each.verdict}
+    for kind in ("gamed", "soft", "misread", "beside"):
+        won |= {each.hack: (kind, each.family, each.text) for each in result.of(kind)}
+    return won
 
 
 def verdict_of(findings: Sequence[Finding]) -> str:
     """Returns what the findings about a reward come to, the worst that was told; `failed` where nothing was."""
-    kinds = [each.numbers.get("kind") for each in findings]
+    kinds = [each.numbers.get("kind") for each in findings if each.check != "beside"]
     return next((each for each in WORST_FIRST if each in kinds), "failed")

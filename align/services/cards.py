@@ -1,7 +1,6 @@
 """Cards of rewards: what was asked of a reward and found, with hashes of its code and of the rows."""
 
 import json
-import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -13,13 +12,12 @@ from align.checks.rewards import CARD, check_reward_model, code_of_reward
 from align.errors import UserError
 from align.models.rewards import ModelSpec
 from align.recipe.reward_settings import short_name
-from align.report.charts.interval import Interval, draw_intervals
 from align.report.page import write_page
 from align.report.run.finding import Finding as Remark
 from align.secrets import mask
 from align.services.attacked import verdict_of
 from align.services.options import Attacking
-from align.services.rewards import Asked, ask, attack_one, is_recipe, try_one
+from align.services.rewards import Asked, ask, attack_specs, is_recipe, try_one
 from align.versions import installed_versions
 from align.whole_files import as_json, write_whole
 from rewards.attacks import Together
@@ -48,7 +46,7 @@ def certify(subject: str, words: Sequence[str], out: Path, how: Attacking) -> tu
 
 def make_card(spec: Spec, name: str, asked: Asked, how: Attacking) -> dict[str, Any]:
     """Asks what there is to ask of a reward."""
-    started, rows = time.monotonic(), asked.settings.rows
+    rows, settings = asked.settings.rows, asked.settings._replace(form=asked.settings.form or "messages")
     try:
         code = code_of_reward(spec.path if isinstance(spec, ModelSpec) else spec)
     except ValueError as error:
@@ -56,20 +54,20 @@ def make_card(spec: Spec, name: str, asked: Asked, how: Attacking) -> dict[str, 
     if isinstance(spec, ModelSpec):
         contract = check_reward_model(spec.spec, spec.path, [row["prompt"] for row in rows])
     else:
-        contract = try_one(spec, asked.settings, asked.handling)
+        contract = try_one(spec, settings, asked.handling)
+    (attacked,) = attack_specs([spec], asked.settings, how.time_limit, **asked.how)
     contract = [each._replace(numbers=each.numbers | {"spec": spec.spec}) for each in contract]
-    found = {"contract": contract, "attack": attack_one(spec, asked, how)}
+    found = {"contract": contract, "attack": attacked.findings}
     told = json.dumps([dict(row) for row in rows], sort_keys=True, default=str)
     return {
         "reward": name,
         "spec": spec.spec,
         "settings": dict(getattr(spec, "kwargs", {})),
-        "verdict": verdict_of(found["attack"]),
+        "verdict": verdict_of(attacked.findings),
         "code": code._asdict(),
         "data": {"from": asked.data, "rows": len(rows), "sha256": sha256(told.encode()).hexdigest()},
         "asked": {"gold": how.gold, "samples": how.samples, "hacks": len(asked.how["hacks"]), "limit": how.limit},
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": round(time.monotonic() - started, 1),
         "versions": installed_versions(),
         "found": {of: [each.without_samples() for each in findings] for of, findings in found.items()},
     }
@@ -77,31 +75,16 @@ def make_card(spec: Spec, name: str, asked: Asked, how: Attacking) -> dict[str, 
 
 def _write_page(card: Mapping[str, Any], out: Path) -> None:
     found = [each for findings in card["found"].values() for each in findings]
-    steps: list[dict[str, Any]] = next(
-        (each["numbers"]["ladder"] for each in found if "ladder" in each["numbers"]), []
-    )
-    shares = [Interval(step["rung"], "", step["share"], step["low"], step["high"]) for step in reversed(steps)]
-    note = "What earns how much of an honest answer's pay, with 95 % intervals."
+    steps = [step for each in found for step in reversed(each["numbers"].get("ladder", ()))]
     write_page(
         "card.html.j2",
         out,
+        card=card,
         title=f"Reward {card['reward']}",
-        verdict=card["verdict"].capitalize(),
         findings=[Remark(f"{e['level'].capitalize()}: {e['check']}", e["text"]) for e in found if e["level"] != "ok"],
         notes=[each["text"] for each in found if each["level"] == "ok"],
-        charts=[draw_intervals("Ladder", note, shares, "share", share=True)] if shares else [],
         ladder=[
-            (step["rung"], f"{step['share']:.0%}", f"{step['low']:.0%} to {step['high']:.0%}", step["text"])
-            for step in reversed(steps)
+            (each["rung"], f"{each['share']:.0%}", f"{each['low']:.0%} to {each['high']:.0%}", each["text"])
+            for each in steps
         ],
-        facts={
-            "reward": card["spec"],
-            "settings": json.dumps(card["settings"], default=str),
-            "code": card["code"]["sha256"],
-            **{f"data: {name}": str(value) for name, value in card["data"].items()},
-            **{name: str(value) for name, value in card["asked"].items() if value},
-            "made": card["made"],
-            **{name: str(value) for name, value in card["versions"].items() if value},
-        },
-        files=[*card["code"]["files"].items()],
     )

@@ -90,21 +90,17 @@ class Asked(NamedTuple):
 def attack_rewards(subject: str, words: Sequence[str], how: Attacking, beside: str = "") -> list[Finding]:
     """Attacks the rewards of a recipe, those that words name, or one beside an older version of it."""
     asked = ask(subject, words, how)
-    attacked = _attack(asked.specs, asked.settings, how.time_limit, **asked.how)
+    older = ask(beside, [], how).specs if beside else []
+    if older and (len(older) > 1 or len(asked.specs) > 1 or is_recipe(subject) or is_recipe(beside)):
+        raise UserError(
+            "`--beside` names one reward, the older version of the one that is attacked. Name one of each."
+        )
+    attacked = attack_specs(asked.specs, asked.settings, how.time_limit, **asked.how)
     findings = [each for one in attacked for each in one.findings]
-    if not beside:
-        return findings
-    if is_recipe(subject) or len(attacked) > 1:
-        raise UserError("`--beside` goes with one reward, in the place of its older version. Name one.")
-    older = ask(beside, [], how)
-    (before,) = _attack(older.specs, asked.settings, how.time_limit, **asked.how)
-    old = [each._replace(numbers=each.numbers | {"before": True}) for each in before.findings]
-    return [*findings, *old, *changes(attacked[0], before)]
-
-
-def attack_one(spec: Spec, asked: Asked, how: Attacking) -> list[Finding]:
-    """Attacks one of the rewards that a command names."""
-    return _attack([spec], asked.settings, how.time_limit, **asked.how)[0].findings
+    for before in attack_specs(older, asked.settings, how.time_limit, **asked.how):
+        findings += [each._replace(numbers=each.numbers | {"before": True}) for each in before.findings]
+        findings += changes(attacked[0], before)
+    return findings
 
 
 def ask(subject: str, words: Sequence[str], how: Attacking) -> Asked:
@@ -177,7 +173,7 @@ def _samples(value: Any, name: str) -> list[str]:
 def attack_recipe(recipe: Recipe, rows: Sequence[Any], *, limit: int = 64) -> list[Finding]:
     """Attacks the rewards of a recipe on some rows of its data."""
     settings = trial_settings(recipe, rows)._replace(rows=chosen_rows(rows, limit))
-    return [each for one in _attack(attackable(recipe), settings) for each in one.findings]
+    return [each for one in attack_specs(attackable(recipe), settings) for each in one.findings]
 
 
 def attackable(recipe: Recipe) -> list[Spec]:
@@ -202,7 +198,8 @@ def _attackable(subject: str, kwargs: dict[str, Any]) -> Spec:
     return ModelSpec(short_name(subject), model)
 
 
-def _attack(named: Sequence[Spec], settings: Settings, time_limit: float = 5.0, **how: Any) -> list[Attacked]:
+def attack_specs(named: Sequence[Spec], settings: Settings, time_limit: float = 5.0, **how: Any) -> list[Attacked]:
+    """Attacks rewards, each in a process of its own."""
     attacked = []
     try:
         for spec in named:
