@@ -206,40 +206,35 @@ def code_of_reward(named: str | RewardSpec) -> Code:
 
 def check_cards(recipe: Recipe) -> list[Finding]:
     """Says which rewards have no card in the folder `require_cards`, or other code or settings than on it."""
-    folder = recipe.rewards.require_cards
-    if folder is None:
+    if (folder := recipe.rewards.require_cards) is None:
         return []
     cards = [_read_card(each) for each in sorted([*Path(folder).glob(CARD), *Path(folder).glob(f"*/{CARD}")])]
     fix, named = shlex.join(["align", "rewards", "certify", str(recipe.path), "--out", folder]), named_rewards(recipe)
     findings = []
     for spec in recipe.reward_funcs:
         name, code = short_name(spec), code_of_reward(named[spec])
-        own = [card for card in cards if card["reward"] == name]
         settings = as_json(mask(dict(getattr(named[spec], "kwargs", {}))))
-        fits = [card for card in own if card["code"]["sha256"] == code.sha256 and card["settings"] == settings]
-        if fits:
-            level: Level = "warning" if fits[0]["verdict"] in DOUBTED else "ok"
-            text = f"`{name}` has a card of {fits[0]['made'][:10]}: {fits[0]['verdict']}."
-            findings.append(Finding(level, "cards", text, {"reward": name}))
+        own = [card for card in cards if card["reward"] == name]
+        found = {_difference(card, code, settings): card["verdict"] for card in own}
+        if "" in found:
+            level: Level = "warning" if found[""] in DOUBTED else "ok"
+            findings.append(Finding(level, "cards", f"`{name}` has a card: {found['']}.", {"reward": name}))
             continue
-        why = (
-            _outdated(own[0], code, settings)
-            if own
-            else f"no card in {folder}; its code has the SHA-256 {code.sha256}"
-        )
+        why = next(iter(found), f"no card in {folder}; its code has the SHA-256 {code.sha256}")
         text = f"`require_cards`: reward `{name}` has {why}. Make its card anew, with the overrides of this command:"
         findings.append(Finding("error", "cards", f"{text} {fix}", {"reward": name, "sha256": code.sha256}, fix))
     return findings
 
 
-def _outdated(card: Mapping[str, Any], code: Code, settings: Mapping[str, Any]) -> str:
-    """Says what differs from a card."""
-    before, files = card["code"], {**card["code"]["files"], **code.files}
-    changed = [file for file in files if before["files"].get(file) != code.files.get(file)]
-    if changed:
-        hashes = f"its SHA-256 is {code.sha256}, and {before['sha256']} on the card"
-        return f"other code than on its card, in {', '.join(changed)}; {hashes}"
-    return f"other settings than on its card: {settings}, and {card['settings']} on the card"
+def _difference(card: Mapping[str, Any], code: Code, settings: Mapping[str, Any]) -> str:
+    """Says what a reward has that differs from its card; empty if nothing does."""
+    before, known = card["code"]["sha256"], card["code"]["files"].items()
+    if changed := sorted({file for file, _ in known ^ code.files.items()}):
+        return (
+            f"other code than on its card, in {', '.join(changed)}; its SHA-256 is {code.sha256}, on the card {before}"
+        )
+    told = f"other settings than on its card: {settings}, on the card {card['settings']}"
+    return "" if settings == card["settings"] else told
 
 
 def _read_card(file: Path) -> dict[str, Any]:

@@ -82,10 +82,7 @@ def check_machine(output_dir: Path, as_json: bool) -> int:
 
 
 def found_or_said(
-    find: Callable[[], list[Finding]],
-    about: str,
-    as_json: bool,
-    show: Callable[[list[Finding]], None] = print_findings,
+    find: Callable[[], list[Finding]], about: str, as_json: bool, show: Callable[..., None] = print_findings
 ) -> list[Finding]:
     """Looks for findings, and prints them; in JSON, what stops it is one, too."""
     try:

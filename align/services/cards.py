@@ -36,7 +36,7 @@ def certify(subject: str, words: Sequence[str], out: Path, how: Attacking) -> tu
     cards, findings = [], []
     for spec, name in zip(specs, names, strict=True):
         folder = out / name if is_recipe(subject) or len(specs) > 1 else out
-        card = make_card(spec, name, asked, how)
+        card = {"reward": name, "from": how.data or subject, **make_card(spec, asked, how)}
         write_whole(folder / CARD, json.dumps(as_json(mask(card)), indent=1, ensure_ascii=False) + "\n")
         _write_page(mask(card), folder / "card.html")
         cards.append(folder / CARD)
@@ -44,7 +44,7 @@ def certify(subject: str, words: Sequence[str], out: Path, how: Attacking) -> tu
     return cards, findings
 
 
-def make_card(spec: Spec, name: str, asked: Asked, how: Attacking) -> dict[str, Any]:
+def make_card(spec: Spec, asked: Asked, how: Attacking) -> dict[str, Any]:
     """Asks what there is to ask of a reward."""
     rows, settings = asked.settings.rows, asked.settings._replace(form=asked.settings.form or "messages")
     try:
@@ -60,12 +60,11 @@ def make_card(spec: Spec, name: str, asked: Asked, how: Attacking) -> dict[str, 
     found = {"contract": contract, "attack": attacked.findings}
     told = json.dumps([dict(row) for row in rows], sort_keys=True, default=str)
     return {
-        "reward": name,
         "spec": spec.spec,
         "settings": dict(getattr(spec, "kwargs", {})),
         "verdict": verdict_of(attacked.findings),
         "code": code._asdict(),
-        "data": {"from": asked.data, "rows": len(rows), "sha256": sha256(told.encode()).hexdigest()},
+        "data": {"rows": len(rows), "sha256": sha256(told.encode()).hexdigest()},
         "asked": {"gold": how.gold, "samples": how.samples, "hacks": len(asked.how["hacks"]), "limit": how.limit},
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": installed_versions(),

@@ -84,7 +84,6 @@ class Asked(NamedTuple):
     settings: Settings
     handling: Handling
     how: dict[str, Any]  # of `attack_apart`
-    data: str  # what its rows are called
 
 
 def attack_rewards(subject: str, words: Sequence[str], how: Attacking, beside: str = "") -> list[Finding]:
@@ -130,7 +129,7 @@ def ask(subject: str, words: Sequence[str], how: Attacking) -> Asked:
     except ValueError as error:
         raise UserError(str(error)) from error
     of_attack = {"hacks": tried, "samples": honest, "gold": how.gold, "limit": how.max_length}
-    return Asked(named, settings, handling, of_attack, how.data or (subject if is_recipe(subject) else ""))
+    return Asked(named, settings, handling, of_attack)
 
 
 def _named_by(word: str) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from rewards.running.sources import Code, hash_files, source_files
+from rewards.running.sources import Code, hash_source
 
 _FOLDERS: list[str] = []  # of files that were loaded, the last first
 _OURS = ("align", "rewards")
@@ -51,16 +51,14 @@ def _see_current_folder() -> None:
 def code_of(spec: str, base_dir: Path | str | None, built_in: Mapping[str, str]) -> Code:
     """Hashes the module of a reward with those of its folder that it imports; its own code is not run."""
     if spec not in built_in and (":" in spec or spec.endswith(".py")):
-        file = find_file(spec, base_dir)[0]
-        return hash_files(source_files(file), file.parent)
+        return hash_source(find_file(spec, base_dir)[0])
     shipped = [each.value.replace(":", ".") for each in shipped_rewards().get(spec, ())]
     module = built_in.get(spec, spec if "." in spec else "".join(shipped[:1])).rpartition(".")[0]
     _see_current_folder()
     found = importlib.util.find_spec(module) if module else None
     if found is None or found.origin is None:
         raise ValueError(f"Reward {spec!r}: there is no module {module!r}.")
-    file = Path(found.origin)
-    return hash_files(source_files(file, found.parent or ""), file.parent)
+    return hash_source(Path(found.origin))
 
 
 def find_in_file(spec: str, base_dir: Path | str | None, *, noun: str = "Reward") -> tuple[str, Any]:

@@ -2,7 +2,6 @@
 
 import ast
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,55 +19,35 @@ def hash_files(files: list[Path], folder: Path) -> Code:
     for file in sorted(files):
         with file.open("rb") as opened:
             found[file.relative_to(folder).as_posix()] = hashlib.file_digest(opened, "sha256").hexdigest()
-    whole = "".join(f"{digest}  {name}\n" for name, digest in found.items())  # as `sha256sum` writes it
-    return Code(hashlib.sha256(whole.encode()).hexdigest(), found)
+    return Code(hashlib.sha256(repr(found).encode()).hexdigest(), found)
 
 
-def source_files(file: Path, package: str = "") -> list[Path]:
-    """Lists a file and the modules of its folder, which may be a package, that it imports, and those that these do."""
+def hash_source(file: Path) -> Code:
+    """Hashes a file with the modules of its folder that it imports, and those that these do."""
     found: list[Path] = []
     left = [file]
     while left:
         each = left.pop()
-        if each in found:
-            continue
-        found.append(each)
-        for name in _imported(each, package):
-            module, inner = file.parent / f"{name}.py", file.parent / name
-            left += [module] if module.is_file() else [*inner.rglob("*.py")] if name and inner.is_dir() else []
-    return found
+        if each not in found:
+            found.append(each)
+            for name in _imported(each):
+                module, inner = file.parent / f"{name}.py", file.parent / name
+                left += [module] if module.is_file() else inner.rglob("*.py")
+    return hash_files(found, file.parent)
 
 
-def _imported(file: Path, package: str) -> Iterator[str]:
-    """Yields the first names of what a file imports from its folder, if it is there."""
-    prefix = f"{package}." if package else ""
-    for node in ast.walk(_parse(file)):
-        names = []
-        if isinstance(node, ast.Import):
-            names = [each.name for each in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level < 2:
-            own = node.module or ""
-            names = [f"{own}.{each.name}".lstrip(".") for each in node.names]
-            names = [f"{prefix}{each}" for each in names] if node.level else names
-        for name in names:
-            if name.startswith(prefix):
-                yield name.removeprefix(prefix).partition(".")[0]
+def _imported(file: Path) -> set[str]:
+    """Lists all parts of the names that a file imports, one of which is that of a module beside it."""
+    nodes = [node for node in ast.walk(_parse(file)) if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = [name for node in nodes for name in (getattr(node, "module", None), *(each.name for each in node.names))]
+    return {part for name in names if name for part in name.split(".")}
 
 
 def public_rewards(file: Path) -> list[str]:
-    """Lists the public functions, and classes that are called, of a file that take `completions`, as they come."""
-    named = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    return [
-        each.name for each in _parse(file).body if isinstance(each, named) and each.name[0] != "_" and _takes(each)
-    ]
-
-
-def _takes(node: ast.stmt) -> bool:
-    if isinstance(node, ast.ClassDef):
-        return any(getattr(each, "name", "") == "__call__" and _takes(each) for each in node.body)
-    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-        return False
-    return "completions" in (each.arg for each in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs))
+    """Lists the public functions of a file that take `completions`, as they come."""
+    functions = [each for each in _parse(file).body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
+    taken = {each.name: (*each.args.posonlyargs, *each.args.args, *each.args.kwonlyargs) for each in functions}
+    return [name for name, own in taken.items() if name[0] != "_" and "completions" in (each.arg for each in own)]
 
 
 def _parse(file: Path) -> ast.Module:

@@ -18,10 +18,6 @@ def pays(completions, **kwargs):
     from lately import one  # only when it is called
     return [twice(shared_rules.WORTH) + one for _ in completions]
 
-class Called:
-    def __call__(self, completions, **kwargs):
-        return [0.0 for _ in completions]
-
 async def waits(prompts, completions, **kwargs): ...
 
 def _hidden(completions): ...
@@ -70,6 +66,6 @@ def test_the_hash_of_a_reward_is_that_of_its_file_and_of_what_it_imports_from_it
 
 def test_the_rewards_of_a_file_are_listed_without_running_it(write):
     file = write("mine", 1)
-    assert public_rewards(file) == ["pays", "Called", "waits"]
+    assert public_rewards(file) == ["pays", "waits"]
     file.write_text("def broken(completions:\n", encoding="utf-8")
     assert public_rewards(file) == []
