@@ -23,7 +23,7 @@ from align.models.rewards import named_rewards, response_format
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward, short_name
 from align.secrets import mask
-from align.whole_files import as_json
+from align.whole_files import as_json, object_in
 from rewards.catalog import REWARDS
 from rewards.running.contract import (
     Drain,
@@ -208,14 +208,14 @@ def check_cards(recipe: Recipe) -> list[Finding]:
     """Says which rewards have no card in the folder `require_cards`, or other code or settings than on it."""
     if (folder := recipe.rewards.require_cards) is None:
         return []
-    cards = [_read_card(each) for each in sorted([*Path(folder).glob(CARD), *Path(folder).glob(f"*/{CARD}")])]
+    cards = [object_in(each) for each in sorted([*Path(folder).glob(CARD), *Path(folder).glob(f"*/{CARD}")])]
     fix, named = shlex.join(["align", "rewards", "certify", str(recipe.path), "--out", folder]), named_rewards(recipe)
     findings = []
     for spec in recipe.reward_funcs:
         name, code = short_name(spec), code_of_reward(named[spec])
         settings = as_json(mask(dict(getattr(named[spec], "kwargs", {}))))
-        own = [card for card in cards if card["reward"] == name]
-        found = {_difference(card, code, settings): card["verdict"] for card in own}
+        own = [card for card in cards if card.get("reward") == name]
+        found = {_difference(card, code, settings): card.get("verdict") for card in own}
         if "" in found:
             level: Level = "warning" if found[""] in DOUBTED else "ok"
             findings.append(Finding(level, "cards", f"`{name}` has a card: {found['']}.", {"reward": name}))
@@ -235,16 +235,6 @@ def _difference(card: Mapping[str, Any], code: Code, settings: Mapping[str, Any]
         )
     told = f"other settings than on its card: {settings}, on the card {card['settings']}"
     return "" if settings == card["settings"] else told
-
-
-def _read_card(file: Path) -> dict[str, Any]:
-    try:
-        card: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        if {*card} >= {"reward", "settings", "verdict", "made"} and {*card["code"]} >= {"sha256", "files"}:
-            return card
-    except (ValueError, TypeError, KeyError):  # no JSON, or no card
-        pass
-    raise ValueError(f"`require_cards`: {file} is no card of `align rewards certify`. Remove it, or make it anew.")
 
 
 def check_specs(

@@ -17,7 +17,7 @@ from align.report.run.finding import Finding as Remark
 from align.secrets import mask
 from align.services.attacked import verdict_of
 from align.services.options import Attacking
-from align.services.rewards import Asked, ask, attack_specs, is_recipe, try_one
+from align.services.rewards import Asked, ask, attack_specs, is_recipe, try_one, worded
 from align.versions import installed_versions
 from align.whole_files import as_json, write_whole
 from rewards.attacks import Together
@@ -44,13 +44,11 @@ def certify(subject: str, words: Sequence[str], out: Path, how: Attacking) -> tu
     return cards, findings
 
 
+@worded()
 def make_card(spec: Spec, asked: Asked, how: Attacking) -> dict[str, Any]:
     """Asks what there is to ask of a reward."""
     rows, settings = asked.settings.rows, asked.settings._replace(form=asked.settings.form or "messages")
-    try:
-        code = code_of_reward(spec.path if isinstance(spec, ModelSpec) else spec)
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    code = code_of_reward(spec.path if isinstance(spec, ModelSpec) else spec)
     if isinstance(spec, ModelSpec):
         contract = check_reward_model(spec.spec, spec.path, [row["prompt"] for row in rows])
     else:

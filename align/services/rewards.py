@@ -1,12 +1,13 @@
 """Checks rewards: what is wrong with them, before anything is trained with them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from align.assets import find_recipe, shipped_recipes
-from align.checks.finding import Finding
+from align.checks.finding import Finding, Level
 from align.checks.rewards import (
     Handling,
     check_reward_model,
@@ -102,6 +103,16 @@ def attack_rewards(subject: str, words: Sequence[str], how: Attacking, beside: s
     return findings
 
 
+@contextmanager
+def worded() -> Iterator[None]:
+    """Says in one sentence what stops a command."""
+    try:
+        yield
+    except (ValueError, WorkerError) as error:
+        raise UserError(str(error)) from error
+
+
+@worded()
 def ask(subject: str, words: Sequence[str], how: Attacking) -> Asked:
     """Finds the rewards that are to be attacked, and reads their rows."""
     settings, rows, handling = Settings(), [], Handling()
@@ -124,27 +135,20 @@ def ask(subject: str, words: Sequence[str], how: Attacking) -> Asked:
             known = ", ".join(f"`{each}`" for each in (rows[0] if rows else ()))
             raise UserError(f"`{option}` names the column {name!r}, which the rows have not; they have {known}.")
     honest = [_samples(row.get(how.samples), how.samples) for row in rows if how.samples]
-    try:
-        tried = [*HACKS, *(as_hack(find_in_file(hack, None, noun="Hack")[1]) for hack in how.hacks or ())]
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    tried = [*HACKS, *(as_hack(find_in_file(hack, None, noun="Hack")[1]) for hack in how.hacks or ())]
     of_attack = {"hacks": tried, "samples": honest, "gold": how.gold, "limit": how.max_length}
     return Asked(named, settings, handling, of_attack)
 
 
 def _named_by(word: str) -> list[str]:
-    """Lists the rewards that a word names: itself, or with `file.py:*` the public ones of a file."""
+    """Lists the rewards that a word names: itself, or with `file.py:*` the public functions of a file."""
     if word.startswith("--"):
         raise UserError(UNKNOWN.format(word))
     if is_recipe(word):
         raise UserError(f"{word} is a recipe, and stands alone. Name rewards, or attack it by itself.")
     if not word.endswith(".py:*"):
         return [word]
-    try:
-        found = public_rewards(find_file(word, None)[0])
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    if not found:
+    if not (found := public_rewards(find_file(word, None)[0])):
         raise UserError(
             f"{word}: no public function of the file takes `completions`. Name one, as `file.py:function`."
         )
@@ -197,26 +201,22 @@ def _attackable(subject: str, kwargs: dict[str, Any]) -> Spec:
     return ModelSpec(short_name(subject), model)
 
 
+@worded()
 def attack_specs(named: Sequence[Spec], settings: Settings, time_limit: float = 5.0, **how: Any) -> list[Attacked]:
     """Attacks rewards, each in a process of its own."""
     attacked = []
-    try:
-        for spec in named:
-            result = attack_apart(spec, settings, Limits(time_limit), **how)
-            findings = []
-            for kind, text, numbers in sentences(result):
-                is_told = kind in ("ok", "beside", "ladder") or (
-                    kind == "form" and len(named) > 1 and isinstance(named[-1], Together)
-                )  # the sum is judged
-                level = "ok" if is_told else "warning" if result.honest else "error"
-                more = {"kind": kind, "spec": spec.spec, **({"best": best_of(result)} if kind == "ladder" else {})}
-                findings.append(Finding(level, "attack", text, numbers | more))  # type: ignore[arg-type]
-            if not settings.rows:
-                text = f"`{result.reward}`: this was said of made-up rows. Name rows of yours with `--data`."
-                findings.append(Finding("warning", "attack", text, {"kind": "unclear", "spec": spec.spec}))
-            attacked.append(Attacked(findings, result))
-    except (ValueError, WorkerError) as error:
-        raise UserError(str(error)) from error
+    for spec in named:
+        result = attack_apart(spec, settings, Limits(time_limit), **how)
+        said = [*sentences(result)]
+        if not settings.rows:
+            said.append(("unclear", f"`{result.reward}`: these rows are made up. Name yours with `--data`.", {}))
+        findings = []
+        for kind, text, numbers in said:
+            is_told = kind in ("ok", "beside", "ladder") or (kind == "form" and isinstance(named[-1], Together))
+            level: Level = "ok" if is_told else "warning" if result.honest else "error"  # of form, the sum is judged
+            more = {"kind": kind, "spec": spec.spec, **({"best": best_of(result)} if kind == "ladder" else {})}
+            findings.append(Finding(level, "attack", text, numbers | more))
+        attacked.append(Attacked(findings, result))
     return attacked
 
 
@@ -239,14 +239,12 @@ def check_recipe_rewards(recipe: Recipe, limits: Limits | None, max_seconds: flo
     return findings
 
 
+@worded()
 def check_one(
     spec: str, kwargs: dict[str, Any], rows: list[dict[str, Any]], settings: Settings, handling: Handling
 ) -> list[Finding]:
     """Tries one reward, on made-up rows if there is no data."""
-    try:
-        model = find_reward_model(named_model(spec)[1], Path.cwd())
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    model = find_reward_model(named_model(spec)[1], Path.cwd())
     if model is not None:
         return check_reward_model(spec, model, [row["prompt"] for row in rows])
     if rows:

@@ -14,19 +14,15 @@ def same(text, right):
 """
 SOUND = """
 import shared_rules
-
 def exact(completions, answer, **kwargs):
     return [shared_rules.same(text, right) for text, right in zip(completions, answer, strict=True)]
 """
 HOLED = """
 import shared_rules
-
 def mentions(completions, answer, scale=1.0, **kwargs):
     return [scale * float(str(right) in text) for text, right in zip(completions, answer, strict=True)]
-
 def zero(completions, answer, **kwargs):
     return [0.0 for _ in completions]
-
 def lacks(completions, nowhere, **kwargs):
     return [0.0 for _ in completions]
 """
@@ -36,14 +32,9 @@ def lacks(completions, nowhere, **kwargs):
 def run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     rows = [{"prompt": f"<script>{i}</script> What is {i} + 7?", "answer": str(i + 7)} for i in range(10, 22)]
-    for name, text in {
-        "rows.jsonl": "".join(json.dumps(row) + "\n" for row in rows),
-        "empty.jsonl": "",
-        "code/shared_rules.py": RULES,
-        "code/sound.py": SOUND,
-        "code/holed.py": HOLED,
-    }.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / "code").mkdir()
+    for name, text in {"code/shared_rules.py": RULES, "code/sound.py": SOUND, "code/holed.py": HOLED, "empty.jsonl": "",
+                       "rows.jsonl": "".join(json.dumps(row) + "\n" for row in rows)}.items():  # fmt: skip
         (tmp_path / name).write_text(text, encoding="utf-8")
 
     def run(*words):
@@ -78,22 +69,20 @@ def test_rewards_are_attacked_at_once_and_their_table_comes_first(run):
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        (0, ["code/sound.py:exact", "--data", "rows.jsonl", "--fail_on", "gamed,soft"]),
-        (0, ["code/holed.py:mentions", "--data", "rows.jsonl", "--fail_on", "soft"]),
-        (1, ["code/sound.py:exact", "code/holed.py:mentions", "--data", "rows.jsonl", "--fail_on", "gamed"]),
-        (1, ["code/sound.py:nothing", "--data", "rows.jsonl"]),
-        (1, ["nowhere/sound.py:*", "--data", "rows.jsonl", "--json"]),
-        (1, ["code/shared_rules.py:*", "--data", "rows.jsonl"]),
-        (1, ["code/sound.py:exact", "--data", "empty.jsonl", "--json"]),
-        (1, ["code/holed.py:*", "--data", "rows.jsonl", "--reward_kwargs", "{scale: 0.5}"]),
-        (1, ["code/sound.py:exact", "recipe.yaml", "--data", "rows.jsonl"]),
-        (2, ["code/holed.py:zero", "code/sound.py:exact", "--data", "rows.jsonl"]),
-        (2, ["code/sound.py:exact", "--data", "rows.jsonl", "--max_seconds", "0.0001", "--json"]),
-        (2, ["code/sound.py:exact"]),
+        (0, "code/holed.py:mentions --data rows.jsonl --fail_on soft"),
+        (1, "code/sound.py:exact code/holed.py:mentions --data rows.jsonl --fail_on gamed"),
+        (1, "code/sound.py:nothing --data rows.jsonl"),
+        (1, "nowhere/sound.py:* --data rows.jsonl --json"),
+        (1, "code/shared_rules.py:* --data rows.jsonl"),
+        (1, "code/sound.py:exact --data empty.jsonl --json"),
+        (1, "code/holed.py:* --data rows.jsonl --reward_kwargs {scale:0.5}"),
+        (1, "code/sound.py:exact recipe.yaml --data rows.jsonl"),
+        (2, "code/sound.py:exact --data rows.jsonl --max_seconds 0.0001 --json"),
+        (2, "code/sound.py:exact"),
     ],
 )
 def test_an_exit_code_says_what_was_told(run, code, words):
-    assert run("attack", *words)[0] == code
+    assert run("attack", *words.split())[0] == code
 
 
 def test_a_change_is_said_by_what_it_let_in_and_shut_out(run):
@@ -148,4 +137,4 @@ def test_a_recipe_demands_cards_and_names_the_command_that_makes_them(run, tmp_p
     code, output = run("check", "recipe.yaml")
     assert (code, output.count("has other code than on its card, in shared_rules.py;")) == (1, 2)
     (tmp_path / "cards/exact/card.json").write_text("[]", encoding="utf-8")
-    assert "is no card of" in run("check", "recipe.yaml")[1]
+    assert "`exact` has no card in" in run("check", "recipe.yaml")[1]
