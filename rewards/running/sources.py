@@ -38,20 +38,21 @@ def hash_source(file: Path) -> Code:
 
 def _imported(file: Path) -> set[str]:
     """Lists all parts of the names that a file imports, one of which is that of a module beside it."""
-    nodes = [node for node in ast.walk(_parse(file)) if isinstance(node, ast.Import | ast.ImportFrom)]
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):  # loading it says what is wrong, if it is loaded
+        return set()
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
     names = [name for node in nodes for name in (getattr(node, "module", None), *(each.name for each in node.names))]
     return {part for name in names if name for part in name.split(".")}
 
 
 def public_rewards(file: Path) -> list[str]:
     """Lists the public functions of a file that take `completions`, as they come."""
-    functions = [each for each in _parse(file).body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
+    try:
+        body = ast.parse(file.read_bytes()).body
+    except SyntaxError as error:
+        raise ValueError(f"{file} is no Python: {error}.") from error
+    functions = [each for each in body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
     taken = {each.name: (*each.args.posonlyargs, *each.args.args, *each.args.kwonlyargs) for each in functions}
     return [name for name, own in taken.items() if name[0] != "_" and "completions" in (each.arg for each in own)]
-
-
-def _parse(file: Path) -> ast.Module:
-    try:
-        return ast.parse(file.read_bytes())
-    except (SyntaxError, ValueError):  # loading it says what is wrong
-        return ast.Module([], [])

@@ -33,7 +33,8 @@ def run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     rows = [{"prompt": f"<script>{i}</script> What is {i} + 7?", "answer": str(i + 7)} for i in range(10, 22)]
     (tmp_path / "code").mkdir()
-    for name, text in {"code/shared_rules.py": RULES, "code/sound.py": SOUND, "code/holed.py": HOLED, "empty.jsonl": "",
+    (tmp_path / "empty.jsonl").touch()
+    for name, text in {"code/shared_rules.py": RULES, "code/sound.py": SOUND, "code/holed.py": HOLED,
                        "rows.jsonl": "".join(json.dumps(row) + "\n" for row in rows)}.items():  # fmt: skip
         (tmp_path / name).write_text(text, encoding="utf-8")
 
