@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import shlex
 import sysconfig
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
@@ -10,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from align.checks.finding import Finding
+from align.checks.finding import Finding, Level
 from align.data.columns import Columns, guess_columns, word_mapping
 from align.data.conversations import last_text
 from align.data.stored_items import MadeRows
@@ -20,7 +21,10 @@ from align.errors import UserError
 from align.models.model_files import damages, pickled_weights
 from align.models.rewards import named_rewards, response_format
 from align.recipe.recipe import Recipe
-from align.recipe.reward_settings import Reward
+from align.recipe.reward_settings import Reward, short_name
+from align.secrets import mask
+from align.whole_files import as_json, object_in
+from rewards.catalog import REWARDS
 from rewards.running.contract import (
     Drain,
     Limits,
@@ -34,9 +38,13 @@ from rewards.running.contract import (
     rarest_seen,
     try_reward,
 )
+from rewards.running.loading import code_of
 from rewards.running.protocol import asks_a_model
+from rewards.running.sources import Code, hash_files
 from rewards.running.workers import WorkerError, WorkerPool
 
+CARD = "card.json"
+DOUBTED = ("gamed", "soft", "misread", "unclear", "failed")  # verdicts on it that a run is warned of
 ROWS = 256
 FIRST_ROWS = 16  # most calls are made with these
 SLOW = ("hangs", "hangs_sometimes", "few_samples", "slow")  # what a flood of output explains
@@ -183,7 +191,50 @@ def check_rewards(recipe: Recipe, rewards: Sequence[Reward], rows: Sequence[dict
 def check_together(recipe: Recipe, rewards: Sequence[Reward]) -> list[Finding]:
     """Says what the method has against its rewards."""
     check = recipe.record.part("check_rewards")
-    return check(recipe, rewards) if check else []
+    return [*(check(recipe, rewards) if check else []), *check_cards(recipe)]
+
+
+def code_of_reward(named: str | RewardSpec) -> Code:
+    """Hashes the code of a reward function, or the files of a reward model's folder."""
+    if isinstance(named, RewardSpec):
+        return code_of(named.spec, named.base_dir, REWARDS)
+    files = [each for each in Path(named).rglob("*") if each.is_file()]
+    if not files:
+        raise ValueError(f"Reward {named!r} is a model that is not on this machine. Download it, and name its folder.")
+    return hash_files(files, Path(named))
+
+
+def check_cards(recipe: Recipe) -> list[Finding]:
+    """Says which rewards have no card in the folder `require_cards`, or other code or settings than on it."""
+    if (folder := recipe.rewards.require_cards) is None:
+        return []
+    cards = [object_in(each) for each in sorted([*Path(folder).glob(CARD), *Path(folder).glob(f"*/{CARD}")])]
+    fix, named = shlex.join(["align", "rewards", "certify", str(recipe.path), "--out", folder]), named_rewards(recipe)
+    findings = []
+    for spec in recipe.reward_funcs:
+        name, code = short_name(spec), code_of_reward(named[spec])
+        settings = as_json(mask(dict(getattr(named[spec], "kwargs", {}))))
+        own = [card for card in cards if card.get("reward") == name]
+        found = {_difference(card, code, settings): card.get("verdict") for card in own}
+        if "" in found:
+            level: Level = "warning" if found[""] in DOUBTED else "ok"
+            findings.append(Finding(level, "cards", f"`{name}` has a card: {found['']}.", {"reward": name}))
+            continue
+        why = next(iter(found), f"no card in {folder}; its code has the SHA-256 {code.sha256}")
+        text = f"`require_cards`: reward `{name}` has {why}. Make its card anew, with the overrides of this command:"
+        findings.append(Finding("error", "cards", f"{text} {fix}", {"reward": name, "sha256": code.sha256}, fix))
+    return findings
+
+
+def _difference(card: Mapping[str, Any], code: Code, settings: Mapping[str, Any]) -> str:
+    """Says what a reward has that differs from its card; empty if nothing does."""
+    before, known = card["code"]["sha256"], card["code"]["files"].items()
+    if changed := sorted({file for file, _ in known ^ code.files.items()}):
+        return (
+            f"other code than on its card, in {', '.join(changed)}; its SHA-256 is {code.sha256}, on the card {before}"
+        )
+    told = f"other settings than on its card: {settings}, on the card {card['settings']}"
+    return "" if settings == card["settings"] else told
 
 
 def check_specs(

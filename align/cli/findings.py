@@ -13,7 +13,7 @@ from align.console import make_console, make_table
 from align.errors import UserError
 from align.secrets import mask
 from align.services.findings import STYLES, print_findings
-from align.services.options import Attacking, RewardChecking
+from align.services.options import RewardChecking
 
 LONGEST = 600  # characters of a response that are shown
 PROMPT = 200
@@ -28,7 +28,9 @@ def check_recipe(
     """Prints the findings about a recipe; returns 1 if one of them is an error."""
     from align.services.check import CheckResult, check_words
 
-    findings = _found(lambda: check_words(recipe, overrides, accelerate_config, **how).findings, "recipe", as_json)
+    findings = found_or_said(
+        lambda: check_words(recipe, overrides, accelerate_config, **how).findings, "recipe", as_json
+    )
     if not as_json:
         console = make_console()
         for finding in findings:
@@ -60,7 +62,7 @@ def check_rewards(subject: str, words: Sequence[str], as_json: bool, how: Reward
     """Prints the findings about rewards; returns 1 if one of them is an error."""
     from align.services.rewards import check_rewards
 
-    findings = _found(lambda: check_rewards(subject, words, how), "rewards", as_json)
+    findings = found_or_said(lambda: check_rewards(subject, words, how), "rewards", as_json)
     wrong, odd = count(findings, "error"), count(findings, "warning")
     if not as_json:
         counts = f"{wrong} error(s), {odd} warning(s)."
@@ -68,34 +70,20 @@ def check_rewards(subject: str, words: Sequence[str], as_json: bool, how: Reward
     return int(wrong > 0)
 
 
-def attack_rewards(subject: str, words: Sequence[str], as_json: bool, fail_on: Sequence[str], how: Attacking) -> int:
-    """Prints what an attack found; returns 1 if it found one of the kinds that are to fail, 2 where it cannot tell."""
-    from align.services.rewards import attack_rewards
-    from rewards.attacks import VERDICTS
-
-    if unknown := [kind for kind in fail_on if kind not in VERDICTS]:
-        raise UserError(
-            f"`--fail_on` must name some of {', '.join(VERDICTS)}, which are told beyond chance, got {unknown[0]!r}."
-        )
-    findings = _found(lambda: attack_rewards(subject, words, how), "attack", as_json)
-    kinds = {each.numbers.get("kind") for each in findings}
-    if any(each.level == "error" for each in findings) or kinds & {*fail_on}:
-        return 1
-    return 2 if "unclear" in kinds else 0
-
-
 def check_machine(output_dir: Path, as_json: bool) -> int:
     """Prints the findings about the machine; returns 1 if something is broken, 0 with warnings only."""
     from align.checks.machine import check_machine
 
-    findings = _found(lambda: check_machine(output_dir), "machine", as_json)
+    findings = found_or_said(lambda: check_machine(output_dir), "machine", as_json)
     broken, odd = count(findings, "error"), count(findings, "warning")
     if not as_json:
         make_console().print(f"{broken} broken, {odd} to look at." if broken or odd else "All well.", style="dim")
     return int(broken > 0)
 
 
-def _found(find: Callable[[], list[Finding]], about: str, as_json: bool) -> list[Finding]:
+def found_or_said(
+    find: Callable[[], list[Finding]], about: str, as_json: bool, show: Callable[..., None] = print_findings
+) -> list[Finding]:
     """Looks for findings, and prints them; in JSON, what stops it is one, too."""
     try:
         findings = find()
@@ -106,7 +94,7 @@ def _found(find: Callable[[], list[Finding]], about: str, as_json: bool) -> list
     if as_json:
         print(json.dumps(mask([finding._asdict() for finding in findings]), indent=2, default=str))
     else:
-        print_findings(findings)
+        show(findings)
     return findings
 
 

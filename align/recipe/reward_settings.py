@@ -70,6 +70,11 @@ class RewardSettings(BaseModel):
     audit_funcs: list[str] = Field(
         default_factory=list, description="Rewards that are logged and never trained on, named as in `reward_funcs`."
     )
+    require_cards: str | None = Field(
+        default=None,
+        description="Folder with a card of each reward by `align rewards certify`; without one, or with other code "
+        "than on it, training does not start.",
+    )
     alarms: dict[str, Limit | None] = Field(
         default_factory=dict,
         description="Alarm, or reward/alarm, to the value above which it speaks; null turns one off. By default: "

@@ -1,12 +1,13 @@
 """Checks rewards: what is wrong with them, before anything is trained with them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from align.assets import find_recipe, shipped_recipes
-from align.checks.finding import Finding
+from align.checks.finding import Finding, Level
 from align.checks.rewards import (
     Handling,
     check_reward_model,
@@ -34,10 +35,12 @@ from align.recipe.dataset import DEFAULT_TEMPLATE, RowDatasetConfig
 from align.recipe.recipe import Recipe, load_recipe, read_block
 from align.recipe.reward_settings import named_model, short_name
 from align.recipe.yaml_loader import read_yaml_option
+from align.services.attacked import Attacked, best_of, changes
 from align.services.options import Attacking, RewardChecking
 from rewards.attacks import HACKS, Together, as_hack, attack_apart, sentences
 from rewards.running.contract import Limits, RewardSpec, Settings, Spec
-from rewards.running.loading import find_in_file
+from rewards.running.loading import find_file, find_in_file
+from rewards.running.sources import public_rewards
 from rewards.running.workers import WorkerError
 
 # Of rows with a prompt and options, which methods of prompts read as they stand and others as questions.
@@ -75,19 +78,54 @@ def check_rewards(subject: str, words: Sequence[str], how: RewardChecking) -> li
     return findings
 
 
-def attack_rewards(subject: str, words: Sequence[str], how: Attacking) -> list[Finding]:
-    """Attacks the rewards of a recipe, or one."""
-    settings, rows = Settings(), []
+class Asked(NamedTuple):
+    """The rewards that a command names, and what they are attacked with."""
+
+    specs: list[Spec]
+    settings: Settings
+    handling: Handling
+    how: dict[str, Any]  # of `attack_apart`
+
+
+def attack_rewards(subject: str, words: Sequence[str], how: Attacking, beside: str = "") -> list[Finding]:
+    """Attacks the rewards of a recipe, those that words name, or one beside an older version of it."""
+    asked = ask(subject, words, how)
+    older = ask(beside, [], how).specs if beside else []
+    if older and (len(older) > 1 or len(asked.specs) > 1 or is_recipe(subject) or is_recipe(beside)):
+        raise UserError(
+            "`--beside` names one reward, the older version of the one that is attacked. Name one of each."
+        )
+    attacked = attack_specs(asked.specs, asked.settings, how.time_limit, **asked.how)
+    findings = [each for one in attacked for each in one.findings]
+    for before in attack_specs(older, asked.settings, how.time_limit, **asked.how):
+        findings += [each._replace(numbers=each.numbers | {"before": True}) for each in before.findings]
+        findings += changes(attacked[0], before)
+    return findings
+
+
+@contextmanager
+def worded() -> Iterator[None]:
+    """Says in one sentence what stops a command."""
+    try:
+        yield
+    except (ValueError, WorkerError) as error:
+        raise UserError(str(error)) from error
+
+
+@worded()
+def ask(subject: str, words: Sequence[str], how: Attacking) -> Asked:
+    """Finds the rewards that are to be attacked, and reads their rows."""
+    settings, rows, handling = Settings(), [], Handling()
     if is_recipe(subject):
         recipe = _recipe(subject, words, how.data)
         named, rows = attackable(recipe), recipe.record.part("load")(recipe).rows
-        settings = trial_settings(recipe, rows)
+        settings, handling = trial_settings(recipe, rows), handling_of(recipe)
     else:
-        if words:
-            raise UserError(UNKNOWN.format(words[0]))
-        named = [
-            attackable_reward(subject, read_yaml_option("--reward_kwargs", how.reward_kwargs, "{max_length: 200}"))
-        ]
+        specs = [each for word in (subject, *words) for each in _named_by(word)]
+        kwargs = read_yaml_option("--reward_kwargs", how.reward_kwargs, "{max_length: 200}")
+        if kwargs and len(specs) > 1:
+            raise UserError(f"`--reward_kwargs` are of one reward, and {len(specs)} are named. Name one.")
+        named = [attackable_reward(each, kwargs) for each in specs]
         rows = [] if how.data is None else read_reward_rows(how.data, read_columns(how.columns))
         settings = settings._replace(form="text" if rows and isinstance(rows[0]["prompt"], str) else None)
     rows = chosen_rows(rows, how.limit)
@@ -97,11 +135,24 @@ def attack_rewards(subject: str, words: Sequence[str], how: Attacking) -> list[F
             known = ", ".join(f"`{each}`" for each in (rows[0] if rows else ()))
             raise UserError(f"`{option}` names the column {name!r}, which the rows have not; they have {known}.")
     honest = [_samples(row.get(how.samples), how.samples) for row in rows if how.samples]
-    try:
-        tried = [*HACKS, *(as_hack(find_in_file(hack, None, noun="Hack")[1]) for hack in how.hacks or ())]
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    return _attack(named, settings, how.time_limit, hacks=tried, samples=honest, gold=how.gold, limit=how.max_length)
+    tried = [*HACKS, *(as_hack(find_in_file(hack, None, noun="Hack")[1]) for hack in how.hacks or ())]
+    of_attack = {"hacks": tried, "samples": honest, "gold": how.gold, "limit": how.max_length}
+    return Asked(named, settings, handling, of_attack)
+
+
+def _named_by(word: str) -> list[str]:
+    """Lists the rewards that a word names: itself, or with `file.py:*` the public functions of a file."""
+    if word.startswith("--"):
+        raise UserError(UNKNOWN.format(word))
+    if is_recipe(word):
+        raise UserError(f"{word} is a recipe, and stands alone. Name rewards, or attack it by itself.")
+    if not word.endswith(".py:*"):
+        return [word]
+    if not (found := public_rewards(find_file(word, None)[0])):
+        raise UserError(
+            f"{word}: no public function of the file takes `completions`. Name one, as `file.py:function`."
+        )
+    return [word[:-1] + name for name in found]
 
 
 def chosen_rows(rows: Sequence[Any], limit: int) -> list[Any]:
@@ -125,7 +176,7 @@ def _samples(value: Any, name: str) -> list[str]:
 def attack_recipe(recipe: Recipe, rows: Sequence[Any], *, limit: int = 64) -> list[Finding]:
     """Attacks the rewards of a recipe on some rows of its data."""
     settings = trial_settings(recipe, rows)._replace(rows=chosen_rows(rows, limit))
-    return _attack(attackable(recipe), settings)
+    return [each for one in attack_specs(attackable(recipe), settings) for each in one.findings]
 
 
 def attackable(recipe: Recipe) -> list[Spec]:
@@ -151,20 +202,23 @@ def attackable_reward(subject: str, kwargs: dict[str, Any]) -> Spec:
     return ModelSpec(short_name(subject), model)
 
 
-def _attack(named: Sequence[Spec], settings: Settings, time_limit: float = 5.0, **how: Any) -> list[Finding]:
-    findings = []
-    try:
-        for spec in named:
-            result = attack_apart(spec, settings, Limits(time_limit), **how)
-            for kind, text, numbers in sentences(result):
-                is_told = kind in ("ok", "beside", "ladder") or (
-                    kind == "form" and len(named) > 1
-                )  # the sum is judged
-                level = "ok" if is_told else "warning" if result.honest else "error"
-                findings.append(Finding(level, "attack", text, numbers | {"kind": kind}))  # type: ignore[arg-type]
-    except (ValueError, WorkerError) as error:
-        raise UserError(str(error)) from error
-    return findings
+@worded()
+def attack_specs(named: Sequence[Spec], settings: Settings, time_limit: float = 5.0, **how: Any) -> list[Attacked]:
+    """Attacks rewards, each in a process of its own."""
+    attacked = []
+    for spec in named:
+        result = attack_apart(spec, settings, Limits(time_limit), **how)
+        said = [*sentences(result)]
+        if not settings.rows:
+            said.append(("unclear", f"`{result.reward}`: these rows are made up. Name yours with `--data`.", {}))
+        findings = []
+        for kind, text, numbers in said:
+            is_told = kind in ("ok", "beside", "ladder") or (kind == "form" and isinstance(named[-1], Together))
+            level: Level = "ok" if is_told else "warning" if result.honest else "error"  # of form, the sum is judged
+            more = {"kind": kind, "spec": spec.spec, **({"best": best_of(result)} if kind == "ladder" else {})}
+            findings.append(Finding(level, "attack", text, numbers | more))
+        attacked.append(Attacked(findings, result))
+    return attacked
 
 
 def is_recipe(subject: str) -> bool:
@@ -186,21 +240,24 @@ def check_recipe_rewards(recipe: Recipe, limits: Limits | None, max_seconds: flo
     return findings
 
 
+@worded()
 def check_one(
     spec: str, kwargs: dict[str, Any], rows: list[dict[str, Any]], settings: Settings, handling: Handling
 ) -> list[Finding]:
     """Tries one reward, on made-up rows if there is no data."""
-    try:
-        model = find_reward_model(named_model(spec)[1], Path.cwd())
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    model = find_reward_model(named_model(spec)[1], Path.cwd())
     if model is not None:
         return check_reward_model(spec, model, [row["prompt"] for row in rows])
     if rows:
         settings = settings._replace(rows=rows, form="text" if isinstance(rows[0]["prompt"], str) else "messages")
-    (tried,) = try_rewards([RewardSpec(spec, kwargs)], settings, handling)
-    found = trial_findings(spec, tried, settings.completions_per_step)
-    return [name_column(each, rows, "`--columns '{}'`", {}) for each in found]
+    return try_one(RewardSpec(spec, kwargs), settings, handling)
+
+
+def try_one(spec: RewardSpec, settings: Settings, handling: Handling) -> list[Finding]:
+    """Tries one reward on rows of the settings."""
+    (tried,) = try_rewards([spec], settings, handling)
+    found = trial_findings(spec.spec, tried, settings.completions_per_step, handling.bearable)
+    return [name_column(each, settings.rows, "`--columns '{}'`", {}) for each in found]
 
 
 def _recipe(subject: str, words: Sequence[str], data: str | None) -> Recipe:

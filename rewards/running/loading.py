@@ -11,6 +11,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from rewards.running.sources import Code, hash_source
+
+_FOLDERS: list[str] = []  # of files that were loaded, the last first
+_OURS = ("align", "rewards")
+
 
 def find_reward(spec: str, base_dir: Path | str | None, built_in: Mapping[str, str]) -> tuple[str, Any]:
     """Imports what a spec of a reward points at, as `resolve_reward` says; returns a file's spec with its place."""
@@ -25,8 +30,7 @@ def find_dotted(spec: str, *, noun: str = "Reward", written: str | None = None) 
     """Imports `package.module.name`; modules in the current folder are found, as `python -m` finds them."""
     module_name, _, name = spec.rpartition(".")
     spec = written or spec
-    if not {"", str(Path.cwd())} & set(sys.path):
-        sys.path.append(str(Path.cwd()))
+    _see_current_folder()
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # whatever the module raises is the user's to see
@@ -39,8 +43,32 @@ def find_dotted(spec: str, *, noun: str = "Reward", written: str | None = None) 
     return _attribute(module, name, spec, noun)
 
 
+def _see_current_folder() -> None:
+    if not {"", str(Path.cwd())} & set(sys.path):
+        sys.path.append(str(Path.cwd()))
+
+
+def code_of(spec: str, base_dir: Path | str | None, built_in: Mapping[str, str]) -> Code:
+    """Hashes the module of a reward with those of its folder that it imports; its own code is not run."""
+    if spec not in built_in and (":" in spec or spec.endswith(".py")):
+        return hash_source(find_file(spec, base_dir)[0])
+    shipped = [each.value.replace(":", ".") for each in shipped_rewards().get(spec, ())]
+    module = built_in.get(spec, spec if "." in spec else "".join(shipped[:1])).rpartition(".")[0]
+    _see_current_folder()
+    found = importlib.util.find_spec(module) if module else None
+    if found is None or found.origin is None:
+        raise ValueError(f"Reward {spec!r}: there is no module {module!r}.")
+    return hash_source(Path(found.origin))
+
+
 def find_in_file(spec: str, base_dir: Path | str | None, *, noun: str = "Reward") -> tuple[str, Any]:
     """Loads `path/to/file.py:name`, relative to `base_dir` or the current folder; also returns the absolute spec."""
+    file, name = find_file(spec, base_dir, noun)
+    return f"{file}:{name}", _attribute(_load(file, spec, noun), name, spec, noun)
+
+
+def find_file(spec: str, base_dir: Path | str | None, noun: str = "Reward") -> tuple[Path, str]:
+    """Finds the file of `path/to/file.py:name`, and returns the name, too."""
     path, _, name = spec.rpartition(":")
     if not path.endswith(".py") or not name:
         raise ValueError(f"{noun} {spec!r} must be written `path/to/file.py:function`.")
@@ -50,7 +78,7 @@ def find_in_file(spec: str, base_dir: Path | str | None, *, noun: str = "Reward"
     if file is None:
         tried = ", ".join(dict.fromkeys(str(candidate) for candidate in candidates))
         raise ValueError(f"{noun} {spec!r}: there is no such file. Tried {tried}.")
-    return f"{file}:{name}", _attribute(_load(file, spec, noun), name, spec, noun)
+    return file, name
 
 
 def _load(file: Path, spec: str, noun: str) -> ModuleType:
@@ -62,6 +90,7 @@ def _load(file: Path, spec: str, noun: str) -> ModuleType:
     if source is None or source.loader is None:
         raise ValueError(f"{noun} {spec!r}: Python cannot load {file}.")
     module = importlib.util.module_from_spec(source)
+    _see_neighbours(file.parent)
     sys.modules[module_name] = module  # dataclasses and pickle look their module up while it loads
     try:
         source.loader.exec_module(module)
@@ -71,6 +100,22 @@ def _load(file: Path, spec: str, noun: str) -> ModuleType:
             raise
         raise ValueError(f"{noun} {spec!r}: loading {file} failed with {_describe(error)}.") from error
     return module
+
+
+def _see_neighbours(folder: Path) -> None:
+    """Lets a file import what is beside it, behind all that is installed; modules of other such folders give way."""
+    others = [each for each in ("", str(Path.cwd()), *_FOLDERS) if each != str(folder)]
+    for name, module in [*sys.modules.items()]:
+        file = Path(getattr(module, "__file__", None) or "/")
+        place = file.parent.parent if file.name == "__init__.py" else file.parent
+        is_here = (folder / f"{name}.py").is_file() or (folder / name / "__init__.py").is_file()
+        if is_here and str(place) in others and name not in _OURS:
+            for each in [each for each in sys.modules if f"{each}.".startswith(f"{name}.")]:
+                del sys.modules[each]
+    path = [each for each in sys.path if each != str(folder) or each not in _FOLDERS]
+    first = next((i for i, each in enumerate(path) if each in others), len(path))
+    sys.path[:] = [*path[:first], str(folder), *path[first:]]
+    _FOLDERS[:] = [str(folder), *(each for each in _FOLDERS if each != str(folder))]
 
 
 def _attribute(module: ModuleType, name: str, spec: str, noun: str = "Reward") -> Any:

@@ -8,7 +8,6 @@ It expects one number per completion; None means that the reward has nothing to 
 import functools
 import inspect
 import os
-import re
 import threading
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -68,13 +67,9 @@ def is_audit_only(func: Callable[..., Any]) -> bool:
     return bool(getattr(func, "audit_only", False))
 
 
-# Rewards that are paid for the form of a response, by their names, which is what they are for.
-OF_FORM = re.compile(r"format|tag|length|overlong|brev|concis|short|long|repet|ngram|penalt|style|markdown|language")
-
-
 def is_about_form(func: Callable[..., Any]) -> bool:
-    """Tells whether a reward pays for the form of a response and nothing else, as its name or `about_form` says."""
-    return bool(getattr(func, "about_form", OF_FORM.search(reward_name(func).lower())))
+    """Tells whether a reward pays for the form of a response and nothing else, as it says, `about_form = True`."""
+    return bool(getattr(func, "about_form", False))
 
 
 def better_side(func: Callable[..., Any], *, is_audit: bool = False) -> str:

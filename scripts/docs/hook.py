@@ -41,8 +41,8 @@ GROUPS: dict[str, dict[str, tuple[str, ...]]] = {  # of a folder with many pages
     "how-to": {
         "Begin": ("base-install", "from-trl", "from-verl-or-openrlhf", "find-a-key", "what-a-run-costs"),
         "Rewards": (
-            "own-reward", "attack-a-reward", "does-it-pay-for-length", "judge", "train-a-reward-model", "code-rewards",
-            "rehearse", "watch-my-trainer",
+            "own-reward", "attack-a-reward", "rewards-in-ci", "does-it-pay-for-length", "judge",
+            "train-a-reward-model", "code-rewards", "rehearse", "watch-my-trainer",
         ),
         "Data": (
             "own-columns", "mix-data-sets", "audit-data", "filter-by-pass-rate", "augment-pairs", "deconfound-a-log",

@@ -45,16 +45,37 @@ def attack(
         list[str] | None,
         typer.Option(
             "--fail_on",
-            help="Exit with 1 on any of these findings: gamed, soft, beside, misread, form, unclear, failed.",
+            help="Exit with 1 on any of: gamed, soft, beside, misread, form, unclear, failed, let_in.",
         ),
     ] = None,
+    beside: Annotated[
+        str, typer.Option("--beside", help="An older version of the reward: say what the change let in and shut out.")
+    ] = "",
     json: Json = False,
 ) -> None:
-    """Say what rewards pay without a right answer, by cheap hacks; exit with 2 where that cannot be told."""
-    from align.cli.findings import attack_rewards
+    """Say what rewards pay without a right answer, by cheap hacks; exit with 2 where that cannot be told.
+
+    Several rewards may be named, and all of a file as 'mine.py:*'.
+    """
+    from align.cli.attacks import attack_rewards
 
     given = replace(how, hacks=[*words(how.hacks)])
-    execute(lambda: attack_rewards(subject, context.args, json, words(fail_on), given))
+    execute(lambda: attack_rewards(subject, context.args, json, words(fail_on), given, beside))
+
+
+@rewards_app.command(cls=WithKeys, context_settings=OVERRIDES)
+@takes(how=Attacking)
+def certify(
+    context: typer.Context,
+    subject: Subject,
+    how: Attacking,
+    out: Annotated[Path, typer.Option(help="Folder of the card; of several rewards, of one folder for each.")],
+) -> None:
+    """Check and attack rewards, and write what was asked and found as card.json and card.html."""
+    from align.cli.attacks import certify_rewards
+
+    given = replace(how, hacks=[*words(how.hacks)])
+    execute(lambda: certify_rewards(subject, context.args, out, given))
 
 
 @rewards_app.command()
