@@ -361,7 +361,7 @@ def audit_signals(
 
 
 def main_total(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Adds up the `(N, F)` rewards that pay at least half of what the largest pays; NaN where none of them has a value.
+    """Adds up the `(N, F)` rewards that pay at least half of what the largest pays; NaN where none has a value.
 
     What a recipe pays little for, such as a form, it means to pay: early in a run, where hardly any answer is right,
     that is most of what varies, and no reward that is gamed. A reward pays its weight times how far its values lie
