@@ -113,13 +113,13 @@ _ALL = (
           _PARTED + "try the reward on such texts with `align rewards attack`. If less of this audit is no worse, its "
           "function says so: `better = \"lower\"` or `\"neither\"`.",
           Drawn("Audits", "Mean over the batch: nothing is trained on them."), moves=-1,
-          chosen="docs/evidence/alarms.md#reward-up-audit-down"),
+          chosen="docs/evidence/alarms.md#a-rising-reward-and-a-falling-audit"),
     Alarm("cut_off_rises", "completions/clipped_ratio", 0.2,
           "The total reward rises while more completions are cut off at the token limit, by this share of them",
           _PARTED + "see what a completion earns that does not end. If long answers are wanted, raise "
           "`max_completion_length`; else `mask_truncated_completions: true` or the `length` reward.",
           Drawn("Cut off at the token limit", "Share of completions, which have no end.", True, True), "cut off",
-          moves=1, chosen="docs/evidence/alarms.md#reward-up-audit-down"),
+          moves=1, chosen="docs/evidence/alarms.md#a-rising-reward-and-a-falling-audit"),
     # Different precision alone gives about 0.03 nats per token; weights that were not transferred give more. It needs
     # TRL's importance sampling correction.
     Alarm("logp_difference", LOGP_DIFFERENCE, 0.1,
