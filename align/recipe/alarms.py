@@ -33,6 +33,7 @@ class Alarm(NamedTuple):
     unit: str = ""
     chosen: str = "docs/evidence/alarms.md#how-far-alarms-can-be-trusted"  # where the curve of the limit is
     in_auto: bool = False  # whether `stop_on: auto` stands for it
+    moves: int = 0  # 1 if it speaks of a rise of its metric while the total reward rises, and -1 of a fall
     feature: str = ""  # `module:function` of a text, whose rank correlation with rewards is logged; else others log it
 
     @property
@@ -43,7 +44,7 @@ class Alarm(NamedTuple):
     def keys(self, reward: str, logged: Iterable[str]) -> list[str]:
         """Lists the logged metrics that it looks at; without a reward's name, those of the total, or else of each."""
         before, _, after = self.key.partition("{}")
-        if reward or self.of_run or before == "audit/":
+        if reward or self.of_run or (before == "audit/" and not self.moves):
             return [key for key in (self.key.format(reward or "total"),) if key in logged]
         return [key for key in logged if key.startswith(before) and key.endswith(after)]
 
@@ -62,7 +63,7 @@ class Alarm(NamedTuple):
         before, _, after = self.key.partition("{}")
         reward = key.removeprefix(before).removesuffix(after)
         subject = "The total reward" if reward == "total" else f"Reward `{reward}`"
-        return f"{self.words.format(subject)}: {value}{self.unit}, above {limit:g}."
+        return f"{self.words.format(subject, name=reward)}: {value}{self.unit}, above {limit:g}."
 
 
 _GOES_WITH = Drawn(
@@ -74,6 +75,10 @@ _NOISE = (
     "The policy is pushed towards completions that were lucky. Fix what varies (temperature and seed of a judge, "
     "order and time limits of tests), average several calls, or raise `num_generations`. What a reward keeps from "
     "call to call, or reads of the rest of its batch, counts as noise here."
+)
+_PARTED = (
+    "What the rewards pay for parts from what is wanted. Read completions from before and after it began, keep an "
+    "earlier checkpoint, and "
 )
 _ALL = (
     Alarm("length", "audit/{}/length", 0.4, f"{{}} goes up with the number of tokens {_WITHIN}",
@@ -103,6 +108,18 @@ _ALL = (
     Alarm("flaky_share", "rewards/{}/flaky_share", None,
           "{} is not the same twice: this share of its values differs when they are scored again", _NOISE,
           Drawn("Values that differ when scored again", "By more than rounding (1e-4).", share=True)),
+    Alarm("audit_falls", "audit/{}/mean", 0.2,
+          "The total reward rises while the audit `{name}` falls, by this share of what it was",
+          _PARTED + "try the reward on such texts with `align rewards attack`. If less of this audit is no worse, its "
+          "function says so: `better = \"lower\"` or `\"neither\"`.",
+          Drawn("Audits", "Mean over the batch: nothing is trained on them."), moves=-1,
+          chosen="docs/evidence/alarms.md#a-rising-reward-and-a-falling-audit"),
+    Alarm("cut_off_rises", "completions/clipped_ratio", 0.2,
+          "The total reward rises while more completions are cut off at the token limit, by this share of them",
+          _PARTED + "see what a completion earns that does not end. If long answers are wanted, raise "
+          "`max_completion_length`; else `mask_truncated_completions: true` or the `length` reward.",
+          Drawn("Cut off at the token limit", "Share of completions, which have no end.", True, True), "cut off",
+          moves=1, chosen="docs/evidence/alarms.md#a-rising-reward-and-a-falling-audit"),
     # Different precision alone gives about 0.03 nats per token; weights that were not transferred give more. It needs
     # TRL's importance sampling correction.
     Alarm("logp_difference", LOGP_DIFFERENCE, 0.1,

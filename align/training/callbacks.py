@@ -11,16 +11,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from transformers import TrainerCallback
 
 from align.console import make_console, say
 from align.errors import RecipeError, UserError
 from align.evaluation.statistics.metrics import Estimate, mean_correlation, mean_over_logs, told, wilson_interval
+from align.evaluation.statistics.trends import parted
 from align.recipe.alarms import Alarm, alarm_of
 from align.recipe.problems import one_line
 from align.recipe.rules import suggestion
 from align.secrets import mask
+from rewards.running.protocol import HIGHER, LOWER, NEITHER
 
 # Shown beside the progress bar, where the run logs them; what a method shows of its own comes behind the first.
 SHOWN = {
@@ -121,6 +124,8 @@ class FirstStep(TrainerCallback):
 
 
 _FEWEST_LOGS, _MOST_LOGS = 5, 64  # a single batch may look like anything
+_LOOKS = 8  # at a run's whole course, while it doubles
+WAYS = {HIGHER: 1, LOWER: -1, NEITHER: 0}
 _ENOUGH = 100  # comparisons of completions, with fewer of which an alarm looks at more logs
 Log = tuple[int, int, float, float | None]  # step behind which it began, its own, number, comparisons if known
 
@@ -157,18 +162,33 @@ class AlarmLines(TrainerCallback):
             kept.append((kept[-1][1] if kept else self.begun, state.global_step, numbers[key], comparisons))
             del kept[:-_MOST_LOGS]
         for name, alarm, key in looks:
-            self._look(name, alarm, key, signals[key])
+            seen = self._parted(alarm, key, state) if alarm.moves else self._estimated(alarm, key)
+            if seen:
+                self._tell(name, alarm, key, *seen, signals[key])
 
-    def _look(self, name: str, alarm: Alarm, key: str, signal: Any) -> None:
-        kept, limit = last_logs(self.recent[key]), self.thresholds[name]
-        step, found = self.recent[key][-1][1], estimated(kept, is_share=alarm.chart.share)
+    def _estimated(self, alarm: Alarm, key: str) -> tuple[int, Estimate] | None:
+        kept = last_logs(self.recent[key])
+        found = estimated(kept, is_share=alarm.chart.share)
+        return (kept[0][0], found) if len(kept) >= _FEWEST_LOGS else None
+
+    def _parted(self, alarm: Alarm, key: str, state: Any) -> tuple[int, Estimate] | None:
+        """Looks at the whole run when it has an eighth more of logs, since each look may err."""
+        logs = [log for log in state.log_history if key in log and "reward" in log]
+        way = alarm.moves * WAYS[getattr(state, "better", {}).get(key, HIGHER)]
+        if not way or len(logs) % max(1, len(logs) // _LOOKS):
+            return None
+        rewards, values = (np.array([log[name] for log in logs], dtype=float) for name in ("reward", key))
+        found = parted(rewards, values, way, is_share=alarm.chart.share)
+        return found and (logs[-found[0]]["step"] - 1, found[1])
+
+    def _tell(self, name: str, alarm: Alarm, key: str, calm: int, found: Estimate, signal: Any) -> None:
+        limit, step = self.thresholds[name], self.recent[key][-1][1]
         is_new = name in self.stops or self.told.get(key) != limit
-        if found.low > limit and len(kept) >= _FEWEST_LOGS and is_new:
+        if found.low > limit and is_new:
             self.told[key] = limit
             phrase = f' In this step: "{signal.phrase}".' if signal is not None and signal.phrase else ""
             sentence = f"audit, step {step}: {alarm.sentence(key, told(found), limit)}{phrase}"
             if name in self.stops:
-                calm = kept[0][0]
                 checkpoint = f"go on from a checkpoint before step {calm + 1}, or " if calm else ""
                 raise UserError(
                     f"{sentence} Training ends here since `stop_on` names {name}; mend the cause and {checkpoint}"

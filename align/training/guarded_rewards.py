@@ -66,7 +66,7 @@ from align.training.shown_rows import (
 from rewards.catalog import REWARDS
 from rewards.running.contract.calls import NOT_COLUMNS
 from rewards.running.guard import GuardedReward, GuardSettings, guard_rewards
-from rewards.running.protocol import asks_a_model, is_async, own_loop, reads_whole_batch, result_of
+from rewards.running.protocol import asks_a_model, better_side, is_async, own_loop, reads_whole_batch, result_of
 from rewards.running.scores import Composition, Score
 
 if TYPE_CHECKING:
@@ -256,6 +256,8 @@ class GuardedRewards(Parent):
             found = column[~torch.isnan(column)]
             if len(found):
                 self._log_once({f"audit/{audit.__name__}/mean": found.mean().item()})
+            sides = vars(self.state).setdefault("better", {})  # for alarms, and for no file
+            sides[f"audit/{audit.__name__}/mean"] = better_side(audit)
 
     def _count(self, values: torch.Tensor, size: int) -> torch.Tensor:
         """Applies gates and limits; the values from before go to the completions table."""

@@ -361,16 +361,20 @@ def audit_signals(
 
 
 def main_total(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Adds up the `(N, F)` rewards whose weight is at least half of the largest; NaN where none of them has a value.
+    """Adds up the `(N, F)` rewards that pay at least half of what the largest pays; NaN where none has a value.
 
     What a recipe pays little for, such as a form, it means to pay: early in a run, where hardly any answer is right,
-    that is most of what varies, and no reward that is gamed.
+    that is most of what varies, and no reward that is gamed. A reward pays its weight times how far its values lie
+    apart, or its weight where they are all the same.
 
     Example:
-        >>> main_total(np.array([[1.0, 1.0], [np.nan, 1.0]]), np.array([1.0, 0.1]))
-        array([ 1., nan])
+        >>> main_total(np.array([[1.0, 0.1], [1.0, 0.0], [np.nan, 0.1]]), np.array([1.0, 1.0]))
+        array([ 1.,  1., nan])
     """
-    main = np.abs(weights) >= 0.5 * np.abs(weights).max()
+    pays = np.abs(weights) * [
+        np.ptp(known) or 1.0 if len(known := each[~np.isnan(each)]) else 0.0 for each in values.T
+    ]
+    main = pays >= 0.5 * pays.max()
     known = ~np.isnan(values[:, main]).all(axis=1)
     return np.where(known, np.nansum(values[:, main] * weights[main], axis=1), np.nan)
 

@@ -165,7 +165,8 @@ def alarms_page() -> str:
     """Writes the alarms of a run, from their record."""
     rows = [
         (code(each.name), str(each.limit or "off"), code(each.key.format("REWARD")),
-         cell(each.words.format("A reward")), cell(each.remedy), code(each.chosen.removeprefix("docs/")))
+         cell(each.words.format("A reward", name="REWARD")), cell(each.remedy),
+         code(each.chosen.removeprefix("docs/")))
         for each in ALARMS.values()
     ]  # fmt: skip
     return (

@@ -5,6 +5,7 @@ import pytest
 from scripts.labs.first_day.lab import (
     STEPS,
     answered,
+    audited,
     chance,
     form_is_learnt,
     judged,
@@ -19,8 +20,22 @@ RUNS = 8
 
 @pytest.mark.parametrize(
     "world",
-    [chance(1, 8, "a judge"), chance(2, 8, "right or wrong"), form_is_learnt(2, 8, 0.0), form_is_learnt(4, 8, 0.05)],
-    ids=["a judge, 1 x 8", "right or wrong, 2 x 8", "form is learnt, none right", "form is learnt, few right"],
+    [
+        chance(1, 8, "a judge"),
+        chance(2, 8, "right or wrong"),
+        form_is_learnt(2, 8, 0.0),
+        form_is_learnt(4, 8, 0.05),
+        form_is_learnt(2, 8, 0.0, 0.1),
+        audited(16, 0.5),
+    ],
+    ids=[
+        "a judge, 1 x 8",
+        "right or wrong, 2 x 8",
+        "form is learnt, none right",
+        "form is learnt, few right",
+        "its function pays 0.1",
+        "an audit",
+    ],
 )
 def test_no_alarm_is_heard_where_a_reward_goes_with_nothing(world):
     counts = measure(world, RUNS, seed=0)
@@ -31,6 +46,10 @@ def test_no_alarm_is_heard_where_a_reward_goes_with_nothing(world):
 def test_alarms_of_eight_completions_a_step_are_heard_where_they_are_paid():
     for name in ("length", "format", "repetition"):
         assert measure(chance(1, 8, "a judge", name), 4, seed=0)[name] == 4
+
+
+def test_an_audit_that_falls_and_completions_that_are_cut_off_are_heard():
+    assert measure(audited(16, 0.5, 1.0), 4, seed=0) == {"audit": 4, "clipped_ratio": 4}
 
 
 def test_pages_and_evaluations_say_what_is_beyond_chance_only():

@@ -1,6 +1,7 @@
 import json
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from align.errors import UserError
@@ -171,3 +172,68 @@ def test_an_alarm_is_silent_for_a_single_batch(capsys):
         alarms.on_log(None, state(step), None, logs={"audit/total/repetition": value})
     alarms.on_log(None, state(9, is_main=False), None, logs={"audit/total/repetition": 1.0})
     assert capsys.readouterr().err == ""
+
+
+def courses(steps=60, turn=20, seed=0, noise=0.03):
+    """A reward that rises, and a number between 0 and 1 that falls from a step on; both with noise."""
+    draw, at = np.random.default_rng(seed), np.arange(steps)
+    falls = 0.6 - 0.6 * np.clip((at - turn) / 20, 0, 1)
+    return at / steps + noise * draw.normal(size=steps), np.clip(falls + noise * draw.normal(size=steps), 0, 1)
+
+
+def heard_of(rewards, key, values, better="higher", stops=()):
+    """Returns the step at which the alarms of a run end or speak, 0 if they do not."""
+    alarms = AlarmLines({"audit_falls": 0.2, "cut_off_rises": 0.2}, stops)
+    logs = []
+    for step, (reward, value) in enumerate(zip(rewards, values, strict=True), 1):
+        now = state(step)
+        logs.append({"reward": float(reward), key: float(value), "step": step})
+        now.log_history, now.better = logs, {key: better}
+        alarms.on_log(None, now, None, logs=logs[-1])
+        if alarms.told:
+            return step
+    return 0
+
+
+AUDIT, CUT_OFF = "audit/correct/mean", "completions/clipped_ratio"
+
+
+@pytest.mark.parametrize(("scale", "noise"), [(1.0, 0.03), (1000.0, 0.03), (1.0, 0.0)])
+def test_an_audit_that_falls_while_the_reward_rises_is_told_soon_in_any_unit(capsys, scale, noise):
+    rewards, audit = courses(noise=noise)
+    assert 21 < heard_of(scale * rewards, AUDIT, scale * audit) <= 40
+    assert "The total reward rises while the audit `correct` falls, by this share of what it was: " in (
+        " ".join(capsys.readouterr().err.split())
+    )
+
+
+def test_an_audit_that_rose_first_is_told_too_and_a_checkpoint_from_before(capsys):
+    at, draw = np.arange(200), np.random.default_rng(0)
+    hump = 0.2 + np.where(at < 80, at, np.maximum(160 - at, 0)) / 100 + 0.03 * draw.normal(size=200)
+    with pytest.raises(UserError, match=r"`stop_on` names audit_falls; .*before step [5-9]\d, or"):
+        heard_of(at / 200, AUDIT, hump, stops=["audit_falls"])
+
+
+def test_completions_that_are_cut_off_while_the_reward_rises_are_told(capsys):
+    rewards, audit = courses()
+    assert 21 < heard_of(rewards, CUT_OFF, 0.6 - audit) <= 45
+    assert "cut off at the token limit, by this share of them: 0." in " ".join(capsys.readouterr().err.split())
+    assert heard_of(rewards, CUT_OFF, audit) == 0  # they get fewer
+
+
+def test_an_audit_says_which_side_is_better():
+    rewards, audit = courses()
+    assert heard_of(rewards, AUDIT, audit, better="lower") == heard_of(rewards, AUDIT, audit, better="neither") == 0
+    assert heard_of(rewards, AUDIT, 1 - audit, better="lower") > 21
+
+
+def test_a_reward_that_does_not_rise_or_an_audit_that_is_noise_or_a_little_lower_is_silent():
+    rewards, audit = courses()
+    assert heard_of(np.full(60, 0.5), AUDIT, audit) == heard_of(rewards[::-1], AUDIT, audit) == 0
+    assert heard_of(rewards, AUDIT, 0.9 + 0.1 * audit) == 0
+    assert heard_of(rewards, AUDIT, np.zeros(60)) == 0
+    heard = [
+        heard_of(courses(seed=seed)[0], AUDIT, np.random.default_rng(seed).binomial(16, 0.2, 60) / 16)
+        for seed in range(20)
+    ]
+    assert np.count_nonzero(heard) == 0

@@ -112,7 +112,7 @@ def test_a_trainer_that_samples_keeps_its_numbers_and_gets_a_log_audits_and_a_pa
     plain = build(tmp_path / "plain")
     plain.train()
     watched = build(tmp_path / "watched")  # which seeds what it samples
-    ours = align.watch(watched, audits=["repetition", drawn, patient], stop_on=["invalid_share"])
+    ours = align.watch(watched, audits=["manipulation", drawn, patient], stop_on=["invalid_share"])
     assert ours is watched
     assert (type(ours).__name__, isinstance(ours, type(plain))) == (type(plain).__name__, True)
     ours.train()
@@ -122,7 +122,9 @@ def test_a_trainer_that_samples_keeps_its_numbers_and_gets_a_log_audits_and_a_pa
     folder = tmp_path / "watched"
     logged = lines(folder / "metrics.jsonl")
     assert [entry["step"] for entry in logged] == [1, 2, 3, 3]
-    assert {"audit/repetition/mean", "audit/drawn/mean", "audit/patient/mean"} <= logged[0].keys()
+    sides = {"audit/manipulation/mean": "lower", "audit/drawn/mean": "higher", "audit/patient/mean": "higher"}
+    assert sides.keys() <= logged[0].keys()
+    assert ours.state.better == sides, "which `audit_falls` asks"
     assert logged[0]["rewards/by_length/invalid_share"] == 0.0
     assert len(lines(folder / "rewards.jsonl")) == 3 * 4, "the reward and three audits, each step"
     page, said = (folder / "report.html").read_text(), capfd.readouterr().err

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align.evaluation.statistics.item_means import shares_of, total_variation
-from align.evaluation.statistics.metrics import Values, told
-from align.recipe.alarms import alarm_of, limits_with
+from align.evaluation.statistics.metrics import Estimate, Values, told
+from align.evaluation.statistics.trends import parted
+from align.recipe.alarms import Alarm, alarm_of, limits_with
 from align.report.charts.panel import Metrics
 from align.report.run.completions import UNKNOWN, Row, Weights, completion_words, reward_weights, total_reward
-from align.report.run.finding import Sign, above, ends, percent, recent
+from align.report.run.finding import Sign, above, ends, last, percent, recent
 from align.report.run.folder import RunFolder, Series
 
 _HALF = 0.5
@@ -151,8 +152,17 @@ def _alarms(run: RunFolder) -> list[Mapping[str, Any]]:
         {"sentence": alarm.sentence(key, told(found), limit).rstrip("."), "remedy": alarm.remedy}
         for limit, alarm, reward in looks
         for key in alarm.keys(reward, run.metrics)
-        if (found := above(run.metrics, key, limit))
+        if (found := _parted(alarm, key, run.metrics) if alarm.moves else last(run.metrics, key)).low > limit
     ]
+
+
+def _parted(alarm: Alarm, key: str, metrics: Metrics) -> Estimate:
+    """Estimates how far the total reward and a metric parted; an audit's fall has a finding of its own."""
+    found = None
+    if alarm.of_run and "reward" in metrics:
+        _, rewards, values = _shared(metrics["reward"], metrics[key])
+        found = parted(rewards, values, alarm.moves, is_share=alarm.chart.share)
+    return found[1] if found else Estimate(np.nan, np.nan, np.nan, 0)
 
 
 FEWEST = 5  # logged steps, below which no course can be told

@@ -51,9 +51,9 @@ ROLLOUT_PANELS = (
         share=True,
     ),
     Panel(
-        "Wasted completions",
-        "Cut off at the token limit, or in a group whose completions all earn the same.",
-        {"completions/clipped_ratio": "cut off", "frac_reward_zero_std": "group without spread"},
+        "Groups without spread",
+        "Whose completions all earn the same, so that nothing is learnt from them.",
+        {"frac_reward_zero_std": "share"},
         share=True,
     ),
     Panel(

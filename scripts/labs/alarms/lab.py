@@ -26,6 +26,10 @@ from scripts.labs.alarms.runs import worlds
 from scripts.labs.alarms.world import GROUP, Step, World, run, sound
 
 SIGNALS = ("length", "format", "repetition", "phrase")
+AUDITED, AUDIT = (
+    "audit_falls",
+    "audit/right/mean",
+)  # the share of right answers, on which no hacked run is trained alone
 NOTHING = Signal(np.nan)
 CHARACTERS = 4  # of a token
 SMOOTH = 10  # steps over which worth is averaged
@@ -64,11 +68,18 @@ def listen(world: World, seed: int, hacked: bool) -> Heard:
         lost = _smooth([step.worth for step in run(world, seed, sound)]) - _smooth([step.worth for step in steps])
         total = float(lost[-SMOOTH:].mean())
     limits = RewardSettings().thresholds()
+    audited = [
+        {
+            "reward": float(step.rewards.mean()),
+            AUDIT: float(np.mean([row.right and not row.chosen["patch"] for row in step.rows])),
+        }
+        for step in steps
+    ]
 
     def lost_by(step: int) -> float:
         return float(lost[min(max(0, step - SMOOTH // 2), len(lost) - 1)] / total)
 
-    first, scaled = heard_at(logged, limits), dict[float, float | None]()
+    first, scaled = heard_at(logged, limits, audited), dict[float, float | None]()
     for scale in SCALES:
         heard = heard_at(logged, {name: limit * scale for name, limit in limits.items() if name in SIGNALS})
         scaled[scale] = lost_by(min(heard.values())) if heard else None
@@ -76,17 +87,23 @@ def listen(world: World, seed: int, hacked: bool) -> Heard:
     return Heard(world.name, hacked, first, highest, total if hacked else 0.0, by, scaled)
 
 
-def heard_at(logged: Sequence[dict[str, Signal]], limits: dict[str, float]) -> dict[str, int]:
-    """Returns the step at which each alarm is heard first."""
+def heard_at(
+    logged: Sequence[dict[str, Signal]], limits: dict[str, float], audited: Sequence[dict[str, float]] = ()
+) -> dict[str, int]:
+    """Returns the step at which each alarm is heard first, with an audit beside the reward where it is given."""
     state, lines = TrainerState(is_world_process_zero=True), AlarmLines(limits)
     lines.on_train_begin(None, state, TrainerControl())
     first: dict[str, int] = {}
     with redirect_stderr(StringIO()):  # what it says to users
         for state.global_step, signals in enumerate(logged, start=1):
             state.heard = dict(signals)  # type: ignore[attr-defined]
-            lines.on_log(None, state, TrainerControl(), logs={key: each.value for key, each in signals.items()})
+            logs = {key: each.value for key, each in signals.items()}
+            if audited:
+                logs |= audited[state.global_step - 1]
+            state.log_history.append(logs | {"step": state.global_step})
+            lines.on_log(None, state, TrainerControl(), logs=logs)
             for key in lines.told:
-                first.setdefault(key.rpartition("/")[2], state.global_step)
+                first.setdefault(AUDITED if key == AUDIT else key.rpartition("/")[2], state.global_step)
     return first
 
 
@@ -109,8 +126,8 @@ def summarise(heard: Sequence[Heard]) -> dict[str, Any]:
     """Counts false alarms, hacks noticed, and those before half of the damage, of each alarm and of all together."""
     honest, hacked = [each for each in heard if not each.hacked], [each for each in heard if each.hacked]
     table = {}
-    for name in (*SIGNALS, "any"):
-        names = set(SIGNALS) if name == "any" else {name}
+    for name in (*SIGNALS, "any", AUDITED, "any or audit"):
+        names = {"any": {*SIGNALS}, "any or audit": {*SIGNALS, AUDITED}}.get(name, {name})
         false = [float(bool(names & each.first.keys())) for each in honest]
         noticed = [float(bool(names & each.first.keys())) for each in hacked]
         early = [

@@ -88,7 +88,9 @@ def alarms(logged: Sequence[Mapping[str, float]], heard: Sequence[Mapping[str, A
     lines = AlarmLines(RewardSettings().thresholds())
     with redirect_stderr(StringIO()):  # what it says to users
         for step, (numbers, signals) in enumerate(zip(logged, heard, strict=True), 1):
+            history = [{"step": at, **each} for at, each in enumerate(logged[:step], 1)]
             state: Any = SimpleNamespace(global_step=step, is_world_process_zero=True, heard=dict(signals))
+            state.log_history = history
             lines.on_log(None, state, TrainerControl(), logs=dict(numbers))
     yield from (key.rpartition("/")[2] for key in lines.told)
     for name, limit in BEFORE.items():
@@ -97,8 +99,11 @@ def alarms(logged: Sequence[Mapping[str, float]], heard: Sequence[Mapping[str, A
             yield f"{name}, before"
 
 
-def form_is_learnt(prompts: int, group: int, known: float) -> World:
-    """Makes sound runs of `[correct x 1.0, format x 0.1]` that learn the form first; few answers are right."""
+def form_is_learnt(prompts: int, group: int, known: float, within: float = 1.0) -> World:
+    """Makes sound runs of `[correct x 1.0, format x 0.1]` that learn the form first; few answers are right.
+
+    With `within` the function of the form pays so much, and its weight is the rest.
+    """
 
     def run(draw: Draw) -> Iterator[str]:
         logged, heard = [], []
@@ -108,13 +113,28 @@ def form_is_learnt(prompts: int, group: int, known: float) -> World:
                 f"<think>\nIt is {'so ' * draw.integers(1, 9)}\n</think>\n<answer>7</answer>" if each else "It is 7."
                 for each in formed
             ]
-            parts = np.array([draw.random(len(texts)) < known, Format()(texts)], dtype=float).T
+            parts = np.array([draw.random(len(texts)) < known, Format()(texts)], dtype=float).T * (1.0, within)
             features = text_features(texts, [len(text) // 4 for text in texts])
-            found = audit_signals(main_total(parts, np.array([1.0, 0.1])), features, group)
+            found = audit_signals(main_total(parts, np.array([1.0, 0.1 / within])), features, group)
             found["phrase"] = phrase_signal(parts[:, 0], shared_phrases(texts, group))
             heard.append({f"audit/total/{name}": signal for name, signal in found.items()})
             logged.append({key: signal.value for key, signal in heard[-1].items() if not np.isnan(signal.value)})
         yield from (name for name in alarms(logged, heard) if "before" not in name)
+
+    return run
+
+
+def audited(size: int, known: float, falls: float = 0.0) -> World:
+    """Makes runs whose reward rises beside an audit, and a share of cut off completions, that stay or that fall."""
+
+    def run(draw: Draw) -> Iterator[str]:
+        at = np.linspace(0, 1, STEPS)
+        reward = np.sqrt(at) + draw.normal(0, 0.2 / np.sqrt(size), STEPS)
+        right = known * (1 - falls * np.clip(2 * at - 0.5, 0, 1))
+        drawn = {"reward": reward, "audit/own/mean": draw.binomial(size, right) / size}
+        drawn["completions/clipped_ratio"] = draw.binomial(size, 1 - right) / size
+        logged = [dict(zip(drawn, map(float, row), strict=True)) for row in zip(*drawn.values(), strict=True)]
+        yield from (each.replace("mean", "audit") for each in alarms(logged, [{}] * STEPS))
 
     return run
 
@@ -271,6 +291,12 @@ def worlds() -> dict[str, tuple[bool, World]]:
         found |= {f"pays {each}, {size}": (True, chance(prompts, group, "a judge", each)) for each in BEFORE}
         for known in (0.0, 0.05, 0.3):
             found[f"form is learnt, {known:.0%} right, {size}"] = (False, form_is_learnt(prompts, group, known))
+            found[f"its function pays 0.1, {known:.0%} right, {size}"] = (
+                False, form_is_learnt(prompts, group, known, 0.1)
+            )  # fmt: skip
+        for known in (0.05, 0.2, 0.5):
+            found[f"an audit of {known:.0%}, {size}"] = (False, audited(prompts * group, known))
+            found[f"an audit of {known:.0%} that falls, {size}"] = (True, audited(prompts * group, known, 1.0))
     for size, steps in ((4, 3), (8, 8), (8, 40), (32, 20)):
         found[f"page, {steps} steps of {size}"] = (False, logged_shares(size, steps))
         found[f"page of a bad run, {steps} steps of {size}"] = (True, logged_shares(size, steps, more=0.4))
