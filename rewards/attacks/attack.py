@@ -232,8 +232,9 @@ class _Attack:
             return [], 0
         if not honest.tells and honest.role.place is not None:
             return [], 0
-        bank = [hack for _, hack in sorted(self.best.values(), key=lambda each: -each[0])]
-        search = Search(seen, bank, self._worth, honest.pays, self._goes_on)
+        bank = [hack for _, hack in sorted(self.best.values(), key=lambda each: -round(each[0], 9))]
+        wanted = np.where(honest.told, honest.pays, np.nan) if honest.tells else honest.pays
+        search = Search(seen, bank, self._worth, wanted, self._goes_on)
 
         def judge(mix: Mix, texts: Texts) -> Outcome:
             hack = Hack("search", SEARCH, f"What a search put together, and cut to what earns: {mix}", str)
@@ -243,8 +244,8 @@ class _Attack:
             if judge(mix, search.texts(mix)).verdict == "gamed":
                 found = search.shrink(mix, lambda *each: judge(*each).verdict == "gamed")
                 return [judge(*found)], len(search.scores)
-        best = search.ranked()[:1]
-        return [judge(mix, search.texts(mix)) for mix in best], len(search.scores)
+        best = [judge(mix, search.texts(mix)) for mix in search.ranked()[:1]]
+        return [each for each in best if each.verdict == "soft"], len(search.scores)
 
     def _worth(self, texts: Texts) -> np.ndarray:
         """Pays texts, and on rows with another right answer, too; the lower counts."""

@@ -5,7 +5,7 @@ No mixture knows the right answer, and its pay counts only where another right a
 
 import random
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ FEW = 8  # rows on which mixtures are compared
 MOST = 400  # mixtures that are paid, and again as many cuts of the one that wins
 PATIENCE = 3  # rounds in which nothing rises
 BEAM, CHILDREN, JUDGED = 6, 24, 3  # mixtures that have children, those of a round, and those that are judged then
-PAYING = 24  # pieces that are added in turn to the best
+PAYING, DISTILLED = 24, 8  # pieces that are added in turn to the best, and that are cut first where nothing rises
 BANK, WORDS, SIZES = 20, 40, 6  # hacks, texts and numbers of the reward's code that are pieces
 LONG, SINK = 400, 3000  # characters from which a piece is left out of the mixtures of all, and of these
 JOINTS = ("\n", " ", "\n\n", "")
@@ -41,7 +41,7 @@ AROUND: dict[str, Callable[[Seen, str], str]] = {
     "in the form of answers": lambda seen, text: seen.form(text),
     "as the trace": lambda seen, text: f"<{seen.tags.think_tag}>\n{text}\n</{seen.tags.think_tag}>",
 }
-Pool = dict[str, Callable[[Seen], str | None]]  # what writes each piece, by what it is in words
+Write = Callable[[Seen], str | None]
 
 
 class Part(NamedTuple):
@@ -58,12 +58,9 @@ class Mix(NamedTuple):
     parts: tuple[Part, ...] = ()
     joint: str = "\n"
 
-    def write(self, pool: Pool, seen: Seen) -> str:
-        """Writes the response to a row."""
-        found = []
-        for piece, times, around in self.parts:
-            text = self.joint.join([pool[piece](seen) or ""] * times)
-            found.append(AROUND[around](seen, text))
+    def write(self, texts: Mapping[str, str], seen: Seen) -> str:
+        """Writes the response to a row of the texts that its pieces have there."""
+        found = [AROUND[around](seen, self.joint.join([texts[name]] * times)) for name, times, around in self.parts]
         return self.joint.join(found)[: seen.limit]
 
     def __str__(self) -> str:
@@ -81,14 +78,14 @@ class Score(NamedTuple):
     wins: float
 
 
-def spans(seen: Sequence[Seen]) -> Pool:
+def spans(seen: Sequence[Seen]) -> dict[str, Write]:
     """Lists parts of the prompt, of an answer to another row, and of what may be right."""
 
-    def sentence(number: int) -> Callable[[Seen], str | None]:
+    def sentence(number: int) -> Write:
         return lambda own: ([*filter(None, SENTENCES.split(own.prompt.strip()))][number:] or [None])[0]
 
     count = max((len(SENTENCES.split(each.prompt.strip())) for each in seen), default=0)
-    found: Pool = {"the prompt": lambda own: own.prompt, "the prompt's last sentence": sentence(-1)}
+    found: dict[str, Write] = {"the prompt": lambda own: own.prompt, "the prompt's last sentence": sentence(-1)}
     found |= {f"sentence {k + 1} of the prompt": sentence(k) for k in range(min(count, 6))}
     found["the prompt's quotes"] = lambda own: " ".join(re.findall(r"[\"'`\u201c]([^\"'`\n]+)[\"'`\u201d]", own.prompt))
     found["the prompt's numbers"] = lambda own: " ".join(re.findall(r"\d+", own.prompt))
@@ -103,7 +100,7 @@ def spans(seen: Sequence[Seen]) -> Pool:
     return found
 
 
-def pool_of(seen: Sequence[Seen], bank: Sequence[Hack]) -> Pool:
+def pieces(seen: Sequence[Seen], bank: Sequence[Hack]) -> dict[str, Write]:
     """Lists the pieces: spans, forms, the words, patterns and numbers of the reward's code, and hacks."""
     code = seen[0].literals
     words = [matching(each, "a") if is_pattern(each) else each for each in code if isinstance(each, str)]
@@ -114,7 +111,7 @@ def pool_of(seen: Sequence[Seen], bank: Sequence[Hack]) -> Pool:
     ]  # fmt: skip
     found = spans(seen)
     for text in filter(None, dict.fromkeys(texts)):
-        found.setdefault(repr(shorten(text, 60)), lambda own, text=text: text)  # type: ignore[misc]
+        found.setdefault(shorten(text, 60), lambda own, text=text: text)  # type: ignore[misc]
     for hack in bank[:BANK]:
         found[f"`{hack.name}`"] = lambda own, hack=hack: hack.write(own, None)  # type: ignore[misc]
     return found
@@ -136,7 +133,11 @@ class Search:
         goes_on: Callable[[], bool],
     ) -> None:
         self.seen, self.worth, self.honest, self.goes_on = seen, worth, honest, goes_on
-        self.pool = pool_of(seen, bank)
+        written = {name: [write(each) or "" for each in seen] for name, write in pieces(seen, bank).items()}
+        self.pool: list[dict[str, str]] = [{} for _ in seen]  # for each row, the texts of pieces by what they are in words
+        self.sizes: dict[str, int] = {}
+        for name, texts in written.items():
+            self._add(name, texts)
         marks = [sha256(each.prompt.encode("utf-8", "replace")).hexdigest() for each in seen]
         paid = [i for i, each in enumerate(honest) if np.isfinite(each)]
         self.few = sorted(paid, key=lambda i: (marks[i], seen[i].wrong))[:FEW]
@@ -151,6 +152,8 @@ class Search:
         while idle < PATIENCE:
             for each in children:
                 self.score(each)
+            if idle == 1:
+                self._distil()
             self._add_in_turn()
             ranked = self.ranked()
             found = [each for each in ranked if self.scores[each].wins >= 0.5 and each not in shown][:JUDGED]
@@ -170,14 +173,18 @@ class Search:
             self.scores[mix] = self._score(self.texts(mix))
         return self.scores.get(mix, Score(-np.inf, 0.0))
 
-    def texts(self, mix: Mix) -> list[str | None]:
+    def texts(self, mix: Mix) -> Sequence[str]:
         """Writes a mixture for all rows."""
-        return [mix.write(self.pool, each) for each in self.seen]
+        return [mix.write(texts, each) for texts, each in zip(self.pool, self.seen, strict=True)]
 
     def ranked(self) -> list[Mix]:
-        """Lists the mixtures that were paid, the best first, and of those the simplest."""
-        known = [each for each, score in self.scores.items() if np.isfinite(score.pay)]
-        return sorted(known, key=lambda each: (-self.scores[each].pay, -self.scores[each].wins, len(each.parts)))
+        """Lists the mixtures that were paid, the best first, and of those the simplest and shortest."""
+
+        def place(mix: Mix) -> tuple[float, float, int, int]:
+            pay, wins = self.scores[mix]
+            return -pay, -wins, len(mix.parts), sum(self.sizes[each.piece] * each.times for each in mix.parts)
+
+        return sorted((each for each, score in self.scores.items() if np.isfinite(score.pay)), key=place)
 
     def shrink(self, mix: Mix, is_gamed: Callable[[Mix, Texts], bool]) -> tuple[Mix, Texts]:
         """Leaves out parts, lines and words of a mixture that wins, as long as what is left is paid as much."""
@@ -205,9 +212,9 @@ class Search:
     def _first(self) -> list[Mix]:
         """Lists each piece alone, those of rows twice, and many at once."""
         rows = [*spans(self.seen)]
-        alone = [Mix((Part(name),)) for name in self.pool] + [Mix((Part(name, 2),)) for name in rows]
-        sizes = {name: max(len(write(each) or "") for each in self.seen) for name, write in self.pool.items()}
-        short = sorted((name for name in self.pool if 0 < sizes[name] < LONG), key=lambda name: sizes[name])
+        sizes = self.sizes
+        alone = [Mix((Part(name),)) for name in sizes] + [Mix((Part(name, 2),)) for name in rows if name in sizes]
+        short = sorted((name for name in sizes if sizes[name] < LONG), key=lambda name: sizes[name])
         wrong, sinks = Part("another row's answer in its form"), []
         for names in ([each for each in short if each not in rows], [each for each in short if each in rows], short):
             for times in (1, 3):
@@ -218,12 +225,31 @@ class Search:
                 sinks += [Mix((*parts,)), Mix((*parts, wrong)), Mix((wrong, *parts))]
         return sinks + alone
 
+    def _add(self, name: str, texts: Sequence[str]) -> None:
+        """Adds a piece that is not empty everywhere, and not there already."""
+        if any(texts) and all(texts != [*known] for known in zip(*(each.values() for each in self.pool), strict=True)):
+            self.sizes[name] = max(map(len, texts))
+            for own, text in zip(self.pool, texts, strict=True):
+                own[name] = text
+
+    def _distil(self) -> None:
+        """Cuts what is paid alone to its words that earn, as pieces that leave room for others."""
+        for mix in self._paying()[:DISTILLED]:
+            texts = self.texts(mix)
+            for unit in UNITS:
+                texts = self._cut(texts, unit, self.scores[mix])
+            self._add(name := f"{mix}, cut", texts)
+            if name in self.sizes:
+                self.score(Mix((Part(name),)))
+
+    def _paying(self) -> list[Mix]:
+        nothing = self.score(Mix())
+        return [each for each in self.ranked() if len(each.parts) == 1 and self.scores[each] > nothing]
+
     def _add_in_turn(self) -> None:
         """Adds to the best what is paid alone, and keeps what raises it: parts of a reward that add up."""
-        nothing, ranked = self.score(Mix()), self.ranked()
-        paying = [each for each in ranked if len(each.parts) == 1 and self.scores[each] > nothing][:PAYING]
-        best = ranked[0] if ranked else Mix()
-        for each in paying:
+        best = next(iter(self.ranked()), Mix())
+        for each in self._paying()[:PAYING]:
             for parts in ((*best.parts, *each.parts), (*each.parts, *best.parts)):
                 if each.parts[0] not in best.parts and self.score(Mix(parts)) > self.scores[best]:
                     best = Mix(parts)
@@ -236,7 +262,7 @@ class Search:
         way = draw.choice(["add", "add", "cross", "joint", "times", "around", "drop", "swap"]) if parts else "add"
         part = parts[place - 1] if parts else Part("")
         if way == "add":
-            parts.insert(place, Part(draw.choice([*self.pool])))
+            parts.insert(place, Part(draw.choice([*self.sizes])))
         elif way == "cross":
             parts = parts[:place] + [*other.parts[draw.randrange(len(other.parts) + 1) :]]
         elif way == "drop":
@@ -268,13 +294,13 @@ class Search:
                     break
         return mix
 
-    def _cut(self, texts: Texts, unit: re.Pattern[str], least: Score) -> Texts:
+    def _cut(self, texts: Sequence[str], unit: re.Pattern[str], least: Score) -> Sequence[str]:
         """Leaves out halves of the lines or words of all texts, quarters and so on."""
-        step = max(1, max(len(unit.findall(each or "")) for each in texts) // 2)
+        step = max(1, max(len(unit.findall(each)) for each in texts) // 2)
         while step:
             start = 0
-            while start < max(len(unit.findall(each or "")) for each in texts):
-                units = [unit.findall(each or "") for each in texts]
+            while start < max(len(unit.findall(each)) for each in texts):
+                units = [unit.findall(each) for each in texts]
                 fewer = ["".join(each[:start] + each[start + step :]) for each in units]
                 texts, start = (fewer, start) if self._holds(fewer, least) else (texts, start + step)
             step //= 2

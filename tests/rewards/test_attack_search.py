@@ -32,7 +32,7 @@ def three_parts(text, gold):
 
 def second_twice(completions, prompts, answer, **kwargs):
     return [
-        float(tagged(text) == gold or text.count(prompt.split(". ")[1]) >= 2)
+        float(tagged(text) == gold or (text.count(prompt.split(". ")[1]) == 2 and "How" not in text))
         for text, prompt, gold in zip(completions, prompts, answer, strict=True)
     ]
 
