@@ -30,6 +30,7 @@ BANK, WORDS, SIZES = 20, 40, 6  # hacks, texts and numbers of the reward's code 
 LONG, SINK = 400, 3000  # characters from which a piece is left out of the mixtures of all, and of these
 JOINTS = ("\n", " ", "\n\n", "")
 TIMES = (2, 3, 5, 10)
+WRONG = "another row's answer"
 SMALL = (
     "# Why", "## How\n", "- one", "* one", "1. one", "**so**", "`so`", "> so", "---", "[1]", "https://example.com",
     "Step 1:", "Therefore, it is so.", "Wait,", "{}", "()", "<b></b>", "!", "?", "A", "1",
@@ -85,16 +86,15 @@ def spans(seen: Sequence[Seen]) -> dict[str, Write]:
         return lambda own: ([*filter(None, SENTENCES.split(own.prompt.strip()))][number:] or [None])[0]
 
     count = max((len(SENTENCES.split(each.prompt.strip())) for each in seen), default=0)
-    found: dict[str, Write] = {"the prompt": lambda own: own.prompt, "the prompt's last sentence": sentence(-1)}
+    found: dict[str, Write] = {WRONG: lambda own: own.wrong, "the prompt": lambda own: own.prompt}
+    found["the prompt's last sentence"] = sentence(-1)
     found |= {f"sentence {k + 1} of the prompt": sentence(k) for k in range(min(count, 6))}
     found["the prompt's quotes"] = lambda own: " ".join(re.findall(r"[\"'`\u201c]([^\"'`\n]+)[\"'`\u201d]", own.prompt))
     found["the prompt's numbers"] = lambda own: " ".join(re.findall(r"\d+", own.prompt))
     found["the prompt's names"] = lambda own: " ".join(re.findall(r"\b[A-Z]\w+", own.prompt))
     found["the prompt's long words"] = lambda own: " ".join(re.findall(r"\w{6,}", own.prompt))
-    found["another row's answer"] = lambda own: own.wrong
-    found["the start of another row's answer"] = lambda own: (SENTENCES.split(own.wrong) or [""])[0]
-    found["the end of another row's answer"] = lambda own: (SENTENCES.split(own.wrong) or [""])[-1]
-    found["another row's answer in its form"] = lambda own: own.form(own.wrong)
+    found[f"the start of {WRONG}"] = lambda own: (SENTENCES.split(own.wrong) or [""])[0]
+    found[f"the end of {WRONG}"] = lambda own: (SENTENCES.split(own.wrong) or [""])[-1]
     found["an empty answer in its form"] = lambda own: own.form("")
     found["all answers"] = lambda own: ", ".join(sorted(own.known))
     return found
@@ -215,7 +215,7 @@ class Search:
         sizes = self.sizes
         alone = [Mix((Part(name),)) for name in sizes] + [Mix((Part(name, 2),)) for name in rows if name in sizes]
         short = sorted((name for name in sizes if sizes[name] < LONG), key=lambda name: sizes[name])
-        wrong, sinks = Part("another row's answer in its form"), []
+        wrong, sinks = Part(WRONG, around="in the form of answers"), []
         for names in ([each for each in short if each not in rows], [each for each in short if each in rows], short):
             for times in (1, 3):
                 room, parts = SINK // times, []
@@ -223,7 +223,7 @@ class Search:
                     room -= sizes[name] + 1
                     parts += [Part(name, times)] if room > 0 else []
                 sinks += [Mix((*parts,)), Mix((*parts, wrong)), Mix((wrong, *parts))]
-        return sinks + alone
+        return [*sinks, Mix((wrong,)), *alone]
 
     def _add(self, name: str, texts: Sequence[str]) -> None:
         """Adds a piece that is not empty everywhere, and not there already."""
