@@ -27,7 +27,7 @@ PATIENCE = 3  # rounds in which nothing rises
 BEAM, CHILDREN, JUDGED = 6, 24, 3  # mixtures that have children, those of a round, and those that are judged then
 PAYING, DISTILLED = 24, 8  # pieces that are added in turn to the best, and that are cut first where nothing rises
 BANK, WORDS, SIZES = 20, 40, 6  # hacks, texts and numbers of the reward's code that are pieces
-LONG, SINK = 400, 3000  # characters from which a piece is left out of the mixtures of all, and of these
+LONG, SINK, SMALL_SINK = 400, 3000, 160  # characters of a piece, and of all in one mixture, where many are
 JOINTS = ("\n", " ", "\n\n", "")
 TIMES = (2, 3, 5, 10)
 WRONG = "another row's answer"
@@ -35,6 +35,12 @@ SMALL = (
     "# Why", "## How\n", "- one", "* one", "1. one", "**so**", "`so`", "> so", "---", "[1]", "https://example.com",
     "Step 1:", "Therefore, it is so.", "Wait,", "{}", "()", "<b></b>", "!", "?", "A", "1",
 )  # fmt: skip
+SHOWN = {
+    "the prompt's quotes": re.compile(r"[\"'`\u201c]([^\"'`\n]+)[\"'`\u201d]"),
+    "the prompt's numbers": re.compile(r"\d+"),
+    "the prompt's names": re.compile(r"\b[A-Z]\w+"),
+    "the prompt's long words": re.compile(r"\w{6,}"),
+}
 SENTENCES = re.compile(r"(?<=[.!?\u3002])\s+|\n+")
 UNITS = [re.compile(r"[^\n]*\n|[^\n]+"), re.compile(r"\s*\S+|\s+")]  # lines and words, with what is between them
 AROUND: dict[str, Callable[[Seen, str], str]] = {
@@ -89,10 +95,8 @@ def spans(seen: Sequence[Seen]) -> dict[str, Write]:
     found: dict[str, Write] = {WRONG: lambda own: own.wrong, "the prompt": lambda own: own.prompt}
     found["the prompt's last sentence"] = sentence(-1)
     found |= {f"sentence {k + 1} of the prompt": sentence(k) for k in range(min(count, 6))}
-    found["the prompt's quotes"] = lambda own: " ".join(re.findall(r"[\"'`\u201c]([^\"'`\n]+)[\"'`\u201d]", own.prompt))
-    found["the prompt's numbers"] = lambda own: " ".join(re.findall(r"\d+", own.prompt))
-    found["the prompt's names"] = lambda own: " ".join(re.findall(r"\b[A-Z]\w+", own.prompt))
-    found["the prompt's long words"] = lambda own: " ".join(re.findall(r"\w{6,}", own.prompt))
+    for name, pattern in SHOWN.items():
+        found[name] = lambda own, pattern=pattern: " ".join(pattern.findall(own.prompt))  # type: ignore[misc]
     found[f"the start of {WRONG}"] = lambda own: (SENTENCES.split(own.wrong) or [""])[0]
     found[f"the end of {WRONG}"] = lambda own: (SENTENCES.split(own.wrong) or [""])[-1]
     found["an empty answer in its form"] = lambda own: own.form("")
@@ -133,15 +137,14 @@ class Search:
         goes_on: Callable[[], bool],
     ) -> None:
         self.seen, self.worth, self.honest, self.goes_on = seen, worth, honest, goes_on
-        written = {name: [write(each) or "" for each in seen] for name, write in pieces(seen, bank).items()}
-        self.pool: list[dict[str, str]] = [{} for _ in seen]  # for each row, the texts of pieces by what they are in words
-        self.sizes: dict[str, int] = {}
-        for name, texts in written.items():
-            self._add(name, texts)
+        self.pool: list[dict[str, str]] = [{} for _ in seen]  # for each row, what stands for each piece
+        self.sizes: dict[str, int] = {}  # of the longest text of each piece
+        for name, write in pieces(seen, bank).items():
+            self._add(name, [write(each) or "" for each in seen])
         marks = [sha256(each.prompt.encode("utf-8", "replace")).hexdigest() for each in seen]
         paid = [i for i, each in enumerate(honest) if np.isfinite(each)]
         self.few = sorted(paid, key=lambda i: (marks[i], seen[i].wrong))[:FEW]
-        self.random = random.Random("".join(sorted(marks)))  # noqa: S311 - draws no secret
+        self.random = random.Random("".join(sorted(marks)))
         self.scores: dict[Mix, Score] = {}
         self.cuts = 0
 
@@ -188,7 +191,7 @@ class Search:
 
     def shrink(self, mix: Mix, is_gamed: Callable[[Mix, Texts], bool]) -> tuple[Mix, Texts]:
         """Leaves out parts, lines and words of a mixture that wins, as long as what is left is paid as much."""
-        least, texts = self.scores[mix], self.texts(mix)
+        least, texts, self.cuts = self.scores[mix], self.texts(mix), 0
         fewer = self._fewer(mix, least)
         if fewer != mix and is_gamed(fewer, self.texts(fewer)):
             mix, texts = fewer, self.texts(fewer)
@@ -210,20 +213,28 @@ class Search:
         return Score(round(float(np.minimum(paid, wanted).mean()), 9), float((gains(paid, wanted) >= 0).mean()))
 
     def _first(self) -> list[Mix]:
-        """Lists each piece alone, those of rows twice, and many at once."""
-        rows = [*spans(self.seen)]
-        sizes = self.sizes
-        alone = [Mix((Part(name),)) for name in sizes] + [Mix((Part(name, 2),)) for name in rows if name in sizes]
-        short = sorted((name for name in sizes if sizes[name] < LONG), key=lambda name: sizes[name])
-        wrong, sinks = Part(WRONG, around="in the form of answers"), []
-        for names in ([each for each in short if each not in rows], [each for each in short if each in rows], short):
-            for times in (1, 3):
-                room, parts = SINK // times, []
-                for name in names:
-                    room -= sizes[name] + 1
-                    parts += [Part(name, times)] if room > 0 else []
-                sinks += [Mix((*parts,)), Mix((*parts, wrong)), Mix((wrong, *parts))]
-        return [*sinks, Mix((wrong,)), *alone]
+        """Lists mixtures of many pieces, and each piece alone, those of rows twice."""
+        of_rows = [name for name in spans(self.seen) if name in self.sizes]
+        short = sorted((name for name in self.sizes if self.sizes[name] < LONG), key=lambda name: self.sizes[name])
+        forms = [name for name in short if name not in of_rows]
+        wrong = Part(WRONG, around="in the form of answers")
+        many = [
+            self._many(names, room, times)
+            for names in (forms, [name for name in short if name in of_rows], short)
+            for room, times in ((SINK, 1), (SINK, 3), (SMALL_SINK, 1), (SMALL_SINK, 2))
+        ]
+        many += [(*self._many(forms, SMALL_SINK, 2), Part(name)) for name in of_rows]
+        mixed = [Mix(parts) for each in many for parts in (each, (*each, wrong), (wrong, *each))]
+        alone = [*map(Part, self.sizes), *(Part(name, 2) for name in of_rows)]
+        return [*mixed, *(Mix((part,)) for part in (wrong, *alone))]
+
+    def _many(self, names: Sequence[str], room: int, times: int) -> tuple[Part, ...]:
+        """Lists as many pieces as there is room for."""
+        parts = []
+        for name in names:
+            room -= (self.sizes[name] + 1) * times
+            parts += [Part(name, times)] * (room > 0)
+        return (*parts,)
 
     def _add(self, name: str, texts: Sequence[str]) -> None:
         """Adds a piece that is not empty everywhere, and not there already."""
@@ -264,18 +275,22 @@ class Search:
         if way == "add":
             parts.insert(place, Part(draw.choice([*self.sizes])))
         elif way == "cross":
-            parts = parts[:place] + [*other.parts[draw.randrange(len(other.parts) + 1) :]]
+            parts[place:] = other.parts[draw.randrange(len(other.parts) + 1) :]
         elif way == "drop":
             parts.remove(part)
         elif way == "swap":
             parts.append(parts.pop(place - 1))
-        elif way in ("times", "around"):
-            parts[place - 1] = part._replace(**{way: draw.choice(TIMES if way == "times" else [*AROUND])})
+        elif way == "times":
+            parts[place - 1] = part._replace(times=draw.choice(TIMES))
+        elif way == "around":
+            parts[place - 1] = part._replace(around=draw.choice([*AROUND]))
         return Mix((*parts,), draw.choice(JOINTS) if way == "joint" else mix.joint)
 
     def _holds(self, texts: Texts, least: Score) -> bool:
         self.cuts += 1
-        return self.cuts <= MOST and self.goes_on() and min(a >= b for a, b in zip(self._score(texts), least, strict=True))
+        if self.cuts > MOST // 2 or not self.goes_on():
+            return False
+        return all(own >= old for own, old in zip(self._score(texts), least, strict=True))
 
     def _fewer(self, mix: Mix, least: Score) -> Mix:
         """Leaves out halves of the parts, quarters and so on, and what is around and how often it is written."""
