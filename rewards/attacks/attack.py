@@ -228,9 +228,8 @@ class _Attack:
         A form that honest answers lack may be what a reward of form asks for, unless samples show what they are.
         """
         honest = self.honest
-        if not np.isfinite(honest.pays).any() or any(each.call for each in seen):
-            return [], 0
-        if not honest.tells and honest.role.place is not None:
+        is_asked = honest.tells or honest.role.place is None
+        if not is_asked or not np.isfinite(honest.pays).any() or any(each.call for each in seen):
             return [], 0
         bank = [hack for _, hack in sorted(self.best.values(), key=lambda each: -round(each[0], 9))]
         wanted = np.where(honest.told, honest.pays, np.nan) if honest.tells else honest.pays

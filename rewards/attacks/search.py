@@ -7,7 +7,7 @@ import random
 import re
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,10 +34,7 @@ SMALL = (
     "Step 1:", "Therefore, it is so.", "Wait,", "{}", "()", "<b></b>", "!", "?", "A", "1",
 )  # fmt: skip
 SENTENCES = re.compile(r"(?<=[.!?\u3002])\s+|\n+")
-SHOWN = {
-    "quotes": r"[\"'`\u201c]([^\"'`\n]+)[\"'`\u201d]", "numbers": r"\d+", "names": r"\b[A-Z]\w+",
-    "long words": r"\w{6,}",
-}  # fmt: skip
+SHOWN = {"numbers": r"\d+", "names": r"\b[A-Z]\w+", "words": r"\w{6,}", "quotes": r"[\"'`]([^\"'`\n]+)[\"'`]"}
 UNITS = (r"[^\n]*\n|[^\n]+", r"\s*\S+|\s+")  # lines and words, with what is between them
 WRONG = "another row's answer"
 AROUND: dict[str, Callable[[Seen, str], str]] = {
@@ -166,19 +163,14 @@ class Search:
 
     def shrink(self, mix: Mix, is_gamed: Callable[[Mix, Sequence[str]], bool]) -> tuple[Mix, Sequence[str]]:
         """Leaves out parts, lines and words of a mixture that wins, as long as what is left is paid as much."""
-        least, texts, self.cuts = self.scores[mix], self.texts(mix), 0
-        step = max(1, len(mix.parts) // 2)
-        fewer = mix
-        while step:
-            start = 0
-            while start < len(fewer.parts):
-                less = fewer._replace(parts=fewer.parts[:start] + fewer.parts[start + step :])
-                fewer, start = (less, start) if self._holds(self.texts(less), least) else (fewer, start + step)
-            step //= 2
-        if fewer != mix and is_gamed(fewer, self.texts(fewer)):
-            mix, texts = fewer, self.texts(fewer)
+        least, self.cuts = self.scores[mix], 0
+        own = Mix(joint=mix.joint)
+        (parts,) = self._cut([mix.parts], lambda each: self.texts(own._replace(parts=(*each[0],))), least)
+        fewer = own._replace(parts=(*parts,))
+        mix = fewer if is_gamed(fewer, self.texts(fewer)) else mix
+        texts = self.texts(mix)
         for unit in UNITS:
-            cut = self._cut(texts, unit, least)
+            cut = self._words(texts, unit, least)
             texts = cut if cut != texts and is_gamed(mix, cut) else texts
         return mix, texts
 
@@ -222,7 +214,7 @@ class Search:
         for mix in self._paying()[:DISTILLED]:
             texts = self.texts(mix)
             for unit in UNITS:
-                texts = self._cut(texts, unit, self.scores[mix])
+                texts = self._words(texts, unit, self.scores[mix])
             if self._add(name := f"{mix}, cut", texts):
                 self.score(Mix((Part(name),)))
 
@@ -239,19 +231,16 @@ class Search:
         draw = self.random
         mix, other = draw.choice(parents), draw.choice(parents)
         parts, place = [*mix.parts], draw.randrange(len(mix.parts) + 1)
-        way = draw.choice(["add", "add", "cross", "joint", "times", "around", "drop", "swap"]) if parts else "add"
+        way = draw.choice(["add", "add", "cross", "joint", "times", "around", "last", "drop"]) if parts else "add"
         if way == "add":
             parts.insert(place, Part(draw.choice([*self.pieces])))
         elif way == "cross":
             parts[place:] = other.parts[draw.randrange(len(other.parts) + 1) :]
-        elif way == "drop":
-            parts.pop(place - 1)
-        elif way == "swap":
-            parts.append(parts.pop(place - 1))
-        elif way == "times":
-            parts[place - 1] = parts[place - 1]._replace(times=draw.choice(TIMES))
-        elif way == "around":
-            parts[place - 1] = parts[place - 1]._replace(around=draw.choice([*AROUND]))
+        elif way != "joint":
+            name, times, around = parts.pop(place - 1)
+            times = draw.choice(TIMES) if way == "times" else times
+            around = draw.choice([*AROUND]) if way == "around" else around
+            parts += [Part(name, times, around)] * (way != "drop")
         return Mix((*parts,), draw.choice(JOINTS) if way == "joint" else mix.joint)
 
     def _holds(self, texts: Sequence[str], least: Score) -> bool:
@@ -260,14 +249,21 @@ class Search:
             return False
         return all(own >= old for own, old in zip(self._score(texts), least, strict=True))
 
-    def _cut(self, texts: list[str], unit: str, least: Score) -> list[str]:
-        """Leaves out halves of the lines or words of all texts, quarters and so on."""
-        step = max(1, max(len(re.findall(unit, each)) for each in texts) // 2)
+    def _words(self, texts: list[str], unit: str, least: Score) -> list[str]:
+        """Leaves out lines or words of all texts."""
+        return _joined(self._cut([re.findall(unit, each) for each in texts], _joined, least))
+
+    def _cut(self, lists: list[Any], write: Callable[[list[Any]], list[str]], least: Score) -> list[Any]:
+        """Leaves out halves of what is in lists, quarters and so on, as long as what is written holds."""
+        step = max(1, max(map(len, lists)) // 2)
         while step:
             start = 0
-            while start < max(len(re.findall(unit, each)) for each in texts):
-                units = [re.findall(unit, each) for each in texts]
-                less = ["".join(each[:start] + each[start + step :]) for each in units]
-                texts, start = (less, start) if self._holds(less, least) else (texts, start + step)
+            while start < max(map(len, lists)):
+                less = [each[:start] + each[start + step :] for each in lists]
+                lists, start = (less, start) if self._holds(write(less), least) else (lists, start + step)
             step //= 2
-        return texts
+        return lists
+
+
+def _joined(lists: list[list[str]]) -> list[str]:
+    return ["".join(each) for each in lists]
