@@ -248,7 +248,8 @@ class _Attack:
 
     def _worth(self, texts: Texts) -> np.ndarray:
         """Pays texts, and on rows with another right answer, too; the lower counts."""
-        _, values = self._beside_honest(texts, "search")
+        beside = self.honest.texts if self.trial.description.whole_batch else [None] * len(texts)
+        values = self.pay(self.honest.rows * 2, [*beside, *texts], "search")[len(texts) :]
         for rows, valid in self.honest.role.exchanged[:1]:
             values = np.fmin(values, np.where(valid, self.pay(rows, texts, "search"), np.nan))
         return values
@@ -257,7 +258,7 @@ class _Attack:
         """Scores what a hack writes, and says whether it wins on more rows than luck would, of so many tried."""
         honest, pays = self.honest, self.honest.pays
         if self.trial.description.whole_batch:  # what is compared within a batch meets there
-            pays, values = self._beside_honest(texts, hack.name)
+            pays, values = np.split(self.pay(honest.rows * 2, [*honest.texts, *texts], hack.name), 2)
         else:
             values, texts = self._first_and_rest(texts, hack.name)
         compared = np.isfinite(pays) & [text is not None for text in texts]
@@ -287,14 +288,6 @@ class _Attack:
         if np.isfinite(values).any() and not wins and not earned:
             return values, first
         return np.where(np.isfinite(values), values, self.pay(honest.rows, rest, name)), texts
-
-    def _beside_honest(self, texts: Texts, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Pays honest answers and texts; both in one batch where the reward compares within it."""
-        honest = self.honest
-        if not self.trial.description.whole_batch:
-            return honest.pays, self.pay(honest.rows, texts, name)
-        both = self.pay(honest.rows * 2, [*honest.texts, *texts], name)
-        return both[: len(texts)], both[len(texts) :]
 
     def _case(self, hack: Hack, texts: Texts, over: np.ndarray, compared: np.ndarray, is_paid: bool) -> Case:
         """Says where a hack wins by what it gains over honest answers, where these are paid at all."""

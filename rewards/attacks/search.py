@@ -144,22 +144,16 @@ class Search:
 
     def texts(self, mix: Mix) -> list[str]:
         """Writes a mixture for all rows."""
-        columns = [
-            [AROUND[around](own, mix.joint.join([text] * times))
-             for own, text in zip(self.seen, self.pieces[name], strict=True)]
-            for name, times, around in mix.parts
-        ]  # fmt: skip
-        rows = zip(*columns, strict=True) if columns else [()] * len(self.seen)
-        return [mix.joint.join(row)[: own.limit] for own, row in zip(self.seen, rows, strict=True)]
+        found, join = [], mix.joint.join
+        for i, own in enumerate(self.seen):
+            parts = (AROUND[around](own, join([self.pieces[name][i]] * times)) for name, times, around in mix.parts)
+            found.append(join(parts)[: own.limit])
+        return found
 
     def ranked(self) -> list[Mix]:
-        """Lists the mixtures that were paid, the best first, and of those the simplest and shortest."""
-
-        def place(mix: Mix) -> tuple[float, float, int, int]:
-            size = sum(self._size(name) * times for name, times, _ in mix.parts)
-            return *self.scores[mix], -len(mix.parts), -size
-
-        return sorted((each for each, score in self.scores.items() if score[0] > -np.inf), key=place, reverse=True)
+        """Lists the mixtures that were paid, the best first, and of those the simplest."""
+        known = [each for each, score in self.scores.items() if score[0] > -np.inf]
+        return sorted(known, key=lambda each: (*self.scores[each], -len(each.parts), -len(str(each))), reverse=True)
 
     def shrink(self, mix: Mix, is_gamed: Callable[[Mix, Sequence[str]], bool]) -> tuple[Mix, Sequence[str]]:
         """Leaves out parts, lines and words of a mixture that wins, as long as what is left is paid as much."""
@@ -168,11 +162,8 @@ class Search:
         (parts,) = self._cut([mix.parts], lambda each: self.texts(own._replace(parts=(*each[0],))), least)
         fewer = own._replace(parts=(*parts,))
         mix = fewer if is_gamed(fewer, self.texts(fewer)) else mix
-        texts = self.texts(mix)
-        for unit in UNITS:
-            cut = self._words(texts, unit, least)
-            texts = cut if cut != texts and is_gamed(mix, cut) else texts
-        return mix, texts
+        texts = self._words(self.texts(mix), least)
+        return mix, texts if is_gamed(mix, texts) else self.texts(mix)
 
     def _has_time(self) -> bool:
         return len(self.scores) < MOST and self.goes_on()
@@ -212,10 +203,7 @@ class Search:
     def _distil(self) -> None:
         """Cuts what is paid alone to its words that earn, as pieces that leave room for others."""
         for mix in self._paying()[:DISTILLED]:
-            texts = self.texts(mix)
-            for unit in UNITS:
-                texts = self._words(texts, unit, self.scores[mix])
-            if self._add(name := f"{mix}, cut", texts):
+            if self._add(name := f"{mix}, cut", self._words(self.texts(mix), self.scores[mix])):
                 self.score(Mix((Part(name),)))
 
     def _add_in_turn(self) -> None:
@@ -245,13 +233,17 @@ class Search:
 
     def _holds(self, texts: Sequence[str], least: Score) -> bool:
         self.cuts += 1
-        if self.cuts > CUTS or not self.goes_on():
-            return False
-        return all(own >= old for own, old in zip(self._score(texts), least, strict=True))
+        return self.cuts <= CUTS and self.goes_on() and all(np.subtract(self._score(texts), least) >= 0)
 
-    def _words(self, texts: list[str], unit: str, least: Score) -> list[str]:
-        """Leaves out lines or words of all texts."""
-        return _joined(self._cut([re.findall(unit, each) for each in texts], _joined, least))
+    def _words(self, texts: list[str], least: Score) -> list[str]:
+        """Leaves out lines of all texts, and then words."""
+
+        def write(lists: list[list[str]]) -> list[str]:
+            return ["".join(each) for each in lists]
+
+        for unit in UNITS:
+            texts = write(self._cut([re.findall(unit, each) for each in texts], write, least))
+        return texts
 
     def _cut(self, lists: list[Any], write: Callable[[list[Any]], list[str]], least: Score) -> list[Any]:
         """Leaves out halves of what is in lists, quarters and so on, as long as what is written holds."""
@@ -263,7 +255,3 @@ class Search:
                 lists, start = (less, start) if self._holds(write(less), least) else (lists, start + step)
             step //= 2
         return lists
-
-
-def _joined(lists: list[list[str]]) -> list[str]:
-    return ["".join(each) for each in lists]
