@@ -179,10 +179,9 @@ class _Attack:
                 self.problems.append(f"{untried} of {len(hacks)} hacks were not tried: {why}.")
                 break
             outcomes += self._try(hack, self._texts(hack, seen))
-        tried = 0
-        if not (untried or known.asks_a_model or any(each.verdict == "gamed" for each in (*outcomes, *ladder))):
-            found, tried = self._search(seen)
-            outcomes += found
+        is_open = not (untried or known.asks_a_model or any(each.verdict == "gamed" for each in (*outcomes, *ladder)))
+        found, tried = self._search(seen) if is_open else ([], 0)
+        outcomes += found
         outcomes.sort(key=lambda each: (each.verdict == "no", -each.low, -each.pay))
         remedies = {family.name: family.remedy for family in (DATA, SEARCH, *(each.family for each in hacks))}
         return AttackResult(
@@ -223,13 +222,11 @@ class _Attack:
         return [outcome]
 
     def _search(self, seen: Sequence[Seen]) -> tuple[list[Outcome], int]:
-        """Mixes the best hacks and pieces, and returns the shortest mixture that wins, with how many were tried.
-
-        A form that honest answers lack may be what a reward of form asks for, unless samples show what they are.
-        """
+        """Mixes the best hacks and pieces, and returns the shortest mixture that wins, with how many were tried."""
         honest = self.honest
-        is_asked = honest.tells or honest.role.place is None
-        if not is_asked or not np.isfinite(honest.pays).any() or any(each.call for each in seen):
+        # A form that answers made of golds lack may be what a reward of form asks for; samples show what is honest.
+        is_told = np.isfinite(honest.pays).any() and (honest.tells or honest.role.place is None)
+        if not is_told or any(each.call for each in seen):
             return [], 0
         bank = [hack for _, hack in sorted(self.best.values(), key=lambda each: -round(each[0], 9))]
         wanted = np.where(honest.told, honest.pays, np.nan) if honest.tells else honest.pays

@@ -9,17 +9,7 @@ import numpy as np
 
 from rewards.attacks.seen import Seen
 from rewards.reading.options import LETTERS
-from rewards.roles import (
-    MOST,
-    Pay,
-    Role,
-    Texts,
-    find_role,
-    gains,
-    options_of,
-    shape,
-    write_all,
-)
+from rewards.roles import MOST, Pay, Role, Texts, find_role, gains, options_of, shape, write_all
 from rewards.running.contract.samples import Row
 from rewards.running.contract.trial import Trial, row_in_form
 

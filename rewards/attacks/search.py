@@ -33,7 +33,7 @@ SMALL = (
     "# Why", "## How\n", "- one", "* one", "1. one", "**so**", "`so`", "> so", "---", "[1]", "https://example.com",
     "Step 1:", "Therefore, it is so.", "Wait,", "{}", "()", "<b></b>", "!", "?", "A", "1",
 )  # fmt: skip
-SENTENCES = re.compile(r"(?<=[.!?\u3002])\s+|\n+")
+SENTENCES = re.compile(r"(?<=[.!?])\s+|(?<=[\u3002\uff01\uff1f])|\n+")
 SHOWN = {"numbers": r"\d+", "names": r"\b[A-Z]\w+", "words": r"\w{6,}", "quotes": r"[\"'`]([^\"'`\n]+)[\"'`]"}
 UNITS = (r"[^\n]*\n|[^\n]+", r"\s*\S+|\s+")  # lines and words, with what is between them
 WRONG = "another row's answer"
@@ -45,12 +45,7 @@ AROUND: dict[str, Callable[[Seen, str], str]] = {
 Score = tuple[float, float]  # pay on the few rows, at most an honest answer's, and the share of them that pay so much
 
 
-class Part(NamedTuple):
-    """A piece in a mixture: so many times, and in which place of a response."""
-
-    piece: str
-    times: int = 1
-    around: str = ""
+Part = tuple[str, int, str]  # a piece in a mixture, how many times it is written, and in which place of a response
 
 
 class Mix(NamedTuple):
@@ -188,13 +183,13 @@ class Search:
         """Lists nothing, mixtures of many pieces, and each piece alone, those of rows twice."""
         short = sorted((name for name in self.pieces if self._size(name) < LONG), key=self._size)
         forms, rows = ([each for each in short if (each in self.of_rows) is own] for own in (False, True))
-        wrong, found = Part(WRONG, around="in the form of answers"), [Mix()]
+        wrong, found = (WRONG, 1, "in the form of answers"), [Mix()]
         for names in (forms, rows, short):
             for room, times in SINKS:
                 ends = np.cumsum([(self._size(name) + 1) * times for name in names])
-                many = [Part(name, times) for name, end in zip(names, ends, strict=True) if end < room]
+                many = [(name, times, "") for name, end in zip(names, ends, strict=True) if end < room]
                 found += [Mix((*many,)), Mix((*many, wrong)), Mix((wrong, *many))]
-        alone = [wrong, *map(Part, self.pieces), *(Part(name, 2) for name in self.of_rows)]
+        alone = [wrong, *((name, 1, "") for name in self.pieces), *((name, 2, "") for name in self.of_rows)]
         return [*found, *(Mix((part,)) for part in alone)]
 
     def _paying(self) -> list[Mix]:
@@ -204,7 +199,7 @@ class Search:
         """Cuts what is paid alone to its words that earn, as pieces that leave room for others."""
         for mix in self._paying()[:DISTILLED]:
             if self._add(name := f"{mix}, cut", self._words(self.texts(mix), self.scores[mix])):
-                self.score(Mix((Part(name),)))
+                self.score(Mix(((name, 1, ""),)))
 
     def _add_in_turn(self) -> None:
         """Adds to the best what is paid alone, and keeps what raises it: parts of a reward that add up."""
@@ -221,14 +216,14 @@ class Search:
         parts, place = [*mix.parts], draw.randrange(len(mix.parts) + 1)
         way = draw.choice(["add", "add", "cross", "joint", "times", "around", "last", "drop"]) if parts else "add"
         if way == "add":
-            parts.insert(place, Part(draw.choice([*self.pieces])))
+            parts.insert(place, (draw.choice([*self.pieces]), 1, ""))
         elif way == "cross":
             parts[place:] = other.parts[draw.randrange(len(other.parts) + 1) :]
         elif way != "joint":
             name, times, around = parts.pop(place - 1)
             times = draw.choice(TIMES) if way == "times" else times
             around = draw.choice([*AROUND]) if way == "around" else around
-            parts += [Part(name, times, around)] * (way != "drop")
+            parts += [(name, times, around)] * (way != "drop")
         return Mix((*parts,), draw.choice(JOINTS) if way == "joint" else mix.joint)
 
     def _holds(self, texts: Sequence[str], least: Score) -> bool:
