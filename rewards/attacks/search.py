@@ -21,9 +21,8 @@ SEARCH = Family(
     "search", "What a search put together, piece by piece",
     "Let what a text without an answer can earn count beside right answers only (`reward_gates`).",
 )  # fmt: skip
-FEW = 8  # rows on which mixtures are compared
+FEW, PATIENCE = 8, 3  # rows on which mixtures are compared, and rounds in which nothing rises
 MOST, CUTS = 400, 200  # mixtures that are paid, and cuts of one that wins or of all that pay a part
-PATIENCE = 3  # rounds in which nothing rises
 BEAM, CHILDREN, JUDGED = 6, 24, 3  # mixtures that have children, those of a round, and those that are judged then
 PAYING, DISTILLED = 24, 8  # pieces that are added in turn to the best, and that are cut first where nothing rises
 WORDS, SIZES = 40, 6  # texts and numbers of the reward's code that are pieces
@@ -186,9 +185,10 @@ class Search:
         wrong, found = (WRONG, 1, "in the form of answers"), [Mix()]
         for names in (forms, rows, short):
             for room, times in SINKS:
-                ends = np.cumsum([(self._size(name) + 1) * times for name in names])
-                many = [(name, times, "") for name, end in zip(names, ends, strict=True) if end < room]
-                found += [Mix((*many,)), Mix((*many, wrong)), Mix((wrong, *many))]
+                sizes = np.cumsum([(self._size(name) + 1) * times for name in names])
+                many = [(name, times, "") for name, size in zip(names, sizes, strict=True) if size < room]
+                ends = [wrong, *((name, 1, "") for name in self.of_rows * (names is forms and room < LONG))]
+                found += [Mix((*many,)), Mix((wrong, *many)), *(Mix((*many, end)) for end in ends)]
         alone = [wrong, *((name, 1, "") for name in self.pieces), *((name, 2, "") for name in self.of_rows)]
         return [*found, *(Mix((part,)) for part in alone)]
 
