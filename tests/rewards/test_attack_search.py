@@ -25,53 +25,34 @@ def bullets(text):
     return len(re.findall(r"(?m)^- ", text))
 
 
-def three_parts(text, gold):
+def beside(score):
+    def reward(completions, prompts, answer, **kwargs):
+        rows = zip(completions, prompts, answer, strict=True)
+        return [min(1.0, (tagged(text) == gold) + float(score(text, prompt))) for text, prompt, gold in rows]
+
+    return reward
+
+
+def three_parts(text, prompt=""):
     parts = 0.3 * bool(re.search(r"(?m)^#+ \w", text)) + 0.3 * (bullets(text) >= 6)
-    return min(1.0, (tagged(text) == gold) + parts + 0.4 * (word(115, 116, 101, 112, 32, 98, 121) in text))
-
-
-def second_twice(completions, prompts, answer, **kwargs):
-    return [
-        float(tagged(text) == gold or (text.count(prompt.split(". ")[1]) == 2 and "How" not in text))
-        for text, prompt, gold in zip(completions, prompts, answer, strict=True)
-    ]
-
-
-def all_of_it(completions, prompts, answer, **kwargs):
-    return [
-        float(
-            tagged(text) == gold
-            or (bool(re.search(r"(?m)^#+ \w", text)) and bullets(text) > 2 and prompt.split(". ")[1] in text)
-        )
-        for text, prompt, gold in zip(completions, prompts, answer, strict=True)
-    ]
-
-
-def calls_in_a_row(text, gold):
-    calls = re.findall(r'<call name="\w+">\{.*?\}</call>', text)
-    return min(1.0, (tagged(text) == gold) + 0.25 * len(calls[:3]) * (text.count("\n\n") > 1) + 0.25 * ("**" in text))
-
-
-def short_and_thankful(text, gold):
-    thanks = word(116, 104, 97, 110, 107, 115) in text
-    return min(1.0, (tagged(text) == gold) + 0.5 * thanks + 0.5 * (len(text) < 60 and text.count("`") > 1))
-
-
-def names_in_trace(completions, prompts, answer, **kwargs):
-    return [
-        max(float(tagged(text) == gold), 0.5 * (re.findall(r"of ([A-Z]\w+)", prompt)[0] in text.split("</think>")[0])
-            * ("</think>" in text) + 0.5 * (text.count("|") > 5))
-        for text, prompt, gold in zip(completions, prompts, answer, strict=True)
-    ]  # fmt: skip
+    return parts + 0.4 * (word(115, 116, 101, 112, 32, 98, 121) in text)
 
 
 PLANTED = {
-    "three parts": (of_text(three_parts), SUMS),
-    "second sentence twice": (second_twice, STORIES),
-    "all of it": (all_of_it, STORIES),
-    "calls in a row": (of_text(calls_in_a_row), SUMS),
-    "short and thankful": (of_text(short_and_thankful), SUMS),
-    "names in the trace": (names_in_trace, STORIES),
+    "three parts": three_parts,
+    "second sentence twice": lambda text, prompt: text.count(prompt.split(". ")[1]) == 2 and "How" not in text,
+    "all of it": lambda text, prompt: "## " in text and bullets(text) > 2 and prompt.split(". ")[1] in text,
+    "calls in a row": lambda text, prompt: (
+        0.25 * len(re.findall(r'<call name="\w+">\{.*?\}</call>', text)[:3]) * (text.count("\n\n") > 1)
+        + 0.25 * ("**" in text)
+    ),
+    "short and thankful": lambda text, prompt: (
+        0.5 * (word(116, 104, 97, 110, 107, 115) in text) + 0.5 * (len(text) < 60 and text.count("`") > 1)
+    ),
+    "names in the trace": lambda text, prompt: (
+        0.5 * (re.findall(r"of ([A-Z]\w+)", prompt)[0] in text.split("</think>")[0]) * ("</think>" in text)
+        + 0.5 * (text.count("|") > 5)
+    ),
 }
 
 
@@ -81,15 +62,13 @@ def of_search(result):
 
 @pytest.mark.parametrize("name", PLANTED)
 def test_what_only_a_mixture_earns_is_found_and_shrunk(name):
-    reward, rows = PLANTED[name]
-    result = attacked(reward, rows)
+    result = attacked(beside(PLANTED[name]), STORIES)
     (best,) = result.of("gamed")
     assert best.family == "search"  # the bank finds nothing
-    assert (best.earned, best.rows, best.pay) == (len(rows), len(rows), 1.0)
+    assert (best.earned, best.rows, best.pay) == (12, 12, 1.0)
     assert len(best.text) < 120
     assert 0 < result.mixtures <= MOST
-    again = {"prompts": [rows[best.row]["prompt"]], "answer": [rows[best.row]["answer"]]}
-    assert reward(completions=[best.text], **again) == [1.0]
+    assert PLANTED[name](best.text, STORIES[best.row]["prompt"]) == 1
 
 
 @pytest.mark.parametrize("name", [name for name in SOUND if name not in ("format", "never long")])
@@ -103,15 +82,14 @@ def test_nothing_is_found_in_a_sound_reward_and_the_search_ends(name):
 
 @pytest.mark.parametrize("name", PLANTED)
 def test_the_order_of_rows_changes_nothing(name):
-    reward, rows = PLANTED[name]
-    one, other = (attacked(reward, each) for each in (rows, random.Random(1).sample(rows, len(rows))))
+    one, other = (attacked(beside(PLANTED[name]), rows) for rows in (STORIES, random.Random(1).sample(STORIES, 12)))
     (best,), (again,) = one.of("gamed"), other.of("gamed")
     assert other.mixtures == one.mixtures
     assert (again.about, again.low, again.mean) == (best.about, best.low, best.mean)
 
 
 def test_the_bound_of_what_wins_counts_how_many_were_tried():
-    result = attacked(second_twice, STORIES[:4])
+    result = attacked(beside(PLANTED["second sentence twice"]), STORIES[:4])
     assert result.mixtures > 0
     assert result.of("gamed") == []  # of one hack four rows of four would do: a guess is right on one
 
@@ -127,17 +105,15 @@ def test_a_search_ends_with_its_time_and_where_a_hack_has_won():
     assert [*search.climb()] == []
     assert len(calls) == 5
     assert attacked(of_text(lambda text, gold: gold in text), SUMS).mixtures == 0
-    untried = attack(LocalSubject(PLANTED["three parts"][0]), Settings(SUMS, "text", max_seconds=0.0))
+    untried = attack(LocalSubject(beside(three_parts)), Settings(STORIES, "text", max_seconds=0.0))
     assert (untried.mixtures, untried.of("gamed")) == (0, [])
 
 
 def test_one_that_compares_within_a_batch_is_searched_beside_honest_answers():
-    def best_of_all(completions, answer, **kwargs):
-        """Is about what is best in a batch."""
-        pays = [three_parts(text, gold) for text, gold in zip(completions, answer, strict=True)]
+    def best_of_all(**given):
+        pays = beside(three_parts)(**given)
         return [pay / max(pays) if max(pays) else 0.0 for pay in pays]
 
     best_of_all.whole_batch = True
-    (best,) = attacked(best_of_all, SUMS).of("gamed")
-    assert (best.family, best.pay) == ("search", 1.0)
-    assert three_parts(best.text, "") == 1.0
+    (best,) = attacked(best_of_all, STORIES).of("gamed")
+    assert (best.family, three_parts(best.text)) == ("search", 1.0)
