@@ -22,9 +22,9 @@ from align.versions import installed_versions
 from rewards import UNSEEN_FAMILIES
 from rewards.attacks import AttackResult, attack_apart
 from rewards.reading.responses import DEFAULT_FORMAT
+from rewards.roles import mean
 from rewards.running.contract import Limits, RewardSpec, Settings
 from rewards.running.contract.calls import shorten
-from rewards.roles import mean
 from rewards.running.contract.samples import second_pass_columns
 from scripts.harness import Options, print_table, tell, write_numbers
 from scripts.labs.attack import blind, blind_rows, gameable, rows, sound
