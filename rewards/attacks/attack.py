@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Iterator, Sequence
-from itertools import permutations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +11,7 @@ from rewards.attacks.hacks import HACKS
 from rewards.attacks.honest import Honest, find_honest
 from rewards.attacks.ladder import Step, climb, near
 from rewards.attacks.paying import MOST_STOPS, Paying, Unusable, begin
+from rewards.attacks.search import SEARCH, Mix, Search
 from rewards.attacks.seen import Family, Hack, Seen
 from rewards.roles import Texts, gains, mean
 from rewards.running.contract import Drain, Limits, LocalSubject, Remote, RemoteSubject, Settings, Spec
@@ -24,14 +24,9 @@ FIRST_ROWS = 16  # a hack that wins on none of these, and earns little there, is
 LITTLE = 0.3  # of an honest answer's pay
 ERROR = 0.025  # that a share is below its bound
 OFTEN = 0.6  # share of rows on which one rule for all of them must not be right
-BEST = 6  # hacks that are put together
 DATA = Family(
     "data", "One rule that is right on most rows",
     "Balance the right answers (`dataset.shuffle_options: true` for options), and keep them out of prompts.",
-)  # fmt: skip
-TOGETHER = Family(
-    "together", "The best two hacks in one text",
-    "Let what a text without an answer can earn count beside right answers only (`reward_gates`).",
 )  # fmt: skip
 VERDICTS = {  # what an attack says of a reward
     "gamed": "it is gamed by {}; an honest answer earns {}.",
@@ -73,6 +68,7 @@ class AttackResult(NamedTuple):
     ladder: list[Step] = []  # noqa: RUF012 - what is earned without knowing, and by knowing
     about_form: bool = False  # whether the reward says so, or reads nothing that could be a right answer
     untried: int = 0  # hacks for which there was no time, or that were stopped
+    mixtures: int = 0  # that a search tried
 
     def of(self, verdict: str) -> list[Outcome]:
         """Lists the outcomes of a verdict."""
@@ -138,11 +134,10 @@ class _Attack(Paying):
 
     def __init__(self, trial: Trial, form: Form) -> None:
         super().__init__(trial, form)
-        self.rounds = 2  # of putting hacks together
-        self.best: dict[str, tuple[float, Hack, Texts]] = {}  # by function: its best mean pay, and what it wrote
+        self.ends = time.monotonic() + trial.settings.max_seconds
+        self.best: dict[str, tuple[float, Hack]] = {}  # by function: its best mean pay
 
     def run(self, hacks: Sequence[Hack], samples: Sequence[Sequence[str]], gold: str, limit: int) -> AttackResult:
-        started, seconds = time.monotonic(), self.trial.settings.max_seconds
         known = self.trial.description
         rows, count = list(self.trial.rows), len(self.trial.rows)
         if known.asks_a_model and count > FEW_ROWS:
@@ -156,22 +151,25 @@ class _Attack(Paying):
         seen = [each._replace(words=known.about, literals=known.literals, limit=limit) for each in self.honest.seen]
         outcomes, untried = [], 0
         if known.asks_a_model:  # each call is paid for, and its code shows a rubric that hacks of words cover
-            hacks, self.rounds = [each for each in hacks if each.copies != "code"], 0
+            hacks = [each for each in hacks if each.copies != "code"]
         for count, hack in enumerate(hacks):
-            if self.stops >= MOST_STOPS or time.monotonic() - started > seconds:
+            if not self._goes_on():
                 untried = len(hacks) - count
                 why = f"{MOST_STOPS} have stopped it" if self.stops >= MOST_STOPS else "raise `--max_seconds`"
                 self.problems.append(f"{untried} of {len(hacks)} hacks were not tried: {why}.")
-                self.rounds = 0
                 break
             outcomes += self._try(hack, self._texts(hack, seen))
-        while self.rounds and self.best and not any(each.verdict == "gamed" for each in outcomes):
-            outcomes += [outcome for hack, texts in self._together() for outcome in self._try(hack, texts)]
+        is_open = not (untried or known.asks_a_model or any(each.verdict == "gamed" for each in (*outcomes, *ladder)))
+        found, tried = self._search(seen) if is_open else ([], 0)
+        outcomes += found
         outcomes.sort(key=lambda each: (each.verdict == "no", -each.low, -each.pay))
-        remedies = {family.name: family.remedy for family in (DATA, TOGETHER, *(each.family for each in hacks))}
+        remedies = {family.name: family.remedy for family in (DATA, SEARCH, *(each.family for each in hacks))}
         return AttackResult(
-            self.trial.name, outcomes, self.said(), remedies, self.honest, ladder, self.about_form, untried
+            self.trial.name, outcomes, self.said(), remedies, self.honest, ladder, self.about_form, untried, tried
         )
+
+    def _goes_on(self) -> bool:
+        return self.stops < MOST_STOPS and time.monotonic() <= self.ends
 
     @property
     def about_form(self) -> bool:
@@ -190,23 +188,44 @@ class _Attack(Paying):
     def _try(self, hack: Hack, texts: Texts) -> list[Outcome]:
         if all(text is None for text in texts) or self.stops >= MOST_STOPS:
             return []
-        outcome, kind = self._judge(hack, texts), hack.name.partition("[")[0] if hack.family != TOGETHER else hack.name
+        outcome, kind = self._judge(hack, texts), hack.name.partition("[")[0]
         is_free = not hack.needs_right and not hack.keeps_right  # of what only a policy that knows can write
         if is_free and outcome.mean > self.best.get(kind, (-math.inf,))[0]:
-            self.best[kind] = (outcome.mean, hack, texts)
+            self.best[kind] = (outcome.mean, hack)
         return [outcome]
 
-    def _together(self) -> Iterator[tuple[Hack, Texts]]:
-        """Puts the best hacks together, two of them each time; what pays a part of the reward may add up."""
-        self.rounds -= 1
-        best = sorted(self.best.values(), key=lambda each: -each[0])[:BEST]
-        for (_, one, ones), (_, other, others) in permutations(best, 2):
-            name, about = f"{one.name} + {other.name}", f"{one.about}; and {other.about[:1].lower()}{other.about[1:]}"
-            joined = [None if a is None or b is None else f"{a}\n{b}" for a, b in zip(ones, others, strict=True)]
-            yield Hack(name, TOGETHER, about, one.func), joined
+    def _search(self, seen: Sequence[Seen]) -> tuple[list[Outcome], int]:
+        """Mixes the best hacks and pieces, and returns the shortest mixture that wins, with how many were tried."""
+        honest = self.honest
+        # A form that answers made of golds lack may be what a reward of form asks for; samples show what is honest.
+        is_told = np.isfinite(honest.pays).any() and (honest.tells or honest.role.place is None)
+        if not is_told or any(each.call for each in seen):
+            return [], 0
+        bank = [hack for _, hack in sorted(self.best.values(), key=lambda each: -round(each[0], 9))]
+        wanted = np.where(honest.told, honest.pays, np.nan) if honest.tells else honest.pays
+        search = Search(seen, bank, self._worth, wanted, self._goes_on)
 
-    def _judge(self, hack: Hack, texts: Texts) -> Outcome:
-        """Scores what a hack writes, and says whether it wins on more rows than luck would."""
+        def judge(mix: Mix, texts: Texts) -> Outcome:
+            hack = Hack("search", SEARCH, f"What a search put together, and cut to what earns: {mix}", str)
+            return self._judge(hack, texts, len(HACKS) + len(search.scores))
+
+        for mix in search.climb():
+            if judge(mix, search.texts(mix)).verdict == "gamed":
+                found = search.shrink(mix, lambda *each: judge(*each).verdict == "gamed")
+                return [judge(*found)], len(search.scores)
+        best = [judge(mix, search.texts(mix)) for mix in search.ranked()[:1]]
+        return [each for each in best if each.verdict == "soft"], len(search.scores)
+
+    def _worth(self, texts: Texts) -> np.ndarray:
+        """Pays texts, and on rows with another right answer, too; the lower counts."""
+        beside = self.honest.texts if self.trial.description.whole_batch else [None] * len(texts)
+        values = self.pay(self.honest.rows * 2, [*beside, *texts], "search")[len(texts) :]
+        for rows, valid in self.honest.role.exchanged[:1]:
+            values = np.fmin(values, np.where(valid, self.pay(rows, texts, "search"), np.nan))
+        return values
+
+    def _judge(self, hack: Hack, texts: Texts, tried: int = 1) -> Outcome:
+        """Scores what a hack writes, and says whether it wins on more rows than luck would, of so many tried."""
         honest, pays = self.honest, self.honest.pays
         if self.trial.description.whole_batch:  # what is compared within a batch meets there
             pays, values = np.split(self.pay(honest.rows * 2, [*honest.texts, *texts], hack.name), 2)
@@ -216,11 +235,11 @@ class _Attack(Paying):
         case = self._case(hack, texts, gains(values, pays), compared, bool(np.nan_to_num(pays).max() > 0))
         places = case.places & case.compared
         count, rows = int(places.sum()), int(case.compared.sum())
-        low = lower_bound(count, rows, case.error)
+        low = lower_bound(count, rows, min(case.error, ERROR / tried))
         verdict = "unclear" if not rows else case.verdict if low > case.least else "no"
         share = 0.0
         if verdict == "no" and hack.verdict == "gamed" and not hack.keeps_right and honest.tells:
-            share, verdict = near(values, honest, self.floor, ERROR / len(HACKS))
+            share, verdict = near(values, honest, self.floor, ERROR / max(tried, len(HACKS)))
             verdict = "soft" if verdict else "no"
         shown = places if count else np.isfinite(values)
         row, pay = int(shown.argmax()), float(np.nan_to_num(mean(values[shown])))
@@ -389,7 +408,7 @@ def _unclear(result: AttackResult) -> Said | None:
 def _ok(result: AttackResult) -> str:
     honest = result.honest
     assert honest is not None
-    tried = f"Of {len(result.outcomes)} hacks on {len(honest.rows)} rows none game it."
+    tried = f"Of {len(result.outcomes)} hacks and {result.mixtures} mixtures on {len(honest.rows)} rows none game it."
     return f"it pays right answers ({honest.role.form}) {write_value(mean(honest.pays))}, and wrong ones less. {tried}"
 
 

@@ -9,17 +9,7 @@ import numpy as np
 
 from rewards.attacks.seen import Seen
 from rewards.reading.options import LETTERS
-from rewards.roles import (
-    MOST,
-    Pay,
-    Role,
-    Texts,
-    find_role,
-    gains,
-    options_of,
-    shape,
-    write_all,
-)
+from rewards.roles import MOST, Pay, Role, Texts, find_role, gains, options_of, shape, write_all
 from rewards.running.contract.samples import Row
 from rewards.running.contract.trial import Trial, row_in_form
 
@@ -90,4 +80,4 @@ def _seen(row: Row, right: str | None, wrong: str | None, role: Role, counts: Co
     if "tests" in row or "def " in (right or ""):  # all solutions together do the task, so that none is shown
         called = CALLED.search(f"{right}\n{row.get('tests')}\n{row.get('prompt')}")
         return own._replace(call=next(filter(None, called.groups())) if called else "answer")
-    return own._replace(golds=tuple(each for each, _ in counts.most_common()))
+    return own._replace(golds=tuple(sorted(counts, key=lambda each: (-counts[each], each))))

@@ -169,17 +169,6 @@ def test_a_sound_reward_is_not(name):
     assert len(result.outcomes) > 200
 
 
-def test_what_pays_a_part_is_put_together():
-    happy = bytes([104, 97, 112, 112, 121]).decode()  # else its code shows it
-    parts = of_text(
-        lambda text, gold: min(1, (tagged(text) == gold) + 0.5 * (happy in text) + 0.5 * (text.count("\n") > 9))
-    )
-    (best, *_) = attacked(parts, SUMS, "words").of("gamed")
-    assert " + " in best.hack
-    assert best.pay == 1
-    assert happy in best.text
-
-
 def test_a_reward_that_says_that_it_is_about_form_is_gamed_by_no_form():
     thinks = of_text(lambda text, gold: float("<think>" in text))
     assert attacked(thinks, SUMS, "words").of("gamed")

@@ -146,7 +146,7 @@ second line is what a new reward meets: nothing was changed between the hacks an
 its rewards are in `scripts/labs/attack/outsider/`. Of the four, one is in
 `scripts/labs/attack/blind.py` (5 of 12 at first), three are not in the repository (8 of 12, 8 of
 12, 10 of 15). What was added for them is general: what the code of a reward shows (its words,
-patterns, keys and numbers), answers in the form that its patterns read, two hacks together, numbers
+patterns, keys and numbers), answers in the form that its patterns read, hacks put together, numbers
 replaced in an answer, a table hidden behind an empty one.
 
 One of these found a hole in a reward of ours: `math_accuracy` took the question's own `25 * 3` for
