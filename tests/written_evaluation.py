@@ -188,10 +188,19 @@ def _curve(name: str, gain: float) -> dict[str, object]:
 
 
 def _audit(name: str, text: str | None) -> dict[str, object]:
+    attempts = [1, 2, 4, 8, 16]
     rates = {"accepted": 0.6, "true_positive_rate": 0.8, "false_positive_rate": 0.2, "prior": 0.7, "ceiling": 0.9}
     return {
         "model": name, "verifier": text or "shuffle_consistency",
         **{key: _around(value) for key, value in rates.items()},
+        "optimal_attempts": [
+            {"cost": 0.0, "attempts": None, "utility": 0.9}, {"cost": 1.0, "attempts": 3, "utility": 0.4},
+            {"cost": 9.0, "attempts": 0, "utility": 0.0},
+        ],
+        "utility": [
+            {"cost": cost, "attempts": attempts, "utility": [0.5 + 0.1 * k - 0.03 * cost * k * k for k in range(5)]}
+            for cost in (0.0, 1.0, 9.0)
+        ],
         **(_abstention() if name != "theirs" else {}),  # a file of an earlier version has none of it
     }  # fmt: skip
 
@@ -208,6 +217,10 @@ def _abstention() -> dict[str, object]:
              "false_positive_rate": _around(0.1)},
         ],
         "if_accepted": [{"attempts": n, **rules} for n in (1, 2, 4)],
+        "above_threshold": [
+            {"precision": 0.8, "calibrated_on": 500, "threshold": 0.625, **rules},
+            {"precision": 0.95, "calibrated_on": 500, "threshold": None, "coverage": _around(0), "accuracy": nothing},
+        ],
     }  # fmt: skip
 
 

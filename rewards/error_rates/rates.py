@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,8 +44,7 @@ def rate_of(hits: Sequence[bool] | np.ndarray, clusters: Sequence[Any] | np.ndar
         >>> print(rate_of([True, False] * 20), rate_of([False] * 20, clusters=[0, 1, 2, 3, 4] * 4), sep=" and ")
         50 % [33, 67] and 0 % [0, 52]
     """
-    from scipy.special import betaincinv, stdtrit
-
+    special = import_module("scipy.special")
     hit = np.asarray(hits, dtype=float)
     if not hit.size:
         return Rate(math.nan, 0.0, 1.0)
@@ -54,11 +54,11 @@ def rate_of(hits: Sequence[bool] | np.ndarray, clusters: Sequence[Any] | np.ndar
     if 0 < share < 1 and rows >= FEW:
         added = (np.bincount(codes, hit) - share * sizes) / sizes.mean()
         variance = float(added @ added) / (rows * (rows - 1))
-        narrower = (Z / float(stdtrit(rows - 1, (1 + LEVEL) / 2))) ** 2
+        narrower = (Z / float(special.stdtrit(rows - 1, (1 + LEVEL) / 2))) ** 2
         worth = min(len(hit), share * (1 - share) / variance if variance else math.inf) * narrower
     worth, rest = max(worth, 1.0), (1 - LEVEL) / 2
-    low = float(betaincinv(worth * share, worth * (1 - share) + 1, rest)) if share > 0 else 0.0
-    high = float(betaincinv(worth * share + 1, worth * (1 - share), 1 - rest)) if share < 1 else 1.0
+    low = float(special.betaincinv(worth * share, worth * (1 - share) + 1, rest)) if share > 0 else 0.0
+    high = float(special.betaincinv(worth * share + 1, worth * (1 - share), 1 - rest)) if share < 1 else 1.0
     return Rate(share, low, high, int(hit.sum()), len(hit), rows)
 
 

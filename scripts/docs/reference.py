@@ -264,7 +264,7 @@ def homes_of_rewards() -> Iterator[tuple[str, str]]:
     tree = ast.parse(Path(rewards.__file__).read_text(encoding="utf-8"))
     homes = {
         name.asname or name.name: node.module
-        for node in tree.body
+        for node in ast.walk(tree)  # also of what is imported when it is first asked for
         if isinstance(node, ast.ImportFrom) and node.module
         for name in node.names
     }

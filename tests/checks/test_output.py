@@ -8,7 +8,7 @@ from some_recipes import with_model
 from align.checks.launch import Launch
 from align.checks.memory import check_output, check_room
 from align.recipe.recipe import load_recipe
-from align.runs import room
+from align.runs import disk_space
 from align.runs.owner import LOCK, owned
 
 
@@ -76,4 +76,4 @@ def test_too_little_room_is_said_with_both_numbers(recipe, monkeypatch, free, le
     monkeypatch.setattr("align.checks.memory.free_bytes", lambda folder: int(free * model))
     (finding,) = check_room(*with_model(recipe()), Launch())
     assert finding.level == level
-    assert room.words(int(free * model)) in finding.text
+    assert disk_space.words(int(free * model)) in finding.text

@@ -89,7 +89,12 @@ def test_samples_and_the_shuffles_as_verifier(models, data, tmp_path, capsys):
     assert record["paired"] == []
     assert len(pd.read_parquet(out / "items.parquet")) == 24 * 4
     printed = capsys.readouterr().out
-    for text in ("over 0 to 25 % right", "first accepted of 4 "):
+    for text in (
+        "Cost of a false positive",
+        "over 0 to 25 % right",
+        "first accepted of 4 ",
+        "precision 0.9",
+    ):
         assert text in printed
     audit = record["audits"][0]
     assert sum(each["questions"] for each in audit["by_difficulty"]) == 24

@@ -8,7 +8,9 @@ from scripted_run import evaluate, make_questions
 from align.evaluation.asking import Asker
 from align.evaluation.statistics.item_means import clustered_share
 from align.evaluation.suites.questions.best_of_n import (
+    answer_above_threshold,
     answer_if_accepted,
+    lowest_threshold,
     rates_by_difficulty,
 )
 from align.evaluation.suites.questions.suite import SuiteSettings, Verifier, evaluate_suites
@@ -48,6 +50,55 @@ def test_what_is_answered_within_some_attempts_by_hand():
     assert math.isnan(none.accuracy.value)
 
 
+def test_the_lowest_threshold_by_hand():
+    scores, right = np.array([5.0, 4.0, 4.0, 3.0, 1.0]), np.array([1.0, 1.0, 0.0, 1.0, 0.0])
+    assert lowest_threshold(scores, right, 0.75) == 3
+    assert lowest_threshold(scores, right, 0.8) == 5  # from 4 on it is 2/3
+    assert lowest_threshold(scores, right, 0.6) == 1
+    assert lowest_threshold(scores[1:], right[1:], 0.8) is None
+    assert lowest_threshold(scores[:0], right[:0], 0.8) is None
+
+
+def test_a_threshold_is_set_on_one_half_and_measured_on_the_other():
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(20, 400, 1))
+    correct = (rng.random(scores.shape) < chance(scores)).astype(float)
+    for precision in (0.8, 0.9):
+        rules = [answer_above_threshold(*each, precision) for each in zip(correct, scores, strict=True)]
+        true = [chance(scores[scores >= each.threshold]).mean() for each in rules]
+        covered = sum(
+            each.accuracy.low <= value <= each.accuracy.high for each, value in zip(rules, true, strict=True)
+        )
+        assert covered >= 17  # of 20
+        assert {each.calibrated_on for each in rules} == {200}
+        assert np.mean(true) == pytest.approx(precision, abs=0.02)
+        reached = [(scores >= each.threshold).mean() for each in rules]
+        assert [each.coverage.value for each in rules] == pytest.approx(reached, abs=0.1)
+
+
+def chance(scores):
+    """The chance that an answer with this score is right, of a verifier that knows something."""
+    return 1 / (1 + np.exp(-3 * scores))
+
+
+def test_a_score_that_knows_nothing_promises_on_one_half_what_it_does_not_keep_on_the_other():
+    rng = np.random.default_rng(1)
+    correct = (rng.random((20, 100, 1)) < 0.5).astype(float)
+    rules = [answer_above_threshold(each, rng.normal(size=(100, 1)), 0.9) for each in correct]
+    kept = [each.accuracy.value for each in rules if each.accuracy.n]
+    assert len(kept) >= 5  # a few lucky scores at the top give a threshold
+    assert np.mean(kept) < 0.75
+
+
+def test_equal_scores_are_chosen_from_at_random_and_no_threshold_answers_nothing():
+    correct, scores = np.tile([[1.0, 0.0]], (8, 1)), np.ones((8, 2))
+    assert answer_above_threshold(correct, scores, 0.5).accuracy.value == 0.5
+    rule = answer_above_threshold(correct, scores, 0.6)
+    assert (rule.threshold, rule.coverage.value) == (None, 0)
+    assert math.isnan(rule.accuracy.value)
+    assert answer_above_threshold(correct[:1], scores[:1], 0.5).threshold is None  # nothing to calibrate on
+
+
 @pytest.mark.parametrize("clusters", [3, 8, 40])
 def test_the_share_of_clustered_samples_covers_the_true_one(clusters):
     rng, covered = np.random.default_rng(1), 0
@@ -80,6 +131,7 @@ def test_scripted_policies_under_verifiers_known_in_advance():
     assert [(each.questions, each.up_to) for each in fooled.by_difficulty] == [(20, 0), (20, 1)]
     assert fooled.by_difficulty[0].false_positive_rate.value == fooled.if_accepted[0].coverage.value == 1
     assert [each.accuracy.value for each in fooled.if_accepted] == [0.5] * 3
+    assert all(each.threshold is None or each.accuracy.n < 40 for each in fooled.above_threshold)
 
     def knows(asked, responses):
         return np.array([float(int(question.id[1:]) % 2 == 0) for question in asked])
@@ -93,4 +145,5 @@ def test_scripted_policies_under_verifiers_known_in_advance():
     ).audit
     assert sound.by_difficulty[0].false_positive_rate.value == 0
     assert [(each.coverage.value, each.accuracy.value) for each in sound.if_accepted] == [(0.5, 1)] * 3
+    assert [(each.threshold, each.accuracy.value) for each in sound.above_threshold] == [(1, 1)] * 3
     assert [each.up_to for each in evaluate(Solver(), questions, **settings).audit.by_difficulty] == [1]

@@ -106,11 +106,15 @@ KEYS = {
         paired.0.wins paired.0.losses paired.0.num_both paired.0.num_neither paired.0.mcnemar_p curves curves.0.model
         curves.0.curve curves.0.points curves.0.points.0.n curves.0.points.0.gold curves.0.points.0.proxy
         curves.0.points.0.oracle audits audits.0.model audits.0.verifier audits.0.accepted audits.0.true_positive_rate
-        audits.0.false_positive_rate audits.0.prior audits.0.ceiling
+        audits.0.false_positive_rate audits.0.prior audits.0.ceiling audits.0.optimal_attempts
+        audits.0.optimal_attempts.0.cost audits.0.optimal_attempts.0.attempts audits.0.optimal_attempts.0.utility
+        audits.0.utility audits.0.utility.0.cost audits.0.utility.0.attempts audits.0.utility.0.utility
         audits.0.by_difficulty.0.above audits.0.by_difficulty.0.up_to
         audits.0.by_difficulty.0.questions audits.0.by_difficulty.0.true_positive_rate
         audits.0.by_difficulty.0.false_positive_rate audits.0.if_accepted.0.attempts
         audits.0.if_accepted.0.coverage audits.0.if_accepted.0.accuracy
+        audits.0.above_threshold.0.precision audits.0.above_threshold.0.calibrated_on
+        audits.0.above_threshold.0.threshold audits.0.above_threshold.0.coverage audits.0.above_threshold.0.accuracy
         glossary
         glossary.accuracy.label glossary.accuracy.meaning glossary.accuracy.better warnings warnings.0.model
         warnings.0.text suites.accuracy.ours.accuracy.value suites.accuracy.ours.accuracy.low

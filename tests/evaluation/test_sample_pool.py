@@ -57,12 +57,14 @@ def test_the_audit_by_hand():
     assert found.prior.value == pytest.approx(5 / 12)
     assert found.ceiling.value == pytest.approx(jackknifed_ceiling(4, Rates(2 / 5, 3 / 7))[[2, 0, 3]].mean())
     assert found.ceiling.low < found.ceiling.value < found.ceiling.high
+    assert [each.cost for each in found.optimal_attempts] == [0.0, 0.5, 1.0, 2.0, 4.0]
 
 
 def test_an_audit_without_a_wrong_answer_says_so():
     found = audit(pool(correct=np.ones((3, 4))))
     assert math.isnan(found.false_positive_rate.value)
     assert math.isnan(found.ceiling.value)
+    assert found.optimal_attempts == []
 
 
 def test_rates_of_few_questions_claim_little_and_those_of_like_ones_not_everything():

@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import binomtest
 from typer.testing import CliRunner
 
+from align.assets import shipped_recipes
 from align.cli.app import app
 from rewards.attacks.paying import Unusable
 from rewards.error_rates import WRITINGS, Labelled, Rate, corrected, measure, measure_apart, rate_of
@@ -335,7 +336,7 @@ GIVEN = ("--data", "rows.jsonl", "--gold", "highlights")
         (("mine.py:exact", *GIVEN, "--pass_rate", "5/2"), 1, "such as 310/512; got '5/2'"),
         (("mine.py:exact", *GIVEN, "--form", "no place"), 1, "`--form` must hold {}"),
         (("mine.py:none", *GIVEN), 1, "cannot be measured"),
-        (("acre/quickstart", *GIVEN), 1, "is a recipe"),
+        ((next(iter(shipped_recipes())), *GIVEN), 1, "is a recipe"),
         (("mine.py:exact",), 1, "`--data` is needed"),
     ],
 )

@@ -1,9 +1,9 @@
 """What suites say beside metrics: curves and audits of verifiers, and what reward models pay for."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
-from pydantic import Field, FiniteFloat
+from pydantic import Field, FiniteFloat, model_validator
 
 from align.evaluation.record.cells import Cell, Part, Row
 
@@ -25,6 +25,28 @@ class BestOfN(Part):
     points: list[CurvePoint]
 
 
+class Optimum(Part):
+    """The number of attempts with the highest worth, at a cost of a wrong answer; None if more always pay."""
+
+    cost: FiniteFloat
+    attempts: int | None
+    utility: FiniteFloat | None
+
+
+class Utility(Part):
+    """What so many attempts are worth, at a cost of a wrong answer."""
+
+    cost: FiniteFloat
+    attempts: list[int]
+    utility: list[FiniteFloat]
+
+    @model_validator(mode="after")
+    def _pairs_up(self) -> Self:
+        if len(self.attempts) != len(self.utility):
+            raise ValueError("must have as many `attempts` as `utility`")
+        return self
+
+
 class OfDifficulty(Part):
     """A verifier on the questions of which more than `above` and at most `up_to` of the samples are right."""
 
@@ -43,6 +65,16 @@ class AttemptsRule(Part):
     accuracy: Cell
 
 
+class ThresholdRule(Part):
+    """The same if the best score must reach a threshold: the lowest with a precision on other questions, or None."""
+
+    precision: FiniteFloat
+    calibrated_on: int
+    threshold: FiniteFloat | None
+    coverage: Cell
+    accuracy: Cell
+
+
 class Audit(Part):
     """How far a verifier can be trusted with the samples of a model."""
 
@@ -51,8 +83,11 @@ class Audit(Part):
     false_positive_rate: Cell
     prior: Cell
     ceiling: Cell
+    optimal_attempts: list[Optimum]
+    utility: list[Utility]
     by_difficulty: list[OfDifficulty] = Field(default_factory=list)  # files of earlier versions have none
     if_accepted: list[AttemptsRule] = Field(default_factory=list)
+    above_threshold: list[ThresholdRule] = Field(default_factory=list)
 
 
 class ModelAudit(Audit):

@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from align.evaluation.record import Record
-from align.evaluation.record.details import BestOfN, ModelAudit, OfDifficulty
+from align.evaluation.record.details import AttemptsRule, BestOfN, ModelAudit, OfDifficulty, Optimum, ThresholdRule
 from align.evaluation.record.record import AskingProfile, PairedAnswers, among_all
 from align.evaluation.statistics.metrics import Estimate
+from align.report.charts.axis import format_number
 from align.report.charts.curve import Curve, draw_curves
-from align.report.charts.drawing import NUM_COLOURS
+from align.report.charts.drawing import NUM_COLOURS, Chart
 from align.report.evaluation.items import Row as ItemRow
 from align.report.evaluation.items import count, cut, note_items, pick_outcomes
 from align.report.evaluation.measured import Cells, Numbers, curve_of, known, verdicts
@@ -218,8 +219,9 @@ def _of_audits(
     note: str,
     audits: Sequence[ModelAudit],
     parts: Callable[[ModelAudit], Sequence[Part]],
-    counted: str = "",
-    words: Callable[[ModelAudit], Sequence[Word]] = lambda audit: (),
+    counted: str,
+    words: Callable[[ModelAudit], Sequence[Word]],
+    charts: Sequence[Chart] = (),
 ) -> list[Section]:
     """Arranges parts of audits by label as a table, and words as a grid; nothing where no audit has a part."""
     columns = [f"{row.model}: {row.verifier}" for row in audits]
@@ -235,7 +237,7 @@ def _of_audits(
         [label, *(each.get(label, "") for each in said)] for label in dict.fromkeys(k for each in said for k in each)
     ]
     grids = [Grid([counted, *columns], lines)] if lines else []
-    return [Section(title, note, [], MetricTable(columns, rows, len(columns)), grids)]
+    return [Section(title, note, charts, MetricTable(columns, rows, len(columns)), grids)]
 
 
 def audit_sections(audits: Sequence[ModelAudit]) -> list[Section]:
@@ -244,6 +246,17 @@ def audit_sections(audits: Sequence[ModelAudit]) -> list[Section]:
 
 
 def _trust(audits: Sequence[ModelAudit]) -> list[Section]:
+    charts = [
+        draw_curves(
+            f"Utility of repeated attempts, {row.model}: {row.verifier}",
+            "Expected worth of answering: 1 for a right answer that is accepted, minus the cost for a wrong one.",
+            lines,
+            "attempts at most",
+            share=False,
+        )
+        for row in audits
+        if (lines := _utilities(row))
+    ]
     note = "Repeated attempts until the verifier accepts one. Its false positives cap what sampling can reach."
     return _of_audits(
         "Audit of the verifier",
@@ -256,7 +269,27 @@ def _trust(audits: Sequence[ModelAudit]) -> list[Section]:
             ("Wrong attempts accepted", "false-positive rate", audit.false_positive_rate, ""),
             ("Ceiling", "accuracy of accepted answers however many attempts are made", audit.ceiling, ""),
         ],
+        "Cost of a false positive",
+        lambda audit: [(f"{best.cost:g}", _optimum(best)) for best in audit.optimal_attempts],
+        charts,
     )
+
+
+def _utilities(row: ModelAudit) -> list[Curve]:
+    lines: list[Curve] = []
+    for colour, line in enumerate(row.utility[:NUM_COLOURS]):
+        worth = zip(line.attempts, line.utility, strict=True)
+        lines += curve_of(
+            f"cost {line.cost:g}", [(n, Estimate(each, math.nan, math.nan, 0)) for n, each in worth], colour
+        )
+    return lines
+
+
+def _optimum(best: Optimum) -> str:
+    if best.attempts == 0:
+        return "do not answer"
+    worth = "" if best.utility is None else f", worth {format_number(best.utility)}"
+    return f"as many as can be paid{worth}" if best.attempts is None else f"{best.attempts} attempts{worth}"
 
 
 def _by_difficulty(audits: Sequence[ModelAudit]) -> list[Section]:
@@ -280,14 +313,30 @@ def _by_difficulty(audits: Sequence[ModelAudit]) -> list[Section]:
 
 
 def _when_to_answer(audits: Sequence[ModelAudit]) -> list[Section]:
+    note = (
+        "Answer only what the verifier accepts, else abstain. A threshold is set on one random half of the questions, "
+        "as the lowest with the precision asked for, and measured on the other half."
+    )
+
     def rules(audit: ModelAudit) -> Iterator[Part]:
-        for rule in audit.if_accepted:
-            label = f"first accepted of {rule.attempts:,}"
+        found: list[tuple[str, AttemptsRule | ThresholdRule]] = [*_precise(audit)]
+        found[:0] = [(f"first accepted of {each.attempts:,}", each) for each in audit.if_accepted]
+        for label, rule in found:
             yield label, "questions answered", rule.coverage, ""
             yield label, "of these, right", rule.accuracy, "higher"
 
-    note = "Answer only what the verifier accepts, else abstain."
-    return _of_audits("When to answer", note, audits, lambda audit: list(rules(audit)))
+    return _of_audits(
+        "When to answer",
+        note,
+        audits,
+        lambda audit: list(rules(audit)),
+        "Threshold",
+        lambda audit: [(label, say_threshold(each.threshold)) for label, each in _precise(audit)],
+    )
+
+
+def _precise(audit: ModelAudit) -> list[tuple[str, ThresholdRule]]:
+    return [(f"best score, for precision {each.precision:g}", each) for each in audit.above_threshold]
 
 
 def name_difficulty(part: OfDifficulty) -> str:
@@ -302,3 +351,8 @@ def name_difficulty(part: OfDifficulty) -> str:
         return "all right" if part.up_to == 1 else "none right"
     upper = "under 100" if part.up_to == 1 else f"{100 * part.up_to:g}"
     return f"over {100 * part.above:g} to {upper} % right"
+
+
+def say_threshold(threshold: float | None) -> str:
+    """Writes a threshold."""
+    return "no score reaches it" if threshold is None else f"from {format_number(threshold)}"

@@ -109,4 +109,4 @@ def test_runs_are_compared_line_by_line_and_other_methods_have_no_part_in_it(tmp
     } <= set(ours)  # fmt: skip
     ours = [title for title in ours if title.startswith(("Accuracy", "Margin"))]
     assert all(legend(page, title) == ["Crome", "BT"] for title in ours)
-    assert "BT: Answers of which none is better" in page
+    assert "BT: Tied pairs get a margin of" in page

@@ -68,10 +68,12 @@ _MEANINGS = {
     "true_positive_rate": ("True-positive rate", "right samples that the verifier accepts", HIGH),
     "false_positive_rate": ("False-positive rate", "wrong samples that the verifier accepts, over all questions and "
         "by their difficulty", LOW),
-    "coverage": ("Coverage", "questions answered when the verifier must accept one of n", None),
-    "accuracy_of_answered": ("Accuracy of what is answered", "right answers among those", HIGH),
+    "coverage": ("Coverage", "questions answered when the verifier must accept one of n, or reach a threshold", None),
+    "accuracy_of_answered": ("Accuracy of what is answered", "right answers among those; thresholds are set on the "
+        "other half of the questions", HIGH),
     "prior": ("Prior", "samples that are right, before any verifier", HIGH),
     "ceiling": ("Ceiling", "right answers when sampling goes on until one is accepted", HIGH),
+    "optimal_attempts": ("Optimal attempts", "attempts with the highest worth at a cost of a wrong one", None),
 }  # fmt: skip
 
 QUESTIONS = Suite(

@@ -1,4 +1,4 @@
-"""What choosing among samples by a verifier is worth, what an imperfect one lets through, and what it accepts first.
+"""What choosing among samples by a verifier is worth, what an imperfect one lets through, and when to answer at all.
 
 After "Inference Scaling fLaws" (Stroebl, Kapoor and Narayanan, arXiv 2411.17501). An item i is answered right with
 probability p_i, its prior. A right answer is accepted with probability `tpr`, a wrong one with `fpr`, so an attempt is
@@ -6,7 +6,8 @@ accepted with
 
     a_i = p_i * tpr + (1 - p_i) * fpr
 
-Where arguments are `(N, S)` they are S samples of N
+and k attempts survive without an accepted one with (1 - a_i)^k. That factor holds the prior: whether another attempt
+is needed is decided before it is known that one is accepted. Where arguments are `(N, S)` they are S samples of N
 questions.
 """
 
@@ -16,7 +17,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from align.evaluation.record.details import AttemptsRule, Audit, CurvePoint, OfDifficulty
+from align.evaluation.record.details import (
+    AttemptsRule,
+    Audit,
+    CurvePoint,
+    OfDifficulty,
+    Optimum,
+    ThresholdRule,
+    Utility,
+)
 from align.evaluation.statistics.item_means import ItemMean, clustered_share, mean_of_items
 from align.evaluation.statistics.metrics import Estimate, Values, share, student
 from align.evaluation.suites.reward_model.best_of_n import expected_best_of_n, points
@@ -27,6 +36,13 @@ class Rates(NamedTuple):
 
     tpr: float
     fpr: float
+
+
+class TriedAttempts(NamedTuple):
+    """What k attempts end in, as `(N,)` probabilities; the rest to 1 is that none is accepted."""
+
+    right: Values
+    wrong: Values
 
 
 def rates(correct: Sequence[bool] | Values, accepted: Sequence[bool] | Values) -> Rates:
@@ -41,6 +57,21 @@ def rates(correct: Sequence[bool] | Values, accepted: Sequence[bool] | Values) -
     return Rates(tpr, fpr)
 
 
+def try_until_accepted(prior: Values, verifier: Rates, attempts: int) -> TriedAttempts:
+    """Returns how k independent attempts at each item end; `(N,)` priors p_i are chances that an attempt is right.
+
+    Example:
+        >>> tried = try_until_accepted(np.array([0.5]), Rates(1.0, 0.5), 2)
+        >>> tried.right, tried.wrong  # 0.5 + 0.25 * 0.5 and half of that
+        (array([0.625]), array([0.3125]))
+    """
+    hit, slip = prior * verifier.tpr, (1 - prior) * verifier.fpr
+    accept = hit + slip
+    # Of an attempt that is never accepted there is nothing to divide up.
+    reached = np.where(accept > 0, 1 - (1 - accept) ** attempts, 0) / np.where(accept > 0, accept, 1)
+    return TriedAttempts(hit * reached, slip * reached)
+
+
 def ceiling(prior: Values, verifier: Rates) -> Values:
     """Returns `(N,)` chances p_i * tpr / a_i that unlimited attempts end in a right answer; 0 if none is accepted.
 
@@ -50,6 +81,47 @@ def ceiling(prior: Values, verifier: Rates) -> Values:
     """
     hit, accept = prior * verifier.tpr, prior * verifier.tpr + (1 - prior) * verifier.fpr
     return np.where(accept > 0, hit, 0) / np.where(accept > 0, accept, 1)
+
+
+def utility(prior: Values, verifier: Rates, attempts: int, cost: float) -> float:
+    """Returns the mean worth of `attempts`: 1 for a right answer, `-cost` for a wrong one, 0 for none."""
+    tried = try_until_accepted(prior, verifier, attempts)
+    return float((tried.right - cost * tried.wrong).mean())
+
+
+def optimal_attempts(prior: Values, verifier: Rates, cost: float) -> int | None:
+    """Returns the number of attempts with the highest utility; `None` if more always pay, 0 if none does.
+
+    Another attempt after k is worth mean_i (1 - a_i)^k * (p_i * tpr - cost * (1 - p_i) * fpr). With `tpr > fpr` items
+    that pay are accepted sooner than those that do not, so this changes its sign at most once, from gain to loss.
+
+    Example:
+        >>> optimal_attempts(np.array([0.9, 0.01]), Rates(0.9, 0.1), cost=1.0)
+        2
+    """
+    hit, slip = prior * verifier.tpr, (1 - prior) * verifier.fpr
+    worth, survive = hit - cost * slip, 1 - hit - slip
+    if verifier.tpr <= verifier.fpr:  # losses come first, so it is all or nothing
+        best = ceiling(prior, verifier)
+        return None if float((best - cost * np.where(hit + slip > 0, 1 - best, 0)).mean()) > 0 else 0
+    if worth.sum() <= 0:
+        return 0
+    slowest = float(survive[worth != 0].max())
+    if slowest == 0:
+        return 1
+    if worth[survive == slowest].sum() > 0:  # these are what is left in the end
+        return None
+
+    def gain(done: int) -> float:  # in units of what the slowest item has left, which does not underflow
+        return float((worth * (survive / slowest) ** done).sum())
+
+    low, high = 0, 1  # gain(low) > 0, and in the end >= gain(high)
+    while gain(high) > 0:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if gain(middle) > 0 else (low, middle)
+    return high
 
 
 def first_accepted(correct: Sequence[bool], accepted: Sequence[bool], attempts: int) -> tuple[float, float]:
@@ -129,6 +201,7 @@ def jackknifed_ceiling(samples: int, verifier: Rates) -> Values:
 
 
 EDGES = (0.0, 0.25, 0.5, 0.75)  # of the share of a question's samples that are right; 0 and 1 are bins of their own
+PRECISIONS = (0.8, 0.9, 0.95)
 
 
 def rates_by_difficulty(correct: Values, accepted: Values) -> list[OfDifficulty]:
@@ -159,8 +232,45 @@ def answer_if_accepted(correct: Values, accepted: Values, attempts: int) -> Atte
     return AttemptsRule(attempts=attempts, coverage=share(answered), accuracy=clustered_share(right, answered))
 
 
+def answer_above_threshold(correct: Values, scores: Values, precision: float, seed: int = 0) -> ThresholdRule:
+    """Measures the rule: answer with the sample of the highest score if this reaches a threshold, else abstain.
+
+    A random half of the questions finds the lowest threshold with the precision, None if there is none; the other half
+    measures, because the half that chose it flatters it.
+    """
+    best = scores.max(axis=1)
+    is_best = scores == best[:, None]  # equal scores are chosen from at random
+    right = (correct * is_best).sum(axis=1) / is_best.sum(axis=1)
+    order = np.random.default_rng(seed).permutation(len(best))
+    calibrating, measuring = order[: len(order) // 2], order[len(order) // 2 :]
+    threshold = lowest_threshold(best[calibrating], right[calibrating], precision)
+    answered = np.zeros(len(measuring)) if threshold is None else (best[measuring] >= threshold).astype(float)
+    return ThresholdRule(
+        precision=precision,
+        calibrated_on=len(calibrating),
+        threshold=threshold,
+        coverage=share(answered),
+        accuracy=clustered_share(right[measuring] * answered, answered),
+    )
+
+
+def lowest_threshold(scores: Values, right: Values, precision: float) -> float | None:
+    """Returns the lowest score from which on the answers are right often enough; None if there is none.
+
+    Example:
+        >>> lowest_threshold(np.array([4.0, 3.0, 2.0, 1.0]), np.array([1.0, 0.0, 1.0, 0.0]), 0.6)
+        2.0
+    """
+    enough = [level for level in np.unique(scores) if right[scores >= level].mean() >= precision]
+    return float(enough[0]) if enough else None
+
+
 def _rate(accepted: Values, among: Values) -> Estimate:
     return clustered_share((accepted * among).sum(axis=1), among.sum(axis=1))
+
+
+COSTS = (0.0, 0.5, 1.0, 2.0, 4.0)  # of a wrong answer that is accepted, where a right one is worth 1
+ATTEMPTS = (1, 2, 4, 8, 16, 32, 64)
 
 
 class SamplePool(NamedTuple):
@@ -201,10 +311,10 @@ def curve(metrics: Mapping[str, ItemMean], num_samples: int) -> list[CurvePoint]
 
 
 def audit(pool: SamplePool) -> Audit:
-    """Says what a verifier lets through, and how right the first answers are that it accepts.
+    """Says what a verifier lets through, when to stop sampling until it accepts, and when not to answer at all.
 
     Rates have an interval over items, whose samples are not independent. With few samples priors look more unlike than
-    they are; the ceiling is freed from that, see `estimate_ceiling`.
+    they are, which makes fewer attempts look best; the ceiling is freed from that, see `estimate_ceiling`.
     """
     verifier = rates(pool.correct.ravel(), pool.accepted.ravel())
     prior = pool.correct.mean(axis=1)
@@ -215,12 +325,25 @@ def audit(pool: SamplePool) -> Audit:
         false_positive_rate=_rate(pool.accepted, 1 - pool.correct),
         prior=mean_of_items(prior),
         ceiling=estimate_ceiling(pool.correct, pool.accepted) if known else share([]),
+        optimal_attempts=[_optimum(prior, verifier, cost) for cost in COSTS if known],
+        utility=[
+            Utility(cost=cost, attempts=[*ATTEMPTS], utility=[utility(prior, verifier, n, cost) for n in ATTEMPTS])
+            for cost in COSTS
+            if known
+        ],
         by_difficulty=rates_by_difficulty(pool.correct, pool.accepted),
         if_accepted=[
             answer_if_accepted(pool.correct, pool.accepted, attempts) for attempts in points(pool.correct.shape[1])
         ],
+        above_threshold=[answer_above_threshold(pool.correct, pool.proxy, precision) for precision in PRECISIONS],
     )
 
 
 def _expect(rows: Sequence[tuple[Values, Values]], n: int, *, by: int, of: int) -> Values:
     return np.array([expected_best_of_n(row[by], row[of], n) for row in rows])
+
+
+def _optimum(prior: Values, verifier: Rates, cost: float) -> Optimum:
+    attempts = optimal_attempts(prior, verifier, cost)
+    reached = utility(prior, verifier, 1 << 20 if attempts is None else attempts, cost)
+    return Optimum(cost=cost, attempts=attempts, utility=reached)
