@@ -7,7 +7,7 @@ import numpy as np
 
 from rewards.attacks.honest import find_honest
 from rewards.attacks.paying import Paying, Unusable, begin
-from rewards.roles import gains, mean, write_all
+from rewards.roles import MOST, gains, mean, write_all
 from rewards.running.contract import Drain, Limits, Remote, RemoteSubject, Settings, Spec
 from rewards.running.workers import WorkerPool
 
@@ -21,7 +21,7 @@ class Told(NamedTuple):
     form: str = ""  # in which it reads answers, in words
     honest: float = float("nan")  # mean pay of right answers
     another: float = float("nan")  # and of other rows' in the same form
-    bare: bool = False  # whether a right answer alone, in no form, earns as much
+    bare: bool = False  # whether a right answer alone, in no form, earns most of it
     overpaid: tuple[int, int] = (0, 0)  # rows on which some other row's answer earns as much, of all
 
     @property
@@ -51,7 +51,7 @@ def _told(subject: RemoteSubject, settings: Settings) -> Told | None:
     again = calls.pay(rows, honest.texts, "an honest answer")
     if not np.allclose(np.nan_to_num(again), np.nan_to_num(honest.pays)):
         return None
-    bare = mean(calls.pay(rows, honest.rights, "the right answer alone")) >= mean(honest.pays)
+    bare = mean(calls.pay(rows, honest.rights, "the right answer alone")) >= MOST * mean(honest.pays)
     pays = [calls.pay(rows, write_all(honest.role.write, each), "another's answer") for each in honest.role.decoys]
     full = np.any([gains(each, honest.pays) >= 0 for each in pays], axis=0) & np.isfinite(honest.pays)
     another = float(np.mean([mean(each) for each in pays]))

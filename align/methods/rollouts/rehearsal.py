@@ -302,6 +302,7 @@ def _right(
 ) -> Values:
     """Tells which completions are right: by a reward of 0 and 1, else by the answer; nan where neither says so."""
     least, paid = plan.options.right_from, (np.nan_to_num(values) > 0).astype(float)
+    paid[np.isnan(values).all(axis=1)] = np.nan  # rows of another task
     is_model = isinstance(task.reward, str) and task.reward != ""
     if least is not None:
         return (values >= least).astype(float)
