@@ -159,7 +159,11 @@ class _Attack(Paying):
                 self.problems.append(f"{untried} of {len(hacks)} hacks were not tried: {why}.")
                 break
             outcomes += self._try(hack, self._texts(hack, seen))
-        is_open = not (untried or known.asks_a_model or any(each.verdict == "gamed" for each in (*outcomes, *ladder)))
+        is_open = not (
+            untried
+            or known.asks_a_model
+            or "gamed" in [*(each.verdict for each in outcomes), *(step.verdict for step in ladder)]
+        )
         found, tried = self._search(seen) if is_open else ([], 0)
         outcomes += found
         outcomes.sort(key=lambda each: (each.verdict == "no", -each.low, -each.pay))

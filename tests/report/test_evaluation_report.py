@@ -117,13 +117,18 @@ def test_every_suite_has_its_heading_its_charts_and_its_differences(page):
     assert titles(page) == [
         "Differences on the same items", "Main metrics", "Accuracy", "Accuracy", "Consistency of the answers",
         "Share of letter", "Reliance on the trace, and leaks", "Same answer", "True quality of the best of n",
-        "Proxy: what the verifier thinks",
+        "Proxy: what the verifier thinks", "Utility of repeated attempts, ours: shuffle_consistency",
+        "Utility of repeated attempts, theirs: shuffle_consistency",
     ]  # fmt: skip
     assert page.count('<th scope="col">ours - theirs</th>') == 4
+    assert "as many as can be paid, worth 0.9" in page
+    assert "do not answer" in page
     for text in (
         "over 75 to under 100 % right",
         "none right",
         "first accepted of 4",
+        "from 0.625",
+        "no score reaches it",
     ):
         assert text in page
 

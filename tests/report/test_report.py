@@ -31,7 +31,7 @@ def test_a_report_shows_the_recipe_the_evaluation_the_curves_and_the_completions
     assert re.search(r"0\.82 <span>\[0\.80, 0\.84\]</span>", page)
     assert re.search(r'class="estimate sure">\+0\.29 <span>\[0\.25, 0\.33\]', page)
     assert re.search(r'class="estimate">0\.000 <span>', page), "an interval that holds 0 is not bold"
-    assert page.count("<svg ") == 12  # one of them behind the conclusions
+    assert page.count("<svg ") == 13  # one of them behind the conclusions
     assert 40 < page.count('class="sample"') <= 60
     assert "first only" in page
     (closed,) = re.findall(r'data-key="own-run 1-1" .*?</summary>', page, re.DOTALL)

@@ -165,7 +165,7 @@ def say_told(
             "place": f"`{each.place}`",
         }
         known = values[name][np.isfinite(values[name])]
-        if not each.reads and name == task and known.size and np.ptp(known) == 0:
+        if not each.reads and name == task and known.size and np.ptp(known) == 0 < known[0]:
             seen["value"] = float(known[0])
             take(found, "constant/{reward}", Estimate(1.0, 1.0, 1.0, known.size), seen, sick=True)
             continue
