@@ -305,8 +305,7 @@ class Evaluation(SuiteSource):
     @cached_property
     def prompting(self) -> Prompting:
         """How prompts are made and read: as in training unless something else is said; refuses what cannot be."""
-        own = self.suite.options.__annotations__  # which mean something of its own there
-        named = [each.name for each in fields(Prompting) if each.name not in own]
+        named = [each.name for each in fields(Prompting) if each.name not in self.suite.own]
         found = prompt_settings(self.recipe, self.given(named), of_questions=self.suite.makes_prompts)
         _ = found.response_format, found.template(True)  # before anything is loaded
         return found

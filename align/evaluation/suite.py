@@ -92,6 +92,11 @@ class Suite(Generic[Options]):
         return resolve_name(str(getattr(self, name)))
 
     @property
+    def own(self) -> tuple[str, ...]:
+        """The options that no other suite has, or that mean something of its own here."""
+        return tuple(self.options.__annotations__)
+
+    @property
     def fields(self) -> tuple[Field[Any], ...]:
         """Its options."""
         return fields(self.options)  # type: ignore[arg-type]

@@ -20,8 +20,7 @@ from align.services.options import Attacking
 from align.services.rewards import Asked, ask, attack_specs, is_recipe, try_one, worded
 from align.versions import installed_versions
 from align.whole_files import as_json, write_whole
-from rewards.attacks import Together
-from rewards.running.contract import Spec
+from rewards.running.contract import RewardSpec
 
 
 def certify(subject: str, words: Sequence[str], out: Path, how: Attacking) -> tuple[list[Path], list[Finding]]:
@@ -29,7 +28,7 @@ def certify(subject: str, words: Sequence[str], out: Path, how: Attacking) -> tu
     asked = ask(subject, words, how)
     if not asked.settings.rows:
         raise UserError("A card says what a reward pays on rows, and none are given. Name them with `--data`.")
-    specs = [each for each in asked.specs if not isinstance(each, Together)]
+    specs = [each for each in asked.specs if isinstance(each, ModelSpec | RewardSpec)]  # and no sum of them
     names = [short_name(each.spec) for each in specs]
     if twice := next((name for name in names if names.count(name) > 1), ""):
         raise UserError(f"Two rewards are called `{twice}`, and cards are named by them. Certify one at a time.")
@@ -45,14 +44,14 @@ def certify(subject: str, words: Sequence[str], out: Path, how: Attacking) -> tu
 
 
 @worded()
-def make_card(spec: Spec, asked: Asked, how: Attacking) -> dict[str, Any]:
+def make_card(spec: ModelSpec | RewardSpec, asked: Asked, how: Attacking) -> dict[str, Any]:
     """Asks what there is to ask of a reward."""
     rows, settings = asked.settings.rows, asked.settings._replace(form=asked.settings.form or "messages")
-    code = code_of_reward(spec.path if isinstance(spec, ModelSpec) else spec)
     if isinstance(spec, ModelSpec):
+        code = code_of_reward(spec.path)
         contract = check_reward_model(spec.spec, spec.path, [row["prompt"] for row in rows])
     else:
-        contract = try_one(spec, settings, asked.handling)
+        code, contract = code_of_reward(spec), try_one(spec, settings, asked.handling)
     (attacked,) = attack_specs([spec], asked.settings, how.time_limit, **asked.how)
     contract = [each._replace(numbers=each.numbers | {"spec": spec.spec}) for each in contract]
     found = {"contract": contract, "attack": attacked.findings}

@@ -205,6 +205,6 @@ def say_elsewhere(
         for way, paid in asking.elsewhere(plan.data.rows, columns).items():
             there = np.clip(np.nan_to_num(paid[name]).reshape(num_prompts, -1) / each.honest, 0, 1)
             if 2 * share((there - own + 1).mean(axis=1) / 2).low - 1 > LEAST_SHIFT:
-                told_of = {"reward": name, "way": way, "own": float(own.mean())}
+                told_of: dict[str, Any] = {"reward": name, "way": way, "own": float(own.mean())}
                 found.take(CHECKS["elsewhere/{reward}"], share(there.mean(axis=1)), sick=True, **told_of)
                 break

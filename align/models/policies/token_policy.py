@@ -56,9 +56,11 @@ class TokenPrompts:
             )
             for prompt in prompts
         ]
-        how = {"add_special_tokens": False}
-        begun = [self.tokenizer(each.prefix, **how)["input_ids"] if each.prefix else () for each in prompts]
-        return [[*row, *ids] for row, ids in zip(rows, begun, strict=True)]
+        return [row + self._begun(prompt) for row, prompt in zip(rows, prompts, strict=True)]
+
+    def _begun(self, prompt: Prompt) -> list[int]:
+        """Tokenises how the response to a prompt begins."""
+        return list(self.tokenizer(prompt.prefix, add_special_tokens=False)["input_ids"]) if prompt.prefix else []
 
     def media(self, prompt: Prompt) -> dict[str, Any]:
         """Returns what vLLM takes beside the tokens of a prompt: nothing for a text."""
