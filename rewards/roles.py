@@ -255,7 +255,7 @@ def find_role(
     no place is, the one that is paid best stands for it, and `exchanged` is empty: no exchange was seen to move pay.
     """
     parameters = trial.description.parameters
-    read = [name for name in (*parameters.columns, *parameters.asked_for) if name in rows[0] and name not in NOT_DATA]
+    read = [name for name in parameters.read if name in rows[0] and name not in NOT_DATA]
     tries = [_Try(None, texts, "of samples", str) for texts in _by_place(samples, len(rows))]
     if not tries:
         tries = _all_tries(rows, places(rows, read, trial.description.literals, gold), trial)
@@ -263,7 +263,7 @@ def find_role(
     seen, best = max(_see(pay, rows, _screen(pay, rows, tries)), key=lambda each: each[0], default=nothing)
     donors = others_of(best.texts)
     role = Role(best.place, best.form, best.write, best.texts, [_texts_of(best.texts, each) for each in donors])
-    ways = _ways(role, read, rows, reads_all=parameters.takes_more and not parameters.asked_for)
+    ways = _ways(role, read, rows, reads_all=parameters.takes_more and not parameters.read)
     role = role._replace(columns=tuple(read))
     if not seen.told or "def " in "".join(filter(None, best.texts[:4])):  # a program is for its own tests only
         return role

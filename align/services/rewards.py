@@ -210,7 +210,7 @@ def attack_specs(named: Sequence[Spec], settings: Settings, time_limit: float = 
         result = attack_apart(spec, settings, Limits(time_limit), **how)
         said = [*sentences(result)]
         if not settings.rows:
-            said.append(("unclear", f"`{result.reward}`: these rows are made up. Name yours with `--data`.", {}))
+            said.append(("failed", f"`{result.reward}`: these rows are made up. Name yours with `--data`.", {}))
         findings = []
         for kind, text, numbers in said:
             is_told = kind in ("ok", "beside", "ladder") or (kind == "form" and isinstance(named[-1], Together))

@@ -71,7 +71,7 @@ def trainer_arguments(
         "model": recipe.model.model_name_or_path,
         "args": build_config(recipe),
         "train_dataset": training_rows(data),
-        "eval_dataset": as_dataset(data.eval_rows) if data.eval_rows else None,
+        "eval_dataset": eval_dataset(data.eval_rows),
         "processing_class": processing_class(recipe, **tokenizer),
         "peft_config": peft_config(recipe, task_type),
     }
@@ -87,6 +87,11 @@ def as_dataset(rows: Rows) -> Dataset:
     if not isinstance(rows, MadeRows) and any("images" in row for row in rows):
         return typed_dataset(rows).cast_column("images", [Image()])
     return cached(rows)
+
+
+def eval_dataset(rows: Rows) -> Dataset | None:
+    """Makes the data set for evaluation, None where there are no rows."""
+    return as_dataset(rows) if rows else None
 
 
 def processing_class(recipe: Recipe, **how: Any) -> Any | None:

@@ -24,6 +24,13 @@ PACKAGES = ("trl", "transformers", "tokenizers", "datasets")  # whose code makes
 MIXED: Any = {"on_mixed_types": "use_json"}  # else tables give every message every key
 
 
+def _digest(rows: Rows) -> str | None:
+    """Names rows by what they are made of, and how; None where they must be made for that."""
+    if not isinstance(rows, MadeRows) or (items := content_digest(rows.items)) is None:
+        return None
+    return f"{items} {Hasher.hash(rows.make)}"
+
+
 def cached(rows: Rows) -> Dataset:
     """Makes a data set, and keeps many rows in a file that is named after their content and the code that reads them.
 
@@ -31,9 +38,7 @@ def cached(rows: Rows) -> Dataset:
     reads them. Of rows that are made when they are read, none is made for a second start. Where nothing can be written
     the rows stay in memory, and each start makes all of it again.
     """
-    content = None  # what rows are made of, and how; not known where they must be made for that
-    if isinstance(rows, MadeRows) and (items := content_digest(rows.items)) is not None:
-        content = f"{items} {Hasher.hash(rows.make)}"
+    content = _digest(rows)
     if content is not None and (found := _read(*_place(content))) is not None:
         return found
     dataset = typed_dataset(rows)

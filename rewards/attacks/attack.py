@@ -179,8 +179,9 @@ class _Attack(Paying):
     def about_form(self) -> bool:
         """Whether the reward says that it is about form, or reads nothing that could hold a right answer."""
         known = self.trial.description
-        read = [*known.parameters.columns, *known.parameters.asked_for]
-        return known.about_form or not any(name in row for name in read for row in self.honest.rows[:1])
+        return known.about_form or not any(
+            name in row for name in known.parameters.read for row in self.honest.rows[:1]
+        )
 
     def _texts(self, hack: Hack, seen: Sequence[Seen]) -> Texts:
         try:

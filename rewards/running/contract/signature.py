@@ -26,7 +26,13 @@ class Parameters(NamedTuple):
     takes_more: bool  # whether it has `**kwargs`
     positional_only: tuple[str, ...]  # before a `/`, without a default
     settings: tuple[str, ...] = ()  # whose default is a number or a text: chosen, and no column of the data
-    asked_for: tuple[str, ...] = ()  # that it takes from its `**kwargs`, by `get`, `pop`, `in` or brackets
+    asked_for: tuple[str, ...] = ()  # that it takes from its `**kwargs`, by `get`, `pop` or `in`
+    demanded: tuple[str, ...] = ()  # and by brackets, which fails where there are none
+
+    @property
+    def read(self) -> list[str]:
+        """All that it may read of the data, named or taken from its `**kwargs`."""
+        return [*self.columns, *self.asked_for, *self.demanded]
 
     @property
     def columns(self) -> list[str]:
@@ -36,6 +42,7 @@ class Parameters(NamedTuple):
 
 def read_parameters(func: Callable[..., Any]) -> Parameters:
     """Reads the parameters of a reward."""
+    asked = list(_asked_for(func))
     parameters = list(inspect.signature(func).parameters.values())
     keywords = [each for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
     return Parameters(
@@ -46,12 +53,16 @@ def read_parameters(func: Callable[..., Any]) -> Parameters:
             each.name for each in parameters if each.kind is each.POSITIONAL_ONLY and each.default is each.empty
         ),
         settings=tuple(each.name for each in keywords if _is_setting(each.default)),
-        asked_for=tuple(dict.fromkeys(_asked_for(func))),
+        asked_for=tuple(dict.fromkeys(name for name, is_demanded in asked if not is_demanded)),
+        demanded=tuple(dict.fromkeys(name for name, is_demanded in asked if is_demanded)),
     )
 
 
-def _asked_for(func: Any) -> Iterator[str]:
-    """Reads in the source of a reward which names it looks for in its `**kwargs`; none where there is no source."""
+def _asked_for(func: Any) -> Iterator[tuple[str, bool]]:
+    """Reads in the source of a reward which names it looks for in its `**kwargs`, and whether it needs them.
+
+    None where there is no source.
+    """
     while isinstance(func, functools.partial) or "_func" in getattr(func, "__dict__", ()):
         func = func.func if isinstance(func, functools.partial) else func._func
     try:
@@ -69,7 +80,7 @@ def _asked_for(func: Any) -> Iterator[str]:
         elif isinstance(node, ast.Subscript):
             holder, name = node.value, node.slice
         if isinstance(holder, ast.Name) and given and holder.id == given.arg and isinstance(name, ast.Constant):
-            yield str(name.value)
+            yield str(name.value), isinstance(node, ast.Subscript)
 
 
 def read_literals(func: Any) -> tuple[str | float, ...]:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from align.versions import installed_versions
 from rewards import UNSEEN_FAMILIES
-from rewards.attacks import AttackResult, attack_apart
+from rewards.attacks import VERDICTS, AttackResult, attack_apart, sentences
 from rewards.reading.responses import DEFAULT_FORMAT
 from rewards.roles import mean
 from rewards.running.contract import Limits, RewardSpec, Settings
@@ -209,9 +209,9 @@ def run(case: Case) -> tuple[AttackResult, float]:
 def cells(result: AttackResult) -> list[str]:
     """Words the result of one reward for a table."""
     gamed = result.of("gamed")
+    kinds = [kind for kind, _, _ in sentences(result) if kind in VERDICTS or kind == "ok"]
     best = f"{gamed[0].hack}: {gamed[0].earned}/{gamed[0].rows}" if gamed else "-"
-    kind = "?" if result.honest is None else "answers" if result.honest.tells else "form"
-    return [kind, str(len(gamed)), best, str(len(result.of("misread"))), str(len(result.of("beside")))]
+    return ["; ".join(kinds), str(len(gamed)), best, str(len(result.of("misread"))), str(len(result.of("beside")))]
 
 
 def line(name: str, result: AttackResult) -> str:
@@ -223,6 +223,9 @@ def line(name: str, result: AttackResult) -> str:
     gamed = "; ".join(
         f"{each.about[:1].lower()}{each.about[1:]}, {each.earned} of {each.rows} rows" for each in best.values()
     )
+    is_about = result.honest.tells or not result.about_form
+    steps = [f"{each.verdict}, {each.rung.about} {each.share:.0%}" for each in result.ladder if each.verdict]
+    gamed = "; ".join([*(steps[:1] if is_about else []), *([gamed] if gamed else [])])
     gamed = gamed or f"none of {len(result.outcomes)} hacks on {len(result.honest.rows)} rows"
     if not result.honest.tells:
         paid = [each for each in result.outcomes if each.verdict == "no" and each.pay >= mean(result.honest.pays)]
@@ -275,9 +278,11 @@ def main() -> int:
                 continue
             result, seconds = run(case)
             table[case.name] = [*cells(result), f"{seconds:.1f}", "; ".join(result.problems)[:200]]
-            found[group][case.name] = len(result.of("gamed"))
+            # A form that pays alone teaches no answer: told of a gameable reward, and no blame of a sound one.
+            blamed = {"gamed", "soft"} | ({"form"} if "sound" not in group else set())
+            found[group][case.name] = sum(kind in blamed for kind, _, _ in sentences(result))
             lines[case.name] = line(case.name if "`" in case.name else f"`{case.name}`", result)
-        print_table(group, ["about", "gamed by", "best", "misread", "beside", "s", "problems"], table, "reward", 250)
+        print_table(group, ["says", "gamed by", "best", "misread", "beside", "s", "problems"], table, "reward", 250)
     counts = {group: sum(count > 0 for count in each.values()) for group, each in found.items()}
     sizes = {group: len(each) for group, each in found.items()}
     if arguments.table:

@@ -37,8 +37,8 @@ def test_every_act_has_an_outcome():
 @pytest.mark.by_day(*(word for word, (failure, _) in OUTCOMES.items() if failure != "timeout"), "hang")
 @pytest.mark.parametrize("word", OUTCOMES)
 def test_a_hostile_tool_ends_in_a_sentence_and_the_next_call_works(named, word):
+    (tool,) = guard_tools([named("act")], SOON)  # whose file may import modules beside it from now on
     before = os.getcwd(), list(sys.path), os.environ["HOSTILE_API_KEY"], print
-    (tool,) = guard_tools([named("act")], SOON)
     row = RowTools({"act": tool}, "seed")
     failure, part = OUTCOMES[word]
     try:
