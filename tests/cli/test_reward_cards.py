@@ -79,7 +79,7 @@ def test_rewards_are_attacked_at_once_and_their_table_comes_first(run):
         (1, "code/holed.py:* --data rows.jsonl --reward_kwargs {scale:0.5}"),
         (1, "code/sound.py:exact recipe.yaml --data rows.jsonl"),
         (2, "code/sound.py:exact --data rows.jsonl --max_seconds 0.0001 --json"),
-        (2, "code/sound.py:exact"),
+        (0, "code/sound.py:exact"),
     ],
 )
 def test_an_exit_code_says_what_was_told(run, code, words):
