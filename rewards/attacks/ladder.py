@@ -136,7 +136,9 @@ def _copies(honest: Honest) -> Iterator[list[str | None]]:
     first, hidden = honest.rows[0], {*honest.role.columns, str(honest.role.place).partition(".")[0], *NOT_DATA}
     inputs = [name for name, value in first.items() if name not in hidden and isinstance(value, str)]
     for name in sorted(inputs, key=lambda each: -len(str(first[each])))[:INPUTS]:
-        yield [str(row.get(name)) for row in honest.rows]
+        texts: list[str | None] = [str(row.get(name)) for row in honest.rows]
+        if 2 * sum(a == b for a, b in zip(texts, honest.rights, strict=True)) <= len(texts):  # no honest sample
+            yield texts
 
 
 def near(outcome: np.ndarray, honest: Honest, floor: float, error: float) -> tuple[float, str]:

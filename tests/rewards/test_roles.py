@@ -130,3 +130,12 @@ def test_a_shown_place_is_taken_for_the_right_answer():
     found = attack(LocalSubject(exact), Settings(rows, "text"), hacks=[], gold="meta.b").honest
     assert str(found.role.place) == "meta.b"
     assert not found.tells
+
+
+def test_a_column_of_honest_samples_is_no_copy():
+    rows = [
+        {"prompt": f"List {i}.", "own": f"- {WORDS[i % 12]}{i}", "shown": f"- {WORDS[i % 12]}{i}"} for i in range(30)
+    ]
+    samples = [[row["shown"]] for row in rows]
+    result = attack(LocalSubject(exact), Settings(rows, "text"), hacks=[], samples=samples)
+    assert [step.verdict for step in result.ladder] == [""] * len(result.ladder)
