@@ -134,20 +134,21 @@ around any answer: let it count where a reward of answers pays (`reward_gates`).
 
 `python -m scripts.labs.attack.lab --check_bars`, one seed:
 
-| planted rewards | gameable ones found | sound ones called gamed |
+| planted rewards | gameable ones told | sound ones called gamed or soft |
 |---|---|---|
 | by the author of the hacks | 23 of 23 | 0 of 23 |
-| by somebody who had not seen the hacks, at the first look | 18 of 20 [68, 99 %] | 0 of 14 [0, 23 %] |
-| by four others of that kind, before hacks were added for what they showed | 31 of 51 | 0 of 36 |
-| the same four, after that | 49 of 51 | 0 of 36 |
+| by somebody who had not seen the hacks | 18 of 20, three of them as `form` | 0 of 14 |
+| by one of four others of that kind, spent | 12 of 12, four of them as `form` | - |
+| by somebody who knew the command's options only, 48 rewards whose right answers stand under names of their own, at the first look | 21 of 24 [68, 97 %] | 1 of 24 [0, 21 %] |
 
-Each outsider wrote before reading anything here, and chose own tasks and own weaknesses. The
-second line is what a new reward meets: nothing was changed between the hacks and that look, and
-its rewards are in `scripts/labs/attack/outsider/`. Of the four, one is in
-`scripts/labs/attack/blind.py` (5 of 12 at first), three are not in the repository (8 of 12, 8 of
-12, 10 of 15). What was added for them is general: what the code of a reward shows (its words,
-patterns, keys and numbers), answers in the form that its patterns read, hacks put together, numbers
-replaced in an answer, a table hidden behind an empty one.
+Each outsider wrote before reading anything here, and chose own tasks and own weaknesses. The last
+line is what a new reward meets: it is the first look after right answers were found by exchanges
+and the ladder came; of 6 of the 48 nothing could be told. With what they showed mended it is 22 of
+24, none of the sound ones that were looked at again, and nothing of 1. These 48 are not in the
+repository. At the first look of the hacks alone the second line was 18 of 20 [68, 99 %] and 0 of
+14 [0, 23 %], four others 31 of 51 and 0 of 36; one of these is in `scripts/labs/attack/blind.py`. A
+reward that reads nothing of the rows is told as `form`, whatever it is called: alone it teaches no
+answer, and nobody else can say whether it should.
 
 One of these found a hole in a reward of ours: `math_accuracy` took the question's own `25 * 3` for
 75, since math-verify works it out. An expression that is not worked out is no answer there now,
