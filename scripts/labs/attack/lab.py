@@ -139,11 +139,11 @@ around any answer: let it count where a reward of answers pays (`reward_gates`).
 | by the author of the hacks | 23 of 23 | 0 of 23 |
 | by somebody who had not seen the hacks | 18 of 20, three of them as `form` | 0 of 14 |
 | by one of four others of that kind, spent | 12 of 12, four of them as `form` | - |
-| by somebody who knew the command's options only, 48 rewards whose right answers stand under names of their own, at the first look | 21 of 24 [68, 97 %] | 1 of 24 [0, 21 %] |
+| by somebody who knew the command's options only, first look | 21 of 24 [68, 97 %] | 1 of 24 [0, 21 %] |
 
 Each outsider wrote before reading anything here, and chose own tasks and own weaknesses. The last
-line is what a new reward meets: it is the first look after right answers were found by exchanges
-and the ladder came; of 6 of the 48 nothing could be told. With what they showed mended it is 22 of
+line is what a new reward meets, with right answers under names of its own: the first look after
+these were found by exchanges and the ladder came; of 6 of the 48 nothing could be told. With what they showed mended it is 22 of
 24, none of the sound ones that were looked at again, and nothing of 1. These 48 are not in the
 repository. At the first look of the hacks alone the second line was 18 of 20 [68, 99 %] and 0 of
 14 [0, 23 %], four others 31 of 51 and 0 of 36; one of these is in `scripts/labs/attack/blind.py`. A
