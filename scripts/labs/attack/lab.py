@@ -143,12 +143,12 @@ around any answer: let it count where a reward of answers pays (`reward_gates`).
 
 Each outsider wrote before reading anything here, and chose own tasks and own weaknesses. The last
 line is what a new reward meets, with right answers under names of its own: the first look after
-these were found by exchanges and the ladder came; of 6 of the 48 nothing could be told. With what they showed mended it is 22 of
-24, none of the sound ones that were looked at again, and nothing of 1. These 48 are not in the
-repository. At the first look of the hacks alone the second line was 18 of 20 [68, 99 %] and 0 of
-14 [0, 23 %], four others 31 of 51 and 0 of 36; one of these is in `scripts/labs/attack/blind.py`. A
-reward that reads nothing of the rows is told as `form`, whatever it is called: alone it teaches no
-answer, and nobody else can say whether it should.
+these were found by exchanges and the ladder came; of 6 of the 48 nothing could be told. With what
+they showed mended it is 22 of 24, none of the sound ones that were looked at again, and nothing of
+1. These 48 are not in the repository. At the first look of the hacks alone the second line was 18
+of 20 [68, 99 %] and 0 of 14 [0, 23 %], four others 31 of 51 and 0 of 36; one of these is in
+`scripts/labs/attack/blind.py`. A reward that reads nothing of the rows is told as `form`, whatever
+it is called: alone it teaches no answer, and nobody else can say whether it should.
 
 One of these found a hole in a reward of ours: `math_accuracy` took the question's own `25 * 3` for
 75, since math-verify works it out. An expression that is not worked out is no answer there now,
