@@ -69,7 +69,7 @@ class Description(NamedTuple):
     asks_a_model: bool = False  # whether its calls are paid for, or waited for
     about: str = ""  # its docstring
     literals: tuple[str | float, ...] = ()  # texts, patterns and numbers in its code
-    about_form: bool = False  # whether it says that it is about the form of a response, or is called so
+    about_form: bool = False  # whether it says that it is about the form of a response
 
 
 class Stopped(Exception):
