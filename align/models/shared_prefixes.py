@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from align.models.rope_lengths import length_free
+from align.models.second_pass.image_memo import distinct_images, exact_sums
 from align.models.second_pass.shared_prompts import inference, pad_rows
 from align.models.second_pass.trial import CANNOT, MOST_TOKENS, longest_window, precision, same, tried_rows
 
@@ -30,10 +31,33 @@ class Folded(NamedTuple):
     positions: Tensor  # (R, S), of each token in its sequences
     sees: Tensor  # (R, S, S), whether a token has another before it in its sequences or is it
     places: Tensor  # (B, T), which of the R * S tokens each token of the sequences is
+    source: Tensor | None = (
+        None  # (R, S), which of the B * T tokens of the sequences each token is; None for its place
+    )
+    columns: Tensor | None = None  # (R, S, S), where in the sequence of a token another stands; -1 where it does not
 
-    def mask(self, body: PreTrainedModel) -> Tensor:
-        """Writes `sees` as the attention of a model takes it, `(R, 1, S, S)`."""
-        sees = self.sees[:, None]
+    def gather(self, values: Tensor, first: int = 0) -> Tensor:
+        """Takes values of tokens, `(..., B, T, ...)` with `first` axes before those, for the tokens of the rows."""
+        if self.source is None:
+            return values
+        flat = values.flatten(first, first + 1)
+        return flat.index_select(first, self.source.flatten()).unflatten(first, self.source.shape)
+
+    def mask(self, body: PreTrainedModel, given: Any = None) -> Any:
+        """Writes `sees` as the attention of a model takes it, `(R, 1, S, S)`.
+
+        `given` is the mask of the sequences, which may be one for each kind of layer: what it says of two tokens of a
+        sequence, `(B, 1, T, T)`, holds.
+        """
+        if isinstance(given, dict):
+            return {name: self.mask(body, each) for name, each in given.items()}
+        sees = self.sees
+        if self.columns is not None and isinstance(given, Tensor) and given.ndim == 4:
+            told = (given if given.dtype is torch.bool else given == 0)[:, 0]
+            rows = self.gather(told.expand(len(self.places), -1, -1))  # (R, S, T)
+            sees = rows.gather(-1, self.columns.clamp(min=0)) & (self.columns >= 0)
+            sees |= torch.eye(sees.shape[-1], dtype=torch.bool, device=sees.device)
+        sees = sees[:, None]
         if body.config._attn_implementation == "sdpa":  # in whatever type it computes
             return sees
         least = torch.finfo(body.dtype).min
@@ -95,12 +119,15 @@ def fold(ids: Tensor, mask: Tensor, width: int, *, multiple: int = 1, most: floa
 
     sequences, positions = spread(sequence, -1), spread(position, 0)
     of_token = owner.to(torch.int16)[sequences[:, :, None], positions[:, None]]  # (R, S, S), the owner there
-    sees = of_token == sequences[:, None].to(torch.int16)
-    sees &= positions[:, None].int() <= positions[:, :, None].int()
+    inside = of_token == sequences[:, None].to(torch.int16)
+    sees = inside & (positions[:, None].int() <= positions[:, :, None].int())
     sees |= torch.eye(rows.size, dtype=torch.bool, device=ids.device)  # a row of a mask without any gives NaN
     stands = torch.zeros_like(begun).masked_scatter(is_read, to).gather(0, owner)
     places = stands[order.argsort()].gather(1, (column - left).clamp(min=0))
-    return Folded(spread(begun[is_read], 0), positions, sees, places)
+    starts = left[order][:, 0][sequences]  # (R, S), of the sequence of each token
+    source = order[sequences] * length + starts + positions
+    columns = torch.where(inside, starts[:, :, None] + positions[:, None], -1)
+    return Folded(spread(begun[is_read], 0), positions, sees, places, source, columns)
 
 
 def saves(shared: int, rest: int, number: int, width: int) -> bool:
@@ -178,16 +205,34 @@ def prefixes_read_once(body: PreTrainedModel, folded: Callable[[Tensor, Tensor],
     """Has the body of a model read folded sequences inside the block; what is around it notices nothing.
 
     The body is the model without its head, called with `input_ids` and `attention_mask`, `(B, T)` each. `folded` puts
-    them into rows, as `fold` does; None leaves them as they are.
+    them into rows, as `fold` does; None leaves them as they are. Where a body reads images, what reads text behind
+    that is given rows: its tokens are told apart by what the images made of them, and keep positions and masks.
     """
+    text: Any = body.get_decoder()
+    begun: list[tuple[Tensor, Tensor]] = []
     read: list[Folded | None] = []
 
-    def before(_: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-        ids = args[0] if args else kwargs["input_ids"]
-        read.append(rows := folded(ids, kwargs["attention_mask"]))
+    def before(_: Any, args: Any, kwargs: dict[str, Any]) -> None:
+        begun.append((args[0] if args else kwargs["input_ids"], kwargs["attention_mask"]))
+
+    def fold_text(_: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        ids, mask = begun.pop()
+        vectors, positions = kwargs.get("inputs_embeds"), kwargs.get("position_ids")
+        read.append(rows := folded(ids if vectors is None else _told_apart(ids, vectors, positions), mask))
         if rows is None:
             return None
-        own = {"input_ids": rows.ids, "attention_mask": rows.mask(body), "position_ids": rows.positions}
+        own = {"attention_mask": rows.mask(text, kwargs.get("attention_mask")), "position_ids": rows.positions}
+        if vectors is None:
+            return (), kwargs | own | {"input_ids": rows.ids}
+        of_tokens = {
+            name for name, value in kwargs.items() if isinstance(value, Tensor) and value.shape[:2] == ids.shape
+        }
+        own |= {name: rows.gather(kwargs[name]) for name in of_tokens - {"attention_mask", "position_ids"}}
+        if (seen := kwargs.get("visual_pos_masks")) is not None:  # Qwen3-VL adds to these tokens in several layers
+            rank = rows.gather(seen.flatten().cumsum(0).view_as(seen) - 1)[own["visual_pos_masks"]]
+            own["deepstack_visual_embeds"] = [each[rank] for each in kwargs["deepstack_visual_embeds"]]
+        if positions is not None:
+            own["position_ids"] = rows.gather(positions.expand(*positions.shape[:-2], *ids.shape), positions.ndim - 2)
         return (), kwargs | own
 
     def after(_: Any, __: Any, output: Any) -> None:
@@ -195,12 +240,23 @@ def prefixes_read_once(body: PreTrainedModel, folded: Callable[[Tensor, Tensor],
         if rows is not None:
             output.last_hidden_state = output.last_hidden_state.flatten(0, 1)[rows.places]  # (B, T, H) again
 
-    hooks = (body.register_forward_pre_hook(before, with_kwargs=True), body.register_forward_hook(after))
+    hooks = [body.register_forward_pre_hook(before, with_kwargs=True)]
+    hooks += text.register_forward_pre_hook(fold_text, with_kwargs=True), text.register_forward_hook(after)
     try:
-        yield
+        with distinct_images(body):
+            yield
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _told_apart(ids: Tensor, vectors: Tensor, positions: Tensor | None) -> Tensor:
+    """Numbers tokens, `(B, T)`, such that those with one number have one id, one vector and one position."""
+    told = [ids, exact_sums(vectors.detach()[..., :64].flatten(0, 1)).view_as(ids)]
+    if positions is not None:
+        told += positions.expand(*positions.shape[:-2], *ids.shape).reshape(-1, *ids.shape).unbind()
+    _, numbers = torch.stack(told, -1).flatten(0, 1).unique(dim=0, return_inverse=True)
+    return numbers.view_as(ids)
 
 
 def tokens_read_alike(model: Any, body: PreTrainedModel, read: Callable[[Tensor, Tensor], object]) -> float:
@@ -221,6 +277,28 @@ def tokens_read_alike(model: Any, body: PreTrainedModel, read: Callable[[Tensor,
         return 0
     there = mask.bool()
     return (math.inf if window <= MOST_TOKENS else MOST_TOKENS) if same(apart[there], in_one[there], near) else 0
+
+
+def images_read_alike(body: PreTrainedModel, args: Any, kwargs: Any) -> bool | None:
+    """Tells whether a body reads the images of a batch once as it reads each row; None of rows that are all unlike."""
+    found: list[Folded | None] = []
+
+    def in_one(ids: Tensor, mask: Tensor) -> Folded | None:
+        found.append(fold(ids, mask, MOST_TOKENS))
+        return found[-1]
+
+    covered = vars(body).pop("get_image_features", None)  # which reads each image once in an outer block
+    try:
+        with torch.no_grad(), precision() as near:
+            apart = body(*args, **kwargs).last_hidden_state
+            with prefixes_read_once(body, in_one):
+                once = body(*args, **kwargs).last_hidden_state
+    except CANNOT:
+        return False
+    finally:
+        vars(body).update({"get_image_features": covered} if covered else {})
+    there = kwargs["attention_mask"].bool()
+    return same(apart[there], once[there], near) if found != [None] else None
 
 
 def _tried_pairs(body: PreTrainedModel, reach: int) -> tuple[Tensor, Tensor]:

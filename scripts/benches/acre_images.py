@@ -5,7 +5,8 @@
 The model is a small Qwen2.5-VL with random weights and characters for tokens. Per image token its vision tower does
 0.6 of the work of its language model (0.4 in the 7B), and its output head does little. All arms generate for real;
 what was generated is then replaced by one fixed, well-formed response per row, so that every arm takes the same step.
-The arms are `grpo` (TRL's trainer) and `group` (ACRE, one shuffle per prompt group). Reported are CPU seconds, which
+The arms are `grpo` (TRL's trainer), `group` (ACRE with TRL's update, one shuffle per prompt group) and `once` (ACRE
+that reads a group's prompt and images once in its update as well; every row teaches). Reported are CPU seconds, which
 other programs hardly disturb (those of the wall on a GPU), and the median over rounds of the ratio to the `grpo` step
 of the same round; then operations and the most bytes at once of one more step.
 """
@@ -35,14 +36,13 @@ from trl import GRPOConfig, GRPOTrainer
 
 from align.data.questions.templates import PromptTemplate
 from align.methods.acre.config import ACREConfig
-from rewards import answer_consistency
 from scripts.benches.acre import AS_TRL, FixedACRE, FixedGRPO, constant, take_step
 from scripts.benches.counted import cost_of
 from scripts.benches.device import add_turns, clock, in_turns, on_device, told_costs, told_ratio
 from scripts.benches.random_model import WORDS
 from scripts.harness import Options, write_numbers
 
-ARMS = ("grpo", "group")
+ARMS = ("grpo", "group", "once")
 # Of the language model and the vision tower. `large` is for GPUs; a head is 32 wide in the others, 64 there.
 SIZES: dict[str, tuple[dict[str, int], dict[str, int]]] = {
     "tiny": (
@@ -112,6 +112,11 @@ def make_model(size: str = "small") -> tuple[Any, Any]:
     return Qwen2_5_VLForConditionalGeneration(config), processor
 
 
+def alternating(completions: list[Any], second_choices: Any, **kwargs: Any) -> list[float]:
+    """Pays every second completion; it could depend on second answers, which are therefore asked for."""
+    return constant(completions)
+
+
 def make_trainer(arm: str, arguments: argparse.Namespace, rows: list[dict[str, Any]]) -> GRPOTrainer:
     """Builds one arm with its own copy of the model, and takes a first step to warm up."""
     model, processor = make_model(arguments.size)
@@ -128,9 +133,9 @@ def make_trainer(arm: str, arguments: argparse.Namespace, rows: list[dict[str, A
     if arm == "grpo":
         trainer = FixedGRPO(model, [constant], GRPOConfig(**settings), data, processing_class=processor)
     else:
-        args = ACREConfig(**settings, **AS_TRL)
+        args = ACREConfig(**settings, **AS_TRL if arm == "group" else {})
         how = {"processing_class": processor, "render_prompt": TEMPLATE.render}
-        trainer = FixedACRE(model, [answer_consistency], args, data, **how)
+        trainer = FixedACRE(model, [alternating], args, data, **how)
     trainer.train()
     return trainer
 

@@ -8,10 +8,17 @@ import torch
 from test_tree_pass import windows_of_its_own
 from test_ways_of_reading import biases_by_distance, dynamic_rope
 from tiny import tiny_model
-from transformers import MambaConfig, MambaForCausalLM, MistralConfig, MistralForCausalLM
+from transformers import (
+    Gemma3Config,
+    Gemma3ForConditionalGeneration,
+    MambaConfig,
+    MambaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+)
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
-from align.models.shared_prefixes import fold, prefixes_read_once, tokens_read_alike
+from align.models.shared_prefixes import fold, images_read_alike, prefixes_read_once, tokens_read_alike
 
 WIDE = 4_096  # a model for which each token that is not read pays
 
@@ -155,3 +162,42 @@ def test_a_body_that_looks_at_more_than_it_should_is_found_out():
 
     body = All(tiny_model())
     assert tokens_read_alike(body, body, lambda ids, mask: body(input_ids=ids, attention_mask=mask)) == 0
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_images_that_see_themselves_whole_keep_their_masks(attention):
+    text = {
+        "vocab_size": 64, "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "head_dim": 8,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "initializer_range": 0.3,
+        "sliding_window": 8, "layer_types": ["sliding_attention", "full_attention"],
+    }  # fmt: skip
+    vision = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    torch.manual_seed(0)
+    model = Gemma3ForConditionalGeneration(
+        Gemma3Config(
+            text_config=text,
+            vision_config=vision | {"image_size": 28, "patch_size": 7},
+            mm_tokens_per_image=4,
+            image_token_index=60,
+        )
+    )
+    body = model.base_model
+    body.set_attn_implementation(attention)
+    torch.nn.init.normal_(body.multi_modal_projector.mm_input_projection_weight, std=0.5)
+    ids, mask = padded([[61, *[60] * 4, 62, *range(5, 25), *rest] for rest in ([30, 31], [33], [30, 35]) * 2])
+    pixels = torch.randn(2, 3, 28, 28).repeat_interleave(3, 0)
+    given = {"input_ids": ids, "attention_mask": mask, "pixel_values": pixels, "token_type_ids": (ids == 60).long()}
+    assert images_read_alike(body, (), given)
+    gradients, seen, tokens = [], [], []
+    body.vision_tower.register_forward_pre_hook(
+        lambda _, args, kwargs: seen.append(len((*args, *kwargs.values())[0])), with_kwargs=True
+    )
+    for folded in (lambda *_: None, lambda *each: tokens.append(fold(*each, WIDE)) or tokens[0]):
+        body.zero_grad()
+        with prefixes_read_once(body, folded):
+            hidden = body(**given).last_hidden_state
+        (hidden[mask.bool()] ** 2 * torch.arange(1, 33)).sum().backward()
+        gradients.append(torch.cat([each.grad.flatten() for each in body.parameters() if each.grad is not None]))
+    assert (gradients[0] - gradients[1]).abs().max() < 1e-6 * gradients[0].abs().max()
+    assert seen == [2, 2]
+    assert tokens[0].ids.numel() == 1 + 2 * (25 + 3 + 1)  # the first token, and two images with three endings

@@ -1,7 +1,7 @@
 """Prompts are read once for several responses, where a model can, and where nothing of the loss forbids it."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -10,7 +10,8 @@ from accelerate.utils import is_peft_model
 from torch import Tensor, nn
 
 from align.console import say
-from align.models.shared_prefixes import Folded, fold, prefixes_read_once, tokens_read_alike
+from align.models.second_pass.image_memo import is_sharded
+from align.models.shared_prefixes import Folded, fold, images_read_alike, prefixes_read_once, tokens_read_alike
 
 Read = Callable[[Any, Tensor, Tensor], object]
 
@@ -37,6 +38,7 @@ class SharedPrompts:
         self._trainer, self._read, self._what = trainer, read, what
         self._tokens: WeakKeyDictionary[nn.Module, float] = WeakKeyDictionary()
         self._is_on = getattr(trainer.args, "share_prompts", "auto") == "auto"
+        self.with_images: bool | None = None  # unless the first batch that has some tells
 
     def are_used(self, *models: Any) -> bool:
         """Tells whether models may read so; each is tried once, and all ranks ask together."""
@@ -51,17 +53,43 @@ class SharedPrompts:
                 self._refuse(f"{kind} does not have the same numbers then")
         return self._is_on
 
-    def reading(self, model: Any) -> AbstractContextManager[None]:
+    @contextmanager
+    def reading(self, model: Any) -> Iterator[None]:
         """Has a model read so inside the block, if models may."""
         if not self.are_used(model):
-            return nullcontext()
+            yield
+            return
         body, multiple = self._body(model), self._trainer.args.pad_to_multiple_of
         most, width = self._tokens[body], body.config.get_text_config().hidden_size
+        apart = False
+
+        def look(_: Any, args: Any, kwargs: dict[str, Any]) -> None:
+            nonlocal apart
+            apart = any(name.startswith("pixel") and value is not None for name, value in kwargs.items())
+            if apart and self.with_images is None:
+                self._try_images(body, args, kwargs)
+            apart = apart and not self.with_images
 
         def folded(ids: Tensor, mask: Tensor) -> Folded | None:
-            return fold(ids, mask, width, multiple=multiple or 1, most=most)
+            return None if apart else fold(ids, mask, width, multiple=multiple or 1, most=most)
 
-        return prefixes_read_once(body, folded)
+        hook = body.register_forward_pre_hook(look, with_kwargs=True)
+        try:
+            with prefixes_read_once(body, folded):
+                yield
+        finally:
+            hook.remove()
+
+    def _try_images(self, body: Any, args: Any, kwargs: dict[str, Any]) -> None:
+        """Tries a batch with images; ranks try batches of their own, which those of a sharded model cannot."""
+        self.with_images = False  # while it is tried
+        sharded = is_sharded(body)
+        self.with_images = False if sharded else images_read_alike(body, args, kwargs)
+        if self.with_images is False:
+            why = (
+                "the weights are sharded" if sharded else f"{type(body).__name__} does not have the same numbers then"
+            )
+            say(f"{self._what} is read for each of them where it has images: {why}.")
 
     def _body(self, model: Any) -> Any:
         own = self._trainer.accelerator.unwrap_model(model)
@@ -78,7 +106,6 @@ def reason_for_each(trainer: Any) -> str | None:
     args, model = trainer.args, trainer.model
     split = trainer.accelerator.parallelism_config
     reasons = {
-        "the rows have images": getattr(trainer, "_is_vision_dataset", False),
         "the adapter puts virtual tokens in front of each": is_peft_model(model)
         and any(config.is_prompt_learning for config in model.peft_config.values()),
         "dropout is drawn for each": drops(model),

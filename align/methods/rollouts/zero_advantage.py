@@ -1,6 +1,6 @@
 """Completions whose advantage is 0 teach nothing: the update is computed for the others alone, in fewer batches."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from heapq import heapify, heappush, heapreplace
@@ -16,6 +16,7 @@ from trl.trainer.utils import split_pixel_values_by_grid, unsplit_pixel_values_b
 from align.console import say
 from align.methods.pairs.shared_prompts import SharedPrompts
 from align.models.rope_lengths import length_free
+from align.models.second_pass.image_memo import exact_sums
 from align.models.second_pass.trial import reads_behind_padding
 from align.models.shared_prefixes import saves
 
@@ -77,7 +78,7 @@ class SkipZeroAdvantage(Parent):
         """Packs what is left of a generation; there are as many batches as before, of which some are empty."""
         together = gcd(len(batches), self.args.gradient_accumulation_steps)  # batches that are in one update
         width = self._shared_width  # which ranks find out together
-        width = width if _is_text(batches[0]) else None
+        width = width if "num_images" not in batches[0] or self._shared.with_images is not False else None
         parts = [batches[i : i + together] for i in range(0, len(batches), together)]
         windows = [Window(part, self.loss_type, width, self._skips) for part in parts]
         totals = [sum(len(each.taught) for each in windows), sum(each.tokens for each in windows)]
@@ -143,14 +144,9 @@ class SkipZeroAdvantage(Parent):
 
     def _get_per_token_logps_and_entropies(self, model: Any, *args: Any, **fields: Any) -> Any:
         """Reads prompts once, with the policy and its reference, in updates and before them."""
-        given = {name for name, value in fields.items() if value is not None}
         may = self._cuts and self._cuts_left and self._shared.are_used(model)  # which ranks find out together
-        with self._shared.reading(model) if may and _is_text(given) else nullcontext():
+        with self._shared.reading(model) if may else nullcontext():
             return super()._get_per_token_logps_and_entropies(model, *args, **fields)
-
-
-def _is_text(names: Collection[str]) -> bool:
-    return {"num_images", "token_type_ids", "mm_token_type_ids"}.isdisjoint(names)  # columns that belong to tokens
 
 
 @contextmanager
@@ -224,9 +220,11 @@ class Window:
     def _by_prompt(self) -> list[list[int]]:
         """Puts rows with one prompt together, and no others where there are places enough."""
         prompts = self._rows["prompt_ids"] * self._rows["prompt_mask"]
+        pixels = self._rows.get("pixel_values")
+        shown = [0] * len(prompts) if pixels is None else [int(exact_sums(each.reshape(1, -1))) for each in pixels]
         alike: dict[tuple[int, ...], list[int]] = {}
         for row in self._sorted():
-            alike.setdefault(tuple(prompts[row].tolist()), []).append(row)
+            alike.setdefault((shown[row], *prompts[row].tolist()), []).append(row)
         batches = list(self._fill(alike.values()))
         if len(batches) > self._number:
             batches = list(self._fill([row] for row in chain(*alike.values())))

@@ -1,6 +1,7 @@
-"""What a model makes of a set of images, computed once while the images stay the same."""
+"""What a model makes of images, computed once: of those that stay the same, and of those of a batch that are alike."""
 
 import functools
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -61,3 +62,65 @@ def _same(left: Any, right: Any) -> bool:
     if isinstance(left, list | tuple) and isinstance(right, list | tuple):
         return len(left) == len(right) and all(map(_same, left, right))
     return type(left) is type(right) and not isinstance(left, Tensor) and bool(left == right)
+
+
+@contextmanager
+def distinct_images(model: nn.Module) -> Iterator[None]:
+    """Has the vision tower read each distinct image of a batch once inside the block, with its gradient."""
+    method, before = getattr(model, METHODS[0], None), vars(model).get(METHODS[0])
+    if method is not None:
+        setattr(model, METHODS[0], _each_once(method))
+    try:
+        yield
+    finally:
+        vars(model).pop(METHODS[0], None)  # uncovers the method of the class
+        vars(model).update({METHODS[0]: before} if before else {})
+
+
+def _each_once(compute: Callable[..., Any]) -> Callable[..., Any]:
+    names = list(inspect.signature(compute).parameters)
+
+    @functools.wraps(compute)
+    def once(*args: Any, **kwargs: Any) -> Any:
+        given = dict(zip(names, args, strict=False)) | kwargs
+        pixels, grid = given["pixel_values"], given.get("image_grid_thw")
+        parts = list(pixels.split(grid.prod(-1).tolist()) if grid is not None else pixels)
+        if grid is None and (pixels.ndim < 4 or (pixels.ndim > 4 and _has_padding(pixels))):
+            return compute(**given)
+        seen: dict[Any, int] = {}
+        codes = [(tuple(part.shape), int(exact_sums(part.reshape(1, -1)))) for part in parts]
+        which = [seen.setdefault(code, len(seen)) for code in codes]
+        first = torch.tensor([which.index(each) for each in range(len(seen))], device=pixels.device)
+        if len(seen) == len(parts):
+            return compute(**given)
+        own = {
+            name: value[first]
+            for name, value in given.items()
+            if isinstance(value, Tensor) and value.ndim and len(value) == len(parts)
+        }
+        own["pixel_values"] = pixels[first] if grid is None else torch.cat([parts[each] for each in first.tolist()])
+        found = compute(**given | own)
+        made = found.pooler_output
+        if isinstance(made, Tensor):
+            made = made.unflatten(0, (len(seen), -1))[which].flatten(0, 1)
+        else:
+            layers, sizes = getattr(found, "deepstack_features", None) or (), [len(each) for each in made]
+            found.deepstack_features = [torch.cat([each.split(sizes)[i] for i in which]) for each in layers]
+            made = [made[each] for each in which]
+        found.pooler_output = made
+        return found
+
+    return once
+
+
+def _has_padding(pixels: Tensor) -> bool:
+    """Tells whether rows of images, `(B, N, C, H, W)`, have fewer than `N`; their features would be unlike many."""
+    return not bool((pixels.flatten(2) != 0).any(-1).all())
+
+
+def exact_sums(values: Tensor) -> Tensor:
+    """Sums up the bits of each row of `(N, D)` numbers, weighted and as integers: rows that are equal have one sum."""
+    kinds = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+    bits = values.contiguous().view(kinds[values.element_size()]).long()
+    place = torch.arange(1, values.shape[1] + 1, device=values.device)
+    return (bits * (place * 0x9E3779B97F4A7C1 ^ (place << 31))).sum(1)

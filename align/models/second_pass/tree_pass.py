@@ -188,8 +188,8 @@ def _read(model: Any, trees: Sequence[Tree], cache: DynamicCache, head: int) -> 
     """Reads trees behind a head that was read; returns the logits of what follows their sequences, `(B, V)`."""
     rows = lay_out(trees)
     sees = torch.nn.functional.pad(rows.sees, (head, 0), value=True)
-    moved = (each.to(model.device) for each in rows._replace(positions=rows.positions + head, sees=sees))
-    folded, more = Folded(*moved), {"use_cache": False}
+    moved = (rows.ids, rows.positions + head, sees, rows.places)
+    folded, more = Folded(*(each.to(model.device) for each in moved)), {"use_cache": False}
     if head:
         cache = copy.deepcopy(cache)
         cache.batch_repeat_interleave(len(trees))

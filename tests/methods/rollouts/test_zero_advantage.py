@@ -288,6 +288,57 @@ def test_rows_keep_their_images(tmp_path, family):
     assert distance(trainer, generated(trainer)) < 2e-6
 
 
+@pytest.mark.by_day("idefics3")
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl", "idefics3"])
+@pytest.mark.parametrize("beta", [0.0, 0.04])
+def test_a_group_reads_its_images_once(tmp_path, family, beta):
+    pytest.importorskip("torchvision", reason="needs the extra `vision`")
+    from scenes import COLOURS, square
+
+    model, processor = tiny_vl_model_and_processor(family=family)
+    rows = [  # texts that are alike, and images that are not
+        {"prompt": [{"role": "user", "content": "Look at it. " * 20}], "images": [square(colour, place=(i, i))]}
+        for i, colour in enumerate(COLOURS)
+    ]
+    model.save_pretrained(tmp_path / "model")
+    sizes = {"per_device_train_batch_size": 8, "num_generations": 8, "gradient_accumulation_steps": 2, "beta": beta}
+    trainer = make_trainer(tmp_path, str(tmp_path / "model"), all_teach, rows, processor, **sizes)
+    batches = generated(trainer)
+    assert distance(trainer, batches) < 2e-6
+    assert trainer._shared.with_images
+    ours, trl = tokens_of_an_update(trainer, batches, trainer.model.base_model.get_decoder().layers[0])
+    assert ours < 0.35 * trl
+    seen = tokens_of_an_update(trainer, batches, tower_layer(trainer.model.base_model))
+    assert seen[0] * 8 == seen[1]  # the tower reads one image for eight rows
+
+
+def tower_layer(body):
+    tower = getattr(body, "visual", None) or body.vision_model
+    return tower.blocks[0] if hasattr(tower, "blocks") else tower.encoder.layers[0]
+
+
+def test_images_that_are_read_otherwise_with_others_are_read_for_each(tmp_path, capsys, monkeypatch):
+    pytest.importorskip("torchvision", reason="needs the extra `vision`")
+    from scenes import COLOURS, square
+
+    model, processor = tiny_vl_model_and_processor()
+    see = model.base_model.visual.forward
+
+    def by_number(*args, **kwargs):
+        output = see(*args, **kwargs)
+        output.pooler_output = output.pooler_output.roll(len(output.pooler_output) // 4, -1)
+        return output
+
+    monkeypatch.setattr(model.base_model.visual, "forward", by_number)
+    rows = [{"prompt": [{"role": "user", "content": "Look. " * 20}], "images": [square(each)]} for each in COLOURS]
+    sizes = {"per_device_train_batch_size": 8, "num_generations": 8, "gradient_accumulation_steps": 2}
+    trainer = make_trainer(tmp_path, model, reward=all_teach, rows=rows, tokenizer=processor, **sizes)
+    batches = generated(trainer)
+    distance(trainer, batches)
+    assert trainer._shared.with_images is False
+    assert "is read for each of them where it has images: Qwen2_5_VLModel does not have" in capsys.readouterr().err
+
+
 def test_where_nothing_teaches_a_row_without_weight_is_read(tmp_path):
     trainer = make_trainer(tmp_path, reward=nothing_teaches, weight_decay=0.0)
     before = [weight.detach().clone() for weight in trainer.model.parameters()]
@@ -301,11 +352,11 @@ def test_where_nothing_teaches_a_row_without_weight_is_read(tmp_path):
     assert "entropy" not in first  # of no completion
 
 
-def tokens_of_an_update(trainer, batches):
-    """Counts what the layers read of packed batches, and of TRL's without shared prompts."""
+def tokens_of_an_update(trainer, batches, layer=None):
+    """Counts what a layer reads of packed batches, and of TRL's without shared prompts."""
     read = []
-    hook = trainer.model.base_model.layers[0].register_forward_pre_hook(
-        lambda _, args: read.append(args[0].shape[:2].numel())
+    hook = (layer or trainer.model.base_model.layers[0]).register_forward_pre_hook(
+        lambda _, args, kwargs: read.append((*args, *kwargs.values())[0].shape[:-1].numel()), with_kwargs=True
     )
     found = packed(trainer, batches)
     gradient(trainer, found)  # with its trials

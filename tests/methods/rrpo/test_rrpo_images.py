@@ -133,6 +133,7 @@ def test_policy_and_reference_read_all_that_the_processor_makes(tmp_path, family
     images = {"qwen2_5_vl": {"image_grid_thw", "mm_token_type_ids"}, "idefics3": {"pixel_attention_mask"}}[family]
     names = {"input_ids", "attention_mask", "pixel_values", *images}
     assert names == set(batch) - {"completion_mask", "span_mask"}
+    read = [kwargs for kwargs in read if "pixel_values" in kwargs]  # without what is tried on texts
     assert len(read) == 2
     for kwargs in read:
         assert set(kwargs) - {"scored", "reference"} == {*names, "use_cache"}

@@ -124,18 +124,42 @@ def test_what_cannot_be_is_told_once(tmp_path, capsys, make, peft_config, settin
     assert reason_of(trainer, capsys) == reason
 
 
-def test_images_are_read_for_each(tmp_path, capsys):
-    model, processor = tiny_vl_model_and_processor()
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl", "idefics3"])
+def test_both_responses_see_their_images_once(tmp_path, family):
+    model, processor = tiny_vl_model_and_processor(family=family)
     rows = [
         {
-            "prompt": [{"role": "user", "content": f"{i}?"}],
+            "prompt": [{"role": "user", "content": f"{i}? {'Look long. ' * 20}"}],
             "chosen": [{"role": "assistant", "content": f"It is {i}."}],
             "rejected": [{"role": "assistant", "content": f"It is {i + 1}."}],
             "images": [square(colour)],
         }
         for i, colour in enumerate(COLOURS)
     ]
-    trainer = make_trainer(
-        tmp_path, model, rows, ref_model=deepcopy(model), processing_class=processor, max_length=None
-    )
-    assert reason_of(trainer, capsys) == "the rows have images."
+    found = []
+    for share in ("off", "auto"):
+        trainer = make_trainer(
+            tmp_path, deepcopy(model), rows, ref_model=deepcopy(model), processing_class=processor,
+            max_length=None, share_prompts=share,
+        )  # fmt: skip
+        batch = next(iter(trainer.get_train_dataloader()))
+        trainer.compute_loss(trainer.model, batch)  # with its trials
+        read = []
+        of_tokens = (
+            trainer.model.base_model.get_decoder()
+            .layers[0]
+            .register_forward_pre_hook(
+                lambda _, args, kwargs, read=read: read.append((*args, *kwargs.values())[0].shape[:2].numel()),
+                with_kwargs=True,
+            )
+        )
+        loss = trainer.compute_loss(trainer.model, batch)
+        loss.backward()
+        of_tokens.remove()
+        weights = [weight.grad.flatten() for weight in trainer.model.parameters() if weight.grad is not None]
+        found.append((loss.detach(), torch.cat(weights), sum(read), trainer._shared.with_images))
+    (loss, gradient, tokens, _), (own_loss, own_gradient, own_tokens, is_shared) = found
+    assert is_shared
+    assert own_tokens < 0.7 * tokens
+    torch.testing.assert_close(own_loss, loss, rtol=1e-6, atol=0)
+    assert (own_gradient - gradient).abs().max() < 4e-6 * gradient.abs().max()
