@@ -46,7 +46,6 @@ def _show(result: MeasuredErrors) -> None:
 
 
 def _rate(what: str, name: str, rate: Rate) -> Text:
-    """Words one of the two numbers that all is about."""
     counted = f"{rate} ({name}; {rate.hits} of {rate.of} texts, {rate.rows} rows)"
     return Text(f"  {what}: {counted if rate.of else 'none was there'}", "bold")
 
