@@ -176,7 +176,6 @@ def _shared(seen: Seen, has_group: Flags, left_out: Flags) -> int:
 
 
 def _doubts(found: AttributeFinding) -> list[str]:
-    """Words what the groups cannot carry."""
     listed = _listed(found.columns)
     if not found.num_rare:
         return [

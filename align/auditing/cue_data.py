@@ -262,7 +262,6 @@ def _counts(features: Features, kept: Flags) -> Iterator[tuple[str, str, Numbers
 def _occurrences(
     at: Numbers, label: Numbers, tests: Numbers, text: Numbers, feature: Numbers, labels: Numbers, num: int
 ) -> tuple[Numbers, Numbers, Flags]:
-    """Lists the texts of some tests, sorted by test."""
     order = np.lexsort((text, feature))
     text, feature = text[order], feature[order]
     starts = np.searchsorted(feature, np.arange(num + 1))

@@ -243,6 +243,5 @@ def _disagree(values: Numbers, labels: Numbers) -> Flags:
 
 
 def _first(values: Numbers) -> Numbers:
-    """Returns the index of the first row with the value of each."""
     _, index, places = np.unique(values, return_index=True, return_inverse=True)
     return index[places]

@@ -111,7 +111,14 @@ def source_of(
         source = prompt_source(file, template=template, **given)
 
     def check(row: Row, raw: RawRow) -> Entry:
-        return _with_named(entry_of(source.check(row, raw), file), kind, row, named)
+        found = entry_of(source.check(row, raw), file)
+        group = found.group or row.get("group")
+        return found._replace(
+            label=_need(row, named.label) if kind == "sft" and named.label is not None else found.label,
+            group=str(group) if isinstance(group, str | int) and str(group).strip() else None,
+            masked=None if named.mask is None else _need(row, named.mask),
+            attributes=tuple(_attribute(row, column) for column in named.attributes),
+        )
 
     return RowSource(file, split, source.schema._replace(also=_read_in_training(kind)), check)
 
@@ -128,21 +135,9 @@ def _pairs(file: str, split: str | None, **given: Any) -> RowSource[Any]:
 
 
 def _read_in_training(kind: str) -> tuple[str, ...]:
-    """Lists the columns of such rows that a method reads."""
     shown = {"pairs": "chosen", "questions": "options", "sft": "completion"}.get(kind, "")
     lists = [getattr(method.part("dataset"), "read", ()) for method in METHODS.values()]
     return tuple(dict.fromkeys(name for names in lists if shown in names for name in names))
-
-
-def _with_named(found: Entry, kind: str, row: Row, named: Named) -> Entry:
-    """Adds what stands in the columns that the user named."""
-    group = found.group or row.get("group")
-    return found._replace(
-        label=_need(row, named.label) if kind == "sft" and named.label is not None else found.label,
-        group=str(group) if isinstance(group, str | int) and str(group).strip() else None,
-        masked=None if named.mask is None else _need(row, named.mask),
-        attributes=tuple(_attribute(row, column) for column in named.attributes),
-    )
 
 
 def _observed(file: str, named: Named, adapter: str | None, columns: Columns | None) -> RowSource[Entry]:

@@ -181,7 +181,6 @@ def check_letters(questions: Sequence[Question]) -> list[Finding]:
 
 
 def _check_sight(recipe: Recipe, model: ModelFiles, rows: Sequence[Mapping[str, Any]], what: str) -> list[Finding]:
-    """Finds what would keep the images from the model."""
     if sentence := missing("vision", f"{what}: showing them", *SHOWN_WITH):
         return [Finding("error", "images", sentence, fix=pip_line("vision"))]
     if any(isinstance(row[column_of_places(row)], str) for row in rows):

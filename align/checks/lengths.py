@@ -99,7 +99,6 @@ def prompt_lengths(
 
 
 def _lacks_template(recipe: Recipe, tokenizer: PromptTokenizer, rows: Sequence[dict[str, Any]]) -> list[Finding]:
-    """Finds messages that no chat template can render, as those for a base model are."""
     some = rows[:1] if isinstance(rows, MadeRows) else rows  # that are made have one form
     if tokenizer.chat_template or all(isinstance(row["prompt"], str) for row in some):
         return []

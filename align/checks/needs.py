@@ -89,7 +89,6 @@ def _needed(recipe: Recipe) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def _on_cpu(recipe: Recipe) -> Iterator[Finding]:
-    """Finds what only a GPU can do, where a run trains on the CPU."""
     trains = recipe.record.part("footprint")(recipe).trains_weights
     flex = recipe.model.attn_implementation == NO_GRADIENT_ON_CPUS and trains
     offloads = getattr(recipe.settings, "activation_offloading", None)

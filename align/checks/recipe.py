@@ -127,7 +127,6 @@ def _letters(recipe: Recipe, kind: str, train: Seen) -> Iterator[Finding]:
 
 
 def _cues(recipe: Recipe, kind: str, data: TrainingData[Any]) -> Iterator[Finding]:
-    """Warns of what goes with the right option of questions, beside its letter."""
     if kind != "questions":
         return
     seen, cues = Seen(kind), CueData(kind)

@@ -172,7 +172,6 @@ def check_loading(recipe: Recipe) -> list[Finding]:
 
 
 def _is_installed(spec: str) -> bool:
-    """Tells whether a spec names a built-in reward, or one of an installed package."""
     if ":" in spec or spec.endswith(".py"):
         return False
     found = importlib.util.find_spec(spec.partition(".")[0]) if "." in spec else None

@@ -125,7 +125,6 @@ def _check_version(served: Served) -> Iterator[Finding]:
 
 
 def _check_transfer(served: Served) -> Iterator[Finding]:
-    """Looks for everything that sending weights needs of the server."""
     if served.config is None:
         text = (
             "The server hides /server_info and the routes that take weights. Restart it with VLLM_SERVER_DEV_MODE=1 "
@@ -153,7 +152,6 @@ def _check_images(served: Served, rows: Sequence[Mapping[str, Any]]) -> Iterator
 
 
 def _missing_routes(served: Served, routes: tuple[str, ...]) -> list[str]:
-    """Lists the routes that a server lacks; none where it hides its list."""
     return [] if served.routes is None else [route for route in routes if route not in served.routes]
 
 

@@ -11,6 +11,7 @@ from align.secrets import mask
 from align.services.options import MeasuringErrors
 from align.services.reward_errors import MeasuredErrors
 from align.services.reward_errors import measure_reward as measured
+from align.whole_files import as_json as plain
 from rewards.error_rates import Errors, Rate
 from rewards.running.contract.calls import shorten
 
@@ -21,7 +22,7 @@ def measure_reward(subject: str, as_json: bool, how: MeasuringErrors) -> int:
     """Prints both error rates; returns 1 if one is told to be as bad as `fail_on` says, and 2 if none can be told."""
     result = measured(subject, how)
     if as_json:
-        print(json.dumps(mask(_plain(result)), indent=2))
+        print(json.dumps(mask(plain(result)), indent=2))
     else:
         _show(result)
     return 1 if result.met else UNCLEAR if result.found.unclear or result.unclear else 0
@@ -46,7 +47,6 @@ def _show(result: MeasuredErrors) -> None:
 
 
 def _rate(what: str, name: str, rate: Rate) -> Text:
-    """Words one of the two numbers that all is about."""
     counted = f"{rate} ({name}; {rate.hits} of {rate.of} texts, {rate.rows} rows)"
     return Text(f"  {what}: {counted if rate.of else 'none was there'}", "bold")
 
@@ -60,16 +60,3 @@ def _table(errors: Errors) -> Any:
         gold = shorten(shown.gold, 24) if shown.gold else ""
         table.add_row(*map(Text, (side, shown.kind, shown.words, str(rate.of), str(rate), gold, text, pay)))
     return table
-
-
-def _plain(result: MeasuredErrors) -> Any:
-    """Makes a dictionary of records, and null of what is no number."""
-
-    def written(value: Any) -> Any:
-        if hasattr(value, "_asdict"):
-            return {name: written(each) for name, each in value._asdict().items()}
-        if isinstance(value, list | tuple):
-            return [written(each) for each in value]
-        return None if isinstance(value, float) and not math.isfinite(value) else value
-
-    return written(result)

@@ -105,7 +105,6 @@ def list_rewards() -> None:
 
 
 def _columns(reward: Any) -> str:
-    """Names the columns of a data set that a reward reads."""
     found = [
         each
         for each in inspect.signature(reward.__call__).parameters.values()

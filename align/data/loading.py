@@ -264,7 +264,6 @@ def _convert(row: Row, name: str, adapter: Adapter) -> dict[str, Any]:
 def _lacking_error(
     lacking: Lacking, schema: Schema, check: Callable[[Row, RawRow], Item], num_read: int
 ) -> MissingColumnsError:
-    """Words which columns are missing, and proposes an adapter that can read the rows."""
     raw, fits = lacking.example, []
     for adapter in (None, *schema.known.items()):
         other = schema._replace(adapter=adapter, columns=None)

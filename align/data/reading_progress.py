@@ -16,7 +16,17 @@ class ReadingProgress(AbstractContextManager["ReadingProgress"]):
     def advance(self, count: int = 1) -> None:
         """Counts some more."""
         if self._progress is None:
-            self._progress = _start(self._text, self._stays)
+            from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+            from align.console import make_console
+
+            console = make_console(stderr=True)
+            is_shown = os.environ.get("RANK", "0") == "0" and (self._stays or console.is_terminal)
+            columns = TextColumn(self._text), TimeElapsedColumn()
+            progress = Progress(*columns, console=console, transient=not self._stays, disable=not is_shown)
+            progress.add_task("")
+            progress.start()
+            self._progress = progress
         self._progress.advance(self._progress.task_ids[0], count)
 
     def __exit__(self, *error: object) -> None:
@@ -27,17 +37,3 @@ class ReadingProgress(AbstractContextManager["ReadingProgress"]):
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
-
-
-def _start(text: str, stays: bool) -> "Progress":
-    from rich.progress import Progress, TextColumn, TimeElapsedColumn
-
-    from align.console import make_console
-
-    console = make_console(stderr=True)
-    is_shown = os.environ.get("RANK", "0") == "0" and (stays or console.is_terminal)
-    columns = TextColumn(text), TimeElapsedColumn()
-    progress = Progress(*columns, console=console, transient=not stays, disable=not is_shown)
-    progress.add_task("")
-    progress.start()
-    return progress

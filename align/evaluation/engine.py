@@ -178,7 +178,6 @@ class Evaluation(SuiteSource):
         return found
 
     def _check(self) -> None:
-        """Refuses what the suite cannot do."""
         suite = self.suite
         self.engine.check()
         if self.path is None and suite.needs and not suite.has_rows:

@@ -195,7 +195,6 @@ def _results(record: Record) -> Iterator[EvalResult]:
 
 
 def _asked(record: Record, suite: str, metric: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Says what was asked for a metric, and how."""
     data, profile = record.about.data, record.about.profile
     if record.kind == SCORES:
         scored = record.scores[record.names[0]].scored if record.names[0] in record.scores else None

@@ -324,7 +324,6 @@ def _needed(difference: float, deviation: float, units: int) -> int | None:
 
 
 def _adjust(p_values: Values) -> Values:
-    """Adjusts p-values by Holm (1979)."""
     order = np.argsort(p_values)
     steps = p_values[order] * np.arange(len(p_values), 0, -1)
     adjusted = np.empty_like(p_values)

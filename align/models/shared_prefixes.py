@@ -269,7 +269,9 @@ def tokens_read_alike(model: Any, body: PreTrainedModel, read: Callable[[Tensor,
         return 0
     window = longest_window(body)
     try:
-        ids, mask = _tried_pairs(body, min(window, MOST_TOKENS))
+        first, second, other = tried_rows(body, min(window, MOST_TOKENS))
+        pairs = (first, other, second, other._replace(prefix_ids=second.prefix_ids))
+        ids, mask = pad_rows([row.prompt_ids + row.prefix_ids for row in pairs], 0, "right", body.device)
         with inference(model), precision() as near:
             apart = _hidden(body, lambda: read(ids, mask), None)
             in_one = _hidden(body, lambda: read(ids, mask), fold(ids, mask, MOST_TOKENS))  # so wide: it is
@@ -301,15 +303,7 @@ def images_read_alike(body: PreTrainedModel, args: Any, kwargs: Any) -> bool | N
     return same(apart[there], once[there], near) if found != [None] else None
 
 
-def _tried_pairs(body: PreTrainedModel, reach: int) -> tuple[Tensor, Tensor]:
-    """Makes two pairs of unlike lengths; returns tokens and mask, `(4, T)` each."""
-    first, second, other = tried_rows(body, reach)
-    pairs = (first, other, second, other._replace(prefix_ids=second.prefix_ids))
-    return pad_rows([row.prompt_ids + row.prefix_ids for row in pairs], 0, "right", body.device)
-
-
 def _hidden(body: PreTrainedModel, read: Callable[[], object], folded: Folded | None) -> Tensor:
-    """Returns the hidden states that a body makes in a call."""
     made: list[Tensor] = []
 
     def keep(_: Any, __: Any, output: Any) -> None:

@@ -150,7 +150,13 @@ def _cpu_generation() -> type[VLLMGeneration]:
                 super()._init_vllm()
 
         def sync_weights(self) -> None:
-            _reload_weights(self)
+            # A layer loads when its last tensor has come, by when ZeRO-3 or LoRA may have taken back the first.
+            weights = ((name, tensor.clone()) for name, tensor in self._iter_named_params())
+            self.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
+            self.llm.apply_model(_repack_output_heads)
+            self.llm.reset_prefix_cache()
+            # The reload has emptied the worker's share of it, and the scheduler does not know.
+            self.llm.llm_engine.reset_encoder_cache()
 
     return CPUGeneration
 
@@ -162,17 +168,6 @@ def _cpu_settings(generation: VLLMGeneration) -> dict[str, Any]:
         "dtype": precision or str(generation.model.dtype).removeprefix("torch."),
         "block_size": 32,  # vLLM's 128 on CPUs would cache nothing of a prompt of 100 tokens
     }
-
-
-def _reload_weights(generation: VLLMGeneration) -> None:
-    """Hands all weights to vLLM's layer-wise reload, which restores the packed layers before it loads them."""
-    # A layer loads when its last tensor has come, by when ZeRO-3 or LoRA may have taken back the first.
-    weights = ((name, tensor.clone()) for name, tensor in generation._iter_named_params())
-    generation.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
-    generation.llm.apply_model(_repack_output_heads)
-    generation.llm.reset_prefix_cache()
-    # The reload has emptied the worker's share of it, and the scheduler does not know.
-    generation.llm.llm_engine.reset_encoder_cache()
 
 
 def _repack_output_heads(model: nn.Module) -> None:

@@ -129,7 +129,6 @@ class ServerGeneration(VLLMGeneration):
             raise ServerError(problem)
 
     def _try_to_join(self) -> str | None:
-        """Returns what is wrong, None if nothing is."""
         rejoins, server = self._logprobs_mode is not None, f"vLLM server at {self._url}"
         if rejoins:
             self.vllm_client.close_communicator()  # frees `group_port`

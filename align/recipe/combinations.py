@@ -341,7 +341,10 @@ def _as_block(name: str, value: Any) -> Mapping[str, Any] | None:
     if isinstance(value, Mapping):
         return value
     if name == "optim_args":
-        return _optimizer_settings(value)
+        pairs = [pair.split("=") for pair in value.replace(" ", "").split(",")] if value else []
+        if any(len(pair) != 2 or not all(pair) for pair in pairs):
+            raise ValueError(f"`optim_args` must be written as `name=value,name=value`; got {shown(value)}.")
+        return dict(pairs)
     try:
         content = json.loads(value) if str(value).startswith("{") else None
     except (ValueError, RecursionError):
@@ -354,13 +357,6 @@ def _as_block(name: str, value: Any) -> Mapping[str, Any] | None:
         raise ValueError(f"`{name}`: there is no file {shown(value)}, seen from where the command is run.")
     file = ", or the path of a JSON file" if name in FROM_FILES else ""
     raise ValueError(f"`{name}` must be a block of `key: value` lines{file}; got {shown(value)}.")
-
-
-def _optimizer_settings(text: str) -> dict[str, str]:
-    pairs = [pair.split("=") for pair in text.replace(" ", "").split(",")] if text else []
-    if any(len(pair) != 2 or not all(pair) for pair in pairs):
-        raise ValueError(f"`optim_args` must be written as `name=value,name=value`; got {shown(text)}.")
-    return dict(pairs)
 
 
 def _check_generation(method: str, name: str, value: Any) -> None:

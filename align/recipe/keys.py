@@ -113,7 +113,6 @@ def _choices(kind: Any) -> tuple[Any, ...]:
 
 
 def _bounds(field: FieldInfo) -> Range | None:
-    """Reads `ge=0, lt=1` of a field as a range."""
     found = {name: getattr(rule, name) for rule in field.metadata for name in BOUNDS if hasattr(rule, name)}
     if not found:
         return None
@@ -235,7 +234,6 @@ def _one_of(key: Key) -> Iterator[Schema]:
 
 
 def _within(schema: Schema, bounds: Range | None) -> Schema:
-    """Bounds a number, or each number of a list."""
     if bounds is None:
         return schema
     if schema.get("type") == "array":

@@ -149,7 +149,6 @@ def _is_of_this_machine(host: str) -> bool:
 
 
 def _state_of(folder: Path) -> tuple[Any, ...]:
-    """Returns what changes when a run goes on or ends."""
     tables = folder / "completions"
     newest = max(tables.glob("*.parquet"), default=tables)
     return (is_held(folder), *(_stamp(path) for path in (*(folder / name for name in _FILES), tables, newest)))

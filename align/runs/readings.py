@@ -80,8 +80,6 @@ def check_same_base(stage: Stage, before: ReadDigests, now: ReadDigests, *, allo
 
 
 def _depends_on_base(recipe: Recipe) -> str | None:
-    """Names what a run that goes on has to take from the base model again."""
-
     def is_set(name: str) -> bool:
         return bool(getattr(recipe.settings, name, False))
 

@@ -143,7 +143,6 @@ def failed(record: AuditRecord, fail_on: Sequence[str]) -> list[str]:
 
 
 def _bound(text: str) -> Condition:
-    """Reads the name of a finding, or a bound of its share of rows."""
     names = ", ".join((*ROW_CHECKS, *_OTHERS))
     rule = f"`fail_on` must name some of {names}, or bound a share of rows, as `leaks > 0.01`"
     bound = Condition(text, "value", ">", 0.0) if _is_name(text) else read_condition(text, rule)
@@ -191,7 +190,10 @@ def _sources(
     max_eval_rows = max_rows
     sources: list[Source] = []
     if reading.recipe is not None:
-        dataset = _dataset(reading.recipe)
+        from align.assets import find_recipe
+        from align.recipe.recipe import load_for_evaluation
+
+        dataset = load_for_evaluation(find_recipe(reading.recipe)).dataset
         if not paths:
             sources = [
                 Source(each.path, split or each.split, max_rows or each.max_rows, **_of_recipe(each, common))
@@ -207,13 +209,6 @@ def _sources(
     sources = sources or [Source(path, split, max_rows, **common) for path in paths]
     held_out = None if eval_path is None else Source(eval_path, eval_split, max_eval_rows, **common)
     return sources, held_out, kind
-
-
-def _dataset(name: str) -> DatasetConfig:
-    from align.assets import find_recipe
-    from align.recipe.recipe import load_for_evaluation
-
-    return load_for_evaluation(find_recipe(name)).dataset
 
 
 def _of_recipe(dataset: DatasetConfig, common: Mapping[str, Any]) -> dict[str, Any]:

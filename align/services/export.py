@@ -278,7 +278,6 @@ def export_reward(
 
 
 def _answer_column(name: str, reward: Callable[..., Any], answer: str | None) -> tuple[str, list[str]]:
-    """Returns the column of the right answer, and all that the reward names."""
     given = (*CALL_ARGUMENTS, *TRAINER_ARGUMENTS)
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     read = [each for each in inspect.signature(reward).parameters.values() if each.kind in kinds]

@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import re
 import sys
 import time
 import traceback
@@ -275,36 +274,7 @@ def build_error(recipe: Recipe, error: Exception) -> RecipeError:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = "/".join(Path(frame.filename).parts[-_LONGEST_PATH:])
         text = f"{type(error).__name__}: {text} (at {place}, line {frame.lineno})"
-    keys = named_keys(recipe.resolved, f"{error}")
-    hint = f" It speaks of {' and '.join(f'`{key}`' for key in keys)} of the recipe." if keys else ""
-    return RecipeError(f"The trainer could not be built. {text}{hint}")
-
-
-def named_keys(settings: Mapping[str, Any], text: str) -> list[str]:
-    """Lists the keys of a recipe, with those of the block they stand in, that occur in a text; at most three.
-
-    Example:
-        >>> named_keys({"seed": 0, "model_init_kwargs": {"foo": 1}}, "__init__() got an unexpected argument 'foo'")
-        ['model_init_kwargs.foo']
-    """
-    words = set(re.findall(r"[A-Za-z_]\w*", text))
-    found = [path for path in _paths(settings) if path.rpartition(".")[2] in words and _is_telling(path)]
-    whole = [path for path in found if not any(other.startswith(f"{path}.") for other in found)]
-    return whole[:3]
-
-
-def _is_telling(path: str) -> bool:
-    """Tells a key from a word of a sentence: `beta1` and `optim_args` are none, `path` is."""
-    name = path.rpartition(".")[2]
-    return "." in path.removeprefix("dataset.") or bool(re.search(r"[_\d]", name))
-
-
-def _paths(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    for key, value in settings.items():
-        path = f"{prefix}{key}"
-        yield path
-        if isinstance(value, Mapping):
-            yield from _paths(value, f"{path}.")
+    return RecipeError(f"The trainer could not be built. {text}")
 
 
 HEAD = "\n# Also in force, and not written: `NAME: value` in a recipe, or `--NAME value`, changes one.\n"

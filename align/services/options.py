@@ -146,7 +146,6 @@ class Tried:
 class RewardChecking(Tried):
     """How rewards are checked."""
 
-    completions_per_step: int = option(64, "Completions of a step in one process, to estimate its time.", least=1)
     time_limit: float | None = option(None, "Seconds for one call, after which a reward hangs; 5 if not given.")
 
 

@@ -61,7 +61,7 @@ def check_rewards(subject: str, words: Sequence[str], how: RewardChecking) -> li
         return check_recipe_rewards(_recipe(subject, words, how.data), limits, how.max_seconds)
     if words:
         raise UserError(UNKNOWN.format(words[0]))
-    settings = Settings(completions_per_step=how.completions_per_step, max_seconds=how.max_seconds)
+    settings = Settings(max_seconds=how.max_seconds)
     kwargs = read_yaml_option("--reward_kwargs", how.reward_kwargs, "{max_length: 200}")
     named = read_columns(how.columns)
     if named and how.data is None:

@@ -137,11 +137,6 @@ def _function(audit: Callable[..., Any] | str) -> Callable[..., Any]:
 
 
 def _settings(keys: Mapping[str, Any], names: list[str], audits: list[str]) -> RewardSettings:
-    """Reads the keys as those of a recipe, whose rewards are called as in the trainer's log.
-
-    Raises:
-        UserError: If one has no meaning.
-    """
     if unknown := unknown_keys(RewardSettings, "", keys):
         raise UserError(" ".join(unknown))
     settings = read_block(RewardSettings, "", {**keys, "audit_funcs": _paths(audits)})
@@ -158,11 +153,6 @@ def _paths(names: Sequence[str]) -> list[str]:
 
 
 def _check_own(folder: Path) -> None:
-    """Refuses a folder with the recipe of another run, which would lose its record.
-
-    Raises:
-        RunFolderError: If there is one.
-    """
     path = folder / RECIPE_FILE
     try:
         kept = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {"watched": ""}

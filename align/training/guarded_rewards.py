@@ -206,7 +206,6 @@ class GuardedRewards(Parent):
             self.reward_funcs, self.reward_func_names, self.reward_processing_classes = own
 
     def _gather(self, own: list[CallRecord]) -> list[CallRecord]:
-        """Joins the calls of every rank."""
         ranks: list[list[CallRecord]] = gather_object([own])
         return [join_records(calls) for calls in zip(*ranks, strict=True)]
 

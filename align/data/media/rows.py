@@ -133,7 +133,6 @@ class MediaReader:
             raise BadRow("video", _show(frame), bad.rule, f"{bad.remedy} {LIST_OF_FRAMES}") from bad
 
     def _of_frames(self, frames: Sequence[T], read: Callable[[T], ImageLike]) -> Shown:
-        """Makes a video of frames that were given one by one."""
         picked = pick_frames(len(frames), self.settings)
         images = tuple(read(frames[place]) for place in picked)
         sizes = {image_size(image) for image in images} if self.settings.video_as != "images" else set()

@@ -57,7 +57,7 @@ def stackexchange(row: Row) -> dict[str, Any]:
         return next((known[name] for name in names if name in known), names[0])
 
     parts = [row.get(column(name)) for name in ("title", "body")]
-    text = "\n\n".join(_plain(part) for part in parts if part)
+    text = "\n\n".join(html.unescape(TAG.sub("", str(part))).strip() for part in parts if part)
     if not text:
         raise BadRow("title", None, "there is neither a title nor a body", "Leave the row out.")
     owner = row.get(column("owneruserid", "owner"))
@@ -118,7 +118,3 @@ def _time(row: Row, column: str) -> datetime:
 
 def _day(time: datetime) -> float:
     return round(time.timestamp() / SECONDS_PER_DAY, 2)
-
-
-def _plain(text: Any) -> str:
-    return html.unescape(TAG.sub("", str(text))).strip()

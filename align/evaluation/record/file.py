@@ -74,7 +74,6 @@ def read_record(path: Path) -> Record:
 
 
 def _missing(record: Record) -> Iterator[str]:
-    """Yields the keys of its kind that a record lacks."""
     about = record.about
     owners = (("", record), ("about.", about), ("about.data.", about.data), ("about.profile.", about.profile))
     for (place, owner), names in zip(owners, _NEEDED[record.kind], strict=True):

@@ -74,7 +74,6 @@ def _answer_twice(plan: Plan, sampled: Sampled) -> Any:
 
 
 def _say_second(found: Rehearsed, twice: Any, totals: Values) -> None:
-    """Says how often a second answer can be asked, how often it differs, and what each of the four cases is paid."""
     cases = [str(row["outcome"] or "").split() for row in twice.table]
     changes = [*map(_changed, twice.table, twice.columns, cases)]
     num, sizes = sum(map(len, cases)), [*map(len, cases)]

@@ -133,7 +133,6 @@ class SecondPassTrainer(GuardedRewards, SkipZeroAdvantage, GRPOTrainer):
 
     @contextmanager
     def _second_pass_timed(self) -> Iterator[None]:
-        """Logs the seconds of a second pass."""
         started = time.perf_counter()
         yield
         self._pending_metrics["acre/second_pass_seconds"].append(time.perf_counter() - started)

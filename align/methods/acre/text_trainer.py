@@ -175,7 +175,6 @@ class TextACRETrainer(RowsTogether, SecondPassTrainer):
         return found
 
     def _second_texts(self, asked: list[tuple[int, TextPlace, ChangedPrompt]]) -> tuple[list[str], list[list[int]]]:
-        """Writes the second answers; returns the responses that end with them, as texts and as tokens."""
         prompts: dict[str, list[int]] = {}
         rows = []
         for _, place, version in asked:
@@ -190,7 +189,6 @@ class TextACRETrainer(RowsTogether, SecondPassTrainer):
         return [_cut(text, place) for text, place in zip(texts, places, strict=True)], ids
 
     def _write_answers(self, rows: list[SecondPassRow], places: list[TextPlace]) -> list[list[int]]:
-        """Writes the answers of rows where `second_pass` says."""
         limits: dict[str, Any] = {
             "max_new_tokens": self.args.second_answer_tokens,
             "temperature": self.args.second_answer_temperature,

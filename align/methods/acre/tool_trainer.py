@@ -223,7 +223,6 @@ class ToolACRETrainer(TextACRETrainer, ToolRollouts, GRPOTrainer):
         return list(self._env_tools[self._batch_environments[index]])
 
     def _calls(self, index: int, messages: list[Message]) -> bool:
-        """Tells whether messages call a tool that the row has."""
         names = {tool.__name__ for tool in self._tools_of(index)}
         calls = [call for message in messages for call in message.get("tool_calls") or ()]
         return any((call.get("function") or {}).get("name") in names for call in calls)
@@ -275,5 +274,4 @@ def _until(messages: list[Message], change: ChangedResult) -> tuple[list[Message
 
 
 def _begins(messages: list[Message], place: int) -> bool:
-    """Tells whether the results of a turn begin with a message."""
     return messages[place].get("role") == "tool" and (not place or messages[place - 1].get("role") != "tool")

@@ -62,7 +62,6 @@ class ACRETrainer(SecondPassTrainer):
         self._check_rows()
 
     def _check_rows(self) -> None:
-        """Checks the columns once, on the first training row, rather than after the first generation."""
         row = self._check_data()
         if self.has_images and self.args.second_pass == "vllm":
             raise ValueError("`second_pass: vllm` reads text only, and the rows have images. Set `second_pass: auto`.")
@@ -154,7 +153,6 @@ class ACRETrainer(SecondPassTrainer):
         scores: Sequence[Sequence[float]],
         permutations: Sequence[Sequence[int]],
     ) -> list[int | None]:
-        """Takes a letter for each shuffle of a row and maps it back to the row's options."""
         mode = "train" if self.model.training else "eval"
         place = f"{self.state.global_step}/{given['question']}/{self.accelerator.process_index}/{index}/{mode}"
         rng = random.Random(f"second answer/{self.args.seed}/{place}")
@@ -170,7 +168,6 @@ class ACRETrainer(SecondPassTrainer):
         return row._replace(permutations=self._permutations(given, index))
 
     def _permutations(self, given: dict[str, Any], index: int) -> list[tuple[int, ...]]:
-        """Draws the shuffles of a row."""
         rng = random.Random(self._seed(given["question"], index))
         return [
             draw_permutation(given["options"], rng, exclude_identity=self.args.exclude_identity)
@@ -216,7 +213,6 @@ class ACRETrainer(SecondPassTrainer):
         return dummy._replace(prefix_ids=dummy.prompt_ids[-1:])
 
     def _score(self, questions: list[SecondPassRow], dummy: SecondPassRow | None = None) -> list[list[float]]:
-        """Scores the letters of every question where `second_pass` says."""
         if not self.has_images and self._asks_engine():
             answers = second_answers(self.vllm_generation, questions)
             if answers.cached_token_share is not None:

@@ -32,7 +32,7 @@ def deconfound(
 
     def run() -> None:
         from align.methods.deconfound.command import deconfound_table
-        from align.methods.deconfound.words import print_result
+        from align.methods.deconfound.correction_page import print_result
 
         lists: dict[str, Any] = {name: [*words(getattr(columns, name))] for name in ("confounders", "instruments")}
         moved = replace(estimation, instrumented=[*words(estimation.instrumented)])

@@ -36,8 +36,8 @@ from align.methods.deconfound.correction.output import (
     write_lines,
 )
 from align.methods.deconfound.correction.verdict import explain, refuse_unremoved
+from align.methods.deconfound.correction_page import build_correction_page, facts_of, left_out, notes_of, sentences_of
 from align.methods.deconfound.options import Columns, Estimation, PairsOf, TableReading
-from align.methods.deconfound.words import build_correction_page, facts_of, left_out, notes_of, sentences_of
 from align.methods.pairs.augmentation.folder import check_at_least_one, check_choice
 from align.options import options_of, parts, several
 from align.runs.disk_space import check_writable
@@ -161,7 +161,7 @@ def deconfound_table(
         begin(out, command)
         result = DeconfoundResult(out, correction, {}, _apply(reader, correction, out))
     if pairs.pairs is not None and pairs.margin is not None:
-        drawn = _write_pairs(reader, result.correction, own.seed, pairs.pairs, pairs.margin, pairs.pairs_per_prompt)
+        drawn = _write_pairs(reader, result.correction, own.seed, pairs.pairs, pairs.margin)
         result = replace(result, sentences=[*result.sentences, *drawn])
     finish(out)
     return result
@@ -199,7 +199,6 @@ def _check(
         )
     if file is not None:
         check_writable(file.parent, "--pairs")
-    check_at_least_one("pairs_per_prompt", pairs.pairs_per_prompt)
 
 
 def _roles(columns: Columns, of_adapter: Roles | None, correction: Correction | None) -> Roles:
@@ -296,11 +295,9 @@ def _save(out: Path, reader: ObservationReader, correction: Correction) -> int:
     return num_rows
 
 
-def _write_pairs(
-    reader: ObservationReader, correction: Correction, seed: int, file: Path, margin: float, per_prompt: int
-) -> list[str]:
+def _write_pairs(reader: ObservationReader, correction: Correction, seed: int, file: Path, margin: float) -> list[str]:
     rows, _ = read_observations(reader)
-    sampled = sample_pairs(rows, apply_correction(correction, rows), margin, per_prompt=per_prompt, seed=seed)
+    sampled = sample_pairs(rows, apply_correction(correction, rows), margin, seed=seed)
     write_lines(file, sampled.pairs)
     return [
         f"{len(sampled.pairs):>9,}  pairs of {sampled.num_prompts:,} prompts in {file}",

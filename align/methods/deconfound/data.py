@@ -186,7 +186,6 @@ def _settings(data: ObservationDatasetConfig) -> CorrectionSettings:
 
 
 def _prefixes(rows: Observations) -> tuple[list[str], str]:
-    """Words the confounders of each row, and their means."""
     names, values = list(rows.confounders), confounders_of(rows).values
     standardised = (values - values.mean(axis=0)) / np.where(values.std(axis=0) > 0, values.std(axis=0), 1.0)
     return [confounder_prefix(names, row) for row in standardised.tolist()], confounder_prefix(

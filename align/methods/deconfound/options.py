@@ -57,4 +57,3 @@ class PairsOf:
 
     pairs: Path | None = option(None, "New .jsonl file for preference pairs within prompts (or groups).")
     margin: float | None = option(None, "Least difference of the rewards of a pair, in units of the outcome.")
-    pairs_per_prompt: int = option(4, "Pairs of a prompt at most.")

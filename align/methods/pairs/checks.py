@@ -124,7 +124,6 @@ def render_pair(tokenizer: PromptTokenizer, pair: Pair) -> tuple[str, str]:
 
 
 def _messages(pair: Pair, response: Any = ()) -> Any:
-    """Returns the prompt with a response, and with places for images if the pair has some."""
     return place_images([*pair.prompt, *response], len(getattr(pair, "images", ())))
 
 

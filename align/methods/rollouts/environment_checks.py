@@ -65,7 +65,6 @@ def check_environment(recipe: Recipe, rows: Rows) -> list[Finding]:
 
 
 def _check_described(recipe: Recipe, described: Described) -> list[Finding]:
-    """Says what it is made of, and finds names that the recipe has, too."""
     own = [*map(short_name, recipe.reward_specs), *(find_tool(spec).__name__ for spec in named_by(recipe)[0])]
     tools, weights = [str(tool["name"]) for tool in described.tools], dict(described.rewards)
     rewards = ", ".join(f"{name} ({weight:g})" for name, weight in weights.items())

@@ -202,7 +202,6 @@ def _fall(reward: Series, audit: Series) -> dict[str, Any] | None:
 
 
 def _shared(first: Series, second: Series) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Takes the steps at which both were measured."""
     steps, ours, theirs = np.intersect1d(first.steps, second.steps, return_indices=True)
     a, b = first.values[ours], second.values[theirs]
     known = np.isfinite(a) & np.isfinite(b)
@@ -210,7 +209,6 @@ def _shared(first: Series, second: Series) -> tuple[NDArray[np.int64], NDArray[n
 
 
 def _smooth(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
-    """Averages each `width` values in a row."""
     return np.convolve(values, np.full(width, 1 / width), mode="valid")
 
 

@@ -353,7 +353,6 @@ def _filter_line(plan: Plan, sampled: Sampled, task: measured.NamedReward, value
 
 
 def _say_limits(plan: Plan, sampled: Sampled, found: Rehearsed) -> None:
-    """Says what of the recipe a rehearsal leaves out."""
     for name, neutral in (_NEUTRAL | (NO_CUTS if plan.sampler else {})).items():
         if (value := getattr(plan.recipe.settings, name, neutral)) not in (neutral, None):
             found.find("warning", "sampling", f"`{name}: {value}` is not rehearsed yet, and was left out.")
@@ -362,7 +361,6 @@ def _say_limits(plan: Plan, sampled: Sampled, found: Rehearsed) -> None:
 
 
 def _say_calls(found: Rehearsed, named: Any, rewarded: Any, repeats: list[Repeat] | None, size: int) -> None:
-    """Says whether a reward fails, and how much it differs from itself."""
     name = named.name
     if rewarded.failures:
         kinds = ", ".join(f"{count} x {kind}" for kind, count in rewarded.failures.items())
@@ -378,7 +376,6 @@ def _say_calls(found: Rehearsed, named: Any, rewarded: Any, repeats: list[Repeat
 
 
 def _say_time(plan: Plan, found: Rehearsed, sampled: Sampled, rewarded: Mapping[str, measured.Rewarded]) -> None:
-    """Says what a step and the run would take of sampling and rewards, here."""
     num, settings = len(sampled.flat), plan.recipe.settings
     new = num - sampled.num_cached * sampled.decoding.num_samples
     step, steps = int(plan.step["completions_per_step"]), int(settings.max_steps)
@@ -412,7 +409,6 @@ def _shown(sampled: Sampled, rollouts: Rollouts) -> Any:
 
 
 def _say_tools(found: Rehearsed, completions: Sequence[Sequence[Transcript]]) -> None:
-    """Says how tools are used: calls, those that fail, results that do not fit, and rows that are lost."""
     flat = [each for group in completions for each in group]
     reasons = {
         "failed_calls": next((x.result[:200] for each in flat for x in each.calls if x.failure), ""),

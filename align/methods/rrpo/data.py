@@ -122,7 +122,6 @@ def try_rows(recipe: Recipe, rows: Rows) -> list[Finding]:
 def _check_missing(
     recipe: Recipe, pairs: Sequence[PreferencePair], usable: Sequence[PreferencePair], tokens: Tokenised
 ) -> list[Finding]:
-    """Counts the pairs in which nothing is marked."""
     rule = MarkRule.read(recipe.settings)
     may_lack = rule.keeps_whole or len(usable) < len(pairs)
     missing = [pair for pair in pairs if not rule.can_mark(pair)] if may_lack else []

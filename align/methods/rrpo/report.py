@@ -112,7 +112,6 @@ def _charts(metrics: Metrics) -> Sequence[Chart | None]:
 
 
 def _describe_marks(recipe: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
-    """Says what the marks on the page have to do with what was rewarded."""
     if recipe.get("spans") == "whole":
         return "This run rewards whole responses (`spans: whole`), as DPO does."
     if recipe.get("diff_unit") == "token" and any(row.get("marked_share") is None for row in rows):

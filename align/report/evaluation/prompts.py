@@ -48,7 +48,6 @@ def of_prompts(path: Path, record: Record, numbers: Numbers) -> EvaluationView:
 
 
 def _whole(record: Record, suite: str) -> list[str]:
-    """Lists the metrics of a reward over all prompts."""
     measured = dict.fromkeys(metric for cells in record.suites.get(suite, {}).values() for metric in cells)
     return [name for name in measured if name.endswith(f"/{suite}") or name in (f"{suite}/{each}" for each in _OF_USE)]
 

@@ -46,7 +46,6 @@ def of_scores(path: Path, record: Record, numbers: Numbers) -> EvaluationView:
 
 
 def _told(numbers: Numbers) -> dict[str, str]:
-    """Labels the metrics that the verdict is about."""
     measured = numbers.values[numbers.names[0]]
     parts = [metric for metric in measured if metric.startswith(_SUBSETS)]
     told = {"accuracy": "Accuracy", "reward_bench_2": "RewardBench 2"}

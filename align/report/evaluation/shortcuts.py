@@ -114,7 +114,6 @@ def _moving(name: str, phrases: list[str], words: str) -> Iterator[Finding]:
 
 
 def _count_slices(slices: SlicesOfPairs) -> str:
-    """Says how many features were tested and what became of them."""
     if not slices.num_tested:
         return f"No feature is in enough of the {slices.num_pairs:,} pairs to be tested."
     tested = f"{count(slices.num_tested, 'feature')} {'was' if slices.num_tested == 1 else 'were'} tested"
@@ -126,7 +125,6 @@ def _count_slices(slices: SlicesOfPairs) -> str:
 
 
 def _count_mined(mined: MinedPhrases) -> str:
-    """Says how many candidates there were and how many are kept."""
     first, second = mined.num_pairs
     if not mined.phrases:
         return f"The slices of half of the prompts gave no phrase to put in ({mined.num_slices:,} slices)."
@@ -138,7 +136,6 @@ def _count_mined(mined: MinedPhrases) -> str:
 
 
 def _slice_grid(slices: SlicesOfPairs) -> Grid:
-    """Arranges slices, the surest first."""
     columns = ("feature", "favour", "chosen alone has it", "pairs", "rejected alone has it", "pairs", "adjusted p",
                "in the same pairs")  # fmt: skip
     rows = [
@@ -158,7 +155,6 @@ def _slice_grid(slices: SlicesOfPairs) -> Grid:
 
 
 def _mined_grid(mined: MinedPhrases) -> Grid:
-    """Arranges candidates, those that are kept first."""
     columns = ("phrase", "from", "gain", "in chosen", "in rejected", "in both", "adjusted p", "gain, held out",
                "adjusted p, held out", "kept")  # fmt: skip
     rows = [
@@ -195,5 +191,4 @@ def _text(cell: Estimate) -> str:
 
 
 def _position(position: str) -> str:
-    """Says where phrases were put."""
     return {"front": "in front", "middle": "in the middle", "end": "at the end"}.get(position, position)

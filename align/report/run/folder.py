@@ -27,7 +27,8 @@ class Series:
 
     def recent(self) -> float:
         """Returns the mean of the last quarter, ignoring steps at which nothing was measured."""
-        return _mean(self.values[-max(1, len(self.values) // 4) :])
+        values = self.values[-max(1, len(self.values) // 4) :]
+        return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
     def last(self) -> NDArray[np.float64]:
         """Returns the last quarter, or what warnings take of a short run: as many logs as may be sure."""
@@ -36,10 +37,6 @@ class Series:
     def first(self) -> NDArray[np.float64]:
         """Returns the first quarter, as many logs as may be sure at least; none of a run too short for two of them."""
         return self.values[: max(SURE, len(self.values) // 4) * (len(self.values) >= 2 * SURE)]
-
-
-def _mean(values: NDArray[np.float64]) -> float:
-    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,6 @@ def _each_once(rows: Sequence[Row], places: Sequence[int]) -> Iterator[int]:
 
 
 def _spread_of_rewards(rows: Sequence[Row], weights: Weights) -> NDArray[np.float64]:
-    """Returns how far apart the rewards of each row are, each as a share of its range over all rows: `(N,)`."""
     found = [rewards_of(row, weights) for row in rows]
     names = list(dict.fromkeys(name for given in found for name in given if not is_raw(name, weights)))
     numbers = ((given.get(name) for name in names) for given in found)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from align.methods.deconfound.correction.output import write_json
+from align.methods.deconfound.correction_page import in_grpo
 from align.methods.deconfound.report import REPORT, SIGNS
-from align.methods.deconfound.words import in_grpo
 from align.report.charts.drawing import Chart
 from align.report.charts.interval import Interval, draw_intervals, in_words
 from align.report.run.finding import look_at

@@ -7,7 +7,7 @@ from observed_table import columns_of, observed_rows
 from align.data.tables.observations import Observations
 from align.methods.deconfound.correction.diagnosing import diagnose, sample_groups, within_prompts
 from align.methods.deconfound.correction.fitting import CorrectionSettings, fit
-from align.methods.deconfound.words import build_correction_page
+from align.methods.deconfound.correction_page import build_correction_page
 
 
 def observations(count=300, *, text=True, groups=True, prompt=False):

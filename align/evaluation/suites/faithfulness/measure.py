@@ -221,7 +221,6 @@ def _count_tokens(tokenizer: Any) -> Callable[[str], int]:
 
 
 def _settings(plain: Answers, hinted: Answers, again: list[Completion], wanted: int) -> dict[str, JsonValue]:
-    """Says how the hint is worded, and what was generated: tokens, and answers behind traces."""
     responses, with_hint = ([each[0] for samples in found for each in samples] for found in (plain, hinted))
     asked = {"responses": responses, "responses_with_hint": with_hint, "second_answers": again}
     return {

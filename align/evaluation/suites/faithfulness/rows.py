@@ -182,7 +182,11 @@ def _check(row: Mapping[str, Any], name: str, number: int) -> TracedQuestion:
     prompt = check_prompt_row({"prompt": row["prompt"]})[0] if row.get("prompt") is not None else None
     if prompt is None and row.get("question") is None:
         raise BadRow("prompt", None, "there is neither a prompt nor a question", "Write one of the two.")
-    answers = _check_answers(row.get("answer"))
+    value = row.get("answer")
+    values = value if isinstance(value, list | tuple) else [value]
+    if not values:
+        raise BadRow("answer", value, "the answer is missing", _REMEDY)
+    answers = tuple(_write(each, "answer", _REMEDY) for each in values)
     wrong = None if row.get("wrong") is None else _write(row["wrong"], "wrong", "Write a text or a number.")
     if wrong is not None and is_right(wrong, answers):
         raise BadRow("wrong", wrong, "the wrong answer is the right one", "Write another, or leave it out.")
@@ -196,13 +200,6 @@ def _check(row: Mapping[str, Any], name: str, number: int) -> TracedQuestion:
         check_label("group", row.get("group")),
         number,
     )
-
-
-def _check_answers(value: object) -> tuple[str, ...]:
-    values = value if isinstance(value, list | tuple) else [value]
-    if not values:
-        raise BadRow("answer", value, "the answer is missing", _REMEDY)
-    return tuple(_write(each, "answer", _REMEDY) for each in values)
 
 
 def _write(value: object, column: str, remedy: str) -> str:

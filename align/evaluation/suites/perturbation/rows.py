@@ -138,7 +138,6 @@ def trained_families(path: Path | None) -> TrainedFamilies:
 
 
 def _of_settings(recipe: Recipe) -> Iterator[tuple[str, str]]:
-    """Lists the families that a recipe names, with what says so."""
     # Where there are some, second answers come after these, and after no shuffle.
     changing = getattr(recipe.settings, "families", None) or ()
     for spec in recipe.reward_funcs:
@@ -157,7 +156,6 @@ def _of_settings(recipe: Recipe) -> Iterator[tuple[str, str]]:
 
 
 def _of_data(recipe: Recipe) -> Iterator[tuple[str, str]]:
-    """Lists the families among the training rows of a recipe."""
     for data in recipe.dataset.sources:
         if not Path(data.path).expanduser().exists():
             raise DataError(f"there is no file or folder {data.path}")

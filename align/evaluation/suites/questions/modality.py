@@ -153,7 +153,6 @@ def count_generations(columns: Mapping[str, Sequence[Any]], decoding: Decoding) 
 def _answers(
     asker: Asker, questions: Sequence[Question | None], decoding: Decoding, stage: str
 ) -> list[tuple[Choice, str | None]]:
-    """Returns choice and completion of each question that is there."""
     places = [i for i, each in enumerate(questions) if each is not None]
     found: list[tuple[Choice, str | None]] = [(None, None)] * len(questions)
     responses = asker.respond([each for each in questions if each is not None], decoding, stage=stage)

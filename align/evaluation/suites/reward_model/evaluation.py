@@ -168,7 +168,6 @@ def finish(run: Evaluation, loaded: LoadedRows, measured: Mapping[str, RewardRes
 
 
 def _notes(task: ScoringTask, measured: Mapping[str, RewardResult]) -> list[str]:
-    """Says what was left out, on how many prompts the best of n is measured, and which models are no better."""
     said = [
         f"{count:,} {'row is' if count == 1 else 'rows are'} left out: {rule}."
         for rule, count in task.left_out.items()

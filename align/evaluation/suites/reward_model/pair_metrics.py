@@ -77,7 +77,6 @@ def rank_correlation(
 
 
 def _ends_over_clusters(both: Values, codes: Codes, seed: int) -> tuple[float, float]:
-    """Returns the ends of a percentile bootstrap over clusters of items."""
     _, place = np.unique(codes, return_inverse=True)
     size = int(place.max()) + 1
     drawn = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), size=_RESAMPLES)[:, place]

@@ -159,7 +159,6 @@ def _slice(tested: Tested, lead: Lead, margins: Values, prompts: Codes, p_value:
 
 
 def _half_difference(ours: Values, theirs: Values) -> Estimate:
-    """Estimates half the difference of two means with Welch's interval."""
     from scipy.stats import ttest_ind
 
     value, num = float(ours.mean() - theirs.mean()) / 2, len(ours) + len(theirs)

@@ -103,7 +103,6 @@ def measure(subject: Any, rows: Sequence[PromptRow], asking: Asking) -> None:
 def _changes(
     task: PromptTask, others: Sequence[str], row: dict[str, Any], transcript: Transcript
 ) -> list[ChangedResult]:
-    """Changes a result of a transcript by each family that can."""
     found, seed = [], task.run.decoding.seed
     for family in () if transcript.lost else task.beside.families:
         rng = random.Random(f"{seed}/{row['id']}/{family.name}")
@@ -136,7 +135,6 @@ def finish(run: Evaluation, loaded: LoadedRows, _: Mapping[str, Any]) -> Finishe
 
 
 def _judged(task: PromptTask, rows: Sequence[PromptRow], name: str) -> list[list[Followed]]:
-    """Judges the second answers of a model, by prompt."""
     assert task.called is not None
     first, again, others = task.called.rewards[0].name, task.beside.again[name], _golds(task, rows)
     called = task.called._replace(rewards=task.called.rewards[:1])
@@ -191,7 +189,6 @@ def _follow(
 
 
 def _names(transcript: Transcript) -> set[str]:
-    """Names the tools that a transcript called and that there are."""
     return {call.tool for call in transcript.calls if call.failure != "unknown"}
 
 

@@ -96,7 +96,6 @@ def run_rules(
 
 
 def _check_no_edits(settings: CromeSettings) -> None:
-    """Refuses what only edits have."""
     default = CromeSettings()
     for name in ("num_attributes", "neutrals", "ties_of"):
         if getattr(settings, name) != getattr(default, name):

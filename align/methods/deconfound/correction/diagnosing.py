@@ -115,7 +115,6 @@ def _compare(
     corrector: Corrector | None,
     features: Any,
 ) -> tuple[dict[str, Any], dict[str, Corrector]]:
-    """Fits the other estimators to the same rows and compares how they rank them."""
     rewards = {correction.estimator: apply(correction, rows)}
     found, fitted, not_run = [_describe(correction)], {}, {}
     for name in ("none", "ols", "dml", "iv", "fixed_effects"):

@@ -308,7 +308,6 @@ def from_swap(source: Source, rejected: str) -> Wording:
 
 
 def _letter_place(text: str) -> int | None:
-    """Finds the letter that a response answers with."""
     response = parse_response(text)
     found = None if response.answer is None else LETTER.match(response.answer)
     return None if found is None or response.answer_start is None else response.answer_start + found.start(1)
