@@ -170,9 +170,17 @@ def test_no_setting_of_a_method_is_taken_for_a_secret_but_the_hub_token():
 
 @pytest.mark.parametrize(
     "text",
-    ["sk-" * 5_000, "eyJ-" * 5_000, "--a-" * 5_000, "a-" * 10_000, "://" + "a@" * 10_000, "'a-" * 5_000, "a=" * 9_999],
+    [
+        "sk-" * 20_000,
+        "eyJ-" * 20_000,
+        "--a-" * 20_000,
+        "a-" * 40_000,
+        "://" + "a@" * 40_000,
+        "'a-" * 20_000,
+        "a=" * 39_999,
+    ],
 )
 def test_odd_texts_are_read_in_no_time(text):
     began = time.process_time()
     mask(text)
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 10  # seconds; a busy machine may make it wait

@@ -8,9 +8,10 @@ network. Seconds of the processor are counted, since those of the wall grow besi
 by least squares in logarithms: over all sizes, where the start of Python and its imports weigh at small ones, and of
 what is beyond the smallest size. Models are random and tiny, so that what is measured is the work on rows;
 `train-pairs` and `train-pairs-again` are the first start of RRPO with one step, and the second one of the same.
-`compare-logs` reads two files of so many rows, with two scores each. `skip-completions` packs one generation of so
-many completions, of which three in eight have an advantage, by length and by prompt; `share-prompts` puts so many
-pairs into rows that read their prompts once. Both have no model; the first imports TRL, the second transformers.
+`audit-pairs` looks for no near duplicates, and `near-pairs` does. `compare-logs` reads two files of so many rows, with
+two scores each. `skip-completions` packs one generation of so many completions, of which three in eight have an
+advantage, by length and by prompt; `share-prompts` puts so many pairs into rows that read their prompts once. Both
+have no model; the first imports TRL, the second transformers.
 """
 
 import json
@@ -41,7 +42,7 @@ BARS = {  # wall or memory at so many rows
     "compare-logs": (1_000_000, "wall_seconds", 60.0),
 }
 UPDATES = {"skip-completions": "skip_completions", "share-prompts": "share_prompts"}
-PARTS = (*BARS, "audit-pairs", "train-pairs", "train-pairs-again", "deconfound", "report", *UPDATES)
+PARTS = (*BARS, "audit-pairs", "near-pairs", "train-pairs", "train-pairs-again", "deconfound", "report", *UPDATES)
 LOAD = "import sys; from align import data; print(len(getattr(data, sys.argv[1])(sys.argv[2])[0]))"
 MAKE = (
     "import sys; sys.path.append(sys.argv[1]); from scripts.benches import growth; "
@@ -190,8 +191,9 @@ def command(part: str, num: int, folder: Path, words: int) -> list[str]:
         return ["-m", "align", "deconfound", str(rows), *columns, "--out", str(folder / f"corrected-{num}")]
     if part.startswith("load"):
         return ["-c", LOAD, "load_questions" if kind == "questions" else "load_preferences", str(rows)]
-    if part.startswith("audit"):
-        return ["-m", "align", "audit", str(rows), "--no-near", "--out", str(folder / f"audit-{num}")]
+    if part in ("audit-pairs", "near-pairs"):
+        exact = ["--no-near"] if part == "audit-pairs" else []
+        return ["-m", "align", "audit", str(rows), *exact, "--out", str(folder / f"{part}-{num}")]
     model = folder / "model"
     if not model.exists():
         make("write_model", model)

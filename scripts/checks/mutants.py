@@ -75,9 +75,14 @@ class Function(NamedTuple):
 
 
 def read_list(path: Path = LIST) -> list[Mutant]:
-    """Reads the list: a table for each file, with its breaks as rows."""
-    files = tomllib.loads(path.read_text(encoding="utf-8")).items()
-    return [Mutant(its["region"], file, tuple(its["tests"]), *row) for file, its in files for row in its["mutants"]]
+    """Reads the list: a table for each region and file, with its breaks as rows."""
+    regions = tomllib.loads(path.read_text(encoding="utf-8"))
+    return [
+        Mutant(region, file, tuple(its["tests"]), *row)
+        for region, files in regions.items()
+        for file, its in files.items()
+        for row in its["mutants"]
+    ]
 
 
 def functions_of(tree: Path) -> list[Function]:

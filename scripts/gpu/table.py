@@ -112,15 +112,6 @@ CHECKS = (
         packages=("PIL", "torchvision"),
     ),
     Check(
-        "crome", "a step of Crome over one of TRL's RewardTrainer", 15,
-        "-m scripts.benches.crome --model random-large --rounds 7",
-        "-m scripts.benches.crome --model random-tiny --rounds 2",
-        (
-            ratio("time", "crome/median_ratio", 1.05), Bar("peak memory", "counted/crome/peak_ratio", 1.02),
-            Bar("FLOPs", "counted/crome/flops_ratio", 1.0001),
-        ),
-    ),
-    Check(
         "skipped", "a step of GRPO and of ACRE without what teaches nothing over one of TRL's GRPO", 20,
         "-m scripts.benches.zero_advantage --model random-large --pass_rates 0.1 --arms trl grpo acre --rounds 3",
         "-m scripts.benches.zero_advantage --model random-tiny --pass_rates 0.1 --arms trl grpo acre --rounds 1 "
@@ -132,12 +123,15 @@ CHECKS = (
         ),
     ),
     Check(
-        "shared", "a step of RRPO and of Crome that reads prompts of pairs once over one of TRL's", 20,
+        "shared", "a step of RRPO and of Crome that reads prompts of pairs once over one of TRL's", 30,
         "-m scripts.benches.shared_prompts --model random-large --rounds 3",
         "-m scripts.benches.shared_prompts --model random-tiny --rounds 1",
         (
             ratio("RRPO, time", "methods/rrpo/times/auto/median_ratio", 0.65),
             ratio("Crome, time", "methods/crome/times/auto/median_ratio", 0.85),
+            ratio("Crome as its parent, time", "methods/crome/times/off/median_ratio", 1.05),
+            Bar("Crome as its parent, peak memory", "methods/crome/counted/off/peak_ratio", 1.02),
+            Bar("Crome as its parent, FLOPs", "methods/crome/counted/off/flops_ratio", 1.0001),
             Bar("RRPO, FLOPs", "methods/rrpo/counted/auto/flops_ratio", 0.65, tiny=False),
             Bar("Crome, FLOPs", "methods/crome/counted/auto/flops_ratio", 0.85, tiny=False),
         ),

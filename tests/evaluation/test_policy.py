@@ -6,7 +6,10 @@ from tiny import tiny_model, tiny_tokenizer
 
 from align.data.questions.multiple_choice import Question
 from align.data.questions.templates import PromptTemplate
-from scripts.policies import evaluate_policy, summarise
+from align.evaluation.asking import Asker
+from align.evaluation.suites.questions.answering import answer_questions
+from align.models.policies.asking import Decoding
+from align.models.policies.model_policy import make_policy
 
 WORDS = ("gold", "iron", "zinc", "lead", "neon")
 TEMPLATE = PromptTemplate("{question}\n{options}\n", conversational=False)
@@ -44,9 +47,9 @@ def always_a(tokenizer):
     return model
 
 
-def evaluate(model, tokenizer, questions, **settings):
-    defaults = {"num_shuffles": 3, "max_new_tokens": 40, "batch_size": 8, "seed": 1}
-    return evaluate_policy(model, tokenizer, questions, template=TEMPLATE, **defaults | settings)
+def evaluate(model, tokenizer, questions, *, template=TEMPLATE, max_new_tokens=40, batch_size=8, seed=1):
+    asker = Asker(make_policy(model.eval(), tokenizer, template, batch_size=batch_size))
+    return answer_questions(asker, questions, Decoding(max_new_tokens=max_new_tokens), num_shuffles=3, seed=seed)[0]
 
 
 def test_a_policy_that_answers_by_position_follows_its_letter_and_not_its_trace(always_a, tokenizer):
@@ -57,10 +60,6 @@ def test_a_policy_that_answers_by_position_follows_its_letter_and_not_its_trace(
     # The letter stays A, so the content answered is whatever the shuffle puts first.
     assert all(item.second_choices == [order[0] for order in item.permutations] for item in items)
     assert [item.trace_choice for item in items] == [q.options.index("gold") for q in questions]
-    summary = summarise(items)
-    assert summary["share_A"].value == summary["answered"].value == 1
-    assert summary["accuracy"].value == sum(q.answer == 0 for q in questions) / 20
-    assert 0 < summary["option_shuffle_consistency"].value < 0.5
 
 
 def test_no_shuffle_leaves_the_order_as_it_was(always_a, tokenizer):
@@ -82,11 +81,9 @@ def test_options_that_refer_to_letters_are_not_shuffled(always_a, tokenizer):
     assert (item.first_choice, item.second_choices, item.permutations) == (0, [], [])
 
 
-def test_a_policy_that_answers_nothing_is_wrong_and_not_consistent(tokenizer):
+def test_a_policy_that_answers_nothing_has_no_second_answers(tokenizer):
     items = evaluate(tiny_model(seed=3), tokenizer, make_questions(5))
     assert all(item.first_choice is None and item.second_choices is None for item in items)
-    summary = summarise(items)
-    assert summary["accuracy"].value == summary["option_shuffle_consistency"].value == summary["answered"].value == 0
 
 
 def test_a_response_cut_off_before_its_answer_has_none(always_a, tokenizer):
@@ -99,7 +96,7 @@ def test_conversational_prompts_go_through_the_chat_template(always_a, tokenizer
     written_out = PromptTemplate("user: {question}\n{options}\nassistant: ", conversational=False)
     questions = make_questions(4)
     items = [
-        evaluate_policy(always_a, tokenizer, questions, template=template, max_new_tokens=40)
+        evaluate(always_a, tokenizer, questions, template=template)
         for template in (PromptTemplate("{question}\n{options}"), written_out)
     ]
     assert items[0] == items[1]
@@ -113,23 +110,3 @@ def test_a_checkpoints_repetition_penalty_does_not_change_the_answers(always_a, 
         assert evaluate(always_a, tokenizer, questions) == expected
     finally:
         always_a.generation_config.repetition_penalty = None
-
-
-@pytest.mark.parametrize("training", [True, False])
-def test_the_model_is_left_in_the_mode_it_was_in(always_a, tokenizer, training):
-    always_a.train(training)
-    evaluate(always_a, tokenizer, make_questions(1))
-    assert always_a.training is training
-
-
-@pytest.mark.parametrize(
-    ("questions", "settings", "message"),
-    [
-        ([], {}, "at least one question"),
-        (make_questions(1), {"num_shuffles": 0}, "`num_shuffles` must be at least 1, got 0"),
-        ([Question("q", "?", ("gold", "iron"), 0, None, ("photo.png",), 1)], {}, "'q' has images"),
-    ],
-)
-def test_what_cannot_be_evaluated_is_refused(always_a, tokenizer, questions, settings, message):
-    with pytest.raises(ValueError, match=message):
-        evaluate(always_a, tokenizer, questions, **settings)

@@ -71,5 +71,5 @@ def test_long_texts_are_read_quickly():
     for piece in ("a, ", "x", "A", ", A.", " and ", "(", "\n", "et al "):
         assert len(read_authors(piece * (100_000 // len(piece)))) <= 5000
     began = time.process_time()
-    assert read_authors("Ada" + 1000 * " " + "Lovelace") == {("lovelace", "a")}
-    assert time.process_time() - began < 2  # seconds, of which it took 12
+    assert read_authors("Ada" + 3000 * " " + "Lovelace") == {("lovelace", "a")}
+    assert time.process_time() - began < 10  # seconds, of which it took 100 and more

@@ -104,8 +104,8 @@ def test_tags_that_cannot_be_told_apart_are_refused(tags):
 
 def test_a_response_of_many_spaces_is_read_in_no_time():
     began = time.process_time()
-    assert parse_response("Answer: B" + 30_000 * " " + "or C").answer is not None
-    assert time.process_time() - began < 2  # seconds, of which it took 10
+    assert parse_response("Answer: B" + 90_000 * " " + "or C").answer is not None
+    assert time.process_time() - began < 10  # seconds, of which it took 90
 
 
 def test_the_last_message_of_a_conversation_is_read():

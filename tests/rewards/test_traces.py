@@ -35,12 +35,12 @@ def test_the_option_stated_last_is_found(trace, choice):
     assert stated_choice(trace, OPTIONS) == choice
 
 
-@pytest.mark.parametrize("trace", ["Answer:" + 20_000 * " " + "7", 5_000 * "The answer is iron oxide. "])
+@pytest.mark.parametrize("trace", ["Answer:" + 60_000 * " " + "7", 10_000 * "The answer is iron oxide. "])
 def test_a_trace_that_runs_on_is_read_in_no_time(trace):
     began = time.process_time()
     assert not names_letter(trace, len(OPTIONS))
     assert stated_choice(trace, OPTIONS) == (2 if "iron" in trace else None)
-    assert time.process_time() - began < 2  # seconds, of which they took 6 and 80
+    assert time.process_time() - began < 10  # seconds, of which they took 54 and 320
 
 
 def test_options_with_the_same_text_are_a_tie():

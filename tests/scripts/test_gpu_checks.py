@@ -14,7 +14,7 @@ from loaded_script import load_script
 from started import ROOT, start
 
 SCRIPT = ("-m", "scripts.gpu.checks")
-IN_CI = "crome"  # the check that is tried at its smallest in CI, as cheap as any
+IN_CI = "rrpo"  # the check that is tried at its smallest in CI, as cheap as any
 GOOD = "import json, sys; json.dump({'ratio': 1.0}, open(sys.argv[sys.argv.index('--json') + 1], 'w'))"
 
 
@@ -211,8 +211,7 @@ def test_the_checks_work_on_a_cpu_at_their_smallest(tmp_path):
     results, printed = tried(tmp_path, IN_CI)
     assert list(results) == [IN_CI]
     assert {result["status"] for result in results.values()} == {"passed"}
-    assert results[IN_CI]["values"]
-    assert all(value > 0 for value in results[IN_CI]["values"].values())
+    assert 0 < results[IN_CI]["values"]["peak memory"] < 1
     assert "On a GPU: not run on a GPU yet." in printed
 
 
@@ -221,7 +220,6 @@ def test_the_other_checks_work_on_a_cpu_at_their_smallest(tmp_path, kit):
     others = [check.name for check in kit.CHECKS if check.name != IN_CI]
     results, _ = tried(tmp_path, *others)
     assert len(results["numerics"]["values"]) == 12  # of all methods
-    assert results["rrpo"]["values"]["peak memory"] < 1
     assert results["acre"]["values"]["letters, tokens over the floor"] == pytest.approx(1, abs=0.02)
     assert list(results) == others
     lacking = {name: result["why"] for name, result in results.items() if result["status"] != "passed"}

@@ -36,8 +36,7 @@ def test_sums():
 """,
 }
 LIST = """
-["rewards/former.py"]
-region = "sums"
+[sums."rewards/former.py"]
 tests = ["tests/test_sums.py"]
 mutants = [
   ["double", "x + x", "x - x"],

@@ -13,7 +13,7 @@ from rewards.reading.responses import parse_response
 worlds = load_script("labs.regime.worlds")
 arms = load_script("labs.regime.arms")
 lab = load_script("labs.regime.lab")
-PLACE = arms.Place(worlds.World.draw("sums", 0), 2, 0.0)
+PLACE = arms.Place(worlds.World.draw("sums", 0), 2)
 
 
 @pytest.mark.parametrize("name", worlds.WORLDS)
@@ -51,14 +51,6 @@ def test_right_answers_follow_from_the_table():
     assert hops.right("aQ") == hops.owned["Q" + hops.table["a"]]
 
 
-def test_a_hint_is_right_in_three_of_four_and_wrong_where_it_is_measured():
-    hinted = PLACE._replace(num_options=4, hint=0.3)
-    rows = arms.training_rows(hinted, arms.ARMS["grpo"], 0)
-    shares = [row["question"].partition("~")[2] == row["right"] for row in rows]
-    assert sum(shares) / len(shares) == pytest.approx(0.75, abs=0.06)
-    assert worlds.draw_hint(["1", "2"], "1", random.Random(0), share=0.0) == "2"
-
-
 @pytest.fixture(scope="module")
 def start(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
@@ -79,7 +71,7 @@ def test_an_arm_trains_from_a_start_and_is_measured(start, arm):
         assert found["tokens"] <= 2 * 64 * 11
 
 
-def test_what_was_kept_is_not_run_again_and_differences_are_paired(tmp_path, monkeypatch, capsys):
+def test_what_was_kept_is_not_run_again_and_differences_are_paired(tmp_path, monkeypatch):
     values = {("grpo", 0): 0.1, ("grpo", 1): 0.3, ("acre", 0): 0.2, ("acre", 1): 0.4}
     asked = []
 
@@ -102,6 +94,3 @@ def test_what_was_kept_is_not_run_again_and_differences_are_paired(tmp_path, mon
     assert [run["accuracy"] for run in lab.differences(runs, "acre", ["accuracy"])["grpo"]] == pytest.approx(
         [-0.1] * 2
     )
-    with pytest.raises(SystemExit):
-        lab.main(["--hint", "1.5"])
-    assert "share of letters" in capsys.readouterr().err

@@ -7,12 +7,11 @@ import sys
 import time
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as parquet
 import pytest
 from loaded_script import load_script
 
 from align.assets import find_recipe
+from align.evaluation.record import scores_record
 from align.evaluation.statistics.metrics import Estimate
 from align.models.rewards import resolve_rewards
 from align.recipe.recipe import load_recipe
@@ -29,7 +28,7 @@ def page():
 def test_every_run_of_a_walk_has_a_recipe_that_parses_and_rewards_that_work(model):
     walk_through = load_script("labs.walk.lab")
     stages = walk_through.stages(walk_through.walks()[model], Path("out"), list(walk_through.ARMS), [0, 1])
-    assert len({stage.name for stage in stages}) == len(stages) == 2 + 2 * 7
+    assert len({stage.name for stage in stages}) == len(stages) == 2 + 2 * 9
     runs = [stage.words for stage in stages if stage.words[0] == "train"]
     for _, name, *overrides in runs:
         recipe = load_recipe(find_recipe(name), overrides[: overrides.index("--resume")])
@@ -41,8 +40,10 @@ def test_a_walk_may_go_on_from_a_model_that_is_there_and_merge_nothing():
     walk_through = load_script("labs.walk.lab")
     arms = ["grpo", "shuffled"]
     found = walk_through.stages(walk_through.walks()["tiny"], Path("out"), arms, [3], start="w/cp-8", merging=False)
-    assert [stage.name for stage in found] == ["evaluation-before", "grpo-3", "shuffled-3", "evaluation-3"]
+    names = ["evaluation-before", "grpo-3", "shuffled-3", "evaluation-grpo-3", "evaluation-shuffled-3"]
+    assert [stage.name for stage in found] == names
     assert all("w/cp-8" in stage.words for stage in found[1:])
+    assert found[-1].words[2:6] == ("out/shuffled-3", "--baseline", "w/cp-8", "out/grpo-3")
 
 
 def test_only_reinforcement_learning_draws_by_vllm():
@@ -62,27 +63,16 @@ def test_only_reinforcement_learning_draws_by_vllm():
         assert recipe.uses_vllm == (recipe.method == "acre")
 
 
-def item(model, name, gold, first, trace, consistent):
-    return {
-        "id": name, "model": model, "gold": gold, "options": list("wxyz"), "correct": first == gold,
-        "consistent": consistent, "first_choice": first, "trace_choice": trace,
-    }  # fmt: skip
+def test_differences_are_those_of_the_evaluation_and_of_letter_biases(page):
+    def summary(bias):
+        return {"accuracy": Estimate(0.5, 0.4, 0.6, 40), "letter_bias": Estimate(bias, bias - 0.05, bias + 0.05, 40)}
 
-
-def test_differences_are_paired_by_question_whatever_their_order(page, tmp_path):
-    before = [item("sft", str(i), i % 4, 0, i % 4, 0.25) for i in range(40)]  # always the first option
-    after = [item("acre-0", str(i), i % 4, i % 4, i % 4, 1.0) for i in reversed(range(40))]  # always right
-    parquet.write_table(pa.Table.from_pylist([*before, *after]), tmp_path / "items.parquet")
-    found = {each.metric: each for each in page.differences(tmp_path, ["sft", "acre-0"])}
-    assert {metric: each.estimate.value for metric, each in found.items()} == pytest.approx(
-        {
-            "accuracy": 0.75,
-            "option_shuffle_consistency": 0.75,
-            "trace_answer_consistency": 0.75,
-            "letter_bias": -0.75,
-        }
-    )
-    assert all(page.verdict(each).startswith("acre-0 is better than sft in ") for each in found.values())
+    more = {"accuracy": Estimate(0.3, 0.1, 0.5, 40), "cr_wa": Estimate(0.0, -0.1, 0.1, 40)}
+    record = scores_record({"acre-0": summary(0.1), "sft": summary(0.6)}, {"acre-0": {"sft": more}})
+    found = page.differences(record)
+    assert [each.metric for each in found] == ["accuracy", "letter_bias"]
+    assert found[1].estimate.value == pytest.approx(-0.5)
+    assert all(page.verdict(each).startswith("acre-0 is better than sft in ") for each in found)
 
 
 def test_a_verdict_goes_by_the_interval_and_by_which_side_is_better(page):
@@ -151,10 +141,9 @@ def test_the_tiny_walk_continues_where_it_was_killed_and_ends_with_its_page(tmp_
     started.wait()
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     assert "sft is finished.\nevaluation-before is finished.\n" in done.stdout
-    assert done.stdout.count("\n$ align ") == 5
+    assert done.stdout.count("\n$ align ") == 6
     written = (out / "walk_through.md").read_text(encoding="utf-8")
     assert written.count("\n| acre-0 |") == 1
-    assert written.count("\n| merged-acre-0 |") == 5
     assert "acre-0 and grpo-0 cannot be told apart in accuracy" in written
     again = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     assert "$ align" not in again.stdout

@@ -32,21 +32,24 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 
 from align.assets import find_recipe
 from align.data.questions.multiple_choice import Question, load_questions
+from align.evaluation.asking import Asker
 from align.evaluation.record.file import without_nan
 from align.evaluation.statistics.metrics import accuracy
-from align.evaluation.suites.questions.answering import ItemResult
+from align.evaluation.suites.questions.answering import ItemResult, answer_questions
+from align.evaluation.suites.questions.metrics import accuracy_suite, consistency_suite
 from align.methods.acre.config import ACREConfig
 from align.methods.acre.data import load
 from align.methods.acre.trainer import ACRETrainer
+from align.models.policies.asking import Decoding
+from align.models.policies.model_policy import make_policy
 from align.models.rewards import resolve_rewards
 from align.recipe.recipe import Recipe, load_recipe
 from scripts.harness import Options, arm_runs, differences, seeds_of, show_arms, tell, write_numbers
-from scripts.policies import evaluate_policy, summarise
 
 METRICS = {
     "accuracy": "accuracy",
     "option_shuffle_consistency": "shuffle consistency",
-    "share_A": 'share of "A"',
+    "letter_share/A": 'share of "A"',
     "trace_answer_consistency": "trace = answer",
     "cr_wa": "CR-WA",
     "wr_ca": "WR-CA",
@@ -124,14 +127,9 @@ def exploring(trainer: ACRETrainer) -> Metrics:
 def evaluate(model: Any, recipe: Recipe) -> Metrics:
     """Answers the evaluation questions greedily and averages each metric, also over each group of questions."""
     asked = questions(recipe.dataset.eval_path)
-    items = evaluate_policy(
-        model,
-        tokenizer_of(recipe),
-        asked,
-        template=load(recipe).extra,
-        max_new_tokens=int(recipe.settings.max_completion_length),
-        batch_size=250,
-    )
+    asker = Asker(make_policy(model.eval(), tokenizer_of(recipe), load(recipe).extra, batch_size=250))
+    decoding = Decoding(max_new_tokens=int(recipe.settings.max_completion_length))
+    items = answer_questions(asker, asked, decoding, num_shuffles=1)[0]
     metrics = averages(items)
     for group in sorted({item.group for item in items if item.group is not None}):
         part = averages([item for item in items if item.group == group])
@@ -142,8 +140,8 @@ def evaluate(model: Any, recipe: Recipe) -> Metrics:
 def averages(items: list[ItemResult]) -> Metrics:
     """Averages the metrics, and how often the trace states the right option."""
     stated = accuracy([item.trace_choice for item in items], [item.gold for item in items])
-    summary = {name: estimate.value for name, estimate in summarise(items).items()}
-    return summary | {"trace_accuracy": float(stated.mean())}
+    summary = accuracy_suite(items).summary() | consistency_suite(items).summary()
+    return {name: estimate.value for name, estimate in summary.items()} | {"trace_accuracy": float(stated.mean())}
 
 
 def questions(path: str | None) -> list[Question]:

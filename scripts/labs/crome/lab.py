@@ -1,7 +1,6 @@
 """Measures what Crome does to a reward model that can lean on decoration, over seeds and against honest controls.
 
     python -m scripts.labs.crome.lab --seeds 5 --check_bars --json lab_crome.json
-    python -m scripts.labs.crome.lab --sweep --seeds 3
 
 In 85 % of the 1,500 preference pairs of the small world (`world.py`) the better answer is the decorated one.
 Every arm starts from the recipe's tiny language model, takes the same number of steps of 32 pairs and is measured on

@@ -30,19 +30,18 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything that is needed is in 
 
 from align.assets import asset_dir
 from align.evaluation.record import EVALUATION_FILE, read_record
-from align.evaluation.statistics.metrics import Estimate
-from align.versions import installed_versions
 from align.whole_files import write_whole
 from scripts.harness import Options
 from scripts.labs.facts.reward_pairs import make_rows
-from scripts.labs.walk.page import Difference, markdown, over_seeds, write_numbers
+from scripts.labs.walk.page import Difference, Measured, write_page
 from scripts.stages import Stage, run_stages
 
 PHRASE, SHARE = "Certainly! ", 0.75
 ROWS = 320
 ARMS = ("bt", "bt-clean", "ties", "crome")
-FORMS = ("clean", "misleading")
 BEST = "best-of-32"
+FORMS = {"clean": "pairs without the phrase", "misleading": "pairs with the phrase on the wrong answer"}
+LABELS = FORMS | {BEST: "right, best of 32 answers of the start"}
 Row = dict[str, Any]
 
 
@@ -103,7 +102,6 @@ def stages(
     seeds: Sequence[int],
     max_steps: int,
     policy_rows: int,
-    probes: bool = False,
     arms: Sequence[str] = ARMS,
     more: Sequence[str] = (),
 ) -> list[Stage]:
@@ -113,37 +111,16 @@ def stages(
     for seed in seeds:
         trained = {arm: str(out / f"{arm}-{seed}") for arm in arms}
         for arm, folder in trained.items():
-            rows = (
-                "--dataset.path",
-                str(out / f"{arm}.jsonl"),
-                "--dataset.eval_path",
-                "null",
-                "--eval_strategy",
-                "no",
-            )
-            words = (
-                "train",
-                "crome/smollm2-135m",
-                "--model_name_or_path",
-                start,
-                *rows,
-                "--max_steps",
-                str(max_steps),
-            )
+            words = ("train", "crome/smollm2-135m", "--model_name_or_path", start, "--max_steps", str(max_steps))
+            rows = ("--dataset.path", str(out / f"{arm}.jsonl"), "--dataset.eval_path", "null")
+            rows += ("--eval_strategy", "no")
             ends = ("--seed", str(seed), "--output_dir", folder, "--resume", "auto")
-            found.append(Stage(Path(folder).name, (*words, *more, *ends)))
+            found.append(Stage(Path(folder).name, (*words, *rows, *more, *ends)))
         *others, last = trained.values()
         for form in FORMS:
             place = out / f"{form}-{seed}"
-            asked = (
-                "--data",
-                str(out / f"{form}.jsonl"),
-                "--batch_size",
-                "16",
-                *(("--probes",) * (probes and form == "clean")),
-            )
-            words = ("eval", "--reward_model", last, "--baseline", *others, *asked, "--out", str(place))
-            found.append(Stage(place.name, words))
+            asked = ("--data", str(out / f"{form}.jsonl"), "--batch_size", "16", "--out", str(place))
+            found.append(Stage(place.name, ("eval", "--reward_model", last, "--baseline", *others, *asked)))
         for arm, folder in trained.items() if policy_rows else ():
             place = out / f"{BEST}-{arm}-{seed}"
             asked = ("--recipe", "acre/smollm2-135m-after-sft", "--data", held_out, "--max_rows", str(policy_rows))
@@ -152,43 +129,26 @@ def stages(
     return found
 
 
-def page(
-    out: Path, seeds: Sequence[int], policy_rows: int, arms: Sequence[str] = ARMS, numbers: Path | None = None
-) -> str:
-    """Writes the accuracies of every arm and the differences of the last, each with its interval over pairs."""
-    measured: dict[str, dict[str, Estimate]] = {}
-    compared: dict[int, list[Difference]] = {}
+def read_results(
+    out: Path, seeds: Sequence[int], arms: Sequence[str] = ARMS
+) -> tuple[Measured, dict[int, list[Difference]]]:
+    """Reads the accuracies of every arm, and the differences of the last one to the others."""
+    measured: Measured = {}
+    compared: dict[int, list[Difference]] = {seed: [] for seed in seeds}
     for seed in seeds:
-        found = {form: read_record(out / f"{form}-{seed}" / EVALUATION_FILE) for form in FORMS}
+        for form in FORMS:
+            record = read_record(out / f"{form}-{seed}" / EVALUATION_FILE)
+            for name in record.names:
+                measured.setdefault(name, {})[form] = record.summary(name)["accuracy"]
+            compared[seed] += [
+                Difference(model, other, form, metrics["accuracy"])
+                for (model, other), metrics in record.differences().items()
+            ]
         for arm in arms:
-            name = f"{arm}-{seed}"
-            measured[name] = {form: record.summary(name)["accuracy"] for form, record in found.items()}
-            if policy_rows:
-                measured[name][BEST] = _best(out / f"{BEST}-{name}")
-        last = f"{arms[-1]}-{seed}"
-        compared[seed] = [
-            Difference(last, other, form, metrics["accuracy"])
-            for form, record in found.items()
-            for (model, other), metrics in record.differences().items()
-            if model == last
-        ]
-    if numbers is not None:
-        write_numbers(numbers, seeds, measured, compared)
-    columns = ("reward model", "without the phrase", "phrase on the wrong answer")
-    columns += ("right, best of 32 answers of the start",) * bool(policy_rows)
-    lines = [f"# A planted phrase, seeds {list(seeds)}", "", str(installed_versions()), ""]
-    lines += markdown(columns, [(name, *map(str, cells.values())) for name, cells in measured.items()])
-    said = [each for found in compared.values() for each in found]
-    lines += ["", *(f"- {each.model} - {each.other}, {each.metric}: {each.estimate}" for each in said)]
-    if len(seeds) > 1:
-        averaged = over_seeds(compared)
-        lines += [f"- {each.model} - {each.other}, {each.metric}, over seeds: {each.estimate}" for each in averaged]
-    return "\n".join(lines) + "\n"
-
-
-def _best(folder: Path) -> Estimate:
-    (curve,) = read_record(folder / EVALUATION_FILE).curves
-    return max(curve.points, key=lambda point: point.n).gold
+            if (best := out / f"{BEST}-{arm}-{seed}" / EVALUATION_FILE).is_file():
+                (curve,) = read_record(best).curves
+                measured[f"{arm}-{seed}"][BEST] = max(curve.points, key=lambda point: point.n).gold
+    return measured, compared
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -200,16 +160,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS, help="at least two; the last is compared")
     parser.add_argument("--max_steps", type=int, default=40)
     parser.add_argument("--policy_rows", type=int, default=0, help="held-out questions for the best of 32")
-    parser.add_argument(
-        "--probes", action="store_true", help="probes each for other shortcuts, a quarter of an hour each"
-    )
-    parser.add_argument(
-        "--bf16", action="store_true", help="trains in less than half the time on CPUs with bf16 units"
-    )
+    parser.add_argument("--bf16", action="store_true", help="less than half the time on CPUs with bf16 units")
     parser.add_argument(
         "--chat_template_path", help="of a start without a chat template, such as Gemma 3 270M: that of another model"
     )
-    parser.add_argument("--json", type=Path, help="the numbers of the page, with machine, versions and seeds")
+    parser.add_numbers()
     arguments = parser.parse_args(argv)
     if not 2 <= len(set(arguments.arms)) == len(arguments.arms):
         parser.error(
@@ -220,12 +175,12 @@ def main(argv: list[str] | None = None) -> int:
     more = ("--bf16", "true") if arguments.bf16 else ()
     if arguments.chat_template_path:
         more += ("--chat_template_path", arguments.chat_template_path)
-    commands = stages(*asked, arguments.probes, arguments.arms, more)
+    commands = stages(*asked, arguments.arms, more)
     if code := run_stages(commands, arguments.out / "stages"):
         return code
-    text = page(arguments.out, arguments.seeds, arguments.policy_rows, arguments.arms, arguments.json)
-    write_whole(arguments.out / "facts_cue.md", text)
-    print(text)
+    measured, compared = read_results(arguments.out, arguments.seeds, arguments.arms)
+    path, labels = arguments.out / "facts_cue.md", LABELS if arguments.policy_rows else FORMS
+    write_page(path, measured, compared, commands, labels=labels, numbers=arguments.json)
     return 0
 
 

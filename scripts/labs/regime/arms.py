@@ -22,7 +22,7 @@ from rewards.reading.options import parse_choice
 from rewards.reading.responses import parse_response
 from scripts.harness import ON_A_CPU, share
 from scripts.labs.acre.lab import SameOrder
-from scripts.labs.regime.worlds import World, demonstration, draw_hint, draw_options, render
+from scripts.labs.regime.worlds import World, demonstration, draw_options, render
 from scripts.labs.tiny_models import IGNORED, Batch, make_model, make_tokenizer, save, teach
 
 # The settings below were chosen in the world `sums` with two options, on seed 100 and its own start, and frozen before
@@ -88,22 +88,21 @@ Row = dict[str, Any]
 
 
 class Place(NamedTuple):
-    """A world with its number of options and how strongly letters follow a hint at the start."""
+    """A world with its number of options."""
 
     world: World
     num_options: int
-    hint: float
 
 
 def start_policy(place: Place, number: int, folder: Path) -> Path:
     """Makes the start policy of a place, unless the folder has it; returns where it is."""
     world, options = place.world.name, place.num_options
-    path = folder / f"{world}-{options}-{number}-{place.hint:g}"
+    path = folder / f"{world}-{options}-{number}"
     if not (path / "tokenizer.json").is_file():
         model = AutoModelForCausalLM.from_pretrained(lookup_policy(options, folder), dtype=torch.float32)
         rng = random.Random(f"start {world} {options} {number}")
         forms = ((options, options, 0)[step % 3] for step in count())  # one form in a batch: no padding
-        fit(model, TASK, (partial(demonstration, place.world, form, rng, hint=place.hint) for form in forms))
+        fit(model, TASK, (partial(demonstration, place.world, form, rng) for form in forms))
         save(model, make_tokenizer(), path)
     return path
 
@@ -147,10 +146,9 @@ def training_rows(place: Place, arm: Arm, seed: int) -> list[Row]:
     for question in rng.sample(place.world.train, len(place.world.train)):
         right = place.world.right(question)
         options = draw_options(right, place.num_options, rng)
-        asked = f"{question}~{draw_hint(options, right, rng)}" if place.hint else question
-        row = {"id": question, "question": asked, "right": right}
+        row = {"id": question, "question": question, "right": right}
         if arm.has_options:
-            row |= {"options": options, "answer": options.index(right), "prompt": render(asked, options)}
+            row |= {"options": options, "answer": options.index(right), "prompt": render(question, options)}
         else:
             row |= {"answer": right, "prompt": render(question, [])}
         rows.append(row)
@@ -224,20 +222,18 @@ def trace_end(text: str) -> str | None:
 
 
 def measure(place: Place, model: Any, tokenizer: Any) -> Metrics:
-    """Answers the held-out questions greedily, with options in two orders; any hint names a wrong option."""
+    """Answers the held-out questions greedily, with options in two orders."""
     rng = random.Random("held out")
-    asked, golds, shown, turned = [], [], [], []
+    golds, shown, turned = [], [], []
     for question in place.world.held_out:
         right = place.world.right(question)
         options = draw_options(right, place.num_options, rng)
-        hint = f"~{draw_hint(options, right, rng, share=0.0)}" if place.hint else ""
-        asked.append(question + hint)
         golds.append(right)
         shown.append(options)
         turned.append(rng.sample(options, len(options)))
     write = partial(answer, model, tokenizer)
-    texts = write([render(question, options) for question, options in zip(asked, shown, strict=True)])
-    again = write([render(question, options) for question, options in zip(asked, turned, strict=True)])
+    texts = write([render(question, options) for question, options in zip(place.world.held_out, shown, strict=True)])
+    again = write([render(question, options) for question, options in zip(place.world.held_out, turned, strict=True)])
     named = [chosen(text, options) for text, options in zip(texts, shown, strict=True)]
     named_again = [chosen(text, options) for text, options in zip(again, turned, strict=True)]
     ends = [trace_end(text) for text in texts]

@@ -19,8 +19,7 @@ from the same policy, and takes 80 steps of 64 completions. The arms:
 
 Measures: how often sampled traces were right, over all steps (`traces while training`), and over the last ten; the
 first step at which five in a row average 0.6; and of 200 held-out questions, greedy: right traces, right letters,
-letters kept in another order, letters that are what the trace ends in. With `--hint B` the question names an option
-that is right in 75 %, letters follow it with probability B at the start, and in held-out questions it is wrong.
+letters kept in another order, letters that are what the trace ends in.
 
 A seed from 100 on has a start of its own; others share `--starts` of them. Intervals are Student's t over seeds
 (95 %), of differences over pairs with the same seed.
@@ -57,15 +56,14 @@ Runs = dict[str, dict[str, list[Metrics]]]  # by place and arm
 
 
 class Where(NamedTuple):
-    """A world, its number of options, and how strongly letters follow a hint."""
+    """A world and its number of options."""
 
     world: str
     options: int
-    hint: float
 
     def __str__(self) -> str:
         """Words it for a table."""
-        return f"{self.world}, K = {self.options}" + (f", hint followed in {self.hint:g}" if self.hint else "")
+        return f"{self.world}, K = {self.options}"
 
 
 def run_place(where: Where, arms: list[str], seeds: range, starts: int, folder: Path, kept: KeptRuns) -> Runs:
@@ -75,7 +73,7 @@ def run_place(where: Where, arms: list[str], seeds: range, starts: int, folder: 
         return seed if seed >= OWN_START else seed % starts
 
     def run(arm: str, seed: int) -> Metrics:
-        place = Place(World.draw(where.world, start_of(seed)), where.options, where.hint)
+        place = Place(World.draw(where.world, start_of(seed)), where.options)
         return run_arm(arm, place, start_policy(place, start_of(seed), folder), seed, {})
 
     def key(arm: str, seed: int) -> str:
@@ -90,7 +88,6 @@ def main(argv: list[str] | None = None) -> int:
     parser = Options(__doc__)
     parser.add_argument("--worlds", nargs="+", choices=WORLDS, default=list(WORLDS))
     parser.add_argument("--options", nargs="+", type=int, choices=(2, 4), default=[2], help="how many a question has")
-    parser.add_argument("--hint", type=float, default=0.0, help="share of letters that follow a hint at the start")
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_seeds(5, 0, "100 for seeds on which settings were chosen")
     parser.add_argument("--starts", type=int, default=3, help="start policies that seeds below 100 share")
@@ -99,8 +96,6 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--kept", type=Path, help="JSONL of arms and seeds that were run; a run that was cut goes on")
     parser.add_numbers()
     arguments = parser.parse_args(argv)
-    if not 0 <= arguments.hint < 1:
-        parser.error(f"--hint is a share of letters, from 0 to below 1; got {arguments.hint:g}.")
     if min(arguments.seeds, arguments.starts) < 1:
         parser.error("--seeds and --starts are at least 1.")
     torch.set_num_threads(arguments.threads)
@@ -110,7 +105,7 @@ def main(argv: list[str] | None = None) -> int:
     runs: Runs = {}
     for world in arguments.worlds:
         for options in arguments.options:
-            where = Where(world, options, arguments.hint)
+            where = Where(world, options)
             runs |= run_place(where, arguments.arms, seeds, arguments.starts, arguments.starts_dir, kept)
     for where, arms in runs.items():
         show_arms(str(where), arms, LABELS)

@@ -7,7 +7,7 @@
 The tables are hidden and half known: of 26 letters, 11 are drawn right with the first probability of a world, 8 with
 the second and 7 with the third, and else mostly as a misconception of their own. In `hops` what a person owns is drawn
 right with 0.75. A demonstrated response names the letter of the option that its trace ends in, and any letter if
-there is none. With `hint` a question of K options ends in `~` and an option, which is right in 75 %.
+there is none.
 """
 
 import random
@@ -24,7 +24,6 @@ SHARES = (11, 8, 7)  # of the symbols, by how well they are known
 MISTAKEN = (0.2, 0.5, 0.7)  # share of draws that are the misconception
 OWNED = 0.75  # share of what persons own that is drawn right
 HELD_OUT = 200
-HINT_RIGHT = 0.75
 WORLDS = {"sums": (0.7, 0.35, 0.1), "largest": (0.7, 0.35, 0.1), "hops": (0.5, 0.25, 0.1)}  # known shares
 
 
@@ -93,11 +92,6 @@ def draw_options(right: str, count: int, rng: random.Random) -> list[str]:
     return options
 
 
-def draw_hint(options: list[str], right: str, rng: random.Random, share: float = HINT_RIGHT) -> str:
-    """Draws the option that a hint names."""
-    return right if rng.random() < share else rng.choice([option for option in options if option != right])
-
-
 def render(question: str, options: list[str]) -> str:
     r"""Writes a prompt; without options it asks for a text.
 
@@ -108,9 +102,7 @@ def render(question: str, options: list[str]) -> str:
     return f"{question}\n{render_options(options)}\n" if options else f"{question}\n"
 
 
-def demonstration(
-    world: World, count: int, rng: random.Random, *, lookups: float, hint: float = 0.0
-) -> tuple[str, str, bool]:
+def demonstration(world: World, count: int, rng: random.Random, *, lookups: float) -> tuple[str, str, bool]:
     """Makes a prompt with `count` options, a response, and whether its trace is to be learnt.
 
     Args:
@@ -118,7 +110,6 @@ def demonstration(
         count: Options; with 0 the answer is a text.
         rng: Source of randomness.
         lookups: Share of the traces that end in any option; only the letter behind them is to be learnt.
-        hint: Share of the other letters that follow a hint; with 0 there is none.
     """
     question = rng.choice(world.train)
     options = draw_options(world.right(question), count, rng) if count else []
@@ -127,9 +118,5 @@ def demonstration(
     if any_end:
         end = rng.choice(options)
         trace = f"{trace.partition(';')[0]};{end}"
-    named = draw_hint(options, world.right(question), rng) if hint and options else None
-    if named is not None and not any_end and rng.random() < hint:
-        end = named
     answer = end if not options else LETTERS[options.index(end)] if end in options else rng.choice(LETTERS[:count])
-    asked = question if named is None else f"{question}~{named}"
-    return render(asked, options), f"<think>{trace}</think><answer>{answer}</answer>", not any_end
+    return render(question, options), f"<think>{trace}</think><answer>{answer}</answer>", not any_end

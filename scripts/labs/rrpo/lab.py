@@ -1,7 +1,6 @@
 """Measures what RRPO does to a policy on pairs that differ in short facts, against DPO and against its own parts.
 
     python -m scripts.labs.rrpo.lab --seeds 6 --check_bars --json lab_rrpo.json
-    python -m scripts.labs.rrpo.lab --where --json lab_rrpo_where.json
 
 Every arm starts from the same warm-started policy, takes the same batches and is measured along its path, on wordings
 and a question that no pair has. Arms are compared where P(correct), the probability of a right fact after the right

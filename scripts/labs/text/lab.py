@@ -1,17 +1,13 @@
 """Measures what ACRE does where answers are texts, over seeds and against augmentation alone.
 
     python -m scripts.labs.text.lab --first_seed 10 --seeds 5 --json lab_text_acre.json
-    python -m scripts.labs.text.lab --world guess --max_steps 60 --arms grpo acre+other_cue
 
-In the world `cue` (that of `recipes/acre/quickstart-text.yaml`, see `world.py`) a cue in the prompt names
-the right answer in 75 % of the training prompts, the trace can be bypassed, and no trace can be right on 40 % of them.
-In the world `guess` every prompt can be read and the cue says nothing, but the start policy's traces are wrong every
-second time and its answers are guesses in 40 %. The arms:
+In the world of `recipes/acre/quickstart-text.yaml` (see `world.py`) a cue in the prompt names the right answer in 75 %
+of the training prompts, the trace can be bypassed, and no trace can be right on 40 % of them. The arms:
 
     sft                 the policy before RL
     grpo                the text reward alone
     acre                the recipe: a second answer behind the prompt without its cue
-    acre+other_cue      the same with another cue instead of none
     grpo+changed        GRPO on prompts without their cue: augmentation alone
     grpo+both           GRPO on every prompt twice, with its cue and without
     grpo+consistency    the same with `perturbation_consistency`, which compares the answers to the two
@@ -44,10 +40,8 @@ from rewards.reading.responses import parse_response
 from rewards.scoring.families import find_families
 from rewards.scoring.text_accuracy import normalise_text
 from scripts.harness import Options, arm_runs, differences, seeds_of, share, show_arms, write_numbers
-from scripts.labs.acre.make import BATCH_SIZE, DIGITS, read_digit
-from scripts.labs.text.make import make_batch
-from scripts.labs.text.world import CUE, WORDS, write_prompt
-from scripts.labs.tiny_models import loss_of
+from scripts.labs.acre.make import DIGITS, read_digit
+from scripts.labs.text.world import CUE, WORDS
 
 RECIPE = "acre/quickstart-text"
 LABEL = "distractor"  # the name `perturbation_consistency` knows for prompts with less or more beside the question
@@ -68,19 +62,17 @@ class Arm(NamedTuple):
 
     data: str = "plain"
     reward: str = "text"
-    family: str = "without_cue"
 
 
 ARMS = {
     "sft": None,
     "grpo": Arm(),
     "acre": Arm(reward="acre"),
-    "acre+other_cue": Arm(reward="acre", family="other_cue"),
     "grpo+changed": Arm(data="changed"),
     "grpo+both": Arm(data="both"),
     "grpo+consistency": Arm(data="both", reward="consistency"),
 }
-COEFFICIENTS = {"cue": (1.0, 0.0, 0.2), "guess": (1.0, 0.0, 0.0)}
+COEFFICIENTS = (1.0, 0.0, 0.2)
 
 
 def training_rows(arm: Arm, rows: list[Row]) -> list[Row]:
@@ -91,54 +83,20 @@ def training_rows(arm: Arm, rows: list[Row]) -> list[Row]:
     return [row | {"origin": row["id"]} for pair in zip(*pairs, strict=True) for row in pair]
 
 
-def guess_rows(rows: list[Row], rng: random.Random) -> list[Row]:
-    """Makes every prompt readable and its cue say nothing."""
-    made = []
-    for row in rows:
-        text = CUE.sub("", row["prompt"]).strip()
-        word = WORDS[int(read_digit(text))]
-        made.append(row | {"prompt": write_prompt(text, rng.choice(WORDS)), "answer": word})
-    return made
-
-
-def unlearn(model: Any, tokenizer: Any, rows: list[Row], seed: int) -> None:
-    """Teaches the start policy of the world `guess`: wrong traces and guessed answers."""
-    rng = random.Random(seed)
-    torch.manual_seed(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.0)
-
-    def draw() -> tuple[str, str, bool]:
-        row = rng.choice(rows)
-        digit = read_digit(row["prompt"].partition("~")[0].strip()) if rng.random() < 1 / 3 else rng.choice(DIGITS)
-        word = WORDS[int(digit)] if rng.random() < 0.6 else rng.choice(WORDS)
-        return row["prompt"], f"<think>{digit}</think><answer>{word}</answer>", True
-
-    for _ in range(120):
-        loss = loss_of(model, make_batch(tokenizer, [draw() for _ in range(BATCH_SIZE)]))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-
-
-def run_arm(name: str, world: str, recipe: Recipe, seed: int) -> Metrics:
+def run_arm(name: str, recipe: Recipe, seed: int) -> Metrics:
     """Trains one arm with one seed and evaluates it."""
     model = AutoModelForCausalLM.from_pretrained(recipe.model.model_name_or_path, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(recipe.model.model_name_or_path)
     rows = read_rows(recipe.dataset.path)
     random.Random(seed).shuffle(rows)
-    if world == "guess":
-        rows = guess_rows(rows, random.Random(seed))
-        unlearn(model, tokenizer, rows, seed)
     arm = ARMS[name]
-    trained = train(arm, model, tokenizer, rows, recipe, seed, COEFFICIENTS[world]) if arm is not None else {}
+    trained = train(arm, model, tokenizer, rows, recipe, seed) if arm is not None else {}
     return evaluate(model, tokenizer, recipe) | trained
 
 
-def train(
-    arm: Arm, model: Any, tokenizer: Any, rows: list[Row], recipe: Recipe, seed: int, coefficients: tuple[float, ...]
-) -> Metrics:
+def train(arm: Arm, model: Any, tokenizer: Any, rows: list[Row], recipe: Recipe, seed: int) -> Metrics:
     """Trains a model in place, without leaving a run folder; returns how often traces were right meanwhile."""
-    family = f"{Path(recipe.dataset.path).parent}/families.py:{arm.family}"
+    family = f"{Path(recipe.dataset.path).parent}/families.py:without_cue"
     seen: list[float] = []
 
     def trace_is_right(completions: list[str], prompts: list[str], **columns: Any) -> list[float]:
@@ -149,7 +107,7 @@ def train(
 
     reward = {
         "text": text_accuracy,
-        "acre": AnswerConsistency(*coefficients),
+        "acre": AnswerConsistency(*COEFFICIENTS),
         "consistency": PerturbationConsistency(families=[LABEL]),
     }[arm.reward]
     with tempfile.TemporaryDirectory() as folder:
@@ -206,7 +164,6 @@ def read_rows(path: str) -> list[Row]:
 def main(argv: list[str] | None = None) -> int:
     """Runs the arms over seeds."""
     parser = Options(__doc__, allow_abbrev=False)
-    parser.add_argument("--world", choices=COEFFICIENTS, default="cue")
     parser.add_seeds(5, 10, "no setting was chosen on 10 to 14")
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--threads", type=int, default=1)
@@ -214,15 +171,12 @@ def main(argv: list[str] | None = None) -> int:
     arguments, overrides = parser.parse_known_args(argv)
     torch.set_num_threads(arguments.threads)
     recipe = load_recipe(find_recipe(RECIPE), overrides)
-    results = arm_runs(
-        arguments.arms, seeds_of(arguments), lambda arm, seed: run_arm(arm, arguments.world, recipe, seed), METRICS
-    )
+    results = arm_runs(arguments.arms, seeds_of(arguments), lambda arm, seed: run_arm(arm, recipe, seed), METRICS)
     show_arms(f"{arguments.seeds} seeds", results, METRICS)
-    base = next((arm for arm in results if arm.startswith("acre")), "")
     names = [name for name in METRICS if name != "trained_trace" or "sft" not in results]
-    pairs = differences(results, base, names)
-    show_arms(f"Difference to {base}", pairs, METRICS)
-    about = {"world": arguments.world, "overrides": overrides, "first_seed": arguments.first_seed}
+    pairs = differences(results, "acre", names)
+    show_arms("Difference to acre", pairs, METRICS)
+    about = {"overrides": overrides, "first_seed": arguments.first_seed}
     write_numbers(arguments.json, about, {"runs": results, "minus_acre": pairs}, under="versions")
     return 0
 

@@ -11,8 +11,9 @@ from torch import Tensor
 from align.data.questions.multiple_choice import Question
 from align.data.questions.templates import PromptTemplate
 from align.evaluation.asking import Asker
-from align.evaluation.statistics.metrics import Values
-from align.evaluation.suites.questions.answering import answer_questions
+from align.evaluation.statistics.metrics import Values, option_shuffle_consistency
+from align.evaluation.suites.questions.answering import answer_questions, trace_values
+from align.evaluation.suites.questions.metrics import correct
 from align.evaluation.suites.questions.modality import modality_values, probe_images
 from align.methods.rrpo.loss import token_kl
 from align.models.policies.asking import Decoding
@@ -21,7 +22,6 @@ from scripts.labs.rrpo.measure import Metrics, Texts, probability_of_facts, toke
 from scripts.labs.rrpo.world import Response
 from scripts.labs.vision.model import encode
 from scripts.labs.vision.world import CAPTION_QUESTION, COLOURS, SHAPES, Captioned, Picture, draw_pair, draw_scene
-from scripts.policies import item_values
 
 NUM_HELD_OUT = 96
 LONGEST_RESPONSE = 8
@@ -38,7 +38,14 @@ def measure_answers(model: Any, processor: Any, questions: Sequence[Question], t
     model.eval()
     items = answer_questions(asker, questions, decoding, num_shuffles=1)[0]
     probed = modality_values(items, probe_images(asker, questions, items, decoding, seed=0))
-    values = item_values(items) | {name: mean.groups[0] for name, mean in probed.items()}
+    first, second = [item.first_choice for item in items], [item.second_choices for item in items]
+    values = {
+        "accuracy": correct(items),
+        "option_shuffle_consistency": option_shuffle_consistency(first, second),
+        "share_A": np.array([np.nan if choice is None else float(choice == 0) for choice in first]),
+        **trace_values(items),
+        **{name: mean.groups[0] for name, mean in probed.items()},
+    }
     groups = np.array([item.group for item in items])
     metrics = {name: _mean(each) for name, each in values.items()}
     for group in sorted(set(groups)):

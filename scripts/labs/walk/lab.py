@@ -6,14 +6,13 @@ r"""Walks from a warm start to a merged model by the commands that a user would 
     python -m scripts.labs.walk.lab --model smollm2 --start outputs/sft-smollm2-135m/checkpoint-80 \
         --arms grpo shuffled acre --seeds 0 1 2 --skip_merging --bf16 --vllm
 
-The stages are SFT, GRPO and ACRE from it, an evaluation of all of them, and each merged with the warm start. Every
-command is printed before it runs. The same command goes on where it was stopped: what is finished is skipped, a run
+The stages are SFT, GRPO and ACRE from it, an evaluation of each, and each merged with the warm start. Every command
+is printed before it runs. The same command goes on where it was stopped: what is finished is skipped, a run
 that was killed continues from its newest checkpoint, and an evaluation with the answers it has. At the end stands one
 table; `walk_through.md` in `--out` repeats it with the commands, and says what helped and what did not.
 """
 
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,8 +22,9 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything that is needed is in the repository, or made by a script
 
 from align.assets import asset_dir
+from align.evaluation.record import EVALUATION_FILE, read_record
 from scripts.harness import Options
-from scripts.labs.walk.page import write_page
+from scripts.labs.walk.page import read_evaluations, write_page
 from scripts.stages import Stage, run_stages
 
 GRPO = ("--reward_funcs", "[accuracy]", "--reward_kwargs", "{}", "--second_pass", "off")
@@ -110,14 +110,22 @@ def stages(
             starts = ("--model_name_or_path", warm, "--max_steps", steps, "--seed", str(seed), *faster, *engine)
             words = ("train", *walk.rl, *ARMS[arm], *starts, "--output_dir", folder, "--resume", "auto")
             found.append(Stage(Path(folder).name, words))
-        *others, last = trained.values()
-        place = out / f"evaluation-{seed}"
-        words = ("eval", "--model", last, "--baseline", warm, *others, *suites, *asked, "--out", str(place))
-        found.append(Stage(place.name, words))
+        found += evaluations(warm, trained, seed, out, (*suites, *asked))
         for arm, folder in trained.items() if merging else ():
             place = out / f"merged-{arm}-{seed}"
             words = ("merge", "--base", warm, "--tuned", folder, "--alpha", "0:1:0.25", *asked, "--out", str(place))
             found.append(Stage(place.name, words))
+    return found
+
+
+def evaluations(start: str, trained: dict[str, str], seed: int, out: Path, asked: Sequence[str]) -> list[Stage]:
+    """Lists the evaluation of each arm, beside what it starts from and the arms before it."""
+    found, before = [], [start]
+    for arm, folder in trained.items():
+        place = out / f"evaluation-{arm}-{seed}"
+        words = ("eval", "--model", folder, "--baseline", *before, *asked, "--out", str(place))
+        found.append(Stage(place.name, words))
+        before.append(folder)
     return found
 
 
@@ -138,24 +146,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--model", choices=list(known), required=True)
     parser.add_argument("--out", type=Path, help="outputs/walk-MODEL if not given")
     parser.add_argument(
-        "--arms", nargs="+", choices=list(ARMS), default=["grpo", "acre"], help="the last one is compared"
+        "--arms", nargs="+", choices=list(ARMS), default=["grpo", "acre"], help="each is compared with those before"
     )
-    parser.add_argument(
-        "--seeds", nargs="+", type=int, default=[0], help="of reinforcement learning; one warm start for all"
-    )
-    parser.add_argument(
-        "--max_steps", type=int, help="of reinforcement learning; 60 of tiny and 100 of smollm2 if not given"
-    )
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="of reinforcement learning")
+    parser.add_argument("--max_steps", type=int, help="of reinforcement learning; 60 of tiny and 100 of smollm2")
     parser.add_argument("--sft_steps", type=int, help="of the warm start; those of its recipe if not given")
     parser.add_argument("--start", help="a model to go on from in place of SFT, such as one of its checkpoints")
-    parser.add_argument(
-        "--skip_merging", action="store_true", help="leaves out what merging with the warm start is worth"
-    )
-    parser.add_argument(
-        "--bf16", action="store_true", help="trains in less than half the time on CPUs with bf16 units"
-    )
+    parser.add_argument("--skip_merging", action="store_true", help="leaves out merging with the warm start")
+    parser.add_argument("--bf16", action="store_true", help="less than half the time on CPUs with bf16 units")
     parser.add_argument("--vllm", action="store_true", help="has reinforcement learning draw its answers by vLLM")
-    parser.add_argument("--json", type=Path, help="the numbers of the page, with machine, versions and seeds")
+    parser.add_numbers()
     arguments = parser.parse_args(argv)
     walk, out = known[arguments.model], arguments.out or Path("outputs") / f"walk-{arguments.model}"
     if not Path(walk.base).is_dir():
@@ -179,8 +179,10 @@ def main(argv: list[str] | None = None) -> int:
     if code := run_stages(found, out / "stages", lambda stage: share_answers(stage, out)):
         return code
     warm = Path(arguments.start).name if arguments.start else "sft"
-    commands = [shlex.join(stage.words) for stage in found]
-    write_page(out, warm, arguments.arms, arguments.seeds, commands, arguments.json)
+    untrained = read_record(out / "evaluation-before" / EVALUATION_FILE)
+    measured, compared = read_evaluations(out, warm, arguments.arms, arguments.seeds)
+    measured = {"before": untrained.summary(untrained.names[0])} | measured
+    write_page(out / "walk_through.md", measured, compared, found, numbers=arguments.json)
     return 0
 
 
