@@ -37,8 +37,17 @@ from transformers import AutoModelForCausalLM, PrinterCallback
 from align.methods.grpo.config import GRPOConfig
 from align.methods.grpo.trainer import GuardedGRPOTrainer
 from scripts.harness import (
-    ON_A_CPU, KeptRuns, Options, arm_runs, differences, quiet, seeds_of, share, show_arms, write_numbers,
-)  # fmt: skip
+    ON_A_CPU,
+    KeptRuns,
+    Options,
+    arm_runs,
+    differences,
+    quiet,
+    seeds_of,
+    show_arms,
+    write_numbers,
+)
+from scripts.harness import share as share_of
 from scripts.labs.regime.worlds import World
 from scripts.labs.tiny_models import make_model, make_tokenizer, save, teach, whole_texts
 
@@ -158,9 +167,7 @@ def accuracy(model: Any, tokenizer: Any, world: World) -> float:
     ids = tokenizer([f"{each}\n" for each in world.held_out], return_tensors="pt")["input_ids"]
     with torch.no_grad():
         first = model.eval()(ids).logits[:, -1].argmax(1)
-    return share(
-        tokenizer.decode(one) == world.table[each[0]] for one, each in zip(first, world.held_out, strict=True)
-    )
+    return share_of(tokenizer.decode(a) == world.table[q[0]] for a, q in zip(first, world.held_out, strict=True))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -176,18 +183,20 @@ def main(argv: list[str] | None = None) -> int:
     torch.set_num_threads(1)
     quiet()
     arms = {str(arm): arm for name in arguments.grids for arm in GRIDS[name]}
-    runs = arm_runs(
-        list(arms), seeds_of(arguments), lambda arm, seed: run_arm(arms[arm], seed, arguments.starts, arguments.starts_dir),
-        METRICS, KeptRuns(arguments.kept), lambda arm, seed: json.dumps([arm, seed, SETTINGS, START]),
-    )  # fmt: skip
+    starts, folder = arguments.starts, arguments.starts_dir
+
+    def run(arm: str, seed: int) -> Metrics:
+        return run_arm(arms[arm], seed, starts, folder)
+
+    def key(arm: str, seed: int) -> str:
+        return json.dumps([arm, seed, SETTINGS, START])
+
+    runs = arm_runs(list(arms), seeds_of(arguments), run, METRICS, KeptRuns(arguments.kept), key)
     show_arms("Planted error rates: fpr fnr", runs, METRICS)
     for plain, other in ((str(arm), str(arm._replace(corrected=True))) for arm in arms.values()):
         if plain != other and other in runs:
-            show_arms(
-                "Minus plain", differences({each: runs[each] for each in (plain, other)}, plain, METRICS), METRICS
-            )
-    if str(Arm()) in runs:
-        show_arms("Minus no errors", differences(runs, str(Arm()), METRICS), METRICS)
+            pair = {each: runs[each] for each in (plain, other)}
+            show_arms("Minus plain", differences(pair, plain, METRICS), METRICS)
     write_numbers(arguments.json, {"seeds": list(seeds_of(arguments)), "frozen": SETTINGS | START}, {"runs": runs})
     return 0
 
