@@ -35,8 +35,8 @@ def test_a_fixed_error_is_the_same_each_time_and_differs_between_seeds():
 def test_an_arm_trains_from_a_start_and_its_numbers_are_kept(tmp_path, monkeypatch):
     monkeypatch.setitem(lab.START, "steps", 3)
     monkeypatch.setitem(lab.SETTINGS, "max_steps", 2)
-    monkeypatch.setitem(lab.GRIDS, "drawn", [lab.Arm(), lab.Arm(0.3, 0.3, beside="large", corrected=True)])
-    words = ["--grids", "drawn", "--seeds", "1", "--starts_dir", str(tmp_path), "--json", str(tmp_path / "out.json")]
+    monkeypatch.setattr(lab, "ARMS", [lab.Arm(), lab.Arm(0.3, 0.3, beside="large", corrected=True)])
+    words = ["--seeds", "1", "--starts_dir", str(tmp_path), "--json", str(tmp_path / "out.json")]
     assert lab.main(words) == 0
     runs = json.loads((tmp_path / "out.json").read_text())["runs"]
     assert {*runs} == {"drawn 0 0", "drawn 0.3 0.3, beside large, corrected"}

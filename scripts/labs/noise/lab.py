@@ -36,22 +36,10 @@ from transformers import AutoModelForCausalLM, PrinterCallback
 
 from align.methods.grpo.config import GRPOConfig
 from align.methods.grpo.trainer import GuardedGRPOTrainer
-from scripts.harness import (
-    ON_A_CPU,
-    KeptRuns,
-    Options,
-    arm_runs,
-    differences,
-    quiet,
-    seeds_of,
-    show_arms,
-    write_numbers,
-)
-from scripts.harness import share as share_of
+from scripts import harness
 from scripts.labs.regime.worlds import World
 from scripts.labs.tiny_models import make_model, make_tokenizer, save, teach, whole_texts
 
-Metrics = dict[str, float]
 METRICS = {"accuracy": "right", "late": "last ten steps", "steps": "steps to 0.8", "noise_only": "groups of noise"}
 LATE, REACHED, WINDOW, MARK = 10, 0.8, 5, "!"
 START: dict[str, Any] = {"steps": 300, "learning_rate": 4e-3}
@@ -87,15 +75,11 @@ class Arm(NamedTuple):
 
 ALONE = [(rate, 0.0) for rate in (0.1, 0.3, 0.5)] + [(0.0, rate) for rate in (0.1, 0.3, 0.5)]
 BOTH = [(0.0, 0.0), (0.1, 0.1), (0.3, 0.3), (0.5, 0.3), (0.5, 0.5)]
-PLAIN = [Arm(0.3, 0.3, beside="mark"), Arm(0.3, 0.3, beside="large"), Arm(0.3, 0.3, scale="none"),
-         Arm(0.15, 0.15, "marked")]  # fmt: skip
-GRIDS = {
-    "drawn": [Arm(*rates) for rates in ALONE + BOTH],
-    "fixed": [Arm(*rates, "fixed") for rates in ALONE],
-    "corrected": PLAIN + [each._replace(corrected=True) for each in PLAIN]
-    + [each._replace(fpr=0.0, fnr=0.0) for each in PLAIN[:2]],
-    "scale": [Arm(0.3, 0.3, scale="batch"), Arm(0.3, 0.3, generations=16)],
-}  # fmt: skip
+PLAIN = [Arm(0.3, 0.3, beside="mark"), Arm(0.3, 0.3, beside="large"), Arm(0.3, 0.3, scale="none")]
+PLAIN += [Arm(0.15, 0.15, "marked")]
+ARMS = [Arm(*rates) for rates in ALONE + BOTH] + [Arm(*rates, "fixed") for rates in ALONE]
+ARMS += PLAIN + [each._replace(corrected=True) for each in PLAIN]
+ARMS += [Arm(beside="mark"), Arm(beside="large"), Arm(0.3, 0.3, scale="batch"), Arm(0.3, 0.3, generations=16)]
 
 
 def paid(arm: Arm, seed: int, texts: list[str], questions: list[str], rights: list[str], rng: random.Random) -> Any:
@@ -128,7 +112,7 @@ def start_policy(number: int, folder: Path) -> Path:
     return path
 
 
-def run_arm(arm: Arm, seed: int, starts: int, folder: Path, **overrides: Any) -> Metrics:
+def run_arm(arm: Arm, seed: int, starts: int, folder: Path, **overrides: Any) -> dict[str, float]:
     """Trains an arm with a seed and measures it."""
     world, tokenizer, began = World.draw("largest", seed % starts), make_tokenizer(), time.process_time()
     model = AutoModelForCausalLM.from_pretrained(start_policy(seed % starts, folder), dtype=torch.float32)
@@ -146,7 +130,7 @@ def run_arm(arm: Arm, seed: int, starts: int, folder: Path, **overrides: Any) ->
 
     own = {"num_generations": arm.generations, "scale_rewards": arm.scale}
     with tempfile.TemporaryDirectory() as out:
-        args = GRPOConfig(output_dir=out, seed=seed, **SETTINGS | ON_A_CPU | own | overrides)
+        args = GRPOConfig(output_dir=out, seed=seed, **SETTINGS | harness.ON_A_CPU | own | overrides)
         rewards: list[Any] = [task, *(BESIDE[each] for each in [arm.beside] if each)]
         trainer = GuardedGRPOTrainer(
             model=model, reward_funcs=rewards, args=args, train_dataset=Dataset.from_list(rows),
@@ -167,37 +151,35 @@ def accuracy(model: Any, tokenizer: Any, world: World) -> float:
     ids = tokenizer([f"{each}\n" for each in world.held_out], return_tensors="pt")["input_ids"]
     with torch.no_grad():
         first = model.eval()(ids).logits[:, -1].argmax(1)
-    return share_of(tokenizer.decode(a) == world.table[q[0]] for a, q in zip(first, world.held_out, strict=True))
+    return harness.share(tokenizer.decode(a) == world.table[q[0]] for a, q in zip(first, world.held_out, strict=True))
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the grids over seeds."""
-    parser = Options(__doc__)
-    parser.add_argument("--grids", nargs="+", choices=GRIDS, default=list(GRIDS))
+    """Runs the arms over seeds."""
+    parser = harness.Options(__doc__)
     parser.add_seeds(10)
     parser.add_argument("--starts", type=int, default=5, help="start policies that the seeds share")
     parser.add_argument("--starts_dir", type=Path, default=Path("outputs/noise"), help="where starts are kept")
     parser.add_argument("--kept", type=Path, help="JSONL of arms and seeds that were run; a run that was cut goes on")
     parser.add_numbers()
-    arguments = parser.parse_args(argv)
+    given = parser.parse_args(argv)
     torch.set_num_threads(1)
-    quiet()
-    arms = {str(arm): arm for name in arguments.grids for arm in GRIDS[name]}
-    starts, folder = arguments.starts, arguments.starts_dir
+    harness.quiet()
+    arms, seeds = {str(arm): arm for arm in ARMS}, harness.seeds_of(given)
 
-    def run(arm: str, seed: int) -> Metrics:
-        return run_arm(arms[arm], seed, starts, folder)
+    def run(arm: str, seed: int) -> dict[str, float]:
+        return run_arm(arms[arm], seed, given.starts, given.starts_dir)
 
     def key(arm: str, seed: int) -> str:
         return json.dumps([arm, seed, SETTINGS, START])
 
-    runs = arm_runs(list(arms), seeds_of(arguments), run, METRICS, KeptRuns(arguments.kept), key)
-    show_arms("Planted error rates: fpr fnr", runs, METRICS)
-    for plain, other in ((str(arm), str(arm._replace(corrected=True))) for arm in arms.values()):
-        if plain != other and other in runs:
-            pair = {each: runs[each] for each in (plain, other)}
-            show_arms("Minus plain", differences(pair, plain, METRICS), METRICS)
-    write_numbers(arguments.json, {"seeds": list(seeds_of(arguments)), "frozen": SETTINGS | START}, {"runs": runs})
+    runs = harness.arm_runs(list(arms), seeds, run, METRICS, harness.KeptRuns(given.kept), key)
+    harness.show_arms("Planted error rates: fpr fnr", runs, METRICS)
+    for plain in [name for name in runs if f"{name}, corrected" in runs]:
+        pair = {each: runs[each] for each in (plain, f"{plain}, corrected")}
+        harness.show_arms("Minus plain", harness.differences(pair, plain, METRICS), METRICS)
+    harness.show_arms("Minus no errors", harness.differences(runs, str(Arm()), METRICS), METRICS)
+    harness.write_numbers(given.json, {"seeds": list(seeds), "frozen": SETTINGS | START}, {"runs": runs})
     return 0
 
 
