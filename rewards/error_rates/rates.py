@@ -57,18 +57,19 @@ def read_rates(given: Sequence[float] | Mapping[str, Any]) -> ErrorRates:
         0.2
     """
     if isinstance(given, Mapping):
-        found = given.get("found") if isinstance(given.get("found"), Mapping) else {}
-        errors: Any = found.get("labelled") or found.get("made")
+        found: Any = given.get("found")
         try:
-            rates = ErrorRates(*(Rate(**errors[name]) for name in ("fpr", "fnr")), float(errors["right_from"]))
+            errors = found["labelled"] or found["made"]
+            rates = ErrorRates(Rate(**errors["fpr"]), Rate(**errors["fnr"]), float(errors["right_from"]))
         except (KeyError, TypeError, ValueError):
             raise ValueError("it holds no error rates. `align rewards measure REWARD --json` prints them.") from None
+        if None in (rates.fpr.share, rates.fnr.share):
+            raise ValueError("it holds one of the two rates only: measure with right completions and wrong ones.")
     elif len(given) == 2 and all(0 <= each <= 1 for each in given):
-        rates = ErrorRates(*(Rate(each, each, each) for each in given))
+        fpr, fnr = (Rate(each, each, each) for each in given)
+        rates = ErrorRates(fpr, fnr)
     else:
         raise ValueError(f"it must be [false positives, false negatives], two shares from 0 to 1; got {list(given)}.")
-    if not all(isinstance(each.share, float | int) for each in rates[:2]):
-        raise ValueError("it holds one of the two rates only: measure with right completions and wrong ones.")
     corrected(Rate(0.0, 0.0, 0.0), rates.fpr, rates.fnr)  # refuses rates that say nothing
     return rates
 
