@@ -359,7 +359,7 @@ def test_rates_are_read_as_they_were_measured_and_correct_what_passes():
         with pytest.raises(ValueError, match="holds no error rates"):
             read_rates(wrong)
     with pytest.raises(ValueError, match="one of the two rates only"):
-        read_rates({"found": {"made": made | {"fpr": one | {"share": None}}}})
+        read_rates({"found": {"made": made | {"fpr": one | {"share": None}}, "labelled": None}})
 
 
 def test_json_has_all_and_a_hang_is_named(folder):
