@@ -54,6 +54,20 @@ def test_groups_differ_by_errors_alone_as_often_as_was_drawn():
     assert errors_in_groups(paid, 0.1, 0.2, 8)[0].value == pytest.approx(made.value, abs=0.03)
 
 
+@pytest.mark.parametrize(
+    ("fpr", "fnr", "true", "low", "held"), [(0.1, 0.0, 0.19, 0.02, 32), (0.3, 0.3, 0.63, 0.16, 28)]
+)
+def test_the_share_of_few_groups_that_differ_by_errors_is_no_overestimate(fpr, fnr, true, low, held):
+    rng, found = np.random.default_rng(1), []
+    for _ in range(40):
+        truth = rng.random((32, 8)) < rng.choice([0.0, 0.5, 1.0], size=32)[:, None]
+        drawn = rng.random((32, 8))
+        paid = np.where(truth, drawn >= fnr, drawn < fpr).astype(float)
+        found.append(errors_in_groups(paid, fpr, fnr, 8)[0])
+    assert true - low < np.mean([each.value for each in found]) < true + 0.02
+    assert sum(each.low <= true <= each.high for each in found) >= held
+
+
 def draw(seed=0, groups=24, size=8):
     rng = np.random.default_rng(seed)
     words = ["so", "we", "get", "it", "and", "then", "the", "sum", "is", "left"]
