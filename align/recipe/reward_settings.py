@@ -3,12 +3,15 @@
 import math
 import re
 from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from align.recipe.alarms import ALARMS, AUTO, alarm_of, limits_with
 from align.recipe.rules import suggestion
+from align.whole_files import object_in
 from rewards.running.scores import Composition
 
 _NAMED_MODEL = re.compile(r"(?P<name>[A-Za-z_][\w-]*)=(?P<path>.*/.*)", re.DOTALL)
@@ -75,6 +78,11 @@ class RewardSettings(BaseModel):
         description="Folder with a card of each reward by `align rewards certify`; without one, or with other code "
         "than on it, training does not start.",
     )
+    error_rates: dict[str, list[Limit] | str] = Field(
+        default_factory=dict,
+        description="Reward to its shares [false positives, false negatives], or to the file that `align rewards "
+        "measure --json` wrote; the share of right answers is logged corrected for them, and nothing is trained anew.",
+    )
     alarms: dict[str, Limit | None] = Field(
         default_factory=dict,
         description="Alarm, or reward/alarm, to the value above which it speaks; null turns one off. By default: "
@@ -104,6 +112,18 @@ class RewardSettings(BaseModel):
             for name, (low, high) in self.reward_clip.items()
         }
         return Composition(limits, {names.index(name): names.index(gate) for name, gate in self.reward_gates.items()})
+
+    def rates(self, specs: Sequence[str]) -> dict[int, Any]:
+        """Returns the `ErrorRates` that are known, by the place of their reward; raises `ValueError`."""
+        names, found = [short_name(spec) for spec in specs], {}
+        for name, given in self.error_rates.items():
+            _check_name("error_rates", name, names)
+            read = import_module("rewards.error_rates.rates").read_rates
+            try:
+                found[names.index(name)] = read(object_in(Path(given)) if isinstance(given, str) else given)
+            except ValueError as error:
+                raise ValueError(f"`error_rates.{name}` ({given}): {error}") from None
+        return found
 
     def thresholds(self) -> dict[str, float]:
         """Returns the alarms that are on; those without a reward's name look at the total."""
@@ -149,6 +169,7 @@ def check_reward_settings(settings: RewardSettings, specs: Sequence[str]) -> Non
         given = [limit for limit in limits if limit is not None]
         if len(limits) != 2 or given != sorted(set(given)):
             raise ValueError(f"`reward_clip.{name}` must be [lowest, highest], null for no limit; got {limits}.")
+    settings.rates(specs)
     audits = [short_name(spec) for spec in settings.audit_funcs]
     for name in audits:
         if name in names or audits.count(name) > 1:

@@ -64,6 +64,7 @@ from align.training.shown_rows import (
     write_copies,
 )
 from rewards.catalog import REWARDS
+from rewards.error_rates.rates import ErrorRates
 from rewards.running.contract.calls import NOT_COLUMNS
 from rewards.running.guard import GuardedReward, GuardSettings, guard_rewards
 from rewards.running.protocol import asks_a_model, better_side, is_async, own_loop, reads_whole_batch, result_of
@@ -86,6 +87,7 @@ class RewardRules:
     audits: Sequence[GuardedReward] = ()  # rewards that are logged and never trained on
     on_invalid: str = "skip"  # with `raise` the first invalid value ends training
     max_invalid_share: float = 0.5  # of a reward's values in the last ten steps, above which training ends
+    error_rates: Mapping[int, ErrorRates] = field(default_factory=dict)  # that are known, by place in `reward_funcs`
     repeats: float = 0.0  # share of rows scored again, for noise; not by rewards of whole batches or models
 
 
@@ -148,6 +150,7 @@ class GuardedRewards(Parent):
         finally:
             self._write(records)
         self._log_audits(values[:, num_rewards:], len(prompts))
+        self._log_right(values)
         counted = self._count(values[:, :num_rewards], len(prompts))
         self._log_signals(counted, completions, completion_ids_list)
         if self.log_completions and self.log_multimodal and has_images(inputs[0]):
@@ -257,6 +260,16 @@ class GuardedRewards(Parent):
                 self._log_once({f"audit/{audit.__name__}/mean": found.mean().item()})
             sides = vars(self.state).setdefault("better", {})  # for alarms, and for no file
             sides[f"audit/{audit.__name__}/mean"] = better_side(audit)
+
+    def _log_right(self, values: torch.Tensor) -> None:
+        """Logs which share passes a reward whose error rates are known, and which is right, with its interval."""
+        size: Any = self.num_generations if self.model.training else self.num_generations_eval
+        groups = np.arange(len(values)) // size
+        for place, rates in self.reward_rules.error_rates.items():
+            passed, right = rates.right_share(values[:, place].cpu().numpy(), groups)
+            shares = {"passed": passed.share, "right": right.share, "right_low": right.low, "right_high": right.high}
+            name = self.reward_func_names[place]
+            self._log_once({f"rewards/{name}/{of}": each for of, each in shares.items() if passed.of})
 
     def _count(self, values: torch.Tensor, size: int) -> torch.Tensor:
         """Applies gates and limits; the values from before go to the completions table."""
@@ -464,7 +477,8 @@ def rules_of(keys: RewardSettings, specs: Sequence[str]) -> tuple[GuardSettings,
     """Returns how the keys of a recipe have these rewards called, and what a trainer does with their values."""
     settings = GuardSettings(keys.reward_workers, keys.reward_timeout, keys.reward_memory_gb, keys.on_invalid)
     composition, share = keys.composition(specs), keys.max_invalid_share
-    return settings, RewardRules(composition, (), keys.on_invalid, share, repeats=keys.reward_repeats)
+    rates = keys.rates(specs)
+    return settings, RewardRules(composition, (), keys.on_invalid, share, rates, keys.reward_repeats)
 
 
 def rewarded_arguments(recipe: Recipe, data: TrainingData[Any], rewards: Rewards) -> dict[str, Any]:

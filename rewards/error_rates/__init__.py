@@ -1,10 +1,10 @@
 """The two error rates of a reward: how often it refuses right answers, and how often it pays wrong ones."""
 
 from rewards.error_rates.measure import Errors, Kind, Labelled, Measured, Scored, measure, measure_apart
-from rewards.error_rates.rates import Rate, corrected, rate_of
+from rewards.error_rates.rates import ErrorRates, Rate, corrected, rate_of, read_rates
 from rewards.error_rates.writings import WRITINGS, Writing
 
 __all__ = [
-    "WRITINGS", "Errors", "Kind", "Labelled", "Measured", "Rate", "Scored", "Writing", "corrected", "measure",
-    "measure_apart", "rate_of",
+    "WRITINGS", "ErrorRates", "Errors", "Kind", "Labelled", "Measured", "Rate", "Scored", "Writing", "corrected",
+    "measure", "measure_apart", "rate_of", "read_rates",
 ]  # fmt: skip

@@ -1,7 +1,7 @@
 """Shares of texts with 95 % intervals whose unit is the row, and a pass rate corrected for both error rates."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -31,6 +31,47 @@ class Rate(NamedTuple):
         digits = 0 if min(self.high, 1 - self.low) >= 0.1 else 1
         low, high = (f"{100 * end:.{digits}f}" for end in (self.low, self.high))
         return f"{100 * self.share:.{digits}f} % [{low}, {high}]"
+
+
+class ErrorRates(NamedTuple):
+    """Both error rates of a reward, and the pay from which it accepts an answer."""
+
+    fpr: Rate
+    fnr: Rate
+    right_from: float = 0.5
+
+    def right_share(self, pays: np.ndarray, clusters: np.ndarray) -> tuple[Rate, Rate]:
+        """Estimates which share of completions `(N,)` passes, and which is right; NaN pay is left out."""
+        known = ~np.isnan(pays)
+        passed = rate_of(pays[known] >= self.right_from, clusters[known])
+        return passed, passed if math.isnan(passed.share) else corrected(passed, self.fpr, self.fnr)
+
+
+def read_rates(given: Sequence[float] | Mapping[str, Any]) -> ErrorRates:
+    """Reads `[fpr, fnr]`, or what `align rewards measure --json` writes; raises `ValueError` if they tell nothing.
+
+    Rates of labelled completions go before those of made ones, and two numbers are taken as known for sure.
+
+    Example:
+        >>> read_rates([0.05, 0.2]).fnr.share
+        0.2
+    """
+    if isinstance(given, Mapping):
+        found: Any = given.get("found")
+        try:
+            errors = found["labelled"] or found["made"]
+            rates = ErrorRates(Rate(**errors["fpr"]), Rate(**errors["fnr"]), float(errors["right_from"]))
+        except (KeyError, TypeError, ValueError):
+            raise ValueError("it holds no error rates. `align rewards measure REWARD --json` prints them.") from None
+        if None in (rates.fpr.share, rates.fnr.share):
+            raise ValueError("it holds one of the two rates only: measure with right completions and wrong ones.")
+    elif len(given) == 2 and all(0 <= each <= 1 for each in given):
+        fpr, fnr = (Rate(each, each, each) for each in given)
+        rates = ErrorRates(fpr, fnr)
+    else:
+        raise ValueError(f"it must be [false positives, false negatives], two shares from 0 to 1; got {list(given)}.")
+    corrected(Rate(0.0, 0.0, 0.0), rates.fpr, rates.fnr)  # refuses rates that say nothing
+    return rates
 
 
 def rate_of(hits: Sequence[bool] | np.ndarray, clusters: Sequence[Any] | np.ndarray | None = None) -> Rate:

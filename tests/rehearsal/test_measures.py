@@ -5,7 +5,7 @@ import pytest
 
 from align.evaluation.statistics.metrics import Estimate
 from align.rehearsal.cues import goes_with, see
-from align.rehearsal.groups import ALIKE, ALL_CUT, contributions, of_others, phantom, why_no_spread
+from align.rehearsal.groups import ALIKE, ALL_CUT, contributions, errors_in_groups, of_others, phantom, why_no_spread
 from align.rehearsal.record import Check, Measure, RehearsalRecord, Rehearsed
 
 
@@ -25,6 +25,47 @@ def test_reasons_of_groups_without_spread():
     cut = np.array([[False, False], [False, True], [True, True]])
     assert why_no_spread(totals, right, cut) == [ALIKE, ALIKE, ALL_CUT]
     assert why_no_spread(np.array([[np.nan, 1.0]]), np.zeros((1, 2)), np.zeros((1, 2), dtype=bool)) == ["all wrong"]
+
+
+@pytest.mark.parametrize("scale", ["group", "batch", "none"])
+def test_to_correct_a_reward_of_two_values_is_to_weigh_it_more(scale):
+    values = np.random.default_rng(0).integers(0, 2, (6, 8, 2)).astype(float)
+    corrected = values.copy()
+    corrected[..., 0] = (values[..., 0] - 0.1) / (1 - 0.1 - 0.3)
+    weighed = contributions(values, np.array([1 / 0.6, 1.0]), scale)
+    assert contributions(corrected, np.ones(2), scale) == pytest.approx(weighed)
+    if scale != "none":  # alone it changes nothing, but for TRL's epsilon beside the spread
+        alone = contributions(corrected[..., :1], np.ones(1), scale)
+        assert alone == pytest.approx(contributions(values[..., :1], np.ones(1), scale), rel=1e-3)
+
+
+def test_groups_differ_by_errors_alone_as_often_as_was_drawn():
+    rng = np.random.default_rng(0)
+    solved = np.repeat([0.0, 0.5, 1.0], 400)  # a third of the prompts each
+    truth, drawn = rng.random((1200, 8)) < solved[:, None], rng.random((1200, 8))
+    paid = np.where(truth, drawn >= 0.2, drawn < 0.1).astype(float)
+    made, lost = errors_in_groups(paid, 0.1, 0.2, 8)
+    differ, really = np.ptp(paid, axis=1) > 0, truth.any(axis=1) & ~truth.all(axis=1)
+    assert made.low < made.value < made.high
+    assert (made.value, lost.value) == pytest.approx(((differ & ~really).mean(), (really & ~differ).mean()), abs=0.06)
+    exact, _ = errors_in_groups(np.zeros((400, 8)), 0.0, 0.2, 8)  # without false positives none of them differs
+    assert exact.value == pytest.approx(0, abs=1e-3)
+    paid[::3, 4:] = np.nan
+    assert errors_in_groups(paid, 0.1, 0.2, 8)[0].value == pytest.approx(made.value, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("fpr", "fnr", "true", "low", "held"), [(0.1, 0.0, 0.19, 0.02, 32), (0.3, 0.3, 0.63, 0.16, 28)]
+)
+def test_the_share_of_few_groups_that_differ_by_errors_is_no_overestimate(fpr, fnr, true, low, held):
+    rng, found = np.random.default_rng(1), []
+    for _ in range(40):
+        truth = rng.random((32, 8)) < rng.choice([0.0, 0.5, 1.0], size=32)[:, None]
+        drawn = rng.random((32, 8))
+        paid = np.where(truth, drawn >= fnr, drawn < fpr).astype(float)
+        found.append(errors_in_groups(paid, fpr, fnr, 8)[0])
+    assert true - low < np.mean([each.value for each in found]) < true + 0.02
+    assert sum(each.low <= true <= each.high for each in found) >= held
 
 
 def draw(seed=0, groups=24, size=8):

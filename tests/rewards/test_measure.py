@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from align.assets import shipped_recipes
 from align.cli.app import app
 from rewards.attacks.paying import Unusable
-from rewards.error_rates import WRITINGS, Labelled, Rate, corrected, measure, measure_apart, rate_of
+from rewards.error_rates import WRITINGS, Labelled, Rate, corrected, measure, measure_apart, rate_of, read_rates
 from rewards.error_rates.golds import may_be_same, read_golds
 from rewards.reading.numbers import read_number
 from rewards.running.contract import Limits, LocalSubject, RewardSpec, Settings
@@ -345,10 +345,29 @@ def test_the_command_measures_in_a_process_of_its_own(folder, words, code, sente
     assert (found, sentence in output) == (code, True), output
 
 
+def test_rates_are_read_as_they_were_measured_and_correct_what_passes():
+    one, other = ({"share": share, "low": 0.0, "high": 0.4, "hits": 1, "of": 9, "rows": 9} for share in (0.1, 0.2))
+    made, labelled = ({"fpr": each, "fnr": one, "right_from": start} for each, start in ((one, 0.5), (other, 2.0)))
+    found = read_rates({"found": {"made": made, "labelled": labelled}})
+    assert (found.fpr.share, found.fnr.share, found.right_from) == (0.2, 0.1, 2.0)
+    pays, rows = np.array([3.0, 1.0, np.nan, 3.0] * 10), np.arange(40)
+    passed, right = found.right_share(pays, rows)
+    assert (passed.share, passed.of) == (pytest.approx(2 / 3), 30)
+    assert right.share == pytest.approx((2 / 3 - 0.2) / 0.7)
+    assert found.right_share(np.full(3, np.nan), np.arange(3))[1].of == 0
+    for wrong in ({}, {"found": None}, {"found": {"made": None}}, {"found": {"made": made | {"fpr": {"share": 1}}}}):
+        with pytest.raises(ValueError, match="holds no error rates"):
+            read_rates(wrong)
+    with pytest.raises(ValueError, match="one of the two rates only"):
+        read_rates({"found": {"made": made | {"fpr": one | {"share": None}}, "labelled": None}})
+
+
 def test_json_has_all_and_a_hang_is_named(folder):
     code, output = run("mine.py:exact", *GIVEN, "--json")
     found = json.loads(output)["found"]
     assert (code, found["made"]["fpr"]["share"], found["made"]["fnr"]["rows"]) == (0, 0.0, 24)
+    read = read_rates(json.loads(output))
+    assert (read.fpr.share, read.fnr.high) == (0.0, found["made"]["fnr"]["high"])
     rows = [{"prompt": row["prompt"], "highlights": row["answer"]} for row in SUMS]
     spec = RewardSpec("mine.py:hangs", base_dir=folder)
     hung = measure_apart(spec, Settings(rows, "text"), Limits(0.5), gold="highlights")

@@ -8,13 +8,17 @@ from datasets import Dataset
 from in_time import whatever_the_speed
 from some_recipes import PROMPTS, trainer_class
 from tiny import tiny_model, tiny_tokenizer
+from trained import weights
 from trl import GRPOConfig, GRPOTrainer
 from unruly_rewards import logging_reward, patient, unruly
 
 from align import GRPOConfig as OwnConfig
 from align.errors import RewardError
+from align.methods.rollouts.report import right_charts
+from align.report.run.folder import Series
 from align.training.guarded_rewards import RewardRules
 from rewards import check_reward
+from rewards.error_rates import read_rates
 from rewards.running.guard import GuardedReward, GuardSettings, guard_rewards
 from rewards.running.scores import Composition
 
@@ -129,6 +133,24 @@ def test_gates_and_limits_keep_the_raw_value_beside_what_counts(tmp_path):
     assert list(rows["unruly_raw"]) == [3.0, 7.0, 4.0, 1.0] * 2
     assert list(rows["unruly"]) == [3.0, 5.0, 0.0, 1.0] * 2
     assert (log[0]["rewards/unruly/mean"], log[0]["rewards/unruly/raw_mean"]) == (2.25, 3.75)
+
+
+def test_a_reward_whose_error_rates_are_known_logs_what_is_right(tmp_path):
+    texts, rewards = ["aaa", "bbbbbb", "cccc", "d"], guard_rewards([long_enough, unruly], GuardSettings())
+    rules = RewardRules(Composition(gates={0: 1}), error_rates={0: read_rates([0.25, 0.25])})
+    trainer = train(tmp_path / "known", rewards, rules=rules, texts=texts)
+    entry = log_of(trainer)[0]
+    assert entry["rewards/long_enough/passed"] == 0.5
+    assert entry["rewards/long_enough/right"] == 0.5  # (0.5 - 0.25) / (1 - 0.25 - 0.25)
+    low, high = entry["rewards/long_enough/right_low"], entry["rewards/long_enough/right_high"]
+    assert (0 <= low < 0.5 < high <= 1, "rewards/unruly/right" in entry) == (True, False)
+    unknown = train(tmp_path / "unknown", rewards, rules=RewardRules(Composition(gates={0: 1})), texts=texts)
+    assert (weights(unknown) == weights(trainer)).all(), "nothing is trained otherwise"
+    chart, *others = right_charts(
+        {key: Series(np.array([1]), np.array([each])) for key, each in entry.items() if key.startswith("rew")}
+    )
+    assert (chart.title, others) == ("Right answers by long_enough", [])
+    assert [each.label for each in chart.legend] == ["passed", "right", "at least", "at most"]
 
 
 @whatever_the_speed(2.0, 60.0)

@@ -38,6 +38,7 @@ from align.models.videos import one_place, reads_videos, video_of
 from align.recipe.alarms import ALARMS
 from align.recipe.dataset import MediaSettings, PromptDatasetConfig
 from align.recipe.reward_settings import short_name
+from align.rehearsal.groups import errors_in_groups
 from align.rehearsal.plan import FEWEST, MOST, Plan
 from align.rehearsal.record import CACHE_FOLDER, Check, Rehearsed, Table, by_number
 from align.rehearsal.rollouts import Rollouts, look_at
@@ -62,6 +63,8 @@ CHECKS = by_number(
           "its variance within groups is that noise.",
           "Lower its temperature, or take the mean of several answers; `reward_repeats: 0.1` logs the share in "
           "training.", above=0.05, unit="completions"),
+    Check("errors", "made_by_errors", "groups that differ by errors of `{task}` alone", unit="groups"),
+    Check("errors", "lost_by_errors", "groups that lose their difference by its errors", unit="groups"),
     Check("tools", "called", "completions that call a tool",
           "Hardly a completion calls a tool, so that nothing is learnt about calls.",
           "Say in the prompt when to call, or teach it first with `method: sft`.", below=0.05),
@@ -75,6 +78,14 @@ CHECKS = by_number(
           "{share:.0%} of the completions lose their reward with their tool ({reason}).",
           "Mend the tool, or raise `tool_timeout`."),
 )  # fmt: skip
+
+
+ERRORS = (
+    "`{task}` pays {fpr:.0%} of wrong answers and refuses {fnr:.0%} of right ones: of groups of {size} about "
+    "{share:.0%} differ by these errors alone, and {lost:.0%} lose their difference, if each completion errs by "
+    "itself. An error that is always the same teaches a wrong answer instead (`align rewards attack`)."
+)
+BESIDE = " Beside the other rewards its errors lower its weight; `reward_weights` of {weight} for it restores that."
 
 
 class Sampled(NamedTuple):
@@ -258,6 +269,7 @@ def judge(
         exchanged=stacked(names, swapped, values.shape[:2]) if tells else None,
     )  # fmt: skip
     found = look_at(rollouts)
+    _say_errors(plan, rollouts, found)
     found.take(EXCHANGES["unshown"], wilson(sum(sampled.unshown), len(sampled.unshown)))
     say_told(
         found, told, {x.name: x.spec for x in named}, {n: x.values for n, x in rewarded.items()}, swapped, names[task]
@@ -350,6 +362,23 @@ def _filter_line(plan: Plan, sampled: Sampled, task: measured.NamedReward, value
     }  # fmt: skip
     words = [word for key, value in given.items() if value is not None for word in (f"--{key}", str(value))]
     return shlex.join(["align", "filter", str(data.path), *words])
+
+
+def _say_errors(plan: Plan, rollouts: Rollouts, found: Rehearsed) -> None:
+    """Says what the known error rates of the task's reward do to groups."""
+    rates = plan.recipe.rewards.rates(plan.recipe.reward_specs[: len(plan.recipe.reward_funcs)]).get(rollouts.task)
+    pays, size = rollouts.values[..., rollouts.task], int(plan.recipe.settings.num_generations)
+    paid = np.where(np.isnan(pays), np.nan, pays >= (rates.right_from if rates else 0.0))
+    if rates is None or np.isnan(paid).all():
+        return
+    fpr, fnr = rates.fpr.share, rates.fnr.share
+    made, lost = errors_in_groups(paid, fpr, fnr, size)
+    told = {"task": rollouts.names[rollouts.task], "fpr": fpr, "fnr": fnr, "size": size, "lost": lost.value}
+    told["weight"] = f"{rollouts.weights[rollouts.task] / (1 - fpr - fnr):.3g}"
+    found.take(CHECKS["made_by_errors"], made, **told)
+    found.take(CHECKS["lost_by_errors"], lost)
+    text = ERRORS.format(share=made.value, **told) + (BESIDE.format(**told) if len(rollouts.names) > 1 else "")
+    found.find("ok", "errors", text)
 
 
 def _say_limits(plan: Plan, sampled: Sampled, found: Rehearsed) -> None:

@@ -1,5 +1,6 @@
 """What runs that sample completions and reward them put on their page, and its charts."""
 
+import re
 from collections.abc import Sequence
 
 from align.methods.rollouts.findings import SIGNS
@@ -125,6 +126,20 @@ def letter_chart(metrics: Metrics) -> Chart | None:
     return draw_chart("Letters answered", note, lines, share=True) if lines else None
 
 
+def right_charts(metrics: Metrics) -> list[Chart | None]:
+    """Draws the share of right answers by each reward whose error rates are known, with its interval."""
+    note = "What the reward passes, and what is right then by its error rates, with the interval of a step (95 %)."
+    lines = {"passed": "passed", "right": "right", "right_low": "at least", "right_high": "at most"}
+    names = [found[1] for key in metrics if (found := re.fullmatch("rewards/(.+)/right", key))]
+    return [
+        draw_panel(
+            Panel(f"Right answers by {name}", note, {f"rewards/{name}/{of}": words for of, words in lines.items()},
+                  share=True), metrics
+        )
+        for name in names
+    ]  # fmt: skip
+
+
 def call_charts(metrics: Metrics) -> list[Chart | None]:
     """Draws time and failures of each reward, and what alarms look at; failures only if there were some."""
     time = Panel(
@@ -152,6 +167,7 @@ FACTS = {
     "reward_gates": "Gates: reward and what opens it",
     "reward_clip": "Limits of rewards",
     "audit_funcs": "Audited, not trained on",
+    "error_rates": "Error rates: false positives, false negatives",
     "reward_repeats": "Share of completions scored again",
     **LENGTH,
     "num_generations": "Completions per prompt",
@@ -168,6 +184,7 @@ FACTS = {
 def _charts(metrics: Metrics) -> Sequence[Chart | None]:
     return [
         reward_chart(metrics),
+        *right_charts(metrics),
         *(draw_panel(panel, metrics) for panel in OUTCOME_PANELS),
         letter_chart(metrics),
         step_time_chart(metrics, STEP_TIME),

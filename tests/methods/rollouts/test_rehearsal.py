@@ -209,6 +209,19 @@ def test_the_page_and_the_console_open_with_the_verdict_and_the_code_is_as_asked
         assert app(["rehearse", str(path), *words, *wrong], standalone_mode=False) == 1
 
 
+def test_known_error_rates_say_what_they_do_to_groups(recipe, tmp_path):
+    rewards = {"reward_funcs": ["./mine.py:points", "./mine.py:pretty"], "reward_weights": [1.2, 0.1]}
+    found = align.rehearse(recipe(**rewards, error_rates={"points": [0.1, 0.3]}), out=tmp_path / "out", num_prompts=4)
+    assert 0 <= of(found, "lost_by_errors").value < of(found, "made_by_errors").value <= 1
+    (told,) = [each.text for each in found.record.found.findings if each.check == "errors"]
+    assert told.startswith("`points` pays 10% of wrong answers and refuses 30% of right ones: of groups of 8 about")
+    assert told.endswith("`reward_weights` of 2 for it restores that.")
+    unknown = align.rehearse(
+        recipe(**rewards, error_rates={"pretty": [0.1, 0.3]}), out=tmp_path / "out", num_prompts=4
+    )
+    assert "errors" not in {each.check for each in unknown.record.found.findings}
+
+
 def test_gates_take_phantom_gradients_away(recipe, tmp_path):
     (tmp_path / "more.py").write_text("def accuracy(completions, **kwargs):\n    return [0.0] * len(completions)\n")
     funcs = ["./more.py:accuracy", "./mine.py:shape"]
