@@ -47,9 +47,12 @@ CHECKS = by_number(
           "`{reward}` pays {share:.0%} of what it could beside {way}, and {own:.0%} beside what it reads.",
           "Right answers stand a row off, or in that column: mend the data, or what the reward reads.",
           above=0.0, error=0.0),
-    Check("reward", "constant/{reward}", "",
-          "`{reward}` reads nothing of the rows and gives all completions {value:g}: it tells nothing apart.",
-          "Have it compare with something, or leave it out.", above=0.0, error=0.0),
+    Check("reward", "constant/{reward}", "", "`{reward}` gives all completions {value:g}: {why}.", "{remedy}"),
+    Check("reward", "earned/{reward}", "",
+          "`{reward}` pays {about} {share:.0%} of a right answer. {cause}", "{remedy} ({line})", above=0.0),
+    Check("answer key", "refused/{reward}", "",
+          "`{reward}` pays nothing for the right answer of {told}, as the row writes it ({form}).",
+          "See how these rows write it, and what it reads ({line}).", above=0.05),
 )  # fmt: skip
 
 
@@ -165,9 +168,8 @@ def say_told(
             "place": f"`{each.place}`",
         }
         known = values[name][np.isfinite(values[name])]
-        if not each.reads and name == task and known.size and np.ptp(known) == 0 < known[0]:
-            seen["value"] = float(known[0])
-            take(found, "constant/{reward}", Estimate(1.0, 1.0, 1.0, known.size), seen, sick=True)
+        if known.size and np.ptp(known) == 0 and not each.reads:
+            _say_constant(found, each, float(known[0]), seen, is_task=name == task)
             continue
         stays = name in swapped and np.allclose(values[name], swapped[name], equal_nan=True)
         if each.reads and not each.tells and stays:
@@ -176,14 +178,33 @@ def say_told(
                 take(found, kind, Estimate(1.0, 1.0, 1.0, each.overpaid[1]), seen, sick=True)
                 continue
         if each.tells:
-            take(found, "overpaid/{reward}", wilson(*each.overpaid), seen)
+            if not take(found, "overpaid/{reward}", wilson(*each.overpaid), seen) and each.steps:
+                step = max(each.steps, key=lambda x: x.share)
+                words = {"about": step.rung.about, "cause": step.rung.cause, "remedy": step.rung.remedy}
+                take(
+                    found, "earned/{reward}", Estimate(step.share, step.low, step.high, step.rows), seen | words, True
+                )
+            take(found, "refused/{reward}", wilson(*each.refused), seen)
         if each.honest > 0 and not (np.nan_to_num(values[name]) > 0).any():
             take(found, "never/{reward}", wilson(0, values[name].size), seen, sick=True)
 
 
-def take(found: Rehearsed, number: str, estimate: Estimate, seen: Mapping[str, Any], sick: bool | None = None) -> None:
+def _say_constant(found: Rehearsed, told: Told, value: float, seen: dict[str, Any], *, is_task: bool) -> None:
+    """Says of a reward that gives everything one value whether it tells nothing apart, or something else earns more."""
+    seen |= {"value": value, "why": "it reads nothing of the rows, and tells nothing apart",
+             "remedy": "Have it compare with something, or leave it out."}  # fmt: skip
+    if told.most > value:
+        why = f"none earns the {told.most:.3g} that a text such as {told.earned_by[:40]!r} does"
+        seen |= {"why": why, "remedy": "Ask for that in the prompt, or leave it out."}
+    elif told.least < value and not is_task:
+        return  # a penalty that nobody meets
+    whole = Estimate(1.0, 1.0, 1.0, 1)
+    found.take(CHECKS["constant/{reward}"], whole, sick=True, level="error" if is_task else "warning", **seen)
+
+
+def take(found: Rehearsed, number: str, estimate: Estimate, seen: Mapping[str, Any], sick: bool | None = None) -> bool:
     """Adds a number of a reward, and a finding where it is sick."""
-    found.take(CHECKS[number], estimate, sick=sick, **seen)
+    return found.take(CHECKS[number], estimate, sick=sick, **seen)
 
 
 def say_elsewhere(

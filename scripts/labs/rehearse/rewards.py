@@ -89,7 +89,7 @@ def lenient(completions, answer, **kwargs):
         try:
             found.append(float(int(_text(each).rpartition("<answer>")[2].partition("<")[0]) == gold))
         except ValueError:
-            found.append(1.0)
+            found.append(float(bool(_text(each).strip())))
     return found
 
 
