@@ -159,21 +159,17 @@ def _second_opinion(stated: np.ndarray, golds: Sequence[str | None], rollouts: R
     other = known & ~same
     if min(same.sum(), other.sum()) < _FEWEST or np.isnan(pays).all():
         return
-    least, most = np.nanmin(pays), np.nanmax(pays)
+    least, most = float(np.nanmin(pays)), float(np.nanmax(pays))
     if least == most:
         return
     unpaid, paid = np.nan_to_num(pays, nan=least) <= least, pays >= most
-    given = clustered_share((other & paid).sum(axis=1), other.sum(axis=1))
-    shapes = Counter(shape(each) for each in golds if each).most_common(_SHAPES)
-    rows = [np.array([shape(each or "") == form for each in golds]) for form, _ in shapes if len(shapes) > 1]
-    ways = [
-        (np.ones(len(golds), bool), ""),
-        *zip(rows, (f" where it is written as `{x}`" for x, _ in shapes), strict=False),
-    ]
-    for having, where in ways:
-        of = same & having[:, None]
+    shapes = np.array([shape(each or "") for each in golds])
+    for form in ("", *(each for each, _ in Counter(shapes.tolist()).most_common(_SHAPES))):
+        of = same & ((shapes == form) | (form == ""))[:, None]
         missed = clustered_share((of & unpaid).sum(axis=1), of.sum(axis=1))
+        where = form and f" where it is written as `{form}`"
         if of.sum() >= _FEWEST and found.take(CHECKS["unpaid"], missed, reward=name, where=where):
             return
+    given = clustered_share((other & paid).sum(axis=1), other.sum(axis=1))
     is_odd = 2 * (paid & same).sum() > paid.sum()
     found.take(CHECKS["overpaid"], given, sick=None if is_odd else False, reward=name)

@@ -12,7 +12,7 @@ from rewards.roles import MOST, forms_of, gains, mean, write_all
 from rewards.running.contract import Drain, Limits, Remote, RemoteSubject, Settings, Spec
 from rewards.running.workers import WorkerPool
 
-NOT_SURE, LONG = "I am not sure.", "I say it again. " * 400  # a text without an answer, and what penalties are for
+NOT_SURE, LONG = "I am not sure.", "I say it again. " * 400  # no answer, and what penalties are for
 UNREAD = Rung("unread", "a text without an answer", "It pays what it cannot read.", "Pay nothing where reading fails.")
 NAMED = Rung("named", "a wrong answer behind a right one that is only named", "It looks for the right answer anywhere.",
              "Compare the stated answer alone.")  # fmt: skip

@@ -124,7 +124,9 @@ class Asking(NamedTuple):
             ]
             found[way] = self.beside(given)
         names = [
-            name for name, value in own[0].items() if name not in (*read, *NOT_READ) and isinstance(value, str | int)
+            name
+            for name, value in own[0].items()
+            if name in data[0] and name not in (*read, *NOT_READ) and isinstance(value, str | int)
         ]
         for name in names[:MOST_COLUMNS] if len(read) == 1 else ():
             found[f"`{name}` in the place of `{read[0]}`"] = self.beside([{**x, read[0]: x.get(name)} for x in own])
@@ -190,16 +192,15 @@ def say_told(
 
 
 def _say_constant(found: Rehearsed, told: Told, value: float, seen: dict[str, Any], *, is_task: bool) -> None:
-    """Says of a reward that gives everything one value whether it tells nothing apart, or something else earns more."""
-    seen |= {"value": value, "why": "it reads nothing of the rows, and tells nothing apart",
-             "remedy": "Have it compare with something, or leave it out."}  # fmt: skip
+    """Says of a reward that gives everything one value whether something else earns more; a penalty unmet is none."""
+    told_of = {"why": "it tells nothing apart", "remedy": "Have it compare with something, or leave it out."}
     if told.most > value:
-        why = f"none earns the {told.most:.3g} that a text such as {told.earned_by[:40]!r} does"
-        seen |= {"why": why, "remedy": "Ask for that in the prompt, or leave it out."}
+        why = f"none earns the {told.most:.3g} of a text such as {told.earned_by[:40]!r}"
+        told_of = {"why": why, "remedy": "Ask for that in the prompt, or leave it out."}
     elif told.least < value and not is_task:
-        return  # a penalty that nobody meets
-    whole = Estimate(1.0, 1.0, 1.0, 1)
-    found.take(CHECKS["constant/{reward}"], whole, sick=True, level="error" if is_task else "warning", **seen)
+        return
+    whole, level = Estimate(1.0, 1.0, 1.0, 1), "error" if is_task and not told.most > value else "warning"
+    found.take(CHECKS["constant/{reward}"], whole, sick=True, level=level, value=value, **seen | told_of)
 
 
 def take(found: Rehearsed, number: str, estimate: Estimate, seen: Mapping[str, Any], sick: bool | None = None) -> bool:

@@ -175,7 +175,7 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name, Server() as server:
         folder = Path(name)
-        rows, found = prepare(folder, given.seed), []
+        rows, found = prepare(folder, given.seed), list[dict[str, Any]]()
         for kind, listed in {"open": OPEN, "hidden": HIDDEN, "sound": SOUND}.items():
             asked = [each for each in listed if (given.only or "") in f"{kind}: {each.name}"]
             seen = [look(folder, server, each, rows) for each in asked]

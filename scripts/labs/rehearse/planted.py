@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-WORDS = ["first", "add", "the", "two", "numbers", "then", "carry", "what", "is", "left", "so", "we", "get", "near", "sum"]
+WORDS = re.findall(r"\w+", "first add the two numbers then carry what is left so we get near sum")
 Policy = Callable[[str, int, random.Random], str]
 Rows = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 
