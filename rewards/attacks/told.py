@@ -12,7 +12,7 @@ from rewards.roles import MOST, forms_of, gains, mean, write_all
 from rewards.running.contract import Drain, Limits, Remote, RemoteSubject, Settings, Spec
 from rewards.running.workers import WorkerPool
 
-NOT_SURE, LONG = "I am not sure.", "I say it again. " * 400  # no answer, and what penalties are for
+NOT_SURE, LONG = "I am not sure.", "I say it again. " * 400  # what penalties are for
 UNREAD = Rung("unread", "a text without an answer", "It pays what it cannot read.", "Pay nothing where reading fails.")
 NAMED = Rung("named", "a wrong answer behind a right one that is only named", "It looks for the right answer anywhere.",
              "Compare the stated answer alone.")  # fmt: skip
@@ -74,10 +74,11 @@ def _told(subject: RemoteSubject, settings: Settings) -> Told | None:
         steps = [each for each in climbed if each.verdict and each.rung.name != "another"]
         named = [None if x is None or y is None else f"It may be {x}.\n{write(y)}"
                  for x, y in zip(honest.rights, honest.role.decoys[0], strict=True)]  # fmt: skip
-        for rung, texts in ((UNREAD, [write(NOT_SURE)] * len(rows)), (UNREAD, [NOT_SURE] * len(rows)), (NAMED, named)):
+        none = [(UNREAD, [each] * len(rows)) for each in (NOT_SURE, write(NOT_SURE))]
+        for rung, texts in [(NAMED, named), *none]:  # the plainest cause is the first
             share, verdict = near(calls.pay(rows, texts, rung.about), honest, floor, 0.05)
             if verdict:
-                steps.append(Step(rung, share, share, share, next(filter(None, texts)), len(rows), verdict))
+                steps.insert(0, Step(rung, share, share, share, next(filter(None, texts)), len(rows), verdict))
     return Told(
         honest.tells, str(honest.role.place), honest.role.columns, honest.role.form, mean(honest.pays), another, bare,
         (int(full.sum()), known), (int((honest.pays <= 0).sum()), known), tuple(steps),
