@@ -13,7 +13,7 @@ from rewards.running.contract import Drain, Limits, Remote, RemoteSubject, Setti
 from rewards.running.workers import WorkerPool
 
 NOT_SURE, LONG = "I am not sure.", "I say it again. " * 400  # what penalties are for
-UNREAD = Rung("unread", "a text without an answer", "It pays what it cannot read.", "Pay nothing where reading fails.")
+UNREAD = Rung("unread", "a text without an answer", "It pays what it cannot read.", "Pay nothing for that.")
 NAMED = Rung("named", "a wrong answer behind a right one that is only named", "It looks for the right answer anywhere.",
              "Compare the stated answer alone.")  # fmt: skip
 
