@@ -204,11 +204,8 @@ def _pass_rates(rates: Values, line: str) -> Table:
 def _phantom(rollouts: Rollouts, found: Rehearsed) -> None:
     if len(rollouts.names) == 1:
         if rollouts.exchanged is not None:
-            found.take(
-                CHECKS["unmoved"],
-                rollouts.unmoved,
-                remedy="See what it reads beside the answer (`align rewards attack`).",
-            )
+            remedy = "See what it reads beside the answer (`align rewards attack`)."
+            found.take(CHECKS["unmoved"], rollouts.unmoved, remedy=remedy)
         return
     parts, name, dropped = rollouts.parts, rollouts.names[rollouts.task], rollouts.cut & rollouts.drops_cut
     others, ghosts = groups.of_others(parts, rollouts.task), groups.phantom(parts, rollouts.right)
@@ -216,10 +213,8 @@ def _phantom(rollouts: Rollouts, found: Rehearsed) -> None:
     remedies = ("Put them behind it, and these gradients are gone.",
                 "Lower their `reward_weights`, or put them behind it.")  # fmt: skip
     if rollouts.of_environment:  # whose weights are the package's
-        fix, remedies = (
-            "",
-            ("Give them smaller weights where the environment sets them, or `reward_weights` does.",) * 2,
-        )
+        fix = ""
+        remedies = ("Give them smaller weights where the environment sets them, or `reward_weights` does.",) * 2
     is_unmoved = rollouts.exchanged is not None and found.take(
         CHECKS["unmoved"], rollouts.unmoved, fix, remedy=remedies[1]
     )

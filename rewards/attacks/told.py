@@ -14,8 +14,8 @@ from rewards.running.workers import WorkerPool
 
 NOT_SURE, LONG = "I am not sure.", "I say it again. " * 400  # what penalties are for
 UNREAD = Rung("unread", "a text without an answer", "It pays what it cannot read.", "Pay nothing for that.")
-NAMED = Rung("named", "a wrong answer behind a right one that is only named", "It looks for the right answer anywhere.",
-             "Compare the stated answer alone.")  # fmt: skip
+NAMED = Rung("named", "a wrong answer behind a right one that is only named", "It does not read the stated answer.",
+             "Compare that alone.")  # fmt: skip
 
 
 class Told(NamedTuple):

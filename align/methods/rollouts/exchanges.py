@@ -160,15 +160,9 @@ def say_told(
     """Says which rewards do not look at the right answers that they read, pay others as much, or are never earned."""
     for name, each in told.items():
         seen: dict[str, Any] = {
-            "reward": name,
-            "columns": ", ".join(f"`{x}`" for x in each.columns),
-            "form": each.form,
-        }
-        seen |= {
-            "line": f"align rewards attack {specs[name]}",
-            "pay": f"{each.honest:.3g}",
-            "place": f"`{each.place}`",
-        }
+            "reward": name, "columns": ", ".join(f"`{x}`" for x in each.columns), "form": each.form,
+            "line": f"align rewards attack {specs[name]}", "pay": f"{each.honest:.3g}", "place": f"`{each.place}`",
+        }  # fmt: skip
         known = values[name][np.isfinite(values[name])]
         if known.size and np.ptp(known) == 0 and not each.reads:
             _say_constant(found, each, float(known[0]), seen, is_task=name == task)
@@ -177,18 +171,16 @@ def say_told(
         if each.reads and not each.tells and stays:
             kind = "pays_all/{reward}" if each.another >= SAME * each.honest > 0 else "pays_none/{reward}"
             if kind.startswith("pays_all") or each.honest <= 0:
-                take(found, kind, Estimate(1.0, 1.0, 1.0, each.overpaid[1]), seen, sick=True)
+                found.take(CHECKS[kind], Estimate(1.0, 1.0, 1.0, each.overpaid[1]), sick=True, **seen)
                 continue
         if each.tells:
-            if not take(found, "overpaid/{reward}", wilson(*each.overpaid), seen) and each.steps:
+            if not found.take(CHECKS["overpaid/{reward}"], wilson(*each.overpaid), **seen) and each.steps:
                 step = max(each.steps, key=lambda x: x.share)
-                words = {"about": step.rung.about, "cause": step.rung.cause, "remedy": step.rung.remedy}
-                take(
-                    found, "earned/{reward}", Estimate(step.share, step.low, step.high, step.rows), seen | words, True
-                )
-            take(found, "refused/{reward}", wilson(*each.refused), seen)
+                earned = Estimate(step.share, step.low, step.high, step.rows)
+                found.take(CHECKS["earned/{reward}"], earned, sick=True, **seen | step.rung._asdict())
+            found.take(CHECKS["refused/{reward}"], wilson(*each.refused), **seen)
         if each.honest > 0 and not (np.nan_to_num(values[name]) > 0).any():
-            take(found, "never/{reward}", wilson(0, values[name].size), seen, sick=True)
+            found.take(CHECKS["never/{reward}"], wilson(0, values[name].size), sick=True, **seen)
 
 
 def _say_constant(found: Rehearsed, told: Told, value: float, seen: dict[str, Any], *, is_task: bool) -> None:
@@ -203,19 +195,10 @@ def _say_constant(found: Rehearsed, told: Told, value: float, seen: dict[str, An
     found.take(CHECKS["constant/{reward}"], whole, sick=True, level=level, value=value, **seen | told_of)
 
 
-def take(found: Rehearsed, number: str, estimate: Estimate, seen: Mapping[str, Any], sick: bool | None = None) -> bool:
-    """Adds a number of a reward, and a finding where it is sick."""
-    return found.take(CHECKS[number], estimate, sick=sick, **seen)
-
-
 def say_elsewhere(
-    plan: Plan,
-    asking: Asking,
-    told: Mapping[str, Told],
-    values: Mapping[str, Values],
-    num_prompts: int,
+    plan: Plan, asking: Asking, told: Mapping[str, Told], values: Mapping[str, Values], num_prompts: int,
     found: Rehearsed,
-) -> None:
+) -> None:  # fmt: skip
     """Says where right answers stand of a reward that hardly pays any, if others beside the completions are paid."""
     for name, each in told.items():
         columns = [column for column in each.columns if column != "prompt"]
