@@ -117,8 +117,8 @@ def _highest(values: Sequence[float]) -> float:
 
 
 def _listen(task: tuple[bool, int, int]) -> Heard:
-    *which, number = task
-    honest, hacked = worlds(*which)  # here, since a reward cannot be sent to another process
+    reported, seed, number = task
+    honest, hacked = worlds(reported, seed)  # here, since a reward cannot be sent to another process
     return listen(*(honest + hacked)[number], number >= len(honest))
 
 
