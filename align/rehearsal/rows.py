@@ -38,7 +38,7 @@ CHECKS = by_number(
           "states.", "Look at these rows: their answers may be of other rows, or be written otherwise.",
           above=0.15),
     # A majority that states another row's answer is no guess: three of 32 rows are above this.
-    Check("answer key", "of_others", "prompts where most agree on an answer of another row",
+    Check("answer key", "others_answer", "prompts where most agree on an answer of another row",
           "On {odd} of {n} prompts most completions agree on one answer that is another row's, and none states the "
           "row's own.", "Look at these rows: answers were exchanged among them.", above=0.02),
     Check("unpaid", "unpaid", "",
@@ -140,7 +140,7 @@ def _other_answer(stated: np.ndarray, golds: Sequence[str | None], found: Rehear
     chance = binom.sf(sum(moved) - 1, sum(odd), (guessed + 1) / (guesses + 2)) if any(moved) else 1.0
     told = {"odd": sum(moved), "n": len(odd), "rows": [i for i, each in enumerate(moved) if each]}
     sick = False if is_odd or chance > _CHANCE else None
-    found.take(CHECKS["of_others"], wilson(sum(moved), len(moved)), sick=sick, **told)
+    found.take(CHECKS["others_answer"], wilson(sum(moved), len(moved)), sick=sick, **told)
 
 
 def _plain(text: str | None) -> str | None:
