@@ -35,9 +35,16 @@ class Cue(NamedTuple):
 
 
 def see(
-    texts: Sequence[str], num_tokens: Sequence[int], stated: Sequence[str | None], asked: Sequence[str]
+    texts: Sequence[str],
+    num_tokens: Sequence[int],
+    stated: Sequence[str | None],
+    asked: Sequence[str],
+    shown: Sequence[frozenset[str]] = (),
 ) -> Features:
-    """Counts the features of completions; words of what was `asked`, the right answer included, are no phrases."""
+    """Counts the features of completions; words of what was `asked`, the right answer included, are no phrases.
+
+    `shown` are the words of prompts without those of right answers, whose echo is counted.
+    """
     seen = text_features(texts, num_tokens)
     # Where the answer stands; behind the text where it stands nowhere, or where there is none.
     places = [t.casefold().find(x) % (len(t) + 1) if x else len(t) for t, x in zip(texts, stated, strict=True)]
@@ -49,6 +56,9 @@ def see(
         ("format", "lines", seen[:, 2]),
         ("position", "characters before the answer", np.array(places, float)),
     ]
+    if shown:
+        told = [len(words & {*text.casefold().split()}) for words, text in zip(shown, texts, strict=True)]
+        columns.append(("echo", "words of the prompt", np.array(told, float)))
     letters = sorted({each for each in stated if each is not None and len(each) == 1 and each.isalpha()})
     columns += [("position", f"answers {x.upper()}", np.array([y == x for y in stated], float)) for x in letters]
     kept = Texts()

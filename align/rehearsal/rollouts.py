@@ -45,6 +45,7 @@ class Rollouts:
     reads: bool = False  # whether it reads anything of the rows
     bare: bool = False  # whether it reads an answer in any form, also alone
     forms: frozenset[str] = frozenset()  # names of rewards that read nothing of the rows
+    shown: tuple[frozenset[str], ...] = ()  # N * S sets of words of prompts, without those of right answers
     exchanged: Values | None = None  # `(N, S, F)` values where rows had other rows' columns; nan of what was not asked
 
     @property
@@ -203,11 +204,8 @@ def _pass_rates(rates: Values, line: str) -> Table:
 def _phantom(rollouts: Rollouts, found: Rehearsed) -> None:
     if len(rollouts.names) == 1:
         if rollouts.exchanged is not None:
-            found.take(
-                CHECKS["unmoved"],
-                rollouts.unmoved,
-                remedy="See what it reads beside the answer (`align rewards attack`).",
-            )
+            remedy = "See what it reads beside the answer (`align rewards attack`)."
+            found.take(CHECKS["unmoved"], rollouts.unmoved, remedy=remedy)
         return
     parts, name, dropped = rollouts.parts, rollouts.names[rollouts.task], rollouts.cut & rollouts.drops_cut
     others, ghosts = groups.of_others(parts, rollouts.task), groups.phantom(parts, rollouts.right)
@@ -215,10 +213,8 @@ def _phantom(rollouts: Rollouts, found: Rehearsed) -> None:
     remedies = ("Put them behind it, and these gradients are gone.",
                 "Lower their `reward_weights`, or put them behind it.")  # fmt: skip
     if rollouts.of_environment:  # whose weights are the package's
-        fix, remedies = (
-            "",
-            ("Give them smaller weights where the environment sets them, or `reward_weights` does.",) * 2,
-        )
+        fix = ""
+        remedies = ("Give them smaller weights where the environment sets them, or `reward_weights` does.",) * 2
     is_unmoved = rollouts.exchanged is not None and found.take(
         CHECKS["unmoved"], rollouts.unmoved, fix, remedy=remedies[1]
     )
@@ -238,7 +234,8 @@ def _phantom(rollouts: Rollouts, found: Rehearsed) -> None:
 
 def _what_it_pays(rollouts: Rollouts, found: Rehearsed) -> None:
     """Looks for what rewards that are not for the form of a response go with all the same."""
-    features = see(rollouts.texts, rollouts.lengths.ravel().astype(int).tolist(), rollouts.stated, rollouts.asked)
+    features = see(rollouts.texts, rollouts.lengths.ravel().astype(int).tolist(), rollouts.stated, rollouts.asked,
+                   rollouts.shown)  # fmt: skip
     num_prompts, size = rollouts.lengths.shape
     is_read = np.array([each is not None for each in rollouts.stated])
     strata = (
@@ -251,7 +248,13 @@ def _what_it_pays(rollouts: Rollouts, found: Rehearsed) -> None:
         label = f"{name}, for its form" if is_form else name
         rows += [(label, x.name, x.kind, f"{x.correlation:+.2f}", f"{x.p_value:.1g}") for x in cues[:_CUES]]
         if place == rollouts.task:  # which may pay a part of the answer, and what goes with that
-            cues = [each for each in cues if rollouts.is_told and abs(each.correlation) >= STRONG]
+            cues = cues if rollouts.is_told else []
+            if rollouts.exchanged is not None:  # beside another row's answer none is right, whatever it states
+                other = rollouts.exchanged[..., place].ravel()
+                names = {each.name for each in cues}
+                moved = goes_with(other, features, strata // 2)
+                cues += [each for each in moved if each.kind != "phrase" and each.name not in names]
+            cues = [each for each in cues if abs(each.correlation) >= STRONG]
         if cues and not is_form:
             _word_cues(name, cues, found)
     note = f"Rank correlations within groups, among completions that are equally right, of at least {LEAST}; the rate "
@@ -268,6 +271,7 @@ _WHY_NOT = {
     "repetition": "Repeated phrases earn more. Add `repetition` to `reward_funcs`, or score each phrase once.",
     "position": "The place or letter of an answer earns more. Shuffle options (`dataset.shuffle_options: true`), and "
     "score what stands there and not where.",
+    "echo": "Saying the prompt again earns more. Pay no part for words that the prompt has.",
     "phrase": "These words earn more for no better answer. Look for them in the reward, or in what its judge is told.",
 }
 

@@ -7,15 +7,18 @@ from difflib import SequenceMatcher
 from itertools import pairwise
 
 import numpy as np
+from scipy.stats import binom
 
 from align.evaluation.statistics.item_means import clustered_share
 from align.evaluation.statistics.metrics import wilson
 from align.rehearsal.record import Check, Rehearsed, by_number
 from align.rehearsal.rollouts import Rollouts
+from rewards.roles import shape
 
 _COMPARED = 128  # prompts, each with each other
 _SAME = 0.8  # of the words of a prompt, in a row, that another one has
 _FEWEST = 8  # completions that a share is told of
+_SHAPES, _CHANCE = 4, 0.01  # writings of answers that are told apart; chance of agreeing with other rows
 _AROUND = 24  # letters before an answer in a prompt
 _LABEL = re.compile(r"([a-z_]{2,}) ?[:=] ?$|\b(answer|solution|key|result|gold|target|label|points)\b[^.?!]{,15}$")
 
@@ -34,8 +37,12 @@ CHECKS = by_number(
           "On {odd} of {n} prompts most completions agree on one answer, and the row has another that none of them "
           "states.", "Look at these rows: their answers may be of other rows, or be written otherwise.",
           above=0.15),
+    # A majority that states another row's answer is no guess: three of 32 rows are above this.
+    Check("answer key", "others_answer", "prompts where most agree on an answer of another row",
+          "On {odd} of {n} prompts most completions agree on one answer that is another row's, and none states the "
+          "row's own.", "Look at these rows: answers were exchanged among them.", above=0.02),
     Check("unpaid", "unpaid", "",
-          "`{reward}` gives its least to {told} of the completions that state the row's answer.",
+          "`{reward}` gives its least to {told} of the completions that state the row's answer{where}.",
           "See how it reads answers: commas, decimals, units, tags, capitals (`align rewards check`).", above=0.5),
     Check("overpaid", "overpaid", "",
           "`{reward}` gives its most to {told} of the completions that state another answer.",
@@ -118,32 +125,51 @@ def _around(prompt: str, gold: str | None) -> set[str]:
 
 
 def _other_answer(stated: np.ndarray, golds: Sequence[str | None], found: Rehearsed) -> None:
-    """Counts prompts on which most completions agree on another answer than the row's."""
-    odd = []
+    """Counts prompts on which most completions agree on another answer than the row's, and on another row's."""
+    odd, moved, guessed, guesses = [], [], 0, 0
     for answers, gold in zip(stated, golds, strict=True):
         said = Counter(each for each in answers if each is not None)
         first, count = said.most_common(1)[0] if said else (None, 0)
         odd.append(bool(gold) and first != gold and not said[gold] and 2 * count > len(answers))
+        moved.append(odd[-1] and first in golds)
+        wrong = {*said} - {gold} if not odd[-1] else {}
+        guessed, guesses = guessed + sum(each in golds for each in wrong), guesses + len(wrong)
     told = {"odd": sum(odd), "n": len(odd), "rows": [i for i, each in enumerate(odd) if each]}
-    found.take(CHECKS["other_answer"], wilson(sum(odd), len(odd)), **told)
+    is_odd = found.take(CHECKS["other_answer"], wilson(sum(odd), len(odd)), **told)
+    # Wrong answers to the rows that agree with their key say how often a guess is some row's answer.
+    chance = binom.sf(sum(moved) - 1, sum(odd), (guessed + 1) / (guesses + 2)) if any(moved) else 1.0
+    told = {"odd": sum(moved), "n": len(odd), "rows": [i for i, each in enumerate(moved) if each]}
+    sick = False if is_odd or chance > _CHANCE else None
+    found.take(CHECKS["others_answer"], wilson(sum(moved), len(moved)), sick=sick, **told)
+
+
+def _plain(text: str | None) -> str | None:
+    """Writes the one number of a text, or else its letters and digits."""
+    numbers = re.findall(r"\d[\d,]*\.?\d*", text or "")
+    return text and (numbers[0].replace(",", "") if len(numbers) == 1 else re.sub(r"\W", "", text) or text)
 
 
 def _second_opinion(stated: np.ndarray, golds: Sequence[str | None], rollouts: Rollouts, found: Rehearsed) -> None:
-    """Compares what the task's reward pays with whether the stated answer is the row's."""
+    """Compares what the task's reward pays with whether the stated answer is the row's, in any writing."""
     pays, name = rollouts.values[..., rollouts.task], rollouts.names[rollouts.task]
-    known = np.array(
-        [[each is not None and gold is not None for each in some] for some, gold in zip(stated, golds, strict=True)]
-    )
-    same = np.array([[each == gold for each in some] for some, gold in zip(stated, golds, strict=True)]) & known
+    plain = np.array([[_plain(each) for each in some] for some in stated], dtype=object)
+    rights = np.array([_plain(each) for each in golds], dtype=object)[:, None]
+    known = (plain != None) & (rights != None)  # noqa: E711 - of each
+    same = (plain == rights) & known
     other = known & ~same
     if min(same.sum(), other.sum()) < _FEWEST or np.isnan(pays).all():
         return
-    least, most = np.nanmin(pays), np.nanmax(pays)
+    least, most = float(np.nanmin(pays)), float(np.nanmax(pays))
     if least == most:
         return
     unpaid, paid = np.nan_to_num(pays, nan=least) <= least, pays >= most
-    missed = clustered_share((same & unpaid).sum(axis=1), same.sum(axis=1))
+    shapes = np.array([shape(each or "") for each in golds])
+    for form in ("", *(each for each, _ in Counter(shapes.tolist()).most_common(_SHAPES))):
+        of = same & ((shapes == form) | (form == ""))[:, None]
+        missed = clustered_share((of & unpaid).sum(axis=1), of.sum(axis=1))
+        where = form and f" where it is written as `{form}`"
+        if of.sum() >= _FEWEST and found.take(CHECKS["unpaid"], missed, reward=name, where=where):
+            return
     given = clustered_share((other & paid).sum(axis=1), other.sum(axis=1))
-    if not found.take(CHECKS["unpaid"], missed, reward=name):
-        is_odd = 2 * (paid & same).sum() > paid.sum()
-        found.take(CHECKS["overpaid"], given, sick=None if is_odd else False, reward=name)
+    is_odd = 2 * (paid & same).sum() > paid.sum()
+    found.take(CHECKS["overpaid"], given, sick=None if is_odd else False, reward=name)

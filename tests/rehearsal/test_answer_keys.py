@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -89,6 +91,34 @@ def test_keys_that_slipped_by_a_row_are_found():
     stated = [[gold, gold, gold, f"{gold}1"] for gold in own]
     found = found_in(rows, stated)["answer key"]
     assert found.numbers["rows"] == list(range(1, len(rows), 2))
+
+
+def test_a_few_keys_exchanged_among_rows_are_found_and_guesses_are_not():
+    own = [gold for _, gold in SUMS]
+    moved = {1: own[9], 9: own[20], 20: own[1]}
+    rows = [(prompt, moved.get(k, gold)) for k, (prompt, gold) in enumerate(SUMS)]
+    found = found_in(rows, [[gold, gold, gold, f"{gold}1"] for gold in own])
+    assert found["answer key"].numbers["rows"] == [1, 9, 20]
+    letters = [(prompt, "abcd"[k % 4]) for k, (prompt, _) in enumerate(SUMS)]  # where any guess is some row's answer
+    guessed = [["abcd"[(k + (k in moved)) % 4]] * 3 + ["abcd"[(k + 2) % 4]] for k in range(len(letters))]
+    assert found_in(letters, guessed) == {}
+
+
+def test_answers_that_some_rows_write_otherwise_are_found_and_read_ones_are_not():
+    rows = [(prompt, f"{gold} coins" if k % 4 == 1 else gold) for k, (prompt, gold) in enumerate(SUMS)]
+    stated = half_right(SUMS)
+    found = found_in(rows, stated)
+    assert "where it is written as `# coins`" in found["unpaid"].text
+    assert "unpaid" not in found_in(rows, stated, [[1, 1, 0, 0]] * len(rows))
+
+
+def test_what_is_paid_beside_other_answers_is_named_without_a_readable_answer():
+    texts = [f"{'x' * (k % 7)} {' '.join(['so'] * (k % 5))}" for k in range(SIZE * len(SUMS))]
+    given = rollouts(SUMS, half_right(SUMS), [[1, 0, 0, 0]] * len(SUMS), texts)
+    told = {"is_told": False, "shown": (frozenset({"so"}),) * len(texts)}
+    for pays, sick in ((np.array(["so" in each for each in texts]), True), (np.zeros(len(texts)), False)):
+        moved = replace(given, exchanged=pays.astype(float).reshape(-1, SIZE, 1), **told)
+        assert ("pays for" in [each.check for each in look_at(moved).findings]) is sick
 
 
 def test_a_reward_that_reads_answers_wrongly_is_found():

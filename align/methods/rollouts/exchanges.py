@@ -47,9 +47,12 @@ CHECKS = by_number(
           "`{reward}` pays {share:.0%} of what it could beside {way}, and {own:.0%} beside what it reads.",
           "Right answers stand a row off, or in that column: mend the data, or what the reward reads.",
           above=0.0, error=0.0),
-    Check("reward", "constant/{reward}", "",
-          "`{reward}` reads nothing of the rows and gives all completions {value:g}: it tells nothing apart.",
-          "Have it compare with something, or leave it out.", above=0.0, error=0.0),
+    Check("reward", "constant/{reward}", "", "`{reward}` gives all completions {value:g}: {why}.", "{remedy}"),
+    Check("reward", "earned/{reward}", "",
+          "`{reward}` pays {about} {share:.0%} of a right answer. {cause}", "{remedy} ({line})", above=0.0),
+    Check("answer key", "refused/{reward}", "",
+          "`{reward}` pays nothing for the right answer of {told}, as the row writes it ({form}).",
+          "See how these rows write it, and what it reads ({line}).", above=0.05),
 )  # fmt: skip
 
 
@@ -121,7 +124,9 @@ class Asking(NamedTuple):
             ]
             found[way] = self.beside(given)
         names = [
-            name for name, value in own[0].items() if name not in (*read, *NOT_READ) and isinstance(value, str | int)
+            name
+            for name, value in own[0].items()
+            if name in data[0] and name not in (*read, *NOT_READ) and isinstance(value, str | int)
         ]
         for name in names[:MOST_COLUMNS] if len(read) == 1 else ():
             found[f"`{name}` in the place of `{read[0]}`"] = self.beside([{**x, read[0]: x.get(name)} for x in own])
@@ -155,45 +160,45 @@ def say_told(
     """Says which rewards do not look at the right answers that they read, pay others as much, or are never earned."""
     for name, each in told.items():
         seen: dict[str, Any] = {
-            "reward": name,
-            "columns": ", ".join(f"`{x}`" for x in each.columns),
-            "form": each.form,
-        }
-        seen |= {
-            "line": f"align rewards attack {specs[name]}",
-            "pay": f"{each.honest:.3g}",
-            "place": f"`{each.place}`",
-        }
+            "reward": name, "columns": ", ".join(f"`{x}`" for x in each.columns), "form": each.form,
+            "line": f"align rewards attack {specs[name]}", "pay": f"{each.honest:.3g}", "place": f"`{each.place}`",
+        }  # fmt: skip
         known = values[name][np.isfinite(values[name])]
-        if not each.reads and name == task and known.size and np.ptp(known) == 0 < known[0]:
-            seen["value"] = float(known[0])
-            take(found, "constant/{reward}", Estimate(1.0, 1.0, 1.0, known.size), seen, sick=True)
+        if known.size and np.ptp(known) == 0 and not each.reads:
+            _say_constant(found, each, float(known[0]), seen, is_task=name == task)
             continue
         stays = name in swapped and np.allclose(values[name], swapped[name], equal_nan=True)
         if each.reads and not each.tells and stays:
             kind = "pays_all/{reward}" if each.another >= SAME * each.honest > 0 else "pays_none/{reward}"
             if kind.startswith("pays_all") or each.honest <= 0:
-                take(found, kind, Estimate(1.0, 1.0, 1.0, each.overpaid[1]), seen, sick=True)
+                found.take(CHECKS[kind], Estimate(1.0, 1.0, 1.0, each.overpaid[1]), sick=True, **seen)
                 continue
         if each.tells:
-            take(found, "overpaid/{reward}", wilson(*each.overpaid), seen)
+            if not found.take(CHECKS["overpaid/{reward}"], wilson(*each.overpaid), **seen) and each.steps:
+                step = max(each.steps, key=lambda x: x.share)
+                earned = Estimate(step.share, step.low, step.high, step.rows)
+                found.take(CHECKS["earned/{reward}"], earned, sick=True, **seen | step.rung._asdict())
+            found.take(CHECKS["refused/{reward}"], wilson(*each.refused), **seen)
         if each.honest > 0 and not (np.nan_to_num(values[name]) > 0).any():
-            take(found, "never/{reward}", wilson(0, values[name].size), seen, sick=True)
+            found.take(CHECKS["never/{reward}"], wilson(0, values[name].size), sick=True, **seen)
 
 
-def take(found: Rehearsed, number: str, estimate: Estimate, seen: Mapping[str, Any], sick: bool | None = None) -> None:
-    """Adds a number of a reward, and a finding where it is sick."""
-    found.take(CHECKS[number], estimate, sick=sick, **seen)
+def _say_constant(found: Rehearsed, told: Told, value: float, seen: dict[str, Any], *, is_task: bool) -> None:
+    """Says of a reward that gives everything one value whether something else earns more; a penalty unmet is none."""
+    told_of = {"why": "it tells nothing apart", "remedy": "Have it compare with something, or leave it out."}
+    if told.most > value:
+        why = f"none earns the {told.most:.3g} of a text such as {told.earned_by[:40]!r}"
+        told_of = {"why": why, "remedy": "Ask for that in the prompt, or leave it out."}
+    elif told.least < value and not is_task:
+        return
+    whole, level = Estimate(1.0, 1.0, 1.0, 1), "error" if is_task and not told.most > value else "warning"
+    found.take(CHECKS["constant/{reward}"], whole, sick=True, level=level, value=value, **seen | told_of)
 
 
 def say_elsewhere(
-    plan: Plan,
-    asking: Asking,
-    told: Mapping[str, Told],
-    values: Mapping[str, Values],
-    num_prompts: int,
+    plan: Plan, asking: Asking, told: Mapping[str, Told], values: Mapping[str, Values], num_prompts: int,
     found: Rehearsed,
-) -> None:
+) -> None:  # fmt: skip
     """Says where right answers stand of a reward that hardly pays any, if others beside the completions are paid."""
     for name, each in told.items():
         columns = [column for column in each.columns if column != "prompt"]

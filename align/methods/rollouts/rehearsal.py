@@ -266,6 +266,10 @@ def judge(
         filter_line=_filter_line(plan, sampled, named[task], values[..., task], tells=tells),
         of_environment=frozenset(names[num_functions:]),
         forms=frozenset(name for name in names if name in told and not told[name].reads),
+        shown=tuple(
+            frozenset(last_text(row.prompt).casefold().split()) - {*str([*row.columns.values()]).casefold().split()}
+            for row, group in zip(sampled.rows, sampled.completions, strict=True) for _ in group
+        ),
         exchanged=stacked(names, swapped, values.shape[:2]) if tells else None,
     )  # fmt: skip
     found = look_at(rollouts)

@@ -116,9 +116,9 @@ def _highest(values: Sequence[float]) -> float:
     return round(float(np.convolve(known, np.ones(5) / 5, "valid").max()), 2) if len(known) >= 5 else 0.0
 
 
-def _listen(task: tuple[bool, int]) -> Heard:
-    reported, number = task
-    honest, hacked = worlds(reported)  # here, since a reward cannot be sent to another process
+def _listen(task: tuple[bool, int, int]) -> Heard:
+    reported, seed, number = task
+    honest, hacked = worlds(reported, seed)  # here, since a reward cannot be sent to another process
     return listen(*(honest + hacked)[number], number >= len(honest))
 
 
@@ -152,6 +152,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Reads the options."""
     parser = Options(__doc__)
     parser.add_argument("--chosen_on", action="store_true", help="the runs on which limits were chosen")
+    parser.add_argument("--seed", type=int, default=1000)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_numbers("exit with 1 if more than 1 of 40 honest runs has an alarm")
     return parser.parse_args(argv)
@@ -160,7 +161,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints each run and the table."""
     options = parse(argv)
-    tasks = [(not options.chosen_on, number) for number in range(sum(map(len, worlds(True))))]
+    tasks = [(not options.chosen_on, options.seed, number) for number in range(sum(map(len, worlds(True))))]
     with Pool(options.processes) as pool:
         heard = list(pool.imap(_listen, tasks))
     for each in heard:

@@ -79,11 +79,11 @@ def gamed(pays: Gamed, strength: float, noise: float) -> Reward:
     return reward
 
 
-def worlds(reported: bool) -> tuple[list[tuple[World, int]], list[tuple[World, int]]]:
-    """Returns 40 honest and 40 gamed runs with their seeds."""
+def worlds(reported: bool, seed: int = 1000) -> tuple[list[tuple[World, int]], list[tuple[World, int]]]:
+    """Returns 40 honest and 40 gamed runs with their seeds, from `seed` on where they are reported."""
     strengths = ((0.4, 0.0), (0.6, 0.2), (0.8, 0.0), (1.0, 0.2), (1.2, 0.0)) if reported else (
         (0.3, 0.0), (0.5, 0.1), (0.7, 0.2), (1.0, 0.0), (1.5, 0.0))  # fmt: skip
-    first = 1000 if reported else 0
+    first = seed if reported else 0
     others: list[Mapping[str, Any]] = [{}, {"skill": (1.2, 0.0, -1.0)}, {"skill": (0.0, -1.0, -2.0)}]
     others += [{"rate": 0.1}, {"num_steps": 200}] if reported else [{"rate": 0.2}, {"num_steps": 120}]
     pays = GAMED | (OTHER_PHRASE if reported else {})

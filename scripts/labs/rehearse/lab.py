@@ -1,4 +1,4 @@
-"""Rehearses forty planted recipes, and counts how many sick ones are found and how many sound ones are called sick.
+"""Rehearses planted recipes: how many open and hidden sicknesses are found, and how many sound ones called sick.
 
 Each model answers behind a real HTTP server that speaks the chat-completions API. Rows are sums, drawn by
 `--seed`, and so is what is written; limits of findings were chosen on seed 0, numbers to report are of others.
@@ -25,7 +25,7 @@ from align.methods.pairs.rehearsal import CHECKS as OF_PAIRS
 from align.rehearsal.rollouts import CHECKS
 from align.rehearsal.rows import CHECKS as OF_ROWS
 from align.services.rehearse import rehearse
-from scripts.labs.rehearse.planted import SICK, SOUND, Planted
+from scripts.labs.rehearse.planted import HIDDEN, OPEN, SOUND, Planted
 from scripts.labs.tiny_models import make_model, make_tokenizer, save
 
 NUM_ROWS = 64
@@ -92,25 +92,26 @@ class Server:
         }
 
 
-def prepare(folder: Path, seed: int) -> None:
-    """Writes rows and a tiny model whose files the checks of a recipe read."""
+def prepare(folder: Path, seed: int) -> list[dict[str, Any]]:
+    """Makes rows, and writes pairs and a tiny model whose files the checks of a recipe read."""
     rng = random.Random(seed)
     rows = []
     for number in range(NUM_ROWS):
         first, second = rng.randint(100, 999), rng.randint(100, 999)
         prompt = [{"role": "user", "content": f"{first}+{second}="}]
         rows.append({"id": f"sum-{number}", "prompt": prompt, "answer": first + second})
-    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     same = [(f"{row['id']}?", f"{row['answer']} it is") for row in rows]
     pairs = [{"prompt": prompt, "chosen": f"{text}, so it is", "rejected": text} for prompt, text in same]
     (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in pairs))
     tokenizer = make_tokenizer()
     tokenizer.chat_template = TEMPLATE
     save(make_model(tokenizer, max_position_embeddings=2048), tokenizer, folder / "model")
+    return rows
 
 
-def write_recipe(folder: Path, planted: Planted) -> Path:
-    """Writes a planted recipe."""
+def write_recipe(folder: Path, planted: Planted, rows: list[dict[str, Any]]) -> Path:
+    """Writes a planted recipe and its rows."""
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in planted.rows(rows)))
     content = {
         "method": "grpo",
         "model_name_or_path": "./model",
@@ -130,7 +131,7 @@ def write_recipe(folder: Path, planted: Planted) -> Path:
     return path
 
 
-def look(folder: Path, server: Server, planted: Planted) -> dict[str, Any]:
+def look(folder: Path, server: Server, planted: Planted, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Rehearses one recipe."""
     server.planted = planted
     out = folder / planted.name.replace("/", "-")
@@ -140,7 +141,9 @@ def look(folder: Path, server: Server, planted: Planted) -> dict[str, Any]:
             keys = json.loads(json.dumps(planted.keys).replace("{folder}", str(folder)))
             result = rehearse(planted.recipe, out=out, **keys)
         else:
-            result = rehearse(write_recipe(folder, planted), out=out, endpoint=server.url, served_model="planted")
+            result = rehearse(
+                write_recipe(folder, planted, rows), out=out, endpoint=server.url, served_model="planted"
+            )
         checks = [each.check for each in result.findings]
         ends = {each.name: [*each.estimate[1:3]] for each in result.record.found.measures}
         texts = [f"{each.level} {each.check}: {each.text}" for each in result.findings]
@@ -148,7 +151,7 @@ def look(folder: Path, server: Server, planted: Planted) -> dict[str, Any]:
         checks, texts, ends = ["refused"], [str(error)], {}
     is_found = bool(set(planted.finds) & set(checks)) if planted.finds else bool(checks)
     return {"name": planted.name, "sick": bool(planted.finds), "found": is_found, "checks": checks, "texts": texts,
-            "ends": ends,            "cpu_seconds": round(time.process_time() - started, 1)}  # fmt: skip
+            "ends": ends, "cpu_seconds": round(time.process_time() - started, 1)}  # fmt: skip
 
 
 def print_limits(found: list[dict[str, Any]]) -> None:
@@ -172,20 +175,15 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name, Server() as server:
         folder = Path(name)
-        prepare(folder, given.seed)
-        found = []
-        for planted in [*SICK, *SOUND]:
-            if given.only and given.only not in planted.name:
-                continue
-            found.append(look(folder, server, planted))
-            print(
-                f"{'sick' if planted.finds else 'sound':6}{planted.name:40}{', '.join(found[-1]['checks']) or '-'}",
-                flush=True,
-            )
-    for is_sick, words in ((True, "sick ones found"), (False, "sound ones called sick")):
-        of = [each for each in found if each["sick"] == is_sick]
-        num = sum(each["found"] for each in of)
-        print(f"{words}: {num} of {len(of)}, {wilson(num, len(of))}")
+        rows, found = prepare(folder, given.seed), list[dict[str, Any]]()
+        for kind, listed in {"open": OPEN, "hidden": HIDDEN, "sound": SOUND}.items():
+            asked = [each for each in listed if (given.only or "") in f"{kind}: {each.name}"]
+            seen = [look(folder, server, each, rows) for each in asked]
+            for each in seen:
+                print(f"{kind:7}{'+' if each['found'] else ' '} {each['name']:40}{', '.join(each['checks']) or '-'}")
+            num, found = sum(each["found"] for each in seen), found + seen
+            print(f"{kind}, {'called sick' if kind == 'sound' else 'found'}: {num} of {len(seen)}, ",
+                  wilson(num, len(seen)), flush=True)  # fmt: skip
     print_limits(found)
     (given.out / f"planted-{given.seed}.json").write_text(json.dumps(found, indent=2) + "\n")
 

@@ -55,6 +55,19 @@ def points(completions, key, **kwargs):
     return [float(_text(each).endswith(f"{letter}</answer>")) for each, letter in zip(completions, key)]
 
 
+def lenient(completions, key, **kwargs):
+    letters = [_text(each).partition("<answer>")[2].partition("</")[0] for each in completions]
+    return [float(x in ("", right) if _text(each) else 0) for x, each, right in zip(letters, completions, key)]
+
+
+def cites(completions, **kwargs):
+    return [float("<cite>" in _text(each)) for each in completions]
+
+
+def too_long(completions, **kwargs):
+    return [-float(len(_text(each)) > 900) for each in completions]
+
+
 def pretty(completions, **kwargs):
     return [len(_text(each)) / 30 for each in completions]
 
@@ -129,6 +142,15 @@ def test_a_reward_is_what_exchanges_say_under_any_name(recipe, tmp_path):
     )  # fmt: skip
     assert of(other_way, "unmoved").value < 0.1
     assert "weights" not in checks(other_way)
+
+
+def test_a_part_that_is_never_earned_and_pay_for_what_cannot_be_read_are_named(recipe, tmp_path):
+    funcs = ["./mine.py:points", "./mine.py:cites", "./mine.py:too_long"]
+    result = align.rehearse(recipe(reward_funcs=funcs), out=tmp_path / "out", num_prompts=12)
+    (finding,) = [each for each in result.findings if each.check == "reward"]  # and not the penalty that nobody meets
+    assert finding.text.startswith("`cites` gives all completions 0: none earns the 1 of a text such as '<cite>'")
+    result = align.rehearse(recipe(reward_funcs=["./mine.py:lenient"]), out=tmp_path / "more", num_prompts=12)
+    assert "`lenient` pays a text without an answer 100% of a right answer." in str(result)
 
 
 def test_prompts_that_a_chat_template_drops_are_seen():
