@@ -129,14 +129,14 @@ def ask(subject: str, words: Sequence[str], how: Attacking) -> Asked:
         rows = [] if how.data is None else read_reward_rows(how.data, read_columns(how.columns))
         settings = settings._replace(form="text" if rows and isinstance(rows[0]["prompt"], str) else None)
     rows = chosen_rows(rows, how.limit)
-    settings = settings._replace(rows=rows, max_seconds=how.max_seconds)
+    settings = settings._replace(rows=rows, max_seconds=how.max_seconds, gold=how.gold)
     for option, name in (("--samples", how.samples), ("--gold", how.gold.partition(".")[0])):
         if name and not any(name in row for row in rows):
             known = ", ".join(f"`{each}`" for each in (rows[0] if rows else ()))
             raise UserError(f"`{option}` names the column {name!r}, which the rows have not; they have {known}.")
     honest = [_samples(row.get(how.samples), how.samples) for row in rows if how.samples]
     tried = [*HACKS, *(as_hack(find_in_file(hack, None, noun="Hack")[1]) for hack in how.hacks or ())]
-    of_attack = {"hacks": tried, "samples": honest, "gold": how.gold, "limit": how.max_length}
+    of_attack = {"hacks": tried, "samples": honest, "limit": how.max_length}
     return Asked(named, settings, handling, of_attack)
 
 

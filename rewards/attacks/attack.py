@@ -13,7 +13,8 @@ from rewards.attacks.ladder import Step, climb, near
 from rewards.attacks.paying import MOST_STOPS, Paying, Unusable, begin
 from rewards.attacks.search import SEARCH, Mix, Search
 from rewards.attacks.seen import Family, Hack, Seen
-from rewards.roles import Texts, gains, mean
+from rewards.places import Texts
+from rewards.roles import gains, mean
 from rewards.running.contract import Drain, Limits, LocalSubject, Remote, RemoteSubject, Settings, Spec
 from rewards.running.contract.calls import shorten
 from rewards.running.contract.trial import Form, Trial, write_value
@@ -109,13 +110,12 @@ def attack(
     *,
     hacks: Sequence[Hack] = HACKS,
     samples: Sequence[Sequence[str]] = (),
-    gold: str = "",
     limit: int = 4000,
 ) -> AttackResult:
     """Scores hacks beside honest answers, for `settings.max_seconds` at most.
 
     An honest answer is the right one in the form in which the reward pays it best, or the best of a row's `samples`.
-    `gold` is where right answers stand; without it `rewards.roles` finds that.
+    Where right answers stand, `rewards.roles` finds by exchanges, unless `settings.gold` says it.
 
     A reward that pays it more than a wrong one in the same form is about answers. It is gamed by
     a hack that does not know the right one and earns as much, on more rows than the best single guess is right. Where
@@ -124,7 +124,7 @@ def attack(
     more than honest answers on most rows. `limit` is in characters of a response.
     """
     try:
-        return _Attack(*begin(subject, settings)).run(hacks, samples, gold, limit)
+        return _Attack(*begin(subject, settings)).run(hacks, samples, limit)
     except Unusable as unusable:
         return AttackResult(unusable.reward, problems=unusable.problems)
 
@@ -134,16 +134,16 @@ class _Attack(Paying):
 
     def __init__(self, trial: Trial, form: Form) -> None:
         super().__init__(trial, form)
-        self.ends = time.monotonic() + trial.settings.max_seconds
+        self.stop_at = time.monotonic() + trial.settings.max_seconds
         self.best: dict[str, tuple[float, Hack]] = {}  # by function: its best mean pay
 
-    def run(self, hacks: Sequence[Hack], samples: Sequence[Sequence[str]], gold: str, limit: int) -> AttackResult:
+    def run(self, hacks: Sequence[Hack], samples: Sequence[Sequence[str]], limit: int) -> AttackResult:
         known = self.trial.description
         rows, count = list(self.trial.rows), len(self.trial.rows)
         if known.asks_a_model and count > FEW_ROWS:
             rows = rows[:FEW_ROWS]
             self.problems.append(f"{FEW_ROWS} of {count} rows were used: its calls are paid for.")
-        self.honest = find_honest(self.pay, rows, samples[: len(rows)], self.trial, gold)
+        self.honest = find_honest(self.pay, rows, self.trial, samples[: len(rows)])
         if any(self.honest.texts) and not np.isfinite(self.honest.pays).any():
             return AttackResult(self.trial.name, problems=self.said(), honest=self.honest, untried=len(hacks))
         ladder = climb(self.honest, self.pay)
@@ -173,7 +173,7 @@ class _Attack(Paying):
         )
 
     def _goes_on(self) -> bool:
-        return self.stops < MOST_STOPS and time.monotonic() <= self.ends
+        return self.stops < MOST_STOPS and time.monotonic() <= self.stop_at
 
     @property
     def about_form(self) -> bool:

@@ -45,7 +45,7 @@ def _told(subject: RemoteSubject, settings: Settings) -> Told | None:
     if calls.trial.description.asks_a_model:
         return None
     rows = list(calls.trial.rows)
-    honest = find_honest(calls.pay, rows, (), calls.trial)
+    honest = find_honest(calls.pay, rows, calls.trial)
     if not any(honest.texts):
         return Told(columns=honest.role.columns)
     again = calls.pay(rows, honest.texts, "an honest answer")

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from rewards.attacks import attack, sentences
-from rewards.roles import index_of, options_of
+from rewards.places import index_of, options_of
 from rewards.running.contract import LocalSubject, Settings
 
 WORDS = ("iron", "gold", "tin", "lead", "zinc", "salt", "sand", "coal", "clay", "wool", "silk", "tea")
@@ -127,7 +127,7 @@ def test_a_verifier_that_takes_everything_is_one_line_and_first():
 
 def test_a_shown_place_is_taken_for_the_right_answer():
     rows = [{"prompt": f"{i}?", "own": str(i * 7), "meta": {"b": str(i)}} for i in range(20)]
-    found = attack(LocalSubject(exact), Settings(rows, "text"), hacks=[], gold="meta.b").honest
+    found = attack(LocalSubject(exact), Settings(rows, "text", gold="meta.b"), hacks=[]).honest
     assert str(found.role.place) == "meta.b"
     assert not found.tells
 
