@@ -146,6 +146,7 @@ class Tried:
 class RewardChecking(Tried):
     """How rewards are checked."""
 
+    gold: str = option("", "Where right answers stand, such as answer or meta.gold; found by exchanges if not given.")
     completions_per_step: int = option(64, "Completions of a step in one process, to estimate its time.", least=1)
     time_limit: float | None = option(None, "Seconds for one call, after which a reward hangs; 5 if not given.")
 

@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 from align.assets import find_recipe, shipped_recipes
 from align.checks.finding import Finding, Level
 from align.checks.rewards import (
+    ROWS,
     Handling,
     check_reward_model,
     check_specs,
     check_together,
     handling_of,
     name_column,
+    of_errors,
     spread,
     trial_findings,
     trial_settings,
@@ -58,15 +60,18 @@ def check_rewards(subject: str, words: Sequence[str], how: RewardChecking) -> li
     if is_recipe(subject):
         if how.columns:
             raise UserError("`--columns` goes with a single reward. For a recipe, write `--dataset.columns`.")
+        if how.gold:
+            raise UserError("`--gold` goes with a single reward. Check those of the recipe one by one.")
         return check_recipe_rewards(_recipe(subject, words, how.data), limits, how.max_seconds)
     if words:
         raise UserError(UNKNOWN.format(words[0]))
-    settings = Settings(completions_per_step=how.completions_per_step, max_seconds=how.max_seconds)
+    settings = Settings(completions_per_step=how.completions_per_step, max_seconds=how.max_seconds, gold=how.gold)
     kwargs = read_yaml_option("--reward_kwargs", how.reward_kwargs, "{max_length: 200}")
     named = read_columns(how.columns)
     if named and how.data is None:
         raise UserError("`--columns` names columns of `--data`, and none is given. Name the rows, too.")
-    rows = [] if how.data is None else read_reward_rows(how.data, named)
+    rows = [] if how.data is None else chosen_rows(read_reward_rows(how.data, named), ROWS)
+    _check_column(rows, "--gold", how.gold.partition(".")[0])
     handling = Handling(limits or Limits())
     findings = check_one(subject, kwargs, rows, settings, handling)
     if asked := questions_of(rows) if all(each.level != "error" for each in findings) else []:
@@ -131,13 +136,17 @@ def ask(subject: str, words: Sequence[str], how: Attacking) -> Asked:
     rows = chosen_rows(rows, how.limit)
     settings = settings._replace(rows=rows, max_seconds=how.max_seconds, gold=how.gold)
     for option, name in (("--samples", how.samples), ("--gold", how.gold.partition(".")[0])):
-        if name and not any(name in row for row in rows):
-            known = ", ".join(f"`{each}`" for each in (rows[0] if rows else ()))
-            raise UserError(f"`{option}` names the column {name!r}, which the rows have not; they have {known}.")
+        _check_column(rows, option, name)
     honest = [_samples(row.get(how.samples), how.samples) for row in rows if how.samples]
     tried = [*HACKS, *(as_hack(find_in_file(hack, None, noun="Hack")[1]) for hack in how.hacks or ())]
     of_attack = {"hacks": tried, "samples": honest, "limit": how.max_length}
     return Asked(named, settings, handling, of_attack)
+
+
+def _check_column(rows: Sequence[Mapping[str, Any]], option: str, name: str) -> None:
+    if name and not any(name in row for row in rows):
+        known = ", ".join(f"`{each}`" for each in (rows[0] if rows else ()))
+        raise UserError(f"`{option}` names the column {name!r}, which the rows have not; they have {known}.")
 
 
 def _named_by(word: str) -> list[str]:
@@ -217,6 +226,8 @@ def attack_specs(named: Sequence[Spec], settings: Settings, time_limit: float = 
             level: Level = "ok" if is_told else "warning" if result.honest else "error"  # of form, the sum is judged
             more = {"kind": kind, "spec": spec.spec, **({"best": best_of(result)} if kind == "ladder" else {})}
             findings.append(Finding(level, "attack", text, numbers | more))
+        if result.errors is not None:
+            findings.append(of_errors(result.reward, spec.spec, result.errors, "attack"))
         attacked.append(Attacked(findings, result))
     return attacked
 

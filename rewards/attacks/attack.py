@@ -13,6 +13,7 @@ from rewards.attacks.ladder import Step, climb, near
 from rewards.attacks.paying import MOST_STOPS, Paying, Unusable, begin
 from rewards.attacks.search import SEARCH, Mix, Search
 from rewards.attacks.seen import Family, Hack, Seen
+from rewards.error_rates.scored import Errors, beside_honest
 from rewards.places import Texts
 from rewards.roles import gains, mean
 from rewards.running.contract import Drain, Limits, LocalSubject, Remote, RemoteSubject, Settings, Spec
@@ -70,6 +71,7 @@ class AttackResult(NamedTuple):
     about_form: bool = False  # whether the reward says so, or reads nothing that could be a right answer
     untried: int = 0  # hacks for which there was no time, or that were stopped
     mixtures: int = 0  # that a search tried
+    errors: Errors | None = None  # both error rates, where right answers were found and told from wrong ones
 
     def of(self, verdict: str) -> list[Outcome]:
         """Lists the outcomes of a verdict."""
@@ -166,10 +168,20 @@ class _Attack(Paying):
         )
         found, tried = self._search(seen) if is_open else ([], 0)
         outcomes += found
+        errors = beside_honest(self, self.honest) if self.stops < MOST_STOPS else None
         outcomes.sort(key=lambda each: (each.verdict == "no", -each.low, -each.pay))
         remedies = {family.name: family.remedy for family in (DATA, SEARCH, *(each.family for each in hacks))}
         return AttackResult(
-            self.trial.name, outcomes, self.said(), remedies, self.honest, ladder, self.about_form, untried, tried
+            self.trial.name,
+            outcomes,
+            self.said(),
+            remedies,
+            self.honest,
+            ladder,
+            self.about_form,
+            untried,
+            tried,
+            errors,
         )
 
     def _goes_on(self) -> bool:
