@@ -33,13 +33,15 @@ from align.data.questions.rows import questions_to_rows
 from align.data.questions.templates import PromptTemplate
 from align.errors import DataError, RecipeError, UserError
 from align.models.rewards import ModelSpec, find_reward_model, named_rewards, resolve_rewards
+from align.models.samplers.endpoint import EndpointSampler
 from align.recipe.dataset import DEFAULT_TEMPLATE, RowDatasetConfig
 from align.recipe.recipe import Recipe, load_recipe, read_block
 from align.recipe.reward_settings import named_model, short_name
 from align.recipe.yaml_loader import read_yaml_option
 from align.services.attacked import Attacked, best_of, changes
 from align.services.options import Attacking, RewardChecking
-from rewards.attacks import HACKS, Together, as_hack, attack_apart, sentences
+from align.services.red_team import red_team_hacks
+from rewards.attacks import HACKS, Hack, Together, as_hack, attack_apart, sentences
 from rewards.running.contract import Limits, RewardSpec, Settings, Spec
 from rewards.running.loading import find_file, find_in_file
 from rewards.running.sources import public_rewards
@@ -140,6 +142,10 @@ def ask(subject: str, words: Sequence[str], how: Attacking) -> Asked:
     honest = [_samples(row.get(how.samples), how.samples) for row in rows if how.samples]
     tried = [*HACKS, *(as_hack(find_in_file(hack, None, noun="Hack")[1]) for hack in how.hacks or ())]
     of_attack = {"hacks": tried, "samples": honest, "limit": how.max_length}
+    if how.red_team is not None:
+        if not how.red_team_model or not rows:
+            raise UserError("`--red_team` asks a model about rows: name it with `--red_team_model`, and `--data`.")
+        of_attack["sampler"] = EndpointSampler(how.red_team, how.red_team_model)
     return Asked(named, settings, handling, of_attack)
 
 
@@ -212,11 +218,22 @@ def attackable_reward(subject: str, kwargs: dict[str, Any]) -> Spec:
 
 
 @worded()
-def attack_specs(named: Sequence[Spec], settings: Settings, time_limit: float = 5.0, **how: Any) -> list[Attacked]:
-    """Attacks rewards, each in a process of its own."""
+def attack_specs(
+    named: Sequence[Spec],
+    settings: Settings,
+    time_limit: float = 5.0,
+    sampler: EndpointSampler | None = None,
+    hacks: Sequence[Hack] = HACKS,
+    **how: Any,
+) -> list[Attacked]:
+    """Attacks rewards, each in a process of its own, with what the model behind `sampler` writes as well."""
     attacked = []
     for spec in named:
-        result = attack_apart(spec, settings, Limits(time_limit), **how)
+        own: list[Hack] = []
+        if sampler is not None and isinstance(spec, RewardSpec):  # whose code can be shown
+            ladder = attack_apart(spec, settings, Limits(time_limit), hacks=(), **how).ladder
+            own = red_team_hacks(spec, conversation_text(settings.rows[0]["prompt"]), ladder, sampler)
+        result = attack_apart(spec, settings, Limits(time_limit), hacks=[*own, *hacks], **how)
         said = [*sentences(result)]
         if not settings.rows:
             said.append(("failed", f"`{result.reward}`: these rows are made up. Name yours with `--data`.", {}))

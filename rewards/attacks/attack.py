@@ -23,6 +23,7 @@ from rewards.running.workers import WorkerPool
 
 FEW_ROWS = 8  # of a reward whose calls are paid for
 FIRST_ROWS = 16  # a hack that wins on none of these, and earns little there, is not tried on the rest
+RED_TEAM = "red_team"  # the family whose winners are cut to what earns
 LITTLE = 0.3  # of an honest answer's pay
 ERROR = 0.025  # that a share is below its bound
 OFTEN = 0.6  # share of rows on which one rule for all of them must not be right
@@ -160,8 +161,10 @@ class _Attack(Paying):
                 why = f"{MOST_STOPS} have stopped it" if self.stops >= MOST_STOPS else "raise `--max_seconds`"
                 self.problems.append(f"{untried} of {len(hacks)} hacks were not tried: {why}.")
                 break
-            outcomes += self._try(hack, self._texts(hack, seen))
-        is_open = not (
+            found = self._try(hack, self._texts(hack, seen))
+            is_long = hack.family.name == RED_TEAM and found and found[0].verdict == "gamed"
+            outcomes += [self._shrunk(hack, seen)] if is_long else found
+        is_open = bool(hacks) and not (
             untried
             or known.asks_a_model
             or "gamed" in [*(each.verdict for each in outcomes), *(step.verdict for step in ladder)]
@@ -211,6 +214,23 @@ class _Attack(Paying):
             self.best[kind] = (outcome.mean, hack)
         return [outcome]
 
+    def _shrunk(self, hack: Hack, seen: Sequence[Seen]) -> Outcome:
+        """Cuts what a hack writes to what still wins."""
+
+        def judge(mix: Mix, texts: Texts) -> Outcome:
+            return self._judge(hack, texts)
+
+        search = Search(seen, [hack], self._worth, self._wanted, self._goes_on)
+        own = [(hack.write(each, None) or "")[: each.limit] for each in seen]
+        mix = Mix(((next(name for name, texts in search.pieces.items() if texts == own), 1, ""),))
+        search.score(mix)
+        return judge(*search.shrink(mix, lambda *each: judge(*each).verdict == "gamed"))
+
+    @property
+    def _wanted(self) -> np.ndarray:
+        """What a text has to earn; NaN on rows that do not count."""
+        return np.where(self.honest.told, self.honest.pays, np.nan) if self.honest.tells else self.honest.pays
+
     def _search(self, seen: Sequence[Seen]) -> tuple[list[Outcome], int]:
         """Mixes the best hacks and pieces, and returns the shortest mixture that wins, with how many were tried."""
         honest = self.honest
@@ -219,8 +239,7 @@ class _Attack(Paying):
         if not is_told or any(each.call for each in seen):
             return [], 0
         bank = [hack for _, hack in sorted(self.best.values(), key=lambda each: -round(each[0], 9))]
-        wanted = np.where(honest.told, honest.pays, np.nan) if honest.tells else honest.pays
-        search = Search(seen, bank, self._worth, wanted, self._goes_on)
+        search = Search(seen, bank, self._worth, self._wanted, self._goes_on)
 
         def judge(mix: Mix, texts: Texts) -> Outcome:
             hack = Hack("search", SEARCH, f"What a search put together, and cut to what earns: {mix}", str)

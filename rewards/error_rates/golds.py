@@ -69,7 +69,9 @@ def read_golds(
     """Reads right answers `(N,)`, those that are None as empty; columns are named of other right ones, and options."""
     has_versions, donors = any(VERSION.search(right) for right in rights if right), others_of(rights)
     return [
-        _read(row, right or "", [rights[of[i]] for of in donors if of[i] is not None], synonyms, options, has_versions)
+        _read(
+            row, right or "", [rights[k] for of in donors if (k := of[i]) is not None], synonyms, options, has_versions
+        )
         for i, (row, right) in enumerate(zip(rows, rights, strict=True))
     ]
 

@@ -28,7 +28,7 @@ def check_answers(trial: Trial, form: Form) -> Iterator[RewardProblem]:
     """Looks at whom a reward pays, by the exchanges that an attack makes; leaves its error rates with the trial."""
     before = {value for value in trial.seen if value is not None}
     paying = Paying(trial, form, time.monotonic() + SHARE_OF_TIME * trial.settings.max_seconds)
-    honest = find_honest(paying.pay, trial.rows[:ROWS], trial)
+    honest = find_honest(paying.pay, list(trial.rows[:ROWS]), trial)
     is_told = honest.tells and bool(honest.role.exchanged)
     if len(before) == 1 and not trial.description.whole_batch:  # else it depends on how a policy's answers agree
         (value,), count = before, len(trial.seen)
@@ -80,7 +80,7 @@ def _check_unmoved(paying: Paying, honest: Honest) -> Iterator[RewardProblem]:
     if turned.tells and turned.role.exchanged:
         row = int(turned.told.argmax())
         told = {"wrong": write_value(-float(turned.others[row])), "right": write_value(-float(turned.pays[row]))}
-        told |= {"form": turned.role.form, "column": turned.role.place, "gold": f"{turned.rights[row]!r:.60}"}
+        told |= {"form": turned.role.form, "column": str(turned.role.place), "gold": f"{turned.rights[row]!r:.60}"}
         yield trial.problem("wrong_above_right" if is_known else "unclear/turned", **told)
         return
     if gains(honest.pays, paying.pay(exchange(rows, donors, read), honest.texts, "another row")).any():
@@ -111,7 +111,11 @@ def _check_unpaid(paying: Paying, honest: Honest) -> Iterator[RewardProblem]:
         unpaid &= ~(right - wrong > least)
     if unpaid.any():
         row, counts = int(unpaid.argmax()), {"count": int(unpaid.sum()), "of": int(np.isfinite(gained).sum())}
-        told = {"gold": f"{honest.rights[row]!r:.60}", "value": write_value(honest.pays[row]), "forms": _names(trial)}
+        told = {
+            "gold": f"{honest.rights[row]!r:.60}",
+            "value": write_value(float(honest.pays[row])),
+            "forms": _names(trial),
+        }
         yield trial.problem("right_below_maximum", column=honest.role.place, **told, **counts)
 
 
