@@ -149,7 +149,11 @@ def judged(reward, column, rows):
     subject, settings = LocalSubject(reward), Settings(chosen_rows(rows, 24), "text", max_seconds=600.0)
     result, tried = attack(subject, settings, hacks=HACKS[::40]), try_reward(subject, settings)
     rates = [each and (each.fnr, each.fpr) for each in (measure(subject, settings).made, result.errors, tried.errors)]
-    told = [(each.kind, each.problem.replace(f"`{column}`", "-")) for each in tried.problems if each.kind != "not_picklable"]
+    told = [
+        (each.kind, each.problem.replace(f"`{column}`", "-"))
+        for each in tried.problems
+        if each.kind != "not_picklable"
+    ]
     steps = [(each.verdict, round(each.share, 9)) for each in result.ladder]
     return repr((told, rates, steps, [kind for kind, _, _ in sentences(result)])).replace(reward.__name__, "-")
 
