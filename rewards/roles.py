@@ -4,72 +4,24 @@ Names only order the tries. `find_role` is asked by every judge of rewards.
 """
 
 import json
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from rewards.reading.options import LETTERS
+from rewards.places import FENCE, FIRST_ROWS, NOT_DATA, Place, Row, Texts, exchange, others_of, places
 from rewards.reading.responses import ResponseFormat
 from rewards.running.contract.patterns import MOST_PATTERNS, in_pattern, matching, patterns
-from rewards.running.contract.samples import GOLD_COLUMNS, Row, answer_forms
+from rewards.running.contract.samples import answer_forms
 from rewards.running.contract.trial import TOLERANCE, Trial
-from rewards.running.protocol import CALL_ARGUMENTS, TRAINER_ARGUMENTS
 
-Texts = Sequence[str | None]
 Pay = Callable[[Sequence[Row], Texts, str], np.ndarray]
 Write = Callable[[str], str]
-ROWS_TO_SCREEN, ROWS_FOR_FORM = 4, 16  # on which all forms of all places are tried, and the best of them again
-MOST_PLACES, TRIED_AGAIN = 32, 8
-MOST_LABELS, MOST_JOINTS = (
-    12,
-    4,
-)  # runs of words in a reward's code that whole numbers may stand for; signs that join lists
+ROWS_TO_SCREEN, TRIED_AGAIN = 4, 8  # on which all forms of all places are tried, and how many of them again
 OF_A_MODEL = 3  # places, and forms, of a reward whose calls are paid for
-DECOYS = 3  # other right answers that a row is given
 MOST = 0.5  # share of rows on which an exchange has to move the pay
-NOT_DATA = {*CALL_ARGUMENTS, *TRAINER_ARGUMENTS, "prompt", "images", "image", "id", "completion"}
 TRACE = "I read the question again, go through all that is given one by one, keep what matters, and look once more."
-NUMBER = re.compile(r"-?\d[\d,]*\.?\d*")
-FENCE = re.compile(r"(```\w*\n)(.*?)\n?```", re.DOTALL)
-
-
-class Place(NamedTuple):
-    """A place in rows where the right answer may stand: a column, what lies within it, and how it is read."""
-
-    path: tuple[str | int, ...]
-    options: str = ""  # column of the options of which it names one
-    is_letter: bool = False  # whether an option is given by its letter
-    is_whole: bool = False  # whether a list or a mapping is written out, as JSON, or joined by
-    joint: str = ""
-    labels: tuple[str, ...] = ()  # words of the reward's code, of which it is the number of one
-
-    def __str__(self) -> str:
-        """Writes it as an option takes it."""
-        return ".".join(map(str, self.path))
-
-    def text(self, row: Row) -> str | None:
-        """Reads the right answer of a row; what follows `####`, or stands in a fence, where it does."""
-        value = self.value(row)
-        if self.options or self.labels:
-            known = row.get(self.options) if self.options else list(self.labels)
-            number = index_of(value, known)
-            return None if number is None else LETTERS[number] if self.is_letter else options_of(known)[number]
-        if self.joint and isinstance(value, list | tuple):
-            return self.joint.join(map(str, value))
-        return json.dumps(value, ensure_ascii=False, default=str) if self.is_whole else _written(value)
-
-    def value(self, row: Row) -> Any:
-        """Returns what stands there; None where nothing does."""
-        value: Any = row
-        for step in self.path:
-            try:
-                value = value[step]
-            except (KeyError, IndexError, TypeError):
-                return None
-        return value
 
 
 class Role(NamedTuple):
@@ -82,125 +34,6 @@ class Role(NamedTuple):
     decoys: list[Texts]  # other rows' right answers, `DECOYS` times
     columns: tuple[str, ...] = ()  # whose exchange was seen to move the pay, or else all that the reward reads
     exchanged: list[tuple[list[Row], np.ndarray]] = []  # noqa: RUF012 - rows with others' golds; where these move it
-
-
-def options_of(value: Any) -> list[str]:
-    """Lists the texts of options: of a list, of a mapping from letters, or of one with `text` and `label`."""
-    if isinstance(value, Mapping):
-        value = value.get("text") if isinstance(value.get("text"), list | tuple) else list(value.values())
-    texts = [*value] if isinstance(value, list | tuple) else []
-    is_list = 1 < len(texts) <= len(LETTERS) and all(isinstance(each, str | int | float) for each in texts)
-    return [str(each) for each in texts] if is_list else []
-
-
-def index_of(value: Any, options: Any) -> int | None:
-    """Finds which option a value names by its index, its letter, its label or its text."""
-    texts = options_of(options)
-    labels = (options.get("label") or [*options]) if isinstance(options, Mapping) else [*LETTERS[: len(texts)]]
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value if 0 <= value < len(texts) else None
-    return next((known.index(value) for known in (labels, texts) if value in known and value is not None), None)
-
-
-def _written(value: Any) -> str | None:
-    if isinstance(value, np.generic):
-        value = value.item()
-    if not isinstance(value, str | int | float) or value == "":
-        return None
-    return FENCE.sub(r"\2", str(value).strip().rpartition("####")[2].strip()) or None
-
-
-def _within(value: Any, path: tuple[str | int, ...]) -> Iterator[Place]:
-    """Yields the places within a value: itself, the first of a list, the last of messages, the fields of a mapping."""
-    if isinstance(value, Mapping):
-        for name, each in value.items():
-            yield from _within(each, (*path, name))
-    elif isinstance(value, list | tuple) and value:
-        if isinstance(value[-1], Mapping) and "content" in value[-1]:
-            yield Place((*path, -1, "content"))
-            return
-        yield from _within(value[0], (*path, 0))
-    elif isinstance(value, str) or np.isscalar(value):
-        yield Place(path)
-        return
-    if value and not isinstance(value, str):
-        yield Place(path, is_whole=True)
-
-
-def places(rows: Sequence[Row], read: Sequence[str], literals: Sequence[object] = (), gold: str = "") -> list[Place]:
-    """Lists where right answers may stand: in what a reward reads first, and there by the names that are usual."""
-    first: dict[str, Any] = {}
-    for row in rows[:ROWS_FOR_FORM]:
-        for name, value in row.items():
-            if first.get(name) is None:
-                first[name] = value
-    words = [each for each in literals if isinstance(each, str)]
-    signs = [
-        ", ",
-        *(f"{pad}{each}{pad}" for each in words if len(each) < 4 and not re.search(r"\w", each) for pad in (" ", "")),
-    ]
-    lists = [name for name, value in first.items() if options_of(value)]
-    usual = [name for name in GOLD_COLUMNS if name in first]
-    order = [name for name in dict.fromkeys([*usual, *first]) if name not in NOT_DATA]
-    found = []
-    for name in sorted(order, key=lambda each: each not in read):
-        for place in _within(first[name], (name,)):
-            value = next((each for row in rows if (each := place.value(row)) is not None), None)
-            choices = [each for each in lists if each != name and index_of(value, first[each]) is not None]
-            found += [Place(place.path, each, is_letter) for each in choices for is_letter in (True, False)]
-            found.append(place)
-            if place.is_whole and isinstance(value, list | tuple) and not isinstance(value[0], Mapping | list):
-                found += [place._replace(joint=each) for each in dict.fromkeys(signs[: 1 + MOST_JOINTS])]
-            if name in read and isinstance(value, int) and not isinstance(value, bool):
-                found += [place._replace(labels=each) for each in _labels([place.value(row) for row in rows], words)]
-    if gold:
-        found = [each for each in found if str(each) == gold or str(each).startswith(f"{gold}.")]
-    return found[: None if gold else MOST_PLACES]
-
-
-def _labels(values: Sequence[Any], words: Sequence[str]) -> list[tuple[str, ...]]:
-    """Lists runs of words of some code of which whole numbers from 0 on may be the places."""
-    known = {value for value in values if isinstance(value, int)}
-    count = max(known, default=0) + 1
-    if min(known, default=0) < 0 or not 1 < count <= len(LETTERS):
-        return []
-    runs = [tuple(words[i : i + count]) for i in range(len(words) - count + 1)]
-    return [run for run in dict.fromkeys(runs) if len({*run}) == count][:MOST_LABELS]
-
-
-def shape(text: str) -> str:
-    """Writes a text with `#` for each of its numbers."""
-    return NUMBER.sub("#", text)
-
-
-def others_of(texts: Texts) -> list[list[int | None]]:
-    """Finds for each row `DECOYS` rows with other texts, of the same shape where there are enough; no order counts."""
-    known: dict[str, int] = {}
-    for i, text in enumerate(texts):
-        if text is not None:
-            known.setdefault(text, i)
-    order = sorted(known)
-    shapes = {text: shape(text) for text in order}
-    alike = {form: [text for text in order if shapes[text] == form] for form in {*shapes.values()}}
-    found: list[list[int | None]] = [[] for _ in range(DECOYS)]
-    for text in texts:
-        near = alike[shapes[text]] if text is not None else []
-        ring = near if len(near) > DECOYS else order
-        start = ring.index(text) if text is not None else 0
-        steps = dict.fromkeys(step % len(ring) for step in (1, -1, len(ring) // 2) if step % len(ring)) if ring else ()
-        donors = [known[ring[(start + step) % len(ring)]] for step in steps]
-        for k in range(DECOYS):
-            found[k].append(donors[k % len(donors)] if text is not None and donors else None)
-    return found
-
-
-def exchange(rows: Sequence[Row], donors: Sequence[int | None], columns: Iterable[str]) -> list[Row]:
-    """Gives each row the columns of its donor."""
-    names = [*columns]
-    return [
-        row if donor is None else {**row, **{name: rows[donor].get(name) for name in names if name in row}}
-        for row, donor in zip(rows, donors, strict=True)
-    ]
 
 
 def gains(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -246,19 +79,16 @@ class _Try(NamedTuple):
     write: Write
 
 
-def find_role(
-    pay: Pay, rows: Sequence[Row], trial: Trial, samples: Sequence[Sequence[str]] = (), gold: str = ""
-) -> Role:
+def find_role(pay: Pay, rows: Sequence[Row], trial: Trial, samples: Sequence[Sequence[str]] = ()) -> Role:
     """Finds where right answers stand for a reward, and in which form it reads them.
 
     The place is the one whose texts are paid more than other rows' in the same form, on most rows, and most. Where
     no place is, the one that is paid best stands for it, and `exchanged` is empty: no exchange was seen to move pay.
     """
-    parameters = trial.description.parameters
-    read = [name for name in parameters.read if name in rows[0] and name not in NOT_DATA]
+    parameters, read = trial.description.parameters, trial.read
     tries = [_Try(None, texts, "of samples", str) for texts in _by_place(samples, len(rows))]
     if not tries:
-        tries = _all_tries(rows, places(rows, read, trial.description.literals, gold), trial)
+        tries = _all_tries(rows, places(rows, read, trial.description.literals, trial.settings.gold), trial)
     nothing = _Seen(False, 0.0, False, 0), _Try(None, [None] * len(rows), "", str)
     seen, best = max(_see(pay, rows, _screen(pay, rows, tries)), key=lambda each: each[0], default=nothing)
     donors = others_of(best.texts)
@@ -317,7 +147,7 @@ def _screen(pay: Pay, rows: Sequence[Row], tries: Sequence[_Try]) -> list[_Try]:
 
 def _see(pay: Pay, rows: Sequence[Row], tries: Sequence[_Try]) -> Iterator[tuple[_Seen, _Try]]:
     """Yields the best paid tries with what decides between them."""
-    shown = rows[:ROWS_FOR_FORM]
+    shown = rows[:FIRST_ROWS]
     for each in tries:
         own = pay(shown, write_all(each.write, each.texts[: len(shown)]), f"the right answer {each.form}")
         least = np.full(len(shown), np.nan)

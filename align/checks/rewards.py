@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from align.checks.finding import Finding, Level
 from align.data.columns import Columns, guess_columns, word_mapping
@@ -42,6 +42,9 @@ from rewards.running.loading import code_of
 from rewards.running.protocol import asks_a_model
 from rewards.running.sources import Code, hash_files
 from rewards.running.workers import WorkerError, WorkerPool
+
+if TYPE_CHECKING:
+    from rewards.error_rates import Errors
 
 CARD = "card.json"
 DOUBTED = ("gamed", "soft", "misread", "unclear", "failed")  # verdicts on it that a run is warned of
@@ -119,8 +122,30 @@ def trial_findings(spec: str, tried: Tried, completions_per_step: int, bearable:
         rarest = rarest_seen(tried.num_compared)
         text += f" A value that changed in 1 of {int(1 / rarest)} calls would be noticed 95 times of 100."
         numbers["rarest_change_seen"] = rarest
-    ok = Finding("ok", "rewards", text, numbers | {"seconds_per_step": tried.seconds_per_step})
-    return [*findings, ok]
+    findings.append(Finding("ok", "rewards", text, numbers | {"seconds_per_step": tried.seconds_per_step}))
+    return [*findings, *([of_errors(tried.name, spec, tried.errors, "rewards")] if tried.errors else [])]
+
+
+def of_errors(reward: str, spec: str, errors: "Errors", check: str) -> Finding:
+    """Words both error rates of a reward, with the kind of writing that is taken wrongly most."""
+    parts, rates = [], of_rates(errors)
+    for (name, rate), does in zip(rates.items(), ("refuses", "pays"), strict=True):
+        such = f", most often {rate['words']} ({rate['text']!r:.60})" if rate["hits"] else ""
+        side = "right" if name == "fnr" else "wrong"
+        share = getattr(errors, name)
+        parts.append(f"{does} {share} of {side} answers written otherwise (n = {share.of}, {share.rows} rows{such})")
+    numbers = {"reward": reward, "spec": spec, "kind": "errors", "errors": rates}
+    return Finding("ok", check, f"`{reward}` {' and '.join(parts)}.", numbers)
+
+
+def of_rates(errors: "Errors") -> dict[str, dict[str, Any]]:
+    """Returns both error rates as a record holds them, each with the writing that is taken wrongly most."""
+    found = {}
+    for name, rate, is_right in (("fnr", errors.fnr, True), ("fpr", errors.fpr, False)):
+        worst = next((each.example for each in errors.kinds if each.example.is_right is is_right), None)
+        of_worst = {each: getattr(worst, each, "") for each in ("kind", "words", "text")} if rate.hits else {}
+        found[name] = rate._asdict() | of_worst
+    return found
 
 
 def is_first_process() -> bool:

@@ -7,11 +7,13 @@ from typing import Any
 from rich.text import Text
 
 from align.checks.finding import Finding
-from align.cli.findings import found_or_said
+from align.cli.findings import exit_code, found_or_said
 from align.console import make_console, make_table
 from align.errors import UserError
 from align.services.findings import print_findings
 from align.services.options import Attacking
+
+WRONGLY = ("right refused", "wrong paid")
 
 
 def attack_rewards(
@@ -42,17 +44,6 @@ def certify_rewards(subject: str, words: Sequence[str], out: Path, how: Attackin
     return exit_code(findings)
 
 
-def exit_code(findings: Sequence[Finding], fail_on: Sequence[str] = ()) -> int:
-    """Returns 1 if something failed or is of a kind in `fail_on`, else 2 where something cannot be told, else 0.
-
-    What an older version does, beside which a reward is attacked, fails nothing.
-    """
-    kinds = {each.numbers.get("kind") for each in findings if not each.numbers.get("before")}
-    if any(each.level == "error" for each in findings) or kinds & {*fail_on}:
-        return 1
-    return 2 if "unclear" in kinds else 0
-
-
 def _show(findings: Sequence[Finding]) -> None:
     """Prints the findings, of several rewards under a table with a line for each."""
     from align.services.attacked import verdict_of
@@ -67,14 +58,17 @@ def _show(findings: Sequence[Finding]) -> None:
         return
     console, table = (
         make_console(least=100),
-        make_table("reward", "verdict", *(each.name for each in RUNGS), "best hack"),
+        make_table("reward", "verdict", *(each.name for each in RUNGS), "best hack", *WRONGLY),
     )
     for label, found in rewards.items():
         numbers: dict[str, Any] = next((each.numbers for each in found if "ladder" in each.numbers), {})
         steps = {step["rung"]: f"{step['share']:.0%}" for step in numbers.get("ladder", ())}
         best = {"hack": "-", "share": None} | numbers.get("best", {})
         share = "" if best["share"] is None else f" {best['share']:.0%}"
-        cells = (label, verdict_of(found), *(steps.get(each.name, "-") for each in RUNGS), f"{best['hack']}{share}")
+        errors: dict[str, Any] = next((each.numbers["errors"] for each in found if "errors" in each.numbers), {})
+        rates = (f"{errors[name]['share']:.0%}" if errors else "-" for name in ("fnr", "fpr"))
+        rungs = (steps.get(each.name, "-") for each in RUNGS)
+        cells = (label, verdict_of(found), *rungs, f"{best['hack']}{share}", *rates)
         table.add_row(*map(Text, cells))
     console.print(table)
     for label, found in rewards.items():

@@ -59,7 +59,7 @@ def rehearse_recipe(recipe: str, overrides: Sequence[str], fail_on: str, **how: 
 
 
 def check_rewards(subject: str, words: Sequence[str], as_json: bool, how: RewardChecking) -> int:
-    """Prints the findings about rewards; returns 1 if one of them is an error."""
+    """Prints the findings about rewards; returns 1 if one of them is an error, and 2 where something is unclear."""
     from align.services.rewards import check_rewards
 
     findings = found_or_said(lambda: check_rewards(subject, words, how), "rewards", as_json)
@@ -67,7 +67,18 @@ def check_rewards(subject: str, words: Sequence[str], as_json: bool, how: Reward
     if not as_json:
         counts = f"{wrong} error(s), {odd} warning(s)."
         make_console().print(f"{counts} Training would stop, or learn the wrong thing." if wrong else counts)
-    return int(wrong > 0)
+    return exit_code(findings)
+
+
+def exit_code(findings: Sequence[Finding], fail_on: Sequence[str] = ()) -> int:
+    """Returns 1 if something failed or is of a kind in `fail_on`, else 2 where something cannot be told, else 0.
+
+    What an older version does, beside which a reward is attacked, fails nothing.
+    """
+    kinds = {each.numbers.get("kind") for each in findings if not each.numbers.get("before")}
+    if any(each.level == "error" for each in findings) or kinds & {*fail_on}:
+        return 1
+    return 2 if "unclear" in kinds else 0
 
 
 def check_machine(output_dir: Path, as_json: bool) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from align.checks.finding import Finding
-from align.checks.rewards import CARD, check_reward_model, code_of_reward
+from align.checks.rewards import CARD, check_reward_model, code_of_reward, of_rates
 from align.errors import UserError
 from align.models.rewards import ModelSpec
 from align.recipe.reward_settings import short_name
@@ -53,7 +53,11 @@ def make_card(spec: ModelSpec | RewardSpec, asked: Asked, how: Attacking) -> dic
     else:
         code, contract = code_of_reward(spec), try_one(spec, settings, asked.handling)
     (attacked,) = attack_specs([spec], asked.settings, how.time_limit, **asked.how)
-    contract = [each._replace(numbers=each.numbers | {"spec": spec.spec}) for each in contract]
+    contract = [
+        each._replace(numbers=each.numbers | {"spec": spec.spec})
+        for each in contract
+        if each.numbers.get("kind") != "errors"  # of which the attack has more rows
+    ]
     found = {"contract": contract, "attack": attacked.findings}
     told = json.dumps([dict(row) for row in rows], sort_keys=True, default=str)
     return {
@@ -62,6 +66,7 @@ def make_card(spec: ModelSpec | RewardSpec, asked: Asked, how: Attacking) -> dic
         "verdict": verdict_of(attacked.findings),
         "code": code._asdict(),
         "data": {"rows": len(rows), "sha256": sha256(told.encode()).hexdigest()},
+        "errors": attacked.result.errors and of_rates(attacked.result.errors),
         "asked": {"gold": how.gold, "samples": how.samples, "hacks": len(asked.how["hacks"]), "limit": how.limit},
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": installed_versions(),

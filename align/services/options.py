@@ -146,6 +146,7 @@ class Tried:
 class RewardChecking(Tried):
     """How rewards are checked."""
 
+    gold: str = option("", "Where right answers stand, such as answer or meta.gold; found by exchanges if not given.")
     time_limit: float | None = option(None, "Seconds for one call, after which a reward hangs; 5 if not given.")
 
 
@@ -156,6 +157,8 @@ class Attacking(Tried):
     gold: str = option("", "Where right answers stand, such as answer or meta.gold; found by exchanges if not given.")
     samples: str = option("", "Column with honest responses: a text, messages or a list of them.")
     hacks: list[str] | None = option(None, "Hacks of your own beside ours, such as mine.py:f.")
+    red_team: str | None = option(None, "URL of an OpenAI-compatible server whose model writes hacks, too.")
+    red_team_model: str = option("", "Name of that model; it is shown the reward's code.")
     limit: int = option(64, "Rows that are used, from all over the data.", least=1)
     max_length: int = option(4000, "Characters that a hack may have.", least=1)
     time_limit: float = option(5.0, "Seconds for one call of few rows.")

@@ -4,13 +4,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from align.checks.rewards import spread
 from align.errors import UserError
 from align.evaluation.statistics.conditions import Condition, read_condition
 from align.evaluation.statistics.metrics import Estimate
 from align.recipe.yaml_loader import read_yaml_option
 from align.services.options import MeasuringErrors
-from align.services.rewards import attackable_reward, is_recipe, read_columns, read_reward_rows
+from align.services.rewards import attackable_reward, chosen_rows, is_recipe, read_columns, read_reward_rows
 from rewards.attacks.paying import Unusable
 from rewards.error_rates import Labelled, Measured, Rate, corrected, measure_apart, rate_of
 from rewards.error_rates.measure import ANSWER
@@ -57,10 +56,10 @@ def measure_reward(subject: str, how: MeasuringErrors) -> MeasuredErrors:
         for column, label in pairs
         for each in read_labelled(rows, RENAMED.format(column) if column in RESERVED else column, label)
     ]
-    settings = Settings(spread(rows)[: how.limit], max_seconds=how.max_seconds)
+    settings = Settings(chosen_rows(rows, how.limit), max_seconds=how.max_seconds, gold=how.gold)
     settings = settings._replace(form="text" if rows and isinstance(rows[0]["prompt"], str) else None)
     spec = attackable_reward(subject, read_yaml_option("--reward_kwargs", how.reward_kwargs, "{max_length: 200}"))
-    asked: dict[str, Any] = {"gold": how.gold, "form": how.form, "synonyms": how.synonyms}
+    asked: dict[str, Any] = {"form": how.form, "synonyms": how.synonyms}
     try:
         limits = Limits(how.time_limit)
         found = measure_apart(spec, settings, limits, labelled=labelled, right_from=how.right_from, **asked)

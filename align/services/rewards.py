@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 from align.assets import find_recipe, shipped_recipes
 from align.checks.finding import Finding, Level
 from align.checks.rewards import (
+    ROWS,
     Handling,
     check_reward_model,
     check_specs,
     check_together,
     handling_of,
     name_column,
+    of_errors,
     spread,
     trial_findings,
     trial_settings,
@@ -31,13 +33,15 @@ from align.data.questions.rows import questions_to_rows
 from align.data.questions.templates import PromptTemplate
 from align.errors import DataError, RecipeError, UserError
 from align.models.rewards import ModelSpec, find_reward_model, named_rewards, resolve_rewards
+from align.models.samplers.endpoint import EndpointSampler
 from align.recipe.dataset import DEFAULT_TEMPLATE, RowDatasetConfig
 from align.recipe.recipe import Recipe, load_recipe, read_block
 from align.recipe.reward_settings import named_model, short_name
 from align.recipe.yaml_loader import read_yaml_option
 from align.services.attacked import Attacked, best_of, changes
 from align.services.options import Attacking, RewardChecking
-from rewards.attacks import HACKS, Together, as_hack, attack_apart, sentences
+from align.services.red_team import red_team_hacks
+from rewards.attacks import HACKS, Hack, Together, as_hack, attack_apart, sentences
 from rewards.running.contract import Limits, RewardSpec, Settings, Spec
 from rewards.running.loading import find_file, find_in_file
 from rewards.running.sources import public_rewards
@@ -58,15 +62,18 @@ def check_rewards(subject: str, words: Sequence[str], how: RewardChecking) -> li
     if is_recipe(subject):
         if how.columns:
             raise UserError("`--columns` goes with a single reward. For a recipe, write `--dataset.columns`.")
+        if how.gold:
+            raise UserError("`--gold` goes with a single reward. Check those of the recipe one by one.")
         return check_recipe_rewards(_recipe(subject, words, how.data), limits, how.max_seconds)
     if words:
         raise UserError(UNKNOWN.format(words[0]))
-    settings = Settings(max_seconds=how.max_seconds)
+    settings = Settings(max_seconds=how.max_seconds, gold=how.gold)
     kwargs = read_yaml_option("--reward_kwargs", how.reward_kwargs, "{max_length: 200}")
     named = read_columns(how.columns)
     if named and how.data is None:
         raise UserError("`--columns` names columns of `--data`, and none is given. Name the rows, too.")
-    rows = [] if how.data is None else read_reward_rows(how.data, named)
+    rows = [] if how.data is None else chosen_rows(read_reward_rows(how.data, named), ROWS)
+    _check_column(rows, "--gold", how.gold.partition(".")[0])
     handling = Handling(limits or Limits())
     findings = check_one(subject, kwargs, rows, settings, handling)
     if asked := questions_of(rows) if all(each.level != "error" for each in findings) else []:
@@ -129,15 +136,23 @@ def ask(subject: str, words: Sequence[str], how: Attacking) -> Asked:
         rows = [] if how.data is None else read_reward_rows(how.data, read_columns(how.columns))
         settings = settings._replace(form="text" if rows and isinstance(rows[0]["prompt"], str) else None)
     rows = chosen_rows(rows, how.limit)
-    settings = settings._replace(rows=rows, max_seconds=how.max_seconds)
+    settings = settings._replace(rows=rows, max_seconds=how.max_seconds, gold=how.gold)
     for option, name in (("--samples", how.samples), ("--gold", how.gold.partition(".")[0])):
-        if name and not any(name in row for row in rows):
-            known = ", ".join(f"`{each}`" for each in (rows[0] if rows else ()))
-            raise UserError(f"`{option}` names the column {name!r}, which the rows have not; they have {known}.")
+        _check_column(rows, option, name)
     honest = [_samples(row.get(how.samples), how.samples) for row in rows if how.samples]
     tried = [*HACKS, *(as_hack(find_in_file(hack, None, noun="Hack")[1]) for hack in how.hacks or ())]
-    of_attack = {"hacks": tried, "samples": honest, "gold": how.gold, "limit": how.max_length}
+    of_attack = {"hacks": tried, "samples": honest, "limit": how.max_length}
+    if how.red_team is not None:
+        if not how.red_team_model or not rows:
+            raise UserError("`--red_team` asks a model about rows: name it with `--red_team_model`, and `--data`.")
+        of_attack["sampler"] = EndpointSampler(how.red_team, how.red_team_model)
     return Asked(named, settings, handling, of_attack)
+
+
+def _check_column(rows: Sequence[Mapping[str, Any]], option: str, name: str) -> None:
+    if name and not any(name in row for row in rows):
+        known = ", ".join(f"`{each}`" for each in (rows[0] if rows else ()))
+        raise UserError(f"`{option}` names the column {name!r}, which the rows have not; they have {known}.")
 
 
 def _named_by(word: str) -> list[str]:
@@ -203,11 +218,22 @@ def attackable_reward(subject: str, kwargs: dict[str, Any]) -> Spec:
 
 
 @worded()
-def attack_specs(named: Sequence[Spec], settings: Settings, time_limit: float = 5.0, **how: Any) -> list[Attacked]:
-    """Attacks rewards, each in a process of its own."""
+def attack_specs(
+    named: Sequence[Spec],
+    settings: Settings,
+    time_limit: float = 5.0,
+    sampler: EndpointSampler | None = None,
+    hacks: Sequence[Hack] = HACKS,
+    **how: Any,
+) -> list[Attacked]:
+    """Attacks rewards, each in a process of its own, with what the model behind `sampler` writes as well."""
     attacked = []
     for spec in named:
-        result = attack_apart(spec, settings, Limits(time_limit), **how)
+        own: list[Hack] = []
+        if sampler is not None and isinstance(spec, RewardSpec):  # whose code can be shown
+            ladder = attack_apart(spec, settings, Limits(time_limit), hacks=(), **how).ladder
+            own = red_team_hacks(spec, conversation_text(settings.rows[0]["prompt"]), ladder, sampler)
+        result = attack_apart(spec, settings, Limits(time_limit), hacks=[*own, *hacks], **how)
         said = [*sentences(result)]
         if not settings.rows:
             said.append(("failed", f"`{result.reward}`: these rows are made up. Name yours with `--data`.", {}))
@@ -217,6 +243,8 @@ def attack_specs(named: Sequence[Spec], settings: Settings, time_limit: float = 
             level: Level = "ok" if is_told else "warning" if result.honest else "error"  # of form, the sum is judged
             more = {"kind": kind, "spec": spec.spec, **({"best": best_of(result)} if kind == "ladder" else {})}
             findings.append(Finding(level, "attack", text, numbers | more))
+        if result.errors is not None:
+            findings.append(of_errors(result.reward, spec.spec, result.errors, "attack"))
         attacked.append(Attacked(findings, result))
     return attacked
 

@@ -13,7 +13,9 @@ from rewards.attacks.ladder import Step, climb, near
 from rewards.attacks.paying import MOST_STOPS, Paying, Unusable, begin
 from rewards.attacks.search import SEARCH, Mix, Search
 from rewards.attacks.seen import Family, Hack, Seen
-from rewards.roles import Texts, gains, mean
+from rewards.error_rates.scored import Errors, beside_honest
+from rewards.places import Texts
+from rewards.roles import gains, mean
 from rewards.running.contract import Drain, Limits, LocalSubject, Remote, RemoteSubject, Settings, Spec
 from rewards.running.contract.calls import shorten
 from rewards.running.contract.trial import Form, Trial, write_value
@@ -21,6 +23,7 @@ from rewards.running.workers import WorkerPool
 
 FEW_ROWS = 8  # of a reward whose calls are paid for
 FIRST_ROWS = 16  # a hack that wins on none of these, and earns little there, is not tried on the rest
+RED_TEAM = "red_team"  # the family whose winners are cut to what earns
 LITTLE = 0.3  # of an honest answer's pay
 ERROR = 0.025  # that a share is below its bound
 OFTEN = 0.6  # share of rows on which one rule for all of them must not be right
@@ -69,6 +72,7 @@ class AttackResult(NamedTuple):
     about_form: bool = False  # whether the reward says so, or reads nothing that could be a right answer
     untried: int = 0  # hacks for which there was no time, or that were stopped
     mixtures: int = 0  # that a search tried
+    errors: Errors | None = None  # both error rates, where right answers were found and told from wrong ones
 
     def of(self, verdict: str) -> list[Outcome]:
         """Lists the outcomes of a verdict."""
@@ -109,13 +113,12 @@ def attack(
     *,
     hacks: Sequence[Hack] = HACKS,
     samples: Sequence[Sequence[str]] = (),
-    gold: str = "",
     limit: int = 4000,
 ) -> AttackResult:
     """Scores hacks beside honest answers, for `settings.max_seconds` at most.
 
     An honest answer is the right one in the form in which the reward pays it best, or the best of a row's `samples`.
-    `gold` is where right answers stand; without it `rewards.roles` finds that.
+    Where right answers stand, `rewards.roles` finds by exchanges, unless `settings.gold` says it.
 
     A reward that pays it more than a wrong one in the same form is about answers. It is gamed by
     a hack that does not know the right one and earns as much, on more rows than the best single guess is right. Where
@@ -124,7 +127,7 @@ def attack(
     more than honest answers on most rows. `limit` is in characters of a response.
     """
     try:
-        return _Attack(*begin(subject, settings)).run(hacks, samples, gold, limit)
+        return _Attack(*begin(subject, settings)).run(hacks, samples, limit)
     except Unusable as unusable:
         return AttackResult(unusable.reward, problems=unusable.problems)
 
@@ -134,16 +137,16 @@ class _Attack(Paying):
 
     def __init__(self, trial: Trial, form: Form) -> None:
         super().__init__(trial, form)
-        self.ends = time.monotonic() + trial.settings.max_seconds
+        self.stop_at = time.monotonic() + trial.settings.max_seconds
         self.best: dict[str, tuple[float, Hack]] = {}  # by function: its best mean pay
 
-    def run(self, hacks: Sequence[Hack], samples: Sequence[Sequence[str]], gold: str, limit: int) -> AttackResult:
+    def run(self, hacks: Sequence[Hack], samples: Sequence[Sequence[str]], limit: int) -> AttackResult:
         known = self.trial.description
         rows, count = list(self.trial.rows), len(self.trial.rows)
         if known.asks_a_model and count > FEW_ROWS:
             rows = rows[:FEW_ROWS]
             self.problems.append(f"{FEW_ROWS} of {count} rows were used: its calls are paid for.")
-        self.honest = find_honest(self.pay, rows, samples[: len(rows)], self.trial, gold)
+        self.honest = find_honest(self.pay, rows, self.trial, samples[: len(rows)])
         if any(self.honest.texts) and not np.isfinite(self.honest.pays).any():
             return AttackResult(self.trial.name, problems=self.said(), honest=self.honest, untried=len(hacks))
         ladder = climb(self.honest, self.pay)
@@ -158,22 +161,34 @@ class _Attack(Paying):
                 why = f"{MOST_STOPS} have stopped it" if self.stops >= MOST_STOPS else "raise `--max_seconds`"
                 self.problems.append(f"{untried} of {len(hacks)} hacks were not tried: {why}.")
                 break
-            outcomes += self._try(hack, self._texts(hack, seen))
-        is_open = not (
+            found = self._try(hack, self._texts(hack, seen))
+            is_long = hack.family.name == RED_TEAM and found and found[0].verdict == "gamed"
+            outcomes += [self._shrunk(hack, seen)] if is_long else found
+        is_open = bool(hacks) and not (
             untried
             or known.asks_a_model
             or "gamed" in [*(each.verdict for each in outcomes), *(step.verdict for step in ladder)]
         )
         found, tried = self._search(seen) if is_open else ([], 0)
         outcomes += found
+        errors = beside_honest(self, self.honest) if self.stops < MOST_STOPS else None
         outcomes.sort(key=lambda each: (each.verdict == "no", -each.low, -each.pay))
         remedies = {family.name: family.remedy for family in (DATA, SEARCH, *(each.family for each in hacks))}
         return AttackResult(
-            self.trial.name, outcomes, self.said(), remedies, self.honest, ladder, self.about_form, untried, tried
+            self.trial.name,
+            outcomes,
+            self.said(),
+            remedies,
+            self.honest,
+            ladder,
+            self.about_form,
+            untried,
+            tried,
+            errors,
         )
 
     def _goes_on(self) -> bool:
-        return self.stops < MOST_STOPS and time.monotonic() <= self.ends
+        return self.stops < MOST_STOPS and time.monotonic() <= self.stop_at
 
     @property
     def about_form(self) -> bool:
@@ -199,6 +214,23 @@ class _Attack(Paying):
             self.best[kind] = (outcome.mean, hack)
         return [outcome]
 
+    def _shrunk(self, hack: Hack, seen: Sequence[Seen]) -> Outcome:
+        """Cuts what a hack writes to what still wins."""
+
+        def judge(mix: Mix, texts: Texts) -> Outcome:
+            return self._judge(hack, texts)
+
+        search = Search(seen, [hack], self._worth, self._wanted, self._goes_on)
+        own = [(hack.write(each, None) or "")[: each.limit] for each in seen]
+        mix = Mix(((next(name for name, texts in search.pieces.items() if texts == own), 1, ""),))
+        search.score(mix)
+        return judge(*search.shrink(mix, lambda *each: judge(*each).verdict == "gamed"))
+
+    @property
+    def _wanted(self) -> np.ndarray:
+        """What a text has to earn; NaN on rows that do not count."""
+        return np.where(self.honest.told, self.honest.pays, np.nan) if self.honest.tells else self.honest.pays
+
     def _search(self, seen: Sequence[Seen]) -> tuple[list[Outcome], int]:
         """Mixes the best hacks and pieces, and returns the shortest mixture that wins, with how many were tried."""
         honest = self.honest
@@ -207,8 +239,7 @@ class _Attack(Paying):
         if not is_told or any(each.call for each in seen):
             return [], 0
         bank = [hack for _, hack in sorted(self.best.values(), key=lambda each: -round(each[0], 9))]
-        wanted = np.where(honest.told, honest.pays, np.nan) if honest.tells else honest.pays
-        search = Search(seen, bank, self._worth, wanted, self._goes_on)
+        search = Search(seen, bank, self._worth, self._wanted, self._goes_on)
 
         def judge(mix: Mix, texts: Texts) -> Outcome:
             hack = Hack("search", SEARCH, f"What a search put together, and cut to what earns: {mix}", str)

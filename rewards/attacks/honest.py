@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from rewards.attacks.seen import Seen
+from rewards.places import Row, Texts, options_of, shape
 from rewards.reading.options import LETTERS
-from rewards.roles import MOST, Pay, Role, Texts, find_role, gains, options_of, shape, write_all
-from rewards.running.contract.samples import Row
+from rewards.roles import MOST, Pay, Role, find_role, gains, write_all
 from rewards.running.contract.trial import Trial, row_in_form
 
 CALLED = re.compile(r"def\s+(\w+)|assert\s+(\w+)\(|(\w+)\(")
@@ -44,9 +44,9 @@ class Honest(NamedTuple):
         return np.any([valid for _, valid in self.role.exchanged] or [np.zeros(len(self.rows), bool)], axis=0)
 
 
-def find_honest(pay: Pay, rows: list[Row], samples: Sequence[Sequence[str]], trial: Trial, gold: str = "") -> Honest:
-    """Finds honest answers to rows, and what the reward tells of them."""
-    role = find_role(pay, rows, trial, samples, gold)
+def find_honest(pay: Pay, rows: list[Row], trial: Trial, samples: Sequence[Sequence[str]] = ()) -> Honest:
+    """Finds honest answers to rows, and what the reward tells of them: what every judge of rewards begins with."""
+    role = find_role(pay, rows, trial, samples)
     texts = write_all(role.write, role.rights)
     if role.place is None and role.form:  # the best of each row's samples, and the best of others'
         columns = [[own[k] if k < len(own) else None for own in samples] for k in range(max(map(len, samples)))]
@@ -77,7 +77,8 @@ def _seen(row: Row, right: str | None, wrong: str | None, role: Role, counts: Co
     if role.place is not None and role.place.options:
         texts = options_of(row.get(role.place.options))
         return own._replace(options=tuple(LETTERS[: len(texts)] if role.place.is_letter else texts))
-    if "tests" in row or "def " in (right or ""):  # all solutions together do the task, so that none is shown
-        called = CALLED.search(f"{right}\n{row.get('tests')}\n{row.get('prompt')}")
+    told = f"{right}\n{[row.get(name) for name in role.columns]}"
+    if "def " in (right or "") or "assert " in told:  # all solutions together do the task, so that none is shown
+        called = CALLED.search(f"{told}\n{own.prompt}")
         return own._replace(call=next(filter(None, called.groups())) if called else "answer")
     return own._replace(golds=tuple(sorted(counts, key=lambda each: (-counts[each], each))))

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from rewards.attacks.honest import Honest
-from rewards.roles import NOT_DATA, Pay, Texts, mean, write_all
+from rewards.places import NOT_DATA, Texts
+from rewards.roles import Pay, mean, write_all
 
 CONSTANTS, INPUTS = 5, 4  # the commonest answers, and columns of texts, that are tried
 GAMED, SOFT = 1.0, 0.5  # share of an honest answer's pay above the best guess's

@@ -1,14 +1,17 @@
 """What a reward pays for texts: every call of an attack or a measurement, and what failed in them."""
 
+import math
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
 
+from rewards.places import Row
 from rewards.running.contract import LocalSubject, RemoteSubject, Settings, Stopped
 from rewards.running.contract.calls import call_arguments
 from rewards.running.contract.repeats import usable_forms
-from rewards.running.contract.samples import Row, Sample, answer_samples
+from rewards.running.contract.samples import Sample
 from rewards.running.contract.signature import check_signature
 from rewards.running.contract.trial import Form, Trial
 
@@ -27,7 +30,7 @@ def begin(subject: LocalSubject | RemoteSubject, settings: Settings) -> tuple[Tr
     """Loads a reward and finds the form in which it takes completions; raises `Unusable`."""
     try:
         trial = Trial(subject, settings)
-        first = answer_samples(trial.rows[:1], trial.settings.response_format)
+        first = trial.answers(1)
         arguments = call_arguments(trial.make_call(first[:1], settings.form or "text").rows, ["yes"])
         if problems := check_signature(trial.name, trial.description.parameters, list(arguments)):
             raise Unusable(trial.name, list(map(str, problems)))
@@ -38,11 +41,11 @@ def begin(subject: LocalSubject | RemoteSubject, settings: Settings) -> tuple[Tr
 
 
 class Paying:
-    """A reward that is called on texts, with the problems that were met."""
+    """A reward that is called on texts until some time, with the problems that were met."""
 
-    def __init__(self, trial: Trial, form: Form) -> None:
-        self.trial, self.form = trial, form
-        self.stops = 0
+    def __init__(self, trial: Trial, form: Form, ends: float = math.inf) -> None:
+        self.trial, self.form, self.ends = trial, form, ends
+        self.stops = self.late = 0  # texts that stopped it, and calls for which there was no time
         self.failed: dict[str, list[str]] = defaultdict(list)  # texts by the kind of problem
         self.problems: list[str] = []
 
@@ -54,14 +57,16 @@ class Paying:
 
     def pay(self, rows: Sequence[Row], texts: Sequence[str | None], name: str) -> np.ndarray:
         """Calls the reward on all rows at once, and row by row if that fails; what has no text or fails is NaN."""
-        samples = [Sample(r, t, "odd", name) for r, t in zip(rows, texts, strict=True) if t is not None]
+        samples = [Sample(r, t, name) for r, t in zip(rows, texts, strict=True) if t is not None]
         found = np.full(len(rows), np.nan)
         found[[text is not None for text in texts]] = self._values(samples)
         return found
 
     def _values(self, samples: Sequence[Sample]) -> list[float | None]:
         nothing: list[float | None] = [None] * len(samples)
-        if not samples or self.stops >= MOST_STOPS:
+        is_late = time.monotonic() > self.ends
+        self.late += is_late
+        if not samples or is_late or self.stops >= MOST_STOPS:
             return nothing
         try:
             called = self.trial.call(samples, self.form)

@@ -56,7 +56,7 @@ def _told(subject: RemoteSubject, settings: Settings) -> Told | None:
     if calls.trial.description.asks_a_model:
         return None
     rows = list(calls.trial.rows)
-    honest = find_honest(calls.pay, rows, (), calls.trial)
+    honest = find_honest(calls.pay, rows, calls.trial)
     if not any(honest.texts) or not (honest.tells or honest.role.columns):
         return Told(columns=honest.role.columns, **_extremes(calls))
     again = calls.pay(rows, honest.texts, "an honest answer")

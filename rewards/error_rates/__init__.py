@@ -1,7 +1,8 @@
 """The two error rates of a reward: how often it refuses right answers, and how often it pays wrong ones."""
 
-from rewards.error_rates.measure import Errors, Kind, Labelled, Measured, Scored, measure, measure_apart
+from rewards.error_rates.measure import Labelled, Measured, measure, measure_apart
 from rewards.error_rates.rates import ErrorRates, Rate, corrected, rate_of, read_rates
+from rewards.error_rates.scored import Errors, Kind, Scored
 from rewards.error_rates.writings import WRITINGS, Writing
 
 __all__ = [

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from rewards.places import index_of, options_of, others_of
 from rewards.reading.numbers import MINUS, NUMBER, read_number
-from rewards.running.contract.samples import is_choice
 from rewards.running.contract.trial import row_in_form
 
 LONGEST = 200  # characters of an answer that is written otherwise; a longer one is a text or a program
@@ -63,24 +63,32 @@ class Gold(NamedTuple):
     is_words: bool = False
 
 
-def read_golds(rows: Sequence[Mapping[str, Any]], rights: Sequence[str | None], synonyms: str = "") -> list[Gold]:
-    """Reads right answers `(N,)`, those that are None as empty; `synonyms` names a column of other right ones."""
-    has_versions = any(VERSION.search(right) for right in rights if right)
+def read_golds(
+    rows: Sequence[Mapping[str, Any]], rights: Sequence[str | None], synonyms: str = "", options: str = ""
+) -> list[Gold]:
+    """Reads right answers `(N,)`, those that are None as empty; columns are named of other right ones, and options."""
+    has_versions, donors = any(VERSION.search(right) for right in rights if right), others_of(rights)
     return [
-        _read(row, right or "", _other(place, rows, rights), row.get(synonyms) if synonyms else None, has_versions)
-        for place, (row, right) in enumerate(zip(rows, rights, strict=True))
+        _read(
+            row, right or "", [rights[k] for of in donors if (k := of[i]) is not None], synonyms, options, has_versions
+        )
+        for i, (row, right) in enumerate(zip(rows, rights, strict=True))
     ]
 
 
-def _read(row: Mapping[str, Any], text: str, other: str | None, synonyms: Any, has_versions: bool) -> Gold:
-    listed = [synonyms] if isinstance(synonyms, str) else synonyms if isinstance(synonyms, list | tuple) else []
+def _read(
+    row: Mapping[str, Any], text: str, others: Sequence[str | None], synonyms: str, options: str, has_versions: bool
+) -> Gold:
+    named = row.get(synonyms) if synonyms else None
+    listed = [named] if isinstance(named, str) else named if isinstance(named, list | tuple) else []
     same = tuple(each for each in listed if isinstance(each, str) and each.strip())
     beside = [each for value in row.values() if isinstance(value, list | tuple) and text in value for each in value]
+    other = next((each for each in others if each and not may_be_same(each, text)), None)
     if other and any(may_be_same(other, each) for each in (*same, *beside) if isinstance(each, str)):
         other = None
     gold = Gold(text, str(row_in_form(row, "text").get("prompt")), other, synonyms=same)
-    if is_choice(row):
-        return gold._replace(options=tuple(map(str, row["options"])), place=row["answer"], other=None)
+    if options and (place := index_of(text, row.get(options))) is not None:
+        return gold._replace(options=tuple(options_of(row.get(options))), place=place, other=None)
     if len(text) > LONGEST or "\n" in text:
         return gold._replace(value=_json(text))
     number = None if has_versions else read_as_number(text)
@@ -132,13 +140,6 @@ def _items(text: str) -> tuple[str, tuple[str, ...], str] | None:
     items = tuple(each.strip() for each in match[2].split(","))
     alike = len({bool(read_number(each)) for each in items}) == 1 and all(0 < len(each) <= 20 for each in items)
     return (match[1], items, match[3]) if len(items) > 1 and alike and all(len(i.split()) < 3 for i in items) else None
-
-
-def _other(place: int, rows: Sequence[Mapping[str, Any]], rights: Sequence[str | None]) -> str | None:
-    """Finds the nearest other row's right answer that means something else."""
-    own = rights[place]
-    later = [*rights[place + 1 :], *rights[:place]]
-    return next((each for each in later if each and own and not may_be_same(each, own)), None)
 
 
 def may_be_same(one: str, other: str) -> bool:

@@ -74,7 +74,8 @@ def test_shipped_rewards_and_a_file_pass_on_messages(tiny_recipe):  # and on tex
     )
     (path.parent / "shares.py").write_text(own)
     findings = reward_findings(path)
-    assert [finding.level for finding in findings] == ["ok"] * 3
+    kinds = [(finding.level, finding.numbers.get("kind")) for finding in findings]
+    assert kinds == [("ok", None), ("ok", "errors")] * 3
 
 
 def test_the_sample_responses_use_the_tags_of_the_recipe(tiny_recipe):

@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from chat_server import ChatServer
 from some_recipes import PROMPTS
 
 from align.cli import run_command
@@ -25,6 +26,11 @@ def zero(completions, answer, **kwargs):
     return [0.0 for _ in completions]
 def lacks(completions, nowhere, **kwargs):
     return [0.0 for _ in completions]
+"""
+OPENED = """
+def opened(completions, answer, **kwargs):
+    word = "uvwxyz"[::-1]
+    return [float(word[:4] + word[4:] in text or text == right) for text, right in zip(completions, answer)]
 """
 
 
@@ -61,8 +67,18 @@ def test_rewards_are_attacked_at_once_and_their_table_comes_first(run):
         ["code/holed.py:zero", "unclear"],
         ["code/holed.py:lacks", "failed"],
     ]
-    assert table[0][2:] == ["nothing", "constant", "copy", "another", "bare", "best hack"]
-    assert table[2][-1].startswith("every_answer[0] 100%")
+    assert table[0][2:] == [
+        "nothing",
+        "constant",
+        "copy",
+        "another",
+        "bare",
+        "best hack",
+        "right refused",
+        "wrong paid",
+    ]
+    assert table[2][7].startswith("every_answer[0] 100%")
+    assert [row[-2:] == ["-", "-"] for row in table[1:]] == [False, False, True, True]  # where no gold is found
     assert "needs a column `nowhere`" in output
     assert code == 1  # of the one that fails
 
@@ -139,3 +155,19 @@ def test_a_recipe_demands_cards_and_names_the_command_that_makes_them(run, tmp_p
     assert (code, output.count("has other code than on its card, in shared_rules.py;")) == (1, 2)
     (tmp_path / "cards/exact/card.json").write_text("[]", encoding="utf-8")
     assert "`exact` has no card in" in run("check", "recipe.yaml")[1]
+
+
+def test_a_red_teaming_model_sees_code_and_ladder_and_what_it_writes_is_cut_to_what_earns(run, tmp_path, monkeypatch):
+    (tmp_path / "code/opened.py").write_text(OPENED, encoding="utf-8")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-0123456789abcdef")
+    reply = "<response>I looked at it: {prompt}\nSo it is zyxwvu for sure.</response><response>no</response>"
+    with ChatServer(lambda body, times: reply, key="sk-0123456789abcdef") as server:
+        words = ("code/opened.py:opened", "--red_team", server.url, "--red_team_model", "tiny")
+        code, output = attack(run, *words, "--json")
+    asked = server.bodies[0]["messages"][0]["content"]
+    assert ("def opened(" in asked, "nothing at all 0%" in asked, "{prompt}" in asked) == (True, True, True)
+    (gamed,) = [each for each in json.loads(output) if each["numbers"].get("kind") == "gamed"]
+    assert (gamed["numbers"]["hack"], gamed["numbers"]["text"].strip()) == ("red_team[0]", "zyxwvu")
+    assert "sk-0123" not in output
+    code, output = attack(run, "code/opened.py:opened", "--red_team", server.url)
+    assert (code, "name it with `--red_team_model`" in output) == (1, True)

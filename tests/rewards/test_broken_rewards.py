@@ -116,7 +116,7 @@ CASES = {
         "forms_differ", r"does not look into messages", tuple(MESSAGE_SUMS), "messages"
     ),
     "broken_answers.py:wrong_sign": Case("wrong_above_right", r"the wrong answer in answer tags -?0 and"),
-    "broken_answers.py:error_as_reward": Case("wrong_above_right", r"Check the sign", FIRST_ROWS),
+    "broken_answers.py:error_as_reward": Case("wrong_above_right", r"Check the sign"),
     "broken_answers.py:contains_the_answer": Case("pays_every_answer", r"as the right one, on 4 of 4 rows.*list them"),
     "broken_answers.py:names_the_letter": Case("pays_every_answer", r"A or B or C or D"),
     "broken_answers.py:is_part_of_the_answer": Case("pays_nothing", r"gives an empty response 1, as much as"),
@@ -124,9 +124,9 @@ CASES = {
     "broken_answers.py:compares_letter_with_index": Case("ignores_answer", r"reads `answer`, but gives right"),
     "broken_answers.py:reads_but_ignores": Case("ignores_answer", r"the same in every form that was tried"),
     "broken_answers.py:digits_only": Case(
-        "right_below_maximum", r"in 1 of 8 rows: row 8, `answer` '1,000', gets 0", tuple(THOUSANDS)
+        "right_below_maximum", r"in 1 of 8 rows: `answer` '1,000' gets 0", tuple(THOUSANDS)
     ),
-    "broken_answers.py:first_option_is_special": Case("right_below_maximum", r"in 1 of 4 rows: row 2, `answer` 0"),
+    "broken_answers.py:first_option_is_special": Case("right_below_maximum", r"in 1 of 4 rows: `answer` 'A' gets 0"),
     "broken_answers.py:another_tag": Case("constant", r"gave 0 to all of \d+ .*It pays '<final_answer>"),
     "broken_answers.py:always_one": Case("constant", r"gave 1 to all of \d+ responses, right, wrong and odd ones"),
 }  # fmt: skip

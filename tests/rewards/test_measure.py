@@ -54,8 +54,8 @@ def exact(completions, answer, **kwargs):
     return [float(text.strip() == str(gold)) for text, gold in zip(completions, answer, strict=True)]
 
 
-def measured(reward, rows, **how):
-    return measure(LocalSubject(reward), Settings(rows, "text", max_seconds=600.0), **how)
+def measured(reward, rows, gold="", **how):
+    return measure(LocalSubject(reward), Settings(rows, "text", max_seconds=600.0, gold=gold), **how)
 
 
 def shares(errors):
@@ -370,7 +370,7 @@ def test_json_has_all_and_a_hang_is_named(folder):
     assert (read.fpr.share, read.fnr.high) == (0.0, found["made"]["fnr"]["high"])
     rows = [{"prompt": row["prompt"], "highlights": row["answer"]} for row in SUMS]
     spec = RewardSpec("mine.py:hangs", base_dir=folder)
-    hung = measure_apart(spec, Settings(rows, "text"), Limits(0.5), gold="highlights")
+    hung = measure_apart(spec, Settings(rows, "text", gold="highlights"), Limits(0.5))
     assert shares(hung.made)["bold"] == 1.0
     assert any("bold" in problem for problem in hung.problems)
     with pytest.raises(Unusable):

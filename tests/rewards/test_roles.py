@@ -2,12 +2,15 @@
 
 import json
 import random
+import time
 
 import pytest
 
-from rewards.attacks import attack, sentences
-from rewards.roles import index_of, options_of
-from rewards.running.contract import LocalSubject, Settings
+from align.services.rewards import chosen_rows
+from rewards.attacks import HACKS, attack, sentences
+from rewards.error_rates import measure
+from rewards.places import index_of, options_of
+from rewards.running.contract import LocalSubject, Settings, try_reward
 
 WORDS = ("iron", "gold", "tin", "lead", "zinc", "salt", "sand", "coal", "clay", "wool", "silk", "tea")
 TOPICS = ["sport", "music", "food"]
@@ -127,7 +130,7 @@ def test_a_verifier_that_takes_everything_is_one_line_and_first():
 
 def test_a_shown_place_is_taken_for_the_right_answer():
     rows = [{"prompt": f"{i}?", "own": str(i * 7), "meta": {"b": str(i)}} for i in range(20)]
-    found = attack(LocalSubject(exact), Settings(rows, "text"), hacks=[], gold="meta.b").honest
+    found = attack(LocalSubject(exact), Settings(rows, "text", gold="meta.b"), hacks=[]).honest
     assert str(found.role.place) == "meta.b"
     assert not found.tells
 
@@ -139,3 +142,50 @@ def test_a_column_of_honest_samples_is_no_copy():
     samples = [[row["shown"]] for row in rows]
     result = attack(LocalSubject(exact), Settings(rows, "text"), hacks=[], samples=samples)
     assert [step.verdict for step in result.ladder] == [""] * len(result.ladder)
+
+
+def judged(reward, column, rows):
+    """What all judges say of a reward, without names."""
+    subject, settings = LocalSubject(reward), Settings(chosen_rows(rows, 24), "text", max_seconds=600.0)
+    result, tried = attack(subject, settings, hacks=HACKS[::40]), try_reward(subject, settings)
+    rates = [each and (each.fnr, each.fpr) for each in (measure(subject, settings).made, result.errors, tried.errors)]
+    told = [
+        (each.kind, each.problem.replace(f"`{column}`", "-"))
+        for each in tried.problems
+        if each.kind != "not_picklable"
+    ]
+    steps = [(each.verdict, round(each.share, 9)) for each in result.ladder]
+    return repr((told, rates, steps, [kind for kind, _, _ in sentences(result)])).replace(reward.__name__, "-")
+
+
+@pytest.mark.parametrize("name", ["exact", "contains", "takes all"])
+def test_every_judge_says_the_same_under_other_names_in_shuffled_rows_and_on_a_slow_machine(name):
+    reward, draw = LADDERS[name][0], random.Random(0)
+    rows = [{"prompt": f"Which is {i}?", "own": f"{i * 7}/{i + 3}", "note": i % 5} for i in range(24)]
+    said = set()
+    for column, seconds in (("own", 0.0), ("answer", 0.0), ("zq_17", 0.0003), ("label", 0.0)):
+        named = [{column if key == "own" else key: value for key, value in row.items()} for row in rows]
+        draw.shuffle(named)
+        scope = {"score": reward, "wait": time.sleep}
+        body = f"wait({seconds}); return score(completions, {column})"
+        exec(f"def {column}_reward(completions, {column}, **kwargs): {body}", scope)
+        said.add(judged(scope[f"{column}_reward"], column, named))
+    assert len(said) == 1
+
+
+def odd_form(completions, own, **kwargs):
+    return [float(text == f"FINAL>>{gold}<<") for text, gold in zip(completions, own, strict=True)]
+
+
+def turned(completions, own, **kwargs):
+    return [-float(text.strip() == gold) for text, gold in zip(completions, own, strict=True)]
+
+
+def test_a_check_asks_for_the_place_where_exchanges_say_nothing_and_is_sure_where_it_is_named():
+    rows = [{"prompt": f"{i}?", "own": str(i * 7)} for i in range(24)]
+    for reward, kinds in ((odd_form, ("unclear", "constant")), (turned, ("unclear", "wrong_above_right"))):
+        for gold, kind in zip(("", "own"), kinds, strict=True):
+            tried = try_reward(LocalSubject(reward), Settings(rows, "text", gold=gold, max_seconds=600.0))
+            assert [problem.kind for problem in tried.problems] == [kind]
+            assert ("--gold" in str(tried.problems[0])) == (kind == "unclear")
+            assert tried.errors is None  # and no rate of 0

@@ -25,7 +25,7 @@ from align.models.vllm_server import ask_server, server_url
 from align.recipe.dataset import MultipleChoiceDatasetConfig
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward, short_name
-from rewards.running.contract.samples import GOLD_COLUMNS, gold_text
+from rewards.places import GOLD_COLUMNS, places
 from rewards.running.contract.signature import read_parameters
 from rewards.scoring.families import ON_PROMPTS, ON_RESULTS, Family, FamilyError, change_prompt, find_families
 from rewards.scoring.tool_results import change_result
@@ -177,7 +177,7 @@ def check_golds(recipe: Recipe, data: TrainingData[PromptRow]) -> list[Finding]:
         )
         return [Finding("error", "families", text, {"without": len(without), "of": len(rows)})]
     tokenizer = ModelFiles.of(recipe).tokenizer
-    golds = [known for row in spread(rows) if (known := gold_text(row, column)) is not None]
+    golds = [known for row in spread(rows) for each in places([row], gold=column)[:1] if (known := each.text(row))]
     if tokenizer is None or not golds:
         return []
     closed = [f"{gold}</{recipe.settings.answer_tag}>" for gold in golds]

@@ -18,7 +18,7 @@ from align.models.rewards import named_rewards
 from align.rehearsal.plan import Plan
 from align.rehearsal.record import Check, Rehearsed, by_number
 from rewards.attacks import Told, told_apart
-from rewards.roles import exchange, others_of
+from rewards.places import exchange, others_of
 from rewards.running.contract import Limits, RewardSpec
 from rewards.running.guard import GuardedReward
 from rewards.running.protocol import asks_a_model

@@ -1,158 +1,187 @@
 """Whether right answers are worth more than wrong ones, than none, and than all of them at once."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+import time
+from collections.abc import Iterator
 
+import numpy as np
+
+from rewards.attacks.honest import Honest, find_honest
+from rewards.attacks.paying import Paying
+from rewards.error_rates.scored import beside_honest
+from rewards.places import GOLD_COLUMNS, Place, exchange, others_of, places
 from rewards.reading.options import LETTERS
+from rewards.roles import Write, forms_of, gains, write_all
+from rewards.running.contract.patterns import own_texts
 from rewards.running.contract.problem import RewardProblem
-from rewards.running.contract.samples import (
-    Row,
-    Sample,
-    answer_samples,
-    gold_column,
-    gold_text,
-    greedy_samples,
-    is_choice,
-    other_gold,
-)
-from rewards.running.contract.trial import LEAST_SAMPLES, Form, Speed, Trial, first_difference, write_value
+from rewards.running.contract.trial import Form, Trial, write_value
 
-ROWS_WITH_ANSWERS = 16
-SHARE_OF_TIME = 0.3
+ROWS, ROWS_FOR_LISTS, LONGEST_LIST = 16, 4, 400
+SHARE_OF_TIME = 0.5
 SMALL_SHARE = 0.1  # of the largest gain from being right; less comes from the answers' lengths, not their truth
-Values = Sequence[float | None]
 SHOWN = 3
+NOTHING = {"an empty response": "", "whitespace only": " \n\t "}
 _NUMBER = re.compile(r"\d")
 
 
-def check_answers(trial: Trial, form: Form, speed: Speed) -> Iterator[RewardProblem]:
-    """Looks at what a reward pays, if the data has right answers and the reward reads them."""
-    column = gold_column(trial.rows)
-    count = int(SHARE_OF_TIME * trial.settings.max_seconds / max(speed.each, 1e-9) / 24)
-    rows = trial.rows[: min(ROWS_WITH_ANSWERS, count)]
-    if column is None or len(rows) < 1:
+def check_answers(trial: Trial, form: Form) -> Iterator[RewardProblem]:
+    """Looks at whom a reward pays, by the exchanges that an attack makes; leaves its error rates with the trial."""
+    before = {value for value in trial.seen if value is not None}
+    paying = Paying(trial, form, time.monotonic() + SHARE_OF_TIME * trial.settings.max_seconds)
+    honest = find_honest(paying.pay, list(trial.rows[:ROWS]), trial)
+    is_told = honest.tells and bool(honest.role.exchanged)
+    if len(before) == 1 and not trial.description.whole_batch:  # else it depends on how a policy's answers agree
+        (value,), count = before, len(trial.seen)
+        is_same = {value} == {each for each in trial.seen if each is not None}
+        if paying.late and not is_told:
+            yield trial.problem("few_samples/answers")
+            return
+        if not value and (golds := _of_options(trial) or (name_the_golds(trial) if is_same else "")):
+            yield trial.problem("reads_no_gold", value=value, count=count, golds=golds)
+            return
+        if is_told:  # in a form that no response before had
+            own = next(filter(None, honest.texts))
+            yield trial.problem("constant/form", value=value, count=count, own=own)
+            return
+        if is_same and not _varies(paying, value):
+            is_unread = value or not trial.read or trial.is_synthetic or trial.settings.gold
+            yield trial.problem("constant", value=value, count=count) if is_unread else _unclear(trial, honest)
+            return
+    if is_told:
+        yield from _check_unpaid(paying, honest)
+        yield from _check_greedy(paying, honest)
+        trial.errors = beside_honest(paying, honest)
+    elif paying.late:
+        yield trial.problem("few_samples/answers")
+    else:
+        yield from _check_unmoved(paying, honest)
+
+
+def _varies(paying: Paying, value: float) -> bool:
+    """Tells whether a reward gives another value to some text in a form that policies write, or its code names."""
+    texts = own_texts(paying.trial.description.literals)
+    found = paying.pay(paying.trial.rows[:1] * len(texts), texts, "a text in a form")
+    return bool((found[np.isfinite(found)] != value).any())
+
+
+def _unclear(trial: Trial, honest: Honest) -> RewardProblem:
+    columns = ", ".join(f"`{name}`" for name in trial.read)
+    return trial.problem("unclear", columns=columns, form=honest.role.form)
+
+
+def _check_unmoved(paying: Paying, honest: Honest) -> Iterator[RewardProblem]:
+    """Says what a reward makes of the columns that it reads, where no right answer earns by them."""
+    trial, rows, read = paying.trial, honest.rows, paying.trial.read
+    donors = others_of([repr([row.get(name) for name in read]) for row in rows])[0]
+    if not read or not any(each is not None for each in donors):
         return
-    samples = answer_samples(rows, trial.settings.response_format)
-    called = trial.call(samples, form)
-    if called.problem is not None:
-        yield called.problem
+    is_known = bool(trial.settings.gold) or (trial.is_synthetic and not {*read}.isdisjoint(GOLD_COLUMNS))
+    turned = find_honest(lambda *asked: -paying.pay(*asked), rows, trial)
+    if turned.tells and turned.role.exchanged:
+        row = int(turned.told.argmax())
+        told = {"wrong": write_value(-float(turned.others[row])), "right": write_value(-float(turned.pays[row]))}
+        told |= {"form": turned.role.form, "column": str(turned.role.place), "gold": f"{turned.rights[row]!r:.60}"}
+        yield trial.problem("wrong_above_right" if is_known else "unclear/turned", **told)
         return
-    if not _reads(trial, samples, form, called.values, rows, column):
-        if column in trial.description.parameters.columns:
-            yield trial.problem("ignores_answer", column=column, forms=_forms_tried(samples))
-        return
-    pairs = _pairs(samples, called.values)
-    gain = max((right - wrong for right, wrong, _ in pairs), default=0.0)
-    right, wrong, sample = max(pairs, key=lambda pair: pair[1] - pair[0], default=(0.0, 0.0, samples[0]))
-    if wrong - right > gain and first_difference([right], [wrong]) is not None:
-        told = {"name": sample.name, "wrong": write_value(wrong), "right": write_value(right), "column": column}
-        row = sample.place[0]
-        yield trial.problem("wrong_above_right", **told, row=row + 1, gold=_gold(rows[row], column))
-        return
-    paid: dict[int, float] = {}  # of the rows whose right answer is told from a wrong one, in some form
-    for right, wrong, sample in pairs:
-        if right - wrong > SMALL_SHARE * gain:
-            paid[sample.place[0]] = max(right, paid.get(sample.place[0], right))
-    yield from _check_unpaid(trial, samples, rows, column, pairs, paid)
-    yield from _check_greedy(trial, form, rows, paid)
+    if gains(honest.pays, paying.pay(exchange(rows, donors, read), honest.texts, "another row")).any():
+        return  # it reads the rows for something else
+    if is_known or (not trial.is_synthetic and np.nan_to_num(honest.pays).max() > 0):
+        yield trial.problem("ignores_answer", column=_first(trial), forms=", ".join(name for name, _ in _forms(trial)))
+    elif not trial.is_synthetic:
+        yield _unclear(trial, honest)
 
 
-def _reads(
-    trial: Trial, samples: Sequence[Sample], form: Form, values: Values, rows: Sequence[Mapping[str, Any]], column: str
-) -> bool:
-    """Tells whether values change when the right answer of every row is another one."""
-    others = [{**row, column: other_gold(rows, index, column)} for index, row in enumerate(rows)]
-    called = trial.call([sample._replace(row=others[sample.place[0]]) for sample in samples], form)
-    return called.problem is not None or first_difference(values, called.values) is not None
+def _forms(trial: Trial) -> list[tuple[str, Write]]:
+    return forms_of(trial.settings.response_format, trial.description.literals)
 
 
-def _pairs(samples: Sequence[Sample], values: Values) -> list[tuple[float, float, Sample]]:
-    """Pairs the values of the right and the wrong answer of a place, with the wrong sample; None has no pair."""
-    right = {sample.place: value for sample, value in zip(samples, values, strict=True) if sample.role == "right"}
-    return [
-        (good, value, sample)
-        for sample, value in zip(samples, values, strict=True)
-        if sample.role == "wrong" and value is not None and (good := right[sample.place]) is not None
-    ]
+def _names(trial: Trial) -> str:
+    return ", ".join(name for name, _ in _forms(trial))
 
 
-def _check_unpaid(
-    trial: Trial,
-    samples: Sequence[Sample],
-    rows: Sequence[Mapping[str, Any]],
-    column: str,
-    pairs: Sequence[tuple[float, float, Sample]],
-    paid: Mapping[int, float],
-) -> Iterator[RewardProblem]:
-    scored = {sample.place[0]: right for right, _, sample in pairs}
-    unpaid = [index for index in scored if index not in paid]
-    if not unpaid:
-        return
-    first, counts = unpaid[0], {"count": len(unpaid), "of": len(scored), "forms": _forms_tried(samples)}
-    told = {"column": column, "gold": _gold(rows[first], column), "value": write_value(scored[first])}
-    yield trial.problem("right_below_maximum", row=first + 1, **told, **counts)
+def _check_unpaid(paying: Paying, honest: Honest) -> Iterator[RewardProblem]:
+    """Finds rows whose right answer earns no more than a wrong one in any form."""
+    trial, gained = paying.trial, honest.pays - honest.others
+    least = SMALL_SHARE * float(np.nanmax(gained))
+    unpaid = np.isfinite(gained) & ~(gained > least)
+    for _, write in _forms(trial) if unpaid.any() else ():
+        pairs = [(right, seen.wrong) if lost else (None, None)
+                 for right, seen, lost in zip(honest.rights, honest.seen, unpaid, strict=True)]  # fmt: skip
+        right, wrong = (paying.pay(honest.rows, write_all(write, each), "again") for each in zip(*pairs, strict=True))
+        unpaid &= ~(right - wrong > least)
+    if unpaid.any():
+        row, counts = int(unpaid.argmax()), {"count": int(unpaid.sum()), "of": int(np.isfinite(gained).sum())}
+        told = {
+            "gold": f"{honest.rights[row]!r:.60}",
+            "value": write_value(float(honest.pays[row])),
+            "forms": _names(trial),
+        }
+        yield trial.problem("right_below_maximum", column=honest.role.place, **told, **counts)
 
 
-def _check_greedy(
-    trial: Trial, form: Form, rows: Sequence[Mapping[str, Any]], paid: Mapping[int, float]
-) -> Iterator[RewardProblem]:
-    greedy = greedy_samples(rows[:LEAST_SAMPLES], trial.settings.response_format)
-    called = trial.call(greedy, form)
-    if called.problem is not None:
-        return  # said of the odd responses
-    found: dict[str, dict[int, bool]] = {}  # by name, whether it is paid in full on a row, in every order
-    first: dict[str, tuple[Sample, float]] = {}
-    for sample, value in zip(greedy, called.values, strict=True):
-        if (row := sample.place[0]) in paid:
-            is_paid = value is not None and value >= paid[row]
-            found.setdefault(sample.name, {})[row] = is_paid and found.get(sample.name, {}).get(row, True)
-            if value is not None and is_paid:
-                first.setdefault(sample.name, (sample, value))
-    nothing = [each for each in first.values() if each[0].role == "nothing"]
-    every = [first[name] for name, rows_of in found.items() if 2 * sum(rows_of.values()) > len(rows_of)]
-    if nothing:
-        sample, value = nothing[0]
-        yield trial.problem("pays_nothing", name=sample.name, value=write_value(value))
-    elif every:
-        sample, value = every[0]
-        last_line, on = sample.text.strip().splitlines()[-1], found[sample.name].values()
-        told = {"name": sample.name, "text": last_line, "value": write_value(value), "s": "s" * (len(on) > 1)}
-        yield trial.problem("pays_every_answer", **told, on=sum(on), of=len(on))
+def _check_greedy(paying: Paying, honest: Honest) -> Iterator[RewardProblem]:
+    """Finds responses that say nothing, or all answers, and are paid as the right one is."""
+    trial, first = paying.trial, [i for i, told in enumerate(honest.told) if told][:ROWS_FOR_LISTS]
+    rows, least = [honest.rows[i] for i in first], honest.pays[first]
+    for name, text in NOTHING.items():
+        paid = paying.pay(rows, [text] * len(rows), name)
+        if (paid >= least).any():
+            yield trial.problem("pays_nothing", name=name, value=write_value(float(paid[(paid >= least).argmax()])))
+            return
+    lists = [_every_answer(honest, i) for i in first]
+    for name, write in [(honest.role.form, honest.role.write), *_forms(trial)]:
+        found = [
+            paying.pay(rows, write_all(write, each), "every answer") >= least for each in zip(*lists, strict=True)
+        ]
+        paid = np.all(found, axis=0) if found else np.zeros(len(rows), bool)
+        if 2 * paid.sum() > len(rows):
+            text = write(str(lists[int(paid.argmax())][0])).strip().splitlines()[-1]
+            told = {"name": f"every answer {name}", "text": text, "value": write_value(float(least[paid.argmax()]))}
+            yield trial.problem("pays_every_answer", **told, on=int(paid.sum()), of=len(rows), s="s" * (len(rows) > 1))
+            return
 
 
-def _gold(row: Mapping[str, Any], column: str) -> str:
-    if is_choice(row):
-        return f"{row['answer']}, {row['options'][row['answer']]!r:.40}"
-    return f"{gold_text(row, column)!r:.60}"
+def _every_answer(honest: Honest, row: int) -> list[str | None]:
+    """Lists all answers with the right one at neither end, which a reward may read; of two, in both orders."""
+    known, right = [*honest.seen[row].known], honest.rights[row]
+    if len(known) < 2 or right not in known or sum(map(len, known)) >= LONGEST_LIST:
+        return [None, None]
+    if len(known) > 2:
+        place = min(max(known.index(right), 1), len(known) - 2)
+        known.remove(right)
+        known.insert(place, right)
+    return [" or ".join(known), " or ".join(known if len(known) > 2 else known[::-1])]
 
 
-def _forms_tried(samples: Sequence[Sample]) -> str:
-    names = [sample.name.removeprefix("the right answer ") for sample in samples if sample.role == "right"]
-    return ", ".join(dict.fromkeys(names))
+def _first(trial: Trial) -> Place | None:
+    """Returns the place that is tried first, if the reward reads it."""
+    place = next(iter(places(trial.rows, trial.read, gold=trial.settings.gold)), None)
+    return place if place is not None and place.path[0] in trial.read else None
+
+
+def _of_options(trial: Trial) -> str:
+    """Says that right answers are indices of options that a reward does not read."""
+    place, row = _first(trial), trial.rows[0]
+    if place is None or not place.options or place.options in trial.read or not isinstance(place.value(row), int):
+        return ""
+    letter, text = (place._replace(is_letter=each).text(row) for each in (True, False))
+    return (
+        f"The right answers, `{place}`, are indices into `{place.options}` (row 1: {place.value(row)}, which is "
+        f"{letter}, {text!r:.40}), and responses name a letter or a text: `accuracy` grades them."
+    )
 
 
 def name_the_golds(trial: Trial) -> str:
     """Says what right answers the rows hold, and which reward grades them; empty for numbers, or if none is read."""
-    column, read = gold_column(trial.rows), trial.description.parameters.columns
-    if trial.is_synthetic or column is None or column not in read:
-        return ""
-    if column == "answer" and all(is_choice(row) for row in trial.rows):
-        return "" if "options" in read else _of_options(trial.rows[0])
-    golds = list(dict.fromkeys(text for row in trial.rows if (text := gold_text(row, column))))
+    place = _first(trial)
+    if trial.is_synthetic or place is None or isinstance(place.value(trial.rows[0]), int):
+        return _of_options(trial)
+    texts = [place._replace(options="", is_letter=False).text(each) for each in trial.rows]
+    golds = [*dict.fromkeys(filter(None, texts))]
     if not golds or any(_NUMBER.search(gold) for gold in golds):
         return ""
     shown = ", ".join(f"{gold!r:.40}" for gold in golds[:SHOWN])
     if all(len(gold) == 1 and gold.upper() in LETTERS for gold in golds):
-        beside = "" if "options" in trial.rows[0] else ", beside a column `options`: the list of their texts"
-        return f"The right answers, `{column}`, are letters ({shown}) and no numbers: `accuracy` grades them{beside}."
-    return f"The right answers, `{column}`, are texts without a number ({shown}): `text_accuracy` compares those."
-
-
-def _of_options(row: Row) -> str:
-    right = row["answer"]
-    first = f"row 1: {right}, which is {LETTERS[right]}, {row['options'][right]!r:.40}"
-    return (
-        f"The right answers, `answer`, are indices into `options` ({first}), and responses name a letter or a text: "
-        "`accuracy` grades them."
-    )
+        more = "" if place.options else ", beside a column `options`: the list of their texts"
+        return f"The right answers, `{place}`, are letters ({shown}) and no numbers: `accuracy` grades them{more}."
+    return f"The right answers, `{place}`, are texts without a number ({shown}): `text_accuracy` compares those."

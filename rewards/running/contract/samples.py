@@ -1,22 +1,13 @@
 """Responses to try a reward with, right, wrong and odd ones, and rows where no data is given."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
-from rewards.reading.options import LETTERS
+from rewards.places import GOLD_COLUMNS, Row, others_of, places
 from rewards.reading.responses import DEFAULT_FORMAT, ResponseFormat, parse_response
 from rewards.running.contract.signature import Parameters
 from rewards.scoring.accuracy import chosen_options
 from rewards.scoring.perturbations import ORIGINAL, SEEN_FAMILIES, UNSEEN_FAMILIES
-
-Row = Mapping[str, Any]
-Role = Literal["right", "wrong", "every_answer", "nothing", "odd"]
-
-# Columns in which data sets keep the right answer, in the order in which they are looked for.
-GOLD_COLUMNS = (
-    "answer", "solution", "gold", "ground_truth", "reference", "target", "label", "final_answer", "expected_answer",
-    "gold_answer", "reference_answer", "correct_answer", "expected", "truth",
-)  # fmt: skip
 
 
 class Sample(NamedTuple):
@@ -24,35 +15,29 @@ class Sample(NamedTuple):
 
     row: Row
     text: str
-    role: Role  # `nothing` is a response without any content
     name: str  # the same in words
-    place: tuple[int, int] = (0, 0)  # row and form; `right` and `wrong` samples of a place differ in the answer
 
 
-def answer_samples(rows: Sequence[Row], tags: ResponseFormat = DEFAULT_FORMAT) -> list[Sample]:
-    """Makes a right and a wrong response in each form to each row, or two that differ, in the tags first."""
-    answers = [right_and_wrong(rows, index) for index in range(len(rows))]
-    samples = []
-    for form, (form_name, _) in enumerate(answer_forms(tags)):
-        for index, (row, (right, wrong)) in enumerate(zip(rows, answers, strict=True)):
-            for spelling, (good, bad) in enumerate(zip(right, wrong, strict=True)):
-                place = (index, form * 2 + spelling)
-                for role, answer in (("right", good), ("wrong", bad)):
-                    text = answer_forms(tags)[form][1](answer)
-                    samples.append(Sample(row, text, role, f"the {role} answer {form_name}", place))  # type: ignore[arg-type]
-    return samples
+def answer_samples(
+    rows: Sequence[Row], count: int, read: Sequence[str] = (), tags: ResponseFormat = DEFAULT_FORMAT, gold: str = ""
+) -> list[Sample]:
+    """Makes a right and a wrong response to the first rows, in each form and spelling.
 
-
-def greedy_samples(rows: Sequence[Row], tags: ResponseFormat = DEFAULT_FORMAT) -> list[Sample]:
-    """Makes responses that name every possible answer, and responses that say nothing."""
-    samples = []
-    for index, row in enumerate(rows):
-        for known in _every_answer(rows, row):
-            for form_name, write in answer_forms(tags):
-                samples.append(Sample(row, write(known), "every_answer", f"every answer {form_name}", (index, 0)))
-        for name, text in (("an empty response", ""), ("whitespace only", " \n\t ")):
-            samples.append(Sample(row, text, "nothing", name, (index, 0)))
-    return samples
+    Right ones are of the place that is tried first, and `yes` where there is none; which it is, exchanges tell later.
+    """
+    known = places(rows, read, gold=gold)
+    answers = []
+    for place in [each for each in known if (each.path, each.options) == (known[0].path, known[0].options)][:2]:
+        rights = [place.text(row) for row in rows]
+        answers.append([(right or "yes", "no" if right is None or donor is None else rights[donor] or "no")
+                        for right, donor in zip(rights, others_of(rights)[0], strict=True)][:count])  # fmt: skip
+    return [
+        Sample(row, write(answer), f"the {kind} answer {form}")
+        for form, write in answer_forms(tags)
+        for own in answers or [[("yes", "no")] * count]
+        for row, pair in zip(rows, own, strict=False)
+        for kind, answer in zip(("right", "wrong"), pair, strict=True)
+    ]
 
 
 def odd_samples(rows: Sequence[Row], tags: ResponseFormat = DEFAULT_FORMAT) -> list[Sample]:
@@ -63,87 +48,7 @@ def odd_samples(rows: Sequence[Row], tags: ResponseFormat = DEFAULT_FORMAT) -> l
         for name, answer in ODD_ANSWERS.items()
     ]
     named = [*_odd_texts(tags), *answers]
-    return [Sample(rows[i % len(rows)], text, "odd", name, (i % len(rows), 0)) for i, (name, text) in enumerate(named)]
-
-
-def gold_column(rows: Sequence[Row]) -> str | None:
-    """Finds the column with the right answer: the first known name whose values can be written down."""
-    for name in GOLD_COLUMNS:
-        if name in rows[0] and any(gold_text(row, name) is not None for row in rows):
-            return name
-    return None
-
-
-def gold_text(row: Row, column: str) -> str | None:
-    """Reads the right answer of a row as a text; what follows `####` where a solution ends with it."""
-    value = row.get(column)
-    if isinstance(value, list | tuple) and value:
-        value = value[0]
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return None
-    text = str(value).strip()
-    return text.rpartition("####")[2].strip() or None
-
-
-def is_choice(row: Row) -> bool:
-    """Tells whether a row is a multiple-choice question as this project writes it: options, and an index of one."""
-    options, answer = row.get("options"), row.get("answer")
-    return (
-        isinstance(options, list | tuple)
-        and isinstance(answer, int)
-        and not isinstance(answer, bool)
-        and 0 <= answer < min(len(options), len(LETTERS))
-    )
-
-
-def other_gold(rows: Sequence[Row], index: int, column: str) -> Any:
-    """Returns a value of the gold column that is wrong for a row, of the same kind."""
-    row = rows[index]
-    if is_choice(row):
-        return (row["answer"] + 1) % len(row["options"])
-    own = row.get(column)
-    for other in (*rows[index + 1 :], *rows[:index]):
-        if other.get(column) is not None and other[column] != own and type(other[column]) is type(own):
-            return other[column]
-    return own + 1 if isinstance(own, int | float) and not isinstance(own, bool) else _altered(str(own))
-
-
-def _altered(text: str) -> str:
-    try:
-        return str(int(text) + 1)
-    except ValueError:
-        return "something else"
-
-
-def right_and_wrong(rows: Sequence[Row], index: int) -> tuple[list[str], list[str]]:
-    """Writes the right answer of a row, and a wrong one, in each spelling."""
-    row, column = rows[index], gold_column(rows)
-    if column is not None and is_choice(row):
-        right, wrong = row["answer"], other_gold(rows, index, "answer")
-        return [LETTERS[right], str(row["options"][right])], [LETTERS[wrong], str(row["options"][wrong])]
-    text = None if column is None else gold_text(row, column)
-    if column is None or text is None:
-        return ["yes"], ["no"]
-    wrong_text = gold_text({column: other_gold(rows, index, column)}, column)
-    return [text], [wrong_text or "something else"]
-
-
-def _every_answer(rows: Sequence[Row], row: Row) -> list[str]:
-    """Lists all answers with the right one at neither end, which a reward may read; of two, in both orders."""
-    column = gold_column(rows)
-    if column is None or (right := gold_text(row, column)) is None:
-        return []
-    known = [text for each in rows if (text := gold_text(each, column))]
-    if is_choice(row):
-        right, known = LETTERS[row["answer"]], list(LETTERS[: len(row["options"])])
-    known = list(dict.fromkeys(known))
-    if len(known) < 2 or sum(map(len, known)) >= 400:
-        return []
-    if len(known) == 2:
-        return [" or ".join(known), " or ".join(known[::-1])]
-    place = min(max(known.index(right), 1), len(known) - 2)
-    known.remove(right)
-    return [" or ".join([*known[:place], right, *known[place:]])]
+    return [Sample(rows[i % len(rows)], text, name) for i, (name, text) in enumerate(named)]
 
 
 def answer_forms(tags: ResponseFormat) -> list[tuple[str, Any]]:
@@ -232,9 +137,10 @@ def _questions() -> list[dict[str, Any]]:
 
 def second_pass_columns(sample: Sample, tags: ResponseFormat) -> dict[str, Any]:
     """Makes the columns that `ACRETrainer` or `TextACRETrainer` adds, of a policy that answers the same again."""
-    if not is_choice(sample.row):
-        column = gold_column([sample.row])
-        right = column is not None and parse_response(sample.text, tags).answer == gold_text(sample.row, column)
+    if "options" not in sample.row:
+        right = parse_response(sample.text, tags).answer in [
+            each.text(sample.row) for each in places([sample.row])[:1]
+        ]
         return {"first_right": right, "second_right": [right]}
     (choice,) = chosen_options([sample.text], [sample.row["options"]], tags)
     return {"first_choice": choice, "second_choices": None if choice is None else [choice]}

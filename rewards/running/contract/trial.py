@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
+from rewards.places import NOT_DATA, Row
 from rewards.reading.responses import DEFAULT_FORMAT, ResponseFormat
 from rewards.running.contract.calls import Call, Called
 from rewards.running.contract.problem import FAULTS, RewardProblem
-from rewards.running.contract.samples import SECOND_PASS, Row, Sample, second_pass_columns, synthetic_rows
+from rewards.running.contract.samples import SECOND_PASS, Sample, answer_samples, second_pass_columns, synthetic_rows
 from rewards.running.contract.subject import Description, LocalSubject, RemoteSubject, Stopped
 
 Form = Literal["text", "messages"]
@@ -49,6 +50,7 @@ class Settings(NamedTuple):
     completions_per_step: int = 64  # that a process rewards, for the time of a step
     add_columns: Callable[[Sample], Mapping[str, Any]] | None = None  # that a trainer adds, such as ACRE's
     max_seconds: float = 20.0  # for all calls together, about; slow rewards are tried on fewer responses
+    gold: str = ""  # where right answers stand, such as `answer` or `meta.gold`; exchanges find it if not given
 
 
 class Made(NamedTuple):
@@ -76,11 +78,21 @@ class Trial:
         self.seen: list[float | None] = []
         self.remarks: dict[str, RewardProblem] = {}
         self.processes: list[int] = []
+        self.errors: Any = None
         self.description: Description = subject.describe()
         self.name = self.description.name
         self.remarks |= {remark.kind: remark for remark in self.description.remarks}
         self.is_synthetic = not settings.rows
         self.rows = list(settings.rows) or synthetic_rows(self.description.parameters)
+
+    @property
+    def read(self) -> list[str]:
+        """The columns of the data that the reward is seen to read."""
+        return [name for name in self.description.parameters.read if name in self.rows[0] and name not in NOT_DATA]
+
+    def answers(self, count: int) -> list[Sample]:
+        """Makes right and wrong responses to some rows."""
+        return answer_samples(self.rows, count, self.read, self.settings.response_format, self.settings.gold)
 
     def problem(self, fault: str, **seen: Any) -> RewardProblem:
         """Words a problem of this reward."""

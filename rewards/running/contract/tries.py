@@ -1,16 +1,15 @@
 """Tries a reward before training: calls it as TRL does, on every kind of response, and lists what is wrong."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate, chain, pairwise
 from typing import Any, NamedTuple
 
 from rewards.reading.responses import Completion
-from rewards.running.contract.answers import check_answers, name_the_golds
 from rewards.running.contract.calls import Call, call_arguments, call_watched
-from rewards.running.contract.patterns import MOST_PATTERNS, in_pattern, own_texts, patterns
 from rewards.running.contract.problem import FAULTS, RewardProblem
 from rewards.running.contract.repeats import by_chance, check_forms, check_repeats, check_values_alone, usable_forms
-from rewards.running.contract.samples import Sample, answer_samples, odd_samples, right_and_wrong
+from rewards.running.contract.samples import Sample, odd_samples
 from rewards.running.contract.signature import absent_column, check_signature, read_parameters
 from rewards.running.contract.subject import LocalSubject, RemoteSubject, Stopped
 from rewards.running.contract.trial import Form, Settings, Speed, Trial, affordable
@@ -33,6 +32,7 @@ class Tried(NamedTuple):
     num_completions: int = 0  # scored in all
     seconds_per_step: float | None = None  # measured and projected; None if it was never called
     num_compared: int = 0  # values that were compared with one that they should equal
+    errors: Any = None  # its two error rates, `rewards.error_rates.Errors`, where its right answers were found
 
 
 def try_reward(subject: LocalSubject | RemoteSubject, settings: Settings | None = None) -> Tried:
@@ -69,13 +69,13 @@ def try_reward(subject: LocalSubject | RemoteSubject, settings: Settings | None 
         return Tried(name, problems)
     problems += trial.remarks.values()
     seconds = speeds[0].seconds(trial.settings.completions_per_step) if speeds else None
-    return Tried(name, problems, len(trial.made), trial.num_completions, seconds, trial.num_compared)
+    return Tried(name, problems, len(trial.made), trial.num_completions, seconds, trial.num_compared, trial.errors)
 
 
 def _steps(trial: Trial, speeds: list[Speed]) -> Iterator[RewardProblem]:
     if trial.description.not_picklable:
         yield trial.problem("not_picklable", error=trial.description.not_picklable)
-    call = trial.make_call(answer_samples(trial.rows[:1])[:1], trial.settings.form or "text")
+    call = trial.make_call(trial.answers(1)[:1], trial.settings.form or "text")
     arguments, parameters = list(call_arguments(call.rows, call.completions)), trial.description.parameters
     refusals = check_signature(trial.name, parameters, arguments)
     yield from (_of_made_up_rows(trial, problem) for problem in refusals)
@@ -84,7 +84,7 @@ def _steps(trial: Trial, speeds: list[Speed]) -> Iterator[RewardProblem]:
     if not trial.is_synthetic:
         absent = [name for name in parameters.asked_for if name not in arguments]
         yield from (absent_column(trial.name, name, arguments) for name in absent)
-    samples = answer_samples(trial.rows[:ROWS_IN_BATCH], trial.settings.response_format)
+    samples = trial.answers(ROWS_IN_BATCH)
     if trial.description.asks_a_model:
         yield from _ask_once(trial, samples, speeds)
         return
@@ -117,9 +117,10 @@ def _steps(trial: Trial, speeds: list[Speed]) -> Iterator[RewardProblem]:
             if problem.kind == "not_deterministic":
                 is_steady = False
                 break
-    yield from check_odd(trial, samples, forms, speed)
-    if is_steady:
-        yield from _check_what_is_paid(trial, form, speed)
+    yield from check_odd(trial, samples, form)
+    if is_steady and not trial.description.audit_only:  # which pays nothing, and may find nothing in these responses
+        found = _check_what_is_paid(trial, form)
+        yield from (each for each in found if budget is None or each.kind != budget.kind)
     seconds = speeds[0].seconds(trial.settings.completions_per_step)
     if seconds > SLOW_STEP:
         yield trial.problem("slow", each=speeds[0].each, seconds=seconds, count=trial.settings.completions_per_step)
@@ -146,8 +147,10 @@ def _of_made_up_rows(trial: Trial, problem: RewardProblem) -> RewardProblem:
 
 
 def _check_none(trial: Trial, form: Form) -> Iterator[RewardProblem]:
+    from rewards.running.contract.answers import name_the_golds
+
     rows = trial.rows[:ROWS_FOR_NONE]
-    samples = [sample for sample in answer_samples(rows, trial.settings.response_format) if sample.place[1] == 0]
+    samples = trial.answers(len(rows))[: 2 * len(rows)]  # in the first form
     called = trial.call(samples, form)
     if called.problem is not None:
         yield called.problem
@@ -160,60 +163,23 @@ def _check_none(trial: Trial, form: Form) -> Iterator[RewardProblem]:
         yield trial.problem("often_none", share=share, count=len(samples))
 
 
-def _check_what_is_paid(trial: Trial, form: Form, speed: Speed) -> Iterator[RewardProblem]:
-    if trial.description.audit_only:
-        return  # it pays nothing, and may find nothing in these responses
-    values = {value for value in trial.seen if value is not None}
-    if len(values) == 1:  # however slow it is and few responses it was tried on, right answers are among them
-        answers = answer_samples(trial.rows[:1], trial.settings.response_format)
-        values |= {value for value in trial.call(answers, form).values or () if value is not None}
-    if len(values) == 1 and not trial.description.whole_batch:  # else it depends on how a policy's answers agree
-        (value,) = values
-        count = len(trial.seen)
-        if own := "" if value else _paid_in_own_form(trial, form):
-            yield trial.problem("constant/form", value=value, count=count, own=own)
-            return
-        if golds := "" if value else name_the_golds(trial):
-            yield trial.problem("reads_no_gold", value=value, count=count, golds=golds)
-            return
-        if not _varies_in_own_texts(trial, form, value, speed):  # else it is about a form that none of these has
-            yield trial.problem("constant", value=value, count=count)
-            return
+def _check_what_is_paid(trial: Trial, form: Form) -> Iterator[RewardProblem]:
+    from rewards.running.contract.answers import check_answers  # it needs numpy, which workers do without
+
     count = len(trial.made)
-    problems = list(check_answers(trial, form, speed))
+    problems = list(check_answers(trial, form))
     chance = by_chance(trial, trial.made[count:]) if problems else None
     yield from problems if chance is None else [chance]
 
 
-def _varies_in_own_texts(trial: Trial, form: Form, value: float, speed: Speed) -> bool:
-    """Tells whether a reward gives another value to some text in a form that policies write, or its code names."""
-    count = max(LEAST_ODD, int(SHARE_OF_TIME * trial.settings.max_seconds / max(speed.each, 1e-9)))
-    row = trial.rows[0]
-    samples = [Sample(row, text, "odd", "a text in a form") for text in own_texts(trial.description.literals)[:count]]
-    return any(each is not None and each != value for each in trial.call(samples, form).values or [])
-
-
-def _paid_in_own_form(trial: Trial, form: Form) -> str:
-    """Writes right answers where the reward's own patterns read one, as behind `Tags:`; returns one that is paid."""
-    rows, written = trial.rows[:ROWS_FOR_NONE], patterns(trial.description.literals)[:MOST_PATTERNS]
-    rights = [right_and_wrong(rows, index)[0][0] for index in range(len(rows))]
-    samples = [
-        Sample(row, text, "odd", "a right answer as its code reads it")
-        for each in written
-        for row, right in zip(rows, rights, strict=True)
-        if (text := in_pattern(each, right))
-    ]
-    values = (trial.call(samples, form).values or []) if samples else []
-    return next((sample.text for sample, value in zip(samples, values, strict=False) if value), "")
-
-
-def check_odd(trial: Trial, samples: Sequence[Sample], forms: Sequence[Form], speed: Speed) -> Iterator[RewardProblem]:
+def check_odd(trial: Trial, samples: Sequence[Sample], form: Form) -> Iterator[RewardProblem]:
     """Calls a reward on one odd response at a time, beside an ordinary one, and names those it fails on."""
-    odd = odd_samples(trial.rows, trial.settings.response_format)
-    count = int(SHARE_OF_TIME * trial.settings.max_seconds / max(speed.each, 1e-9) / 2)
+    ends = time.monotonic() + SHARE_OF_TIME * trial.settings.max_seconds
     found: dict[str, list[tuple[RewardProblem, str]]] = {}
-    for sample in odd[: max(LEAST_ODD, count)]:
-        problem = trial.call([samples[0], sample], forms[0]).problem
+    for count, sample in enumerate(odd_samples(trial.rows, trial.settings.response_format)):
+        if count >= LEAST_ODD and time.monotonic() > ends:
+            break
+        problem = trial.call([samples[0], sample], form).problem
         if problem is not None:
             chance = by_chance(trial, trial.made[-1:])
             if chance is not None:

@@ -2,12 +2,14 @@
 
     python -m scripts.labs.attack.lab --check_bars
     python -m scripts.labs.attack.lab --table docs/evidence/attacks.md
+    python -m scripts.labs.attack.lab --invariance 20
 
 Every reward is attacked in a process of its own. A judge is asked at a real server on this machine.
 """
 
 import json
 import os
+import random
 import re
 import threading
 import time
@@ -18,12 +20,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from align.services.rewards import chosen_rows
 from align.versions import installed_versions
 from rewards import UNSEEN_FAMILIES
-from rewards.attacks import VERDICTS, AttackResult, attack_apart, sentences
+from rewards.attacks import VERDICTS, AttackResult, attack, attack_apart, sentences
+from rewards.error_rates import measure
 from rewards.reading.responses import DEFAULT_FORMAT
 from rewards.roles import mean
-from rewards.running.contract import Limits, RewardSpec, Settings
+from rewards.running.contract import Limits, LocalSubject, RewardSpec, Settings, try_reward
 from rewards.running.contract.calls import shorten
 from rewards.running.contract.samples import second_pass_columns
 from scripts.harness import Options, print_table, tell, write_numbers
@@ -248,6 +252,46 @@ def _write_page(page: Path, lines: dict[str, str]) -> None:
     page.write_text(PAGE.format(about=about, lines="\n".join(ordered)), encoding="utf-8")
 
 
+RULES = {
+    "exact": "text.strip() == gold", "contains": "gold in text", "begins": "text.strip().startswith(gold)",
+    "part": "text.strip() in gold", "any": "bool(text)", "long": "len(text) / 1000",
+    "lower": "text.strip().lower() == gold",
+    "tagged": "text.split('<answer>')[-1].split('</answer>')[0].strip() == gold",
+    "ends": "text.strip().endswith(gold)",
+    "words": "len({*text.split()} & {*gold.split()}) / max(1, len(text.split()))",
+}  # fmt: skip
+
+
+def invariance(times: int) -> tuple[int, int]:
+    """Judges rewards under random names of column and function, in shuffled rows, each third time slowly.
+
+    Returns how often attack, measure and check all said what they said at first, and of how many times.
+    """
+    draw, same = random.Random(0), 0
+    for name, rule in RULES.items():
+        own = [{"prompt": f"Which is {i}?", "x": f"{i * 7}/{i + 3}", "y": i % 5} for i in range(32)]
+        said = []
+        for turn in range(times):
+            x, y, func = ("".join(draw.choices("abcdefghijklm", k=6)) for _ in range(3))
+            draw.shuffle(own)
+            named = [{"prompt": row["prompt"], x: row["x"], y: row["y"]} for row in own]
+            scope: dict[str, Any] = {"wait": time.sleep, "seconds": 0.0005 * (turn % 3 == 2)}
+            body = f"wait(seconds); return [float({rule}) for text, gold in zip(completions, {x})]"
+            exec(f"def {func}(completions, {x}, **kwargs): {body}", scope)
+            settings = Settings(chosen_rows(named, 24), "text", max_seconds=900.0)
+            subject = LocalSubject(scope[func])
+            result, tried, rates = attack(subject, settings), try_reward(subject, settings), measure(subject, settings)
+            problems = [
+                (each.kind, each.problem.replace(x, "-")) for each in tried.problems if each.kind != "not_picklable"
+            ]
+            kinds, steps = [kind for kind, _, _ in sentences(result)], [each[1:4] for each in result.ladder]
+            errors = [each and (each.fnr, each.fpr) for each in (rates.made, result.errors, tried.errors)]
+            said.append(repr((problems, kinds, steps, len(result.of("gamed")), errors)).replace(func, "-"))
+        same += sum(each == said[0] for each in said)
+        print(f"{name}: {len({*said})} different verdicts in {times} times", flush=True)
+    return same, len(RULES) * times
+
+
 def main() -> int:
     """Attacks what is asked for, and prints the tables."""
     parser = Options(__doc__)
@@ -257,7 +301,12 @@ def main() -> int:
     )
     parser.add_argument("--names", nargs="*", help="some rewards only")
     parser.add_numbers("exit with 1 unless 18 of 20 gameable ones are found, and 1 of 20 sound ones is called gamed")
+    parser.add_argument("--invariance", type=int, metavar="TIMES", help="judge rewards under so many names and orders")
     arguments = parser.parse_args()
+    if arguments.invariance:
+        same, of = invariance(arguments.invariance)
+        print(f"the same in {same} of {of}")
+        return int(same < of)
     careful = Case("asks_a_careful_judge", f"{gameable.__file__}:asks_a_server", fooled=False)
     groups = {
         "gameable": planted(gameable),
