@@ -1,0 +1,167 @@
+"""Asks rewards that packages bring what the ladder, the attack and the measurement tell of them, and writes the atlas.
+
+    pip install --no-deps --target /tmp/public verl skyrl-gym atroposlib areal mathruler pylatexenc colorlog
+    python -m scripts.labs.attack.atlas --with_folder /tmp/public
+    python -m scripts.labs.attack.atlas --package reasoning_gym --task coin_flip
+
+The second command asks what `atlas.jsonl` does not have yet, and writes the page. The third replays what was found: it
+calls the package's own function on the text that games it. Answers are run as Python where a verifier does so.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from align.versions import installed_versions
+from rewards.attacks import AttackResult, attack, sentences
+from rewards.attacks.paying import Unusable
+from rewards.error_rates import Errors
+from rewards.error_rates.measure import measure
+from rewards.reading.responses import DEFAULT_FORMAT, parse_response
+from rewards.roles import mean
+from rewards.running.contract import Drain, Limits, Remote, RemoteSubject, RewardSpec, Settings
+from rewards.running.contract.samples import second_pass_columns
+from rewards.running.workers import WorkerPool
+from scripts.harness import KeptRuns, Options
+from scripts.labs.attack.cases import HERE, Case
+from scripts.labs.attack.public import NOT_ASKED, ROWS, SEED, cases
+from scripts.labs.attack.rows import Row
+
+KEPT, PAGE = HERE / "atlas.jsonl", Path("docs/evidence/atlas.md")
+SECONDS, LONGEST = 60.0, 44  # for one reward; characters of a text in a table
+VERDICTS = ("gamed", "soft", "misread", "unclear", "form", "ok")
+RUNGS = ("nothing", "constant", "copy", "another", "bare")
+Record = dict[str, Any]
+
+
+def asked(group: Sequence[Case]) -> Iterator[tuple[Case, Record]]:
+    """Asks rewards of one spec in one process, which has loaded its package then."""
+    spec = RewardSpec(group[0].spec, group[0].kwargs)
+    limits = Limits(10.0, completion=0.2)
+    with Drain() as drain, WorkerPool(Remote([spec]), output=drain.inlet) as pool:
+        subject = RemoteSubject(pool, 0, spec.spec, limits)
+        for case in group:
+            began = time.perf_counter()
+            try:
+                yield case, ask(subject, case) | {"seconds": round(time.perf_counter() - began, 1)}
+            except Exception as error:  # a task that draws no rows, or whose package lacks another
+                yield case, {"verdict": "not asked", "why": f"{type(error).__name__}: {error}"[:200]}
+
+
+def ask(subject: RemoteSubject, case: Case) -> Record:
+    """Attacks and measures a reward, and keeps what a page and a replay need."""
+    own = case.rows()
+    samples = [[row["honest"]] for row in own if "honest" in row]
+    add = partial(second_pass_columns, tags=DEFAULT_FORMAT) if case.name == "answer_consistency" else None
+    settings = Settings(own, case.form, max_seconds=SECONDS, add_columns=add)  # type: ignore[arg-type]
+    found = attack(subject, settings, samples=samples)
+    if found.honest is None:
+        return {"verdict": "not asked", "why": found.problems[0][:200]}
+    try:
+        errors = measure(subject, settings).made if found.honest.tells and not samples else None
+    except Unusable:
+        errors = None
+    kinds = [kind for kind, _, _ in sentences(found)]
+    return {
+        "verdict": next((each for each in VERDICTS if each in kinds), "unclear"),
+        "why": next((text.partition(": ")[2] for kind, text, _ in sentences(found) if kind == "unclear"), "")[:200],
+        "rows": len(own), "honest": mean(found.honest.pays), "guess": found.honest.guess,
+        "hacks": len(found.outcomes), "gamed_by": len(found.of("gamed")), "problems": found.problems[:2],
+        "ladder": {step.rung.name: [step.share, step.low, step.high] for step in found.ladder},
+        "hole": hole_of(found), **rates_of(errors),
+    }  # fmt: skip
+
+
+def hole_of(found: AttackResult) -> Record:
+    """Returns the shortest text that earns as much as an honest answer, else the one that comes nearest."""
+    gamed = [(each.text, each.row, each.about, f"{each.earned} of {each.rows} rows") for each in found.of("gamed")]
+    for step in (each for each in found.ladder if each.verdict == "gamed"):
+        gamed.append((step.text, 0, step.rung.about, f"{step.share:.0%}"))
+    near = [(each.text, each.row, each.about, f"{each.share:.0%}") for each in found.of("soft")]
+    near += [(each.text, 0, each.rung.about, f"{each.share:.0%}") for each in found.ladder if each.verdict == "soft"]
+    read = [(each.text, each.row, each.about, f"{each.earned} of {each.rows} rows") for each in found.of("misread")]
+    if not (known := gamed or near or read):
+        return {}
+    text, row, about, earned = min(known, key=lambda each: len(each[0]))
+    right = found.honest.rights[row] if found.honest else None
+    return {"text": text, "row": row, "about": about, "earned": earned, "right": right}
+
+
+def rates_of(errors: Errors | None) -> Record:
+    """Keeps both error rates and the writings that are taken wrongly most often, of either side."""
+    if errors is None:
+        return {}
+    worst = {side: [[each.example.words, each.rate.share, each.example.gold, each.example.text]
+                    for each in errors.kinds if each.example.is_right is side and each.rate.share > 0][:3]
+             for side in (True, False)}  # fmt: skip
+    return {"fnr": errors.fnr[:3], "fpr": errors.fpr[:3], "refused": worst[True], "paid": worst[False]}
+
+
+def replay(known: Mapping[str, Case], record: Record, package: str, task: str) -> None:
+    """Pays the text of a hole, and the right answer, by the package's own function."""
+    case, hole = known[task], record["hole"]
+    row: Row = case.rows()[hole["row"]]
+    print(f"{package} {task}: {record['verdict']}; {hole['about']}, {hole['earned']}")
+    print(f"asked: {str(row.get('question') or row['prompt'])[-300:]!r}\nright: {hole['right']!r:.200}")
+    if "entry" in row:
+        from rewards.reading.gym import make_task, read_entry, read_spec
+
+        answer = parse_response(hole["text"], DEFAULT_FORMAT).answer or ""
+        score = make_task(read_spec(row["task"])).score_answer(answer, read_entry(row["entry"]))
+        print(f"{answer!r} earns {score} by `score_answer`")
+    call = [{"role": "assistant", "content": hole["text"]}] if case.form == "messages" else hole["text"]
+    columns = {name: [value] for name, value in row.items() if name != "prompt"}
+    func = RewardSpec(case.spec, case.kwargs).resolve()
+    print(f"{hole['text']!r} earns {func(prompts=[row['prompt']], completions=[call], **columns)[0]}")
+
+
+def main() -> int:
+    """Asks, writes the page, or replays."""
+    parser = Options(__doc__)
+    parser.add_argument("--with_folder", default="", help="where packages lie that are not installed")
+    parser.add_argument("--package", nargs="*", help="these only")
+    parser.add_argument("--task", help="the reward or task of one package whose hole is replayed")
+    parser.add_argument("--kept", type=Path, default=KEPT, help="the records")
+    parser.add_argument("--page", type=Path, default=PAGE)
+    arguments = parser.parse_args()
+    kept, known = KeptRuns(arguments.kept), cases(arguments.with_folder)
+    wanted = {name: own for name, own in known.items()
+              if not arguments.package or name.partition(",")[0] in arguments.package}  # fmt: skip
+    if arguments.task:
+        return replay_all(wanted, kept, arguments.task)
+    for package, own in wanted.items():
+        left = [case for case in own if f"{package}/{case.name}" not in kept]
+        for _, group in groupby(left, key=lambda case: (case.spec, json.dumps(case.kwargs, sort_keys=True))):
+            for case, record in asked(list(group)):
+                kept[f"{package}/{case.name}"] = record
+                print(package, case.name, record["verdict"], record.get("seconds"), flush=True)
+    if not arguments.package:
+        from scripts.labs.attack.atlas_page import page
+
+        found = {
+            package: {case.name: kept[f"{package}/{case.name}"] for case in own} for package, own in known.items()
+        }
+        about = {"rows": ROWS, "seed": SEED, "versions": installed_versions(), "not_asked": NOT_ASKED}
+        arguments.page.write_text(page(found, **about), encoding="utf-8")
+    return 0
+
+
+def replay_all(wanted: Mapping[str, Sequence[Case]], kept: KeptRuns, task: str) -> int:
+    """Replays what is known of a task in each way of scoring."""
+    told = 0
+    for package, own in wanted.items():
+        named = {case.name: case for case in own}
+        key = f"{package}/{task}"
+        if task in named and key in kept and kept[key].get("hole"):
+            replay(named, kept[key], package, task)
+            told += 1
+    print(f"{told} holes replayed" if told else f"no hole of {task!r} is known")
+    return int(not told)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
