@@ -32,7 +32,7 @@ from scripts.labs.attack.public import NOT_ASKED, ROWS, SEED, cases
 from scripts.labs.attack.rows import Row
 
 KEPT, PAGE = HERE / "atlas.jsonl", Path("docs/evidence/atlas.md")
-SECONDS, LONGEST = 60.0, 44  # for one reward; characters of a text in a table
+SECONDS = 30.0  # for one reward
 VERDICTS = ("gamed", "soft", "misread", "unclear", "form", "ok")
 RUNGS = ("nothing", "constant", "copy", "another", "bare")
 Record = dict[str, Any]

@@ -1,8 +1,8 @@
-"""Rewards that packages bring, as TRL calls them: of reasoning-gym, TRL, math-verify, verl, SkyRL, Atropos and AReaL."""
+"""Rewards that packages bring, as TRL calls them: of reasoning-gym, TRL, math-verify, verl and others."""
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -14,14 +14,14 @@ from scripts.labs.attack import rows
 from scripts.labs.attack.cases import HERE, SOUND_ONES, Case
 from scripts.labs.attack.gameable import of_text
 
-ROWS, SEED = 24, 0
+ROWS, SEED = 16, 0
 TASK = "reasoning_gym:{}?size={}&seed={}"
 WITHOUT_A_GOLD = {"graph_color": "possible_answer", "propositional_logic": "example_answer"}  # where metadata has one
 VERL = "verl.utils.reward_score"
 SKYRL, ATROPOS, AREAL = "skyrl_gym.envs", "atroposlib.envs.reward_fns", "areal.reward"
 NOT_ASKED = {
-    "verifiers": "brings no reward of texts: its `harbor`, `nemo_gym`, `openenv` and `textarena` score in a container, "
-    "on a server or in a game, and its judges ask a model",
+    "verifiers": "brings no reward of texts: `harbor`, `nemo_gym`, `openenv` and `textarena` score in a container, on "
+    "a server or in a game, and its judges ask a model",
     f"`{VERL}.math_verify`": "starts processes that import all of verl, which needs `ray`",
     f"`{VERL}.prime_code`, `sandbox_fusion`": "run programs in processes of their own, or on a server",
     "ms-swift": "`swift.rewards.orm` needs `modelscope`",
@@ -118,27 +118,23 @@ def _math_rows() -> list[rows.Row]:
 def gym_rows(task: str) -> list[rows.Row]:
     """Draws rows of a task; where it has no right answer but shows one, that is the honest response."""
     from align.services.rewards import read_reward_rows
+    from rewards.reading.gym import read_entry
 
     drawn = read_reward_rows(TASK.format(task, ROWS, SEED), {})
     if key := WITHOUT_A_GOLD.get(task):
         for row in drawn:
-            shown = json.loads(row["entry"])["metadata"][key]
+            shown = read_entry(row["entry"])["metadata"][key]
             row["honest"] = f"<answer>{shown if isinstance(shown, str) else json.dumps(shown)}</answer>"
     return drawn
 
 
-def _of_gym() -> dict[str, list[Case]]:
+def _of_gym() -> list[Case]:
     from reasoning_gym.factory import DATASETS
 
-    tasks = sorted(set(DATASETS) - {"composite"})
-    ways: dict[str, dict[str, Any]] = {"full marks": {}, "as it scores": {"partial": True}}
-    return {
-        f"reasoning_gym, {way}": [
-            Case(task, "reasoning_gym", partial(gym_rows, task), {"evaluate_answers": True, **kwargs})
-            for task in tasks
-        ]
-        for way, kwargs in ways.items()
-    }
+    return [
+        Case(task, "reasoning_gym", partial(gym_rows, task), {"evaluate_answers": True})
+        for task in sorted(set(DATASETS) - {"composite"})
+    ]
 
 
 def cases(folder: str) -> dict[str, list[Case]]:
@@ -206,5 +202,5 @@ def cases(folder: str) -> dict[str, list[Case]]:
             one(f"{AREAL}.{name}:{name}_reward_fn", "completions", "answer", settings=areal)
             for name in ("gsm8k", "geometry3k", "clevr_count_70k")
         ],
-        **_of_gym(),
+        "reasoning_gym": _of_gym(),
     }  # fmt: skip
