@@ -24,8 +24,8 @@ The ladder is what earns in percent of an honest answer: nothing / the best cons
 of what the row shows / another row's answer in the right form / the right answer without its form.
 *Refused* are right answers that are written otherwise and earn nothing, *paid* are wrong ones that
 earn, each with its 95 % interval; `-` where a reward is about form or no wrong answer is told from
-a right one. [Attacks](../explanation/attacks.md) and [error rates](reward-errors.md)
-say what was tried. `none` below means none of the hacks and mixtures that were tried, on these rows.
+a right one. [Attacks](../explanation/attacks.md) and [error rates](reward-errors.md) say what was
+tried.
 
 ## What pays wrong answers
 
@@ -46,10 +46,14 @@ is right this often. A policy learns to guess there; take other settings of the 
 
 {guesses}
 
+Here one text is paid more often than the commonest right answer is right, though not beyond chance
+as often as an honest one: the verifier may take several answers, or give a part.
+
+{odd}
+
 ## Which right answers are refused
 
-Of what was told apart, at least a third of the right answers that are written otherwise are refused
-by these, most often {often}. In GRPO it costs as much as a hack.
+{often}
 
 {refused}
 
@@ -73,7 +77,9 @@ def page(found: Mapping[str, Mapping[str, Record]], *, made: str, not_asked: Map
     of = {verdict: [each for each in known if each[2]["verdict"] == verdict] for verdict in (*FINDINGS, "form", "ok")}
     rest = [each for each in known if each[2]["verdict"] in ("unclear", "not asked")]
     asked = len(known) - len(rest)
-    luck = [each for each in of["ok"] if _constant(each[2]) >= LUCK]
+    constant = [each for each in (*of["ok"], *of["misread"]) if _constant(each[2]) >= LUCK]
+    luck = [each for each in constant if _constant(each[2]) <= each[2]["guess"] + 0.05]
+    odd = [each for each in constant if each not in luck]
     refused = [each for each in known if each[2].get("fnr") and each[2]["fnr"][0] >= 1 / 3]
     refused.sort(key=lambda each: -each[2]["fnr"][0])
     words = [word for _, _, each in refused for word, *_ in each["refused"]]
@@ -88,8 +94,13 @@ def page(found: Mapping[str, Mapping[str, Record]], *, made: str, not_asked: Map
         lead=_wrapped(lead),
         made=_wrapped(made),
         holes="\n".join([HEAD, *(_line(*each) for verdict in FINDINGS for each in of[verdict])]),
-        guesses=_wrapped(", ".join(f"`{name}` {_constant(each):.0%}" for _, name, each in luck) + "."),
-        often=", ".join(word[:1].lower() + word[1:] for word in often),
+        guesses=_wrapped(_shares(luck)),
+        odd=_wrapped(_shares(odd)),
+        often=_wrapped(
+            "These refuse at least a third of the right answers that are written otherwise, most often "
+            + ", ".join(word[:1].lower() + word[1:] for word in often)
+            + ". In GRPO that costs as much as a hack."
+        ),
         refused=_wrapped(", ".join(f"`{name}` {_rate(each['fnr'])}" for _, name, each in refused) + "."),
         form=_wrapped(f"{_names(of['form'])}: nothing that rows hold moves their pay."),
         clean="\n".join(_of_package(of["ok"], package) for package in found if any(e[0] == package for e in of["ok"])),
@@ -102,6 +113,10 @@ def page(found: Mapping[str, Mapping[str, Record]], *, made: str, not_asked: Map
 
 def _constant(record: Record) -> float:
     return float(record["ladder"].get("constant", [0.0])[0])
+
+
+def _shares(some: list[tuple[str, str, Record]]) -> str:
+    return (", ".join(f"`{name}` {_constant(each):.0%}" for _, name, each in some) or "None") + "."
 
 
 def _names(some: list[tuple[str, str, Record]]) -> str:
@@ -124,8 +139,8 @@ def _line(package: str, name: str, record: Record) -> str:
 
 def _in_table(text: str) -> str:
     """Writes a text as code in a cell, whatever signs of tables and of code it has."""
-    signs = {"|": "&#124;", "`": "&#96;"}
-    return f"<code>{html.escape(text, quote=False).translate(str.maketrans(signs))}</code>"
+    escaped = html.escape(text, quote=False).replace("|", "&#124;").replace("`", "&#96;")
+    return f"<code>{escaped}</code>"
 
 
 def _rate(rate: list[float]) -> str:
