@@ -30,7 +30,7 @@ from rewards.running.contract import Drain, Limits, Remote, RemoteSubject, Rewar
 from rewards.running.contract.samples import second_pass_columns
 from rewards.running.workers import WorkerPool
 from scripts.harness import KeptRuns, Options
-from scripts.labs.attack.atlas_page import page
+from scripts.labs.attack.atlas_page import LATE, page
 from scripts.labs.attack.cases import HERE, Case
 from scripts.labs.attack.public import NOT_ASKED, ROWS, SEED, cases
 from scripts.labs.attack.rows import Row
@@ -69,7 +69,8 @@ def ask(subject: RemoteSubject, case: Case) -> Record:
         errors = measure(subject, settings).made if found.honest.tells and not samples else None
     except Unusable:
         errors = None
-    kinds = [kind for kind, _, _ in sentences(found)]
+    # A sample is a whole response, so that words around it are no answer of another meaning.
+    kinds = [kind for kind, _, _ in sentences(found) if not samples or kind != "misread"]
     return {
         "verdict": next((each for each in VERDICTS if each in kinds), "unclear"),
         "why": next((text.partition(": ")[2] for kind, text, _ in sentences(found) if kind == "unclear"), "")[:200],
@@ -81,18 +82,22 @@ def ask(subject: RemoteSubject, case: Case) -> Record:
 
 
 def hole_of(found: AttackResult) -> Record:
-    """Returns the shortest text that earns as much as an honest answer, else the one that comes nearest."""
-    gamed = [(each.text, each.row, each.about, f"{each.earned} of {each.rows} rows") for each in found.of("gamed")]
-    for step in (each for each in found.ladder if each.verdict == "gamed"):
-        gamed.append((step.text, 0, step.rung.about, f"{step.share:.0%}"))
-    near = [(each.text, each.row, each.about, f"{each.share:.0%}") for each in found.of("soft")]
-    near += [(each.text, 0, each.rung.about, f"{each.share:.0%}") for each in found.ladder if each.verdict == "soft"]
-    read = [(each.text, each.row, each.about, f"{each.earned} of {each.rows} rows") for each in found.of("misread")]
-    if not (known := gamed or near or read):
+    """Returns the shortest text that earns on most rows as much as an honest answer, else what comes nearest."""
+
+    def of(verdict: str) -> list[tuple[float, str, int, str, str]]:
+        steps = [each for each in found.ladder if each.verdict == verdict]
+        return [
+            *((each.earned / max(each.rows, 1) if each.earned else each.share, each.text, each.row, each.about,
+               f"{each.earned} of {each.rows} rows" if each.earned else f"{each.share:.0%}")
+              for each in found.of(verdict)),
+            *((each.share, each.text, 0, each.rung.about, f"{each.share:.0%}") for each in steps),
+        ]  # fmt: skip
+
+    known = next(filter(None, map(of, ("gamed", "soft", "misread"))), None)
+    if known is None or found.honest is None:
         return {}
-    text, row, about, earned = min(known, key=lambda each: len(each[0]))
-    right = found.honest.rights[row] if found.honest else None
-    return {"text": text, "row": row, "about": about, "earned": earned, "right": right}
+    _, text, row, about, earned = min(known, key=lambda each: (-round(each[0], 1), len(each[1])))
+    return {"text": text, "row": row, "about": about, "earned": earned, "right": found.honest.rights[row]}
 
 
 def rates_of(errors: Errors | None) -> Record:
@@ -149,16 +154,16 @@ def main(words: Sequence[str] | None = None) -> int:
                 kept[f"{package}/{case.name}"] = record
                 print(package, case.name, record["verdict"], record.get("seconds"), flush=True)
     if not arguments.package:
-        late: Record = {"verdict": "not asked", "why": "not reached in time"}
+        late: Record = {"verdict": "not asked", "why": LATE}
         found = {package: {case.name: kept[key] if (key := f"{package}/{case.name}") in kept else late for case in own}
                  for package, own in known.items()}  # fmt: skip
         seconds = sum(float(each.get("seconds", 0)) for own in found.values() for each in own.values())
-        made = about(arguments.with_folder, seconds)
+        made = made_with(arguments.with_folder, seconds)
         arguments.page.write_text(page(found, made=made, not_asked=NOT_ASKED), encoding="utf-8")
     return 0
 
 
-def about(folder: str, seconds: float) -> str:
+def made_with(folder: str, seconds: float) -> str:
     """Says on what and with what the atlas was made."""
     known = dict(installed_versions()) | {
         name: next(iter(distributions(name=name, path=[*sys.path, folder]))).version for name in PACKAGES

@@ -10,8 +10,8 @@ from rewards.running.contract.calls import shorten
 
 Record = Mapping[str, Any]
 RUNGS = ("nothing", "constant", "copy", "another", "bare")
-FINDINGS, LONGEST, LUCK = ("gamed", "soft", "misread"), 60, 0.25
-WIDTH = 100
+FINDINGS, LONGEST, LUCK = ("gamed", "soft", "misread"), 40, 0.25
+WIDTH, LATE = 100, "not reached in time"
 HEAD = """| reward | verdict | ladder | refused | paid | shortest text | earns |
 |---|---|---|---|---|---|---|"""
 PAGE = """# Public rewards, and what each can be gamed by
@@ -76,6 +76,7 @@ def page(found: Mapping[str, Mapping[str, Record]], *, made: str, not_asked: Map
     known = [(package, name, each) for package, own in found.items() for name, each in own.items()]
     of = {verdict: [each for each in known if each[2]["verdict"] == verdict] for verdict in (*FINDINGS, "form", "ok")}
     rest = [each for each in known if each[2]["verdict"] in ("unclear", "not asked")]
+    late = [each for each in rest if each[2]["why"] == LATE]
     asked = len(known) - len(rest)
     constant = [each for each in (*of["ok"], *of["misread"]) if _constant(each[2]) >= LUCK]
     luck = [each for each in constant if _constant(each[2]) <= each[2]["guess"] + 0.05]
@@ -104,10 +105,12 @@ def page(found: Mapping[str, Mapping[str, Record]], *, made: str, not_asked: Map
         refused=_wrapped(", ".join(f"`{name}` {_rate(each['fnr'])}" for _, name, each in refused) + "."),
         form=_wrapped(f"{_names(of['form'])}: nothing that rows hold moves their pay."),
         clean="\n".join(_of_package(of["ok"], package) for package in found if any(e[0] == package for e in of["ok"])),
-        unclear="\n".join(
-            [*(_item(f"`{name}` ({package}): {code(shorten(each['why'], 150))}") for package, name, each in rest),
-             *(_item(f"{name}: {why}.") for name, why in not_asked.items())]
-        ),
+        unclear="\n".join([
+            *(_item(f"`{name}` ({package}): {code(shorten(each['why'], 150))}") for package, name, each in rest
+              if each["why"] != LATE),
+            *(_item(f"{name}: {why}.") for name, why in not_asked.items()),
+            *([_item(f"{LATE}, and asked when the script goes on: {_names(late)}.")] if late else []),
+        ]),
     )  # fmt: skip
 
 
@@ -132,14 +135,17 @@ def _line(package: str, name: str, record: Record) -> str:
     ladder = " / ".join(f"{record['ladder'][rung][0]:.0%}" if rung in record["ladder"] else "-" for rung in RUNGS)
     hole = record["hole"]
     rates = [_rate(record[side]) if record.get(side) else "-" for side in ("fnr", "fpr")]
-    text = _in_table(shorten(hole["text"], LONGEST)) if hole["text"] else "nothing at all"
-    cells = [f"`{package}` `{name}`", record["verdict"], ladder, *rates, text, hole["earned"]]
+    text = _in_table(hole["text"]) if hole["text"] else "nothing at all"
+    late = [each for each in record.get("problems", ()) if "not tried" in each]
+    verdict = record["verdict"] + (f", {record['hacks']} hacks tried" if late else "")
+    cells = [f"`{package}` `{name}`", verdict, ladder, *rates, text, hole["earned"]]
     return "| " + " | ".join(cells) + " |"
 
 
 def _in_table(text: str) -> str:
-    """Writes a text as code in a cell, whatever signs of tables and of code it has."""
-    escaped = html.escape(text, quote=False).replace("|", "&#124;").replace("`", "&#96;")
+    """Writes the end of a text as code in a cell, whatever signs of tables and of code it has."""
+    shown = repr(text if len(text) <= LONGEST else f"…{text[-LONGEST:]}")
+    escaped = html.escape(shown, quote=False).replace("|", "&#124;").replace("`", "&#96;")
     return f"<code>{escaped}</code>"
 
 

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -10,6 +10,8 @@ from types import ModuleType
 from typing import Any
 
 from rewards import UNSEEN_FAMILIES
+from rewards.reading.gym import GymGrader, read_entry
+from rewards.reading.responses import DEFAULT_FORMAT, completion_text, parse_response
 from scripts.labs.attack import rows
 from scripts.labs.attack.cases import HERE, SOUND_ONES, Case
 from scripts.labs.attack.gameable import of_text
@@ -88,6 +90,25 @@ def metric(text: str, gold: str) -> float:
     return float(math_metric(both, both)([gold], [text])[0])
 
 
+def graded() -> Callable[..., Any]:
+    """Makes `rewards.reasoning_gym` without a process of its own: what is attacked is in one already."""
+    grader = GymGrader()
+
+    def reasoning_gym(
+        completions: Sequence[Any], task: Sequence[str], entry: Sequence[str], **columns: Any
+    ) -> list[float | None]:
+        answers = [parse_response(completion_text(each), DEFAULT_FORMAT).answer for each in completions]
+        return [score(*row) for row in zip(task, entry, answers, strict=True)]
+
+    def score(task: str, entry: str, answer: str | None) -> float | None:
+        try:
+            return 0.0 if answer is None else float(grader((task, entry, answer)).score >= 1.0)
+        except Exception:
+            return None
+
+    return reasoning_gym
+
+
 def of_a_file(name: str) -> str:
     """Names a factory of this file as a reward is found."""
     return f"{Path(__file__)}:{name}"
@@ -118,7 +139,6 @@ def _math_rows() -> list[rows.Row]:
 def gym_rows(task: str) -> list[rows.Row]:
     """Draws rows of a task; where it has no right answer but shows one, that is the honest response."""
     from align.services.rewards import read_reward_rows
-    from rewards.reading.gym import read_entry
 
     drawn = read_reward_rows(TASK.format(task, ROWS, SEED), {})
     if key := WITHOUT_A_GOLD.get(task):
@@ -131,10 +151,7 @@ def gym_rows(task: str) -> list[rows.Row]:
 def _of_gym() -> list[Case]:
     from reasoning_gym.factory import DATASETS
 
-    return [
-        Case(task, "reasoning_gym", partial(gym_rows, task), {"evaluate_answers": True})
-        for task in sorted(set(DATASETS) - {"composite"})
-    ]
+    return [Case(task, of_a_file("graded"), partial(gym_rows, task)) for task in sorted(set(DATASETS) - {"composite"})]
 
 
 def cases(folder: str) -> dict[str, list[Case]]:
