@@ -10,6 +10,7 @@ calls the package's own function on the text that games it. Answers are run as P
 
 import json
 import platform
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -58,7 +59,7 @@ def asked(group: Sequence[Case]) -> Iterator[tuple[Case, Record]]:
 
 def ask(subject: RemoteSubject, case: Case) -> Record:
     """Attacks and measures a reward, and keeps what a page and a replay need."""
-    own = case.rows()
+    own = drawn(case)
     samples = [[row["honest"]] for row in own if "honest" in row]
     add = partial(second_pass_columns, tags=DEFAULT_FORMAT) if case.name == "answer_consistency" else None
     settings = Settings(own, case.form, max_seconds=SECONDS, add_columns=add)  # type: ignore[arg-type]
@@ -79,6 +80,21 @@ def ask(subject: RemoteSubject, case: Case) -> Record:
         "ladder": {step.rung.name: [step.share, step.low, step.high] for step in found.ladder},
         "hole": hole_of(found), **rates_of(errors),
     }  # fmt: skip
+
+
+def drawn(case: Case) -> list[Row]:
+    """Draws the rows of a reward; some tasks need minutes for one, and raise `TimeoutError` here."""
+
+    def stop(*given: Any) -> None:
+        raise TimeoutError(f"its rows are not drawn in {SECONDS:.0f} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    try:
+        return case.rows()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def hole_of(found: AttackResult) -> Record:
