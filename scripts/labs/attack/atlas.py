@@ -63,11 +63,12 @@ def ask(subject: RemoteSubject, case: Case) -> Record:
     samples = [[row["honest"]] for row in own if "honest" in row]
     add = partial(second_pass_columns, tags=DEFAULT_FORMAT) if case.name == "answer_consistency" else None
     settings = Settings(own, case.form, max_seconds=SECONDS, add_columns=add)  # type: ignore[arg-type]
-    found = attack(subject, settings, samples=samples)
+    gold = "answer" if "entry" in own[0] and not samples else ""  # what an entry cites after `####` is no answer
+    found = attack(subject, settings, samples=samples, gold=gold)
     if found.honest is None:
         return {"verdict": "not asked", "why": found.problems[0][:200]}
     try:
-        errors = measure(subject, settings).made if found.honest.tells and not samples else None
+        errors = measure(subject, settings, gold=gold).made if found.honest.tells and not samples else None
     except Unusable:
         errors = None
     # A sample is a whole response, so that words around it are no answer of another meaning.
