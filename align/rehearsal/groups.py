@@ -99,7 +99,8 @@ def errors_in_groups(paid: Values, fpr: float, fnr: float, size: int) -> list[Es
     stays = all_right * ((1 - fnr) ** size + fnr**size) + all_wrong * ((1 - fpr) ** size + fpr**size)
     made, lost = all_right + all_wrong - stays, seen**size + (1 - seen) ** size - stays
     found = (shares @ each for each in (made, lost))
-    return [Estimate(each[0], *np.quantile(each[1:], (0.025, 0.975)), len(paid)) for each in found]
+    bounds = ((each[0], np.quantile(each[1:], (0.025, 0.975))) for each in found)
+    return [Estimate(value, low, high, len(paid)) for value, (low, high) in bounds]
 
 
 def teaching(parts: Values, dropped: Flags) -> Estimate:

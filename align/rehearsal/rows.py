@@ -13,7 +13,7 @@ from align.evaluation.statistics.item_means import clustered_share
 from align.evaluation.statistics.metrics import wilson
 from align.rehearsal.record import Check, Rehearsed, by_number
 from align.rehearsal.rollouts import Rollouts
-from rewards.roles import shape
+from rewards.places import shape
 
 _COMPARED = 128  # prompts, each with each other
 _SAME = 0.8  # of the words of a prompt, in a row, that another one has

@@ -75,7 +75,8 @@ def _told(subject: RemoteSubject, settings: Settings) -> Told | None:
         named = [None if x is None or y is None else f"It may be {x}.\n{write(y)}"
                  for x, y in zip(honest.rights, honest.role.decoys[0], strict=True)]  # fmt: skip
         none = [(UNREAD, [each] * len(rows)) for each in (NOT_SURE, write(NOT_SURE))]
-        for rung, texts in [(NAMED, named), *none]:  # the plainest cause is the first
+        tried: list[tuple[Rung, Sequence[str | None]]] = [(NAMED, named), *none]
+        for rung, texts in tried:  # the plainest cause is the first
             share, verdict = near(calls.pay(rows, texts, rung.about), honest, floor, 0.05)
             if verdict:
                 steps.insert(0, Step(rung, share, share, share, next(filter(None, texts)), len(rows), verdict))

@@ -74,7 +74,9 @@ GROUPS: dict[str, dict[str, tuple[str, ...]]] = {  # of a folder with many pages
     "evidence": {
         "Overview": ("numbers", "real-model", "papers", "left-out"),
         "Methods": (*METHODS, "images"),
-        "Rewards, data and evaluations": ("attacks", "reward-errors", "alarms", "rehearsals", "audits", "evaluation"),
+        "Rewards, data and evaluations": (
+            "atlas", "attacks", "reward-errors", "alarms", "rehearsals", "audits", "evaluation",
+        ),
         "Cost and machines": ("growth", "gpu", "vllm"),
     },
 }  # fmt: skip

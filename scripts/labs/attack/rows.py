@@ -117,12 +117,3 @@ def references() -> list[Row]:
         if work.get("authors")
         for wording in wordings
     ]
-
-
-def gym(count: int = 32) -> list[Row]:
-    """Makes tasks of reasoning-gym, with what its verifier reads."""
-    import reasoning_gym
-
-    items = reasoning_gym.create_dataset("gcd", size=count, seed=0)
-    known = [(item["question"], item["answer"], json.dumps(item)) for item in items]
-    return [{"prompt": a, "answer": b, "task": "reasoning_gym:gcd", "entry": entry} for a, b, entry in known]
