@@ -82,7 +82,8 @@ def _written(value: Any) -> str | None:
         value = value.item()
     if not isinstance(value, str | int | float) or value == "":
         return None
-    return FENCE.sub(r"\2", str(value).strip().rpartition("####")[2].strip()) or None
+    text = str(value).strip()
+    return FENCE.sub(r"\2", text if text.startswith(("{", "[")) else text.rpartition("####")[2].strip()) or None
 
 
 def _within(value: Any, path: tuple[str | int, ...]) -> Iterator[Place]:
