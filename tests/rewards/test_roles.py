@@ -189,3 +189,17 @@ def test_a_check_asks_for_the_place_where_exchanges_say_nothing_and_is_sure_wher
             assert [problem.kind for problem in tried.problems] == [kind]
             assert ("--gold" in str(tried.problems[0])) == (kind == "unclear")
             assert tried.errors is None  # and no rate of 0
+
+
+def by_entry(completions, entry, **kwargs):
+    golds = [json.loads(each)["solution"].rpartition("#### ")[2] for each in entry]
+    return [float(text.strip() == gold) for text, gold in zip(completions, golds, strict=True)]
+
+
+def test_what_stands_behind_a_mark_within_json_is_no_answer():
+    rows = [
+        {"prompt": f"{i}?", "entry": json.dumps({"solution": f"So.\n#### {i}"}), "answer": str(i)} for i in range(24)
+    ]
+    found = attack(LocalSubject(by_entry), Settings(rows, "text"), hacks=[]).honest
+    assert str(found.role.place) == "answer"
+    assert found.tells
