@@ -3,9 +3,8 @@
 import math
 import re
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -13,6 +12,9 @@ from align.recipe.alarms import ALARMS, AUTO, alarm_of, limits_with
 from align.recipe.rules import suggestion
 from align.whole_files import object_in
 from rewards.running.scores import Composition
+
+if TYPE_CHECKING:
+    from rewards.error_rates import ErrorRates
 
 _NAMED_MODEL = re.compile(r"(?P<name>[A-Za-z_][\w-]*)=(?P<path>.*/.*)", re.DOTALL)
 FEWEST_REPEATS = 8  # completions of a step that are scored again, on all ranks together
@@ -113,14 +115,15 @@ class RewardSettings(BaseModel):
         }
         return Composition(limits, {names.index(name): names.index(gate) for name, gate in self.reward_gates.items()})
 
-    def rates(self, specs: Sequence[str]) -> dict[int, Any]:
+    def rates(self, specs: Sequence[str]) -> dict[int, "ErrorRates"]:
         """Returns the `ErrorRates` that are known, by the place of their reward; raises `ValueError`."""
+        from rewards.error_rates.rates import read_rates
+
         names, found = [short_name(spec) for spec in specs], {}
         for name, given in self.error_rates.items():
             _check_name("error_rates", name, names)
-            read = import_module("rewards.error_rates.rates").read_rates
             try:
-                found[names.index(name)] = read(object_in(Path(given)) if isinstance(given, str) else given)
+                found[names.index(name)] = read_rates(object_in(Path(given)) if isinstance(given, str) else given)
             except ValueError as error:
                 raise ValueError(f"`error_rates.{name}` ({given}): {error}") from None
         return found

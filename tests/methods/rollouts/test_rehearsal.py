@@ -57,7 +57,7 @@ def points(completions, key, **kwargs):
 
 def lenient(completions, key, **kwargs):
     letters = [_text(each).partition("<answer>")[2].partition("</")[0] for each in completions]
-    return [float(x in ("", right) if _text(each) else 0) for x, each, right in zip(letters, completions, key)]
+    return [float(x in ("", right) if _text(each).strip() else 0) for x, each, right in zip(letters, completions, key)]
 
 
 def cites(completions, **kwargs):
