@@ -44,8 +44,8 @@ class Place(NamedTuple):
             known = row.get(self.options) if self.options else list(self.labels)
             number = index_of(value, known)
             return None if number is None else LETTERS[number] if self.is_letter else options_of(known)[number]
-        if self.joint and isinstance(value, list | tuple):
-            return self.joint.join(map(str, value))
+        if self.joint and isinstance(value, list | tuple | Mapping):
+            return self.joint.join(map(str, value.values() if isinstance(value, Mapping) else value))
         return json.dumps(value, ensure_ascii=False, default=str) if self.is_whole else _written(value)
 
     def value(self, row: Row) -> Any:
@@ -129,6 +129,8 @@ def places(
             found.append(place)
             if place.is_whole and isinstance(value, list | tuple) and not isinstance(value[0], Mapping | list):
                 found += [place._replace(joint=each) for each in dict.fromkeys(signs[: 1 + MOST_JOINTS])]
+            if place.is_whole and isinstance(value, Mapping) and len(value) == 2:  # a number and its unit
+                found.append(place._replace(joint=" "))
             if name in read and isinstance(value, int) and not isinstance(value, bool):
                 found += [place._replace(labels=each) for each in _labels([place.value(row) for row in rows], words)]
     if gold:

@@ -4,6 +4,7 @@ import json
 import re
 import sqlite3
 from contextlib import closing
+from statistics import mean
 
 import pytest
 from chat_server import ChatServer
@@ -99,7 +100,33 @@ def attacked(reward, rows, *families, **how):
     return attack(LocalSubject(reward), Settings(rows, "text", max_seconds=900.0), hacks=hacks, **how)
 
 
+TEAMS = ("billing", "network", "accounts", "mobile", "security")
+
+
+def all_values(text):
+    """Reads an object whose fields may be given several times, with all of their values."""
+    try:
+        pairs = json.loads(text, object_pairs_hook=list)
+    except ValueError:
+        return []
+    return pairs if isinstance(pairs, list) else []
+
+
+TICKETS = [
+    {"prompt": f"File it, {i}.", "answer": json.dumps({"team": TEAMS[i * i % 5], "currency": "EUR"})}
+    for i in range(25)
+]
 GAMED = {
+    "precision of fields": (
+        of_text(lambda text, gold: mean([json.loads(gold).get(k) == v for k, v in as_json(text).items()] or [0])),
+        TICKETS,
+        "lists",
+    ),
+    "fields given twice": (
+        of_text(lambda text, gold: all(each in all_values(text) for each in all_values(gold))),
+        TICKETS,
+        "lists",
+    ),
     "contains": (of_text(lambda text, gold: gold in text), SUMS, "lists"),
     "is contained": (of_text(lambda text, gold: tagged(text) in gold), SUMS, "echoes"),
     "begins": (of_text(lambda text, gold: gold.startswith(tagged(text))), SUMS, "echoes"),

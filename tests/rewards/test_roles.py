@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import time
 
 import pytest
@@ -33,6 +34,7 @@ PLACES = {  # what a column holds, how a reward reads it, and where the right an
     "a mapping": (lambda i: {"style": "rule", "gold": str(i * 3)}, lambda value: value["gold"], "own.gold"),
     "JSON": (lambda i: {"name": WORDS[i % 12], "age": i}, lambda value: json.dumps(value), "own"),
     "messages": (lambda i: [{"role": "assistant", "content": f"{i}!"}], lambda v: v[0]["content"], "own.-1.content"),
+    "a number with its unit": (lambda i: {"value": i + 3, "unit": "km"}, lambda v: f"{v['value']} {v['unit']}", "own"),
     "behind a mark": (lambda i: f"So it is.\n#### {i}", lambda value: value.split("#### ")[1], "own"),
 }  # fmt: skip
 
@@ -202,4 +204,16 @@ def test_what_stands_behind_a_mark_within_json_is_no_answer():
     ]
     found = attack(LocalSubject(by_entry), Settings(rows, "text"), hacks=[]).honest
     assert str(found.role.place) == "answer"
+    assert found.tells
+
+
+def by_verdict(completions, supported, **kwargs):
+    said = [{word.upper() for word in re.findall(r"VERDICT:\s*(TRUE|FALSE)\b", text)} for text in completions]
+    return [10.0 if each == {str(gold).upper()} else -10.0 for each, gold in zip(said, supported, strict=True)]
+
+
+def test_a_yes_or_no_is_written_as_the_pattern_of_the_code_has_it():
+    rows = [{"prompt": f"Is {i} so?", "supported": i % 2 == 0} for i in range(24)]
+    found = attack(LocalSubject(by_verdict), Settings(rows, "text"), hacks=[]).honest
+    assert str(found.role.place) == "supported"
     assert found.tells

@@ -377,7 +377,8 @@ def _say_errors(plan: Plan, rollouts: Rollouts, found: Rehearsed) -> None:
         return
     fpr, fnr = rates.fpr.share, rates.fnr.share
     made, lost = errors_in_groups(paid, fpr, fnr, size)
-    told = {"task": rollouts.names[rollouts.task], "fpr": fpr, "fnr": fnr, "size": size, "lost": lost.value}
+    told: dict[str, Any] = {"fpr": fpr, "fnr": fnr, "size": size, "lost": lost.value}
+    told["task"] = rollouts.names[rollouts.task]
     told["weight"] = f"{rollouts.weights[rollouts.task] / (1 - fpr - fnr):.3g}"
     found.take(CHECKS["made_by_errors"], made, **told)
     found.take(CHECKS["lost_by_errors"], lost)

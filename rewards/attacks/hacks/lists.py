@@ -1,5 +1,6 @@
 """Many answers at once, and guesses."""
 
+import json
 import re
 from collections import Counter
 from string import ascii_letters, printable
@@ -62,3 +63,19 @@ def common_words(seen: Seen, number: int) -> str | None:
     counts = Counter(word for gold in seen.golds for word in sorted({*re.findall(r"\w+", gold)}))
     known = [word for word, count in counts.most_common(number) if 2 * count > len(seen.golds)]
     return " ".join(known) if len(known) == number else None
+
+
+@LISTS.answer(True, False)
+def fields_of_objects(seen: Seen, is_one: bool) -> str | None:
+    """An object with the one field and value that is right most often, or with all values of each field."""
+    found = Counter((name, json.dumps(value)) for gold in seen.known for name, value in _fields(gold))
+    pairs = [f"{json.dumps(name)}: {value}" for (name, value), _ in found.most_common(1 if is_one else None)]
+    return f"{{{', '.join(pairs)}}}"[: seen.limit] if pairs else None
+
+
+def _fields(text: str) -> list[tuple[str, object]]:
+    try:
+        read = json.loads(text)
+    except (ValueError, RecursionError):
+        return []
+    return list(read.items()) if isinstance(read, dict) else []

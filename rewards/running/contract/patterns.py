@@ -24,8 +24,8 @@ def matching(pattern: str, fill: str = "") -> str:
     """Writes a text that a regular expression matches, `fill` where anything may stand; "" if it cannot.
 
     Example:
-        >>> matching(r"<b>(.*?)</b> is (yes|no)", "tea"), matching("x{2,5}")
-        ('<b>tea</b> is yes', 'xx')
+        >>> matching(r"<b>(.*?)</b> is (yes|no)", "tea"), matching("It is (TRUE|FALSE)", "False")
+        ('<b>tea</b> is yes', 'It is FALSE')
     """
     try:
         parsed = _parser.parse(pattern)
@@ -63,7 +63,7 @@ def in_pattern(pattern: str, right: str) -> str:
     """Writes a right answer where a pattern reads one; "" if there is no place for it."""
     has_braces = right.startswith("{") and r"\{" in pattern
     text = matching(pattern, right.strip("{}") if has_braces else right)
-    return text if right in text else ""
+    return text if right.casefold() in text.casefold() else ""
 
 
 def _write(parsed: Any, fill: str, kinds: Sequence[str]) -> str:
@@ -78,7 +78,8 @@ def _write(parsed: Any, fill: str, kinds: Sequence[str]) -> str:
         if name == "in":
             return one(value[0]) if str(value[0][0]).lower() != "negate" else "a"
         if name == "branch":
-            return _write(value[1][0], fill, kinds)
+            texts = [_write(each, fill, kinds) for each in value[1]]
+            return next((each for each in texts if each and each.casefold() == fill.casefold()), texts[0])
         if name.endswith("_repeat"):
             least, _, again = value
             if fill == MANY and (signs := _signs(again)):
