@@ -164,10 +164,11 @@ def say_told(
             "line": f"align rewards attack {specs[name]}", "pay": f"{each.honest:.3g}", "place": f"`{each.place}`",
         }  # fmt: skip
         known = values[name][np.isfinite(values[name])]
-        if known.size and np.ptp(known) == 0 and not each.reads:
+        is_constant = known.size and np.ptp(known) == 0
+        if is_constant and not each.reads:
             _say_constant(found, each, float(known[0]), seen, is_task=name == task)
             continue
-        stays = name in swapped and np.allclose(values[name], swapped[name], equal_nan=True)
+        stays = is_constant or (name in swapped and np.allclose(values[name], swapped[name], equal_nan=True))
         if each.reads and not each.tells and stays:
             kind = "pays_all/{reward}" if each.another >= SAME * each.honest > 0 else "pays_none/{reward}"
             if kind.startswith("pays_all") or each.honest <= 0:
