@@ -273,6 +273,10 @@ def judge(
         exchanged=stacked(names, swapped, values.shape[:2]) if tells else None,
     )  # fmt: skip
     found = look_at(rollouts)
+    weighed = dict(zip(names, weights, strict=True))
+    if tells and weights[task] < 0:
+        text = f"`{names[task]}` pays right answers, and a weight of {weights[task]:g} takes that away."
+        found.find("error", "weights", f"{text} Give it a weight above 0.")
     _say_errors(plan, rollouts, found)
     found.take(EXCHANGES["unshown"], wilson(sum(sampled.unshown), len(sampled.unshown)))
     say_told(
@@ -287,7 +291,8 @@ def judge(
     if isinstance(sampled.flat[0], Transcript):
         _say_tools(found, sampled.completions)
     for each in named:
-        _say_calls(found, each, rewarded[each.name], repeats.get(each.name), values.shape[1])
+        again = repeats.get(each.name) if weighed.get(each.name, 1.0) else None  # what is only logged may be noise
+        _say_calls(found, each, rewarded[each.name], again, values.shape[1])
     _say_time(plan, found, sampled, rewarded)
     found.samples = list(_shown(sampled, rollouts))
     by = sampled.engine.backend if plan.sampler is None else plan.sampler.name

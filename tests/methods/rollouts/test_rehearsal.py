@@ -22,6 +22,7 @@ from align.models.policies.model_policy import ModelPolicy
 from align.rehearsal.groups import contributions
 
 REWARDS = """
+import random
 import time
 
 
@@ -58,6 +59,10 @@ def points(completions, key, **kwargs):
 def lenient(completions, key, **kwargs):
     letters = [_text(each).partition("<answer>")[2].partition("</")[0] for each in completions]
     return [float(x in ("", right) if _text(each).strip() else 0) for x, each, right in zip(letters, completions, key)]
+
+
+def coin(completions, **kwargs):
+    return [float(random.random() < 0.5) for _ in completions]
 
 
 def cites(completions, **kwargs):
@@ -151,6 +156,16 @@ def test_a_part_that_is_never_earned_and_pay_for_what_cannot_be_read_are_named(r
     assert finding.text.startswith("`cites` gives all completions 0: none earns the 1 of a text such as '<cite>'")
     result = align.rehearse(recipe(reward_funcs=["./mine.py:lenient"]), out=tmp_path / "more", num_prompts=12)
     assert "`lenient` pays a text without an answer 100% of a right answer." in str(result)
+
+
+def test_a_weight_below_zero_of_right_answers_is_named_and_noise_that_is_only_logged_is_not(recipe, tmp_path):
+    sick = recipe(reward_funcs=["./mine.py:points"], reward_weights=[-1.0])
+    assert "a weight of -1 takes that away" in str(align.rehearse(sick, out=tmp_path / "sick", num_prompts=12))
+    funcs = ["./mine.py:points", "./mine.py:coin"]
+    for weight, expected in ((0.0, False), (0.5, True)):
+        given = recipe(reward_funcs=funcs, reward_weights=[1.0, weight])
+        found = align.rehearse(given, out=tmp_path / f"{weight}", num_prompts=12)
+        assert ("noise" in checks(found)) == expected
 
 
 def test_prompts_that_a_chat_template_drops_are_seen():
