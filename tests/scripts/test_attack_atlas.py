@@ -25,7 +25,7 @@ def test_a_page_escapes_what_games_a_reward():
 
 @pytest.mark.parametrize("task", ["coin_flip", "complex_arithmetic", "game_of_life_halting", "puzzle24"])
 def test_a_hole_of_the_page_replays(task, capsys):
-    pytest.importorskip("reasoning_gym")
+    pytest.importorskip("reasoning_gym", reason="needs the extra `reasoning-gym`")
     assert KeptRuns(KEPT)[f"reasoning_gym/{task}"]["verdict"] == "gamed"
     assert f"| `reasoning_gym` `{task}` | gamed |" in PAGE.read_text(encoding="utf-8")
     assert main(["--package", "reasoning_gym", "--task", task]) == 0

@@ -87,7 +87,7 @@ def _check_unmoved(paying: Paying, honest: Honest) -> Iterator[RewardProblem]:
         return  # it reads the rows for something else
     if is_known or (not trial.is_synthetic and np.nan_to_num(honest.pays).max() > 0):
         yield trial.problem("ignores_answer", column=_first(trial), forms=", ".join(name for name, _ in _forms(trial)))
-    elif not trial.is_synthetic:
+    elif not trial.is_synthetic and not trial.description.whole_batch:  # which may compare answers with each other
         yield _unclear(trial, honest)
 
 
