@@ -34,7 +34,7 @@ class Folded(NamedTuple):
     source: Tensor | None = (
         None  # (R, S), which of the B * T tokens of the sequences each token is; None for its place
     )
-    columns: Tensor | None = None  # (R, S, S), where in the sequence of a token another stands; -1 where it does not
+    inside: Tensor | None = None  # (R, S, S), whether a token is in the sequence of another, before it or behind it
 
     def gather(self, values: Tensor, first: int = 0) -> Tensor:
         """Takes values of tokens, `(..., B, T, ...)` with `first` axes before those, for the tokens of the rows."""
@@ -52,10 +52,13 @@ class Folded(NamedTuple):
         if isinstance(given, dict):
             return {name: self.mask(body, each) for name, each in given.items()}
         sees = self.sees
-        if self.columns is not None and isinstance(given, Tensor) and given.ndim == 4:
+        is_told = isinstance(given, Tensor) and given.ndim == 4
+        if self.source is not None and self.inside is not None and is_told:
             told = (given if given.dtype is torch.bool else given == 0)[:, 0]
             rows = self.gather(told.expand(len(self.places), -1, -1))  # (R, S, T)
-            sees = rows.gather(-1, self.columns.clamp(min=0)) & (self.columns >= 0)
+            begins = self.source % self.places.shape[1] - self.positions
+            columns = begins[:, :, None] + self.positions[:, None]
+            sees = rows.gather(-1, columns.clamp(max=rows.shape[-1] - 1)) & self.inside
             sees |= torch.eye(sees.shape[-1], dtype=torch.bool, device=sees.device)
         sees = sees[:, None]
         if body.config._attn_implementation == "sdpa":  # in whatever type it computes
@@ -126,8 +129,7 @@ def fold(ids: Tensor, mask: Tensor, width: int, *, multiple: int = 1, most: floa
     places = stands[order.argsort()].gather(1, (column - left).clamp(min=0))
     starts = left[order][:, 0][sequences]  # (R, S), of the sequence of each token
     source = order[sequences] * length + starts + positions
-    columns = torch.where(inside, starts[:, :, None] + positions[:, None], -1)
-    return Folded(spread(begun[is_read], 0), positions, sees, places, source, columns)
+    return Folded(spread(begun[is_read], 0), positions, sees, places, source, inside)
 
 
 def saves(shared: int, rest: int, number: int, width: int) -> bool:

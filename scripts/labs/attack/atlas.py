@@ -1,7 +1,7 @@
 """Asks rewards that packages bring what the ladder, the attack and the measurement tell of them, and writes the atlas.
 
-    pip install --no-deps --target /tmp/public verl skyrl-gym atroposlib areal mathruler pylatexenc colorlog
-    python -m scripts.labs.attack.atlas --with_folder /tmp/public
+    pip install --no-deps --target packages verl skyrl-gym atroposlib areal mathruler pylatexenc colorlog
+    python -m scripts.labs.attack.atlas --with_folder packages
     python -m scripts.labs.attack.atlas --package reasoning_gym --task coin_flip
 
 The second command asks what `atlas.jsonl` does not have yet, and writes the page. The third replays what was found: it
